@@ -1,0 +1,84 @@
+# Everything here runs in .venv, which is made on first use from the locked, hashed requirement files.
+# PYTHON=python3.12 chooses the interpreter of .venv; ARGS="-k quota" goes to pytest, or to the benchmarks.
+
+PYTHONS := $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint types layers check bench format requirements clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+# Make dies of an interrupt whatever its recipe says. So, on a terminal, job control hands the terminal to the demo:
+# Ctrl-C reaches the demo only, which stops in good order, and make ends with the demo's exit code.
+demo: $(INSTALLED) ## simulator and daemon together on a sample fleet, until Ctrl-C
+	@case "$$(ps -o stat= -p $$$$ 2>/dev/null)" in \
+	*+*) set -m; $(BIN)/pcc-reconciler demo; exit $$? ;; \
+	*) exec $(BIN)/pcc-reconciler demo ;; \
+	esac
+
+test: $(INSTALLED) ## every test that needs only Python
+	@$(BIN)/pytest -m "not system" $(ARGS)
+
+test-all: $(INSTALLED) ## also the tests that need other programs
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(INSTALLED) ## ruff: rules and layout
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(INSTALLED) ## mypy, strict
+	@$(BIN)/mypy
+
+layers: $(INSTALLED) ## imports go one way
+	@$(BIN)/lint-imports --no-logo
+
+check: lint types layers test ## what must pass before a change is sent
+
+bench: $(INSTALLED) ## measure speed and memory, print tables
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+format: $(INSTALLED) ## lay out the code, mend what ruff can mend
+	@$(BIN)/ruff check --fix-only
+	@$(BIN)/ruff format
+
+# Two stamps: the locked packages are slow to install and change seldom, the project itself takes a second.
+.venv/.locked: requirements/dev.txt
+	@for python in $(PYTHONS); do \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  "$$python" -c 'import ensurepip, venv' 2>/dev/null || { lacks="$$lacks $$python"; continue; }; \
+	  echo "Making .venv with $$($$python --version) and the packages of requirements/dev.txt"; \
+	  "$$python" -m venv --clear .venv && $(PIP) install --require-hashes -r requirements/dev.txt && touch $@; exit; \
+	done; \
+	if [ -n "$$lacks" ]; \
+	then echo "Python without its venv module:$$lacks. Install it (Debian, Ubuntu: apt install python3-venv)." >&2; \
+	else echo "No Python 3.11 or newer among: $(PYTHONS). Install one, or name it: make PYTHON=/path/to/python3" >&2; \
+	fi; exit 1
+
+$(INSTALLED): .venv/.locked pyproject.toml
+	@echo "Installing the project into .venv"
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# With the oldest Python we support, so that what only it needs is locked too, and past the machine's own pip
+# configuration. Versions stay where they can: UPGRADE=--upgrade takes the newest, "UPGRADE=-P httpx" one.
+PLAIN_PIP := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null
+COMPILE = $(PLAIN_PIP) CUSTOM_COMPILE_COMMAND="make requirements" build/lock/bin/pip-compile \
+  --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links $(UPGRADE)
+
+requirements: build/lock ## lock the requirement files again, with hashes (needs python3.11)
+	@echo "Locking requirements/runtime.txt and requirements/dev.txt: minutes, as every file's hash is fetched"
+	@$(COMPILE) --output-file requirements/runtime.txt pyproject.toml
+	@build/lock/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")' \
+	  | $(COMPILE) --constraint requirements/runtime.txt --output-file requirements/dev.txt pyproject.toml -
+
+build/lock:
+	@python3.11 -m venv $@
+	@$(PLAIN_PIP) $@/bin/python -m pip --disable-pip-version-check --quiet install "pip-tools>=7.6,<8" || { rm -rf $@; exit 1; }
+
+clean: ## remove .venv, caches and what was built
+	@rm -rf .venv build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

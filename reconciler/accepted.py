@@ -1,0 +1,116 @@
+"""Which text is in force for which account.
+
+Owns: the step from a newly read text to what is in force: the file as the failure domain, the keys that concern all,
+the accounts that vanish. Pure. Must not: read files, a clock, or the network, and must not log.
+
+A faulty file never changes what its accounts have in force, and never lets an account vanish that it might hold. A
+fault in the keys that concern all (``policy``, ``environment``, ``timezone``, ``retired_accounts``) rejects the whole
+text: judging the other files without their policy could unsubscribe what the policy protects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from reconciler.desired import Loaded
+from reconciler.errors import Fault
+from reconciler.model import AccountName, Cause, Desired, Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One account's part of the text in force. ``rejected``: a newer text exists, and why it is not in force."""
+
+    desired: Desired
+    revision: Revision
+    rejected: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What is in force for every account, and what became of the newest text.
+
+    ``revision`` is the newest one that brought anything into force; ``newest`` the newest one read, in force or not.
+    """
+
+    texts: Mapping[AccountName, Text] = field(default_factory=lambda: MappingProxyType({}))
+    abandoned: frozenset[AccountName] = frozenset()
+    retired: frozenset[AccountName] = frozenset()
+    shared: frozenset[str] = frozenset()
+    revision: Revision | None = None
+    newest: Revision | None = None
+    rejected: Cause | None = None
+    faults: tuple[Fault, ...] = ()
+    warnings: tuple[Fault, ...] = ()
+
+
+def accept(before: Accepted, loaded: Loaded, revision: Revision) -> Accepted:
+    """Return what is in force after reading ``loaded``."""
+    cause = _cause(before, loaded)
+    if cause is not None:
+        environment = () if loaded.wrong_environment is None else (loaded.wrong_environment,)
+        return reject(before, cause, (*environment, *loaded.faults), revision)
+    accounts = {name: _text(before, desired, revision) for name, desired in loaded.accounts.items()}
+    kept = {
+        name: replace(text, rejected=Cause.INVALID)
+        for name, text in before.texts.items()
+        if name not in accounts and name not in loaded.retired and _may_be_in_a_faulty_file(text, loaded)
+    }
+    vanished = before.texts.keys() - accounts.keys() - kept.keys()
+    return Accepted(
+        texts=MappingProxyType({**accounts, **kept}),
+        abandoned=(before.abandoned | vanished) - accounts.keys() - kept.keys() - loaded.retired,
+        retired=loaded.retired,
+        shared=loaded.shared | (before.shared & loaded.faulty.keys()),
+        revision=revision if accounts else before.revision,
+        newest=revision,
+        rejected=Cause.INVALID if loaded.faulty else None,
+        faults=loaded.faults,
+        warnings=loaded.warnings,
+    )
+
+
+def reject(before: Accepted, cause: Cause, faults: tuple[Fault, ...], newest: Revision | None = None) -> Accepted:
+    """Return ``before`` with every account marked: its text stays in force, and a newer one is rejected."""
+    texts = {
+        name: text if text.rejected is cause else replace(text, rejected=cause) for name, text in before.texts.items()
+    }
+    return replace(
+        before,
+        texts=MappingProxyType(texts),
+        newest=newest or before.newest,
+        rejected=cause,
+        faults=faults,
+        warnings=(),
+    )
+
+
+def changed(before: Accepted, after: Accepted) -> frozenset[AccountName]:
+    """Return the accounts for which something else is in force now, or which came or went."""
+    same = {
+        name
+        for name, text in after.texts.items()
+        if (old := before.texts.get(name)) is not None and old.desired is text.desired and old.rejected is text.rejected
+    }
+    return frozenset((before.texts.keys() | after.texts.keys()) - same)
+
+
+def _cause(before: Accepted, loaded: Loaded) -> Cause | None:
+    if loaded.wrong_environment is not None:
+        return Cause.ENVIRONMENT
+    if loaded.shared_fault or not loaded.faulty.keys().isdisjoint(loaded.shared | before.shared):
+        return Cause.INVALID
+    return None if loaded.accounts or not loaded.faults else Cause.INVALID
+
+
+def _may_be_in_a_faulty_file(text: Text, loaded: Loaded) -> bool:
+    names = loaded.faulty.values()
+    return text.desired.path in loaded.faulty or any(one is None or text.desired.account in one for one in names)
+
+
+def _text(before: Accepted, desired: Desired, revision: Revision) -> Text:
+    """Keep the old object where nothing changed, so that "is this still the newest?" is a question of identity."""
+    old = before.texts.get(desired.account)
+    return Text(old.desired if old is not None and old.desired == desired else desired, revision)

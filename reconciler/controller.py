@@ -1,0 +1,146 @@
+"""When which account gets a pass.
+
+Owns: the queue of account names, the one heap of due times, and the workers. Knows names and moments, nothing of
+devices or texts. Must not: make a pass itself, read the wall clock, or remember why an account was woken.
+
+Level-triggered: a wake carries only a name, so many wakes are one pass. Passes of one account never overlap; a wake
+that comes during a pass leads to one more right after it. Accounts woken by a person's edit go before routine ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+
+import structlog
+
+from reconciler.clock import Clock, SystemClock
+from reconciler.model import AccountName
+
+log = structlog.get_logger()
+
+Work = Callable[[AccountName], Awaitable[timedelta | None]]
+"""Makes one pass of an account and returns in how long it is due again, or nothing when it has left."""
+
+AFTER_A_DEFECT = timedelta(minutes=1)
+"""A pass that ended in an error of ours is due again after this long: not never, and not hot."""
+
+
+class Controller:
+    """The queue, the heap and the workers."""
+
+    def __init__(self, work: Work, *, workers: int, clock: Clock | None = None) -> None:
+        self._work = work
+        self._count = workers
+        self._clock = clock or SystemClock()
+        self._due: dict[AccountName, float] = {}
+        self._heap: list[tuple[float, AccountName]] = []
+        self._first: dict[AccountName, float] = {}
+        self._routine: dict[AccountName, float] = {}
+        self._working: set[AccountName] = set()
+        self._again: dict[AccountName, bool] = {}
+        self._something = asyncio.Event()
+        self._stopping = False
+        self.last_ended = self._clock.steady()
+
+    def wake(self, accounts: Iterable[AccountName], *, first: bool = False) -> None:
+        """Ask for a pass of each account soon; ``first`` puts them before routine ones."""
+        now = self._clock.steady()
+        for account in accounts:
+            if account in self._working:
+                self._again[account] = first or self._again.get(account, False)
+            elif first:
+                self._first.setdefault(account, self._routine.pop(account, now))
+            elif account not in self._first:
+                self._routine.setdefault(account, now)
+        self._something.set()
+
+    def tick(self) -> None:
+        """Queue the accounts whose time has come."""
+        now = self._clock.steady()
+        while self._heap and self._heap[0][0] <= now:
+            due, account = heapq.heappop(self._heap)
+            if self._due.get(account) == due:  # else it was put off or brought forward meanwhile
+                del self._due[account]
+                self.wake([account])
+
+    def next_due(self, account: AccountName) -> float | None:
+        """Return in how many seconds an account is due; 0 where it waits or works already."""
+        if account in self._first or account in self._routine or account in self._working:
+            return 0.0
+        due = self._due.get(account)
+        return None if due is None else max(due - self._clock.steady(), 0.0)
+
+    @property
+    def depth(self) -> int:
+        """Count the accounts that wait for a worker."""
+        return len(self._first) + len(self._routine)
+
+    @property
+    def oldest(self) -> float:
+        """Return how many seconds the longest of them waits."""
+        waiting = [next(iter(queue.values())) for queue in (self._first, self._routine) if queue]
+        return max(self._clock.steady() - min(waiting), 0.0) if waiting else 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Say whether any pass is under way."""
+        return bool(self._working)
+
+    async def run(self) -> None:
+        """Work until ``stop``; every pass that was begun is brought to its end."""
+        async with asyncio.TaskGroup() as workers:
+            for number in range(self._count):
+                workers.create_task(self._worker(), name=f"worker-{number}")
+
+    def stop(self) -> None:
+        """Begin no further pass."""
+        self._stopping = True
+        self._something.set()
+
+    async def _worker(self) -> None:
+        while True:
+            account = await self._next()
+            if account is None:
+                return
+            self._due.pop(account, None)
+            self._working.add(account)
+            try:
+                due = await self._guarded(account)
+            finally:
+                self._working.discard(account)
+                self.last_ended = self._clock.steady()
+            again = self._again.pop(account, None)
+            if again is not None:
+                self.wake([account], first=again)
+            elif due is not None:
+                self._schedule(account, due)
+
+    async def _next(self) -> AccountName | None:
+        while not self._stopping:
+            for queue in (self._first, self._routine):
+                if queue:
+                    account = next(iter(queue))
+                    del queue[account]
+                    return account
+            self._something.clear()
+            await self._something.wait()
+        return None
+
+    async def _guarded(self, account: AccountName) -> timedelta | None:
+        """Make one pass; a defect of ours costs that pass, never the worker or another account."""
+        try:
+            return await self._work(account)
+        except Exception:
+            log.exception("pass.crashed", account=account)
+            return AFTER_A_DEFECT
+
+    def _schedule(self, account: AccountName, due: timedelta) -> None:
+        if due <= timedelta(0):
+            self.wake([account], first=True)
+            return
+        at = self._clock.steady() + due.total_seconds()
+        self._due[account] = at
+        heapq.heappush(self._heap, (at, account))

@@ -1,0 +1,409 @@
+"""The composition root: builds everything, ticks, listens for signals, and stops in good order.
+
+Owns: what is handed to whom. It and the command line are the only readers of the settings.
+Must not: hold any rule of its own about devices, texts or LG.
+
+APScheduler is the ticker and nothing else: its jobs only wake, because it swallows cancellation and cannot wait for a
+job at its end. All waiting times live in the controller's heap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
+import structlog
+import uvicorn
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from reconciler import __version__
+from reconciler.clock import Clock, SystemClock
+from reconciler.controller import Controller
+from reconciler.credentials import CredentialStore
+from reconciler.errors import ReconcilerError
+from reconciler.intake import Intake
+from reconciler.model import AccountName
+from reconciler.pcc.clients import Clients
+from reconciler.pcc.transport import open_http
+from reconciler.pcc.wire import CODES
+from reconciler.reconcile import Means, Reconciler, Watch
+from reconciler.report import StatusReport, status_report
+from reconciler.settings import Listen, Mode, Settings
+from reconciler.source import FileSource, Source
+from reconciler.state import State
+from reconciler.telemetry import Masking, Metrics
+from reconciler.web.app import Surface, create_app
+
+TICK_SECONDS = 0.25
+"""How late a due account may be noticed."""
+LOOK_SECONDS = 5.0
+"""How often the source is looked at where the kernel says nothing: some file systems never do."""
+WEDGED_AFTER_SECONDS = 300.0
+"""Work due for so long, or for three intervals, with nothing ended: not alive."""
+
+log = structlog.get_logger()
+
+
+class Ticker(Protocol):
+    """Calls something again and again; APScheduler in earnest, a virtual clock in simulations."""
+
+    def every(self, seconds: float, call: Callable[[], object]) -> None:
+        """Call ``call`` every so many seconds until ``stop``."""
+
+    def stop(self) -> None:
+        """Call nothing any more."""
+
+
+class SchedulerTicker:
+    """APScheduler at arm's length. A late tick is not skipped: one is enough to catch up."""
+
+    def __init__(self) -> None:
+        self._scheduler = AsyncIOScheduler()
+        self._scheduler.start()
+
+    def every(self, seconds: float, call: Callable[[], object]) -> None:
+        """Call ``call`` every so many seconds."""
+
+        async def job() -> None:  # a coroutine runs in the loop, a plain function in a thread of APScheduler's
+            call()
+
+        self._scheduler.add_job(job, "interval", seconds=seconds, coalesce=True, misfire_grace_time=None)
+
+    def stop(self) -> None:
+        """Call nothing any more."""
+        self._scheduler.shutdown(wait=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a process is made of. One-shot commands use the same parts as the daemon."""
+
+    settings: Settings
+    state: State
+    metrics: Metrics
+    source: Source
+    intake: Intake
+    clients: Clients
+    reconciler: Reconciler
+    masking: Masking
+    store: CredentialStore
+
+    def follow_credentials(self) -> frozenset[AccountName]:
+        """Bring clients in step with the accounts in force; return those that may speak with others' words now."""
+        texts = self.intake.accepted.texts
+        changed = self.clients.follow({account: text.desired.country for account, text in texts.items()})
+        for account, text in texts.items():
+            self.clients.limit(account, text.desired.policy.calls_per_hour)
+        self.masking.know(self.settings.secrets() | self.store.secrets())
+        return changed
+
+
+@asynccontextmanager
+async def built(
+    settings: Settings,
+    state: State,
+    *,
+    kept: State | None = None,
+    read_only: bool = False,
+    masking: Masking | None = None,
+    clock: Clock | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+    told: Callable[[Iterable[AccountName]], None] = lambda _accounts: None,
+    watch: Watch | None = None,
+) -> AsyncIterator[Parts]:
+    """Give the parts of a process, and close what has to be closed.
+
+    ``read_only``: nothing but GET can leave it. ``kept``: where texts are remembered, if not in ``state``.
+    """
+    clock = clock or SystemClock()
+    observing = settings.mode is Mode.OBSERVE
+    metrics = Metrics(per_account=settings.metrics_per_account)
+    metrics.known_codes = frozenset(CODES)
+    metrics.mode(settings.mode)
+    metrics.interval.set(settings.interval.total_seconds())
+    source = FileSource(settings.desired_state)
+    store = CredentialStore(settings.shared_credentials(), settings.credentials_dir)
+    intake = Intake(source, kept or state, metrics, environment=settings.environment, clock=clock, told=told)
+    http = open_http(
+        read_only=read_only or observing,
+        connections=settings.workers * settings.concurrency + settings.workers,
+        transport=transport,
+    )
+    clients = Clients(http, store, metrics, timeout_seconds=settings.request_timeout.total_seconds(), clock=clock)
+    means = Means(
+        state=state,
+        metrics=metrics,
+        interval=settings.interval,
+        concurrency=settings.concurrency,
+        confirm_delay=settings.confirm_delay,
+        observing=observing,
+        clock=clock,
+        stopping=stopping,
+        watch=watch or Watch(),
+    )
+    async with http:
+        yield Parts(
+            settings=settings,
+            state=state,
+            metrics=metrics,
+            source=source,
+            intake=intake,
+            clients=clients,
+            reconciler=Reconciler(intake.text, clients, means),
+            masking=masking or Masking(),
+            store=store,
+        )
+
+
+class Daemon:
+    """The running program. ``run`` returns when it was told to stop and everything has come to its end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        masking: Masking | None = None,
+        clock: Clock | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        ticker: Callable[[], Ticker] = SchedulerTicker,
+        ready: Callable[[str], None] = lambda _url: None,
+    ) -> None:
+        self._settings = settings
+        self._masking = masking or Masking()
+        self._clock = clock or SystemClock()
+        self._transport = transport
+        self._ticker = ticker
+        self._ready = ready
+        self._stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._heartbeat = self._clock.steady()
+
+    def stop(self) -> None:
+        """Make no new call; let what is in flight end."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Keep the live lists equal to the file until ``stop``."""
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            listener = stack.enter_context(_listening(settings.listen))
+            state = State.open(settings.state_dir, self._clock)
+            stack.callback(state.close)
+            parts = await stack.enter_async_context(
+                built(
+                    settings,
+                    state,
+                    masking=self._masking,
+                    clock=self._clock,
+                    transport=self._transport,
+                    stopping=self._stopping.is_set,
+                    told=self._told,
+                )
+            )
+            self._parts = parts
+            self._controller = Controller(parts.reconciler.reconcile, workers=settings.workers, clock=self._clock)
+            await self._work(parts, listener)
+        log.info("daemon.stopped")
+
+    async def _work(self, parts: Parts, listener: socket.socket) -> None:
+        server = _Server(self._surface(parts))
+        self._spawn(server.serve([listener]), "http")
+        await server.listening.wait()
+        url = _url(listener)
+        log.info("daemon.started", version=__version__, mode=self._settings.mode, listen=url)
+        self._ready(url)
+        workers = asyncio.create_task(self._controller.run(), name="controller")
+        ticker = self._ticker()
+        try:
+            await asyncio.to_thread(parts.intake.recall)
+            await parts.intake.refresh()
+            self._spawn(self._follow_source(parts), "source")
+            self._spawn(self._follow_credentials(parts), "credentials")
+            ticker.every(TICK_SECONDS, self._tick)
+            ticker.every(LOOK_SECONDS, lambda: self._look(parts))
+            await self._stopped_or_broken()
+        finally:
+            ticker.stop()
+            self._controller.stop()
+            await self._end(workers, server)
+
+    async def _stopped_or_broken(self) -> None:
+        """Wait for ``stop``. A task that should be eternal and is not ends the process with its error: never silent."""
+        stop = asyncio.create_task(self._stopping.wait(), name="stop")
+        done, _ = await asyncio.wait({stop, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        for task in done - {stop}:
+            task.result()
+            raise ReconcilerError(f"the task {task.get_name()} ended by itself")
+
+    async def _end(self, workers: asyncio.Task[None], server: _Server) -> None:
+        """Let passes end within the grace, then break off what is left."""
+        self._stopping.set()
+        grace = self._settings.shutdown_grace.total_seconds()
+        _, late = await asyncio.wait({workers}, timeout=grace)
+        if late:
+            log.warning("daemon.grace_over", seconds=grace)
+        server.should_exit = True
+        for task in (*late, *(task for task in self._tasks if task.get_name() != "http")):
+            task.cancel()
+        await asyncio.gather(workers, *self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: asyncio._CoroutineLike[None], name: str) -> None:
+        self._tasks.add(asyncio.create_task(work, name=name))
+
+    async def _follow_source(self, parts: Parts) -> None:
+        async for _ in parts.source.wakes():
+            await parts.intake.refresh()
+
+    async def _follow_credentials(self, parts: Parts) -> None:
+        async for _ in parts.clients.changes():
+            self._credentials_changed(parts)
+
+    def _credentials_changed(self, parts: Parts) -> None:
+        changed = parts.follow_credentials()
+        for account in changed:
+            parts.reconciler.resume(account)
+        self._controller.wake(sorted(changed), first=True)
+
+    def _told(self, accounts: Iterable[AccountName]) -> None:
+        """Take the news of the intake: accounts with another text, or that came or went."""
+        parts, names = self._parts, sorted(accounts)
+        texts = parts.intake.accepted.texts
+        for account in names:
+            if account in texts:
+                parts.metrics.enter(account)
+            else:
+                parts.metrics.leave(account)
+        parts.follow_credentials()
+        self._controller.wake(names, first=True)
+
+    def _tick(self) -> None:
+        self._heartbeat = self._clock.steady()
+        self._controller.tick()
+        self._parts.metrics.queue_depth.set(self._controller.depth)
+        self._parts.metrics.queue_oldest.set(self._controller.oldest)
+        self._parts.metrics.state_writable.set(self._parts.state.writable)
+
+    def _look(self, parts: Parts) -> None:
+        """Read again if the source changed unnoticed."""
+        if parts.source.poll():
+            task = asyncio.create_task(parts.intake.refresh(), name="look")
+            task.add_done_callback(_raise_nothing_silently)
+
+    def _surface(self, parts: Parts) -> Surface:
+        return Surface(
+            metrics=parts.metrics,
+            status=lambda: self.status(parts),
+            live=self._wedged,
+            ready=lambda: self._not_ready(parts),
+        )
+
+    def status(self, parts: Parts) -> StatusReport:
+        """Return where everything stands."""
+        return status_report(
+            parts.intake.accepted,
+            parts.reconciler.standings,
+            mode=self._settings.mode,
+            source=parts.source.kind,
+            trouble=parts.intake.trouble,
+            fetched_at=parts.intake.fetched_at,
+            next_due=self._controller.next_due,
+            clock=self._clock,
+        )
+
+    def _wedged(self) -> str:
+        """Return why the process is not alive, or nothing: work is due and nothing comes to an end."""
+        patience = max(3 * self._settings.interval.total_seconds(), WEDGED_AFTER_SECONDS)
+        now = self._clock.steady()
+        if now - self._heartbeat > patience:
+            return "the ticker does not tick"
+        last = max(self._controller.last_ended, self._parts.metrics.last_call_at or 0.0)
+        if self._controller.oldest > patience and now - last > patience:
+            return "accounts are due, and no pass ended and no call was made"
+        return ""
+
+    def _not_ready(self, parts: Parts) -> str:
+        return "" if parts.intake.accepted.revision is not None else "no text is accepted yet"
+
+
+class _Server(uvicorn.Server):
+    """A server inside our loop: no signals of its own, and it says when it listens."""
+
+    def __init__(self, surface: Surface) -> None:
+        config = uvicorn.Config(
+            create_app(surface),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+@contextmanager
+def signals(stop: Callable[[], None], second: Callable[[], None] = lambda: os._exit(130)) -> Iterator[None]:
+    """Call ``stop`` at the first SIGTERM or SIGINT, ``second`` at the next."""
+    loop, came = asyncio.get_running_loop(), False
+
+    def handle() -> None:
+        nonlocal came
+        if came:
+            second()
+        came = True
+        stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, handle)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _listening(listen: Listen) -> Iterator[socket.socket]:
+    """Take the port before anything else: two daemons side by side, or a taken port, must end before the first call."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    # The protocol is named because asyncio turns off Nagle's algorithm only where it is.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((listen.host, listen.port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise ReconcilerError(f"PCC_LISTEN: cannot listen on {listen}: {error.strerror or error}") from error
+    with listener:
+        yield listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _raise_nothing_silently(task: asyncio.Task[None]) -> None:
+    with suppress(asyncio.CancelledError):
+        error = task.exception()
+        if error is not None:
+            log.error("source.crashed", exc_info=error)

@@ -1,0 +1,134 @@
+"""One tree of errors, sorted by what we do next.
+
+Owns: every error that crosses a module boundary, and what it may say.
+Must not: know a library; a module that uses one turns its errors into these and keeps the cause.
+
+::
+
+    ReconcilerError
+    ├── Invalid                a person's text or settings are wrong: tell every fault, keep what is in force
+    ├── SourceError            the newest text cannot be fetched: keep what is in force, show its age
+    ├── StateError             what we do could not be remembered: hold unsubscribes
+    ├── DaemonError            the running daemon could not be asked
+    └── PlatformError          one call to LG did not do what it should
+        ├── Unavailable        try again later: time-outs, lost connections, 5xx
+        ├── Throttled          the account waits, and the quota is learned
+        ├── DeviceRefused      this device waits long, all others go on
+        ├── SubscriptionsFull  subscribes wait, unsubscribes go on
+        ├── CredentialsRefused the account stops until a credential changes
+        ├── ConfigurationRefused  the account stops; a setting is wrong
+        └── Surprise           an answer we do not understand: never act on it, try again later
+
+Words quoted from outside are capped at 256 characters, and no error shows a header or a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+QUOTED = 256
+"""How many characters of somebody else's words an error repeats at most."""
+
+
+def quoted(words: str) -> str:
+    """Return foreign words fit to print: on one line, without control characters, at most ``QUOTED`` long."""
+    line = "".join(character if character.isprintable() else " " for character in words[: QUOTED * 2])
+    line = " ".join(line.split())
+    return line if len(line) <= QUOTED and len(words) <= QUOTED * 2 else line[: QUOTED - 1] + "…"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known word nearest to a mistyped one, or nothing."""
+    near = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+class ReconcilerError(Exception):
+    """Anything that this program expects to go wrong."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """One thing wrong in one place. Line and column count from 1; a whole file or setting has neither."""
+
+    path: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.path}:{self.line}:{self.column}: " if self.line else f"{self.path}: " if self.path else ""
+        return f"{where}{self.message}"
+
+
+class Invalid(ReconcilerError):
+    """A person's text or settings are wrong. Carries every fault, sorted, not only the first."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(sorted(faults))
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+class SourceError(ReconcilerError):
+    """The newest text cannot be fetched; what is in force stays so."""
+
+
+class StateError(ReconcilerError):
+    """The state cannot be read or written."""
+
+
+class DaemonError(ReconcilerError):
+    """The running daemon could not be asked, or said no."""
+
+
+class PlatformError(ReconcilerError):
+    """One call to LG failed. Carries what LG's support will ask for."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        words: str = "",
+        message_id: str | None = None,
+        lg_message_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.words = quoted(words)
+        self.message_id = message_id
+        self.lg_message_id = lg_message_id
+
+
+class Unavailable(PlatformError):
+    """LG could not be reached or failed inside; the call may or may not have done its work."""
+
+
+class Throttled(PlatformError):
+    """LG says the account made too many calls. ``retry_after`` is in seconds where LG gave it."""
+
+    retry_after: float | None = None
+
+
+class DeviceRefused(PlatformError):
+    """LG will not do this for this device; asking again soon will not help."""
+
+
+class SubscriptionsFull(PlatformError):
+    """LG's cap on subscribed devices is reached."""
+
+
+class CredentialsRefused(PlatformError):
+    """The token is missing, expired or not accepted, and renewing it once did not help."""
+
+
+class ConfigurationRefused(PlatformError):
+    """LG refuses the account for a reason that a person has to mend in a setting."""
+
+
+class Surprise(PlatformError):
+    """An answer that is not in LG's documents. It is never acted on."""

@@ -1,0 +1,368 @@
+"""What holds a change, and whether a live list is to be believed.
+
+Owns: the one table of reasons, ``GUARDS``, in the order in which a change gets its single reason. A row is a pure
+function from a plan and its situation to what it holds; tests, metrics, status and documents read the same table.
+Must not: do I/O, read a clock, or log. A guard returns why.
+
+A guard holds unsubscribes as a whole, never part of a suspicious set, and never holds a subscribe for the sake of an
+unsubscribe; only where nothing is known (``suspect-list``, ``guard-failed``, ``account-stopped``) is everything held.
+A guard that raises holds everything: one that cannot judge must not wave through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import chain
+from math import floor
+
+from reconciler.duration import show
+from reconciler.model import (
+    Action,
+    Cause,
+    Change,
+    Desired,
+    DeviceId,
+    Held,
+    Limit,
+    Memory,
+    Observed,
+    Pause,
+    Plan,
+    Reason,
+    Share,
+    Tripped,
+)
+
+SUSPECT_FROM = 10
+"""A list is doubted only where at least this many devices should be live: below, half of them is one person's edit."""
+BELIEVED_AFTER = 3
+"""So many short lists in a row are believed: a real wipe looks the same each time, a glitch does not."""
+LIMIT_WINDOW = timedelta(hours=24)
+"""The span over which unsubscribes are counted, so that a slow leak is stopped like a sudden one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What the account cannot do for now, by LG's word: each field is the moment it may end, or why it is stopped."""
+
+    stopped: str | None = None
+    stopped_until: datetime | None = None
+    throttled_until: datetime | None = None
+    full_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """A pause set by command, and when it ends."""
+
+    pause: Pause = Pause.NONE
+    until: datetime | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a guard may look at beside the plan."""
+
+    desired: Desired
+    observed: Observed
+    memory: Memory
+    now: datetime
+    observing: bool = False
+    rejected: Cause | None = None
+    brake: Brake = field(default_factory=Brake)
+    platform: Platform = field(default_factory=Platform)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a guard holds, and one sentence with the numbers that made it."""
+
+    held: tuple[Held, ...]
+    message: str
+
+
+Check = Callable[[Plan, Situation], Finding | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One row of the table. ``holds`` and ``when`` are the words of the documents."""
+
+    reason: Reason
+    holds: str
+    when: str
+    check: Check
+
+
+def judge(plan: Plan, situation: Situation, guards: Iterable[Guard] | None = None) -> Plan:
+    """Return the plan with every change that something holds moved to ``held``, each with its first reason."""
+    held: dict[Change, Held] = {}
+    tripped: list[Tripped] = []
+    for guard in GUARDS if guards is None else guards:
+        finding = _checked(guard, plan, situation)
+        if finding is None:
+            continue
+        for one in finding.held:
+            held.setdefault(one.change, one)
+        reason = finding.held[0].reason if finding.held else guard.reason
+        tripped.append(Tripped(reason, finding.message))
+    if not tripped:
+        return plan
+    return replace(
+        plan,
+        subscribes=tuple(change for change in plan.subscribes if change not in held),
+        unsubscribes=tuple(change for change in plan.unsubscribes if change not in held),
+        held=tuple(sorted(held.values(), key=lambda one: one.change)),
+        tripped=tuple(tripped),
+    )
+
+
+def is_suspect(observed: Observed, memory: Memory) -> bool:
+    """Say whether too many of the devices that should be live are not in this list to act on it now."""
+    return _too_short(observed, memory) and (memory.credential_changed or memory.suspect_readings + 1 < BELIEVED_AFTER)
+
+
+def limit(base: int, at_most: Limit) -> int:
+    """Return how many devices ``at_most`` allows of ``base``; a share is rounded down."""
+    return floor(at_most.of_one * base) if isinstance(at_most, Share) else at_most
+
+
+def allowance(situation: Situation) -> int:
+    """Return how many devices may be unsubscribed in any 24 hours: the limit, or the floor where that is more."""
+    policy, memory = situation.desired.policy, situation.memory
+    base = len(situation.observed.devices | memory.unsubscribed)
+    return max(limit(base, policy.max_unsubscribe), policy.max_unsubscribe_floor)
+
+
+def budget(situation: Situation) -> int:
+    """Return how many more devices may be unsubscribed today without anybody's word."""
+    return max(allowance(situation) - len(situation.memory.unsubscribed), 0)
+
+
+def _checked(guard: Guard, plan: Plan, situation: Situation) -> Finding | None:
+    try:
+        return guard.check(plan, situation)
+    except Exception as error:  # noqa: BLE001 - whatever went wrong inside a guard, the answer is to hold
+        everything = _holding(Reason.GUARD_FAILED, chain(plan.subscribes, plan.unsubscribes))
+        return Finding(everything, f"the guard {guard.reason} could not judge: {type(error).__name__}")
+
+
+def _holding(reason: Reason, changes: Iterable[Change], until: datetime | None = None) -> tuple[Held, ...]:
+    return tuple(Held(change, reason, until) for change in changes)
+
+
+def _unapproved(plan: Plan) -> list[Change]:
+    return [change for change in plan.unsubscribes if change.device not in plan.approved]
+
+
+def _empty_desired(plan: Plan, situation: Situation) -> Finding | None:
+    changes = _unapproved(plan)
+    if situation.desired.devices or situation.desired.policy.allow_empty or not changes:
+        return None
+    message = f"the account lists no device at all, {len(changes)} live ones would go"
+    return Finding(_holding(Reason.EMPTY_DESIRED, changes), message)
+
+
+def _too_many(plan: Plan, situation: Situation) -> Finding | None:
+    changes = _unapproved(plan)
+    policy, gone = situation.desired.policy, situation.memory.unsubscribed
+    counted = len(gone.union(change.device for change in changes))
+    allowed = allowance(situation)
+    if not changes or counted <= allowed:
+        return None
+    already = f" ({len(gone)} of them are gone already)" if gone else ""
+    message = (
+        f"{counted} devices would be unsubscribed within 24 hours{already}, {allowed} are allowed: "
+        f"max_unsubscribe is {policy.max_unsubscribe}, max_unsubscribe_floor is {policy.max_unsubscribe_floor}"
+    )
+    return Finding(_holding(Reason.TOO_MANY, changes), message)
+
+
+def _too_short(observed: Observed, memory: Memory) -> bool:
+    expected = memory.expected or frozenset()
+    return len(expected) >= SUSPECT_FROM and 2 * len(expected & observed.devices) < len(expected)
+
+
+def _suspect_list(plan: Plan, situation: Situation) -> Finding | None:
+    observed, memory = situation.observed, situation.memory
+    if not is_suspect(observed, memory):
+        return None
+    expected = memory.expected or frozenset()
+    message = f"of {len(expected)} devices that should be live the list shows {len(expected & observed.devices)}"
+    if memory.credential_changed:
+        message += ", and the credential changed since the last trusted list: a person has to say that this is right"
+    else:
+        message += f" (reading {memory.suspect_readings + 1} of {BELIEVED_AFTER} before it is believed)"
+    return Finding(_holding(Reason.SUSPECT_LIST, chain(plan.subscribes, plan.unsubscribes)), message)
+
+
+def _desired_rejected(plan: Plan, situation: Situation) -> Finding | None:
+    if situation.rejected is None or not plan.unsubscribes:
+        return None
+    message = f"the newest text is rejected ({situation.rejected}), an older one is in force"
+    return Finding(_holding(Reason.DESIRED_REJECTED, plan.unsubscribes), message)
+
+
+def _state_unwritable(plan: Plan, situation: Situation) -> Finding | None:
+    if situation.memory.writable or not plan.unsubscribes:
+        return None
+    return Finding(_holding(Reason.STATE_UNWRITABLE, plan.unsubscribes), "what we do could not be remembered")
+
+
+def _guard_failed(_plan: Plan, _situation: Situation) -> Finding | None:
+    return None  # the row gives the reason its place in the order; ``_checked`` is what holds under it
+
+
+def _paused(plan: Plan, situation: Situation) -> Finding | None:
+    pause, brake = situation.desired.policy.pause.stricter(situation.brake.pause), situation.brake
+    if situation.observing:
+        changes, message = (*plan.subscribes, *plan.unsubscribes), "observe mode: nothing is changed"
+    elif pause is Pause.NONE:
+        return None
+    else:
+        changes = plan.unsubscribes if pause is Pause.UNSUBSCRIBE else (*plan.subscribes, *plan.unsubscribes)
+        by_command = pause is brake.pause and pause is not situation.desired.policy.pause
+        message = f"paused by command: {brake.reason}" if by_command else f"the text says pause = {pause.value!r}"
+    until = brake.until if not situation.observing and situation.desired.policy.pause is Pause.NONE else None
+    return Finding(_holding(Reason.PAUSED, changes, until), message) if changes else None
+
+
+def _unsubscribe_after(plan: Plan, situation: Situation) -> Finding | None:
+    wait = situation.desired.policy.unsubscribe_after
+    if not wait:
+        return None
+    since = situation.memory.absent_since
+    held = tuple(
+        Held(change, Reason.UNSUBSCRIBE_AFTER, ends)
+        for change in plan.unsubscribes
+        if (ends := since.get(change.device, situation.now) + wait) > situation.now
+    )
+    return Finding(held, f"{len(held)} devices are absent for less than {show(wait)}") if held else None
+
+
+def _waiting(reason: Reason, words: str) -> Check:
+    def check(plan: Plan, situation: Situation) -> Finding | None:
+        retries = situation.memory.retries
+        if not retries:
+            return None
+        held = tuple(
+            Held(change, reason, retry.until)
+            for change in chain(plan.subscribes, plan.unsubscribes)
+            if (retry := retries.get(change.device)) is not None
+            and retry.reason is reason
+            and retry.action is change.action
+            and retry.until > situation.now
+        )
+        return Finding(held, f"{len(held)} devices {words}") if held else None
+
+    return check
+
+
+def _quota(plan: Plan, situation: Situation) -> Finding | None:
+    until = situation.platform.throttled_until
+    changes = (*plan.subscribes, *plan.unsubscribes)
+    if until is None or until <= situation.now or not changes:
+        return None
+    message = f"the account's calls are used up, or LG throttles it, until {until:%Y-%m-%dT%H:%M:%SZ}"
+    return Finding(_holding(Reason.QUOTA, changes, until), message)
+
+
+def _subscriptions_full(plan: Plan, situation: Situation) -> Finding | None:
+    until = situation.platform.full_until
+    if until is None or until <= situation.now or not plan.subscribes:
+        return None
+    message = f"LG's cap on subscribed devices is reached; asked again at {until:%Y-%m-%dT%H:%M:%SZ}"
+    return Finding(_holding(Reason.SUBSCRIPTIONS_FULL, plan.subscribes, until), message)
+
+
+def _account_stopped(plan: Plan, situation: Situation) -> Finding | None:
+    platform = situation.platform
+    changes = (*plan.subscribes, *plan.unsubscribes)
+    if platform.stopped is None or not changes:
+        return None
+    return Finding(_holding(Reason.ACCOUNT_STOPPED, changes, platform.stopped_until), platform.stopped)
+
+
+GUARDS: tuple[Guard, ...] = (
+    Guard(
+        Reason.EMPTY_DESIRED,
+        "unsubscribes",
+        "the account has no entry at all (dates aside), live devices would go, and `allow_empty` is false",
+        _empty_desired,
+    ),
+    Guard(
+        Reason.TOO_MANY,
+        "unsubscribes, all of them",
+        "those of this pass and those of the last 24 hours together are more than both "
+        "`max_unsubscribe` and `max_unsubscribe_floor`",
+        _too_many,
+    ),
+    Guard(
+        Reason.SUSPECT_LIST,
+        "the whole pass",
+        "fewer than half of the devices that should be live (at least 10) are in LG's list",
+        _suspect_list,
+    ),
+    Guard(
+        Reason.DESIRED_REJECTED,
+        "unsubscribes",
+        "the newest text was rejected and an older accepted one is in force",
+        _desired_rejected,
+    ),
+    Guard(Reason.STATE_UNWRITABLE, "unsubscribes", "what we do could not be remembered", _state_unwritable),
+    Guard(Reason.GUARD_FAILED, "everything", "a guard raised: one that cannot judge holds", _guard_failed),
+    Guard(
+        Reason.PAUSED,
+        "as `pause` says; everything in observe mode",
+        "`pause` in the file or by command, or `PCC_MODE=observe`",
+        _paused,
+    ),
+    Guard(
+        Reason.UNSUBSCRIBE_AFTER,
+        "that change",
+        "the device is absent from accepted texts for less than `unsubscribe_after`",
+        _unsubscribe_after,
+    ),
+    Guard(
+        Reason.RETRY,
+        "that change",
+        "a call for the device failed, until its next time",
+        _waiting(Reason.RETRY, "wait after a failed call"),
+    ),
+    Guard(
+        Reason.REFUSED,
+        "that change",
+        "LG refused the device, until its next time",
+        _waiting(Reason.REFUSED, "are refused by LG"),
+    ),
+    Guard(Reason.QUOTA, "every change", "the account's calls are used up, or LG throttles it", _quota),
+    Guard(Reason.SUBSCRIPTIONS_FULL, "subscribes", "LG's cap on subscribed devices is reached", _subscriptions_full),
+    Guard(
+        Reason.ACCOUNT_STOPPED,
+        "everything",
+        "credentials or configuration are refused, missing or shared with another account",
+        _account_stopped,
+    ),
+)
+"""Every reason, first match wins. Documents, metrics and tests are made from this table."""
+
+
+def held_actions(reason: Reason) -> tuple[Action, ...]:
+    """Return the actions that a reason can hold, for metrics that must exist before the first time."""
+    if reason in {
+        Reason.EMPTY_DESIRED,
+        Reason.TOO_MANY,
+        Reason.DESIRED_REJECTED,
+        Reason.STATE_UNWRITABLE,
+        Reason.UNSUBSCRIBE_AFTER,
+    }:
+        return (Action.UNSUBSCRIBE,)
+    return (Action.SUBSCRIBE,) if reason is Reason.SUBSCRIPTIONS_FULL else tuple(Action)
+
+
+def devices(changes: Iterable[Change]) -> frozenset[DeviceId]:
+    """Return the devices of some changes."""
+    return frozenset(change.device for change in changes)

@@ -1,0 +1,407 @@
+"""The nouns of the reconciler, as frozen values.
+
+Owns: what every other module talks about, and the few rules that make a wrong value impossible to build.
+Must not: do I/O, read a clock, know a library outside the standard one, or know how a value was obtained.
+
+Times are aware datetimes in UTC, spans are timedeltas. Ids are opaque strings of LG's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum, StrEnum
+from fractions import Fraction
+from types import MappingProxyType
+from typing import NewType, Self
+
+AccountName = NewType("AccountName", str)
+"""A name of ours for one LG user: a DNS label such as ``seoul-hotel``."""
+
+DeviceId = NewType("DeviceId", str)
+"""LG's id of one appliance. Opaque: most are 64 hexadecimal digits, older ones are not."""
+
+MessageId = NewType("MessageId", str)
+"""The ``x-message-id`` of one call: what LG's support asks for."""
+
+PassId = NewType("PassId", str)
+"""One reconcile of one account, as it appears in logs and history."""
+
+Digest = NewType("Digest", str)
+"""``sha256:…`` over an account's name and the devices a plan would unsubscribe."""
+
+DEFAULT_ACCOUNT = AccountName("default")
+"""The account that the top-level ``devices`` and ``device_files`` of a text are short for."""
+
+
+class DeviceType(StrEnum):
+    """The four appliance types that PCC documents. Never sent to LG: it is for the reader of the file."""
+
+    WASHER = "washer"
+    REFRIGERATOR = "refrigerator"
+    DISH_WASHER = "dish_washer"
+    OVEN = "oven"
+
+
+class Prune(StrEnum):
+    """Which live devices that are not desired may be unsubscribed."""
+
+    ALL = "all"
+    OWNED = "owned"
+    NONE = "none"
+
+
+class Pause(StrEnum):
+    """What a person has told us not to do for now, from lax to strict."""
+
+    NONE = "none"
+    UNSUBSCRIBE = "unsubscribe"
+    ALL = "all"
+
+    def stricter(self, other: Pause) -> Pause:
+        """Return the one of the two that allows less: a general brake cannot be taken off by an account."""
+        return max(self, other, key=list(Pause).index)
+
+
+class Unlimited(Enum):
+    """Values of ``calls_per_hour`` that are not a number."""
+
+    AUTO = "auto"
+    UNLIMITED = "unlimited"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of the live list, such as ``"10%"``. Exact, so that rounding down is well defined."""
+
+    of_one: Fraction
+
+    def __str__(self) -> str:
+        percent = self.of_one * 100
+        return f"{percent.numerator if percent.denominator == 1 else float(percent):g}%"
+
+
+Limit = Share | int
+"""How many devices may be unsubscribed in 24 hours: a share of the live list or a whole number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a person lets us do in one account. The values here are the documented defaults."""
+
+    prune: Prune = Prune.ALL
+    ignore: frozenset[DeviceId] = frozenset()
+    max_unsubscribe: Limit = field(default_factory=lambda: Share(Fraction(1, 10)))
+    max_unsubscribe_floor: int = 5
+    unsubscribe_after: timedelta = timedelta(0)
+    allow_empty: bool = False
+    pause: Pause = Pause.NONE
+    calls_per_hour: int | Unlimited = Unlimited.AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One desired device and what the text says of it. ``from_`` is inclusive, ``until`` exclusive."""
+
+    id: DeviceId
+    name: str | None = None
+    type: DeviceType | None = None
+    from_: datetime | None = None
+    until: datetime | None = None
+
+    def wanted_at(self, now: datetime) -> bool:
+        """Say whether ``now`` lies inside the device's dates."""
+        return (self.from_ is None or self.from_ <= now) and (self.until is None or now < self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's word, in the file, that these devices may be unsubscribed past the guards."""
+
+    devices: frozenset[DeviceId]
+    expires: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """One account's part of a text.
+
+    ``devices`` holds every entry, dates aside; ``described`` only those entries that say more than an id, so that a
+    million plain ids cost a million strings and no more. An account whose part did not change between two texts keeps
+    the same object, so "is this still the newest?" is a question of identity.
+    """
+
+    account: AccountName
+    devices: frozenset[DeviceId]
+    described: Mapping[DeviceId, Device] = field(default_factory=lambda: MappingProxyType({}))
+    policy: Policy = Policy()
+    approvals: tuple[Approval, ...] = ()
+    country: str | None = None
+    path: str = ""
+
+    def wanted_at(self, now: datetime) -> frozenset[DeviceId]:
+        """Return the devices that are to be live at ``now``."""
+        outside = {device.id for device in self.described.values() if not device.wanted_at(now)}
+        return self.devices - outside if outside else self.devices
+
+    def approved_at(self, now: datetime) -> frozenset[DeviceId]:
+        """Return the devices that an approval in force at ``now`` names."""
+        return frozenset().union(*(one.devices for one in self.approvals if now < one.expires))
+
+    def next_boundary(self, now: datetime) -> datetime | None:
+        """Return the first moment after ``now`` at which the wanted devices or the approvals change by themselves."""
+        dates = [date for device in self.described.values() for date in (device.from_, device.until)]
+        dates += [approval.expires for approval in self.approvals]
+        return min((date for date in dates if date is not None and date > now), default=None)
+
+    def entry(self, device: DeviceId) -> Device | None:
+        """Return what the text says of a device, or nothing if it does not list it."""
+        if device not in self.devices:
+            return None
+        return self.described.get(device) or Device(device)
+
+
+class Verified(StrEnum):
+    """What is known of a commit's signature."""
+
+    YES = "yes"
+    NO = "no"
+    UNCHECKED = "unchecked"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The Git commit that a text was read from."""
+
+    id: str
+    author: str
+    subject: str
+    at: datetime
+    verified: Verified = Verified.UNCHECKED
+    dirty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """Identity of a text: always the digest of the bytes read, and the commit where there is one."""
+
+    sha256: str
+    commit: Commit | None = None
+
+    def __str__(self) -> str:
+        if self.commit is None:
+            return f"sha256:{self.sha256}"
+        return f"{self.commit.id}-dirty" if self.commit.dirty else self.commit.id
+
+
+class Cause(StrEnum):
+    """Why the newest text is not in force."""
+
+    INVALID = "invalid"
+    ENVIRONMENT = "environment"
+    UNVERIFIED = "unverified"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The devices that one trusted ``GET /pcc`` returned, and when that call began."""
+
+    devices: frozenset[DeviceId]
+    began: datetime
+
+
+class Action(StrEnum):
+    """The two changes that LG offers."""
+
+    SUBSCRIBE = "subscribe"
+    UNSUBSCRIBE = "unsubscribe"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """Subscribe or unsubscribe one device. With an empty id it cannot be built: a server might take that for all."""
+
+    account: AccountName
+    action: Action
+    device: DeviceId
+
+    def __post_init__(self) -> None:
+        if not self.device:
+            raise ValueError("a change needs a device id")
+
+
+class Kind(StrEnum):
+    """Who can release a held change: a person who decides, a person who said not now, or LG and time."""
+
+    GUARD = "guard"
+    POLICY = "policy"
+    PLATFORM = "platform"
+
+
+class Reason(StrEnum):
+    """Why a wanted change is not made now, in the order in which a change gets its one reason."""
+
+    kind: Kind
+
+    EMPTY_DESIRED = "empty-desired", Kind.GUARD
+    TOO_MANY = "too-many", Kind.GUARD
+    SUSPECT_LIST = "suspect-list", Kind.GUARD
+    DESIRED_REJECTED = "desired-rejected", Kind.GUARD
+    STATE_UNWRITABLE = "state-unwritable", Kind.GUARD
+    GUARD_FAILED = "guard-failed", Kind.GUARD
+    PAUSED = "paused", Kind.POLICY
+    UNSUBSCRIBE_AFTER = "unsubscribe-after", Kind.POLICY
+    RETRY = "retry", Kind.PLATFORM
+    REFUSED = "refused", Kind.PLATFORM
+    QUOTA = "quota", Kind.PLATFORM
+    SUBSCRIPTIONS_FULL = "subscriptions-full", Kind.PLATFORM
+    ACCOUNT_STOPPED = "account-stopped", Kind.PLATFORM
+
+    def __new__(cls, word: str, kind: Kind) -> Self:
+        """Make the word the value and keep its kind beside it."""
+        reason = str.__new__(cls, word)
+        reason._value_ = word
+        reason.kind = kind
+        return reason
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A wanted change that is not made now, its one reason, and when that may end by itself."""
+
+    change: Change
+    reason: Reason
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tripped:
+    """A reason that holds something now, in one sentence with its numbers."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one pass would do and hold in one account. Tuples are sorted, so equal plans are equal values."""
+
+    account: AccountName
+    subscribes: tuple[Change, ...] = ()
+    unsubscribes: tuple[Change, ...] = ()
+    held: tuple[Held, ...] = ()
+    tripped: tuple[Tripped, ...] = ()
+    unmanaged: frozenset[DeviceId] = frozenset()
+    ignored: frozenset[DeviceId] = frozenset()
+    approved: frozenset[DeviceId] = frozenset()
+    in_sync: int = 0
+    digest: Digest = Digest("")
+
+    @property
+    def changes(self) -> int:
+        """Count the changes that would be made now."""
+        return len(self.subscribes) + len(self.unsubscribes)
+
+    def holds(self, kind: Kind) -> bool:
+        """Say whether anything is held for a reason of this kind."""
+        return any(held.reason.kind is kind for held in self.held)
+
+
+class Result(StrEnum):
+    """How one change ended. ``noop``: LG says it was so already."""
+
+    SUCCESS = "success"
+    NOOP = "noop"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+    @property
+    def confirmed(self) -> bool:
+        """Say whether LG now has the device as we want it."""
+        return self in {Result.SUCCESS, Result.NOOP}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one change: LG's code and words where it gave any, and both message ids.
+
+    ``confirmed_by`` is ``"list"`` where no answer came and a later trusted list showed the change as made.
+    """
+
+    change: Change
+    result: Result
+    at: datetime
+    approved: bool = False
+    message_id: MessageId | None = None
+    lg_message_id: str | None = None
+    status: int | None = None
+    code: str | None = None
+    words: str = ""
+    confirmed_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A device that waits: after a failure (``retry``) or after LG refused it (``refused``)."""
+
+    action: Action
+    reason: Reason
+    attempts: int
+    until: datetime
+    code: str | None = None
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The latest change of a device that LG confirmed, within the last day."""
+
+    action: Action
+    result: Result
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a pass knows from before. An empty memory is safe: it owns nothing and has counted nothing.
+
+    ``inventory``: devices once desired here and not since seen to be gone. ``expected``: the devices that should be
+    live, which is the last trusted list with our confirmed changes since, or nothing if no list was ever trusted.
+    ``confirmed``: our latest confirmed change of each device in the last day. ``unsubscribed``: devices we unsubscribed
+    in the last day without an approval. ``absent_since``: when a device left the accepted texts. ``suspect_readings``:
+    how many lists in a row were not believed. ``credential_changed``: another token than that of the last trusted list.
+    """
+
+    inventory: frozenset[DeviceId] = frozenset()
+    expected: frozenset[DeviceId] | None = None
+    confirmed: Mapping[DeviceId, Confirmed] = field(default_factory=lambda: MappingProxyType({}))
+    unsubscribed: frozenset[DeviceId] = frozenset()
+    absent_since: Mapping[DeviceId, datetime] = field(default_factory=lambda: MappingProxyType({}))
+    retries: Mapping[DeviceId, Retry] = field(default_factory=lambda: MappingProxyType({}))
+    suspect_readings: int = 0
+    credential_changed: bool = False
+    writable: bool = True
+
+
+class Condition(StrEnum):
+    """The one condition that an account is in, the first of these that applies."""
+
+    ABANDONED = "abandoned"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    HELD = "held"
+    CONVERGING = "converging"
+    IN_SYNC = "in_sync"
+
+
+class PassResult(StrEnum):
+    """How a pass ended, the first of these that applies."""
+
+    FAILED = "failed"
+    PARTIAL = "partial"
+    HELD = "held"
+    CHANGED = "changed"
+    CLEAN = "clean"

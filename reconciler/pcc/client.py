@@ -1,0 +1,224 @@
+"""LG's platform as verbs, for one account.
+
+Owns: the documented requests and their headers, one time limit around each call, one renewal of the token where LG asks
+for it, and the count of calls. Must not: retry anything else, decide what to change, or know of other accounts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+import structlog
+
+from reconciler.clock import Clock, SystemClock
+from reconciler.credentials import Credentials
+from reconciler.errors import CredentialsRefused, DeviceRefused, PlatformError, Throttled, Unavailable
+from reconciler.model import AccountName, DeviceId, MessageId, Observed
+from reconciler.pcc import wire
+from reconciler.pcc.auth import Access, Token
+from reconciler.pcc.quota import Quota
+from reconciler.pcc.transport import LOST, TOKEN_REFRESH
+from reconciler.telemetry import Metrics
+
+ROUTES = {
+    wire.Call.LIST: ("GET", "/pcc"),
+    wire.Call.SUBSCRIBE: ("POST", "/pcc/{device-id}"),
+    wire.Call.UNSUBSCRIBE: ("DELETE", "/pcc/{device-id}"),
+    wire.Call.DEVICES: ("GET", "/devices"),
+}
+"""Method and route of each call; the route is what metrics show, never a path with an id."""
+
+ASK_DEVICES_FIRST = frozenset({"1205", "1210", "1211", "1213"})
+"""LG documents ``GET /devices`` as due before other calls, so the first of these codes may only mean that."""
+
+Meaning = TypeVar("Meaning")
+Read = Callable[[wire.Reply, datetime], Meaning]
+"""Turns a reply into what it means, or raises what to do next."""
+
+log = structlog.get_logger()
+
+
+def new_message_id() -> MessageId:
+    """Return a fresh ``x-message-id``: the 16 bytes of a UUIDv4 in url-safe base64 without padding, 22 characters."""
+    return MessageId(urlsafe_b64encode(uuid4().bytes)[:-2].decode())
+
+
+class Client:
+    """One account's way to LG. Every method is at most one call, and one more after a renewed token.
+
+    ``credentials`` is asked before each call, so a rotated secret is in use at once; it raises ``CredentialsRefused``
+    where there are none any more. Errors are ``PlatformError``.
+    """
+
+    def __init__(
+        self,
+        account: AccountName,
+        http: httpx.AsyncClient,
+        credentials: Callable[[], Credentials],
+        *,
+        metrics: Metrics,
+        timeout_seconds: float,
+        quota: Quota | None = None,
+        clock: Clock | None = None,
+        message_id: Callable[[], MessageId] = new_message_id,
+    ) -> None:
+        self.account = account
+        self.quota = quota or Quota()
+        self._http = http
+        self._credentials = credentials
+        self._metrics = metrics
+        self._timeout_seconds = timeout_seconds
+        self._clock = clock or SystemClock()
+        self._message_id = message_id
+        self._asked_devices = False
+        self._headers: tuple[Credentials, dict[str, str]] | None = None
+        self.access = Access(credentials, self._exchange, self._clock, self._renewal)
+
+    @property
+    def credential(self) -> str:
+        """Return a fingerprint of the user's token: another one may be another user, with another list."""
+        credentials = self._credentials()
+        token = credentials.refresh_token or credentials.access_token
+        return _fingerprint(token.get_secret_value() if token is not None else "")
+
+    @property
+    def service(self) -> str:
+        """Return a fingerprint of the service key: LG's cap on subscribed devices is counted for each."""
+        return _fingerprint(self._credentials().service_key.get_secret_value())
+
+    async def list_devices(self) -> Observed:
+        """Return the live devices, all or nothing: a malformed list is an error, never a part of one."""
+        began = self._clock.now()
+        return Observed(await self._call(wire.Call.LIST, "/pcc", wire.live_devices), began)
+
+    async def registered(self) -> tuple[wire.Registered, ...]:
+        """Return every device the user owns, subscribed or not."""
+        devices = await self._call(wire.Call.DEVICES, "/devices", wire.registered_devices)
+        self._asked_devices = True
+        return devices
+
+    async def subscribe(self, device: DeviceId) -> wire.Answer:
+        """Subscribe one device."""
+        return await self._change(wire.Call.SUBSCRIBE, device)
+
+    async def unsubscribe(self, device: DeviceId) -> wire.Answer:
+        """Unsubscribe one device."""
+        return await self._change(wire.Call.UNSUBSCRIBE, device)
+
+    def opens_for_pass(self, changes: int) -> datetime | None:
+        """Return when a pass with that many changes may start, or nothing if that is now."""
+        return self._later(self.quota.opens_for_pass(self._clock.now().timestamp(), changes))
+
+    def opens_for_change(self) -> datetime | None:
+        """Return when the next change may be sent, or nothing if that is now."""
+        return self._later(self.quota.opens_for_change(self._clock.now().timestamp()))
+
+    def _later(self, opens: float) -> datetime | None:
+        return datetime.fromtimestamp(opens, UTC) if opens > self._clock.now().timestamp() else None
+
+    async def _change(self, call: wire.Call, device: DeviceId) -> wire.Answer:
+        path = f"/pcc/{quote(device, safe='')}"
+        if path in {"/pcc/", "/pcc/.", "/pcc/.."}:  # to a server these are another resource, perhaps all of them
+            raise ValueError("a change needs a device id")
+        try:
+            return await self._call(call, path, wire.judge)
+        except DeviceRefused as refused:
+            if self._asked_devices or refused.code not in ASK_DEVICES_FIRST:
+                raise
+        await self.registered()
+        return await self._call(call, path, wire.judge)
+
+    async def _call(self, call: wire.Call, path: str, read: Read[Meaning]) -> Meaning:
+        """Make one call, and once more with another token where LG does not accept the first."""
+        token = await self.access.token()
+        try:
+            return await self._measured(call, path, token, read)
+        except CredentialsRefused as refused:
+            try:
+                token = await self.access.renewed(token)
+            except CredentialsRefused as why:
+                raise refused from why
+        return await self._measured(call, path, token, read)
+
+    async def _measured(self, call: wire.Call, path: str, token: Token, read: Read[Meaning]) -> Meaning:
+        """Make one request and read its answer; count, time and learn from it, whatever it says."""
+        method, route = ROUTES[call]
+        began = self._clock.steady()
+        status: int | None = None
+        code: str | None = None
+        self.quota.take(self._clock.now().timestamp())
+        try:
+            reply = await self._sent(call, path, token)
+            status = reply.status
+            meaning = read(reply, self._clock.now())
+            code = getattr(meaning, "code", None)
+        except PlatformError as error:
+            code = error.code
+            self._learn(error)
+            raise
+        finally:
+            self._metrics.called(method, route, status, code, began=began, ended=self._clock.steady())
+        self.quota.answered()
+        return meaning
+
+    async def _sent(self, call: wire.Call, path: str, token: Token) -> wire.Reply:
+        """Put one request on the wire, with a message id of its own, inside one time limit."""
+        credentials, message_id = self._credentials(), self._message_id()
+        headers = self._fixed_headers(credentials) | {
+            "authorization": f"Bearer {token.value}",
+            "x-message-id": message_id,
+        }
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                response = await self._http.request(ROUTES[call][0], credentials.base_url + path, headers=headers)
+        except LOST as error:
+            what = "no answer in time" if isinstance(error, TimeoutError) else f"no answer: {type(error).__name__}"
+            raise Unavailable(f"{call}: {what}", message_id=message_id) from error
+        return wire.Reply(call, response.status_code, response.content, message_id, response.headers.get("retry-after"))
+
+    def _fixed_headers(self, credentials: Credentials) -> dict[str, str]:
+        """Return the headers that are the same for every call, built once for one set of credentials."""
+        if self._headers is None or self._headers[0] is not credentials:
+            headers = {
+                "content-type": "application/json",
+                "x-country-code": credentials.country,
+                "x-service-id": credentials.service_id.get_secret_value(),
+                "x-service-key": credentials.service_key.get_secret_value(),
+            }
+            self._headers = (credentials, headers)
+        return self._headers[1]
+
+    async def _exchange(self, url: str, form: dict[str, str]) -> tuple[int, bytes]:
+        """Send a token refresh. It is not counted: EMP is another service than the one with the quota."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                response = await self._http.post(url, data=form, extensions={TOKEN_REFRESH: True})
+        except LOST as error:
+            raise Unavailable(f"the token endpoint did not answer: {type(error).__name__}") from error
+        return response.status_code, response.content
+
+    def _learn(self, error: PlatformError) -> None:
+        if isinstance(error, Throttled):
+            self._metrics.throttled(self.account)
+            now = self._clock.now().timestamp()
+            before = self.quota.limit
+            self.quota.throttled(now, error.retry_after, teaches=error.code is not None)
+            if self.quota.limit != before:
+                log.warning("quota.learned", account=self.account, calls_per_hour=self.quota.limit)
+
+    def _renewal(self, result: str, token: Token | None) -> None:
+        self._metrics.token_refreshed(self.account, result)
+        if token is not None and token.expires_at is not None:
+            log.info("token.refreshed", account=self.account, expires_at=datetime.fromtimestamp(token.expires_at, UTC))
+
+
+def _fingerprint(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()[:16]

@@ -1,0 +1,340 @@
+"""LG's words: what an answer means and what we do next.
+
+Owns: the envelope, the strict reading of a live list, the one table of LG's codes and its reaction for each call.
+Must not: send anything, keep state, or read a clock.
+
+An answer is judged by LG's ``error.code``; the HTTP status decides only where there is no code, because LG's statuses
+mislead: 401 may be a used-up quota, 404 "already subscribed", 400 an expired token (LG's common-response page, and
+answers of the live gateway: 401 with 1314).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import msgspec
+
+from reconciler.errors import (
+    QUOTED,
+    ConfigurationRefused,
+    CredentialsRefused,
+    DeviceRefused,
+    PlatformError,
+    SubscriptionsFull,
+    Surprise,
+    Throttled,
+    Unavailable,
+    quoted,
+)
+from reconciler.model import DeviceId
+from reconciler.schema import is_id, plain_ids
+
+
+class Call(StrEnum):
+    """The calls we make, by what they are for."""
+
+    LIST = "list"
+    SUBSCRIBE = "subscribe"
+    UNSUBSCRIBE = "unsubscribe"
+    DEVICES = "devices"
+
+
+class Reaction(StrEnum):
+    """What we do after an answer."""
+
+    DONE = "done"
+    RETRY = "retry"
+    THROTTLED = "throttled"
+    REFUSED = "refused"
+    FULL = "full"
+    CREDENTIALS = "credentials"
+    CONFIGURATION = "configuration"
+    SURPRISE = "surprise"
+
+
+ERRORS: dict[Reaction, type[PlatformError]] = {
+    Reaction.RETRY: Unavailable,
+    Reaction.THROTTLED: Throttled,
+    Reaction.REFUSED: DeviceRefused,
+    Reaction.FULL: SubscriptionsFull,
+    Reaction.CREDENTIALS: CredentialsRefused,
+    Reaction.CONFIGURATION: ConfigurationRefused,
+    Reaction.SURPRISE: Surprise,
+}
+"""The error that stands for each reaction but ``done``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One of LG's codes: LG's words for it, the HTTP status it comes with, and our reaction where the call matters not.
+
+    ``subscribe`` and ``unsubscribe`` override it for those calls. ``hint`` names what a person should look at.
+    """
+
+    words: str
+    status: int
+    reaction: Reaction = Reaction.SURPRISE
+    subscribe: Reaction | None = None
+    unsubscribe: Reaction | None = None
+    hint: str = ""
+
+    def on(self, call: Call) -> Reaction:
+        """Return the reaction to this code on one kind of call."""
+        specific = {Call.SUBSCRIBE: self.subscribe, Call.UNSUBSCRIBE: self.unsubscribe}.get(call)
+        return specific or self.reaction
+
+
+def _device(words: str, status: int, *, gone: bool = False, unsubscribe: bool = True) -> Code:
+    """Return a code that refuses one device; ``gone``: to unsubscribe it is then already done."""
+    after = Reaction.DONE if gone else Reaction.REFUSED if unsubscribe else None
+    return Code(words, status, subscribe=Reaction.REFUSED, unsubscribe=after)
+
+
+CODES: dict[str, Code] = {
+    "0000": Code("Unknown error", 500, Reaction.RETRY),
+    "1000": Code("Bad request", 400),
+    "1101": Code("Missing parameters", 400),
+    "1102": Code("Unacceptable parameters", 400),
+    "1103": Code("Invalid token (syntax)", 400, Reaction.CREDENTIALS, hint="the access token"),
+    "1104": Code("Invalid message id", 400),
+    "1201": Code("Not registered admin", 404, Reaction.CONFIGURATION, hint="PCC_SERVICE_ID"),
+    "1202": Code("Not registered user", 404, Reaction.CONFIGURATION, hint="the account's token, or PCC_REGION"),
+    "1203": Code("Not registered service", 404, Reaction.CONFIGURATION, hint="PCC_SERVICE_ID"),
+    "1204": Code("Not subscribed event", 404, unsubscribe=Reaction.DONE),
+    "1205": _device("Not registered device", 404, gone=True),
+    "1206": Code("Not subscribed push", 404, unsubscribe=Reaction.DONE),
+    "1207": Code("Already subscribed push", 404, subscribe=Reaction.DONE),
+    "1208": Code("Not registered service by admin", 404, Reaction.CONFIGURATION, hint="PCC_SERVICE_ID"),
+    "1209": Code(
+        "Not registered user in service", 404, Reaction.CONFIGURATION, hint="the user's consent to the service"
+    ),
+    "1210": _device("Not registered device in service", 404),
+    "1211": _device("Not registered device by user", 404),
+    "1212": _device("Not owned device", 404),
+    "1213": _device("Not registered device", 404, gone=True),
+    "1214": _device("Not subscribable device", 404),
+    "1216": Code(
+        "Incorrect header", 400, Reaction.CONFIGURATION, hint="PCC_COUNTRY, PCC_SERVICE_ID or PCC_SERVICE_KEY"
+    ),
+    "1217": _device("Already device deleted", 400, gone=True),
+    "1218": Code("Invalid token", 400, Reaction.CREDENTIALS, hint="the access token"),
+    "1219": _device("Not supported model", 406),
+    "1220": _device("Not supported feature", 406),
+    "1221": _device("Not supported product", 406),
+    "1222": Code("Not connected device", 416),
+    "1223": Code("Invalid status device", 416),
+    "1224": _device("Invalid device Id", 404),
+    "1225": Code("Duplicate device id", 400),
+    "1301": Code("Invalid service key", 401, Reaction.CONFIGURATION, hint="PCC_SERVICE_KEY"),
+    "1302": Code("Not found token", 401, Reaction.CREDENTIALS, hint="the access token (expired)"),
+    "1303": Code(
+        "Not found user", 401, Reaction.CONFIGURATION, hint="the account's token: LG issued none for this user"
+    ),
+    "1304": Code("Not acceptable terms", 401, Reaction.CONFIGURATION, hint="LG's terms: the user has to accept them"),
+    "1305": Code("Not allowed api", 401, Reaction.CONFIGURATION, hint="what LG allows PCC_SERVICE_ID to call"),
+    "1306": Code("Exceeded API calls", 401, Reaction.THROTTLED),
+    "1307": Code("Not supported country", 401, Reaction.CONFIGURATION, hint="PCC_COUNTRY or the account's country"),
+    "1308": Code("No control authority", 401),
+    "1309": Code("Not allowed api call", 401, Reaction.CONFIGURATION, hint="PCC_REGION or PCC_BASE_URL: wrong region?"),
+    "1310": Code("Not supported domain", 401, Reaction.CONFIGURATION, hint="PCC_BASE_URL"),
+    "1311": Code("Bad request format", 401, Reaction.CONFIGURATION, hint="PCC_BASE_URL"),
+    "1312": Code("Exceeded number of event subscription", 400, subscribe=Reaction.FULL),
+    "1314": Code("Exceeded User API calls", 401, Reaction.THROTTLED),
+    "2000": Code("Internal server error", 500, Reaction.RETRY),
+    "2101": Code("Not supported model", 503),
+    "2201": Code("Not provided feature", 503),
+    "2202": Code("Not supported product", 400),
+    "2203": Code("Not exist modelJSON", 503),
+    "2205": Code("Invalid device status", 400),
+    "2207": Code("Invalid command", 400),
+    "2208": Code("Fail device control", 400),
+    "2209": Code("Device response delay", 400, Reaction.RETRY),
+    "2210": Code("Retry request", 400, Reaction.RETRY),
+    "2212": Code("Syncing", 412, Reaction.RETRY),
+    "2213": Code("Sync failed, register the device again", 412),
+    "2214": Code("Fail request", 400, Reaction.RETRY),
+    "2301": Code("Command refused: remote control is off", 400),
+    "2302": Code("Command refused: device state", 400),
+    "2303": Code("Command refused: device error", 400),
+    "2304": Code("Command refused: power off", 400),
+    "2305": Code("Command refused: mode", 400),
+    "4001": Code("Already subscribed home push", 400),
+}
+"""Every code that LG publishes or its gateway was seen to answer, and what we do after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A change that LG confirmed. ``code`` is set where LG said that it was so already."""
+
+    status: int
+    code: str | None
+    message_id: str
+    lg_message_id: str | None
+
+
+class _Error(msgspec.Struct):
+    code: str | int = ""
+    message: str = ""
+
+
+class _Envelope(msgspec.Struct):
+    messageId: Any = msgspec.UNSET  # noqa: N815 - LG's spelling
+    timestamp: Any = msgspec.UNSET
+    response: msgspec.Raw = msgspec.Raw(b"null")
+    error: _Error | None = None
+
+
+class _Item(msgspec.Struct, gc=False):
+    deviceId: str  # noqa: N815 - LG's spelling
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """One device of ``GET /devices``: all that the user owns, subscribed or not."""
+
+    id: DeviceId
+    type: str | None
+    alias: str | None
+
+
+class _Info(msgspec.Struct):
+    deviceType: str | None = None  # noqa: N815 - LG's spelling
+    alias: str | None = None
+
+
+class _Owned(msgspec.Struct):
+    deviceId: str  # noqa: N815 - LG's spelling
+    deviceInfo: _Info = msgspec.field(default_factory=_Info)  # noqa: N815 - LG's spelling
+
+
+Item = TypeVar("Item")
+_UNKNOWN = Code("", 0)
+_SHORT = 64
+_envelope = msgspec.json.Decoder(_Envelope)
+_items = msgspec.json.Decoder(list[_Item])
+_owned = msgspec.json.Decoder(list[_Owned])
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came over the wire for one call: all that is needed to judge it."""
+
+    call: Call
+    status: int
+    body: bytes
+    message_id: str
+    retry_after: str | None = None
+
+
+def judge(reply: Reply, now: datetime) -> Answer:
+    """Return LG's confirmation, or raise the error that says what to do next."""
+    return _judged(reply, _read(reply.body), now)
+
+
+def live_devices(reply: Reply, now: datetime) -> frozenset[DeviceId]:
+    """Return the ids of a ``GET /pcc`` answer. One malformed item makes the whole list a ``Surprise``."""
+    ids = [DeviceId(item.deviceId) for item in _list(reply, _items, now)]
+    devices = plain_ids(ids)
+    if devices is not None:
+        return devices
+    if not all(map(is_id, ids)):
+        raise _surprise(reply, "the list holds something that is not a device id")
+    return frozenset(ids)
+
+
+def registered_devices(reply: Reply, now: datetime) -> tuple[Registered, ...]:
+    """Return the devices of a ``GET /devices`` answer, in LG's order."""
+    owned = _list(reply, _owned, now)
+    return tuple(Registered(DeviceId(one.deviceId), one.deviceInfo.deviceType, one.deviceInfo.alias) for one in owned)
+
+
+def _list(reply: Reply, decoder: msgspec.json.Decoder[list[Item]], now: datetime) -> list[Item]:
+    """Return the items under ``response``; ``null``, ``{}``, ``[]`` and nothing at all are what LG means by empty."""
+    envelope = _read(reply.body)
+    _judged(reply, envelope, now)
+    raw = b"null" if envelope is None else bytes(envelope.response)
+    if len(raw) <= _SHORT and not msgspec.json.decode(raw):
+        return []
+    try:
+        return decoder.decode(raw)
+    except msgspec.MsgspecError as error:
+        raise _surprise(reply, f"the list is malformed: {error}") from error
+
+
+def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
+    told = quoted(envelope.messageId) if envelope is not None and isinstance(envelope.messageId, str) else None
+    code, words, hint = None, "", ""
+    if envelope is not None and envelope.error is not None:
+        code, words = str(envelope.error.code), envelope.error.message
+        known = CODES.get(code, _UNKNOWN)
+        reaction, hint = known.on(reply.call), known.hint
+    else:
+        words = _beginning(reply.body) if envelope is None else ""
+        reaction = _by_status(reply, envelope)
+    if reaction is Reaction.DONE:
+        return Answer(reply.status, code, reply.message_id, told)
+    error = ERRORS[reaction](
+        _sentence(reply, code, words, hint),
+        status=reply.status,
+        code=code,
+        words=words,
+        message_id=reply.message_id,
+        lg_message_id=told,
+    )
+    if isinstance(error, Throttled):
+        error.retry_after = seconds_to_wait(reply.retry_after, now)
+    raise error
+
+
+def seconds_to_wait(header: str | None, now: datetime) -> float | None:
+    """Return what a ``Retry-After`` asks for, in seconds or as a date; nothing where it is absent or past."""
+    if not header:
+        return None
+    try:
+        seconds = float(header) if header.strip().isdigit() else (parsedate_to_datetime(header) - now).total_seconds()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return seconds if seconds > 0 else None
+
+
+def _read(body: bytes) -> _Envelope | None:
+    try:
+        envelope = _envelope.decode(body)
+    except msgspec.MsgspecError:
+        return None
+    recognised = envelope.messageId is not msgspec.UNSET or envelope.error is not None
+    return envelope if recognised else None
+
+
+def _by_status(reply: Reply, envelope: _Envelope | None) -> Reaction:
+    status = reply.status
+    if 200 <= status < 300:  # noqa: PLR2004 - what HTTP calls success
+        empty_is_fine = reply.call in {Call.SUBSCRIBE, Call.UNSUBSCRIBE} and not reply.body.strip()
+        return Reaction.DONE if envelope is not None or empty_is_fine else Reaction.SURPRISE
+    if status in {401, 403}:
+        return Reaction.CREDENTIALS
+    if status == 429:  # noqa: PLR2004 - what HTTP calls too many requests
+        return Reaction.THROTTLED
+    return Reaction.RETRY if status >= 500 else Reaction.SURPRISE  # noqa: PLR2004 - what HTTP calls a server's fault
+
+
+def _beginning(body: bytes) -> str:
+    return body[: 4 * QUOTED].decode("utf-8", "replace")
+
+
+def _surprise(reply: Reply, message: str) -> Surprise:
+    return Surprise(message, status=reply.status, words=_beginning(reply.body), message_id=reply.message_id)
+
+
+def _sentence(reply: Reply, code: str | None, words: str, hint: str) -> str:
+    said = f"{code} {quoted(words)}".strip() if code is not None else quoted(words)
+    parts = [f"{reply.call}: LG answered {reply.status}"]
+    if said:
+        parts.append(f": {said}")
+    if hint:
+        parts.append(f" (check {hint})")
+    return "".join(parts)

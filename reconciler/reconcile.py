@@ -1,0 +1,479 @@
+"""One pass of one account: observe, plan, guard, act, record.
+
+Owns: that sentence, what an account carries from pass to pass in this process, and when it comes back.
+Must not: retry (the queue does), know other accounts, or change a device by any other way than ``execute``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import random as system_random
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from reconciler import backoff, guards
+from reconciler.accepted import Text
+from reconciler.backoff import Random
+from reconciler.clock import Clock, SystemClock
+from reconciler.errors import ConfigurationRefused, CredentialsRefused, PlatformError, Throttled
+from reconciler.execute import Work, execute
+from reconciler.guards import Platform, Situation
+from reconciler.ledger import Ledger, contradicted
+from reconciler.model import (
+    AccountName,
+    Action,
+    Change,
+    DeviceId,
+    Digest,
+    Held,
+    Kind,
+    Memory,
+    Observed,
+    PassId,
+    Pause,
+    Plan,
+    Reason,
+)
+from reconciler.pcc.client import Client
+from reconciler.plan import OVERLAY, overlaid, plan
+from reconciler.standing import Ending, Standing, counts, figures
+from reconciler.state import State
+from reconciler.telemetry import Metrics
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Course:
+    """What one account carries from pass to pass in this process; a restart begins a new one."""
+
+    standing: Standing
+    list_failures: int = 0
+    stops: int = 0
+    stopped: str | None = None
+    stopped_until: datetime | None = None
+    waiting: int = 0
+    tripped: frozenset[Reason] = frozenset()
+    held: frozenset[tuple[Change, Reason]] = frozenset()
+    text: Text | None = None
+    text_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Lets somebody follow the changes of passes: how many are about to be made, and each that is done."""
+
+    planned: Callable[[int], None] = lambda _count: None
+    done: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every pass works with. Clock, randomness and the way to a worker thread are arguments like the rest."""
+
+    state: State
+    metrics: Metrics
+    interval: timedelta
+    concurrency: int
+    confirm_delay: timedelta
+    observing: bool = False
+    clock: Clock = field(default_factory=SystemClock)
+    random: Random = system_random
+    stopping: Callable[[], bool] = lambda: False
+    watch: Watch = field(default_factory=Watch)
+    blocking: Callable[..., Awaitable[Any]] = asyncio.to_thread
+    pass_id: Callable[[], str] = lambda: uuid4().hex[:12]
+
+
+class Withheld(Exception):
+    """There is no list to act on: the account is stopped, out of calls, or LG did not give one."""
+
+    def __init__(self, reason: Reason, message: str, until: datetime) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.until = until
+
+
+class Reconciler:
+    """Makes passes. ``texts`` and ``clients`` answer for the moment they are asked, a client or why there is none."""
+
+    def __init__(
+        self,
+        texts: Callable[[AccountName], Text | None],
+        clients: Callable[[AccountName], Client | str],
+        means: Means,
+    ) -> None:
+        self._texts = texts
+        self._clients = clients
+        self._means = means
+        self._courses: dict[AccountName, Course] = {}
+        self._full_until: dict[str, datetime] = {}
+
+    @property
+    def standings(self) -> Mapping[AccountName, Standing]:
+        """Return where every account stands that had a pass."""
+        return {account: course.standing for account, course in self._courses.items()}
+
+    def forget(self, account: AccountName) -> None:
+        """Drop what is carried for an account that left the texts."""
+        self._courses.pop(account, None)
+
+    def resume(self, account: AccountName) -> None:
+        """Let a stopped account try again at once: a credential changed, or a person says so."""
+        if account in self._courses:
+            self._courses[account].stopped_until = None
+
+    async def reconcile(self, account: AccountName, expect: Digest | None = None) -> timedelta | None:
+        """Make one pass and return when the next is due, or nothing where the account has left the texts.
+
+        With ``expect`` nothing is changed unless the plan's unsubscribes are exactly those of that digest.
+        """
+        one = self._pass(account)
+        if one is None:
+            self.forget(account)
+            return None
+        with one.context():
+            return await one.run(self._clients(account), expect)
+
+    async def look(self, account: AccountName) -> Ending | None:
+        """Return what a pass would do and hold. Nothing is changed and nothing remembered."""
+        one = self._pass(account)
+        if one is None:
+            return None
+        with one.context():
+            return await one.look(self._clients(account))
+
+    def _pass(self, account: AccountName) -> Pass | None:
+        text = self._texts(account)
+        if text is None:
+            return None
+        course = self._courses.setdefault(account, Course(Standing(account)))
+        return Pass(text, course, self._means, lambda: self._texts(account), self._full_until)
+
+
+class Pass:
+    """One pass of one account. ``run`` is the sentence, everything else one of its words."""
+
+    def __init__(
+        self,
+        text: Text,
+        course: Course,
+        means: Means,
+        newest: Callable[[], Text | None],
+        full_until: dict[str, datetime],
+    ) -> None:
+        self.id = PassId(means.pass_id())
+        self._text = text
+        self._account = text.desired.account
+        self._course = course
+        self._means = means
+        self._newest = newest
+        self._full_until = full_until
+        self._began = means.clock.now()
+        self._brake = means.state.brake(self._account, self._began)
+        if course.text is None or course.text.desired is not text.desired:
+            course.text_since = self._began
+        course.text = text
+
+    def context(self) -> AbstractContextManager[None]:
+        """Return a block in which every log line says which pass it is of."""
+        bound = structlog.contextvars.bound_contextvars
+        return bound(account=self._account, pass_id=self.id, revision=str(self._text.revision))
+
+    async def run(self, client: Client | str, expect: Digest | None = None) -> timedelta:
+        """Observe, plan, guard, act, record; return when to come back."""
+        began = self._means.clock.steady()
+        try:
+            ending = await self._reconcile(self._allowed(client), expect)
+        except Withheld as withheld:
+            ending = self._withheld(withheld)
+        self._record(ending, client)
+        self._means.metrics.passed(self._account, ending.result, self._means.clock.steady() - began)
+        return max(ending.due - self._now(), timedelta(0))
+
+    async def look(self, client: Client | str) -> Ending:
+        """Observe, plan and guard only."""
+        try:
+            client = self._allowed(client)
+            observed = await self._observe(client)
+        except Withheld as withheld:
+            return self._withheld(withheld)
+        memory = self._means.state.recall(self._account, self._began)
+        situation = self._situation(observed, memory, client)
+        judged = guards.judge(plan(self._text.desired, observed, memory, self._began), situation)
+        return self._ending(judged, situation, Work(), client)
+
+    async def _reconcile(self, client: Client, expect: Digest | None) -> Ending:
+        observed = await self._observe(client)
+        memory = await self._remember(observed, client)
+        planned = plan(self._text.desired, observed, memory, self._began)
+        memory = await self._mind_retries(planned, observed, memory)
+        situation = self._situation(observed, memory, client)
+        judged = guards.judge(planned, situation)
+        if expect is not None and planned.digest != expect:
+            return replace(self._ending(judged, situation, Work(), client), unexpected=True)
+        work = await self._act(judged, memory, client)
+        return self._ending(judged, situation, work, client)
+
+    def _allowed(self, client: Client | str) -> Client:
+        """Return the account's client if it may be called now."""
+        course = self._course
+        if isinstance(client, str):
+            self._stop(client)
+            raise Withheld(Reason.ACCOUNT_STOPPED, client, course.stopped_until or self._began)
+        if course.stopped is not None and course.stopped_until is not None and self._began < course.stopped_until:
+            raise Withheld(Reason.ACCOUNT_STOPPED, course.stopped, course.stopped_until)
+        opens = client.opens_for_pass(course.waiting)
+        if opens is not None:
+            raise Withheld(Reason.QUOTA, "the account's calls are used up, or LG throttles it", opens)
+        return client
+
+    async def _observe(self, client: Client) -> Observed:
+        """Return the live list, or raise why there is none."""
+        try:
+            observed = await client.list_devices()
+        except PlatformError as error:
+            raise self._no_list(error, client) from error
+        self._course.list_failures = 0
+        self._resumed()
+        return observed
+
+    async def _remember(self, observed: Observed, client: Client) -> Memory:
+        """Return what is known from before, with this list taken in if it is to be believed."""
+        state, account = self._means.state, self._account
+        state.credential(account, client.credential)
+        memory = state.recall(account, self._began)
+        if guards.is_suspect(observed, memory):
+            await self._means.blocking(state.doubt, account, self._began)
+            expected = memory.expected or frozenset()
+            log.warning("list.suspect", expected=len(expected), seen=len(expected & observed.devices))
+            return memory
+        live = overlaid(observed, memory)
+        settled = await self._means.blocking(state.trust, account, observed, client.credential, self._began, live)
+        ledger = self._ledger(memory, frozenset())
+        for outcome in settled:
+            ledger.tell(outcome)
+        return state.recall(account, self._began)
+
+    async def _mind_retries(self, planned: Plan, observed: Observed, memory: Memory) -> Memory:
+        """Forget the waits of devices that are as wanted, and make those wait of which LG says what its list denies."""
+        if not memory.retries and not memory.confirmed:
+            return memory
+        state, account = self._means.state, self._account
+        wanted = {change.device for change in (*planned.subscribes, *planned.unsubscribes)}
+        over = memory.retries.keys() - wanted
+        denied = contradicted(planned, memory, observed.began - OVERLAY, self._began, self._means.random)
+        if over:
+            await self._means.blocking(state.forget_retries, account, over)
+        if denied:
+            await self._means.blocking(state.record, account, self.id, (), denied, self._began)
+        return state.recall(account, self._began) if over or denied else memory
+
+    def _situation(
+        self, observed: Observed, memory: Memory, client: Client | None, stop: Platform | None = None
+    ) -> Situation:
+        full_until = self._full_until.get(client.service) if client is not None else None
+        return Situation(
+            desired=self._text.desired,
+            observed=observed,
+            memory=memory,
+            now=self._began,
+            observing=self._means.observing,
+            rejected=self._text.rejected,
+            brake=self._brake,
+            platform=stop or Platform(full_until=full_until),
+        )
+
+    async def _act(self, judged: Plan, memory: Memory, client: Client) -> Work:
+        """Make what may be made now."""
+        if not judged.changes:
+            return Work()
+        self._means.watch.planned(judged.changes)
+        return await execute(
+            judged,
+            client,
+            self._ledger(memory, judged.approved),
+            outdated=self._outdated,
+            concurrency=self._means.concurrency,
+            clock=self._means.clock,
+        )
+
+    def _outdated(self) -> bool:
+        """Say whether anything that this plan rests on is another by now."""
+        newest, state = self._newest(), self._means.state
+        return (
+            self._means.stopping()
+            or newest is None
+            or newest.desired is not self._text.desired
+            or newest.rejected is not self._text.rejected
+            or state.brake(self._account, self._now()) != self._brake
+        )
+
+    def _ending(self, judged: Plan, situation: Situation, work: Work, client: Client) -> Ending:
+        """Say what the pass came to, and when the next is due."""
+        now = self._now()
+        left, opens = self._left(work, client, now)
+        suspect = any(one.reason is Reason.SUSPECT_LIST for one in judged.tripped)
+        dates = [self._regular(), self._text.desired.next_boundary(now), opens]
+        dates += [held.until for held in judged.held if held.reason is not Reason.RETRY]
+        waits = [retry.until for retry in self._means.state.recall(self._account, now).retries.values()]
+        if waits:
+            dates.append(max(min(waits), now + backoff.GATHER))
+        if suspect:
+            dates.append(now + self._means.confirm_delay)
+        return Ending(
+            desired=self._text.desired,
+            began=self._began,
+            due=min(date for date in dates if date is not None and (date > now or date is opens)),
+            plan=judged,
+            left=left,
+            outcomes=tuple(work.outcomes),
+            observed=None if suspect else len(situation.observed.devices),
+            budget_remaining=guards.budget(situation),
+            pause=self._pause(),
+            observing=self._means.observing,
+            stopped=self._course.stopped is not None,
+            error=str(work.ended) if work.ended is not None else "",
+        )
+
+    def _left(self, work: Work, client: Client, now: datetime) -> tuple[tuple[Held, ...], datetime | None]:
+        """Return what was not come to, with its reason, and when the account may go on with it."""
+        reason, until = Reason.QUOTA, work.opens_at
+        if work.outdated:
+            return (), now
+        if isinstance(work.ended, Throttled):
+            until = client.opens_for_pass(len(work.left)) or now
+        elif isinstance(work.ended, CredentialsRefused | ConfigurationRefused):
+            reason, until = Reason.ACCOUNT_STOPPED, self._stop(str(work.ended))
+        elif work.ended is not None:
+            self._course.list_failures += 1
+            reason, until = Reason.RETRY, now + backoff.LIST.after(self._course.list_failures, self._means.random)
+        elif work.full is not None:
+            reason, until = Reason.SUBSCRIPTIONS_FULL, now + backoff.FULL
+            self._full_until[client.service] = until
+        return tuple(Held(change, reason, until) for change in work.left), until
+
+    def _withheld(self, withheld: Withheld) -> Ending:
+        """Say what a pass without a list came to: what is known to be wanted is held, all of it."""
+        memory = self._means.state.recall(self._account, self._began)
+        judged: Plan | None = None
+        left: tuple[Held, ...] = ()
+        if memory.expected is not None:
+            observed = Observed(memory.expected, self._began)
+            stopped = str(withheld) if withheld.reason is Reason.ACCOUNT_STOPPED else None
+            throttled = withheld.until if withheld.reason is Reason.QUOTA else None
+            platform = Platform(stopped=stopped, stopped_until=withheld.until, throttled_until=throttled)
+            situation = self._situation(observed, memory, None, platform)
+            judged = guards.judge(plan(self._text.desired, observed, memory, self._began), situation)
+            left = tuple(
+                Held(change, withheld.reason, withheld.until) for change in (*judged.subscribes, *judged.unsubscribes)
+            )
+        regular = self._regular() if withheld.reason is Reason.ACCOUNT_STOPPED else withheld.until
+        return Ending(
+            desired=self._text.desired,
+            began=self._began,
+            due=min(withheld.until, regular) if withheld.until > self._began else regular,
+            plan=judged,
+            left=left,
+            pause=self._pause(),
+            observing=self._means.observing,
+            stopped=self._course.stopped is not None,
+            error="" if withheld.reason is Reason.QUOTA else str(withheld),
+        )
+
+    def _no_list(self, error: PlatformError, client: Client) -> Withheld:
+        """Say why there is no list, and when to ask again."""
+        now = self._now()
+        if isinstance(error, Throttled):
+            return Withheld(Reason.QUOTA, str(error), client.opens_for_pass(0) or now)
+        if isinstance(error, CredentialsRefused | ConfigurationRefused):
+            return Withheld(Reason.ACCOUNT_STOPPED, str(error), self._stop(str(error)))
+        self._course.list_failures += 1
+        wait = backoff.LIST.after(self._course.list_failures, self._means.random)
+        log.warning("list.failed", error=str(error), message_id=error.message_id, words=error.words)
+        return Withheld(Reason.RETRY, str(error), now + wait)
+
+    def _stop(self, why: str) -> datetime:
+        """Stop the account and return when it may try again by itself."""
+        course = self._course
+        if course.stopped != why:
+            log.error("account.stopped", error=why)
+        course.stopped, course.stops = why, course.stops + 1
+        course.stopped_until = self._now() + backoff.STOPPED.after(course.stops, self._means.random)
+        return course.stopped_until
+
+    def _resumed(self) -> None:
+        course = self._course
+        if course.stopped is not None:
+            course.stopped, course.stopped_until, course.stops = None, None, 0
+            log.info("account.resumed")
+
+    def _record(self, ending: Ending, client: Client | str) -> None:
+        """Leave figures and lines for people; what a restart must know is in state already."""
+        course, metrics = self._course, self._means.metrics
+        course.standing = course.standing.after(ending)
+        course.waiting = sum(held.reason is Reason.QUOTA for held in ending.held)
+        if any(one.change.action is Action.UNSUBSCRIBE and one.result.confirmed for one in ending.outcomes):
+            self._full_until.pop(client.service if isinstance(client, Client) else "", None)
+        if ending.settled and course.text_since is not None:
+            metrics.convergence.observe((self._now() - course.text_since).total_seconds())
+            course.text_since = None
+        if isinstance(client, Client):
+            quota, now = client.quota, self._now().timestamp()
+            told = figures(
+                course.standing,
+                quota_limit=quota.limit,
+                quota_remaining=quota.remaining(now),
+                token_expiry=client.access.expires_at,
+            )
+        else:
+            told = figures(course.standing)
+        metrics.figures(self._account, told)
+        self._tell(ending)
+
+    def _tell(self, ending: Ending) -> None:
+        course, tripped = self._course, ending.plan.tripped if ending.plan is not None else ()
+        guarding = {one.reason: one.message for one in tripped if one.reason.kind is Kind.GUARD}
+        for reason in guarding.keys() - course.tripped:
+            log.warning("guard.tripped", reason=reason, message=guarding[reason])
+        for reason in course.tripped - guarding.keys():
+            log.info("guard.cleared", reason=reason)
+        held = frozenset((one.change, one.reason) for one in ending.held)
+        news = bool(ending.outcomes or held - course.held)
+        course.tripped, course.held = frozenset(guarding), held
+        facts = {"result": ending.result, "condition": course.standing.condition, **counts(ending)}
+        if ending.error:
+            facts["error"] = ending.error
+        (log.info if news else log.debug)("pass.completed", **facts)
+
+    def _ledger(self, memory: Memory, approved: frozenset[DeviceId]) -> Ledger:
+        means = self._means
+        return Ledger(
+            self._account,
+            self.id,
+            self._text.revision,
+            memory,
+            approved,
+            state=means.state,
+            metrics=means.metrics,
+            blocking=means.blocking,
+            now=self._now,
+            random=means.random,
+            done=means.watch.done,
+        )
+
+    def _pause(self) -> Pause:
+        return self._text.desired.policy.pause.stricter(self._brake.pause)
+
+    def _regular(self) -> datetime:
+        """Return when a pass is due by the clock alone, spread so that accounts do not march in step."""
+        return self._now() + self._means.interval * (0.9 + 0.2 * self._means.random())
+
+    def _now(self) -> datetime:
+        return self._means.clock.now()

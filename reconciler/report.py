@@ -1,0 +1,274 @@
+"""What people and programs ask for: where everything stands, as plain values ready to be shown.
+
+Owns: the shape of a status and of a plan's report, and the one sentence that says whether all is well.
+Must not: render, or change anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reconciler import __version__
+from reconciler.accepted import Accepted
+from reconciler.clock import Clock
+from reconciler.model import AccountName, Cause, Commit, Condition, DeviceId, Held, Kind, Plan, Reason
+from reconciler.standing import Ending, Standing, counts, states
+
+NAMED = 20
+"""So many accounts are named in the sentence at the top; the rest is a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldReport:
+    """How many changes of one action a reason holds, and when the first of them may go by itself."""
+
+    action: str
+    kind: str
+    reason: str
+    count: int
+    until: datetime | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountReport:
+    """One account, as its last pass left it. Times are nothing where there was none yet."""
+
+    account: str
+    condition: str
+    result: str
+    error: str
+    rejected: str | None
+    revision: str
+    desired: int
+    observed: int
+    devices: Mapping[str, int]
+    held: tuple[HeldReport, ...]
+    digest: str
+    unsubscribe_budget_remaining: int
+    last_attempt: datetime | None
+    last_success: datetime | None
+    out_of_sync_since: datetime | None
+    next_pass: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TextReport:
+    """The text in force and what became of the newest one."""
+
+    revision: str | None
+    commit: Commit | None
+    newest: str | None
+    rejected: str | None
+    faults: tuple[str, ...]
+    warnings: tuple[str, ...]
+    source: str
+    fetched_at: datetime | None
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """Everything at one moment. ``well`` says whether a person may go on sleeping, ``summary`` why not."""
+
+    version: str
+    at: datetime
+    mode: str
+    well: bool
+    summary: str
+    text: TextReport
+    accounts: tuple[AccountReport, ...]
+    abandoned: tuple[str, ...]
+
+
+def account_report(
+    standing: Standing, revision: str, rejected: Cause | None, next_pass: datetime | None
+) -> AccountReport:
+    """Return one account's report."""
+    last = standing.last
+    return AccountReport(
+        account=standing.account,
+        condition=standing.condition,
+        result=last.result if last else "",
+        error=last.error if last else "",
+        rejected=rejected,
+        revision=revision,
+        desired=len(last.desired.wanted_at(last.began)) if last else 0,
+        observed=standing.observed,
+        devices=states(last) if last else {},
+        held=held_reports(last.plan, last.held) if last else (),
+        digest=last.plan.digest if last and last.plan else "",
+        unsubscribe_budget_remaining=last.budget_remaining if last else 0,
+        last_attempt=last.began if last else None,
+        last_success=standing.last_success,
+        out_of_sync_since=standing.out_of_sync_since,
+        next_pass=next_pass,
+    )
+
+
+def held_reports(plan: Plan | None, held: Iterable[Held]) -> tuple[HeldReport, ...]:
+    """Return held changes by action and reason, in the order of the table of reasons."""
+    messages = {one.reason: one.message for one in plan.tripped} if plan is not None else {}
+    groups: dict[tuple[Reason, str], list[Held]] = {}
+    for one in held:
+        groups.setdefault((one.reason, one.change.action), []).append(one)
+    order = list(Reason)
+    return tuple(
+        HeldReport(
+            action=action,
+            kind=reason.kind,
+            reason=reason,
+            count=len(group),
+            until=min((one.until for one in group if one.until is not None), default=None),
+            message=messages.get(reason, ""),
+        )
+        for (reason, action), group in sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+    )
+
+
+def status_report(
+    accepted: Accepted,
+    standings: Mapping[AccountName, Standing],
+    *,
+    mode: str,
+    source: str,
+    trouble: str,
+    fetched_at: float,
+    next_due: Callable[[AccountName], float | None],
+    clock: Clock,
+) -> StatusReport:
+    """Return everything as it stands now."""
+    now = clock.now()
+    accounts = []
+    for account, text in sorted(accepted.texts.items()):
+        due = next_due(account)
+        accounts.append(
+            account_report(
+                standings.get(account, Standing(account)),
+                str(text.revision),
+                text.rejected,
+                None if due is None else now + timedelta(seconds=due),
+            )
+        )
+    revision = accepted.revision
+    text_report = TextReport(
+        revision=str(revision) if revision else None,
+        commit=revision.commit if revision else None,
+        newest=str(accepted.newest) if accepted.newest else None,
+        rejected=accepted.rejected,
+        faults=tuple(map(str, accepted.faults)),
+        warnings=tuple(map(str, accepted.warnings)),
+        source=source,
+        fetched_at=datetime.fromtimestamp(fetched_at, now.tzinfo) if fetched_at else None,
+        trouble=trouble,
+    )
+    well, summary = _summary(text_report, accounts, accepted.abandoned, mode)
+    return StatusReport(
+        version=__version__,
+        at=now,
+        mode=mode,
+        well=well,
+        summary=summary,
+        text=text_report,
+        accounts=tuple(accounts),
+        abandoned=tuple(sorted(accepted.abandoned)),
+    )
+
+
+def _summary(
+    text: TextReport, accounts: list[AccountReport], abandoned: Iterable[AccountName], mode: str
+) -> tuple[bool, str]:
+    """Return whether all is well, and a sentence that says so or what to do first."""
+    by_condition: dict[str, list[str]] = {}
+    for account in accounts:
+        by_condition.setdefault(account.condition, []).append(account.account)
+    guarded = [one.account for one in accounts if any(held.kind == Kind.GUARD for held in one.held)]
+    gone = sorted(abandoned)
+    observing = " Observe mode: nothing is changed." if mode == "observe" else ""
+    for names, words in (
+        ([""] if text.revision is None else [], "No text is in force yet: " + (text.trouble or "; ".join(text.faults))),
+        (
+            [""] if text.rejected else [],
+            f"The newest text is rejected ({text.rejected}); mend it: {_first(text.faults)}",
+        ),
+        ([""] if text.trouble else [], f"The newest text cannot be fetched: {text.trouble}"),
+        (by_condition.get(Condition.STOPPED, []), "stopped: look at credentials and settings"),
+        (guarded, "held by a guard: a person has to decide"),
+        (gone, "abandoned: bring them back, or name them in retired_accounts"),
+        (by_condition.get(Condition.HELD, []), "held by policy"),
+    ):
+        if names:
+            subject = "" if names == [""] else f"{_named(names)} {'is' if len(names) == 1 else 'are'} "
+            return False, f"{subject}{words}.{observing}".replace("..", ".")
+    failing = [one.account for one in accounts if one.error]
+    if failing:
+        return False, f"LG could not be asked for {_named(failing)}; it is tried again by itself.{observing}"
+    moving = by_condition.get(Condition.CONVERGING, [])
+    if moving:
+        return (
+            True,
+            f"{_named(moving)} {'is' if len(moving) == 1 else 'are'} on the way to the wanted state.{observing}",
+        )
+    return True, f"All is well: {len(accounts)} account{'s' * (len(accounts) != 1)} as wanted.{observing}"
+
+
+def _first(faults: tuple[str, ...]) -> str:
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{faults[0]}{more}" if faults else ""
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:NAMED])
+    return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """What ``plan`` shows or ``apply`` did for one account. ``ending`` is nothing where no list could be had."""
+
+    account: AccountName
+    revision: str
+    ending: Ending
+
+    @property
+    def plan(self) -> Plan:
+        """Return the plan, empty where no list could be had."""
+        return self.ending.plan or Plan(self.account)
+
+    @property
+    def names(self) -> Mapping[DeviceId, str]:
+        """Return the names that the text gives devices, for people."""
+        return {device.id: device.name for device in self.ending.desired.described.values() if device.name}
+
+
+def exit_code(reports: Iterable[PlanReport], *, pending: int | None = None) -> int:
+    """Return the exit code: 1 before 3 before 4 before ``pending``; 0 when there is nothing to tell.
+
+    Kind *guard* makes 3; failed, refused and held by *platform* make 4; held by *policy* makes neither.
+    """
+    found = Counter[int]()
+    for report in reports:
+        ending = report.ending
+        kinds = {held.reason.kind for held in ending.held}
+        stopped_short = not ending.trusted and not any(one.reason is Reason.SUSPECT_LIST for one in report.plan.tripped)
+        found[1] += bool(stopped_short and ending.error)
+        found[3] += (
+            ending.unexpected
+            or Kind.GUARD in kinds
+            or any(one.reason.kind is Kind.GUARD for one in report.plan.tripped)
+        )
+        found[4] += Kind.PLATFORM in kinds or bool(ending.unmade)
+        if pending is not None:
+            found[pending] += bool(report.plan.changes)
+    return next((code for code in (1, 3, 4, pending or 0) if found[code]), 0)
+
+
+def total(reports: Iterable[PlanReport]) -> Mapping[str, int]:
+    """Return the sums of what passes did, for the last line of a report."""
+    sums: Counter[str] = Counter()
+    for report in reports:
+        sums.update(counts(report.ending))
+    return sums

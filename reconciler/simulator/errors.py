@@ -1,0 +1,5 @@
+"""The one error of the simulator. Must not: grow a tree; whoever starts or steers a simulator shows the sentence."""
+
+
+class SimulatorError(Exception):
+    """The simulator was asked for something it cannot do: a bad option, fault plan, state file or address."""

@@ -1,0 +1,223 @@
+"""Where the texts come from, and when there may be a newer one.
+
+Owns: reading files and folders so that nothing half-written, misplaced or hostile gets in, and the wakes on change.
+Must not: know what a text means, or decide whether it is accepted.
+
+A change is noticed by the kernel (plain writes, a rename over the file, the swap of a mounted ConfigMap's ``..data``)
+and, where the kernel says nothing, by looking every few seconds. Watched are folders, because editors and ConfigMaps
+replace files; never below them, because a folder may hold a whole checkout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+import os
+import stat
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from watchfiles import awatch
+
+from reconciler.desired import Document, Tree, Unreadable
+from reconciler.errors import SourceError
+from reconciler.model import Commit
+
+LARGEST_FILE = 96 * 1024 * 1024
+"""Bytes. A million ids are 65 MB."""
+SETTLE_SECONDS, SETTLE_MOST_SECONDS = 0.1, 1.0
+"""A burst of writes is one wake: after this much quiet, at the latest after that much noise."""
+RESTLESS_SECONDS = 60.0
+"""A file that is still being written after this long is told as a fault of the source; it is not read in between."""
+
+Signature = tuple[int, int, int]
+"""Change time in nanoseconds, size and inode of one file."""
+GONE: Signature = (0, -1, 0)
+
+
+class MissingError(SourceError):
+    """There is no text where one should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The newest texts, the folder they may read device files from, and the commit where there is one."""
+
+    documents: tuple[Document, ...]
+    tree: Tree
+    commit: Commit | None = None
+
+
+class Source(Protocol):
+    """What brings texts. ``kind`` is its word in metrics."""
+
+    kind: str
+
+    def fetch(self) -> Fetched:
+        """Return the newest texts, or raise ``SourceError``."""
+
+    def settled(self) -> bool:
+        """Say whether what was read is still what is there, and at rest."""
+
+    def poll(self) -> bool:
+        """Say whether there may be anything newer than what was last fetched."""
+
+    def wakes(self) -> AsyncIterator[None]:
+        """Yield whenever there may be a newer text."""
+
+
+class DiskTree:
+    """Files on disk, and a record of what was looked at: enough to tell later whether any of it changed."""
+
+    def __init__(self) -> None:
+        self._signatures: dict[str, Signature] = {}
+        self._matches: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def match(self, folder: str, pattern: str) -> Sequence[str]:
+        """Return the files that a pattern names, sorted. Raises where one leads out of the folder, by a link or not."""
+        paths = _globbed(folder, pattern)
+        self._matches[folder, pattern] = paths
+        home = Path(folder or ".").resolve()
+        for path in paths:
+            if not Path(path).resolve().is_relative_to(home):
+                raise Unreadable(f"{path} leads out of the folder of the file that names it")
+        return paths
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of one regular file."""
+        self._signatures[path] = _signature(path)
+        return read_file(path)
+
+    def same(self) -> bool:
+        """Say whether everything looked at is as it was."""
+        return all(_signature(path) == before for path, before in self._signatures.items()) and all(
+            _globbed(*asked) == before for asked, before in self._matches.items()
+        )
+
+    def at_rest(self) -> bool:
+        """Say whether the last write to any file read is long enough ago that its writer is done."""
+        newest = max((changed for changed, _, _ in self._signatures.values()), default=0)
+        return abs(time.time() - newest / 1e9) >= SETTLE_SECONDS
+
+    def folders(self) -> set[str]:
+        """Return where a change matters: the folders of the files as named, of what links lead to, and of patterns."""
+        found = {_fixed_part(folder, pattern) for folder, pattern in self._matches}
+        for path in self._signatures:
+            found |= {os.path.dirname(path) or ".", os.path.dirname(os.path.realpath(path))}
+        return found
+
+
+class FileSource:
+    """A TOML file, or the TOML files of a folder, on this machine."""
+
+    kind = "file"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._tree = DiskTree()
+        self._documents: list[str] = []
+        self._folders_changed: asyncio.Event | None = None
+        self._watched: tuple[str, ...] = ()
+
+    def fetch(self) -> Fetched:
+        """Return the texts as they are on disk at this moment."""
+        self._tree = tree = DiskTree()
+        self._documents = self._find()
+        if not self._documents:
+            what = "there is no *.toml file in this folder" if self._path.is_dir() else "there is no such file"
+            raise MissingError(f"{self._path}: {what}")
+        documents = []
+        for path in self._documents:
+            try:
+                documents.append(Document(path, tree.read(path)))
+            except Unreadable as error:
+                raise SourceError(f"{path}: {error}") from error
+        return Fetched(tuple(documents), tree)
+
+    def settled(self) -> bool:
+        """Say whether what was read is still what is there, and at rest."""
+        if self._folders_changed is not None and self._folders() != self._watched:
+            self._folders_changed.set()
+        return self._tree.at_rest() and not self.poll()
+
+    def poll(self) -> bool:
+        """Say whether any file that was read looks different, or one came or went."""
+        return self._find() != self._documents or not self._tree.same()
+
+    async def wakes(self) -> AsyncIterator[None]:
+        """Yield after each settled burst of changes in the folders that matter."""
+        while True:
+            self._folders_changed, self._watched = asyncio.Event(), self._folders()
+            try:
+                async for _ in awatch(
+                    *self._watched,
+                    watch_filter=None,
+                    debounce=int(SETTLE_MOST_SECONDS * 1000),
+                    step=int(SETTLE_SECONDS * 1000),
+                    stop_event=self._folders_changed,
+                    recursive=False,
+                ):
+                    yield
+            except OSError:  # a folder is gone, or the kernel's watches are used up: looking regularly still works
+                await asyncio.sleep(SETTLE_MOST_SECONDS)
+                yield
+
+    def _find(self) -> list[str]:
+        if self._path.is_dir():
+            return sorted(str(path) for path in self._path.glob("*.toml") if not path.name.startswith("."))
+        return [str(self._path)] if self._path.exists() else []
+
+    def _folders(self) -> tuple[str, ...]:
+        home = self._path if self._path.is_dir() else self._path.parent
+        return tuple(sorted(folder for folder in {str(home), *self._tree.folders()} if os.path.isdir(folder)))
+
+
+def read_file(path: str) -> bytes:
+    """Return the bytes of a regular file of at most ``LARGEST_FILE``; anything else is ``Unreadable``.
+
+    A FIFO is opened without waiting for a writer, and refused for what it is.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror}") from error
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise Unreadable("is not a regular file")
+        if status.st_size > LARGEST_FILE:
+            raise Unreadable(f"is larger than {LARGEST_FILE // 1024 // 1024} MB")
+        try:
+            content = file.read(LARGEST_FILE + 1)
+        except OSError as error:
+            raise Unreadable(f"cannot be read: {error.strerror}") from error
+    if len(content) > LARGEST_FILE:
+        raise Unreadable(f"is larger than {LARGEST_FILE // 1024 // 1024} MB")
+    return content
+
+
+def _signature(path: str) -> Signature:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return GONE
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _globbed(folder: str, pattern: str) -> tuple[str, ...]:
+    """Return the sorted paths of a pattern; hidden entries, such as ``..data``, match only a pattern that says so."""
+    names = glob.glob(pattern, root_dir=folder or ".", recursive=True)
+    paths = (os.path.join(folder, name) for name in names)
+    return tuple(sorted(path for path in paths if not os.path.isdir(path)))
+
+
+def _fixed_part(folder: str, pattern: str) -> str:
+    fixed = []
+    for part in pattern.split("/")[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed.append(part)
+    return os.path.join(folder, *fixed) or "."

@@ -1,0 +1,198 @@
+"""Where an account stands after a pass: the read model that status, page, exit codes and metrics share.
+
+Owns: the words for an account's condition and a pass's result, and how figures follow from a plan and its outcomes.
+Pure. Must not: fetch, decide or change anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.model import (
+    AccountName,
+    Action,
+    Condition,
+    Desired,
+    DeviceId,
+    Held,
+    Kind,
+    Outcome,
+    PassResult,
+    Pause,
+    Plan,
+    Reason,
+    Result,
+)
+from reconciler.telemetry import Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What one pass came to.
+
+    ``plan`` is what it found, with all that was held, or nothing where no list was ever trusted; ``left`` was wanted
+    and not come to; ``error`` is why the pass could not do its work; ``stopped`` says that LG does not let the account
+    in; ``unexpected`` that the plan was another one than the person had agreed to, so nothing was made of it.
+    """
+
+    desired: Desired
+    began: datetime
+    due: datetime
+    plan: Plan | None = None
+    left: tuple[Held, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    observed: int | None = None
+    budget_remaining: int = 0
+    pause: Pause = Pause.NONE
+    observing: bool = False
+    stopped: bool = False
+    error: str = ""
+    unexpected: bool = False
+
+    @property
+    def trusted(self) -> bool:
+        """Say whether the pass had a live list that was believed."""
+        return self.observed is not None
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """Return every change that was wanted and not made, with its reason."""
+        return (*(self.plan.held if self.plan else ()), *self.left)
+
+    @property
+    def unmade(self) -> tuple[Outcome, ...]:
+        """Return the changes that LG did not make."""
+        return tuple(outcome for outcome in self.outcomes if not outcome.result.confirmed)
+
+    @property
+    def settled(self) -> bool:
+        """Say whether nothing is left to change."""
+        return self.trusted and not self.held and not self.unmade
+
+    @property
+    def condition(self) -> Condition:
+        """Return the account's condition after this pass."""
+        kinds = {held.reason.kind for held in self.held}
+        if self.stopped:
+            return Condition.STOPPED
+        if self.observing or self.pause is not Pause.NONE:
+            return Condition.PAUSED
+        if kinds & {Kind.GUARD, Kind.POLICY}:
+            return Condition.HELD
+        return Condition.IN_SYNC if self.settled else Condition.CONVERGING
+
+    @property
+    def result(self) -> PassResult:
+        """Return how the pass ended."""
+        if not self.trusted:
+            return PassResult.HELD if self.held and not self.error else PassResult.FAILED
+        if self.unmade or self.left:
+            return PassResult.PARTIAL
+        if self.held:
+            return PassResult.HELD
+        return PassResult.CHANGED if self.outcomes else PassResult.CLEAN
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One account: its last pass, and since when it is as it is. Times are nothing where there was none yet."""
+
+    account: AccountName
+    last: Ending | None = None
+    observed: int = 0
+    last_success: datetime | None = None
+    out_of_sync_since: datetime | None = None
+
+    @property
+    def condition(self) -> Condition:
+        """Return the account's condition; before its first pass it is on its way."""
+        return self.last.condition if self.last is not None else Condition.CONVERGING
+
+    def after(self, ending: Ending) -> Standing:
+        """Return where the account stands once a pass has ended."""
+        since = self.out_of_sync_since or ending.began
+        trusted = ending.trusted
+        return Standing(
+            account=self.account,
+            last=ending,
+            observed=ending.observed if ending.observed is not None else self.observed,
+            last_success=ending.began if trusted else self.last_success,
+            out_of_sync_since=None if ending.settled else since if trusted or self.out_of_sync_since else None,
+        )
+
+
+def states(ending: Ending) -> dict[str, int]:
+    """Return how many devices are what to us, after the pass; the numbers add up to all that is wanted or live."""
+    plan = ending.plan
+    if plan is None:
+        return {}
+    wanted = Counter(change.action for change in (*plan.subscribes, *plan.unsubscribes))
+    wanted.update(held.change.action for held in plan.held)
+    made = Counter(outcome.change.action for outcome in ending.outcomes if outcome.result.confirmed)
+    return {
+        "in_sync": plan.in_sync + made[Action.SUBSCRIBE],
+        "missing": wanted[Action.SUBSCRIBE] - made[Action.SUBSCRIBE],
+        "extra": wanted[Action.UNSUBSCRIBE] - made[Action.UNSUBSCRIBE],
+        "unmanaged": len(plan.unmanaged),
+        "ignored": len(plan.ignored),
+    }
+
+
+def figures(
+    standing: Standing,
+    *,
+    quota_limit: int | None = None,
+    quota_remaining: int | None = None,
+    token_expiry: float | None = None,
+    flapping: frozenset[DeviceId] = frozenset(),
+) -> Figures:
+    """Return an account's numbers for Prometheus."""
+    ending = standing.last
+    if ending is None:
+        return Figures()
+    desired = ending.desired
+    active = sum(ending.began < approval.expires for approval in desired.approvals)
+    tripped = {one.reason for one in ending.plan.tripped} if ending.plan else set()
+    return Figures(
+        condition=standing.condition,
+        desired=len(desired.wanted_at(ending.began)),
+        observed=standing.observed,
+        states=states(ending),
+        held=Counter((held.change.action, held.reason) for held in ending.held),
+        tripped=frozenset(reason for reason in tripped if reason.kind is Kind.GUARD),
+        flapping=len(flapping),
+        budget_remaining=ending.budget_remaining,
+        approvals_active=active,
+        approvals_expired=len(desired.approvals) - active,
+        last_attempt=ending.began.timestamp(),
+        last_success=_seconds(standing.last_success),
+        out_of_sync_since=_seconds(standing.out_of_sync_since),
+        quota_limit=quota_limit,
+        quota_remaining=quota_remaining,
+        token_expiry=token_expiry,
+    )
+
+
+def counts(ending: Ending) -> dict[str, int]:
+    """Return the counts of one pass for its log line and its report."""
+    made = Counter((outcome.change.action, outcome.result.confirmed) for outcome in ending.outcomes)
+    results = Counter(outcome.result for outcome in ending.outcomes)
+    return {
+        **states(ending),
+        "subscribed": made[Action.SUBSCRIBE, True],
+        "unsubscribed": made[Action.UNSUBSCRIBE, True],
+        "failed": results[Result.FAILED],
+        "refused": results[Result.REFUSED],
+        "held": len(ending.held),
+    }
+
+
+def reasons(ending: Ending) -> dict[Reason, int]:
+    """Return how many changes each reason holds."""
+    return dict(Counter(held.reason for held in ending.held))
+
+
+def _seconds(moment: datetime | None) -> float:
+    return 0.0 if moment is None else moment.timestamp()

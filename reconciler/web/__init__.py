@@ -1,0 +1,1 @@
+"""The HTTP surface: status page, metrics, health and the JSON API."""

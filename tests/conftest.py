@@ -1,0 +1,76 @@
+"""What holds for every test: no network but loopback, no settings from outside, async tests on asyncio.
+
+An `async def test_…` needs no marker: anyio's plugin runs it, and async fixtures with it, on one event loop a test.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FROM_OUTSIDE = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("NO_COLOR", "FORCE_COLOR", "PY_COLORS", "CLICOLOR_FORCE", "COLUMNS", "LINES", "GITHUB_ACTIONS"),
+    *("CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET", "XDG_STATE_HOME", "XDG_CONFIG_HOME"),
+)
+
+# Machines differ in speed, so no example has a deadline. HYPOTHESIS_PROFILE=thorough is for a night's run.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "local"))
+
+
+def is_on_this_machine(host: object) -> bool:
+    """Tell whether a host, as it is handed to a socket call, is loopback; what is not text names no host."""
+    if isinstance(host, bytes):
+        host = host.decode("idna")
+    if not isinstance(host, str):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def loopback_only(event: str, args: tuple[object, ...]) -> None:
+    """Fail a test that binds, looks up or reaches anything else: an audit hook sees all of them, whoever calls."""
+    if event in {"socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"}:
+        address = args[1]
+        host = address[0] if isinstance(address, tuple) and address else None
+    elif event in {"socket.getaddrinfo", "socket.gethostbyname"}:
+        host = args[0]
+    else:
+        return
+    if not is_on_this_machine(host):
+        # Not an OSError: code under test would take that for weather and try again.
+        pytest.fail(f"{event} with {host!r}: tests stay on loopback")
+
+
+sys.addaudithook(loopback_only)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the settings, proxies, colours and home of whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith(("PCC_", "GIT_"))]:
+        monkeypatch.delenv(name)
+    for name in FROM_OUTSIDE:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,::1,localhost")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run async tests on asyncio, the only event loop the project uses."""
+    return "asyncio"
