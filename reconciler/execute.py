@@ -97,9 +97,12 @@ async def execute(
     execution = _Execution(
         changer, ledger, approved=plan.approved, outdated=outdated, concurrency=concurrency, clock=clock
     )
-    await execution.phase(plan.subscribes)
-    await execution.phase(plan.unsubscribes)
-    await execution.finish()
+    try:
+        await execution.phase(plan.subscribes)
+        await execution.phase(plan.unsubscribes)
+        await execution.phase(execution.made_room())
+    finally:  # also when broken off: what is known is written down
+        await execution.flush()
     return execution.work
 
 
@@ -141,14 +144,20 @@ class _Execution:
                 workers.create_task(self._worker())
         await self._put_aside()
 
-    async def finish(self) -> None:
-        """Where unsubscribes made room under LG's cap, make the subscribes that found none; then record the rest."""
-        made_room = any(one.change.action is Action.UNSUBSCRIBE and one.result.confirmed for one in self.work.outcomes)
-        if self.work.full is not None and made_room and not self.work.over:
-            self.work.full, again = None, self.work.left
-            self.work.left = []
-            await self.phase(again)
-        await self._flush()
+    def made_room(self) -> list[Change]:
+        """Return the subscribes that found no room under LG's cap, if unsubscribes made some since."""
+        made = any(one.change.action is Action.UNSUBSCRIBE and one.result.confirmed for one in self.work.outcomes)
+        if self.work.full is None or not made or self.work.over:
+            return []
+        self.work.full, again = None, self.work.left
+        self.work.left = []
+        return again
+
+    async def flush(self) -> None:
+        """Record the outcomes that are not recorded yet."""
+        outcomes, self._unrecorded = self._unrecorded, []
+        if outcomes:
+            await self._ledger.record(outcomes)
 
     async def _worker(self) -> None:
         while (change := await self._next()) is not None:
@@ -217,12 +226,7 @@ class _Execution:
         self._ledger.tell(outcome)
         self._unrecorded.append(outcome)
         if len(self._unrecorded) >= BATCH:
-            await self._flush()
-
-    async def _flush(self) -> None:
-        outcomes, self._unrecorded = self._unrecorded, []
-        if outcomes:
-            await self._ledger.record(outcomes)
+            await self.flush()
 
     async def _put_aside(self) -> None:
         """Keep what this phase did not come to; withdraw what was intended, so that nobody believes it was tried."""

@@ -25,6 +25,7 @@ from reconciler.errors import ConfigurationRefused, CredentialsRefused, Platform
 from reconciler.execute import Work, execute
 from reconciler.guards import Platform, Situation
 from reconciler.ledger import Ledger, contradicted
+from reconciler.metrics import Metrics
 from reconciler.model import (
     AccountName,
     Action,
@@ -36,6 +37,7 @@ from reconciler.model import (
     Memory,
     Observed,
     PassId,
+    PassResult,
     Pause,
     Plan,
     Reason,
@@ -44,7 +46,6 @@ from reconciler.pcc.client import Client
 from reconciler.plan import OVERLAY, overlaid, plan
 from reconciler.standing import Ending, Standing, counts, figures
 from reconciler.state import State
-from reconciler.telemetry import Metrics
 
 log = structlog.get_logger()
 
@@ -139,7 +140,11 @@ class Reconciler:
             self.forget(account)
             return None
         with one.context():
-            return await one.run(self._clients(account), expect)
+            try:
+                return await one.run(self._clients(account), expect)
+            except Exception:
+                self._means.metrics.passed(account, PassResult.FAILED, 0.0)
+                raise
 
     async def look(self, account: AccountName) -> Ending | None:
         """Return what a pass would do and hold. Nothing is changed and nothing remembered."""
@@ -247,7 +252,8 @@ class Pass:
     async def _remember(self, observed: Observed, client: Client) -> Memory:
         """Return what is known from before, with this list taken in if it is to be believed."""
         state, account = self._means.state, self._account
-        state.credential(account, client.credential)
+        credential = client.credential
+        state.credential(account, credential)
         memory = state.recall(account, self._began)
         if guards.is_suspect(observed, memory):
             await self._means.blocking(state.doubt, account, self._began)
@@ -255,7 +261,7 @@ class Pass:
             log.warning("list.suspect", expected=len(expected), seen=len(expected & observed.devices))
             return memory
         live = overlaid(observed, memory)
-        settled = await self._means.blocking(state.trust, account, observed, client.credential, self._began, live)
+        settled = await self._means.blocking(state.trust, account, observed, credential, self._began, live)
         ledger = self._ledger(memory, frozenset())
         for outcome in settled:
             ledger.tell(outcome)
@@ -321,7 +327,7 @@ class Pass:
         left, opens = self._left(work, client, now)
         suspect = any(one.reason is Reason.SUSPECT_LIST for one in judged.tripped)
         dates = [self._regular(), self._text.desired.next_boundary(now), opens]
-        dates += [held.until for held in judged.held if held.reason is not Reason.RETRY]
+        dates += [held.until for held in judged.held if held.reason not in {Reason.RETRY, Reason.REFUSED}]
         waits = [retry.until for retry in self._means.state.recall(self._account, now).retries.values()]
         if waits:
             dates.append(max(min(waits), now + backoff.GATHER))
@@ -364,12 +370,14 @@ class Pass:
         memory = self._means.state.recall(self._account, self._began)
         judged: Plan | None = None
         left: tuple[Held, ...] = ()
+        budget = 0
         if memory.expected is not None:
             observed = Observed(memory.expected, self._began)
             stopped = str(withheld) if withheld.reason is Reason.ACCOUNT_STOPPED else None
             throttled = withheld.until if withheld.reason is Reason.QUOTA else None
             platform = Platform(stopped=stopped, stopped_until=withheld.until, throttled_until=throttled)
             situation = self._situation(observed, memory, None, platform)
+            budget = guards.budget(situation)
             judged = guards.judge(plan(self._text.desired, observed, memory, self._began), situation)
             left = tuple(
                 Held(change, withheld.reason, withheld.until) for change in (*judged.subscribes, *judged.unsubscribes)
@@ -381,6 +389,7 @@ class Pass:
             due=min(withheld.until, regular) if withheld.until > self._began else regular,
             plan=judged,
             left=left,
+            budget_remaining=budget,
             pause=self._pause(),
             observing=self._means.observing,
             stopped=self._course.stopped is not None,

@@ -1,0 +1,184 @@
+"""A fleet on simulated time: our passes and LG's platform, simulated, on one clock and without sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from reconciler.accepted import Text
+from reconciler.credentials import Credentials
+from reconciler.metrics import Metrics
+from reconciler.model import DEFAULT_ACCOUNT, AccountName, Cause, Commit, Desired, Device, DeviceId, Policy, Revision
+from reconciler.pcc.client import Client
+from reconciler.pcc.quota import Quota
+from reconciler.pcc.transport import ReadOnlyTransport
+from reconciler.reconcile import Means, Reconciler
+from reconciler.simulator import Options, Platform, Record, Request, sample_platform
+from reconciler.standing import Ending
+from reconciler.state import State
+
+YEAR = 365 * 86400.0
+START = datetime(2026, 11, 1, tzinfo=UTC)
+COMMIT = Commit("0123456789abcdef0123456789abcdef01234567", "Kim <kim@example.invalid>", "Add wing B", START)
+
+
+class SimulatedClock:
+    """Wall and steady time that a test moves by hand."""
+
+    def __init__(self) -> None:
+        self.moment = START
+
+    def now(self) -> datetime:
+        """Return the moment."""
+        return self.moment
+
+    def steady(self) -> float:
+        """Return the moment in seconds."""
+        return self.moment.timestamp()
+
+    def pass_by(self, span: timedelta) -> None:
+        """Let time pass."""
+        self.moment += span
+
+
+class SimulatedTransport(httpx.AsyncBaseTransport):
+    """Hands requests to the simulated platform, and turns what cannot be answered into what a client would see."""
+
+    def __init__(self, platform: Platform, clock: SimulatedClock) -> None:
+        self._platform = platform
+        self._clock = clock
+        self.on_request: Callable[[httpx.Request], None] = lambda _request: None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request; other tasks get their turn meanwhile, as they would on a network."""
+        self.on_request(request)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        path = request.url.raw_path.decode()
+        answer = self._platform.handle(Request(request.method, path, headers, await request.aread()))
+        await asyncio.sleep(0)
+        if answer.never:
+            raise httpx.ReadTimeout("no answer", request=request)
+        if answer.drop:
+            raise httpx.ReadError("connection lost", request=request)
+        return httpx.Response(answer.status, headers=list(answer.headers), content=answer.body)
+
+
+class Fleet:
+    """One account, its text, its passes and its platform. Change ``text``, make a ``reconcile``, look at ``live``."""
+
+    def __init__(
+        self,
+        devices: int = 20,
+        *,
+        wanted: int | None = None,
+        policy: Policy | None = None,
+        state: State | None = None,
+        observing: bool = False,
+        concurrency: int = 4,
+        seed: int = 0,
+        options: Options | None = None,
+        platform: Platform | None = None,
+        clock: SimulatedClock | None = None,
+    ) -> None:
+        self.clock = clock or SimulatedClock()
+        options = options or Options(token_life=YEAR)
+        self.platform = platform or sample_platform(
+            devices=devices, only_pcc=True, seed=seed, options=options, now=lambda: self.clock.now().timestamp()
+        )
+        self.state = state or State.in_memory(self.clock)
+        self.metrics = Metrics()
+        self.metrics.enter(DEFAULT_ACCOUNT)
+        self.owned = sorted(DeviceId(one) for one in self.platform.world.user("default").devices)
+        self.text: Text | None = None
+        self.stopping = False
+        self.transport = SimulatedTransport(self.platform, self.clock)
+        self.token = SecretStr(self.platform.issue_token("default"))
+        inner = ReadOnlyTransport(self.transport) if observing else self.transport
+        self.client: Client | str = Client(
+            DEFAULT_ACCOUNT,
+            httpx.AsyncClient(transport=inner),
+            self._credentials,
+            metrics=self.metrics,
+            timeout_seconds=15,
+            quota=Quota(),
+            clock=self.clock,
+        )
+        random = Random(seed)  # noqa: S311 - repeatable, and no secret
+        means = Means(
+            state=self.state,
+            metrics=self.metrics,
+            interval=timedelta(minutes=10),
+            concurrency=concurrency,
+            confirm_delay=timedelta(seconds=30),
+            observing=observing,
+            clock=self.clock,
+            random=random.random,
+            stopping=lambda: self.stopping,
+            blocking=at_once,
+        )
+        self.reconciler = Reconciler(lambda _account: self.text, lambda _account: self.client, means)
+        self.want(self.owned[:wanted], policy=policy)
+
+    def want(
+        self,
+        devices: Iterable[DeviceId],
+        *,
+        policy: Policy | None = None,
+        described: Mapping[DeviceId, Device] | None = None,
+        rejected: Cause | None = None,
+        **more: Any,
+    ) -> None:
+        """Bring a text into force."""
+        before = self.text.desired.policy if self.text else Policy()
+        desired = Desired(DEFAULT_ACCOUNT, frozenset(devices), described or {}, policy or before, **more)
+        self.text = Text(desired, Revision(f"{len(desired.devices):064x}", COMMIT), rejected)
+        self.state.desire(desired, self.text.revision, self.clock.now())
+
+    async def reconcile(self, *, after: timedelta = timedelta(0)) -> Ending:
+        """Let time pass, make one pass and return what it came to."""
+        self.clock.pass_by(after)
+        self.due = await self.reconciler.reconcile(DEFAULT_ACCOUNT)
+        ending = self.reconciler.standings[DEFAULT_ACCOUNT].last
+        assert ending is not None
+        return ending
+
+    due: timedelta | None = None
+
+    @property
+    def live(self) -> frozenset[str]:
+        """Return what the platform has."""
+        return self.platform.subscribed("default")
+
+    def calls(self, *methods: str) -> list[Record]:
+        """Return the requests that were made so far, with these methods or all."""
+        return [one for one in self.platform.requests if not methods or one.method in methods]
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        """Return the value of one metric of this account."""
+        return self.metrics.registry.get_sample_value(name, {"account": "default", **labels})
+
+    def _credentials(self) -> Credentials:
+        service = self.platform.world.service
+        return Credentials(
+            account=AccountName("default"),
+            base_url="http://127.0.0.1:9",
+            country="KR",
+            service_id=SecretStr(service.id),
+            service_key=SecretStr(service.key),
+            client_id=None,
+            token_url=None,
+            backend_url=None,
+            access_token=self.token,
+            refresh_token=None,
+        )
+
+
+async def at_once(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do in place what the daemon hands to a thread."""
+    return work(*arguments)

@@ -1,0 +1,310 @@
+"""How a plan is carried out: order, probe, stopping, and what is written down when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from reconciler.errors import (
+    CredentialsRefused,
+    DeviceRefused,
+    PlatformError,
+    SubscriptionsFull,
+    Surprise,
+    Throttled,
+    Unavailable,
+)
+from reconciler.execute import BATCH, Work, execute
+from reconciler.model import AccountName, Action, Change, DeviceId, Outcome, Plan, Result
+from reconciler.pcc.wire import Answer
+
+ACCOUNT = AccountName("default")
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+class StandingClock:
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        """Return always the same moment."""
+        return NOW
+
+    def steady(self) -> float:
+        """Return always the same second."""
+        return 0.0
+
+
+class Platform:
+    """A platform of its own script: devices that fail, and everything it was asked."""
+
+    def __init__(self, script: dict[str, Sequence[PlatformError | str | None]] | None = None) -> None:
+        self.script = {device: list(answers) for device, answers in (script or {}).items()}
+        self.asked: list[tuple[Action, str]] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.opens: datetime | None = None
+        self.on_call: Callable[[], None] = lambda: None
+
+    async def subscribe(self, device: DeviceId) -> Answer:
+        """Subscribe one device, as the script says."""
+        return await self._answer(Action.SUBSCRIBE, device)
+
+    async def unsubscribe(self, device: DeviceId) -> Answer:
+        """Unsubscribe one device, as the script says."""
+        return await self._answer(Action.UNSUBSCRIBE, device)
+
+    def opens_for_change(self) -> datetime | None:
+        """Return when the next change may go."""
+        return self.opens
+
+    async def _answer(self, action: Action, device: str) -> Answer:
+        self.asked.append((action, device))
+        self.on_call()
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        await asyncio.sleep(0)
+        self.in_flight -= 1
+        said = self.script[device].pop(0) if self.script.get(device) else None
+        if isinstance(said, PlatformError):
+            raise said
+        return Answer(200, said, f"message-{device}", None)
+
+
+class Book:
+    """A ledger that keeps everything in lists."""
+
+    def __init__(self) -> None:
+        self.intended: list[Change] = []
+        self.withdrawn: list[Change] = []
+        self.recorded: list[Outcome] = []
+        self.told: list[Outcome] = []
+        self.batches: list[int] = []
+
+    async def intend(self, changes: Sequence[Change]) -> None:
+        """Note an intent."""
+        self.intended += changes
+        self.batches.append(len(changes))
+
+    async def withdraw(self, changes: Sequence[Change]) -> None:
+        """Note a withdrawal."""
+        self.withdrawn += changes
+
+    async def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Note outcomes."""
+        self.recorded += outcomes
+
+    def tell(self, outcome: Outcome) -> None:
+        """Note one outcome."""
+        self.told.append(outcome)
+
+
+def changes(action: Action, *devices: str) -> tuple[Change, ...]:
+    """Return changes of one action."""
+    return tuple(Change(ACCOUNT, action, DeviceId(device)) for device in devices)
+
+
+def many(count: int) -> tuple[Change, ...]:
+    """Return that many subscribes."""
+    return changes(Action.SUBSCRIBE, *(f"d{number:04}" for number in range(count)))
+
+
+async def carried_out(
+    plan: Plan, platform: Platform, book: Book | None = None, *, outdated: Callable[[], bool] = lambda: False
+) -> Work:
+    """Carry a plan out with four calls in flight."""
+    return await execute(plan, platform, book or Book(), outdated=outdated, concurrency=4, clock=StandingClock())
+
+
+async def test_all_changes_are_made_subscribes_first() -> None:
+    """Every change of a plan is made once, all subscribes before the first unsubscribe."""
+    plan = Plan(ACCOUNT, many(20), changes(Action.UNSUBSCRIBE, "x", "y"))
+    platform, book = Platform(), Book()
+    work = await carried_out(plan, platform, book)
+    assert [action for action, _ in platform.asked] == [Action.SUBSCRIBE] * 20 + [Action.UNSUBSCRIBE] * 2
+    assert {outcome.change for outcome in work.outcomes} == {*plan.subscribes, *plan.unsubscribes}
+    assert {outcome.result for outcome in work.outcomes} == {Result.SUCCESS}
+    assert not work.left
+    assert not work.over
+    assert sorted(book.recorded, key=lambda one: one.change) == sorted(book.told, key=lambda one: one.change)
+
+
+async def test_one_call_goes_first_as_a_probe() -> None:
+    """Nothing else is in flight until the first call came back, and then no more than allowed."""
+    platform = Platform()
+    in_flight: list[int] = []
+    platform.on_call = lambda: in_flight.append(platform.in_flight)
+    await carried_out(Plan(ACCOUNT, many(30)), platform)
+    assert in_flight[0] == 0
+    assert in_flight[1] == 0
+    assert platform.most_in_flight == 4
+
+
+async def test_an_intent_is_written_before_its_call() -> None:
+    """Whatever is called was intended before, in batches of a bounded size."""
+    platform, book = Platform(), Book()
+    unintended: list[tuple[Action, str]] = []
+
+    def check() -> None:
+        if platform.asked[-1][1] not in {change.device for change in book.intended}:
+            unintended.append(platform.asked[-1])
+
+    platform.on_call = check
+    await carried_out(Plan(ACCOUNT, many(3 * BATCH)), platform, book)
+    assert not unintended
+    assert book.batches == [BATCH] * 3
+    assert not book.withdrawn
+
+
+async def test_one_refused_device_stops_nobody() -> None:
+    """A device that LG refuses is told with LG's words, and all others are changed."""
+    platform = Platform({"d0003": [DeviceRefused("no", status=404, code="1212", words="Not owned device")]})
+    work = await carried_out(Plan(ACCOUNT, many(10)), platform)
+    refused = [outcome for outcome in work.outcomes if outcome.result is Result.REFUSED]
+    assert [(outcome.change.device, outcome.code, outcome.words) for outcome in refused] == [
+        ("d0003", "1212", "Not owned device")
+    ]
+    assert sum(outcome.result is Result.SUCCESS for outcome in work.outcomes) == 9
+
+
+async def test_a_refused_device_is_not_a_failure_in_a_row() -> None:
+    """Any number of refused devices in a row does not end the work."""
+    platform = Platform({f"d{number:04}": [DeviceRefused("no", code="1212")] for number in range(8)})
+    work = await carried_out(Plan(ACCOUNT, many(10)), platform)
+    assert work.ended is None
+    assert len(work.outcomes) == 10
+
+
+@pytest.mark.parametrize("error", [Unavailable("time-out"), Surprise("html")], ids=["unavailable", "surprise"])
+async def test_three_failures_in_a_row_end_the_work(error: PlatformError) -> None:
+    """When LG fails three times in a row, what is left is not tried, and is known as not tried."""
+    platform, book = Platform({f"d{number:04}": [error] for number in range(100)}), Book()
+    work = await carried_out(Plan(ACCOUNT, many(100)), platform, book)
+    assert work.ended is error
+    assert 3 <= len(platform.asked) <= 3 + 4
+    assert {change.device for change in work.left} == {f"d{number:04}" for number in range(100)} - {
+        device for _, device in platform.asked
+    }
+    assert {change.device for change in book.withdrawn} == {change.device for change in book.intended} - {
+        device for _, device in platform.asked
+    }
+
+
+async def test_failures_that_are_not_in_a_row_do_not_end_the_work() -> None:
+    """A call that succeeds between failures starts the count anew."""
+    script: dict[str, Sequence[PlatformError | str | None]] = {
+        f"d{number:04}": [Unavailable("time-out")] for number in range(40) if number % 3
+    }
+    platform = Platform(script)
+    work = await execute(
+        Plan(ACCOUNT, many(40)), platform, Book(), outdated=lambda: False, concurrency=1, clock=StandingClock()
+    )
+    assert work.ended is None
+    assert len(platform.asked) == 40
+
+
+@pytest.mark.parametrize("error", [Throttled("1314"), CredentialsRefused("1302")], ids=["throttled", "credentials"])
+async def test_an_account_wide_answer_ends_the_work_at_once(error: PlatformError) -> None:
+    """After a throttle or a refused credential no new call is made, and the device itself is not blamed."""
+    platform, book = Platform({"d0000": [error]}), Book()
+    work = await carried_out(Plan(ACCOUNT, many(10)), platform, book)
+    assert platform.asked == [(Action.SUBSCRIBE, "d0000")]
+    assert work.ended is error
+    assert not work.outcomes
+    assert len(work.left) == 10
+
+
+async def test_a_newer_text_stops_the_work_before_the_next_call() -> None:
+    """The question whether the plan is outdated is asked right before each call."""
+    platform = Platform()
+    work = await carried_out(Plan(ACCOUNT, many(50)), platform, outdated=lambda: len(platform.asked) >= 5)
+    assert work.outdated
+    assert len(platform.asked) == 5
+
+
+async def test_a_plan_that_is_outdated_from_the_start_makes_no_call() -> None:
+    """A text that changed while the list was fetched costs no wrong call."""
+    platform, book = Platform(), Book()
+    work = await carried_out(Plan(ACCOUNT, many(5)), platform, book, outdated=lambda: True)
+    assert work.outdated
+    assert not platform.asked
+    assert not book.intended
+
+
+async def test_used_up_calls_end_the_work_with_a_moment_to_go_on() -> None:
+    """When the account's calls are used up, the rest is left until there is room."""
+    platform = Platform()
+
+    def use_up() -> None:
+        if len(platform.asked) == 3:
+            platform.opens = NOW + timedelta(minutes=5)
+
+    platform.on_call = use_up
+    work = await execute(
+        Plan(ACCOUNT, many(10)), platform, Book(), outdated=lambda: False, concurrency=1, clock=StandingClock()
+    )
+    assert work.opens_at == NOW + timedelta(minutes=5)
+    assert len(work.left) == 7
+
+
+async def test_a_full_platform_lets_unsubscribes_go_first() -> None:
+    """Where LG's cap is reached, unsubscribes are made, and then the subscribes that found no room."""
+    full = SubscriptionsFull("1312", code="1312")
+    platform = Platform({"d0000": [full]})
+    work = await carried_out(Plan(ACCOUNT, many(3), changes(Action.UNSUBSCRIBE, "x")), platform)
+    assert platform.asked[0] == (Action.SUBSCRIBE, "d0000")
+    assert platform.asked[1] == (Action.UNSUBSCRIBE, "x")
+    assert {device for action, device in platform.asked[2:]} == {"d0000", "d0001", "d0002"}
+    assert not work.left
+    assert work.full is None
+
+
+async def test_a_full_platform_without_unsubscribes_leaves_subscribes() -> None:
+    """Where nothing makes room, the remaining subscribes are left and no further one is tried."""
+    full = SubscriptionsFull("1312", code="1312")
+    platform = Platform({"d0000": [full]})
+    work = await carried_out(Plan(ACCOUNT, many(5)), platform)
+    assert len(platform.asked) == 1
+    assert len(work.left) == 5
+    assert work.full is full
+
+
+async def test_what_was_so_already_is_told_as_such() -> None:
+    """A code that says "already subscribed" is a success of its own kind."""
+    work = await carried_out(Plan(ACCOUNT, many(1)), Platform({"d0000": ["1207"]}))
+    assert [(outcome.result, outcome.code) for outcome in work.outcomes] == [(Result.NOOP, "1207")]
+
+
+async def test_approved_unsubscribes_are_marked() -> None:
+    """An unsubscribe that an approval released is remembered as approved, so that it counts nowhere."""
+    plan = Plan(ACCOUNT, (), changes(Action.UNSUBSCRIBE, "x", "y"), approved=frozenset({DeviceId("x")}))
+    work = await carried_out(plan, Platform())
+    assert {outcome.change.device: outcome.approved for outcome in work.outcomes} == {"x": True, "y": False}
+
+
+async def test_outcomes_are_written_down_when_the_work_is_broken_off() -> None:
+    """A cancelled pass still records what it knows."""
+    platform, book = Platform(), Book()
+    hang = asyncio.Event()
+
+    async def work() -> None:
+        await carried_out(Plan(ACCOUNT, many(10)), platform, book)
+
+    original = platform.subscribe
+
+    async def hanging(device: DeviceId) -> Answer:
+        if len(platform.asked) >= 4:
+            await hang.wait()
+        return await original(device)
+
+    platform.subscribe = hanging  # type: ignore[method-assign]  # the fake's own script, not a patch of ours
+    task = asyncio.create_task(work())
+    for _ in range(50):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert book.recorded == book.told
+    assert book.recorded
