@@ -14,7 +14,7 @@ _DURATION = re.compile(PATTERN, re.ASCII)
 
 def parse(text: str) -> timedelta:
     """Return the span that ``text`` names, or raise ``ValueError`` with a sentence that says how to write one."""
-    match = _DURATION.match(text)
+    match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError("a duration is written like 90s, 10m, 1h30m or 7d")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())

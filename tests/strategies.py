@@ -37,7 +37,7 @@ account_names: st.SearchStrategy[AccountName] = st.from_regex(r"[a-z0-9]([a-z0-9
     AccountName
 )
 
-moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds are naive here
+moments = st.integers(946_684_800, 4_102_444_800).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 
 names = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=20).map(str.strip).filter(bool)
 
@@ -119,7 +119,7 @@ def _scalars(draw: st.DrawFn) -> str:
     )
 
 
-def _written(key: str, quote: bool) -> str:  # noqa: FBT001 - drawn, and named by the only caller
+def _written(key: str, *, quote: bool) -> str:
     bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
     return key if bare and not quote else json.dumps(key, ensure_ascii=False)
 
@@ -142,7 +142,7 @@ def _values(draw: st.DrawFn, path: tuple[str | int, ...], depth: int) -> tuple[s
     for key in draw(st.lists(_KEYS, max_size=3, unique=True)):
         text, inner = draw(_values((*path, key), depth - 1))
         parts.append(
-            f"{draw(_SPACE)}{_written(key, draw(st.booleans()))}{draw(_SPACE)}={draw(_SPACE)}{text}{draw(_SPACE)}"
+            f"{draw(_SPACE)}{_written(key, quote=draw(st.booleans()))}{draw(_SPACE)}={draw(_SPACE)}{text}{draw(_SPACE)}"
         )
         found |= inner
     return f"{{{','.join(parts)}}}", found
@@ -152,11 +152,16 @@ def _values(draw: st.DrawFn, path: tuple[str | int, ...], depth: int) -> tuple[s
 def _pairs(
     draw: st.DrawFn, path: tuple[str | int, ...], without: frozenset[str] = frozenset()
 ) -> tuple[str, dict[tuple[str | int, ...], str]]:
-    lines, found = [], {}
+    lines: list[str] = []
+    found: dict[tuple[str | int, ...], str] = {}
     for key in draw(st.lists(_KEYS.filter(lambda key: key not in without), max_size=4, unique=True)):
         way = [key, *draw(st.lists(_KEYS, max_size=2))]
         text, inner = draw(_values((*path, *way), 2))
-        dotted = draw(_SPACE).join(["", *(f"{_written(part, draw(st.booleans()))}." for part in way)]).removesuffix(".")
+        dotted = (
+            draw(_SPACE)
+            .join(["", *(f"{_written(part, quote=draw(st.booleans()))}." for part in way)])
+            .removesuffix(".")
+        )
         lines.append(f"{draw(_SPACE)}{dotted}{draw(_SPACE)}={draw(_SPACE)}{text}{draw(_COMMENT)}\n")
         found |= inner
     return "".join(lines), found
@@ -170,7 +175,7 @@ def toml_texts(draw: st.DrawFn) -> tuple[str, Mapping[tuple[str | int, ...], str
     for name, many in tables:
         for index in range(draw(st.integers(1, 3)) if many else 1):
             path: tuple[Any, ...] = (name, index) if many else (name,)
-            header = f"{draw(_SPACE)}{_written(name, draw(st.booleans()))}{draw(_SPACE)}"
+            header = f"{draw(_SPACE)}{_written(name, quote=draw(st.booleans()))}{draw(_SPACE)}"
             body, inner = draw(_pairs(path))
             text += f"{draw(_GAP)}\n{f'[[{header}]]' if many else f'[{header}]'}{draw(_COMMENT)}\n{body}"
             found |= {path: "["} | inner

@@ -64,7 +64,8 @@ class _LostError(Exception):
 def find(text: str, paths: Collection[Path]) -> dict[Path, Spot]:
     """Return the spot of every path, in one walk; what is not in the text stands where its nearest parent does."""
     walk = _Walk(text, paths)
-    with suppress(_LostError, RecursionError):  # what was seen until then has its place, the rest its parent's
+    # What was seen until the walk got lost has its place, the rest its parent's.
+    with suppress(_LostError, RecursionError, rtoml.TomlParsingError):
         walk.document()
     newlines = [match.start() for match in re.finditer("\n", text)] if paths else []
 

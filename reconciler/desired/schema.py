@@ -186,24 +186,14 @@ def _check_moment(value: object) -> date:
 
 def _check_share_or_number(value: object) -> object:
     number = type(value) is int and 0 <= value <= _MOST
-    if not number and not (isinstance(value, str) and share(value) is not None):
+    if not number and not (isinstance(value, str) and re.fullmatch(_SHARE, value)):
         raise _said('must be a share like "10%", from "0%" to "100%", or a whole number like 20')
     return value
 
 
-def share(text: str) -> Share | None:
-    """Return the share that a text such as ``"2.5%"`` names, if it names one."""
-    return Share(Fraction(text.removesuffix("%")) / 100) if re.fullmatch(_SHARE, text) else None
-
-
 def limit(value: int | str) -> Limit:
     """Return what a validated ``max_unsubscribe`` means."""
-    if isinstance(value, int):
-        return value
-    part = share(value)
-    if part is None:
-        raise ValueError("not a share")
-    return part
+    return value if isinstance(value, int) else Share(Fraction(value.removesuffix("%")) / 100)
 
 
 def tidy(name: str) -> str:

@@ -1,0 +1,109 @@
+"""Device files: lists of ids, one a line.
+
+Owns: their grammar, and that each is read once. Must not: repeat what is in one, because it may turn out to be
+something else; or touch a disk (a ``Tree`` does).
+
+A file in which every line is an id and no more is read at once; line by line only where there are names, or a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from reconciler.desired import schema
+from reconciler.desired.findings import Finding, Where, byte_place
+from reconciler.desired.texts import Tree, Unreadable
+from reconciler.model import (
+    DeviceId,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One device file, read."""
+
+    path: str
+    content: bytes = b""
+    ids: frozenset[DeviceId] = frozenset()
+    names: Mapping[DeviceId, str] = field(default_factory=dict)
+    faults: tuple[Finding, ...] = ()
+
+    def where(self, wanted: AbstractSet[str]) -> Iterator[tuple[DeviceId, Where]]:
+        """Find the lines of some ids."""
+        for number, column, text in _lines(self.content.decode().removeprefix("\ufeff")):
+            if text in wanted:
+                yield DeviceId(text), Where(self.path, line=number, column=column)
+
+
+def _lines(text: str) -> Iterator[tuple[int, int, str]]:
+    """Take a device file apart: line, column and id of each line that has an id."""
+    for number, line in enumerate(text.split("\n"), 1):
+        before = line.partition("#")[0]
+        if device := before.strip():
+            yield number, before.index(device) + 1, device
+
+
+def read_list(path: str, content: bytes) -> Listed:
+    """Read a device file: at once where every line is an id and no more, else line by line."""
+    ids = schema.plain_lines(content)
+    if ids is not None:
+        return Listed(path, content, ids)
+    try:
+        text = content.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        return Listed(path, faults=(Finding(byte_place(path, content, error.start), "is not UTF-8"),))
+    pairs = [(before.strip(), name) for before, _mark, name in (line.partition("#") for line in text.split("\n"))]
+    plain = [device for device, _name in pairs if device]
+    names = {DeviceId(device): tidy for device, name in pairs if device and (tidy := schema.tidy(name))}
+    ids = schema.plain_ids(plain)
+    if ids is None or len(ids) != len(plain) or (text and not text.endswith("\n")):
+        return _list_carefully(path, content, names)
+    return Listed(path, content, ids, names)
+
+
+def _list_carefully(path: str, content: bytes, names: Mapping[DeviceId, str]) -> Listed:
+    """Read a device file in which something is off, or unusual, and tell every fault in it."""
+    text = content.decode().removeprefix("\ufeff")
+    faults = []
+    first: dict[str, Where] = {}
+    for number, column, device in _lines(text):
+        where = Where(path, line=number, column=column)
+        if not schema.is_id(device):
+            faults.append(Finding(where, f"this line is not a device id: {schema.ID_WORDS}"))
+        elif device in first:
+            faults.append(Finding(where, "this device is listed twice, first at", first[device]))
+        else:
+            first[device] = where
+    if text and not text.endswith("\n"):
+        last = text.rpartition("\n")[2]
+        where = Where(path, line=text.count("\n") + 1, column=len(last) + 1)
+        faults.append(Finding(where, "the file does not end with a newline, so it may be cut"))
+    return Listed(path, content, frozenset(map(DeviceId, first)), names, tuple(faults))
+
+
+class Shelf:
+    """Every device file that the documents name, read once however often it is named."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._lists: dict[str, Listed | Unreadable] = {}
+        self.files: dict[str, bytes] = {}
+
+    def find(self, folder: str, pattern: str) -> dict[str, Listed | Unreadable]:
+        """Read the files that a pattern matches, each as a list or as why it cannot be read."""
+        found = {}
+        for path in self._tree.match(folder, pattern):
+            if path not in self._lists:
+                self._lists[path] = self._read(path)
+            found[path] = self._lists[path]
+        return found
+
+    def _read(self, path: str) -> Listed | Unreadable:
+        try:
+            content = self._tree.read(path)
+        except Unreadable as error:
+            return error
+        self.files[path] = content
+        return read_list(path, content)

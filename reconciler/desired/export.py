@@ -1,0 +1,135 @@
+"""Values back to TOML text.
+
+Owns: how a text is written, so that ``load`` makes the same values of it. Must not: know how one is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from reconciler import duration
+from reconciler.desired import schema
+from reconciler.model import (
+    DEFAULT_ACCOUNT,
+    AccountName,
+    Approval,
+    Desired,
+    Device,
+    Policy,
+)
+
+SCHEMA_FILE = "desired-state.schema.json"
+"""The name of the committed JSON Schema, as the first line of a text points to it."""
+
+
+def dump(
+    accounts: Iterable[Desired],
+    *,
+    environment: str | None = None,
+    retired: Iterable[AccountName] = (),
+) -> str:
+    """Return a text that ``load`` makes these accounts of.
+
+    Policy stands before the devices, so that a text that is cut cannot lose it, and every key of it is written, so that
+    a later default cannot change it. Names that LG gave and that would not fit a line are made to fit. An account named
+    ``default`` alone takes the short form.
+    """
+    wanted = sorted(accounts, key=lambda one: one.account)
+    lines = [f"#:schema ./{SCHEMA_FILE}", f"version = {schema.VERSION}"]
+    if environment is not None:
+        lines.append(f"environment = {toml_string(environment)}")
+    if gone := sorted(retired):
+        lines.append(f"retired_accounts = {toml_strings(gone)}")
+    general = wanted[0].policy if len({one.policy for one in wanted}) == 1 else None
+    if general is not None:
+        lines += ["", *_policy_lines(general)]
+    if len(wanted) == 1 and wanted[0].account == DEFAULT_ACCOUNT and wanted[0].country is None:
+        lines += ["", *_device_lines(wanted[0])]
+    else:
+        for one in wanted:
+            lines += ["", f"[accounts.{one.account}]"]
+            lines += [f"country = {toml_string(one.country)}"] if one.country is not None else []
+            lines += _policy_lines(one.policy) if general is None else []
+            lines += _device_lines(one)
+    for one in wanted:
+        for approval in one.approvals:
+            lines += ["", *_approval_lines(one.account, approval)]
+    return "\n".join(lines) + "\n"
+
+
+def _policy_lines(policy: Policy) -> list[str]:
+    calls, most = policy.calls_per_hour, policy.max_unsubscribe
+    return [
+        f"policy.prune = {toml_string(policy.prune)}",
+        f"policy.ignore = {toml_strings(sorted(policy.ignore))}",
+        f"policy.max_unsubscribe = {most if isinstance(most, int) else toml_string(str(most))}",
+        f"policy.max_unsubscribe_floor = {policy.max_unsubscribe_floor}",
+        f"policy.unsubscribe_after = {toml_string(duration.show(policy.unsubscribe_after))}",
+        f"policy.allow_empty = {'true' if policy.allow_empty else 'false'}",
+        f"policy.pause = {toml_string(policy.pause)}",
+        f"policy.calls_per_hour = {calls if isinstance(calls, int) else toml_string(calls.value)}",
+    ]
+
+
+def _device_lines(desired: Desired) -> list[str]:
+    if not desired.devices:
+        return ["devices = []"]
+    described = desired.described
+    return [
+        "devices = [",
+        *(f"  {_entry(described[i]) if i in described else toml_string(i)}," for i in sorted(desired.devices)),
+        "]",
+    ]
+
+
+def _entry(device: Device) -> str:
+    said = {
+        "id": toml_string(device.id),
+        "name": toml_string(schema.tidy(device.name)) if device.name else None,
+        "type": toml_string(device.type) if device.type is not None else None,
+        "from": _moment(device.from_) if device.from_ is not None else None,
+        "until": _moment(device.until) if device.until is not None else None,
+    }
+    return "{ " + ", ".join(f"{key} = {value}" for key, value in said.items() if value is not None) + " }"
+
+
+def dump_approval(account: AccountName, approval: Approval, *, file: str | None = None) -> str:
+    """Return one ``[[approvals]]`` block; with ``file`` it names that device file instead of the devices."""
+    return "\n".join(_approval_lines(account, approval, file)) + "\n"
+
+
+def dump_device_file(devices: Iterable[DeviceId], names: Mapping[DeviceId, str]) -> str:
+    """Return a device file: one id a line, its name in a comment."""
+    lines = (f"{one}  # {schema.tidy(names[one])}" if names.get(one) else one for one in sorted(devices))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _approval_lines(account: AccountName, approval: Approval, file: str | None = None) -> list[str]:
+    which = (
+        f"devices = {toml_strings(sorted(approval.devices))}"
+        if file is None
+        else f"device_files = [{toml_string(file)}]"
+    )
+    return [
+        "[[approvals]]",
+        f"account = {toml_string(account)}",
+        which,
+        f"expires = {_moment(approval.expires)}",
+        f"reason = {toml_string(approval.reason)}",
+    ]
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def toml_string(text: str) -> str:
+    """Write a TOML string: JSON's escapes are TOML's, save that TOML wants DEL escaped too."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def toml_strings(texts: Iterable[str]) -> str:
+    """Write a TOML array of strings."""
+    return f"[{', '.join(map(toml_string, texts))}]"

@@ -1,0 +1,117 @@
+"""What comes in and what goes out: documents, the folder they live in, and all that a load found.
+
+Owns: those values, how device files are matched, and the digest of what was read. Must not: read or judge a text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from reconciler.errors import Fault, ReconcilerError
+from reconciler.model import (
+    AccountName,
+    Desired,
+)
+
+
+class Unreadable(ReconcilerError):
+    """A file cannot be read. The message is for people and never repeats what is in the file."""
+
+
+class Tree(Protocol):
+    """The folder that the texts live in, wherever it is kept. Paths are relative to its root, with ``/``."""
+
+    def match(self, folder: str, pattern: str) -> Sequence[str]:
+        """Return the sorted paths that match a glob relative to ``folder``; ``Unreadable`` if one leads outside."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """Return a file's content, or raise ``Unreadable``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTree:
+    """A tree of files already read: accepted texts after a restart, proposed ones sent for a plan, and tests."""
+
+    files: Mapping[str, bytes]
+
+    def match(self, folder: str, pattern: str) -> Sequence[str]:
+        """Return the sorted paths that match a glob relative to ``folder``."""
+        prefix = posixpath.join(folder, "")
+        return sorted(p for p in self.files if p.startswith(prefix) and matches(p.removeprefix(prefix), pattern))
+
+    def read(self, path: str) -> bytes:
+        """Return a file's content, or raise ``Unreadable``."""
+        try:
+            return self.files[path]
+        except KeyError:
+            raise Unreadable("there is no such file") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One TOML text. Its device files are looked for beside it, so ``path`` is also its place in the tree."""
+
+    path: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a set of documents says, and everything that is wrong with it.
+
+    ``accounts`` holds only those of documents without a fault, and none at all when ``shared_fault`` or
+    ``wrong_environment`` says that a fault concerns all. Policy is taken as far as it can be read even from a document
+    that is faulty elsewhere, since to leave it out would be to lift a brake.
+
+    ``faulty`` maps the path of each faulty document to the accounts that it defines, as far as could be read, or to
+    nothing when it could not be parsed. ``shared`` are the paths of documents that hold a key which concerns all; of
+    one that could not be parsed, it is enough that it looks so. ``files`` is every file read, ``sha256`` the digest of
+    its only file, or what ``sha256sum FILES | sha256sum`` prints for several in sorted order.
+    """
+
+    accounts: Mapping[AccountName, Desired]
+    retired: frozenset[AccountName]
+    environment: str | None
+    faults: tuple[Fault, ...]
+    warnings: tuple[Fault, ...]
+    faulty: Mapping[str, frozenset[AccountName] | None]
+    shared: frozenset[str]
+    shared_fault: bool
+    wrong_environment: Fault | None
+    files: Mapping[str, bytes]
+    sha256: str
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Say whether a relative path matches a glob: ``*``, ``?``, ``[…]`` in a name, ``**`` for any folders.
+
+    As in a shell, a name that begins with a dot matches only where the pattern says the dot.
+    """
+    return _names_match(path.split("/"), pattern.split("/"))
+
+
+def _names_match(names: Sequence[str], parts: Sequence[str]) -> bool:
+    if not parts:
+        return not names
+    if parts[0] == "**" and _names_match(names, parts[1:]):
+        return True
+    if not names or (names[0].startswith(".") and not parts[0].startswith(".")):
+        return False
+    if parts[0] == "**":
+        return _names_match(names[1:], parts)
+    return fnmatchcase(names[0], parts[0]) and _names_match(names[1:], parts[1:])
+
+
+def digest(files: Mapping[str, bytes]) -> str:
+    """Return the sha256 of the only file, or of what ``sha256sum`` prints for several, sorted by path."""
+    hashes = {path: hashlib.sha256(files[path]).hexdigest() for path in sorted(files)}
+    if len(hashes) == 1:
+        return hashes.popitem()[1]
+    return hashlib.sha256("".join(f"{hash_}  {path}\n" for path, hash_ in hashes.items()).encode()).hexdigest()
