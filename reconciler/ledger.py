@@ -14,6 +14,7 @@ import structlog
 
 from reconciler import backoff
 from reconciler.backoff import Random
+from reconciler.metrics import Metrics
 from reconciler.model import (
     AccountName,
     Change,
@@ -28,7 +29,6 @@ from reconciler.model import (
     Revision,
 )
 from reconciler.state import State
-from reconciler.telemetry import Metrics
 
 log = structlog.get_logger()
 
@@ -89,7 +89,7 @@ class Ledger:
     def tell(self, outcome: Outcome) -> None:
         """Count and log one change at once, with what an auditor and LG's support ask for."""
         self._done()
-        change, commit = outcome.change, self._revision.commit
+        change, commit = outcome.change, (outcome.revision or self._revision).commit
         self._metrics.changed(self._account, change.action, outcome.result)
         facts: dict[str, Any] = {"device": change.device, "action": change.action, "result": outcome.result}
         if commit is not None:

@@ -341,6 +341,7 @@ class Outcome:
     code: str | None = None
     words: str = ""
     confirmed_by: str | None = None
+    revision: Revision | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,7 @@ class Pass:
         self._full_until = full_until
         self._began = means.clock.now()
         self._brake = means.state.brake(self._account, self._began)
+        self._writable = means.state.writable
         if course.text is None or course.text.desired is not text.desired:
             course.text_since = self._began
         course.text = text
@@ -254,7 +255,8 @@ class Pass:
         state, account = self._means.state, self._account
         credential = client.credential
         state.credential(account, credential)
-        memory = state.recall(account, self._began)
+        memory: Memory = await self._means.blocking(state.recall, account, self._began)
+        self._writable = memory.writable
         if guards.is_suspect(observed, memory):
             await self._means.blocking(state.doubt, account, self._began)
             expected = memory.expected or frozenset()
@@ -318,6 +320,7 @@ class Pass:
             or newest is None
             or newest.desired is not self._text.desired
             or newest.rejected is not self._text.rejected
+            or state.writable is not self._writable
             or state.brake(self._account, self._now()) != self._brake
         )
 

@@ -17,6 +17,7 @@ from reconciler.model import (
     Approval,
     Desired,
     Device,
+    DeviceId,
     Policy,
 )
 

@@ -4,27 +4,38 @@ Owns: when a token is renewed, that it is renewed once for all waiting calls, an
 Must not: know what the token is used for.
 
 EMP (LG's account service) answers ``POST /emp/v2/token`` with ``expires_in`` as a string, reports errors inside a 200,
-and sends no new refresh token with a refresh; should one ever come, it is used from memory.
+and sends no new refresh token with a refresh; should one ever come, it is used from memory and a warning says so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+import structlog
 
 from reconciler.clock import Clock
-from reconciler.credentials import Credentials
+from reconciler.credentials import Credentials, check_secret
 from reconciler.errors import CredentialsRefused, Unavailable, quoted
+from reconciler.masking import Masking
 
 AHEAD_SECONDS = 120.0
 """A token is renewed this long before it expires, or at half its life where that is shorter."""
+AGAIN_SECONDS = 30.0
+"""Where the renewal ahead of time fails, the token in use serves for so long before the next attempt."""
+LONGEST_LIFE = 10 * 365 * 86400.0
+"""Seconds; what claims to live longer, or not at all, is a token whose end is not known."""
+
+REQUEST_TIMEOUT, TOO_MANY, SERVER_FAULT = 408, 429, 500
 
 Exchange = Callable[[str, dict[str, str]], Awaitable[tuple[int, bytes]]]
 """Sends a form to a token URL and returns status and body, or raises ``Unavailable``."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +51,14 @@ class Token:
 
 
 class _Granted(msgspec.Struct):
-    access_token: str = ""
-    expires_in: str | int | float = "3600"
-    refresh_token: str | None = None
+    access_token: Any = None
+    expires_in: Any = None
+    refresh_token: Any = None
     httpError: Any = None  # noqa: N815 - EMP's spelling
     error: Any = None
+
+    def __repr__(self) -> str:
+        return "_Granted()"
 
 
 class Access:
@@ -65,6 +79,8 @@ class Access:
         self._token: Token | None = None
         self._basis: Credentials | None = None
         self._rotated: str | None = None
+        self._failures = 0
+        self._failure: Unavailable | CredentialsRefused | None = None
 
     @property
     def expires_at(self) -> float | None:
@@ -72,73 +88,120 @@ class Access:
         return self._token.expires_at if self._token is not None else None
 
     async def token(self) -> Token:
-        """Return a token to call with, renewed ahead of its end."""
-        credentials = self._current()
+        """Return a token to call with, renewed ahead of its end; one that still lives outlasts an EMP that is down."""
+        self._current()
         token = self._token
-        if token is not None and not self._is_due(token):
+        if token is not None and not self._is_past(token.renew_at):
             return token
-        if token is None and credentials.access_token is not None:
-            self._token = Token(credentials.access_token.get_secret_value())
+        try:
+            return await self.renewed(token)
+        except (Unavailable, CredentialsRefused):
+            if token is None or self._is_past(token.expires_at) or self._token is not token:
+                raise
+            self._token = replace(token, renew_at=self._now() + AGAIN_SECONDS)
             return self._token
-        return await self.renewed(token)
 
     async def renewed(self, failed: Token | None) -> Token:
         """Return another token than ``failed``, renewing at most once for all who wait.
 
         Raises ``CredentialsRefused`` where there is no other one, ``Unavailable`` where EMP is down.
         """
+        failures = self._failures
         async with self._lock:
-            credentials = self._current()
-            if self._token is not None and self._token is not failed:
-                return self._token
-            if credentials.refresh_token is None:
-                raise CredentialsRefused("the access token is not accepted, and there is no refresh token")
-            self._token = await self._refresh(credentials, credentials.refresh_token.get_secret_value())
-            self._told("success", self._token)
-            return self._token
+            while True:
+                credentials = self._current()
+                if self._token is not None and self._token is not failed:
+                    return self._token
+                if self._failure is not None and self._failures != failures:  # it failed for all who waited
+                    raise self._failure
+                token = await self._refresh(credentials)
+                if self._current() == credentials:  # else the answer is that of another user, perhaps
+                    self._token = token
+                    self._told("success", token)
+                    return token
 
     def _current(self) -> Credentials:
         """Return the credentials as they are now; other ones than before put an end to the token in use."""
         credentials = self._credentials()
-        if credentials != self._basis:
-            self._basis, self._rotated = credentials, None
-            self._token = None
+        if credentials is not self._basis and credentials != self._basis:
+            self._rotated = self._failure = self._token = None
             if credentials.access_token is not None:
                 self._token = Token(credentials.access_token.get_secret_value())
+        self._basis = credentials
         return credentials
 
-    def _is_due(self, token: Token) -> bool:
-        return token.renew_at is not None and token.renew_at <= self._clock.now().timestamp()
+    def _is_past(self, moment: float | None) -> bool:
+        return moment is not None and moment <= self._now()
 
-    async def _refresh(self, credentials: Credentials, refresh_token: str) -> Token:
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+    async def _refresh(self, credentials: Credentials) -> Token:
+        if credentials.refresh_token is None:
+            raise CredentialsRefused("the access token is not accepted, and there is no refresh token")
         form = {
             "grant_type": "refresh_token",
-            "refresh_token": self._rotated or refresh_token,
+            "refresh_token": self._rotated or credentials.refresh_token.get_secret_value(),
             "client_id": credentials.client_id or "",
         }
         if credentials.backend_url:
             form["backend_url"] = credentials.backend_url
         try:
             status, body = await self._exchange(credentials.token_url or "", form)
-            return self._granted(status, body)
-        except Unavailable:
-            self._told("unavailable", None)
+            granted = _granted(status, body, form["refresh_token"])
+        except (Unavailable, CredentialsRefused) as error:
+            self._failures, self._failure = self._failures + 1, error
+            self._told("unavailable" if isinstance(error, Unavailable) else "refused", None)
             raise
-        except CredentialsRefused:
-            self._told("refused", None)
-            raise
+        self._keep(granted.refresh_token, form["refresh_token"], credentials)
+        return self._dated(granted)
 
-    def _granted(self, status: int, body: bytes) -> Token:
+    def _keep(self, rotated: Any, used: str, credentials: Credentials) -> None:
+        """Take a new refresh token, should EMP ever send one. It is not stored: secrets come from a person's store."""
+        if not isinstance(rotated, str) or rotated in {"", used} or credentials != self._basis:
+            return
+        self._rotated = rotated
+        log.warning(
+            "token.rotated",
+            account=credentials.account,
+            message="LG sent a new refresh token, which is used until this process ends: replace the stored one",
+        )
+
+    def _dated(self, granted: _Granted) -> Token:
         try:
-            granted = msgspec.json.decode(body, type=_Granted)
             life = float(granted.expires_in)
-        except (msgspec.MsgspecError, ValueError):
-            granted, life = _Granted(), 0.0
-        if granted.access_token and status < 300:  # noqa: PLR2004 - what HTTP calls success
-            self._rotated = granted.refresh_token or self._rotated
-            now = self._clock.now().timestamp()
-            return Token(granted.access_token, now + life - min(AHEAD_SECONDS, life / 2), now + life)
-        words = quoted(str(granted.httpError or granted.error or f"status {status}, no access token in the answer"))
-        if status >= 500 or status == 429:  # noqa: PLR2004 - a server's fault, or too many requests
-            raise Unavailable(f"the token endpoint failed: {words}", status=status)
-        raise CredentialsRefused(f"the refresh token was refused: {words}", status=status)
+        except (TypeError, ValueError, OverflowError):
+            life = math.nan
+        if not 0 < life <= LONGEST_LIFE:
+            return Token(granted.access_token)
+        ends = self._now() + life
+        return Token(granted.access_token, ends - min(AHEAD_SECONDS, life / 2), ends)
+
+
+def _granted(status: int, body: bytes, refresh_token: str) -> _Granted:
+    """Return what EMP granted, or raise ``CredentialsRefused`` for a no and ``Unavailable`` for anything like weather.
+
+    What is no JSON object does not come from EMP itself: with a 4xx it is believed all the same, else it is weather.
+    """
+    try:
+        granted = msgspec.json.decode(body, type=_Granted)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        granted = None
+    if granted is not None and 200 <= status < 300 and _is_usable(granted.access_token):  # noqa: PLR2004 - success
+        return granted
+    told = None if granted is None else granted.httpError or granted.error
+    masking = Masking()
+    masking.know([refresh_token])
+    words = quoted(masking.text(str(told))) if told else f"status {status}, no access token in the answer"
+    weather = status >= SERVER_FAULT or status in {REQUEST_TIMEOUT, TOO_MANY}
+    if weather or (granted is None and status < 400):  # noqa: PLR2004 - neither a no nor an answer of EMP's
+        raise Unavailable(f"the token endpoint failed: {words}", status=status)
+    raise CredentialsRefused(f"the refresh token was refused: {words}", status=status)
+
+
+def _is_usable(token: Any) -> bool:
+    """Say whether this can be sent in a header, and is long enough to be masked in logs."""
+    try:
+        return isinstance(token, str) and bool(check_secret(token))
+    except ValueError:
+        return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TypeVar
@@ -21,12 +22,13 @@ import structlog
 from reconciler.clock import Clock, SystemClock
 from reconciler.credentials import Credentials
 from reconciler.errors import CredentialsRefused, DeviceRefused, PlatformError, Throttled, Unavailable
+from reconciler.masking import Masking
+from reconciler.metrics import Metrics
 from reconciler.model import AccountName, DeviceId, MessageId, Observed
 from reconciler.pcc import wire
 from reconciler.pcc.auth import Access, Token
 from reconciler.pcc.quota import Quota
-from reconciler.pcc.transport import LOST, TOKEN_REFRESH
-from reconciler.telemetry import Metrics
+from reconciler.pcc.transport import LOST, TOKEN_REFRESH, why_lost
 
 ROUTES = {
     wire.Call.LIST: ("GET", "/pcc"),
@@ -78,21 +80,29 @@ class Client:
         self._timeout_seconds = timeout_seconds
         self._clock = clock or SystemClock()
         self._message_id = message_id
-        self._asked_devices = False
+        self._asked_devices: bool | None = None
+        self._asking = asyncio.Lock()
+        self._alone = asyncio.Lock()
+        self._in_flight = 0
+        self._limit_told = self.quota.learned_limit
         self._headers: tuple[Credentials, dict[str, str]] | None = None
+        self._listed_with: str | None = None
         self.access = Access(credentials, self._exchange, self._clock, self._renewal)
 
     @property
     def credential(self) -> str:
-        """Return a fingerprint of the user's token: another one may be another user, with another list."""
-        credentials = self._credentials()
-        token = credentials.refresh_token or credentials.access_token
-        return _fingerprint(token.get_secret_value() if token is not None else "")
+        """Return a fingerprint of the user's token: another one may be another user, with another list.
+
+        It is the one that the last list was read with: since then it may have been replaced, or be gone.
+        """
+        return self._listed_with or _user(self._credentials())
 
     @property
     def service(self) -> str:
         """Return a fingerprint of the service key: LG's cap on subscribed devices is counted for each."""
-        return _fingerprint(self._credentials().service_key.get_secret_value())
+        with suppress(CredentialsRefused):  # they went in the middle of a pass: what was last used is what it is about
+            self._fixed_headers(self._credentials())
+        return _fingerprint("" if self._headers is None else self._headers[1]["x-service-key"])
 
     async def list_devices(self) -> Observed:
         """Return the live devices, all or nothing: a malformed list is an error, never a part of one."""
@@ -115,26 +125,42 @@ class Client:
 
     def opens_for_pass(self, changes: int) -> datetime | None:
         """Return when a pass with that many changes may start, or nothing if that is now."""
-        return self._later(self.quota.opens_for_pass(self._clock.now().timestamp(), changes))
+        return self._later(self.quota.opens_for_pass(self._now(), changes))
 
     def opens_for_change(self) -> datetime | None:
         """Return when the next change may be sent, or nothing if that is now."""
-        return self._later(self.quota.opens_for_change(self._clock.now().timestamp()))
+        return self._later(self.quota.opens_for_change(self._now()))
 
     def _later(self, opens: float) -> datetime | None:
-        return datetime.fromtimestamp(opens, UTC) if opens > self._clock.now().timestamp() else None
+        return datetime.fromtimestamp(opens, UTC) if opens > self._now() else None
 
     async def _change(self, call: wire.Call, device: DeviceId) -> wire.Answer:
         path = f"/pcc/{quote(device, safe='')}"
         if path in {"/pcc/", "/pcc/.", "/pcc/.."}:  # to a server these are another resource, perhaps all of them
             raise ValueError("a change needs a device id")
+        asked_before = self._asked_devices is not None
         try:
-            return await self._call(call, path, wire.judge)
+            answer: wire.Answer | DeviceRefused = await self._call(call, path, wire.judge)
         except DeviceRefused as refused:
-            if self._asked_devices or refused.code not in ASK_DEVICES_FIRST:
-                raise
-        await self.registered()
-        return await self._call(call, path, wire.judge)
+            answer = refused
+        if not asked_before and answer.code in ASK_DEVICES_FIRST and await self._ask_devices():
+            return await self._call(call, path, wire.judge)
+        if isinstance(answer, DeviceRefused):
+            raise answer
+        return answer
+
+    async def _ask_devices(self) -> bool:
+        """Ask for the user's devices, once for all who wait, and say whether LG gave them."""
+        async with self._asking:
+            if self._asked_devices is None:
+                try:
+                    await self.registered()
+                except (Throttled, Unavailable):
+                    raise
+                except PlatformError as error:  # the service may not ask: then what LG said of the device stands
+                    log.warning("devices.failed", account=self.account, error=str(error), message_id=error.message_id)
+                    self._asked_devices = False
+            return bool(self._asked_devices)
 
     async def _call(self, call: wire.Call, path: str, read: Read[Meaning]) -> Meaning:
         """Make one call, and once more with another token where LG does not accept the first."""
@@ -150,28 +176,36 @@ class Client:
 
     async def _measured(self, call: wire.Call, path: str, token: Token, read: Read[Meaning]) -> Meaning:
         """Make one request and read its answer; count, time and learn from it, whatever it says."""
-        method, route = ROUTES[call]
-        began = self._clock.steady()
-        status: int | None = None
-        code: str | None = None
-        self.quota.take(self._clock.now().timestamp())
-        try:
-            reply = await self._sent(call, path, token)
-            status = reply.status
-            meaning = read(reply, self._clock.now())
-            code = getattr(meaning, "code", None)
-        except PlatformError as error:
-            code = error.code
-            self._learn(error)
-            raise
-        finally:
-            self._metrics.called(method, route, status, code, began=began, ended=self._clock.steady())
+        async with self._alone if self.quota.is_trying(self._now()) else nullcontext():
+            if not self.quota.take(self._now()):
+                raise Throttled(f"{call}: not sent, because the account has no calls left or LG throttles it")
+            self._tell_limit()
+            self._in_flight += 1
+            method, route = ROUTES[call]
+            began = self._clock.steady()
+            status: int | None = None
+            code: str | None = None
+            try:
+                credentials = self._credentials()
+                reply = await self._sent(call, path, token, credentials)
+                status = reply.status
+                meaning = read(reply, self._clock.now())
+                code = getattr(meaning, "code", None)
+            except PlatformError as error:
+                code = error.code
+                self._learn(error)
+                raise
+            finally:
+                self._in_flight -= 1
+                self._metrics.called(method, route, status, code, began=began, ended=self._clock.steady())
         self.quota.answered()
+        if call is wire.Call.LIST:
+            self._listed_with = _user(credentials)
         return meaning
 
-    async def _sent(self, call: wire.Call, path: str, token: Token) -> wire.Reply:
+    async def _sent(self, call: wire.Call, path: str, token: Token, credentials: Credentials) -> wire.Reply:
         """Put one request on the wire, with a message id of its own, inside one time limit."""
-        credentials, message_id = self._credentials(), self._message_id()
+        message_id = self._message_id()
         headers = self._fixed_headers(credentials) | {
             "authorization": f"Bearer {token.value}",
             "x-message-id": message_id,
@@ -180,9 +214,15 @@ class Client:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._http.request(ROUTES[call][0], credentials.base_url + path, headers=headers)
         except LOST as error:
-            what = "no answer in time" if isinstance(error, TimeoutError) else f"no answer: {type(error).__name__}"
-            raise Unavailable(f"{call}: {what}", message_id=message_id) from error
-        return wire.Reply(call, response.status_code, response.content, message_id, response.headers.get("retry-after"))
+            raise Unavailable(f"{call}: {why_lost(error)}", message_id=message_id) from error
+        return wire.Reply(
+            call,
+            response.status_code,
+            response.content,
+            message_id,
+            response.headers.get("retry-after"),
+            mask=lambda text: _masked(text, token, credentials),
+        )
 
     def _fixed_headers(self, credentials: Credentials) -> dict[str, str]:
         """Return the headers that are the same for every call, built once for one set of credentials."""
@@ -202,22 +242,45 @@ class Client:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._http.post(url, data=form, extensions={TOKEN_REFRESH: True})
         except LOST as error:
-            raise Unavailable(f"the token endpoint did not answer: {type(error).__name__}") from error
+            raise Unavailable(f"the token endpoint: {why_lost(error)}") from error
         return response.status_code, response.content
 
     def _learn(self, error: PlatformError) -> None:
         if isinstance(error, Throttled):
             self._metrics.throttled(self.account)
-            now = self._clock.now().timestamp()
-            before = self.quota.limit
-            self.quota.throttled(now, error.retry_after, teaches=error.code is not None)
-            if self.quota.limit != before:
-                log.warning("quota.learned", account=self.account, calls_per_hour=self.quota.limit)
+            taught = error.code is not None
+            self.quota.throttled(self._now(), error.retry_after, teaches=taught, unanswered=self._in_flight)
+            self._tell_limit()
+
+    def _tell_limit(self) -> None:
+        """Say once when another limit was learned, up or down."""
+        limit, before = self.quota.learned_limit, self._limit_told
+        if limit != before and limit is not None:
+            self._limit_told = limit
+            tell = log.info if before is not None and limit > before else log.warning
+            tell("quota.learned", account=self.account, calls_per_hour=limit)
 
     def _renewal(self, result: str, token: Token | None) -> None:
         self._metrics.token_refreshed(self.account, result)
-        if token is not None and token.expires_at is not None:
-            log.info("token.refreshed", account=self.account, expires_at=datetime.fromtimestamp(token.expires_at, UTC))
+        if token is not None:
+            ends = None if token.expires_at is None else datetime.fromtimestamp(token.expires_at, UTC)
+            log.info("token.refreshed", account=self.account, expires_at=ends)
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+
+def _user(credentials: Credentials) -> str:
+    token = credentials.refresh_token or credentials.access_token
+    return _fingerprint(token.get_secret_value() if token is not None else "")
+
+
+def _masked(text: str, token: Token, credentials: Credentials) -> str:
+    """Return LG's words without what was sent to it."""
+    secrets = (credentials.service_id, credentials.service_key, credentials.access_token, credentials.refresh_token)
+    masking = Masking()
+    masking.know([token.value, *(secret.get_secret_value() for secret in secrets if secret is not None)])
+    return masking.text(text)
 
 
 def _fingerprint(secret: str) -> str:

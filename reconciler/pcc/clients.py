@@ -6,8 +6,8 @@ Owns: which account may call LG with what, and noticing that this changed. Must 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing, suppress
 
 import httpx
 from watchfiles import awatch
@@ -15,16 +15,20 @@ from watchfiles import awatch
 from reconciler.clock import Clock, SystemClock
 from reconciler.credentials import Credentials, CredentialStore
 from reconciler.errors import CredentialsRefused
+from reconciler.metrics import Metrics
 from reconciler.model import AccountName, Unlimited
 from reconciler.pcc.client import Client
-from reconciler.pcc.quota import Quota
-from reconciler.telemetry import Metrics
+from reconciler.pcc.quota import Learned, Quota
 
 SETTLE_MS, LOOK_AGAIN_SECONDS = 100, 5.0
 
 
 class Clients:
-    """The clients of all accounts in force. Asking for one that has no usable credentials answers why."""
+    """The clients of all accounts in force. Asking for one that has no usable credentials answers why.
+
+    ``learned`` recalls what is known of an account's quota from before this process. The quota of an account that left
+    stays: LG goes on counting, and the account may be back within the hour.
+    """
 
     def __init__(
         self,
@@ -34,12 +38,15 @@ class Clients:
         *,
         timeout_seconds: float,
         clock: Clock | None = None,
+        learned: Callable[[AccountName], Learned] = lambda _account: Learned(),
     ) -> None:
         self._http = http
         self._store = store
         self._metrics = metrics
         self._timeout_seconds = timeout_seconds
         self._clock = clock or SystemClock()
+        self._learned = learned
+        self._quotas: dict[AccountName, Quota] = {}
         self._countries: Mapping[AccountName, str | None] = {}
         self._credentials: Mapping[AccountName, Credentials | str] = {}
         self._clients: dict[AccountName, Client] = {}
@@ -66,38 +73,58 @@ class Clients:
 
     def limit(self, account: AccountName, calls_per_hour: int | Unlimited) -> None:
         """Hold an account to the calls that its text allows."""
-        if account in self._clients:
-            self._clients[account].quota.follow(calls_per_hour)
+        self._quota(account).follow(calls_per_hour)
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield whenever a credential may have changed: when the kernel says so, and every few seconds anyway."""
         while True:
-            folders = sorted({str(path if path.is_dir() else path.parent) for path in self._watched() if path.exists()})
-            if not folders:
-                await asyncio.sleep(LOOK_AGAIN_SECONDS)
-                yield
-                continue
+            folders = self._folders()
             try:
-                async for _ in awatch(
-                    *folders,
-                    watch_filter=None,
-                    step=SETTLE_MS,
-                    debounce=5 * SETTLE_MS,
-                    rust_timeout=int(LOOK_AGAIN_SECONDS * 1000),
-                    yield_on_timeout=True,
-                    recursive=False,
-                ):
-                    yield
+                async with aclosing(self._news(folders)) as news:
+                    async for _ in news:
+                        yield
+                        if self._folders() != folders:
+                            break
             except OSError:  # a folder is gone, or the kernel's watches are used up: looking regularly still works
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
                 yield
 
-    def _watched(self) -> tuple[Path, ...]:
-        return self._store.watched
+    async def _news(self, folders: Iterable[str]) -> AsyncGenerator[None, None]:
+        """Yield at every change in the folders, and regularly."""
+        if not folders:
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            yield
+            return
+        changes = awatch(
+            *folders,
+            watch_filter=None,
+            step=SETTLE_MS,
+            debounce=5 * SETTLE_MS,
+            rust_timeout=int(LOOK_AGAIN_SECONDS * 1000),
+            yield_on_timeout=True,
+            recursive=False,
+        )
+        async with aclosing(changes):
+            async for _ in changes:
+                yield
+
+    def _folders(self) -> dict[str, int]:
+        """Return the folders to watch, each with its inode: one that was put in its place is another."""
+        folders: dict[str, int] = {}
+        for path in self._store.watched:
+            folder = path if path.is_dir() else path.parent
+            with suppress(OSError):
+                folders[str(folder)] = folder.stat().st_ino
+        return folders
+
+    def _quota(self, account: AccountName) -> Quota:
+        if account not in self._quotas:
+            self._quotas[account] = Quota(learned=self._learned(account))
+        return self._quotas[account]
 
     def _client(self, account: AccountName) -> Client:
         def credentials() -> Credentials:
-            current = self._credentials[account]
+            current = self._credentials.get(account, "the account has left the texts")
             if isinstance(current, str):
                 raise CredentialsRefused(current)
             return current
@@ -108,6 +135,6 @@ class Clients:
             credentials,
             metrics=self._metrics,
             timeout_seconds=self._timeout_seconds,
-            quota=Quota(),
+            quota=self._quota(account),
             clock=self._clock,
         )

@@ -5,17 +5,23 @@ Must not: send anything or read a clock; every method takes the moment, in epoch
 
 LG's quota is per user and hour, unpublished, and shared with whatever else the partner does with that user (LG's staff
 in the discussion of its Python SDK); it answers 401 with 1314 and no ``Retry-After``. Bursts are allowed.
+
+How ``auto`` finds the limit: there is none until LG throttles; then it is a little less than what went through in the
+hour before. An hour of that many calls without a throttle makes it a tenth more, from the next hour on: while an hour
+is used up nothing is tried. The calls of that tenth go one at a time, so a wrong guess costs one throttled call.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reconciler.model import Unlimited
 
 HOUR = 3600.0
+SLACK = 5.0
+"""Seconds for which a call counts beyond its hour: LG counts it when it arrives, later than when we sent it."""
 LEAST_LEARNED = 60
 """The smallest limit that is learned from a throttle: one call a minute."""
 LEARNED_SHARE = 0.9
@@ -41,15 +47,16 @@ class Quota:
     def __init__(self, policy: int | Unlimited = Unlimited.AUTO, learned: Learned | None = None) -> None:
         learned = learned or Learned()
         self._policy = policy
-        self._calls: deque[float] = deque(learned.calls)
-        self._learned = learned.limit
-        self._raised_at = learned.calls[-1] if learned.calls else 0.0
+        self._calls = deque(sorted(learned.calls))
+        self._learned = self._proven = learned.limit
+        self._since_learned = 0
+        self._used_up = False
         self._pause_until = 0.0
         self._pauses = 0
 
     def follow(self, policy: int | Unlimited) -> None:
         """Take the limit that the newest text asks for."""
-        self._policy = policy
+        self._policy, self._used_up = policy, self._used_up and policy is self._policy
 
     @property
     def limit(self) -> int | None:
@@ -59,75 +66,93 @@ class Quota:
         return self._learned if self._policy is Unlimited.AUTO else None
 
     @property
+    def learned_limit(self) -> int | None:
+        """Return the limit that was learned, whether or not the text asks for it."""
+        return self._learned
+
+    @property
     def learned(self) -> Learned:
         """Return what to keep over a restart."""
         return Learned(tuple(self._calls), self._learned)
 
-    def take(self, now: float) -> None:
-        """Count one call that is being made."""
+    def is_trying(self, now: float) -> bool:
+        """Say whether the next call is beyond what is known to be allowed, so that it should go alone."""
         self._forget(now)
+        return self._policy is Unlimited.AUTO and self._proven is not None and len(self._calls) >= self._proven
+
+    def take(self, now: float) -> bool:
+        """Count one call that is about to be made; or say that there is no room for it, and nothing is counted."""
+        if now < self._pause_until or self.remaining(now) == 0:
+            return False
         self._calls.append(now)
+        self._since_learned += 1
+        return True
 
     def answered(self) -> None:
         """Note that LG answered without a throttle, so the next pause starts short again."""
         self._pauses = 0
 
-    def throttled(self, now: float, retry_after: float | None, *, teaches: bool) -> float:
-        """Pause the account after a throttle and return until when; with a code of LG's the limit is learned."""
+    def throttled(self, now: float, retry_after: float | None, *, teaches: bool, unanswered: int = 1) -> float:
+        """Pause the account after a throttle and return until when; with a code of LG's the limit is learned.
+
+        ``unanswered`` are the calls in flight, this one included: nobody knows yet whether they are within the quota.
+        """
         self._forget(now)
-        wait = min(retry_after or min(PAUSE_FIRST * 2**self._pauses, PAUSE_MOST), RETRY_AFTER_MOST)
-        if now >= self._pause_until:  # calls in flight together share one throttle
+        pause = 0.0
+        if now >= self._pause_until:  # else a call that was in flight with the throttled one: they share one pause
+            pause = min(PAUSE_FIRST * 2 ** min(self._pauses, 10), PAUSE_MOST)
             self._pauses += 1
             if teaches and self._policy is Unlimited.AUTO:
-                self._learned = max(int(len(self._calls) * LEARNED_SHARE), LEAST_LEARNED)
-                self._raised_at = now
-        self._pause_until = max(self._pause_until, now + wait)
+                self._proven = max(int((len(self._calls) - unanswered) * LEARNED_SHARE), LEAST_LEARNED)
+                self._learn(self._proven)
+        wait = min(retry_after or pause, RETRY_AFTER_MOST)
+        self._pause_until = max(self._pause_until, math.ceil(now + wait))  # whole, so that no rounding falls short
         return self._pause_until
 
     def remaining(self, now: float) -> int | None:
         """Return how many calls are left in this hour, or nothing where there is no limit."""
         self._forget(now)
-        self._raise(now)
+        self._raise()
         return None if self.limit is None else max(self.limit - len(self._calls), 0)
 
     def opens_for_pass(self, now: float, changes: int) -> float:
         """Return when a pass may start: with room for its list and for a fair number of its changes."""
-        remaining = self.remaining(now)
-        if remaining is None or self.limit is None:
+        remaining, limit = self.remaining(now), self.limit
+        if remaining is None or limit is None:
             return max(now, self._pause_until)
-        needed = 1 + (min(changes, max(self.limit // 10, 1)) + self._kept if changes else 0)
-        return max(self._room_at(now, min(needed, self.limit)), self._pause_until)
+        needed = 1 + (min(changes, max(limit // 10, 1)) + self._kept if changes else 0)
+        return max(self._room_at(now, min(needed, limit)), self._pause_until)
 
     def opens_for_change(self, now: float) -> float:
         """Return when one more change may be sent, leaving the calls that are kept for lists."""
         remaining = self.remaining(now)
         if remaining is None or remaining > self._kept:
             return max(now, self._pause_until)
+        if self._policy is Unlimited.AUTO and self._since_learned >= len(self._calls):
+            self._used_up = True
         return max(self._room_at(now, self._kept + 1), self._pause_until)
 
     @property
     def _kept(self) -> int:
         return 0 if self.limit is None else min(KEPT_FOR_LISTS, self.limit // 10)
 
+    def _learn(self, limit: int) -> None:
+        """Take a limit; whether it holds will be told by an hour that begins after this."""
+        self._learned, self._since_learned, self._used_up = limit, 0, False
+
+    def _raise(self) -> None:
+        """After an hour in which the learned limit was used up without a throttle, try a tenth more."""
+        learned = self._learned
+        if self._used_up and learned is not None and learned - len(self._calls) > self._kept:
+            self._proven = learned - self._kept
+            self._learn(learned + max(learned // 10, 1))
+
     def _room_at(self, now: float, needed: int) -> float:
-        limit = self.limit or 0
-        surplus = len(self._calls) + needed - limit
-        if surplus <= 0:
+        surplus = len(self._calls) + needed - (self.limit or 0)
+        if surplus <= 0 or not self._calls:
             return now
-        return self._calls[min(surplus, len(self._calls)) - 1] + HOUR if self._calls else now
+        return self._calls[min(surplus, len(self._calls)) - 1] + HOUR + SLACK
 
     def _forget(self, now: float) -> None:
-        while self._calls and self._calls[0] <= now - HOUR:
+        while self._calls and self._calls[0] <= now - HOUR - SLACK / 2:
             self._calls.popleft()
-
-    def _raise(self, now: float) -> None:
-        """Try a tenth more after each hour in which the learned limit was used up without a throttle."""
-        if self._learned is None or now - self._raised_at < HOUR or len(self._calls) < self._learned:
-            return
-        self._learned += max(self._learned // 10, 1)
-        self._raised_at = now
-
-
-def busiest(quotas: Iterable[Quota], now: float) -> int:
-    """Return the fewest calls that any limited account has left, for a fleet's one figure."""
-    return min((left for quota in quotas if (left := quota.remaining(now)) is not None), default=0)

@@ -7,22 +7,33 @@ that keeps a read-only process from sending anything but GET. Must not: know wha
 from __future__ import annotations
 
 import ssl
+from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 import httpx
+from aiohttp.helpers import get_env_proxy_for_url
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
 from reconciler import __version__
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, quoted
 
 TOKEN_REFRESH = "token_refresh"  # noqa: S105 - the name of a mark, not a secret
 """Mark on the one kind of POST that a read-only process may send: it renews a token and changes no device."""
 
-LOST = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, TimeoutError)
-"""Whatever the libraries raise when no whole answer came back."""
+LOST = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, TimeoutError, UnicodeError)
+"""Whatever the libraries raise when no whole answer came back. ``UnicodeError``: a host that no name service takes."""
+
+
+def why_lost(error: Exception) -> str:
+    """Return why no answer came, in one line. The library in between calls most of it a time-out; its cause knows."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    cause = error.__cause__ if isinstance(error.__cause__, LOST) else error
+    return f"no answer: {type(cause).__name__}: {quoted(str(cause))}".removesuffix(": ")
 
 
 class WriteRefusedError(ReconcilerError):
@@ -30,15 +41,26 @@ class WriteRefusedError(ReconcilerError):
 
 
 class ExactRequest(aiohttp.ClientRequest):
-    """A request whose path is sent as we wrote it.
+    """A request whose path is sent as we wrote it, through the proxy that the environment names.
 
     aiohttp's URL type decodes ``%3A`` and its like where a path may hold the bare character; LG's gateway has to see
-    the id percent-encoded.
+    the id percent-encoded. aiohttp's own ``trust_env`` would find the proxy too, but also look for a password in
+    ``~/.netrc`` and refuse to send our token beside it.
     """
 
     def __init__(self, method: str, url: URL, **options: Any) -> None:
+        options["proxy"], options["proxy_auth"] = _proxy_for(url.origin())
         path = "/".join(quote(segment, safe="") for segment in url.path.split("/"))
         super().__init__(method, url if path == url.raw_path else _with_path(url, path), **options)
+
+
+@lru_cache(maxsize=64)
+def _proxy_for(origin: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
+    """Return the proxy for a host. Remembered: to search the environment costs as much as a quarter of a call."""
+    try:
+        return get_env_proxy_for_url(origin)
+    except LookupError:
+        return None, None
 
 
 class ReadOnlyTransport(httpx.AsyncBaseTransport):
@@ -62,20 +84,24 @@ def open_http(
     *, read_only: bool, connections: int, transport: httpx.AsyncBaseTransport | None = None
 ) -> httpx.AsyncClient:
     """Return the HTTP client that all accounts share. Time limits are the caller's: one around each whole call."""
-    inner = transport or AiohttpTransport(client=lambda: _session(connections))
+    inner = transport
+    if inner is None:
+        _proxy_for.cache_clear()  # the environment is read anew for each process-wide client
+        tls = ssl.create_default_context()
+        inner = AiohttpTransport(verify=tls, client=lambda: _session(connections, tls))
     return httpx.AsyncClient(
         transport=ReadOnlyTransport(inner) if read_only else inner,
         follow_redirects=False,
         timeout=None,  # noqa: S113 - the client sets one limit around the whole call
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # one account's would go out with another's calls
         headers={"user-agent": f"pcc-reconciler/{__version__}", "accept": "application/json"},
     )
 
 
-def _session(connections: int) -> aiohttp.ClientSession:
+def _session(connections: int, tls: ssl.SSLContext) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, ssl=ssl.create_default_context()),
+        connector=aiohttp.TCPConnector(limit=connections, ssl=tls),
         request_class=ExactRequest,
-        trust_env=True,
         cookie_jar=aiohttp.DummyCookieJar(),
     )
     # aiohttp sends GET and DELETE again, with the same message id, when a kept connection turns out to be dropped.

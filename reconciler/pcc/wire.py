@@ -10,6 +10,7 @@ answers of the live gateway: 401 with 1314).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from reconciler.desired.schema import is_id, plain_ids
 from reconciler.errors import (
     QUOTED,
     ConfigurationRefused,
@@ -31,7 +33,6 @@ from reconciler.errors import (
     quoted,
 )
 from reconciler.model import DeviceId
-from reconciler.schema import is_id, plain_ids
 
 
 class Call(StrEnum):
@@ -93,6 +94,9 @@ def _device(words: str, status: int, *, gone: bool = False, unsubscribe: bool = 
     after = Reaction.DONE if gone else Reaction.REFUSED if unsubscribe else None
     return Code(words, status, subscribe=Reaction.REFUSED, unsubscribe=after)
 
+
+SUCCESS = "0000"
+"""Where a sister format of this API has its code in every answer, this one means success."""
 
 CODES: dict[str, Code] = {
     "0000": Code("Unknown error", 500, Reaction.RETRY),
@@ -177,16 +181,24 @@ class Answer:
     lg_message_id: str | None
 
 
-class _Error(msgspec.Struct):
-    code: str | int = ""
-    message: str = ""
-
-
 class _Envelope(msgspec.Struct):
     messageId: Any = msgspec.UNSET  # noqa: N815 - LG's spelling
-    timestamp: Any = msgspec.UNSET
     response: msgspec.Raw = msgspec.Raw(b"null")
-    error: _Error | None = None
+    error: Any = None
+    responseCode: Any = SUCCESS  # noqa: N815 - LG's spelling
+    resultCode: Any = SUCCESS  # noqa: N815 - LG's spelling
+
+    def is_success(self) -> bool:
+        """Say whether nothing speaks of an error. The codes are those of the sister formats, which have no status."""
+        return self.error is None and self.responseCode == self.resultCode == SUCCESS
+
+    def told(self) -> tuple[str | None, str]:
+        """Return LG's code, where there is one, and its words."""
+        if not isinstance(self.error, dict):
+            return None, self.error if isinstance(self.error, str) else ""
+        code, words = self.error.get("code"), self.error.get("message")
+        code = f"{code:04}" if type(code) is int else code
+        return quoted(code) if isinstance(code, str) and code else None, words if isinstance(words, str) else ""
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -213,7 +225,12 @@ class _Owned(msgspec.Struct):
 
 Item = TypeVar("Item")
 _UNKNOWN = Code("", 0)
+_EMPTY: tuple[object, ...] = (None, {}, [])
+"""What under ``response`` means that there is nothing."""
 _SHORT = 64
+"""Bytes up to which a response may be one of these; a longer one holds something."""
+_MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises for bytes that are no JSON, or not of the shape; nested too deeply included."""
 _envelope = msgspec.json.Decoder(_Envelope)
 _items = msgspec.json.Decoder(list[_Item])
 _owned = msgspec.json.Decoder(list[_Owned])
@@ -221,13 +238,17 @@ _owned = msgspec.json.Decoder(list[_Owned])
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came over the wire for one call: all that is needed to judge it."""
+    """What came over the wire for one call: all that is needed to judge it.
+
+    ``mask`` takes secrets out of what LG says, in case it repeats what was sent.
+    """
 
     call: Call
     status: int
     body: bytes
     message_id: str
     retry_after: str | None = None
+    mask: Callable[[str], str] = str
 
 
 def judge(reply: Reply, now: datetime) -> Answer:
@@ -249,6 +270,8 @@ def live_devices(reply: Reply, now: datetime) -> frozenset[DeviceId]:
 def registered_devices(reply: Reply, now: datetime) -> tuple[Registered, ...]:
     """Return the devices of a ``GET /devices`` answer, in LG's order."""
     owned = _list(reply, _owned, now)
+    if not all(is_id(one.deviceId) for one in owned):
+        raise _surprise(reply, "the list holds something that is not a device id")
     return tuple(Registered(DeviceId(one.deviceId), one.deviceInfo.deviceType, one.deviceInfo.alias) for one in owned)
 
 
@@ -256,34 +279,37 @@ def _list(reply: Reply, decoder: msgspec.json.Decoder[list[Item]], now: datetime
     """Return the items under ``response``; ``null``, ``{}``, ``[]`` and nothing at all are what LG means by empty."""
     envelope = _read(reply.body)
     _judged(reply, envelope, now)
-    raw = b"null" if envelope is None else bytes(envelope.response)
-    if len(raw) <= _SHORT and not msgspec.json.decode(raw):
-        return []
+    if envelope is None:
+        raise _surprise(reply, "no list in the answer")
+    response = memoryview(envelope.response)
     try:
-        return decoder.decode(raw)
-    except msgspec.MsgspecError as error:
-        raise _surprise(reply, f"the list is malformed: {error}") from error
+        if len(response) <= _SHORT and msgspec.json.decode(response) in _EMPTY:
+            return []
+        return decoder.decode(response)
+    except _MALFORMED as error:
+        raise _surprise(reply, f"the list is malformed: {reply.mask(str(error))}") from error
 
 
 def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
-    told = quoted(envelope.messageId) if envelope is not None and isinstance(envelope.messageId, str) else None
-    code, words, hint = None, "", ""
-    if envelope is not None and envelope.error is not None:
-        code, words = str(envelope.error.code), envelope.error.message
+    code, words = (None, "") if envelope is None else envelope.told()
+    if code is not None:
         known = CODES.get(code, _UNKNOWN)
         reaction, hint = known.on(reply.call), known.hint
     else:
-        words = _beginning(reply.body) if envelope is None else ""
+        words, hint = words or _beginning(reply.body), ""
         reaction = _by_status(reply, envelope)
+    told = envelope.messageId if envelope is not None else None
+    lg_message_id = quoted(reply.mask(told)) if isinstance(told, str) else None
     if reaction is Reaction.DONE:
-        return Answer(reply.status, code, reply.message_id, told)
+        return Answer(reply.status, code, reply.message_id, lg_message_id)
+    words = reply.mask(words)
     error = ERRORS[reaction](
         _sentence(reply, code, words, hint),
         status=reply.status,
         code=code,
         words=words,
         message_id=reply.message_id,
-        lg_message_id=told,
+        lg_message_id=lg_message_id,
     )
     if isinstance(error, Throttled):
         error.retry_after = seconds_to_wait(reply.retry_after, now)
@@ -291,7 +317,7 @@ def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
 
 
 def seconds_to_wait(header: str | None, now: datetime) -> float | None:
-    """Return what a ``Retry-After`` asks for, in seconds or as a date; nothing where it is absent or past."""
+    """Return what a ``Retry-After`` asks for, in seconds or as a date; nothing where it is absent, past or no such."""
     if not header:
         return None
     try:
@@ -304,7 +330,7 @@ def seconds_to_wait(header: str | None, now: datetime) -> float | None:
 def _read(body: bytes) -> _Envelope | None:
     try:
         envelope = _envelope.decode(body)
-    except msgspec.MsgspecError:
+    except _MALFORMED:
         return None
     recognised = envelope.messageId is not msgspec.UNSET or envelope.error is not None
     return envelope if recognised else None
@@ -313,8 +339,12 @@ def _read(body: bytes) -> _Envelope | None:
 def _by_status(reply: Reply, envelope: _Envelope | None) -> Reaction:
     status = reply.status
     if 200 <= status < 300:  # noqa: PLR2004 - what HTTP calls success
-        empty_is_fine = reply.call in {Call.SUBSCRIBE, Call.UNSUBSCRIBE} and not reply.body.strip()
-        return Reaction.DONE if envelope is not None or empty_is_fine else Reaction.SURPRISE
+        is_change = reply.call in {Call.SUBSCRIBE, Call.UNSUBSCRIBE}
+        if envelope is None:
+            fine = is_change and not reply.body.strip()
+        else:
+            fine = envelope.is_success() and not (is_change and _holds_error(envelope.response))
+        return Reaction.DONE if fine else Reaction.SURPRISE
     if status in {401, 403}:
         return Reaction.CREDENTIALS
     if status == 429:  # noqa: PLR2004 - what HTTP calls too many requests
@@ -322,12 +352,22 @@ def _by_status(reply: Reply, envelope: _Envelope | None) -> Reaction:
     return Reaction.RETRY if status >= 500 else Reaction.SURPRISE  # noqa: PLR2004 - what HTTP calls a server's fault
 
 
+def _holds_error(response: msgspec.Raw) -> bool:
+    """Say whether an error, or nothing readable, is under ``response``: there the API's next version has it."""
+    try:
+        content = msgspec.json.decode(response)
+    except _MALFORMED:
+        return True
+    return isinstance(content, dict) and content.get("error") is not None
+
+
 def _beginning(body: bytes) -> str:
     return body[: 4 * QUOTED].decode("utf-8", "replace")
 
 
 def _surprise(reply: Reply, message: str) -> Surprise:
-    return Surprise(message, status=reply.status, words=_beginning(reply.body), message_id=reply.message_id)
+    words = reply.mask(_beginning(reply.body))
+    return Surprise(f"{reply.call}: {message}", status=reply.status, words=words, message_id=reply.message_id)
 
 
 def _sentence(reply: Reply, code: str | None, words: str, hint: str) -> str:

@@ -71,11 +71,11 @@ class Database:
     new name of a damaged file, if one was found.
     """
 
-    def __init__(self, folder: Path | None, migrations: Migrations, clock: Clock, connect: Connect = connect) -> None:
+    def __init__(self, folder: Path, migrations: Migrations, clock: Clock, connect: Connect = connect) -> None:
         self.trouble = ""
         self.generation = 0
         self.set_aside: Path | None = None
-        self.frozen = False
+        self.frozen = self._closed = False
         self._folder, self._migrations, self._clock, self._connect = folder, migrations, clock, connect
         self._turn = threading.Lock()
         self._lock: int | None = None
@@ -120,7 +120,7 @@ class Database:
     @classmethod
     def in_memory(cls, migrations: Migrations, clock: Clock) -> Self:
         """Return one that ends with the process and never fails for want of a disk."""
-        database = cls(None, migrations, clock)
+        database = cls(Path(), migrations, clock)  # attached to memory for good, it never looks at a folder
         database._attached = True
         return database
 
@@ -137,6 +137,8 @@ class Database:
         if self.frozen:
             raise StateError("the state is open for reading only")
         with self._turn:
+            if self._closed:
+                raise StateError("the state is closed")
             try:
                 if not self._attached:
                     self._attach()
@@ -158,7 +160,7 @@ class Database:
                 with suppress(sqlite3.Error):  # it stays beside the file and is read from there next time
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._connection.close()
-            self._attached = False
+            self._closed = True
             self._release()
 
     def _empty(self) -> sqlite3.Connection:
@@ -173,8 +175,6 @@ class Database:
 
     def _attach(self) -> None:
         """Lock the folder and open its file for writing; a damaged file is set aside, and a fresh one begun."""
-        if self._folder is None:
-            return
         if not self._folder.is_dir():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._lock is None:
@@ -215,8 +215,6 @@ class Database:
 
         Without a write-ahead log nobody has it open, and it can be taken as it lies. With one there is or was a writer.
         """
-        if self._folder is None:
-            return
         path = self._folder / FILE
         try:
             if not path.exists():

@@ -69,9 +69,7 @@ class Past:
     @property
     def unanswered(self) -> bool:
         """Say whether only LG's list can tell what became of it."""
-        if self.result is None:
-            return True
-        return self.result is Result.FAILED and (self.status is None or self.status >= SERVER_FAULT)
+        return self.result in {None, Result.FAILED} and (self.status is None or self.status >= SERVER_FAULT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +316,12 @@ class AccountMemory:
             self.retries.mine().update(waiting)
         return self.drop_retries(retries.keys() - waiting.keys())
 
+    def retired(self) -> AccountMemory:
+        """Return what stays of an account that is done with: the day's count, should it come back within the day."""
+        fresh = AccountMemory(self.name)
+        fresh.confirmed, fresh.unsubscribed, fresh._oldest = self.confirmed, self.unsubscribed, self._oldest
+        return fresh
+
     def count_from(self, pasts: Iterable[Past]) -> None:
         """Take the confirmed changes of the last day, oldest first, as they were kept."""
         for past in pasts:
@@ -450,4 +454,5 @@ def _outcome(past: Past) -> Outcome:
         approved=past.approved,
         message_id=past.message_id,
         confirmed_by=past.confirmed_by,
+        revision=past.revision,
     )

@@ -1,0 +1,661 @@
+"""What outlives a pass and a restart: memory in and out, kept in one SQLite file.
+
+Owns: what is kept and when, and the promise that no pass fails because of a disk. What is remembered is held in memory
+and written by differences; while the disk takes no writes they wait in order, and the next write brings them all.
+Must not: know LG, texts or metrics, hold a secret (a credential is known by a mark that says nothing about it), or
+judge. The rules of remembering are in ``memory``, the tables in ``tables``.
+
+Losing the file forgets the day's count, the last trusted list and what is owned. Nothing else becomes more permissive.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import reduce
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from reconciler.clock import Clock
+from reconciler.errors import StateError
+from reconciler.guards import LIMIT_WINDOW, Brake
+from reconciler.model import (
+    AccountName,
+    Action,
+    Change,
+    Desired,
+    DeviceId,
+    Memory,
+    Observed,
+    Outcome,
+    PassId,
+    Pause,
+    Retry,
+    Revision,
+)
+from reconciler.state import tables
+from reconciler.state.database import Connect, Database, Row, Statement, connect
+from reconciler.state.memory import AccountMemory, Members, Past, Shelf, intents
+
+KEPT = timedelta(days=90)
+"""How long past changes are kept, and what is known of devices that are ours no longer."""
+HOUSEKEEPING = timedelta(days=1)
+HISTORY = 1000
+"""How many past changes are returned where nobody says."""
+EVERYWHERE = AccountName("")
+"""Stands for all accounts where a pause is kept; no account can have this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The text that brought a device in or took it out, and when it came into force."""
+
+    revision: Revision
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """How a device last came into an account's texts, and how it went out if it did."""
+
+    came: Mark | None = None
+    went: Mark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptText:
+    """An accepted text as it was read: the document's path, and every file it was made of by path."""
+
+    document: str
+    revision: Revision
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """A mark that waits to be written, for the devices that came and those that went by it."""
+
+    account: AccountName
+    mark: Mark
+    entering: frozenset[DeviceId]
+    leaving: frozenset[DeviceId]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """What is written together or not at all, and what readers must know of it before it is."""
+
+    statements: tuple[Statement, ...]
+    pasts: tuple[Past, ...] = ()
+    withdrawn: tuple[Past, ...] = ()
+    moved: _Moved | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Each:
+    """One row of values for each device, in an order that suits the file; built anew each time, as it may be long."""
+
+    before: Row
+    devices: Collection[DeviceId]
+
+    def __iter__(self) -> Iterator[Row]:
+        return ((*self.before, device) for device in sorted(self.devices))
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Groups not yet written, oldest first. A later one under the same key replaces an earlier one where that stood."""
+
+    groups: dict[Hashable, _Group] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, group: _Group, key: Hashable = None) -> None:
+        self.count += 1
+        self.groups[self.count if key is None else key] = group
+
+    def drop(self, *keys: Hashable) -> None:
+        for key in keys:
+            self.groups.pop(key, None)
+
+
+class State:
+    """What the daemon remembers. Every method may be called from any thread.
+
+    Only ``open`` and the methods that read for people (``history``, ``came_and_went``, ``live_accounts``) raise
+    ``StateError``; and every method that writes does where the state was opened for reading.
+    What cannot be written waits: ``writable`` is false then, ``trouble`` says why in one sentence, and every later
+    write tries again. ``recall`` and ``brake`` wait for the disk only at the first sight of an account.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+        self._generation = database.generation
+        self._ram, self._disk = threading.RLock(), threading.Lock()
+        self._accounts: dict[AccountName, AccountMemory] = {}
+        self._credentials: dict[AccountName, str | None] = {}
+        self._pauses: dict[AccountName, Brake] | None = None
+        self._waiting = _Waiting()
+        self._unread = ""
+        self._kept_house: datetime | None = None
+
+    @classmethod
+    def open(cls, folder: Path, clock: Clock, connect: Connect = connect) -> Self:
+        """Take the state in this folder, made if need be.
+
+        Raises ``StateError`` where another process holds it, or where a newer program wrote it.
+        """
+        state = cls(Database.open(folder, tables.MIGRATIONS, clock, connect), clock)
+        state._flush()
+        return state
+
+    @classmethod
+    def read_only(cls, folder: Path, clock: Clock, connect: Connect = connect) -> Self:
+        """Look at the state in this folder without creating or writing anything; an absent one is an empty memory."""
+        return cls(Database.read_only(folder, tables.MIGRATIONS, clock, connect), clock)
+
+    @classmethod
+    def in_memory(cls, clock: Clock) -> Self:
+        """Return a state that ends with the process."""
+        return cls(Database.in_memory(tables.MIGRATIONS, clock), clock)
+
+    @property
+    def writable(self) -> bool:
+        """Say whether what we do is remembered. A state opened for reading says what its writer would."""
+        return self._database.frozen or not self.trouble
+
+    @property
+    def trouble(self) -> str:
+        """Return in one sentence why the state is not as it should be."""
+        return self._database.trouble or self._unread
+
+    @property
+    def set_aside(self) -> Path | None:
+        """Return the new name of a damaged file in whose place a fresh one was begun."""
+        return self._database.set_aside
+
+    def recall(self, account: AccountName, now: datetime) -> Memory:
+        """Return what a pass of this account may know."""
+        with self._known(account, now) as known:
+            return known.recall(now, self._credentials.get(account), writable=self.writable)
+
+    def credential(self, account: AccountName, fingerprint: str | None) -> None:
+        """Tell which credential an account uses now, by a mark of it that is not secret."""
+        with self._ram:
+            self._credentials[account] = fingerprint
+
+    def desire(self, desired: Desired, revision: Revision, now: datetime) -> None:
+        """Take a text that came into force for an account: when it changed, and at start."""
+        with self._changing(desired.account, now) as known:
+            new = known.texts_since is None
+            moves = known.desire(desired.devices, now)
+            if new:
+                self._save_account(known)
+            if not moves.entering and not moves.leaving:
+                return
+            key, at, name = tables.revision_key(revision), tables.stamp(now), known.name
+            statements = (
+                tables.save_revision(revision),
+                Statement(tables.ENTER, _Each((name, key, at), moves.entering)),
+                Statement(tables.LEAVE, _Each((key, at, name), moves.leaving)),
+            )
+            moved = _Moved(name, Mark(revision, now), moves.entering, moves.leaving)
+            self._waiting.add(_Group(statements, moved=moved))
+
+    def trust(
+        self,
+        account: AccountName,
+        observed: Observed,
+        credential: str | None,
+        now: datetime,
+        live: frozenset[DeviceId],
+    ) -> tuple[Outcome, ...]:
+        """Take a list that is believed. ``live`` is it with the overlay of our freshest confirmed changes.
+
+        Returns the changes that had no answer and that this list shows as made: each once, to be logged and counted.
+        """
+        with self._changing(account, now) as known:
+            before = known.trusted, known.suspect_readings, known.credential
+            belief = known.believe(observed, credential, now, live)
+            changed = before != (known.trusted, known.suspect_readings, known.credential)
+            pasts = belief.open + belief.closed
+            statements = [
+                *(Statement(sql, ((account,),)) for sql in tables.EXPECT_NOTHING if belief.first),
+                *_each(account, belief.appeared, tables.APPEAR),
+                *_each(account, belief.vanished, *tables.VANISH),
+                *_each(account, belief.left_inventory, tables.DISOWN),
+                *_each(account, belief.moot_retries, tables.DROP_RETRY),
+                *self._save_changes(known, pasts),
+            ]
+            if statements and changed:  # together: that there is an expected list, and what is on it
+                self._waiting.drop(("account", account))
+                statements.append(Statement(tables.SAVE_ACCOUNT, (_account_row(known),)))
+            elif changed:
+                self._save_account(known)
+            if statements:
+                self._waiting.add(_Group(tuple(statements), pasts))
+            return belief.confirmed
+
+    def doubt(self, account: AccountName, now: datetime) -> None:
+        """Count a list that was not believed."""
+        with self._changing(account, now) as known:
+            known.suspect_readings += 1
+            self._save_account(known)
+
+    def person_agrees(self, account: AccountName) -> None:
+        """Take a person's ``reconcile``: nothing waits any more, and the credential in use is the right one."""
+        with self._changing(account) as known:
+            before = known.credential
+            waited = known.vouch(self._credentials.get(account))
+            if known.credential != before:
+                self._save_account(known)
+            self._drop_retries(account, waited)
+
+    def intend(  # noqa: PLR0917 - called through a worker thread, which takes no keywords
+        self,
+        account: AccountName,
+        pass_id: PassId,
+        changes: Sequence[Change],
+        approved: frozenset[DeviceId],
+        revision: Revision,
+        now: datetime,
+    ) -> None:
+        """Write changes down before their calls. Look at ``writable`` after it, and before unsubscribing."""
+        if not changes:
+            return
+        with self._changing(account, now) as known:
+            begun = intents(changes, pass_id, approved, revision, now)
+            pasts = known.intend(begun) + begun
+            statements = (tables.save_revision(revision), *self._save_changes(known, pasts))
+            self._waiting.add(_Group(statements, pasts))
+
+    def withdraw(self, account: AccountName, pass_id: PassId, devices: Collection[DeviceId]) -> None:
+        """Take back intents of this pass whose calls were never made, so that history does not show them as failed."""
+        with self._changing(account) as known:
+            withdrawn = known.withdraw(pass_id, devices)
+            if withdrawn:
+                drop = Statement(tables.DROP_CHANGE, [tables.past_key(past) for past in withdrawn])
+                self._waiting.add(_Group((drop,), withdrawn=withdrawn))
+
+    def record(
+        self,
+        account: AccountName,
+        pass_id: PassId,
+        outcomes: Sequence[Outcome],
+        retries: Mapping[DeviceId, Retry | None],
+        now: datetime,
+    ) -> None:
+        """Take what came of changes, and which devices wait; ``None`` ends a device's waiting."""
+        with self._changing(account, now) as known:
+            pasts = known.record(pass_id, outcomes)
+            ended = known.wait(retries)
+            waiting = [(account, device, retry) for device, retry in retries.items() if retry is not None]
+            statements = [*self._save_changes(known, pasts), *_each(account, ended, tables.DROP_RETRY)]
+            if waiting:
+                statements.append(Statement(tables.SAVE_RETRY, [tables.retry_row(*one) for one in waiting]))
+            if known.trusted:
+                confirmed = {one.change.device: one.change.action for one in outcomes if one.result.confirmed}
+                there = {device for device, action in confirmed.items() if action is Action.SUBSCRIBE}
+                statements += _each(account, there, tables.APPEAR)
+                statements += _each(account, confirmed.keys() - there, *tables.VANISH)
+            if statements:
+                self._waiting.add(_Group(tuple(statements), pasts))
+
+    def forget_retries(self, account: AccountName, devices: Collection[DeviceId]) -> None:
+        """Let devices wait no longer: their entry changed."""
+        with self._changing(account) as known:
+            self._drop_retries(account, known.drop_retries(devices))
+
+    def pause(self, account: AccountName | None, brake: Brake | None, now: datetime) -> None:
+        """Set a brake by command, or take it off. No account means all: taking it off then takes off every one.
+
+        Brakes that have ended by ``now`` are forgotten with it.
+        """
+        self._refuse_if_frozen()
+        name = EVERYWHERE if account is None else account
+        with self._ram:
+            pauses = self._known_pauses()
+            over = {one for one, on in pauses.items() if on.until is not None and on.until <= now}
+            if brake is None:
+                over |= set(pauses) if account is None else {name}
+            else:
+                pauses[name] = brake
+                row = (name, brake.pause.value, tables.stamp_or_none(brake.until), tables.fit(brake.reason))
+                self._save(("pause", name), "INSERT OR REPLACE INTO pause VALUES (?, ?, ?, ?)", row)
+                over.discard(name)
+            for one in over & pauses.keys():
+                del pauses[one]
+                self._save(("pause", one), "DELETE FROM pause WHERE account = ?", (one,))
+        self._flush()
+
+    def brake(self, account: AccountName, now: datetime) -> Brake:
+        """Return the stricter of the account's brake and the general one, as far as they have not ended."""
+        with self._ram:
+            pauses = self._known_pauses()
+            on = [
+                brake
+                for name in (account, EVERYWHERE)
+                if (brake := pauses.get(name)) is not None and (brake.until is None or brake.until > now)
+            ]
+        strictest = reduce(Pause.stricter, (brake.pause for brake in on), Pause.NONE)
+        alike = (brake for brake in on if brake.pause is strictest)
+        return max(alike, key=lambda brake: (brake.until is None, brake.until or now), default=Brake())
+
+    def keep_quota(self, account: AccountName, calls: Sequence[float], limit: int | None) -> None:
+        """Keep when an account's last calls were made, in seconds, and the limit that was learned."""
+        with self._changing(account) as known:
+            if (tuple(calls), limit) == (known.calls, known.calls_per_hour):
+                return
+            known.calls, known.calls_per_hour = tuple(calls), limit
+            row = (account, struct.pack(f"<{len(calls)}d", *calls), limit)
+            self._save(("quota", account), "INSERT OR REPLACE INTO quota VALUES (?, ?, ?)", row)
+
+    def quota(self, account: AccountName) -> tuple[tuple[float, ...], int | None]:
+        """Return what ``keep_quota`` kept."""
+        with self._known(account) as known:
+            return known.calls, known.calls_per_hour
+
+    def keep_text(self, document: str, revision: Revision, files: Mapping[str, bytes]) -> None:
+        """Keep an accepted text with all the files it was made of, in place of the one before."""
+        self._refuse_if_frozen()
+        named = {path: (sha256(content).hexdigest(), content) for path, content in files.items()}
+        there = self._contents_there([name for name, _ in named.values()])
+        contents = {name: zlib.compress(content, 1) for name, content in named.values() if name not in there}
+        statements = (
+            tables.save_revision(revision),
+            Statement("INSERT OR REPLACE INTO text VALUES (?, ?)", ((document, tables.revision_key(revision)),)),
+            Statement("DELETE FROM text_file WHERE document = ?", ((document,),)),
+            Statement(
+                "INSERT INTO text_file VALUES (?, ?, ?)", [(document, path, name) for path, (name, _) in named.items()]
+            ),
+            Statement("INSERT OR IGNORE INTO content VALUES (?, ?)", list(contents.items())),
+        )
+        self._exchange_text(document, statements)
+
+    def drop_text(self, document: str) -> None:
+        """Keep a text no longer."""
+        self._refuse_if_frozen()
+        drop = ("DELETE FROM text WHERE document = ?", "DELETE FROM text_file WHERE document = ?")
+        self._exchange_text(document, tuple(Statement(sql, ((document,),)) for sql in drop))
+
+    def kept_texts(self) -> Sequence[KeptText]:
+        """Return the accepted texts, by document; meant for the start. What cannot be had whole is not had at all."""
+        try:
+            texts = self._database.read(
+                "SELECT document, revision.* FROM text JOIN revision ON revision.key = text.revision ORDER BY document"
+            )
+            files = self._database.read(
+                "SELECT document, path, text_file.sha256, compressed FROM text_file LEFT JOIN content USING (sha256) "
+                "ORDER BY document, path"
+            )
+        except StateError as error:
+            self._unread = str(error)
+            return []
+        found: dict[str, dict[str, bytes | None]] = {}
+        for document, path, name, compressed in files:
+            found.setdefault(document, {})[path] = tables.read_content(name, compressed)
+        kept = []
+        for document, *revision in texts:
+            contents = found.get(document, {})
+            whole = {path: content for path, content in contents.items() if content is not None}
+            if len(whole) == len(contents):
+                kept.append(KeptText(document, tables.read_revision(tuple(revision)), whole))
+        return kept
+
+    def live_accounts(self) -> frozenset[AccountName]:
+        """Return the accounts of which devices should be live."""
+        rows = self._database.read(
+            "SELECT name FROM account WHERE EXISTS (SELECT 1 FROM device WHERE account = name AND live)"
+        )
+        with self._ram:
+            kept = {AccountName(name) for (name,) in rows} - self._accounts.keys()
+            return frozenset(kept | {name for name, known in self._accounts.items() if known.expected.get()})
+
+    def retire(self, account: AccountName) -> None:
+        """Forget an account that is done with; its past changes, and with them the day's count, stay until old."""
+        with self._changing(account) as known:
+            fresh = known.retired()
+            self._accounts[account] = fresh
+            self._waiting.drop(("account", account), ("quota", account), ("pause", account))
+            self._known_pauses().pop(account, None)
+            forget = (
+                "DELETE FROM device WHERE account = ?",
+                "DELETE FROM retry WHERE account = ?",
+                "DELETE FROM quota WHERE account = ?",
+                "DELETE FROM pause WHERE account = ?",
+                "UPDATE change SET open = 0 WHERE account = ? AND open",
+            )
+            self._waiting.add(_Group(tuple(Statement(sql, ((account,),)) for sql in forget)))
+            self._save_account(fresh)
+
+    def history(
+        self,
+        account: AccountName | None = None,
+        device: DeviceId | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = HISTORY,
+    ) -> Sequence[Past]:
+        """Return past changes, newest first: from ``since`` on, and before ``until``."""
+        from_, to = (
+            (tables.EARLIEST if since is None else tables.stamp(since)),
+            (tables.LATEST if until is None else tables.stamp(until)),
+        )
+        sql = {
+            (False, False): tables.PAST_OF_ALL,
+            (True, False): tables.PAST_OF_ACCOUNT,
+            (False, True): tables.PAST_OF_DEVICE,
+            (True, True): tables.PAST_OF_BOTH,
+        }[account is not None, device is not None]
+        with self._disk:
+            with self._ram:
+                groups = tuple(self._waiting.groups.values())
+            most = limit + sum(len(group.pasts) + len(group.withdrawn) for group in groups)
+            which = tuple(one for one in (account, device) if one is not None)
+            found = {
+                tables.past_key(past): past
+                for past in map(tables.read_past, self._database.read(sql, (*which, from_, to, most)))
+            }
+        for group in groups:
+            found.update((tables.past_key(past), past) for past in group.pasts)
+            for past in group.withdrawn:
+                found.pop(tables.past_key(past), None)
+        wanted = (
+            past
+            for past in found.values()
+            if account in {None, past.account} and device in {None, past.device} and from_ <= tables.stamp(past.at) < to
+        )
+        return sorted(wanted, key=tables.newest_first)[:limit]
+
+    def came_and_went(self, account: AccountName, device: DeviceId) -> Stay:
+        """Return which texts brought a device in and took it out."""
+        with self._disk:
+            with self._ram:
+                moves = [group.moved for group in self._waiting.groups.values() if group.moved is not None]
+            rows = self._database.read(
+                "SELECT came, came_at, went, went_at FROM device WHERE account = ? AND id = ?", (account, device)
+            )
+            stay = Stay()
+            if rows:
+                came, came_at, went, went_at = rows[0]
+                stay = Stay(self._mark(came, came_at), self._mark(went, went_at))
+        for moved in moves:
+            if moved.account == account and device in moved.entering:
+                stay = Stay(came=moved.mark)
+            elif moved.account == account and device in moved.leaving:
+                stay = Stay(stay.came, moved.mark)
+        return stay
+
+    def close(self) -> None:
+        """Write what waits, if the disk takes it, and let others have the state."""
+        if not self._database.frozen:
+            self._flush()
+        with self._disk:
+            self._database.close()
+
+    @contextmanager
+    def _known(self, account: AccountName, now: datetime | None = None) -> Iterator[AccountMemory]:
+        """Have an account's memory to oneself, read from disk at first sight."""
+        while True:
+            with self._ram:
+                known = self._accounts.get(account)
+                if known is not None:
+                    yield known
+                    return
+            self._read(account, now or self._clock.now())
+
+    @contextmanager
+    def _changing(self, account: AccountName, now: datetime | None = None) -> Iterator[AccountMemory]:
+        """Have an account's memory for change, and write afterwards what waits."""
+        self._refuse_if_frozen()
+        with self._known(account, now) as known:
+            yield known
+        self._flush()
+
+    def _refuse_if_frozen(self) -> None:
+        if self._database.frozen:
+            raise StateError("the state is open for reading only")
+
+    def _flush(self) -> None:
+        """Write what waits, oldest first. What cannot be written goes on waiting."""
+        with self._disk:
+            self._keep_house()
+            try:
+                while self._next_written():
+                    pass
+                if self.trouble:
+                    self._database.write(())
+            except StateError:
+                return
+            with self._ram:
+                if self._waiting.groups or not (self._unread or self._generation != self._database.generation):
+                    return
+                # the file could not be read before, or is another one now: what was remembered without it is in it now
+                self._generation, self._unread = self._database.generation, ""
+                self._accounts.clear()
+                self._pauses = None
+
+    def _next_written(self) -> bool:
+        with self._ram:
+            if not self._waiting.groups:
+                return False
+            key, group = next(iter(self._waiting.groups.items()))
+        self._database.write(group.statements)
+        with self._ram:
+            if self._waiting.groups.get(key) is group:
+                del self._waiting.groups[key]
+        return True
+
+    def _keep_house(self) -> None:
+        """Remove what is too old to be kept: at start, and once a day."""
+        now = self._clock.now()
+        if self._kept_house is not None and now - self._kept_house < HOUSEKEEPING:
+            return
+        self._kept_house = now
+        before = ((tables.stamp(now - KEPT),),)
+        old = (
+            Statement("DELETE FROM change WHERE at < ?", before),
+            Statement("DELETE FROM device WHERE NOT owned AND NOT live AND went_at < ?", before),
+        )
+        with self._ram:
+            self._waiting.add(_Group(old), ("old",))
+
+    def _read(self, account: AccountName, now: datetime) -> None:
+        """Bring an account's memory in from disk, or begin with an empty one and ``trouble``."""
+        with self._disk:
+            try:
+                known = self._loaded(account, now)
+            except StateError as error:
+                self._unread, known = str(error), AccountMemory(account)
+        with self._ram:
+            self._accounts.setdefault(account, known)
+
+    def _loaded(self, account: AccountName, now: datetime) -> AccountMemory:
+        known, read = AccountMemory(account), self._database.read
+        for since, trusted, suspect, credential in read(
+            "SELECT texts_since, trusted, suspect_readings, credential FROM account WHERE name = ?", (account,)
+        ):
+            known.texts_since, known.trusted = tables.moment_or_none(since), bool(trusted)
+            known.suspect_readings, known.credential = suspect, credential
+        devices = read("SELECT id, owned, live, went_at FROM device WHERE account = ?", (account,))
+        owned = frozenset(DeviceId(device) for device, owned, _, _ in devices if owned)
+        live = frozenset(DeviceId(device) for device, _, live, _ in devices if live)
+        known.inventory, known.expected = Members(owned), Members(owned if live == owned else live)
+        known.left = Shelf(
+            {DeviceId(one): tables.moment(went) for one, owned, _, went in devices if owned and went is not None}
+        )
+        retries = read(
+            "SELECT device, action, reason, attempts, until, code, words FROM retry WHERE account = ?", (account,)
+        )
+        known.retries = Shelf({DeviceId(device): tables.read_retry(tuple(row)) for device, *row in retries})
+        since = tables.stamp(now - LIMIT_WINDOW)
+        known.count_from(map(tables.read_past, read(tables.CONFIRMED, (account, since))))
+        known.open = {past.device: past for past in map(tables.read_past, read(tables.OPEN, (account,)))}
+        for calls, limit in read("SELECT calls, calls_per_hour FROM quota WHERE account = ?", (account,)):
+            known.calls, known.calls_per_hour = tuple(one for (one,) in struct.iter_unpack("<d", calls)), limit
+        return known
+
+    def _known_pauses(self) -> dict[AccountName, Brake]:
+        if self._pauses is None:
+            try:
+                rows = self._database.read("SELECT account, pause, until, reason FROM pause")
+            except StateError as error:
+                self._unread, rows = str(error), []
+            self._pauses = {
+                AccountName(name): Brake(Pause(pause), tables.moment_or_none(until), reason)
+                for name, pause, until, reason in rows
+            }
+        return self._pauses
+
+    def _save(self, key: Hashable, sql: str, row: Row) -> None:
+        """Let a row wait that says all there is to say under its key."""
+        self._waiting.add(_Group((Statement(sql, (row,)),)), key)
+
+    def _save_account(self, known: AccountMemory) -> None:
+        self._save(("account", known.name), tables.SAVE_ACCOUNT, _account_row(known))
+
+    def _save_changes(self, known: AccountMemory, pasts: Iterable[Past]) -> list[Statement]:
+        rows = [tables.past_row(past, is_open=known.open.get(past.device) is past) for past in pasts]
+        know = Statement(tables.KNOW_ACCOUNT, ((known.name,),))
+        return [know, Statement(tables.SAVE_CHANGE, rows)] if rows else []
+
+    def _drop_retries(self, account: AccountName, devices: frozenset[DeviceId]) -> None:
+        if devices:
+            self._waiting.add(_Group(tuple(_each(account, devices, tables.DROP_RETRY))))
+
+    def _contents_there(self, names: Sequence[str]) -> frozenset[str]:
+        """Return which contents need not be written again: none while something waits that might remove them first."""
+        with self._ram:
+            if self._waiting.groups:
+                return frozenset()
+        try:
+            asked = {name: self._database.read("SELECT 1 FROM content WHERE sha256 = ?", (name,)) for name in names}
+        except StateError:
+            return frozenset()
+        return frozenset(name for name, rows in asked.items() if rows)
+
+    def _exchange_text(self, document: str, statements: tuple[Statement, ...]) -> None:
+        unused = Statement("DELETE FROM content WHERE sha256 NOT IN (SELECT sha256 FROM text_file)")
+        with self._ram:
+            self._waiting.add(_Group((*statements, unused)), ("text", document))
+        self._flush()
+
+    def _mark(self, key: int | None, at: int | None) -> Mark | None:
+        if key is None or at is None:
+            return None
+        rows = self._database.read("SELECT * FROM revision WHERE key = ?", (key,))
+        return Mark(tables.read_revision(rows[0]), tables.moment(at)) if rows else None
+
+
+def _account_row(known: AccountMemory) -> Row:
+    since = tables.stamp_or_none(known.texts_since)
+    return (known.name, since, known.trusted, known.suspect_readings, known.credential)
+
+
+def _each(account: AccountName, devices: Collection[DeviceId], *statements: str) -> list[Statement]:
+    return [Statement(sql, _Each((account,), devices)) for sql in statements] if devices else []

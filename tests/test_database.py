@@ -1,0 +1,314 @@
+"""One writer, many readers, and a disk that may be full, damaged, locked or not there."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from disks import Disk, StandingClock
+
+from reconciler.errors import StateError
+from reconciler.state.database import Database, Held, Newer, Statement, connect
+
+FIRST = (("CREATE TABLE note (words TEXT)",),)
+SECOND = (*FIRST, ("ALTER TABLE note ADD COLUMN author TEXT NOT NULL DEFAULT 'nobody'",))
+
+
+def note(words: str) -> list[Statement]:
+    """Return what writes a note down."""
+    return [Statement("INSERT INTO note (words) VALUES (?)", [(words,)])]
+
+
+def notes(database: Database) -> list[str]:
+    """Return all notes."""
+    return [words for (words,) in database.read("SELECT words FROM note ORDER BY rowid")]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[..., Database]]:
+    """Return what opens the file in one folder for writing; all are closed at the end."""
+    all_: list[Database] = []
+
+    def open_(migrations: Any = FIRST, **more: Any) -> Database:
+        all_.append(Database.open(tmp_path / "state", migrations, StandingClock(), **more))
+        return all_[-1]
+
+    yield open_
+    for database in all_:
+        database.close()
+
+
+def looked_at(folder: Path, migrations: Any = FIRST) -> Database:
+    """Open the file in a folder for reading."""
+    return Database.read_only(folder, migrations, StandingClock())
+
+
+def test_what_is_written_is_there_after_reopening(opened: Callable[..., Database]) -> None:
+    """What was written is read again, by the same object and by a later one."""
+    database = opened()
+    database.write(note("one"))
+    assert notes(database) == ["one"]
+    database.close()
+    assert notes(opened()) == ["one"]
+
+
+def test_statements_are_all_carried_out_or_none(opened: Callable[..., Database]) -> None:
+    """A statement that fails takes those before it in the same call with it."""
+    database = opened()
+    with pytest.raises(StateError, match="no such table"):
+        database.write([*note("lost"), Statement("INSERT INTO nowhere VALUES (1)")])
+    assert "no such table" in database.trouble
+    database.write(note("kept"))
+    assert (notes(database), database.trouble) == (["kept"], "")
+
+
+def test_folder_and_files_are_their_owners_alone(opened: Callable[..., Database], tmp_path: Path) -> None:
+    """The folder is made with mode 0700, and every file in it has 0600."""
+    database = opened()
+    database.write(note("private"))
+    folder = tmp_path / "state"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert modes == dict.fromkeys(("state.db", "state.db-wal", "state.db-shm", "state.lock"), 0o600)
+
+
+def test_a_file_that_others_could_read_is_closed_to_them(opened: Callable[..., Database], tmp_path: Path) -> None:
+    """A file that was there with a wider mode gets ours; a folder that was there keeps its own."""
+    opened().close()
+    (tmp_path / "state").chmod(0o755)
+    (tmp_path / "state" / "state.db").chmod(0o644)
+    opened()
+    assert stat.S_IMODE((tmp_path / "state" / "state.db").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o755
+
+
+def test_a_second_writer_is_told_who_holds_the_state(opened: Callable[..., Database]) -> None:
+    """Only one process writes; the other learns the first one's id, and may have the state after it."""
+    first = opened()
+    with pytest.raises(Held, match=f"held by process {os.getpid()}"):
+        opened()
+    first.close()
+    opened()
+
+
+def test_the_lock_of_a_killed_process_is_free(opened: Callable[..., Database], tmp_path: Path) -> None:
+    """Another process that holds the state shuts us out until it is gone, however it went."""
+    program = (
+        "import sys; from pathlib import Path; from reconciler.clock import SystemClock; "
+        "from reconciler.state.database import Database; "
+        f"Database.open(Path({str(tmp_path / 'state')!r}), {FIRST!r}, SystemClock()); print('held', flush=True); "
+        "sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:  # noqa: S603 - our own
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(Held, match=f"process {holder.pid}"):
+            opened()
+        holder.kill()
+        holder.wait()
+        assert notes(opened()) == []
+
+
+def test_a_reader_beside_the_writer_sees_what_is_written(opened: Callable[..., Database], tmp_path: Path) -> None:
+    """A reader needs no lock, and sees what was written before it looked."""
+    writer = opened()
+    writer.write(note("seen"))
+    reader = looked_at(tmp_path / "state")
+    assert notes(reader) == ["seen"]
+    reader.close()
+    writer.write(note("later"))
+    assert notes(writer) == ["seen", "later"]
+
+
+def test_a_reader_leaves_nothing_behind(opened: Callable[..., Database], tmp_path: Path) -> None:
+    """Reading creates no file, neither of an absent state nor of one that is closed, and cannot write."""
+    absent = looked_at(tmp_path / "state")
+    assert notes(absent) == []
+    absent.close()
+    assert not (tmp_path / "state").exists()
+    database = opened()
+    database.write(note("there"))
+    database.close()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "state").iterdir()}
+    reader = looked_at(tmp_path / "state")
+    assert notes(reader) == ["there"]
+    with pytest.raises(StateError, match="reading only"):
+        reader.write(note("never"))
+    reader.close()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "state").iterdir()} == before
+
+
+@pytest.mark.parametrize("kind", ["no database", "truncated", "overwritten in the middle"])
+def test_a_damaged_file_is_set_aside_and_a_fresh_one_begun(
+    kind: str, opened: Callable[..., Database], tmp_path: Path
+) -> None:
+    """Whatever the damage, work goes on with an empty file, and the damaged one is kept under a name with the time."""
+    database = opened()
+    database.write([Statement("INSERT INTO note VALUES (?)", [(f"{number:0500}",) for number in range(100)])])
+    database.close()
+    path = tmp_path / "state" / "state.db"
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    damaged = {
+        "no database": b"this was never a database\n" * 400,
+        "truncated": whole[:middle],
+        "overwritten in the middle": whole[:4096] + b"\xff" * (len(whole) - 4096),
+    }[kind]
+    path.write_bytes(damaged)
+    reader = looked_at(tmp_path / "state")
+    assert notes(reader) == []
+    assert "is damaged" in reader.trouble
+    reader.close()
+    assert path.read_bytes() == damaged
+    database = opened()
+    assert database.set_aside == path.with_name("state.db.corrupt-20260102T030405Z")
+    assert database.set_aside is not None
+    assert database.set_aside.read_bytes() == damaged
+    database.write(note("fresh"))
+    assert (notes(database), database.trouble) == (["fresh"], "")
+
+
+def test_two_damaged_files_of_one_second_are_both_kept(opened: Callable[..., Database], tmp_path: Path) -> None:
+    """A file that was set aside is never overwritten by the next."""
+    for words in (b"first", b"second"):
+        (tmp_path / "state").mkdir(exist_ok=True)
+        (tmp_path / "state" / "state.db").write_bytes(words * 1000)
+        opened().close()
+    aside = sorted(path.read_bytes()[:5] for path in (tmp_path / "state").glob("state.db.corrupt-*"))
+    assert aside == [b"first", b"secon"]
+
+
+def test_older_versions_migrate_forward_in_order(opened: Callable[..., Database], tmp_path: Path) -> None:
+    """A file of an older version is brought to the newest when it is written, and a copy of it when it is read."""
+    database = opened(FIRST)
+    database.write(note("old"))
+    database.close()
+    reader = looked_at(tmp_path / "state", SECOND)
+    assert reader.read("SELECT * FROM note") == [("old", "nobody")]
+    reader.close()
+    assert opened(SECOND).read("SELECT * FROM note") == [("old", "nobody")]
+
+
+def test_a_failed_migration_leaves_the_file_as_it_was(opened: Callable[..., Database]) -> None:
+    """A migration happens whole or not at all; until it does, nothing can be written, and what is there stays."""
+    database = opened(FIRST)
+    for _ in range(2):
+        database.write(note("old"))
+    database.close()
+    once = "CREATE UNIQUE INDEX once ON note (words)"
+    broken = opened((*FIRST, ("ALTER TABLE note ADD COLUMN author TEXT", once)))
+    assert "UNIQUE constraint failed" in broken.trouble
+    broken.close()
+    assert opened(SECOND).read("SELECT * FROM note") == [("old", "nobody")] * 2
+
+
+def test_a_newer_version_is_refused(opened: Callable[..., Database], tmp_path: Path) -> None:
+    """A file that a newer program wrote is neither written nor read, and the message says so."""
+    opened(SECOND).close()
+    words = r"of version 2, .* up to 1: a newer program wrote it"
+    with pytest.raises(Newer, match=words):
+        opened()
+    with pytest.raises(Newer, match=words):
+        looked_at(tmp_path / "state")
+    opened(SECOND)
+
+
+def test_a_disk_that_is_full_and_has_room_again_is_tried_at_each_write(opened: Callable[..., Database]) -> None:
+    """A really full database refuses a write with a sentence, keeps what it has, and takes the next one given room."""
+    kept: list[sqlite3.Connection] = []
+
+    def remember(uri: str) -> sqlite3.Connection:
+        kept.append(connect(uri))
+        return kept[-1]
+
+    database = opened(connect=remember)
+    database.write(note("before"))
+    kept[-1].execute("PRAGMA max_page_count = 3")
+    with pytest.raises(StateError, match="the state cannot be written: database or disk is full"):
+        database.write(note("x" * 100_000))
+    assert notes(database) == ["before"]
+    kept[-1].execute("PRAGMA max_page_count = 1000")
+    database.write(note("after"))
+    assert (notes(database), database.trouble) == (["before", "after"], "")
+
+
+def test_a_file_that_cannot_be_opened_is_opened_when_it_can(opened: Callable[..., Database]) -> None:
+    """A disk that fails at the start is trouble, not the end; a later write finds the file with all that is in it."""
+    database = opened()
+    database.write(note("before"))
+    database.close()
+    disk = Disk("disk I/O error")
+    database = opened(connect=disk.connect)
+    assert database.trouble == "the state cannot be written: disk I/O error"
+    assert notes(database) == []
+    with pytest.raises(StateError, match="disk I/O error"):
+        database.write(note("refused"))
+    disk.fault = ""
+    database.write(note("after"))
+    assert (notes(database), database.trouble) == (["before", "after"], "")
+
+
+def test_a_folder_that_cannot_be_made_is_trouble_until_it_can(tmp_path: Path) -> None:
+    """Where a file stands in the way of the folder, nothing is raised at the start, and the folder is made later."""
+    (tmp_path / "state").write_text("in the way")
+    database = Database.open(tmp_path / "state", FIRST, StandingClock())
+    assert database.trouble
+    (tmp_path / "state").unlink()
+    database.write(note("made"))
+    assert (notes(database), database.trouble) == (["made"], "")
+    database.close()
+
+
+def test_what_is_on_a_disk_that_takes_no_writes_is_still_read(opened: Callable[..., Database]) -> None:
+    """A file that can be read and not written gives what is in it, and trouble."""
+    database = opened()
+    database.write(note("before"))
+    database.close()
+
+    def no_writes(uri: str) -> sqlite3.Connection:
+        return connect(uri if "mode=ro" in uri else f"{uri}?mode=ro")
+
+    database = opened(connect=no_writes)
+    assert (notes(database), "readonly" in database.trouble) == (["before"], True)
+
+
+def test_a_closed_state_is_not_opened_again_by_a_late_write(opened: Callable[..., Database]) -> None:
+    """After closing, a write is refused, and the next process has the state to itself."""
+    database = opened()
+    database.close()
+    with pytest.raises(StateError, match="closed"):
+        database.write(note("late"))
+    with pytest.raises(StateError, match="cannot be read"):
+        notes(database)
+    assert notes(opened()) == []
+
+
+def test_a_folder_for_the_file_cannot_be_read(tmp_path: Path) -> None:
+    """Where a folder stands in place of the file, a reader is told that it cannot be read."""
+    (tmp_path / "state.db").mkdir()
+    with pytest.raises(StateError, match=r"state\.db cannot be read"):
+        looked_at(tmp_path)
+
+
+def test_who_took_the_state_while_it_could_not_be_had_keeps_it(opened: Callable[..., Database], tmp_path: Path) -> None:
+    """A writer that could not lock the folder at the start and finds it held later is told, and writes nothing."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "state.lock").mkdir()
+    late = opened()
+    assert "Is a directory" in late.trouble
+    (tmp_path / "state" / "state.lock").rmdir()
+    first = opened()
+    with pytest.raises(Held, match="held by process"):
+        late.write(note("never"))
+    assert (
+        late.trouble == f"the state cannot be written: the state in {tmp_path}/state is held by process {os.getpid()}"
+    )
+    assert notes(first) == []

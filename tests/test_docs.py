@@ -1,0 +1,53 @@
+"""Documents say what the code says."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from documents import ROOT, SECTIONS, written
+
+from reconciler.guards import GUARDS
+from reconciler.ledger import EVENTS
+
+
+@pytest.mark.parametrize("path", SECTIONS)
+def test_generated_sections_are_current(path: str) -> None:
+    """Every table that is made from code is what ``make docs`` would write now."""
+    document = (ROOT / path).read_text(encoding="utf-8")
+    assert written(document, path) == document, "run: make docs"
+
+
+def events_in_code() -> set[str]:
+    """Return every log event that the code can emit: what is handed to a logger, and the ledger's table."""
+    found = set(EVENTS.values())
+    for file in (ROOT / "reconciler").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and "log" in ast.unparse(node.func):
+                words = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+                found |= {word for word in words if re.fullmatch(r"[a-z]+\.[a-z_]+", word)}
+    return found
+
+
+def test_every_log_event_is_documented() -> None:
+    """Each event that the code emits has a row in the document, and the document names no other."""
+    document = (ROOT / "docs/observability.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `([a-z]+\.[a-z_]+)` \|", document, flags=re.MULTILINE))
+    assert documented == events_in_code()
+
+
+def test_every_reason_says_what_to_do() -> None:
+    """Each reason has a section of its own that ends in what a person does."""
+    document = (ROOT / "docs/guards.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### `([a-z-]+)`\n(.*?)(?=^##|\Z)", document, re.MULTILINE | re.DOTALL))
+    assert set(sections) == {guard.reason for guard in GUARDS}
+    assert all("**Do:**" in text for text in sections.values())
+
+
+@pytest.mark.parametrize("path", [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"], ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    """Every link to a file of the project leads to one that is there."""
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target

@@ -1,0 +1,289 @@
+"""The calls of one account on simulated time: never too many in an hour, and never a long wait for nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.model import Unlimited
+from reconciler.pcc.quota import HOUR, Learned, Quota
+
+START = 1_790_000_000.25
+
+
+@dataclass
+class Platform:
+    """LG's side: so many calls in any rolling hour, some of them used by others."""
+
+    allowed: int
+    calls: deque[float] = field(default_factory=deque)
+
+    def answer(self, now: float) -> bool:
+        """Take one call, or throttle it."""
+        while self.calls and self.calls[0] <= now - HOUR:
+            self.calls.popleft()
+        if len(self.calls) >= self.allowed:
+            return False
+        self.calls.append(now)
+        return True
+
+
+@dataclass
+class Run:
+    """What came of making ``wanted`` changes at the pace of a quota, in passes that each begin with a list."""
+
+    quota: Quota
+    platform: Platform
+    wanted: int
+    together: int = 1
+    seconds_a_call: float = 0.25
+    late: float = 0.0
+    now: float = START
+    calls: list[float] = field(default_factory=list)
+    throttled: list[float] = field(default_factory=list)
+    lists: int = 0
+
+    def finish(self) -> None:
+        """Make passes until nothing is left to change."""
+        waiting = self.wanted
+        while self.wanted:
+            opens = self.quota.opens_for_pass(self.now, waiting)
+            if opens > self.now:
+                self.now = opens
+                continue
+            self.lists += 1
+            if self._calls(1):
+                while self.wanted and self._open():
+                    done = self._calls(min(self.together, self.wanted))
+                    self.wanted -= done
+            waiting = self.wanted
+
+    def throttled_in(self, hour: int) -> int:
+        """Count the throttled answers of one hour, counted from the start."""
+        return sum(hour * HOUR <= moment - START < (hour + 1) * HOUR for moment in self.throttled)
+
+    def _open(self) -> bool:
+        return self.quota.opens_for_change(self.now) <= self.now
+
+    def _calls(self, most: int) -> int:
+        """Make some calls at once and return how many were done."""
+        answers: list[bool] = []
+        while len(answers) < most and (not answers or (self._open() and not self.quota.is_trying(self.now))):
+            if not self.quota.take(self.now):
+                break
+            self.calls.append(self.now)
+            answers.append(self.platform.answer(self.now + self.late))
+        self.now += self.seconds_a_call
+        for place, done in enumerate(answers):
+            if done:
+                self.quota.answered()
+            else:
+                self.throttled.append(self.now)
+                self.quota.throttled(self.now, None, teaches=True, unanswered=len(answers) - place)
+        return sum(answers)
+
+
+def most_in_an_hour(calls: list[float]) -> int:
+    """Return the most calls that any rolling hour holds."""
+    most, begin = 0, 0
+    for end, call in enumerate(calls):
+        while calls[begin] <= call - HOUR:
+            begin += 1
+        most = max(most, end - begin + 1)
+    return most
+
+
+@given(
+    st.integers(1, 400),
+    st.lists(
+        st.tuples(st.sampled_from(["take", "change", "pass"]), st.floats(0, 2000) | st.sampled_from([0.0, HOUR, 60.0])),
+        max_size=300,
+    ),
+)
+def test_a_given_limit_is_never_exceeded_in_any_rolling_hour(limit: int, steps: list[tuple[str, float]]) -> None:
+    """Whoever asks for a call and whenever, no hour holds more of them than the text allows."""
+    quota, now, calls = Quota(limit), START, list[float]()
+    for kind, wait in steps:
+        now += wait
+        opens = {
+            "take": now,
+            "change": quota.opens_for_change(now),
+            "pass": quota.opens_for_pass(now, 100),
+        }[kind]
+        assert opens >= now
+        now = opens if kind != "take" else now
+        for _ in range(50):
+            if quota.take(now):
+                calls.append(now)
+    assert not calls or most_in_an_hour(calls) <= limit
+
+
+@given(st.integers(1, 1000), st.integers(0, 1000), st.integers(0, 2000))
+def test_the_moment_named_for_a_pass_has_room_for_it(limit: int, made: int, changes: int) -> None:
+    """When a pass opens, its list and a tenth of the hour's calls in changes can be made, or all there are."""
+    quota = Quota(limit)
+    for number in range(min(made, limit)):
+        assert quota.take(START + number)
+    opens = quota.opens_for_pass(START + made, changes)
+    assert quota.opens_for_pass(opens, changes) == opens
+    assert quota.take(opens)
+    kept = min(6, limit // 10)
+    for _ in range(min(changes, max(limit // 10, 1), limit - 1 - kept)):
+        assert quota.opens_for_change(opens) == opens
+        assert quota.take(opens)
+
+
+def test_some_calls_are_kept_for_lists() -> None:
+    """Changes stop where a few calls are left, so that drift is seen in an hour that is used up."""
+    quota, changes = Quota(100), 0
+    while quota.opens_for_change(START) == START:
+        assert quota.take(START)
+        changes += 1
+    assert changes == 94
+    assert quota.remaining(START) == 6
+    for _ in range(6):
+        assert quota.opens_for_pass(START, 0) == START
+        assert quota.take(START)
+    assert not quota.take(START)
+    assert quota.opens_for_pass(START, 0) >= START + HOUR
+
+
+def test_lists_cannot_eat_the_quota_while_changes_wait() -> None:
+    """A pass with changes waits until a tenth of the hour's calls is free for them."""
+    quota = Quota(100)
+    for number in range(85):
+        assert quota.take(START + number)
+    assert quota.opens_for_pass(START + 100, 0) == START + 100
+    assert quota.opens_for_pass(START + 100, 50) > START + HOUR
+    assert quota.opens_for_pass(START + 100, 3) == START + 100
+
+
+def test_without_a_limit_nothing_waits() -> None:
+    """Unlimited is unlimited, and so is what was not learned yet."""
+    for policy in Unlimited:
+        quota = Quota(policy)
+        assert all(quota.take(START) for _ in range(5000))
+        assert quota.remaining(START) is None
+        assert quota.opens_for_change(START) == quota.opens_for_pass(START, 9999) == START
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [(None, 60), (0.0, 60), (1.0, 1), (90.0, 90), (3600.0, 3600), (86_400.0, 3600), (float("inf"), 3600)],
+)
+def test_a_pause_is_as_long_as_lg_says_within_an_hour(retry_after: float | None, seconds: float) -> None:
+    """LG's own word goes first; without it a minute is waited."""
+    quota = Quota()
+    opens = quota.throttled(START, retry_after, teaches=False)
+    assert START + seconds <= opens < START + seconds + 1
+    assert opens == quota.opens_for_change(START) == quota.opens_for_pass(START, 0)
+    assert not quota.take(START)
+    assert quota.take(opens)
+
+
+def test_pauses_double_up_to_ten_minutes_until_an_answer_comes() -> None:
+    """A platform that goes on throttling is asked less and less often; one good answer begins anew."""
+    quota, now, waits = Quota(Unlimited.UNLIMITED), 1000.0, list[float]()
+    for _ in range(6):
+        opens = quota.throttled(now, None, teaches=True)
+        waits.append(opens - now)
+        now = opens
+    assert waits == [60, 120, 240, 480, 600, 600]
+    quota.answered()
+    assert quota.throttled(now, None, teaches=True) == now + 60
+
+
+def test_calls_that_were_in_flight_together_share_one_throttle() -> None:
+    """Eight throttled answers to eight calls sent at once are one throttle: one pause, one lesson."""
+    quota = Quota()
+    for number in range(208):
+        quota.take(START + number / 100)
+    moments = [quota.throttled(START + 10 + one / 100, None, teaches=True, unanswered=8 - one) for one in range(8)]
+    assert quota.limit == 180
+    assert max(moments) - min(moments) <= 1
+    assert quota.throttled(START + 100, None, teaches=False) == pytest.approx(START + 220, abs=1)
+
+
+def test_a_throttle_with_a_code_teaches_and_a_bare_429_does_not() -> None:
+    """The limit is nine tenths of what went through in the hour before, and never under sixty."""
+    quota = Quota()
+    for number in range(301):
+        quota.take(START + number)
+    quota.throttled(START + 301, None, teaches=False)
+    assert quota.limit is None
+    quota.throttled(START + 400, None, teaches=True)
+    assert quota.limit == 270
+    few = Quota()
+    few.take(START)
+    few.throttled(START, None, teaches=True)
+    assert few.limit == 60
+
+
+def test_a_given_limit_learns_nothing() -> None:
+    """Where a person gave the number, a throttle only pauses; what was learned before is kept for auto."""
+    quota = Quota(100, Learned((), 80))
+    assert quota.take(START)
+    quota.throttled(START, None, teaches=True)
+    assert quota.limit == 100
+    quota.follow(Unlimited.AUTO)
+    assert quota.limit == 80
+    quota.follow(Unlimited.UNLIMITED)
+    assert quota.limit is None
+
+
+def test_a_used_up_hour_without_a_throttle_makes_the_limit_a_tenth_more() -> None:
+    """Nothing is tried while the hour is full; the next one may hold a tenth more, and only after it was used up."""
+    quota, now = Quota(learned=Learned((), 100)), START
+    for expected in (100, 110, 121):
+        while (opens := quota.opens_for_change(now)) <= now:
+            assert quota.take(now)
+            now += 1
+        assert quota.limit == expected
+        now = opens
+    idle = Quota(learned=Learned((), 100))
+    for _ in range(50):
+        assert idle.take(now)
+        now += HOUR / 50
+    now += HOUR
+    assert idle.opens_for_change(now) == now
+    assert idle.limit == 100
+
+
+def test_a_restart_remembers_the_calls_and_the_limit() -> None:
+    """What a new process is told of the last hour counts as if it had made those calls itself."""
+    quota = Quota(learned=Learned((), 100))
+    while quota.opens_for_change(START) <= START:
+        quota.take(START)
+    again = Quota(learned=quota.learned)
+    assert again.limit == 100
+    assert again.remaining(START) == 6
+    assert again.opens_for_change(START + 1) == quota.opens_for_change(START + 1) > START + HOUR
+
+
+@pytest.mark.parametrize("together", [1, 8])
+@pytest.mark.parametrize("seconds_a_call", [0.05, 2.0])
+def test_a_given_limit_that_is_lgs_is_never_throttled_and_loses_no_time(together: int, seconds_a_call: float) -> None:
+    """A thousand changes under 300 calls an hour take hardly longer than the three hours they must."""
+    run = Run(Quota(300), Platform(300), 1000, together, seconds_a_call, late=0.5)
+    run.finish()
+    assert run.throttled == []
+    assert most_in_an_hour(run.calls) <= 300
+    assert run.now - START <= 1.1 * 3 * HOUR
+    assert run.lists <= 5
+
+
+@pytest.mark.parametrize("together", [1, 8])
+@pytest.mark.parametrize(("allowed", "wanted"), [(300, 1000), (300, 5000), (60, 600), (1000, 9000)])
+def test_a_learned_limit_is_throttled_seldom_and_loses_little_time(together: int, allowed: int, wanted: int) -> None:
+    """After the hour that taught it, at most two answers an hour are throttled, and the work is done nearly as soon."""
+    run = Run(Quota(), Platform(allowed), wanted, together)
+    run.finish()
+    hours = (wanted - 1) // allowed
+    assert 1 <= run.throttled_in(0) <= together
+    assert all(run.throttled_in(hour) <= 2 for hour in range(1, 2 * hours + 2))
+    assert run.now - START <= 1.3 * hours * HOUR
+    assert run.lists <= 2 * hours + 4

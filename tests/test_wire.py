@@ -1,0 +1,414 @@
+"""What LG's answers mean: every code on every call, envelopes good and bad, lists all or nothing."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.errors import (
+    ConfigurationRefused,
+    CredentialsRefused,
+    DeviceRefused,
+    PlatformError,
+    SubscriptionsFull,
+    Surprise,
+    Throttled,
+    Unavailable,
+)
+from reconciler.pcc.wire import (
+    CODES,
+    ERRORS,
+    Answer,
+    Call,
+    Reaction,
+    Reply,
+    judge,
+    live_devices,
+    registered_devices,
+    seconds_to_wait,
+)
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+LISTED = """
+    0000 1000 1101 1102 1103 1104 1201 1202 1203 1204 1205 1206 1207 1208 1209 1210 1211 1212 1213 1214 1216 1217 1218
+    1219 1220 1221 1222 1223 1224 1225 1301 1302 1303 1304 1305 1306 1307 1308 1309 1310 1311 1312 1314 2000 2101 2201
+    2203 2202 2205 2207 2208 2209 2210 2212 2213 2214 2301 2302 2303 2304 2305 4001
+"""
+PUBLISHED = LISTED.split()
+
+ALWAYS: dict[type[PlatformError] | None, str] = {
+    Unavailable: "0000 2000 2209 2210 2212 2214",
+    Throttled: "1306 1314",
+    CredentialsRefused: "1302 1218 1103",
+    ConfigurationRefused: "1301 1303 1304 1305 1307 1309 1310 1311 1201 1202 1203 1208 1209 1216",
+}
+SUBSCRIBE: dict[type[PlatformError] | None, str] = {
+    None: "1207",
+    DeviceRefused: "1205 1210 1211 1212 1213 1214 1217 1219 1220 1221 1224",
+    SubscriptionsFull: "1312",
+}
+UNSUBSCRIBE: dict[type[PlatformError] | None, str] = {
+    None: "1206 1204 1205 1213 1217",
+    DeviceRefused: "1210 1211 1212 1214 1219 1220 1221 1224",
+}
+FOR_A_CALL: dict[Call, dict[type[PlatformError] | None, str]] = {
+    Call.SUBSCRIBE: SUBSCRIBE,
+    Call.UNSUBSCRIBE: UNSUBSCRIBE,
+}
+
+
+def expected(code: str, call: Call) -> type[PlatformError] | None:
+    """Return the error that a code is on one call, or nothing where the call is done. What is not listed surprises."""
+    for table in (FOR_A_CALL.get(call, {}), ALWAYS):
+        for error, codes in table.items():
+            if code in codes.split():
+                return error
+    return Surprise
+
+
+def reply(body: bytes | object, call: Call = Call.LIST, status: int = 200, **more: Any) -> Reply:
+    """Return a reply, from bytes or from what is to be JSON."""
+    encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Reply(call, status, encoded, "0123456789abcdefABCD-_", **more)
+
+
+def refusal(code: object, words: object = "words of LG's", **more: object) -> dict[str, object]:
+    """Return LG's envelope of an error."""
+    return {"messageId": "lg-1", "timestamp": "t", "error": {"message": words, "code": code}, **more}
+
+
+def listing(response: object) -> dict[str, object]:
+    """Return LG's envelope of a success."""
+    return {"messageId": "lg-1", "timestamp": "2026-05-04T16:55:47.326484", "response": response}
+
+
+def outcome(one: Reply) -> type[PlatformError] | None:
+    """Return what a reply raises, or nothing."""
+    try:
+        read(one)
+    except PlatformError as error:
+        return type(error)
+    return None
+
+
+def read(one: Reply) -> object:
+    """Read a reply as the client does."""
+    if one.call is Call.LIST:
+        return live_devices(one, NOW)
+    return registered_devices(one, NOW) if one.call is Call.DEVICES else judge(one, NOW)
+
+
+@pytest.mark.parametrize("code", [*PUBLISHED, "9999", "abcd"])
+@pytest.mark.parametrize("call", list(Call))
+def test_every_code_has_its_reaction_on_every_call(code: str, call: Call) -> None:
+    """Each published code, and each unknown one, is what the documentation says of it, on whatever HTTP status."""
+    for status in (200, 400, 401, 404, 500):
+        assert outcome(reply(refusal(code), call, status)) is expected(code, call)
+
+
+def test_the_table_holds_every_published_code_and_no_other() -> None:
+    """The codes known to the metrics are those that LG published or its gateway was seen to answer."""
+    assert sorted(CODES) == sorted(PUBLISHED)
+
+
+def test_every_reaction_but_done_has_an_error() -> None:
+    """No reaction is without an error that says what to do next."""
+    assert set(Reaction) - set(ERRORS) == {Reaction.DONE}
+
+
+@pytest.mark.parametrize("code", PUBLISHED)
+def test_a_configuration_fault_names_what_to_check(code: str) -> None:
+    """Whoever reads why an account stopped is told which setting, or whose consent, to look at."""
+    hint = CODES[code].hint
+    assert bool(hint) == (expected(code, Call.LIST) in {ConfigurationRefused, CredentialsRefused})
+    if hint:
+        with pytest.raises(PlatformError, match="check ") as caught:
+            read(reply(refusal(code), status=401))
+        assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        *((status, CredentialsRefused) for status in (401, 403)),
+        (429, Throttled),
+        *((status, Unavailable) for status in (500, 501, 502, 503, 504, 599)),
+        *((status, Surprise) for status in (301, 302, 303, 307, 308, 304, 100, 400, 404, 405, 406, 412, 416, 418)),
+    ],
+)
+def test_the_status_decides_where_there_is_no_code(status: int, error: type[PlatformError]) -> None:
+    """Without a code of LG's the HTTP status is all there is, and whatever else is in the body is not believed."""
+    bodies = [b"", b"   ", b"<html>Bad gateway</html>", b'{"message":"no"}', b"null", b"[]"]
+    for body in (*bodies, b'{"messageId":"m","response":{}}'):
+        assert {outcome(reply(body, call, status)) for call in Call} == {error}
+
+
+@pytest.mark.parametrize("error", [{}, {"code": None}, {"code": ""}, {"message": "no"}, "no", 5, [], False])
+def test_an_error_without_a_code_is_an_error_all_the_same(error: object) -> None:
+    """What stands under error is never a success; without a code the status decides."""
+    body = {"messageId": "m", "response": {}, "error": error}
+    for call in Call:
+        assert outcome(reply(body, call, 200)) is Surprise
+        assert outcome(reply(body, call, 401)) is CredentialsRefused
+        assert outcome(reply(body, call, 503)) is Unavailable
+
+
+@pytest.mark.parametrize("call", [Call.SUBSCRIBE, Call.UNSUBSCRIBE])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b" \r\n", b'{"messageId":"m"}', b'{"messageId":"m","timestamp":"t","response":null}'),
+        *(b'{"messageId":"m","response":{}}', b'{"messageId":"m","response":[]}', b'{"messageId":"m","error":null}'),
+        b'{"messageId":"AAAA","timestamp":"1284101485","response":{"deviceId":"x"},"extra":[{"a":1}]}',
+        b'{"messageId":"m","responseCode":"0000","response":{}}',
+    ],
+)
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_a_change_is_done_after_a_success(call: Call, body: bytes, status: int) -> None:
+    """A 2xx with an envelope, whatever is in it besides, or with nothing at all is LG's confirmation."""
+    answer = judge(reply(body, call, status), NOW)
+    assert (answer.status, answer.code, answer.message_id) == (status, None, "0123456789abcdefABCD-_")
+
+
+@pytest.mark.parametrize("call", [Call.SUBSCRIBE, Call.UNSUBSCRIBE])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"<html>OK</html>", b"OK", b"{}", b"[]", b"null", b"true", b'"done"', b'{"response":{}}', b'{"result":{}}'),
+        *(b'{"messageId":"m","response":{}', b'{"messageId":"m"}}', b'\xff\xfe{"messageId":"m"}'),
+        b'{"messageId":"m","responseCode":"1314","response":{"error":{"code":"1314","message":"no"}}}',
+        b'{"messageId":"m","response":{"error":{"code":"1314","message":"no"}}}',
+        b'{"messageId":"m","responseCode":"1314","response":{}}',
+        b'{"messageId":"m","resultCode":"0001","result":{}}',
+        b'{"messageId":"m","response":"\xff"}',
+    ],
+)
+def test_what_only_looks_like_a_success_changes_nothing(call: Call, body: bytes) -> None:
+    """A page with 200, an envelope that is none, or an error where a later API has it are never a confirmation."""
+    with pytest.raises(Surprise):
+        judge(reply(body, call), NOW)
+
+
+@pytest.mark.parametrize("response", [None, {}, []])
+def test_nothing_under_response_is_an_empty_list(response: object) -> None:
+    """LG writes an empty list in several ways."""
+    assert live_devices(reply(listing(response)), NOW) == frozenset()
+    assert registered_devices(reply(listing(response), Call.DEVICES), NOW) == ()
+
+
+def test_a_missing_response_is_an_empty_list() -> None:
+    """LG's documents call the empty value null, and some answers leave it out."""
+    assert live_devices(reply({"messageId": "m", "timestamp": "t"}), NOW) == frozenset()
+    assert live_devices(reply(b'{"messageId":"m","response":[' + b" " * 500 + b"]}"), NOW) == frozenset()
+
+
+def test_a_list_is_read_whatever_else_is_in_it() -> None:
+    """Members that are not in the documents are no reason to doubt a list; ids come once each."""
+    body = listing([{"deviceId": "a", "more": {"x": [1]}}, {"deviceId": "b-ü"}, {"deviceId": "a"}])
+    assert live_devices(reply({**body, "page": 1}), NOW) == {"a", "b-ü"}
+
+
+GOOD = {"deviceId": "good"}
+BAD_VALUES: list[object] = [None, 5, 5.5, True, [], {}]
+BAD_ITEMS: list[object] = [
+    *({}, None, "good", 5, [], ["good"], {"deviceid": "x"}, {"id": "x"}),
+    *({"deviceId": value} for value in BAD_VALUES),
+    *({"deviceId": value} for value in ("", " ", ".", "..", "a/b", "a b", "a\nb", "a%2Fb")),
+    *({"deviceId": value} for value in ("a?b", "a#b", "a\\b", "x" * 257, "\ud800", "\u200b", "\x00", "ü ü")),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_ITEMS)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_malformed_item_makes_the_whole_list_untrusted(bad: object, place: int) -> None:
+    """A list is believed as a whole or not at all, wherever in it the odd item stands."""
+    items: list[object] = [GOOD, {"deviceId": "other"}]
+    items.insert(place, bad)
+    with pytest.raises(Surprise) as caught:
+        live_devices(reply(listing(items)), NOW)
+    assert len(caught.value.words) <= 256
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        *(
+            b'""',
+            b"0",
+            b"false",
+            b"true",
+            b"5",
+            b'"good"',
+            b'{"deviceId":"good"}',
+            b'{"devices":[]}',
+            b"[[]]",
+            b"[null]",
+        ),
+        *(b"1e999", b'"\xff"', b'["\xff"]', b'{"error":{"code":"1314"}}', b'{"a":1,"a":2}'),
+    ],
+)
+def test_anything_but_a_list_under_response_is_a_surprise(response: bytes) -> None:
+    """Only what LG documents as empty is empty; zero, false and empty text are not."""
+    with pytest.raises(Surprise):
+        live_devices(reply(b'{"messageId":"m","response":' + response + b"}"), NOW)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"[]", b"{}", b"null", b"<html></html>", b'{"response":[]}', b'{"timestamp":"t","response":[]}'),
+        *(b'[{"deviceId":"a"}]', b'\xef\xbb\xbf{"messageId":"m","response":[]}', b'{"messageId":"m","response":[]} x'),
+        *(b'{"messageId":"m","response":[],}', b'{"messageId":"m","response":NaN}', b"\x1f\x8b\x08\x00"),
+        b'{"messageId":"m","response":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"messageId":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b',"response":[]}',
+        b'{"messageId":"m","error":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b"[" * 1_000_000,
+    ],
+)
+def test_a_list_without_an_envelope_is_not_believed(body: bytes) -> None:
+    """Pages, bare arrays, marks before the text, compressed or endlessly nested bytes: no list, with a 200 or not."""
+    assert outcome(reply(body)) is Surprise
+    assert outcome(reply(body, Call.DEVICES)) is Surprise
+    assert outcome(reply(body, status=502)) is Unavailable
+
+
+def test_a_code_may_be_a_number() -> None:
+    """LG's codes are texts of four digits; a number is taken for the same."""
+    assert outcome(reply(refusal(1314), status=401)) is Throttled
+    assert outcome(reply(refusal(0), status=500)) is Unavailable
+    assert outcome(reply(refusal(1314.5), status=401)) is CredentialsRefused
+
+
+def test_an_error_says_all_that_lgs_support_asks_for() -> None:
+    """Both message ids, status, code and LG's words go with the error, on one line and not endless."""
+    with pytest.raises(DeviceRefused) as caught:
+        judge(reply(refusal("1221", "Not\nsupported " + "x" * 5000), Call.SUBSCRIBE, 406), NOW)
+    error = caught.value
+    assert (error.status, error.code, error.message_id, error.lg_message_id) == (
+        *(406, "1221"),
+        *("0123456789abcdefABCD-_", "lg-1"),
+    )
+    assert error.words.startswith("Not supported xxx")
+    assert len(error.words) == 256
+    assert "\n" not in str(error)
+    assert str(error).startswith("subscribe: LG answered 406: 1221 Not supported")
+
+
+@pytest.mark.parametrize("message_id", [None, 5, ["a"], "x" * 5000])
+def test_an_odd_message_id_of_lgs_is_no_reason_to_doubt(message_id: object) -> None:
+    """What LG echoes is for its support; where it is no text it is left out, where it is endless it is cut."""
+    answer = judge(reply({"messageId": message_id, "response": {}}, Call.SUBSCRIBE), NOW)
+    assert answer.lg_message_id is None or len(answer.lg_message_id) <= 256
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (refusal("1218", "token my-secret is not valid"), 400),
+        ({"messageId": "my-secret", "response": {"error": "my-secret"}}, 200),
+        (b"<html>my-secret</html>", 502),
+        (b"<html>my-secret</html>", 200),
+    ],
+)
+def test_secrets_that_lg_repeats_are_masked(body: object, status: int) -> None:
+    """No error carries a secret, even where LG's own words do."""
+    for call in Call:
+        with pytest.raises(PlatformError) as caught:
+            read(reply(body, call, status, mask=lambda text: text.replace("my-secret", "***")))
+        error = caught.value
+        assert "my-secret" not in f"{error} {error.words} {error.lg_message_id}"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        *((None, None), ("", None), ("0", None), ("-5", None), ("soon", None), ("1.5", None), ("²", None), ("٣", 3.0)),
+        *(("120", 120.0), (" 60 ", 60.0), ("9" * 400, float("inf")), ("NaN", None), ("inf", None), ("1e3", None)),
+        (format_datetime(NOW + timedelta(minutes=5), usegmt=True), 300.0),
+        (format_datetime(NOW - timedelta(minutes=5), usegmt=True), None),
+        (format_datetime(NOW, usegmt=True), None),
+        *(("Wed, 21 Oct 99999 07:28:00 GMT", None), ("Wed, 21 Oct 2015 07:28:00 -0000", None)),
+        *(("Wed, 32 Oct 2026 07:28:00 GMT", None), ("2026-11-01T00:05:00Z", None), (",", None), (":::", None)),
+        ("Fri, 31 Dec 9999 23:59:59 -9999", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_to_come(header: str | None, seconds: float | None) -> None:
+    """What is past, nothing or not understood counts as absent."""
+    assert seconds_to_wait(header, NOW) == seconds
+    with pytest.raises(Throttled) as caught:
+        judge(reply(b"", Call.LIST, 429, retry_after=header), NOW)
+    assert caught.value.retry_after == seconds
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, [0-9]+ [A-Z][a-z]{2} [0-9]+ [0-9:]+ [-+A-Z0-9]*"))
+def test_no_retry_after_is_an_error(header: str) -> None:
+    """Whatever stands in the header, it is a wait or nothing."""
+    seconds = seconds_to_wait(header, NOW)
+    assert seconds is None or seconds > 0
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["code", "message", "error", "deviceId"]), inner),
+    max_leaves=10,
+)
+ENVELOPES = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(("messageId", "timestamp", "response", "error", "responseCode", "resultCode"), JSON),
+)
+
+
+@given(
+    st.binary() | JSON.map(json.dumps).map(str.encode) | ENVELOPES.map(json.dumps).map(str.encode),
+    st.sampled_from(Call),
+    st.integers(100, 599) | st.just(200),
+    st.text(),
+)
+def test_arbitrary_answers_raise_nothing_but_errors_of_the_platform(
+    body: bytes, call: Call, status: int, retry_after: str
+) -> None:
+    """Whatever comes over the wire is a meaning or one of our errors, which says what to do next."""
+    with suppress(PlatformError):
+        assert isinstance(read(Reply(call, status, body, "m", retry_after)), frozenset | tuple | Answer)
+
+
+@given(st.data(), st.lists(st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=9)))
+def test_a_list_cut_anywhere_is_not_believed(data: st.DataObject, ids: list[str]) -> None:
+    """An answer that lost its end is no list, wherever it was cut."""
+    body = json.dumps(listing([{"deviceId": one} for one in ids]), ensure_ascii=data.draw(st.booleans())).encode()
+    assert live_devices(reply(body), NOW) == set(ids)
+    assert outcome(reply(body[: data.draw(st.integers(0, len(body) - 1))])) is Surprise
+
+
+def test_registered_devices_are_read_with_what_is_said_of_them() -> None:
+    """The device list gives type and alias where LG does, and is all or nothing like the live list."""
+    items = [{"deviceId": "a", "deviceInfo": {"deviceType": "DEVICE_OVEN", "alias": "Oven"}}, {"deviceId": "b"}]
+    devices = registered_devices(reply(listing(items), Call.DEVICES), NOW)
+    assert [(one.id, one.type, one.alias) for one in devices] == [("a", "DEVICE_OVEN", "Oven"), ("b", None, None)]
+    for bad in ({}, {"deviceId": 5}, {"deviceId": ""}, {"deviceId": "a/b"}):
+        with pytest.raises(Surprise):
+            registered_devices(reply(listing([*items, bad]), Call.DEVICES), NOW)
+
+
+def test_a_long_list_costs_little_more_than_its_ids() -> None:
+    """Reading a list keeps no copy of the answer: at its most it holds the ids twice over, as items and as a set."""
+    body = json.dumps(listing([{"deviceId": f"{number:064x}"} for number in range(50_000)])).encode()
+    one = reply(body)
+    live_devices(one, NOW)
+    tracemalloc.start()
+    try:
+        devices = live_devices(one, NOW)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(devices) == 50_000
+    assert most < 50_000 * 200
