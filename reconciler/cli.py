@@ -4,7 +4,10 @@ Owns: the commands, what they print where, and their exit codes. Messages for pe
 Must not: hold a rule about devices, texts or LG.
 
 Exit codes: 0 done · 1 error · 2 changes pending (``plan --detailed-exitcode`` only) · 3 held by a guard · 4 some
-changes failed or were refused · 64 wrong usage.
+changes failed or were refused · 64 wrong usage · 130 ended by Ctrl-C.
+
+A command imports what it needs when it runs: help and completion answer at once, ``validate`` in a pull request loads
+no HTTP library. So this module is light to import, and must stay so.
 """
 
 from __future__ import annotations
@@ -14,46 +17,41 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
-import click
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from typer.exceptions import TyperException
 
-from reconciler import __version__, desired, render, settings
-from reconciler import schema as desired_schema
-from reconciler.clock import SystemClock
-from reconciler.daemon import Daemon, Parts, built, signals
-from reconciler.demo import Demo
-from reconciler.errors import Fault, Invalid, ReconcilerError, suggestion
-from reconciler.model import AccountName, Desired, Digest
-from reconciler.reconcile import Watch
-from reconciler.report import PlanReport, exit_code
-from reconciler.simulator import SimulatorError, SimulatorOptions
-from reconciler.simulator import run as simulator_run
-from reconciler.source import FileSource
-from reconciler.standing import Ending
-from reconciler.state import State
-from reconciler.telemetry import Masking, set_up_logs
+from reconciler import __version__
+from reconciler.errors import Fault, Invalid, ReconcilerError
+from reconciler.masking import Masking
+from reconciler.model import Desired, Digest
 
+if TYPE_CHECKING:
+    from reconciler.desired import Loaded
+    from reconciler.oneshot import Follower
+    from reconciler.report import PlanReport
+    from reconciler.settings import Settings
+
+NAME = "pcc-reconciler"
+PENDING = 2
 USAGE = 64
 INTERRUPTED = 130
-PENDING = 2
+SHELLS = ("bash", "zsh", "fish")
+HIGHEST_PORT = 65535
 
 masking = Masking()
 """The secrets of this process: whatever it prints goes through here."""
 
 app = typer.Typer(
-    name="pcc-reconciler",
-    help="Keeps the list of devices subscribed to LG's PCC equal to a TOML file tracked in Git.",
+    name=NAME,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 
@@ -80,60 +78,91 @@ EnvFile = Annotated[
 Accounts = Annotated[
     list[str] | None, typer.Option("--account", metavar="NAME", help="Only this account; may be repeated.")
 ]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print it.")]
+OutputOption = Annotated[
+    Output, typer.Option("--output", "-o", metavar="FORMAT", help="How to print it: text, json or markdown.")
+]
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     try:
-        code = app(args=list(arguments), prog_name="pcc-reconciler", standalone_mode=False)
+        match arguments:
+            case ["--show-completion", shell]:
+                return _show_completion(shell)
+        code = app(args=list(arguments), prog_name=NAME, standalone_mode=False)
     except Exception as error:  # noqa: BLE001 - the last line of defence: told in full, but never with a secret in it
         return _told(error)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    if code == INTERRUPTED:
+        _say(f"{NAME}: interrupted")
     return code if isinstance(code, int) else 0
 
 
 def _told(error: Exception) -> int:
     """Say what went wrong and return the exit code for it."""
     match error:
-        case click.exceptions.Exit():
-            return error.exit_code
-        case click.Abort():
+        case TyperException():
+            return _misused(error)
+        case typer.Abort():
             return INTERRUPTED
-        case click.ClickException():
-            error.show(sys.stderr)
-            return USAGE if isinstance(error, click.UsageError) else 1
         case Invalid():
             _say(*map(str, error.faults))
-        case ReconcilerError() | SimulatorError():
-            _say(f"pcc-reconciler: {error}")
-        case BrokenPipeError():  # the reader has seen enough; nothing may be written any more, not even at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        case ReconcilerError():
+            _say(f"{NAME}: {error}")
         case _:
-            _say("".join(traceback.format_exception(error)))
+            _say(f"{NAME}: this is a defect of the program. Please report it with these lines:")
+            sys.stderr.write(masking.text("".join(traceback.format_exception(error))))
     return 1
 
 
-@app.callback(invoke_without_command=True)
+def _misused(error: TyperException) -> int:
+    """Say what is wrong with the arguments, and where to read how they should be."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else NAME
+    _say(f"{command}: {error.format_message().replace('Value error, ', '')}", f"Try '{command} --help'.")
+    return USAGE
+
+
+def _show_completion(shell: str) -> int:
+    """Print the completion script of the shell that was named; without a name typer finds out which one it is in."""
+    from typer.completion import shell_complete
+
+    if shell not in SHELLS:
+        raise typer.BadParameter(f"has to be one of {', '.join(SHELLS)}", param_hint="--show-completion")
+    variable = f"_{NAME.replace('-', '_').upper()}_COMPLETE"
+    return shell_complete(typer.main.get_command(app), {}, NAME, variable, f"source_{shell}")
+
+
+def _address(text: str) -> str:
+    """Return an address and a port, or say that it is none."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdecimal() or int(port) > HIGHEST_PORT:
+        raise typer.BadParameter("has to be an address and a port, like 127.0.0.1:8080")
+    return text
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog=f"Example: {NAME} demo. Settings are PCC_* variables of the environment; {NAME} COMMAND --help says more.",
+)
 def top(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Keep the list of devices subscribed to LG's PCC equal to a TOML file tracked in Git."""
     if version:
-        _print(f"pcc-reconciler {__version__}\n")
+        _print(f"{NAME} {__version__}\n")
         raise typer.Exit
     if context.invoked_subcommand is None:
         _say(context.get_help())
         raise typer.Exit(USAGE)
 
 
-@app.command("run", epilog="Example: pcc-reconciler run --env-file production.env")
+@app.command("run", epilog=f"Example: {NAME} run --env-file production.env")
 def run_daemon(env_file: EnvFile = None) -> None:
-    """Run the daemon: keep the live lists equal to the file until SIGTERM or Ctrl-C."""
+    """Run the daemon. It keeps the live lists equal to the file until SIGTERM or Ctrl-C."""
+    from reconciler.daemon import Daemon, signals
+
     chosen = _settings(env_file)
-    set_up_logs(chosen.log_level, chosen.log_format, masking=masking)
 
     async def work() -> None:
         daemon = Daemon(chosen, masking=masking)
@@ -143,31 +172,48 @@ def run_daemon(env_file: EnvFile = None) -> None:
     asyncio.run(work())
 
 
-@app.command(epilog="Example: pcc-reconciler validate desired-state.toml --output github")
+@app.command(epilog=f"Example: {NAME} validate desired-state.toml --output github")
 def validate(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PATH]...", help="Files or folders; default PCC_DESIRED_STATE.")
+        list[Path] | None,
+        typer.Argument(metavar="PATH", hidden=True),  # told above the options, without a type that nobody asked for
     ] = None,
-    output: Annotated[Findings, typer.Option("--output", "-o", help="How to print faults.")] = Findings.TEXT,
+    output: Annotated[
+        Findings,
+        typer.Option("--output", "-o", metavar="FORMAT", help="How to print faults: text, json, markdown or github."),
+    ] = Findings.TEXT,
     env_file: EnvFile = None,
 ) -> int:
-    """Check desired-state files offline: every fault at once, each with its place."""
-    chosen = _settings(env_file)
-    loaded = [_load(path, chosen.environment) for path in paths or [chosen.desired_state]]
-    faults = [fault for one in loaded for fault in _all_faults(one)]
-    warnings = [warning for one in loaded for warning in one.warnings]
-    accounts = [account for one in loaded for account in one.accounts.values()]
+    """Check desired-state files offline. Tells every fault at once, each with its place.
+
+    PATH is a file or a folder. Each is a desired state of its own; without any it is that of PCC_DESIRED_STATE.
+    """
+    chosen = _settings(env_file, one_shot=True)
+    faults: list[Fault] = []
+    warnings: list[Fault] = []
+    accounts: list[Desired] = []
+    for path in dict.fromkeys(paths or [chosen.desired_state]):
+        loaded = _load(path, chosen.environment)
+        if isinstance(loaded, Fault):
+            faults.append(loaded)
+            continue
+        wrong = loaded.wrong_environment
+        faults += [*loaded.faults, *([wrong] if wrong is not None else [])]
+        warnings += loaded.warnings
+        accounts += loaded.accounts.values()
     _print_findings(output, faults, warnings, accounts)
     return 1 if faults else 0
 
 
-@app.command(epilog="Example: pcc-reconciler schema > desired-state.schema.json")
+@app.command(epilog=f"Example: {NAME} schema > desired-state.schema.json")
 def schema() -> None:
     """Print the JSON Schema of the desired-state file."""
-    _print(json.dumps(desired_schema.json_schema(), indent=2) + "\n")
+    from reconciler.desired.schema import json_schema
+
+    _print(json.dumps(json_schema(), indent=2) + "\n")
 
 
-@app.command(epilog="Example: pcc-reconciler plan --account seoul-hotel --output markdown")
+@app.command(epilog=f"Example: {NAME} plan --account seoul-hotel --output markdown")
 def plan(
     account: Accounts = None,
     output: OutputOption = Output.TEXT,
@@ -178,27 +224,28 @@ def plan(
             help="Exit 2 when changes are pending, 3 when a guard holds, 4 when LG or time holds.",
         ),
     ] = False,
+    approval: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the devices that wait for a person's word to this new device file."),
+    ] = None,
     env_file: EnvFile = None,
 ) -> int:
     """Show what a pass would do and hold, with reasons. Sends GET only, writes nothing."""
+    from reconciler import oneshot
+    from reconciler.report import exit_code
+
     chosen = _settings(env_file, one_shot=True)
-
-    async def work() -> list[PlanReport]:
-        state = State.read_only(chosen.state_dir, SystemClock())
-        kept = State.in_memory(SystemClock())
-        async with built(chosen, state, kept=kept, read_only=True, masking=masking) as parts:
-            names = await _ready(parts, account)
-            with _progress() as progress:
-                return await _each(parts, names, parts.reconciler.look, progress)
-
-    reports = asyncio.run(work())
-    detailed = exit_code(reports, pending=PENDING)
+    with _bars() as bars:
+        looked = asyncio.run(oneshot.look(chosen, masking, account, bars))
+    detailed = exit_code(looked.reports, pending=PENDING)
     code = detailed if detailed_exitcode or detailed == 1 else 0
-    _print_plan(output, reports, code=code, done=False)
+    _say(*looked.notes)
+    listed = _write_approval(approval, looked.reports, chosen.desired_state) if approval is not None else None
+    _print_plan(output, looked.reports, code=code, done=False, approval=listed)
     return code
 
 
-@app.command(epilog="Example: pcc-reconciler apply --account seoul-hotel --expect sha256:9f86d0…")
+@app.command(epilog=f"Example: {NAME} apply --account seoul-hotel --expect sha256:9f86d0…")
 def apply(
     account: Accounts = None,
     expect: Annotated[
@@ -211,67 +258,75 @@ def apply(
     env_file: EnvFile = None,
 ) -> int:
     """Make one pass of every account, then report. Refuses beside a daemon that holds the state."""
+    from reconciler import oneshot
+    from reconciler.daemon import signals
+    from reconciler.report import exit_code
+
     chosen = _settings(env_file, one_shot=True)
 
-    async def work() -> tuple[list[PlanReport], bool]:
+    async def work(bars: Follower) -> tuple[oneshot.Work, bool]:
         stop = asyncio.Event()
-        state = State.open(chosen.state_dir, SystemClock())
-        try:
-            with _progress() as progress, signals(stop.set):
-                watch = _counting(progress)
-                async with built(chosen, state, masking=masking, stopping=stop.is_set, watch=watch) as parts:
-                    names = await _ready(parts, account)
-                    if expect is not None and len(names) != 1:
-                        raise click.UsageError("--expect is for one account: add --account NAME")
-                    return await _each(parts, names, _passing(parts, expect, stop), progress), stop.is_set()
-        finally:
-            state.close()
 
-    reports, stopped = asyncio.run(work())
-    if stopped:
-        _say("pcc-reconciler: stopped before the end; what was begun is done and recorded")
-    code = 1 if stopped else exit_code(reports)
-    _print_plan(output, reports, code=code, done=True)
+        def stopping() -> None:
+            stop.set()
+            _say(f"{NAME}: calls in flight come to their end, no new ones are made; once more to end at once")
+
+        with signals(stopping, _end_at_once):
+            digest = Digest(expect) if expect is not None else None
+            done = await oneshot.apply(chosen, masking, account, bars, expect=digest, stopping=stop.is_set)
+            return done, stop.is_set()
+
+    try:
+        with _bars() as bars:
+            done, stopped = asyncio.run(work(bars))
+    except oneshot.Misuse as error:
+        raise typer.BadParameter(str(error), param_hint="--expect") from error
+    code = INTERRUPTED if stopped else exit_code(done.reports)
+    _say(*done.notes)
+    _print_plan(output, done.reports, code=code, done=True)
     return code
 
 
-@app.command(epilog="Example: pcc-reconciler export > desired-state.toml")
+@app.command(epilog=f"Example: {NAME} export > desired-state.toml")
 def export(account: Accounts = None, env_file: EnvFile = None) -> None:
-    """Print the live lists as a valid desired-state file: how to adopt what exists. Sends GET only."""
+    """Print the live lists as a desired-state file. It is how to adopt what exists; sends GET only."""
+    from reconciler import oneshot
+
     chosen = _settings(env_file, one_shot=True)
-
-    async def work() -> list[Desired]:
-        memory = State.in_memory(SystemClock())
-        async with built(chosen, memory, read_only=True, masking=masking) as parts:
-            texts: dict[AccountName, Desired] = {}
-            if chosen.desired_state.exists():
-                await parts.intake.require()
-                texts = {name: text.desired for name, text in parts.intake.accepted.texts.items()}
-            names = _chosen(account, sorted(texts.keys() | parts.store.accounts()))
-            if not names:
-                raise ReconcilerError("no account: set PCC_ACCESS_TOKEN or PCC_REFRESH_TOKEN, or PCC_CREDENTIALS_DIR")
-            parts.clients.follow({name: texts[name].country if name in texts else None for name in names})
-            return [await _exported(parts, name, texts.get(name)) for name in names]
-
-    _print(desired.dump(asyncio.run(work())))
+    with _bars() as bars:
+        text = asyncio.run(oneshot.adopt(chosen, masking, account, bars))
+    _print(text)
 
 
-@app.command(epilog="Example: pcc-reconciler simulate --devices 300 --quota 300")
+@app.command(epilog=f"Example: {NAME} simulate --devices 300 --quota 300")
 def simulate(
-    listen: Annotated[str, typer.Option(help="Loopback address and port.")] = "127.0.0.1:9000",
-    seed: Annotated[int, typer.Option(help="Makes every random choice repeatable.")] = 0,
-    users: Annotated[str, typer.Option(help="Names of users, separated by commas.")] = "default",
-    devices: Annotated[int, typer.Option(min=0, help="Devices of each user.")] = 20,
-    subscribed: Annotated[float, typer.Option(min=0, max=1, help="Share of them that is subscribed at first.")] = 0.0,
+    listen: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Loopback address and port; port 0 takes a free one.")
+    ] = "127.0.0.1:9000",
+    seed: Annotated[int, typer.Option(metavar="N", help="Makes every random choice repeatable.")] = 0,
+    users: Annotated[str, typer.Option(metavar="NAMES", help="Names of users, separated by commas.")] = "default",
+    devices: Annotated[int, typer.Option(metavar="N", min=0, help="Devices of each user.")] = 20,
+    subscribed: Annotated[
+        float, typer.Option(metavar="SHARE", min=0, max=1, help="Share of them that is subscribed at first, 0 to 1.")
+    ] = 0.0,
     state: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep users and subscriptions in this file.")
     ] = None,
-    quota: Annotated[int | None, typer.Option(min=1, help="Calls an hour and user.")] = None,
+    quota: Annotated[int | None, typer.Option(metavar="N", min=1, help="Calls an hour and user.")] = None,
     faults: Annotated[Path | None, typer.Option(metavar="FILE", help="A fault plan as JSON.")] = None,
-    latency: Annotated[float | None, typer.Option(min=0, help="Seconds that each answer takes.")] = None,
-    token_life: Annotated[float | None, typer.Option(min=1, help="Seconds that an access token lives.")] = None,
+    latency: Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="How long each answer takes.")] = None,
+    token_life: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=1, help="How long an access token lives.")
+    ] = None,
 ) -> None:
-    """Play LG's platform on loopback, with its quotas, codes and faults. It is not LG."""
+    """Play LG's platform on loopback. With its quotas, codes and faults; it is not LG."""
+    from reconciler.simulator import SimulatorError, SimulatorOptions, parse_listen
+    from reconciler.simulator import run as simulator_run
+
+    try:
+        parse_listen(listen)
+    except SimulatorError as error:
+        raise typer.BadParameter(str(error), param_hint="--listen") from error
     options = SimulatorOptions(
         listen=listen,
         seed=seed,
@@ -284,19 +339,27 @@ def simulate(
         latency=latency,
         token_life=token_life,
     )
-    asyncio.run(simulator_run(options))
+    try:
+        asyncio.run(simulator_run(options))
+    except SimulatorError as error:
+        raise ReconcilerError(str(error)) from error
 
 
-@app.command(epilog="Example: pcc-reconciler demo --devices 300")
+@app.command(epilog=f"Example: {NAME} demo --devices 300")
 def demo(
     listen: Annotated[
-        str, typer.Option(help="Where page and metrics are; a free port if it is taken.")
+        str,
+        typer.Option(metavar="ADDRESS", callback=_address, help="Where page and metrics are, or else on a free port."),
     ] = "127.0.0.1:8080",
-    devices: Annotated[int, typer.Option(min=4, help="Devices of the sample fleet.")] = 24,
-    seed: Annotated[int, typer.Option(help="Another sample fleet.")] = 0,
+    devices: Annotated[int, typer.Option(metavar="N", min=4, help="Devices of the sample fleet.")] = 24,
+    seed: Annotated[int, typer.Option(metavar="N", help="Another sample fleet.")] = 0,
 ) -> None:
-    """Run simulator and daemon together on a sample fleet in a temporary folder, until Ctrl-C."""
-    set_up_logs("info", "auto", masking=masking)
+    """Run simulator and daemon together until Ctrl-C. On a sample fleet, in a temporary folder."""
+    from reconciler.daemon import signals
+    from reconciler.demo import Demo
+    from reconciler.logs import set_up_logs
+
+    set_up_logs("info", "auto", masking=masking, colours=_colours(sys.stderr))
 
     async def work() -> None:
         one = Demo(listen=listen, devices=devices, seed=seed, say=lambda text: _print(text + "\n"), masking=masking)
@@ -306,116 +369,63 @@ def demo(
     asyncio.run(work())
 
 
-def _settings(env_file: Path | None, *, one_shot: bool = False) -> settings.Settings:
-    """Read the settings; a one-shot command logs only what is wrong, unless told otherwise."""
+def _end_at_once() -> None:
+    """End without more ado, but for the cursor that progress bars hide."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\x1b[?25h\n")
+    os._exit(INTERRUPTED)
+
+
+def _settings(env_file: Path | None, *, one_shot: bool = False) -> Settings:
+    """Read the settings and set up logs. A one-shot command reports what it did, so it logs only if told to."""
+    from reconciler import settings
+    from reconciler.logs import set_up_logs
+
     chosen = settings.load(os.environ, env_file)
     masking.know(chosen.secrets())
-    if one_shot:
-        level = chosen.log_level if "log_level" in chosen.model_fields_set else settings.LogLevel.WARNING
-        set_up_logs(level, chosen.log_format, masking=masking)
+    quiet = one_shot and "log_level" not in chosen.model_fields_set
+    set_up_logs(
+        "critical" if quiet else chosen.log_level, chosen.log_format, masking=masking, colours=_colours(sys.stderr)
+    )
     return chosen
 
 
-async def _ready(parts: Parts, asked: Sequence[str] | None) -> list[AccountName]:
-    """Insist on the newest text and return the accounts to work on."""
-    await parts.intake.require()
-    parts.follow_credentials()
-    return _chosen(asked, sorted(parts.intake.accepted.texts))
+def _load(path: Path, environment: str | None) -> Loaded | Fault:
+    """Read the texts at a path and say what they mean, or why there are none."""
+    from reconciler.desired import load
+    from reconciler.errors import SourceError
+    from reconciler.source import FileSource
 
-
-def _chosen(asked: Sequence[str] | None, known: Sequence[AccountName]) -> list[AccountName]:
-    for name in asked or ():
-        if name not in known:
-            raise ReconcilerError(f"there is no account {name!r}{suggestion(name, known)}")
-    return [AccountName(name) for name in asked] if asked else list(known)
-
-
-async def _each(
-    parts: Parts,
-    names: Sequence[AccountName],
-    work: Callable[[AccountName], Awaitable[Ending | None]],
-    progress: Progress | None = None,
-) -> list[PlanReport]:
-    """Do the work of each account, a few at once, and return the reports in the order of the names."""
-    task = progress.add_task("accounts", total=len(names)) if progress is not None else None
-    room = asyncio.Semaphore(parts.settings.workers)
-
-    async def one(name: AccountName) -> PlanReport | None:
-        text = parts.intake.text(name)
-        async with room:
-            ending = await work(name)
-        if progress is not None and task is not None:
-            progress.advance(task)
-        return PlanReport(name, str(text.revision), ending) if text is not None and ending is not None else None
-
-    reports = await asyncio.gather(*(one(name) for name in names))
-    return [report for report in reports if report is not None]
-
-
-def _passing(
-    parts: Parts, expect: str | None, stop: asyncio.Event
-) -> Callable[[AccountName], Awaitable[Ending | None]]:
-    async def one(name: AccountName) -> Ending | None:
-        if stop.is_set():
-            return None
-        await parts.reconciler.reconcile(name, Digest(expect) if expect is not None else None)
-        return parts.reconciler.standings[name].last
-
-    return one
-
-
-async def _exported(parts: Parts, name: AccountName, text: Desired | None) -> Desired:
-    """Return one account's live list, with the names and types that the present text gives its devices."""
-    client = parts.clients(name)
-    if isinstance(client, str):
-        raise ReconcilerError(f"account {name}: {client}")
-    live = (await client.list_devices()).devices
-    described = {device: text.described[device] for device in live & text.described.keys()} if text else {}
-    return Desired(name, live, described, country=text.country if text else None)
+    try:
+        fetched = FileSource(path).fetch()
+    except SourceError as error:
+        return Fault(str(path), 0, 0, str(error).removeprefix(f"{path}: "))
+    return load(fetched.documents, fetched.tree, environment=environment)
 
 
 @contextmanager
-def _progress() -> Iterator[Progress | None]:
-    """Give progress bars on a terminal, and nothing elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
+def _bars() -> Iterator[Follower]:
+    """Give progress bars on a terminal, and somebody who looks away elsewhere."""
+    from reconciler.oneshot import Follower
+
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield Follower()
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield progress
+    from reconciler.progress import Bars
 
-
-def _counting(progress: Progress | None) -> Watch:
-    """Return what moves the bar of changes."""
-    if progress is None:
-        return Watch()
-    task = progress.add_task("changes", total=0)
-
-    def planned(count: int) -> None:
-        progress.update(task, total=(progress.tasks[task].total or 0) + count)
-
-    return Watch(planned, lambda: progress.advance(task))
-
-
-def _load(path: Path, environment: str | None) -> desired.Loaded:
-    fetched = FileSource(path).fetch()
-    return desired.load(fetched.documents, fetched.tree, environment=environment)
-
-
-def _all_faults(loaded: desired.Loaded) -> tuple[Fault, ...]:
-    return (*loaded.faults, *([loaded.wrong_environment] if loaded.wrong_environment is not None else []))
+    with Bars() as bars:
+        yield bars
 
 
 def _print_findings(
     output: Findings, faults: Sequence[Fault], warnings: Sequence[Fault], accounts: Sequence[Desired]
 ) -> None:
     """Print what ``validate`` found; in text form faults are messages, and only the good news is data."""
+    from reconciler import render
+
     if output is Findings.TEXT:
-        _say(*map(str, faults), *(f"{warning} (warning)" for warning in warnings))
-        if not faults:
-            devices = sum(len(account.devices) for account in accounts)
-            _print(f"valid: {len(accounts)} account{'s' * (len(accounts) != 1)}, {devices} devices\n")
+        _say(*render.findings_lines(faults, warnings))
+        _print("" if faults else render.good_news(accounts))
         return
     shown = {
         Findings.JSON: render.findings_json,
@@ -425,23 +435,62 @@ def _print_findings(
     _print(shown[output](faults, warnings, accounts))
 
 
-def _print_plan(output: Output, reports: Sequence[PlanReport], *, code: int, done: bool) -> None:
+def _write_approval(file: Path, reports: Sequence[PlanReport], text: Path) -> str | None:
+    """Write the devices that wait for a person's word; return the file's name as the text has to say it."""
+    from reconciler import approvals
+    from reconciler.desired import dump_device_file
+
+    name = os.path.relpath(file, text if text.is_dir() else text.parent)
+    if name.startswith(".."):
+        raise typer.BadParameter("has to be in the folder of the desired state, or below", param_hint="--approval")
+    waiting = [report for report in reports if approvals.needed(report.plan)]
+    if len(waiting) > 1:
+        raise typer.BadParameter("several accounts wait for one: add --account NAME", param_hint="--approval")
+    if not waiting:
+        _say(f"{NAME}: nothing waits for an approval; {file} is not written")
+        return None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(dump_device_file(approvals.needed(waiting[0].plan), waiting[0].names))
+    except OSError as error:
+        raise ReconcilerError(f"{file}: cannot be written: {error.strerror}") from error
+    return name
+
+
+def _print_plan(
+    output: Output, reports: Sequence[PlanReport], *, code: int, done: bool, approval: str | None = None
+) -> None:
+    from reconciler import render
+
     if output is Output.JSON:
-        _print(render.plan_json(reports, code=code))
+        _print(render.plan_json(reports, code=code, approval=approval))
     elif output is Output.MARKDOWN:
-        _print(render.plan_markdown(reports, done=done))
+        _print(render.plan_markdown(reports, done=done, approval=approval))
     else:
-        _print(render.plan_text(reports, done=done))
+        _print(render.plan_text(reports, done=done, colours=_colours(sys.stdout), approval=approval))
+
+
+def _colours(stream: TextIO) -> bool:
+    """Say whether colours are wanted: on a terminal that has them, unless somebody objects."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _print(text: str) -> None:
-    """Print data."""
-    sys.stdout.write(masking.text(text))
-    sys.stdout.flush()
+    """Print data. A reader that has seen enough, such as ``head``, is no error."""
+    try:
+        sys.stdout.write(masking.text(text))
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer must not be tried again at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise ReconcilerError(f"cannot print: {error.strerror}") from error
 
 
 def _say(*lines: str) -> None:
-    """Print messages for people."""
+    """Print messages for people, without what could steer a terminal: messages quote names from outside."""
     for line in lines:
-        sys.stderr.write(masking.text(line) + "\n")
+        shown = "".join(one if one.isprintable() or one == "\n" else " " for one in masking.text(line))
+        sys.stderr.write(shown + "\n")
     sys.stderr.flush()

@@ -257,8 +257,8 @@ class Client:
         limit, before = self.quota.learned_limit, self._limit_told
         if limit != before and limit is not None:
             self._limit_told = limit
-            tell = log.info if before is not None and limit > before else log.warning
-            tell("quota.learned", account=self.account, calls_per_hour=limit)
+            raised = before is not None and limit > before
+            (log.info if raised else log.warning)("quota.learned", account=self.account, calls_per_hour=limit)
 
     def _renewal(self, result: str, token: Token | None) -> None:
         self._metrics.token_refreshed(self.account, result)

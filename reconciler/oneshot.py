@@ -1,0 +1,210 @@
+"""The commands that ask LG once and end: look, apply, adopt.
+
+Owns: how a command works its way through the accounts, and what it insists on before it begins.
+Must not: print, choose an exit code, or fall back to an older text: a command ends where the newest one is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from reconciler import desired
+from reconciler.clock import SystemClock
+from reconciler.daemon import Parts, built
+from reconciler.errors import PlatformError, ReconcilerError, suggestion
+from reconciler.masking import Masking
+from reconciler.model import AccountName, Cause, Desired, DeviceId, Digest
+from reconciler.reconcile import Watch
+from reconciler.report import PlanReport
+from reconciler.settings import Settings
+from reconciler.standing import Ending
+from reconciler.state import State
+
+
+class Follower:
+    """Somebody who follows the work, such as progress bars. This one looks away."""
+
+    def accounts(self, count: int) -> None:
+        """Hear how many accounts there are to work on."""
+
+    def account_done(self) -> None:
+        """Hear that one of them is done."""
+
+    def changes(self, count: int) -> None:
+        """Hear that so many more changes are about to be made."""
+
+    def change_done(self) -> None:
+        """Hear that one of them is done, for good or ill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What became of the accounts, and what a person should hear beside: warnings of the text, trouble with state."""
+
+    reports: Sequence[PlanReport]
+    notes: Sequence[str]
+
+
+class Misuse(ReconcilerError):
+    """The command was given what does not fit the text."""
+
+
+async def look(settings: Settings, masking: Masking, asked: Sequence[str] | None, follower: Follower) -> Work:
+    """Return what a pass of each account would do and hold. Nothing is changed, and nothing written anywhere."""
+    state = State.read_only(settings.state_dir, SystemClock())
+    kept = State.in_memory(SystemClock())
+    async with built(settings, state, kept=kept, read_only=True, masking=masking) as parts:
+        reports = await _each(parts, await _ready(parts, asked), parts.reconciler.look, follower)
+        return Work(reports, _notes(parts))
+
+
+async def apply(
+    settings: Settings,
+    masking: Masking,
+    asked: Sequence[str] | None,
+    follower: Follower,
+    *,
+    expect: Digest | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Work:
+    """Make one pass of each account. Where ``stopping`` says so, no new call is made and no further account begun.
+
+    Raises ``StateError`` beside a daemon that holds the state, and ``Misuse`` where ``expect`` meets several accounts.
+    """
+    state = State.open(settings.state_dir, SystemClock())
+    watch = Watch(follower.changes, follower.change_done)
+    try:
+        async with built(settings, state, masking=masking, stopping=stopping, watch=watch) as parts:
+            names = await _ready(parts, asked)
+            if expect is not None and len(names) != 1:
+                raise Misuse(f"--expect is for one account, and here are {len(names)}: add --account NAME")
+
+            async def make(name: AccountName) -> Ending | None:
+                if stopping():
+                    return None
+                await parts.reconciler.reconcile(name, expect)
+                return parts.reconciler.standings[name].last
+
+            reports = await _each(parts, names, make, follower)
+            return Work(reports, _notes(parts))
+    finally:
+        state.close()
+
+
+async def adopt(settings: Settings, masking: Masking, asked: Sequence[str] | None, follower: Follower) -> str:
+    """Return a desired-state text that wants what is live now, with what the present text says of accounts and devices.
+
+    Without a present text the accounts are those that have credentials.
+    """
+    memory = State.in_memory(SystemClock())
+    async with built(settings, memory, read_only=True, masking=masking) as parts:
+        texts = await _present(parts)
+        names = _chosen(asked, sorted(texts.keys() | parts.store.accounts()))
+        if not names:
+            raise ReconcilerError("no account: set PCC_ACCESS_TOKEN or PCC_REFRESH_TOKEN, or PCC_CREDENTIALS_DIR")
+        parts.clients.follow({name: texts[name].country if name in texts else None for name in names})
+        masking.know(parts.store.secrets())
+        follower.accounts(len(names))
+        now, live = SystemClock().now(), []
+        for name in names:
+            live.append(_adopted(name, await _listed(parts, name), texts.get(name), now))
+            follower.account_done()
+        text = desired.dump(live, environment=settings.environment, retired=parts.intake.accepted.retired - set(names))
+    _insist_on_validity(text, settings)
+    return text
+
+
+async def _present(parts: Parts) -> dict[AccountName, Desired]:
+    """Return the accounts of the present text; there need not be one.
+
+    An empty file is none: the shell makes it in ``export > desired-state.toml`` before we begin.
+    """
+    path = parts.settings.desired_state
+    if path.is_file() and not path.stat().st_size:
+        return {}
+    await parts.intake.refresh()
+    if parts.intake.accepted.rejected is Cause.MISSING:
+        return {}
+    await parts.intake.require()
+    return {name: text.desired for name, text in parts.intake.accepted.texts.items()}
+
+
+async def _listed(parts: Parts, name: AccountName) -> frozenset[DeviceId]:
+    client = parts.clients(name)
+    if isinstance(client, str):
+        raise ReconcilerError(f"account {name}: {client}")
+    try:
+        return (await client.list_devices()).devices
+    except PlatformError as error:
+        raise ReconcilerError(f"account {name}: {error}") from error
+
+
+def _adopted(name: AccountName, live: frozenset[DeviceId], text: Desired | None, now: datetime) -> Desired:
+    """Return an account that wants what is live; approvals are left out, since what is wanted cannot be approved."""
+    if text is None:
+        return Desired(name, live)
+    wanted = live - text.policy.ignore
+    described = {device: text.described[device] for device in wanted & text.described.keys()}
+    for device, one in described.items():
+        if not one.wanted_at(now):  # its dates would take it out again
+            described[device] = replace(one, from_=None, until=None)
+    return Desired(name, wanted, described, policy=text.policy, country=text.country)
+
+
+def _insist_on_validity(text: str, settings: Settings) -> None:
+    """Make sure that what a person is about to commit is a text that we would accept."""
+    document = desired.Document("export", text.encode())
+    loaded = desired.load([document], desired.MemoryTree({}), environment=settings.environment)
+    if loaded.faults:
+        raise ReconcilerError(f"what LG lists cannot be written as a valid file: {loaded.faults[0].message}")
+
+
+def _notes(parts: Parts) -> list[str]:
+    notes = [f"{warning} (warning)" for warning in parts.intake.accepted.warnings]
+    if parts.state.trouble:
+        notes.append(f"state: {parts.state.trouble}")
+    if parts.state.set_aside is not None:
+        notes.append(f"state: it was damaged; a fresh one is begun, and the old one is kept as {parts.state.set_aside}")
+    return notes
+
+
+async def _ready(parts: Parts, asked: Sequence[str] | None) -> list[AccountName]:
+    """Insist on the newest text and return the accounts to work on."""
+    await parts.intake.require()
+    parts.follow_credentials()
+    return _chosen(asked, sorted(parts.intake.accepted.texts))
+
+
+def _chosen(asked: Sequence[str] | None, known: Sequence[AccountName]) -> list[AccountName]:
+    """Return the accounts asked for, each once: passes of one account never overlap."""
+    for name in asked or ():
+        if name not in known:
+            raise ReconcilerError(f"there is no account {name!r}{suggestion(name, known)}")
+    return [AccountName(name) for name in dict.fromkeys(asked)] if asked else list(known)
+
+
+async def _each(
+    parts: Parts,
+    names: Sequence[AccountName],
+    work: Callable[[AccountName], Awaitable[Ending | None]],
+    follower: Follower,
+) -> list[PlanReport]:
+    """Do the work of each account, a few at once, and return the reports in the order of the names."""
+    room = asyncio.Semaphore(parts.settings.workers)
+
+    async def one(name: AccountName) -> PlanReport | None:
+        text = parts.intake.text(name)
+        async with room:
+            ending = await work(name)
+        follower.account_done()
+        return PlanReport(name, str(text.revision), ending) if text is not None and ending is not None else None
+
+    follower.accounts(len(names))
+    reports = await asyncio.gather(*(one(name) for name in names), return_exceptions=True)
+    for report in reports:  # only now: what goes wrong in one account does not break off the others
+        if isinstance(report, BaseException):
+            raise report
+    return [report for report in reports if isinstance(report, PlanReport)]
