@@ -13,10 +13,11 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import timedelta
+from typing import Any, Protocol
 
 import httpx
 import structlog
@@ -29,7 +30,10 @@ from reconciler.controller import Controller
 from reconciler.credentials import CredentialStore
 from reconciler.errors import ReconcilerError
 from reconciler.intake import Intake
+from reconciler.masking import Masking
+from reconciler.metrics import Metrics
 from reconciler.model import AccountName
+from reconciler.pcc.client import ROUTES
 from reconciler.pcc.clients import Clients
 from reconciler.pcc.transport import open_http
 from reconciler.pcc.wire import CODES
@@ -38,13 +42,14 @@ from reconciler.report import StatusReport, status_report
 from reconciler.settings import Listen, Mode, Settings
 from reconciler.source import FileSource, Source
 from reconciler.state import State
-from reconciler.telemetry import Masking, Metrics
 from reconciler.web.app import Surface, create_app
 
 TICK_SECONDS = 0.25
 """How late a due account may be noticed."""
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 1.0
 """How often the source is looked at where the kernel says nothing: some file systems never do."""
+FETCH_AGAIN_SECONDS = 5.0
+"""How often a newest text that could not be had is asked for again."""
 WEDGED_AFTER_SECONDS = 300.0
 """Work due for so long, or for three intervals, with nothing ended: not alive."""
 
@@ -123,10 +128,12 @@ async def built(
 
     ``read_only``: nothing but GET can leave it. ``kept``: where texts are remembered, if not in ``state``.
     """
+    if settings.git_url is not None:
+        raise ReconcilerError("PCC_GIT_URL: following a repository is not built into this version; unset it")
     clock = clock or SystemClock()
     observing = settings.mode is Mode.OBSERVE
     metrics = Metrics(per_account=settings.metrics_per_account)
-    metrics.known_codes = frozenset(CODES)
+    metrics.platform(ROUTES.values(), CODES)
     metrics.mode(settings.mode)
     metrics.interval.set(settings.interval.total_seconds())
     source = FileSource(settings.desired_state)
@@ -183,8 +190,12 @@ class Daemon:
         self._ticker = ticker
         self._ready = ready
         self._stopping = asyncio.Event()
+        self._broken = asyncio.Event()
+        self._defect: Exception | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._heartbeat = self._clock.steady()
+        self._errands: set[asyncio.Task[None]] = set()
+        self._heartbeat = self._last_begun = self._clock.steady()
+        self._trouble = ""
 
     def stop(self) -> None:
         """Make no new call; let what is in flight end."""
@@ -209,94 +220,160 @@ class Daemon:
                 )
             )
             self._parts = parts
-            self._controller = Controller(parts.reconciler.reconcile, workers=settings.workers, clock=self._clock)
+            self._controller = Controller(self._pass, workers=settings.workers, clock=self._clock)
             await self._work(parts, listener)
         log.info("daemon.stopped")
 
     async def _work(self, parts: Parts, listener: socket.socket) -> None:
-        server = _Server(self._surface(parts))
-        self._spawn(server.serve([listener]), "http")
-        await server.listening.wait()
-        url = _url(listener)
+        server, url = _Server(self._surface(parts)), _url(listener)
+        self._tick()
         log.info("daemon.started", version=__version__, mode=self._settings.mode, listen=url)
-        self._ready(url)
-        workers = asyncio.create_task(self._controller.run(), name="controller")
+        workers = self._spawn(self._controller.run(), "controller")
+        self._spawn(server.serve([listener]), "http")
+        self._spawn(self._follow_source(parts), "source")
+        self._spawn(self._follow_credentials(parts), "credentials")
         ticker = self._ticker()
         try:
-            await asyncio.to_thread(parts.intake.recall)
-            await parts.intake.refresh()
-            self._spawn(self._follow_source(parts), "source")
-            self._spawn(self._follow_credentials(parts), "credentials")
-            ticker.every(TICK_SECONDS, self._tick)
-            ticker.every(LOOK_SECONDS, lambda: self._look(parts))
+            ticker.every(TICK_SECONDS, self._guarded(self._tick))
+            ticker.every(LOOK_SECONDS, self._guarded(self._look))
+            ticker.every(FETCH_AGAIN_SECONDS, self._guarded(self._fetch_again))
+            self._ready(url)
             await self._stopped_or_broken()
         finally:
             ticker.stop()
-            self._controller.stop()
             await self._end(workers, server)
 
     async def _stopped_or_broken(self) -> None:
-        """Wait for ``stop``. A task that should be eternal and is not ends the process with its error: never silent."""
+        """Wait for ``stop``. Work that should be eternal and is not ends the process with its error: never silent."""
         stop = asyncio.create_task(self._stopping.wait(), name="stop")
-        done, _ = await asyncio.wait({stop, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        broken = asyncio.create_task(self._broken.wait(), name="broken")
+        done, _ = await asyncio.wait({stop, broken, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
-        for task in done - {stop}:
+        broken.cancel()
+        if self._defect is not None:
+            raise self._defect
+        for task in done & self._tasks:
             task.result()
             raise ReconcilerError(f"the task {task.get_name()} ended by itself")
 
     async def _end(self, workers: asyncio.Task[None], server: _Server) -> None:
         """Let passes end within the grace, then break off what is left."""
         self._stopping.set()
+        self._controller.stop()
         grace = self._settings.shutdown_grace.total_seconds()
         _, late = await asyncio.wait({workers}, timeout=grace)
         if late:
             log.warning("daemon.grace_over", seconds=grace)
         server.should_exit = True
-        for task in (*late, *(task for task in self._tasks if task.get_name() != "http")):
+        for task in (*late, *self._errands, *(task for task in self._tasks if task.get_name() != "http")):
             task.cancel()
-        await asyncio.gather(workers, *self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._errands, return_exceptions=True)
 
-    def _spawn(self, work: asyncio._CoroutineLike[None], name: str) -> None:
-        self._tasks.add(asyncio.create_task(work, name=name))
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Begin work that only ``stop`` ends."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        return task
+
+    def _errand(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Begin work that ends by itself, unless such work is still under way."""
+        if self._errands:
+            work.close()
+            return
+        task = asyncio.create_task(work, name=name)
+        self._errands.add(task)
+        task.add_done_callback(self._errand_done)
+
+    def _errand_done(self, task: asyncio.Task[None]) -> None:
+        self._errands.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._break(error)
+
+    def _guarded(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Return ``call`` for a ticker: what it raises ends the process, where a scheduler would go on without it."""
+
+        def guarded() -> None:
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001 - raised again where the process waits for its end
+                self._break(error)
+
+        return guarded
+
+    def _break(self, error: Exception) -> None:
+        self._defect = self._defect or error
+        self._broken.set()
+
+    async def _pass(self, account: AccountName) -> timedelta | None:
+        """Make one pass. Of an account that has left, its last one can have left figures behind."""
+        self._last_begun = self._clock.steady()
+        try:
+            return await self._parts.reconciler.reconcile(account)
+        finally:
+            if self._parts.intake.text(account) is None:
+                self._parts.metrics.leave(account)
 
     async def _follow_source(self, parts: Parts) -> None:
+        await parts.intake.recall()
+        await parts.intake.refresh()
         async for _ in parts.source.wakes():
             await parts.intake.refresh()
 
     async def _follow_credentials(self, parts: Parts) -> None:
         async for _ in parts.clients.changes():
-            self._credentials_changed(parts)
+            self._credentials_changed()
 
-    def _credentials_changed(self, parts: Parts) -> None:
-        changed = parts.follow_credentials()
+    def _credentials_changed(self) -> None:
+        """Bring clients in step, and let accounts with other credentials try at once."""
+        changed = self._parts.follow_credentials()
         for account in changed:
-            parts.reconciler.resume(account)
+            self._parts.reconciler.resume(account)
         self._controller.wake(sorted(changed), first=True)
 
     def _told(self, accounts: Iterable[AccountName]) -> None:
         """Take the news of the intake: accounts with another text, or that came or went."""
         parts, names = self._parts, sorted(accounts)
-        texts = parts.intake.accepted.texts
         for account in names:
-            if account in texts:
+            if parts.intake.text(account) is not None:
                 parts.metrics.enter(account)
             else:
                 parts.metrics.leave(account)
-        parts.follow_credentials()
+        self._credentials_changed()
         self._controller.wake(names, first=True)
 
     def _tick(self) -> None:
-        self._heartbeat = self._clock.steady()
+        """Queue what is due, and show what no pass shows. Last of all is the sign that the loop turns."""
         self._controller.tick()
         self._parts.metrics.queue_depth.set(self._controller.depth)
         self._parts.metrics.queue_oldest.set(self._controller.oldest)
-        self._parts.metrics.state_writable.set(self._parts.state.writable)
+        self._show_state()
+        self._heartbeat = self._clock.steady()
 
-    def _look(self, parts: Parts) -> None:
+    def _show_state(self) -> None:
+        state = self._parts.state
+        self._parts.metrics.state_writable.set(state.writable)
+        before, self._trouble = self._trouble, state.trouble
+        if self._trouble and self._trouble != before:
+            log.error("state.failed", error=self._trouble)
+        elif before and not self._trouble:
+            log.info("state.restored")
+
+    def _look(self) -> None:
         """Read again if the source changed unnoticed."""
-        if parts.source.poll():
-            task = asyncio.create_task(parts.intake.refresh(), name="look")
-            task.add_done_callback(_raise_nothing_silently)
+        intake, source = self._parts.intake, self._parts.source
+
+        async def look() -> None:
+            if await asyncio.to_thread(source.poll):
+                await intake.refresh()
+
+        if not intake.reading:
+            self._errand(look(), "look")
+
+    def _fetch_again(self) -> None:
+        """Read again if there was no newest text to be had."""
+        intake = self._parts.intake
+        if intake.trouble and not intake.reading:
+            self._errand(intake.refresh(), "fetch again")
 
     def _surface(self, parts: Parts) -> Surface:
         return Surface(
@@ -320,13 +397,13 @@ class Daemon:
         )
 
     def _wedged(self) -> str:
-        """Return why the process is not alive, or nothing: work is due and nothing comes to an end."""
+        """Return why the process is not alive, or nothing: work is due or under way, and nothing comes to an end."""
         patience = max(3 * self._settings.interval.total_seconds(), WEDGED_AFTER_SECONDS)
-        now = self._clock.steady()
+        controller, now = self._controller, self._clock.steady()
         if now - self._heartbeat > patience:
             return "the ticker does not tick"
-        last = max(self._controller.last_ended, self._parts.metrics.last_call_at or 0.0)
-        if self._controller.oldest > patience and now - last > patience:
+        last = max(self._last_begun, controller.last_ended, self._parts.metrics.last_call_at or 0.0)
+        if (controller.busy or controller.oldest > patience) and now - last > patience:
             return "accounts are due, and no pass ended and no call was made"
         return ""
 
@@ -335,7 +412,7 @@ class Daemon:
 
 
 class _Server(uvicorn.Server):
-    """A server inside our loop: no signals of its own, and it says when it listens."""
+    """A server inside our loop, without signals of its own."""
 
     def __init__(self, surface: Surface) -> None:
         config = uvicorn.Config(
@@ -348,15 +425,10 @@ class _Server(uvicorn.Server):
             timeout_graceful_shutdown=2,
         )
         super().__init__(config)
-        self.listening = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
 
 
 @contextmanager
@@ -400,10 +472,3 @@ def _listening(listen: Listen) -> Iterator[socket.socket]:
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _raise_nothing_silently(task: asyncio.Task[None]) -> None:
-    with suppress(asyncio.CancelledError):
-        error = task.exception()
-        if error is not None:
-            log.error("source.crashed", exc_info=error)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from reconciler import desired, settings
 from reconciler.daemon import Daemon
+from reconciler.masking import Masking
 from reconciler.model import DEFAULT_ACCOUNT, Desired, Device, DeviceId, DeviceType
+from reconciler.settings import Listen
 from reconciler.simulator import Platform, create_app, sample_platform, serving
-from reconciler.telemetry import Masking
 
 INTERVAL = "10s"
 """Short, so that drift is healed while one looks."""
@@ -51,6 +53,7 @@ class Demo:
             spare = self._write(platform, file)
             async with serving(create_app(platform)) as simulator:
                 chosen = settings.load(self._environment(platform, simulator, Path(folder)))
+                chosen = chosen.model_copy(update={"listen": _free(chosen.listen)})
                 self._masking.know(chosen.secrets())
                 self._say(_welcome(str(chosen.listen), simulator, file, spare))
                 self._daemon = Daemon(chosen, masking=self._masking)
@@ -80,7 +83,7 @@ class Demo:
             "PCC_BACKEND_URL": world.service.backend_url or "",
             "PCC_REFRESH_TOKEN": world.user(DEFAULT_ACCOUNT).refresh_token or "",
             "PCC_INTERVAL": INTERVAL,
-            "PCC_LISTEN": _free(self._listen),
+            "PCC_LISTEN": self._listen,
         }
 
 
@@ -102,13 +105,14 @@ Ctrl-C ends everything.
 """
 
 
-def _free(listen: str) -> str:
+def _free(listen: Listen) -> Listen:
     """Return the address, with another port where that one is taken."""
-    host, _, port = listen.rpartition(":")
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, int(port)))
+            probe.bind((listen.host, listen.port))
         except OSError:
-            probe.bind((host, 0))
-        return f"{host}:{probe.getsockname()[1]}"
+            with suppress(OSError):  # an address that is not ours at all: the daemon says so better
+                probe.bind((listen.host, 0))
+        return Listen(listen.host, probe.getsockname()[1] or listen.port)

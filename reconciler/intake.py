@@ -3,13 +3,15 @@
 Owns: the one place that holds what is in force now, and the steps to it: fetch, read, accept, keep, tell.
 Must not: know how a text is fetched or judged, or make a pass; it only names the accounts that need one.
 
-Reading happens in a worker thread, one text at a time; a wake that comes meanwhile leads to one more reading.
+Whatever may wait for a disk happens in a worker thread, one text at a time; a wake that comes meanwhile leads to one
+more reading. What is in force is exchanged in the event loop, in one step with the news of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -18,15 +20,14 @@ from reconciler import accepted as acceptance
 from reconciler.accepted import Accepted, Text
 from reconciler.clock import Clock, SystemClock
 from reconciler.desired import Document, Loaded, MemoryTree, load
-from reconciler.errors import Fault, Invalid, SourceError
+from reconciler.errors import Fault, Invalid, SourceError, StateError
+from reconciler.metrics import Metrics
 from reconciler.model import AccountName, Cause, Desired, DeviceId, Revision, Verified
-from reconciler.source import SETTLE_SECONDS, Fetched, MissingError, Source
+from reconciler.source import RESTLESS_SECONDS, SETTLE_SECONDS, Fetched, MissingError, RestlessError, Source
 from reconciler.state import State
-from reconciler.telemetry import Metrics
 
-RESTLESS_READINGS = 600
-"""So many readings in a row that found the files changing under them are a fault of the source: about a minute."""
-SOURCE_ERRORS = ("missing", "unreadable", "restless")
+SOURCE_ERRORS = ("missing", "unreadable", "restless", "defect")
+"""Why there is no newest text to judge: the kinds of ``pcc_source_errors_total``."""
 
 log = structlog.get_logger()
 
@@ -34,7 +35,10 @@ Told = Callable[[Iterable[AccountName]], None]
 
 
 class Intake:
-    """What is in force. ``told`` gets the accounts for which that changed, came or went."""
+    """What is in force. ``told`` gets the accounts for which that changed, came or went.
+
+    ``patience``: after so many seconds, files that are being written all the while are a fault of the source.
+    """
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class Intake:
         environment: str | None = None,
         clock: Clock | None = None,
         told: Told = lambda _accounts: None,
+        patience: float = RESTLESS_SECONDS,
     ) -> None:
         self.accepted = Accepted()
         self.fetched_at: float = 0.0
@@ -55,6 +60,7 @@ class Intake:
         self._environment = environment
         self._clock = clock or SystemClock()
         self._told = told
+        self._readings = round(patience / SETTLE_SECONDS)
         self._reading = asyncio.Lock()
         self._waiting = False
         self._kept: set[str] = set()
@@ -64,18 +70,41 @@ class Intake:
         """Return what is in force for an account, or nothing if it has left."""
         return self.accepted.texts.get(account)
 
-    def recall(self) -> None:
+    @property
+    def reading(self) -> bool:
+        """Say whether a text is being read right now."""
+        return self._reading.locked()
+
+    async def recall(self) -> None:
         """Bring the texts that were accepted before a restart into force, each account with its own revision."""
+        async with self._reading:
+            try:
+                recalled = await asyncio.to_thread(self._recalled)
+            except StateError as error:
+                log.error("state.failed", error=str(error))  # noqa: TRY400 - the sentence says it all
+                return
+            if recalled is not None:
+                await self._enforce(recalled)
+
+    def _recalled(self) -> Accepted | None:
         kept = self._state.kept_texts()
         self._kept = {one.document for one in kept}
         files = {path: content for one in kept for path, content in one.files.items()}
         documents = [Document(one.document, one.files[one.document]) for one in kept]
         loaded = load(documents, MemoryTree(files), environment=self._environment)
-        if not kept or loaded.faults or loaded.wrong_environment:
-            return
+        if not loaded.accounts:
+            return None
+        if loaded.faults:  # they were good once, but not together, or not to this version of the program
+            log.warning("desired.not_recalled", faults=[str(fault) for fault in loaded.faults])
         revisions = {one.document: one.revision for one in kept}
         texts = {name: Text(one, revisions[one.path]) for name, one in loaded.accounts.items()}
-        self._enforce(Accepted(texts, retired=loaded.retired, shared=loaded.shared, revision=kept[-1].revision))
+        return Accepted(
+            texts,
+            abandoned=frozenset() if loaded.faults else self._state.live_accounts() - texts.keys() - loaded.retired,
+            retired=loaded.retired,
+            shared=loaded.shared,
+            revision=kept[-1].revision,
+        )
 
     async def require(self) -> None:
         """Read the newest text once and insist on it: one-shot commands never fall back to an older one."""
@@ -88,48 +117,99 @@ class Intake:
         if self._waiting:
             return  # a reading that has not begun yet will see whatever woke us
         self._waiting = True
-        async with self._reading:
+        try:
+            await self._reading.acquire()
+        finally:
             self._waiting = False
+        try:
             await self._refresh()
+        finally:
+            self._reading.release()
 
     async def _refresh(self) -> None:
         try:
             fetched, loaded = await self._read()
-        except SourceError as error:
-            self._not_fetched(error)
+        except Exception as error:  # noqa: BLE001 - a defect of ours is told and counted too, and the next text is tried
+            await self._not_fetched(error)
             return
         self.fetched_at = self._clock.now().timestamp()
         self._metrics.source_success_timestamp.set(self.fetched_at)
         self.trouble = ""
         revision = Revision(loaded.sha256, fetched.commit)
         before = self.accepted.revision
-        self._enforce(acceptance.accept(self.accepted, loaded, revision))
+        await self._enforce(acceptance.accept(self.accepted, loaded, revision))
         if revision != before:
             await asyncio.to_thread(self._keep, fetched, loaded, revision)
 
     async def _read(self) -> tuple[Fetched, Loaded]:
         """Return a text of which no file changed while it was read."""
-        for _ in range(RESTLESS_READINGS):
-            fetched = await asyncio.to_thread(self._source.fetch)
-            loaded = await asyncio.to_thread(load, fetched.documents, fetched.tree, environment=self._environment)
-            if await asyncio.to_thread(self._source.settled):
-                return fetched, loaded
+        for _ in range(self._readings):
+            if await asyncio.to_thread(self._source.at_rest):
+                try:
+                    fetched, loaded = await asyncio.to_thread(self._read_once)
+                except SourceError:
+                    await asyncio.sleep(SETTLE_SECONDS)
+                    if not await asyncio.to_thread(self._source.poll):
+                        raise
+                    continue  # it was caught in the middle of a change
+                if await asyncio.to_thread(self._source.settled):
+                    return fetched, loaded
             await asyncio.sleep(SETTLE_SECONDS)
-        raise SourceError("the files keep changing while they are read")
+        raise RestlessError("the files keep changing while they are read")
 
-    def _not_fetched(self, error: SourceError) -> None:
-        """Keep what is in force. A text that is not there is a rejected one; anything else is the source's fault."""
-        missing = isinstance(error, MissingError)
-        self._metrics.source_errors.labels("missing" if missing else "unreadable").inc()
-        if missing:
-            self._enforce(acceptance.reject(self.accepted, Cause.MISSING, (Fault("", 0, 0, str(error)),)))
-        elif self.trouble != str(error):
-            log.error("source.failed", error=str(error))
-        self.trouble = str(error)
+    def _read_once(self) -> tuple[Fetched, Loaded]:
+        fetched = self._source.fetch()
+        loaded = load(fetched.documents, fetched.tree, environment=self._environment)
+        return fetched, self._with_unreadable(loaded, fetched.unreadable)
 
-    def _enforce(self, after: Accepted) -> None:
-        before, self.accepted = self.accepted, after
+    def _with_unreadable(self, loaded: Loaded, unreadable: Sequence[Fault]) -> Loaded:
+        """Take a document that cannot be read for a faulty one that may define any account.
+
+        One that is not known from before may also hold the keys that concern all.
+        """
+        if not unreadable:
+            return loaded
+        paths = {fault.path for fault in unreadable}
+        known = {text.desired.path for text in self.accepted.texts.values()}
+        return replace(
+            loaded,
+            faults=tuple(sorted((*loaded.faults, *unreadable))),
+            faulty={**loaded.faulty, **dict.fromkeys(paths)},
+            shared=loaded.shared | (paths - known),
+        )
+
+    async def _not_fetched(self, error: Exception) -> None:
+        """Keep what is in force. A text that is not there, or that we fail to judge, is a rejected one."""
+        kind, words, cause = _trouble(error)
+        self._metrics.source_errors.labels(kind).inc()
+        news, self.trouble = self.trouble != words, words
+        if news and not isinstance(error, MissingError):  # that one is told as a rejected text
+            log.error(
+                "source.failed", kind=kind, error=words, exc_info=None if isinstance(error, SourceError) else error
+            )
+        if cause is not None:
+            await self._enforce(acceptance.reject(self.accepted, cause, (Fault("", 0, 0, words),)))
+
+    async def _enforce(self, after: Accepted) -> None:
+        before = self.accepted
+        if after.abandoned - before.abandoned:
+            after = replace(after, abandoned=await asyncio.to_thread(self._with_live_devices, after.abandoned))
         changed = acceptance.changed(before, after)
+        await asyncio.to_thread(self._remember, before, after, changed)
+        self.accepted = after
+        self._tell(before, after, changed)
+        if changed:
+            self._told(changed)
+
+    def _with_live_devices(self, vanished: frozenset[AccountName]) -> frozenset[AccountName]:
+        """Return the accounts that are missed: those of which devices are live, as far as can be known."""
+        try:
+            return vanished & self._state.live_accounts()
+        except StateError:
+            return vanished
+
+    def _remember(self, before: Accepted, after: Accepted, changed: Iterable[AccountName]) -> None:
+        """Let the state know what each account wants now, before a pass can ask."""
         now = self._clock.now()
         for account in sorted(changed):
             old, new = before.texts.get(account), after.texts.get(account)
@@ -141,13 +221,11 @@ class Intake:
                 self._state.forget_retries(account, edited(old.desired, new.desired))
         for account in after.retired - before.retired:
             self._state.retire(account)
-        self._tell(before, after, changed)
-        if changed:
-            self._told(changed)
 
     def _tell(self, before: Accepted, after: Accepted, changed: Iterable[AccountName]) -> None:
         self._metrics.reload_successful.set(after.rejected is None)
         self._metrics.rejected(after.rejected)
+        self._metrics.abandoned(after.abandoned)
         if after.rejected is None:
             self._metrics.reload_success_timestamp.set(self._clock.now().timestamp())
         if after.revision is not None:
@@ -155,7 +233,8 @@ class Intake:
             verified = commit.verified if commit else Verified.UNCHECKED
             self._metrics.revision(str(after.revision), self._source.kind, verified)
             self._metrics.commit_timestamp.set(commit.at.timestamp() if commit else 0)
-        if after.revision is not None and after.revision != before.revision:
+        mended = before.rejected is not None and after.rejected is None
+        if after.revision is not None and (mended or after.revision != before.revision):
             log.info("desired.accepted", **_facts(after, sorted(changed)))
         if after.rejected is not None and (after.rejected, after.faults) != (before.rejected, before.faults):
             faults = [str(fault) for fault in after.faults]
@@ -176,6 +255,20 @@ class Intake:
         for path in good:
             self._state.keep_text(path, revision, loaded.files)
         self._kept = (self._kept & paths) | good
+
+
+def _trouble(error: Exception) -> tuple[str, str, Cause | None]:
+    """Return the kind of what went wrong, a sentence, and why the newest text counts as rejected if it does."""
+    match error:
+        case MissingError():
+            return "missing", str(error), Cause.MISSING
+        case RestlessError():
+            return "restless", str(error), None
+        case SourceError():
+            return "unreadable", str(error), None
+        case _:
+            words = f"the text cannot be judged, by an error of this program: {type(error).__name__}; see the log"
+            return "defect", words, Cause.INVALID
 
 
 def edited(old: Desired, new: Desired) -> frozenset[DeviceId]:

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import structlog
 
-from reconciler import backoff, guards
+from reconciler import approvals, backoff, guards
 from reconciler.accepted import Text
 from reconciler.backoff import Random
 from reconciler.clock import Clock, SystemClock
@@ -453,7 +453,8 @@ class Pass:
         course, tripped = self._course, ending.plan.tripped if ending.plan is not None else ()
         guarding = {one.reason: one.message for one in tripped if one.reason.kind is Kind.GUARD}
         for reason in guarding.keys() - course.tripped:
-            log.warning("guard.tripped", reason=reason, message=guarding[reason])
+            way_out = {"approval": self._approval(ending)} if reason in approvals.APPROVABLE else {}
+            log.warning("guard.tripped", reason=reason, message=guarding[reason], **way_out)
         for reason in course.tripped - guarding.keys():
             log.info("guard.cleared", reason=reason)
         held = frozenset((one.change, one.reason) for one in ending.held)
@@ -463,6 +464,11 @@ class Pass:
         if ending.error:
             facts["error"] = ending.error
         (log.info if news else log.debug)("pass.completed", **facts)
+
+    def _approval(self, ending: Ending) -> str:
+        """Return the block that a person commits to let the held devices go."""
+        devices = approvals.needed(ending.plan) if ending.plan is not None else ()
+        return approvals.block(self._account, devices, self._began)
 
     def _ledger(self, memory: Memory, approved: frozenset[DeviceId]) -> Ledger:
         means = self._means

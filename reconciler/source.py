@@ -4,7 +4,7 @@ Owns: reading files and folders so that nothing half-written, misplaced or hosti
 Must not: know what a text means, or decide whether it is accepted.
 
 A change is noticed by the kernel (plain writes, a rename over the file, the swap of a mounted ConfigMap's ``..data``)
-and, where the kernel says nothing, by looking every few seconds. Watched are folders, because editors and ConfigMaps
+and, where the kernel says nothing, by looking every now and then. Watched are folders, because editors and ConfigMaps
 replace files; never below them, because a folder may hold a whole checkout.
 """
 
@@ -14,16 +14,17 @@ import asyncio
 import glob
 import os
 import stat
+import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from watchfiles import awatch
+from watchfiles import Change, awatch
 
 from reconciler.desired import Document, Tree, Unreadable
-from reconciler.errors import SourceError
+from reconciler.errors import Fault, SourceError
 from reconciler.model import Commit
 
 LARGEST_FILE = 96 * 1024 * 1024
@@ -34,7 +35,8 @@ RESTLESS_SECONDS = 60.0
 """A file that is still being written after this long is told as a fault of the source; it is not read in between."""
 
 Signature = tuple[int, int, int]
-"""Change time in nanoseconds, size and inode of one file."""
+"""Change time in nanoseconds, size and inode of one file. The change time, unlike that of modification, is the kernel's
+alone: it moves with any write, rename or change of rights, and no program sets it back."""
 GONE: Signature = (0, -1, 0)
 
 
@@ -42,13 +44,21 @@ class MissingError(SourceError):
     """There is no text where one should be."""
 
 
+class RestlessError(SourceError):
+    """The files are being written all the time, so that no reading of them is whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The newest texts, the folder they may read device files from, and the commit where there is one."""
+    """The newest texts, the folder they may read device files from, and the commit where there is one.
+
+    ``unreadable`` says of the texts that could not be read why; there is at least one that could.
+    """
 
     documents: tuple[Document, ...]
     tree: Tree
     commit: Commit | None = None
+    unreadable: tuple[Fault, ...] = ()
 
 
 class Source(Protocol):
@@ -58,6 +68,9 @@ class Source(Protocol):
 
     def fetch(self) -> Fetched:
         """Return the newest texts, or raise ``SourceError``."""
+
+    def at_rest(self) -> bool:
+        """Say whether nobody is writing to what was last read, so that it is worth reading again."""
 
     def settled(self) -> bool:
         """Say whether what was read is still what is there, and at rest."""
@@ -70,7 +83,10 @@ class Source(Protocol):
 
 
 class DiskTree:
-    """Files on disk, and a record of what was looked at: enough to tell later whether any of it changed."""
+    """Files on disk, and a record of what was looked at: enough to tell later whether any of it changed.
+
+    It may be asked about that in one thread while it is read from in another.
+    """
 
     def __init__(self) -> None:
         self._signatures: dict[str, Signature] = {}
@@ -93,19 +109,19 @@ class DiskTree:
 
     def same(self) -> bool:
         """Say whether everything looked at is as it was."""
-        return all(_signature(path) == before for path, before in self._signatures.items()) and all(
-            _globbed(*asked) == before for asked, before in self._matches.items()
+        return all(_signature(path) == before for path, before in self._signatures.copy().items()) and all(
+            _globbed(*asked) == before for asked, before in self._matches.copy().items()
         )
 
     def at_rest(self) -> bool:
         """Say whether the last write to any file read is long enough ago that its writer is done."""
-        newest = max((changed for changed, _, _ in self._signatures.values()), default=0)
+        newest = max((_signature(path)[0] for path in self._signatures.copy()), default=0)
         return abs(time.time() - newest / 1e9) >= SETTLE_SECONDS
 
     def folders(self) -> set[str]:
         """Return where a change matters: the folders of the files as named, of what links lead to, and of patterns."""
-        found = {_fixed_part(folder, pattern) for folder, pattern in self._matches}
-        for path in self._signatures:
+        found = {_fixed_part(folder, pattern) for folder, pattern in self._matches.copy()}
+        for path in self._signatures.copy():
             found |= {os.path.dirname(path) or ".", os.path.dirname(os.path.realpath(path))}
         return found
 
@@ -119,40 +135,52 @@ class FileSource:
         self._path = path
         self._tree = DiskTree()
         self._documents: list[str] = []
-        self._folders_changed: asyncio.Event | None = None
-        self._watched: tuple[str, ...] = ()
+        self._folders_changed = threading.Event()
+        self._watched: Mapping[str, int] = {}
 
     def fetch(self) -> Fetched:
         """Return the texts as they are on disk at this moment."""
         self._tree = tree = DiskTree()
-        self._documents = self._find()
+        try:
+            self._documents = self._find()
+        except OSError as error:
+            raise SourceError(f"{self._path}: cannot be read: {error.strerror}") from error
         if not self._documents:
             what = "there is no *.toml file in this folder" if self._path.is_dir() else "there is no such file"
             raise MissingError(f"{self._path}: {what}")
-        documents = []
+        documents, unreadable = [], []
         for path in self._documents:
             try:
                 documents.append(Document(path, tree.read(path)))
             except Unreadable as error:
-                raise SourceError(f"{path}: {error}") from error
-        return Fetched(tuple(documents), tree)
+                unreadable.append(Fault(path, 0, 0, str(error)))
+        if not documents:
+            raise SourceError("; ".join(map(str, unreadable)))
+        return Fetched(tuple(documents), tree, unreadable=tuple(unreadable))
+
+    def at_rest(self) -> bool:
+        """Say whether the last write to any file read is long enough ago that its writer is done."""
+        return self._tree.at_rest()
 
     def settled(self) -> bool:
         """Say whether what was read is still what is there, and at rest."""
-        if self._folders_changed is not None and self._folders() != self._watched:
+        if self._folders() != self._watched:
             self._folders_changed.set()
-        return self._tree.at_rest() and not self.poll()
+        return self.at_rest() and not self.poll()
 
     def poll(self) -> bool:
         """Say whether any file that was read looks different, or one came or went."""
-        return self._find() != self._documents or not self._tree.same()
+        try:
+            return self._find() != self._documents or not self._tree.same()
+        except OSError:
+            return True
 
     async def wakes(self) -> AsyncIterator[None]:
         """Yield after each settled burst of changes in the folders that matter."""
         while True:
-            self._folders_changed, self._watched = asyncio.Event(), self._folders()
+            self._folders_changed, self._watched = threading.Event(), self._folders()
             try:
-                async for _ in awatch(
+                async for changes in awatch(
                     *self._watched,
                     watch_filter=None,
                     debounce=int(SETTLE_MOST_SECONDS * 1000),
@@ -161,18 +189,23 @@ class FileSource:
                     recursive=False,
                 ):
                     yield
-            except OSError:  # a folder is gone, or the kernel's watches are used up: looking regularly still works
+                    if any(kind is Change.deleted and path in self._watched for kind, path in changes):
+                        self._folders_changed.set()  # one made again under the same name is not what is watched
+            except (OSError, RuntimeError, ExceptionGroup):
+                # A folder is gone, or the kernel's watches are used up: looking every now and then still works.
                 await asyncio.sleep(SETTLE_MOST_SECONDS)
-                yield
 
     def _find(self) -> list[str]:
-        if self._path.is_dir():
-            return sorted(str(path) for path in self._path.glob("*.toml") if not path.name.startswith("."))
-        return [str(self._path)] if self._path.exists() else []
+        if not self._path.is_dir():
+            return [str(self._path)] if self._path.exists() else []
+        names = (name for name in os.listdir(self._path) if name.endswith(".toml") and not name.startswith("."))
+        return sorted(str(self._path / name) for name in names)
 
-    def _folders(self) -> tuple[str, ...]:
-        home = self._path if self._path.is_dir() else self._path.parent
-        return tuple(sorted(folder for folder in {str(home), *self._tree.folders()} if os.path.isdir(folder)))
+    def _folders(self) -> Mapping[str, int]:
+        """Return the folders to watch, each with its inode: one that was made anew is not the one that is watched."""
+        home = self._path if os.path.isdir(self._path) else self._path.parent
+        inodes = {folder: _signature(folder)[2] for folder in sorted({str(home), *self._tree.folders()})}
+        return {folder: inode for folder, inode in inodes.items() if os.path.isdir(folder)}
 
 
 def read_file(path: str) -> bytes:
@@ -184,10 +217,11 @@ def read_file(path: str) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror}") from error
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise Unreadable("is not a regular file")
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise Unreadable("is not a regular file")
         if status.st_size > LARGEST_FILE:
             raise Unreadable(f"is larger than {LARGEST_FILE // 1024 // 1024} MB")
         try:
@@ -204,7 +238,7 @@ def _signature(path: str) -> Signature:
         status = os.stat(path)
     except OSError:
         return GONE
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def _globbed(folder: str, pattern: str) -> tuple[str, ...]:

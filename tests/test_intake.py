@@ -1,0 +1,343 @@
+"""The way of a text into force: what is kept, told, rejected and recalled."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import generate_latest
+from scenarios import eventually
+from structlog.testing import capture_logs
+
+from reconciler.clock import SystemClock
+from reconciler.desired import Document, MemoryTree
+from reconciler.errors import Fault, Invalid, SourceError, StateError
+from reconciler.intake import Intake
+from reconciler.metrics import Metrics
+from reconciler.model import AccountName, Cause
+from reconciler.source import Fetched, MissingError
+from reconciler.state import KeptText, State
+
+EAST, WEST, NORTH = (AccountName(name) for name in ("east", "west", "north"))
+
+
+def text(account: str, *devices: str, head: str = "") -> bytes:
+    """Return a text of one account."""
+    listed = ", ".join(f'"{device}"' for device in devices)
+    return f"version = 1\n{head}\n[accounts.{account}]\ndevices = [{listed}]\n".encode()
+
+
+class MemorySource:
+    """A source that holds what a test puts into it, and counts how often it is read."""
+
+    kind = "file"
+
+    def __init__(self, **files: bytes) -> None:
+        self.files = {f"{name}.toml": content for name, content in files.items()}
+        self.unreadable: tuple[Fault, ...] = ()
+        self.error: Exception | None = None
+        self.fetched = 0
+        self.on_fetch: Callable[[], object] = lambda: None
+        self.unsettled = 0
+
+    def fetch(self) -> Fetched:
+        """Return the files, or raise what is wrong."""
+        self.fetched += 1
+        self.on_fetch()
+        if self.error is not None:
+            raise self.error
+        documents = tuple(Document(path, content) for path, content in sorted(self.files.items()))
+        return Fetched(documents, MemoryTree(self.files), unreadable=self.unreadable)
+
+    def at_rest(self) -> bool:
+        """Say that nobody writes."""
+        return True
+
+    def settled(self) -> bool:
+        """Say that nothing changed while it was read, unless a test wants some readings to be in vain."""
+        self.unsettled -= 1
+        return self.unsettled < 0
+
+    def poll(self) -> bool:
+        """Say that nothing is new."""
+        return False
+
+    async def wakes(self) -> AsyncIterator[None]:
+        """Never wake."""
+        yield
+
+
+class Office:
+    """An intake with all that it works with."""
+
+    def __init__(self, source: MemorySource, state: State | None = None, patience: float = 60) -> None:
+        self.source = source
+        self.state = state or State.in_memory(SystemClock())
+        self.metrics = Metrics()
+        self.told: list[tuple[AccountName, ...]] = []
+        self.threads: set[threading.Thread] = set()
+        self.intake = Intake(source, self.state, self.metrics, told=self.take, patience=patience)
+
+    def take(self, accounts: Iterable[AccountName]) -> None:
+        """Take the news."""
+        self.threads.add(threading.current_thread())
+        self.told.append(tuple(sorted(accounts)))
+
+    def devices(self, account: AccountName) -> set[str]:
+        """Return what is in force for an account."""
+        found = self.intake.text(account)
+        return set() if found is None else set(found.desired.devices)
+
+    def restarted(self) -> Office:
+        """Return the office of a new process on the same state."""
+        return Office(self.source, self.state)
+
+    def metric(self, line: str) -> bool:
+        """Say whether a line is in the metrics."""
+        return f"{line}\n" in generate_latest(self.metrics.registry).decode()
+
+
+async def test_change_is_told_once_and_for_whom_it_concerns() -> None:
+    """A text that says the same again is no news; one that changes an account is news of that account."""
+    office = Office(MemorySource(east=text("east", "a"), west=text("west", "b")))
+    await office.intake.refresh()
+    await office.intake.refresh()
+    office.source.files["east.toml"] = text("east", "a", "c")
+    await office.intake.refresh()
+    assert office.told == [(EAST, WEST), (EAST,)]
+    assert (office.devices(EAST), office.devices(WEST)) == ({"a", "c"}, {"b"})
+
+
+async def test_news_come_in_the_loop() -> None:
+    """Who is told, at a refresh or a recall, is told in the event loop's own thread."""
+    office = Office(MemorySource(east=text("east", "a")))
+    await office.intake.refresh()
+    again = office.restarted()
+    await again.intake.recall()
+    assert again.told == [(EAST,)]
+    assert office.threads | again.threads == {threading.current_thread()}
+
+
+async def test_state_knows_before_others_are_told() -> None:
+    """When accounts are told of a text the state already knows what they want."""
+    office = Office(MemorySource(east=text("east", "a", "b")))
+    await office.intake.refresh()
+    seen: list[Any] = []
+    office.intake._told = lambda _accounts: seen.append(office.state.recall(EAST, SystemClock().now()).absent_since)
+    office.source.files["east.toml"] = text("east", "a")
+    await office.intake.refresh()
+    assert [set(one) for one in seen] == [{"b"}]
+
+
+async def test_reading_that_was_disturbed_is_done_again() -> None:
+    """A text whose files changed while it was read is not judged; the reading after that is."""
+    office = Office(MemorySource(east=text("east", "a")))
+    office.source.unsettled = 3
+    await office.intake.refresh()
+    assert office.source.fetched == 4
+    assert len(office.told) == 1
+
+
+async def test_wakes_during_a_reading_are_one_more_reading() -> None:
+    """However many wakes come while a text is read, they lead to one more reading, and its text is the newest."""
+    office = Office(MemorySource(east=text("east", "a")))
+    gate = threading.Event()
+    office.source.on_fetch = gate.wait
+    first = asyncio.create_task(office.intake.refresh())
+    await eventually(lambda: office.source.fetched)
+    others = [asyncio.create_task(office.intake.refresh()) for _ in range(20)]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(first, *others)
+    assert office.source.fetched == 2
+
+
+async def test_wake_that_is_broken_off_does_not_end_all_wakes() -> None:
+    """A refresh cancelled while it waited for its turn leaves the way free for the next."""
+    office = Office(MemorySource(east=text("east", "a")))
+    gate = threading.Event()
+    office.source.on_fetch = gate.wait
+    first = asyncio.create_task(office.intake.refresh())
+    await eventually(lambda: office.source.fetched)
+    waiting = asyncio.create_task(office.intake.refresh())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    gate.set()
+    await first
+    office.source.files["east.toml"] = text("east", "c")
+    await office.intake.refresh()
+    assert office.devices(EAST) == {"c"}
+
+
+FAULTY = b"version = 1\n[accounts.west]\ndevcies = []\n"
+
+
+async def test_rejected_text_is_told_and_so_is_its_mending() -> None:
+    """A faulty file marks its accounts and no others; back at the text before, all is as it was, and said so."""
+    office = Office(MemorySource(east=text("east", "a"), west=text("west", "b")))
+    await office.intake.refresh()
+    good = office.source.files["west.toml"]
+    with capture_logs() as events:
+        office.source.files["west.toml"] = FAULTY
+        await office.intake.refresh()
+        await office.intake.refresh()
+        west = office.intake.text(WEST)
+        assert west is not None
+        assert (west.rejected, office.devices(WEST)) == (Cause.INVALID, {"b"})
+        assert office.metric('pcc_desired_rejected{cause="invalid"} 1.0')
+        assert office.metric("pcc_desired_last_reload_successful 0.0")
+        office.source.files["west.toml"] = good
+        await office.intake.refresh()
+    assert office.told[1:] == [(WEST,), (WEST,)]
+    assert office.metric('pcc_desired_rejected{cause="invalid"} 0.0')
+    told = [event["event"] for event in events]
+    assert told.count("desired.rejected") == 1
+    assert told[-1] == "desired.accepted"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "cause"),
+    [
+        (MissingError("nothing there"), "missing", Cause.MISSING),
+        (SourceError("the disk is ill"), "unreadable", None),
+        (RuntimeError("a defect"), "defect", Cause.INVALID),
+    ],
+)
+async def test_text_that_cannot_be_had_keeps_what_is_in_force(error: Exception, kind: str, cause: Cause | None) -> None:
+    """Whatever keeps the newest text away is counted each time, logged once, shown, and over when it is over."""
+    office = Office(MemorySource(east=text("east", "a")))
+    await office.intake.refresh()
+    office.source.error = error
+    with capture_logs() as events:
+        await office.intake.refresh()
+        await office.intake.refresh()
+    assert office.devices(EAST) == {"a"}
+    assert office.intake.accepted.rejected is cause
+    assert office.intake.trouble
+    assert office.metric(f'pcc_source_errors_total{{kind="{kind}"}} 2.0')
+    names = [event["event"] for event in events]
+    assert len(names) == len(set(names)) >= 1
+    office.source.error = None
+    await office.intake.refresh()
+    assert (office.intake.trouble, office.intake.accepted.rejected) == ("", None)
+
+
+async def test_files_that_never_rest_are_a_fault_of_the_source() -> None:
+    """When no reading is whole for too long that is told, and what is in force stays."""
+    office = Office(MemorySource(east=text("east", "a")), patience=0.3)
+    await office.intake.refresh()
+    office.source.unsettled = 1_000_000
+    await office.intake.refresh()
+    assert office.metric('pcc_source_errors_total{kind="restless"} 1.0')
+    assert "keep changing" in office.intake.trouble
+    assert office.devices(EAST) == {"a"}
+
+
+async def test_unreadable_file_is_a_faulty_file() -> None:
+    """A document that cannot be read keeps its accounts as they are while the others go on."""
+    office = Office(MemorySource(east=text("east", "a"), west=text("west", "b")))
+    await office.intake.refresh()
+    del office.source.files["west.toml"]
+    office.source.unreadable = (Fault("west.toml", 0, 0, "is not a regular file"),)
+    office.source.files["east.toml"] = text("east", "c")
+    await office.intake.refresh()
+    assert (office.devices(EAST), office.devices(WEST)) == ({"c"}, {"b"})
+    assert not office.intake.accepted.abandoned
+
+
+async def test_unreadable_file_that_nobody_knows_may_hold_the_policy() -> None:
+    """A document that could never be read may hold what concerns all, so nothing is done without it."""
+    office = Office(MemorySource(east=text("east", "a")))
+    office.source.unreadable = (Fault("policy.toml", 0, 0, "is not a regular file"),)
+    await office.intake.refresh()
+    assert not office.intake.accepted.texts
+    assert office.intake.accepted.rejected is Cause.INVALID
+
+
+async def test_kept_texts_go_on_after_a_restart() -> None:
+    """A restart that finds a faulty file goes on with what was accepted, each account with its own revision."""
+    office = Office(MemorySource(east=text("east", "a"), west=text("west", "b")))
+    await office.intake.refresh()
+    office.source.files |= {"west.toml": FAULTY, "east.toml": text("east", "c")}
+    await office.intake.refresh()
+    again = office.restarted()
+    await again.intake.recall()
+    assert (again.devices(EAST), again.devices(WEST)) == ({"c"}, {"b"})
+    await again.intake.refresh()
+    west, east = again.intake.text(WEST), again.intake.text(EAST)
+    assert west is not None
+    assert east is not None
+    assert (west.rejected, east.rejected) == (Cause.INVALID, None)
+    assert west.revision != east.revision
+
+
+async def test_file_that_went_is_not_recalled() -> None:
+    """What a person removed stays removed after a restart."""
+    office = Office(MemorySource(east=text("east", "a"), west=text("west", "b")))
+    await office.intake.refresh()
+    del office.source.files["west.toml"]
+    await office.intake.refresh()
+    again = office.restarted()
+    await again.intake.recall()
+    assert set(again.intake.accepted.texts) == {EAST}
+
+
+async def test_rejected_whole_is_not_kept() -> None:
+    """A text of which nothing was accepted is not what a restart recalls."""
+    office = Office(MemorySource(east=text("east", "a")))
+    await office.intake.refresh()
+    office.source.files["east.toml"] = text("east", "c", head="timezone = 'Nowhere/At_All'")
+    await office.intake.refresh()
+    again = office.restarted()
+    await again.intake.recall()
+    assert again.devices(EAST) == {"a"}
+
+
+class Unlucky(State):
+    """A state whose kept texts cannot be had."""
+
+    def kept_texts(self) -> list[KeptText]:
+        """Fail."""
+        raise StateError("the state cannot be read: the disk is ill")
+
+
+async def test_state_that_cannot_be_read_is_told_and_no_end() -> None:
+    """Where kept texts cannot be read that is said, and the newest text comes into force all the same."""
+    office = Office(MemorySource(east=text("east", "a")), Unlucky.in_memory(SystemClock()))
+    with capture_logs() as events:
+        await office.intake.recall()
+    assert [event["event"] for event in events] == ["state.failed"]
+    await office.intake.refresh()
+    assert office.devices(EAST) == {"a"}
+
+
+async def test_one_shot_commands_insist_on_the_newest_text() -> None:
+    """A command that must not fall back gets every fault, or why there is no text."""
+    office = Office(MemorySource(west=FAULTY, east=text("east", "a")))
+    with pytest.raises(Invalid, match="devcies"):
+        await office.intake.require()
+    office = Office(MemorySource())
+    office.source.error = MissingError("x.toml: there is no such file")
+    with pytest.raises(Invalid, match="there is no such file"):
+        await office.intake.require()
+    office.source.error = SourceError("x.toml: cannot be read")
+    with pytest.raises(Invalid, match=r"cannot be read|no such file"):
+        await office.intake.require()
+
+
+async def test_retired_account_is_forgotten(tmp_path: Path) -> None:
+    """An account without live devices just goes; a name in retired_accounts makes the state forget."""
+    office = Office(MemorySource(east=text("east", "a"), west=text("west", "b")), State.open(tmp_path, SystemClock()))
+    await office.intake.refresh()
+    del office.source.files["west.toml"]
+    office.source.files["east.toml"] = text("east", "a", head='retired_accounts = ["west"]')
+    await office.intake.refresh()
+    assert office.told[-1] == (WEST,)
+    assert not office.intake.accepted.abandoned
+    assert office.metric('pcc_accounts{condition="abandoned"} 0.0')
+    office.state.close()

@@ -1,0 +1,275 @@
+"""The HTTP surface: what it answers, to whom, and that nothing foreign gets through to a browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
+from prometheus_client.parser import text_string_to_metric_families as families
+from scenarios import account_text, credentials_folder, eventually_true, fleet, owned, site, text, write
+
+from reconciler.metrics import Metrics
+from reconciler.report import AccountReport, HeldReport, StatusReport, TextReport
+from reconciler.simulator import Route
+from reconciler.web.app import Surface, create_app
+
+NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+HOSTILE = "<script>alert('x')</script>\"&{{ 7 * 7 }}"
+
+
+def report(words: str = "as it should be") -> StatusReport:
+    """Return a status in which every word from outside is this one."""
+    held = HeldReport(words, "guard", words, 3, NOW, words)
+    account = AccountReport(
+        account=words,
+        condition="held",
+        result="held",
+        error=words,
+        rejected="invalid",
+        revision="sha256:0",
+        desired=3,
+        observed=2,
+        devices={"in_sync": 1},
+        held=(held,),
+        digest="",
+        unsubscribe_budget_remaining=5,
+        last_attempt=NOW,
+        last_success=None,
+        out_of_sync_since=NOW,
+        next_pass=NOW,
+    )
+    newest = TextReport(None, None, None, "invalid", (words,), (words,), "file", NOW, words)
+    return StatusReport("0", NOW, "enforce", words == "", words, newest, (account,), (words,))
+
+
+@asynccontextmanager
+async def asking(**given: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client of a surface whose answers are as given."""
+    answers: dict[str, Callable[[], Any]] = {"status": report, "live": str, "ready": str, **given}
+    surface = Surface(metrics=Metrics(), **answers)
+    transport = httpx.ASGITransport(create_app(surface), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        yield http
+
+
+PATHS = ("/", "/style.css", "/metrics", "/healthz", "/readyz", "/api/v1/status")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_path_answers_get_and_head_only(path: str) -> None:
+    """Each path answers GET, HEAD likewise without a body, and refuses to be written to."""
+    async with asking() as http:
+        answer, head = await http.get(path), await http.head(path)
+        assert (answer.status_code, head.status_code) == (200, 200)
+        assert answer.content
+        assert not head.content
+        assert head.headers["content-type"] == answer.headers["content-type"]
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            assert (await http.request(method, path, content=b"x" * 100_000)).status_code == 405
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/nowhere", "/api/v1/nothing", "/static/../app.py", "/%2e%2e/app.py", "//"])
+async def test_every_answer_has_the_security_headers(path: str) -> None:
+    """Whatever is asked for, the answer may load nothing from elsewhere, be framed by nobody and be kept nowhere."""
+    async with asking() as http:
+        headers = (await http.get(path)).headers
+        policy = headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "frame-ancestors 'none'" in policy
+        assert "http" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cache-control"] == "no-store"
+        assert "server" not in headers
+
+
+async def test_unknown_path_is_not_found() -> None:
+    """A path that is not there is 404, and no file of the program can be had."""
+    async with asking() as http:
+        for path in ("/nowhere", "/api/v2/status", "/templates/status.html", "/../app.py", "/metrics/x"):
+            assert (await http.get(path)).status_code == 404
+
+
+async def test_health_says_why_not() -> None:
+    """Not live and not ready are 503 with the reason in words; otherwise 200."""
+    async with asking(live=lambda: "the ticker does not tick", ready=lambda: "no text is accepted yet") as http:
+        live, ready = await http.get("/healthz"), await http.get("/readyz")
+        assert (live.status_code, live.text) == (503, "the ticker does not tick\n")
+        assert (ready.status_code, ready.text) == (503, "no text is accepted yet\n")
+    async with asking() as http:
+        live, ready = await http.get("/healthz"), await http.get("/readyz")
+        assert (live.status_code, live.text) == (200, "live\n")
+        assert (ready.status_code, ready.text) == (200, "ready\n")
+
+
+class Tags(HTMLParser):
+    """Collects the tags and attributes of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.words = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in {"href", "src", "action"}]
+        assert not [name for name, _ in attrs if name.startswith("on") or name == "style"]
+
+    def handle_data(self, data: str) -> None:
+        """Note words."""
+        self.words += data
+
+
+async def test_page_shows_foreign_words_as_words() -> None:
+    """Markup and templates in names, messages and faults are shown as they were written, and do nothing."""
+    async with asking(status=lambda: report(HOSTILE)) as http:
+        page = Tags()
+        page.feed((await http.get("/")).text)
+    assert "script" not in page.tags
+    assert page.words.count(HOSTILE) >= 6
+    assert "49" not in page.words
+
+
+async def test_page_asks_no_other_host() -> None:
+    """Everything that the page loads or leads to is its own."""
+    async with asking() as http:
+        page = Tags()
+        page.feed((await http.get("/")).text)
+        assert page.links
+        for link in page.links:
+            assert link == "data:," or (link.startswith("/") and not link.startswith("//"))
+        assert "url(" not in (await http.get("/style.css")).text
+
+
+async def test_page_of_an_empty_start_is_whole() -> None:
+    """Before anything is known the page and the status are there all the same."""
+    empty = TextReport(None, None, None, None, (), (), "file", None, "")
+    nothing = replace(report(), accounts=(), abandoned=(), text=empty)
+    async with asking(status=lambda: nothing) as http:
+        assert "No account yet." in (await http.get("/")).text
+        assert (await http.get("/api/v1/status")).json()["accounts"] == []
+
+
+async def test_status_is_plain_json() -> None:
+    """The status is one JSON object that says its version, with moments as text."""
+    async with asking() as http:
+        answer = await http.get("/api/v1/status")
+        assert answer.headers["content-type"] == "application/json"
+        status = answer.json()
+        assert (status["api"], status["at"]) == (1, "2026-11-22T10:00:00Z")
+        assert status["accounts"][0]["held"][0]["count"] == 3
+
+
+async def test_failing_answer_is_500_without_words() -> None:
+    """An error of ours on the way to an answer shows nothing of itself to whoever asked."""
+
+    def broken() -> StatusReport:
+        raise RuntimeError("something private")
+
+    async with asking(status=broken) as http:
+        for path in ("/", "/api/v1/status"):
+            answer = await http.get(path)
+            assert answer.status_code == 500
+            assert "private" not in answer.text
+
+
+def series(exposition: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Parse an exposition as Prometheus would."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families(exposition)
+        for sample in family.samples
+    }
+
+
+async def test_metrics_are_a_valid_exposition_from_the_start(tmp_path: Path) -> None:
+    """Metrics parse in both formats, no series comes twice, and what is known beforehand is there at 0."""
+    platform = fleet(3)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform))
+        lines = [line for line in (await one.metrics()).splitlines() if not line.startswith("#")]
+        names = [line.rpartition(" ")[0] for line in lines]
+        assert len(names) == len(set(names))
+        found = series(await one.metrics())
+        account = ("account", "default")
+        for action in ("subscribe", "unsubscribe"):
+            for result in ("success", "noop", "failed", "refused"):
+                assert ("pcc_changes_total", frozenset({account, ("action", action), ("result", result)})) in found
+        assert found["pcc_guard_tripped", frozenset({account, ("reason", "too-many")})] == 0
+        assert found["pcc_desired_rejected", frozenset({("cause", "invalid")})] == 0
+        assert found["pcc_source_errors_total", frozenset({("kind", "missing")})] == 0
+        assert found["pcc_state_writable", frozenset()] == 1
+        assert not [name for name in names if owned(platform)[0] in name]
+        accept = {"accept": "application/openmetrics-text; version=1.0.0"}
+        answer = await one.http.get("/metrics", headers=accept)
+        assert answer.headers["content-type"].startswith("application/openmetrics-text")
+        assert list(open_families(answer.text))  # type: ignore[no-untyped-call]  # the library has no types there
+
+
+async def test_sums_stand_for_accounts_where_asked(tmp_path: Path) -> None:
+    """With metrics by account off, no series names one, and gauges are sums."""
+    platform = fleet(3, users=("east", "west"))
+    for user in ("east", "west"):
+        write(tmp_path / "texts" / f"{user}.toml", account_text(user, owned(platform, user)))
+    given = {
+        "PCC_DESIRED_STATE": str(tmp_path / "texts"),
+        "PCC_CREDENTIALS_DIR": str(credentials_folder(platform, tmp_path / "credentials")),
+        "PCC_METRICS_PER_ACCOUNT": "false",
+    }
+    async with site(tmp_path, platform, **given) as one:
+
+        async def whole() -> bool:
+            return series(await one.metrics()).get(("pcc_devices", frozenset({("state", "in_sync")}))) == 6
+
+        await eventually_true(whole)
+        found = series(await one.metrics())
+        assert not [labels for _, labels in found if "account" in dict(labels)]
+        assert found["pcc_desired_devices", frozenset()] == 6
+        changed = frozenset({("action", "subscribe"), ("result", "success")})
+        assert found["pcc_changes_total", changed] == 6
+
+
+async def test_real_server_takes_what_comes(tmp_path: Path) -> None:
+    """Oversized headers, big bodies and nonsense are refused, and the daemon goes on with its work."""
+    platform = fleet(3)
+    write(tmp_path / "desired-state.toml", text(owned(platform)[:2]))
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform)[:2])
+        with suppress(httpx.TransportError):  # the server may hang up before all of it is sent
+            assert (await one.http.get("/", headers={"x-big": "x" * 200_000})).status_code in {400, 431}
+        assert (await one.http.post("/", content=b"x" * 5_000_000)).status_code == 405
+        assert (await one.http.get("/" + "x" * 10_000)).status_code == 404
+        assert (await one.http.request("BREW", "/")).status_code in {400, 405}
+        assert "server" not in (await one.get("/")).headers
+        write(one.file, text(owned(platform)))
+        await one.has(owned(platform))
+        assert not one.calls(Route.UNSUBSCRIBE)
+
+
+async def test_names_of_devices_and_lgs_words_reach_the_page_as_words(tmp_path: Path) -> None:
+    """What stands in a faulty text is shown on the page as words."""
+    platform = fleet(3)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform))
+        write(one.file, 'version = 1\n"<script>alert(1)</script>" = 2\ndevices = []\n')
+
+        async def rejected() -> bool:
+            return "Rejected text" in (await one.get("/")).text
+
+        await eventually_true(rejected)
+        page = Tags()
+        page.feed((await one.get("/")).text)
+        assert "script" not in page.tags
+        assert "<script>alert(1)" in page.words
