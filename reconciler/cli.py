@@ -160,7 +160,8 @@ def top(
 @app.command("run", epilog=f"Example: {NAME} run --env-file production.env")
 def run_daemon(env_file: EnvFile = None) -> None:
     """Run the daemon. It keeps the live lists equal to the file until SIGTERM or Ctrl-C."""
-    from reconciler.daemon import Daemon, signals
+    from reconciler.daemon import Daemon
+    from reconciler.signals import signals
 
     chosen = _settings(env_file)
 
@@ -259,8 +260,8 @@ def apply(
 ) -> int:
     """Make one pass of every account, then report. Refuses beside a daemon that holds the state."""
     from reconciler import oneshot
-    from reconciler.daemon import signals
     from reconciler.report import exit_code
+    from reconciler.signals import signals
 
     chosen = _settings(env_file, one_shot=True)
 
@@ -355,9 +356,9 @@ def demo(
     seed: Annotated[int, typer.Option(metavar="N", help="Another sample fleet.")] = 0,
 ) -> None:
     """Run simulator and daemon together until Ctrl-C. On a sample fleet, in a temporary folder."""
-    from reconciler.daemon import signals
     from reconciler.demo import Demo
     from reconciler.logs import set_up_logs
+    from reconciler.signals import signals
 
     set_up_logs("info", "auto", masking=masking, colours=_colours(sys.stderr))
 

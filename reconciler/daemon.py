@@ -1,7 +1,6 @@
-"""The composition root: builds everything, ticks, listens for signals, and stops in good order.
+"""The running program: starts everything, ticks, hears what changes, and stops in good order.
 
-Owns: what is handed to whom. It and the command line are the only readers of the settings.
-Must not: hold any rule of its own about devices, texts or LG.
+Owns: the life of the process, from taking its port to its last line. Must not: hold a rule about devices, texts or LG.
 
 APScheduler is the ticker and nothing else: its jobs only wake, because it swallows cancellation and cannot wait for a
 job at its end. All waiting times live in the controller's heap.
@@ -10,16 +9,12 @@ job at its end. All waiting times live in the controller's heap.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from typing import Any, Protocol
 
-import httpx
 import structlog
 import uvicorn
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -27,20 +22,13 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from reconciler import __version__
 from reconciler.clock import Clock, SystemClock
 from reconciler.controller import Controller
-from reconciler.credentials import CredentialStore
 from reconciler.errors import ReconcilerError
-from reconciler.intake import Intake
 from reconciler.masking import Masking
-from reconciler.metrics import Metrics
 from reconciler.model import AccountName
-from reconciler.pcc.client import ROUTES
-from reconciler.pcc.clients import Clients
-from reconciler.pcc.transport import open_http
-from reconciler.pcc.wire import CODES
-from reconciler.reconcile import Means, Reconciler, Watch
+from reconciler.parts import Parts, built
+from reconciler.pcc.transport import Transport
 from reconciler.report import StatusReport, status_report
-from reconciler.settings import Listen, Mode, Settings
-from reconciler.source import FileSource, Source
+from reconciler.settings import Listen, Settings
 from reconciler.state import State
 from reconciler.web.app import Surface, create_app
 
@@ -86,90 +74,6 @@ class SchedulerTicker:
         self._scheduler.shutdown(wait=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a process is made of. One-shot commands use the same parts as the daemon."""
-
-    settings: Settings
-    state: State
-    metrics: Metrics
-    source: Source
-    intake: Intake
-    clients: Clients
-    reconciler: Reconciler
-    masking: Masking
-    store: CredentialStore
-
-    def follow_credentials(self) -> frozenset[AccountName]:
-        """Bring clients in step with the accounts in force; return those that may speak with others' words now."""
-        texts = self.intake.accepted.texts
-        changed = self.clients.follow({account: text.desired.country for account, text in texts.items()})
-        for account, text in texts.items():
-            self.clients.limit(account, text.desired.policy.calls_per_hour)
-        self.masking.know(self.settings.secrets() | self.store.secrets())
-        return changed
-
-
-@asynccontextmanager
-async def built(
-    settings: Settings,
-    state: State,
-    *,
-    kept: State | None = None,
-    read_only: bool = False,
-    masking: Masking | None = None,
-    clock: Clock | None = None,
-    transport: httpx.AsyncBaseTransport | None = None,
-    stopping: Callable[[], bool] = lambda: False,
-    told: Callable[[Iterable[AccountName]], None] = lambda _accounts: None,
-    watch: Watch | None = None,
-) -> AsyncIterator[Parts]:
-    """Give the parts of a process, and close what has to be closed.
-
-    ``read_only``: nothing but GET can leave it. ``kept``: where texts are remembered, if not in ``state``.
-    """
-    if settings.git_url is not None:
-        raise ReconcilerError("PCC_GIT_URL: following a repository is not built into this version; unset it")
-    clock = clock or SystemClock()
-    observing = settings.mode is Mode.OBSERVE
-    metrics = Metrics(per_account=settings.metrics_per_account)
-    metrics.platform(ROUTES.values(), CODES)
-    metrics.mode(settings.mode)
-    metrics.interval.set(settings.interval.total_seconds())
-    source = FileSource(settings.desired_state)
-    store = CredentialStore(settings.shared_credentials(), settings.credentials_dir)
-    intake = Intake(source, kept or state, metrics, environment=settings.environment, clock=clock, told=told)
-    http = open_http(
-        read_only=read_only or observing,
-        connections=settings.workers * settings.concurrency + settings.workers,
-        transport=transport,
-    )
-    clients = Clients(http, store, metrics, timeout_seconds=settings.request_timeout.total_seconds(), clock=clock)
-    means = Means(
-        state=state,
-        metrics=metrics,
-        interval=settings.interval,
-        concurrency=settings.concurrency,
-        confirm_delay=settings.confirm_delay,
-        observing=observing,
-        clock=clock,
-        stopping=stopping,
-        watch=watch or Watch(),
-    )
-    async with http:
-        yield Parts(
-            settings=settings,
-            state=state,
-            metrics=metrics,
-            source=source,
-            intake=intake,
-            clients=clients,
-            reconciler=Reconciler(intake.text, clients, means),
-            masking=masking or Masking(),
-            store=store,
-        )
-
-
 class Daemon:
     """The running program. ``run`` returns when it was told to stop and everything has come to its end."""
 
@@ -179,7 +83,7 @@ class Daemon:
         *,
         masking: Masking | None = None,
         clock: Clock | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
         ticker: Callable[[], Ticker] = SchedulerTicker,
         ready: Callable[[str], None] = lambda _url: None,
     ) -> None:
@@ -429,27 +333,6 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-@contextmanager
-def signals(stop: Callable[[], None], second: Callable[[], None] = lambda: os._exit(130)) -> Iterator[None]:
-    """Call ``stop`` at the first SIGTERM or SIGINT, ``second`` at the next."""
-    loop, came = asyncio.get_running_loop(), False
-
-    def handle() -> None:
-        nonlocal came
-        if came:
-            second()
-        came = True
-        stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, handle)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 @contextmanager

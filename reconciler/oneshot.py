@@ -13,10 +13,10 @@ from datetime import datetime
 
 from reconciler import desired
 from reconciler.clock import SystemClock
-from reconciler.daemon import Parts, built
 from reconciler.errors import PlatformError, ReconcilerError, suggestion
 from reconciler.masking import Masking
 from reconciler.model import AccountName, Cause, Desired, DeviceId, Digest
+from reconciler.parts import Parts, built
 from reconciler.reconcile import Watch
 from reconciler.report import PlanReport
 from reconciler.settings import Settings

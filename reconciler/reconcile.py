@@ -200,6 +200,9 @@ class Pass:
         except Withheld as withheld:
             ending = self._withheld(withheld)
         self._record(ending, client)
+        if isinstance(client, Client):
+            calls, limit = client.quota.learned.calls, client.quota.learned.limit
+            await self._means.blocking(self._means.state.keep_quota, self._account, calls, limit)
         self._means.metrics.passed(self._account, ending.result, self._means.clock.steady() - began)
         return max(ending.due - self._now(), timedelta(0))
 

@@ -21,6 +21,9 @@ from yarl import URL
 from reconciler import __version__
 from reconciler.errors import ReconcilerError, quoted
 
+Transport = httpx.AsyncBaseTransport
+"""What puts requests on a wire; the composition root may be handed another one than the network's."""
+
 TOKEN_REFRESH = "token_refresh"  # noqa: S105 - the name of a mark, not a secret
 """Mark on the one kind of POST that a read-only process may send: it renews a token and changes no device."""
 

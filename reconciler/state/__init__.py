@@ -1,7 +1,7 @@
 """What outlives a pass and a restart, in one SQLite file.
 
-``State`` is all that others use. Inside, lowest first: ``database`` (one SQLite file: lock, versions, faults), ``memory``
-(the rules of remembering one account, pure), ``tables`` (schema, and rows to values), ``store`` (``State``).
+``State`` is all that others use. Inside, lowest first: ``database`` (one SQLite file: lock, versions, faults),
+``memory`` (the rules of remembering one account, pure), ``tables`` (schema, and rows to values), ``store`` (``State``).
 """
 
 from reconciler.state.store import KEPT, KeptText, Mark, State, Stay

@@ -1,0 +1,118 @@
+"""The composition root: what a process is made of, be it the daemon or a command that ends.
+
+Owns: what is handed to whom. Must not: run anything, or hold a rule of its own about devices, texts or LG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from reconciler.clock import Clock, SystemClock
+from reconciler.credentials import CredentialStore
+from reconciler.errors import ReconcilerError
+from reconciler.intake import Intake
+from reconciler.masking import Masking
+from reconciler.metrics import Metrics
+from reconciler.model import AccountName
+from reconciler.pcc.client import ROUTES
+from reconciler.pcc.clients import Clients
+from reconciler.pcc.quota import Learned
+from reconciler.pcc.transport import Transport, open_http
+from reconciler.pcc.wire import CODES
+from reconciler.reconcile import Means, Reconciler, Watch
+from reconciler.settings import Mode, Settings
+from reconciler.source import FileSource, Source
+from reconciler.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a process is made of. One-shot commands use the same parts as the daemon."""
+
+    settings: Settings
+    state: State
+    metrics: Metrics
+    source: Source
+    intake: Intake
+    clients: Clients
+    reconciler: Reconciler
+    masking: Masking
+    store: CredentialStore
+
+    def follow_credentials(self) -> frozenset[AccountName]:
+        """Bring clients in step with the accounts in force; return those that may speak with others' words now."""
+        texts = self.intake.accepted.texts
+        changed = self.clients.follow({account: text.desired.country for account, text in texts.items()})
+        for account, text in texts.items():
+            self.clients.limit(account, text.desired.policy.calls_per_hour)
+        self.masking.know(self.settings.secrets() | self.store.secrets())
+        return changed
+
+
+@asynccontextmanager
+async def built(
+    settings: Settings,
+    state: State,
+    *,
+    kept: State | None = None,
+    read_only: bool = False,
+    masking: Masking | None = None,
+    clock: Clock | None = None,
+    transport: Transport | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+    told: Callable[[Iterable[AccountName]], None] = lambda _accounts: None,
+    watch: Watch | None = None,
+) -> AsyncIterator[Parts]:
+    """Give the parts of a process, and close what has to be closed.
+
+    ``read_only``: nothing but GET can leave it. ``kept``: where texts are remembered, if not in ``state``.
+    """
+    if settings.git_url is not None:
+        raise ReconcilerError("PCC_GIT_URL: following a repository is not built into this version; unset it")
+    clock = clock or SystemClock()
+    observing = settings.mode is Mode.OBSERVE
+    metrics = Metrics(per_account=settings.metrics_per_account)
+    metrics.platform(ROUTES.values(), CODES)
+    metrics.mode(settings.mode)
+    metrics.interval.set(settings.interval.total_seconds())
+    source = FileSource(settings.desired_state)
+    store = CredentialStore(settings.shared_credentials(), settings.credentials_dir)
+    intake = Intake(source, kept or state, metrics, environment=settings.environment, clock=clock, told=told)
+    http = open_http(
+        read_only=read_only or observing,
+        connections=settings.workers * settings.concurrency + settings.workers,
+        transport=transport,
+    )
+    clients = Clients(
+        http,
+        store,
+        metrics,
+        timeout_seconds=settings.request_timeout.total_seconds(),
+        clock=clock,
+        learned=lambda account: Learned(*state.quota(account)),
+    )
+    means = Means(
+        state=state,
+        metrics=metrics,
+        interval=settings.interval,
+        concurrency=settings.concurrency,
+        confirm_delay=settings.confirm_delay,
+        observing=observing,
+        clock=clock,
+        stopping=stopping,
+        watch=watch or Watch(),
+    )
+    async with http:
+        yield Parts(
+            settings=settings,
+            state=state,
+            metrics=metrics,
+            source=source,
+            intake=intake,
+            clients=clients,
+            reconciler=Reconciler(intake.text, clients, means),
+            masking=masking or Masking(),
+            store=store,
+        )
