@@ -21,7 +21,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from urllib.parse import urlencode
 
 import typer
 from typer.exceptions import TyperException
@@ -77,6 +78,10 @@ EnvFile = Annotated[
 ]
 Accounts = Annotated[
     list[str] | None, typer.Option("--account", metavar="NAME", help="Only this account; may be repeated.")
+]
+OneAccount = Annotated[str | None, typer.Argument(metavar="[ACCOUNT]", help="Only this account; default all.")]
+Server = Annotated[
+    str | None, typer.Option("--server", metavar="URL", help="Where the daemon is; default the address of PCC_LISTEN.")
 ]
 OutputOption = Annotated[
     Output, typer.Option("--output", "-o", metavar="FORMAT", help="How to print it: text, json or markdown.")
@@ -299,6 +304,39 @@ def export(account: Accounts = None, env_file: EnvFile = None) -> None:
     _print(text)
 
 
+@app.command(epilog=f"Example: {NAME} reconcile seoul-hotel")
+def reconcile(account: OneAccount = None, server: Server = None, env_file: EnvFile = None) -> None:
+    """Ask the running daemon for a pass now. Nothing waits any more, and the credential in use is vouched for."""
+    query = f"?{urlencode({'account': account})}" if account is not None else ""
+    _say_accounts("a pass begins for", _ask(server, env_file, f"/api/v1/reconcile{query}", {}))
+
+
+@app.command(epilog=f'Example: {NAME} pause seoul-hotel --for 2h --reason "LG is being maintained"')
+def pause(
+    span: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, like 90m or 12h.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; shown wherever the pause is.")],
+    account: OneAccount = None,
+    unsubscribes_only: Annotated[bool, typer.Option("--unsubscribes-only", help="Go on subscribing.")] = False,
+    server: Server = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Put the brake on the running daemon for a while. Without a commit; kept over restarts, ends by itself."""
+    body = {
+        "account": account,
+        "for": span,
+        "reason": reason,
+        "pause": "unsubscribe" if unsubscribes_only else "all",
+    }
+    _say_accounts(f"paused for {span}:", _ask(server, env_file, "/api/v1/pause", body))
+
+
+@app.command(epilog=f"Example: {NAME} resume seoul-hotel")
+def resume(account: OneAccount = None, server: Server = None, env_file: EnvFile = None) -> None:
+    """Take off the brake that pause put on. Without an account, every one; a pause in the file stays."""
+    body = {"account": account, "pause": "none"}
+    _say_accounts("no longer paused by command:", _ask(server, env_file, "/api/v1/pause", body))
+
+
 @app.command(epilog=f"Example: {NAME} simulate --devices 300 --quota 300")
 def simulate(
     listen: Annotated[
@@ -368,6 +406,25 @@ def demo(
             await one.run()
 
     asyncio.run(work())
+
+
+def _ask(server: str | None, env_file: Path | None, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Ask the daemon that the settings, or the person, name."""
+    from reconciler.ask import ask
+
+    chosen = _settings(env_file, one_shot=True)
+    reader = chosen.listen_token_reader()
+    token = reader.read() if reader is not None else None
+    if isinstance(token, str):
+        raise ReconcilerError(token)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(chosen.listen.host, chosen.listen.host)  # noqa: S104 - compared
+    address = f"http://{f'[{host}]' if ':' in host else host}:{chosen.listen.port}"
+    return ask(server or address, path, body, token=token.get_secret_value() if token is not None else None)
+
+
+def _say_accounts(words: str, answer: dict[str, Any]) -> None:
+    accounts = ", ".join(map(str, answer.get("accounts", ()))) or "no account"
+    _print(f"{words} {accounts}\n")
 
 
 def _end_at_once() -> None:

@@ -22,14 +22,16 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from reconciler import __version__
 from reconciler.clock import Clock, SystemClock
 from reconciler.controller import Controller
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, suggestion
+from reconciler.guards import Brake
 from reconciler.masking import Masking
-from reconciler.model import AccountName
+from reconciler.model import AccountName, Pause
 from reconciler.parts import Parts, built
 from reconciler.pcc.transport import Transport
 from reconciler.report import StatusReport, status_report
 from reconciler.settings import Listen, Settings
 from reconciler.state import State
+from reconciler.web.acting import Acting
 from reconciler.web.app import Surface, create_app
 
 TICK_SECONDS = 0.25
@@ -285,7 +287,52 @@ class Daemon:
             status=lambda: self.status(parts),
             live=self._wedged,
             ready=lambda: self._not_ready(parts),
+            acting=Acting(self._listen_token, self._reconcile, self._pause) if self._settings.acting_allowed else None,
         )
+
+    def _listen_token(self) -> str | None:
+        """Return the token that calls that act have to show; one that cannot be read lets nobody act."""
+        reader = self._settings.listen_token_reader()
+        if reader is None:
+            return None
+        token = reader.read()
+        if isinstance(token, str):
+            raise ReconcilerError(token)
+        self._masking.know([token.get_secret_value()])
+        return token.get_secret_value()
+
+    async def _reconcile(self, account: AccountName | None) -> list[AccountName]:
+        """Make a pass soon, by a person's wish: nothing waits any more, and the credential in use is the right one."""
+        parts, names = self._parts, self._named(account)
+        for name in names:
+            await asyncio.to_thread(parts.state.person_agrees, name)
+            parts.reconciler.resume(name)
+        self._controller.wake(names, first=True)
+        return names
+
+    async def _pause(
+        self, account: AccountName | None, pause: Pause, span: timedelta | None, reason: str
+    ) -> list[AccountName]:
+        """Set the brake for a while, or take it off; passes under way stop before their next call."""
+        parts, names, now = self._parts, self._named(account), self._clock.now()
+        if pause is not Pause.NONE and (span is None or not reason.strip()):
+            raise ReconcilerError("a pause needs an end and a reason: for (like 2h) and reason")
+        brake = None if pause is Pause.NONE or span is None else Brake(pause, now + span, reason.strip())
+        await asyncio.to_thread(parts.state.pause, account, brake, now)
+        if brake is None:
+            log.info("pause.ended", account=account)
+        else:
+            log.warning("pause.set", account=account, pause=pause, until=brake.until, reason=brake.reason)
+        self._controller.wake(names, first=True)
+        return names
+
+    def _named(self, account: AccountName | None) -> list[AccountName]:
+        known = sorted(self._parts.intake.accepted.texts)
+        if account is None:
+            return known
+        if account not in known:
+            raise ReconcilerError(f"there is no account {account!r}{suggestion(account, known)}")
+        return [account]
 
     def status(self, parts: Parts) -> StatusReport:
         """Return where everything stands."""

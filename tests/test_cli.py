@@ -36,7 +36,7 @@ from reconciler.simulator import faults as fault
 from reconciler.state import State
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("run", "validate", "schema", "plan", "apply", "export", "simulate", "demo")
+COMMANDS = ("run", "validate", "schema", "plan", "apply", "export", "reconcile", "pause", "resume", "simulate", "demo")
 ESCAPE = "\x1b"
 Popen = subprocess.Popen[str]
 

@@ -24,6 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reconciler.metrics import Metrics
 from reconciler.render import moment_words
 from reconciler.report import StatusReport
+from reconciler.web import acting
+from reconciler.web.acting import Acting
 
 POLICY = (
     b"default-src 'none'; style-src 'self'; img-src data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
@@ -39,12 +41,13 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What the app asks. ``live`` and ``ready`` return why not, or nothing."""
+    """What the app asks. ``live`` and ``ready`` return why not, or nothing; without ``acting`` it only shows."""
 
     metrics: Metrics
     status: Callable[[], StatusReport]
     live: Callable[[], str]
     ready: Callable[[], str]
+    acting: Acting | None = None
 
 
 def create_app(surface: Surface) -> ASGIApp:
@@ -82,6 +85,7 @@ def create_app(surface: Surface) -> ASGIApp:
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/api/v1/status", status),
+        *(acting.routes(surface.acting) if surface.acting is not None else []),
     ]
     return _Headers(Starlette(routes=routes))
 

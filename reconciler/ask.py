@@ -1,0 +1,54 @@
+"""Asks the running daemon, from another process.
+
+Owns: where the daemon is, how it is spoken to, and what its refusal means to a person.
+Must not: know what is asked, or be used by the daemon itself.
+
+The standard library's client is enough for one request to a server of our own.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+from reconciler.errors import DaemonError, quoted
+
+TIMEOUT_SECONDS = 15.0
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def ask(server: str, path: str, body: dict[str, Any] | None = None, *, token: str | None = None) -> dict[str, Any]:
+    """Send one request, a POST where there is a body, and return the JSON of the answer; raises ``DaemonError``."""
+    url = f"{server.rstrip('/')}{path}"
+    if urlsplit(url).scheme not in {"http", "https"}:
+        raise DaemonError(f"--server: {server} is not an http address")
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    if token is not None:
+        headers["authorization"] = f"Bearer {token}"
+    data = json.dumps(body).encode() if body is not None else None
+    request = Request(url, data, headers)  # noqa: S310 - the scheme is checked above
+    handlers = [ProxyHandler({})] if urlsplit(url).hostname in LOOPBACK else []
+    try:
+        with build_opener(*handlers).open(request, timeout=TIMEOUT_SECONDS) as answer:
+            said = json.loads(answer.read())
+    except HTTPError as error:
+        raise DaemonError(f"the daemon at {server} said no: {_why(error)}") from error
+    except (URLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise DaemonError(
+            f"no daemon answers at {server} ({quoted(str(reason))}); is it running? see --server"
+        ) from error
+    if not isinstance(said, dict):
+        raise DaemonError(f"what answers at {server} is not this daemon")
+    return said
+
+
+def _why(error: HTTPError) -> str:
+    with error:
+        try:
+            return quoted(str(json.loads(error.read())["error"]))
+        except (ValueError, LookupError, TypeError):
+            return f"{error.code} {error.reason}"

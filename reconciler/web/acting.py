@@ -1,0 +1,130 @@
+"""The calls that act: a pass at once, and the brake.
+
+Owns: who may act and in what form. Must not: know what acting means; it is handed functions that do it.
+
+What acts wants a JSON content type, which a form on somebody else's page cannot send without asking first. With a
+bearer token set, every call has to show it; without one, the daemon listens on loopback only, and the Host has to be a
+loopback name, so that no page can reach it through a name of its own.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from reconciler import duration
+from reconciler.errors import ReconcilerError
+from reconciler.model import AccountName, Pause
+
+LARGEST_BODY = 64 * 1024
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+class PauseBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What ``POST /api/v1/pause`` takes. ``pause`` of ``none`` takes the brake off again."""
+
+    pause: Literal["none", "unsubscribe", "all"] = "all"
+    account: str | None = None
+    for_: str | None = msgspec.field(default=None, name="for")
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """What the calls do. Each returns the accounts it concerned; an unknown account is a ``ReconcilerError``.
+
+    ``token`` returns the bearer token to ask for, or nothing where none is set; it raises where none can be read.
+    """
+
+    token: Callable[[], str | None]
+    reconcile: Callable[[AccountName | None], Awaitable[Iterable[AccountName]]]
+    pause: Callable[[AccountName | None, Pause, timedelta | None, str], Awaitable[Iterable[AccountName]]]
+
+
+class Refused(Exception):
+    """A call that is not let through, with its status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+Handler = Callable[[Request], Awaitable[Iterable[AccountName]]]
+
+
+def routes(acting: Acting) -> Sequence[Route]:
+    """Return the routes of the calls that act."""
+
+    async def reconcile(request: Request) -> Iterable[AccountName]:
+        await _body(request)
+        account = request.query_params.get("account")
+        return await acting.reconcile(AccountName(account) if account else None)
+
+    async def pause(request: Request) -> Iterable[AccountName]:
+        asked = _decoded(await _body(request))
+        span = duration.parse(asked.for_) if asked.for_ is not None else None
+        account = AccountName(asked.account) if asked.account else None
+        return await acting.pause(account, Pause(asked.pause), span, asked.reason)
+
+    return [
+        Route("/api/v1/reconcile", _guarded(acting, reconcile), methods=["POST"]),
+        Route("/api/v1/pause", _guarded(acting, pause), methods=["POST"]),
+    ]
+
+
+def _guarded(acting: Acting, handle: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint that lets ``handle`` act only for who may, and answers in JSON either way."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            _check(request, acting.token())
+            accounts = await handle(request)
+        except Refused as error:
+            return JSONResponse({"error": str(error)}, status_code=error.status)
+        except (ReconcilerError, ValueError) as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
+        return JSONResponse({"accounts": sorted(accounts)})
+
+    return endpoint
+
+
+def _check(request: Request, token: str | None) -> None:
+    """Let a call pass that shows the token, or, where none is set, one that was addressed to loopback."""
+    if token is not None:
+        shown = request.headers.get("authorization", "").encode()
+        if not hmac.compare_digest(shown, f"Bearer {token}".encode()):
+            raise Refused(401, "this call needs the bearer token of PCC_LISTEN_TOKEN")
+    elif _host(request.headers.get("host", "")) not in LOOPBACK:
+        raise Refused(403, "without PCC_LISTEN_TOKEN this call is answered under a loopback name only")
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused(415, "this call takes application/json")
+
+
+def _host(header: str) -> str:
+    """Return the name in a Host header, without the port."""
+    return header[: header.index("]") + 1] if header.startswith("[") and "]" in header else header.partition(":")[0]
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body, and no more of it than is bearable."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            raise Refused(413, f"the body is larger than {LARGEST_BODY} bytes")
+    return body
+
+
+def _decoded(body: bytes) -> PauseBody:
+    try:
+        return msgspec.json.decode(body or b"{}", type=PauseBody)
+    except msgspec.MsgspecError as error:
+        raise Refused(400, f"the body is not what this call takes: {error}") from error
