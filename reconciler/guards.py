@@ -78,13 +78,16 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a guard holds, and one sentence with the numbers that made it."""
+    """What a guard holds under which reason, and one sentence with the numbers that made it."""
 
+    reason: Reason
     held: tuple[Held, ...]
     message: str
 
 
 Check = Callable[[Plan, Situation], Finding | None]
+
+_PAUSED = {Pause.NONE: (), Pause.UNSUBSCRIBE: (Action.UNSUBSCRIBE,), Pause.ALL: tuple(Action)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +102,20 @@ class Guard:
 
 def judge(plan: Plan, situation: Situation, guards: Iterable[Guard] | None = None) -> Plan:
     """Return the plan with every change that something holds moved to ``held``, each with its first reason."""
-    held: dict[Change, Held] = {}
-    tripped: list[Tripped] = []
-    for guard in GUARDS if guards is None else guards:
-        finding = _checked(guard, plan, situation)
-        if finding is None:
-            continue
-        for one in finding.held:
-            held.setdefault(one.change, one)
-        reason = finding.held[0].reason if finding.held else guard.reason
-        tripped.append(Tripped(reason, finding.message))
-    if not tripped:
+    checked = (_checked(guard, plan, situation) for guard in (GUARDS if guards is None else guards))
+    order = list(Reason)  # not the guards' own: one that raised holds under another reason than its own
+    findings = sorted((one for one in checked if one is not None), key=lambda one: order.index(one.reason))
+    if not findings:
         return plan
+    held: dict[Change, Held] = {}
+    for one in chain.from_iterable(finding.held for finding in findings):
+        held.setdefault(one.change, one)
     return replace(
         plan,
         subscribes=tuple(change for change in plan.subscribes if change not in held),
         unsubscribes=tuple(change for change in plan.unsubscribes if change not in held),
         held=tuple(sorted(held.values(), key=lambda one: one.change)),
-        tripped=tuple(tripped),
+        tripped=tuple(Tripped(finding.reason, finding.message) for finding in findings),
     )
 
 
@@ -146,12 +145,20 @@ def _checked(guard: Guard, plan: Plan, situation: Situation) -> Finding | None:
     try:
         return guard.check(plan, situation)
     except Exception as error:  # noqa: BLE001 - whatever went wrong inside a guard, the answer is to hold
-        everything = _holding(Reason.GUARD_FAILED, chain(plan.subscribes, plan.unsubscribes))
-        return Finding(everything, f"the guard {guard.reason} could not judge: {type(error).__name__}")
+        message = f"the guard {guard.reason} could not judge: {type(error).__name__}"
+        return _holding(Reason.GUARD_FAILED, _everything(plan), message)
 
 
-def _holding(reason: Reason, changes: Iterable[Change], until: datetime | None = None) -> tuple[Held, ...]:
-    return tuple(Held(change, reason, until) for change in changes)
+def _holding(reason: Reason, changes: Iterable[Change], message: str, until: datetime | None = None) -> Finding:
+    return Finding(reason, tuple(Held(change, reason, until) for change in changes), message)
+
+
+def _count(number: int, noun: str = "device") -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _everything(plan: Plan) -> tuple[Change, ...]:
+    return (*plan.subscribes, *plan.unsubscribes)
 
 
 def _unapproved(plan: Plan) -> list[Change]:
@@ -162,8 +169,8 @@ def _empty_desired(plan: Plan, situation: Situation) -> Finding | None:
     changes = _unapproved(plan)
     if situation.desired.devices or situation.desired.policy.allow_empty or not changes:
         return None
-    message = f"the account lists no device at all, {len(changes)} live ones would go"
-    return Finding(_holding(Reason.EMPTY_DESIRED, changes), message)
+    message = f"the account lists no device at all, {_count(len(changes), 'live device')} would go"
+    return _holding(Reason.EMPTY_DESIRED, changes, message)
 
 
 def _too_many(plan: Plan, situation: Situation) -> Finding | None:
@@ -175,14 +182,18 @@ def _too_many(plan: Plan, situation: Situation) -> Finding | None:
         return None
     already = f" ({len(gone)} of them are gone already)" if gone else ""
     message = (
-        f"{counted} devices would be unsubscribed within 24 hours{already}, {allowed} are allowed: "
+        f"{_count(counted)} would be unsubscribed within 24 hours{already}, {allowed} are allowed: "
         f"max_unsubscribe is {policy.max_unsubscribe}, max_unsubscribe_floor is {policy.max_unsubscribe_floor}"
     )
-    return Finding(_holding(Reason.TOO_MANY, changes), message)
+    return _holding(Reason.TOO_MANY, changes, message)
+
+
+def _expected(memory: Memory) -> frozenset[DeviceId]:
+    return memory.expected or frozenset()
 
 
 def _too_short(observed: Observed, memory: Memory) -> bool:
-    expected = memory.expected or frozenset()
+    expected = _expected(memory)
     return len(expected) >= SUSPECT_FROM and 2 * len(expected & observed.devices) < len(expected)
 
 
@@ -190,26 +201,26 @@ def _suspect_list(plan: Plan, situation: Situation) -> Finding | None:
     observed, memory = situation.observed, situation.memory
     if not is_suspect(observed, memory):
         return None
-    expected = memory.expected or frozenset()
+    expected = _expected(memory)
     message = f"of {len(expected)} devices that should be live the list shows {len(expected & observed.devices)}"
     if memory.credential_changed:
         message += ", and the credential changed since the last trusted list: a person has to say that this is right"
     else:
         message += f" (reading {memory.suspect_readings + 1} of {BELIEVED_AFTER} before it is believed)"
-    return Finding(_holding(Reason.SUSPECT_LIST, chain(plan.subscribes, plan.unsubscribes)), message)
+    return _holding(Reason.SUSPECT_LIST, _everything(plan), message)
 
 
 def _desired_rejected(plan: Plan, situation: Situation) -> Finding | None:
     if situation.rejected is None or not plan.unsubscribes:
         return None
     message = f"the newest text is rejected ({situation.rejected}), an older one is in force"
-    return Finding(_holding(Reason.DESIRED_REJECTED, plan.unsubscribes), message)
+    return _holding(Reason.DESIRED_REJECTED, plan.unsubscribes, message)
 
 
 def _state_unwritable(plan: Plan, situation: Situation) -> Finding | None:
     if situation.memory.writable or not plan.unsubscribes:
         return None
-    return Finding(_holding(Reason.STATE_UNWRITABLE, plan.unsubscribes), "what we do could not be remembered")
+    return _holding(Reason.STATE_UNWRITABLE, plan.unsubscribes, "what we do could not be remembered")
 
 
 def _guard_failed(_plan: Plan, _situation: Situation) -> Finding | None:
@@ -217,30 +228,40 @@ def _guard_failed(_plan: Plan, _situation: Situation) -> Finding | None:
 
 
 def _paused(plan: Plan, situation: Situation) -> Finding | None:
-    pause, brake = situation.desired.policy.pause.stricter(situation.brake.pause), situation.brake
     if situation.observing:
-        changes, message = (*plan.subscribes, *plan.unsubscribes), "observe mode: nothing is changed"
-    elif pause is Pause.NONE:
-        return None
-    else:
-        changes = plan.unsubscribes if pause is Pause.UNSUBSCRIBE else (*plan.subscribes, *plan.unsubscribes)
-        by_command = pause is brake.pause and pause is not situation.desired.policy.pause
-        message = f"paused by command: {brake.reason}" if by_command else f"the text says pause = {pause.value!r}"
-    until = brake.until if not situation.observing and situation.desired.policy.pause is Pause.NONE else None
-    return Finding(_holding(Reason.PAUSED, changes, until), message) if changes else None
+        changes = _everything(plan)
+        return _holding(Reason.PAUSED, changes, "observe mode: nothing is changed") if changes else None
+    text, brake = situation.desired.policy.pause, situation.brake
+    pause = text.stricter(brake.pause)
+    held = tuple(
+        Held(change, Reason.PAUSED, None if change.action in _PAUSED[text] else brake.until)
+        for change in _everything(plan)
+        if change.action in _PAUSED[pause]
+    )
+    message = f"the text says pause = {text.value!r}" if pause is text else f"paused by command: {brake.reason}"
+    return Finding(Reason.PAUSED, held, message) if held else None
 
 
 def _unsubscribe_after(plan: Plan, situation: Situation) -> Finding | None:
     wait = situation.desired.policy.unsubscribe_after
     if not wait:
         return None
-    since = situation.memory.absent_since
     held = tuple(
         Held(change, Reason.UNSUBSCRIBE_AFTER, ends)
         for change in plan.unsubscribes
-        if (ends := since.get(change.device, situation.now) + wait) > situation.now
+        if (ends := _absent_since(change.device, situation) + wait) > situation.now
     )
-    return Finding(held, f"{len(held)} devices are absent for less than {show(wait)}") if held else None
+    message = f"{_count(len(held))} absent for less than {show(wait)}"
+    return Finding(Reason.UNSUBSCRIBE_AFTER, held, message) if held else None
+
+
+def _absent_since(device: DeviceId, situation: Situation) -> datetime:
+    """Return since when a device is absent. One still listed whose dates are over was taken out when they ended."""
+    since = situation.memory.absent_since.get(device)
+    if since is not None:
+        return since
+    entry = situation.desired.described.get(device)
+    return situation.now if entry is None or entry.until is None else min(entry.until, situation.now)
 
 
 def _waiting(reason: Reason, words: str) -> Check:
@@ -250,24 +271,24 @@ def _waiting(reason: Reason, words: str) -> Check:
             return None
         held = tuple(
             Held(change, reason, retry.until)
-            for change in chain(plan.subscribes, plan.unsubscribes)
+            for change in _everything(plan)
             if (retry := retries.get(change.device)) is not None
             and retry.reason is reason
             and retry.action is change.action
             and retry.until > situation.now
         )
-        return Finding(held, f"{len(held)} devices {words}") if held else None
+        return Finding(reason, held, f"{_count(len(held))} {words}") if held else None
 
     return check
 
 
 def _quota(plan: Plan, situation: Situation) -> Finding | None:
     until = situation.platform.throttled_until
-    changes = (*plan.subscribes, *plan.unsubscribes)
+    changes = _everything(plan)
     if until is None or until <= situation.now or not changes:
         return None
     message = f"the account's calls are used up, or LG throttles it, until {until:%Y-%m-%dT%H:%M:%SZ}"
-    return Finding(_holding(Reason.QUOTA, changes, until), message)
+    return _holding(Reason.QUOTA, changes, message, until)
 
 
 def _subscriptions_full(plan: Plan, situation: Situation) -> Finding | None:
@@ -275,15 +296,14 @@ def _subscriptions_full(plan: Plan, situation: Situation) -> Finding | None:
     if until is None or until <= situation.now or not plan.subscribes:
         return None
     message = f"LG's cap on subscribed devices is reached; asked again at {until:%Y-%m-%dT%H:%M:%SZ}"
-    return Finding(_holding(Reason.SUBSCRIPTIONS_FULL, plan.subscribes, until), message)
+    return _holding(Reason.SUBSCRIPTIONS_FULL, plan.subscribes, message, until)
 
 
 def _account_stopped(plan: Plan, situation: Situation) -> Finding | None:
-    platform = situation.platform
-    changes = (*plan.subscribes, *plan.unsubscribes)
+    platform, changes = situation.platform, _everything(plan)
     if platform.stopped is None or not changes:
         return None
-    return Finding(_holding(Reason.ACCOUNT_STOPPED, changes, platform.stopped_until), platform.stopped)
+    return _holding(Reason.ACCOUNT_STOPPED, changes, platform.stopped, platform.stopped_until)
 
 
 GUARDS: tuple[Guard, ...] = (
@@ -330,13 +350,13 @@ GUARDS: tuple[Guard, ...] = (
         Reason.RETRY,
         "that change",
         "a call for the device failed, until its next time",
-        _waiting(Reason.RETRY, "wait after a failed call"),
+        _waiting(Reason.RETRY, "waiting after a failed call"),
     ),
     Guard(
         Reason.REFUSED,
         "that change",
         "LG refused the device, until its next time",
-        _waiting(Reason.REFUSED, "are refused by LG"),
+        _waiting(Reason.REFUSED, "refused by LG"),
     ),
     Guard(Reason.QUOTA, "every change", "the account's calls are used up, or LG throttles it", _quota),
     Guard(Reason.SUBSCRIPTIONS_FULL, "subscribes", "LG's cap on subscribed devices is reached", _subscriptions_full),
@@ -361,8 +381,3 @@ def held_actions(reason: Reason) -> tuple[Action, ...]:
     }:
         return (Action.UNSUBSCRIBE,)
     return (Action.SUBSCRIBE,) if reason is Reason.SUBSCRIPTIONS_FULL else tuple(Action)
-
-
-def devices(changes: Iterable[Change]) -> frozenset[DeviceId]:
-    """Return the devices of some changes."""
-    return frozenset(change.device for change in changes)

@@ -181,38 +181,42 @@ def status_report(
 def _summary(
     text: TextReport, accounts: list[AccountReport], abandoned: Iterable[AccountName], mode: str
 ) -> tuple[bool, str]:
-    """Return whether all is well, and a sentence that says so or what to do first."""
-    by_condition: dict[str, list[str]] = {}
-    for account in accounts:
-        by_condition.setdefault(account.condition, []).append(account.account)
-    guarded = [one.account for one in accounts if any(held.kind == Kind.GUARD for held in one.held)]
-    gone = sorted(abandoned)
+    """Return whether a person may go on sleeping, and a sentence that says so or what to do first."""
     observing = " Observe mode: nothing is changed." if mode == "observe" else ""
-    for names, words in (
-        ([""] if text.revision is None else [], "No text is in force yet: " + (text.trouble or "; ".join(text.faults))),
-        (
-            [""] if text.rejected else [],
-            f"The newest text is rejected ({text.rejected}); mend it: {_first(text.faults)}",
-        ),
-        ([""] if text.trouble else [], f"The newest text cannot be fetched: {text.trouble}"),
-        (by_condition.get(Condition.STOPPED, []), "stopped: look at credentials and settings"),
-        (guarded, "held by a guard: a person has to decide"),
-        (gone, "abandoned: bring them back, or name them in retired_accounts"),
-        (by_condition.get(Condition.HELD, []), "held by policy"),
+    trouble = _text_trouble(text)
+    if trouble:
+        return False, f"{trouble.removesuffix('.')}.{observing}"
+    for well, names, words in (
+        (False, _in(accounts, Condition.STOPPED), "stopped: look at credentials and settings"),
+        (False, _holding(accounts, Kind.GUARD), "held by a guard: a person has to decide"),
+        (False, sorted(abandoned), "abandoned: bring them back, or name them in retired_accounts"),
+        (False, [one.account for one in accounts if one.error], "waiting for LG, which is asked again by itself"),
+        (False, _holding(accounts, Reason.SUBSCRIPTIONS_FULL), "at LG's cap on subscribed devices: ask LG to raise it"),
+        (False, _holding(accounts, Reason.REFUSED), "partly refused by LG: look at the devices it refuses"),
+        (True, [] if observing else _in(accounts, Condition.PAUSED), "paused"),
+        (True, _holding(accounts, Kind.POLICY), "not as wanted, as policy says"),
+        (True, _in(accounts, Condition.CONVERGING), "on the way to the wanted state"),
     ):
         if names:
-            subject = "" if names == [""] else f"{_named(names)} {'is' if len(names) == 1 else 'are'} "
-            return False, f"{subject}{words}.{observing}".replace("..", ".")
-    failing = [one.account for one in accounts if one.error]
-    if failing:
-        return False, f"LG could not be asked for {_named(failing)}; it is tried again by itself.{observing}"
-    moving = by_condition.get(Condition.CONVERGING, [])
-    if moving:
-        return (
-            True,
-            f"{_named(moving)} {'is' if len(moving) == 1 else 'are'} on the way to the wanted state.{observing}",
-        )
+            return well, f"{_named(names)} {'is' if len(names) == 1 else 'are'} {words}.{observing}"
     return True, f"All is well: {len(accounts)} account{'s' * (len(accounts) != 1)} as wanted.{observing}"
+
+
+def _text_trouble(text: TextReport) -> str:
+    """Return what is wrong with the newest text, or nothing."""
+    if text.revision is None:
+        return f"No text is in force yet: {text.trouble or _first(text.faults) or 'none was read so far'}"
+    if text.rejected:
+        return f"The newest text is rejected ({text.rejected}); mend it: {_first(text.faults)}"
+    return f"The newest text cannot be fetched: {text.trouble}" if text.trouble else ""
+
+
+def _in(accounts: Iterable[AccountReport], condition: Condition) -> list[str]:
+    return [one.account for one in accounts if one.condition == condition]
+
+
+def _holding(accounts: Iterable[AccountReport], what: Kind | Reason) -> list[str]:
+    return [one.account for one in accounts if any(what in {held.kind, held.reason} for held in one.held)]
 
 
 def _first(faults: tuple[str, ...]) -> str:
@@ -247,23 +251,22 @@ class PlanReport:
 def exit_code(reports: Iterable[PlanReport], *, pending: int | None = None) -> int:
     """Return the exit code: 1 before 3 before 4 before ``pending``; 0 when there is nothing to tell.
 
-    Kind *guard* makes 3; failed, refused and held by *platform* make 4; held by *policy* makes neither.
+    Kind *guard* makes 3; failed, refused and held by *platform* make 4; held by *policy* makes neither. With
+    ``pending`` the passes only looked; without, a change that was not held and not made makes 4 too.
     """
     found = Counter[int]()
     for report in reports:
         ending = report.ending
-        kinds = {held.reason.kind for held in ending.held}
-        stopped_short = not ending.trusted and not any(one.reason is Reason.SUSPECT_LIST for one in report.plan.tripped)
-        found[1] += bool(stopped_short and ending.error)
-        found[3] += (
-            ending.unexpected
-            or Kind.GUARD in kinds
-            or any(one.reason.kind is Kind.GUARD for one in report.plan.tripped)
-        )
-        found[4] += Kind.PLATFORM in kinds or bool(ending.unmade)
+        suspect = any(one.reason is Reason.SUSPECT_LIST for one in report.plan.tripped)
+        withheld = any(held.reason.kind is Kind.PLATFORM for held in ending.held)
+        found[1] += bool(not ending.trusted and ending.error)
+        found[3] += ending.unexpected or ending.guarded
+        found[4] += withheld or bool(ending.unmade) or not (ending.trusted or suspect)
         if pending is not None:
             found[pending] += bool(report.plan.changes)
-    return next((code for code in (1, 3, 4, pending or 0) if found[code]), 0)
+        else:
+            found[4] += ending.unfinished and not ending.unexpected
+    return next((code for code in (1, 3, 4, pending) if code is not None and found[code]), 0)
 
 
 def total(reports: Iterable[PlanReport]) -> Mapping[str, int]:

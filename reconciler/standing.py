@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
+from reconciler.metrics import Figures
 from reconciler.model import (
     AccountName,
     Action,
@@ -25,7 +26,6 @@ from reconciler.model import (
     Reason,
     Result,
 )
-from reconciler.telemetry import Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +67,30 @@ class Ending:
         return tuple(outcome for outcome in self.outcomes if not outcome.result.confirmed)
 
     @property
+    def guarded(self) -> bool:
+        """Say whether a person has to decide: a guard holds something, or doubts the list as a whole."""
+        reasons = [held.reason for held in self.held] + [one.reason for one in (self.plan.tripped if self.plan else ())]
+        return any(reason.kind is Kind.GUARD for reason in reasons)
+
+    @property
+    def unfinished(self) -> bool:
+        """Say whether changes that nothing held were not all made: LG did not, or the pass was broken off."""
+        made = sum(outcome.result.confirmed for outcome in self.outcomes)
+        return self.plan is not None and made < self.plan.changes
+
+    @property
     def settled(self) -> bool:
         """Say whether nothing is left to change."""
-        return self.trusted and not self.held and not self.unmade
+        return self.trusted and not self.held and not self.unfinished
 
     @property
     def condition(self) -> Condition:
         """Return the account's condition after this pass."""
-        kinds = {held.reason.kind for held in self.held}
         if self.stopped:
             return Condition.STOPPED
         if self.observing or self.pause is not Pause.NONE:
             return Condition.PAUSED
-        if kinds & {Kind.GUARD, Kind.POLICY}:
+        if self.guarded or any(held.reason.kind is Kind.POLICY for held in self.held):
             return Condition.HELD
         return Condition.IN_SYNC if self.settled else Condition.CONVERGING
 
@@ -87,8 +98,10 @@ class Ending:
     def result(self) -> PassResult:
         """Return how the pass ended."""
         if not self.trusted:
-            return PassResult.HELD if self.held and not self.error else PassResult.FAILED
-        if self.unmade or self.left:
+            return PassResult.HELD if (self.held or self.guarded) and not self.error else PassResult.FAILED
+        if self.unexpected:
+            return PassResult.HELD
+        if self.unfinished:
             return PassResult.PARTIAL
         if self.held:
             return PassResult.HELD
@@ -111,15 +124,20 @@ class Standing:
         return self.last.condition if self.last is not None else Condition.CONVERGING
 
     def after(self, ending: Ending) -> Standing:
-        """Return where the account stands once a pass has ended."""
-        since = self.out_of_sync_since or ending.began
+        """Return where the account stands once a pass has ended.
+
+        A pass without a list leaves an account in sync that was in sync, unless its text wants something else by now.
+        """
         trusted = ending.trusted
+        in_sync = ending.settled or (
+            not trusted and self.last_success is not None and self.out_of_sync_since is None and not ending.held
+        )
         return Standing(
             account=self.account,
             last=ending,
             observed=ending.observed if ending.observed is not None else self.observed,
             last_success=ending.began if trusted else self.last_success,
-            out_of_sync_since=None if ending.settled else since if trusted or self.out_of_sync_since else None,
+            out_of_sync_since=None if in_sync else self.out_of_sync_since or ending.began,
         )
 
 

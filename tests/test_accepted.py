@@ -1,0 +1,277 @@
+"""Which text is in force: the file as the failure domain, keys that concern all, and accounts that vanish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import pytest
+
+from reconciler.accepted import Accepted, Text, accept, changed, reject
+from reconciler.desired import Loaded
+from reconciler.errors import Fault
+from reconciler.model import AccountName, Cause, Desired, DeviceId, Policy, Revision
+
+SEOUL, BUSAN, JEJU = AccountName("seoul"), AccountName("busan"), AccountName("jeju")
+FIRST, SECOND, THIRD = Revision("1" * 64), Revision("2" * 64), Revision("3" * 64)
+FAULT = Fault("seoul.toml", 3, 1, "not an id")
+WARNING = Fault("busan.toml", 1, 1, "the same device is in two accounts")
+
+
+def part(account: AccountName, *devices: str, path: str = "", policy: Policy | None = None) -> Desired:
+    """Return an account's part of the text in the file of its name."""
+    return Desired(
+        account, frozenset(map(DeviceId, devices)), policy=policy or Policy(), path=path or f"{account}.toml"
+    )
+
+
+def loaded(
+    *parts: Desired,
+    faulty: Mapping[str, Iterable[AccountName] | None] | None = None,
+    retired: Iterable[AccountName] = (),
+    shared: Iterable[str] = (),
+    shared_fault: bool = False,
+    wrong_environment: Fault | None = None,
+    faults: tuple[Fault, ...] = (),
+    warnings: tuple[Fault, ...] = (),
+) -> Loaded:
+    """Return what a loader would, with a fault for the faulty files."""
+    broken = {path: None if names is None else frozenset(names) for path, names in (faulty or {}).items()}
+    return Loaded(
+        accounts={one.account: one for one in parts},
+        retired=frozenset(retired),
+        environment=None,
+        faults=faults or ((FAULT,) if broken or shared_fault else ()),
+        warnings=warnings,
+        faulty=broken,
+        shared=frozenset(shared),
+        shared_fault=shared_fault,
+        wrong_environment=wrong_environment,
+        files={},
+        sha256="0" * 64,
+    )
+
+
+def three() -> Accepted:
+    """Return three accounts of three files in force."""
+    return accept(Accepted(), loaded(part(SEOUL, "a"), part(BUSAN, "b"), part(JEJU, "c")), FIRST)
+
+
+def in_force(accepted: Accepted) -> dict[AccountName, frozenset[DeviceId]]:
+    """Return the devices that are in force for each account."""
+    return {name: text.desired.devices for name, text in accepted.texts.items()}
+
+
+def test_the_first_text() -> None:
+    """A sound text is in force for each of its accounts, and nothing is rejected."""
+    after = three()
+    assert in_force(after) == {SEOUL: {"a"}, BUSAN: {"b"}, JEJU: {"c"}}
+    assert {text.revision for text in after.texts.values()} == {FIRST}
+    assert {text.rejected for text in after.texts.values()} == {None}
+    assert (after.revision, after.newest, after.rejected) == (FIRST, FIRST, None)
+    assert (after.abandoned, after.retired, after.faults, after.warnings) == (frozenset(), frozenset(), (), ())
+
+
+def test_a_newer_text_replaces_an_older_one() -> None:
+    """What a newer sound text says is in force, for every account of it, under its revision."""
+    after = accept(three(), loaded(part(SEOUL, "x"), part(BUSAN, "b"), part(JEJU, "c"), warnings=(WARNING,)), SECOND)
+    assert in_force(after)[SEOUL] == {"x"}
+    assert {text.revision for text in after.texts.values()} == {SECOND}
+    assert after.warnings == (WARNING,)
+
+
+def test_the_file_is_the_failure_domain() -> None:
+    """The account of a faulty file keeps its text and is marked; those of the other files follow their edits."""
+    before = three()
+    after = accept(before, loaded(part(BUSAN, "b2"), part(JEJU, "c"), faulty={"seoul.toml": [SEOUL]}), SECOND)
+    assert in_force(after) == {SEOUL: {"a"}, BUSAN: {"b2"}, JEJU: {"c"}}
+    assert after.texts[SEOUL] == Text(before.texts[SEOUL].desired, FIRST, Cause.INVALID)
+    assert after.texts[BUSAN].rejected is None
+    assert after.texts[BUSAN].revision == SECOND
+    assert (after.revision, after.newest, after.rejected) == (SECOND, SECOND, Cause.INVALID)
+    assert after.faults == (FAULT,)
+    assert after.abandoned == frozenset()
+
+
+def test_a_file_that_cannot_be_parsed_might_hold_any_account() -> None:
+    """While a file cannot be read at all, an account that is nowhere else keeps its text: it may have moved there."""
+    after = accept(three(), loaded(part(BUSAN, "b"), faulty={"new.toml": None}), SECOND)
+    assert in_force(after) == {SEOUL: {"a"}, BUSAN: {"b"}, JEJU: {"c"}}
+    assert {name for name, text in after.texts.items() if text.rejected is Cause.INVALID} == {SEOUL, JEJU}
+    assert after.abandoned == frozenset()
+
+
+def test_an_account_that_left_a_faulty_file_that_can_be_read() -> None:
+    """A faulty file keeps the accounts it defines now and those it defined before; others that vanish are abandoned."""
+    before = accept(Accepted(), loaded(part(SEOUL, "a"), part(BUSAN, "b", path="seoul.toml"), part(JEJU, "c")), FIRST)
+    after = accept(before, loaded(part(AccountName("new"), "d"), faulty={"seoul.toml": [SEOUL]}), SECOND)
+    assert set(after.texts) == {SEOUL, BUSAN, AccountName("new")}
+    assert after.abandoned == {JEJU}
+
+
+def test_an_account_that_moved_into_a_faulty_file() -> None:
+    """An account that a faulty file defines now keeps its text, wherever it was before."""
+    after = accept(three(), loaded(part(BUSAN, "b"), part(JEJU, "c"), faulty={"moved.toml": [SEOUL]}), SECOND)
+    assert after.texts[SEOUL].rejected is Cause.INVALID
+    assert after.abandoned == frozenset()
+
+
+def test_an_account_that_moved_out_of_a_faulty_file() -> None:
+    """An account that a sound file defines follows that file, though its old file is faulty."""
+    moved = part(SEOUL, "a2", path="busan.toml")
+    after = accept(three(), loaded(moved, part(BUSAN, "b"), part(JEJU, "c"), faulty={"seoul.toml": []}), SECOND)
+    assert after.texts[SEOUL] == Text(moved, SECOND)
+
+
+def test_a_mended_file_is_in_force_again() -> None:
+    """Once the file is sound its accounts follow it, and no mark remains."""
+    broken = accept(three(), loaded(part(BUSAN, "b"), part(JEJU, "c"), faulty={"seoul.toml": [SEOUL]}), SECOND)
+    after = accept(broken, loaded(part(SEOUL, "a"), part(BUSAN, "b"), part(JEJU, "c")), THIRD)
+    assert after.texts[SEOUL].rejected is None
+    assert (after.rejected, after.faults) == (None, ())
+    assert changed(broken, after) == {SEOUL}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        loaded(shared_fault=True),
+        loaded(part(BUSAN, "b2"), shared=["policy.toml"], faulty={"policy.toml": []}),
+        loaded(faulty={"seoul.toml": [SEOUL], "busan.toml": [BUSAN], "jeju.toml": [JEJU]}),
+        loaded(faults=(FAULT,)),
+    ],
+    ids=["shared key", "file with shared keys", "every file", "no account"],
+)
+def test_a_fault_that_concerns_all_rejects_all(text: Loaded) -> None:
+    """A fault in the shared keys, or in all there is, leaves every account as it was, marked."""
+    before = three()
+    after = accept(before, text, SECOND)
+    assert in_force(after) == in_force(before)
+    assert {one.rejected for one in after.texts.values()} == {Cause.INVALID}
+    assert {one.revision for one in after.texts.values()} == {FIRST}
+    assert (after.revision, after.newest, after.rejected) == (FIRST, SECOND, Cause.INVALID)
+    assert after.faults == (FAULT,)
+
+
+def test_a_file_that_held_shared_keys_before_still_might() -> None:
+    """A file that held the policy and cannot be read now rejects all: what it protects is not known."""
+    before = accept(Accepted(), loaded(part(SEOUL, "a"), shared=["policy.toml"]), FIRST)
+    broken = loaded(part(SEOUL), faulty={"policy.toml": None})
+    after = accept(before, broken, SECOND)
+    assert in_force(after) == {SEOUL: {"a"}}
+    assert after.texts[SEOUL].rejected is Cause.INVALID
+    again = accept(after, broken, THIRD)
+    assert in_force(again) == {SEOUL: {"a"}}
+    assert again.shared == {"policy.toml"}
+
+
+def test_shared_keys_may_move_to_another_file() -> None:
+    """Once a sound file holds the shared keys, a fault in the file that held them before is that file's own again."""
+    before = accept(Accepted(), loaded(part(SEOUL, "a"), part(BUSAN, "b"), shared=["seoul.toml"]), FIRST)
+    moved = accept(before, loaded(part(SEOUL, "a"), part(BUSAN, "b"), shared=["busan.toml"]), SECOND)
+    assert moved.shared == {"busan.toml"}
+    after = accept(moved, loaded(part(BUSAN, "b2"), shared=["busan.toml"], faulty={"seoul.toml": [SEOUL]}), THIRD)
+    assert in_force(after) == {SEOUL: {"a"}, BUSAN: {"b2"}}
+
+
+def test_a_wrong_environment_rejects_all() -> None:
+    """A text of another environment leaves everything as it was, and its fault is told before the others."""
+    wrong = Fault("all.toml", 2, 1, "the environment is 'test', not 'production'")
+    after = accept(three(), loaded(part(SEOUL), wrong_environment=wrong, faults=(FAULT,)), SECOND)
+    assert in_force(after) == in_force(three())
+    assert {one.rejected for one in after.texts.values()} == {Cause.ENVIRONMENT}
+    assert after.faults == (wrong, FAULT)
+    assert after.rejected is Cause.ENVIRONMENT
+
+
+def test_accounts_that_vanish_are_abandoned_until_they_are_back() -> None:
+    """An account that no file names any more is abandoned, over later texts too, until it is back."""
+    gone = accept(three(), loaded(part(SEOUL, "a")), SECOND)
+    assert set(gone.texts) == {SEOUL}
+    assert gone.abandoned == {BUSAN, JEJU}
+    later = accept(gone, loaded(part(SEOUL, "a2")), THIRD)
+    assert later.abandoned == {BUSAN, JEJU}
+    back = accept(later, loaded(part(SEOUL, "a2"), part(BUSAN, "b")), FIRST)
+    assert set(back.texts) == {SEOUL, BUSAN}
+    assert back.abandoned == {JEJU}
+
+
+def test_retired_accounts_are_not_abandoned() -> None:
+    """An account named as retired is let go, whether it vanishes now or was abandoned before."""
+    now = accept(three(), loaded(part(SEOUL, "a"), retired=[BUSAN, JEJU]), SECOND)
+    assert now.abandoned == frozenset()
+    assert now.retired == {BUSAN, JEJU}
+    abandoned = accept(three(), loaded(part(SEOUL, "a")), SECOND)
+    later = accept(abandoned, loaded(part(SEOUL, "a"), retired=[BUSAN]), THIRD)
+    assert later.abandoned == {JEJU}
+
+
+def test_a_retired_account_is_not_kept_by_a_faulty_file() -> None:
+    """A person's word that an account is retired counts though a file that might hold it is faulty."""
+    after = accept(three(), loaded(part(SEOUL, "a"), faulty={"busan.toml": None}, retired=[BUSAN]), SECOND)
+    assert set(after.texts) == {SEOUL, JEJU}
+    assert after.abandoned == frozenset()
+
+
+def test_a_text_that_brings_nothing_into_force_is_not_the_revision() -> None:
+    """The revision is the newest one that brought something into force."""
+    empty = accept(three(), loaded(retired=[SEOUL, BUSAN, JEJU]), SECOND)
+    assert (empty.texts, empty.revision, empty.newest) == ({}, FIRST, SECOND)
+
+
+def test_what_did_not_change_stays_the_same_object() -> None:
+    """An account whose part is equal keeps the very object, so a pass need not stop for another account's edit."""
+    before = three()
+    after = accept(before, loaded(part(SEOUL, "a"), part(BUSAN, "b2"), part(JEJU, "c")), SECOND)
+    assert after.texts[SEOUL].desired is before.texts[SEOUL].desired
+    assert after.texts[BUSAN].desired is not before.texts[BUSAN].desired
+    assert changed(before, after) == {BUSAN}
+
+
+def test_another_policy_is_another_text() -> None:
+    """A changed policy changes the account's part though its devices are the same."""
+    before = three()
+    strict = part(SEOUL, "a", policy=Policy(max_unsubscribe=0))
+    after = accept(before, loaded(strict, part(BUSAN, "b"), part(JEJU, "c")), SECOND)
+    assert changed(before, after) == {SEOUL}
+    assert after.texts[SEOUL].desired is strict
+
+
+def test_changed_names_what_came_went_and_was_marked() -> None:
+    """Accounts that came, went, or whose text was rejected or accepted again have changed."""
+    before = three()
+    assert changed(before, before) == frozenset()
+    assert changed(Accepted(), before) == {SEOUL, BUSAN, JEJU}
+    assert changed(before, accept(before, loaded(part(SEOUL, "a"), part(BUSAN, "b")), SECOND)) == {JEJU}
+    marked = reject(before, Cause.MISSING, ())
+    assert changed(before, marked) == {SEOUL, BUSAN, JEJU}
+    assert changed(marked, reject(marked, Cause.MISSING, (FAULT,))) == frozenset()
+    assert changed(marked, reject(marked, Cause.INVALID, ())) == {SEOUL, BUSAN, JEJU}
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_reject_keeps_everything_in_force(cause: Cause) -> None:
+    """A rejected text changes nothing but the marks, the faults and what is newest."""
+    before = replace(three(), abandoned=frozenset({AccountName("old")}), warnings=(WARNING,))
+    after = reject(before, cause, (FAULT,), SECOND)
+    assert in_force(after) == in_force(before)
+    assert {one.rejected for one in after.texts.values()} == {cause}
+    assert after == replace(before, texts=after.texts, newest=SECOND, rejected=cause, faults=(FAULT,), warnings=())
+
+
+def test_reject_without_a_revision_keeps_the_newest() -> None:
+    """A text that is not there has no revision, so the newest one read stays what it was."""
+    assert reject(three(), Cause.MISSING, ()).newest == FIRST
+
+
+def test_rejecting_again_keeps_the_marked_texts() -> None:
+    """A text that is rejected for the same cause again stays the same object."""
+    once = reject(three(), Cause.INVALID, (FAULT,))
+    twice = reject(once, Cause.INVALID, (FAULT,))
+    assert all(twice.texts[name] is text for name, text in once.texts.items())
+
+
+def test_rejecting_at_the_start_brings_nothing_into_force() -> None:
+    """Where nothing was accepted before, a rejected text leaves nothing in force and says why."""
+    after = accept(Accepted(), loaded(faulty={"seoul.toml": [SEOUL]}), FIRST)
+    assert (after.texts, after.revision, after.newest, after.rejected) == ({}, None, FIRST, Cause.INVALID)
