@@ -352,6 +352,7 @@ class Pass:
             observing=self._means.observing,
             stopped=self._course.stopped is not None,
             error=str(work.ended) if work.ended is not None else "",
+            remarks=approvals.remarks(self._text.desired, overlaid(situation.observed, situation.memory), self._began),
         )
 
     def _left(self, work: Work, client: Client, now: datetime) -> tuple[tuple[Held, ...], datetime | None]:
@@ -456,7 +457,7 @@ class Pass:
         course, tripped = self._course, ending.plan.tripped if ending.plan is not None else ()
         guarding = {one.reason: one.message for one in tripped if one.reason.kind is Kind.GUARD}
         for reason in guarding.keys() - course.tripped:
-            way_out = {"approval": self._approval(ending)} if reason in approvals.APPROVABLE else {}
+            way_out = {"approval": ending.approval} if reason in approvals.APPROVABLE else {}
             log.warning("guard.tripped", reason=reason, message=guarding[reason], **way_out)
         for reason in course.tripped - guarding.keys():
             log.info("guard.cleared", reason=reason)
@@ -467,11 +468,6 @@ class Pass:
         if ending.error:
             facts["error"] = ending.error
         (log.info if news else log.debug)("pass.completed", **facts)
-
-    def _approval(self, ending: Ending) -> str:
-        """Return the block that a person commits to let the held devices go."""
-        devices = approvals.needed(ending.plan) if ending.plan is not None else ()
-        return approvals.block(self._account, devices, self._began)
 
     def _ledger(self, memory: Memory, approved: frozenset[DeviceId]) -> Ledger:
         means = self._means

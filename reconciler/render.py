@@ -164,6 +164,7 @@ def _account_json(report: PlanReport) -> dict[str, Any]:
         "result": ending.result,
         "unexpected": ending.unexpected,
         "digest": plan.digest or None,
+        "remarks": report.ending.remarks,
         "in_sync": plan.in_sync,
         "subscribes": [change.device for change in plan.subscribes],
         "unsubscribes": [change.device for change in plan.unsubscribes],
@@ -260,7 +261,7 @@ def _facts(report: PlanReport) -> list[str]:
     unsubscribes = plan.unsubscribes or any(one.change.action is Action.UNSUBSCRIBE for one in plan.held)
     if plan.digest and (unsubscribes or report.ending.unexpected):
         lines.append(f"digest {plan.digest}")
-    return lines
+    return [*lines, *map(quoted, report.ending.remarks)]
 
 
 def _last_line(reports: Sequence[PlanReport], *, done: bool) -> str:

@@ -47,6 +47,8 @@ class AccountReport:
     observed: int
     devices: Mapping[str, int]
     held: tuple[HeldReport, ...]
+    approval: str
+    remarks: tuple[str, ...]
     digest: str
     unsubscribe_budget_remaining: int
     last_attempt: datetime | None
@@ -100,6 +102,8 @@ def account_report(
         observed=standing.observed,
         devices=states(last) if last else {},
         held=held_reports(last.plan, last.held) if last else (),
+        approval=last.approval if last else "",
+        remarks=last.remarks if last else (),
         digest=last.plan.digest if last and last.plan else "",
         unsubscribe_budget_remaining=last.budget_remaining if last else 0,
         last_attempt=last.began if last else None,

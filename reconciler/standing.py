@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
+from reconciler import approvals
 from reconciler.metrics import Figures
 from reconciler.model import (
     AccountName,
@@ -34,7 +35,8 @@ class Ending:
 
     ``plan`` is what it found, with all that was held, or nothing where no list was ever trusted; ``left`` was wanted
     and not come to; ``error`` is why the pass could not do its work; ``stopped`` says that LG does not let the account
-    in; ``unexpected`` that the plan was another one than the person had agreed to, so nothing was made of it.
+    in; ``unexpected`` that the plan was another one than the person had agreed to, so nothing was made of it;
+    ``remarks`` what a person should know of approvals that say nothing any more.
     """
 
     desired: Desired
@@ -50,6 +52,7 @@ class Ending:
     stopped: bool = False
     error: str = ""
     unexpected: bool = False
+    remarks: tuple[str, ...] = ()
 
     @property
     def trusted(self) -> bool:
@@ -60,6 +63,12 @@ class Ending:
     def held(self) -> tuple[Held, ...]:
         """Return every change that was wanted and not made, with its reason."""
         return (*(self.plan.held if self.plan else ()), *self.left)
+
+    @property
+    def approval(self) -> str:
+        """Return the block that lets go what waits for a person's word, or nothing."""
+        devices = approvals.needed(self.plan) if self.plan is not None else ()
+        return approvals.block(self.desired.account, devices, self.began) if devices else ""
 
     @property
     def unmade(self) -> tuple[Outcome, ...]:
