@@ -56,9 +56,11 @@ class Course:
 
     standing: Standing
     list_failures: int = 0
+    broken_off: int = 0
     stops: int = 0
     stopped: str | None = None
     stopped_until: datetime | None = None
+    stopped_at_list: bool = False
     waiting: int = 0
     tripped: frozenset[Reason] = frozenset()
     held: frozenset[tuple[Change, Reason]] = frozenset()
@@ -183,6 +185,8 @@ class Pass:
         self._began = means.clock.now()
         self._brake = means.state.brake(self._account, self._began)
         self._writable = means.state.writable
+        self._boundary = text.desired.next_boundary(self._began)
+        self._client: Client | None = None
         if course.text is None or course.text.desired is not text.desired:
             course.text_since = self._began
         course.text = text
@@ -220,20 +224,25 @@ class Pass:
 
     async def _reconcile(self, client: Client, expect: Digest | None) -> Ending:
         observed = await self._observe(client)
+        self._client = client
         memory = await self._remember(observed, client)
         planned = plan(self._text.desired, observed, memory, self._began)
-        memory = await self._mind_retries(planned, observed, memory)
+        if not guards.is_suspect(observed, memory):  # nothing is concluded from a list that is not believed
+            memory = await self._mind_retries(planned, observed, memory)
         situation = self._situation(observed, memory, client)
         judged = guards.judge(planned, situation)
         if expect is not None and planned.digest != expect:
             return replace(self._ending(judged, situation, Work(), client), unexpected=True)
         work = await self._act(judged, memory, client)
+        if work.ended is None and not any(held.reason is Reason.RETRY for held in judged.held):
+            self._recovered()
         return self._ending(judged, situation, work, client)
 
     def _allowed(self, client: Client | str) -> Client:
         """Return the account's client if it may be called now."""
         course = self._course
         if isinstance(client, str):
+            self._course.stopped_at_list = True
             self._stop(client)
             raise Withheld(Reason.ACCOUNT_STOPPED, client, course.stopped_until or self._began)
         if course.stopped is not None and course.stopped_until is not None and self._began < course.stopped_until:
@@ -250,7 +259,8 @@ class Pass:
         except PlatformError as error:
             raise self._no_list(error, client) from error
         self._course.list_failures = 0
-        self._resumed()
+        if self._course.stopped_at_list:
+            self._recovered()
         return observed
 
     async def _remember(self, observed: Observed, client: Client) -> Memory:
@@ -324,6 +334,8 @@ class Pass:
             or newest.desired is not self._text.desired
             or newest.rejected is not self._text.rejected
             or state.writable is not self._writable
+            or (self._boundary is not None and self._boundary <= self._now())
+            or (self._client is not None and not self._client.same_user)
             or state.brake(self._account, self._now()) != self._brake
         )
 
@@ -332,17 +344,17 @@ class Pass:
         now = self._now()
         left, opens = self._left(work, client, now)
         suspect = any(one.reason is Reason.SUSPECT_LIST for one in judged.tripped)
-        dates = [self._regular(), self._text.desired.next_boundary(now), opens]
+        dates = [self._regular(), self._boundary, opens]
         dates += [held.until for held in judged.held if held.reason not in {Reason.RETRY, Reason.REFUSED}]
         waits = [retry.until for retry in self._means.state.recall(self._account, now).retries.values()]
-        if waits:
+        if waits and work.ended is None:
             dates.append(max(min(waits), now + backoff.GATHER))
         if suspect:
             dates.append(now + self._means.confirm_delay)
         return Ending(
             desired=self._text.desired,
             began=self._began,
-            due=min(date for date in dates if date is not None and (date > now or date is opens)),
+            due=min(date for date in dates if date is not None),
             plan=judged,
             left=left,
             outcomes=tuple(work.outcomes),
@@ -363,10 +375,11 @@ class Pass:
         if isinstance(work.ended, Throttled):
             until = client.opens_for_pass(len(work.left)) or now
         elif isinstance(work.ended, CredentialsRefused | ConfigurationRefused):
+            self._course.stopped_at_list = False
             reason, until = Reason.ACCOUNT_STOPPED, self._stop(str(work.ended))
         elif work.ended is not None:
-            self._course.list_failures += 1
-            reason, until = Reason.RETRY, now + backoff.LIST.after(self._course.list_failures, self._means.random)
+            self._course.broken_off += 1
+            reason, until = Reason.RETRY, now + backoff.LIST.after(self._course.broken_off, self._means.random)
         elif work.full is not None:
             reason, until = Reason.SUBSCRIPTIONS_FULL, now + backoff.FULL
             self._full_until[client.service] = until
@@ -409,6 +422,7 @@ class Pass:
         if isinstance(error, Throttled):
             return Withheld(Reason.QUOTA, str(error), client.opens_for_pass(0) or now)
         if isinstance(error, CredentialsRefused | ConfigurationRefused):
+            self._course.stopped_at_list = True
             return Withheld(Reason.ACCOUNT_STOPPED, str(error), self._stop(str(error)))
         self._course.list_failures += 1
         wait = backoff.LIST.after(self._course.list_failures, self._means.random)
@@ -424,8 +438,10 @@ class Pass:
         course.stopped_until = self._now() + backoff.STOPPED.after(course.stops, self._means.random)
         return course.stopped_until
 
-    def _resumed(self) -> None:
+    def _recovered(self) -> None:
+        """Take note that LG took all that was sent to it: what was waited for is over."""
         course = self._course
+        course.broken_off = 0
         if course.stopped is not None:
             course.stopped, course.stopped_until, course.stops = None, None, 0
             log.info("account.resumed")
@@ -435,7 +451,9 @@ class Pass:
         course, metrics = self._course, self._means.metrics
         course.standing = course.standing.after(ending)
         course.waiting = sum(held.reason is Reason.QUOTA for held in ending.held)
-        if any(one.change.action is Action.UNSUBSCRIBE and one.result.confirmed for one in ending.outcomes):
+        full = any(one.reason is Reason.SUBSCRIPTIONS_FULL for one in ending.left)
+        made_room = any(one.change.action is Action.UNSUBSCRIBE and one.result.confirmed for one in ending.outcomes)
+        if made_room and not full:
             self._full_until.pop(client.service if isinstance(client, Client) else "", None)
         if ending.settled and course.text_since is not None:
             metrics.convergence.observe((self._now() - course.text_since).total_seconds())

@@ -136,11 +136,12 @@ def test_a_mended_file_is_in_force_again() -> None:
     "text",
     [
         loaded(shared_fault=True),
+        loaded(part(BUSAN, "b2"), shared_fault=True),
         loaded(part(BUSAN, "b2"), shared=["policy.toml"], faulty={"policy.toml": []}),
         loaded(faulty={"seoul.toml": [SEOUL], "busan.toml": [BUSAN], "jeju.toml": [JEJU]}),
         loaded(faults=(FAULT,)),
     ],
-    ids=["shared key", "file with shared keys", "every file", "no account"],
+    ids=["shared key", "shared key beside an account", "file with shared keys", "every file", "no account"],
 )
 def test_a_fault_that_concerns_all_rejects_all(text: Loaded) -> None:
     """A fault in the shared keys, or in all there is, leaves every account as it was, marked."""

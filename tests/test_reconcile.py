@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from simulated import Fleet
+from simulated import START, YEAR, Fleet
 from structlog.testing import capture_logs
 
 from reconciler.model import (
@@ -24,7 +24,7 @@ from reconciler.model import (
     Reason,
     Result,
 )
-from reconciler.simulator import Match, Route, Rule
+from reconciler.simulator import Match, Options, Route, Rule
 from reconciler.simulator.faults import Cut, Drop, Effect, Empty, Error, Hang, Html, Mangle, Redirect, Response, Short
 
 OPEN = Policy(max_unsubscribe=1000)
@@ -417,3 +417,53 @@ async def test_figures_add_up_after_a_pass() -> None:
     assert states == {"in_sync": 18, "missing": 0, "extra": 0, "unmanaged": 2, "ignored": 0}
     assert fleet.sample("pcc_desired_devices") == 18
     assert fleet.sample("pcc_changes_total", action="subscribe", result="success") == 15
+
+
+async def test_a_boundary_that_falls_inside_a_pass_is_not_lost() -> None:
+    """A device that ends while its account's list is fetched is unsubscribed right after, not an interval later."""
+    fleet = Fleet(5)
+    await fleet.reconcile()
+    guest = fleet.owned[0]
+    ends = fleet.clock.now() + timedelta(seconds=1)
+    fleet.want(fleet.owned, described={guest: Device(guest, until=ends)})
+    fleet.transport.on_request = lambda _request: fleet.clock.pass_by(timedelta(seconds=2))
+    await fleet.reconcile()
+    assert fleet.due == timedelta(0)
+    await fleet.reconcile()
+    assert guest not in fleet.live
+
+
+async def test_changes_that_keep_failing_are_tried_less_and_less() -> None:
+    """While lists work and changes do not, passes come back with a growing wait."""
+    fleet = Fleet(200)
+    fleet.platform.set_faults(Rule(effect=Html(status=503), match=CHANGES))
+    for _ in range(40):
+        await fleet.reconcile(after=fleet.due or timedelta(0))
+    assert fleet.clock.now() - START > timedelta(minutes=30)
+
+
+async def test_a_stop_that_a_change_caused_waits_longer_each_time() -> None:
+    """An account whose list works and whose changes are refused as a whole is stopped, and stays so in the log."""
+    fleet = Fleet(5)
+    fleet.platform.set_faults(Rule(effect=Error(code="1305"), match=CHANGES))
+    with capture_logs() as lines:
+        while fleet.clock.now() < START + timedelta(hours=3):
+            await fleet.reconcile(after=fleet.due or timedelta(0))
+    events = [line["event"] for line in lines]
+    assert events.count("account.stopped") == 1
+    assert "account.resumed" not in events
+    assert 4 < len(fleet.calls("POST")) < 9
+
+
+async def test_a_full_platform_is_asked_again_in_an_hour() -> None:
+    """After LG's cap stopped subscribes, an unsubscribe of the same pass that made too little room does not lift it."""
+    fleet = Fleet(12, policy=OPEN, options=Options(token_life=YEAR, subscription_cap=8))
+    fleet.platform.subscribe("default", *fleet.owned[11:])
+    fleet.want(fleet.owned[:11])
+    await fleet.reconcile()
+    asked = len(fleet.calls("POST"))
+    for _ in range(5):
+        await fleet.reconcile(after=timedelta(minutes=10))
+    assert len(fleet.calls("POST")) == asked
+    await fleet.reconcile(after=timedelta(minutes=11))
+    assert len(fleet.calls("POST")) == asked + 1

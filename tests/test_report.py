@@ -202,8 +202,16 @@ def test_many_accounts_are_counted_not_named() -> None:
     summary = status(crowd).summary
     assert summary.startswith("hotel-00, hotel-01, ")
     assert summary.endswith(f"hotel-{NAMED - 1} and 3 more are held by a guard: a person has to decide.")
+    assert NAMED == 20
     just = {f"hotel-{number:02}": ending(Reason.TOO_MANY) for number in range(NAMED)}
     assert "more" not in status(just).summary
+
+
+def test_abandoned_accounts_are_named_in_order() -> None:
+    """Abandoned accounts are named in the order of their names, each time the same."""
+    gone = [AccountName(f"hotel-{number}") for number in range(9)]
+    summary = status({"seoul": ending()}, abandoned=frozenset(gone)).summary
+    assert summary.startswith(f"{', '.join(gone)} are abandoned")
 
 
 def test_the_account_of_a_status() -> None:

@@ -14,6 +14,7 @@ from reconciler.model import (
     DEFAULT_ACCOUNT,
     Approval,
     Condition,
+    Device,
     DeviceId,
     PassResult,
     Policy,
@@ -205,3 +206,62 @@ async def test_losing_the_state_makes_nothing_more_permissive(tmp_path: Path, lo
     ending = await fleet.reconcile(after=HOUR)
     assert not fleet.calls("DELETE")
     assert reasons(ending) == {Reason.TOO_MANY}
+
+
+async def test_a_doubted_list_is_not_believed_sooner_for_an_old_noop(tmp_path: Path) -> None:
+    """A change that LG once called done already does not make the second short list count as the third."""
+    fleet = Lasting(tmp_path, 60).start(Policy(max_unsubscribe=1000))
+    ghost, strangers = fleet.owned[0], fleet.owned[50:]
+    fleet.want(fleet.owned[:50])
+    fleet.platform.set_faults(Rule(effect=Error(code="1207"), match=Match(devices=(ghost,))))
+    await fleet.reconcile()
+    calls = len(fleet.calls("POST", "DELETE"))
+    fleet.platform.unsubscribe("default", *fleet.owned[2:50])
+    fleet.platform.subscribe("default", *strangers)
+    for _ in range(2):
+        await fleet.reconcile(after=HOUR)
+        assert len(fleet.calls("POST", "DELETE")) == calls
+
+
+async def test_a_token_replaced_in_the_middle_stops_the_plan(tmp_path: Path) -> None:
+    """What was planned from one user's list is never sent with another user's token."""
+    fleet = Lasting(tmp_path, 20).start(Policy(max_unsubscribe=1000))
+    fleet.platform.subscribe("default", *fleet.owned)
+    fleet.want(fleet.owned[:10])
+    stranger = SecretStr(fleet.platform.issue_token("stranger"))
+
+    def swap(_request: object) -> None:
+        if len(fleet.calls("DELETE")) == 3:
+            fleet.token = stranger
+
+    fleet.transport.on_request = swap
+    await fleet.reconcile()
+    assert {one.user for one in fleet.calls("DELETE")} == {"default"}
+    assert len(fleet.calls("DELETE")) < 10
+
+
+async def test_a_date_that_comes_during_a_pass_stops_the_plan(tmp_path: Path) -> None:
+    """A device whose time begins while a pass is under way is not unsubscribed by that pass."""
+    fleet = Lasting(tmp_path, 12).start(Policy(max_unsubscribe=1000))
+    fleet.platform.subscribe("default", *fleet.owned)
+    guest = fleet.owned[-1]
+    begins = fleet.clock.now() + timedelta(seconds=5)
+    fleet.want([*fleet.owned[:2], guest], described={guest: Device(guest, from_=begins)})
+    fleet.transport.on_request = lambda _request: fleet.clock.pass_by(timedelta(seconds=1))
+    await fleet.reconcile()
+    assert fleet.due == timedelta(0)
+    await fleet.reconcile()
+    assert guest in fleet.live
+
+
+async def test_an_approval_that_ends_during_a_pass_releases_nothing_more(tmp_path: Path) -> None:
+    """An approval is good until it expires, not until the pass that began before is done."""
+    fleet = Lasting(tmp_path, 40).start()
+    await fleet.reconcile()
+    ends = fleet.clock.now() + timedelta(seconds=8)
+    cut = fleet.owned[20:]
+    fleet.want(fleet.owned[:20], approvals=(Approval(frozenset(cut), ends, "wing B"),))
+    fleet.transport.on_request = lambda _request: fleet.clock.pass_by(timedelta(seconds=1))
+    await fleet.reconcile()
+    await fleet.reconcile()
+    assert 0 < len(fleet.calls("DELETE")) < 12

@@ -140,6 +140,7 @@ def test_unmade_are_the_changes_that_lg_did_not_make() -> None:
     """Failed and refused changes are not made; those that were so already are."""
     noop, refused = outcome(X, Result.NOOP), outcome(B, Result.REFUSED)
     assert making(BOTH, FAILED, noop, refused, DONE).unmade == (FAILED, refused)
+    assert not ending(plan=None).unfinished
 
 
 def test_a_new_account_is_on_its_way() -> None:
@@ -174,6 +175,13 @@ def test_without_a_list_an_account_stays_as_it_was() -> None:
     after = out.after(nothing)
     assert (after.out_of_sync_since, after.last_success, after.observed) == (NOW, NOW, 7)
     assert after.last is nothing
+
+
+def test_a_pass_that_did_not_make_everything_is_out_of_sync() -> None:
+    """An account that was in sync is not any more when a pass with a list left something unmade, held or not."""
+    in_sync = Standing(ACCOUNT).after(at(NOW, ending()))
+    for end in (making(BOTH, FAILED), making(BOTH)):
+        assert in_sync.after(at(NOW + HOUR, end)).out_of_sync_since == NOW + HOUR
 
 
 def test_an_edit_is_out_of_sync_though_no_list_can_be_had() -> None:
@@ -228,20 +236,21 @@ def test_counts_of_a_pass() -> None:
     end = making(
         plan,
         DONE,
-        outcome(B, Result.REFUSED),
+        outcome(B, Result.SUCCESS),
+        outcome(subscribes(some("c"))[0], Result.REFUSED),
         outcome(X, Result.NOOP),
-        outcome(unsubscribes(some("z"))[0], Result.FAILED),
+        *(outcome(one, Result.FAILED) for one in unsubscribes(some("p", "q", "r"))),
         left=(Held(B, Reason.QUOTA),),
     )
     found = counts(end)
     assert {key: found[key] for key in ("subscribed", "unsubscribed", "failed", "refused", "held")} == {
-        "subscribed": 1,
+        "subscribed": 2,
         "unsubscribed": 1,
-        "failed": 1,
+        "failed": 3,
         "refused": 1,
         "held": 1,
     }
-    assert found["in_sync"] == 2
+    assert found["in_sync"] == 3
 
 
 def test_figures() -> None:
@@ -271,6 +280,6 @@ def test_figures() -> None:
 def test_figures_of_an_account_that_is_in_sync_or_never_seen() -> None:
     """Times are 0 where there was none, and no reason trips where there is no plan."""
     calm = figures(Standing(ACCOUNT).after(ending()))
-    assert (calm.out_of_sync_since, calm.tripped) == (0.0, frozenset())
+    assert (calm.out_of_sync_since, calm.tripped, calm.budget_remaining) == (0.0, frozenset(), 0)
     unseen = figures(Standing(ACCOUNT).after(ENDINGS["no list"][0]))
     assert (unseen.last_success, unseen.tripped, unseen.states) == (0.0, frozenset(), {})

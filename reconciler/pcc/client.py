@@ -98,6 +98,14 @@ class Client:
         return self._listed_with or _user(self._credentials())
 
     @property
+    def same_user(self) -> bool:
+        """Say whether a call would go out with the token of the user whose list was read last."""
+        try:
+            return self._listed_with is None or self._listed_with == _user(self._credentials())
+        except CredentialsRefused:
+            return False
+
+    @property
     def service(self) -> str:
         """Return a fingerprint of the service key: LG's cap on subscribed devices is counted for each."""
         with suppress(CredentialsRefused):  # they went in the middle of a pass: what was last used is what it is about
