@@ -12,7 +12,7 @@ import json
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import BaseHandler, HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from reconciler.errors import DaemonError, quoted
 
@@ -30,7 +30,11 @@ def ask(server: str, path: str, body: dict[str, Any] | None = None, *, token: st
         headers["authorization"] = f"Bearer {token}"
     data = json.dumps(body).encode() if body is not None else None
     request = Request(url, data, headers)  # noqa: S310 - the scheme is checked above
-    handlers = [ProxyHandler({})] if urlsplit(url).hostname in LOOPBACK else []
+    handlers: list[BaseHandler] = [_NoRedirect()]
+    if urlsplit(url).hostname in LOOPBACK:
+        handlers.append(ProxyHandler({}))
+    elif token is not None and not url.startswith("https:"):
+        raise DaemonError(f"--server: {server} is not https, and the token would cross the network readable")
     try:
         with build_opener(*handlers).open(request, timeout=TIMEOUT_SECONDS) as answer:
             said = json.loads(answer.read())
@@ -44,6 +48,13 @@ def ask(server: str, path: str, body: dict[str, Any] | None = None, *, token: st
     if not isinstance(said, dict):
         raise DaemonError(f"what answers at {server} is not this daemon")
     return said
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """Follows nowhere: the token is for this server and no other."""
+
+    def redirect_request(self, *_arguments: object) -> None:
+        """Return nothing, which makes the redirect an error."""
 
 
 def _why(error: HTTPError) -> str:

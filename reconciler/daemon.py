@@ -220,8 +220,7 @@ class Daemon:
                 self._parts.metrics.leave(account)
 
     async def _follow_source(self, parts: Parts) -> None:
-        await parts.intake.recall()
-        await parts.intake.refresh()
+        await parts.intake.begin()
         async for _ in parts.source.wakes():
             await parts.intake.refresh()
 

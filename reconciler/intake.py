@@ -75,6 +75,18 @@ class Intake:
         """Say whether a text is being read right now."""
         return self._reading.locked()
 
+    async def begin(self) -> None:
+        """Recall what was in force before a restart, read the newest text, and only then tell of any account.
+
+        A pass that ran on a recalled text alone could unsubscribe what the newest one wants.
+        """
+        await self.recall()
+        recalled = self.accepted
+        await self.refresh()
+        untold = self.accepted.texts.keys() - acceptance.changed(recalled, self.accepted)
+        if untold:
+            self._told(untold)
+
     async def recall(self) -> None:
         """Bring the texts that were accepted before a restart into force, each account with its own revision."""
         async with self._reading:
@@ -84,7 +96,7 @@ class Intake:
                 log.error("state.failed", error=str(error))  # noqa: TRY400 - the sentence says it all
                 return
             if recalled is not None:
-                await self._enforce(recalled)
+                await self._enforce(recalled, tell=False)
 
     def _recalled(self) -> Accepted | None:
         kept = self._state.kept_texts()
@@ -190,7 +202,7 @@ class Intake:
         if cause is not None:
             await self._enforce(acceptance.reject(self.accepted, cause, (Fault("", 0, 0, words),)))
 
-    async def _enforce(self, after: Accepted) -> None:
+    async def _enforce(self, after: Accepted, *, tell: bool = True) -> None:
         before = self.accepted
         if after.abandoned - before.abandoned:
             after = replace(after, abandoned=await asyncio.to_thread(self._with_live_devices, after.abandoned))
@@ -198,7 +210,7 @@ class Intake:
         await asyncio.to_thread(self._remember, before, after, changed)
         self.accepted = after
         self._tell(before, after, changed)
-        if changed:
+        if changed and tell:
             self._told(changed)
 
     def _with_live_devices(self, vanished: frozenset[AccountName]) -> frozenset[AccountName]:

@@ -19,11 +19,15 @@ class Masking:
 
     def __init__(self) -> None:
         self._secrets: tuple[str, ...] = ()
+        self._known: set[str] = set()
 
     def know(self, secrets: Iterable[str]) -> None:
         """Take the secrets of this moment; those of before stay masked, because a line may still quote them."""
-        known = set(self._secrets).union(*(_spellings(secret) for secret in secrets if secret))
-        self._secrets = tuple(sorted(known, key=len, reverse=True))
+        new = {secret for secret in secrets if secret} - self._known
+        if new:
+            self._known |= new
+            known = set(self._secrets).union(*map(_spellings, new))
+            self._secrets = tuple(sorted(known, key=len, reverse=True))
 
     def text(self, text: str) -> str:
         """Return a text without secrets."""

@@ -71,7 +71,7 @@ async def built(
     """
     if settings.git_url is not None:
         raise ReconcilerError("PCC_GIT_URL: following a repository is not built into this version; unset it")
-    clock = clock or SystemClock()
+    clock, masking = clock or SystemClock(), masking or Masking()
     observing = settings.mode is Mode.OBSERVE
     metrics = Metrics(per_account=settings.metrics_per_account)
     metrics.platform(ROUTES.values(), CODES)
@@ -92,6 +92,7 @@ async def built(
         timeout_seconds=settings.request_timeout.total_seconds(),
         clock=clock,
         learned=lambda account: Learned(*state.quota(account)),
+        know=masking.know,
     )
     means = Means(
         state=state,
@@ -113,6 +114,6 @@ async def built(
             intake=intake,
             clients=clients,
             reconciler=Reconciler(intake.text, clients, means),
-            masking=masking or Masking(),
+            masking=masking,
             store=store,
         )

@@ -261,16 +261,15 @@ def exit_code(reports: Iterable[PlanReport], *, pending: int | None = None) -> i
     found = Counter[int]()
     for report in reports:
         ending = report.ending
-        suspect = any(one.reason is Reason.SUSPECT_LIST for one in report.plan.tripped)
         withheld = any(held.reason.kind is Kind.PLATFORM for held in ending.held)
         found[1] += bool(not ending.trusted and ending.error)
         found[3] += ending.unexpected or ending.guarded
-        found[4] += withheld or bool(ending.unmade) or not (ending.trusted or suspect)
+        found[4] += withheld or bool(ending.unmade) or not ending.trusted
         if pending is not None:
             found[pending] += bool(report.plan.changes)
         else:
-            found[4] += ending.unfinished and not ending.unexpected
-    return next((code for code in (1, 3, 4, pending) if code is not None and found[code]), 0)
+            found[4] += ending.unfinished
+    return next((code for code in (1, 3, 4, *([] if pending is None else [pending])) if found[code]), 0)
 
 
 def total(reports: Iterable[PlanReport]) -> Mapping[str, int]:

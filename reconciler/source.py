@@ -213,6 +213,8 @@ def read_file(path: str) -> bytes:
 
     A FIFO is opened without waiting for a writer, and refused for what it is.
     """
+    if not path.isprintable():  # such a name could not be told, logged or kept
+        raise Unreadable("has a name that is not printable text")
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from scenarios import Site, child_environment, eventually, eventually_true, fault, fleet, owned, site, text, write
@@ -188,3 +190,30 @@ async def test_a_refusal_is_told_in_the_daemons_words(tmp_path: Path) -> None:
         code, out, err = await command(one, "reconcile", "defualt")
         assert (code, out) == (1, "")
         assert "there is no account 'defualt'; did you mean 'default'?" in err
+
+
+def test_a_token_is_never_sent_in_the_clear_or_elsewhere() -> None:
+    """Over plain http off loopback the token stays here, and a redirect is not followed with it."""
+    with pytest.raises(DaemonError, match="not https"):
+        ask("http://daemon.invalid:8080", "/api/v1/reconcile", {}, token=TOKEN)
+    seen: list[str] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(self.path)
+            self.send_response(302)
+            self.send_header("location", f"http://127.0.0.1:{self.server.server_port}/elsewhere")  # type: ignore[attr-defined]  # HTTPServer's
+            self.end_headers()
+
+        do_GET = do_POST  # noqa: N815 - a name of the library
+
+        def log_message(self, *_arguments: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        with pytest.raises(DaemonError, match="said no"):
+            ask(f"http://127.0.0.1:{server.server_port}", "/api/v1/reconcile", {}, token=TOKEN)
+        thread.join()
+    assert seen == ["/api/v1/reconcile"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -711,3 +712,33 @@ async def test_account_that_leaves_during_its_pass_leaves_no_series(
         await eventually(lambda: one.daemon is not None and not one.daemon._controller.busy)
         await eventually_true(gone)
         assert not one.told("pass.crashed")
+
+
+async def test_a_restart_reads_the_newest_text_before_its_first_pass(tmp_path: Path) -> None:
+    """Devices added to the file while the daemon was down are not unsubscribed on the strength of the old one."""
+    platform = fleet(20)
+    devices = owned(platform)
+    write(tmp_path / "desired-state.toml", text(devices[:10], "policy.max_unsubscribe = 1000"))
+    async with site(tmp_path, platform) as one:
+        await one.has(devices[:10])
+        await one.stop()
+        platform.subscribe("default", *devices[10:])
+        write(one.file, text(devices, "policy.max_unsubscribe = 1000"))
+        await one.start()
+        await one.passes(1)
+        await one.has(devices)
+        assert not one.calls(Route.UNSUBSCRIBE)
+
+
+async def test_a_file_with_an_unprintable_name_is_a_fault_and_no_more(tmp_path: Path) -> None:
+    """A file name that is not text is told as a fault of that file, and ends nothing."""
+    platform = fleet(4)
+    folder = tmp_path / "desired"
+    write(folder / "good.toml", text(owned(platform)[:3]))
+    async with site(tmp_path, platform, PCC_DESIRED_STATE=str(folder)) as one:
+        await one.has(owned(platform)[:3])
+        (folder / os.fsdecode(b"bad\xff.toml")).write_text("version = 1\n[accounts.b]\ndevices = []\n")
+        await eventually(lambda: one.told("desired.rejected"))
+        (folder / os.fsdecode(b"bad\xff.toml")).unlink()
+        write(folder / "good.toml", text(owned(platform)))
+        await one.has(owned(platform))

@@ -113,13 +113,26 @@ async def test_change_is_told_once_and_for_whom_it_concerns() -> None:
 
 
 async def test_news_come_in_the_loop() -> None:
-    """Who is told, at a refresh or a recall, is told in the event loop's own thread."""
+    """Who is told, at a refresh or at the beginning, is told in the event loop's own thread."""
     office = Office(MemorySource(east=text("east", "a")))
     await office.intake.refresh()
     again = office.restarted()
-    await again.intake.recall()
+    await again.intake.begin()
     assert again.told == [(EAST,)]
     assert office.threads | again.threads == {threading.current_thread()}
+
+
+async def test_nobody_is_told_of_a_recalled_text_before_the_newest_was_read() -> None:
+    """At the beginning each account is told of once, with the newest text, and never with the recalled one alone."""
+    office = Office(MemorySource(east=text("east", "a"), west=text("west", "b")))
+    await office.intake.refresh()
+    office.source.files["east.toml"] = text("east", "a", "c")
+    again = office.restarted()
+    await again.intake.recall()
+    assert not again.told
+    await again.intake.begin()
+    assert again.told == [(EAST,), (WEST,)]
+    assert again.devices(EAST) == {"a", "c"}
 
 
 async def test_state_knows_before_others_are_told() -> None:

@@ -21,6 +21,7 @@ from reconciler.model import (
     Commit,
     Device,
     DeviceId,
+    DeviceType,
     Digest,
     Held,
     Outcome,
@@ -34,7 +35,7 @@ from reconciler.model import (
 from reconciler.report import NAMED, PlanReport, StatusReport, exit_code, held_reports, status_report, total
 from reconciler.standing import Ending, Standing
 
-TEXT = desiring([Device(DeviceId("a"), name="Room 1203 fridge"), Device(DeviceId("b"))])
+TEXT = desiring([Device(DeviceId("a"), name="Room 1203 fridge"), Device(DeviceId("b"), type=DeviceType.OVEN)])
 A, B = subscribes(some("a", "b"))
 X = unsubscribes(some("x"))[0]
 REVISION = Revision("ab" * 32)

@@ -39,6 +39,8 @@ def report(words: str = "as it should be") -> StatusReport:
         observed=2,
         devices={"in_sync": 1},
         held=(held,),
+        approval=words,
+        remarks=(words,),
         digest="",
         unsubscribe_budget_remaining=5,
         last_attempt=NOW,
@@ -54,7 +56,7 @@ def report(words: str = "as it should be") -> StatusReport:
 async def asking(**given: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client of a surface whose answers are as given."""
     answers: dict[str, Callable[[], Any]] = {"status": report, "live": str, "ready": str, **given}
-    surface = Surface(metrics=Metrics(), **answers)
+    surface = Surface(Metrics(), answers["status"], answers["live"], answers["ready"])
     transport = httpx.ASGITransport(create_app(surface), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         yield http

@@ -114,4 +114,5 @@ def digest(files: Mapping[str, bytes]) -> str:
     hashes = {path: hashlib.sha256(files[path]).hexdigest() for path in sorted(files)}
     if len(hashes) == 1:
         return hashes.popitem()[1]
-    return hashlib.sha256("".join(f"{hash_}  {path}\n" for path, hash_ in hashes.items()).encode()).hexdigest()
+    listing = "".join(f"{hash_}  {path}\n" for path, hash_ in hashes.items())
+    return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,11 +70,13 @@ class Access:
         exchange: Exchange,
         clock: Clock,
         told: Callable[[str, Token | None], None] = lambda _result, _token: None,
+        know: Callable[[Iterable[str]], None] = lambda _secrets: None,
     ) -> None:
         self._credentials = credentials
         self._exchange = exchange
         self._clock = clock
         self._told = told
+        self._know = know
         self._lock = asyncio.Lock()
         self._token: Token | None = None
         self._basis: Credentials | None = None
@@ -153,6 +155,7 @@ class Access:
             self._failures, self._failure = self._failures + 1, error
             self._told("unavailable" if isinstance(error, Unavailable) else "refused", None)
             raise
+        self._know([granted.access_token, *([granted.refresh_token] if isinstance(granted.refresh_token, str) else [])])
         self._keep(granted.refresh_token, form["refresh_token"], credentials)
         return self._dated(granted)
 

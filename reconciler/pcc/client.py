@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -70,6 +70,7 @@ class Client:
         timeout_seconds: float,
         quota: Quota | None = None,
         clock: Clock | None = None,
+        know: Callable[[Iterable[str]], None] = lambda _secrets: None,
         message_id: Callable[[], MessageId] = new_message_id,
     ) -> None:
         self.account = account
@@ -87,7 +88,7 @@ class Client:
         self._limit_told = self.quota.learned_limit
         self._headers: tuple[Credentials, dict[str, str]] | None = None
         self._listed_with: str | None = None
-        self.access = Access(credentials, self._exchange, self._clock, self._renewal)
+        self.access = Access(credentials, self._exchange, self._clock, self._renewal, know)
 
     @property
     def credential(self) -> str:

@@ -26,8 +26,8 @@ SETTLE_MS, LOOK_AGAIN_SECONDS = 100, 5.0
 class Clients:
     """The clients of all accounts in force. Asking for one that has no usable credentials answers why.
 
-    ``learned`` recalls what is known of an account's quota from before this process. The quota of an account that left
-    stays: LG goes on counting, and the account may be back within the hour.
+    ``learned`` recalls what is known of an account's quota from before this process; the quota of an account that left
+    stays, because LG goes on counting, and the account may be back within the hour. ``know`` is told every new secret.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Clients:
         timeout_seconds: float,
         clock: Clock | None = None,
         learned: Callable[[AccountName], Learned] = lambda _account: Learned(),
+        know: Callable[[Iterable[str]], None] = lambda _secrets: None,
     ) -> None:
         self._http = http
         self._store = store
@@ -46,6 +47,7 @@ class Clients:
         self._timeout_seconds = timeout_seconds
         self._clock = clock or SystemClock()
         self._learned = learned
+        self._know = know
         self._quotas: dict[AccountName, Quota] = {}
         self._countries: Mapping[AccountName, str | None] = {}
         self._credentials: Mapping[AccountName, Credentials | str] = {}
@@ -136,5 +138,6 @@ class Clients:
             metrics=self._metrics,
             timeout_seconds=self._timeout_seconds,
             quota=self._quota(account),
+            know=self._know,
             clock=self._clock,
         )

@@ -293,13 +293,17 @@ def _list(reply: Reply, decoder: msgspec.json.Decoder[list[Item]], now: datetime
 def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
     code, words = (None, "") if envelope is None else envelope.told()
     if code is not None:
+        code = code if code in CODES else reply.mask(code)
         known = CODES.get(code, _UNKNOWN)
         reaction, hint = known.on(reply.call), known.hint
     else:
         words, hint = words or _beginning(reply.body), ""
         reaction = _by_status(reply, envelope)
     told = envelope.messageId if envelope is not None else None
-    lg_message_id = quoted(reply.mask(told)) if isinstance(told, str) else None
+    if told == reply.message_id:  # as LG documents it; to mask what we made ourselves would only cost
+        lg_message_id: str | None = reply.message_id
+    else:
+        lg_message_id = quoted(reply.mask(told)) if isinstance(told, str) else None
     if reaction is Reaction.DONE:
         return Answer(reply.status, code, reply.message_id, lg_message_id)
     words = reply.mask(words)

@@ -148,7 +148,7 @@ class Database:
             except (Held, Newer) as error:
                 self.trouble = f"the state cannot be written: {error}"
                 raise
-            except (OSError, sqlite3.Error) as error:
+            except (OSError, sqlite3.Error, ValueError, OverflowError) as error:
                 self.trouble = _sentence(error)
                 raise StateError(self.trouble) from error
             self.trouble = ""
