@@ -700,7 +700,8 @@ async def test_account_that_leaves_during_its_pass_leaves_no_series(
 ) -> None:
     """An account that leaves while a pass of it is under way leaves no series behind."""
     platform, devices, given = three
-    platform.set_faults(fault(Latency(0.5), Route.LIST, user="west"))
+    never_live = fault(Error(code="1214"), Route.SUBSCRIBE, user="west")  # else it would be abandoned, and shown so
+    platform.set_faults(fault(Latency(0.5), Route.LIST, user="west"), never_live)
     async with site(tmp_path, platform, **given) as one:
         await eventually(lambda: one.calls(Route.LIST, user="west"))
         (Path(given["PCC_DESIRED_STATE"]) / "west.toml").unlink()
