@@ -79,7 +79,7 @@ EnvFile = Annotated[
 Accounts = Annotated[
     list[str] | None, typer.Option("--account", metavar="NAME", help="Only this account; may be repeated.")
 ]
-OneAccount = Annotated[str | None, typer.Argument(metavar="[ACCOUNT]", help="Only this account; default all.")]
+OneAccount = Annotated[str | None, typer.Argument(metavar="ACCOUNT")]
 Server = Annotated[
     str | None, typer.Option("--server", metavar="URL", help="Where the daemon is; default the address of PCC_LISTEN.")
 ]
@@ -306,7 +306,10 @@ def export(account: Accounts = None, env_file: EnvFile = None) -> None:
 
 @app.command(epilog=f"Example: {NAME} reconcile seoul-hotel")
 def reconcile(account: OneAccount = None, server: Server = None, env_file: EnvFile = None) -> None:
-    """Ask the running daemon for a pass now. Nothing waits any more, and the credential in use is vouched for."""
+    """Ask the running daemon for a pass now. Nothing waits any more, and the credential in use is vouched for.
+
+    Without ACCOUNT it is for every account.
+    """
     query = f"?{urlencode({'account': account})}" if account is not None else ""
     _say_accounts("a pass begins for", _ask(server, env_file, f"/api/v1/reconcile{query}", {}))
 
@@ -320,7 +323,10 @@ def pause(
     server: Server = None,
     env_file: EnvFile = None,
 ) -> None:
-    """Put the brake on the running daemon for a while. Without a commit; kept over restarts, ends by itself."""
+    """Put the brake on the running daemon for a while. Without a commit; kept over restarts, ends by itself.
+
+    Without ACCOUNT it is for every account.
+    """
     body = {
         "account": account,
         "for": span,
@@ -332,7 +338,10 @@ def pause(
 
 @app.command(epilog=f"Example: {NAME} resume seoul-hotel")
 def resume(account: OneAccount = None, server: Server = None, env_file: EnvFile = None) -> None:
-    """Take off the brake that pause put on. Without an account, every one; a pause in the file stays."""
+    """Take off the brake that pause put on. A pause in the file stays.
+
+    Without ACCOUNT every brake is taken off.
+    """
     body = {"account": account, "pause": "none"}
     _say_accounts("no longer paused by command:", _ask(server, env_file, "/api/v1/pause", body))
 

@@ -83,6 +83,7 @@ class Finding:
     reason: Reason
     held: tuple[Held, ...]
     message: str
+    error: Exception | None = None
 
 
 Check = Callable[[Plan, Situation], Finding | None]
@@ -115,7 +116,7 @@ def judge(plan: Plan, situation: Situation, guards: Iterable[Guard] | None = Non
         subscribes=tuple(change for change in plan.subscribes if change not in held),
         unsubscribes=tuple(change for change in plan.unsubscribes if change not in held),
         held=tuple(sorted(held.values(), key=lambda one: one.change)),
-        tripped=tuple(Tripped(finding.reason, finding.message) for finding in findings),
+        tripped=tuple(Tripped(finding.reason, finding.message, finding.error) for finding in findings),
     )
 
 
@@ -146,7 +147,7 @@ def _checked(guard: Guard, plan: Plan, situation: Situation) -> Finding | None:
         return guard.check(plan, situation)
     except Exception as error:  # noqa: BLE001 - whatever went wrong inside a guard, the answer is to hold
         message = f"the guard {guard.reason} could not judge: {type(error).__name__}"
-        return _holding(Reason.GUARD_FAILED, _everything(plan), message)
+        return replace(_holding(Reason.GUARD_FAILED, _everything(plan), message), error=error)
 
 
 def _holding(reason: Reason, changes: Iterable[Change], message: str, until: datetime | None = None) -> Finding:

@@ -39,7 +39,6 @@ class Figures:
     states: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[tuple[Action, Reason], int] = field(default_factory=dict)
     tripped: frozenset[Reason] = frozenset()
-    flapping: int = 0
     budget_remaining: int = 0
     approvals_active: int = 0
     approvals_expired: int = 0
@@ -132,8 +131,6 @@ ACCOUNT_GAUGES: tuple[AccountGauge, ...] = (
     _single("pcc_observed_devices", "Devices in the last trusted live list.", lambda one: one.observed),
     AccountGauge("pcc_devices", "Devices by what they are to us; the states add up to all that is wanted or live.",
                  ("state",), _states),
-    _single("pcc_flapping_devices", "Devices that LG lost again and again after confirming them.",
-            lambda one: one.flapping),
     AccountGauge("pcc_changes_held", "Wanted changes that are not made now, by reason.",
                  ("action", "kind", "reason"), _held),
     AccountGauge("pcc_guard_tripped", "1 while a guard holds something.", ("reason",), _tripped),

@@ -283,6 +283,7 @@ class Tripped:
 
     reason: Reason
     message: str
+    error: Exception | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

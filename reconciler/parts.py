@@ -69,8 +69,7 @@ async def built(
 
     ``read_only``: nothing but GET can leave it. ``kept``: where texts are remembered, if not in ``state``.
     """
-    if settings.git_url is not None:
-        raise ReconcilerError("PCC_GIT_URL: following a repository is not built into this version; unset it")
+    _refuse_what_is_not_built_in(settings)
     clock, masking = clock or SystemClock(), masking or Masking()
     observing = settings.mode is Mode.OBSERVE
     metrics = Metrics(per_account=settings.metrics_per_account)
@@ -117,3 +116,11 @@ async def built(
             masking=masking,
             store=store,
         )
+
+
+def _refuse_what_is_not_built_in(settings: Settings) -> None:
+    """End the start where a setting asks for what this version cannot do: to ignore it would be silent."""
+    if settings.git_url is not None:
+        raise ReconcilerError("PCC_GIT_URL: following a repository is not built into this version; unset it")
+    if settings.webhook_secret_reader() is not None:
+        raise ReconcilerError("PCC_WEBHOOK_SECRET: the webhook is not built into this version; unset it")

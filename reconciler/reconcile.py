@@ -217,6 +217,7 @@ class Pass:
             observed = await self._observe(client)
         except Withheld as withheld:
             return self._withheld(withheld)
+        self._means.state.credential(self._account, client.credential)
         memory = self._means.state.recall(self._account, self._began)
         situation = self._situation(observed, memory, client)
         judged = guards.judge(plan(self._text.desired, observed, memory, self._began), situation)
@@ -380,9 +381,13 @@ class Pass:
         elif work.ended is not None:
             self._course.broken_off += 1
             reason, until = Reason.RETRY, now + backoff.LIST.after(self._course.broken_off, self._means.random)
-        elif work.full is not None:
+        elif work.full is not None and work.opens_at is None:
             reason, until = Reason.SUBSCRIPTIONS_FULL, now + backoff.FULL
             self._full_until[client.service] = until
+        if work.full is not None and reason is not Reason.SUBSCRIPTIONS_FULL:  # both: each action has its own reason
+            full_until = self._full_until[client.service] = now + backoff.FULL
+            subscribes = [Held(one, Reason.SUBSCRIPTIONS_FULL, full_until) for one in work.left if _is_subscribe(one)]
+            return (*subscribes, *(Held(one, reason, until) for one in work.left if not _is_subscribe(one))), until
         return tuple(Held(change, reason, until) for change in work.left), until
 
     def _withheld(self, withheld: Withheld) -> Ending:
@@ -473,10 +478,11 @@ class Pass:
 
     def _tell(self, ending: Ending) -> None:
         course, tripped = self._course, ending.plan.tripped if ending.plan is not None else ()
-        guarding = {one.reason: one.message for one in tripped if one.reason.kind is Kind.GUARD}
+        guarding = {one.reason: one for one in tripped if one.reason.kind is Kind.GUARD}
         for reason in guarding.keys() - course.tripped:
             way_out = {"approval": ending.approval} if reason in approvals.APPROVABLE else {}
-            log.warning("guard.tripped", reason=reason, message=guarding[reason], **way_out)
+            one = guarding[reason]
+            log.warning("guard.tripped", reason=reason, message=one.message, exc_info=one.error, **way_out)
         for reason in course.tripped - guarding.keys():
             log.info("guard.cleared", reason=reason)
         held = frozenset((one.change, one.reason) for one in ending.held)
@@ -512,3 +518,7 @@ class Pass:
 
     def _now(self) -> datetime:
         return self._means.clock.now()
+
+
+def _is_subscribe(change: Change) -> bool:
+    return change.action is Action.SUBSCRIBE

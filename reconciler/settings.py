@@ -188,7 +188,10 @@ class Settings(BaseSettings):
         description="the desired-state file, or a folder of them; with `PCC_GIT_URL` a path inside that repository",
     )
     git_url: Annotated[str, AfterValidator(_git_url)] | None = Field(
-        None, repr=False, description="follow this Git repository instead of local files; any address that git takes"
+        None,
+        repr=False,
+        description="follow this Git repository instead of local files; any address that git takes."
+        " Not built into this version yet: set, it ends the start",
     )
     git_ref: Annotated[str, AfterValidator(_git_ref)] = Field("main", description="the branch, tag or commit to follow")
     git_interval: _Wait = Field(
@@ -204,7 +207,9 @@ class Settings(BaseSettings):
         " git's own configuration (`GNUPGHOME`)",
     )
     webhook_secret: _Secret | None = Field(
-        None, description="turns on `POST /hooks/git`; the secret that the Git host signs its calls with"
+        None,
+        description="turns on `POST /hooks/git`; the secret that the Git host signs its calls with."
+        " Not built into this version yet: set, it ends the start",
     )
     webhook_secret_file: Path | None = _in_file("WEBHOOK_SECRET")
     environment: str | None = Field(

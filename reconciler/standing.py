@@ -17,7 +17,6 @@ from reconciler.model import (
     Action,
     Condition,
     Desired,
-    DeviceId,
     Held,
     Kind,
     Outcome,
@@ -173,7 +172,6 @@ def figures(
     quota_limit: int | None = None,
     quota_remaining: int | None = None,
     token_expiry: float | None = None,
-    flapping: frozenset[DeviceId] = frozenset(),
 ) -> Figures:
     """Return an account's numbers for Prometheus."""
     ending = standing.last
@@ -189,7 +187,6 @@ def figures(
         states=states(ending),
         held=Counter((held.change.action, held.reason) for held in ending.held),
         tripped=frozenset(reason for reason in tripped if reason.kind is Kind.GUARD),
-        flapping=len(flapping),
         budget_remaining=ending.budget_remaining,
         approvals_active=active,
         approvals_expired=len(desired.approvals) - active,

@@ -11,7 +11,7 @@ from pathlib import Path
 from prometheus_client import Metric
 
 from reconciler.guards import GUARDS
-from reconciler.metrics import Metrics
+from reconciler.metrics import Figures, Metrics
 from reconciler.model import DEFAULT_ACCOUNT, Cause
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.wire import CODES, Call
@@ -32,6 +32,7 @@ def metrics() -> list[str]:
     """Return the table of metrics with their labels."""
     every = Metrics()
     every.enter(DEFAULT_ACCOUNT)
+    every.figures(DEFAULT_ACCOUNT, Figures(quota_limit=1, quota_remaining=1, token_expiry=1.0))
     every.platform(ROUTES.values(), CODES)
     every.sources(["missing"], Cause)
     every.revision("sha256:0", "file", "unchecked")

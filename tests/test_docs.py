@@ -51,3 +51,17 @@ def test_links_lead_somewhere(path: Path) -> None:
     """Every link to a file of the project leads to one that is there."""
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
+
+
+def test_the_architecture_names_every_module() -> None:
+    """The file list explains each module and package there is, and none that is not."""
+    table = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("| file | owns |")[2]
+    named = {
+        name
+        for row in table.splitlines()
+        if row.startswith("| `")
+        for name in re.findall(r"`([a-z_/.]+)`", row.split("|")[1])
+    }
+    found = {path.name for path in (ROOT / "reconciler").glob("*.py")} - {"__init__.py"}
+    packages = {f"{path.parent.name}/" for path in (ROOT / "reconciler").glob("*/__init__.py")}
+    assert named == found | packages

@@ -265,10 +265,9 @@ def test_figures() -> None:
         quota_limit=100,
         quota_remaining=60,
         token_expiry=1.5,
-        flapping=some("f"),
     )
     assert found.condition is Condition.HELD
-    assert (found.desired, found.observed, found.flapping) == (3, 9, 1)
+    assert (found.desired, found.observed) == (3, 9)
     assert found.held == {(Action.UNSUBSCRIBE, reason): 1 for reason in (Reason.TOO_MANY, Reason.RETRY, Reason.PAUSED)}
     assert found.tripped == {Reason.TOO_MANY}
     assert (found.approvals_active, found.approvals_expired) == (1, 2)
