@@ -79,7 +79,7 @@ EnvFile = Annotated[
 Accounts = Annotated[
     list[str] | None, typer.Option("--account", metavar="NAME", help="Only this account; may be repeated.")
 ]
-OneAccount = Annotated[str | None, typer.Argument(metavar="ACCOUNT")]
+OneAccount = Annotated[str | None, typer.Argument(metavar="ACCOUNT", hidden=True)]
 Server = Annotated[
     str | None, typer.Option("--server", metavar="URL", help="Where the daemon is; default the address of PCC_LISTEN.")
 ]
