@@ -20,6 +20,8 @@ from reconciler.model import DEFAULT_ACCOUNT, Desired, Device, DeviceId, DeviceT
 from reconciler.settings import Listen
 from reconciler.simulator import Platform, create_app, sample_platform, serving
 
+MISSING_AT_FIRST = 3
+"""So many wanted devices are not subscribed yet when the demonstration begins: something to watch at once."""
 INTERVAL = "10s"
 """Short, so that drift is healed while one looks."""
 TYPES = {f"DEVICE_{kind.name}": kind for kind in DeviceType}
@@ -50,24 +52,25 @@ class Demo:
         platform = sample_platform(devices=self._devices, seed=self._seed, only_pcc=True)
         with TemporaryDirectory(prefix="pcc-reconciler-demo-") as folder:
             file = Path(folder) / "desired-state.toml"
-            spare = self._write(platform, file)
+            wanted, spare = self._write(platform, file)
+            platform.subscribe(DEFAULT_ACCOUNT, *(one.id for one in wanted[MISSING_AT_FIRST:]))
             async with serving(create_app(platform)) as simulator:
                 chosen = settings.load(self._environment(platform, simulator, Path(folder)))
                 chosen = chosen.model_copy(update={"listen": _free(chosen.listen)})
                 self._masking.know(chosen.secrets())
-                self._say(_welcome(str(chosen.listen), simulator, file, spare))
+                self._say(_welcome(str(chosen.listen), simulator, file, spare, wanted[-1]))
                 self._daemon = Daemon(chosen, masking=self._masking)
                 if not self._stopping.is_set():
                     await self._daemon.run()
         self._say("The demonstration is over; its folder is removed.")
 
-    def _write(self, platform: Platform, file: Path) -> Device:
-        """Write a file that wants all devices of the sample but the last, and return that one."""
+    def _write(self, platform: Platform, file: Path) -> tuple[list[Device], Device]:
+        """Write a file that wants all devices of the sample but the last; return those, and that one."""
         owned = platform.world.user(DEFAULT_ACCOUNT).devices.values()
         devices = [Device(DeviceId(one.id), one.alias, TYPES.get(one.type)) for one in owned]
         wanted = {device.id: device for device in devices[:-1]}
         file.write_text(desired.dump([Desired(DEFAULT_ACCOUNT, frozenset(wanted), wanted)]), encoding="utf-8")
-        return devices[-1]
+        return devices[:-1], devices[-1]
 
     def _environment(self, platform: Platform, simulator: str, folder: Path) -> dict[str, str]:
         world = platform.world
@@ -87,7 +90,7 @@ class Demo:
         }
 
 
-def _welcome(listen: str, simulator: str, file: Path, spare: Device) -> str:
+def _welcome(listen: str, simulator: str, file: Path, spare: Device, lost: Device) -> str:
     entry = f'{{ id = "{spare.id}", name = "{spare.name}" }},'
     return f"""\
 status page  http://{listen}/
@@ -100,7 +103,8 @@ Try:
     {entry}
   remove any line from it, save, and watch the DELETE
   lose a subscription behind our back; the next pass, within {INTERVAL}, heals it:
-    curl -s {simulator}/_sim/users/default/unsubscribe -d '{{"count": 1}}'
+    curl -s {simulator}/_sim/users/default/unsubscribe -d '{{"ids": ["{lost.id}"]}}'
+    (what we changed ourselves less than a minute ago is taken as done: LG's list may lag behind its changes)
 Ctrl-C ends everything.
 """
 

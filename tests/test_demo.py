@@ -22,8 +22,9 @@ from reconciler.simulator import create_app, serving
 async def welcome(child: Process) -> dict[str, str]:
     """Return what the first four lines say, each by its first words."""
     assert child.stdout is not None
-    lines = [(await asyncio.wait_for(child.stdout.readline(), DEADLINE_SECONDS)).decode() for _ in range(4)]
-    return dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in lines)
+    lines = [(await asyncio.wait_for(child.stdout.readline(), DEADLINE_SECONDS)).decode() for _ in range(11)]
+    found = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in lines[:4])
+    return found | {"curl": lines[-1]}
 
 
 def remove_first_device(file: Path) -> None:
@@ -38,7 +39,7 @@ async def test_demo_shows_the_main_job(tmp_path: Path) -> None:
     given = {"TMPDIR": str(tmp_path)}
     async with process(given, "demo", "--listen", "127.0.0.1:0") as child, httpx.AsyncClient() as http:
         said = await welcome(child)
-        assert list(said) == ["status page", "metrics", "simulator", "edit"]
+        assert list(said) == ["status page", "metrics", "simulator", "edit", "curl"]
 
         async def count(number: int) -> bool:
             found = (await http.get(f"{said['simulator']}/users/default/subscriptions")).json()
@@ -47,6 +48,15 @@ async def test_demo_shows_the_main_job(tmp_path: Path) -> None:
         await eventually_true(lambda: count(23))
         remove_first_device(Path(said["edit"]))
         await eventually_true(lambda: count(22))
+        address, body = re.findall(r"http\S+|{.*}", said["curl"])
+        lost = json.loads(body)["ids"]
+        assert lost[0] in (await http.post(address, content=body)).text
+
+        async def healed() -> bool:
+            found = (await http.get(f"{said['simulator']}/users/default/subscriptions")).json()
+            return set(lost) <= {one["id"] if isinstance(one, dict) else one for one in found}
+
+        await eventually_true(healed)
         assert "in sync" in (await http.get(said["status page"])).text
         assert "pcc_build_info" in (await http.get(said["metrics"])).text
         child.send_signal(signal.SIGINT)
