@@ -114,6 +114,8 @@ class Daemon:
             listener = stack.enter_context(_listening(settings.listen))
             state = State.open(settings.state_dir, self._clock)
             stack.callback(state.close)
+            if state.set_aside is not None:
+                log.error("state.failed", error=f"it was damaged: kept as {state.set_aside}, and a fresh one begun")
             parts = await stack.enter_async_context(
                 built(
                     settings,
@@ -344,6 +346,7 @@ class Daemon:
             fetched_at=parts.intake.fetched_at,
             next_due=self._controller.next_due,
             clock=self._clock,
+            state_trouble=parts.state.trouble,
         )
 
     def _wedged(self) -> str:

@@ -84,6 +84,7 @@ class StatusReport:
     text: TextReport
     accounts: tuple[AccountReport, ...]
     abandoned: tuple[str, ...]
+    state_trouble: str = ""
 
 
 def account_report(
@@ -143,6 +144,7 @@ def status_report(
     fetched_at: float,
     next_due: Callable[[AccountName], float | None],
     clock: Clock,
+    state_trouble: str = "",
 ) -> StatusReport:
     """Return everything as it stands now."""
     now = clock.now()
@@ -169,7 +171,8 @@ def status_report(
         fetched_at=datetime.fromtimestamp(fetched_at, now.tzinfo) if fetched_at else None,
         trouble=trouble,
     )
-    well, summary = _summary(text_report, accounts, accepted.abandoned, mode)
+    trouble_first = _text_trouble(text_report) or _state_trouble(state_trouble)
+    well, summary = _summary(trouble_first, accounts, accepted.abandoned, mode)
     return StatusReport(
         version=__version__,
         at=now,
@@ -179,15 +182,15 @@ def status_report(
         text=text_report,
         accounts=tuple(accounts),
         abandoned=tuple(sorted(accepted.abandoned)),
+        state_trouble=state_trouble,
     )
 
 
 def _summary(
-    text: TextReport, accounts: list[AccountReport], abandoned: Iterable[AccountName], mode: str
+    trouble: str, accounts: list[AccountReport], abandoned: Iterable[AccountName], mode: str
 ) -> tuple[bool, str]:
     """Return whether a person may go on sleeping, and a sentence that says so or what to do first."""
     observing = " Observe mode: nothing is changed." if mode == "observe" else ""
-    trouble = _text_trouble(text)
     if trouble:
         return False, f"{trouble.removesuffix('.')}.{observing}"
     for well, names, words in (
@@ -204,6 +207,10 @@ def _summary(
         if names:
             return well, f"{_named(names)} {'is' if len(names) == 1 else 'are'} {words}.{observing}"
     return True, f"All is well: {len(accounts)} account{'s' * (len(accounts) != 1)} as wanted.{observing}"
+
+
+def _state_trouble(trouble: str) -> str:
+    return f"What is done cannot be remembered, so unsubscribes are held: {trouble}" if trouble else ""
 
 
 def _text_trouble(text: TextReport) -> str:

@@ -8,7 +8,19 @@ import sys
 from pathlib import Path
 
 import rtoml
-from scenarios import child_environment, environment, eventually, eventually_true, fleet, owned, site, text, write
+from scenarios import (
+    account_text,
+    child_environment,
+    credentials_folder,
+    environment,
+    eventually,
+    eventually_true,
+    fleet,
+    owned,
+    site,
+    text,
+    write,
+)
 from test_process import exit_of, process
 
 from reconciler.simulator import Route, create_app, serving
@@ -79,3 +91,21 @@ async def test_an_approved_removal_survives_a_kill(tmp_path: Path) -> None:
             child.send_signal(signal.SIGTERM)
             assert (await exit_of(child))[0] == 0
     assert {one.device for one in platform.requests if one.route is Route.UNSUBSCRIBE} == set(cut)
+
+
+async def test_an_emptied_account_clears_nobody_and_others_go_on(tmp_path: Path) -> None:
+    """An account whose list became empty keeps its devices, and the account beside it follows its own edits."""
+    platform = fleet(8, users=("east", "west"))
+    east, west = owned(platform, "east"), owned(platform, "west")
+    tokens = str(credentials_folder(platform, tmp_path / "credentials"))
+    folder = tmp_path / "desired"
+    write(folder / "east.toml", account_text("east", east))
+    write(folder / "west.toml", account_text("west", west[:6]))
+    async with site(tmp_path, platform, PCC_DESIRED_STATE=str(folder), PCC_CREDENTIALS_DIR=tokens) as one:
+        await one.has(east, "east")
+        write(folder / "east.toml", account_text("east", []))
+        write(folder / "west.toml", account_text("west", west))
+        await one.has(west, "west")
+        await eventually(lambda: one.told("guard.tripped", reason="empty-desired", account="east"))
+        assert not one.calls(Route.UNSUBSCRIBE)
+        assert one.live("east") == set(east)

@@ -523,6 +523,22 @@ async def test_state_that_cannot_be_written_holds_unsubscribes(tmp_path: Path) -
         assert len(one.told("state.failed")) == 1
         assert not one.calls(Route.UNSUBSCRIBE)
         assert "state-unwritable" in (await one.get("/")).text
+        status = (await one.get("/api/v1/status")).json()
+        assert not status["well"]
+        assert status["summary"].startswith("What is done cannot be remembered, so unsubscribes are held: ")
+
+
+async def test_a_damaged_state_is_set_aside_and_told(tmp_path: Path) -> None:
+    """A state file that is no database is kept under another name; the daemon says so and begins a fresh one."""
+    platform = fleet(4)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    write(tmp_path / "state" / "state.db", "this is not a database" * 100)
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform))
+        (told,) = one.told("state.failed")
+        assert "it was damaged: kept as" in told["error"]
+        assert len(list((tmp_path / "state").glob("state.db.corrupt-*"))) == 1
+        assert "pcc_state_writable 1.0" in await one.metrics()
 
 
 async def test_missing_file_at_start(tmp_path: Path) -> None:

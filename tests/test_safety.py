@@ -21,7 +21,7 @@ from reconciler.model import (
     Reason,
 )
 from reconciler.simulator import Match, Options, Platform, Route, Rule, sample_platform
-from reconciler.simulator.faults import Error, Response
+from reconciler.simulator.faults import Cut, Effect, Error, Html, Mangle, Response
 from reconciler.standing import Ending
 from reconciler.state import State
 
@@ -265,3 +265,16 @@ async def test_an_approval_that_ends_during_a_pass_releases_nothing_more(tmp_pat
     await fleet.reconcile()
     await fleet.reconcile()
     assert 0 < len(fleet.calls("DELETE")) < 12
+
+
+@pytest.mark.parametrize("effect", [Html(status=200), Cut(keep=0.6), Mangle(), Response(form="missing")], ids=str)
+async def test_shape_3_what_is_not_a_whole_list_is_never_one(tmp_path: Path, effect: Effect) -> None:
+    """A page of HTML, cut JSON, a broken item or an answer without its list: nobody goes on its strength."""
+    fleet = Lasting(tmp_path, 40).start(Policy(max_unsubscribe=1000))
+    await fleet.reconcile()
+    fleet.want(fleet.owned[:20])
+    calls = len(fleet.calls("POST", "DELETE"))
+    fleet.platform.set_faults(Rule(effect=effect, match=Match(route=Route.LIST), count=2))
+    for _ in range(2):
+        await fleet.reconcile(after=HOUR)
+    assert len(fleet.calls("POST", "DELETE")) == calls
