@@ -52,7 +52,10 @@ def test_up_to_twenty_devices_stand_in_the_block_itself() -> None:
     assert block == (
         "[[approvals]]\n"
         'account = "default"\n'
-        'devices = ["device-000", "device-001"]\n'
+        "devices = [\n"
+        '  "device-000",\n'
+        '  "device-001",\n'
+        "]\n"
         "expires = 2026-11-29T00:00:00Z\n"
         'reason = "say why these devices go"\n'
     )

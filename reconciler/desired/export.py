@@ -108,15 +108,13 @@ def dump_device_file(devices: Iterable[DeviceId], names: Mapping[DeviceId, str])
 
 
 def _approval_lines(account: AccountName, approval: Approval, file: str | None = None) -> list[str]:
-    which = (
-        f"devices = {toml_strings(sorted(approval.devices))}"
-        if file is None
-        else f"device_files = [{toml_string(file)}]"
-    )
+    which = [f"device_files = [{toml_string(file)}]"]
+    if file is None:  # one id a line, so that a review sees each
+        which = ["devices = [", *(f"  {toml_string(one)}," for one in sorted(approval.devices)), "]"]
     return [
         "[[approvals]]",
         f"account = {toml_string(account)}",
-        which,
+        *which,
         f"expires = {_moment(approval.expires)}",
         f"reason = {toml_string(approval.reason)}",
     ]
