@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types layers check bench docs format requirements clean
+.PHONY: help demo test test-all lint types layers check bench mutants docs format requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ check: lint types layers test ## what must pass before a change is sent
 
 bench: $(INSTALLED) ## measure speed and memory, print tables
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+mutants: $(INSTALLED) ## break the core in every small way; each breakage has to be noticed (minutes)
+	@$(BIN)/python tests/mutants.py $(ARGS)
 
 docs: $(INSTALLED) ## write the parts of the documents that are made from code
 	@$(BIN)/python tests/documents.py

@@ -108,8 +108,9 @@ def dump_device_file(devices: Iterable[DeviceId], names: Mapping[DeviceId, str])
 
 
 def _approval_lines(account: AccountName, approval: Approval, file: str | None = None) -> list[str]:
-    which = [f"device_files = [{toml_string(file)}]"]
-    if file is None:  # one id a line, so that a review sees each
+    if file is not None:
+        which = [f"device_files = [{toml_string(file)}]"]
+    else:  # one id a line, so that a review sees each
         which = ["devices = [", *(f"  {toml_string(one)}," for one in sorted(approval.devices)), "]"]
     return [
         "[[approvals]]",
