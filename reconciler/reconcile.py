@@ -44,7 +44,7 @@ from reconciler.model import (
 )
 from reconciler.pcc.client import Client
 from reconciler.plan import OVERLAY, overlaid, plan
-from reconciler.standing import Ending, Standing, counts, figures
+from reconciler.standing import Ending, Standing, counts, figures, reasons
 from reconciler.state import State
 
 log = structlog.get_logger()
@@ -489,6 +489,8 @@ class Pass:
         news = bool(ending.outcomes or held - course.held)
         course.tripped, course.held = frozenset(guarding), held
         facts = {"result": ending.result, "condition": course.standing.condition, **counts(ending)}
+        if ending.held:
+            facts["reasons"] = reasons(ending)
         if ending.error:
             facts["error"] = ending.error
         (log.info if news else log.debug)("pass.completed", **facts)

@@ -397,6 +397,19 @@ async def test_the_pass_speaks_up_only_when_there_is_news() -> None:
     assert levels == ["info", "debug"]
 
 
+async def test_the_line_of_a_pass_names_what_holds() -> None:
+    """Whatever holds changes, guard, policy or platform, the line of the pass says which reason holds how many."""
+    fleet = Fleet(12, policy=Policy(pause=Pause.UNSUBSCRIBE))
+    fleet.platform.subscribe("default", *fleet.owned[10:])
+    fleet.want(fleet.owned[:10])
+    fleet.platform.set_faults(Rule(effect=Error(code="1314"), match=CHANGES, skip=4, count=1))
+    with capture_logs() as lines:
+        await fleet.reconcile()
+    (line,) = [line for line in lines if line["event"] == "pass.completed"]
+    assert line["reasons"][Reason.PAUSED] == 2
+    assert line["reasons"][Reason.QUOTA] > 0
+
+
 async def test_an_account_that_left_is_not_called() -> None:
     """A wake of an account that is in no text any more ends with nothing."""
     fleet = Fleet(2)
