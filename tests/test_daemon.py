@@ -653,7 +653,7 @@ async def test_defect_in_judging_a_text_rejects_it(tmp_path: Path) -> None:
         write(one.file, text(wanted))
         await eventually(lambda: one.told("source.failed", kind="defect"))
         await eventually_true(lambda: has_line(one, 'pcc_desired_rejected{cause="invalid"} 1.0'))
-        source.fetch = fetch  # type: ignore[method-assign]
+        source.fetch = fetch  # type: ignore[method-assign]  # a defect of ours, put in
         await one.has(wanted)
         assert len(one.told("source.failed")) == 1
         assert 'pcc_desired_rejected{cause="invalid"} 0.0' in await one.metrics()
@@ -681,13 +681,13 @@ async def test_defect_in_the_background_ends_the_process(tmp_path: Path, where: 
             case "tick":
                 daemon._controller.tick = defective  # type: ignore[method-assign]  # the defect of this test
             case "look":
-                daemon._parts.source.poll = defective  # type: ignore[method-assign]
+                daemon._parts.source.poll = defective  # type: ignore[method-assign]  # a defect of ours, put in
             case "told":
                 daemon._parts.intake._told = defective
             case "worker":
-                daemon._controller._next = defective  # type: ignore[method-assign]
+                daemon._controller._next = defective  # type: ignore[method-assign]  # a defect of ours, put in
             case _:
-                daemon._parts.intake.refresh = defective  # type: ignore[method-assign]
+                daemon._parts.intake.refresh = defective  # type: ignore[method-assign]  # a defect of ours, put in
         write(one.file, text(owned(platform)[:2]))
         with pytest.raises((ValueError, ExceptionGroup)):
             await one.ended()
