@@ -38,6 +38,7 @@ class Accepted:
     texts: Mapping[AccountName, Text] = field(default_factory=lambda: MappingProxyType({}))
     abandoned: frozenset[AccountName] = frozenset()
     retired: frozenset[AccountName] = frozenset()
+    environment: str | None = None
     shared: frozenset[str] = frozenset()
     revision: Revision | None = None
     newest: Revision | None = None
@@ -63,6 +64,7 @@ def accept(before: Accepted, loaded: Loaded, revision: Revision) -> Accepted:
         texts=MappingProxyType({**accounts, **kept}),
         abandoned=(before.abandoned | vanished) - accounts.keys() - kept.keys() - loaded.retired,
         retired=loaded.retired,
+        environment=loaded.environment,
         shared=loaded.shared | (before.shared & loaded.faulty.keys()),
         revision=revision if accounts else before.revision,
         newest=revision,

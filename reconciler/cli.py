@@ -507,7 +507,10 @@ def _write_approval(file: Path, reports: Sequence[PlanReport], text: Path) -> st
     from reconciler import approvals
     from reconciler.desired import dump_device_file
 
-    name = os.path.relpath(file, text if text.is_dir() else text.parent)
+    home = text if text.is_dir() else text.parent
+    name = os.path.relpath(file, home)
+    if name.startswith("..") and not file.is_absolute():  # as the printed command has it: seen from the text
+        file, name = home / file, os.path.normpath(file)
     if name.startswith(".."):
         raise typer.BadParameter("has to be in the folder of the desired state, or below", param_hint="--approval")
     waiting = [report for report in reports if approvals.needed(report.plan)]

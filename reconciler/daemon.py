@@ -102,6 +102,7 @@ class Daemon:
         self._errands: set[asyncio.Task[None]] = set()
         self._heartbeat = self._last_begun = self._clock.steady()
         self._trouble = ""
+        self._state_opened = False
 
     def stop(self) -> None:
         """Make no new call; let what is in flight end."""
@@ -258,6 +259,7 @@ class Daemon:
 
     def _show_state(self) -> None:
         state = self._parts.state
+        self._state_opened = self._state_opened or state.writable
         self._parts.metrics.state_writable.set(state.writable)
         before, self._trouble = self._trouble, state.trouble
         if self._trouble and self._trouble != before:
@@ -361,6 +363,9 @@ class Daemon:
         return ""
 
     def _not_ready(self, parts: Parts) -> str:
+        """Return why nothing can be expected yet: once open, a state that fails is an alert, not a reason to hide."""
+        if not self._state_opened:
+            return f"the state cannot be opened: {parts.state.trouble}"
         return "" if parts.intake.accepted.revision is not None else "no text is accepted yet"
 
 

@@ -112,7 +112,9 @@ async def adopt(settings: Settings, masking: Masking, asked: Sequence[str] | Non
         for name in names:
             live.append(_adopted(name, await _listed(parts, name), texts.get(name), now))
             follower.account_done()
-        text = desired.dump(live, environment=settings.environment, retired=parts.intake.accepted.retired - set(names))
+        present = parts.intake.accepted
+        environment = settings.environment or present.environment
+        text = desired.dump(live, environment=environment, retired=present.retired - set(names))
     _insist_on_validity(text, settings)
     return text
 

@@ -36,11 +36,13 @@ from reconciler.model import (
     Kind,
     Memory,
     Observed,
+    Outcome,
     PassId,
     PassResult,
     Pause,
     Plan,
     Reason,
+    Result,
 )
 from reconciler.pcc.client import Client
 from reconciler.plan import OVERLAY, overlaid, plan
@@ -295,6 +297,10 @@ class Pass:
             await self._means.blocking(state.forget_retries, account, over)
         if denied:
             await self._means.blocking(state.record, account, self.id, (), denied, self._began)
+            ledger = self._ledger(memory, frozenset())
+            for device, retry in denied.items():
+                change = Change(account, retry.action, device)
+                ledger.tell(Outcome(change, Result.FAILED, self._began, words=retry.words))
         return state.recall(account, self._began) if over or denied else memory
 
     def _situation(

@@ -64,11 +64,11 @@ async def test_drift_is_healed(tmp_path: Path) -> None:
     *wanted, stranger = owned(platform)
     write(tmp_path / "desired-state.toml", text(wanted))
     async with site(tmp_path, platform, **SOON) as one:
-        await one.has(wanted)
+        await eventually(lambda: one.told("pass.completed", condition="in_sync"))
         (lost,) = platform.lose("default", count=1)
         one.clock.go_ahead(timedelta(minutes=2))  # what LG confirmed in the last minute counts more than its list
         await one.has(wanted)
-        platform.subscribe("default", stranger)
+        platform.subscribe("default", stranger, "never-registered")
         await one.has(wanted)
         assert [call.device for call in one.calls(Route.SUBSCRIBE)].count(lost) == 2
 
@@ -524,6 +524,7 @@ async def test_state_that_cannot_be_written_holds_unsubscribes(tmp_path: Path) -
         assert not one.calls(Route.UNSUBSCRIBE)
         assert "state-unwritable" in (await one.get("/")).text
         status = (await one.get("/api/v1/status")).json()
+        assert (await one.get("/readyz")).status_code == 503
         assert not status["well"]
         assert status["summary"].startswith("What is done cannot be remembered, so unsubscribes are held: ")
 

@@ -175,8 +175,10 @@ async def test_what_lg_calls_done_and_its_list_denies_is_asked_less_and_less() -
     fleet = Fleet(3)
     ghost = fleet.owned[0]
     fleet.platform.set_faults(Rule(effect=Error(code="1207"), match=Match(devices=(ghost,))))
-    for _ in range(100):
-        await fleet.reconcile(after=timedelta(minutes=2))
+    with capture_logs() as lines:
+        for _ in range(100):
+            await fleet.reconcile(after=timedelta(minutes=2))
+    assert {line["device"] for line in lines if line["event"] == "change.failed"} == {ghost}
     asked = [one for one in fleet.calls("POST") if one.device == ghost]
     assert 3 < len(asked) < 60
     assert fleet.live == frozenset(fleet.owned[1:])

@@ -30,6 +30,7 @@ from reconciler.simulator.wire import Answer, Request, json_answer, page, refusa
 from reconciler.simulator.world import (
     HOUR,
     PCC_TYPES,
+    Device,
     Service,
     User,
     World,
@@ -230,8 +231,12 @@ class Platform:
         return frozenset(self.world.user(user).subscriptions)
 
     def subscribe(self, user: str, *devices: str) -> list[str]:
-        """Subscribe devices behind the client's back, known or not. Return those that were not subscribed before."""
+        """Subscribe devices behind the client's back. Return those that were not subscribed before.
+
+        One that nobody has becomes an appliance of this user's: what is subscribed can be unsubscribed again.
+        """
         owner, now = self.world.user(user), self.now()
+        self.world.add_devices(owner, (Device(one) for one in devices if one and not self.world.owned_by_anyone(one)))
         return [device for device in devices if self.world.subscribe(owner, device, now)]
 
     def unsubscribe(self, user: str, *devices: str) -> list[str]:
