@@ -39,6 +39,8 @@ SUSPECT_FROM = 10
 """A list is doubted only where at least this many devices should be live: below, half of them is one person's edit."""
 BELIEVED_AFTER = 3
 """So many short lists in a row are believed: a real wipe looks the same each time, a glitch does not."""
+FLAPPING_WAIT = timedelta(hours=1)
+"""A device that LG loses again and again is subscribed at most this often."""
 LIMIT_WINDOW = timedelta(hours=24)
 """The span over which unsubscribes are counted, so that a slow leak is stopped like a sudden one."""
 
@@ -265,6 +267,27 @@ def _absent_since(device: DeviceId, situation: Situation) -> datetime:
     return situation.now if entry is None or entry.until is None else min(entry.until, situation.now)
 
 
+def _retry(plan: Plan, situation: Situation) -> Finding | None:
+    waiting, losing = _waiting(Reason.RETRY, "waiting after a failed call")(plan, situation), _losing(plan, situation)
+    if waiting is None or losing is None:
+        return waiting or losing
+    return replace(losing, held=(*waiting.held, *losing.held), message=f"{waiting.message}; {losing.message}")
+
+
+def _losing(plan: Plan, situation: Situation) -> Finding | None:
+    """Hold the subscribe of a device that LG loses again and again: it would be lost again, at the cost of a call."""
+    last = {device: situation.memory.confirmed.get(device) for device in plan.flapping}
+    held = tuple(
+        Held(change, Reason.RETRY, again)
+        for change in (plan.subscribes if last else ())
+        if (before := last.get(change.device)) is not None
+        and before.action is Action.SUBSCRIBE
+        and (again := before.at + FLAPPING_WAIT) > situation.now
+    )
+    words = "that LG loses again and again, subscribed at most once an hour; is another writer at work?"
+    return Finding(Reason.RETRY, held, f"{_count(len(held))} {words}") if held else None
+
+
 def _waiting(reason: Reason, words: str) -> Check:
     def check(plan: Plan, situation: Situation) -> Finding | None:
         retries = situation.memory.retries
@@ -350,8 +373,8 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         Reason.RETRY,
         "that change",
-        "a call for the device failed, until its next time",
-        _waiting(Reason.RETRY, "waiting after a failed call"),
+        "a call for the device failed, or LG loses it again and again, until its next time",
+        _retry,
     ),
     Guard(
         Reason.REFUSED,

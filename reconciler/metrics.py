@@ -37,6 +37,7 @@ class Figures:
     desired: int = 0
     observed: int = 0
     states: Mapping[str, int] = field(default_factory=dict)
+    flapping: int = 0
     held: Mapping[tuple[Action, Reason], int] = field(default_factory=dict)
     tripped: frozenset[Reason] = frozenset()
     budget_remaining: int = 0
@@ -131,6 +132,8 @@ ACCOUNT_GAUGES: tuple[AccountGauge, ...] = (
     _single("pcc_observed_devices", "Devices in the last trusted live list.", lambda one: one.observed),
     AccountGauge("pcc_devices", "Devices by what they are to us; the states add up to all that is wanted or live.",
                  ("state",), _states),
+    _single("pcc_flapping_devices", "Wanted devices that LG lost five times or more in a day after it took them.",
+            lambda one: one.flapping),
     AccountGauge("pcc_changes_held", "Wanted changes that are not made now, by reason.",
                  ("action", "kind", "reason"), _held),
     AccountGauge("pcc_guard_tripped", "1 while a guard holds something.", ("reason",), _tripped),

@@ -297,6 +297,7 @@ class Plan:
     tripped: tuple[Tripped, ...] = ()
     unmanaged: frozenset[DeviceId] = frozenset()
     ignored: frozenset[DeviceId] = frozenset()
+    flapping: frozenset[DeviceId] = frozenset()
     approved: frozenset[DeviceId] = frozenset()
     in_sync: int = 0
     digest: Digest = Digest("")
@@ -365,6 +366,11 @@ class Confirmed:
     result: Result
     at: datetime
 
+    @property
+    def taken(self) -> bool:
+        """Say whether LG took a subscribe, which is more than saying that the device is subscribed already."""
+        return self.action is Action.SUBSCRIBE and self.result is Result.SUCCESS
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -373,14 +379,17 @@ class Memory:
     ``inventory``: devices once desired here and not since seen to be gone. ``expected``: the devices that should be
     live, which is the last trusted list with our confirmed changes since, or nothing if no list was ever trusted.
     ``confirmed``: our latest confirmed change of each device in the last day. ``unsubscribed``: devices we unsubscribed
-    in the last day without an approval. ``absent_since``: when a device left the accepted texts. ``suspect_readings``:
-    how many lists in a row were not believed. ``credential_changed``: another token than that of the last trusted list.
+    in the last day without an approval. ``resubscribed``: when, in the last day, LG took a subscribe that it had taken
+    before, so that it must have lost the device between. ``absent_since``: when a device left the accepted texts.
+    ``suspect_readings``: how many lists in a row were not believed. ``credential_changed``: another token than that of
+    the last trusted list.
     """
 
     inventory: frozenset[DeviceId] = frozenset()
     expected: frozenset[DeviceId] | None = None
     confirmed: Mapping[DeviceId, Confirmed] = field(default_factory=lambda: MappingProxyType({}))
     unsubscribed: frozenset[DeviceId] = frozenset()
+    resubscribed: Mapping[DeviceId, tuple[datetime, ...]] = field(default_factory=lambda: MappingProxyType({}))
     absent_since: Mapping[DeviceId, datetime] = field(default_factory=lambda: MappingProxyType({}))
     retries: Mapping[DeviceId, Retry] = field(default_factory=lambda: MappingProxyType({}))
     suspect_readings: int = 0

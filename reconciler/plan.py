@@ -1,6 +1,6 @@
 """The diff: what one pass would do in one account if nothing held it.
 
-Owns: the truth table below, the overlay for reads that lag writes, and the digest of a plan.
+Owns: the truth table below, the overlay for reads that lag writes, what counts as flapping, and the digest of a plan.
 Must not: do I/O, read a clock, log, or judge whether a change is wise; that is what guards are for.
 
 With D the devices wanted now, O the live devices, I the ignored ones:
@@ -25,10 +25,23 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from reconciler.model import AccountName, Action, Change, Desired, DeviceId, Digest, Memory, Observed, Plan, Prune
+from reconciler.model import (
+    AccountName,
+    Action,
+    Change,
+    Desired,
+    DeviceId,
+    Digest,
+    Memory,
+    Observed,
+    Plan,
+    Prune,
+)
 
 OVERLAY = timedelta(seconds=60)
 """How long a change that LG confirmed counts as true whatever the list says, because reads may lag writes."""
+FLAPPING_FROM = 5
+"""A device that LG lost so many times within a day, each time after it had taken our subscribe, is flapping."""
 
 
 def plan(desired: Desired, observed: Observed, memory: Memory, now: datetime) -> Plan:
@@ -47,6 +60,7 @@ def plan(desired: Desired, observed: Observed, memory: Memory, now: datetime) ->
         unsubscribes=_changes(name, Action.UNSUBSCRIBE, extra),
         unmanaged=strangers - extra,
         ignored=ignored,
+        flapping=_flapping(wanted - ignored, missing, memory),
         approved=desired.approved_at(now) & extra,
         in_sync=len(wanted) - len(missing) - (len(wanted & ignored) if ignored else 0),
         digest=digest(name, extra),
@@ -67,6 +81,17 @@ def digest(account: AccountName, unsubscribes: Iterable[DeviceId]) -> Digest:
     """Return the identity of a set of unsubscribes of one account: equal sets have equal digests, in any order."""
     lines = "".join(f"{line}\n" for line in (account, *sorted(unsubscribes)))
     return Digest("sha256:" + sha256(lines.encode()).hexdigest())
+
+
+def _flapping(wanted: frozenset[DeviceId], missing: frozenset[DeviceId], memory: Memory) -> frozenset[DeviceId]:
+    """Return the devices that LG loses again and again: each subscribe repeated tells of one loss, and so does now."""
+
+    def losses(device: DeviceId) -> int:
+        last = memory.confirmed.get(device)
+        lost_now = device in missing and last is not None and last.taken
+        return len(memory.resubscribed[device]) + lost_now
+
+    return frozenset(one for one in memory.resubscribed if one in wanted and losses(one) >= FLAPPING_FROM)
 
 
 def _prunable(strangers: frozenset[DeviceId], prune: Prune, inventory: frozenset[DeviceId]) -> frozenset[DeviceId]:

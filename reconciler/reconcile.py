@@ -66,6 +66,7 @@ class Course:
     waiting: int = 0
     tripped: frozenset[Reason] = frozenset()
     held: frozenset[tuple[Change, Reason]] = frozenset()
+    flapping: frozenset[DeviceId] = frozenset()
     text: Text | None = None
     text_since: datetime | None = None
 
@@ -237,7 +238,9 @@ class Pass:
         if expect is not None and planned.digest != expect:
             return replace(self._ending(judged, situation, Work(), client), unexpected=True)
         work = await self._act(judged, memory, client)
-        if work.ended is None and not any(held.reason is Reason.RETRY for held in judged.held):
+        if work.ended is None and not any(
+            one.reason is Reason.RETRY and one.change.device in memory.retries for one in judged.held
+        ):
             self._recovered()
         return self._ending(judged, situation, work, client)
 
@@ -354,6 +357,9 @@ class Pass:
         dates = [self._regular(), self._boundary, opens]
         dates += [held.until for held in judged.held if held.reason not in {Reason.RETRY, Reason.REFUSED}]
         waits = [retry.until for retry in self._means.state.recall(self._account, now).retries.values()]
+        waits += [
+            held.until for held in judged.held if held.until is not None and held.change.device in judged.flapping
+        ]
         if waits and work.ended is None:
             dates.append(max(min(waits), now + backoff.GATHER))
         if suspect:
@@ -491,6 +497,10 @@ class Pass:
             log.warning("guard.tripped", reason=reason, message=one.message, exc_info=one.error, **way_out)
         for reason in course.tripped - guarding.keys():
             log.info("guard.cleared", reason=reason)
+        for device in sorted(ending.flapping - course.flapping):
+            log.warning("device.flapping", device=device, hint="another writer is at work?")
+        if ending.plan is not None:
+            course.flapping = ending.flapping
         held = frozenset((one.change, one.reason) for one in ending.held)
         news = bool(ending.outcomes or held - course.held)
         course.tripped, course.held = frozenset(guarding), held

@@ -171,6 +171,7 @@ def _account_json(report: PlanReport) -> dict[str, Any]:
         "approved": sorted(plan.approved),
         "unmanaged": sorted(plan.unmanaged),
         "ignored": sorted(plan.ignored),
+        "flapping": sorted(plan.flapping),
         "held": [
             {
                 "device": held.change.device,

@@ -47,6 +47,7 @@ class AccountReport:
     observed: int
     devices: Mapping[str, int]
     held: tuple[HeldReport, ...]
+    flapping: tuple[str, ...]
     approval: str
     remarks: tuple[str, ...]
     digest: str
@@ -103,6 +104,7 @@ def account_report(
         observed=standing.observed,
         devices=states(last) if last else {},
         held=held_reports(last.plan, last.held) if last else (),
+        flapping=tuple(sorted(last.flapping)) if last else (),
         approval=last.approval if last else "",
         remarks=last.remarks if last else (),
         digest=last.plan.digest if last and last.plan else "",

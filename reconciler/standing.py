@@ -17,6 +17,7 @@ from reconciler.model import (
     Action,
     Condition,
     Desired,
+    DeviceId,
     Held,
     Kind,
     Outcome,
@@ -62,6 +63,11 @@ class Ending:
     def held(self) -> tuple[Held, ...]:
         """Return every change that was wanted and not made, with its reason."""
         return (*(self.plan.held if self.plan else ()), *self.left)
+
+    @property
+    def flapping(self) -> frozenset[DeviceId]:
+        """Return the devices that LG loses again and again."""
+        return self.plan.flapping if self.plan is not None else frozenset()
 
     @property
     def approval(self) -> str:
@@ -185,6 +191,7 @@ def figures(
         desired=len(desired.wanted_at(ending.began)),
         observed=standing.observed,
         states=states(ending),
+        flapping=len(ending.flapping),
         held=Counter((held.change.action, held.reason) for held in ending.held),
         tripped=frozenset(reason for reason in tripped if reason.kind is Kind.GUARD),
         budget_remaining=ending.budget_remaining,

@@ -181,6 +181,7 @@ memories = st.builds(
     inventory=id_sets,
     expected=st.none() | id_sets,
     confirmed=st.dictionaries(pool_ids, confirmations, max_size=4),
+    resubscribed=st.dictionaries(pool_ids, st.lists(nearby, min_size=1, max_size=6).map(tuple), max_size=3),
     unsubscribed=few_ids,
     absent_since=st.dictionaries(pool_ids, nearby, max_size=4),
     retries=st.dictionaries(pool_ids, retries, max_size=4),

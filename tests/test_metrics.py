@@ -33,6 +33,7 @@ CONTRACT: Mapping[str, tuple[str, set[str], bool]] = {
     "pcc_desired_devices": ("gauge", set(), True),
     "pcc_observed_devices": ("gauge", set(), True),
     "pcc_devices": ("gauge", {"state"}, True),
+    "pcc_flapping_devices": ("gauge", set(), True),
     "pcc_changes_total": ("counter", {"action", "result"}, True),
     "pcc_changes_held": ("gauge", {"action", "kind", "reason"}, True),
     "pcc_guard_tripped": ("gauge", {"reason"}, True),

@@ -39,6 +39,7 @@ def report(words: str = "as it should be") -> StatusReport:
         observed=2,
         devices={"in_sync": 1},
         held=(held,),
+        flapping=(words,),
         approval=words,
         remarks=(words,),
         digest="",

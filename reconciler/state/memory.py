@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -198,6 +199,7 @@ class AccountMemory:
         self.left: Shelf[datetime] = Shelf()
         self.confirmed: Shelf[Confirmed] = Shelf()
         self.unsubscribed: Shelf[datetime] = Shelf()
+        self.resubscribed: Shelf[tuple[datetime, ...]] = Shelf()
         self.retries: Shelf[Retry] = Shelf()
         self.open: dict[DeviceId, Past] = {}
         self.calls: tuple[float, ...] = ()
@@ -216,6 +218,7 @@ class AccountMemory:
             expected=expected if self.trusted else None,
             confirmed=self.confirmed.lend(),
             unsubscribed=self.unsubscribed.names(),
+            resubscribed=self.resubscribed.lend(),
             absent_since=left if since is None else Absences(left, expected, inventory, since),
             retries=self.retries.lend(),
             suspect_readings=self.suspect_readings,
@@ -320,6 +323,7 @@ class AccountMemory:
         """Return what stays of an account that is done with: the day's count, should it come back within the day."""
         fresh = AccountMemory(self.name)
         fresh.confirmed, fresh.unsubscribed, fresh._oldest = self.confirmed, self.unsubscribed, self._oldest
+        fresh.resubscribed = self.resubscribed
         return fresh
 
     def count_from(self, pasts: Iterable[Past]) -> None:
@@ -341,7 +345,11 @@ class AccountMemory:
         self._count(past, result)
 
     def _count(self, past: Past, result: Result) -> None:
-        self.confirmed.mine()[past.device] = Confirmed(past.action, result, past.at)
+        before = self.confirmed.look().get(past.device)
+        now = Confirmed(past.action, result, past.at)
+        self.confirmed.mine()[past.device] = now
+        if now.taken and before is not None and before.taken:
+            self.resubscribed.mine()[past.device] = (*self.resubscribed.look().get(past.device, ()), past.at)
         if past.action is Action.UNSUBSCRIBE and not past.approved:
             self.unsubscribed.mine()[past.device] = past.at
         self._oldest = min(self._oldest or past.at, past.at)
@@ -351,8 +359,15 @@ class AccountMemory:
             return
         confirmed = {device: one for device, one in self.confirmed.look().items() if one.at > moment}
         unsubscribed = {device: at for device, at in self.unsubscribed.look().items() if at > moment}
-        self.confirmed, self.unsubscribed = Shelf(confirmed), Shelf(unsubscribed)
-        self._oldest = min((*(one.at for one in confirmed.values()), *unsubscribed.values()), default=None)
+        again = {device: tuple(at for at in each if at > moment) for device, each in self.resubscribed.look().items()}
+        again = {device: each for device, each in again.items() if each}
+        self.confirmed, self.unsubscribed, self.resubscribed = Shelf(confirmed), Shelf(unsubscribed), Shelf(again)
+        moments = (
+            *(one.at for one in confirmed.values()),
+            *unsubscribed.values(),
+            *chain.from_iterable(again.values()),
+        )
+        self._oldest = min(moments, default=None)
 
     def _settle(
         self, observed: Observed, live: frozenset[DeviceId], now: datetime
