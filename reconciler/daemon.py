@@ -22,6 +22,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from reconciler import __version__
 from reconciler.clock import Clock, SystemClock
 from reconciler.controller import Controller
+from reconciler.credentials import SecretReader
 from reconciler.errors import ReconcilerError, suggestion
 from reconciler.guards import Brake
 from reconciler.masking import Masking
@@ -33,6 +34,7 @@ from reconciler.settings import Listen, Settings
 from reconciler.state import State
 from reconciler.web.acting import Acting
 from reconciler.web.app import Surface, create_app
+from reconciler.web.hooks import Hook
 
 TICK_SECONDS = 0.25
 """How late a due account may be noticed."""
@@ -129,7 +131,9 @@ class Daemon:
                 )
             )
             self._parts = parts
-            self._controller = Controller(self._pass, workers=settings.workers, clock=self._clock)
+            self._controller = Controller(
+                self._pass, workers=settings.workers, clock=self._clock, ailing=parts.reconciler.ailing
+            )
             await self._work(parts, listener)
         log.info("daemon.stopped")
 
@@ -185,10 +189,7 @@ class Daemon:
         return task
 
     def _errand(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Begin work that ends by itself, unless such work is still under way."""
-        if self._errands:
-            work.close()
-            return
+        """Begin work that ends by itself."""
         task = asyncio.create_task(work, name=name)
         self._errands.add(task)
         task.add_done_callback(self._errand_done)
@@ -275,14 +276,18 @@ class Daemon:
             if await asyncio.to_thread(source.poll):
                 await intake.refresh()
 
-        if not intake.reading:
+        if not intake.reading and not self._errands:
             self._errand(look(), "look")
 
     def _fetch_again(self) -> None:
         """Read again if there was no newest text to be had."""
         intake = self._parts.intake
-        if intake.trouble and not intake.reading:
+        if intake.trouble and not intake.reading and not self._errands:
             self._errand(intake.refresh(), "fetch again")
+
+    def _pushed(self) -> None:
+        """Read the source at once; one reading under way is followed by one more, however many ask for it."""
+        self._errand(self._parts.intake.refresh(), "pushed")
 
     def _surface(self, parts: Parts) -> Surface:
         return Surface(
@@ -291,18 +296,26 @@ class Daemon:
             live=self._wedged,
             ready=lambda: self._not_ready(parts),
             acting=Acting(self._listen_token, self._reconcile, self._pause) if self._settings.acting_allowed else None,
+            hook=self._hook(),
         )
 
     def _listen_token(self) -> str | None:
-        """Return the token that calls that act have to show; one that cannot be read lets nobody act."""
+        """Return the token that calls that act have to show, if any."""
         reader = self._settings.listen_token_reader()
-        if reader is None:
-            return None
-        token = reader.read()
-        if isinstance(token, str):
-            raise ReconcilerError(token)
-        self._masking.know([token.get_secret_value()])
-        return token.get_secret_value()
+        return None if reader is None else self._read(reader)
+
+    def _hook(self) -> Hook | None:
+        """Return what a forge's webhook wakes, if there is one."""
+        reader = self._settings.webhook_secret_reader()
+        return None if reader is None else Hook(lambda: self._read(reader), self._pushed)
+
+    def _read(self, reader: SecretReader) -> str:
+        """Return a secret as it is now; one that cannot be read lets nobody in."""
+        secret = reader.read()
+        if isinstance(secret, str):
+            raise ReconcilerError(secret)
+        self._masking.know([secret.get_secret_value()])
+        return secret.get_secret_value()
 
     async def _reconcile(self, account: AccountName | None) -> list[AccountName]:
         """Make a pass soon, by a person's wish: nothing waits any more, and the credential in use is the right one."""

@@ -122,5 +122,3 @@ def _refuse_what_is_not_built_in(settings: Settings) -> None:
     """End the start where a setting asks for what this version cannot do: to ignore it would be silent."""
     if settings.git_url is not None:
         raise ReconcilerError("PCC_GIT_URL: following a repository is not built into this version; unset it")
-    if settings.webhook_secret_reader() is not None:
-        raise ReconcilerError("PCC_WEBHOOK_SECRET: the webhook is not built into this version; unset it")

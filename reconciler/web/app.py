@@ -22,10 +22,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reconciler.metrics import Metrics
-from reconciler.render import moment_words
 from reconciler.report import StatusReport
-from reconciler.web import acting
+from reconciler.web import acting, hooks
 from reconciler.web.acting import Acting
+from reconciler.web.hooks import Hook
+from reconciler.wording import moment_words
 
 POLICY = (
     b"default-src 'none'; style-src 'self'; img-src data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
@@ -41,13 +42,17 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What the app asks. ``live`` and ``ready`` return why not, or nothing; without ``acting`` it only shows."""
+    """What the app asks. ``live`` and ``ready`` return why not, or nothing.
+
+    Without ``acting`` it only shows, without ``hook`` no forge is heard.
+    """
 
     metrics: Metrics
     status: Callable[[], StatusReport]
     live: Callable[[], str]
     ready: Callable[[], str]
     acting: Acting | None = None
+    hook: Hook | None = None
 
 
 def create_app(surface: Surface) -> ASGIApp:
@@ -86,6 +91,7 @@ def create_app(surface: Surface) -> ASGIApp:
         Route("/readyz", readyz),
         Route("/api/v1/status", status),
         *(acting.routes(surface.acting) if surface.acting is not None else []),
+        *([hooks.route(surface.hook)] if surface.hook is not None else []),
     ]
     return _Headers(Starlette(routes=routes))
 
