@@ -20,15 +20,16 @@ ROUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """The fastest of several rounds, and the memory that one more round held at its peak."""
+    """How long something took, the memory that it held at its peak where that was measured, and what else to say."""
 
     what: str
     seconds: float
-    peak_bytes: int
+    peak_bytes: int | None = None
+    remark: str = ""
 
 
 def measure(what: str, work: Callable[[], object]) -> Measurement:
-    """Measure one piece of work: time first, then memory apart, because tracing memory costs time."""
+    """Measure one piece of work: the fastest of several rounds, then memory apart, because tracing it costs time."""
     seconds = min(_time(work) for _ in range(ROUNDS))
     gc.collect()
     tracemalloc.start()

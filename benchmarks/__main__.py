@@ -20,11 +20,12 @@ def main(names: list[str]) -> int:
         return 1
     for name in names or known:
         module = importlib.import_module(f"benchmarks.{name}")
-        table = Table("what", "seconds", "peak MiB", title=f"{name}: {module.__doc__}")
-        for column in table.columns[1:]:
+        table = Table("what", "seconds", "peak MiB", "", title=f"{name}: {module.__doc__}")
+        for column in table.columns[1:3]:
             column.justify = "right"
         for measurement in module.measurements():
-            table.add_row(measurement.what, f"{measurement.seconds:.3f}", f"{measurement.peak_bytes / 2**20:.1f}")
+            peak = "" if measurement.peak_bytes is None else f"{measurement.peak_bytes / 2**20:.1f}"
+            table.add_row(measurement.what, f"{measurement.seconds:.3f}", peak, measurement.remark)
         Console().print(table)
     return 0
 

@@ -5,6 +5,9 @@ devices or texts. Must not: make a pass itself, read the wall clock, or remember
 
 Level-triggered: a wake carries only a name, so many wakes are one pass. Passes of one account never overlap; a wake
 that comes during a pass leads to one more right after it. Accounts woken by a person's edit go before routine ones.
+
+A pass may wait in vain for LG, as long as a call may take. Accounts of which that is to be feared take at most half of
+the workers: however many they are, the others do not wait behind them.
 """
 
 from __future__ import annotations
@@ -29,17 +32,26 @@ AFTER_A_DEFECT = timedelta(minutes=1)
 
 
 class Controller:
-    """The queue, the heap and the workers."""
+    """The queue, the heap and the workers. ``ailing`` says whether LG failed an account at its last pass."""
 
-    def __init__(self, work: Work, *, workers: int, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        work: Work,
+        *,
+        workers: int,
+        clock: Clock | None = None,
+        ailing: Callable[[AccountName], bool] = lambda _account: False,
+    ) -> None:
         self._work = work
         self._count = workers
+        self._ailing = ailing
         self._clock = clock or SystemClock()
         self._due: dict[AccountName, float] = {}
         self._heap: list[tuple[float, AccountName]] = []
         self._first: dict[AccountName, float] = {}
         self._routine: dict[AccountName, float] = {}
         self._working: set[AccountName] = set()
+        self._in_doubt: set[AccountName] = set()
         self._again: dict[AccountName, bool] = {}
         self._something = asyncio.Event()
         self._stopping = False
@@ -107,10 +119,13 @@ class Controller:
                 return
             self._due.pop(account, None)
             self._working.add(account)
+            if self._ailing(account):
+                self._in_doubt.add(account)
             try:
                 due = await self._guarded(account)
             finally:
                 self._working.discard(account)
+                self._in_doubt.discard(account)
                 self.last_ended = self._clock.steady()
             again = self._again.pop(account, None)
             if again is not None:
@@ -121,13 +136,16 @@ class Controller:
     async def _next(self) -> AccountName | None:
         while not self._stopping:
             for queue in (self._first, self._routine):
-                if queue:
-                    account = next(iter(queue))
+                account = next(filter(self._may_begin, queue), None)
+                if account is not None:
                     del queue[account]
                     return account
             self._something.clear()
             await self._something.wait()
         return None
+
+    def _may_begin(self, account: AccountName) -> bool:
+        return len(self._in_doubt) < max(self._count // 2, 1) or not self._ailing(account)
 
     async def _guarded(self, account: AccountName) -> timedelta | None:
         """Make one pass; a defect of ours costs that pass, never the worker or another account."""

@@ -102,6 +102,14 @@ def service_url(region: Region, phase: Phase) -> str:
     return f"https://{region}{'-qa' if phase is Phase.QA else ''}-ext.lgthinq.com"
 
 
+_SERVICE_URLS = MappingProxyType({service_url(region, phase): (region, phase) for region in Region for phase in Phase})
+
+
+def cloud_of(url: str) -> tuple[Region, Phase] | None:
+    """Return which of LG's clouds an address leads to, or nothing where it is none of them."""
+    return _SERVICE_URLS.get(url.lower())
+
+
 def token_url(country: str, phase: Phase) -> str:
     """Return where LG renews the access tokens of one country's users."""
     return f"https://{'qt-' if phase is Phase.QA else ''}{country.lower()}.m.lgaccount.com/emp/v2/token"
@@ -210,12 +218,21 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a part of an account's credentials stands, in words, and when its file was written, in epoch seconds."""
+
+    words: str
+    written: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Found:
     """A value and the words for where it stood; or, with ``fault``, why there is none to be had from there."""
 
     origin: str
     value: str = ""
     fault: str | None = None
+    written: float | None = field(default=None, compare=False)
 
 
 class _Known(NamedTuple):
@@ -243,7 +260,7 @@ class _Files:
             if known is not None and known.settled and known.signature == signature:
                 return known.found
             settled = self._wall() - status.st_mtime > _SETTLES
-            found = _Found(origin, value=_contents(path, status))
+            found = _Found(origin, value=_contents(path, status), written=status.st_mtime)
         except (OSError, ValueError) as error:
             self._known.pop(origin, None)
             return _Found(origin, fault=f"{origin} {_why(error)}")
@@ -311,6 +328,7 @@ class _Assembled:
     faults: tuple[str, ...]
     tokens: tuple[tuple[str, str], ...] = ()
     secrets: tuple[str, ...] = ()
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
 
 class CredentialStore:
@@ -358,6 +376,11 @@ class CredentialStore:
         named = {name for name, parts in self._places.items() if not parts.keys().isdisjoint(_USER_TOKENS)}
         own = self._shared.access_token.is_set or self._shared.refresh_token.is_set
         return frozenset(AccountName(name) for name in named | ({DEFAULT_ACCOUNT} if own else set()))
+
+    def origins(self, account: AccountName) -> Mapping[str, Origin]:
+        """Return where each part of an account's credentials stood when they were last read, by its kind."""
+        made = self._made.get(account)
+        return MappingProxyType({}) if made is None else made.origins
 
     def secrets(self) -> frozenset[str]:
         """Return every secret value read so far, for the masking of logs. Replaced ones stay: logs may lag."""
@@ -494,7 +517,8 @@ class _Assembly:
         )
         tokens = tuple((kind, value) for kind, value in zip(_USER_TOKENS, (access, refresh), strict=True) if value)
         secrets = tuple(found.value for kind, found in self._found.items() if kind in _MASKED)
-        return _Assembled(parts, None if self._faults else credentials, tuple(self._faults), tokens, secrets)
+        origins = MappingProxyType({kind: Origin(one.origin, one.written) for kind, one in self._found.items()})
+        return _Assembled(parts, None if self._faults else credentials, tuple(self._faults), tokens, secrets, origins)
 
     def _part(self, kind: str, check: Callable[[str], str]) -> str | None:
         """Return one part, checked, or nothing if it is not there or, with a fault noted, not usable."""

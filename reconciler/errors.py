@@ -9,7 +9,9 @@ Must not: know a library; a module that uses one turns its errors into these and
     ├── Invalid                a person's text or settings are wrong: tell every fault, keep what is in force
     ├── SourceError            the newest text cannot be fetched: keep what is in force, show its age
     ├── StateError             what we do could not be remembered: hold unsubscribes
-    ├── DaemonError            the running daemon could not be asked
+    ├── Unknown                what a person asked for is not known: say what is near
+    ├── DaemonError            the running daemon said no
+    │   └── NoDaemon           nobody answers where it should be
     └── PlatformError          one call to LG did not do what it should
         ├── Unavailable        try again later: time-outs, lost connections, 5xx
         ├── Throttled          the account waits, and the quota is learned
@@ -17,6 +19,7 @@ Must not: know a library; a module that uses one turns its errors into these and
         ├── SubscriptionsFull  subscribes wait, unsubscribes go on
         ├── CredentialsRefused the account stops until a credential changes
         ├── ConfigurationRefused  the account stops; a setting is wrong
+        ├── Outdated           not sent: plan anew, the account speaks for another user by now
         └── Surprise           an answer we do not understand: never act on it, try again later
 
 Words quoted from outside are capped at 256 characters, and no error shows a header or a secret.
@@ -27,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from enum import StrEnum
 
 QUOTED = 256
 """How many characters of somebody else's words an error repeats at most."""
@@ -79,8 +83,16 @@ class StateError(ReconcilerError):
     """The state cannot be read or written."""
 
 
+class Unknown(ReconcilerError):
+    """What a person asked for is not known, or not well enough to tell which is meant."""
+
+
 class DaemonError(ReconcilerError):
     """The running daemon could not be asked, or said no."""
+
+
+class NoDaemon(DaemonError):
+    """Nobody answers where the daemon should be, or somebody else does."""
 
 
 class PlatformError(ReconcilerError):
@@ -104,8 +116,24 @@ class PlatformError(ReconcilerError):
         self.lg_message_id = lg_message_id
 
 
+class Lost(StrEnum):
+    """Why no answer came, by what a person would look at."""
+
+    NAME = "name"
+    REFUSED = "refused"
+    TLS = "tls"
+    TIME = "time"
+    PROXY = "proxy"
+    OTHER = "other"
+
+
 class Unavailable(PlatformError):
-    """LG could not be reached or failed inside; the call may or may not have done its work."""
+    """LG could not be reached or failed inside; the call may or may not have done its work.
+
+    ``lost`` is set where no answer came at all.
+    """
+
+    lost: Lost | None = None
 
 
 class Throttled(PlatformError):
@@ -128,6 +156,10 @@ class CredentialsRefused(PlatformError):
 
 class ConfigurationRefused(PlatformError):
     """LG refuses the account for a reason that a person has to mend in a setting."""
+
+
+class Outdated(PlatformError):
+    """A change was not sent, because the credential may be another user's than the one whose list it rests on."""
 
 
 class Surprise(PlatformError):

@@ -21,6 +21,7 @@ from reconciler.errors import (
     ConfigurationRefused,
     CredentialsRefused,
     DeviceRefused,
+    Outdated,
     PlatformError,
     SubscriptionsFull,
     Throttled,
@@ -189,6 +190,9 @@ class _Execution:
             answer = await call(change.device)
         except (Throttled, CredentialsRefused, ConfigurationRefused) as error:
             self.work.ended = self.work.ended or error
+            await self._untried([change])
+        except Outdated:
+            self.work.outdated = True
             await self._untried([change])
         except SubscriptionsFull as error:
             self.work.full = error

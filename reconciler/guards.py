@@ -95,12 +95,13 @@ _PAUSED = {Pause.NONE: (), Pause.UNSUBSCRIBE: (Action.UNSUBSCRIBE,), Pause.ALL: 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """One row of the table. ``holds`` and ``when`` are the words of the documents."""
+    """One row of the table. ``holds``, ``when`` and ``do``, which is what a person does, are the documents' words."""
 
     reason: Reason
     holds: str
     when: str
     check: Check
+    do: str
 
 
 def judge(plan: Plan, situation: Situation, guards: Iterable[Guard] | None = None) -> Plan:
@@ -336,6 +337,8 @@ GUARDS: tuple[Guard, ...] = (
         "unsubscribes",
         "the account has no entry at all (dates aside), live devices would go, and `allow_empty` is false",
         _empty_desired,
+        "look at the last change of the file. If the account really is to be cleared, approve its "
+        "devices, or set `policy.allow_empty = true` for it; the limit still applies.",
     ),
     Guard(
         Reason.TOO_MANY,
@@ -343,55 +346,94 @@ GUARDS: tuple[Guard, ...] = (
         "those of this pass and those of the last 24 hours together are more than both "
         "`max_unsubscribe` and `max_unsubscribe_floor`",
         _too_many,
+        "compare the file with what you meant. If the removal is right, approve it. If such removals are "
+        "everyday work, raise the limit in a pull request of its own.",
     ),
     Guard(
         Reason.SUSPECT_LIST,
         "the whole pass",
         "fewer than half of the devices that should be live (at least 10) are in LG's list",
         _suspect_list,
+        "nothing, at first. If a credential changed, check whose token it is; if it is the right one, "
+        "say so with `pcc-reconciler reconcile ACCOUNT`.",
     ),
     Guard(
         Reason.DESIRED_REJECTED,
         "unsubscribes",
         "the newest text was rejected and an older accepted one is in force",
         _desired_rejected,
+        "mend the text; `pcc-reconciler validate` names every fault with its place.",
     ),
-    Guard(Reason.STATE_UNWRITABLE, "unsubscribes", "what we do could not be remembered", _state_unwritable),
-    Guard(Reason.GUARD_FAILED, "everything", "a guard raised: one that cannot judge holds", _guard_failed),
+    Guard(
+        Reason.STATE_UNWRITABLE,
+        "unsubscribes",
+        "what we do could not be remembered",
+        _state_unwritable,
+        "make room, or mend the volume of `PCC_STATE_DIR`. It is tried again by itself, and what was "
+        "done meanwhile is written then.",
+    ),
+    Guard(
+        Reason.GUARD_FAILED,
+        "everything",
+        "a guard raised: one that cannot judge holds",
+        _guard_failed,
+        "report it with the log line; it names the guard and holds the traceback.",
+    ),
     Guard(
         Reason.PAUSED,
         "as `pause` says; everything in observe mode",
         "`pause` in the file or by command, or `PCC_MODE=observe`",
         _paused,
+        "end the pause when its reason is over.",
     ),
     Guard(
         Reason.UNSUBSCRIBE_AFTER,
         "that change",
         "the device is absent from accepted texts for less than `unsubscribe_after`",
         _unsubscribe_after,
+        "nothing; the time when it ends is shown.",
     ),
     Guard(
         Reason.RETRY,
         "that change",
         "a call for the device failed, or LG loses it again and again, until its next time",
         _retry,
+        "nothing, unless it lasts.",
     ),
     Guard(
         Reason.REFUSED,
         "that change",
         "LG refused the device, until its next time",
         _waiting(Reason.REFUSED, "refused by LG"),
+        "correct or remove the entry, or have the device registered.",
     ),
-    Guard(Reason.QUOTA, "every change", "the account's calls are used up, or LG throttles it", _quota),
-    Guard(Reason.SUBSCRIPTIONS_FULL, "subscribes", "LG's cap on subscribed devices is reached", _subscriptions_full),
+    Guard(
+        Reason.QUOTA,
+        "every change",
+        "the account's calls are used up, or LG throttles it",
+        _quota,
+        "nothing. If it lasts for hours, ask LG for more, or set `calls_per_hour`.",
+    ),
+    Guard(
+        Reason.SUBSCRIPTIONS_FULL,
+        "subscribes",
+        "LG's cap on subscribed devices is reached",
+        _subscriptions_full,
+        "ask LG to raise the cap, or remove devices.",
+    ),
     Guard(
         Reason.ACCOUNT_STOPPED,
         "everything",
         "credentials or configuration are refused, missing or shared with another account",
         _account_stopped,
+        "mend what the message names; a changed credential is tried at once.",
     ),
 )
 """Every reason, first match wins. Documents, metrics and tests are made from this table."""
+
+
+REMEDIES = {guard.reason: guard.do for guard in GUARDS}
+"""What a person does about each reason."""
 
 
 def held_actions(reason: Reason) -> tuple[Action, ...]:

@@ -7,6 +7,7 @@ Must not: decide what to change, or whether.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -84,7 +85,8 @@ class Ledger:
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Note what came of it, and how long each device waits now."""
         retries = {outcome.change.device: self._retry(outcome) for outcome in outcomes}
-        await self._blocking(self._state.record, self._account, self._pass_id, outcomes, retries, self._now())
+        told = [replace(outcome, revision=outcome.revision or self._revision) for outcome in outcomes]
+        await self._blocking(self._state.record, self._account, self._pass_id, told, retries, self._now())
 
     def tell(self, outcome: Outcome) -> None:
         """Count and log one change at once, with what an auditor and LG's support ask for."""

@@ -7,38 +7,114 @@ Must not: know where a secret comes from, or what prints.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter, defaultdict, deque
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 MASK = "**********"
 
+FEW = 500
+"""So many spellings are sought one by one: time for each of them. The index costs time for each character of a text."""
+RENEWALS = 3
+"""So many sets of secrets of one owner stay masked: a line may still quote one that was replaced a moment ago."""
+WIDTH = 8
+"""Characters by which the index knows the beginning of a spelling; fewer where a shorter secret is known."""
+
 
 class Masking:
-    """The last step of anything that is printed: replaces every known secret, wherever in the text it stands."""
+    """The last step of anything that is printed: replaces every known secret, wherever in the text it stands.
+
+    Not a character of a secret is left, also where two of them overlap. What it costs does not grow with the number of
+    secrets beyond ``FEW``: a fleet has several for each account.
+    """
 
     def __init__(self) -> None:
-        self._secrets: tuple[str, ...] = ()
-        self._known: set[str] = set()
+        self._lasting: set[str] = set()
+        self._renewed: dict[Hashable, deque[frozenset[str]]] = {}
+        self._spellings: Counter[str] = Counter()
+        self._index = _Index(WIDTH)
 
     def know(self, secrets: Iterable[str]) -> None:
         """Take the secrets of this moment; those of before stay masked, because a line may still quote them."""
-        new = {secret for secret in secrets if secret} - self._known
-        if new:
-            self._known |= new
-            known = set(self._secrets).union(*map(_spellings, new))
-            self._secrets = tuple(sorted(known, key=len, reverse=True))
+        new = {secret for secret in secrets if secret} - self._lasting
+        self._lasting |= new
+        self._add(new)
+
+    def renew(self, owner: Hashable, secrets: Iterable[str]) -> None:
+        """Take the newest secrets of an owner that gets others every hour, and forget those of long before."""
+        sets = self._renewed.setdefault(owner, deque())
+        sets.append(frozenset(secret for secret in secrets if secret))
+        self._add(sets[-1])
+        if len(sets) > RENEWALS:
+            self._remove(sets.popleft())
+
+    def _add(self, secrets: Iterable[str]) -> None:
+        spellings = [spelling for secret in secrets for spelling in _spellings(secret)]
+        new = {spelling for spelling in spellings if spelling not in self._spellings}
+        self._spellings.update(spellings)
+        if not new:
+            return
+        width = min(self._index.width, *map(len, new))
+        if width < self._index.width:
+            self._index, new = _Index(width), set(self._spellings)
+        self._index.add(new)
+
+    def _remove(self, secrets: Iterable[str]) -> None:
+        for spelling in [spelling for secret in secrets for spelling in _spellings(secret)]:
+            self._spellings[spelling] -= 1
+            if not self._spellings[spelling]:
+                del self._spellings[spelling]
+                self._index.remove(spelling)
 
     def text(self, text: str) -> str:
         """Return a text without secrets."""
-        for secret in self._secrets:
-            if secret in text:
-                text = text.replace(secret, MASK)
-        return text
+        sought = self._spellings if len(self._spellings) <= FEW else self._index.beginning_in(text)
+        spans = sorted(span for spelling in sought if spelling in text for span in _spans(spelling, text))
+        shown, seen = "", 0
+        for begin, end in spans:
+            if begin >= seen:
+                shown += text[seen:begin] + MASK
+            seen = max(seen, end)
+        return shown + text[seen:]
 
     def __call__(self, _logger: Any, _method: str, line: Any) -> Any:
         """Mask a finished line of the log."""
         return self.text(line) if isinstance(line, str) else line
+
+
+class _Index:
+    """Spellings by how they begin, so that a text is gone through once, however many there are."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self._by_beginning: defaultdict[str, list[str]] = defaultdict(list)
+
+    def add(self, spellings: Iterable[str]) -> None:
+        """Take spellings that are not in it yet; none may be shorter than ``width``."""
+        for spelling in spellings:
+            self._by_beginning[spelling[: self.width]].append(spelling)
+
+    def remove(self, spelling: str) -> None:
+        """Forget a spelling."""
+        beginning = spelling[: self.width]
+        self._by_beginning[beginning].remove(spelling)
+        if not self._by_beginning[beginning]:
+            del self._by_beginning[beginning]
+
+    def beginning_in(self, text: str) -> Iterator[str]:
+        """Yield the spellings whose beginning is in a text; all others need no look."""
+        width = self.width
+        for piece in {text[at : at + width] for at in range(len(text))}:
+            yield from self._by_beginning.get(piece, ())
+
+
+def _spans(spelling: str, text: str) -> Iterator[tuple[int, int]]:
+    """Yield where a spelling stands in a text, also where it overlaps itself."""
+    at = text.find(spelling)
+    while at >= 0:
+        yield at, at + len(spelling)
+        at = text.find(spelling, at + 1)
 
 
 def _spellings(secret: str) -> set[str]:

@@ -162,6 +162,19 @@ class Desired:
             return None
         return self.described.get(device) or Device(device)
 
+    @property
+    def names(self) -> Mapping[DeviceId, str]:
+        """Return the names that the text gives devices, for people."""
+        return {device.id: device.name for device in self.described.values() if device.name}
+
+    def edited_since(self, before: Desired) -> frozenset[DeviceId]:
+        """Return the devices whose entry is another one now: their waiting retries no longer mean anything."""
+        if before is self:
+            return frozenset()
+        described = before.described.keys() | self.described.keys()
+        other = {one for one in described if before.described.get(one) != self.described.get(one)}
+        return (before.devices ^ self.devices) | other
+
 
 class Verified(StrEnum):
     """What is known of a commit's signature."""

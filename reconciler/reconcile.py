@@ -7,7 +7,7 @@ Must not: retry (the queue does), know other accounts, or change a device by any
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -70,6 +70,11 @@ class Course:
     text: Text | None = None
     text_since: datetime | None = None
 
+    @property
+    def waits_for_room(self) -> bool:
+        """Say whether subscribes were held at the last pass because LG's cap was reached."""
+        return any(reason is Reason.SUBSCRIPTIONS_FULL for _change, reason in self.held)
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:
@@ -81,7 +86,10 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What every pass works with. Clock, randomness and the way to a worker thread are arguments like the rest."""
+    """What every pass works with. ``wake`` asks for passes of other accounts.
+
+    Clock, randomness and the way to a worker thread are arguments like the rest.
+    """
 
     state: State
     metrics: Metrics
@@ -92,6 +100,7 @@ class Means:
     clock: Clock = field(default_factory=SystemClock)
     random: Random = system_random
     stopping: Callable[[], bool] = lambda: False
+    wake: Callable[[Iterable[AccountName]], None] = lambda _accounts: None
     watch: Watch = field(default_factory=Watch)
     blocking: Callable[..., Awaitable[Any]] = asyncio.to_thread
     pass_id: Callable[[], str] = lambda: uuid4().hex[:12]
@@ -135,6 +144,11 @@ class Reconciler:
         if account in self._courses:
             self._courses[account].stopped_until = None
 
+    def ailing(self, account: AccountName) -> bool:
+        """Say whether LG did not answer this account when it was last asked; the next call may wait in vain, too."""
+        course = self._courses.get(account)
+        return course is not None and bool(course.list_failures or course.broken_off)
+
     async def reconcile(self, account: AccountName, expect: Digest | None = None) -> timedelta | None:
         """Make one pass and return when the next is due, or nothing where the account has left the texts.
 
@@ -159,12 +173,28 @@ class Reconciler:
         with one.context():
             return await one.look(self._clients(account))
 
+    def _room(self, service: str) -> None:
+        """Take note of room under a service key's cap, and let those go on that wait for it."""
+        if self._full_until.pop(service, None) is None:
+            return
+        waiting = [name for name, course in self._courses.items() if course.waits_for_room]
+        clients = {name: self._clients(name) for name in waiting}
+        self._means.wake(
+            name for name, client in clients.items() if isinstance(client, Client) and client.service == service
+        )
+
+    def propose(self, text: Text) -> Ending:
+        """Return what a pass on a proposed text would do and hold, by what is known of the live list. Calls nothing."""
+        account = text.desired.account
+        course = replace(self._courses.get(account, Course(Standing(account))))
+        return Pass(text, course, self._means, lambda: text, self._full_until).propose(self._texts(account))
+
     def _pass(self, account: AccountName) -> Pass | None:
         text = self._texts(account)
         if text is None:
             return None
         course = self._courses.setdefault(account, Course(Standing(account)))
-        return Pass(text, course, self._means, lambda: self._texts(account), self._full_until)
+        return Pass(text, course, self._means, lambda: self._texts(account), self._full_until, room=self._room)
 
 
 class Pass:
@@ -177,6 +207,8 @@ class Pass:
         means: Means,
         newest: Callable[[], Text | None],
         full_until: dict[str, datetime],
+        *,
+        room: Callable[[str], None] = lambda _service: None,
     ) -> None:
         self.id = PassId(means.pass_id())
         self._text = text
@@ -185,6 +217,7 @@ class Pass:
         self._means = means
         self._newest = newest
         self._full_until = full_until
+        self._room = room
         self._began = means.clock.now()
         self._brake = means.state.brake(self._account, self._began)
         self._writable = means.state.writable
@@ -225,6 +258,37 @@ class Pass:
         situation = self._situation(observed, memory, client)
         judged = guards.judge(plan(self._text.desired, observed, memory, self._began), situation)
         return self._ending(judged, situation, Work(), client)
+
+    def propose(self, in_force: Text | None) -> Ending:
+        """Plan and guard only, on the last trusted list with our confirmed changes since.
+
+        An account that is not in force yet has none, so of such a one nothing can be said but what it would subscribe.
+        """
+        memory, last = self._means.state.recall(self._account, self._began), self._course.standing.last_success
+        if memory.expected is None and in_force is not None:
+            return self._withheld(Withheld(Reason.RETRY, "no live list of this account was trusted yet", self._began))
+        if in_force is not None:
+            edited = self._text.desired.edited_since(in_force.desired)
+            waiting = {device: retry for device, retry in memory.retries.items() if device not in edited}
+            memory = replace(memory, retries=waiting)
+        observed = Observed(memory.expected or frozenset(), self._began)
+        platform = Platform(stopped=self._course.stopped, stopped_until=self._course.stopped_until)
+        situation = self._situation(observed, memory, None, platform)
+        known = "nothing is known of the live list of a new account, so it is taken as empty"
+        if memory.expected is not None:
+            known = "planned on the last trusted list" + ("" if last is None else f", of {last:%Y-%m-%dT%H:%M:%SZ}")
+        return Ending(
+            desired=self._text.desired,
+            began=self._began,
+            due=self._began,
+            plan=guards.judge(plan(self._text.desired, observed, memory, self._began), situation),
+            observed=len(observed.devices),
+            budget_remaining=guards.budget(situation),
+            pause=self._pause(),
+            observing=self._means.observing,
+            stopped=self._course.stopped is not None,
+            remarks=(known, *approvals.remarks(self._text.desired, observed.devices, self._began)),
+        )
 
     async def _reconcile(self, client: Client, expect: Digest | None) -> Ending:
         observed = await self._observe(client)
@@ -377,12 +441,15 @@ class Pass:
             observing=self._means.observing,
             stopped=self._course.stopped is not None,
             error=str(work.ended) if work.ended is not None else "",
+            rejected=self._text.rejected,
             remarks=approvals.remarks(self._text.desired, overlaid(situation.observed, situation.memory), self._began),
         )
 
     def _left(self, work: Work, client: Client, now: datetime) -> tuple[tuple[Held, ...], datetime | None]:
         """Return what was not come to, with its reason, and when the account may go on with it."""
-        reason, until = Reason.QUOTA, work.opens_at
+        reason, until, full_until = Reason.QUOTA, work.opens_at, None
+        if work.full is not None:
+            full_until = self._full_until[client.service] = now + backoff.FULL
         if work.outdated:
             return (), now
         if isinstance(work.ended, Throttled):
@@ -393,11 +460,9 @@ class Pass:
         elif work.ended is not None:
             self._course.broken_off += 1
             reason, until = Reason.RETRY, now + backoff.LIST.after(self._course.broken_off, self._means.random)
-        elif work.full is not None and work.opens_at is None:
-            reason, until = Reason.SUBSCRIPTIONS_FULL, now + backoff.FULL
-            self._full_until[client.service] = until
-        if work.full is not None and reason is not Reason.SUBSCRIPTIONS_FULL:  # both: each action has its own reason
-            full_until = self._full_until[client.service] = now + backoff.FULL
+        elif full_until is not None and work.opens_at is None:
+            reason, until = Reason.SUBSCRIPTIONS_FULL, full_until
+        if full_until is not None and reason is not Reason.SUBSCRIPTIONS_FULL:  # both: each action has its own reason
             subscribes = [Held(one, Reason.SUBSCRIPTIONS_FULL, full_until) for one in work.left if _is_subscribe(one)]
             return (*subscribes, *(Held(one, reason, until) for one in work.left if not _is_subscribe(one))), until
         return tuple(Held(change, reason, until) for change in work.left), until
@@ -431,6 +496,7 @@ class Pass:
             observing=self._means.observing,
             stopped=self._course.stopped is not None,
             error="" if withheld.reason is Reason.QUOTA else str(withheld),
+            rejected=self._text.rejected,
         )
 
     def _no_list(self, error: PlatformError, client: Client) -> Withheld:
@@ -468,10 +534,6 @@ class Pass:
         course, metrics = self._course, self._means.metrics
         course.standing = course.standing.after(ending)
         course.waiting = sum(held.reason is Reason.QUOTA for held in ending.held)
-        full = any(one.reason is Reason.SUBSCRIPTIONS_FULL for one in ending.left)
-        made_room = any(one.change.action is Action.UNSUBSCRIBE and one.result.confirmed for one in ending.outcomes)
-        if made_room and not full:
-            self._full_until.pop(client.service if isinstance(client, Client) else "", None)
         if ending.settled and course.text_since is not None:
             metrics.convergence.observe((self._now() - course.text_since).total_seconds())
             course.text_since = None
@@ -487,6 +549,10 @@ class Pass:
             told = figures(course.standing)
         metrics.figures(self._account, told)
         self._tell(ending)
+        full = any(one.reason is Reason.SUBSCRIPTIONS_FULL for one in ending.left)
+        made_room = any(one.change.action is Action.UNSUBSCRIBE and one.result.confirmed for one in ending.outcomes)
+        if made_room and not full and isinstance(client, Client):
+            self._room(client.service)
 
     def _tell(self, ending: Ending) -> None:
         course, tripped = self._course, ending.plan.tripped if ending.plan is not None else ()

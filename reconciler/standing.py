@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler import approvals
+from reconciler.accepted import Text
 from reconciler.metrics import Figures
 from reconciler.model import (
     AccountName,
     Action,
+    Cause,
     Condition,
     Desired,
     DeviceId,
@@ -36,7 +38,8 @@ class Ending:
     ``plan`` is what it found, with all that was held, or nothing where no list was ever trusted; ``left`` was wanted
     and not come to; ``error`` is why the pass could not do its work; ``stopped`` says that LG does not let the account
     in; ``unexpected`` that the plan was another one than the person had agreed to, so nothing was made of it;
-    ``remarks`` what a person should know of approvals that say nothing any more.
+    ``remarks`` what a person should know of approvals that say nothing any more; ``rejected`` why a newer text was not
+    in force.
     """
 
     desired: Desired
@@ -53,6 +56,7 @@ class Ending:
     error: str = ""
     unexpected: bool = False
     remarks: tuple[str, ...] = ()
+    rejected: Cause | None = None
 
     @property
     def trusted(self) -> bool:
@@ -79,6 +83,16 @@ class Ending:
     def unmade(self) -> tuple[Outcome, ...]:
         """Return the changes that LG did not make."""
         return tuple(outcome for outcome in self.outcomes if not outcome.result.confirmed)
+
+    @property
+    def refused(self) -> frozenset[DeviceId]:
+        """Return the devices of which LG refuses what is wanted, just now or until their next time."""
+        said = (outcome.change.device for outcome in self.outcomes if outcome.result is Result.REFUSED)
+        return frozenset((*said, *(held.change.device for held in self.held if held.reason is Reason.REFUSED)))
+
+    def of(self, text: Text) -> bool:
+        """Say whether the pass was of this text, and knew as much of a newer one as is known now."""
+        return self.desired is text.desired and self.rejected is text.rejected
 
     @property
     def guarded(self) -> bool:

@@ -1,4 +1,4 @@
-"""What holds for every test: no network but loopback, no settings from outside, async tests on asyncio.
+"""What holds for every test: no network but loopback, no settings from outside, no secret in what is written.
 
 An `async def test_…` needs no marker: anyio's plugin runs it, and async fixtures with it, on one event loop a test.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from secrets_scan import Scan, SecretsScan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +58,13 @@ def loopback_only(event: str, args: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(loopback_only)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Search what the program writes for the secrets that it was given, from the first import of a test on."""
+    scan = SecretsScan(Scan())
+    scan.install()
+    config.pluginmanager.register(scan, "secrets-scan")
 
 
 @pytest.fixture(autouse=True)

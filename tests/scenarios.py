@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,7 +27,7 @@ from reconciler.clock import SystemClock
 from reconciler.daemon import Daemon
 from reconciler.simulator import Match, Platform, Record, Route, Rule, create_app, sample_platform, serving
 
-DEADLINE_SECONDS = 50.0
+DEADLINE_SECONDS = 100.0
 CHANGES = (Route.SUBSCRIBE, Route.UNSUBSCRIBE)
 
 
@@ -325,3 +326,19 @@ def free_port() -> int:
 def child_environment(given: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a child process: ours, which tests keep clean, and the settings."""
     return {**os.environ, **given, "PYTHONUNBUFFERED": "1"}
+
+
+async def command(one: Site, *arguments: str) -> tuple[int, str, str]:
+    """Run a command against the daemon of a site and return its exit code, stdout and stderr."""
+    listen = str(one.http.base_url).removeprefix("http://").rstrip("/")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "reconciler",
+        *arguments,
+        env=child_environment({**one.environment, "PCC_LISTEN": listen}),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()

@@ -15,6 +15,7 @@ from reconciler.accepted import Text
 from reconciler.credentials import Credentials
 from reconciler.metrics import Metrics
 from reconciler.model import DEFAULT_ACCOUNT, AccountName, Cause, Commit, Desired, Device, DeviceId, Policy, Revision
+from reconciler.parts import known_quota
 from reconciler.pcc.client import Client
 from reconciler.pcc.quota import Quota
 from reconciler.pcc.transport import ReadOnlyTransport
@@ -85,8 +86,10 @@ class Fleet:
         options: Options | None = None,
         platform: Platform | None = None,
         clock: SimulatedClock | None = None,
+        refreshing: bool = False,
     ) -> None:
         self.clock = clock or SimulatedClock()
+        self._refreshing = refreshing
         options = options or Options(token_life=YEAR)
         self.platform = platform or sample_platform(
             devices=devices, only_pcc=True, seed=seed, options=options, now=lambda: self.clock.now().timestamp()
@@ -99,16 +102,8 @@ class Fleet:
         self.stopping = False
         self.transport = SimulatedTransport(self.platform, self.clock)
         self.token = SecretStr(self.platform.issue_token("default"))
-        inner = ReadOnlyTransport(self.transport) if observing else self.transport
-        self.client: Client | str = Client(
-            DEFAULT_ACCOUNT,
-            httpx.AsyncClient(transport=inner),
-            self._credentials,
-            metrics=self.metrics,
-            timeout_seconds=15,
-            quota=Quota(),
-            clock=self.clock,
-        )
+        self.client: Client | str = ""
+        self.reach(ReadOnlyTransport(self.transport) if observing else self.transport)
         random = Random(seed)  # noqa: S311 - repeatable, and no secret
         means = Means(
             state=self.state,
@@ -125,6 +120,18 @@ class Fleet:
         self.reconciler = Reconciler(lambda _account: self.text, lambda _account: self.client, means)
         self.want(self.owned[:wanted], policy=policy)
 
+    def reach(self, transport: httpx.AsyncBaseTransport) -> None:
+        """Let calls go this way."""
+        self.client = Client(
+            DEFAULT_ACCOUNT,
+            httpx.AsyncClient(transport=transport),
+            self._credentials,
+            metrics=self.metrics,
+            timeout_seconds=15,
+            quota=Quota(learned=known_quota(self.state, DEFAULT_ACCOUNT, self.clock.now())),
+            clock=self.clock,
+        )
+
     def want(
         self,
         devices: Iterable[DeviceId],
@@ -137,6 +144,8 @@ class Fleet:
         """Bring a text into force."""
         before = self.text.desired.policy if self.text else Policy()
         desired = Desired(DEFAULT_ACCOUNT, frozenset(devices), described or {}, policy or before, **more)
+        if isinstance(self.client, Client):
+            self.client.quota.follow(desired.policy.calls_per_hour)
         self.text = Text(desired, Revision(f"{len(desired.devices):064x}", COMMIT), rejected)
         self.state.desire(desired, self.text.revision, self.clock.now())
 
@@ -171,11 +180,13 @@ class Fleet:
             country="KR",
             service_id=SecretStr(service.id),
             service_key=SecretStr(service.key),
-            client_id=None,
-            token_url=None,
-            backend_url=None,
-            access_token=self.token,
-            refresh_token=None,
+            client_id=service.client_id if self._refreshing else None,
+            token_url="http://127.0.0.1:9/emp/v2/token" if self._refreshing else None,
+            backend_url=service.backend_url if self._refreshing else None,
+            access_token=None if self._refreshing else self.token,
+            refresh_token=SecretStr(self.platform.world.user("default").refresh_token or "")
+            if self._refreshing
+            else None,
         )
 
 

@@ -62,7 +62,7 @@ def policies(draw: st.DrawFn) -> Policy:
         unsubscribe_after=timedelta(seconds=draw(st.integers(0, 10_000_000))),
         allow_empty=draw(st.booleans()),
         pause=draw(st.sampled_from(Pause)),
-        calls_per_hour=draw(st.sampled_from(Unlimited) | st.integers(1, 100_000)),
+        calls_per_hour=draw(st.sampled_from(Unlimited) | st.integers(2, 100_000)),
     )
 
 

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from reconciler.credentials import Credentials
 from reconciler.errors import CredentialsRefused, PlatformError, Unavailable
+from reconciler.masking import MASK, Masking
 from reconciler.pcc.auth import Access, Token
 
 
@@ -54,10 +55,22 @@ class Rig:
         self.clock = StillClock()
         self.emp = Emp()
         self.told: list[str] = []
-        self.access = Access(lambda: self.credentials, self.emp.exchange, self.clock, self._tell)
+        self.stored: Credentials | None = None
+        self.masking = Masking()
+        self.access = Access(
+            lambda: self.credentials,
+            self.emp.exchange,
+            self.clock,
+            self._tell,
+            renewed=lambda secrets: self.masking.renew("seoul-hotel", secrets),
+            read_again=self._read_again,
+        )
 
     def _tell(self, result: str, _token: Token | None) -> None:
         self.told.append(result)
+
+    def _read_again(self) -> None:
+        self.credentials = self.stored or self.credentials
 
     async def value(self) -> str:
         """Return the token to call with."""
@@ -269,6 +282,38 @@ async def test_a_credential_changed_during_a_refresh_wins() -> None:
     assert [form["refresh_token"] for form in rig.emp.forms] == [REFRESH, "refresh-token-of-another"]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "value"),
+    [
+        ({"access_token": ACCESS, "refresh_token": None}, {"access_token": "token-of-today"}, "token-of-today"),
+        ({"access_token": ACCESS, "refresh_token": None}, {"refresh_token": "refresh-of-today"}, "access-token-1"),
+        ({"access_token": ACCESS}, {"access_token": "token-of-today"}, "token-of-today"),
+        ({"access_token": ACCESS}, {"refresh_token": "refresh-of-today"}, "access-token-2"),
+    ],
+)
+async def test_what_is_refused_is_read_again_before_it_is_given_up(
+    before: dict[str, str | None], after: dict[str, str], value: str
+) -> None:
+    """A credential that a person replaced a moment ago, and nobody noticed yet, is found when the old one fails."""
+    rig = Rig(**before)
+    rig.emp.reply = lambda number: (
+        (200, granted(number)) if rig.emp.forms[-1]["refresh_token"] == "refresh-of-today" else (401, b"{}")
+    )
+    token = await rig.access.token()
+    rig.stored = credentials(**{"access_token": None, "refresh_token": None, **after})
+    assert (await rig.access.renewed(token)).value == value
+
+
+async def test_what_is_still_the_same_when_read_again_is_refused() -> None:
+    """There is no second refresh with a refresh token that EMP does not take."""
+    rig = Rig(access_token=ACCESS)
+    rig.emp.reply = lambda _number: (401, b"{}")
+    rig.stored = credentials(access_token=ACCESS, refresh_token=REFRESH)
+    with pytest.raises(CredentialsRefused):
+        await rig.access.renewed(await rig.access.token())
+    assert len(rig.emp.forms) == 1
+
+
 async def test_a_new_refresh_token_is_used_from_memory_and_a_warning_says_so() -> None:
     """LG documents none; should it come, it is used, the line shows no secret, and another credential ends it."""
     rig = Rig()
@@ -307,3 +352,14 @@ async def test_nothing_shows_a_secret() -> None:
     shown = f"{token!r} {token} {rig.access!r} {caught.value!r} {caught.value.words} {rig.credentials!r}"
     assert not [secret for secret in (ACCESS, REFRESH, "access-token-1") if secret in shown]
     assert "is unknown" in shown
+
+
+async def test_a_rotated_refresh_token_stays_masked_while_it_is_in_use() -> None:
+    """EMP sends it once; many renewals later it is still what they are made with, and no line may show it."""
+    rig = Rig()
+    rig.emp.reply = lambda number: (200, granted(number, **({"refresh_token": "rotated-once"} if number == 1 else {})))
+    for _ in range(9):
+        await rig.value()
+        rig.clock.move(3600)
+    assert rig.emp.forms[-1]["refresh_token"] == "rotated-once"
+    assert rig.masking.text("rotated-once access-token-9") == f"{MASK} {MASK}"

@@ -20,6 +20,7 @@ from reconciler.errors import (
     ConfigurationRefused,
     CredentialsRefused,
     DeviceRefused,
+    Outdated,
     PlatformError,
     Surprise,
     Throttled,
@@ -71,6 +72,7 @@ class Rig:
             timeout_seconds=self.seconds,
             quota=self.quota,
             clock=self.clock,
+            read_again=self._read_again,
         )
 
     @property
@@ -87,6 +89,11 @@ class Rig:
         """Return the metric of the calls that ended so."""
         labels = {"method": method, "route": route, "status": status, "code": code}
         return self.metrics.registry.get_sample_value("pcc_api_requests_total", labels)
+
+    stored: Credentials | None = None
+
+    def _read_again(self) -> None:
+        self.credentials = self.stored or self.credentials
 
     def _credentials(self) -> Credentials:
         if self.credentials is None:
@@ -162,6 +169,46 @@ async def test_a_static_token_is_not_tried_twice() -> None:
         await rig.client.list_devices()
     assert caught.value.code == "1302"
     assert len(rig.requests) == 1
+
+
+async def test_a_static_token_that_was_replaced_unnoticed_is_read_again() -> None:
+    """The call is made once more with what stands in the file by now, without stopping the account."""
+    rig = Rig(lambda _request: refusal("1302") if len(rig.requests) == 1 else success([]))
+    rig.stored = credentials(access_token="token-of-today")
+    await rig.client.list_devices()
+    assert rig.tokens == [ACCESS, "token-of-today"]
+
+
+async def test_a_change_is_never_sent_with_another_users_token() -> None:
+    """What was planned from one user's list is not made of another's devices, whenever the credential changes."""
+    rig = Rig(lambda request: success([]) if request.method == "GET" else refusal("1302"))
+    await rig.client.list_devices()
+    rig.stored = credentials(access_token="token-of-another-user")
+    for _ in range(2):  # found when the token is refused, and known before the call
+        with pytest.raises(Outdated):
+            await rig.client.unsubscribe(A)
+    assert rig.calls == ["GET /pcc", "DELETE /pcc/a"]
+    assert rig.tokens == [ACCESS] * 2
+    await rig.client.list_devices()
+    rig.answer = lambda _request: success()
+    await rig.client.unsubscribe(A)
+    assert rig.tokens == [ACCESS] * 2 + ["token-of-another-user"] * 2
+
+
+async def test_a_credential_that_changes_during_a_refresh_stops_a_change() -> None:
+    """While EMP is asked, much can happen; the user is looked at again before the call goes out."""
+    rig = with_refresh_token(Rig(lambda _request: success([])))
+    await rig.client.list_devices()
+    rig.answer = lambda _request: refusal("1302") if len(rig.requests) == 2 else success()
+
+    def swapped(number: int) -> httpx.Response:
+        rig.credentials = credentials(refresh_token="refresh-token-of-another")
+        return httpx.Response(200, json={"access_token": f"access-token-{number}", "expires_in": "3600"})
+
+    rig.refresh_answer = swapped
+    with pytest.raises(Outdated):
+        await rig.client.subscribe(A)
+    assert rig.calls == ["GET /pcc", "POST /pcc/a"]
 
 
 @pytest.mark.parametrize(("status", "error"), [(503, Unavailable), (400, CredentialsRefused)])

@@ -16,6 +16,7 @@ from recording import ACCESS, SERVICE_ID, SERVICE_KEY, StillClock
 
 from reconciler.credentials import CredentialStore, Given, Shared
 from reconciler.errors import CredentialsRefused
+from reconciler.masking import MASK, Masking
 from reconciler.metrics import Metrics
 from reconciler.model import AccountName, DeviceId
 from reconciler.pcc.client import Client
@@ -32,6 +33,9 @@ class Rig:
     def __init__(self, folder: Path, learned: Learned | None = None, **shared: Any) -> None:
         self.folder = folder
         self.requests: list[httpx.Request] = []
+        self.masking = Masking()
+        self.refused: set[str] = set()
+        self.clock = StillClock()
         self.clients = Clients(
             httpx.AsyncClient(transport=httpx.MockTransport(self._respond)),
             CredentialStore(
@@ -48,8 +52,9 @@ class Rig:
             ),
             Metrics(),
             timeout_seconds=30,
-            clock=StillClock(),
+            clock=self.clock,
             learned=lambda _account: learned or Learned(),
+            masking=self.masking,
         )
 
     def give(self, account: str, token: str) -> None:
@@ -69,6 +74,8 @@ class Rig:
 
     def _respond(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
+        if request.headers["authorization"].removeprefix("Bearer ") in self.refused:
+            return httpx.Response(401)
         return httpx.Response(200, json={"messageId": "m", "response": {}})
 
 
@@ -121,6 +128,35 @@ async def test_only_accounts_with_other_credentials_are_named(rig: Rig) -> None:
     assert rig.client(SEOUL) is before
     assert await rig.token(SEOUL) == "token-of-seoul-2"
     assert rig.clients.refresh() == frozenset()
+
+
+async def test_a_token_that_is_refused_is_looked_for_again_before_the_account_stops(rig: Rig) -> None:
+    """What was put in its place a moment ago is used at once, masked, and told to whoever asks for changes later."""
+    rig.give("seoul", "token-of-seoul")
+    rig.give("busan", "token-of-busan")
+    rig.clients.follow(BOTH)
+    rig.refused = {"token-of-seoul"}
+    rig.give("seoul", "token-of-seoul-2")
+    rig.give("busan", "token-of-busan-2")
+    rig.clock.move(1)
+    assert (await rig.client(SEOUL).list_devices()).devices == frozenset()
+    assert rig.requests[-1].headers["authorization"] == "Bearer token-of-seoul-2"
+    assert rig.masking.text("token-of-seoul-2") == MASK
+    assert await rig.token(BUSAN) == "token-of-busan-2"
+    assert rig.clients.refresh() == {SEOUL, BUSAN}
+    assert rig.clients.refresh() == frozenset()
+
+
+async def test_a_fleet_of_dead_tokens_does_not_read_the_folder_for_each_of_them(rig: Rig) -> None:
+    """Looking again costs a stat of every file, so once a second is enough for all accounts together."""
+    rig.give("seoul", "token-of-seoul")
+    rig.clients.follow({SEOUL: None})
+    rig.refused = {"token-of-seoul"}
+    rig.give("seoul", "token-of-seoul-2")
+    with pytest.raises(CredentialsRefused):
+        await rig.client(SEOUL).list_devices()
+    rig.clock.move(1)
+    await rig.client(SEOUL).list_devices()
 
 
 async def test_a_credential_that_went_stops_the_client_that_is_in_use(rig: Rig) -> None:

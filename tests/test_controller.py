@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from simulated import SimulatedClock
@@ -42,11 +43,14 @@ class Passes:
 
 @asynccontextmanager
 async def working(
-    passes: Callable[[AccountName], Awaitable[timedelta | None]], *, workers: int = 1
+    passes: Callable[[AccountName], Awaitable[timedelta | None]],
+    *,
+    workers: int = 1,
+    ailing: Callable[[AccountName], bool] = lambda _account: False,
 ) -> AsyncIterator[tuple[Controller, SimulatedClock]]:
     """Run a controller for as long as the block lasts."""
     clock = SimulatedClock()
-    controller = Controller(passes, workers=workers, clock=clock)
+    controller = Controller(passes, workers=workers, clock=clock, ailing=ailing)
     task = asyncio.create_task(controller.run())
     yield controller, clock
     controller.stop()
@@ -183,6 +187,59 @@ async def test_a_slow_account_does_not_delay_the_others() -> None:
         await settle()
         assert begun == [A, B, C]
         gate.set()
+
+
+async def test_ailing_accounts_leave_half_of_the_workers_to_the_others() -> None:
+    """However many accounts wait in vain, and however early they were woken, the others get their passes."""
+    ill = [AccountName(f"ill-{number}") for number in range(9)]
+    well = [AccountName(f"well-{number}") for number in range(20)]
+    gate = asyncio.Event()
+    begun: list[AccountName] = []
+
+    async def one(account: AccountName) -> timedelta | None:
+        begun.append(account)
+        if account in ill:
+            await gate.wait()
+        return None
+
+    async with working(one, workers=4, ailing=ill.__contains__) as (controller, _):
+        controller.wake(ill, first=True)
+        controller.wake(well)
+        await settle()
+        assert begun == [*ill[:2], *well]
+        assert controller.depth == 7
+        controller.wake(well)
+        await settle()
+        assert begun == [*ill[:2], *well, *well]
+        gate.set()
+        await settle()
+    assert begun == [*ill[:2], *well, *well, *ill[2:]]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+async def test_ailing_accounts_get_their_passes_too(workers: int) -> None:
+    """Even with one worker an ailing account is tried again, and those that wait go on when one comes to its end."""
+    passes = Passes()
+    async with working(passes, workers=workers, ailing=lambda _: True) as (controller, _):
+        controller.wake([A, B, C])
+        await settle()
+    assert passes.begun == [A, B, C]
+
+
+async def test_an_account_ails_for_as_long_as_it_is_said() -> None:
+    """An account that LG answers again may take any worker."""
+    ill = {A, B}
+    passes = Passes()
+    passes.gate = asyncio.Event()
+    async with working(passes, workers=3, ailing=ill.__contains__) as (controller, _):
+        controller.wake([A, B])
+        await settle()
+        assert passes.begun == [A]
+        ill.clear()
+        controller.wake([B])
+        await settle()
+        assert passes.begun == [A, B]
+        passes.gate.set()
 
 
 async def test_a_defect_in_a_pass_costs_that_pass_only() -> None:

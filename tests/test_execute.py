@@ -11,6 +11,7 @@ import pytest
 from reconciler.errors import (
     CredentialsRefused,
     DeviceRefused,
+    Outdated,
     PlatformError,
     SubscriptionsFull,
     Surprise,
@@ -222,6 +223,16 @@ async def test_a_newer_text_stops_the_work_before_the_next_call() -> None:
     work = await carried_out(Plan(ACCOUNT, many(50)), platform, outdated=lambda: len(platform.asked) >= 5)
     assert work.outdated
     assert len(platform.asked) == 5
+
+
+async def test_a_change_that_is_not_sent_any_more_outdates_the_plan() -> None:
+    """What the client holds back, because another user's list would be meant, is neither failed nor done."""
+    platform, book = Platform({"d0000": [Outdated("not sent")]}), Book()
+    work = await carried_out(Plan(ACCOUNT, many(10)), platform, book)
+    assert work.outdated
+    assert not work.outcomes
+    assert len(platform.asked) == 1
+    assert book.withdrawn == book.intended
 
 
 async def test_a_plan_that_is_outdated_from_the_start_makes_no_call() -> None:

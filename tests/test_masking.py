@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.masking import MASK, Masking
+from reconciler.masking import FEW, MASK, Masking
 
 SECRET = "pa\"ss\\wo'rd/+&% ü"
 
@@ -53,6 +53,50 @@ def test_no_text_keeps_a_secret(secret: str, before: str, after: str) -> None:
     assert secret not in masked(f"{before}{secret}{after}", secret)
 
 
+def bared(text: str, secrets: list[str]) -> str:
+    """Mask by definition: every place of every secret, and one mask where places overlap."""
+    places = [
+        (at, at + len(secret))
+        for secret in secrets
+        for at in range(len(text))
+        if text.startswith(secret, at) and secret
+    ]
+    parts, seen = [], 0
+    for begin, end in sorted(places):
+        parts += [text[seen:begin], MASK] if begin >= seen else []
+        seen = max(seen, end)
+    return "".join([*parts, text[seen:]])
+
+
+# Letters and digits have one spelling; so few of them that secrets overlap, also themselves.
+ALIKE = st.text("ab1", min_size=1, max_size=12)
+
+
+@pytest.mark.parametrize("others", [0, FEW])
+@given(secrets=st.lists(ALIKE, min_size=1, max_size=6), text=st.text("ab1 ", max_size=80))
+def test_masking_is_as_defined_however_many_secrets_there_are(others: int, secrets: list[str], text: str) -> None:
+    """Not a character of any place of a secret is left, and nothing else is touched, with few secrets and with many."""
+    masking = Masking()
+    masking.know(f"another-secret-{number}" for number in range(others))
+    for secret in secrets:
+        masking.know([secret])
+        assert secret not in masking.text(f"{text}{secret}")
+    assert masking.text(text) == bared(text, secrets)
+
+
+def test_secrets_that_overlap_are_masked_as_one() -> None:
+    """Of two secrets that share characters in a text, neither the rest of the one nor of the other is left."""
+    assert masked("<token-of-anna-and-ben>", "token-of-anna", "anna-and-ben") == f"<{MASK}>"
+
+
+@given(secret=st.text(min_size=8).filter(lambda text: "*" not in text), before=st.text(), after=st.text())
+def test_no_text_keeps_one_of_many_secrets(secret: str, before: str, after: str) -> None:
+    """A secret of a fleet with thousands of them is masked like the only one, whatever its characters."""
+    assert secret not in masked(
+        f"{before}{secret}{after}", secret, *(f"another-secret-{number}" for number in range(FEW))
+    )
+
+
 def test_the_longer_of_two_secrets_goes_first() -> None:
     """A secret that begins like another leaves no tail behind."""
     assert masked("token-of-anna-and-ben", "token-of-anna", "token-of-anna-and-ben") == MASK
@@ -64,6 +108,29 @@ def test_secrets_of_before_stay_masked() -> None:
     masking.know({"the-old-one"})
     masking.know({"the-new-one"})
     assert masking.text("the-old-one the-new-one") == f"{MASK} {MASK}"
+
+
+@pytest.mark.parametrize("others", [0, FEW])
+def test_tokens_of_long_ago_are_forgotten(others: int) -> None:
+    """A token that was renewed several times since is no longer sought, so a year of hourly tokens costs nothing."""
+    masking = Masking()
+    masking.know(f"another-secret-{number}" for number in range(others))
+    masking.renew("busan", ["token-of-busan"])
+    for hour in range(50):
+        masking.renew("seoul", [f"token-{hour}", "the-lasting-part"])
+    assert masking.text("token-0 token-45 token-46") == "token-0 token-45 token-46"
+    assert masking.text("token-47 token-48 token-49 token-of-busan the-lasting-part") == " ".join([MASK] * 5)
+    assert len(masking._spellings) == others + 5
+
+
+def test_a_renewed_token_that_is_also_known_otherwise_stays_masked() -> None:
+    """What a person's store still holds is a secret, however often the account got another one."""
+    masking = Masking()
+    masking.know(["static-token"])
+    masking.renew("seoul", ["static-token"])
+    for hour in range(9):
+        masking.renew("seoul", [f"token-{hour}"])
+    assert masking.text("static-token") == MASK
 
 
 def test_an_empty_secret_masks_nothing() -> None:

@@ -99,7 +99,7 @@ async def test_an_approved_removal_is_finished_after_a_restart_and_a_quota_pause
     assert Reason.QUOTA in reasons(ending)
     fleet = lasting.start()
     fleet.want(kept, approvals=approvals)
-    await fleet.reconcile(after=timedelta(minutes=5))
+    await fleet.reconcile(after=HOUR + timedelta(minutes=5))
     assert fleet.live == frozenset(kept)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -480,6 +481,14 @@ def test_an_outcome_without_its_intent_closes_an_older_intent(
     assert trust(opened(), clock.wait(minutes=5), ONE) == ()
 
 
+def test_an_outcome_without_its_intent_still_says_by_which_text(opened: Callable[[], State]) -> None:
+    """Where the intent was lost with its file, the audit has the revision from the outcome."""
+    state = opened()
+    state.record(HOTEL, PASS, [replace(subscribed(ONE, START), revision=SECOND)], {}, START)
+    for one in reopened_too(state, opened):
+        assert [past.revision for past in one.history()] == [SECOND]
+
+
 def test_calls_that_were_never_made_leave_no_trace(opened: Callable[[], State]) -> None:
     """Intents that a pass takes back are not in history, and no list confirms them; those with an outcome stay."""
     state = opened()
@@ -740,7 +749,9 @@ def test_a_retired_account_is_forgotten_but_for_its_history(opened: Callable[[],
         (tables.PAST_OF_ACCOUNT, "change_of_account"),
         (tables.PAST_OF_DEVICE, "PRIMARY KEY (account=? AND device=?)"),
         (tables.PAST_OF_BOTH, "PRIMARY KEY (account=? AND device=?)"),
+        (tables.DEVICES_LIKE, "PRIMARY KEY (account=? AND device>? AND device<?)"),
         (tables.CONFIRMED, "change_of_account"),
+        (tables.SENT, "change_of_account"),
         (tables.OPEN, "change_open"),
     ],
 )

@@ -23,6 +23,7 @@ from reconciler.errors import (
     Throttled,
     Unavailable,
 )
+from reconciler.masking import MASK, Masking
 from reconciler.pcc.wire import (
     CODES,
     ERRORS,
@@ -326,6 +327,24 @@ def test_secrets_that_lg_repeats_are_masked(body: object, status: int) -> None:
             read(reply(body, call, status, mask=lambda text: text.replace("my-secret", "***")))
         error = caught.value
         assert "my-secret" not in f"{error} {error.words} {error.lg_message_id}"
+
+
+@pytest.mark.parametrize("status", [200, 401, 502])
+@pytest.mark.parametrize("times", range(1, 30))
+def test_a_long_page_is_told_by_its_beginning(status: int, times: int) -> None:
+    """Of what is no answer of LG's at most 256 characters are told, and not a part of a secret wherever it was cut."""
+    masking = Masking()
+    masking.know([SECRET])
+    for call in Call:
+        with pytest.raises(PlatformError) as caught:
+            read(reply(f"<html>{SECRET * times} and{' so' * 40_000}</html>".encode(), call, status, mask=masking.text))
+        told = caught.value.words
+        assert len(told) == 256
+        assert told.startswith(f"<html>{MASK}")
+        assert not any(part in told for part in (SECRET[:8], SECRET[-8:]))
+
+
+SECRET = "0123456789abcdef" * 6
 
 
 @pytest.mark.parametrize(

@@ -70,13 +70,16 @@ class Access:
         exchange: Exchange,
         clock: Clock,
         told: Callable[[str, Token | None], None] = lambda _result, _token: None,
-        know: Callable[[Iterable[str]], None] = lambda _secrets: None,
+        renewed: Callable[[Iterable[str]], None] = lambda _secrets: None,
+        *,
+        read_again: Callable[[], None] = lambda: None,
     ) -> None:
         self._credentials = credentials
         self._exchange = exchange
         self._clock = clock
         self._told = told
-        self._know = know
+        self._renewed = renewed
+        self._read_again = read_again
         self._lock = asyncio.Lock()
         self._token: Token | None = None
         self._basis: Credentials | None = None
@@ -88,6 +91,11 @@ class Access:
     def expires_at(self) -> float | None:
         """Return when the token in use ends, in epoch seconds, where that is known."""
         return self._token.expires_at if self._token is not None else None
+
+    @property
+    def rotated(self) -> bool:
+        """Say whether EMP sent another refresh token than the one that is stored."""
+        return self._rotated is not None
 
     async def token(self) -> Token:
         """Return a token to call with, renewed ahead of its end; one that still lives outlasts an EMP that is down."""
@@ -106,7 +114,8 @@ class Access:
     async def renewed(self, failed: Token | None) -> Token:
         """Return another token than ``failed``, renewing at most once for all who wait.
 
-        Raises ``CredentialsRefused`` where there is no other one, ``Unavailable`` where EMP is down.
+        Where that is refused, the credentials are read again: a person may have replaced them a moment ago. Raises
+        ``CredentialsRefused`` where there is no other one, ``Unavailable`` where EMP is down.
         """
         failures = self._failures
         async with self._lock:
@@ -116,7 +125,13 @@ class Access:
                     return self._token
                 if self._failure is not None and self._failures != failures:  # it failed for all who waited
                     raise self._failure
-                token = await self._refresh(credentials)
+                try:
+                    token = await self._refresh(credentials)
+                except CredentialsRefused:
+                    self._read_again()
+                    if self._current() == credentials:
+                        raise
+                    continue
                 if self._current() == credentials:  # else the answer is that of another user, perhaps
                     self._token = token
                     self._told("success", token)
@@ -155,7 +170,8 @@ class Access:
             self._failures, self._failure = self._failures + 1, error
             self._told("unavailable" if isinstance(error, Unavailable) else "refused", None)
             raise
-        self._know([granted.access_token, *([granted.refresh_token] if isinstance(granted.refresh_token, str) else [])])
+        secrets = (granted.access_token, granted.refresh_token, self._rotated)  # EMP sends the last one only once
+        self._renewed(secret for secret in secrets if isinstance(secret, str))
         self._keep(granted.refresh_token, form["refresh_token"], credentials)
         return self._dated(granted)
 

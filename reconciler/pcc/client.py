@@ -21,14 +21,14 @@ import structlog
 
 from reconciler.clock import Clock, SystemClock
 from reconciler.credentials import Credentials
-from reconciler.errors import CredentialsRefused, DeviceRefused, PlatformError, Throttled, Unavailable
+from reconciler.errors import CredentialsRefused, DeviceRefused, Outdated, PlatformError, Throttled, Unavailable
 from reconciler.masking import Masking
 from reconciler.metrics import Metrics
 from reconciler.model import AccountName, DeviceId, MessageId, Observed
 from reconciler.pcc import wire
 from reconciler.pcc.auth import Access, Token
 from reconciler.pcc.quota import Quota
-from reconciler.pcc.transport import LOST, TOKEN_REFRESH, why_lost
+from reconciler.pcc.transport import LOST, TOKEN_REFRESH, how_lost, why_lost
 
 ROUTES = {
     wire.Call.LIST: ("GET", "/pcc"),
@@ -40,6 +40,9 @@ ROUTES = {
 
 ASK_DEVICES_FIRST = frozenset({"1205", "1210", "1211", "1213"})
 """LG documents ``GET /devices`` as due before other calls, so the first of these codes may only mean that."""
+
+CHANGES = frozenset({wire.Call.SUBSCRIBE, wire.Call.UNSUBSCRIBE})
+"""Calls that rest on a list, and must go out for the user whose list it was."""
 
 Meaning = TypeVar("Meaning")
 Read = Callable[[wire.Reply, datetime], Meaning]
@@ -57,7 +60,8 @@ class Client:
     """One account's way to LG. Every method is at most one call, and one more after a renewed token.
 
     ``credentials`` is asked before each call, so a rotated secret is in use at once; it raises ``CredentialsRefused``
-    where there are none any more. Errors are ``PlatformError``.
+    where there are none any more; ``read_again`` looks for newer ones where they are refused. Errors are
+    ``PlatformError``.
     """
 
     def __init__(
@@ -70,8 +74,9 @@ class Client:
         timeout_seconds: float,
         quota: Quota | None = None,
         clock: Clock | None = None,
-        know: Callable[[Iterable[str]], None] = lambda _secrets: None,
+        renewed: Callable[[Iterable[str]], None] = lambda _secrets: None,
         message_id: Callable[[], MessageId] = new_message_id,
+        read_again: Callable[[], None] = lambda: None,
     ) -> None:
         self.account = account
         self.quota = quota or Quota()
@@ -88,7 +93,7 @@ class Client:
         self._limit_told = self.quota.learned_limit
         self._headers: tuple[Credentials, dict[str, str]] | None = None
         self._listed_with: str | None = None
-        self.access = Access(credentials, self._exchange, self._clock, self._renewal, know)
+        self.access = Access(credentials, self._exchange, self._clock, self._renewal, renewed, read_again=read_again)
 
     @property
     def credential(self) -> str:
@@ -113,10 +118,18 @@ class Client:
             self._fixed_headers(self._credentials())
         return _fingerprint("" if self._headers is None else self._headers[1]["x-service-key"])
 
-    async def list_devices(self) -> Observed:
-        """Return the live devices, all or nothing: a malformed list is an error, never a part of one."""
+    async def list_devices(self, heard: Callable[[wire.Reply], None] = lambda _reply: None) -> Observed:
+        """Return the live devices, all or nothing: a malformed list is an error, never a part of one.
+
+        ``heard`` is shown each answer of LG's before it is judged.
+        """
+
+        def read(reply: wire.Reply, now: datetime) -> frozenset[DeviceId]:
+            heard(reply)
+            return wire.live_devices(reply, now)
+
         began = self._clock.now()
-        return Observed(await self._call(wire.Call.LIST, "/pcc", wire.live_devices), began)
+        return Observed(await self._call(wire.Call.LIST, "/pcc", read), began)
 
     async def registered(self) -> tuple[wire.Registered, ...]:
         """Return every device the user owns, subscribed or not."""
@@ -186,6 +199,8 @@ class Client:
     async def _measured(self, call: wire.Call, path: str, token: Token, read: Read[Meaning]) -> Meaning:
         """Make one request and read its answer; count, time and learn from it, whatever it says."""
         async with self._alone if self.quota.is_trying(self._now()) else nullcontext():
+            if call in CHANGES and not self.same_user:
+                raise Outdated(f"{call}: not sent, because the account's credential was replaced since its last list")
             if not self.quota.take(self._now()):
                 raise Throttled(f"{call}: not sent, because the account has no calls left or LG throttles it")
             self._tell_limit()
@@ -223,13 +238,14 @@ class Client:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._http.request(ROUTES[call][0], credentials.base_url + path, headers=headers)
         except LOST as error:
-            raise Unavailable(f"{call}: {why_lost(error)}", message_id=message_id) from error
+            raise _lost(str(call), error, message_id) from error
         return wire.Reply(
             call,
             response.status_code,
             response.content,
             message_id,
             response.headers.get("retry-after"),
+            response.headers.get("date"),
             mask=lambda text: _masked(text, token, credentials),
         )
 
@@ -251,7 +267,7 @@ class Client:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._http.post(url, data=form, extensions={TOKEN_REFRESH: True})
         except LOST as error:
-            raise Unavailable(f"the token endpoint: {why_lost(error)}") from error
+            raise _lost("the token endpoint", error) from error
         return response.status_code, response.content
 
     def _learn(self, error: PlatformError) -> None:
@@ -277,6 +293,13 @@ class Client:
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
+
+
+def _lost(what: str, error: Exception, message_id: MessageId | None = None) -> Unavailable:
+    """Return the error for an answer that never came."""
+    unavailable = Unavailable(f"{what}: {why_lost(error)}", message_id=message_id)
+    unavailable.lost = how_lost(error)
+    return unavailable
 
 
 def _user(credentials: Credentials) -> str:

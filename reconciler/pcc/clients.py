@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
+from functools import partial
 
 import httpx
 from watchfiles import awatch
@@ -15,19 +16,22 @@ from watchfiles import awatch
 from reconciler.clock import Clock, SystemClock
 from reconciler.credentials import Credentials, CredentialStore
 from reconciler.errors import CredentialsRefused
+from reconciler.masking import Masking
 from reconciler.metrics import Metrics
 from reconciler.model import AccountName, Unlimited
 from reconciler.pcc.client import Client
 from reconciler.pcc.quota import Learned, Quota
 
 SETTLE_MS, LOOK_AGAIN_SECONDS = 100, 5.0
+READ_AGAIN_SECONDS = 1.0
+"""A refused token is reason to read all credentials again, at most so often."""
 
 
 class Clients:
     """The clients of all accounts in force. Asking for one that has no usable credentials answers why.
 
     ``learned`` recalls what is known of an account's quota from before this process; the quota of an account that left
-    stays, because LG goes on counting, and the account may be back within the hour. ``know`` is told every new secret.
+    stays, because LG goes on counting, and the account may be back within the hour. ``masking`` is told every secret.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class Clients:
         timeout_seconds: float,
         clock: Clock | None = None,
         learned: Callable[[AccountName], Learned] = lambda _account: Learned(),
-        know: Callable[[Iterable[str]], None] = lambda _secrets: None,
+        masking: Masking | None = None,
     ) -> None:
         self._http = http
         self._store = store
@@ -47,16 +51,22 @@ class Clients:
         self._timeout_seconds = timeout_seconds
         self._clock = clock or SystemClock()
         self._learned = learned
-        self._know = know
+        self._masking = masking or Masking()
         self._quotas: dict[AccountName, Quota] = {}
         self._countries: Mapping[AccountName, str | None] = {}
         self._credentials: Mapping[AccountName, Credentials | str] = {}
         self._clients: dict[AccountName, Client] = {}
+        self._unnamed: frozenset[AccountName] = frozenset()
+        self._read_at = -READ_AGAIN_SECONDS
 
     def __call__(self, account: AccountName) -> Client | str:
         """Return an account's client, or the sentence that says what its credentials lack."""
-        credentials = self._credentials.get(account, "the account has no credentials")
+        credentials = self.credentials(account)
         return credentials if isinstance(credentials, str) else self._clients[account]
+
+    def credentials(self, account: AccountName) -> Credentials | str:
+        """Return what an account speaks with, or the sentence that says what is lacking."""
+        return self._credentials.get(account, "the account has no credentials")
 
     def follow(self, countries: Mapping[AccountName, str | None]) -> frozenset[AccountName]:
         """Take the accounts in force, each with the country its text names; return those with other credentials."""
@@ -66,16 +76,27 @@ class Clients:
         return self.refresh()
 
     def refresh(self) -> frozenset[AccountName]:
-        """Read the credentials again and return the accounts for which they are others now."""
+        """Read the credentials again and return the accounts for which they are others now, each once."""
+        changed, self._unnamed = self._read() | self._unnamed, frozenset()
+        return changed
+
+    def _read(self) -> frozenset[AccountName]:
+        self._read_at = self._clock.steady()
         before, self._credentials = self._credentials, dict(self._store.read(self._countries))
         for account, credentials in self._credentials.items():
             if isinstance(credentials, Credentials) and account not in self._clients:
                 self._clients[account] = self._client(account)
         return frozenset(name for name, one in self._credentials.items() if before.get(name) != one)
 
+    def _read_again(self) -> None:
+        """Look for a credential that nobody noticed yet, because LG or EMP refused the one in use."""
+        if self._clock.steady() - self._read_at >= READ_AGAIN_SECONDS:
+            self._unnamed |= self._read()
+            self._masking.know(self._store.secrets())
+
     def limit(self, account: AccountName, calls_per_hour: int | Unlimited) -> None:
         """Hold an account to the calls that its text allows."""
-        self._quota(account).follow(calls_per_hour)
+        self.quota(account).follow(calls_per_hour)
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield whenever a credential may have changed: when the kernel says so, and every few seconds anyway."""
@@ -119,7 +140,8 @@ class Clients:
                 folders[str(folder)] = folder.stat().st_ino
         return folders
 
-    def _quota(self, account: AccountName) -> Quota:
+    def quota(self, account: AccountName) -> Quota:
+        """Return the quota of an account; it is there also where the account has no credentials."""
         if account not in self._quotas:
             self._quotas[account] = Quota(learned=self._learned(account))
         return self._quotas[account]
@@ -137,7 +159,8 @@ class Clients:
             credentials,
             metrics=self._metrics,
             timeout_seconds=self._timeout_seconds,
-            quota=self._quota(account),
-            know=self._know,
+            quota=self.quota(account),
+            renewed=partial(self._masking.renew, account),
             clock=self._clock,
+            read_again=self._read_again,
         )

@@ -6,6 +6,7 @@ that keeps a read-only process from sending anything but GET. Must not: know wha
 
 from __future__ import annotations
 
+import socket
 import ssl
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -19,7 +20,7 @@ from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
 from reconciler import __version__
-from reconciler.errors import ReconcilerError, quoted
+from reconciler.errors import Lost, ReconcilerError, quoted
 
 Transport = httpx.AsyncBaseTransport
 """What puts requests on a wire; the composition root may be handed another one than the network's."""
@@ -37,6 +38,32 @@ def why_lost(error: Exception) -> str:
         return "no answer in time"
     cause = error.__cause__ if isinstance(error.__cause__, LOST) else error
     return f"no answer: {type(cause).__name__}: {quoted(str(cause))}".removesuffix(": ")
+
+
+_LOST_BY: tuple[tuple[Lost, tuple[type[BaseException], ...]], ...] = (
+    (Lost.PROXY, (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError)),
+    (Lost.NAME, (socket.gaierror, UnicodeError)),
+    (Lost.TLS, (ssl.SSLError, ssl.CertificateError)),
+    (Lost.REFUSED, (ConnectionRefusedError,)),
+    (Lost.TIME, (TimeoutError,)),
+)
+"""What stands for each kind of loss, somewhere among an error and its causes; the first that is found decides."""
+
+
+def how_lost(error: BaseException | None) -> Lost:
+    """Return by what kind of trouble no answer came."""
+    found: list[BaseException] = []
+    while error is not None:
+        found.append(error)
+        error = error.__cause__
+    kinds = (kind for kind, types in _LOST_BY if any(isinstance(one, types) for one in found))
+    return next(kinds, Lost.OTHER)
+
+
+def proxy_of(address: str) -> str:
+    """Return the proxy that calls to an address go through, without its password; nothing where they go directly."""
+    proxy, _ = _proxy_for(URL(address).origin())
+    return "" if proxy is None else str(proxy.origin())
 
 
 class WriteRefusedError(ReconcilerError):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -21,7 +21,6 @@ import msgspec
 
 from reconciler.desired.schema import is_id, plain_ids
 from reconciler.errors import (
-    QUOTED,
     ConfigurationRefused,
     CredentialsRefused,
     DeviceRefused,
@@ -94,6 +93,9 @@ def _device(words: str, status: int, *, gone: bool = False, unsubscribe: bool = 
     after = Reaction.DONE if gone else Reaction.REFUSED if unsubscribe else None
     return Code(words, status, subscribe=Reaction.REFUSED, unsubscribe=after)
 
+
+BEGINNING = 64 * 1024
+"""Bytes of a body that is not understood in which secrets are sought; of what is found only a line is told."""
 
 SUCCESS = "0000"
 """Where a sister format of this API has its code in every answer, this one means success."""
@@ -201,6 +203,10 @@ class _Envelope(msgspec.Struct):
         return quoted(code) if isinstance(code, str) and code else None, words if isinstance(words, str) else ""
 
 
+class _Stamp(msgspec.Struct):
+    timestamp: Any = None
+
+
 class _Item(msgspec.Struct, gc=False):
     deviceId: str  # noqa: N815 - LG's spelling
 
@@ -248,6 +254,7 @@ class Reply:
     body: bytes
     message_id: str
     retry_after: str | None = None
+    date: str | None = None
     mask: Callable[[str], str] = str
 
 
@@ -297,8 +304,7 @@ def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
         known = CODES.get(code, _UNKNOWN)
         reaction, hint = known.on(reply.call), known.hint
     else:
-        words, hint = words or _beginning(reply.body), ""
-        reaction = _by_status(reply, envelope)
+        reaction, hint = _by_status(reply, envelope), ""
     told = envelope.messageId if envelope is not None else None
     if told == reply.message_id:  # as LG documents it; to mask what we made ourselves would only cost
         lg_message_id: str | None = reply.message_id
@@ -306,7 +312,7 @@ def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
         lg_message_id = quoted(reply.mask(told)) if isinstance(told, str) else None
     if reaction is Reaction.DONE:
         return Answer(reply.status, code, reply.message_id, lg_message_id)
-    words = reply.mask(words)
+    words = reply.mask(words if words or code is not None else _beginning(reply.body))
     error = ERRORS[reaction](
         _sentence(reply, code, words, hint),
         status=reply.status,
@@ -329,6 +335,28 @@ def seconds_to_wait(header: str | None, now: datetime) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return seconds if seconds > 0 else None
+
+
+def envelope_time(reply: Reply) -> datetime | None:
+    """Return when LG says the request came; nothing where it does not say so in a form that is known.
+
+    LG writes ISO 8601 without a zone and means UTC (answers of the live gateway); one page shows epoch seconds.
+    """
+    try:
+        stamp = msgspec.json.decode(reply.body, type=_Stamp).timestamp
+        moment = datetime.fromtimestamp(float(stamp), UTC) if str(stamp).isdigit() else datetime.fromisoformat(stamp)
+    except (*_MALFORMED, TypeError, ValueError, OverflowError, OSError):
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def header_time(reply: Reply) -> datetime | None:
+    """Return the time in an answer's ``Date``, in whole seconds; nothing where there is none."""
+    try:
+        moment = parsedate_to_datetime(reply.date or "")
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _read(body: bytes) -> _Envelope | None:
@@ -366,7 +394,8 @@ def _holds_error(response: msgspec.Raw) -> bool:
 
 
 def _beginning(body: bytes) -> str:
-    return body[: 4 * QUOTED].decode("utf-8", "replace")
+    """Return what is masked and then quoted of a body: far more than is shown, so that no half of a secret is."""
+    return body[:BEGINNING].decode("utf-8", "replace")
 
 
 def _surprise(reply: Reply, message: str) -> Surprise:

@@ -4,6 +4,8 @@
 ``memory`` (the rules of remembering one account, pure), ``tables`` (schema, and rows to values), ``store`` (``State``).
 """
 
+from reconciler.state.memory import Past
 from reconciler.state.store import KEPT, KeptText, Mark, State, Stay
+from reconciler.state.tables import newest_first
 
-__all__ = ["KEPT", "KeptText", "Mark", "State", "Stay"]
+__all__ = ["KEPT", "KeptText", "Mark", "Past", "State", "Stay", "newest_first"]

@@ -446,6 +446,7 @@ def _ended(past: Past, outcome: Outcome) -> Past:
         past,
         at=outcome.at,
         approved=outcome.approved,
+        revision=past.revision or outcome.revision,
         result=outcome.result,
         confirmed_by=outcome.confirmed_by,
         message_id=outcome.message_id,

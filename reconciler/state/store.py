@@ -295,7 +295,9 @@ class State:
             pasts = known.record(pass_id, outcomes)
             ended = known.wait(retries)
             waiting = [(account, device, retry) for device, retry in retries.items() if retry is not None]
-            statements = [*self._save_changes(known, pasts), *_each(account, ended, tables.DROP_RETRY)]
+            texts = dict.fromkeys(one.revision for one in outcomes if one.revision is not None)
+            statements = [tables.save_revision(one) for one in texts]
+            statements += [*self._save_changes(known, pasts), *_each(account, ended, tables.DROP_RETRY)]
             if waiting:
                 statements.append(Statement(tables.SAVE_RETRY, [tables.retry_row(*one) for one in waiting]))
             if known.trusted:
@@ -360,6 +362,19 @@ class State:
         with self._known(account) as known:
             return known.calls, known.calls_per_hour
 
+    def sent_after(self, account: AccountName, moment: datetime) -> tuple[datetime, ...]:
+        """Return when the changes were sent that were intended after a moment; none where the disk cannot be read.
+
+        A pass that was killed did not come to ``keep_quota``; what it intended was written down before its calls.
+        """
+        since = tables.stamp(moment)
+        with self._disk:
+            try:
+                rows = self._database.read(tables.SENT, (account, since, since))
+            except StateError:
+                return ()
+        return tuple(tables.moment(at) for (at,) in rows)
+
     def keep_text(self, document: str, revision: Revision, files: Mapping[str, bytes]) -> None:
         """Keep an accepted text with all the files it was made of, in place of the one before."""
         self._refuse_if_frozen()
@@ -384,26 +399,27 @@ class State:
         self._exchange_text(document, tuple(Statement(sql, ((document,),)) for sql in drop))
 
     def kept_texts(self) -> Sequence[KeptText]:
-        """Return the accepted texts, by document; meant for the start. What cannot be had whole is not had at all."""
+        """Return the accepted texts, by document, which costs time. What cannot be had whole is not had at all."""
         try:
             texts = self._database.read(
                 "SELECT document, revision.* FROM text JOIN revision ON revision.key = text.revision ORDER BY document"
             )
-            files = self._database.read(
-                "SELECT document, path, text_file.sha256, compressed FROM text_file LEFT JOIN content USING (sha256) "
-                "ORDER BY document, path"
-            )
+            files = self._database.read("SELECT document, path, sha256 FROM text_file ORDER BY document, path")
+            contents = {
+                name: tables.read_content(name, compressed)
+                for name, compressed in self._database.read("SELECT sha256, compressed FROM content")
+            }
         except StateError as error:
             self._unread = str(error)
             return []
         found: dict[str, dict[str, bytes | None]] = {}
-        for document, path, name, compressed in files:
-            found.setdefault(document, {})[path] = tables.read_content(name, compressed)
+        for document, path, name in files:
+            found.setdefault(document, {})[path] = contents.get(name)
         kept = []
         for document, *revision in texts:
-            contents = found.get(document, {})
-            whole = {path: content for path, content in contents.items() if content is not None}
-            if len(whole) == len(contents):
+            parts = found.get(document, {})
+            whole = {path: content for path, content in parts.items() if content is not None}
+            if len(whole) == len(parts):
                 kept.append(KeptText(document, tables.read_revision(tuple(revision)), whole))
         return kept
 
@@ -471,6 +487,23 @@ class State:
             if account in {None, past.account} and device in {None, past.device} and from_ <= tables.stamp(past.at) < to
         )
         return sorted(wanted, key=tables.newest_first)[:limit]
+
+    def devices_like(self, prefix: str, limit: int) -> frozenset[tuple[AccountName, DeviceId]]:
+        """Return devices, each with an account, that are or were known under an id that begins so; at most ``limit``.
+
+        Beside what is live and owned these are the devices of all past changes that are kept.
+        """
+        end = prefix + "\U0010ffff"
+        with self._disk:
+            with self._ram:
+                groups = tuple(self._waiting.groups.values())
+            rows = self._database.read(tables.DEVICES_LIKE, (prefix, end, prefix, end, limit))
+        found = {(AccountName(account), DeviceId(device)) for account, device in rows}
+        for group in groups:
+            found |= {(past.account, past.device) for past in group.pasts if past.device.startswith(prefix)}
+            if group.moved is not None:
+                found |= {(group.moved.account, one) for one in group.moved.entering if one.startswith(prefix)}
+        return frozenset(sorted(found)[:limit])
 
     def came_and_went(self, account: AccountName, device: DeviceId) -> Stay:
         """Return which texts brought a device in and took it out."""

@@ -106,7 +106,12 @@ PAST_OF_ALL = _PAST_IN_FULL + "WHERE " + _WITHIN
 PAST_OF_ACCOUNT = _PAST_IN_FULL + "WHERE account = ? AND " + _WITHIN
 PAST_OF_DEVICE = _PAST_IN_FULL + "WHERE account IN " + _ANY_ACCOUNT + _OF_DEVICE_WITHIN
 PAST_OF_BOTH = _PAST_IN_FULL + "WHERE account = ? " + _OF_DEVICE_WITHIN
+DEVICES_LIKE = """SELECT account, id FROM device
+    WHERE account IN (SELECT name FROM account) AND id >= ? AND id < ?
+    UNION SELECT account, device FROM change
+    WHERE account IN (SELECT name FROM account) AND device >= ? AND device < ? LIMIT ?"""
 CONFIRMED = _PAST_IN_FULL + "WHERE account = ? AND at > ? AND result IN ('success', 'noop') ORDER BY at, intended"
+SENT = "SELECT at FROM change WHERE account = ? AND at > ? AND intended > ? AND confirmed_by IS NULL ORDER BY at"
 OPEN = _PAST + "INDEXED BY change_open " + _ITS_REVISION + "WHERE account = ? AND open ORDER BY intended"
 
 _REASONS = {reason.value: reason for reason in Reason}
