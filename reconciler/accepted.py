@@ -10,13 +10,16 @@ text: judging the other files without their policy could unsubscribe what the po
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from reconciler.desired import Loaded
-from reconciler.errors import Fault
+from reconciler.errors import Fault, ReconcilerError, suggestion
 from reconciler.model import AccountName, Cause, Desired, Revision
+
+SEEN = 20
+"""How many revisions are remembered with what became of them, for whoever waits for one that was overtaken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +32,23 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A revision that was read, and why it was rejected if it was, wholly or in part.
+
+    A commit that was overtaken before it could be read has no digest, and the fate of the one that overtook it.
+    """
+
+    revision: str
+    sha256: str = ""
+    rejected: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """What is in force for every account, and what became of the newest text.
 
     ``revision`` is the newest one that brought anything into force; ``newest`` the newest one read, in force or not.
+    ``seen`` are the last ``SEEN`` revisions that were read, oldest first, with what became of each.
     """
 
     texts: Mapping[AccountName, Text] = field(default_factory=lambda: MappingProxyType({}))
@@ -45,14 +61,15 @@ class Accepted:
     rejected: Cause | None = None
     faults: tuple[Fault, ...] = ()
     warnings: tuple[Fault, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
 
-def accept(before: Accepted, loaded: Loaded, revision: Revision) -> Accepted:
-    """Return what is in force after reading ``loaded``."""
+def accept(before: Accepted, loaded: Loaded, revision: Revision, overtaken: Sequence[str] = ()) -> Accepted:
+    """Return what is in force after reading ``loaded``. ``overtaken`` are commits that it came with, oldest first."""
     cause = _cause(before, loaded)
     if cause is not None:
         environment = () if loaded.wrong_environment is None else (loaded.wrong_environment,)
-        return reject(before, cause, (*environment, *loaded.faults), revision)
+        return reject(before, cause, (*environment, *loaded.faults), revision, overtaken)
     accounts = {name: _text(before, desired, revision) for name, desired in loaded.accounts.items()}
     kept = {
         name: replace(text, rejected=Cause.INVALID)
@@ -71,10 +88,17 @@ def accept(before: Accepted, loaded: Loaded, revision: Revision) -> Accepted:
         rejected=Cause.INVALID if loaded.faulty else None,
         faults=loaded.faults,
         warnings=loaded.warnings,
+        seen=_seen(before, revision, Cause.INVALID if loaded.faulty else None, overtaken),
     )
 
 
-def reject(before: Accepted, cause: Cause, faults: tuple[Fault, ...], newest: Revision | None = None) -> Accepted:
+def reject(
+    before: Accepted,
+    cause: Cause,
+    faults: tuple[Fault, ...],
+    newest: Revision | None = None,
+    overtaken: Sequence[str] = (),
+) -> Accepted:
     """Return ``before`` with every account marked: its text stays in force, and a newer one is rejected."""
     texts = {
         name: text if text.rejected is cause else replace(text, rejected=cause) for name, text in before.texts.items()
@@ -86,6 +110,7 @@ def reject(before: Accepted, cause: Cause, faults: tuple[Fault, ...], newest: Re
         rejected=cause,
         faults=faults,
         warnings=(),
+        seen=before.seen if newest is None else _seen(before, newest, cause, overtaken),
     )
 
 
@@ -97,6 +122,14 @@ def changed(before: Accepted, after: Accepted) -> frozenset[AccountName]:
         if (old := before.texts.get(name)) is not None and old.desired is text.desired and old.rejected is text.rejected
     }
     return frozenset((before.texts.keys() | after.texts.keys()) - same)
+
+
+def _seen(before: Accepted, revision: Revision, cause: Cause | None, overtaken: Sequence[str]) -> tuple[Seen, ...]:
+    """Return the revisions that were read, with this one as the latest."""
+    newest = Seen(str(revision), revision.sha256, cause)
+    again = before.seen and (before.seen[-1].revision, before.seen[-1].sha256) == (newest.revision, newest.sha256)
+    earlier = before.seen[:-1] if again else before.seen
+    return (*earlier, *(Seen(commit, rejected=cause) for commit in overtaken), newest)[-SEEN:]
 
 
 def _cause(before: Accepted, loaded: Loaded) -> Cause | None:
@@ -116,3 +149,11 @@ def _text(before: Accepted, desired: Desired, revision: Revision) -> Text:
     """Keep the old object where nothing changed, so that "is this still the newest?" is a question of identity."""
     old = before.texts.get(desired.account)
     return Text(old.desired if old is not None and old.desired == desired else desired, revision)
+
+
+def chosen(asked: Sequence[str] | None, known: Sequence[AccountName]) -> list[AccountName]:
+    """Return the accounts that a person asks for, each once, or all that are known; raises for a name that is not."""
+    for name in asked or ():
+        if name not in known:
+            raise ReconcilerError(f"there is no account {name!r}{suggestion(name, known)}")
+    return [AccountName(name) for name in dict.fromkeys(asked)] if asked else list(known)

@@ -19,14 +19,23 @@ import structlog
 from reconciler import accepted as acceptance
 from reconciler.accepted import Accepted, Text
 from reconciler.clock import Clock, SystemClock
-from reconciler.desired import Document, Loaded, MemoryTree, load
+from reconciler.desired import Document, Loaded, MemoryTree, digest, load
 from reconciler.errors import Fault, Invalid, SourceError, StateError
 from reconciler.metrics import Metrics
-from reconciler.model import AccountName, Cause, Desired, DeviceId, Revision, Verified
-from reconciler.source import RESTLESS_SECONDS, SETTLE_SECONDS, Fetched, MissingError, RestlessError, Source
-from reconciler.state import State
+from reconciler.model import AccountName, Cause, Commit, Revision, Verified
+from reconciler.source import (
+    RESTLESS_SECONDS,
+    SETTLE_SECONDS,
+    Fetched,
+    FetchError,
+    Known,
+    MissingError,
+    RestlessError,
+    Source,
+)
+from reconciler.state import KeptText, State
 
-SOURCE_ERRORS = ("missing", "unreadable", "restless", "defect")
+SOURCE_ERRORS = ("missing", "fetch", "unreadable", "restless", "defect")
 """Why there is no newest text to judge: the kinds of ``pcc_source_errors_total``."""
 
 log = structlog.get_logger()
@@ -38,6 +47,7 @@ class Intake:
     """What is in force. ``told`` gets the accounts for which that changed, came or went.
 
     ``patience``: after so many seconds, files that are being written all the while are a fault of the source.
+    ``past`` is where texts were kept before, if not in ``state``.
     """
 
     def __init__(
@@ -50,6 +60,7 @@ class Intake:
         clock: Clock | None = None,
         told: Told = lambda _accounts: None,
         patience: float = RESTLESS_SECONDS,
+        past: State | None = None,
     ) -> None:
         self.accepted = Accepted()
         self.fetched_at: float = 0.0
@@ -64,6 +75,8 @@ class Intake:
         self._reading = asyncio.Lock()
         self._waiting = False
         self._kept: set[str] = set()
+        self._past = past or state
+        self._known = Known()
         metrics.sources(SOURCE_ERRORS, Cause)
 
     def text(self, account: AccountName) -> Text | None:
@@ -101,25 +114,12 @@ class Intake:
     def _recalled(self) -> Accepted | None:
         kept = self._state.kept_texts()
         self._kept = {one.document for one in kept}
-        files = {path: content for one in kept for path, content in one.files.items()}
-        documents = [Document(one.document, one.files[one.document]) for one in kept]
-        loaded = load(documents, MemoryTree(files), environment=self._environment)
-        if not loaded.accounts:
-            return None
-        if loaded.faults:  # they were good once, but not together, or not to this version of the program
-            log.warning("desired.not_recalled", faults=[str(fault) for fault in loaded.faults])
-        revisions = {one.document: one.revision for one in kept}
-        texts = {name: Text(one, revisions[one.path]) for name, one in loaded.accounts.items()}
-        return Accepted(
-            texts,
-            abandoned=frozenset() if loaded.faults else self._state.live_accounts() - texts.keys() - loaded.retired,
-            retired=loaded.retired,
-            shared=loaded.shared,
-            revision=kept[-1].revision,
-        )
+        self._known = Known(signed=_signed(kept))
+        return recalled(kept, self._state.live_accounts, self._environment)
 
     async def require(self) -> None:
         """Read the newest text once and insist on it: one-shot commands never fall back to an older one."""
+        self._known = Known(signed=_signed(await asyncio.to_thread(self._past.kept_texts)))
         await self.refresh()
         if self.accepted.rejected is not None or self.accepted.revision is None:
             raise Invalid(self.accepted.faults or (Fault("", 0, 0, self.trouble),))
@@ -140,39 +140,62 @@ class Intake:
 
     async def _refresh(self) -> None:
         try:
-            fetched, loaded = await self._read()
+            read = await self._read()
         except Exception as error:  # noqa: BLE001 - a defect of ours is told and counted too, and the next text is tried
+            self._known = replace(self._known, identity="")
             await self._not_fetched(error)
             return
         self.fetched_at = self._clock.now().timestamp()
         self._metrics.source_success_timestamp.set(self.fetched_at)
         self.trouble = ""
-        revision = Revision(loaded.sha256, fetched.commit)
+        if read is not None:
+            await self._judge(*read)
+
+    async def _judge(self, fetched: Fetched, loaded: Loaded | None, commit: Commit | None) -> None:
+        """Bring into force what can be of a text that was read, or of a commit that was not worth reading."""
+        self._known = replace(self._known, identity=fetched.identity)
+        if fetched.rewritten and commit is not None:
+            log.warning("source.rewritten", before=fetched.rewritten, commit=commit.id, author=commit.author)
+        if loaded is None:
+            revision = Revision(digest({}), commit)
+            cause = fetched.cause or Cause.INVALID
+            await self._enforce(acceptance.reject(self.accepted, cause, fetched.unreadable, revision))
+            return
+        revision = Revision(loaded.sha256, commit)
         before = self.accepted.revision
-        await self._enforce(acceptance.accept(self.accepted, loaded, revision))
+        await self._enforce(acceptance.accept(self.accepted, loaded, revision, fetched.overtaken))
+        if self.accepted.revision == revision and commit is not None and commit.verified is Verified.YES:
+            self._known = replace(self._known, signed=frozenset({commit.id}))
         if revision != before:
             await asyncio.to_thread(self._keep, fetched, loaded, revision)
 
-    async def _read(self) -> tuple[Fetched, Loaded]:
-        """Return a text of which no file changed while it was read."""
+    async def _read(self) -> tuple[Fetched, Loaded | None, Commit | None] | None:
+        """Return a text of which no file changed while it was read, or nothing if it is the one that was judged last.
+
+        With it the commit that it is from, if there is one. A commit that is rejected unread has no text.
+        """
         for _ in range(self._readings):
             if await asyncio.to_thread(self._source.at_rest):
                 try:
-                    fetched, loaded = await asyncio.to_thread(self._read_once)
+                    read = await asyncio.to_thread(self._read_once)
                 except SourceError:
                     await asyncio.sleep(SETTLE_SECONDS)
                     if not await asyncio.to_thread(self._source.poll):
                         raise
                     continue  # it was caught in the middle of a change
                 if await asyncio.to_thread(self._source.settled):
-                    return fetched, loaded
+                    return read
             await asyncio.sleep(SETTLE_SECONDS)
         raise RestlessError("the files keep changing while they are read")
 
-    def _read_once(self) -> tuple[Fetched, Loaded]:
-        fetched = self._source.fetch()
+    def _read_once(self) -> tuple[Fetched, Loaded | None, Commit | None] | None:
+        fetched = self._source.fetch(self._known)
+        if fetched is None:
+            return None
+        if fetched.cause is not None:
+            return fetched, None, self._source.commit({})
         loaded = load(fetched.documents, fetched.tree, environment=self._environment)
-        return fetched, self._with_unreadable(loaded, fetched.unreadable)
+        return fetched, self._with_unreadable(loaded, fetched.unreadable), self._source.commit(loaded.files)
 
     def _with_unreadable(self, loaded: Loaded, unreadable: Sequence[Fault]) -> Loaded:
         """Take a document that cannot be read for a faulty one that may define any account.
@@ -230,7 +253,7 @@ class Intake:
             if old is None or old.desired is not new.desired:
                 self._state.desire(new.desired, new.revision, now)
             if old is not None:
-                self._state.forget_retries(account, edited(old.desired, new.desired))
+                self._state.forget_retries(account, new.desired.edited_since(old.desired))
         for account in after.retired - before.retired:
             self._state.retire(account)
 
@@ -269,6 +292,34 @@ class Intake:
         self._kept = (self._kept & paths) | good
 
 
+def recalled(
+    kept: Sequence[KeptText], live_accounts: Callable[[], frozenset[AccountName]], environment: str | None
+) -> Accepted | None:
+    """Return what kept texts bring into force, each account with its own revision, or nothing if there are none."""
+    files = {path: content for one in kept for path, content in one.files.items()}
+    documents = [Document(one.document, one.files[one.document]) for one in kept]
+    loaded = load(documents, MemoryTree(files), environment=environment)
+    if not loaded.accounts:
+        return None
+    if loaded.faults:  # they were good once, but not together, or not to this version of the program
+        log.warning("desired.not_recalled", faults=[str(fault) for fault in loaded.faults])
+    revisions = {one.document: one.revision for one in kept}
+    texts = {name: Text(one, revisions[one.path]) for name, one in loaded.accounts.items()}
+    return Accepted(
+        texts,
+        abandoned=frozenset() if loaded.faults else live_accounts() - texts.keys() - loaded.retired,
+        retired=loaded.retired,
+        shared=loaded.shared,
+        revision=kept[-1].revision,
+    )
+
+
+def _signed(kept: Iterable[KeptText]) -> frozenset[str]:
+    """Return the commits whose signature was good when their texts were accepted."""
+    commits = (one.revision.commit for one in kept)
+    return frozenset(commit.id for commit in commits if commit is not None and commit.verified is Verified.YES)
+
+
 def _trouble(error: Exception) -> tuple[str, str, Cause | None]:
     """Return the kind of what went wrong, a sentence, and why the newest text counts as rejected if it does."""
     match error:
@@ -276,19 +327,13 @@ def _trouble(error: Exception) -> tuple[str, str, Cause | None]:
             return "missing", str(error), Cause.MISSING
         case RestlessError():
             return "restless", str(error), None
+        case FetchError():
+            return "fetch", str(error), None
         case SourceError():
             return "unreadable", str(error), None
         case _:
             words = f"the text cannot be judged, by an error of this program: {type(error).__name__}; see the log"
             return "defect", words, Cause.INVALID
-
-
-def edited(old: Desired, new: Desired) -> frozenset[DeviceId]:
-    """Return the devices whose entry is another one now: their waiting retries no longer mean anything."""
-    if old is new:
-        return frozenset()
-    described = old.described.keys() | new.described.keys()
-    return (old.devices ^ new.devices) | {one for one in described if old.described.get(one) != new.described.get(one)}
 
 
 def _facts(after: Accepted, changed: list[AccountName]) -> dict[str, Any]:

@@ -8,22 +8,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from reconciler.clock import Clock, SystemClock
 from reconciler.credentials import CredentialStore
-from reconciler.errors import ReconcilerError
 from reconciler.intake import Intake
 from reconciler.masking import Masking
 from reconciler.metrics import Metrics
 from reconciler.model import AccountName
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.clients import Clients
-from reconciler.pcc.quota import Learned
+from reconciler.pcc.quota import HOUR, Learned
 from reconciler.pcc.transport import Transport, open_http
 from reconciler.pcc.wire import CODES
 from reconciler.reconcile import Means, Reconciler, Watch
 from reconciler.settings import Mode, Settings
-from reconciler.source import FileSource, Source
+from reconciler.source import Source
+from reconciler.source.origin import opened
 from reconciler.state import State
 
 
@@ -63,22 +64,20 @@ async def built(
     transport: Transport | None = None,
     stopping: Callable[[], bool] = lambda: False,
     told: Callable[[Iterable[AccountName]], None] = lambda _accounts: None,
+    wake: Callable[[Iterable[AccountName]], None] = lambda _accounts: None,
     watch: Watch | None = None,
 ) -> AsyncIterator[Parts]:
     """Give the parts of a process, and close what has to be closed.
 
     ``read_only``: nothing but GET can leave it. ``kept``: where texts are remembered, if not in ``state``.
     """
-    _refuse_what_is_not_built_in(settings)
     clock, masking = clock or SystemClock(), masking or Masking()
     observing = settings.mode is Mode.OBSERVE
     metrics = Metrics(per_account=settings.metrics_per_account)
     metrics.platform(ROUTES.values(), CODES)
     metrics.mode(settings.mode)
     metrics.interval.set(settings.interval.total_seconds())
-    source = FileSource(settings.desired_state)
     store = CredentialStore(settings.shared_credentials(), settings.credentials_dir)
-    intake = Intake(source, kept or state, metrics, environment=settings.environment, clock=clock, told=told)
     http = open_http(
         read_only=read_only or observing,
         connections=settings.workers * settings.concurrency + settings.workers,
@@ -90,8 +89,8 @@ async def built(
         metrics,
         timeout_seconds=settings.request_timeout.total_seconds(),
         clock=clock,
-        learned=lambda account: Learned(*state.quota(account)),
-        know=masking.know,
+        learned=lambda account: known_quota(state, account, clock.now()),
+        masking=masking,
     )
     means = Means(
         state=state,
@@ -102,23 +101,30 @@ async def built(
         observing=observing,
         clock=clock,
         stopping=stopping,
+        wake=wake,
         watch=watch or Watch(),
     )
     async with http:
-        yield Parts(
-            settings=settings,
-            state=state,
-            metrics=metrics,
-            source=source,
-            intake=intake,
-            clients=clients,
-            reconciler=Reconciler(intake.text, clients, means),
-            masking=masking,
-            store=store,
-        )
+        with opened(settings, lasting=not read_only) as source:
+            intake = Intake(
+                source, kept or state, metrics, environment=settings.environment, clock=clock, told=told, past=state
+            )
+            yield Parts(
+                settings=settings,
+                state=state,
+                metrics=metrics,
+                source=source,
+                intake=intake,
+                clients=clients,
+                reconciler=Reconciler(intake.text, clients, means),
+                masking=masking,
+                store=store,
+            )
 
 
-def _refuse_what_is_not_built_in(settings: Settings) -> None:
-    """End the start where a setting asks for what this version cannot do: to ignore it would be silent."""
-    if settings.git_url is not None:
-        raise ReconcilerError("PCC_GIT_URL: following a repository is not built into this version; unset it")
+def known_quota(state: State, account: AccountName, now: datetime) -> Learned:
+    """Return what is known of an account's quota from before this process, however that one ended."""
+    calls, limit = state.quota(account)
+    last_kept = datetime.fromtimestamp(max(calls, default=0.0), UTC)
+    later = state.sent_after(account, max(last_kept, now - timedelta(seconds=HOUR)))
+    return Learned((*calls, *(moment.timestamp() for moment in later)), limit)

@@ -39,7 +39,7 @@ _INJECTED = re.compile(r"PCC_(?:\w*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w*)?|PORT
 
 _LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})", re.ASCII)
 _REF = re.compile(r"(?!-)(?!.*\.\.)(?!.*@\{)[^\s\x00-\x20\x7f~^:?*\[\\]+")
-_GIT_URL = re.compile(r"(?!-)[!-~]+")
+_GIT_URL = re.compile(r"(?!-)(?![A-Za-z0-9.+-]*::)[!-~]+")
 _HIGHEST_PORT = 65535
 
 
@@ -138,7 +138,9 @@ def _listen(value: object) -> object:
 
 def _git_url(value: str) -> str:
     if not _GIT_URL.fullmatch(value):
-        raise ValueError("has to be an address that git can fetch from; it cannot begin with '-' or hold white space")
+        raise ValueError(
+            "has to be a repository's address, https, ssh or a path without spaces; it cannot begin with '-'"
+        )
     return value
 
 
@@ -190,8 +192,7 @@ class Settings(BaseSettings):
     git_url: Annotated[str, AfterValidator(_git_url)] | None = Field(
         None,
         repr=False,
-        description="follow this Git repository instead of local files; any address that git takes."
-        " Not built into this version yet: set, it ends the start",
+        description="follow this Git repository instead of local files: https, ssh, `file://` or a path",
     )
     git_ref: Annotated[str, AfterValidator(_git_ref)] = Field("main", description="the branch, tag or commit to follow")
     git_interval: _Wait = Field(
@@ -208,8 +209,7 @@ class Settings(BaseSettings):
     )
     webhook_secret: _Secret | None = Field(
         None,
-        description="turns on `POST /hooks/git`; the secret that the Git host signs its calls with."
-        " Not built into this version yet: set, it ends the start",
+        description="turns on `POST /hooks/git`; the secret that the Git host signs its calls with",
     )
     webhook_secret_file: Path | None = _in_file("WEBHOOK_SECRET")
     environment: str | None = Field(
@@ -277,7 +277,11 @@ class Settings(BaseSettings):
         description="time between two passes of an account, give or take 10 %; each costs a call of LG's quota, and"
         " drift is healed no sooner. A change of the file does not wait for it",
     )
-    workers: _Count = Field(8, description="how many accounts are in work at once")
+    workers: _Count = Field(
+        8,
+        description="how many accounts are in work at once; those that LG did not answer the last time take at most"
+        " half of these places",
+    )
     concurrency: _Count = Field(8, description="how many calls are in flight at once in one account")
     request_timeout: _Wait = Field(
         timedelta(seconds=15), description="limit for one whole call to LG, as in LG's own clients"

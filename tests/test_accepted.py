@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from reconciler.accepted import Accepted, Text, accept, changed, reject
+from reconciler.accepted import SEEN, Accepted, Seen, Text, accept, changed, reject
 from reconciler.desired import Loaded
 from reconciler.errors import Fault
 from reconciler.model import AccountName, Cause, Desired, DeviceId, Policy, Revision
@@ -257,7 +258,35 @@ def test_reject_keeps_everything_in_force(cause: Cause) -> None:
     after = reject(before, cause, (FAULT,), SECOND)
     assert in_force(after) == in_force(before)
     assert {one.rejected for one in after.texts.values()} == {cause}
-    assert after == replace(before, texts=after.texts, newest=SECOND, rejected=cause, faults=(FAULT,), warnings=())
+    seen = (*before.seen, Seen(str(SECOND), SECOND.sha256, cause))
+    told: dict[str, Any] = {"newest": SECOND, "rejected": cause, "faults": (FAULT,), "warnings": (), "seen": seen}
+    assert after == replace(before, texts=after.texts, **told)
+
+
+def test_what_became_of_each_revision_is_remembered() -> None:
+    """The last revisions read stay known with what became of them; one read again is not another one."""
+    revisions = [Revision(f"{number:064x}") for number in range(SEEN + 3)]
+    after = Accepted()
+    for revision in revisions:
+        after = accept(after, loaded(part(SEOUL, "a")), revision)
+    assert [one.revision for one in after.seen] == [str(one) for one in revisions[3:]]
+    again = accept(after, loaded(part(SEOUL, "a")), revisions[-1])
+    assert again.seen == after.seen
+    last = revisions[-1]
+    assert reject(after, Cause.INVALID, (FAULT,), last).seen[-1] == Seen(str(last), last.sha256, Cause.INVALID)
+    assert reject(after, Cause.MISSING, (FAULT,)).seen == after.seen
+
+
+def test_commits_that_were_overtaken_share_the_fate_of_the_one_that_was_read() -> None:
+    """Two merges within one interval are fetched as one; who waits for the first learns what became of it."""
+    after = accept(Accepted(), loaded(part(SEOUL, "a")), FIRST, ["c1", "c2"])
+    assert [(one.revision, one.sha256, one.rejected) for one in after.seen] == [
+        ("c1", "", None),
+        ("c2", "", None),
+        (str(FIRST), FIRST.sha256, None),
+    ]
+    rejected = reject(after, Cause.INVALID, (FAULT,), SECOND, ["c3"])
+    assert [one.rejected for one in rejected.seen[-2:]] == [Cause.INVALID] * 2
 
 
 def test_reject_without_a_revision_keeps_the_newest() -> None:

@@ -35,6 +35,7 @@ from scenarios import (
 from reconciler.errors import ReconcilerError, StateError
 from reconciler.simulator import Platform, Route
 from reconciler.simulator.faults import Cut, Empty, Error, Hang, Html, Latency, Mangle, Redirect
+from reconciler.source import NOTHING, Known
 
 OPEN = 'policy.max_unsubscribe = "100%"'
 SOON = {"PCC_INTERVAL": "1s"}
@@ -647,7 +648,8 @@ async def test_defect_in_judging_a_text_rejects_it(tmp_path: Path) -> None:
         source = one.daemon._parts.source
         fetch = source.fetch
 
-        def defective() -> Any:
+        def defective(known: Known = NOTHING) -> Any:
+            del known
             raise RuntimeError("a defect")
 
         source.fetch = defective  # type: ignore[method-assign]  # the defect of this test

@@ -411,9 +411,9 @@ for _value in ('"101%"', '"10"', "-1", "1.5", "true", '"-1%"', '"1e1%"', "[]"):
     FAULTS[f"{HEAD}policy.max_unsubscribe = {_value}\ndevices = []"] = [
         '2:26: must be a share like "10%", from "0%" to "100%", or a whole number like 20'
     ]
-for _value in ("0", "true", "1.0", "[]"):
+for _value in ("0", "1", "true", "1.0", "[]"):
     FAULTS[f"{HEAD}policy.calls_per_hour = {_value}\ndevices = []"] = [
-        '2:25: must be "auto", "unlimited" or a whole number from 1'
+        '2:25: must be "auto", "unlimited" or a whole number from 2'
     ]
 
 

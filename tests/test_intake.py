@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from reconciler.desired import Document, MemoryTree
 from reconciler.errors import Fault, Invalid, SourceError, StateError
 from reconciler.intake import Intake
 from reconciler.metrics import Metrics
-from reconciler.model import AccountName, Cause
-from reconciler.source import Fetched, MissingError
+from reconciler.model import AccountName, Cause, Commit, Verified
+from reconciler.source import NOTHING, Fetched, FetchError, Known, MissingError
 from reconciler.state import KeptText, State
 
 EAST, WEST, NORTH = (AccountName(name) for name in ("east", "west", "north"))
@@ -35,6 +36,7 @@ class MemorySource:
     """A source that holds what a test puts into it, and counts how often it is read."""
 
     kind = "file"
+    persistent = False
 
     def __init__(self, **files: bytes) -> None:
         self.files = {f"{name}.toml": content for name, content in files.items()}
@@ -43,15 +45,27 @@ class MemorySource:
         self.fetched = 0
         self.on_fetch: Callable[[], object] = lambda: None
         self.unsettled = 0
+        self.identity = ""
+        self.cause: Cause | None = None
+        self.head: Commit | None = None
+        self.known: list[Known] = []
 
-    def fetch(self) -> Fetched:
+    def fetch(self, known: Known = NOTHING) -> Fetched | None:
         """Return the files, or raise what is wrong."""
         self.fetched += 1
+        self.known.append(known)
         self.on_fetch()
         if self.error is not None:
             raise self.error
         documents = tuple(Document(path, content) for path, content in sorted(self.files.items()))
-        return Fetched(documents, MemoryTree(self.files), unreadable=self.unreadable)
+        if self.identity and self.identity == known.identity:
+            return None
+        return Fetched(documents, MemoryTree(self.files), self.unreadable, self.cause, self.identity)
+
+    def commit(self, files: Mapping[str, bytes]) -> Commit | None:
+        """Return the commit that a test says."""
+        del files
+        return self.head
 
     def at_rest(self) -> bool:
         """Say that nobody writes."""
@@ -69,6 +83,9 @@ class MemorySource:
     async def wakes(self) -> AsyncIterator[None]:
         """Never wake."""
         yield
+
+    def close(self) -> None:
+        """Have nothing to close."""
 
 
 class Office:
@@ -217,6 +234,7 @@ async def test_rejected_text_is_told_and_so_is_its_mending() -> None:
     ("error", "kind", "cause"),
     [
         (MissingError("nothing there"), "missing", Cause.MISSING),
+        (FetchError("the remote does not answer"), "fetch", None),
         (SourceError("the disk is ill"), "unreadable", None),
         (RuntimeError("a defect"), "defect", Cause.INVALID),
     ],
@@ -354,3 +372,67 @@ async def test_retired_account_is_forgotten(tmp_path: Path) -> None:
     assert not office.intake.accepted.abandoned
     assert office.metric('pcc_accounts{condition="abandoned"} 0.0')
     office.state.close()
+
+
+def signed(name: str, verified: Verified = Verified.YES) -> Commit:
+    """Return a commit."""
+    return Commit(name * 40, "Kim <kim@example.com>", "Change", datetime(2026, 11, 1, tzinfo=UTC), verified)
+
+
+async def test_what_is_known_is_not_judged_again() -> None:
+    """A source that has nothing new costs no second load, and counts as reached; after a failure it is read again."""
+    office = Office(MemorySource(east=text("east", "a")))
+    office.source.identity = "one"
+    await office.intake.refresh()
+    office.intake.fetched_at = 0
+    await office.intake.refresh()
+    assert office.intake.fetched_at > 0
+    office.source.error = FetchError("the remote does not answer")
+    await office.intake.refresh()
+    office.source.error = None
+    await office.intake.refresh()
+    assert [known.identity for known in office.source.known] == ["", "one", "one", ""]
+    assert (office.intake.trouble, office.devices(EAST)) == ("", {"a"})
+
+
+async def test_commit_that_is_not_believed_is_rejected_unread() -> None:
+    """What was accepted stays in force, marked; the remote counts as reached; the commit is told, and who made it."""
+    office = Office(MemorySource(east=text("east", "a")))
+    office.source.head = signed("a")
+    await office.intake.refresh()
+    office.source.files["east.toml"] = text("east", "b")
+    office.source.head, office.source.cause = signed("b", Verified.NO), Cause.UNVERIFIED
+    office.source.unreadable = (Fault("", 0, 0, "it is not signed"),)
+    with capture_logs() as events:
+        await office.intake.refresh()
+    east = office.intake.text(EAST)
+    assert east is not None
+    assert (east.rejected, office.devices(EAST)) == (Cause.UNVERIFIED, {"a"})
+    assert office.metric('pcc_desired_rejected{cause="unverified"} 1.0')
+    assert office.metric(f'pcc_desired_revision_info{{revision="{"a" * 40}",source="file",verified="yes"}} 1.0')
+    assert (office.intake.trouble, str(office.intake.accepted.newest)) == ("", "b" * 40)
+    rejected = [event for event in events if event["event"] == "desired.rejected"]
+    assert [(event["revision"], event["faults"]) for event in rejected] == [("b" * 40, ["it is not signed"])]
+    office.source.cause, office.source.unreadable, office.source.head = None, (), signed("c")
+    await office.intake.refresh()
+    assert (office.devices(EAST), office.intake.accepted.rejected) == ({"b"}, None)
+
+
+async def test_signed_commits_in_force_are_known_to_the_source_also_after_a_restart() -> None:
+    """The source is told which signed commit brought in what is in force; an unchecked one is none of them."""
+    office = Office(MemorySource(east=text("east", "a")))
+    office.source.head = signed("a")
+    await office.intake.refresh()
+    office.source.head = signed("b", Verified.UNCHECKED)
+    await office.intake.refresh()
+    again = office.restarted()
+    await again.intake.begin()
+    office.source.head = signed("c")
+    await again.intake.refresh()
+    await again.intake.refresh()
+    last = office.restarted()
+    await last.intake.begin()
+    command = office.restarted()
+    await command.intake.require()
+    known = [known.signed for known in office.source.known]
+    assert known[1:] == [{"a" * 40}, frozenset(), frozenset(), {"c" * 40}, {"c" * 40}, {"c" * 40}]

@@ -285,6 +285,13 @@ def test_nothing_git_could_read_as_an_option_is_taken(name: str, value: str) -> 
     assert "begin with '-'" in fault(name, value)
 
 
+@pytest.mark.parametrize("value", ["ext::sh", "fd::17", "transport::https://host/fleet.git"])
+def test_an_address_stands_for_no_command(value: str) -> None:
+    """Addresses by which git would run a helper of that name are refused; those of hosts with colons are not."""
+    assert fault("PCC_GIT_URL", value).startswith("has to be a repository's address, https, ssh or a path")
+    assert load(HOME | {"PCC_GIT_URL": "ssh://git@[::1]:22/fleet.git"}).git_url == "ssh://git@[::1]:22/fleet.git"
+
+
 @pytest.mark.parametrize("value", ["a..b", "a@{1}", "a~1", "a^", "a:b", "a*", "a\\b"])
 def test_a_ref_is_a_name_and_no_expression(value: str) -> None:
     """Git's revision language is not part of the setting."""

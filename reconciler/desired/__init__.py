@@ -4,22 +4,39 @@
 first: ``places``, ``schema``, ``texts``, ``findings``, ``device_files``, ``document``, ``export``, ``load``.
 """
 
-from reconciler.desired.export import SCHEMA_FILE, dump, dump_approval, dump_device_file
-from reconciler.desired.load import SHOWN, load
-from reconciler.desired.texts import Document, Loaded, MemoryTree, Tree, Unreadable, digest, matches
+from reconciler.desired.document import patterns
+from reconciler.desired.export import SCHEMA_FILE, Aside, account_lines, dump, dump_approval, dump_device_file
+from reconciler.desired.load import SHOWN, load, sightings
+from reconciler.desired.texts import (
+    Document,
+    Loaded,
+    MemoryTree,
+    Role,
+    Sighting,
+    Tree,
+    Unreadable,
+    digest,
+    matches,
+)
 
 __all__ = [
     "SCHEMA_FILE",
     "SHOWN",
+    "Aside",
     "Document",
     "Loaded",
     "MemoryTree",
+    "Role",
+    "Sighting",
     "Tree",
     "Unreadable",
+    "account_lines",
     "digest",
     "dump",
     "dump_approval",
     "dump_device_file",
     "load",
     "matches",
+    "patterns",
+    "sightings",
 ]

@@ -6,8 +6,9 @@ checked further. Must not: let an exception escape for any bytes.
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -84,6 +85,25 @@ class Reading:
         if self.table is None:
             return self.shared
         return any(finding.where.path == self.path and finding.where.loc[:1] in _SHARED_LOCS for finding in self.faults)
+
+
+def patterns(content: bytes) -> frozenset[str]:
+    """Return the patterns of device files that a text names, as far as can be seen: a hint at what will be read."""
+    try:
+        raw = rtoml.loads(content.decode().removeprefix("\ufeff")) if b"device_files" in content else {}
+    except (UnicodeDecodeError, rtoml.TomlParsingError):
+        return frozenset()
+    return frozenset(posixpath.normpath(pattern) for pattern in _patterns(raw))
+
+
+def _patterns(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        named = value.get("device_files")
+        yield from (one for one in named if isinstance(one, str)) if isinstance(named, list) else ()
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from _patterns(one)
 
 
 def read(document: Document) -> Reading:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from reconciler import duration
@@ -25,14 +26,25 @@ SCHEMA_FILE = "desired-state.schema.json"
 """The name of the committed JSON Schema, as the first line of a text points to it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A device that a text mentions in a comment only, and why."""
+
+    device: DeviceId
+    why: str
+    name: str | None = None
+
+
 def dump(
     accounts: Iterable[Desired],
     *,
     environment: str | None = None,
     retired: Iterable[AccountName] = (),
+    aside: Mapping[AccountName, Iterable[Aside]] | None = None,
 ) -> str:
     """Return a text that ``load`` makes these accounts of.
 
+    ``aside`` are devices that stand in comments above the wanted ones of their account.
     Policy stands before the devices, so that a text that is cut cannot lose it, and every key of it is written, so that
     a later default cannot change it. Names that LG gave and that would not fit a line are made to fit. An account named
     ``default`` alone takes the short form.
@@ -47,31 +59,46 @@ def dump(
     if general is not None:
         lines += ["", *_policy_lines(general)]
     if len(wanted) == 1 and wanted[0].account == DEFAULT_ACCOUNT and wanted[0].country is None:
-        lines += ["", *_device_lines(wanted[0])]
+        lines += ["", *_aside_lines(wanted[0], aside), *_device_lines(wanted[0])]
     else:
         for one in wanted:
             lines += ["", f"[accounts.{one.account}]"]
             lines += [f"country = {toml_string(one.country)}"] if one.country is not None else []
             lines += _policy_lines(one.policy) if general is None else []
-            lines += _device_lines(one)
+            lines += [*_aside_lines(one, aside), *_device_lines(one)]
     for one in wanted:
         for approval in one.approvals:
             lines += ["", *_approval_lines(one.account, approval)]
     return "\n".join(lines) + "\n"
 
 
+def account_lines(desired: Desired) -> dict[str, str]:
+    """Return an account's keys beside its devices as lines of a text, by key."""
+    country = {} if desired.country is None else {"country": toml_string(desired.country)}
+    return {key: f"{key} = {value}" for key, value in (country | _policy(desired.policy)).items()}
+
+
 def _policy_lines(policy: Policy) -> list[str]:
+    return [f"{key} = {value}" for key, value in _policy(policy).items()]
+
+
+def _policy(policy: Policy) -> dict[str, str]:
     calls, most = policy.calls_per_hour, policy.max_unsubscribe
-    return [
-        f"policy.prune = {toml_string(policy.prune)}",
-        f"policy.ignore = {toml_strings(sorted(policy.ignore))}",
-        f"policy.max_unsubscribe = {most if isinstance(most, int) else toml_string(str(most))}",
-        f"policy.max_unsubscribe_floor = {policy.max_unsubscribe_floor}",
-        f"policy.unsubscribe_after = {toml_string(duration.show(policy.unsubscribe_after))}",
-        f"policy.allow_empty = {'true' if policy.allow_empty else 'false'}",
-        f"policy.pause = {toml_string(policy.pause)}",
-        f"policy.calls_per_hour = {calls if isinstance(calls, int) else toml_string(calls.value)}",
-    ]
+    return {
+        "policy.prune": toml_string(policy.prune),
+        "policy.ignore": toml_strings(sorted(policy.ignore)),
+        "policy.max_unsubscribe": str(most) if isinstance(most, int) else toml_string(str(most)),
+        "policy.max_unsubscribe_floor": str(policy.max_unsubscribe_floor),
+        "policy.unsubscribe_after": toml_string(duration.show(policy.unsubscribe_after)),
+        "policy.allow_empty": "true" if policy.allow_empty else "false",
+        "policy.pause": toml_string(policy.pause),
+        "policy.calls_per_hour": str(calls) if isinstance(calls, int) else toml_string(calls.value),
+    }
+
+
+def _aside_lines(desired: Desired, aside: Mapping[AccountName, Iterable[Aside]] | None) -> list[str]:
+    found = sorted((aside or {}).get(desired.account, ()), key=lambda one: one.device)
+    return [f"# {one.device}  {schema.tidy(': '.join(filter(None, (one.why, one.name))))}" for one in found]
 
 
 def _device_lines(desired: Desired) -> list[str]:

@@ -10,6 +10,7 @@ text that is wrong is looked at device by device, and walked for lines and colum
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -21,12 +22,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from reconciler import duration
 from reconciler.desired import places, schema
-from reconciler.desired.device_files import Listed, Shelf
+from reconciler.desired.device_files import Listed, OnlyOne, Shelf
 from reconciler.desired.document import SHARED, Reading, read
 from reconciler.desired.export import toml_string
 from reconciler.desired.findings import Finding, Where
 from reconciler.desired.schema import AccountTable, ApprovalTable, DeviceTable, IdList, Loc, PolicyTable, Text
-from reconciler.desired.texts import Document, Loaded, Tree, Unreadable, digest
+from reconciler.desired.texts import Document, Loaded, Role, Sighting, Tree, Unreadable, digest
 from reconciler.errors import Fault, quoted, suggestion
 from reconciler.model import (
     DEFAULT_ACCOUNT,
@@ -117,6 +118,11 @@ def load(documents: Sequence[Document], tree: Tree, *, environment: str | None =
     return _Loading([read(document) for document in documents], tree).loaded(environment)
 
 
+def sightings(documents: Sequence[Document], tree: Tree, device: DeviceId) -> tuple[Sighting, ...]:
+    """Return every place at which accepted texts name a device, in their order. It costs a load and a walk."""
+    return _Loading([read(document) for document in documents], OnlyOne(tree, device)).sightings(device)
+
+
 def _names_no_devices(reading: Reading, account: AccountTable, loc: Loc) -> bool:
     return (
         account.devices is None
@@ -161,6 +167,13 @@ def _policy(*tables: PolicyTable | None) -> Policy:
         pause=reduce(Pause.stricter, (Pause(table.pause) for table in said)),
         calls_per_hour=calls if isinstance(calls, int) else Unlimited(calls),
     )
+
+
+def _ignored(reading: Reading, policy: PolicyTable, loc: Loc, device: DeviceId) -> Iterator[Where]:
+    """Find a device among those that a policy ignores."""
+    for index, entry in enumerate(policy.ignore.entries if device in policy.ignore.ids else ()):
+        if entry is not None and schema.id_of(entry) == device:
+            yield reading.at(*loc, index)
 
 
 class _Loading:
@@ -385,6 +398,34 @@ class _Loading:
             for device, where in leaving.where(both):
                 message = "this device may go and is desired at once, without an until; it is desired at"
                 leaving.reading.fault(where, message, spots[device])
+
+    # -- one device
+
+    def sightings(self, device: DeviceId) -> tuple[Sighting, ...]:
+        """Return where a device stands: as an entry, in approvals, and under ``ignore``."""
+        found = list(self._named(device))
+        places = self._resolve([Finding(where, "") for _role, _account, _number, where in found])
+        return tuple(
+            Sighting(role, account, place.path, place.line, place.column, number)
+            for (role, account, number, _where), place in zip(found, places, strict=True)
+        )
+
+    def _named(self, device: DeviceId) -> Iterator[tuple[Role, AccountName | None, int, Where]]:
+        wanted = frozenset({device})
+        for part in self._parts:
+            yield from ((Role.DEVICE, part.name, 0, where) for _id, where in part.collected.where(wanted))
+            if part.policy is not None:
+                loc = (*part.collected.loc, "policy", "ignore")
+                yield from ((Role.IGNORE, part.name, 0, at) for at in _ignored(part.reading, part.policy, loc, device))
+        general = self._said("policy")
+        if general is not None:
+            reading, policy = general
+            yield from ((Role.IGNORE, None, 0, at) for at in _ignored(reading, policy, ("policy", "ignore"), device))
+        number = Counter[AccountName]()
+        for one in self._approved:
+            places = one.collected.where(wanted)
+            yield from ((Role.APPROVAL, one.account, number[one.account], where) for _id, where in places)
+            number[one.account] += 1
 
     # -- the answer
 

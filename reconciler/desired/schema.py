@@ -111,6 +111,7 @@ OUT_OF_RANGE = "this date is out of range"
 _LONGEST_SPAN = 99_999  # days; what duration.show writes of it, duration.parse still reads
 _LONGEST_REASON = 1000
 _MOST = 1_000_000_000
+_FEWEST_CALLS = 2  # one lists, one changes
 
 _PATTERN_WORDS = {
     ACCOUNT: "an account name is 1 to 63 of a-z, 0-9 and -, and begins and ends with a letter or digit",
@@ -203,10 +204,10 @@ def tidy(name: str) -> str:
 
 
 def _check_quota(value: object) -> object:
-    number = type(value) is int and 1 <= value <= _MOST
+    number = type(value) is int and _FEWEST_CALLS <= value <= _MOST
     if not number and value not in ("auto", "unlimited"):
         near = suggestion(value, ["auto", "unlimited"]) if isinstance(value, str) else ""
-        raise _said(f'must be "auto", "unlimited" or a whole number from 1{near}')
+        raise _said(f'must be "auto", "unlimited" or a whole number from {_FEWEST_CALLS}{near}')
     return value
 
 
@@ -385,7 +386,7 @@ class PolicyTable(_Table):
     """What is not done for now: observe and report, do not act. Of the general one and an account's own the stricter
     holds."""
     calls_per_hour: Annotated[
-        Annotated[int, Field(ge=1, le=_MOST)] | Literal["auto", "unlimited"], BeforeValidator(_check_quota)
+        Annotated[int, Field(ge=_FEWEST_CALLS, le=_MOST)] | Literal["auto", "unlimited"], BeforeValidator(_check_quota)
     ] = "auto"
     """Calls to LG in any hour. auto: learned from LG's answers."""
 

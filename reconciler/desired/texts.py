@@ -9,6 +9,7 @@ import hashlib
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Protocol
 
@@ -62,6 +63,29 @@ class Document:
     content: bytes
 
 
+class Role(StrEnum):
+    """What a text names a device for."""
+
+    DEVICE = "device"
+    APPROVAL = "approval"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One place at which a text names a device. The general policy names it for no one account.
+
+    ``approval`` counts the account's approvals from 0, as ``Desired.approvals`` does.
+    """
+
+    role: Role
+    account: AccountName | None
+    path: str
+    line: int
+    column: int
+    approval: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What a set of documents says, and everything that is wrong with it.
@@ -87,6 +111,12 @@ class Loaded:
     wrong_environment: Fault | None
     files: Mapping[str, bytes]
     sha256: str
+
+    @property
+    def every_fault(self) -> tuple[Fault, ...]:
+        """Return all that is wrong, sorted, the wrong environment among it."""
+        wrong = self.wrong_environment
+        return self.faults if wrong is None else tuple(sorted((*self.faults, wrong)))
 
 
 def matches(path: str, pattern: str) -> bool:

@@ -1,4 +1,4 @@
-"""Where the texts come from, and when there may be a newer one.
+"""Files on this machine as a source.
 
 Owns: reading files and folders so that nothing half-written, misplaced or hostile gets in, and the wakes on change.
 Must not: know what a text means, or decide whether it is accepted.
@@ -17,69 +17,21 @@ import stat
 import threading
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from watchfiles import Change, awatch
 
-from reconciler.desired import Document, Tree, Unreadable
+from reconciler.desired import Document, Unreadable
 from reconciler.errors import Fault, SourceError
 from reconciler.model import Commit
+from reconciler.source.checkout import Checkout
+from reconciler.source.fetched import LARGEST_FILE, NOTHING, Fetched, Known, MissingError
+from reconciler.source.signatures import Signature, signature
 
-LARGEST_FILE = 96 * 1024 * 1024
-"""Bytes. A million ids are 65 MB."""
 SETTLE_SECONDS, SETTLE_MOST_SECONDS = 0.1, 1.0
 """A burst of writes is one wake: after this much quiet, at the latest after that much noise."""
 RESTLESS_SECONDS = 60.0
 """A file that is still being written after this long is told as a fault of the source; it is not read in between."""
-
-Signature = tuple[int, int, int]
-"""Change time in nanoseconds, size and inode of one file. The change time, unlike that of modification, is the kernel's
-alone: it moves with any write, rename or change of rights, and no program sets it back."""
-GONE: Signature = (0, -1, 0)
-
-
-class MissingError(SourceError):
-    """There is no text where one should be."""
-
-
-class RestlessError(SourceError):
-    """The files are being written all the time, so that no reading of them is whole."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """The newest texts, the folder they may read device files from, and the commit where there is one.
-
-    ``unreadable`` says of the texts that could not be read why; there is at least one that could.
-    """
-
-    documents: tuple[Document, ...]
-    tree: Tree
-    commit: Commit | None = None
-    unreadable: tuple[Fault, ...] = ()
-
-
-class Source(Protocol):
-    """What brings texts. ``kind`` is its word in metrics."""
-
-    kind: str
-
-    def fetch(self) -> Fetched:
-        """Return the newest texts, or raise ``SourceError``."""
-
-    def at_rest(self) -> bool:
-        """Say whether nobody is writing to what was last read, so that it is worth reading again."""
-
-    def settled(self) -> bool:
-        """Say whether what was read is still what is there, and at rest."""
-
-    def poll(self) -> bool:
-        """Say whether there may be anything newer than what was last fetched."""
-
-    def wakes(self) -> AsyncIterator[None]:
-        """Yield whenever there may be a newer text."""
 
 
 class DiskTree:
@@ -104,18 +56,18 @@ class DiskTree:
 
     def read(self, path: str) -> bytes:
         """Return the bytes of one regular file."""
-        self._signatures[path] = _signature(path)
+        self._signatures[path] = signature(path)
         return read_file(path)
 
     def same(self) -> bool:
         """Say whether everything looked at is as it was."""
-        return all(_signature(path) == before for path, before in self._signatures.copy().items()) and all(
+        return all(signature(path) == before for path, before in self._signatures.copy().items()) and all(
             _globbed(*asked) == before for asked, before in self._matches.copy().items()
         )
 
     def at_rest(self) -> bool:
         """Say whether the last write to any file read is long enough ago that its writer is done."""
-        newest = max((_signature(path)[0] for path in self._signatures.copy()), default=0)
+        newest = max((signature(path)[0] for path in self._signatures.copy()), default=0)
         return abs(time.time() - newest / 1e9) >= SETTLE_SECONDS
 
     def folders(self) -> set[str]:
@@ -130,16 +82,19 @@ class FileSource:
     """A TOML file, or the TOML files of a folder, on this machine."""
 
     kind = "file"
+    persistent = False
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._checkout = Checkout()
         self._tree = DiskTree()
         self._documents: list[str] = []
         self._folders_changed = threading.Event()
         self._watched: Mapping[str, int] = {}
 
-    def fetch(self) -> Fetched:
+    def fetch(self, known: Known = NOTHING) -> Fetched:
         """Return the texts as they are on disk at this moment."""
+        del known
         self._tree = tree = DiskTree()
         try:
             self._documents = self._find()
@@ -158,6 +113,10 @@ class FileSource:
             raise SourceError("; ".join(map(str, unreadable)))
         return Fetched(tuple(documents), tree, unreadable=tuple(unreadable))
 
+    def commit(self, files: Mapping[str, bytes]) -> Commit | None:
+        """Return the commit that is checked out where the files are, if they are under version control."""
+        return self._checkout.commit(self._documents, files)
+
     def at_rest(self) -> bool:
         """Say whether the last write to any file read is long enough ago that its writer is done."""
         return self._tree.at_rest()
@@ -169,9 +128,9 @@ class FileSource:
         return self.at_rest() and not self.poll()
 
     def poll(self) -> bool:
-        """Say whether any file that was read looks different, or one came or went."""
+        """Say whether any file that was read looks different, one came or went, or another commit is checked out."""
         try:
-            return self._find() != self._documents or not self._tree.same()
+            return self._find() != self._documents or not self._tree.same() or self._checkout.moved()
         except OSError:
             return True
 
@@ -195,6 +154,9 @@ class FileSource:
                 # A folder is gone, or the kernel's watches are used up: looking every now and then still works.
                 await asyncio.sleep(SETTLE_MOST_SECONDS)
 
+    def close(self) -> None:
+        """Do nothing: files are read, and that is it."""
+
     def _find(self) -> list[str]:
         if not self._path.is_dir():
             return [str(self._path)] if self._path.exists() else []
@@ -204,7 +166,7 @@ class FileSource:
     def _folders(self) -> Mapping[str, int]:
         """Return the folders to watch, each with its inode: one that was made anew is not the one that is watched."""
         home = self._path if os.path.isdir(self._path) else self._path.parent
-        inodes = {folder: _signature(folder)[2] for folder in sorted({str(home), *self._tree.folders()})}
+        inodes = {folder: signature(folder)[2] for folder in sorted({str(home), *self._tree.folders()})}
         return {folder: inode for folder, inode in inodes.items() if os.path.isdir(folder)}
 
 
@@ -233,14 +195,6 @@ def read_file(path: str) -> bytes:
     if len(content) > LARGEST_FILE:
         raise Unreadable(f"is larger than {LARGEST_FILE // 1024 // 1024} MB")
     return content
-
-
-def _signature(path: str) -> Signature:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return GONE
-    return status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def _globbed(folder: str, pattern: str) -> tuple[str, ...]:

@@ -1,0 +1,38 @@
+"""Where the texts come from, and when there may be a newer one.
+
+``files`` reads from this machine, ``repository`` follows a Git repository, ``fetched`` is what both give. ``checkout``
+knows the commit that files of this machine are from.
+"""
+
+from reconciler.source.fetched import (
+    LARGEST_FILE,
+    NOTHING,
+    Fetched,
+    FetchError,
+    Known,
+    MissingError,
+    RestlessError,
+    Source,
+)
+from reconciler.source.files import RESTLESS_SECONDS, SETTLE_SECONDS, DiskTree, FileSource, read_file
+from reconciler.source.past import texts_at
+from reconciler.source.repository import GitSource, read_commit
+
+__all__ = [
+    "LARGEST_FILE",
+    "NOTHING",
+    "RESTLESS_SECONDS",
+    "SETTLE_SECONDS",
+    "DiskTree",
+    "FetchError",
+    "Fetched",
+    "FileSource",
+    "GitSource",
+    "Known",
+    "MissingError",
+    "RestlessError",
+    "Source",
+    "read_commit",
+    "read_file",
+    "texts_at",
+]

@@ -1,0 +1,19 @@
+"""How to see that a file changed without reading it."""
+
+from __future__ import annotations
+
+import os
+
+Signature = tuple[int, int, int]
+"""Change time in nanoseconds, size and inode of one file. The change time, unlike that of modification, is the kernel's
+alone: it moves with any write, rename or change of rights, and no program sets it back."""
+GONE: Signature = (0, -1, 0)
+
+
+def signature(path: str) -> Signature:
+    """Return what changes whenever a file does."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return GONE
+    return status.st_ctime_ns, status.st_size, status.st_ino

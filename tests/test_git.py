@@ -1,0 +1,747 @@
+"""Repositories as a source, with the real program: what is fetched, read, refused and believed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import pytest
+from repositories import AUTHOR, GitServer, Keyring, Remote, allow, git, http_server, signed_by, ssh_key, ssh_server
+from scenarios import write
+from structlog.testing import capture_logs
+
+from reconciler.desired import Unreadable, load
+from reconciler.errors import SourceError
+from reconciler.git import Clone, Git, GitError, GitTimeout, TooLarge, WorkingTree, option_free
+from reconciler.model import Cause, Commit, Verified
+from reconciler.source import NOTHING, Fetched, FetchError, FileSource, GitSource, Known, MissingError
+from reconciler.source.checkout import Checkout
+
+pytestmark = pytest.mark.system
+
+TEXT = 'version = 1\ndevice_files = ["devices/*.txt"]\n'
+FILES = {"desired-state.toml": TEXT, "devices/a.txt": "0a77c3f2\n", "other/unneeded.bin": "not for us\n"}
+HERE = Path("desired-state.toml")
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Remote:
+    """Give a repository with a text, a device file and something else."""
+    made = Remote(tmp_path / "served")
+    made.publish(FILES, "Begin")
+    return made
+
+
+@pytest.fixture
+def server(remote: Remote) -> Iterator[GitServer]:
+    """Serve the repository over http."""
+    with http_server(remote.bare.parent) as running:
+        yield running
+
+
+class Follower:
+    """Somebody who follows a repository as the daemon does, and says what became of each look."""
+
+    def __init__(self, home: Path, url: str, ref: str = "main", path: Path = HERE, **how: object) -> None:
+        self.clone = Clone(home, url)
+        self.source = GitSource(self.clone, ref, path, **how)  # type: ignore[arg-type]  # as a test gives it
+        self.known = NOTHING
+
+    def look(self) -> Fetched | None:
+        """Ask the remote once."""
+        fetched = self.source.fetch(self.known)
+        if fetched is not None:
+            signed = self.known.signed if fetched.cause is not None or not self.source._verify else {self.commit.id}
+            self.known = Known(fetched.identity, frozenset(signed))
+        return fetched
+
+    def devices(self) -> set[str]:
+        """Ask the remote, and return the devices that its text wants."""
+        fetched = self.look()
+        assert fetched is not None
+        loaded = load(fetched.documents, fetched.tree)
+        assert not loaded.faults
+        return set().union(*(one.devices for one in loaded.accounts.values()))
+
+    def faults(self) -> list[str]:
+        """Ask the remote, and return what is wrong with its text."""
+        fetched = self.look()
+        assert fetched is not None
+        told = () if fetched.cause is not None else load(fetched.documents, fetched.tree).faults
+        return [str(one) for one in (*fetched.unreadable, *told)]
+
+    @property
+    def commit(self) -> Commit:
+        """Return the commit that was fetched last."""
+        commit = self.source.commit({})
+        assert commit is not None
+        return commit
+
+
+@pytest.fixture
+def follower(tmp_path: Path, remote: Remote) -> Follower:
+    """Give somebody who follows the repository as files of this machine."""
+    return Follower(tmp_path / "state", remote.url)
+
+
+def missing(clone: Clone, commit: str) -> set[str]:
+    """Return the paths of a commit whose content was not fetched."""
+    listed = git(clone.folder, "rev-list", "--objects", "--missing=print", "--no-object-names", commit, GIT_DIR=".")
+    gone = {line[1:] for line in listed.splitlines() if line.startswith("?")}
+    return {path for path, entry in clone.files(clone.entry(commit, "").id).items() if entry.id in gone}  # type: ignore[union-attr]  # the root is there
+
+
+# -- what is fetched
+
+
+@pytest.mark.parametrize("transport", ["file", "http", "ssh"])
+def test_text_comes_by_every_transport(
+    tmp_path: Path, remote: Remote, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each push is read with its device files and who made it, and why; what the text does not name is not fetched."""
+    serving: AbstractContextManager[object] = nullcontext(remote)
+    if transport == "http":
+        serving = http_server(remote.bare.parent)
+    elif transport == "ssh":
+        serving = ssh_server(tmp_path / "sshd")
+    with serving as server:
+        url = server.url(remote) if transport == "ssh" else server.url  # type: ignore[attr-defined]  # each has one
+        if transport == "ssh":
+            monkeypatch.setenv("GIT_SSH_COMMAND", server.command)  # type: ignore[attr-defined]  # the ssh server has
+        one = Follower(tmp_path / "state", url)
+        assert one.devices() == {"0a77c3f2"}
+        pushed = remote.publish({"devices/b.txt": "ff638995\n"}, "Add a fridge")
+        assert one.devices() == {"0a77c3f2", "ff638995"}
+        assert (one.commit.id, one.commit.author, one.commit.subject) == (pushed, AUTHOR, "Add a fridge")
+        assert (one.commit.verified, one.commit.dirty) == (Verified.UNCHECKED, False)
+        assert missing(one.clone, pushed) == {"other/unneeded.bin"}
+
+
+def test_nothing_new_is_one_question(tmp_path: Path, remote: Remote, server: GitServer) -> None:
+    """Where nothing was pushed the remote is asked once, and nothing is read again; history is not fetched at first."""
+    for number in range(5):
+        remote.publish({"devices/a.txt": f"0a77c3f{number}\n"})
+    one = Follower(tmp_path / "state", server.url)
+    one.devices()
+    assert len(git(one.clone.folder, "log", "--format=%H", "refs/pcc/followed", GIT_DIR=".").split()) == 1
+    before = server.asked()
+    assert one.look() is None
+    assert server.asked() == before + 1
+
+
+@pytest.mark.parametrize("transport", ["no filters", "old protocol", "whole history"])
+def test_servers_that_know_less_do(tmp_path: Path, remote: Remote, server: GitServer, transport: str) -> None:
+    """A server without filters, one that gives no object by name, and a plain path of this machine all do."""
+    url = server.url
+    if transport == "no filters":
+        git(remote.bare, "config", "uploadpack.allowFilter", "false")
+    elif transport == "old protocol":
+        server.protocol = False
+    else:
+        url = str(remote.bare)
+    one = Follower(tmp_path / "state", url)
+    assert one.devices() == {"0a77c3f2"}
+    remote.publish({"devices/a.txt": "ff638995\n"})
+    assert one.devices() == {"ff638995"}
+
+
+def test_longer_ids_do(tmp_path: Path) -> None:
+    """A repository whose ids are SHA-256 is followed like any other."""
+    remote = Remote(tmp_path / "served", form="sha256")
+    remote.publish(FILES)
+    one = Follower(tmp_path / "state", remote.url)
+    assert one.devices() == {"0a77c3f2"}
+    assert len(one.commit.id) == 64
+
+
+def test_ref_is_a_branch_a_tag_a_full_name_or_a_commit(tmp_path: Path, remote: Remote) -> None:
+    """Each form of ref leads to its commit, annotated tags too; a branch goes before a tag of its name."""
+    first = remote.head
+    git(remote.work, "tag", "light")
+    git(remote.work, "tag", "-a", "heavy", "-m", "a tag", GIT_COMMITTER_NAME="Kim", GIT_COMMITTER_EMAIL="k@example.com")
+    git(remote.work, "tag", "main")
+    second = remote.publish({"devices/a.txt": "ff638995\n"})
+    remote.push("--tags")
+    remote.push("HEAD:refs/deploy/fleet")
+    wanted = {"light": first, "heavy": first, "refs/tags/main": first, first: first, "refs/deploy/fleet": second}
+    for ref, commit in (wanted | {"main": second, "HEAD": second}).items():
+        one = Follower(tmp_path / "state", remote.url, ref)
+        one.devices()
+        assert one.commit.id == commit, ref
+
+
+def test_credential_helpers_and_nobody_else_are_asked(
+    tmp_path: Path, server: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A credential helper that is set up works; without one the answer is an error, soon, and not a question."""
+    server.password = "correct horse"
+    one = Follower(tmp_path / "state", server.url)
+    with pytest.raises(FetchError, match="could not read Username"):
+        one.look()
+    helper = "!f() { echo username=reader; echo 'password=correct horse'; }; f"
+    write(Path(os.environ["HOME"]) / ".gitconfig", f'[credential]\n  helper = "{helper}"\n')
+    assert Follower(tmp_path / "state", server.url).devices() == {"0a77c3f2"}
+    (Path(os.environ["HOME"]) / ".gitconfig").unlink()
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "http.extraHeader")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "Authorization: Basic cmVhZGVyOmNvcnJlY3QgaG9yc2U=")
+    assert Follower(tmp_path / "state", server.url).devices() == {"0a77c3f2"}
+
+
+def test_address_is_in_no_file_and_no_argument(tmp_path: Path, server: GitServer) -> None:
+    """A password in the address reaches the remote, and is written nowhere."""
+    server.password = "correct-horse"
+    one = Follower(tmp_path / "state", server.url.replace("//", "//reader:correct-horse@"))
+    assert one.devices() == {"0a77c3f2"}
+    files = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if b"correct-horse" in path.read_bytes()]
+
+
+def test_clone_of_a_former_address_goes(tmp_path: Path, remote: Remote) -> None:
+    """Each address has a clone of its own; only the one in use is kept, and nothing beside clones is touched."""
+    write(tmp_path / "state" / "mine.git", "not a clone\n")
+    Follower(tmp_path / "state", remote.url).devices()
+    Follower(tmp_path / "state", str(remote.bare)).devices()
+    assert len(list((tmp_path / "state").glob("*.git"))) == 2
+    assert (tmp_path / "state" / "mine.git").is_file()
+
+
+# -- what is missing
+
+
+def test_missing_is_told_as_such(tmp_path: Path, remote: Remote, follower: Follower) -> None:
+    """A branch that is gone, a repository without any, a file that was removed: each is missing, and comes back."""
+    follower.devices()
+    (remote.work / "desired-state.toml").unlink()
+    remote.commit_all()
+    remote.push()
+    with pytest.raises(MissingError, match=r"desired-state\.toml: there is no such file in commit"):
+        follower.look()
+    with pytest.raises(MissingError, match=r"devices: there is no \*\.toml file in this folder of commit"):
+        Follower(tmp_path / "other", remote.url, path=Path("devices")).look()
+    remote.push(":main")
+    with pytest.raises(MissingError, match="main: the repository has no such branch or tag"):
+        follower.look()
+    follower.known = NOTHING
+    remote.publish(FILES)
+    assert follower.devices() == {"0a77c3f2"}
+
+
+def test_remote_that_is_away_is_told_and_comes_back(tmp_path: Path, server: GitServer) -> None:
+    """While the remote fails each look is an error with its words; then all is as it was."""
+    one = Follower(tmp_path / "state", server.url)
+    one.devices()
+    server.down = True
+    for _ in range(2):
+        with pytest.raises(FetchError, match=r"the repository cannot be fetched: .*503"):
+            one.look()
+    server.down = False
+    one.known = NOTHING
+    assert one.devices() == {"0a77c3f2"}
+
+
+# -- what is read of a commit
+
+
+def test_folder_is_its_toml_files(tmp_path: Path, remote: Remote) -> None:
+    """Of a folder each TOML file is read, none below it and none that is hidden; the root is a folder too."""
+    names = ("fleet/b.toml", "fleet/a.toml", "fleet/.hidden.toml", "fleet/x.toml.bak", "fleet/below/c.toml")
+    remote.publish(dict.fromkeys(names, "version = 1\ndevices = []\n"))
+    for path, wanted in ((Path("fleet"), ["fleet/a.toml", "fleet/b.toml"]), (Path(), ["desired-state.toml"])):
+        fetched = Follower(tmp_path / "state", remote.url, path=path).look()
+        assert fetched is not None
+        assert [one.path for one in fetched.documents] == wanted
+
+
+def test_paths_are_those_of_the_repository(tmp_path: Path, remote: Remote) -> None:
+    """Device files are found beside the text, wherever it stands; faults name paths as the repository has them."""
+    remote.publish({"fleet/seoul/state.toml": TEXT, "fleet/seoul/devices/x.txt": "ff638995\n"})
+    one = Follower(tmp_path / "state", remote.url, path=Path("fleet/seoul/state.toml"))
+    assert one.devices() == {"ff638995"}
+    remote.publish({"fleet/seoul/devices/x.txt": "ff638995\nff638995\n"})
+    assert one.faults() == [
+        "fleet/seoul/devices/x.txt:2:1: this device is listed twice, first at fleet/seoul/devices/x.txt:1:1"
+    ]
+
+
+def test_what_is_not_a_file_is_refused(remote: Remote, follower: Follower) -> None:
+    """A link is not followed and a submodule not entered, be it a text or a device file."""
+    (remote.work / "devices" / "b.txt").symlink_to("/etc/passwd")
+    remote.commit_all()
+    git(remote.work, "update-index", "--add", "--cacheinfo", f"160000,{remote.head},devices/c.txt")
+    git(remote.work, "commit", "--quiet", "-m", "a submodule", GIT_COMMITTER_NAME="Kim", GIT_COMMITTER_EMAIL="k@e.com",
+        GIT_AUTHOR_NAME="Kim", GIT_AUTHOR_EMAIL="k@example.com")  # fmt: skip
+    remote.push()
+    where, only = "desired-state.toml:2:17: ", "; of a repository only regular files are read"
+    assert follower.faults() == [
+        f"{where}devices/b.txt: is a symbolic link{only}",
+        f"{where}devices/c.txt: is a submodule{only}",
+    ]
+    git(remote.work, "rm", "--quiet", "--cached", "devices/c.txt")
+    (remote.work / "devices" / "b.txt").unlink()
+    (remote.work / "desired-state.toml").unlink()
+    (remote.work / "desired-state.toml").symlink_to("/etc/passwd")
+    remote.commit_all()
+    remote.push()
+    assert follower.faults() == [f"desired-state.toml: is a symbolic link{only}"]
+    fetched = follower.source.fetch()
+    assert fetched is not None
+    assert fetched.cause is Cause.INVALID
+
+
+def test_pattern_stays_in_its_folder(tmp_path: Path, remote: Remote) -> None:
+    """A pattern that leads out of the text's folder is refused, although the repository has such files."""
+    remote.publish({"fleet/state.toml": 'version = 1\ndevice_files = ["none/*.txt"]\n'})
+    one = Follower(tmp_path / "state", remote.url, path=Path("fleet/state.toml"))
+    fetched = one.look()
+    assert fetched is not None
+    for pattern in ("../devices/*.txt", "/etc/passwd"):
+        with pytest.raises(Unreadable, match="leads out of the folder"):
+            fetched.tree.match("fleet", pattern)
+    for path in ("devices/a.txt", "/etc/passwd"):
+        with pytest.raises(Unreadable, match="there is no such file"):
+            fetched.tree.read(path)
+    assert [str(fault) for fault in load(fetched.documents, fetched.tree).faults] == [
+        "fleet/state.toml:2:17: no file matches this pattern"
+    ]
+
+
+def test_large_file_is_refused(remote: Remote, follower: Follower) -> None:
+    """A file that is small on its way and large when unpacked is refused by its size, and never held in memory."""
+    follower.devices()
+    remote.large_file("devices/large.txt", 97)
+    assert follower.faults() == ["desired-state.toml:2:17: devices/large.txt: is larger than 96 MB"]
+
+
+def test_large_file_is_broken_off_on_its_way(remote: Remote, follower: Follower) -> None:
+    """A file that is large on its way is not fetched to its end; the others beside it are."""
+    (remote.work / "devices" / "large.txt").write_bytes(os.urandom(600_000))
+    remote.publish({"devices/b.txt": "ff638995\n"})
+    follower.clone.fetch("refs/heads/main", remote.head)
+    entry = follower.clone.entry(remote.head, "devices")
+    assert entry is not None
+    held = follower.clone.files(entry.id)
+    ids = {name: one.id for name, one in held.items()}
+    assert follower.clone.bring(entry.id, ids.values(), most=100_000) == {ids["large.txt"]}
+    kept = follower.clone.contents([ids["a.txt"], ids["b.txt"]], most=100_000)
+    assert kept == {ids["a.txt"]: b"0a77c3f2\n", ids["b.txt"]: b"ff638995\n"}
+    size = sum(path.stat().st_size for path in follower.clone.folder.rglob("*"))
+    assert size < 600_000
+
+
+def test_names_cannot_forge_lines(remote: Remote, follower: Follower) -> None:
+    """Control characters in author, subject and paths are gone or refused before anything is told."""
+    (remote.work / "devices" / "x\n::error::y.txt").write_text("ff638995\n")
+    remote.commit_all("Sub\x1b[31mject ::error::\u202e", author="Ki\x1b]0;m\u202e <kim@example.com>")
+    remote.push()
+    told = follower.faults()
+    assert [fault for fault in told if "is not printable text" in fault]
+    assert all(fault.isprintable() for fault in told)
+    assert follower.commit.author.isprintable()
+    assert follower.commit.subject == "Sub [31mject ::error::"
+
+
+# -- history
+
+
+def test_rewritten_history_is_followed_and_told(remote: Remote, follower: Follower) -> None:
+    """A push with force is followed, and the commit that was left is told; a plain push is not such a thing."""
+    first = remote.head
+    follower.devices()
+    second = remote.publish({"devices/a.txt": "ff638995\n"})
+    fetched = follower.look()
+    assert fetched is not None
+    assert fetched.rewritten == ""
+    remote.reset(first)
+    fetched = follower.look()
+    assert fetched is not None
+    assert (fetched.rewritten, follower.commit.id) == (second, first)
+    remote.commit({"devices/a.txt": "11111111\n"}, amend=True)
+    remote.push()
+    fetched = follower.look()
+    assert fetched is not None
+    assert fetched.rewritten == first
+    remote.publish({"devices/a.txt": "22222222\n"})
+    fetched = follower.look()
+    assert fetched is not None
+    assert fetched.rewritten == ""
+
+
+# -- trouble with the clone
+
+
+def _no_objects(clone: Path) -> None:
+    shutil.rmtree(clone / "objects")
+
+
+def _no_sense_in_head(clone: Path) -> None:
+    write(clone / "HEAD", "nonsense\n")
+
+
+def _no_sense_in_packs(clone: Path) -> None:
+    for path in clone.glob("objects/pack/*.pack"):
+        path.chmod(0o600)
+        path.write_bytes(b"nonsense")
+
+
+def _left_locks(clone: Path) -> None:
+    for name in ("shallow.lock", "config.lock", "refs/pcc/newest.lock", "refs/pcc/followed.lock"):
+        write(clone / name, "")
+
+
+def _gone(clone: Path) -> None:
+    shutil.rmtree(clone)
+
+
+@pytest.mark.parametrize("damage", [_no_objects, _no_sense_in_head, _no_sense_in_packs, _left_locks, _gone])
+def test_damaged_clone_is_made_anew(remote: Remote, follower: Follower, damage: Callable[[Path], None]) -> None:
+    """However the clone was damaged, the next look mends that by itself."""
+    follower.devices()
+    damage(follower.clone.folder)
+    remote.publish({"devices/a.txt": "ff638995\n"})
+    assert follower.devices() == {"ff638995"}
+
+
+def program(folder: Path, name: str, script: str) -> str:
+    """Write a program, and return a PATH on which it goes before all others."""
+    write(folder / name, f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def test_full_disk_is_told_and_over_when_it_is_over(
+    tmp_path: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nothing can be written each look says so, in the words of the system; with room again all is well."""
+    real = shutil.which("git")
+    full = tmp_path / "full"
+    script = f'case " $* " in *" fetch "*) [ -e {full} ] && echo "fatal: write error: No space left on device" >&2 && exit 128;; esac\nexec {real} "$@"'  # noqa: E501 - a program in one piece
+    monkeypatch.setenv("PATH", program(tmp_path / "bin", "git", script))
+    one = Follower(tmp_path / "state", remote.url)
+    one.devices()
+    full.touch()
+    remote.publish({"devices/a.txt": "ff638995\n"})
+    with capture_logs() as events:
+        for _ in range(3):
+            with pytest.raises(FetchError, match="No space left on device"):
+                one.look()
+    assert [event["event"] for event in events] == ["source.cloned_again"]
+    full.unlink()
+    assert one.devices() == {"ff638995"}
+
+
+def test_folder_that_cannot_be_made_is_told(tmp_path: Path, remote: Remote) -> None:
+    """Where there is no room for a clone at all, that is an error of the source and nothing else."""
+    write(tmp_path / "state", "a file, and no folder\n")
+    with pytest.raises(FetchError, match="no clone can be made here"):
+        Follower(tmp_path / "state", remote.url).look()
+
+
+def test_missing_program_is_told(tmp_path: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without git there is a sentence that says so."""
+    one = Follower(tmp_path / "state", remote.url)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FetchError, match="the program git is needed, and not on PATH"):
+        Follower(tmp_path / "state", remote.url).look()
+    monkeypatch.undo()
+    assert one.devices() == {"0a77c3f2"}
+
+
+# -- how the program is run
+
+
+@pytest.mark.parametrize("value", ["--upload-pack=touch /tmp/x", "-x", ""])
+def test_nothing_from_outside_is_an_option(tmp_path: Path, remote: Remote, value: str) -> None:
+    """An address, a ref and a revision that begin with a dash are refused by whoever runs git, whatever was checked."""
+    with pytest.raises(GitError, match="begin with '-'"):
+        option_free(value)
+    with pytest.raises(GitError, match="begin with '-'"):
+        Clone(tmp_path / "state", value)
+    with pytest.raises(SourceError, match="begin with '-'"):
+        Follower(tmp_path / "state", remote.url, value).look()
+    with pytest.raises(GitError, match="begin with '-'"):
+        WorkingTree(remote.work).resolve(value)
+
+
+def test_programs_named_by_an_address_are_not_run(tmp_path: Path) -> None:
+    """An address that stands for a command is refused by git itself, even if git's configuration would let it pass."""
+    write(Path(os.environ["HOME"]) / ".gitconfig", '[protocol "ext"]\n  allow = always\n')
+    one = Follower(tmp_path / "state", f"ext::sh -c touch% {tmp_path}/run")
+    with pytest.raises(FetchError, match="transport 'ext' not allowed"):
+        one.look()
+    assert not (tmp_path / "run").exists()
+
+
+def test_hooks_are_not_run(tmp_path: Path, follower: Follower) -> None:
+    """Hooks that a user's configuration names for every repository are not run in ours."""
+    write(Path(os.environ["HOME"]) / ".gitconfig", f"[core]\n  hooksPath = {tmp_path}/hooks\n")
+    for hook in ("reference-transaction", "post-checkout", "pre-auto-gc"):
+        program(tmp_path / "hooks", hook, f"touch {tmp_path}/run")
+    follower.devices()
+    assert not (tmp_path / "run").exists()
+
+
+def test_surroundings_are_kept_out(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our secrets do not reach git, nor what would send it elsewhere; what people set up for git does."""
+    for name in ("PCC_SERVICE_KEY", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_EXTERNAL_DIFF", "GIT_TRACE"):
+        monkeypatch.setenv(name, "/nowhere")
+    for name in ("GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "HTTPS_PROXY", "GNUPGHOME"):
+        monkeypatch.setenv(name, "kept")
+    told = Git(cwd=remote.work)("-c", "alias.surroundings=!env", "surroundings").decode().splitlines()
+    names = {line.partition("=")[0] for line in told}
+    assert names.isdisjoint({"PCC_SERVICE_KEY", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_EXTERNAL_DIFF", "GIT_TRACE"})
+    assert {"GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "HTTPS_PROXY", "GNUPGHOME", "HOME"} <= names
+    assert {"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "LC_ALL=C"} <= set(told)
+    assert "GIT_DIR=/nowhere" not in told
+
+
+def nap(folder: Path, seconds: int = 60) -> tuple[str, str, str]:
+    """Return arguments with which git sleeps, in a process that it starts, after it has noted that one's number."""
+    return "-c", f"alias.nap=!echo $$ > {folder}/number; sleep {seconds}; true", "nap"
+
+
+def test_time_is_limited(tmp_path: Path) -> None:
+    """A call that lasts too long is ended, with the processes that it started."""
+    with pytest.raises(GitTimeout, match="did not come to its end"):
+        Git(cwd=tmp_path)(*nap(tmp_path), seconds=0.5)
+    number = int((tmp_path / "number").read_text())
+    while Path(f"/proc/{number}").exists():  # until the system has buried it
+        time.sleep(0.01)
+
+
+def test_what_keeps_the_output_open_is_not_waited_for(tmp_path: Path) -> None:
+    """A process that git leaves behind, such as a connection that ssh keeps, does not hold up the answer."""
+    told = Git(cwd=tmp_path)("-c", "alias.nap=!echo here; sleep 60 &", "nap", seconds=30)
+    assert told == b"here\n"
+
+
+def test_output_is_limited(tmp_path: Path) -> None:
+    """A call that prints without end is ended."""
+    with pytest.raises(TooLarge, match="printed more than 1000 bytes"):
+        Git(cwd=tmp_path)("-c", "alias.talk=!yes", "talk", most=1000)
+
+
+def test_stop_ends_what_runs(tmp_path: Path) -> None:
+    """Whoever stops ends the call under way in another thread, and no new one begins."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only here
+
+    one = Git(cwd=tmp_path)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(one, *nap(tmp_path))
+        while not (tmp_path / "number").exists():
+            time.sleep(0.01)
+        one.stop()
+        with pytest.raises(GitTimeout, match="this program ends"):
+            running.result()
+    with pytest.raises(GitTimeout, match="this program ends"):
+        one("version")
+
+
+# -- signatures
+
+
+@pytest.fixture
+def keyring(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keyring]:
+    """Give a PGP keyring that git finds."""
+    made = Keyring(Path("/tmp") / f"pcc-{os.getpid()}-{time.monotonic_ns()}")  # noqa: S108 - its socket's path has to be short
+    monkeypatch.setenv("GNUPGHOME", str(made.home))
+    yield made
+    made.close()
+    shutil.rmtree(made.home)
+
+
+def judged(one: Follower) -> str:
+    """Look once, and return what is wrong with the commit, or nothing."""
+    fetched = one.look()
+    assert fetched is not None
+    if fetched.cause is None:
+        assert one.commit.verified is Verified.YES
+        assert fetched.documents
+        return ""
+    assert (fetched.cause, fetched.documents, one.commit.verified) == (Cause.UNVERIFIED, (), Verified.NO)
+    assert one.commit.id[:12] in str(fetched.unreadable[0])
+    return fetched.unreadable[0].message.partition(" is not accepted: ")[2]
+
+
+def test_ssh_signatures(tmp_path: Path, remote: Remote) -> None:
+    """Only a commit signed by an allowed SSH key is believed; one that is revoked is not, by either way to revoke."""
+    good, wrong, revoked = (ssh_key(tmp_path / name) for name in ("good", "wrong", "revoked"))
+    signers = allow(tmp_path / "signers", good, revoked)
+    write(tmp_path / "revocations", revoked.with_suffix(".pub").read_text())
+    write(Path(os.environ["HOME"]) / ".gitconfig", f'[gpg "ssh"]\n  revocationFile = {tmp_path}/revocations\n')
+    one = Follower(tmp_path / "state", remote.url, verify=True, allowed_signers=signers)
+    assert judged(one) == "it is not signed"
+    remote.publish({}, sign=signed_by(wrong))
+    assert judged(one) == "its key is not among those that are trusted"
+    remote.publish({}, sign=signed_by(revoked))
+    assert judged(one) == "its signature is bad, or by a key that is revoked"
+    remote.publish({"devices/a.txt": "ff638995\n"}, sign=signed_by(good))
+    assert judged(one) == ""
+    allow(signers, revoked)
+    assert judged(one) == "its key is not among those that are trusted"
+    allow(signers, good)
+    assert judged(one) == ""
+
+
+def test_changed_commit_with_the_old_signature(tmp_path: Path, remote: Remote) -> None:
+    """A signature that was made for another content is bad."""
+    key = ssh_key(tmp_path / "good")
+    signers = allow(tmp_path / "signers", key)
+    remote.commit({"devices/a.txt": "ff638995\n"}, sign=signed_by(key))
+    raw = git(remote.work, "cat-file", "commit", "HEAD").replace("Change the devices", "Change all devices") + "\n"
+    forged = git(remote.work, "hash-object", "-t", "commit", "-w", "--stdin", given=raw.encode())
+    remote.push(f"{forged}:main")
+    one = Follower(tmp_path / "state", remote.url, verify=True, allowed_signers=signers)
+    assert judged(one) == "its signature is bad, or by a key that is revoked"
+
+
+def test_pgp_signatures(tmp_path: Path, remote: Remote, keyring: Keyring) -> None:
+    """Only a commit signed by a PGP key that is fully trusted is believed: not half trusted, unknown or revoked."""
+    ours = keyring.make("ours", 6)
+    lax = keyring.make("lax", 4, vouched=ours)
+    half, unknown = keyring.make("half", vouched=lax), keyring.make("unknown")
+    good, revoked = keyring.make("good", vouched=ours), keyring.make("revoked", vouched=ours)
+    one = Follower(tmp_path / "state", remote.url, verify=True)
+    assert judged(one) == "it is not signed"
+    for key in (half, unknown):
+        remote.publish({}, sign=key.sign)
+        assert judged(one) == "its key is not among those that are trusted"
+    remote.publish({}, sign=revoked.sign)
+    keyring.revoke(revoked)
+    assert judged(one) == "its key is revoked"
+    for number, key in enumerate((good, ours)):
+        remote.publish({"devices/a.txt": f"ff63899{number}\n"}, sign=key.sign)
+        assert judged(one) == ""
+
+
+@pytest.mark.parametrize("clone", ["kept", "lost"])
+def test_old_signed_commit_is_not_believed(tmp_path: Path, remote: Remote, clone: str) -> None:
+    """An old signed commit, or one of another history, does not replace what is in force, with whatever clone."""
+    key = ssh_key(tmp_path / "good")
+    sign = signed_by(key)
+    old = remote.publish({}, sign=sign)
+    newer = remote.publish({"devices/a.txt": "ff638995\n"}, sign=sign)
+
+    def following(known: Known) -> Follower:
+        made = Follower(tmp_path / "state", remote.url, verify=True, allowed_signers=allow(tmp_path / "signers", key))
+        made.known = Known(signed=known.signed)
+        if clone == "lost":
+            shutil.rmtree(made.clone.folder, ignore_errors=True)
+        return made
+
+    one = following(NOTHING)
+    assert judged(one) == ""
+    words = f"it does not descend from {newer[:12]}, which is in force, so it may be an old one"
+    remote.push(f"{old}:main")
+    one = following(one.known)
+    assert judged(one) == words
+    git(remote.work, "checkout", "--quiet", "--orphan", "other")
+    remote.publish({"devices/a.txt": "11111111\n"}, sign=sign)
+    one = following(one.known)
+    assert judged(one) == words
+    remote.reset(newer)
+    for _ in range(2):
+        remote.publish({"devices/a.txt": f"{remote.head[:8]}\n"}, sign=sign)
+    one = following(one.known)
+    assert judged(one) == ""
+
+
+# -- files of this machine
+
+
+def checked_out(path: Path) -> Commit | None:
+    """Read a text from disk as the intake does, and return its commit."""
+    source = FileSource(path)
+    fetched = source.fetch()
+    return source.commit(load(fetched.documents, fetched.tree).files)
+
+
+def test_local_files_know_their_commit(remote: Remote) -> None:
+    """A text in a working tree has its commit; it is dirty as soon as any file read is not what was committed."""
+    path = remote.work / "desired-state.toml"
+    found = checked_out(path)
+    assert found is not None
+    assert (found.id, found.author, found.subject, found.dirty) == (remote.head, AUTHOR, "Begin", False)
+    write(remote.work / "other" / "unneeded.bin", "changed, and not ours\n")
+    write(remote.work / "devices" / "a.txt", "ff638995\n")
+    dirty = checked_out(path)
+    assert dirty is not None
+    assert (dirty.id, dirty.dirty) == (remote.head, True)
+    write(remote.work / "devices" / "a.txt", FILES["devices/a.txt"])
+    write(remote.work / "devices" / "new.txt", "ff638995\n")
+    untracked = checked_out(path)
+    assert untracked is not None
+    assert untracked.dirty
+    assert checked_out(remote.work) is not None
+
+
+def test_commit_moves_without_the_files(remote: Remote) -> None:
+    """A commit of what was edited before changes no file; a look finds it all the same, and then it is not dirty."""
+    source = FileSource(remote.work / "desired-state.toml")
+    write(remote.work / "devices" / "a.txt", "ff638995\n")
+
+    def read() -> Commit | None:
+        fetched = source.fetch()
+        return source.commit(load(fetched.documents, fetched.tree).files)
+
+    before = read()
+    assert before is not None
+    assert before.dirty
+    assert not source.poll()
+    made = remote.commit_all("Exchange the fridge")
+    assert source.poll()
+    after = read()
+    assert after is not None
+    assert (after.id, after.subject, after.dirty) == (made, "Exchange the fridge", False)
+    assert not source.poll()
+
+
+def test_linked_working_tree_knows_its_commit(tmp_path: Path, remote: Remote) -> None:
+    """A link to a working tree beside others, as side-cars that fetch make and exchange it, leads to its commit."""
+    trees = []
+    for number in range(2):
+        made = remote.commit({"devices/a.txt": f"0a77c3f{number}\n"}, f"Change {number}")
+        git(remote.work, "worktree", "add", "--quiet", "--detach", str(tmp_path / f"tree{number}"), made)
+        trees.append(made)
+    link = tmp_path / "current"
+    for number, made in enumerate(trees):
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"tree{number}")
+        found = checked_out(link / "desired-state.toml")
+        assert found is not None
+        assert (found.id, found.subject, found.dirty) == (made, f"Change {number}", False)
+
+
+def test_files_without_a_commit_are_no_trouble(tmp_path: Path, remote: Remote) -> None:
+    """An untracked text, a repository without a commit, and one that makes no sense have no commit, and no more."""
+    write(remote.work / "untracked.toml", TEXT)
+    assert checked_out(remote.work / "untracked.toml") is None
+    for name in ("empty", "nonsense"):
+        write(tmp_path / name / "desired-state.toml", "version = 1\ndevices = []\n")
+    git(tmp_path / "empty", "init", "--quiet")
+    write(tmp_path / "nonsense" / ".git", "nonsense\n")
+    assert checked_out(tmp_path / "empty" / "desired-state.toml") is None
+    assert checked_out(tmp_path / "nonsense" / "desired-state.toml") is None
+
+
+def test_git_is_run_only_where_there_is_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a mounted folder no program is run; where git is slow it is not waited for, and not asked again soon."""
+    monkeypatch.setenv("PATH", program(tmp_path / "bin", "git", f"echo run >> {tmp_path}/runs; sleep 60"))
+    write(tmp_path / "mounted" / "desired-state.toml", TEXT)
+    moment = 1000.0
+    checkout = Checkout(patience=0.2, steady=lambda: moment)
+    document = str(tmp_path / "mounted" / "desired-state.toml")
+    assert checkout.commit([document], {document: TEXT.encode()}) is None
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "mounted" / ".git").mkdir()
+    for _ in range(3):
+        assert checkout.commit([document], {document: TEXT.encode()}) is None
+    assert (tmp_path / "runs").read_text() == "run\n"
+    moment += 301
+    assert checkout.commit([document], {document: TEXT.encode()}) is None
+    assert (tmp_path / "runs").read_text() == "run\nrun\n"
