@@ -44,8 +44,9 @@ bench: $(INSTALLED) ## measure speed and memory, print tables
 mutants: $(INSTALLED) ## break the core in every small way; each breakage has to be noticed (minutes)
 	@$(BIN)/python tests/mutants.py $(ARGS)
 
-docs: $(INSTALLED) ## write the parts of the documents that are made from code
+docs: $(INSTALLED) ## write what is made from code: parts of the documents, the dashboards
 	@$(BIN)/python tests/documents.py
+	@$(BIN)/python tests/dashboards.py
 
 format: $(INSTALLED) ## lay out the code, mend what ruff can mend
 	@$(BIN)/ruff check --fix-only

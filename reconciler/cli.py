@@ -16,9 +16,11 @@ import asyncio
 import json
 import os
 import sys
+import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -28,18 +30,21 @@ import typer
 from typer.exceptions import TyperException
 
 from reconciler import __version__
-from reconciler.errors import Fault, Invalid, ReconcilerError
+from reconciler.errors import Fault, Invalid, ReconcilerError, Unknown, quoted
 from reconciler.masking import Masking
-from reconciler.model import Desired, Digest
+from reconciler.model import Desired, DeviceId, Digest
 
 if TYPE_CHECKING:
     from reconciler.desired import Loaded
     from reconciler.oneshot import Follower
-    from reconciler.report import PlanReport
+    from reconciler.remote.consult import Consultation
+    from reconciler.remote.waiting import Watch
+    from reconciler.report import PlanReport, StatusReport
+    from reconciler.report.comparison import Comparison
+    from reconciler.report.inquiry import RefusedReport
     from reconciler.settings import Settings
 
 NAME = "pcc-reconciler"
-PENDING = 2
 USAGE = 64
 INTERRUPTED = 130
 SHELLS = ("bash", "zsh", "fish")
@@ -79,6 +84,7 @@ EnvFile = Annotated[
 Accounts = Annotated[
     list[str] | None, typer.Option("--account", metavar="NAME", help="Only this account; may be repeated.")
 ]
+OnlyAccount = Annotated[str | None, typer.Option("--account", metavar="NAME", help="Only in this account.")]
 OneAccount = Annotated[str | None, typer.Argument(metavar="ACCOUNT", hidden=True)]
 Server = Annotated[
     str | None, typer.Option("--server", metavar="URL", help="Where the daemon is; default the address of PCC_LISTEN.")
@@ -188,6 +194,10 @@ def validate(
         Findings,
         typer.Option("--output", "-o", metavar="FORMAT", help="How to print faults: text, json, markdown or github."),
     ] = Findings.TEXT,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="REV", help="Also say what the change adds and removes since this Git revision."),
+    ] = None,
     env_file: EnvFile = None,
 ) -> int:
     """Check desired-state files offline. Tells every fault at once, each with its place.
@@ -195,19 +205,24 @@ def validate(
     PATH is a file or a folder. Each is a desired state of its own; without any it is that of PCC_DESIRED_STATE.
     """
     chosen = _settings(env_file, one_shot=True)
+    followed = chosen.git_url is not None and not paths
+    if followed and against is not None:
+        raise typer.BadParameter("needs files of this machine: name their PATH", param_hint="--against")
     faults: list[Fault] = []
     warnings: list[Fault] = []
     accounts: list[Desired] = []
+    compared: list[Comparison] = []
     for path in dict.fromkeys(paths or [chosen.desired_state]):
-        loaded = _load(path, chosen.environment)
+        loaded = _load(path, chosen, followed=followed)
         if isinstance(loaded, Fault):
             faults.append(loaded)
             continue
-        wrong = loaded.wrong_environment
-        faults += [*loaded.faults, *([wrong] if wrong is not None else [])]
+        faults += loaded.every_fault
         warnings += loaded.warnings
         accounts += loaded.accounts.values()
-    _print_findings(output, faults, warnings, accounts)
+        if against is not None and not loaded.every_fault:
+            compared.append(_compared(against, path, loaded))
+    _print_findings(output, faults, warnings, accounts, compared)
     return 1 if faults else 0
 
 
@@ -234,19 +249,31 @@ def plan(
         Path | None,
         typer.Option(metavar="FILE", help="Write the devices that wait for a person's word to this new device file."),
     ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Let this running daemon plan these files, on what it knows: no credentials are needed."
+        ),
+    ] = None,
     env_file: EnvFile = None,
 ) -> int:
     """Show what a pass would do and hold, with reasons. Sends GET only, writes nothing."""
-    from reconciler import oneshot
-    from reconciler.report import exit_code
+    from reconciler import approvals, oneshot
+    from reconciler.report import PENDING, exit_code
 
+    if server is not None:
+        return _plan_there(server, env_file, account or [], output, approval, detailed=detailed_exitcode)
     chosen = _settings(env_file, one_shot=True)
     with _bars() as bars:
         looked = asyncio.run(oneshot.look(chosen, masking, account, bars))
     detailed = exit_code(looked.reports, pending=PENDING)
     code = detailed if detailed_exitcode or detailed == 1 else 0
     _say(*looked.notes)
-    listed = _write_approval(approval, looked.reports, chosen.desired_state) if approval is not None else None
+    listed = None
+    if approval is not None:
+        waiting = [(approvals.needed(report.plan), report.names) for report in looked.reports]
+        file, name = _approval_place(approval, chosen.desired_state)
+        listed = name if _write_approval(file, waiting) else None
     _print_plan(output, looked.reports, code=code, done=False, approval=listed)
     return code
 
@@ -294,14 +321,121 @@ def apply(
 
 
 @app.command(epilog=f"Example: {NAME} export > desired-state.toml")
-def export(account: Accounts = None, env_file: EnvFile = None) -> None:
+def export(
+    account: Accounts = None,
+    registered: Annotated[
+        bool,
+        typer.Option("--registered", help="All devices that the users own, live or not, with LG's names and types."),
+    ] = False,
+    env_file: EnvFile = None,
+) -> None:
     """Print the live lists as a desired-state file. It is how to adopt what exists; sends GET only."""
     from reconciler import oneshot
 
     chosen = _settings(env_file, one_shot=True)
     with _bars() as bars:
-        text = asyncio.run(oneshot.adopt(chosen, masking, account, bars))
+        text = asyncio.run(oneshot.adopt(chosen, masking, account, bars, registered=registered))
     _print(text)
+
+
+@app.command(epilog=f"Example: {NAME} status --wait --revision 4f2a91c --timeout 10m")
+def status(
+    account: Accounts = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="List the devices that LG refuses, with its words.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until a revision is in force and every account is done with it.")
+    ] = False,
+    revision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REV", help="Wait for this commit (7 characters will do) or sha256:…; default the newest text."
+        ),
+    ] = None,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait.")] = "10m",
+    output: OutputOption = Output.TEXT,
+    server: Server = None,
+    env_file: EnvFile = None,
+) -> int:
+    """Show where everything stands. Asks the running daemon; with --wait it is for CI after a merge.
+
+    Exits 0 whatever it shows. With --wait: 0 in sync, 3 held by a guard, 4 refused or stopped by LG, 1 timed out or
+    rejected.
+    """
+    from reconciler.remote import consult
+
+    watch, seconds = _watch(revision, timeout, account or [], wait=wait)
+    asked = _consultation(server, env_file, files_too=False)
+    if wait:
+        code, report = _wait(asked, watch, seconds)
+    else:
+        code, report = 0, asked.status()
+    if report is not None:
+        try:
+            shown = consult.only(report, account or [])
+        except Unknown:
+            if not wait:  # else the verdict says so
+                raise
+            shown = report
+        _print_status(output, shown, asked.refused(shown) if refused else None)
+    return code
+
+
+@app.command(epilog=f'Example: {NAME} explain "Room 1203 fridge"')
+def explain(
+    device: Annotated[str, typer.Argument(metavar="DEVICE", hidden=True)],
+    account: OnlyAccount = None,
+    output: OutputOption = Output.TEXT,
+    server: Server = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Tell everything known of one device. Wanted or not and why, live or not, what was done, what comes next.
+
+    DEVICE is an id, the first 8 or more characters of one, or a name in the text. Asks the running daemon, or without
+    one the files and the state.
+    """
+    from reconciler.render import stories
+
+    answer = _consultation(server, env_file).explain(device, account)
+    _say(*answer.notes)
+    if output is Output.JSON:
+        _print(stories.as_json(answer.report, answered_by=answer.by))
+    else:
+        show = stories.explanation_text if output is Output.TEXT else stories.explanation_markdown
+        _print(show(answer.report, answer.by))
+
+
+@app.command(epilog=f"Example: {NAME} history --account seoul-hotel --since 7d")
+def history(
+    account: OnlyAccount = None,
+    device: Annotated[str | None, typer.Option(metavar="ID", help="Only this device.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Not before this time, like 2026-11-22T10:00:00Z, or 2h or 7d ago."),
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what is older than this time.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="So many at most.")] = 50,
+    output: OutputOption = Output.TEXT,
+    server: Server = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Show past changes, newest first. What LG did, and by which commit; they are kept for 90 days.
+
+    Asks the running daemon, or without one the state.
+    """
+    from reconciler.render import stories
+
+    given = {"account": account, "device": device, "since": since, "until": until}
+    asked = {key: value for key, value in given.items() if value is not None}
+    for key in asked.keys() & {"since", "until"}:
+        _check_moment(key, asked[key])
+    answer = _consultation(server, env_file).history(asked, limit)
+    _say(*answer.notes)
+    if output is Output.JSON:
+        _print(stories.as_json(answer.report, answered_by=answer.by))
+    else:
+        _print((stories.history_text if output is Output.TEXT else stories.history_markdown)(answer.report))
 
 
 @app.command(epilog=f"Example: {NAME} reconcile seoul-hotel")
@@ -344,6 +478,33 @@ def resume(account: OneAccount = None, server: Server = None, env_file: EnvFile 
     """
     body = {"account": account, "pause": "none"}
     _say_accounts("no longer paused by command:", _ask(server, env_file, "/api/v1/pause", body))
+
+
+@app.command(epilog=f"Example: {NAME} doctor --account seoul-hotel")
+def doctor(account: Accounts = None, output: OutputOption = Output.TEXT, env_file: EnvFile = None) -> int:
+    """Find out what is wrong, and which setting mends it. Changes nothing; works beside the daemon.
+
+    Looks at settings, state and text, and for each account at its token, region, clock and quota, with one GET of the
+    live list. Exits 1 when something is wrong; warnings alone exit 0.
+    """
+    from reconciler import doctor
+    from reconciler.render import examinations
+    from reconciler.report import examination
+
+    try:
+        chosen = _settings(env_file, one_shot=True)
+    except Invalid as invalid:
+        examined = examination.wrong_settings(invalid.faults)
+    else:
+        with _bars() as bars:
+            examined = asyncio.run(doctor.examine(chosen, masking, account, bars))
+    if output is Output.TEXT:
+        _print(examinations.examination_text(examined, colours=_colours(sys.stdout)))
+    elif output is Output.JSON:
+        _print(examinations.examination_json(examined))
+    else:
+        _print(examinations.examination_markdown(examined))
+    return examined.exit_code
 
 
 @app.command(epilog=f"Example: {NAME} simulate --devices 300 --quota 300")
@@ -417,18 +578,103 @@ def demo(
     asyncio.run(work())
 
 
-def _ask(server: str | None, env_file: Path | None, path: str, body: dict[str, Any]) -> dict[str, Any]:
+def _ask(
+    server: str | None, env_file: Path | None, path: str, body: dict[str, Any], seconds: float | None = None
+) -> dict[str, Any]:
     """Ask the daemon that the settings, or the person, name."""
-    from reconciler.ask import ask
+    from reconciler.remote.ask import ask
 
     chosen = _settings(env_file, one_shot=True)
+    address = server or _of_daemon(chosen)
     reader = chosen.listen_token_reader()
     token = reader.read() if reader is not None else None
     if isinstance(token, str):
         raise ReconcilerError(token)
+    shown = token.get_secret_value() if token is not None else None
+    return ask(address, path, body, token=shown, **({} if seconds is None else {"seconds": seconds}))
+
+
+def _of_daemon(chosen: Settings) -> str:
+    """Return where the daemon of these settings can be asked."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(chosen.listen.host, chosen.listen.host)  # noqa: S104 - compared
-    address = f"http://{f'[{host}]' if ':' in host else host}:{chosen.listen.port}"
-    return ask(server or address, path, body, token=token.get_secret_value() if token is not None else None)
+    return f"http://{f'[{host}]' if ':' in host else host}:{chosen.listen.port}"
+
+
+def _consultation(server: str | None, env_file: Path | None, *, files_too: bool = True) -> Consultation:
+    """Return whom to ask: the daemon, and unless a person named one, the files and the state where none answers."""
+    from reconciler.clock import SystemClock
+    from reconciler.remote.ask import ask
+    from reconciler.remote.consult import Consultation
+    from reconciler.report import inquiry
+
+    chosen = _settings(env_file, one_shot=True)
+    address = server or _of_daemon(chosen)
+    at_hand = (lambda: inquiry.at_hand(chosen, SystemClock())) if files_too and server is None else None
+    return Consultation(address, lambda path: ask(address, path), at_hand)
+
+
+def _watch(revision: str | None, timeout: str, accounts: Sequence[str], *, wait: bool) -> tuple[Watch, float]:
+    """Return what is waited for and for how many seconds, or say what does not fit."""
+    from reconciler import duration
+    from reconciler.remote.waiting import Watch, check_revision
+
+    if revision is not None and not wait:
+        raise typer.BadParameter("is for --wait", param_hint="--revision")
+    try:
+        awaited = check_revision(revision) if revision is not None else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--revision") from error
+    try:
+        return Watch(awaited, accounts), duration.parse(timeout).total_seconds()
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--timeout") from error
+
+
+def _wait(asked: Consultation, watch: Watch, seconds: float) -> tuple[int, StatusReport | None]:
+    """Wait, with words on a terminal only, and say how it ended."""
+    from reconciler.remote import waiting
+
+    shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    def follow(words: str) -> None:
+        if shown:
+            sys.stderr.write(f"\r\x1b[K{masking.text(quoted(words))[:100]}")
+            sys.stderr.flush()
+
+    verdict, report = waiting.wait(
+        watch, asked.status, seconds=seconds, steady=time.monotonic, sleep=time.sleep, follow=follow
+    )
+    if shown:
+        sys.stderr.write("\r\x1b[K")
+    _say(verdict.words)
+    return verdict.code if verdict.code is not None else 1, report
+
+
+def _check_moment(key: str, text: str) -> None:
+    from datetime import UTC, datetime
+
+    from reconciler.report.inquiry import moment
+
+    try:
+        moment(key, text, datetime.now(UTC))
+    except ReconcilerError as error:
+        raise typer.BadParameter(str(error), param_hint=f"--{key}") from error
+
+
+def _print_status(output: Output, report: StatusReport, refused: Sequence[RefusedReport] | None) -> None:
+    from reconciler.render import stories
+
+    if refused is not None:
+        shown = {
+            Output.TEXT: lambda: stories.refused_text(refused, report.at),
+            Output.JSON: lambda: stories.refused_json(refused),
+            Output.MARKDOWN: lambda: stories.refused_markdown(refused, report.at),
+        }
+        _print(shown[output]())
+    elif output is Output.JSON:
+        _print(stories.as_json(report))
+    else:
+        _print((stories.status_text if output is Output.TEXT else stories.status_markdown)(report))
 
 
 def _say_accounts(words: str, answer: dict[str, Any]) -> None:
@@ -457,17 +703,23 @@ def _settings(env_file: Path | None, *, one_shot: bool = False) -> Settings:
     return chosen
 
 
-def _load(path: Path, environment: str | None) -> Loaded | Fault:
-    """Read the texts at a path and say what they mean, or why there are none."""
+def _load(path: Path, chosen: Settings, *, followed: bool) -> Loaded | Fault:
+    """Read the texts at a path, here or in the repository, and say what they mean, or why there are none."""
     from reconciler.desired import load
     from reconciler.errors import SourceError
-    from reconciler.source import FileSource
+    from reconciler.source import FileSource, Source
+    from reconciler.source.origin import opened
 
+    opening: AbstractContextManager[Source] = opened(chosen) if followed else nullcontext(FileSource(path))
     try:
-        fetched = FileSource(path).fetch()
+        with opening as source:
+            fetched = source.fetch()
+            if fetched is None or fetched.cause is not None:
+                return fetched.unreadable[0] if fetched is not None else Fault("", 0, 0, "there is no text to read")
+            loaded = load(fetched.documents, fetched.tree, environment=chosen.environment)
     except SourceError as error:
-        return Fault(str(path), 0, 0, str(error).removeprefix(f"{path}: "))
-    return load(fetched.documents, fetched.tree, environment=environment)
+        return Fault("", 0, 0, str(error)) if followed else Fault(str(path), 0, 0, str(error).removeprefix(f"{path}: "))
+    return replace(loaded, faults=tuple(sorted((*loaded.faults, *fetched.unreadable))))
 
 
 @contextmanager
@@ -484,61 +736,103 @@ def _bars() -> Iterator[Follower]:
         yield bars
 
 
+def _compared(revision: str, path: Path, loaded: Loaded) -> Comparison:
+    from reconciler.clock import SystemClock
+    from reconciler.report.comparison import since
+
+    return since(revision, path, loaded, SystemClock().now())
+
+
 def _print_findings(
-    output: Findings, faults: Sequence[Fault], warnings: Sequence[Fault], accounts: Sequence[Desired]
+    output: Findings,
+    faults: Sequence[Fault],
+    warnings: Sequence[Fault],
+    accounts: Sequence[Desired],
+    compared: Sequence[Comparison],
 ) -> None:
     """Print what ``validate`` found; in text form faults are messages, and only the good news is data."""
-    from reconciler import render
+    from reconciler.render import findings
 
     if output is Findings.TEXT:
-        _say(*render.findings_lines(faults, warnings))
-        _print("" if faults else render.good_news(accounts))
+        _say(*findings.findings_lines(faults, warnings))
+        _print(("" if faults else findings.good_news(accounts)) + findings.comparison_text(compared))
         return
     shown = {
-        Findings.JSON: render.findings_json,
-        Findings.MARKDOWN: render.findings_markdown,
-        Findings.GITHUB: render.findings_github,
+        Findings.JSON: findings.findings_json,
+        Findings.MARKDOWN: findings.findings_markdown,
+        Findings.GITHUB: findings.findings_github,
     }
-    _print(shown[output](faults, warnings, accounts))
+    _print(shown[output](faults, warnings, accounts, compared))
 
 
-def _write_approval(file: Path, reports: Sequence[PlanReport], text: Path) -> str | None:
-    """Write the devices that wait for a person's word; return the file's name as the text has to say it."""
-    from reconciler import approvals
-    from reconciler.desired import dump_device_file
+def _plan_there(
+    server: str, env_file: Path | None, accounts: list[str], output: Output, approval: Path | None, *, detailed: bool
+) -> int:
+    """Let the daemon at ``server`` plan the files that are here, and print what it says."""
+    from reconciler.remote import planning
+    from reconciler.remote.ask import PLAN_SECONDS
+    from reconciler.wording import json_text
 
+    chosen = _settings(env_file, one_shot=True)
+    show = "none" if output is Output.JSON else output.value
+
+    def ask(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return _ask(server, env_file, path, body, seconds=PLAN_SECONDS)
+
+    file, name = (None, None) if approval is None else _approval_place(approval, chosen.desired_state)
+    found = planning.plan(chosen.desired_state, chosen.environment, accounts, ask, show=show, approval=name)
+    code = found.code if detailed or found.code == 1 else 0
+    _say(*found.notes)
+    if file is not None:
+        _write_approval(file, [(devices, found.names) for devices in found.needed.values()])
+    _print(json_text(found.document | {"exit_code": code}) if output is Output.JSON else found.shown)
+    return code
+
+
+def _approval_place(file: Path, text: Path) -> tuple[Path, str]:
+    """Return where a device file is to be written, and its name as the text has to say it."""
     home = text if text.is_dir() else text.parent
     name = os.path.relpath(file, home)
     if name.startswith("..") and not file.is_absolute():  # as the printed command has it: seen from the text
         file, name = home / file, os.path.normpath(file)
     if name.startswith(".."):
         raise typer.BadParameter("has to be in the folder of the desired state, or below", param_hint="--approval")
-    waiting = [report for report in reports if approvals.needed(report.plan)]
-    if len(waiting) > 1:
+    return file, name
+
+
+def _write_approval(file: Path, waiting: Iterable[tuple[Sequence[DeviceId], Mapping[DeviceId, str]]]) -> bool:
+    """Write the devices that wait for a person's word, and say whether there are any.
+
+    ``waiting`` are those devices for each account, and the names that the text gives devices.
+    """
+    from reconciler.desired import dump_device_file
+
+    needing = [one for one in waiting if one[0]]
+    if len(needing) > 1:
         raise typer.BadParameter("several accounts wait for one: add --account NAME", param_hint="--approval")
-    if not waiting:
+    if not needing:
         _say(f"{NAME}: nothing waits for an approval; {file} is not written")
-        return None
+        return False
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as opened:
-            opened.write(dump_device_file(approvals.needed(waiting[0].plan), waiting[0].names))
+            opened.write(dump_device_file(*needing[0]))
     except OSError as error:
         raise ReconcilerError(f"{file}: cannot be written: {error.strerror}") from error
-    return name
+    return True
 
 
 def _print_plan(
     output: Output, reports: Sequence[PlanReport], *, code: int, done: bool, approval: str | None = None
 ) -> None:
-    from reconciler import render
+    from reconciler.render import plans
 
     if output is Output.JSON:
-        _print(render.plan_json(reports, code=code, approval=approval))
+        _print(plans.plan_json(reports, code=code, approval=approval))
     elif output is Output.MARKDOWN:
-        _print(render.plan_markdown(reports, done=done, approval=approval))
+        _print(plans.plan_markdown(reports, done=done, approval=approval))
     else:
-        _print(render.plan_text(reports, done=done, colours=_colours(sys.stdout), approval=approval))
+        _print(plans.plan_text(reports, done=done, colours=_colours(sys.stdout), approval=approval))
 
 
 def _colours(stream: TextIO) -> bool:

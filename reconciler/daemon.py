@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from typing import Any, Protocol
@@ -20,21 +20,25 @@ import uvicorn
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from reconciler import __version__
+from reconciler.accepted import chosen
 from reconciler.clock import Clock, SystemClock
 from reconciler.controller import Controller
 from reconciler.credentials import SecretReader
-from reconciler.errors import ReconcilerError, suggestion
+from reconciler.errors import ReconcilerError
 from reconciler.guards import Brake
 from reconciler.masking import Masking
 from reconciler.model import AccountName, Pause
 from reconciler.parts import Parts, built
 from reconciler.pcc.transport import Transport
-from reconciler.report import StatusReport, status_report
-from reconciler.settings import Listen, Settings
+from reconciler.report import StatusReport, inquiry, status_report
+from reconciler.report.proposal import Proposal, Proposed, planned
+from reconciler.report.story import Story
+from reconciler.settings import Listen, Mode, Settings
 from reconciler.state import State
 from reconciler.web.acting import Acting
 from reconciler.web.app import Surface, create_app
 from reconciler.web.hooks import Hook
+from reconciler.web.reading import Reading
 
 TICK_SECONDS = 0.25
 """How late a due account may be noticed."""
@@ -97,6 +101,7 @@ class Daemon:
         self._transport = transport
         self._ticker = ticker
         self._ready = ready
+        self._planning = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._broken = asyncio.Event()
         self._defect: Exception | None = None
@@ -128,6 +133,7 @@ class Daemon:
                     transport=self._transport,
                     stopping=self._stopping.is_set,
                     told=self._told,
+                    wake=self._wake,
                 )
             )
             self._parts = parts
@@ -280,9 +286,9 @@ class Daemon:
             self._errand(look(), "look")
 
     def _fetch_again(self) -> None:
-        """Read again if there was no newest text to be had."""
+        """Read again if there was no newest text to be had, and the source does not come back to that by itself."""
         intake = self._parts.intake
-        if intake.trouble and not intake.reading and not self._errands:
+        if intake.trouble and not self._parts.source.persistent and not intake.reading and not self._errands:
             self._errand(intake.refresh(), "fetch again")
 
     def _pushed(self) -> None:
@@ -295,9 +301,48 @@ class Daemon:
             status=lambda: self.status(parts),
             live=self._wedged,
             ready=lambda: self._not_ready(parts),
-            acting=Acting(self._listen_token, self._reconcile, self._pause) if self._settings.acting_allowed else None,
+            acting=self._acting() if self._settings.acting_allowed else None,
             hook=self._hook(),
+            reading=self._reading(parts),
         )
+
+    def _reading(self, parts: Parts) -> Reading:
+        """Return what answers people's questions: from disk, so in worker threads, and explanations one at a time."""
+        one_at_a_time = asyncio.Lock()
+
+        async def explain(device: str, account: str | None) -> inquiry.Explanation:
+            async with one_at_a_time:
+                return await asyncio.to_thread(inquiry.explain, self._known(parts), device, account)
+
+        async def story(account: str, device: str) -> Story:
+            async with one_at_a_time:
+                return await asyncio.to_thread(inquiry.device, self._known(parts), account, device)
+
+        async def account(name: str) -> inquiry.AccountDetail:
+            return await asyncio.to_thread(inquiry.account, self._known(parts), name)
+
+        async def history(asked: Mapping[str, str]) -> inquiry.Page:
+            known = self._known(parts)
+            return await asyncio.to_thread(inquiry.history, known, inquiry.wanted(asked, known.now))
+
+        return Reading(account, story, explain, history)
+
+    def _known(self, parts: Parts) -> inquiry.Knowledge:
+        """Return what is known at this moment, as values that a thread may look at."""
+        now, accepted = self._clock.now(), parts.intake.accepted
+        due = {account: self._controller.next_due(account) for account in accepted.texts}
+        return inquiry.Knowledge(
+            now=now,
+            accepted=accepted,
+            state=parts.state,
+            kept=parts.state.kept_texts,
+            standings=parts.reconciler.standings,
+            passes={account: now + timedelta(seconds=span) for account, span in due.items() if span is not None},
+            observing=self._settings.mode is Mode.OBSERVE,
+        )
+
+    def _acting(self) -> Acting:
+        return Acting(self._listen_token, self._reconcile, self._pause, self._plan)
 
     def _listen_token(self) -> str | None:
         """Return the token that calls that act have to show, if any."""
@@ -342,13 +387,20 @@ class Daemon:
         self._controller.wake(names, first=True)
         return names
 
+    async def _plan(self, proposal: Proposal) -> Proposed:
+        """Plan proposed files on what is known here, one proposal after the other: a large one takes memory."""
+        parts = self._parts
+        async with self._planning:
+            return await planned(
+                proposal, parts.intake.accepted, parts.reconciler.propose, environment=self._settings.environment
+            )
+
+    def _wake(self, accounts: Iterable[AccountName]) -> None:
+        """Take the wish of one account's pass that others have one soon."""
+        self._controller.wake(accounts)
+
     def _named(self, account: AccountName | None) -> list[AccountName]:
-        known = sorted(self._parts.intake.accepted.texts)
-        if account is None:
-            return known
-        if account not in known:
-            raise ReconcilerError(f"there is no account {account!r}{suggestion(account, known)}")
-        return [account]
+        return chosen(None if account is None else [account], sorted(self._parts.intake.accepted.texts))
 
     def status(self, parts: Parts) -> StatusReport:
         """Return where everything stands."""

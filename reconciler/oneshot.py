@@ -7,16 +7,18 @@ Must not: print, choose an exit code, or fall back to an older text: a command e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reconciler import desired
+from reconciler.accepted import chosen
 from reconciler.clock import SystemClock
-from reconciler.errors import PlatformError, ReconcilerError, suggestion
+from reconciler.errors import PlatformError, ReconcilerError
 from reconciler.masking import Masking
-from reconciler.model import AccountName, Cause, Desired, DeviceId, Digest
+from reconciler.model import AccountName, Cause, Desired, Device, DeviceId, DeviceType, Digest
 from reconciler.parts import Parts, built
+from reconciler.pcc.wire import Registered
 from reconciler.reconcile import Watch
 from reconciler.report import PlanReport
 from reconciler.settings import Settings
@@ -94,27 +96,36 @@ async def apply(
         state.close()
 
 
-async def adopt(settings: Settings, masking: Masking, asked: Sequence[str] | None, follower: Follower) -> str:
+async def adopt(
+    settings: Settings,
+    masking: Masking,
+    asked: Sequence[str] | None,
+    follower: Follower,
+    *,
+    registered: bool = False,
+) -> str:
     """Return a desired-state text that wants what is live now, with what the present text says of accounts and devices.
 
-    Without a present text the accounts are those that have credentials.
+    With ``registered`` it wants all that the users own and PCC documents, live or not, named as LG names it. Without a
+    present text the accounts are those that have credentials.
     """
     memory = State.in_memory(SystemClock())
     async with built(settings, memory, read_only=True, masking=masking) as parts:
         texts = await _present(parts)
-        names = _chosen(asked, sorted(texts.keys() | parts.store.accounts()))
+        names = chosen(asked, sorted(texts.keys() | parts.store.accounts()))
         if not names:
             raise ReconcilerError("no account: set PCC_ACCESS_TOKEN or PCC_REFRESH_TOKEN, or PCC_CREDENTIALS_DIR")
         parts.clients.follow({name: texts[name].country if name in texts else None for name in names})
         masking.know(parts.store.secrets())
         follower.accounts(len(names))
-        now, live = SystemClock().now(), []
+        now, wanted, aside = SystemClock().now(), [], {}
         for name in names:
-            live.append(_adopted(name, await _listed(parts, name), texts.get(name), now))
+            found, aside[name] = await _found(parts, name, registered=registered)
+            wanted.append(_adopted(found, texts.get(name), now))
             follower.account_done()
         present = parts.intake.accepted
         environment = settings.environment or present.environment
-        text = desired.dump(live, environment=environment, retired=present.retired - set(names))
+        text = desired.dump(wanted, environment=environment, retired=present.retired - set(names), aside=aside)
     _insist_on_validity(text, settings)
     return text
 
@@ -125,7 +136,7 @@ async def _present(parts: Parts) -> dict[AccountName, Desired]:
     An empty file is none: the shell makes it in ``export > desired-state.toml`` before we begin.
     """
     path = parts.settings.desired_state
-    if path.is_file() and not path.stat().st_size:
+    if parts.settings.git_url is None and path.is_file() and not path.stat().st_size:
         return {}
     await parts.intake.refresh()
     if parts.intake.accepted.rejected is Cause.MISSING:
@@ -134,26 +145,43 @@ async def _present(parts: Parts) -> dict[AccountName, Desired]:
     return {name: text.desired for name, text in parts.intake.accepted.texts.items()}
 
 
-async def _listed(parts: Parts, name: AccountName) -> frozenset[DeviceId]:
+async def _found(parts: Parts, name: AccountName, *, registered: bool) -> tuple[Desired, list[desired.Aside]]:
+    """Return the devices to adopt as LG tells of them, and those that no text should want."""
     client = parts.clients(name)
     if isinstance(client, str):
         raise ReconcilerError(f"account {name}: {client}")
     try:
-        return (await client.list_devices()).devices
+        if not registered:
+            return Desired(name, (await client.list_devices()).devices), []
+        fit, aside = _sorted_out(await client.registered())
+        return Desired(name, frozenset(fit), fit), aside
     except PlatformError as error:
         raise ReconcilerError(f"account {name}: {error}") from error
 
 
-def _adopted(name: AccountName, live: frozenset[DeviceId], text: Desired | None, now: datetime) -> Desired:
-    """Return an account that wants what is live; approvals are left out, since what is wanted cannot be approved."""
+def _sorted_out(owned: Iterable[Registered]) -> tuple[dict[DeviceId, Device], list[desired.Aside]]:
+    """Return the devices that PCC may watch, as LG describes them, and those of types that PCC does not document."""
+    fit: dict[DeviceId, Device] = {}
+    aside = []
+    for one in owned:
+        kind = (one.type or "").removeprefix("DEVICE_").lower()
+        if kind and kind not in set(DeviceType):
+            aside.append(desired.Aside(one.id, f"PCC does not document the type {one.type}", one.alias))
+        else:
+            fit[one.id] = Device(one.id, one.alias or None, DeviceType(kind) if kind else None)
+    return fit, aside
+
+
+def _adopted(found: Desired, text: Desired | None, now: datetime) -> Desired:
+    """Return an account that wants what was found; approvals are left out, since what is wanted cannot be approved."""
     if text is None:
-        return Desired(name, live)
-    wanted = live - text.policy.ignore
-    described = {device: text.described[device] for device in wanted & text.described.keys()}
+        return found
+    wanted = found.devices - text.policy.ignore
+    described = {device: one for device, one in {**found.described, **text.described}.items() if device in wanted}
     for device, one in described.items():
         if not one.wanted_at(now):  # its dates would take it out again
             described[device] = replace(one, from_=None, until=None)
-    return Desired(name, wanted, described, policy=text.policy, country=text.country)
+    return Desired(found.account, wanted, described, policy=text.policy, country=text.country)
 
 
 def _insist_on_validity(text: str, settings: Settings) -> None:
@@ -177,15 +205,7 @@ async def _ready(parts: Parts, asked: Sequence[str] | None) -> list[AccountName]
     """Insist on the newest text and return the accounts to work on."""
     await parts.intake.require()
     parts.follow_credentials()
-    return _chosen(asked, sorted(parts.intake.accepted.texts))
-
-
-def _chosen(asked: Sequence[str] | None, known: Sequence[AccountName]) -> list[AccountName]:
-    """Return the accounts asked for, each once: passes of one account never overlap."""
-    for name in asked or ():
-        if name not in known:
-            raise ReconcilerError(f"there is no account {name!r}{suggestion(name, known)}")
-    return [AccountName(name) for name in dict.fromkeys(asked)] if asked else list(known)
+    return chosen(asked, sorted(parts.intake.accepted.texts))
 
 
 async def _each(

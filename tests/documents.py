@@ -5,16 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prometheus_client import Metric
+from reactions import CALLS, Case, Run, Seen, observed
+from stories import told
 
 from reconciler.guards import GUARDS
 from reconciler.metrics import Figures, Metrics
 from reconciler.model import DEFAULT_ACCOUNT, Cause
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.wire import CODES, Call
+from reconciler.simulator import Route
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,10 +63,74 @@ def codes() -> list[str]:
     return ["| code | LG's words | status | list | subscribe | unsubscribe |", "|---|---|---|---|---|---|", *rows]
 
 
+def answers() -> list[str]:
+    """Return the table of what each of LG's answers was seen to lead to, call by call."""
+    run = observed()
+    found: dict[str, dict[Route, Case]] = {}
+    for case in run.seen:
+        found.setdefault(case.answer, {})[case.route] = case
+    rows = [
+        f"| {answer} | {_status(run, next(iter(routes.values())))} | "
+        + " | ".join(_outcome(run.seen[routes[route]]) if route in routes else "" for route in CALLS)
+        + " |"
+        for answer, routes in found.items()
+    ]
+    head = " | ".join(f"after {verb}" for verb in CALLS.values())
+    return [f"| LG's answer | status | {head} |", "|---|---|---|---|---|", *rows]
+
+
+def _status(run: Run, case: Case) -> str:
+    status = next(one.status for one in run.records[case] if one.fault is not None)
+    return str(status) if case.has_code else ""
+
+
+def _outcome(seen: Seen) -> str:
+    """Return in a few words what came of the change, or of the list: what waits, or that it was done."""
+    if seen.kept:
+        return seen.kept[0].partition(": ")[2]
+    return "`noop`" if any("noop" in line for line in seen.log) else "`success`"
+
+
+def after(route: Route) -> Callable[[], list[str]]:
+    """Return what makes the table of all that was seen after the answers to one call, like ones together."""
+
+    def table() -> list[str]:
+        alike: dict[Seen, list[str]] = {}
+        for case, seen in observed().seen.items():
+            if case.route is route:
+                alike.setdefault(seen, []).append(case.answer)
+        rows = [f"| {' | '.join(map(_cell, (_told(cases), *_parts(seen))))} |" for seen, cases in alike.items()]
+        head = "| LG's answer | calls | log | what waits | condition | metrics |"
+        return [head, "|---|---|---|---|---|---|", *rows]
+
+    return table
+
+
+def _told(cases: list[str]) -> list[str]:
+    """Return LG's codes on one line, and each answer without a code on a line of its own."""
+    codes = " ".join(case for case in cases if case.isdigit() and len(case) == CODE_LENGTH)
+    return [*([codes] if codes else []), *(case for case in cases if case not in codes.split())]
+
+
+CODE_LENGTH = 4
+"""LG's codes have four digits, an HTTP status has three."""
+
+
+def _parts(seen: Seen) -> tuple[tuple[str, ...], ...]:
+    code = tuple(f"`{line}`" for line in seen.log)
+    return seen.calls, code, seen.kept, (f"`{seen.condition}`",), tuple(f"`{line}`" for line in seen.metrics)
+
+
+def _cell(lines: Sequence[str]) -> str:
+    return "<br>".join(lines)
+
+
 SECTIONS: dict[str, dict[str, Callable[[], list[str]]]] = {
     "docs/guards.md": {"reasons": reasons},
     "docs/observability.md": {"metrics": metrics},
     "docs/lg.md": {"codes": codes},
+    "docs/explain.md": {"stories": told},
+    "docs/reactions.md": {"answers": answers, **{f"after {verb}": after(route) for route, verb in CALLS.items()}},
 }
 
 
@@ -75,8 +146,23 @@ def written(document: str, path: str) -> str:
     return document
 
 
+def with_helps(document: str) -> str:
+    """Return the command reference with the help texts as the program prints them."""
+
+    def printed(block: re.Match[str]) -> str:
+        words = block.group(1).split()
+        environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+        command = [sys.executable, "-m", "reconciler", *words]
+        shown = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)  # noqa: S603 - ours
+        return f"```console\n$ pcc-reconciler {block.group(1)}\n{shown.stdout.rstrip()}\n```"
+
+    return re.sub(r"```console\n\$ pcc-reconciler ([a-z -]*--help)\n.*?\n```", printed, document, flags=re.DOTALL)
+
+
 def main() -> None:
     """Write every generated section."""
+    reference = ROOT / "docs" / "cli.md"
+    reference.write_text(with_helps(reference.read_text(encoding="utf-8")), encoding="utf-8")
     for path in SECTIONS:
         file = ROOT / path
         file.write_text(written(file.read_text(encoding="utf-8"), path), encoding="utf-8")

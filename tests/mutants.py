@@ -32,7 +32,7 @@ TESTS = {
     "guards": ("tests/test_guards.py", "tests/test_guards_properties.py"),
     "accepted": ("tests/test_accepted.py",),
     "standing": ("tests/test_standing.py",),
-    "report": ("tests/test_report.py",),
+    "report/status": ("tests/test_report.py",),
 }
 """The tests of each module, the quick ones first: slower ones are run only where those saw nothing."""
 

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
-from scenarios import Site, child_environment, eventually, eventually_true, fault, fleet, owned, site, text, write
+from scenarios import command, eventually, eventually_true, fault, fleet, owned, site, text, write
 
-from reconciler.ask import ask
 from reconciler.errors import DaemonError
 from reconciler.pcc.wire import CODES
+from reconciler.remote.ask import ask
 from reconciler.simulator import Route
 from reconciler.simulator.faults import Error
 
 TOKEN = "a-listen-token-of-some-length"
-
-
-async def command(one: Site, *arguments: str) -> tuple[int, str, str]:
-    """Run a command against the daemon of a site and return its exit code, stdout and stderr."""
-    listen = str(one.http.base_url).removeprefix("http://").rstrip("/")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "reconciler",
-        *arguments,
-        env=child_environment({**one.environment, "PCC_LISTEN": listen}),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
 
 
 async def test_reconcile_makes_a_pass_now_and_forgets_what_waits(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,10 +34,28 @@ from reconciler import cli
 from reconciler.clock import SystemClock
 from reconciler.simulator import Match, Platform, Route, Rule, create_app, sample_platform, serving
 from reconciler.simulator import faults as fault
+from reconciler.simulator.world import PCC_TYPES
+from reconciler.simulator.world import Device as Appliance
 from reconciler.state import State
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("run", "validate", "schema", "plan", "apply", "export", "reconcile", "pause", "resume", "simulate", "demo")
+COMMANDS = (
+    "run",
+    "validate",
+    "schema",
+    "plan",
+    "apply",
+    "export",
+    "status",
+    "explain",
+    "history",
+    "reconcile",
+    "pause",
+    "resume",
+    "doctor",
+    "simulate",
+    "demo",
+)
 ESCAPE = "\x1b"
 Popen = subprocess.Popen[str]
 
@@ -216,6 +235,14 @@ def test_without_arguments_the_help_is_a_message(shell: Shell) -> None:
         ("simulate --subscribed 2", "less than or equal to 1"),
         ("simulate --listen 0.0.0.0:9000", "loopback"),
         ("simulate --listen nowhere", "nowhere"),
+        ("status --revision 1234567", "--wait"),
+        ("status --wait --revision main", "7 characters"),
+        ("status --wait --revision -x", "7 characters"),
+        ("status --wait --timeout soon", "10m"),
+        ("explain", "DEVICE"),
+        ("history --since yesterday", "2026-11-22T10:00:00Z"),
+        ("history --until 2026-11-22T10:00:00", "offset"),
+        ("history --limit 0", "greater than or equal to 1"),
         ("demo --devices 1", "4"),
         ("demo --listen 8080", "127.0.0.1:8080"),
         ("demo --listen 127.0.0.1:99999", "127.0.0.1:8080"),
@@ -742,6 +769,46 @@ def test_an_export_keeps_what_the_present_file_says(shell: Shell, fleet: Fleet) 
     assert 'country = "KR"' in text
     assert "not-live" not in text
     assert shell("plan", "--detailed-exitcode", "--account", "default").code == 0
+
+
+def test_an_export_of_what_is_registered_names_every_appliance(shell: Shell, fleet: Fleet) -> None:
+    """All that PCC documents is wanted, with LG's names; other types stand in comments; it costs one GET."""
+    user = fleet.platform.world.user("default")
+    fleet.platform.world.add_devices(
+        user,
+        [
+            Appliance("cooler-1", "DEVICE_AIR_CONDITIONER", "Lobby\nnorth"),
+            Appliance("odd-1", "DEVICE_OVEN", '"} ]\n[[approvals]]'),
+            Appliance("plain-1", "DEVICE_WASHER", ""),
+        ],
+    )
+    ended = shell("export", "--registered", "--account", "default")
+    assert (ended.code, ended.err) == (0, "")
+    Path("desired-state.toml").write_text(ended.out)
+    assert shell("validate").code == 0
+    said = tomllib.loads(ended.out)
+    entries = {one["id"]: one for one in said["devices"]}
+    known = {one.id for one in user.devices.values() if one.type in PCC_TYPES}
+    assert entries.keys() == known
+    assert fleet.live() < known
+    some = user.devices[min(fleet.owned())]
+    assert entries[some.id] == {"id": some.id, "name": some.alias, "type": some.type.removeprefix("DEVICE_").lower()}
+    assert entries["plain-1"] == {"id": "plain-1", "type": "washer"}
+    assert "# cooler-1  PCC does not document the type DEVICE_AIR_CONDITIONER: Lobby north\n" in ended.out
+    assert [record.path for record in fleet.platform.requests if record.path != "/emp/v2/token"] == ["/devices"]
+
+
+def test_an_export_of_what_is_registered_keeps_what_the_present_file_says(shell: Shell, fleet: Fleet) -> None:
+    """A person's own name for a device goes before LG's alias, and ignored devices stay out."""
+    named, ignored = fleet.owned()[:2]
+    more = f'policy.ignore = ["{ignored}"]'
+    Path("desired-state.toml").write_text(
+        f'version = 1\n{more}\ndevices = [{{ id = "{named}", name = "the old one" }}]\n'
+    )
+    text = shell("export", "--registered", "--account", "default").out
+    entries = {one["id"]: one for one in tomllib.loads(text)["devices"]}
+    assert entries[named]["name"] == "the old one"
+    assert entries.keys() == set(fleet.owned()) - {ignored}
 
 
 def test_a_faulty_present_file_ends_an_export(shell: Shell, fleet: Fleet) -> None:

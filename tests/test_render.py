@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import render
+from reconciler import wording
 from reconciler.errors import Fault
 from reconciler.model import (
     AccountName,
@@ -30,6 +30,7 @@ from reconciler.model import (
     Result,
     Tripped,
 )
+from reconciler.render import findings, looks, plans
 from reconciler.report import PlanReport
 from reconciler.standing import Ending
 
@@ -92,7 +93,7 @@ HELD = Plan(
 
 def test_a_plan_is_told_device_by_device() -> None:
     """Each device has a line with sign, name and what holds it; reasons, counts, digest and a sum follow."""
-    told = render.plan_text([report(HELD, names={"new": "Room 12"})]).splitlines()
+    told = plans.plan_text([report(HELD, names={"new": "Room 12"})]).splitlines()
     assert told[:7] == [
         "account seoul-hotel",
         "  + new  Room 12",
@@ -108,14 +109,14 @@ def test_a_plan_is_told_device_by_device() -> None:
 
 def test_the_block_that_releases_a_guard_can_be_copied() -> None:
     """The approval is printed in each form, and it is TOML that names exactly the devices that wait for it."""
-    text = render.plan_text([report(HELD)])
-    markdown = render.plan_markdown([report(HELD)])
-    (account,) = json.loads(render.plan_json([report(HELD)], code=3))["accounts"]
+    text = plans.plan_text([report(HELD)])
+    markdown = plans.plan_markdown([report(HELD)])
+    (account,) = json.loads(plans.plan_json([report(HELD)], code=3))["accounts"]
     assert account["approval"] in text
     assert f"toml\n{account['approval']}" in markdown
     (approval,) = tomllib.loads(account["approval"])["approvals"]
     assert (approval["account"], approval["devices"]) == (ACCOUNT, ["old"])
-    (named,) = json.loads(render.plan_json([report(HELD)], code=3, approval="removed/x.txt"))["accounts"]
+    (named,) = json.loads(plans.plan_json([report(HELD)], code=3, approval="removed/x.txt"))["accounts"]
     assert tomllib.loads(named["approval"])["approvals"][0]["device_files"] == ["removed/x.txt"]
 
 
@@ -127,7 +128,7 @@ def test_a_report_tells_what_became_of_each_change() -> None:
         Outcome(change("b"), Result.REFUSED, NOW, words="Not owned\ndevice"),
     )
     left = (Held(change("c"), Reason.QUOTA, NOW),)
-    told = render.plan_text([report(plan, outcomes=outcomes, left=left)], done=True).splitlines()
+    told = plans.plan_text([report(plan, outcomes=outcomes, left=left)], done=True).splitlines()
     assert told[1:6] == [
         "  + a  success",
         "  + b  refused: Not owned device",
@@ -142,7 +143,7 @@ def test_a_plan_counts_only_what_it_would_do_now() -> None:
     """What is withheld, as from an account that LG stopped, is held and not about to be made."""
     plan = Plan(ACCOUNT, subscribes=(change("a"), change("b")))
     left = tuple(Held(one, Reason.ACCOUNT_STOPPED) for one in plan.subscribes)
-    told = render.plan_text([report(plan, left=left, error="LG does not know the token")])
+    told = plans.plan_text([report(plan, left=left, error="LG does not know the token")])
     assert "error: LG does not know the token" in told
     assert told.endswith("Plan: 0 to subscribe, 0 to unsubscribe, 2 held, 1 account with an error.\n")
 
@@ -150,20 +151,20 @@ def test_a_plan_counts_only_what_it_would_do_now() -> None:
 def test_another_plan_than_agreed_is_told_as_such() -> None:
     """Where --expect named another digest the report says that nothing was changed, and the digest there is."""
     unexpected = report(Plan(ACCOUNT, digest=Digest("sha256:89ab")), unexpected=True)
-    for told in (render.plan_text([unexpected], done=True), render.plan_markdown([unexpected], done=True)):
+    for told in (plans.plan_text([unexpected], done=True), plans.plan_markdown([unexpected], done=True)):
         assert "nothing was changed" in told
         assert "digest sha256:89ab" in told
-    assert json.loads(render.plan_json([unexpected], code=3))["accounts"][0]["unexpected"] is True
+    assert json.loads(plans.plan_json([unexpected], code=3))["accounts"][0]["unexpected"] is True
 
 
 def test_long_lists_are_cut_for_people_only() -> None:
     """At most 50 devices of a kind are listed for people; JSON holds all."""
     plan = Plan(ACCOUNT, subscribes=tuple(change(f"d{number:03}") for number in range(60)))
-    for told in (render.plan_text([report(plan)]), render.plan_markdown([report(plan)])):
+    for told in (plans.plan_text([report(plan)]), plans.plan_markdown([report(plan)])):
         assert "d049" in told
         assert "d050" not in told
         assert "… and 10 more" in told
-    assert len(json.loads(render.plan_json([report(plan)], code=0))["accounts"][0]["subscribes"]) == 60
+    assert len(json.loads(plans.plan_json([report(plan)], code=0))["accounts"][0]["subscribes"]) == 60
 
 
 def test_the_json_of_a_plan_has_all_of_it() -> None:
@@ -171,7 +172,7 @@ def test_the_json_of_a_plan_has_all_of_it() -> None:
     outcome = Outcome(
         change("new"), Result.SUCCESS, NOW, message_id=MessageId("m" * 22), lg_message_id="lg", code="1207", words="w"
     )
-    document = json.loads(render.plan_json([report(HELD, outcomes=(outcome,))], code=3))
+    document = json.loads(plans.plan_json([report(HELD, outcomes=(outcome,))], code=3))
     assert document["version"] == 1
     assert document["exit_code"] == 3
     assert document["summary"]["held"] == 2
@@ -200,8 +201,8 @@ def test_the_json_of_a_plan_has_all_of_it() -> None:
 
 def test_colours_follow_signs() -> None:
     """Coloured or not, the words are the same, and only lines with a sign are coloured."""
-    plain = render.plan_text([report(HELD)])
-    coloured = render.plan_text([report(HELD)], colours=True)
+    plain = plans.plan_text([report(HELD)])
+    coloured = plans.plan_text([report(HELD)], colours=True)
     assert re.sub("\x1b\\[[0-9]+m", "", coloured) == plain
     assert "\x1b[32m  + new\x1b[0m" in coloured
     assert "\x1b[33m  -? old  held: too-many\x1b[0m" in coloured
@@ -210,8 +211,8 @@ def test_colours_follow_signs() -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_stay_on_their_line_of_text(name: str) -> None:
     """A name can neither begin a new line nor steer the terminal."""
-    told = render.plan_text([report(HELD, names={"new": name})])
-    assert len(told.splitlines()) == len(render.plan_text([report(HELD)]).splitlines())
+    told = plans.plan_text([report(HELD, names={"new": name})])
+    assert len(told.splitlines()) == len(plans.plan_text([report(HELD)]).splitlines())
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", told)
 
 
@@ -223,7 +224,7 @@ def shown(cell: str) -> str:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_words_in_markdown(name: str) -> None:
     """In a table a name is one cell of plain words: no markup, tag, link, mention or reference."""
-    told = render.plan_markdown([report(HELD, names={"new": name})])
+    told = plans.plan_markdown([report(HELD, names={"new": name})])
     (row,) = [line for line in told.splitlines() if line.startswith("| + |")]
     sign, device, cell, note = (part.strip() for part in row.strip("|").split("|"))
     assert (sign, device, note) == ("+", "`new`", "")
@@ -237,13 +238,13 @@ def test_hostile_names_are_words_in_markdown(name: str) -> None:
 @given(device=st.text(st.characters(exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp", "Cf", "Cn", "Co"]), min_size=1))
 def test_any_id_is_one_cell_of_code(device: str) -> None:
     """An id of LG's may hold any character: it stays in its cell, and its reader sees it as it is."""
-    told = render.plan_markdown([report(Plan(ACCOUNT, subscribes=(change(device),)))])
+    told = plans.plan_markdown([report(Plan(ACCOUNT, subscribes=(change(device),)))])
     (row,) = [line for line in told.splitlines() if line.startswith("| + |")]
     cell = row.strip("|").split("|")[1].strip()
     assert row.count("|") == 5
     assert cell.startswith(("`", "<code>"))
     text = cell.strip("`") if cell.startswith("`") else cell.removeprefix("<code>").removesuffix("</code>")
-    assert shown(text) == device[: render.SHOWN * 100] or len(device) > 256
+    assert shown(text) == device[: looks.SHOWN * 100] or len(device) > 256
 
 
 FAULTS = [
@@ -256,7 +257,7 @@ FAULTS = [
 
 def test_annotations_cannot_be_forged() -> None:
     """Each fault is one workflow command on one line, whatever names and messages hold."""
-    told = render.findings_github(FAULTS, [Fault("w.toml", 2, 1, "odd")], []).splitlines()
+    told = findings.findings_github(FAULTS, [Fault("w.toml", 2, 1, "odd")], []).splitlines()
     assert told == [
         "::error file=a%2Cb%3Ac%25.toml,line=3,col=7::100 %25 wrong%0A::error::forged%0D::warning::too",
         "::error file=line%0A%3A%3Aerror file=x%3A%3Aforged.toml,line=1,col=1::plain",
@@ -269,7 +270,7 @@ def test_annotations_cannot_be_forged() -> None:
 @given(path=st.text(), message=st.text())
 def test_any_fault_is_one_annotation(path: str, message: str) -> None:
     """No path and no message makes a second line."""
-    told = render.findings_github([Fault(path, 1, 1, message)], [], [])
+    told = findings.findings_github([Fault(path, 1, 1, message)], [], [])
     assert not set("\n\r") & set(told[:-1])
     assert told.startswith("::error")
     assert told.endswith("\n")
@@ -278,7 +279,7 @@ def test_any_fault_is_one_annotation(path: str, message: str) -> None:
 @given(path=st.text(), message=st.text())
 def test_any_fault_is_one_line(path: str, message: str) -> None:
     """As a message for people a fault is one line that steers nothing."""
-    (line,) = render.findings_lines([Fault(path, 1, 1, message)], [])
+    (line,) = findings.findings_lines([Fault(path, 1, 1, message)], [])
     assert line.isprintable()
 
 
@@ -286,28 +287,28 @@ def test_findings_are_told_in_each_form() -> None:
     """Faults, warnings and accounts are in JSON and Markdown; a faultless text is good news."""
     account = Desired(ACCOUNT, frozenset({DeviceId("a")}), path="desired-state.toml")
     warning = Fault("w.toml", 2, 1, "odd")
-    document = json.loads(render.findings_json(FAULTS, [warning], [account]))
+    document = json.loads(findings.findings_json(FAULTS, [warning], [account]))
     assert document["valid"] is False
     assert document["faults"][0] == {"path": "a,b:c%.toml", "line": 3, "column": 7, "message": FAULTS[0].message}
     assert document["warnings"][0]["path"] == "w.toml"
     assert document["accounts"] == [{"account": ACCOUNT, "devices": 1, "path": "desired-state.toml"}]
-    markdown = render.findings_markdown([], [warning], [account]).splitlines()
+    markdown = findings.findings_markdown([], [warning], [account]).splitlines()
     assert markdown == [
         "### The desired state is valid",
         "",
         "- warning w.toml:2:1: odd",
         "- account `seoul-hotel`: 1 device",
     ]
-    assert render.findings_markdown(FAULTS, [], []).startswith("### The desired state is not valid\n")
-    assert render.good_news([account, account]) == "valid: 2 accounts, 2 devices\n"
+    assert findings.findings_markdown(FAULTS, [], []).startswith("### The desired state is not valid\n")
+    assert findings.good_news([account, account]) == "valid: 2 accounts, 2 devices\n"
 
 
 def test_a_name_that_is_not_utf_8_is_told_as_well_as_it_can_be() -> None:
     """A file's name may be any bytes; it breaks no form."""
     fault = Fault("odd-\udcff.toml", 0, 0, "is empty")
-    assert json.loads(render.findings_json([fault], [], []))["faults"][0]["path"] == "odd-\\udcff.toml"
-    assert "odd-" in render.findings_markdown([fault], [], [])
-    for told in (render.findings_github([fault], [], []), *render.findings_lines([fault], [])):
+    assert json.loads(findings.findings_json([fault], [], []))["faults"][0]["path"] == "odd-\\udcff.toml"
+    assert "odd-" in findings.findings_markdown([fault], [], [])
+    for told in (findings.findings_github([fault], [], []), *findings.findings_lines([fault], [])):
         assert told.encode()
 
 
@@ -323,5 +324,5 @@ def test_a_name_that_is_not_utf_8_is_told_as_well_as_it_can_be() -> None:
 )
 def test_a_moment_is_told_both_ways(ago: timedelta, words: str) -> None:
     """People read how long ago, and check the exact time."""
-    assert render.moment_words(NOW, NOW + ago) == words
-    assert render.moment_words(None, NOW) == "never"
+    assert wording.moment_words(NOW, NOW + ago) == words
+    assert wording.moment_words(None, NOW) == "never"

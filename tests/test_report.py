@@ -32,7 +32,16 @@ from reconciler.model import (
     Revision,
     Tripped,
 )
-from reconciler.report import NAMED, PlanReport, StatusReport, exit_code, held_reports, status_report, total
+from reconciler.report import (
+    NAMED,
+    PlanReport,
+    StatusReport,
+    account_report,
+    exit_code,
+    held_reports,
+    status_report,
+    total,
+)
 from reconciler.standing import Ending, Standing
 
 TEXT = desiring([Device(DeviceId("a"), name="Room 1203 fridge"), Device(DeviceId("b"), type=DeviceType.OVEN)])
@@ -358,3 +367,20 @@ def test_totals() -> None:
     sums = total([of(MADE), of(MADE), of(NOT_MADE), of(ending(Reason.TOO_MANY))])
     assert (sums["subscribed"], sums["failed"], sums["held"]) == (2, 1, 1)
     assert dict(total([])) == {}
+
+
+def test_a_pass_counts_only_for_the_text_that_it_was_made_of() -> None:
+    """Another text, or a newer one rejected or mended since, is not yet what the last pass was of."""
+    end = ending(Reason.DESIRED_REJECTED, rejected=Cause.INVALID)
+    one = Standing(ACCOUNT).after(end)
+    assert account_report(one, Text(TEXT, REVISION, Cause.INVALID), None).current
+    assert not account_report(one, Text(TEXT, REVISION), None).current
+    assert not account_report(one, Text(replace(TEXT, path="other.toml"), REVISION, Cause.INVALID), None).current
+    assert not account_report(Standing(ACCOUNT), Text(TEXT, REVISION), None).current
+
+
+def test_refused_devices_are_counted_once() -> None:
+    """Just refused by LG or waiting since an earlier refusal, a device counts as one."""
+    refusals = tuple(Outcome(one, Result.REFUSED, NOW) for one in (A, B))
+    end = ending(Reason.REFUSED, Reason.TOO_MANY, outcomes=refusals)
+    assert account_report(Standing(ACCOUNT).after(end), Text(TEXT, REVISION), None).refused == 3

@@ -1,4 +1,4 @@
-"""The calls that act: a pass at once, and the brake.
+"""The calls that act or take input: a pass at once, the brake, and a plan of proposed files.
 
 Owns: who may act and in what form. Must not: know what acting means; it is handed functions that do it.
 
@@ -10,10 +10,11 @@ loopback name, so that no page can reach it through a name of its own.
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -21,10 +22,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from reconciler import duration
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Invalid, ReconcilerError
 from reconciler.model import AccountName, Pause
+from reconciler.render import plans
+from reconciler.report import PENDING, exit_code
+from reconciler.report.proposal import Proposal, Proposed
 
 LARGEST_BODY = 64 * 1024
+LARGEST_PROPOSAL = 128 * 1024 * 1024
+"""Files of a proposed text: room for more than a million ids."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -37,9 +43,22 @@ class PauseBody(msgspec.Struct, forbid_unknown_fields=True):
     reason: str = ""
 
 
+class PlanBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What ``POST /api/v1/plan`` takes: contents by path, which of them are texts, and whom and how to show.
+
+    ``approval`` is the device file that an approval shall name.
+    """
+
+    documents: list[str]
+    files: dict[str, str]
+    accounts: list[str] = []
+    show: Literal["none", "text", "markdown"] = "none"
+    approval: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """What the calls do. Each returns the accounts it concerned; an unknown account is a ``ReconcilerError``.
+    """What the calls do. The first two return the accounts they concerned; an unknown one is a ``ReconcilerError``.
 
     ``token`` returns the bearer token to ask for, or nothing where none is set; it raises where none can be read.
     """
@@ -47,6 +66,7 @@ class Acting:
     token: Callable[[], str | None]
     reconcile: Callable[[AccountName | None], Awaitable[Iterable[AccountName]]]
     pause: Callable[[AccountName | None, Pause, timedelta | None, str], Awaitable[Iterable[AccountName]]]
+    plan: Callable[[Proposal], Awaitable[Proposed]]
 
 
 class Refused(Exception):
@@ -57,27 +77,51 @@ class Refused(Exception):
         self.status = status
 
 
-Handler = Callable[[Request], Awaitable[Iterable[AccountName]]]
+Handler = Callable[[Request], Awaitable[dict[str, Any]]]
+Body = TypeVar("Body", PauseBody, PlanBody)
 
 
 def routes(acting: Acting) -> Sequence[Route]:
     """Return the routes of the calls that act."""
 
-    async def reconcile(request: Request) -> Iterable[AccountName]:
+    async def reconcile(request: Request) -> dict[str, Any]:
         await _body(request)
         account = request.query_params.get("account")
-        return await acting.reconcile(AccountName(account) if account else None)
+        return _concerned(await acting.reconcile(AccountName(account) if account else None))
 
-    async def pause(request: Request) -> Iterable[AccountName]:
-        asked = _decoded(await _body(request))
+    async def pause(request: Request) -> dict[str, Any]:
+        asked = _decoded(await _body(request), PauseBody)
         span = duration.parse(asked.for_) if asked.for_ is not None else None
         account = AccountName(asked.account) if asked.account else None
-        return await acting.pause(account, Pause(asked.pause), span, asked.reason)
+        return _concerned(await acting.pause(account, Pause(asked.pause), span, asked.reason))
+
+    async def plan(request: Request) -> dict[str, Any]:
+        asked = _decoded(await _body(request, LARGEST_PROPOSAL), PlanBody)
+        proposal = Proposal(tuple(asked.documents), asked.files, tuple(asked.accounts))
+        return _planned(await acting.plan(proposal), asked.show, asked.approval)
 
     return [
         Route("/api/v1/reconcile", _guarded(acting, reconcile), methods=["POST"]),
         Route("/api/v1/pause", _guarded(acting, pause), methods=["POST"]),
+        Route("/api/v1/plan", _guarded(acting, plan), methods=["POST"]),
     ]
+
+
+def _concerned(accounts: Iterable[AccountName]) -> dict[str, Any]:
+    return {"accounts": sorted(accounts)}
+
+
+def _planned(proposed: Proposed, show: str, approval: str | None) -> dict[str, Any]:
+    """Return the plans as ``plan --output json`` prints them, with the exit code that waiting changes would make."""
+    reports = proposed.reports
+    shown = {"text": plans.plan_text, "markdown": plans.plan_markdown}
+    code = exit_code(reports, pending=PENDING)
+    return {
+        "api": 1,
+        "plan": json.loads(plans.plan_json(reports, code=code, approval=approval)),
+        "notes": list(proposed.notes),
+        "shown": shown[show](reports, approval=approval) if show in shown else None,
+    }
 
 
 def _guarded(acting: Acting, handle: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -86,12 +130,15 @@ def _guarded(acting: Acting, handle: Handler) -> Callable[[Request], Awaitable[R
     async def endpoint(request: Request) -> Response:
         try:
             _check(request, acting.token())
-            accounts = await handle(request)
+            answer = await handle(request)
+        except Invalid as invalid:
+            faults = [str(fault) for fault in invalid.faults]
+            return JSONResponse({"error": "the proposed text is not valid", "faults": faults}, status_code=422)
         except Refused as error:
             return JSONResponse({"error": str(error)}, status_code=error.status)
         except (ReconcilerError, ValueError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
-        return JSONResponse({"accounts": sorted(accounts)})
+        return JSONResponse(answer)
 
     return endpoint
 
@@ -113,18 +160,18 @@ def _host(header: str) -> str:
     return header[: header.index("]") + 1] if header.startswith("[") and "]" in header else header.partition(":")[0]
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, largest: int = LARGEST_BODY) -> bytes:
     """Return the body, and no more of it than is bearable."""
-    body = b""
+    body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LARGEST_BODY:
-            raise Refused(413, f"the body is larger than {LARGEST_BODY} bytes")
-    return body
+        if len(body) > largest:
+            raise Refused(413, f"the body is larger than {largest} bytes")
+    return bytes(body)
 
 
-def _decoded(body: bytes) -> PauseBody:
+def _decoded(body: bytes, form: type[Body]) -> Body:
     try:
-        return msgspec.json.decode(body or b"{}", type=PauseBody)
+        return msgspec.json.decode(body or b"{}", type=form)
     except msgspec.MsgspecError as error:
         raise Refused(400, f"the body is not what this call takes: {error}") from error

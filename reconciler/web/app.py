@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
@@ -23,9 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reconciler.metrics import Metrics
 from reconciler.report import StatusReport
-from reconciler.web import acting, hooks
+from reconciler.web import acting, hooks, reading
 from reconciler.web.acting import Acting
 from reconciler.web.hooks import Hook
+from reconciler.web.reading import Reading
 from reconciler.wording import moment_words
 
 POLICY = (
@@ -53,6 +53,7 @@ class Surface:
     ready: Callable[[], str]
     acting: Acting | None = None
     hook: Hook | None = None
+    reading: Reading | None = None
 
 
 def create_app(surface: Surface) -> ASGIApp:
@@ -81,7 +82,7 @@ def create_app(surface: Surface) -> ASGIApp:
         return _health(surface.ready(), "ready")
 
     async def status(_request: Request) -> Response:
-        return Response(msgspec.json.encode({"api": 1, **_plain(surface.status())}), media_type="application/json")
+        return reading.answer(surface.status())
 
     routes = [
         Route("/", page),
@@ -90,6 +91,7 @@ def create_app(surface: Surface) -> ASGIApp:
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/api/v1/status", status),
+        *(reading.routes(surface.reading) if surface.reading is not None else []),
         *(acting.routes(surface.acting) if surface.acting is not None else []),
         *([hooks.route(surface.hook)] if surface.hook is not None else []),
     ]
@@ -98,11 +100,6 @@ def create_app(surface: Surface) -> ASGIApp:
 
 def _health(why_not: str, word: str) -> Response:
     return PlainTextResponse(f"{why_not or word}\n", status_code=503 if why_not else 200)
-
-
-def _plain(report: StatusReport) -> dict[str, object]:
-    plain: dict[str, object] = msgspec.to_builtins(report)
-    return plain
 
 
 class _Headers:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reconciler import __version__
-from reconciler.accepted import Accepted
+from reconciler.accepted import Accepted, Text
 from reconciler.clock import Clock
-from reconciler.model import AccountName, Cause, Commit, Condition, DeviceId, Held, Kind, Plan, Reason
+from reconciler.model import AccountName, Commit, Condition, DeviceId, Held, Kind, Plan, Reason
 from reconciler.standing import Ending, Standing, counts, states
 
 NAMED = 20
@@ -35,7 +35,11 @@ class HeldReport:
 
 @dataclass(frozen=True, slots=True)
 class AccountReport:
-    """One account, as its last pass left it. Times are nothing where there was none yet."""
+    """One account, as its last pass left it. Times are nothing where there was none yet.
+
+    ``current``: that pass was of the text in force. ``settled``: it left nothing to change. ``refused``: of so many
+    devices LG refused the change.
+    """
 
     account: str
     condition: str
@@ -56,11 +60,23 @@ class AccountReport:
     last_success: datetime | None
     out_of_sync_since: datetime | None
     next_pass: datetime | None
+    current: bool = False
+    settled: bool = False
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SeenReport:
+    """A revision that was read lately, and why it was rejected if it was."""
+
+    revision: str
+    sha256: str
+    rejected: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class TextReport:
-    """The text in force and what became of the newest one."""
+    """The text in force and what became of the newest one. ``seen``: the last ones that were read, oldest first."""
 
     revision: str | None
     commit: Commit | None
@@ -71,6 +87,8 @@ class TextReport:
     source: str
     fetched_at: datetime | None
     trouble: str
+    sha256: str | None = None
+    seen: tuple[SeenReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +106,16 @@ class StatusReport:
     state_trouble: str = ""
 
 
-def account_report(
-    standing: Standing, revision: str, rejected: Cause | None, next_pass: datetime | None
-) -> AccountReport:
-    """Return one account's report."""
+def account_report(standing: Standing, text: Text, next_pass: datetime | None) -> AccountReport:
+    """Return one account's report; ``text`` is what is in force for it."""
     last = standing.last
     return AccountReport(
         account=standing.account,
         condition=standing.condition,
         result=last.result if last else "",
         error=last.error if last else "",
-        rejected=rejected,
-        revision=revision,
+        rejected=text.rejected,
+        revision=str(text.revision),
         desired=len(last.desired.wanted_at(last.began)) if last else 0,
         observed=standing.observed,
         devices=states(last) if last else {},
@@ -113,6 +129,9 @@ def account_report(
         last_success=standing.last_success,
         out_of_sync_since=standing.out_of_sync_since,
         next_pass=next_pass,
+        current=last is not None and last.of(text),
+        settled=last is not None and last.settled,
+        refused=len(last.refused) if last else 0,
     )
 
 
@@ -156,8 +175,7 @@ def status_report(
         accounts.append(
             account_report(
                 standings.get(account, Standing(account)),
-                str(text.revision),
-                text.rejected,
+                text,
                 None if due is None else now + timedelta(seconds=due),
             )
         )
@@ -172,6 +190,8 @@ def status_report(
         source=source,
         fetched_at=datetime.fromtimestamp(fetched_at, now.tzinfo) if fetched_at else None,
         trouble=trouble,
+        sha256=revision.sha256 if revision else None,
+        seen=tuple(SeenReport(one.revision, one.sha256, one.rejected) for one in accepted.seen),
     )
     trouble_first = _text_trouble(text_report) or _state_trouble(state_trouble)
     well, summary = _summary(trouble_first, accounts, accepted.abandoned, mode)
@@ -258,7 +278,11 @@ class PlanReport:
     @property
     def names(self) -> Mapping[DeviceId, str]:
         """Return the names that the text gives devices, for people."""
-        return {device.id: device.name for device in self.ending.desired.described.values() if device.name}
+        return self.ending.desired.names
+
+
+PENDING = 2
+"""The exit code of changes that wait to be made."""
 
 
 def exit_code(reports: Iterable[PlanReport], *, pending: int | None = None) -> int:

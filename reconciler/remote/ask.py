@@ -14,14 +14,26 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import BaseHandler, HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from reconciler.errors import DaemonError, quoted
+from reconciler.errors import DaemonError, NoDaemon, quoted
 
 TIMEOUT_SECONDS = 15.0
+PLAN_SECONDS = 300.0
+"""A plan of a million proposed devices takes its time, and another one may be before it."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def ask(server: str, path: str, body: dict[str, Any] | None = None, *, token: str | None = None) -> dict[str, Any]:
-    """Send one request, a POST where there is a body, and return the JSON of the answer; raises ``DaemonError``."""
+def ask(
+    server: str,
+    path: str,
+    body: dict[str, Any] | None = None,
+    *,
+    token: str | None = None,
+    seconds: float = TIMEOUT_SECONDS,
+) -> dict[str, Any]:
+    """Send one request, a POST where there is a body, and return the JSON of the answer.
+
+    Raises ``DaemonError`` with the daemon's own words, and ``NoDaemon`` where none of ours answers.
+    """
     url = f"{server.rstrip('/')}{path}"
     if urlsplit(url).scheme not in {"http", "https"}:
         raise DaemonError(f"--server: {server} is not an http address")
@@ -36,17 +48,17 @@ def ask(server: str, path: str, body: dict[str, Any] | None = None, *, token: st
     elif token is not None and not url.startswith("https:"):
         raise DaemonError(f"--server: {server} is not https, and the token would cross the network readable")
     try:
-        with build_opener(*handlers).open(request, timeout=TIMEOUT_SECONDS) as answer:
+        with build_opener(*handlers).open(request, timeout=seconds) as answer:
             said = json.loads(answer.read())
     except HTTPError as error:
-        raise DaemonError(f"the daemon at {server} said no: {_why(error)}") from error
+        why = _why(error)
+        known = DaemonError if why else NoDaemon
+        raise known(f"the daemon at {server} said no: {why or f'{error.code} {error.reason}'}") from error
     except (URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise DaemonError(
-            f"no daemon answers at {server} ({quoted(str(reason))}); is it running? see --server"
-        ) from error
+        raise NoDaemon(f"no daemon answers at {server} ({quoted(str(reason))}); is it running? see --server") from error
     if not isinstance(said, dict):
-        raise DaemonError(f"what answers at {server} is not this daemon")
+        raise NoDaemon(f"what answers at {server} is not this daemon")
     return said
 
 
@@ -58,8 +70,10 @@ class _NoRedirect(HTTPRedirectHandler):
 
 
 def _why(error: HTTPError) -> str:
+    """Return the daemon's words, or nothing where it was not a daemon of ours that spoke."""
     with error:
         try:
-            return quoted(str(json.loads(error.read())["error"]))
+            said = json.loads(error.read())
+            return "\n".join(quoted(str(one)) for one in (said["error"], *said.get("faults", ())))
         except (ValueError, LookupError, TypeError):
-            return f"{error.code} {error.reason}"
+            return ""

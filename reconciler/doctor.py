@@ -1,0 +1,229 @@
+"""Asks whether all is as it should be: settings, state, texts, and LG for each account. It never changes anything.
+
+Owns: what is asked of whom, and that one broken account, file or network keeps nothing else from being looked at.
+Must not: judge what was found (that is ``examination``), print, write anywhere, or send anything but GET and a renewal
+of a token. Works beside a running daemon.
+
+Where the newest text is no good, the accounts are those that the state knows from the text before, as in the daemon,
+and those that have credentials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reconciler.accepted import chosen
+from reconciler.clock import Clock, SystemClock
+from reconciler.credentials import Credentials
+from reconciler.errors import PlatformError, StateError
+from reconciler.masking import Masking
+from reconciler.model import DEFAULT_ACCOUNT, AccountName, Policy
+from reconciler.oneshot import Follower
+from reconciler.parts import Parts, built
+from reconciler.pcc.client import Client
+from reconciler.pcc.transport import proxy_of
+from reconciler.pcc.wire import Reply, envelope_time, header_time
+from reconciler.report import examination
+from reconciler.report.examination import Asked, Examination, Examined, Finding, Speaking
+from reconciler.settings import Settings
+from reconciler.state import State
+
+
+async def examine(
+    settings: Settings,
+    masking: Masking,
+    asked: Sequence[str] | None,
+    follower: Follower,
+    *,
+    clock: Clock | None = None,
+) -> Examination:
+    """Look at everything, and at each account, or at those that are asked for. One call of LG's quota for each."""
+    clock = clock or SystemClock()
+    state, unreadable = _opened(settings.state_dir, clock)
+    with closing(state), closing(State.in_memory(clock)) as kept:
+        async with built(settings, state, kept=kept, read_only=True, masking=masking, clock=clock) as parts:
+            for text in state.kept_texts():  # so that the intake recalls what the daemon would, and nothing is written
+                kept.keep_text(text.document, text.revision, text.files)
+            await parts.intake.begin()
+            names = chosen(asked, _known(parts, asked))
+            _follow(parts, names)
+            accounts = await _each(parts, names, follower, clock)
+            return Examination(_general(parts, unreadable), accounts)
+
+
+def _opened(folder: Path, clock: Clock) -> tuple[State, str]:
+    """Return the state as it can be read, and why it cannot."""
+    try:
+        return State.read_only(folder, clock), ""
+    except StateError as error:
+        return State.in_memory(clock), str(error)
+
+
+def _judged(parts: Parts) -> bool:
+    """Say whether the newest text could be read and is in force."""
+    return parts.intake.accepted.rejected is None and not parts.intake.trouble
+
+
+def _known(parts: Parts, asked: Sequence[str] | None) -> list[AccountName]:
+    """Return the accounts there are; where no text says so, those that have credentials, or else the one by default."""
+    accepted = parts.intake.accepted
+    known = set(accepted.texts)
+    if asked or not _judged(parts):
+        known |= parts.store.accounts()
+    if asked and not _judged(parts):  # the text that names them may be the one that cannot be read
+        known |= {AccountName(name) for name in asked}
+    return sorted(known or {DEFAULT_ACCOUNT})
+
+
+def _follow(parts: Parts, names: Sequence[AccountName]) -> None:
+    """Bring the clients in step with the accounts that the text names, and those that are looked at."""
+    texts = parts.intake.accepted.texts
+    countries: dict[AccountName, str | None] = dict.fromkeys(names)
+    countries |= {name: text.desired.country for name, text in texts.items()}
+    parts.clients.follow(countries)
+    for name in countries:
+        parts.clients.limit(name, _policy(parts, name).calls_per_hour)
+    parts.masking.know(parts.settings.secrets() | parts.store.secrets())
+
+
+def _policy(parts: Parts, name: AccountName) -> Policy:
+    text = parts.intake.text(name)
+    return text.desired.policy if text is not None else Policy()
+
+
+def _general(parts: Parts, unreadable: str) -> tuple[Finding, ...]:
+    settings, accepted = parts.settings, parts.intake.accepted
+    readers = (settings.listen_token_reader(), settings.webhook_secret_reader())
+    secrets = [reader.read() for reader in readers if reader is not None]
+    strays = parts.store.accounts() - accepted.texts.keys() - accepted.retired if _judged(parts) else ()
+    findings = (
+        examination.settings(
+            settings.mode,
+            allow_http=settings.allow_http,
+            unreadable=[why for why in secrets if isinstance(why, str)],
+        ),
+        examination.state(
+            str(settings.state_dir),
+            exists=settings.state_dir.is_dir(),
+            writable=_is_writable(settings.state_dir),
+            trouble=parts.state.trouble,
+            unreadable=unreadable,
+        ),
+        examination.desired_state(
+            accepted,
+            parts.intake.trouble,
+            str(settings.desired_state),
+            _abandoned(parts),
+            git=settings.git_url is not None,
+        ),
+        examination.folder(parts.store.warnings(), strays),
+    )
+    return tuple(finding for finding in findings if finding is not None)
+
+
+def _is_writable(folder: Path) -> bool:
+    """Say whether this user could keep the state there, or make the folder."""
+    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def _abandoned(parts: Parts) -> frozenset[AccountName]:
+    accepted = parts.intake.accepted
+    if not _judged(parts):
+        return frozenset()
+    try:
+        return parts.state.live_accounts() - accepted.texts.keys() - accepted.retired
+    except StateError:  # it is told where the state is judged
+        return frozenset()
+
+
+async def _each(parts: Parts, names: Sequence[AccountName], follower: Follower, clock: Clock) -> tuple[Examined, ...]:
+    """Look at the accounts, a few at once."""
+    room = asyncio.Semaphore(parts.settings.workers)
+
+    async def one(name: AccountName) -> list[Finding]:
+        async with room:
+            findings = await _account(parts, name, clock)
+        follower.account_done()
+        return findings
+
+    follower.accounts(len(names))
+    found = await asyncio.gather(*map(one, names), return_exceptions=True)
+    findings = [[examination.defect(each)] if isinstance(each, BaseException) else each for each in found]
+    return tuple(Examined(name, tuple(each)) for name, each in zip(names, findings, strict=True))
+
+
+async def _account(parts: Parts, name: AccountName, clock: Clock) -> list[Finding]:
+    """Look at one account."""
+    began, settings = clock.now(), parts.settings
+    client, credentials = parts.clients(name), parts.clients.credentials(name)
+    speaking: Speaking | str = str(credentials)
+    asked: Asked | None = None
+    if not isinstance(client, str) and not isinstance(credentials, str):
+        speaking = Speaking(credentials, parts.store.origins(name), settings.phase, settings.request_timeout)
+        asked = await _asked(client, credentials, clock)
+    findings = examination.account(parts.intake.text(name), speaking, asked, judged=_judged(parts))
+    return [*findings, _quota(parts, name, began, clock.now())]
+
+
+async def _asked(client: Client, credentials: Credentials, clock: Clock) -> Asked:
+    """Ask for a new token, where one can be had, and for the list."""
+    asked = Asked(
+        began=clock.now(),
+        ended=clock.now(),
+        proxy=proxy_of(credentials.base_url),
+        token_proxy=proxy_of(credentials.token_url or credentials.base_url),
+    )
+    try:
+        token = await client.access.token()
+    except PlatformError as error:
+        return replace(asked, token_error=error, ended=clock.now())
+    if credentials.access_token is not None and credentials.refresh_token is not None:
+        # The token that is there would serve, and hide for an hour that there will be no other.
+        try:
+            await client.access.renewed(token)
+        except PlatformError as error:
+            asked = replace(asked, token_error=error)
+    asked = await _listed(client, asked, clock)
+    ends = client.access.expires_at
+    return replace(
+        asked,
+        expires_at=None if ends is None else datetime.fromtimestamp(ends, UTC),
+        rotated=client.access.rotated,
+    )
+
+
+async def _listed(client: Client, asked: Asked, clock: Clock) -> Asked:
+    """Ask for the list. Of LG's answers only the times are kept: a list may be long."""
+    times: list[tuple[datetime | None, datetime | None]] = []
+
+    def heard(reply: Reply) -> None:
+        times.append((envelope_time(reply), header_time(reply)))
+
+    asked = replace(asked, began=clock.now())
+    try:
+        asked = replace(asked, devices=len((await client.list_devices(heard)).devices))
+    except PlatformError as error:
+        asked = replace(asked, error=error)
+    envelope, header = times[-1] if times else (None, None)
+    return replace(asked, ended=clock.now(), envelope=envelope, header=header)
+
+
+def _quota(parts: Parts, name: AccountName, began: datetime, now: datetime) -> Finding:
+    """Tell what is known of an account's calls: those that the state remembers, and ours."""
+    quota = parts.clients.quota(name)
+    remaining = quota.remaining(now.timestamp())
+    calls = quota.learned.calls
+    return examination.quota(
+        _policy(parts, name).calls_per_hour,
+        limit=quota.limit,
+        remaining=remaining,
+        calls=len(calls),
+        cost=sum(call >= began.timestamp() for call in calls),
+    )

@@ -1,0 +1,82 @@
+"""The calls that only read, beside the status: one account, one device, past changes.
+
+Owns: their paths, what they take, and which status says what. Must not: know how an answer is found; it is handed
+functions that find it.
+
+Whoever reaches the port may read: no token, any Host, as for the page. No answer allows another origin to read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from reconciler.errors import ReconcilerError, StateError, Unknown, quoted, suggestion
+from reconciler.report.inquiry import AccountDetail, Explanation, Page
+from reconciler.report.story import Story
+from reconciler.wording import json_text
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the calls ask. Each raises ``Unknown`` for what is not known, ``ReconcilerError`` for what cannot be."""
+
+    account: Callable[[str], Awaitable[AccountDetail]]
+    device: Callable[[str, str], Awaitable[Story]]
+    explain: Callable[[str, str | None], Awaitable[Explanation]]
+    history: Callable[[Mapping[str, str]], Awaitable[Page]]
+
+
+def routes(reading: Reading) -> Sequence[Route]:
+    """Return the routes of the calls that only read."""
+
+    async def account(request: Request) -> object:
+        return await reading.account(request.path_params["account"])
+
+    async def device(request: Request) -> object:
+        return await reading.device(request.path_params["account"], request.path_params["device"])
+
+    async def devices(request: Request) -> object:
+        asked = request.query_params
+        for key in asked:
+            if key not in {"device", "account"}:
+                raise ReconcilerError(f"there is no parameter {quoted(key)!r}{suggestion(key, ('device', 'account'))}")
+        if not asked.get("device"):
+            raise ReconcilerError("say which device: ?device=ID, the beginning of an id, or a name")
+        return await reading.explain(asked["device"], asked.get("account"))
+
+    async def history(request: Request) -> object:
+        return await reading.history(request.query_params)
+
+    return [
+        Route("/api/v1/accounts/{account}", _answered(account)),
+        Route("/api/v1/accounts/{account}/devices/{device:path}", _answered(device)),
+        Route("/api/v1/devices", _answered(devices)),
+        Route("/api/v1/history", _answered(history)),
+    ]
+
+
+def answer(report: object) -> Response:
+    """Return a report as the JSON of this version."""
+    plain: dict[str, Any] = msgspec.to_builtins(report)
+    return Response(json_text({"api": 1, **plain}), media_type="application/json")
+
+
+def _answered(find: Callable[[Request], Awaitable[object]]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return answer(await find(request))
+        except Unknown as error:
+            return JSONResponse({"error": str(error)}, status_code=404)
+        except StateError as error:
+            return JSONResponse({"error": str(error)}, status_code=503)
+        except ReconcilerError as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
+
+    return endpoint

@@ -1,0 +1,93 @@
+"""Words made fit for where they are shown: a terminal, Markdown, JSON.
+
+Owns: that words from outside (names of devices, ids that LG lists, LG's messages, names of files) stay words: on a
+terminal they cannot steer it, in Markdown they are never markup. Must not: know what is shown.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+MARKUP = frozenset("\\`*_{}[]<>|!~&$")
+"""What Markdown may take for more than a character of a word."""
+
+
+def moment_words(moment: datetime | None, now: datetime) -> str:
+    """Return a moment both ways: ``2026-11-22 10:00:00 UTC (4 minutes ago)``."""
+    if moment is None:
+        return "never"
+    stamp = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    seconds = (now - moment).total_seconds()
+    if abs(seconds) < 1:
+        return stamp
+    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
+        count = int(abs(seconds) // size)
+        if count:
+            spoken = f"{count} {word}{'s' if count > 1 else ''}"
+            return f"{stamp} ({spoken} ago)" if seconds > 0 else f"{stamp} (in {spoken})"
+    return stamp
+
+
+def plural(word: str, count: int) -> str:
+    """Return a word for one thing as it is said of so many."""
+    return word if count == 1 else f"{word}s"
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number of things, like ``1 device``."""
+    return f"{number} {plural(word, number)}"
+
+
+def markdown(text: str) -> str:
+    """Return words for Markdown: one line, in which nothing is markup, a link, a tag, a mention or a reference.
+
+    Character references are never markup, not even in a table. The empty comment parts ``@`` and ``#`` from a name.
+    """
+    return "".join(_reference(character) for character in one_line(text)).replace("://", "&#58;//")
+
+
+def _reference(character: str) -> str:
+    if character in "@#":
+        return f"&#{ord(character)};<!-- -->"
+    return f"&#{ord(character)};" if character in MARKUP else character
+
+
+def markdown_code(text: str) -> str:
+    """Return an id for Markdown."""
+    if all(character.isalnum() or character in "-_.…" for character in text):
+        return f"`{text}`"
+    return f"<code>{markdown(text)}</code>"
+
+
+def one_line(text: str) -> str:
+    """Return foreign words on one line, without characters that steer a terminal or turn the direction of writing."""
+    return " ".join("".join(one if one.isprintable() else " " for one in readable(text)).split())
+
+
+def readable(text: str) -> str:
+    """Return text that can be written as UTF-8: a file's name need not be."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def json_text(document: object) -> str:
+    """Return a document as JSON for people and programs."""
+    try:
+        encoded = msgspec.json.encode(document)
+    except UnicodeEncodeError:  # some file's name is not UTF-8
+        encoded = msgspec.json.encode(_all_readable(msgspec.to_builtins(document)))
+    return msgspec.json.format(encoded, indent=2).decode() + "\n"
+
+
+def _all_readable(value: Any) -> Any:
+    match value:
+        case str():
+            return readable(value)
+        case dict():
+            return {key: _all_readable(one) for key, one in value.items()}
+        case list():
+            return [_all_readable(one) for one in value]
+        case _:
+            return value
