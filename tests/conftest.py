@@ -5,12 +5,15 @@ An `async def test_…` needs no marker: anyio's plugin runs it, and async fixtu
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from secrets_scan import Scan, SecretsScan
 
@@ -76,6 +79,16 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,::1,localhost")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Undo what a command set up for its process: later tests would not see their log lines."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.captureWarnings(capture=False)
+    logging.root.handlers[:], logging.root.level = handlers, level
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import pty
 import re
@@ -26,7 +25,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-import structlog
 import typer
 
 import reconciler
@@ -61,15 +59,10 @@ Popen = subprocess.Popen[str]
 
 
 @pytest.fixture(autouse=True)
-def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Work in a folder of the test's own, and leave logging as it was."""
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    logging.captureWarnings(capture=False)
-    logging.root.handlers[:], logging.root.level = handlers, level
-    structlog.reset_defaults()
 
 
 @dataclass(frozen=True)
@@ -270,7 +263,7 @@ def test_the_completion_script_of_a_named_shell_is_printed(shell: Shell, shell_n
 def test_completion_completes() -> None:
     """What the script asks is answered."""
     asked = {"_PCC_RECONCILER_COMPLETE": "complete_bash", "COMP_WORDS": "pcc-reconciler ex", "COMP_CWORD": "1"}
-    assert process(**asked) == Ended(0, "export\n", "")
+    assert process(**asked) == Ended(0, "export\nexplain\n", "")
 
 
 def test_the_version_is_told_at_once(shell: Shell) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import re
 import socket
 import sqlite3
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,6 @@ from types import MappingProxyType
 
 import aiohttp
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -51,15 +49,10 @@ TOKENS = Match(route=Route.TOKEN)
 
 
 @pytest.fixture(autouse=True)
-def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Work in a folder of the test's own, and leave logging as it was."""
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    logging.captureWarnings(capture=False)
-    logging.root.handlers[:], logging.root.level = handlers, level
-    structlog.reset_defaults()
 
 
 @dataclass

@@ -7,7 +7,6 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,6 @@ from reconciler.masking import MASK, Masking
 from reconciler.model import Reason
 
 SECRET = "secret-of-the-tests"
-
-
-@pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
-    """Leave logging as it was."""
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    logging.captureWarnings(capture=False)
-    logging.root.handlers[:], logging.root.level = handlers, level
-    structlog.reset_defaults()
 
 
 class Terminal(io.StringIO):
