@@ -1,0 +1,129 @@
+"""The command line: parse, call, print, exit code.
+
+Owns: the commands, what they print where, and their exit codes. Messages for people go to stderr, data to stdout.
+Must not: hold a rule about devices, texts or LG.
+
+Exit codes: 0 done · 1 error · 2 changes pending (``plan --detailed-exitcode`` only) · 3 held by a guard · 4 some
+changes failed or were refused · 64 wrong usage · 130 ended by Ctrl-C.
+
+Here are the table of commands, and what becomes of their errors. The commands stand in modules by whom they speak to:
+``files`` to nobody, ``planning`` and ``fleet`` to LG, ``asking`` to the running daemon, and in ``playing`` is the
+simulator. ``console`` is how all of them print, ``options`` what several of them take.
+
+A command imports what it needs when it runs: help and completion answer at once, ``validate`` in a pull request loads
+no HTTP library. So these modules are light to import, and must stay so.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from reconciler import __version__
+from reconciler.cli import asking, files, fleet, planning, playing
+from reconciler.cli.console import INTERRUPTED, NAME, USAGE, masking, print_data, say
+from reconciler.errors import Invalid, ReconcilerError
+
+__all__ = ["INTERRUPTED", "NAME", "USAGE", "app", "masking", "run"]
+
+SHELLS = ("bash", "zsh", "fish")
+
+app = typer.Typer(
+    name=NAME,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+COMMANDS: Mapping[str, tuple[Callable[..., int | None], str]] = {
+    "run": (fleet.run, "--env-file production.env"),
+    "validate": (files.validate, "desired-state.toml --output github"),
+    "schema": (files.schema, "> desired-state.schema.json"),
+    "plan": (planning.plan, "--account seoul-hotel --output markdown"),
+    "apply": (fleet.apply, "--account seoul-hotel --expect sha256:9f86d0…"),
+    "export": (fleet.export, "> desired-state.toml"),
+    "status": (asking.status, "--wait --revision 4f2a91c --timeout 10m"),
+    "explain": (asking.explain, '"Room 1203 fridge"'),
+    "history": (asking.history, "--account seoul-hotel --since 7d"),
+    "reconcile": (asking.reconcile, "seoul-hotel"),
+    "pause": (asking.pause, 'seoul-hotel --for 2h --reason "LG is being maintained"'),
+    "resume": (asking.resume, "seoul-hotel"),
+    "doctor": (fleet.doctor, "--account seoul-hotel"),
+    "simulate": (playing.simulate, "--devices 300 --quota 300"),
+    "demo": (playing.demo, "--devices 300"),
+}
+"""Each command, in the order of the help, and the example that its help shows."""
+
+for _name, (_command, _example) in COMMANDS.items():
+    app.command(_name, epilog=f"Example: {NAME} {_name} {_example}")(_command)
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog=f"Example: {NAME} demo. Settings are PCC_* variables of the environment; {NAME} COMMAND --help says more.",
+)
+def top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Keep the list of devices subscribed to LG's PCC equal to a TOML file tracked in Git."""
+    if version:
+        print_data(f"{NAME} {__version__}\n")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+        raise typer.Exit(USAGE)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        match arguments:
+            case ["--show-completion", shell]:
+                return _show_completion(shell)
+        code = app(args=list(arguments), prog_name=NAME, standalone_mode=False)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: told in full, but never with a secret in it
+        return _told(error)
+    if code == INTERRUPTED:
+        say(f"{NAME}: interrupted")
+    return code if isinstance(code, int) else 0
+
+
+def _told(error: Exception) -> int:
+    """Say what went wrong and return the exit code for it."""
+    match error:
+        case TyperException():
+            return _misused(error)
+        case typer.Abort():
+            return INTERRUPTED
+        case Invalid():
+            say(*map(str, error.faults))
+        case ReconcilerError():
+            say(f"{NAME}: {error}")
+        case _:
+            say(f"{NAME}: this is a defect of the program. Please report it with these lines:")
+            sys.stderr.write(masking.text("".join(traceback.format_exception(error))))
+    return 1
+
+
+def _misused(error: TyperException) -> int:
+    """Say what is wrong with the arguments, and where to read how they should be."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else NAME
+    say(f"{command}: {error.format_message().replace('Value error, ', '')}", f"Try '{command} --help'.")
+    return USAGE
+
+
+def _show_completion(shell: str) -> int:
+    """Print the completion script of the shell that was named; without a name typer finds out which one it is in."""
+    from typer.completion import shell_complete
+
+    if shell not in SHELLS:
+        raise typer.BadParameter(f"has to be one of {', '.join(SHELLS)}", param_hint="--show-completion")
+    variable = f"_{NAME.replace('-', '_').upper()}_COMPLETE"
+    return shell_complete(typer.main.get_command(app), {}, NAME, variable, f"source_{shell}")

@@ -1,0 +1,94 @@
+"""How commands print, and the settings they are given.
+
+Owns: the name of the program, the exit codes that are its own rather than a report's, the masking of whatever it
+prints, and when colours and progress bars are wanted.
+Must not: know a command.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from reconciler.cli.options import Output
+from reconciler.errors import ReconcilerError
+from reconciler.masking import Masking
+
+if TYPE_CHECKING:
+    from reconciler.oneshot import Follower
+    from reconciler.settings import Settings
+
+NAME = "pcc-reconciler"
+USAGE = 64
+INTERRUPTED = 130
+
+masking = Masking()
+"""The secrets of this process: whatever it prints goes through here."""
+
+
+def read_settings(env_file: Path | None, *, one_shot: bool = True) -> Settings:
+    """Read the settings and set up logs. A one-shot command reports what it did, so it logs only if told to."""
+    from reconciler import settings
+    from reconciler.logs import set_up_logs
+
+    chosen = settings.load(os.environ, env_file)
+    masking.know(chosen.secrets())
+    quiet = one_shot and "log_level" not in chosen.model_fields_set
+    set_up_logs(
+        "critical" if quiet else chosen.log_level, chosen.log_format, masking=masking, colours=coloured(sys.stderr)
+    )
+    return chosen
+
+
+def print_as(output: Output, *, text: Callable[[], str], json: Callable[[], str], markdown: Callable[[], str]) -> None:
+    """Print data in the form that was asked for."""
+    forms = {Output.TEXT: text, Output.JSON: json, Output.MARKDOWN: markdown}
+    print_data(forms[output]())
+
+
+def print_data(text: str) -> None:
+    """Print data. A reader that has seen enough, such as ``head``, is no error."""
+    try:
+        sys.stdout.write(masking.text(text))
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer must not be tried again at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise ReconcilerError(f"cannot print: {error.strerror}") from error
+
+
+def say(*lines: str) -> None:
+    """Print messages for people, without what could steer a terminal: messages quote names from outside."""
+    for line in lines:
+        shown = "".join(one if one.isprintable() or one == "\n" else " " for one in masking.text(line))
+        sys.stderr.write(shown + "\n")
+    sys.stderr.flush()
+
+
+def movable(stream: TextIO) -> bool:
+    """Say whether lines that were printed can be overwritten: on a terminal that can."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def coloured(stream: TextIO) -> bool:
+    """Say whether colours are wanted: on a terminal that has them, unless somebody objects."""
+    return movable(stream) and not os.environ.get("NO_COLOR")
+
+
+@contextmanager
+def progress() -> Iterator[Follower]:
+    """Give progress bars on a terminal, and somebody who looks away elsewhere."""
+    from reconciler.oneshot import Follower
+
+    if not movable(sys.stderr):
+        yield Follower()
+        return
+    from reconciler.progress import Bars
+
+    with Bars() as bars:
+        yield bars

@@ -1,0 +1,131 @@
+"""Commands that need the files only: ``validate`` and ``schema``.
+
+Must not: speak to LG or to a daemon. They run in the checks of pull requests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.console import print_data, read_settings, say
+from reconciler.cli.options import EnvFile
+from reconciler.errors import Fault
+from reconciler.model import Desired
+
+if TYPE_CHECKING:
+    from reconciler.desired import Loaded
+    from reconciler.report.comparison import Comparison
+    from reconciler.settings import Settings
+
+
+class Findings(StrEnum):
+    """How faults are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    GITHUB = "github"
+
+
+def validate(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", hidden=True),  # told above the options, without a type that nobody asked for
+    ] = None,
+    output: Annotated[
+        Findings,
+        typer.Option("--output", "-o", metavar="FORMAT", help="How to print faults: text, json, markdown or github."),
+    ] = Findings.TEXT,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="REV", help="Also say what the change adds and removes since this Git revision."),
+    ] = None,
+    env_file: EnvFile = None,
+) -> int:
+    """Check desired-state files offline. Tells every fault at once, each with its place.
+
+    PATH is a file or a folder. Each is a desired state of its own; without any it is that of PCC_DESIRED_STATE.
+    """
+    chosen = read_settings(env_file)
+    followed = chosen.git_url is not None and not paths
+    if followed and against is not None:
+        raise typer.BadParameter("needs files of this machine: name their PATH", param_hint="--against")
+    faults: list[Fault] = []
+    warnings: list[Fault] = []
+    accounts: list[Desired] = []
+    compared: list[Comparison] = []
+    for path in dict.fromkeys(paths or [chosen.desired_state]):
+        loaded = _load(path, chosen, followed=followed)
+        if isinstance(loaded, Fault):
+            faults.append(loaded)
+            continue
+        faults += loaded.every_fault
+        warnings += loaded.warnings
+        accounts += loaded.accounts.values()
+        if against is not None and not loaded.every_fault:
+            compared.append(_compared(against, path, loaded))
+    _print_findings(output, faults, warnings, accounts, compared)
+    return 1 if faults else 0
+
+
+def schema() -> None:
+    """Print the JSON Schema of the desired-state file."""
+    from reconciler.desired.schema import json_schema
+
+    print_data(json.dumps(json_schema(), indent=2) + "\n")
+
+
+def _load(path: Path, chosen: Settings, *, followed: bool) -> Loaded | Fault:
+    """Read the texts at a path, here or in the repository, and say what they mean, or why there are none."""
+    from reconciler.desired import load
+    from reconciler.errors import SourceError
+    from reconciler.source import FileSource, Source
+    from reconciler.source.origin import opened
+
+    opening: AbstractContextManager[Source] = opened(chosen) if followed else nullcontext(FileSource(path))
+    try:
+        with opening as source:
+            fetched = source.fetch()
+            if fetched is None or fetched.cause is not None:
+                return fetched.unreadable[0] if fetched is not None else Fault("", 0, 0, "there is no text to read")
+            loaded = load(fetched.documents, fetched.tree, environment=chosen.environment)
+    except SourceError as error:
+        return Fault("", 0, 0, str(error)) if followed else Fault(str(path), 0, 0, str(error).removeprefix(f"{path}: "))
+    return replace(loaded, faults=tuple(sorted((*loaded.faults, *fetched.unreadable))))
+
+
+def _compared(revision: str, path: Path, loaded: Loaded) -> Comparison:
+    from reconciler.clock import SystemClock
+    from reconciler.report.comparison import since
+
+    return since(revision, path, loaded, SystemClock().now())
+
+
+def _print_findings(
+    output: Findings,
+    faults: Sequence[Fault],
+    warnings: Sequence[Fault],
+    accounts: Sequence[Desired],
+    compared: Sequence[Comparison],
+) -> None:
+    """Print what ``validate`` found; in text form faults are messages, and only the good news is data."""
+    from reconciler.render import findings
+
+    if output is Findings.TEXT:
+        say(*findings.findings_lines(faults, warnings))
+        print_data(("" if faults else findings.good_news(accounts)) + findings.comparison_text(compared))
+        return
+    forms = {
+        Findings.JSON: findings.findings_json,
+        Findings.MARKDOWN: findings.findings_markdown,
+        Findings.GITHUB: findings.findings_github,
+    }
+    print_data(forms[output](faults, warnings, accounts, compared))

@@ -1,0 +1,139 @@
+"""Commands that speak to LG: ``run``, ``apply``, ``export`` and ``doctor``.
+
+``plan``, which can leave that to a running daemon, is in ``planning``. Must not: decide anything; the daemon,
+``oneshot`` and the package's ``doctor`` do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.console import (
+    INTERRUPTED,
+    NAME,
+    coloured,
+    masking,
+    print_as,
+    print_data,
+    progress,
+    read_settings,
+    say,
+)
+from reconciler.cli.options import Accounts, EnvFile, Output, OutputOption
+from reconciler.cli.planning import print_plans
+from reconciler.errors import Invalid
+from reconciler.model import Digest
+
+if TYPE_CHECKING:
+    from reconciler.oneshot import Follower, Work
+
+
+def run(env_file: EnvFile = None) -> None:
+    """Run the daemon. It keeps the live lists equal to the file until SIGTERM or Ctrl-C."""
+    from reconciler.daemon import Daemon
+    from reconciler.signals import signals
+
+    chosen = read_settings(env_file, one_shot=False)
+
+    async def work() -> None:
+        daemon = Daemon(chosen, masking=masking)
+        with signals(daemon.stop):
+            await daemon.run()
+
+    asyncio.run(work())
+
+
+def apply(
+    account: Accounts = None,
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIGEST", help="Only if the unsubscribes are exactly those that plan showed (one account)."
+        ),
+    ] = None,
+    output: OutputOption = Output.TEXT,
+    env_file: EnvFile = None,
+) -> int:
+    """Make one pass of every account, then report. Refuses beside a daemon that holds the state."""
+    from reconciler import oneshot
+    from reconciler.report import exit_code
+    from reconciler.signals import signals
+
+    chosen = read_settings(env_file)
+
+    async def work(follower: Follower) -> tuple[Work, bool]:
+        stop = asyncio.Event()
+
+        def stopping() -> None:
+            stop.set()
+            say(f"{NAME}: calls in flight come to their end, no new ones are made; once more to end at once")
+
+        with signals(stopping, _end_at_once):
+            digest = Digest(expect) if expect is not None else None
+            done = await oneshot.apply(chosen, masking, account, follower, expect=digest, stopping=stop.is_set)
+            return done, stop.is_set()
+
+    try:
+        with progress() as follower:
+            done, stopped = asyncio.run(work(follower))
+    except oneshot.Misuse as error:
+        raise typer.BadParameter(str(error), param_hint="--expect") from error
+    code = INTERRUPTED if stopped else exit_code(done.reports)
+    say(*done.notes)
+    print_plans(output, done.reports, code=code, done=True)
+    return code
+
+
+def export(
+    account: Accounts = None,
+    registered: Annotated[
+        bool,
+        typer.Option("--registered", help="All devices that the users own, live or not, with LG's names and types."),
+    ] = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Print the live lists as a desired-state file. It is how to adopt what exists; sends GET only."""
+    from reconciler import oneshot
+
+    chosen = read_settings(env_file)
+    with progress() as follower:
+        text = asyncio.run(oneshot.adopt(chosen, masking, account, follower, registered=registered))
+    print_data(text)
+
+
+def doctor(account: Accounts = None, output: OutputOption = Output.TEXT, env_file: EnvFile = None) -> int:
+    """Find out what is wrong, and which setting mends it. Changes nothing; works beside the daemon.
+
+    Looks at settings, state and text, and for each account at its token, region, clock and quota, with one GET of the
+    live list. Exits 1 when something is wrong; warnings alone exit 0.
+    """
+    from reconciler import doctor
+    from reconciler.render import examinations
+    from reconciler.report import examination
+
+    try:
+        chosen = read_settings(env_file)
+    except Invalid as invalid:
+        examined = examination.wrong_settings(invalid.faults)
+    else:
+        with progress() as follower:
+            examined = asyncio.run(doctor.examine(chosen, masking, account, follower))
+    print_as(
+        output,
+        text=lambda: examinations.examination_text(examined, colours=coloured(sys.stdout)),
+        json=lambda: examinations.examination_json(examined),
+        markdown=lambda: examinations.examination_markdown(examined),
+    )
+    return examined.exit_code
+
+
+def _end_at_once() -> None:
+    """End without more ado, but for the cursor that progress bars hide."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\x1b[?25h\n")
+    os._exit(INTERRUPTED)
