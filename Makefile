@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types layers check bench mutants docs format requirements clean
+.PHONY: help demo test test-all lint types layers check bench pictures mutants docs format requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,12 +41,16 @@ check: lint types layers test ## what must pass before a change is sent
 bench: $(INSTALLED) ## measure speed and memory, print tables
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+pictures: $(INSTALLED) ## take the documents' pictures of the status page again (needs Chromium)
+	@$(BIN)/python tests/pictures.py $(ARGS)
+
 mutants: $(INSTALLED) ## break the core in every small way; each breakage has to be noticed (minutes)
 	@$(BIN)/python tests/mutants.py $(ARGS)
 
-docs: $(INSTALLED) ## write what is made from code: parts of the documents, the dashboards
+docs: $(INSTALLED) ## write what is made from something else: parts of the documents, the dashboards, the PrometheusRule
 	@$(BIN)/python tests/documents.py
 	@$(BIN)/python tests/dashboards.py
+	@$(BIN)/python tests/manifests.py
 
 format: $(INSTALLED) ## lay out the code, mend what ruff can mend
 	@$(BIN)/ruff check --fix-only
@@ -76,11 +80,16 @@ PLAIN_PIP := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/n
 COMPILE = $(PLAIN_PIP) CUSTOM_COMPILE_COMMAND="make requirements" build/lock/bin/pip-compile \
   --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links $(UPGRADE)
 
+# What pyproject.toml asks for under two keys, one requirement a line.
+asked = build/lock/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["$(1)"]["$(2)"], sep="\n")'
+
 requirements: build/lock ## lock the requirement files again, with hashes (needs python3.11)
-	@echo "Locking requirements/runtime.txt and requirements/dev.txt: minutes, as every file's hash is fetched"
+	@echo "Locking requirements/runtime.txt, dev.txt and build.txt: minutes, as every file's hash is fetched"
 	@$(COMPILE) --output-file requirements/runtime.txt pyproject.toml
-	@build/lock/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")' \
+	@$(call asked,dependency-groups,dev) \
 	  | $(COMPILE) --constraint requirements/runtime.txt --output-file requirements/dev.txt pyproject.toml -
+	@$(call asked,build-system,requires) \
+	  | $(COMPILE) --constraint requirements/dev.txt --output-file requirements/build.txt -
 
 build/lock:
 	@python3.11 -m venv $@

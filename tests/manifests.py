@@ -1,0 +1,66 @@
+"""What deploy/ holds that is made from something else. `make docs` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from reconciler import desired
+from reconciler.model import DEFAULT_ACCOUNT, Desired, Device, DeviceId, DeviceType
+from reconciler.simulator import Platform, SimulatorOptions, build
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+RULES = DEPLOY / "prometheus" / "rules.yml"
+PLAYED = SimulatorOptions(devices=40, subscribed=0.5, latency=0.05)
+"""What the simulator of deploy/compose is told."""
+
+RULE_HEAD = """\
+# Made from deploy/prometheus/rules.yml by `make docs`: edit it there. The comments are its own.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: pcc-reconciler
+spec:
+"""
+FLEET_HEAD = """\
+# The fleet that the simulator of compose.yaml makes up; `make docs` writes it. Half of it is subscribed at the start.
+"""
+
+
+def prometheus_rule() -> str:
+    """Return the alerts as an object of the Prometheus operator, comments and all."""
+    lines = RULES.read_text(encoding="utf-8").splitlines()
+    return RULE_HEAD + "".join(f"  {line}\n" if line else "\n" for line in lines)
+
+
+def fleet() -> str:
+    """Return a text that wants every device of the simulated fleet that PCC takes."""
+    kinds = {f"DEVICE_{kind.name}": kind for kind in DeviceType}
+    owned = played().world.user(DEFAULT_ACCOUNT).devices.values()
+    devices = {
+        DeviceId(one.id): Device(DeviceId(one.id), one.alias, kinds[one.type]) for one in owned if one.type in kinds
+    }
+    text = desired.dump([Desired(DEFAULT_ACCOUNT, frozenset(devices), devices)])
+    return FLEET_HEAD + text.removeprefix(f"#:schema ./{desired.SCHEMA_FILE}\n")
+
+
+def played() -> Platform:
+    """Return the platform that deploy/compose plays."""
+    return build(PLAYED)
+
+
+MADE: Mapping[Path, Callable[[], str]] = {
+    DEPLOY / "kubernetes" / "components" / "monitoring" / "prometheusrule.yaml": prometheus_rule,
+    DEPLOY / "compose" / "desired-state" / "desired-state.toml": fleet,
+}
+
+
+def main() -> None:
+    """Write every such file."""
+    for path, make in MADE.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(make(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
