@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 
 import structlog
@@ -50,7 +50,7 @@ class Controller:
         self._heap: list[tuple[float, AccountName]] = []
         self._first: dict[AccountName, float] = {}
         self._routine: dict[AccountName, float] = {}
-        self._working: set[AccountName] = set()
+        self._working: dict[AccountName, float] = {}
         self._in_doubt: set[AccountName] = set()
         self._again: dict[AccountName, bool] = {}
         self._something = asyncio.Event()
@@ -97,9 +97,9 @@ class Controller:
         return max(self._clock.steady() - min(waiting), 0.0) if waiting else 0.0
 
     @property
-    def busy(self) -> bool:
-        """Say whether any pass is under way."""
-        return bool(self._working)
+    def under_way(self) -> Mapping[AccountName, float]:
+        """Return the accounts whose pass is under way, and when it began."""
+        return self._working
 
     async def run(self) -> None:
         """Work until ``stop``; every pass that was begun is brought to its end."""
@@ -118,13 +118,13 @@ class Controller:
             if account is None:
                 return
             self._due.pop(account, None)
-            self._working.add(account)
+            self._working[account] = self._clock.steady()
             if self._ailing(account):
                 self._in_doubt.add(account)
             try:
                 due = await self._guarded(account)
             finally:
-                self._working.discard(account)
+                del self._working[account]
                 self._in_doubt.discard(account)
                 self.last_ended = self._clock.steady()
             again = self._again.pop(account, None)

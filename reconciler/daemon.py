@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -31,6 +32,7 @@ from reconciler.model import AccountName, Pause
 from reconciler.parts import Parts, built
 from reconciler.pcc.transport import Transport
 from reconciler.report import StatusReport, inquiry, status_report
+from reconciler.report.coming import Calendar
 from reconciler.report.proposal import Proposal, Proposed, planned
 from reconciler.report.story import Story
 from reconciler.settings import Listen, Mode, Settings
@@ -107,7 +109,8 @@ class Daemon:
         self._defect: Exception | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._errands: set[asyncio.Task[None]] = set()
-        self._heartbeat = self._last_begun = self._clock.steady()
+        self._calendar = Calendar()
+        self._heartbeat = self._clock.steady()
         self._trouble = ""
         self._state_opened = False
 
@@ -222,7 +225,6 @@ class Daemon:
 
     async def _pass(self, account: AccountName) -> timedelta | None:
         """Make one pass. Of an account that has left, its last one can have left figures behind."""
-        self._last_begun = self._clock.steady()
         try:
             return await self._parts.reconciler.reconcile(account)
         finally:
@@ -298,7 +300,8 @@ class Daemon:
     def _surface(self, parts: Parts) -> Surface:
         return Surface(
             metrics=parts.metrics,
-            status=lambda: self.status(parts),
+            status=partial(self._status, parts),
+            overview=partial(self._overview, parts),
             live=self._wedged,
             ready=lambda: self._not_ready(parts),
             acting=self._acting() if self._settings.acting_allowed else None,
@@ -376,7 +379,7 @@ class Daemon:
     ) -> list[AccountName]:
         """Set the brake for a while, or take it off; passes under way stop before their next call."""
         parts, names, now = self._parts, self._named(account), self._clock.now()
-        if pause is not Pause.NONE and (span is None or not reason.strip()):
+        if pause is not Pause.NONE and (not span or not reason.strip()):
             raise ReconcilerError("a pause needs an end and a reason: for (like 2h) and reason")
         brake = None if pause is Pause.NONE or span is None else Brake(pause, now + span, reason.strip())
         await asyncio.to_thread(parts.state.pause, account, brake, now)
@@ -402,28 +405,49 @@ class Daemon:
     def _named(self, account: AccountName | None) -> list[AccountName]:
         return chosen(None if account is None else [account], sorted(self._parts.intake.accepted.texts))
 
-    def status(self, parts: Parts) -> StatusReport:
+    async def _status(self, parts: Parts) -> StatusReport:
         """Return where everything stands."""
-        return status_report(
-            parts.intake.accepted,
-            parts.reconciler.standings,
-            mode=self._settings.mode,
-            source=parts.source.kind,
-            trouble=parts.intake.trouble,
-            fetched_at=parts.intake.fetched_at,
-            next_due=self._controller.next_due,
-            clock=self._clock,
-            state_trouble=parts.state.trouble,
-        )
+        return await asyncio.to_thread(self._stood(parts, self._known(parts)))
+
+    async def _overview(self, parts: Parts) -> inquiry.Overview:
+        """Return what the page shows."""
+        known = self._known(parts)
+        stood = self._stood(parts, known)
+        return await asyncio.to_thread(lambda: inquiry.overview(known, stood()))
+
+    def _stood(self, parts: Parts, known: inquiry.Knowledge) -> Callable[[], StatusReport]:
+        """Return what tells where everything stood at this moment: for a worker thread, as it counts long lists."""
+        intake, trouble = parts.intake, parts.state.trouble
+        source, fetch_trouble, fetched_at = parts.source.kind, intake.trouble, intake.fetched_at
+
+        def stood() -> StatusReport:
+            return status_report(
+                known.accepted,
+                known.standings,
+                mode=self._settings.mode,
+                source=source,
+                trouble=fetch_trouble,
+                fetched_at=fetched_at,
+                passes=known.passes,
+                now=known.now,
+                state_trouble=trouble,
+                brakes=parts.state.brakes(known.now),
+                coming=self._calendar.coming(known.accepted.texts, known.now),
+            )
+
+        return stood
 
     def _wedged(self) -> str:
-        """Return why the process is not alive, or nothing: work is due or under way, and nothing comes to an end."""
+        """Return why the process is not alive, or nothing: work is due or under way, and nothing comes of it."""
         patience = max(3 * self._settings.interval.total_seconds(), WEDGED_AFTER_SECONDS)
-        controller, now = self._controller, self._clock.steady()
+        controller, clients, now = self._controller, self._parts.clients, self._clock.steady()
         if now - self._heartbeat > patience:
             return "the ticker does not tick"
-        last = max(self._last_begun, controller.last_ended, self._parts.metrics.last_call_at or 0.0)
-        if (controller.busy or controller.oldest > patience) and now - last > patience:
+        for account, began in controller.under_way.items():
+            if now - max(began, clients.last_call_at(account) or began) > patience:
+                return f"account {account} is due, and its pass neither ended nor made a call"
+        last = max(controller.last_ended, self._parts.metrics.last_call_at or 0.0)
+        if controller.oldest > patience and now - last > patience:
             return "accounts are due, and no pass ended and no call was made"
         return ""
 

@@ -13,22 +13,31 @@ import msgspec
 
 MARKUP = frozenset("\\`*_{}[]<>|!~&$")
 """What Markdown may take for more than a character of a word."""
+NOW = "just now"
 
 
 def moment_words(moment: datetime | None, now: datetime) -> str:
     """Return a moment both ways: ``2026-11-22 10:00:00 UTC (4 minutes ago)``."""
     if moment is None:
         return "never"
-    stamp = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    spoken = span_words(moment, now)
+    return f"{stamp_words(moment)} ({spoken})" if spoken != NOW else stamp_words(moment)
+
+
+def stamp_words(moment: datetime) -> str:
+    """Return a moment as a clock shows it: ``2026-11-22 10:00:00 UTC``."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def span_words(moment: datetime, now: datetime) -> str:
+    """Return a moment as people say it: ``4 minutes ago``, ``in 3 days``, ``just now``."""
     seconds = (now - moment).total_seconds()
-    if abs(seconds) < 1:
-        return stamp
     for size, word in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
         count = int(abs(seconds) // size)
         if count:
-            spoken = f"{count} {word}{'s' if count > 1 else ''}"
-            return f"{stamp} ({spoken} ago)" if seconds > 0 else f"{stamp} (in {spoken})"
-    return stamp
+            spoken = counted(count, word)
+            return f"{spoken} ago" if seconds > 0 else f"in {spoken}"
+    return NOW
 
 
 def plural(word: str, count: int) -> str:
@@ -87,7 +96,7 @@ def _all_readable(value: Any) -> Any:
             return readable(value)
         case dict():
             return {key: _all_readable(one) for key, one in value.items()}
-        case list():
+        case list() | tuple():
             return [_all_readable(one) for one in value]
         case _:
             return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -10,11 +11,12 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
-from scenarios import Site, eventually_true, fault, fleet, owned, site, text, write
+from scenarios import Site, eventually, eventually_true, fault, fleet, owned, site, text, write
 
 from reconciler.model import Commit
-from reconciler.report import AccountReport, HeldReport, SeenReport, StatusReport, TextReport
-from reconciler.report.inquiry import AccountDetail, Explanation, Page, PauseReport, RefusedReport
+from reconciler.report import AccountReport, HeldReport, PauseReport, SeenReport, StatusReport, TextReport
+from reconciler.report.coming import BoundaryReport
+from reconciler.report.inquiry import AccountDetail, Explanation, Page, RefusedReport
 from reconciler.report.story import (
     ApprovalReport,
     ChangeReport,
@@ -37,6 +39,7 @@ VALUES: dict[str, type] = {
     "Account": AccountReport,
     "Held": HeldReport,
     "Pause": PauseReport,
+    "Boundary": BoundaryReport,
     "Refused": RefusedReport,
     "Wait": WaitReport,
     "Explanation": Explanation,
@@ -211,6 +214,19 @@ async def test_reading_needs_no_token_and_is_for_get_only(tmp_path: Path) -> Non
             assert "access-control-allow-origin" not in answer.headers
             assert answer.headers["cache-control"] == "no-store"
             assert (await one.http.post(path, json={})).status_code == 405
+
+
+async def test_a_name_that_is_no_text_is_told_all_the_same(tmp_path: Path) -> None:
+    """A file's name need not be UTF-8: whoever asks how things stand hears of it, by every call."""
+    platform = fleet(2)
+    write(tmp_path / "texts" / "a.toml", text(owned(platform)))
+    async with site(tmp_path, platform, PCC_DESIRED_STATE=str(tmp_path / "texts")) as one:
+        await one.has(owned(platform))
+        write(tmp_path / "texts" / os.fsdecode(b"b\xff.toml"), "version = 1\n")
+        await eventually(lambda: one.told("desired.rejected"))
+        answers = {path: await one.get(path) for path in ("/", "/metrics", "/api/v1/status")}
+        assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(answers, 200)
+        assert "b\\udcff.toml" in answers["/api/v1/status"].json()["text"]["faults"][0]
 
 
 async def test_an_unreadable_state_is_told_and_nothing_else_suffers(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -109,6 +111,14 @@ def test_pages_hold_each_change_once_in_order(moments: list[int], limit: int) ->
     assert found == [device for device, _ in expected]
 
 
+@pytest.mark.parametrize("at", [2**56, -(2**60), 1])
+def test_a_cursor_of_no_moment_is_refused(at: int) -> None:
+    """A cursor that somebody made up is told as such, whatever moment it stands for."""
+    made_up = base64.urlsafe_b64encode(json.dumps([at, 0, "a", "b"]).encode()).decode()
+    with pytest.raises(ReconcilerError, match="what an earlier answer gave as next"):
+        inquiry.wanted({"before": made_up}, NOW)
+
+
 def test_changes_are_filtered_by_time_and_device() -> None:
     """From ``since`` on and before ``until``, by a moment or a span before now; one device or all."""
     clock = SimulatedClock()
@@ -122,12 +132,33 @@ def test_changes_are_filtered_by_time_and_device() -> None:
     assert devices(since="15s") == ["device02", "device01"]
     assert devices(since="2026-11-22T19:00:10+09:00", until="2026-11-22T10:00:20Z") == ["device01"]
     assert devices(device="device00") == ["device00"]
-    assert devices(device="device") == []
+    assert devices(device="device00", until="20s") == ["device00"]
+    assert devices(device="device00", since="15s") == [], "known, and nothing happened to it since"
     assert devices(account="default", limit="1") == ["device02"]
     with pytest.raises(Unknown, match="there is no account 'nobody'"):
         devices(account="nobody")
     with pytest.raises(ReconcilerError, match="with its offset"):
         devices(since="2026-11-22T10:00:00")
+
+
+def test_changes_of_a_device_are_found_by_what_a_person_calls_it() -> None:
+    """The beginning of an id and a name will do, page after page; what nobody knows is told, not an empty answer."""
+    clock = SimulatedClock()
+    state = State.in_memory(clock)
+    changes(state, clock, 0, 10)
+    document = Document("d.toml", b'version = 1\ndevices = [{id = "device01", name = "Fridge"}, "new00000x"]\n')
+    texts = accept(Accepted(), desired.load([document], MemoryTree({})), Revision("0" * 64))
+    known = Knowledge(NOW, texts, state, state.kept_texts)
+
+    def devices(device: str, **more: str) -> list[str]:
+        asked = inquiry.wanted({"device": device, **more}, known.now)
+        return [one.device for one in inquiry.history(known, asked).changes]
+
+    assert devices("Fridge") == devices("device01") == devices("Fridge", account="default") == ["device01"]
+    assert devices("new00000") == [], "wanted, and never changed"
+    for stranger in ("Frigde", "device0", "cafe0123"):
+        with pytest.raises(Unknown, match=f"no device '{stranger}' is known"):
+            devices(stranger)
 
 
 def test_a_device_that_only_the_state_knows_is_found_by_its_beginning() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -52,18 +52,6 @@ COMMIT = Commit("c" * 40, "Kim", "Add room 1203", NOW)
 FIRST, SECOND_FAULT = Fault("all.toml", 3, 1, "not an id"), Fault("all.toml", 9, 1, "unknown key")
 
 
-class StandingClock:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        """Return the one moment there is."""
-        return NOW
-
-    def steady(self) -> float:
-        """Return no time at all."""
-        return 0.0
-
-
 def ending(*reasons: Reason, **more: Any) -> Ending:
     """Return the end of a pass in which each of these reasons held the one unsubscribe."""
     held = tuple(Held(X, reason) for reason in reasons)
@@ -91,8 +79,8 @@ def status(
         source="file",
         trouble=trouble,
         fetched_at=fetched_at,
-        next_due=lambda _account: due,
-        clock=StandingClock(),
+        passes={} if due is None else dict.fromkeys(names, NOW + timedelta(seconds=due)),
+        now=NOW,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,13 @@ from prometheus_client.parser import text_string_to_metric_families as families
 from scenarios import account_text, credentials_folder, eventually_true, fleet, owned, site, text, write
 
 from reconciler.metrics import Metrics
-from reconciler.report import AccountReport, HeldReport, StatusReport, TextReport
+from reconciler.report import AccountReport, HeldReport, PauseReport, StatusReport, TextReport
+from reconciler.report.coming import BoundaryReport
+from reconciler.report.inquiry import Overview
 from reconciler.simulator import Route
 from reconciler.web.app import Surface, create_app
+from reconciler.web.page import ROWS, moments
+from reconciler.web.sparing import LONGEST_SECONDS, REST, Sparing
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 HOSTILE = "<script>alert('x')</script>\"&{{ 7 * 7 }}"
@@ -50,20 +56,32 @@ def report(words: str = "as it should be") -> StatusReport:
         next_pass=NOW,
     )
     newest = TextReport(None, None, None, "invalid", (words,), (words,), "file", NOW, words)
-    return StatusReport("0", NOW, "enforce", words == "", words, newest, (account,), (words,))
+    pauses = (PauseReport("all", NOW, words, words),)
+    coming = (BoundaryReport(NOW, words, 0, 3, (words,), 3, words, words),)
+    return StatusReport(
+        "0", NOW, "enforce", words == "", words, newest, (account,), (words,), pauses=pauses, coming=coming
+    )
 
 
 @asynccontextmanager
 async def asking(**given: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client of a surface whose answers are as given."""
     answers: dict[str, Callable[[], Any]] = {"status": report, "live": str, "ready": str, **given}
-    surface = Surface(Metrics(), answers["status"], answers["live"], answers["ready"])
+
+    async def status() -> StatusReport:
+        found: StatusReport = answers["status"]()
+        return found
+
+    async def overview() -> Overview:
+        return Overview(await status())
+
+    surface = Surface(Metrics(), status, overview, answers["live"], answers["ready"])
     transport = httpx.ASGITransport(create_app(surface), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         yield http
 
 
-PATHS = ("/", "/style.css", "/metrics", "/healthz", "/readyz", "/api/v1/status")
+PATHS = ("/", "/style.css", "/page.js", "/metrics", "/healthz", "/readyz", "/api/v1/status")
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -138,7 +156,7 @@ async def test_page_shows_foreign_words_as_words() -> None:
     async with asking(status=lambda: report(HOSTILE)) as http:
         page = Tags()
         page.feed((await http.get("/")).text)
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 1
     assert page.words.count(HOSTILE) >= 6
     assert "49" not in page.words
 
@@ -150,7 +168,7 @@ async def test_page_asks_no_other_host() -> None:
         page.feed((await http.get("/")).text)
         assert page.links
         for link in page.links:
-            assert link == "data:," or (link.startswith("/") and not link.startswith("//"))
+            assert link == "data:," or (link[0] in "/#" and not link.startswith("//"))
         assert "url(" not in (await http.get("/style.css")).text
 
 
@@ -274,5 +292,74 @@ async def test_names_of_devices_and_lgs_words_reach_the_page_as_words(tmp_path: 
         await eventually_true(rejected)
         page = Tags()
         page.feed((await one.get("/")).text)
-        assert "script" not in page.tags
+        assert page.tags.count("script") == 1
         assert "<script>alert(1)" in page.words
+
+
+def accounts(count: int) -> tuple[AccountReport, ...]:
+    """Return so many accounts, all as wanted."""
+    (one,) = report().accounts
+    well = replace(one, condition="in_sync", error="", rejected=None, held=(), flapping=(), approval="", remarks=())
+    return tuple(replace(well, account=f"hotel-{number:03}") for number in range(count))
+
+
+async def test_few_accounts_have_a_row_each_and_of_many_only_the_troubled_ones() -> None:
+    """Troubled accounts come first; where there are many, those in which all is well are told in brief."""
+    for count, rows in ((ROWS, ROWS), (ROWS + 1, 1)):
+        *well, last = accounts(count)
+        shown = replace(report(), accounts=(*well, replace(last, condition="stopped")))
+        async with asking(status=lambda shown=shown: shown) as http:
+            page = (await http.get("/")).text
+            names = re.findall(r'role="rowheader"><a href="/api/v1/accounts/(hotel-\d+)"', page)
+            assert (len(names), names[0]) == (rows, last.account)
+            assert all(page.count(f"<bdi>{one.account}</bdi>") == 1 for one in shown.accounts)
+
+
+def test_what_comes_at_one_moment_is_told_together() -> None:
+    """Accounts whose devices end at the same moment are one line, with their sums and whose each message is."""
+    first = BoundaryReport(NOW, "east", 1, 3, ("closed",), 3, "too-many", "3 are too many")
+    found = moments([first, replace(first, account="west"), replace(first, at=NOW + timedelta(days=1))])
+    sums = [(one.accounts, one.begins, one.ends, one.held) for one in found]
+    assert sums == [(("east", "west"), 2, 6, 6), (("east",), 1, 3, 3)]
+    assert found[0].messages == ("east: 3 are too many", "west: 3 are too many")
+    assert found[1].messages == ("3 are too many",)
+
+
+async def test_an_answer_serves_for_some_times_as_long_as_it_took() -> None:
+    """Whoever asks meanwhile or soon after gets the answer that was made, and nobody one that is older than that."""
+    now, took, made = 0.0, 0.01, 0
+
+    async def make() -> int:
+        nonlocal now, made
+        await asyncio.sleep(0)
+        now += took
+        made += 1
+        return made
+
+    sparing = Sparing(make, steady=lambda: now)
+    assert await asyncio.gather(*(sparing.get() for _ in range(5))) == [1] * 5
+    now += took * REST * 0.99
+    assert await sparing.get() == 1
+    now += took * REST * 0.02
+    assert await sparing.get() == 2
+    took = 1000.0
+    now += REST
+    assert await sparing.get() == 3
+    now += LONGEST_SECONDS * 1.01
+    assert await sparing.get() == 4
+
+
+async def test_a_failed_answer_is_kept_for_nobody() -> None:
+    """An answer that could not be made is asked for again by whoever comes next."""
+    failing = True
+
+    async def make() -> str:
+        if failing:
+            raise RuntimeError("not now")
+        return "made"
+
+    sparing = Sparing(make)
+    with pytest.raises(RuntimeError):
+        await sparing.get()
+    failing = False
+    assert await sparing.get() == "made"

@@ -1,8 +1,9 @@
 """What people and programs ask for, as plain values ready to be shown.
 
-``status`` is where everything stands, and the plans of passes; ``story`` what is known of one device and ``inquiry``
-what it takes to find that out; ``comparison`` and ``proposal`` are for pull requests: what a change of the files adds
-and removes, and what it would do; ``examination`` is what ``doctor`` found. Must not: render, or change anything.
+``status`` is where everything stands, and the plans of passes; ``coming`` what changes by itself; ``story`` what is
+known of one device and ``inquiry`` what it takes to find that out; ``comparison`` and ``proposal`` are for pull
+requests: what a change of the files adds and removes, and what it would do; ``examination`` is what ``doctor`` found.
+Must not: render, or change anything.
 """
 
 from reconciler.report.status import (
@@ -10,6 +11,7 @@ from reconciler.report.status import (
     PENDING,
     AccountReport,
     HeldReport,
+    PauseReport,
     PlanReport,
     SeenReport,
     StatusReport,
@@ -26,6 +28,7 @@ __all__ = [
     "PENDING",
     "AccountReport",
     "HeldReport",
+    "PauseReport",
     "PlanReport",
     "SeenReport",
     "StatusReport",

@@ -14,7 +14,7 @@ import base64
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
@@ -23,10 +23,10 @@ from reconciler import desired, duration
 from reconciler.accepted import Accepted, Text
 from reconciler.clock import Clock
 from reconciler.desired import Document, MemoryTree, Sighting
-from reconciler.errors import Fault, ReconcilerError, SourceError, Unknown, quoted, suggestion
+from reconciler.errors import Fault, ReconcilerError, SourceError, StateError, Unknown, quoted, suggestion
 from reconciler.intake import recalled
 from reconciler.model import AccountName, DeviceId, Pause, Reason, Revision
-from reconciler.report import AccountReport, account_report
+from reconciler.report import AccountReport, PauseReport, StatusReport, account_report
 from reconciler.report.story import (
     ApprovalReport,
     ChangeReport,
@@ -43,7 +43,7 @@ from reconciler.standing import Standing
 from reconciler.state import KeptText, Past, State, newest_first
 
 CHANGES = 10
-"""So many past changes belong to the story of one device."""
+"""So many past changes belong to the story of one device, and to the page."""
 REFUSED = 1000
 """So many refused devices of one account are told."""
 PAGE, LONGEST_PAGE = 100, 1000
@@ -103,15 +103,6 @@ class RefusedReport:
 
 
 @dataclass(frozen=True, slots=True)
-class PauseReport:
-    """A brake set by command."""
-
-    pause: str
-    until: datetime | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class AccountDetail(AccountReport):
     """One account in full: beside its report what is approved, braked, refused, and what changes by itself next."""
 
@@ -128,6 +119,23 @@ class Page:
     at: datetime
     changes: tuple[ChangeReport, ...]
     next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the page shows: where everything stands and the last changes. ``unread`` is why those cannot be read."""
+
+    status: StatusReport
+    changes: tuple[ChangeReport, ...] = ()
+    unread: str = ""
+
+
+def overview(known: Knowledge, status: StatusReport) -> Overview:
+    """Return what the page shows; where past changes cannot be read, all else is shown nevertheless."""
+    try:
+        return Overview(status, history(known, Wanted(limit=CHANGES)).changes)
+    except StateError as error:
+        return Overview(status, unread=str(error))
 
 
 def explain(known: Knowledge, asked: str, account: str | None = None) -> Explanation:
@@ -334,7 +342,8 @@ def moment(name: str, text: str, now: datetime) -> datetime:
 
 
 def history(known: Knowledge, asked: Wanted) -> Page:
-    """Return past changes, newest first; raises ``Unknown`` where nothing at all is known of the account."""
+    """Return past changes, newest first; raises ``Unknown`` where nothing at all is known of the account or device."""
+    asked = replace(asked, device=_meant(known, asked))
     found, more = _newest(known.state, asked)
     if not found and asked.account is not None and asked.account not in known.accounts:
         _insist_on(known, asked.account)
@@ -343,6 +352,13 @@ def history(known: Knowledge, asked: Wanted) -> Page:
         changes=tuple(change_report(one, known.name(one.account, one.device)) for one in found),
         next=_cursor_text(found[-1]) if more and found else None,
     )
+
+
+def _meant(known: Knowledge, asked: Wanted) -> DeviceId | None:
+    """Return whose changes are asked for: what has any by its whole id, also if no account is left that knows it."""
+    if asked.device is None or known.state.history(device=asked.device, limit=1):
+        return asked.device
+    return _resolve(known, asked.device, sorted(known.accounts))[0]
 
 
 def _newest(state: State, asked: Wanted) -> tuple[Sequence[Past], bool]:
@@ -373,7 +389,7 @@ def _cursor_text(past: Past) -> str:
 def _cursor(text: str) -> tuple[int, int, str, str]:
     try:
         match json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))):
-            case [int(at), int(intended), str(account), str(device)] if abs(at) < 2**57:
+            case [int(at), int(intended), str(account), str(device)] if -(2**57) < at <= 0:
                 return at, intended, account, device
     except (ValueError, RecursionError):
         pass

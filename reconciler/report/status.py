@@ -7,14 +7,16 @@ Must not: render, or change anything.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from types import MappingProxyType
 
 from reconciler import __version__
 from reconciler.accepted import Accepted, Text
-from reconciler.clock import Clock
-from reconciler.model import AccountName, Commit, Condition, DeviceId, Held, Kind, Plan, Reason
+from reconciler.guards import Brake
+from reconciler.model import AccountName, Commit, Condition, DeviceId, Held, Kind, Pause, Plan, Reason
+from reconciler.report.coming import BoundaryReport
 from reconciler.standing import Ending, Standing, counts, states
 
 NAMED = 20
@@ -92,6 +94,17 @@ class TextReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseReport:
+    """A brake on one account, or on all of them. ``by`` is ``command``, or ``text``, whose brake has no end."""
+
+    pause: str
+    until: datetime | None
+    reason: str
+    account: str | None = None
+    by: str = "command"
+
+
+@dataclass(frozen=True, slots=True)
 class StatusReport:
     """Everything at one moment. ``well`` says whether a person may go on sleeping, ``summary`` why not."""
 
@@ -104,6 +117,8 @@ class StatusReport:
     accounts: tuple[AccountReport, ...]
     abandoned: tuple[str, ...]
     state_trouble: str = ""
+    pauses: tuple[PauseReport, ...] = ()
+    coming: tuple[BoundaryReport, ...] = ()
 
 
 def account_report(standing: Standing, text: Text, next_pass: datetime | None) -> AccountReport:
@@ -163,22 +178,20 @@ def status_report(
     source: str,
     trouble: str,
     fetched_at: float,
-    next_due: Callable[[AccountName], float | None],
-    clock: Clock,
+    passes: Mapping[AccountName, datetime],
+    now: datetime,
     state_trouble: str = "",
+    brakes: Mapping[AccountName | None, Brake] = MappingProxyType({}),
+    coming: tuple[BoundaryReport, ...] = (),
 ) -> StatusReport:
-    """Return everything as it stands now."""
-    now = clock.now()
-    accounts = []
-    for account, text in sorted(accepted.texts.items()):
-        due = next_due(account)
-        accounts.append(
-            account_report(
-                standings.get(account, Standing(account)),
-                text,
-                None if due is None else now + timedelta(seconds=due),
-            )
-        )
+    """Return everything as it stands now. ``brakes`` are those set by command; no account stands for all.
+
+    ``passes`` says when the next pass of an account is due.
+    """
+    accounts = [
+        account_report(standings.get(account, Standing(account)), text, passes.get(account))
+        for account, text in sorted(accepted.texts.items())
+    ]
     revision = accepted.revision
     text_report = TextReport(
         revision=str(revision) if revision else None,
@@ -205,6 +218,26 @@ def status_report(
         accounts=tuple(accounts),
         abandoned=tuple(sorted(accepted.abandoned)),
         state_trouble=state_trouble,
+        pauses=pause_reports(accepted, brakes),
+        coming=coming,
+    )
+
+
+def pause_reports(accepted: Accepted, brakes: Mapping[AccountName | None, Brake]) -> tuple[PauseReport, ...]:
+    """Return the brakes that are on: by command, then by the text; one of the text that is on all is told once."""
+    texts: dict[AccountName | None, Pause] = {
+        account: text.desired.policy.pause for account, text in accepted.texts.items()
+    }
+    alike = len(texts) > 1 and len(set(texts.values())) == 1
+    by_text = {None: next(iter(texts.values()))} if alike else texts
+    commanded = (PauseReport(one.pause, one.until, one.reason, account) for account, one in brakes.items())
+    written = (
+        PauseReport(pause, None, "the text says so", account, by="text")
+        for account, pause in by_text.items()
+        if pause is not Pause.NONE
+    )
+    return tuple(
+        one for group in (commanded, written) for one in sorted(group, key=lambda report: report.account or "")
     )
 
 

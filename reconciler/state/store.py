@@ -184,6 +184,18 @@ class State:
         with self._known(account, now) as known:
             return known.recall(now, self._credentials.get(account), writable=self.writable)
 
+    def glance(self, account: AccountName, now: datetime) -> Memory:
+        """Return what ``recall`` would, and hold nothing more in memory for it: the account may be anybody's idea."""
+        with self._ram:
+            if account in self._accounts:
+                return self.recall(account, now)
+        with self._disk:
+            try:
+                known = self._loaded(account, now)
+            except StateError:
+                known = AccountMemory(account)
+        return known.recall(now, self._credentials.get(account), writable=self.writable)
+
     def credential(self, account: AccountName, fingerprint: str | None) -> None:
         """Tell which credential an account uses now, by a mark of it that is not secret."""
         with self._ram:
@@ -347,6 +359,15 @@ class State:
         strictest = reduce(Pause.stricter, (brake.pause for brake in on), Pause.NONE)
         alike = (brake for brake in on if brake.pause is strictest)
         return max(alike, key=lambda brake: (brake.until is None, brake.until or now), default=Brake())
+
+    def brakes(self, now: datetime) -> Mapping[AccountName | None, Brake]:
+        """Return every brake that was set by command and has not ended; no account stands for all of them."""
+        with self._ram:
+            return {
+                None if name == EVERYWHERE else name: brake
+                for name, brake in self._known_pauses().items()
+                if brake.until is None or brake.until > now
+            }
 
     def keep_quota(self, account: AccountName, calls: Sequence[float], limit: int | None) -> None:
         """Keep when an account's last calls were made, in seconds, and the limit that was learned."""

@@ -9,6 +9,7 @@ loopback name, so that no page can reach it through a name of its own.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -17,12 +18,12 @@ from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from reconciler import duration
-from reconciler.errors import Invalid, ReconcilerError
+from reconciler.errors import Invalid, ReconcilerError, Unknown, quoted, suggestion
 from reconciler.model import AccountName, Pause
 from reconciler.render import plans
 from reconciler.report import PENDING, exit_code
@@ -31,6 +32,10 @@ from reconciler.report.proposal import Proposal, Proposed
 LARGEST_BODY = 64 * 1024
 LARGEST_PROPOSAL = 128 * 1024 * 1024
 """Files of a proposed text: room for more than a million ids."""
+PROPOSALS = 2
+"""So many of them are read and planned at once; others wait, with their bodies unread."""
+PATIENCE_SECONDS = 120.0
+"""A body has to be here within this time."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -81,34 +86,37 @@ Handler = Callable[[Request], Awaitable[dict[str, Any]]]
 Body = TypeVar("Body", PauseBody, PlanBody)
 
 
-def routes(acting: Acting) -> Sequence[Route]:
-    """Return the routes of the calls that act."""
+def routes(acting: Acting, *, patience: float = PATIENCE_SECONDS) -> Sequence[Route]:
+    """Return the routes of the calls that act. ``patience``: seconds that a body may take."""
+    turn = asyncio.Semaphore(PROPOSALS)
 
     async def reconcile(request: Request) -> dict[str, Any]:
-        await _body(request)
+        await _body(request, patience)
         account = request.query_params.get("account")
         return _concerned(await acting.reconcile(AccountName(account) if account else None))
 
     async def pause(request: Request) -> dict[str, Any]:
-        asked = _decoded(await _body(request), PauseBody)
+        asked = _decoded(await _body(request, patience), PauseBody)
         span = duration.parse(asked.for_) if asked.for_ is not None else None
         account = AccountName(asked.account) if asked.account else None
         return _concerned(await acting.pause(account, Pause(asked.pause), span, asked.reason))
 
     async def plan(request: Request) -> dict[str, Any]:
-        asked = _decoded(await _body(request, LARGEST_PROPOSAL), PlanBody)
-        proposal = Proposal(tuple(asked.documents), asked.files, tuple(asked.accounts))
-        return _planned(await acting.plan(proposal), asked.show, asked.approval)
+        async with turn:
+            body = await _body(request, patience, LARGEST_PROPOSAL)
+            asked = await asyncio.to_thread(_decoded, body, PlanBody)
+            proposal = Proposal(tuple(asked.documents), asked.files, tuple(asked.accounts))
+            return await asyncio.to_thread(_planned, await acting.plan(proposal), asked.show, asked.approval)
 
     return [
-        Route("/api/v1/reconcile", _guarded(acting, reconcile), methods=["POST"]),
+        Route("/api/v1/reconcile", _guarded(acting, reconcile, "account"), methods=["POST"]),
         Route("/api/v1/pause", _guarded(acting, pause), methods=["POST"]),
         Route("/api/v1/plan", _guarded(acting, plan), methods=["POST"]),
     ]
 
 
 def _concerned(accounts: Iterable[AccountName]) -> dict[str, Any]:
-    return {"accounts": sorted(accounts)}
+    return {"api": 1, "accounts": sorted(accounts)}
 
 
 def _planned(proposed: Proposed, show: str, approval: str | None) -> dict[str, Any]:
@@ -124,26 +132,41 @@ def _planned(proposed: Proposed, show: str, approval: str | None) -> dict[str, A
     }
 
 
-def _guarded(acting: Acting, handle: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """Return an endpoint that lets ``handle`` act only for who may, and answers in JSON either way."""
+def _guarded(acting: Acting, handle: Handler, *takes: str) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint that lets ``handle`` act only for who may, and answers in JSON either way.
+
+    ``takes`` are its parameters: a misspelt one must not make a call for one account a call for all.
+    """
 
     async def endpoint(request: Request) -> Response:
         try:
-            _check(request, acting.token())
-            answer = await handle(request)
+            _check(request, _token(acting), takes)
+            answer = await asyncio.to_thread(JSONResponse, await handle(request))
         except Invalid as invalid:
             faults = [str(fault) for fault in invalid.faults]
             return JSONResponse({"error": "the proposed text is not valid", "faults": faults}, status_code=422)
         except Refused as error:
             return JSONResponse({"error": str(error)}, status_code=error.status)
+        except Unknown as error:
+            return JSONResponse({"error": str(error)}, status_code=404)
         except (ReconcilerError, ValueError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
-        return JSONResponse(answer)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        return answer
 
     return endpoint
 
 
-def _check(request: Request, token: str | None) -> None:
+def _token(acting: Acting) -> str | None:
+    """Return the token that is to be shown; where it cannot be read, why is nothing for who has not shown it."""
+    try:
+        return acting.token()
+    except ReconcilerError as error:
+        raise Refused(503, "the token of PCC_LISTEN_TOKEN or its file cannot be read") from error
+
+
+def _check(request: Request, token: str | None, takes: Sequence[str]) -> None:
     """Let a call pass that shows the token, or, where none is set, one that was addressed to loopback."""
     if token is not None:
         shown = request.headers.get("authorization", "").encode()
@@ -153,6 +176,8 @@ def _check(request: Request, token: str | None) -> None:
         raise Refused(403, "without PCC_LISTEN_TOKEN this call is answered under a loopback name only")
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refused(415, "this call takes application/json")
+    for name in request.query_params.keys() - set(takes):
+        raise Refused(400, f"this call has no parameter {quoted(name)!r}{suggestion(name, takes)}")
 
 
 def _host(header: str) -> str:
@@ -160,13 +185,17 @@ def _host(header: str) -> str:
     return header[: header.index("]") + 1] if header.startswith("[") and "]" in header else header.partition(":")[0]
 
 
-async def _body(request: Request, largest: int = LARGEST_BODY) -> bytes:
+async def _body(request: Request, patience: float, largest: int = LARGEST_BODY) -> bytes:
     """Return the body, and no more of it than is bearable."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > largest:
-            raise Refused(413, f"the body is larger than {largest} bytes")
+    try:
+        async with asyncio.timeout(patience):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > largest:
+                    raise Refused(413, f"the body is larger than {largest} bytes")
+    except TimeoutError as error:
+        raise Refused(408, "the body did not come in time") from error
     return bytes(body)
 
 

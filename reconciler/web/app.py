@@ -7,30 +7,36 @@ No request reaches another host: the page brings its own style, and the Content-
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reconciler.metrics import Metrics
 from reconciler.report import StatusReport
+from reconciler.report.inquiry import Overview
 from reconciler.web import acting, hooks, reading
 from reconciler.web.acting import Acting
 from reconciler.web.hooks import Hook
+from reconciler.web.page import Page
 from reconciler.web.reading import Reading
-from reconciler.wording import moment_words
+from reconciler.web.sparing import Sparing
 
 POLICY = (
-    b"default-src 'none'; style-src 'self'; img-src data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+    b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
+    b"form-action 'none'; frame-ancestors 'none'; base-uri 'none'; "
+    b"require-trusted-types-for 'script'; trusted-types 'none'"
 )
+"""Nothing but our own two files and our own port; and no script may make markup of text, not even ours."""
 HEADERS = (
     (b"content-security-policy", POLICY),
     (b"x-content-type-options", b"nosniff"),
@@ -42,13 +48,14 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What the app asks. ``live`` and ``ready`` return why not, or nothing.
+    """What the app asks. ``live`` and ``ready`` return why not, or nothing; ``overview`` is what the page shows.
 
     Without ``acting`` it only shows, without ``hook`` no forge is heard.
     """
 
     metrics: Metrics
-    status: Callable[[], StatusReport]
+    status: Callable[[], Awaitable[StatusReport]]
+    overview: Callable[[], Awaitable[Overview]]
     live: Callable[[], str]
     ready: Callable[[], str]
     acting: Acting | None = None
@@ -58,22 +65,23 @@ class Surface:
 
 def create_app(surface: Surface) -> ASGIApp:
     """Return the app."""
-    pages = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined)
-    pages.filters["moment"] = moment_words
+    status_page, registry = Page(), surface.metrics.registry
+
+    async def rendered() -> str:
+        overview = await surface.overview()
+        return await asyncio.to_thread(status_page.render, overview)
+
+    html = Sparing(rendered)
+    plain = Sparing(lambda: asyncio.to_thread(generate_latest, registry))
+    open_metrics = Sparing(lambda: asyncio.to_thread(openmetrics.generate_latest, registry))
 
     async def page(_request: Request) -> Response:
-        return HTMLResponse(pages.get_template("status.html").render(status=surface.status()))
-
-    async def style(_request: Request) -> Response:
-        return Response((HERE / "style.css").read_bytes(), media_type="text/css")
+        return HTMLResponse(await html.get())
 
     async def metrics(request: Request) -> Response:
         if "application/openmetrics-text" in request.headers.get("accept", ""):
-            return _exposition(openmetrics.generate_latest, openmetrics.CONTENT_TYPE_LATEST)
-        return _exposition(generate_latest, CONTENT_TYPE_LATEST)
-
-    def _exposition(write: Callable[[CollectorRegistry], bytes], media_type: str) -> Response:
-        return Response(write(surface.metrics.registry), media_type=media_type)
+            return Response(await open_metrics.get(), media_type=openmetrics.CONTENT_TYPE_LATEST)
+        return Response(await plain.get(), media_type=CONTENT_TYPE_LATEST)
 
     async def healthz(_request: Request) -> Response:
         return _health(surface.live(), "live")
@@ -82,11 +90,12 @@ def create_app(surface: Surface) -> ASGIApp:
         return _health(surface.ready(), "ready")
 
     async def status(_request: Request) -> Response:
-        return reading.answer(surface.status())
+        return reading.answer(await surface.status())
 
     routes = [
         Route("/", page),
-        Route("/style.css", style),
+        Route("/style.css", _file("style.css", "text/css")),
+        Route("/page.js", _file("page.js", "text/javascript")),
         Route("/metrics", metrics),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
@@ -95,7 +104,25 @@ def create_app(surface: Surface) -> ASGIApp:
         *(acting.routes(surface.acting) if surface.acting is not None else []),
         *([hooks.route(surface.hook)] if surface.hook is not None else []),
     ]
-    return _Headers(Starlette(routes=routes))
+    return _Headers(Starlette(routes=routes, exception_handlers={HTTPException: _no_such_call}))
+
+
+async def _no_such_call(request: Request, error: Exception) -> Response:
+    """Say that a path or a method is not there: programs that speak to the API are told in JSON, like all else."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if not request.url.path.startswith("/api/"):
+        return PlainTextResponse(error.detail, status_code=error.status_code, headers=error.headers)
+    return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
+
+
+def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    content = (HERE / name).read_bytes()
+
+    async def answer(_request: Request) -> Response:
+        return Response(content, media_type=media_type)
+
+    return answer
 
 
 def _health(why_not: str, word: str) -> Response:
