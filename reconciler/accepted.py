@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from reconciler.desired import Loaded
-from reconciler.errors import Fault, ReconcilerError, suggestion
+from reconciler.errors import Fault, Unknown, suggestion
 from reconciler.model import AccountName, Cause, Desired, Revision
 
 SEEN = 20
@@ -155,5 +155,5 @@ def chosen(asked: Sequence[str] | None, known: Sequence[AccountName]) -> list[Ac
     """Return the accounts that a person asks for, each once, or all that are known; raises for a name that is not."""
     for name in asked or ():
         if name not in known:
-            raise ReconcilerError(f"there is no account {name!r}{suggestion(name, known)}")
+            raise Unknown(f"there is no account {name!r}{suggestion(name, known)}")
     return [AccountName(name) for name in dict.fromkeys(asked)] if asked else list(known)

@@ -194,7 +194,7 @@ class Git:
         process = self._begun(arguments, online=online)
         try:
             if largest_file is not None:
-                with suppress(ProcessLookupError):
+                with suppress(OSError, ValueError):  # it is over already, or a stricter limit is in force
                     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
             out, said = _heard(process, "".join(f"{line}\n" for line in asked).encode(), seconds, most)
         finally:
@@ -351,12 +351,14 @@ class Repository:
         return dict(_entries(self.git("ls-tree", "-r", "-z", "--full-tree", _checked(tree))))
 
     def sizes(self, ids: Iterable[str]) -> dict[str, int]:
-        """Return the sizes of blobs in bytes."""
+        """Return the sizes of blobs in bytes. Raises ``GitError`` where one is not here."""
         found = {}
         for some in _batches(ids):
             for line in self.git("cat-file", "--batch-check", asked=some).splitlines():
-                id_, kind, size = line.decode().split(" ")
-                found[id_] = int(size) if kind == "blob" else -1
+                id_, kind, *size = line.decode().split(" ")
+                if not size:
+                    raise GitError(f"the object {id_} is not here")
+                found[id_] = int(size[0]) if kind == "blob" else -1
         return found
 
     def contents(self, ids: Iterable[str], *, most: int) -> dict[str, bytes | None]:

@@ -273,7 +273,8 @@ class Intake:
             log.info("desired.accepted", **_facts(after, sorted(changed)))
         if after.rejected is not None and (after.rejected, after.faults) != (before.rejected, before.faults):
             faults = [str(fault) for fault in after.faults]
-            log.error("desired.rejected", cause=after.rejected, revision=str(after.newest or ""), faults=faults)
+            newest = after.newest if after.newest is not before.newest else None  # none: nothing newer could be had
+            log.error("desired.rejected", cause=after.rejected, revision=str(newest or ""), faults=faults)
         for warning in set(after.warnings) - set(before.warnings):
             log.warning("desired.warning", message=str(warning))
         for account in sorted(after.abandoned - before.abandoned):
@@ -344,6 +345,7 @@ def _facts(after: Accepted, changed: list[AccountName]) -> dict[str, Any]:
         "devices": sum(len(text.desired.devices) for text in after.texts.values()),
         "changed": changed[:20],
     }
-    if revision is not None and revision.commit is not None:
-        facts |= {"commit": revision.commit.id, "author": revision.commit.author, "subject": revision.commit.subject}
+    commit = revision.made_by if revision is not None else None
+    if commit is not None:
+        facts |= {"commit": commit.id, "author": commit.author, "subject": commit.subject}
     return facts

@@ -91,7 +91,7 @@ class Ledger:
     def tell(self, outcome: Outcome) -> None:
         """Count and log one change at once, with what an auditor and LG's support ask for."""
         self._done()
-        change, commit = outcome.change, (outcome.revision or self._revision).commit
+        change, commit = outcome.change, (outcome.revision or self._revision).made_by
         self._metrics.changed(self._account, change.action, outcome.result)
         facts: dict[str, Any] = {"device": change.device, "action": change.action, "result": outcome.result}
         if commit is not None:

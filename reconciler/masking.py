@@ -57,8 +57,11 @@ class Masking:
             return
         width = min(self._index.width, *map(len, new))
         if width < self._index.width:
-            self._index, new = _Index(width), set(self._spellings)
-        self._index.add(new)
+            wider = _Index(width)
+            wider.add(self._spellings)
+            self._index = wider
+        else:
+            self._index.add(new)
 
     def _remove(self, secrets: Iterable[str]) -> None:
         for spelling in [spelling for secret in secrets for spelling in _spellings(secret)]:
@@ -69,7 +72,8 @@ class Masking:
 
     def text(self, text: str) -> str:
         """Return a text without secrets."""
-        sought = self._spellings if len(self._spellings) <= FEW else self._index.beginning_in(text)
+        few = len(self._spellings) <= FEW
+        sought = tuple(self._spellings) if few else self._index.beginning_in(text)  # others come from other threads
         spans = sorted(span for spelling in sought if spelling in text for span in _spans(spelling, text))
         shown, seen = "", 0
         for begin, end in spans:
@@ -84,22 +88,30 @@ class Masking:
 
 
 class _Index:
-    """Spellings by how they begin, so that a text is gone through once, however many there are."""
+    """Spellings by how they begin, so that a text is gone through once, however many there are.
+
+    One thread changes it while others look: what they look at is exchanged, and never changed.
+    """
 
     def __init__(self, width: int) -> None:
         self.width = width
-        self._by_beginning: defaultdict[str, list[str]] = defaultdict(list)
+        self._by_beginning: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
 
     def add(self, spellings: Iterable[str]) -> None:
         """Take spellings that are not in it yet; none may be shorter than ``width``."""
+        alike: defaultdict[str, list[str]] = defaultdict(list)
         for spelling in spellings:
-            self._by_beginning[spelling[: self.width]].append(spelling)
+            alike[spelling[: self.width]].append(spelling)
+        for beginning, some in alike.items():
+            self._by_beginning[beginning] += (*some,)
 
     def remove(self, spelling: str) -> None:
         """Forget a spelling."""
         beginning = spelling[: self.width]
-        self._by_beginning[beginning].remove(spelling)
-        if not self._by_beginning[beginning]:
+        left = tuple(one for one in self._by_beginning[beginning] if one != spelling)
+        if left:
+            self._by_beginning[beginning] = left
+        else:
             del self._by_beginning[beginning]
 
     def beginning_in(self, text: str) -> Iterator[str]:

@@ -203,6 +203,11 @@ class Revision:
     sha256: str
     commit: Commit | None = None
 
+    @property
+    def made_by(self) -> Commit | None:
+        """Return the commit that answers for this text; of an edit that is not committed nobody knows the author."""
+        return self.commit if self.commit is not None and not self.commit.dirty else None
+
     def __str__(self) -> str:
         if self.commit is None:
             return f"sha256:{self.sha256}"

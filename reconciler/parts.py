@@ -73,10 +73,7 @@ async def built(
     """
     clock, masking = clock or SystemClock(), masking or Masking()
     observing = settings.mode is Mode.OBSERVE
-    metrics = Metrics(per_account=settings.metrics_per_account)
-    metrics.platform(ROUTES.values(), CODES)
-    metrics.mode(settings.mode)
-    metrics.interval.set(settings.interval.total_seconds())
+    metrics = _metrics(settings)
     store = CredentialStore(settings.shared_credentials(), settings.credentials_dir)
     http = open_http(
         read_only=read_only or observing,
@@ -120,6 +117,15 @@ async def built(
                 masking=masking,
                 store=store,
             )
+
+
+def _metrics(settings: Settings) -> Metrics:
+    """Return metrics that say from the start what is known from the start."""
+    metrics = Metrics(per_account=settings.metrics_per_account)
+    metrics.platform(ROUTES.values(), CODES)
+    metrics.mode(settings.mode)
+    metrics.interval.set(settings.interval.total_seconds())
+    return metrics
 
 
 def known_quota(state: State, account: AccountName, now: datetime) -> Learned:

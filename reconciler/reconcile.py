@@ -264,7 +264,7 @@ class Pass:
 
         An account that is not in force yet has none, so of such a one nothing can be said but what it would subscribe.
         """
-        memory, last = self._means.state.recall(self._account, self._began), self._course.standing.last_success
+        memory, last = self._means.state.glance(self._account, self._began), self._course.standing.last_success
         if memory.expected is None and in_force is not None:
             return self._withheld(Withheld(Reason.RETRY, "no live list of this account was trusted yet", self._began))
         if in_force is not None:
@@ -449,6 +449,8 @@ class Pass:
         """Return what was not come to, with its reason, and when the account may go on with it."""
         reason, until, full_until = Reason.QUOTA, work.opens_at, None
         if work.full is not None:
+            if client.service not in self._full_until:
+                log.warning("subscriptions.full", **_said(work.full))
             full_until = self._full_until[client.service] = now + backoff.FULL
         if work.outdated:
             return (), now
@@ -497,6 +499,7 @@ class Pass:
             stopped=self._course.stopped is not None,
             error="" if withheld.reason is Reason.QUOTA else str(withheld),
             rejected=self._text.rejected,
+            remarks=_without_list(withheld, judged),
         )
 
     def _no_list(self, error: PlatformError, client: Client) -> Withheld:
@@ -602,6 +605,19 @@ class Pass:
 
     def _now(self) -> datetime:
         return self._means.clock.now()
+
+
+def _without_list(withheld: Withheld, judged: Plan | None) -> tuple[str, ...]:
+    """Return what a person should know of a pass that had no list: what it rests on, and what it waits for."""
+    rests = ("this rests on the last trusted list, because none could be had now",) if judged is not None else ()
+    if withheld.reason is not Reason.QUOTA:
+        return rests
+    return (*rests, f"{withheld}; asked again at {withheld.until:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _said(error: PlatformError) -> dict[str, Any]:
+    """Return what LG's support asks for, of a call that is in no history because it was not judged."""
+    return {"code": error.code, "words": error.words, "message_id": error.message_id}
 
 
 def _is_subscribe(change: Change) -> bool:

@@ -117,7 +117,7 @@ class Fleet:
             stopping=lambda: self.stopping,
             blocking=at_once,
         )
-        self.reconciler = Reconciler(lambda _account: self.text, lambda _account: self.client, means)
+        self.reconciler = Reconciler(self._in_force, lambda _account: self.client, means)
         self.want(self.owned[:wanted], policy=policy)
 
     def reach(self, transport: httpx.AsyncBaseTransport) -> None:
@@ -171,6 +171,9 @@ class Fleet:
     def sample(self, name: str, **labels: str) -> float | None:
         """Return the value of one metric of this account."""
         return self.metrics.registry.get_sample_value(name, {"account": "default", **labels})
+
+    def _in_force(self, account: AccountName) -> Text | None:
+        return self.text if account == DEFAULT_ACCOUNT else None
 
     def _credentials(self) -> Credentials:
         service = self.platform.world.service

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Thread, get_ident
 
 import pytest
 from scenarios import command, eventually, eventually_true, fault, fleet, owned, site, text, write
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Message
 
-from reconciler.errors import DaemonError
+from reconciler.errors import DaemonError, NoDaemon
+from reconciler.model import AccountName
 from reconciler.pcc.wire import CODES
 from reconciler.remote.ask import ask
+from reconciler.report import PlanReport
+from reconciler.report.proposal import Proposal, Proposed
 from reconciler.simulator import Route
 from reconciler.simulator.faults import Error
+from reconciler.web.acting import PROPOSALS, Acting, routes
 
 TOKEN = "a-listen-token-of-some-length"
 
@@ -76,7 +85,8 @@ async def test_pause_ends_by_itself(tmp_path: Path) -> None:
     write(tmp_path / "desired-state.toml", text(owned(platform)[:3]))
     async with site(tmp_path, platform) as one:
         await one.has(owned(platform)[:3])
-        await one.http.post("/api/v1/pause", json={"for": "30m", "reason": "night"})
+        answer = await one.http.post("/api/v1/pause", json={"for": "30m", "reason": "night"})
+        assert answer.json() == {"api": 1, "accounts": ["default"]}
         write(one.file, text(owned(platform)))
         await eventually(lambda: one.told("pass.completed", condition="paused"))
         one.clock.go_ahead(timedelta(minutes=31))
@@ -104,10 +114,12 @@ async def test_a_pause_of_unsubscribes_goes_on_subscribing(tmp_path: Path) -> No
         ("/api/v1/pause", '{"for": "1h"}', {}, 400),
         ("/api/v1/pause", '{"for": "for ever", "reason": "x"}', {}, 400),
         ("/api/v1/pause", '{"for": "1h", "reason": "x", "acount": "default"}', {}, 400),
-        ("/api/v1/pause", '{"for": "1h", "reason": "x", "account": "nobody"}', {}, 400),
+        ("/api/v1/pause", '{"for": "1h", "reason": "x", "account": "nobody"}', {}, 404),
         ("/api/v1/pause", "[", {}, 400),
         ("/api/v1/pause", "[" * 100_000, {}, 413),
-        ("/api/v1/reconcile?account=defualt", "{}", {}, 400),
+        ("/api/v1/reconcile?account=defualt", "{}", {}, 404),
+        ("/api/v1/reconcile?acount=default", "{}", {}, 400),
+        ("/api/v1/pause?account=default", '{"for": "1h", "reason": "x"}', {}, 400),
         ("/api/v1/reconcile", "{}", {"content-type": "application/x-www-form-urlencoded"}, 415),
     ],
 )
@@ -122,7 +134,9 @@ async def test_what_does_not_fit_is_refused_and_nothing_happens(
         answer = await one.http.post(path, content=content, headers={"content-type": "application/json", **headers})
         assert answer.status_code == status
         assert answer.json()["error"]
-        assert (await one.http.get("/api/v1/pause")).status_code == 405
+        for nowhere, code in {"/api/v1/pause": 405, "/api/v1/": 404, "/api/v2/status": 404}.items():
+            answer = await one.http.get(nowhere)
+            assert (answer.status_code, list(answer.json())) == (code, ["error"])
         assert not one.told("pause.set")
 
 
@@ -155,12 +169,158 @@ async def test_without_token_and_off_loopback_nobody_can_act(tmp_path: Path) -> 
         assert one.daemon._surface(one.daemon._parts).acting is None
 
 
+async def test_a_token_that_cannot_be_read_lets_nobody_in_and_tells_nobody_where(tmp_path: Path) -> None:
+    """While the token's file is gone, whoever calls hears which setting it is about, and no path of the server."""
+    platform = fleet(2)
+    file = tmp_path / "secret-place" / "token"
+    write(file, TOKEN)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    async with site(tmp_path, platform, PCC_LISTEN_TOKEN_FILE=str(file)) as one:
+        await one.has(owned(platform))
+        bearer = {"authorization": f"Bearer {TOKEN}"}
+        assert (await one.http.post("/api/v1/reconcile", json={}, headers=bearer)).status_code == 200
+        file.unlink()
+        answer = await one.http.post("/api/v1/reconcile", json={}, headers=bearer)
+        assert answer.status_code == 503
+        assert "PCC_LISTEN_TOKEN" in answer.json()["error"]
+        assert "secret-place" not in answer.text
+
+
+class Called:
+    """One request to the calls that act, by hand: its body comes when the test says so."""
+
+    def __init__(self, app: ASGIApp, path: str = "/api/v1/plan") -> None:
+        self.asked = asyncio.Event()
+        self.pieces: asyncio.Queue[Message] = asyncio.Queue()
+        self.sent: list[Message] = []
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+        self._scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+        self.task = asyncio.create_task(self._run(app))
+
+    async def _run(self, app: ASGIApp) -> None:
+        async def receive() -> Message:
+            self.asked.set()
+            return await self.pieces.get()
+
+        async def send(message: Message) -> None:
+            self.sent.append(message)
+
+        await app(self._scope, receive, send)
+
+    def give(self, body: bytes, *, more: bool = False) -> None:
+        """Send a piece of the body."""
+        self.pieces.put_nowait({"type": "http.request", "body": body, "more_body": more})
+
+    async def status(self) -> int:
+        """Return the status of the answer."""
+        await self.task
+        return int(self.sent[0]["status"])
+
+
+def acting_app(plan: Callable[[Proposal], Awaitable[Proposed]], **how: float) -> ASGIApp:
+    """Return an app that plans so, and does nothing else."""
+
+    async def nobody(*_arguments: object) -> list[AccountName]:
+        return []
+
+    return Starlette(routes=routes(Acting(lambda: None, nobody, nobody, plan), **how))
+
+
+async def proposed(_proposal: Proposal) -> Proposed:
+    """Plan nothing."""
+    return Proposed((), ())
+
+
+PROPOSAL = b'{"documents": [], "files": {}}'
+
+
+async def test_a_body_that_never_comes_is_not_waited_for() -> None:
+    """Whoever begins a call and falls silent is told so in the end; what was sent is let go."""
+    one = Called(acting_app(proposed, patience=0.01))
+    one.give(PROPOSAL[:9], more=True)
+    assert await one.status() == 408
+
+
+async def test_a_caller_that_leaves_in_the_middle_is_no_error() -> None:
+    """A lost connection ends its call, and nothing else comes of it."""
+    one = Called(acting_app(proposed))
+    one.give(PROPOSAL[:9], more=True)
+    one.pieces.put_nowait({"type": "http.disconnect"})
+    await one.task
+
+
+async def test_of_many_proposals_few_are_in_memory() -> None:
+    """They may be large, so the body of one is not read before those ahead of it are planned; each has its turn."""
+    app = acting_app(proposed)
+    calls = [Called(app) for _ in range(PROPOSALS + 3)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert [one.asked.is_set() for one in calls] == [True] * PROPOSALS + [False] * 3
+    for one in calls:
+        one.give(PROPOSAL)
+    assert [await one.status() for one in calls] == [200] * len(calls)
+
+
+async def test_what_a_large_plan_takes_is_done_beside_the_event_loop() -> None:
+    """Reading a proposal and writing out its plan may take seconds, in which passes go on."""
+    threads = set[int]()
+
+    class Reports(tuple[PlanReport, ...]):
+        """Reports that know who looks at them."""
+
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[PlanReport]:
+            threads.add(get_ident())
+            return super().__iter__()
+
+    async def plan(_proposal: Proposal) -> Proposed:
+        return Proposed(Reports(), ())
+
+    one = Called(acting_app(plan))
+    one.give(b'{"documents": [], "files": {}, "show": "markdown"}')
+    assert await one.status() == 200
+    assert threads
+    assert get_ident() not in threads
+
+
 def test_a_command_without_a_daemon_says_so() -> None:
     """Where nobody answers, the person hears where it was asked and what to look at."""
     with pytest.raises(DaemonError, match=r"no daemon answers at http://127\.0\.0\.1:9"):
         ask("http://127.0.0.1:9", "/api/v1/reconcile", {})
     with pytest.raises(DaemonError, match="not an http address"):
         ask("file:///etc/passwd", "/api/v1/reconcile", {})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"SSH-2.0-somebody-else\r\n",
+        b'HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"accou',
+        b'HTTP/1.1 500 Error\r\ncontent-length: 99\r\n\r\n{"err',
+    ],
+)
+def test_an_answer_that_breaks_off_is_none(said: bytes) -> None:
+    """A daemon that ends in the middle of its answer, or somebody else on its port, is as good as nobody there."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with listener.accept()[0] as connection:
+                connection.recv(65536)
+                connection.sendall(said)
+
+        thread = Thread(target=answer)
+        thread.start()
+        with pytest.raises(NoDaemon, match=r"no daemon answers|said no"):
+            ask(f"http://127.0.0.1:{listener.getsockname()[1]}", "/api/v1/status")
+        thread.join()
+
+
+@pytest.mark.parametrize("server", ["http://[::1", "http://a b:8080"])
+def test_an_address_that_is_none_is_told(server: str) -> None:
+    """A mistyped address is an error in words, not a traceback."""
+    with pytest.raises(DaemonError, match="--server"):
+        ask(server, "/api/v1/status")
 
 
 async def test_a_refusal_is_told_in_the_daemons_words(tmp_path: Path) -> None:

@@ -359,7 +359,10 @@ async def test_a_throttle_with_a_code_teaches_the_limit_and_says_so_once() -> No
         results = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(result) for result in results} == {Throttled}
     assert rig.quota.limit == 180
-    assert [(line["event"], line["calls_per_hour"]) for line in lines] == [("quota.learned", 180)]
+    learned = [line["calls_per_hour"] for line in lines if line["event"] == "quota.learned"]
+    throttled = [line["message_id"] for line in lines if line["event"] == "account.throttled"]
+    assert (learned, len(lines)) == ([180], 1 + len(throttled))
+    assert all(throttled)
     assert rig.counted("POST", "/pcc/{device-id}", "401", "1314") == len(rig.requests) - 200
 
 

@@ -273,7 +273,7 @@ async def test_stop_begins_no_further_pass_and_waits_for_those_under_way() -> No
     controller.stop()
     await settle()
     assert not task.done()
-    assert controller.busy
+    assert controller.under_way
     passes.gate.set()
     await task
     assert passes.begun == [A]

@@ -707,7 +707,7 @@ async def test_wedged_daemon_is_not_live(tmp_path: Path) -> None:
         one.clock.go_ahead(timedelta(minutes=6))
 
         async def wedged() -> bool:
-            return "no pass ended" in (await one.get("/healthz")).text
+            return "its pass neither ended nor made a call" in (await one.get("/healthz")).text
 
         await eventually_true(wedged)
         assert (await one.get("/healthz")).status_code == 503
@@ -729,7 +729,7 @@ async def test_account_that_leaves_during_its_pass_leaves_no_series(
         async def gone() -> bool:
             return 'account="west"' not in await one.metrics()
 
-        await eventually(lambda: one.daemon is not None and not one.daemon._controller.busy)
+        await eventually(lambda: one.daemon is not None and not one.daemon._controller.under_way)
         await eventually_true(gone)
         assert not one.told("pass.crashed")
 

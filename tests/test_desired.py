@@ -712,6 +712,12 @@ def test_patterns_match_as_in_a_shell(pattern: str, path: str, *, expected: bool
     assert matches(path, pattern) is expected
 
 
+@pytest.mark.parametrize("ending", ["a", "b"])
+def test_no_pattern_takes_for_ever(ending: str) -> None:
+    """However often a pattern says **, a deep path is looked through in a moment: it may come from a stranger."""
+    assert matches("/".join("a" * 60), "/".join(["**/a"] * 25 + [ending])) is (ending == "a")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Any bytes, and a text cut anywhere
 

@@ -38,6 +38,35 @@ def test_every_log_event_is_documented() -> None:
     assert documented == events_in_code()
 
 
+def keys_in_code() -> dict[str, tuple[set[str], bool]]:
+    """Return the keys that each event is told with where it is told by name, and whether there may be more."""
+    found: dict[str, tuple[set[str], bool]] = {}
+    for file in (ROOT / "reconciler").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="log"), attr=level), args=[ast.Constant(value=str(event))]
+                ):
+                    keys, more = found.get(event, (set(), False))
+                    named = {one.arg for one in node.keywords if one.arg not in {None, "exc_info"}}
+                    more = more or any(one.arg in {None, "exc_info"} for one in node.keywords)
+                    found[event] = keys | named | ({"exception"} if level == "exception" else set()), more
+    return found
+
+
+def test_the_keys_of_every_log_event_are_documented() -> None:
+    """The row of an event names each key that the code gives it, and no other."""
+    document = (ROOT / "docs/observability.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z]+\.[a-z_]+)` \|[^|]*\|([^|]*)\|", document, flags=re.MULTILINE)
+    documented = {event: set(re.findall(r"`(\w+)`", keys)) for event, keys in rows}
+    told = keys_in_code()
+    assert len(told) > 20
+    bound = {"account"}  # a row need not say that a line of a pass names its account
+    for event, (keys, more) in told.items():
+        assert keys - bound <= documented[event], event
+        assert more or documented[event] <= keys, event
+
+
 def test_every_reason_says_what_to_do() -> None:
     """Each reason has a section of its own that ends in what a person does, in the words that ``explain`` says too."""
     document = (ROOT / "docs/guards.md").read_text(encoding="utf-8")

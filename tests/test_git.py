@@ -220,10 +220,13 @@ def test_missing_is_told_as_such(tmp_path: Path, remote: Remote, follower: Follo
     (remote.work / "desired-state.toml").unlink()
     remote.commit_all()
     remote.push()
-    with pytest.raises(MissingError, match=r"desired-state\.toml: there is no such file in commit"):
-        follower.look()
-    with pytest.raises(MissingError, match=r"devices: there is no \*\.toml file in this folder of commit"):
-        Follower(tmp_path / "other", remote.url, path=Path("devices")).look()
+    another = Follower(tmp_path / "other", remote.url, path=Path("devices"))
+    for one, words in (follower, "desired-state.toml: there is no such file"), (another, "devices: there is no *.toml"):
+        fetched = one.look()
+        assert fetched is not None
+        assert (fetched.cause, one.commit.id) == (Cause.MISSING, remote.head)
+        assert [str(fault).startswith(words) for fault in fetched.unreadable] == [True]
+        assert one.look() is None, "a commit without the file is judged once"
     remote.push(":main")
     with pytest.raises(MissingError, match="main: the repository has no such branch or tag"):
         follower.look()
@@ -405,6 +408,15 @@ def test_damaged_clone_is_made_anew(remote: Remote, follower: Follower, damage: 
     damage(follower.clone.folder)
     remote.publish({"devices/a.txt": "ff638995\n"})
     assert follower.devices() == {"ff638995"}
+
+
+def test_object_that_is_not_there_is_told(remote: Remote) -> None:
+    """A repository that lacks what its commits name is told as such, by whatever is asked for it."""
+    tree = WorkingTree(remote.work)
+    with pytest.raises(GitError, match="is not here"):
+        tree.sizes(["0" * 40])
+    with pytest.raises(GitError, match="is not here"):
+        tree.contents(["0" * 40, remote.head], most=1000)
 
 
 def program(folder: Path, name: str, script: str) -> str:

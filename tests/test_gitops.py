@@ -246,6 +246,7 @@ CALAMITIES: dict[Callable[[Remote, Path], None], tuple[str, str]] = {
     _file_is_faulty: ("invalid", "devcies"),
     _remote_gone: ("", "the repository cannot be fetched"),
 }
+FILE_CALAMITIES = _file_deleted, _file_is_a_link, _file_is_large, _file_is_faulty
 
 
 @pytest.mark.parametrize("calamity", CALAMITIES, ids=lambda one: one.__name__.removeprefix("_"))
@@ -263,8 +264,14 @@ async def test_calamity_changes_nothing(
             known = " ".join([said["trouble"], *said["faults"]])
             return words in known and (said["rejected"] or "") == cause
 
+        began = (await status(one))["text"]["newest"]
         calamity(remote, tmp_path / "state")
         await eventually_true(told, words)
+        rejected = {line["revision"] for line in one.told("desired.rejected")}
+        newest = (await status(one))["text"]["newest"]
+        assert rejected == ({newest if newest != began else ""} if cause else set()), "the one that is rejected"
+        if calamity in FILE_CALAMITIES:
+            assert newest == remote.head != began
         await one.stop()
         await one.start()
         await eventually_true(told, words)
@@ -458,8 +465,17 @@ async def test_commands_read_the_repository_too(
 # -- local files
 
 
+async def authors(one: Site, device: str) -> list[tuple[str, str | None, str | None, str | None]]:
+    """Return who is told to have brought a device in, and to have wanted its last change."""
+    story = (await one.http.get(f"/api/v1/accounts/default/devices/{device}")).json()
+    return [
+        (each["revision"], each["commit"], each["author"], each["subject"])
+        for each in (story["came"], story["changes"][0])
+    ]
+
+
 async def test_working_tree_has_its_commit(tmp_path: Path, platform: Platform) -> None:
-    """A text in a working tree is told with its commit, dirty or not; a commit alone is a new revision and no calls."""
+    """A text in a working tree has its commit, an edit of it has no author; a commit alone makes no calls."""
     devices = owned(platform)
     remote = Remote(tmp_path / "repository")
     made = remote.commit({TEXT: text(devices[:5], GENEROUS)}, "Begin")
@@ -477,6 +493,9 @@ async def test_working_tree_has_its_commit(tmp_path: Path, platform: Platform) -
         write(remote.work / TEXT, text(devices[:6], GENEROUS))
         await one.has(devices[:6])
         await revision(f"{made}-dirty")
+        assert await authors(one, devices[5]) == [(f"{made}-dirty", None, None, None)] * 2
+        assert not one.told("change.applied", device=devices[5], commit=made)
+        assert not one.told("desired.accepted", revision=f"{made}-dirty", author=AUTHOR)
         changes = len(one.calls(Route.SUBSCRIBE, Route.UNSUBSCRIBE))
         await revision(remote.commit_all("Add one"))
         assert 'source="file",verified="unchecked"' in await one.metrics()

@@ -45,6 +45,7 @@ from reconciler.model import (
     Action,
     Cause,
     Change,
+    Confirmed,
     Device,
     DeviceId,
     Held,
@@ -57,6 +58,7 @@ from reconciler.model import (
     Policy,
     Prune,
     Reason,
+    Result,
     Retry,
     Share,
 )
@@ -284,6 +286,16 @@ def test_those_of_the_last_day_count() -> None:
     assert tripped(judged(losing(5, 94, memory=memory))) == [Reason.TOO_MANY]
     assert allowance(losing(4, 93, memory=memory)) == 9
     assert tripped(judged(losing(4, 93, memory=memory))) == [Reason.TOO_MANY]
+
+
+def test_a_day_that_is_used_up_is_told_only_where_more_would_go() -> None:
+    """Where all that may go is approved, or nothing goes, nobody has to decide, however many went before."""
+    gone = Memory(unsubscribed=fleet(60, first=1000))
+    assert judged(losing(0, 20, memory=gone)).tripped == ()
+    approved = judged(losing(3, 20, memory=gone, approved=fleet(3)))
+    assert approved.tripped == ()
+    assert approved.unsubscribes == unsubscribes(fleet(3))
+    assert tripped(judged(losing(1, 20, memory=gone))) == [Reason.TOO_MANY]
 
 
 def test_a_device_that_came_back_counts_once() -> None:
@@ -698,6 +710,58 @@ def test_waits_name_their_number() -> None:
     result = judged(mixed(memory=Memory(retries=retries)))
     assert [one.message for one in result.tripped] == ["1 device waiting after a failed call", "1 device refused by LG"]
     assert [one.reason for one in result.held] == [Reason.RETRY, Reason.REFUSED]
+
+
+def flapping(*devices: DeviceId, last: Confirmed | None = None, **more: Any) -> Memory:
+    """Return a memory of devices that LG loses again and again, each taken half an hour ago unless told otherwise."""
+    one = last or Confirmed(Action.SUBSCRIBE, Result.SUCCESS, NOW - HOUR / 2)
+    return Memory(confirmed=dict.fromkeys(devices, one), resubscribed=dict.fromkeys(devices, (NOW - HOUR,) * 5), **more)
+
+
+@pytest.mark.parametrize(
+    ("age", "held"), [(HOUR - MICROSECOND, True), (HOUR, False), (HOUR + MICROSECOND, False), (2 * SECOND * 60, True)]
+)
+@pytest.mark.parametrize("result", [Result.SUCCESS, Result.NOOP])
+def test_a_flapping_device_is_subscribed_once_an_hour(age: timedelta, result: Result, *, held: bool) -> None:
+    """From the last subscribe that LG confirmed it waits an hour, exactly, and nothing else waits with it."""
+    judgement = judged(mixed(memory=flapping(NEW, last=Confirmed(Action.SUBSCRIBE, result, NOW - age))))
+    assert reasons(judgement) == (dict.fromkeys(subscribes([NEW]), Reason.RETRY) if held else {})
+    assert [one.until for one in judgement.held] == ([NOW - age + HOUR] if held else [])
+    assert judgement.unsubscribes == unsubscribes([OLD])
+
+
+def test_only_a_subscribe_makes_a_flapping_device_wait() -> None:
+    """Where its last change was our unsubscribe, or none is known, nothing was lost since, and it is subscribed."""
+    gone = Confirmed(Action.UNSUBSCRIBE, Result.SUCCESS, NOW - HOUR / 2)
+    assert judged(mixed(memory=flapping(NEW, last=gone))).changes == 2
+    assert judged(mixed(memory=replace(flapping(NEW), confirmed={}))).changes == 2
+
+
+def test_flapping_devices_are_told_by_their_number() -> None:
+    """The sentence counts them, beside the devices that wait after a failed call; each is held once."""
+    devices = some("new", "new-2")
+    situation = situated(desiring(devices), frozenset(), flapping(*devices))
+    lost = "that LG loses again and again, subscribed at most once an hour; is another writer at work?"
+    assert message(judged(situation), Reason.RETRY) == f"2 devices {lost}"
+    retries = {NEW: waiting(Action.SUBSCRIBE, Reason.RETRY, LATER + HOUR)}
+    result = judged(replace(situation, memory=replace(situation.memory, retries=retries)))
+    assert message(result, Reason.RETRY) == f"1 device waiting after a failed call; 2 devices {lost}"
+    assert [(one.change.device, one.until) for one in result.held] == [
+        (NEW, LATER + HOUR),
+        (DeviceId("new-2"), NOW + HOUR / 2),
+    ]
+
+
+def test_a_flapping_device_that_is_there_holds_nothing() -> None:
+    """As long as LG lists it, it is a signal and nothing more."""
+    result = judged(situated(desiring([NEW]), [NEW], flapping(NEW)))
+    assert result.flapping == {NEW}
+    assert (result.tripped, result.held) == ((), ())
+
+
+def test_the_hour_of_flapping_devices_is_one() -> None:
+    """A device that LG loses again and again is subscribed at most once an hour."""
+    assert guards.FLAPPING_WAIT == HOUR
 
 
 # Platform

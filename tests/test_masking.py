@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -136,3 +137,28 @@ def test_a_renewed_token_that_is_also_known_otherwise_stays_masked() -> None:
 def test_an_empty_secret_masks_nothing() -> None:
     """A setting that is empty is no secret."""
     assert masked("some words", "") == "some words"
+
+
+@pytest.mark.parametrize("others", [0, FEW])
+def test_secrets_may_come_and_go_while_a_line_is_masked(others: int) -> None:
+    """Threads write lines while the event loop learns of new tokens: no line is lost over that, and none laid bare."""
+    masking = Masking()
+    masking.know([SECRET, *(f"another-{number:04}-{number}" for number in range(others))])
+    alike = [f"alike-00-{number}-secret" for number in range(9)]
+    for number, secret in enumerate(alike):
+        masking.renew(number, [secret])
+
+    class Line(str):
+        """A line in which another thread has its turn whenever somebody looks."""
+
+        __slots__ = ()
+
+        def __contains__(self, sought: object) -> bool:
+            masking.know([f"just read {next(fresh)}"])
+            for _ in range(4):
+                masking.renew(0, [f"just renewed {next(fresh)}"])
+            return str.__contains__(self, str(sought))
+
+    fresh = count()
+    shown = masking.text(Line(" ".join([SECRET, *alike])))
+    assert not [secret for secret in (SECRET, *alike[1:]) if secret in shown]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -204,6 +205,48 @@ def test_an_approval_makes_nothing_ours() -> None:
     for policy in (Policy(prune=Prune.NONE), Policy(prune=Prune.OWNED), Policy(ignore=some("a"))):
         result = plan(desiring((), policy, approved=some("a")), Observed(some("a"), NOW), Memory(), NOW)
         assert (result.changes, result.approved) == (0, frozenset())
+
+
+def losing(losses: int, last: Confirmed | None) -> Memory:
+    """Return a memory in which LG took a subscribe of device x again so many times, and of what it confirmed last."""
+    again = {X: tuple(NOW - timedelta(hours=number + 2) for number in range(losses))} if losses else {}
+    return Memory(confirmed=MappingProxyType({} if last is None else {X: last}), resubscribed=MappingProxyType(again))
+
+
+TAKEN = Confirmed(Action.SUBSCRIBE, Result.SUCCESS, NOW - timedelta(minutes=10))
+
+
+@pytest.mark.parametrize(
+    ("losses", "last", "live", "flapping"),
+    [
+        (0, TAKEN, False, False),
+        (3, TAKEN, False, False),
+        (4, TAKEN, False, True),
+        (4, TAKEN, True, False),
+        (5, TAKEN, True, True),
+        (5, TAKEN, False, True),
+        (4, replace(TAKEN, result=Result.NOOP), False, False),
+        (4, replace(TAKEN, action=Action.UNSUBSCRIBE), False, False),
+        (4, None, False, False),
+        (5, None, False, True),
+    ],
+)
+def test_a_device_lost_five_times_is_flapping(
+    losses: int, last: Confirmed | None, *, live: bool, flapping: bool
+) -> None:
+    """Each subscribe that LG took again tells of a loss, and so does now, if LG took the last one and lists it not."""
+    result = plan(desiring([X]), Observed(some("x") if live else frozenset(), NOW), losing(losses, last), NOW)
+    assert result.flapping == (some("x") if flapping else frozenset())
+    assert what_is_x(result) == ("in sync" if live else "subscribe")
+
+
+def test_only_what_is_wanted_is_flapping() -> None:
+    """A device that is not wanted any more, or ignored, is nobody's signal, however often it was lost."""
+    memory, observed = losing(9, TAKEN), Observed(frozenset(), NOW)
+    assert plan(desiring([X]), observed, memory, NOW).flapping == some("x")
+    assert plan(desiring(some("y")), observed, memory, NOW).flapping == frozenset()
+    assert plan(desiring([X], Policy(ignore=some("x"))), observed, memory, NOW).flapping == frozenset()
+    assert plan(desiring([Device(X, until=NOW)]), observed, memory, NOW).flapping == frozenset()
 
 
 def test_digest_is_a_sha256_in_hexadecimal() -> None:

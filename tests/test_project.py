@@ -112,7 +112,7 @@ def test_nothing_of_one_machine_is_in_the_repository() -> None:
     assert not found
 
 
-@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt"])
+@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "build.txt"])
 def test_requirement_files_hold_only_pinned_and_hashed_packages(name: str) -> None:
     """A requirement file is made of pins with sha256 hashes and comments, without options such as an index."""
     text = (ROOT / "requirements" / name).read_text()
@@ -122,9 +122,11 @@ def test_requirement_files_hold_only_pinned_and_hashed_packages(name: str) -> No
 
 
 def test_what_the_project_asks_for_is_locked() -> None:
-    """Each dependency that pyproject.toml names is pinned, and the two requirement files agree on what they share."""
+    """Each dependency that pyproject.toml names is pinned, and the requirement files agree on what they share."""
     asked = project()
-    runtime, dev = locked("runtime.txt"), locked("dev.txt")
+    runtime, dev, build = locked("runtime.txt"), locked("dev.txt"), locked("build.txt")
+    assert names_of(asked["build-system"]["requires"]) <= build.keys()
+    assert build.items() <= dev.items()
     assert names_of(asked["project"]["dependencies"]) <= runtime.keys()
     assert names_of(asked["dependency-groups"]["dev"]) | names_of(asked["build-system"]["requires"]) <= dev.keys()
     assert runtime.items() <= dev.items()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -23,7 +24,10 @@ from scenarios import (
     text,
     write,
 )
+from simulated import Fleet
 
+from reconciler.accepted import Text
+from reconciler.model import AccountName
 from reconciler.simulator import Route
 from reconciler.simulator.faults import Error
 
@@ -139,6 +143,23 @@ async def test_new_and_vanished_accounts_are_told(tmp_path: Path) -> None:
         code, _, err = await plan_there(one, proposed, "--account", "bussan")
         assert code == 1
         assert "did you mean 'busan'?" in err
+
+
+async def test_proposed_accounts_leave_nothing_behind() -> None:
+    """Whatever accounts somebody proposes, the daemon remembers no more than before, and a pass goes on as before."""
+    one = Fleet(12)
+    await one.reconcile()
+    before, standing = set(one.state._accounts), one.reconciler.standings
+    assert one.text is not None
+    for number in range(20):
+        stranger = replace(one.text.desired, account=AccountName(f"stranger-{number}"))
+        one.reconciler.propose(Text(stranger, one.text.revision))
+    one.reconciler.propose(replace(one.text, desired=replace(one.text.desired, devices=frozenset())))
+    assert set(one.state._accounts) == before
+    assert one.reconciler.standings == standing
+    assert (await one.reconcile()).settled
+    assert len(one.live) == 12
+    assert not one.calls("DELETE")
 
 
 async def test_retries_of_edited_devices_are_not_held_in_a_plan(tmp_path: Path) -> None:

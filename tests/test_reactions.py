@@ -99,8 +99,10 @@ def after_a_list(word: str) -> Seen:
         calls = (get, "token refresh", get)
         return _waiting(calls, "token.refreshed account.stopped", "failed", "account-stopped, 5 min", waits)
     if word == "throttled":
-        return _waiting((get,), "quota.learned", "held", "quota, 1 min", waits, "pcc_api_throttled_total +1", LEARNED)
-    return _waiting((get,), "", "held", f"quota, {word.removeprefix('paused ')}", waits, "pcc_api_throttled_total +1")
+        events = "account.throttled quota.learned"
+        return _waiting((get,), events, "held", "quota, 1 min", waits, "pcc_api_throttled_total +1", LEARNED)
+    wait = f"quota, {word.removeprefix('paused ')}"
+    return _waiting((get,), "account.throttled", "held", wait, waits, "pcc_api_throttled_total +1")
 
 
 LEARNED = "pcc_api_quota_calls_per_hour 60"
@@ -120,12 +122,12 @@ def after_a_change(word: str, verb: str, action: str, *, asks: bool) -> Seen:
         return _waiting(calls, "token.refreshed account.stopped", "partial", "account-stopped, 5 min", both)
     calls = ("GET /pcc", a)
     if word == "full":
-        return _waiting(calls, "", "partial", "subscriptions-full, 1 h", both)
+        return _waiting(calls, "subscriptions.full", "partial", "subscriptions-full, 1 h", both)
     if word == "throttled":
         throttled = ("pcc_api_throttled_total +1", LEARNED)
-        return _waiting(calls, "quota.learned", "partial", "quota, 1 min", both, *throttled)
+        return _waiting(calls, "account.throttled quota.learned", "partial", "quota, 1 min", both, *throttled)
     wait = word.removeprefix("paused ")
-    return _waiting(calls, "", "partial", f"quota, {wait}", both, "pcc_api_throttled_total +1")
+    return _waiting(calls, "account.throttled", "partial", f"quota, {wait}", both, "pcc_api_throttled_total +1")
 
 
 def _gone_on(calls: tuple[str, ...], word: str, action: str) -> Seen:

@@ -1255,6 +1255,20 @@ def test_welcome(sim: Sim) -> None:
     assert sim.platform.world.service.key in text
 
 
+def test_welcome_has_all_settings_of_the_account_default(sim: Sim) -> None:
+    """What is to be pasted makes the account ``default`` whole; where no user has that name it is the service alone."""
+
+    def settings() -> dict[str, str]:
+        return dict(re.findall(r"(PCC_\w+)=(\S+)", welcome(sim.platform, "http://127.0.0.1:9000")))
+
+    user = sim.platform.world.user("default")
+    assert settings().items() >= {"PCC_COUNTRY": user.country, "PCC_REFRESH_TOKEN": user.refresh_token}.items()
+    sim.platform.world.revoke_refresh(user)
+    assert not settings().keys() & {"PCC_REFRESH_TOKEN"}
+    sim.platform.world.remove_user("default")
+    assert not settings().keys() & {"PCC_COUNTRY", "PCC_REFRESH_TOKEN"}
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_run(tmp_path: Path, keep: bool) -> None:  # noqa: FBT001  a test's parameter
     """The program says where it is, serves until a signal, and keeps its state where it was told to."""

@@ -135,6 +135,26 @@ def test_an_unknown_account_has_an_empty_memory(clock: StandingClock) -> None:
     assert State.in_memory(clock).recall(HOTEL, START) == Memory()
 
 
+def test_a_glance_says_what_recall_says_and_keeps_nothing(
+    opened: Callable[[], State], clock: StandingClock, disk: Disk
+) -> None:
+    """Anybody may propose accounts of any name: each is looked up, and none takes up memory afterwards."""
+    state = opened()
+    state.desire(wanting(ONE, TWO), FIRST, START)
+    trust(state, START, ONE, TWO)
+    known = state.recall(HOTEL, clock.at)
+    assert state.glance(HOTEL, clock.at) == known
+    state = opened()
+    for _ in range(2):
+        disk.asked.clear()
+        assert state.glance(HOTEL, clock.at) == known
+        assert state.glance(CLINIC, clock.at) == Memory()
+        assert [sql for sql in disk.asked if "'clinic'" in sql]
+    disk.fault = FULL
+    assert state.glance(CLINIC, clock.at) == Memory()
+    assert state.writable
+
+
 def test_everything_remembered_survives_a_restart(opened: Callable[[], State], clock: StandingClock) -> None:
     """Inventory, expected list, absences, day's count, retries and suspicion are the same after a restart."""
     state = opened()

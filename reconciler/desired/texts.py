@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -124,19 +124,28 @@ def matches(path: str, pattern: str) -> bool:
 
     As in a shell, a name that begins with a dot matches only where the pattern says the dot.
     """
-    return _names_match(path.split("/"), pattern.split("/"))
+    parts = pattern.split("/")
+    used = _with_none_for_any([0], parts)
+    for name in path.split("/"):
+        taken = (one for one in used if one < len(parts) and _takes(parts[one], name))
+        used = _with_none_for_any([one if parts[one] == "**" else one + 1 for one in taken], parts)
+    return len(parts) in used
 
 
-def _names_match(names: Sequence[str], parts: Sequence[str]) -> bool:
-    if not parts:
-        return not names
-    if parts[0] == "**" and _names_match(names, parts[1:]):
-        return True
-    if not names or (names[0].startswith(".") and not parts[0].startswith(".")):
+def _with_none_for_any(used: Iterable[int], parts: Sequence[str]) -> frozenset[int]:
+    """Return how many parts of a pattern may be used up, also where each ``**`` that comes next stands for nothing."""
+    found = set(used)
+    for one, part in enumerate(parts):
+        if part == "**" and one in found:
+            found.add(one + 1)
+    return frozenset(found)
+
+
+def _takes(part: str, name: str) -> bool:
+    """Say whether a part of a pattern may stand for a name, alone or with others."""
+    if name.startswith(".") and not part.startswith("."):
         return False
-    if parts[0] == "**":
-        return _names_match(names[1:], parts)
-    return fnmatchcase(names[0], parts[0]) and _names_match(names[1:], parts[1:])
+    return part == "**" or fnmatchcase(name, part)
 
 
 def digest(files: Mapping[str, bytes]) -> str:

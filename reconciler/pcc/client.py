@@ -61,7 +61,7 @@ class Client:
 
     ``credentials`` is asked before each call, so a rotated secret is in use at once; it raises ``CredentialsRefused``
     where there are none any more; ``read_again`` looks for newer ones where they are refused. Errors are
-    ``PlatformError``.
+    ``PlatformError``. ``last_call_at`` is when the last call ended, in steady seconds.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Client:
     ) -> None:
         self.account = account
         self.quota = quota or Quota()
+        self.last_call_at: float | None = None
         self._http = http
         self._credentials = credentials
         self._metrics = metrics
@@ -221,7 +222,8 @@ class Client:
                 raise
             finally:
                 self._in_flight -= 1
-                self._metrics.called(method, route, status, code, began=began, ended=self._clock.steady())
+                self.last_call_at = self._clock.steady()
+                self._metrics.called(method, route, status, code, began=began, ended=self.last_call_at)
         self.quota.answered()
         if call is wire.Call.LIST:
             self._listed_with = _user(credentials)
@@ -273,6 +275,7 @@ class Client:
     def _learn(self, error: PlatformError) -> None:
         if isinstance(error, Throttled):
             self._metrics.throttled(self.account)
+            log.warning("account.throttled", account=self.account, error=str(error), message_id=error.message_id)
             taught = error.code is not None
             self.quota.throttled(self._now(), error.retry_after, teaches=taught, unanswered=self._in_flight)
             self._tell_limit()

@@ -94,6 +94,11 @@ class Clients:
             self._unnamed |= self._read()
             self._masking.know(self._store.secrets())
 
+    def last_call_at(self, account: AccountName) -> float | None:
+        """Return when an account's last call ended, in steady seconds; nothing where it made none yet."""
+        client = self._clients.get(account)
+        return None if client is None else client.last_call_at
+
     def limit(self, account: AccountName, calls_per_hour: int | Unlimited) -> None:
         """Hold an account to the calls that its text allows."""
         self.quota(account).follow(calls_per_hour)

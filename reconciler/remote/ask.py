@@ -9,6 +9,7 @@ The standard library's client is enough for one request to a server of our own.
 from __future__ import annotations
 
 import json
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -35,7 +36,11 @@ def ask(
     Raises ``DaemonError`` with the daemon's own words, and ``NoDaemon`` where none of ours answers.
     """
     url = f"{server.rstrip('/')}{path}"
-    if urlsplit(url).scheme not in {"http", "https"}:
+    try:
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+    except ValueError as error:
+        raise DaemonError(f"--server: {server} is not an address: {error}") from error
+    if scheme not in {"http", "https"}:
         raise DaemonError(f"--server: {server} is not an http address")
     headers = {"content-type": "application/json", "accept": "application/json"}
     if token is not None:
@@ -43,9 +48,9 @@ def ask(
     data = json.dumps(body).encode() if body is not None else None
     request = Request(url, data, headers)  # noqa: S310 - the scheme is checked above
     handlers: list[BaseHandler] = [_NoRedirect()]
-    if urlsplit(url).hostname in LOOPBACK:
+    if host in LOOPBACK:
         handlers.append(ProxyHandler({}))
-    elif token is not None and not url.startswith("https:"):
+    elif token is not None and scheme != "https":
         raise DaemonError(f"--server: {server} is not https, and the token would cross the network readable")
     try:
         with build_opener(*handlers).open(request, timeout=seconds) as answer:
@@ -54,7 +59,7 @@ def ask(
         why = _why(error)
         known = DaemonError if why else NoDaemon
         raise known(f"the daemon at {server} said no: {why or f'{error.code} {error.reason}'}") from error
-    except (URLError, OSError, ValueError) as error:
+    except (URLError, OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise NoDaemon(f"no daemon answers at {server} ({quoted(str(reason))}); is it running? see --server") from error
     if not isinstance(said, dict):
@@ -75,5 +80,5 @@ def _why(error: HTTPError) -> str:
         try:
             said = json.loads(error.read())
             return "\n".join(quoted(str(one)) for one in (said["error"], *said.get("faults", ())))
-        except (ValueError, LookupError, TypeError):
+        except (OSError, HTTPException, ValueError, LookupError, TypeError):
             return ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from reconciler import approvals
 from reconciler.errors import quoted
-from reconciler.model import Action, Change, DeviceId, Held, Kind
+from reconciler.model import Action, Change, DeviceId, Held, Kind, Outcome
 from reconciler.render.looks import FENCE, GREEN, PLAIN, RED, SHOWN, YELLOW
 from reconciler.report import PlanReport, held_reports, total
 from reconciler.wording import json_text, markdown, markdown_code, one_line, plural
@@ -92,30 +92,32 @@ def _account_json(report: PlanReport) -> dict[str, Any]:
         "unmanaged": sorted(plan.unmanaged),
         "ignored": sorted(plan.ignored),
         "flapping": sorted(plan.flapping),
-        "held": [
-            {
-                "device": held.change.device,
-                "action": held.change.action,
-                "kind": held.reason.kind,
-                "reason": held.reason,
-                "until": held.until,
-            }
-            for held in ending.held
-        ],
+        "held": [_held_json(held) for held in ending.held],
         "tripped": [{"reason": one.reason, "kind": one.reason.kind, "message": one.message} for one in plan.tripped],
-        "outcomes": [
-            {
-                "device": outcome.change.device,
-                "action": outcome.change.action,
-                "result": outcome.result,
-                "at": outcome.at,
-                "code": outcome.code,
-                "words": outcome.words,
-                "message_id": outcome.message_id,
-                "lg_message_id": outcome.lg_message_id,
-            }
-            for outcome in ending.outcomes
-        ],
+        "outcomes": [_outcome_json(outcome) for outcome in ending.outcomes],
+    }
+
+
+def _held_json(held: Held) -> dict[str, Any]:
+    return {
+        "device": held.change.device,
+        "action": held.change.action,
+        "kind": held.reason.kind,
+        "reason": held.reason,
+        "until": held.until,
+    }
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "device": outcome.change.device,
+        "action": outcome.change.action,
+        "result": outcome.result,
+        "at": outcome.at,
+        "code": outcome.code,
+        "words": outcome.words,
+        "message_id": outcome.message_id,
+        "lg_message_id": outcome.lg_message_id,
     }
 
 

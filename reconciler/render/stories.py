@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from reconciler.errors import quoted
-from reconciler.report import AccountReport, StatusReport
+from reconciler.report import AccountReport, StatusReport, TextReport
 from reconciler.report.inquiry import Explanation, Page, RefusedReport
 from reconciler.report.story import ApprovalReport, ChangeReport, MarkReport, PlaceReport, Story, WaitReport, stamp
 from reconciler.wording import counted, json_text, markdown, markdown_code, moment_words, one_line, plural
@@ -59,9 +59,15 @@ def _text_line(status: StatusReport) -> str:
     text = status.text
     if text.revision is None:
         return "none is in force"
-    commit = f" ({text.commit.subject}, by {text.commit.author})" if text.commit is not None else ""
     read = f", read {moment_words(text.fetched_at, status.at)}" if text.fetched_at is not None else ""
-    return one_line(f"{_short(text.revision)}{commit} from {text.source}{read}")
+    return one_line(f"{_short(text.revision)}{_commit(text)} from {text.source}{read}")
+
+
+def _commit(text: TextReport) -> str:
+    if text.commit is None:
+        return ""
+    edited = "an edit that is not committed, on top of " if text.commit.dirty else ""
+    return f" ({edited}{text.commit.subject}, by {text.commit.author})"
 
 
 def _account_row(account: AccountReport, now: datetime) -> Row:
@@ -182,7 +188,8 @@ def _observed(story: Story, now: datetime) -> str:
 def _mark(mark: MarkReport, now: datetime) -> str:
     author = f" by {quoted(mark.author)}" if mark.author else ""
     subject = f": {quoted(mark.subject)}" if mark.subject else ""
-    return f"{moment_words(mark.at, now)} with {_short(mark.revision)}{author}{subject}"
+    edited = ", an edit that was not committed" if mark.revision.endswith("-dirty") else ""
+    return f"{moment_words(mark.at, now)} with {_short(mark.revision)}{author}{subject}{edited}"
 
 
 def _wait(wait: WaitReport, now: datetime) -> str:

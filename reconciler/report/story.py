@@ -199,7 +199,7 @@ class Facts:
 
 def change_report(past: Past, name: str | None) -> ChangeReport:
     """Return one past change; ``name`` is what the text in force calls the device."""
-    commit = past.revision.commit if past.revision is not None else None
+    commit = past.revision.made_by if past.revision is not None else None
     return ChangeReport(
         at=past.at,
         account=past.account,
@@ -364,7 +364,7 @@ def _waiting(facts: Facts) -> Held | None:
 def _mark(mark: Mark | None) -> MarkReport | None:
     if mark is None:
         return None
-    commit = mark.revision.commit
+    commit = mark.revision.made_by
     told = (commit.id, commit.author, commit.subject) if commit is not None else (None, None, None)
     return MarkReport(mark.at, str(mark.revision), *told)
 

@@ -184,6 +184,7 @@ def welcome(platform: Platform, base_url: str, state: Path | None = None) -> str
         f"  PCC_SERVICE_KEY={service.key}",
         f"  PCC_CLIENT_ID={service.client_id}",
         f"  PCC_BACKEND_URL={service.backend_url}",
+        *_settings_of_default(platform),
         "",
     ]
     users = list(platform.world.users.values())
@@ -200,6 +201,15 @@ def welcome(platform: Platform, base_url: str, state: Path | None = None) -> str
     lines += ["", f"Look and change things: {base_url}{PREFIX}"]
     lines.append("State: in memory, gone at the end" if state is None else f"State: {state}")
     return "\n".join(lines) + "\n"
+
+
+def _settings_of_default(platform: Platform) -> list[str]:
+    """Return the settings that speak for one user, who has to be called ``default``: others need files of their own."""
+    user = platform.world.users.get("default")
+    if user is None:
+        return []
+    given = {"PCC_COUNTRY": user.country, "PCC_REFRESH_TOKEN": user.refresh_token}
+    return [f"  {name}={value}" for name, value in given.items() if value]
 
 
 def _listen(host: str, port: int) -> socket.socket:

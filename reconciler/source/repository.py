@@ -234,7 +234,7 @@ class GitSource:
             fault = Fault("", 0, 0, f"commit {id_[:SHOWN]} by {commit.author} is not accepted: {wrong}")
             return Fetched((), MemoryTree({}), unreadable=(fault,), cause=Cause.UNVERIFIED, identity=identity)
         before = self._clone.followed()
-        files = read_commit(self._clone, id_, self._path, self._was_read)
+        files = self._texts(id_)
         rewritten = before is not None and not self._clone.descends(id_, before)
         self._clone.follow(id_)
         self._commit = replace(commit, verified=Verified.YES) if self._verify else commit
@@ -244,6 +244,13 @@ class GitSource:
             return replace(files, identity=identity, rewritten=before or "")
         overtaken = () if before is None else self._clone.between(before, id_)
         return replace(files, identity=identity, overtaken=overtaken)
+
+    def _texts(self, id_: str) -> Fetched:
+        """Return the texts of a commit; one that lacks them is rejected by its own name, like any other."""
+        try:
+            return read_commit(self._clone, id_, self._path, self._was_read)
+        except MissingError as error:
+            return Fetched((), MemoryTree({}), unreadable=(Fault("", 0, 0, str(error)),), cause=Cause.MISSING)
 
     def _wrong(self, id_: str, signed: Iterable[str]) -> str:
         """Return why a commit is not believed, or nothing if it is."""
