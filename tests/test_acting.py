@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread, get_ident
 
+import httpx
 import pytest
 from scenarios import command, eventually, eventually_true, fault, fleet, owned, site, text, write
 from starlette.applications import Starlette
@@ -24,6 +25,7 @@ from reconciler.report.proposal import Proposal, Proposed
 from reconciler.simulator import Route
 from reconciler.simulator.faults import Error
 from reconciler.web.acting import PROPOSALS, Acting, routes
+from reconciler.web.app import create_app
 
 TOKEN = "a-listen-token-of-some-length"
 
@@ -166,7 +168,14 @@ async def test_without_token_and_off_loopback_nobody_can_act(tmp_path: Path) -> 
         assert surface.acting is not None
         listen = one.daemon._settings.listen._replace(host="10.0.0.1")
         one.daemon._settings = one.daemon._settings.model_copy(update={"listen": listen})
-        assert one.daemon._surface(one.daemon._parts).acting is None
+        surface = one.daemon._surface(one.daemon._parts)
+        assert surface.acting is None
+        transport = httpx.ASGITransport(create_app(surface))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            for path in ("/api/v1/reconcile", "/api/v1/pause", "/api/v1/plan"):
+                answer = await client.post(path, json={})
+                assert (answer.status_code, "PCC_LISTEN_TOKEN" in answer.json()["error"]) == (404, True)
+            assert (await client.get("/api/v1/status")).status_code == 200
 
 
 async def test_a_token_that_cannot_be_read_lets_nobody_in_and_tells_nobody_where(tmp_path: Path) -> None:

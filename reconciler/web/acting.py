@@ -29,6 +29,7 @@ from reconciler.render import plans
 from reconciler.report import PENDING, exit_code
 from reconciler.report.proposal import Proposal, Proposed
 
+RECONCILE, PAUSE, PLAN = "/api/v1/reconcile", "/api/v1/pause", "/api/v1/plan"
 LARGEST_BODY = 64 * 1024
 LARGEST_PROPOSAL = 128 * 1024 * 1024
 """Files of a proposed text: room for more than a million ids."""
@@ -109,10 +110,20 @@ def routes(acting: Acting, *, patience: float = PATIENCE_SECONDS) -> Sequence[Ro
             return await asyncio.to_thread(_planned, await acting.plan(proposal), asked.show, asked.approval)
 
     return [
-        Route("/api/v1/reconcile", _guarded(acting, reconcile, "account"), methods=["POST"]),
-        Route("/api/v1/pause", _guarded(acting, pause), methods=["POST"]),
-        Route("/api/v1/plan", _guarded(acting, plan), methods=["POST"]),
+        Route(RECONCILE, _guarded(acting, reconcile, "account"), methods=["POST"]),
+        Route(PAUSE, _guarded(acting, pause), methods=["POST"]),
+        Route(PLAN, _guarded(acting, plan), methods=["POST"]),
     ]
+
+
+def absent() -> Sequence[Route]:
+    """Return what stands in place of these calls where they do not exist: an answer that says why."""
+
+    async def nowhere(_request: Request) -> Response:
+        why = "calls that act exist only with PCC_LISTEN_TOKEN, or while PCC_LISTEN is a loopback address"
+        return JSONResponse({"error": why}, status_code=404)
+
+    return [Route(path, nowhere, methods=["POST"]) for path in (RECONCILE, PAUSE, PLAN)]
 
 
 def _concerned(accounts: Iterable[AccountName]) -> dict[str, Any]:

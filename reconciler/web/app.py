@@ -101,7 +101,7 @@ def create_app(surface: Surface) -> ASGIApp:
         Route("/readyz", readyz),
         Route("/api/v1/status", status),
         *(reading.routes(surface.reading) if surface.reading is not None else []),
-        *(acting.routes(surface.acting) if surface.acting is not None else []),
+        *(acting.routes(surface.acting) if surface.acting is not None else acting.absent()),
         *([hooks.route(surface.hook)] if surface.hook is not None else []),
     ]
     return _Headers(Starlette(routes=routes, exception_handlers={HTTPException: _no_such_call}))
