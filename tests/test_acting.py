@@ -115,6 +115,7 @@ async def test_a_pause_of_unsubscribes_goes_on_subscribing(tmp_path: Path) -> No
         ("/api/v1/pause", '{"for": "1h", "reason": "x"}', {"host": "evil.example"}, 403),
         ("/api/v1/pause", '{"for": "1h"}', {}, 400),
         ("/api/v1/pause", '{"for": "for ever", "reason": "x"}', {}, 400),
+        ("/api/v1/pause", '{"for": "0s", "reason": "x"}', {}, 400),
         ("/api/v1/pause", '{"for": "1h", "reason": "x", "acount": "default"}', {}, 400),
         ("/api/v1/pause", '{"for": "1h", "reason": "x", "account": "nobody"}', {}, 404),
         ("/api/v1/pause", "[", {}, 400),

@@ -364,6 +364,21 @@ async def test_a_throttled_account_waits_and_goes_on() -> None:
     assert fleet.live == frozenset(fleet.owned)
 
 
+async def test_a_throttled_list_is_told_with_its_message_id_and_when_it_is_asked_again() -> None:
+    """An account that is as wanted has nothing held while LG throttles its list, and is not silent all the same."""
+    fleet = Fleet(5)
+    await fleet.reconcile()
+    fleet.platform.set_faults(Rule(effect=Error(code="1314"), match=LIST, count=1))
+    with capture_logs() as lines:
+        ending = await fleet.reconcile(after=timedelta(minutes=10))
+    (line,) = [line for line in lines if line["event"] == "account.throttled"]
+    assert (line["log_level"], bool(line["message_id"])) == ("warning", True)
+    assert not ending.held
+    rests, waits = ending.remarks
+    assert "rests on the last trusted list" in rests
+    assert "asked again at 2026-11-01T00:11:00Z" in waits
+
+
 async def test_failures_in_a_row_end_the_pass_and_it_comes_back_soon() -> None:
     """When LG is unwell the pass ends early, and the next one starts with a list."""
     fleet = Fleet(30)
