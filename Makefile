@@ -76,9 +76,11 @@ $(INSTALLED): .venv/.locked pyproject.toml
 
 # With the oldest Python we support, so that what only it needs is locked too, and past the machine's own pip
 # configuration. Versions stay where they can: UPGRADE=--upgrade takes the newest, "UPGRADE=-P httpx" one.
+# Extras stay in the pins: where one package asks for `coverage[toml]` and the pin says only `coverage`, pip 23 takes
+# the newest release for it, finds no hash of that, and gives up. What constrains another file may not have them.
 PLAIN_PIP := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null
 COMPILE = $(PLAIN_PIP) CUSTOM_COMPILE_COMMAND="make requirements" build/lock/bin/pip-compile \
-  --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links $(UPGRADE)
+  --quiet --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links $(UPGRADE)
 
 # What pyproject.toml asks for under two keys, one requirement a line.
 asked = build/lock/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["$(1)"]["$(2)"], sep="\n")'
@@ -88,8 +90,9 @@ requirements: build/lock ## lock the requirement files again, with hashes (needs
 	@$(COMPILE) --output-file requirements/runtime.txt pyproject.toml
 	@$(call asked,dependency-groups,dev) \
 	  | $(COMPILE) --constraint requirements/runtime.txt --output-file requirements/dev.txt pyproject.toml -
+	@sed 's/^\([a-z0-9.-]*\)\[[^]]*\]==/\1==/' requirements/dev.txt > build/lock/dev.txt
 	@$(call asked,build-system,requires) \
-	  | $(COMPILE) --constraint requirements/dev.txt --output-file requirements/build.txt -
+	  | $(COMPILE) --constraint build/lock/dev.txt --output-file requirements/build.txt -
 
 build/lock:
 	@python3.11 -m venv $@

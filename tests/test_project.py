@@ -7,10 +7,12 @@ import asyncio
 import re
 import socket
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.requirements import Requirement
 
 import reconciler
 
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 TEST_MODULES = sorted((ROOT / "tests").rglob("*.py"))
 MODULES = sorted((ROOT / "reconciler").rglob("*.py"))
-LOCKED = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)(?: \\\n    --hash=sha256:[0-9a-f]{64})+$", re.MULTILINE)
+LOCKED = re.compile(
+    r"^(?P<name>[a-z0-9-]+)(?:\[(?P<extras>[a-z0-9,-]+)\])?==(?P<version>\S+)(?: \\\n    --hash=sha256:[0-9a-f]{64})+$",
+    re.MULTILINE,
+)
 
 # Spelt in pieces, so that this file does not find itself.
 REGISTRY = re.compile("|".join(["py" + r"pi\.org", "python" + r"hosted\.org", "npm" + r"js\.(?:org|com)"]))
@@ -130,6 +135,16 @@ def test_what_the_project_asks_for_is_locked() -> None:
     assert names_of(asked["project"]["dependencies"]) <= runtime.keys()
     assert names_of(asked["dependency-groups"]["dev"]) | names_of(asked["build-system"]["requires"]) <= dev.keys()
     assert runtime.items() <= dev.items()
+
+
+@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "build.txt"])
+def test_a_pin_names_the_extras_that_are_asked_for(name: str) -> None:
+    """Where a package asks for another with an extra, the pin names it: else pip 23 takes a newest release for that."""
+    text = (ROOT / "requirements" / name).read_text()
+    pinned = {found["name"]: set((found["extras"] or "").split(",")) for found in LOCKED.finditer(text)}
+    asked = [Requirement(line) for package in pinned for line in metadata.requires(package) or ()]
+    wanted = [one for one in asked if one.extras and (one.marker is None or one.marker.evaluate({"extra": ""}))]
+    assert not [str(one) for one in wanted if one.extras - pinned[one.name.lower().replace("_", "-")]]
 
 
 def test_the_version_stands_in_one_place() -> None:
