@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -19,10 +19,10 @@ from typing import Any, Protocol
 import structlog
 import uvicorn
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from starlette.types import ASGIApp
 
 from reconciler import __version__
 from reconciler.accepted import chosen
-from reconciler.clock import Clock, SystemClock
 from reconciler.controller import Controller
 from reconciler.credentials import SecretReader
 from reconciler.errors import ReconcilerError
@@ -30,13 +30,13 @@ from reconciler.guards import Brake
 from reconciler.masking import Masking
 from reconciler.model import AccountName, Pause
 from reconciler.parts import Parts, built
-from reconciler.pcc.transport import Transport
 from reconciler.report import StatusReport, inquiry, status_report
 from reconciler.report.coming import Calendar
 from reconciler.report.proposal import Proposal, Proposed, planned
 from reconciler.report.story import Story
 from reconciler.settings import Listen, Mode, Settings
 from reconciler.state import State
+from reconciler.surroundings import Surroundings
 from reconciler.web.acting import Acting
 from reconciler.web.app import Surface, create_app
 from reconciler.web.hooks import Hook
@@ -84,6 +84,70 @@ class SchedulerTicker:
         self._scheduler.shutdown(wait=False)
 
 
+class Front(Protocol):
+    """Where HTTP comes in; ``url`` is its address. A simulation has one without a port."""
+
+    url: str
+
+    async def serve(self, app: ASGIApp) -> None:
+        """Let the app answer until ``stop``."""
+
+    def stop(self) -> None:
+        """Let what is being answered end, and answer nothing more."""
+
+
+class Port:
+    """A port of this machine, served by uvicorn inside our loop, without signals of its own."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._listener = listener
+        self._server: _Server | None = None
+
+    async def serve(self, app: ASGIApp) -> None:
+        """Let the app answer until ``stop``."""
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
+        self._server = _Server(config)
+        await self._server.serve([self._listener])
+
+    def stop(self) -> None:
+        """Let what is being answered end, and answer nothing more."""
+        if self._server is not None:
+            self._server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextmanager
+def listening(listen: Listen) -> Iterator[Port]:
+    """Take the port before anything else: two daemons side by side, or a taken port, must end before the first call."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    # The protocol is named because asyncio turns off Nagle's algorithm only where it is.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((listen.host, listen.port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise ReconcilerError(f"PCC_LISTEN: cannot listen on {listen}: {error.strerror or error}") from error
+    with listener:
+        yield Port(listener)
+
+
 class Daemon:
     """The running program. ``run`` returns when it was told to stop and everything has come to its end."""
 
@@ -92,16 +156,17 @@ class Daemon:
         settings: Settings,
         *,
         masking: Masking | None = None,
-        clock: Clock | None = None,
-        transport: Transport | None = None,
+        surroundings: Surroundings | None = None,
         ticker: Callable[[], Ticker] = SchedulerTicker,
+        front: Callable[[Listen], AbstractContextManager[Front]] = listening,
         ready: Callable[[str], None] = lambda _url: None,
     ) -> None:
         self._settings = settings
         self._masking = masking or Masking()
-        self._clock = clock or SystemClock()
-        self._transport = transport
+        self._around = surroundings or Surroundings()
+        self._clock = self._around.clock
         self._ticker = ticker
+        self._front = front
         self._ready = ready
         self._planning = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -122,8 +187,8 @@ class Daemon:
         """Keep the live lists equal to the file until ``stop``."""
         settings = self._settings
         async with AsyncExitStack() as stack:
-            listener = stack.enter_context(_listening(settings.listen))
-            state = State.open(settings.state_dir, self._clock)
+            front = stack.enter_context(self._front(settings.listen))
+            state = State.open(settings.state_dir, self._clock, self._around.connect)
             stack.callback(state.close)
             if state.set_aside is not None:
                 log.error("state.failed", error=f"it was damaged: kept as {state.set_aside}, and a fresh one begun")
@@ -132,8 +197,7 @@ class Daemon:
                     settings,
                     state,
                     masking=self._masking,
-                    clock=self._clock,
-                    transport=self._transport,
+                    surroundings=self._around,
                     stopping=self._stopping.is_set,
                     told=self._told,
                     wake=self._wake,
@@ -143,15 +207,14 @@ class Daemon:
             self._controller = Controller(
                 self._pass, workers=settings.workers, clock=self._clock, ailing=parts.reconciler.ailing
             )
-            await self._work(parts, listener)
+            await self._work(parts, front)
         log.info("daemon.stopped")
 
-    async def _work(self, parts: Parts, listener: socket.socket) -> None:
-        server, url = _Server(self._surface(parts)), _url(listener)
+    async def _work(self, parts: Parts, front: Front) -> None:
         self._tick()
-        log.info("daemon.started", version=__version__, mode=self._settings.mode, listen=url)
+        log.info("daemon.started", version=__version__, mode=self._settings.mode, listen=front.url)
         workers = self._spawn(self._controller.run(), "controller")
-        self._spawn(server.serve([listener]), "http")
+        self._spawn(front.serve(create_app(self._surface(parts))), "http")
         self._spawn(self._follow_source(parts), "source")
         self._spawn(self._follow_credentials(parts), "credentials")
         ticker = self._ticker()
@@ -159,11 +222,11 @@ class Daemon:
             ticker.every(TICK_SECONDS, self._guarded(self._tick))
             ticker.every(LOOK_SECONDS, self._guarded(self._look))
             ticker.every(FETCH_AGAIN_SECONDS, self._guarded(self._fetch_again))
-            self._ready(url)
+            self._ready(front.url)
             await self._stopped_or_broken()
         finally:
             ticker.stop()
-            await self._end(workers, server)
+            await self._end(workers, front)
 
     async def _stopped_or_broken(self) -> None:
         """Wait for ``stop``. Work that should be eternal and is not ends the process with its error: never silent."""
@@ -178,7 +241,7 @@ class Daemon:
             task.result()
             raise ReconcilerError(f"the task {task.get_name()} ended by itself")
 
-    async def _end(self, workers: asyncio.Task[None], server: _Server) -> None:
+    async def _end(self, workers: asyncio.Task[None], front: Front) -> None:
         """Let passes end within the grace, then break off what is left."""
         self._stopping.set()
         self._controller.stop()
@@ -186,7 +249,7 @@ class Daemon:
         _, late = await asyncio.wait({workers}, timeout=grace)
         if late:
             log.warning("daemon.grace_over", seconds=grace)
-        server.should_exit = True
+        front.stop()
         for task in (*late, *self._errands, *(task for task in self._tasks if task.get_name() != "http")):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._errands, return_exceptions=True)
@@ -307,6 +370,7 @@ class Daemon:
             acting=self._acting() if self._settings.acting_allowed else None,
             hook=self._hook(),
             reading=self._reading(parts),
+            steady=self._clock.steady,
         )
 
     def _reading(self, parts: Parts) -> Reading:
@@ -456,45 +520,3 @@ class Daemon:
         if not self._state_opened:
             return f"the state cannot be opened: {parts.state.trouble}"
         return "" if parts.intake.accepted.revision is not None else "no text is accepted yet"
-
-
-class _Server(uvicorn.Server):
-    """A server inside our loop, without signals of its own."""
-
-    def __init__(self, surface: Surface) -> None:
-        config = uvicorn.Config(
-            create_app(surface),
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=2,
-        )
-        super().__init__(config)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@contextmanager
-def _listening(listen: Listen) -> Iterator[socket.socket]:
-    """Take the port before anything else: two daemons side by side, or a taken port, must end before the first call."""
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    # The protocol is named because asyncio turns off Nagle's algorithm only where it is.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((listen.host, listen.port))
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise ReconcilerError(f"PCC_LISTEN: cannot listen on {listen}: {error.strerror or error}") from error
-    with listener:
-        yield listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

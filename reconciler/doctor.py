@@ -33,6 +33,7 @@ from reconciler.report import examination
 from reconciler.report.examination import Asked, Examination, Examined, Finding, Speaking
 from reconciler.settings import Settings
 from reconciler.state import State
+from reconciler.surroundings import Surroundings
 
 
 async def examine(
@@ -47,7 +48,8 @@ async def examine(
     clock = clock or SystemClock()
     state, unreadable = _opened(settings.state_dir, clock)
     with closing(state), closing(State.in_memory(clock)) as kept:
-        async with built(settings, state, kept=kept, read_only=True, masking=masking, clock=clock) as parts:
+        around = Surroundings(clock=clock)
+        async with built(settings, state, kept=kept, read_only=True, masking=masking, surroundings=around) as parts:
             for text in state.kept_texts():  # so that the intake recalls what the daemon would, and nothing is written
                 kept.keep_text(text.document, text.revision, text.files)
             await parts.intake.begin()

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from reconciler.clock import Clock, SystemClock
 from reconciler.credentials import CredentialStore
 from reconciler.intake import Intake
 from reconciler.masking import Masking
@@ -19,13 +19,14 @@ from reconciler.model import AccountName
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.clients import Clients
 from reconciler.pcc.quota import HOUR, Learned
-from reconciler.pcc.transport import Transport, open_http
+from reconciler.pcc.transport import open_http
 from reconciler.pcc.wire import CODES
 from reconciler.reconcile import Means, Reconciler, Watch
 from reconciler.settings import Mode, Settings
-from reconciler.source import Source
+from reconciler.source import FileSource, Source
 from reconciler.source.origin import opened
 from reconciler.state import State
+from reconciler.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,7 @@ async def built(
     kept: State | None = None,
     read_only: bool = False,
     masking: Masking | None = None,
-    clock: Clock | None = None,
-    transport: Transport | None = None,
+    surroundings: Surroundings | None = None,
     stopping: Callable[[], bool] = lambda: False,
     told: Callable[[Iterable[AccountName]], None] = lambda _accounts: None,
     wake: Callable[[Iterable[AccountName]], None] = lambda _accounts: None,
@@ -71,14 +71,15 @@ async def built(
 
     ``read_only``: nothing but GET can leave it. ``kept``: where texts are remembered, if not in ``state``.
     """
-    clock, masking = clock or SystemClock(), masking or Masking()
+    around, masking = surroundings or Surroundings(), masking or Masking()
+    clock = around.clock
     observing = settings.mode is Mode.OBSERVE
     metrics = _metrics(settings)
-    store = CredentialStore(settings.shared_credentials(), settings.credentials_dir)
+    store = CredentialStore(settings.shared_credentials(), settings.credentials_dir, wall=around.file_time)
     http = open_http(
         read_only=read_only or observing,
         connections=settings.workers * settings.concurrency + settings.workers,
-        transport=transport,
+        transport=around.transport,
     )
     clients = Clients(
         http,
@@ -88,6 +89,8 @@ async def built(
         clock=clock,
         learned=lambda account: known_quota(state, account, clock.now()),
         masking=masking,
+        watch=around.watch,
+        unique=around.unique,
     )
     means = Means(
         state=state,
@@ -97,12 +100,15 @@ async def built(
         confirm_delay=settings.confirm_delay,
         observing=observing,
         clock=clock,
+        random=around.random,
         stopping=stopping,
         wake=wake,
         watch=watch or Watch(),
+        pass_id=lambda: around.unique().hex[:12],
     )
+    files = partial(FileSource, watch=around.watch, look=around.look, file_time=around.file_time)
     async with http:
-        with opened(settings, lasting=not read_only) as source:
+        with opened(settings, lasting=not read_only, files=files) as source:
             intake = Intake(
                 source, kept or state, metrics, environment=settings.environment, clock=clock, told=told, past=state
             )

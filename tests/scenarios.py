@@ -26,6 +26,7 @@ from reconciler import settings
 from reconciler.clock import SystemClock
 from reconciler.daemon import Daemon
 from reconciler.simulator import Match, Platform, Record, Route, Rule, create_app, sample_platform, serving
+from reconciler.surroundings import Surroundings
 
 DEADLINE_SECONDS = 100.0
 CHANGES = (Route.SUBSCRIBE, Route.UNSUBSCRIBE)
@@ -197,9 +198,8 @@ class Site:
     async def start(self) -> None:
         """Start the daemon and wait until it listens."""
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.daemon = Daemon(
-            settings.load(self.environment), ready=ready.set_result, clock=self.clock, transport=self.transport
-        )
+        around = Surroundings(clock=self.clock, transport=self.transport)
+        self.daemon = Daemon(settings.load(self.environment), ready=ready.set_result, surroundings=around)
         self._running = asyncio.create_task(self.daemon.run())
         either: set[asyncio.Future[Any]] = {ready, self._running}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

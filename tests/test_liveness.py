@@ -29,6 +29,7 @@ from reconciler import settings
 from reconciler.daemon import Daemon
 from reconciler.simulator import Route
 from reconciler.simulator.faults import Hang
+from reconciler.surroundings import Surroundings
 
 PATIENCE = timedelta(minutes=6)
 """A little more than liveness has with intervals of a minute."""
@@ -71,7 +72,8 @@ async def test_a_ticker_that_does_not_tick_is_told(tmp_path: Path) -> None:
     write(tmp_path / "desired-state.toml", text(owned(platform)))
     async with idle_site(tmp_path, platform, **PATIENT) as one:
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        daemon = Daemon(settings.load(one.environment), ready=ready.set_result, clock=one.clock, ticker=Still)
+        around = Surroundings(clock=one.clock)
+        daemon = Daemon(settings.load(one.environment), ready=ready.set_result, surroundings=around, ticker=Still)
         running = asyncio.create_task(daemon.run())
         one.http.base_url = await ready
         await one.has(owned(platform))

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TypeVar
 from urllib.parse import quote
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import structlog
@@ -51,9 +51,9 @@ Read = Callable[[wire.Reply, datetime], Meaning]
 log = structlog.get_logger()
 
 
-def new_message_id() -> MessageId:
+def new_message_id(unique: Callable[[], UUID] = uuid4) -> MessageId:
     """Return a fresh ``x-message-id``: the 16 bytes of a UUIDv4 in url-safe base64 without padding, 22 characters."""
-    return MessageId(urlsafe_b64encode(uuid4().bytes)[:-2].decode())
+    return MessageId(urlsafe_b64encode(unique().bytes)[:-2].decode())
 
 
 class Client:

@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
+from uuid import UUID, uuid4
 
 import httpx
-from watchfiles import awatch
 
 from reconciler.clock import Clock, SystemClock
 from reconciler.credentials import Credentials, CredentialStore
@@ -19,10 +19,11 @@ from reconciler.errors import CredentialsRefused
 from reconciler.masking import Masking
 from reconciler.metrics import Metrics
 from reconciler.model import AccountName, Unlimited
-from reconciler.pcc.client import Client
+from reconciler.pcc.client import Client, new_message_id
 from reconciler.pcc.quota import Learned, Quota
+from reconciler.watching import Watch, watch
 
-SETTLE_MS, LOOK_AGAIN_SECONDS = 100, 5.0
+SETTLE_SECONDS, SETTLE_MOST_SECONDS, LOOK_AGAIN_SECONDS = 0.1, 0.5, 5.0
 READ_AGAIN_SECONDS = 1.0
 """A refused token is reason to read all credentials again, at most so often."""
 
@@ -44,6 +45,8 @@ class Clients:
         clock: Clock | None = None,
         learned: Callable[[AccountName], Learned] = lambda _account: Learned(),
         masking: Masking | None = None,
+        watch: Watch = watch,
+        unique: Callable[[], UUID] = uuid4,
     ) -> None:
         self._http = http
         self._store = store
@@ -52,6 +55,8 @@ class Clients:
         self._clock = clock or SystemClock()
         self._learned = learned
         self._masking = masking or Masking()
+        self._watch = watch
+        self._unique = unique
         self._quotas: dict[AccountName, Quota] = {}
         self._countries: Mapping[AccountName, str | None] = {}
         self._credentials: Mapping[AccountName, Credentials | str] = {}
@@ -123,17 +128,9 @@ class Clients:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
             yield
             return
-        changes = awatch(
-            *folders,
-            watch_filter=None,
-            step=SETTLE_MS,
-            debounce=5 * SETTLE_MS,
-            rust_timeout=int(LOOK_AGAIN_SECONDS * 1000),
-            yield_on_timeout=True,
-            recursive=False,
-        )
-        async with aclosing(changes):
-            async for _ in changes:
+        news = self._watch(folders, settle=SETTLE_SECONDS, most=SETTLE_MOST_SECONDS, idle=LOOK_AGAIN_SECONDS)
+        async with aclosing(news):
+            async for _ in news:
                 yield
 
     def _folders(self) -> dict[str, int]:
@@ -167,5 +164,6 @@ class Clients:
             quota=self.quota(account),
             renewed=partial(self._masking.renew, account),
             clock=self._clock,
+            message_id=partial(new_message_id, self._unique),
             read_again=self._read_again,
         )

@@ -17,6 +17,7 @@ from reconciler.source.fetched import (
 from reconciler.source.files import RESTLESS_SECONDS, SETTLE_SECONDS, DiskTree, FileSource, read_file
 from reconciler.source.past import texts_at
 from reconciler.source.repository import GitSource, read_commit
+from reconciler.source.signatures import Look, Signature, signature
 
 __all__ = [
     "LARGEST_FILE",
@@ -29,10 +30,13 @@ __all__ = [
     "FileSource",
     "GitSource",
     "Known",
+    "Look",
     "MissingError",
     "RestlessError",
+    "Signature",
     "Source",
     "read_commit",
     "read_file",
+    "signature",
     "texts_at",
 ]

@@ -16,17 +16,17 @@ import os
 import stat
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
-
-from watchfiles import Change, awatch
 
 from reconciler.desired import Document, Unreadable
 from reconciler.errors import Fault, SourceError
 from reconciler.model import Commit
 from reconciler.source.checkout import Checkout
 from reconciler.source.fetched import LARGEST_FILE, NOTHING, Fetched, Known, MissingError
-from reconciler.source.signatures import Signature, signature
+from reconciler.source.signatures import Look, Signature, signature
+from reconciler.watching import Watch, watch
 
 SETTLE_SECONDS, SETTLE_MOST_SECONDS = 0.1, 1.0
 """A burst of writes is one wake: after this much quiet, at the latest after that much noise."""
@@ -40,7 +40,9 @@ class DiskTree:
     It may be asked about that in one thread while it is read from in another.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, look: Look = signature, file_time: Callable[[], float] = time.time) -> None:
+        self._look = look
+        self._file_time = file_time
         self._signatures: dict[str, Signature] = {}
         self._matches: dict[tuple[str, str], tuple[str, ...]] = {}
 
@@ -56,19 +58,19 @@ class DiskTree:
 
     def read(self, path: str) -> bytes:
         """Return the bytes of one regular file."""
-        self._signatures[path] = signature(path)
+        self._signatures[path] = self._look(path)
         return read_file(path)
 
     def same(self) -> bool:
         """Say whether everything looked at is as it was."""
-        return all(signature(path) == before for path, before in self._signatures.copy().items()) and all(
+        return all(self._look(path) == before for path, before in self._signatures.copy().items()) and all(
             _globbed(*asked) == before for asked, before in self._matches.copy().items()
         )
 
     def at_rest(self) -> bool:
         """Say whether the last write to any file read is long enough ago that its writer is done."""
-        newest = max((signature(path)[0] for path in self._signatures.copy()), default=0)
-        return abs(time.time() - newest / 1e9) >= SETTLE_SECONDS
+        newest = max((self._look(path)[0] for path in self._signatures.copy()), default=0)
+        return abs(self._file_time() - newest / 1e9) >= SETTLE_SECONDS
 
     def folders(self) -> set[str]:
         """Return where a change matters: the folders of the files as named, of what links lead to, and of patterns."""
@@ -84,10 +86,18 @@ class FileSource:
     kind = "file"
     persistent = False
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        watch: Watch = watch,
+        look: Look = signature,
+        file_time: Callable[[], float] = time.time,
+    ) -> None:
         self._path = path
+        self._watch, self._look, self._file_time = watch, look, file_time
         self._checkout = Checkout()
-        self._tree = DiskTree()
+        self._tree = DiskTree(look, file_time)
         self._documents: list[str] = []
         self._folders_changed = threading.Event()
         self._watched: Mapping[str, int] = {}
@@ -95,7 +105,7 @@ class FileSource:
     def fetch(self, known: Known = NOTHING) -> Fetched:
         """Return the texts as they are on disk at this moment."""
         del known
-        self._tree = tree = DiskTree()
+        self._tree = tree = DiskTree(self._look, self._file_time)
         try:
             self._documents = self._find()
         except OSError as error:
@@ -139,17 +149,14 @@ class FileSource:
         while True:
             self._folders_changed, self._watched = threading.Event(), self._folders()
             try:
-                async for changes in awatch(
-                    *self._watched,
-                    watch_filter=None,
-                    debounce=int(SETTLE_MOST_SECONDS * 1000),
-                    step=int(SETTLE_SECONDS * 1000),
-                    stop_event=self._folders_changed,
-                    recursive=False,
-                ):
-                    yield
-                    if any(kind is Change.deleted and path in self._watched for kind, path in changes):
-                        self._folders_changed.set()  # one made again under the same name is not what is watched
+                news = self._watch(
+                    self._watched, settle=SETTLE_SECONDS, most=SETTLE_MOST_SECONDS, stop=self._folders_changed
+                )
+                async with aclosing(news):
+                    async for gone in news:
+                        yield
+                        if not gone.isdisjoint(self._watched):
+                            self._folders_changed.set()  # one made again under the same name is not what is watched
             except (OSError, RuntimeError, ExceptionGroup):
                 # A folder is gone, or the kernel's watches are used up: looking every now and then still works.
                 await asyncio.sleep(SETTLE_MOST_SECONDS)
@@ -166,7 +173,7 @@ class FileSource:
     def _folders(self) -> Mapping[str, int]:
         """Return the folders to watch, each with its inode: one that was made anew is not the one that is watched."""
         home = self._path if os.path.isdir(self._path) else self._path.parent
-        inodes = {folder: signature(folder)[2] for folder in sorted({str(home), *self._tree.folders()})}
+        inodes = {folder: self._look(folder)[2] for folder in sorted({str(home), *self._tree.folders()})}
         return {folder: inode for folder, inode in inodes.items() if os.path.isdir(folder)}
 
 

@@ -6,7 +6,7 @@ Must not: read or judge a text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,14 +22,19 @@ CLONES = "git"
 
 
 @contextmanager
-def opened(settings: Settings, *, lasting: bool = False) -> Iterator[Source]:
+def opened(
+    settings: Settings,
+    *,
+    lasting: bool = False,
+    files: Callable[[Path], FileSource] = FileSource,
+) -> Iterator[Source]:
     """Give the source that the settings name, and end what it does at the end.
 
     ``lasting``: keep the clone beside the state. Only for whoever holds the state's lock; all others get one of their
-    own, and leave nothing behind.
+    own, and leave nothing behind. ``files`` is how files of this machine are looked at.
     """
     if settings.git_url is None:
-        yield FileSource(settings.desired_state)
+        yield files(settings.desired_state)
         return
     with ExitStack() as stack:
         home = settings.state_dir if lasting else Path(stack.enter_context(TemporaryDirectory(prefix="pcc-git-")))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 Signature = tuple[int, int, int]
 """Change time in nanoseconds, size and inode of one file. The change time, unlike that of modification, is the kernel's
 alone: it moves with any write, rename or change of rights, and no program sets it back."""
+Look = Callable[[str], Signature]
+"""Returns the signature of a file, or ``GONE``."""
 GONE: Signature = (0, -1, 0)
 
 

@@ -4,8 +4,9 @@
 ``memory`` (the rules of remembering one account, pure), ``tables`` (schema, and rows to values), ``store`` (``State``).
 """
 
+from reconciler.state.database import Connect, connect
 from reconciler.state.memory import Past
 from reconciler.state.store import KEPT, KeptText, Mark, State, Stay
 from reconciler.state.tables import newest_first
 
-__all__ = ["KEPT", "KeptText", "Mark", "Past", "State", "Stay", "newest_first"]
+__all__ = ["KEPT", "Connect", "KeptText", "Mark", "Past", "State", "Stay", "connect", "newest_first"]

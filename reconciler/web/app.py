@@ -8,6 +8,7 @@ No request reaches another host: the page brings its own style, and the Content-
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ HERE = Path(__file__).parent
 class Surface:
     """What the app asks. ``live`` and ``ready`` return why not, or nothing; ``overview`` is what the page shows.
 
-    Without ``acting`` it only shows, without ``hook`` no forge is heard.
+    Without ``acting`` it only shows, without ``hook`` no forge is heard. ``steady`` tells how long an answer took.
     """
 
     metrics: Metrics
@@ -61,6 +62,7 @@ class Surface:
     acting: Acting | None = None
     hook: Hook | None = None
     reading: Reading | None = None
+    steady: Callable[[], float] = time.monotonic
 
 
 def create_app(surface: Surface) -> ASGIApp:
@@ -71,9 +73,10 @@ def create_app(surface: Surface) -> ASGIApp:
         overview = await surface.overview()
         return await asyncio.to_thread(status_page.render, overview)
 
-    html = Sparing(rendered)
-    plain = Sparing(lambda: asyncio.to_thread(generate_latest, registry))
-    open_metrics = Sparing(lambda: asyncio.to_thread(openmetrics.generate_latest, registry))
+    steady = surface.steady
+    html = Sparing(rendered, steady)
+    plain = Sparing(lambda: asyncio.to_thread(generate_latest, registry), steady)
+    open_metrics = Sparing(lambda: asyncio.to_thread(openmetrics.generate_latest, registry), steady)
 
     async def page(_request: Request) -> Response:
         return HTMLResponse(await html.get())
