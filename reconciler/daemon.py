@@ -232,9 +232,11 @@ class Daemon:
         """Wait for ``stop``. Work that should be eternal and is not ends the process with its error: never silent."""
         stop = asyncio.create_task(self._stopping.wait(), name="stop")
         broken = asyncio.create_task(self._broken.wait(), name="broken")
-        done, _ = await asyncio.wait({stop, broken, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        broken.cancel()
+        try:
+            done, _ = await asyncio.wait({stop, broken, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        finally:  # also where whoever runs us gives up
+            stop.cancel()
+            broken.cancel()
         if self._defect is not None:
             raise self._defect
         for task in done & self._tasks:
