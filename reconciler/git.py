@@ -279,8 +279,9 @@ def _heard(process: subprocess.Popen[bytes], asked: bytes, seconds: float, most:
         for descriptor in heard:
             selector.register(descriptor, selectors.EVENT_READ)
         while selector.get_map():
+            ended = process.poll() is not None  # before the look: what it printed last is there by then
             ready = selector.select(0.1)
-            if not ready and process.poll() is not None:
+            if not ready and ended:
                 break
             if time.monotonic() > until:
                 raise GitTimeout(f"git did not come to its end within {seconds:.0f} s")

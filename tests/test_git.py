@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from repositories import AUTHOR, GitServer, Keyring, Remote, allow, git, http_server, signed_by, ssh_key, ssh_server
@@ -25,6 +25,7 @@ from reconciler.git import (
     Repository,
     TooLarge,
     WorkingTree,
+    _heard,
     option_free,
     verdict,
 )
@@ -541,6 +542,43 @@ def test_what_keeps_the_output_open_is_not_waited_for(tmp_path: Path) -> None:
     """A process that git leaves behind, such as a connection that ssh keeps, does not hold up the answer."""
     told = Git(cwd=tmp_path)("-c", "alias.nap=!echo here; sleep 60 &", "nap", seconds=30)
     assert told == b"here\n"
+
+
+class Late:
+    """Stands for a process that prints and ends in the moment in which it is asked whether it has ended."""
+
+    def __init__(self) -> None:
+        self._ends = [os.pipe() for _ in range(3)]
+        (_, given), (out, self._out), (said, self._said) = self._ends
+        self.stdin, self.stdout, self.stderr = os.fdopen(given, "wb"), os.fdopen(out, "rb"), os.fdopen(said, "rb")
+        self._over = False
+
+    def poll(self) -> int:
+        """Print, end and say so; what it has left behind keeps its output open."""
+        if not self._over:
+            self._over = True
+            os.write(self._out, b"all that was asked for\n")
+        return 0
+
+    def wait(self, _seconds: float) -> int:
+        """Say that it has ended."""
+        return 0
+
+    def close(self) -> None:
+        """Close what is still open."""
+        for file in (self.stdin, self.stdout, self.stderr):
+            file.close()
+        for descriptor in (self._ends[0][0], self._out, self._said):
+            os.close(descriptor)
+
+
+def test_last_words_are_heard() -> None:
+    """What git printed just before its end was once lost, if nothing had come for a while: half a listing, no error."""
+    process = Late()
+    try:
+        assert _heard(cast("Any", process), b"", 30, 1000) == (b"all that was asked for\n", b"")
+    finally:
+        process.close()
 
 
 class Printed:
