@@ -329,6 +329,17 @@ def test_secrets_that_lg_repeats_are_masked(body: object, status: int) -> None:
         assert "my-secret" not in f"{error} {error.words} {error.lg_message_id}"
 
 
+@pytest.mark.parametrize("before", range(200, 260))
+def test_a_long_code_tells_no_part_of_a_secret(before: int) -> None:
+    """A code was once shortened before it was masked, so where the cut went through a token its beginning was told."""
+    masking = Masking()
+    masking.know([SECRET])
+    with pytest.raises(Surprise) as caught:
+        read(reply(refusal("x" * before + SECRET), status=400, mask=masking.text))
+    assert not any(SECRET[:8] in told for told in (str(caught.value), str(caught.value.code)))
+    assert len(str(caught.value.code)) <= 256
+
+
 @pytest.mark.parametrize("status", [200, 401, 502])
 @pytest.mark.parametrize("times", range(1, 30))
 def test_a_long_page_is_told_by_its_beginning(status: int, times: int) -> None:
