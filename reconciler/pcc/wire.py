@@ -290,6 +290,8 @@ def _list(reply: Reply, decoder: msgspec.json.Decoder[list[Item]], now: datetime
         raise _surprise(reply, "no list in the answer")
     response = memoryview(envelope.response)
     try:
+        if not reply.body.isascii():
+            reply.body.decode()  # what the decoder passes over it does not look at, and ``response`` may be among that
         if len(response) <= _SHORT and msgspec.json.decode(response) in _EMPTY:
             return []
         return decoder.decode(response)
