@@ -57,6 +57,7 @@ REMOTE = "followed"
 
 _SHA1_DIGITS = 40
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_ODD = "git printed something else than was asked for"
 _REFS_ONLY = ("not our ref", "unadvertised object", "no such remote ref")
 """How a server says that it gives no objects by name."""
 _BATCH = 300
@@ -278,8 +279,9 @@ def _heard(process: subprocess.Popen[bytes], asked: bytes, seconds: float, most:
         for descriptor in heard:
             selector.register(descriptor, selectors.EVENT_READ)
         while selector.get_map():
+            ended = process.poll() is not None  # before the look: what it printed last is there by then
             ready = selector.select(0.1)
-            if not ready and process.poll() is not None:
+            if not ready and ended:
                 break
             if time.monotonic() > until:
                 raise GitTimeout(f"git did not come to its end within {seconds:.0f} s")
@@ -335,7 +337,7 @@ class Repository:
         """Return who made a commit, when and why; names and words on one line, without control characters."""
         form = "%an%x00%ae%x00%ct%x00%s"
         told = self.git("log", "-1", f"--format={form}", "--end-of-options", _checked(id_))
-        name, address, at, subject = told.decode(errors="replace").removesuffix("\n").split("\0")
+        name, address, at, subject = _parts(told.decode(errors="replace"), "\0", 4)
         author = quoted(f"{name} <{address}>" if address else name)
         return Commit(id_, author, quoted(subject), _moment(at))
 
@@ -354,11 +356,12 @@ class Repository:
         """Return the sizes of blobs in bytes. Raises ``GitError`` where one is not here."""
         found = {}
         for some in _batches(ids):
-            for line in self.git("cat-file", "--batch-check", asked=some).splitlines():
-                id_, kind, *size = line.decode().split(" ")
-                if not size:
-                    raise GitError(f"the object {id_} is not here")
-                found[id_] = int(size[0]) if kind == "blob" else -1
+            *lines, rest = self.git("cat-file", "--batch-check", asked=some).split(b"\n")
+            if rest or len(lines) != len(some):
+                raise GitError(_ODD)
+            for id_, line in zip(some, lines, strict=True):
+                kind, size = _told(line, id_)
+                found[id_] = size if kind == b"blob" else -1
         return found
 
     def contents(self, ids: Iterable[str], *, most: int) -> dict[str, bytes | None]:
@@ -367,7 +370,7 @@ class Repository:
         found: dict[str, bytes | None] = dict.fromkeys(sizes)
         for some in _batches(id_ for id_, size in sizes.items() if 0 <= size <= most):
             room = sum(sizes[id_] + 100 for id_ in some)
-            found.update(_blobs(self.git("cat-file", "--batch", asked=some, most=room)))
+            found.update(_blobs(self.git("cat-file", "--batch", asked=some, most=room), some))
         return found
 
     def bring(self, tree: str, ids: Iterable[str], *, most: int) -> frozenset[str]:
@@ -385,7 +388,8 @@ class Repository:
     def between(self, ancestor: str, commit: str, most: int = 20) -> tuple[str, ...]:
         """Return the commits after an ancestor and before a commit, oldest first: the latest ``most`` of them."""
         asked = ("rev-list", f"--max-count={most + 1}", "--end-of-options", _checked(commit), f"^{_checked(ancestor)}")
-        return tuple(line for line in reversed(self.git(*asked).decode().split()) if line != commit)
+        printed = self.git(*asked).decode(errors="replace").split()
+        return tuple(one for one in map(_checked, reversed(printed)) if one != commit)
 
 
 class WorkingTree(Repository):
@@ -398,7 +402,7 @@ class WorkingTree(Repository):
         """Return where this repository is, and what shows that another commit is checked out."""
         asked = ("--path-format=absolute", "--show-toplevel", "--git-dir", "--git-common-dir")
         told = os.fsdecode(self.git("rev-parse", *asked, "--symbolic-full-name", "HEAD"))
-        top, own, common, name = told.removesuffix("\n").split("\n")
+        top, own, common, name = _parts(told, "\n", 4)
         at = (f"{own}/HEAD", f"{own}/logs/HEAD", f"{common}/{name}", f"{common}/packed-refs")
         return Head(Path(top), at)
 
@@ -586,7 +590,7 @@ def verdict(repository: Repository, id_: str, allowed_signers: Path | None) -> s
     """
     signers = () if allowed_signers is None else ("-c", f"gpg.ssh.allowedSignersFile={allowed_signers.absolute()}")
     told = repository.git(*signers, "log", "-1", "--format=%G?%x00%GT", "--end-of-options", _checked(id_))
-    letter, trust = told.decode(errors="replace").strip().split("\0")
+    letter, _, trust = told.decode(errors="replace").removesuffix("\n").partition("\0")
     if letter == "G" and trust in TRUSTED:
         return ""
     return _VERDICTS.get(letter, _VERDICTS["U"])
@@ -629,6 +633,14 @@ def _id(printed: bytes) -> str:
     return _checked(printed.decode(errors="replace").strip())
 
 
+def _parts(printed: str, mark: str, number: int) -> list[str]:
+    """Return the parts of what was printed, if there are so many."""
+    parts = printed.removesuffix("\n").split(mark)
+    if len(parts) != number:
+        raise GitError(_ODD)
+    return parts
+
+
 def _moment(seconds: str) -> datetime:
     """Return a commit's time; one that no calendar has, as a forged one can be, is the beginning of all times."""
     try:
@@ -637,13 +649,20 @@ def _moment(seconds: str) -> datetime:
         return datetime.fromtimestamp(0, UTC)
 
 
+_FACTS = re.compile(rb"\d{6} [a-z]+ (?:[0-9a-f]{40}|[0-9a-f]{64})")
+_OBJECT = re.compile(rb"([0-9a-f]+) ([a-z]+) (\d{1,18})")
 _KINDS = {"040000": Kind.FOLDER, "120000": Kind.LINK, "160000": Kind.SUBMODULE}
 
 
 def _entries(listed: bytes) -> Iterator[tuple[str, Entry]]:
     """Take the output of ``ls-tree -z`` apart. Names are bytes; those that are not UTF-8 stay what they are."""
-    for line in listed.split(b"\0")[:-1]:
+    *lines, rest = listed.split(b"\0")
+    if rest:
+        raise GitError(_ODD)
+    for line in lines:
         facts, _, name = line.partition(b"\t")
+        if not name or not _FACTS.fullmatch(facts):
+            raise GitError(_ODD)
         mode, _kind, id_ = facts.decode().split(" ")
         yield os.fsdecode(name), Entry(_KINDS.get(mode, Kind.FILE), id_)
 
@@ -653,12 +672,25 @@ def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
     return (every[at : at + _BATCH] for at in range(0, len(every), _BATCH))
 
 
-def _blobs(printed: bytes) -> dict[str, bytes]:
-    """Take the output of ``cat-file --batch`` apart."""
-    found, at = {}, 0
-    while at < len(printed):
-        end = printed.index(b"\n", at)
-        id_, _kind, size = printed[at:end].decode().split(" ")
-        found[id_] = printed[end + 1 : end + 1 + int(size)]
-        at = end + 2 + int(size)
-    return found
+def _told(line: bytes, id_: str) -> tuple[bytes, int]:
+    """Return kind and size from the line with which ``cat-file`` answers for an object."""
+    if line == f"{id_} missing".encode():
+        raise GitError(f"the object {id_} is not here")
+    match = _OBJECT.fullmatch(line)
+    if match is None or match[1] != id_.encode():
+        raise GitError(_ODD)
+    return match[2], int(match[3])
+
+
+def _blobs(printed: bytes, ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Take the output of ``cat-file --batch`` apart: all that was asked for, in that order, or an error."""
+    at = 0
+    for id_ in ids:
+        begin = printed.find(b"\n", at) + 1
+        _kind, size = _told(printed[at : max(begin - 1, at)], id_)
+        at = begin + size + 1
+        if printed[at - 1 : at] != b"\n":
+            raise GitError(_ODD)
+        yield id_, printed[begin : at - 1]
+    if at != len(printed):
+        raise GitError(_ODD)

@@ -161,6 +161,7 @@ BAD = {
     "/api/v1/history?limit=-1": (400, "from 1 to 1000"),
     "/api/v1/history?limit=%D9%A3": (400, "from 1 to 1000"),
     "/api/v1/history?limit=" + "9" * 5000: (400, "from 1 to 1000"),
+    "/api/v1/history?limit=0001000000": (400, "from 1 to 1000"),
     "/api/v1/history?since=yesterday": (400, "since has to be"),
     "/api/v1/history?since=2026-11-22T10:00:00": (400, "with its offset"),
     "/api/v1/history?until=0000-01-01T00:00:00Z": (400, "until has to be"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from repositories import AUTHOR, GitServer, Keyring, Remote, allow, git, http_server, signed_by, ssh_key, ssh_server
@@ -16,7 +17,18 @@ from structlog.testing import capture_logs
 
 from reconciler.desired import Unreadable, load
 from reconciler.errors import SourceError
-from reconciler.git import Clone, Git, GitError, GitTimeout, TooLarge, WorkingTree, option_free
+from reconciler.git import (
+    Clone,
+    Git,
+    GitError,
+    GitTimeout,
+    Repository,
+    TooLarge,
+    WorkingTree,
+    _heard,
+    option_free,
+    verdict,
+)
 from reconciler.model import Cause, Commit, Verified
 from reconciler.source import NOTHING, Fetched, FetchError, FileSource, GitSource, Known, MissingError
 from reconciler.source.checkout import Checkout
@@ -530,6 +542,93 @@ def test_what_keeps_the_output_open_is_not_waited_for(tmp_path: Path) -> None:
     """A process that git leaves behind, such as a connection that ssh keeps, does not hold up the answer."""
     told = Git(cwd=tmp_path)("-c", "alias.nap=!echo here; sleep 60 &", "nap", seconds=30)
     assert told == b"here\n"
+
+
+class Late:
+    """Stands for a process that prints and ends in the moment in which it is asked whether it has ended."""
+
+    def __init__(self) -> None:
+        self._ends = [os.pipe() for _ in range(3)]
+        (_, given), (out, self._out), (said, self._said) = self._ends
+        self.stdin, self.stdout, self.stderr = os.fdopen(given, "wb"), os.fdopen(out, "rb"), os.fdopen(said, "rb")
+        self._over = False
+
+    def poll(self) -> int:
+        """Print, end and say so; what it has left behind keeps its output open."""
+        if not self._over:
+            self._over = True
+            os.write(self._out, b"all that was asked for\n")
+        return 0
+
+    def wait(self, _seconds: float) -> int:
+        """Say that it has ended."""
+        return 0
+
+    def close(self) -> None:
+        """Close what is still open."""
+        for file in (self.stdin, self.stdout, self.stderr):
+            file.close()
+        for descriptor in (self._ends[0][0], self._out, self._said):
+            os.close(descriptor)
+
+
+def test_last_words_are_heard() -> None:
+    """What git printed just before its end was once lost, if nothing had come for a while: half a listing, no error."""
+    process = Late()
+    try:
+        assert _heard(cast("Any", process), b"", 30, 1000) == (b"all that was asked for\n", b"")
+    finally:
+        process.close()
+
+
+class Printed:
+    """Stands for the git program: prints what it is given, one call after the other."""
+
+    def __init__(self, *outputs: bytes) -> None:
+        self._outputs = iter(outputs)
+
+    def __call__(self, *_arguments: str, **_how: object) -> bytes:
+        """Print the next of it."""
+        return next(self._outputs)
+
+
+ID = "0a" * 20
+
+
+@pytest.mark.parametrize(
+    ("ask", "printed"),
+    [
+        (lambda one: one.files(ID), [b"100644 blob %s\ta.txt\0100644 blob %s\tb.t" % (ID.encode(), ID.encode())]),
+        (lambda one: one.files(ID), [b"100644 blob\ta.txt\0"]),
+        (lambda one: one.sizes([ID, "0b" * 20]), [b"%s blob 5\n" % ID.encode()]),
+        (lambda one: one.sizes([ID]), [b"%s blob -5\n" % ID.encode()]),
+        (lambda one: one.contents([ID], most=9), [b"%s blob 5\n" % ID.encode(), b"%s missing\n" % ID.encode()]),
+        (lambda one: one.contents([ID], most=9), [b"%s blob 5\n" % ID.encode(), b"%s blob 5\nfri" % ID.encode()]),
+        (lambda one: one.contents([ID], most=9), [b"%s blob 5\n" % ID.encode(), b""]),
+        (lambda one: one.commit(ID), [b"Kim Minji\0kim@example.com"]),
+        (lambda one: one.between(ID, ID), [b"--output=x\n"]),
+        (lambda one: verdict(one, ID, None), [b"\xff"]),
+    ],
+)
+def test_output_that_is_not_what_was_asked_for_is_told(
+    ask: Callable[[Repository], object], printed: Sequence[bytes]
+) -> None:
+    """A listing without its end was once believed, and a blob that went between two questions ended the program."""
+    repository = Repository(cast("Git", Printed(*printed)))
+    try:
+        answer = ask(repository)
+    except GitError:
+        return
+    assert answer == "its key is not among those that are trusted"
+
+
+def test_folder_with_a_line_in_its_name_is_told(tmp_path: Path) -> None:
+    """Where a folder's name has two lines git's answer cannot be taken apart, which is no reason to end."""
+    folder = tmp_path / "two\nlines"
+    made = Remote(folder)
+    made.publish(FILES, "Begin")
+    with pytest.raises(GitError):
+        WorkingTree(made.work).head()
 
 
 def test_output_is_limited(tmp_path: Path) -> None:

@@ -329,6 +329,29 @@ def test_secrets_that_lg_repeats_are_masked(body: object, status: int) -> None:
         assert "my-secret" not in f"{error} {error.words} {error.lg_message_id}"
 
 
+@pytest.mark.parametrize("call", [Call.LIST, Call.DEVICES])
+@pytest.mark.parametrize("old", [b"timestamp", b"alias", b"Oven", b"response"])
+def test_a_list_with_a_broken_character_is_not_believed(call: Call, old: bytes) -> None:
+    """What is not read was once not looked at: with a broken byte in ``response`` the answer was an empty list."""
+    items = [{"deviceId": f"{number:064}", "alias": "Oven"} for number in range(3)]
+    body = json.dumps(listing(items)).encode()
+    assert outcome(reply(body, call)) is None
+    for broken in (b"\xff", b"\xed\xa0\x80", b"\xc3"):
+        assert outcome(reply(body.replace(old, old + broken), call)) is Surprise
+    assert outcome(reply(body.replace(b"Oven", "오븐".encode()), call)) is None
+
+
+@pytest.mark.parametrize("before", range(200, 260))
+def test_a_long_code_tells_no_part_of_a_secret(before: int) -> None:
+    """A code was once shortened before it was masked, so where the cut went through a token its beginning was told."""
+    masking = Masking()
+    masking.know([SECRET])
+    with pytest.raises(Surprise) as caught:
+        read(reply(refusal("x" * before + SECRET), status=400, mask=masking.text))
+    assert not any(SECRET[:8] in told for told in (str(caught.value), str(caught.value.code)))
+    assert len(str(caught.value.code)) <= 256
+
+
 @pytest.mark.parametrize("status", [200, 401, 502])
 @pytest.mark.parametrize("times", range(1, 30))
 def test_a_long_page_is_told_by_its_beginning(status: int, times: int) -> None:

@@ -195,12 +195,12 @@ class _Envelope(msgspec.Struct):
         return self.error is None and self.responseCode == self.resultCode == SUCCESS
 
     def told(self) -> tuple[str | None, str]:
-        """Return LG's code, where there is one, and its words."""
+        """Return LG's code, where there is one, and its words: both as they came, so that they can be masked whole."""
         if not isinstance(self.error, dict):
             return None, self.error if isinstance(self.error, str) else ""
         code, words = self.error.get("code"), self.error.get("message")
         code = f"{code:04}" if type(code) is int else code
-        return quoted(code) if isinstance(code, str) and code else None, words if isinstance(words, str) else ""
+        return code if isinstance(code, str) and code else None, words if isinstance(words, str) else ""
 
 
 class _Stamp(msgspec.Struct):
@@ -290,6 +290,8 @@ def _list(reply: Reply, decoder: msgspec.json.Decoder[list[Item]], now: datetime
         raise _surprise(reply, "no list in the answer")
     response = memoryview(envelope.response)
     try:
+        if not reply.body.isascii():
+            reply.body.decode()  # what the decoder passes over it does not look at, and ``response`` may be among that
         if len(response) <= _SHORT and msgspec.json.decode(response) in _EMPTY:
             return []
         return decoder.decode(response)
@@ -300,7 +302,8 @@ def _list(reply: Reply, decoder: msgspec.json.Decoder[list[Item]], now: datetime
 def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
     code, words = (None, "") if envelope is None else envelope.told()
     if code is not None:
-        code = code if code in CODES else reply.mask(code)
+        known_as = quoted(code)
+        code = known_as if known_as in CODES else quoted(reply.mask(code))
         known = CODES.get(code, _UNKNOWN)
         reaction, hint = known.on(reply.call), known.hint
     else:

@@ -377,8 +377,9 @@ def _newest(state: State, asked: Wanted) -> tuple[Sequence[Past], bool]:
 
 
 def _limit(text: str) -> int:
-    if text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= LONGEST_PAGE:
-        return int(text[:6])
+    digits = text.lstrip("0")[:6]  # the longest number is refused by its beginning
+    if digits and text.isascii() and text.isdecimal() and int(digits) <= LONGEST_PAGE:
+        return int(digits)
     raise ReconcilerError(f"limit has to be a whole number from 1 to {LONGEST_PAGE}, not {quoted(text)!r}")
 
 
