@@ -18,8 +18,9 @@ from reconciler.desired import Unreadable, load
 from reconciler.errors import SourceError
 from reconciler.git import Clone, Git, GitError, GitTimeout, TooLarge, WorkingTree, option_free
 from reconciler.model import Cause, Commit, Verified
-from reconciler.source import NOTHING, Fetched, FetchError, FileSource, GitSource, Known, MissingError
+from reconciler.source import NOTHING, Fetched, FetchError, FileSource, Known, MissingError
 from reconciler.source.checkout import Checkout
+from reconciler.source.repository import GitSource
 
 pytestmark = pytest.mark.system
 
