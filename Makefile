@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types layers check bench pictures mutants docs format requirements clean
+.PHONY: help demo test test-all lint types layers check bench bench-quick pictures mutants docs format requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -38,8 +38,11 @@ layers: $(INSTALLED) ## imports go one way
 
 check: lint types layers test ## what must pass before a change is sent
 
-bench: $(INSTALLED) ## measure speed and memory, print tables
+bench: $(INSTALLED) ## measure speed and memory beside floors and peers, print a table
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(INSTALLED) ## the same, smaller: fails where a ratio is far out of line
+	@$(BIN)/python -m benchmarks --quick $(ARGS)
 
 pictures: $(INSTALLED) ## take the documents' pictures of the status page again (needs Chromium)
 	@$(BIN)/python tests/pictures.py $(ARGS)

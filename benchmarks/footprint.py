@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import Measurement
+from benchmarks import Row, at_most
+from benchmarks._processes import held_bytes, peak_bytes, processor_seconds
 from reconciler import desired
 from reconciler.model import DEFAULT_ACCOUNT, Desired, Device, DeviceId
 from reconciler.simulator import Platform, create_app, sample_platform, serving
@@ -20,42 +21,47 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 LATENCY_SECONDS = 0.02
-IDLE_SECONDS = 30.0
+IDLE_SECONDS, QUICK_SECONDS = 60.0, 10.0
+MEGA = 1e6
 
 
-def measurements() -> Iterator[Measurement]:
+def rows(*, quick: bool) -> Iterator[Row]:
     """Measure a thousand devices that have to be subscribed, then a hundred thousand that are already."""
 
-    async def collected() -> list[Measurement]:
-        return [
-            *[one async for one in _lives(1_000, subscribed=0.0)],
-            *[one async for one in _lives(100_000, subscribed=1.0)],
+    async def collected() -> list[Row]:
+        found = [
+            one async for one in _lives(1_000, subscribed=0.0, idle_seconds=QUICK_SECONDS if quick else IDLE_SECONDS)
         ]
+        if not quick:
+            found += [one async for one in _lives(100_000, subscribed=1.0, idle_seconds=IDLE_SECONDS)]
+        return found
 
     yield from asyncio.run(collected())
 
 
-async def _lives(devices: int, *, subscribed: float) -> AsyncIterator[Measurement]:
+async def _lives(devices: int, *, subscribed: float, idle_seconds: float) -> AsyncIterator[Row]:
     """Yield the figures of one daemon's life."""
     platform = sample_platform(devices=devices, subscribed=subscribed, only_pcc=True)
     platform.set_options(latency=LATENCY_SECONDS)
+    memory, share = (at_most(80, absolute=True), at_most(0.5, absolute=True)) if devices == 1_000 else (None, None)
     with tempfile.TemporaryDirectory() as folder:
         async with serving(create_app(platform)) as base_url:
             given = _given(platform, base_url, Path(folder))
-            began = time.perf_counter()
             log = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "reconciler", "run"), env=os.environ | given, stderr=asyncio.subprocess.PIPE
             )
             try:
                 await _said(log, "daemon.started")
-                yield _figures(f"{devices:,} devices: started", log.pid, began)
+                yield Row(f"{devices:,} devices, started", held_bytes(log.pid) / MEGA, "MB")
                 while await _said(log, "pass.completed") < devices:
                     pass
-                yield _figures(f"{devices:,} devices: in sync", log.pid, began)
-                before, began = _processor_seconds(log.pid), time.perf_counter()
-                await asyncio.sleep(IDLE_SECONDS)
-                share = (_processor_seconds(log.pid) - before) / (time.perf_counter() - began)
-                yield _figures(f"{devices:,} devices: idle", log.pid, began, f"{share:.3f} of a processor")
+                yield Row(f"{devices:,} devices, in sync, at most", peak_bytes(log.pid) / MEGA, "MB")
+                yield Row(f"{devices:,} devices, in sync, CPU so far", processor_seconds(log.pid), "s")
+                before, began = processor_seconds(log.pid), time.perf_counter()
+                await asyncio.sleep(idle_seconds)
+                used = (processor_seconds(log.pid) - before) / (time.perf_counter() - began)
+                yield Row(f"{devices:,} devices, idle, memory", held_bytes(log.pid) / MEGA, "MB", target=memory)
+                yield Row(f"{devices:,} devices, idle, of a core", used * 100, "%", target=share)
             finally:
                 log.terminate()
                 await log.communicate()
@@ -69,18 +75,6 @@ async def _said(child: asyncio.subprocess.Process, event: str) -> int:
             found = re.search(rb'"in_sync":(\d+)', line)
             return int(found[1]) if found else 0
     raise RuntimeError("the daemon ended")
-
-
-def _figures(what: str, pid: int, began: float, remark: str = "") -> Measurement:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    now, peak = (int(re.findall(rf"{name}:\s+(\d+) kB", status)[0]) * 1024 for name in ("VmRSS", "VmHWM"))
-    said = remark or f"{_processor_seconds(pid):.1f} s of processor time so far"
-    return Measurement(what, time.perf_counter() - began, peak, f"{now / 2**20:.0f} MiB now, {said}")
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def _given(platform: Platform, base_url: str, folder: Path) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import tempfile
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import structlog
 
-from benchmarks import Measurement
+from benchmarks import Row, compared, turns
 from reconciler import settings
 from reconciler.daemon import Daemon
 from reconciler.simulator import Match, Platform, Route, Rule, create_app, sample_platform, serving
@@ -22,7 +21,8 @@ from reconciler.simulator.faults import Error, Hang
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping, Sequence
 
-GOOD, DEVICES, ROUNDS = 20, 20, 40
+GOOD, DEVICES = 20, 20
+ROUNDS, QUICK_ROUNDS = 40, 10
 DEAD, HANGING, THROTTLED = BAD = ("a-dead", "a-hanging", "a-throttled")  # first in every queue
 LATENCY_SECONDS = 0.02
 ENDED_SECONDS = 60.0
@@ -88,29 +88,27 @@ class Fleet:
         return time.perf_counter() - began
 
 
-def measurements() -> Iterator[Measurement]:
+def rows(*, quick: bool) -> Iterator[Row]:
     """Measure both in turns, in one process, so that whatever else the machine does falls on both alike."""
-    alone, beside = asyncio.run(_measured())
-    ratios = sorted(with_bad / without for with_bad, without in zip(beside, alone, strict=True))
-    low, high = ratios[ROUNDS // 10], ratios[-1 - ROUNDS // 10]
-    ratio = f"x {statistics.median(ratios):.2f} (8 of 10 rounds: {low:.2f} to {high:.2f})"
-    yield Measurement(f"{GOOD} passes, alone", statistics.median(alone))
-    yield Measurement(f"{GOOD} passes, beside {len(BAD)} bad accounts", statistics.median(beside), remark=ratio)
+    pairs = asyncio.run(_measured(QUICK_ROUNDS if quick else ROUNDS))
+    yield compared(f"{GOOD} passes beside {len(BAD)} bad accounts", pairs, "s", "alone")
 
 
-async def _measured() -> tuple[list[float], list[float]]:
-    fleets: list[Fleet] = [Fleet("alone", ()), Fleet("beside", BAD)]
+async def _measured(rounds: int) -> list[tuple[float, float]]:
+    """Return what a round took beside bad accounts and without them, pair by pair."""
+    fleets: list[Fleet] = [Fleet("beside", BAD), Fleet("alone", ())]
     seconds: dict[str, list[float]] = {fleet.name: [] for fleet in fleets}
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, _noting(fleets)])
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=ENDED_SECONDS))
         for fleet in fleets:
             await stack.enter_async_context(fleet.running())
-        for number in range(ROUNDS):
-            for fleet in fleets if number % 2 else reversed(fleets):
+        for order in turns(rounds):
+            for place in order:
+                fleet = fleets[place]
                 seconds[fleet.name].append(await fleet.round(http))
     structlog.reset_defaults()
-    return seconds["alone"], seconds["beside"]
+    return list(zip(seconds["beside"], seconds["alone"], strict=True))
 
 
 def _noting(fleets: Sequence[Fleet]) -> Callable[[Any, str, MutableMapping[str, Any]], MutableMapping[str, Any]]:

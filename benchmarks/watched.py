@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import multiprocessing
-import statistics
 import tempfile
 import threading
 import time
@@ -16,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from benchmarks import Measurement
+from benchmarks import Row, compared
+from benchmarks._processes import PROCESSES, served
 from reconciler import settings
 from reconciler.daemon import Daemon
-from reconciler.simulator import Platform, create_app, sample_platform, serving
+from reconciler.simulator import Platform, sample_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
@@ -33,33 +32,27 @@ ENDED_SECONDS = 600.0
 USER = "default"
 Took = tuple[float, float]
 """Seconds, and seconds of this process's CPU, which the rest of the machine does not change."""
-PROCESSES = multiprocessing.get_context("spawn")
 
 
-def measurements() -> Iterator[Measurement]:
+def rows(*, quick: bool) -> Iterator[Row]:
     """Measure both in turns, so that whatever else the machine does falls on both alike.
 
     LG's platform and whoever reads are processes of their own: only what the daemon itself does for them counts.
     """
-    alone, watched, asked = asyncio.run(_measured())
+    if quick:  # a pass of 5,000 changes takes a quarter of a minute, and its ratio says something after several
+        return
+    pairs, asked = asyncio.run(_measured())
     for what, place in (("", 0), (", CPU of the daemon", 1)):
-        pairs = [(one[place], other[place]) for one, other in zip(watched, alone, strict=True)]
-        ratios = sorted(one / other for one, other in pairs)
-        spread = f"x {statistics.median(ratios):.2f} ({PAIRS} pairs: {ratios[0]:.2f} to {ratios[-1]:.2f})"
-        yield Measurement(f"{CHANGES:,} changes, alone{what}", statistics.median(other for _, other in pairs))
-        yield Measurement(
-            f"{CHANGES:,} changes, {asked:.0f} requests a second{what}",
-            statistics.median(one for one, _ in pairs),
-            remark=spread,
-        )
+        of_clock = [(watched[place], alone[place]) for watched, alone in pairs]
+        yield compared(f"{CHANGES:,} changes, {asked:.0f} requests a second{what}", of_clock, "s", "unwatched")
 
 
-async def _measured() -> tuple[list[Took], list[Took], float]:
-    """Return what passes took alone and watched, pair by pair, and how many requests a second were answered."""
+async def _measured() -> tuple[list[tuple[Took, Took]], float]:
+    """Return what passes took watched and alone, pair by pair, and how many requests a second were answered."""
     passes = _Passes()
     structlog.configure(processors=[passes.note])
     seconds: dict[bool, dict[tuple[int, int], Took]] = {False: {}, True: {}}
-    with tempfile.TemporaryDirectory() as folder, _platform() as base_url, _readers() as readers:
+    with tempfile.TemporaryDirectory() as folder, served(_platform) as base_url, _readers() as readers:
         text = Path(folder) / "desired-state.toml"
         _write(text, wanted=False)
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -80,7 +73,7 @@ async def _measured() -> tuple[list[Took], list[Took], float]:
         await running
     structlog.reset_defaults()
     alike = sorted(seconds[False])
-    return [seconds[False][one] for one in alike], [seconds[True][one] for one in alike], readers.rate
+    return [(seconds[True][one], seconds[False][one]) for one in alike], readers.rate
 
 
 def _clocks() -> Took:
@@ -174,26 +167,10 @@ def _read(url: Connection, on: Event, answered: Any) -> None:
         one.start()
 
 
-@contextmanager
-def _platform() -> Iterator[str]:
-    """Give the address of LG's platform, simulated in a process of its own."""
-    ours, theirs = PROCESSES.Pipe()
-    process = PROCESSES.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
-    yield str(ours.recv())
-    process.terminate()
-    process.join()
-
-
-def _serve(told: Connection) -> None:
-    async def serve() -> None:
-        platform = _world()
-        platform.set_options(latency=LATENCY_SECONDS)
-        async with serving(create_app(platform)) as base_url:
-            told.send(base_url)
-            await asyncio.Event().wait()
-
-    asyncio.run(serve())
+def _platform() -> Platform:
+    platform = _world()
+    platform.set_options(latency=LATENCY_SECONDS)
+    return platform
 
 
 def _world() -> Platform:

@@ -30,7 +30,10 @@ from reconciler.model import Action, Change, DeviceId, MessageId, Outcome, Plan,
 from reconciler.pcc.wire import Answer
 
 BATCH = 64
-"""Intents are written this many at a time: a kill leaves no more than these for the next list to settle."""
+"""Intents are written this many at a time."""
+AHEAD = BATCH // 2
+"""With so many left, one worker writes the next batch while the others go on: nobody waits for the disk. A kill leaves
+no more than a batch and these, beside what is in flight, for the next list to settle."""
 FAILURES_IN_A_ROW = 3
 
 
@@ -166,9 +169,9 @@ class _Execution:
 
     async def _next(self) -> Change | None:
         """Return the next change to make, with its intent written, or nothing when this phase is over."""
-        if not self._intended and self._waiting:
-            async with self._refill:
-                if not self._intended and self._waiting and self._may_go_on():
+        if not self._intended or (len(self._intended) <= AHEAD and self._waiting and not self._refill.locked()):
+            async with self._refill:  # with nothing left, one waits for the batch that another is writing
+                if len(self._intended) <= AHEAD and self._waiting and self._may_go_on():
                     batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
                     await self._ledger.intend(batch)
                     self._intended.extend(batch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from reconciler import desired
@@ -44,9 +44,13 @@ class Follower:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What became of the accounts, and what a person should hear beside: warnings of the text, trouble with state."""
+    """What became of the accounts, and what a person should hear beside: warnings of the text, trouble with state.
 
-    reports: Sequence[PlanReport]
+    Reports stay out of its ``repr``: ``asyncio.run`` makes one of whatever it returns (to give SIGINT back it shows the
+    enum of handlers its own, which holds the task and its result), and theirs has every device in it.
+    """
+
+    reports: Sequence[PlanReport] = field(repr=False)
     notes: Sequence[str]
 
 

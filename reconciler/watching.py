@@ -11,8 +11,6 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Protocol
 
-from watchfiles import Change, awatch
-
 
 class Watch(Protocol):
     """Tells of changes in folders; another one is handed in where there is no kernel to ask."""
@@ -43,6 +41,8 @@ async def watch(
     stop: threading.Event | None = None,
 ) -> AsyncGenerator[frozenset[str], None]:
     """Ask the kernel, by way of watchfiles. See ``Watch``."""
+    from watchfiles import Change, awatch  # noqa: PLC0415 - commands that only read files need none of it
+
     changes = awatch(
         *folders,
         watch_filter=None,

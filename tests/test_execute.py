@@ -159,6 +159,55 @@ async def test_an_intent_is_written_before_its_call() -> None:
     assert not book.withdrawn
 
 
+class SlowBook(Book):
+    """A ledger that writes each batch but the first only when it is allowed to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.allowed = asyncio.Event(), asyncio.Event()
+
+    async def intend(self, changes: Sequence[Change]) -> None:
+        """Note an intent, in time."""
+        if self.batches:
+            self.begun.set()
+            await self.allowed.wait()
+        await super().intend(changes)
+
+
+async def all_back(platform: Platform, count: int) -> None:
+    """Let others work until so many calls were made and came back."""
+    for _ in range(10_000):
+        if len(platform.asked) >= count and not platform.in_flight:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("the calls were not made")
+
+
+async def test_calls_go_on_while_the_next_intents_are_written() -> None:
+    """The next intents are written before the last are used up, and a slow disk stops no call until they are."""
+    platform, book = Platform(), SlowBook()
+    working = asyncio.create_task(carried_out(Plan(ACCOUNT, many(BATCH + 50)), platform, book))
+    await book.begun.wait()
+    called = len(platform.asked)
+    await all_back(platform, BATCH)
+    assert called < BATCH
+    book.allowed.set()
+    work = await working
+    assert len(work.outcomes) == BATCH + 50
+
+
+async def test_all_workers_wait_for_the_last_intents() -> None:
+    """Whoever has nothing to do while the last batch is written is there to work on it."""
+    platform, book = Platform(), SlowBook()
+    plan = Plan(ACCOUNT, many(2 * BATCH))
+    working = asyncio.create_task(carried_out(plan, platform, book))
+    await all_back(platform, BATCH)
+    platform.most_in_flight = 0
+    book.allowed.set()
+    await working
+    assert platform.most_in_flight == 4
+
+
 async def test_one_refused_device_stops_nobody() -> None:
     """A device that LG refuses is told with LG's words, and all others are changed."""
     platform = Platform({"d0003": [DeviceRefused("no", status=404, code="1212", words="Not owned device")]})

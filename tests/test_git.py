@@ -30,8 +30,9 @@ from reconciler.git import (
     verdict,
 )
 from reconciler.model import Cause, Commit, Verified
-from reconciler.source import NOTHING, Fetched, FetchError, FileSource, GitSource, Known, MissingError
+from reconciler.source import NOTHING, Fetched, FetchError, FileSource, Known, MissingError
 from reconciler.source.checkout import Checkout
+from reconciler.source.repository import GitSource
 
 pytestmark = pytest.mark.system
 

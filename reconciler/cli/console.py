@@ -30,6 +30,11 @@ masking = Masking()
 """The secrets of this process: whatever it prints goes through here."""
 
 
+def any_setting() -> bool:
+    """Say whether the environment holds anything that is meant for us, known or not."""
+    return any(name.upper().startswith("PCC_") for name in os.environ)
+
+
 def read_settings(env_file: Path | None, *, one_shot: bool = True) -> Settings:
     """Read the settings and set up logs. A one-shot command reports what it did, so it logs only if told to."""
     from reconciler import settings

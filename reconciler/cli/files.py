@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.cli.console import print_data, read_settings, say
+from reconciler.cli.console import any_setting, print_data, read_settings, say
 from reconciler.cli.options import EnvFile
 from reconciler.errors import Fault
 from reconciler.model import Desired
@@ -54,15 +54,16 @@ def validate(
 
     PATH is a file or a folder. Each is a desired state of its own; without any it is that of PCC_DESIRED_STATE.
     """
-    chosen = read_settings(env_file)
-    followed = chosen.git_url is not None and not paths
+    # Where a check names its files and sets nothing, as most do, there are no settings to read: half of its time.
+    chosen = read_settings(env_file) if not paths or env_file is not None or any_setting() else None
+    followed = chosen is not None and chosen.git_url is not None and not paths
     if followed and against is not None:
         raise typer.BadParameter("needs files of this machine: name their PATH", param_hint="--against")
     faults: list[Fault] = []
     warnings: list[Fault] = []
     accounts: list[Desired] = []
     compared: list[Comparison] = []
-    for path in dict.fromkeys(paths or [chosen.desired_state]):
+    for path in dict.fromkeys(paths or ([chosen.desired_state] if chosen is not None else [])):
         loaded = _load(path, chosen, followed=followed)
         if isinstance(loaded, Fault):
             faults.append(loaded)
@@ -83,20 +84,23 @@ def schema() -> None:
     print_data(json.dumps(json_schema(), indent=2) + "\n")
 
 
-def _load(path: Path, chosen: Settings, *, followed: bool) -> Loaded | Fault:
+def _load(path: Path, chosen: Settings | None, *, followed: bool) -> Loaded | Fault:
     """Read the texts at a path, here or in the repository, and say what they mean, or why there are none."""
     from reconciler.desired import load
     from reconciler.errors import SourceError
     from reconciler.source import FileSource, Source
-    from reconciler.source.origin import opened
 
-    opening: AbstractContextManager[Source] = opened(chosen) if followed else nullcontext(FileSource(path))
+    opening: AbstractContextManager[Source] = nullcontext(FileSource(path))
+    if chosen is not None and followed:
+        from reconciler.source.origin import opened
+
+        opening = opened(chosen)
     try:
         with opening as source:
             fetched = source.fetch()
             if fetched is None or fetched.cause is not None:
                 return fetched.unreadable[0] if fetched is not None else Fault("", 0, 0, "there is no text to read")
-            loaded = load(fetched.documents, fetched.tree, environment=chosen.environment)
+            loaded = load(fetched.documents, fetched.tree, environment=None if chosen is None else chosen.environment)
     except SourceError as error:
         return Fault("", 0, 0, str(error)) if followed else Fault(str(path), 0, 0, str(error).removeprefix(f"{path}: "))
     return replace(loaded, faults=tuple(sorted((*loaded.faults, *fetched.unreadable))))

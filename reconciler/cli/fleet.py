@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 
 def run(env_file: EnvFile = None) -> None:
     """Run the daemon. It keeps the live lists equal to the file until SIGTERM or Ctrl-C."""
+    import asyncio
+
     from reconciler.daemon import Daemon
     from reconciler.signals import signals
 
@@ -60,6 +61,8 @@ def apply(
     env_file: EnvFile = None,
 ) -> int:
     """Make one pass of every account, then report. Refuses beside a daemon that holds the state."""
+    import asyncio
+
     from reconciler import oneshot
     from reconciler.report import exit_code
     from reconciler.signals import signals
@@ -98,6 +101,8 @@ def export(
     env_file: EnvFile = None,
 ) -> None:
     """Print the live lists as a desired-state file. It is how to adopt what exists; sends GET only."""
+    import asyncio
+
     from reconciler import oneshot
 
     chosen = read_settings(env_file)
@@ -112,6 +117,8 @@ def doctor(account: Accounts = None, output: OutputOption = Output.TEXT, env_fil
     Looks at settings, state and text, and for each account at its token, region, clock and quota, with one GET of the
     live list. Exits 1 when something is wrong; warnings alone exit 0.
     """
+    import asyncio
+
     from reconciler import doctor
     from reconciler.render import examinations
     from reconciler.report import examination

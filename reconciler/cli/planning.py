@@ -6,7 +6,6 @@ Must not: judge a plan.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,6 +56,8 @@ def _plan_here(
     env_file: Path | None, accounts: list[str] | None, output: Output, approval: Path | None, *, detailed: bool
 ) -> int:
     """Ask LG what is live, and print what a pass would make of it."""
+    import asyncio
+
     from reconciler import approvals, oneshot
     from reconciler.report import PENDING, exit_code
 

@@ -5,7 +5,6 @@ Must not: speak to LG.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -39,6 +38,8 @@ def simulate(
     ] = None,
 ) -> None:
     """Play LG's platform on loopback. With its quotas, codes and faults; it is not LG."""
+    import asyncio
+
     from reconciler.simulator import SimulatorError, SimulatorOptions, parse_listen
     from reconciler.simulator import run as simulator_run
 
@@ -83,6 +84,8 @@ def demo(
     seed: Annotated[int, typer.Option(metavar="N", help="Another sample fleet.")] = 0,
 ) -> None:
     """Run simulator and daemon together until Ctrl-C. On a sample fleet, in a temporary folder."""
+    import asyncio
+
     from reconciler.demo import Demo
     from reconciler.logs import set_up_logs
     from reconciler.signals import signals

@@ -92,7 +92,7 @@ class Client:
         self._alone = asyncio.Lock()
         self._in_flight = 0
         self._limit_told = self.quota.learned_limit
-        self._headers: tuple[Credentials, dict[str, str]] | None = None
+        self._headers: tuple[Credentials, httpx.Headers] | None = None
         self._listed_with: str | None = None
         self.access = Access(credentials, self._exchange, self._clock, self._renewal, renewed, read_again=read_again)
 
@@ -232,13 +232,13 @@ class Client:
     async def _sent(self, call: wire.Call, path: str, token: Token, credentials: Credentials) -> wire.Reply:
         """Put one request on the wire, with a message id of its own, inside one time limit."""
         message_id = self._message_id()
-        headers = self._fixed_headers(credentials) | {
-            "authorization": f"Bearer {token.value}",
-            "x-message-id": message_id,
-        }
+        headers = self._fixed_headers(credentials).copy()
+        headers["authorization"] = f"Bearer {token.value}"
+        headers["x-message-id"] = message_id
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                response = await self._http.request(ROUTES[call][0], credentials.base_url + path, headers=headers)
+                request = httpx.Request(ROUTES[call][0], credentials.base_url + path, headers=headers)
+                response = await self._http.send(request)
         except LOST as error:
             raise _lost(str(call), error, message_id) from error
         return wire.Reply(
@@ -251,15 +251,14 @@ class Client:
             mask=lambda text: _masked(text, token, credentials),
         )
 
-    def _fixed_headers(self, credentials: Credentials) -> dict[str, str]:
+    def _fixed_headers(self, credentials: Credentials) -> httpx.Headers:
         """Return the headers that are the same for every call, built once for one set of credentials."""
         if self._headers is None or self._headers[0] is not credentials:
-            headers = {
-                "content-type": "application/json",
-                "x-country-code": credentials.country,
-                "x-service-id": credentials.service_id.get_secret_value(),
-                "x-service-key": credentials.service_key.get_secret_value(),
-            }
+            headers = self._http.headers.copy()
+            headers["content-type"] = "application/json"
+            headers["x-country-code"] = credentials.country
+            headers["x-service-id"] = credentials.service_id.get_secret_value()
+            headers["x-service-key"] = credentials.service_key.get_secret_value()
             self._headers = (credentials, headers)
         return self._headers[1]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import ssl
 from functools import lru_cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import quote
 
@@ -110,6 +109,28 @@ class ReadOnlyTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
+class PlainClient(httpx.AsyncClient):
+    """Puts each request on the wire as it is and reads the whole answer.
+
+    Cookies, redirects, authentication and hooks are all switched off here, and httpx walks through every one of them
+    on each call nevertheless: a fifth of what a call costs.
+    """
+
+    def __init__(self, wire: httpx.AsyncBaseTransport, **options: Any) -> None:
+        super().__init__(transport=wire, **options)
+        self._wire = wire
+
+    async def send(self, request: httpx.Request, **_options: Any) -> httpx.Response:
+        """Send one request, once."""
+        response = await self._wire.handle_async_request(request)
+        try:
+            await response.aread()
+        except BaseException:  # a time limit included: a connection with half an answer must not be used again
+            await response.aclose()
+            raise
+        return response
+
+
 def open_http(
     *, read_only: bool, connections: int, transport: httpx.AsyncBaseTransport | None = None
 ) -> httpx.AsyncClient:
@@ -119,11 +140,9 @@ def open_http(
         _proxy_for.cache_clear()  # the environment is read anew for each process-wide client
         tls = ssl.create_default_context()
         inner = AiohttpTransport(verify=tls, client=lambda: _session(connections, tls))
-    return httpx.AsyncClient(
-        transport=ReadOnlyTransport(inner) if read_only else inner,
-        follow_redirects=False,
-        timeout=None,  # noqa: S113 - the client sets one limit around the whole call
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # one account's would go out with another's calls
+    return PlainClient(
+        ReadOnlyTransport(inner) if read_only else inner,
+        timeout=None,
         headers={"user-agent": f"pcc-reconciler/{__version__}", "accept": "application/json"},
     )
 

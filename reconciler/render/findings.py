@@ -6,13 +6,15 @@ A workflow command stays one, whatever a fault quotes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Fault
 from reconciler.model import Desired
 from reconciler.render.looks import FENCE, SHOWN
-from reconciler.report.comparison import Comparison, Difference
 from reconciler.wording import counted, json_text, markdown, markdown_code, one_line, readable
+
+if TYPE_CHECKING:  # most who validate compare nothing, and a report rests on everything that a pass is
+    from reconciler.report.comparison import Comparison, Difference
 
 
 def findings_lines(faults: Sequence[Fault], warnings: Sequence[Fault]) -> list[str]:

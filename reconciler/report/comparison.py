@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reconciler.desired import Loaded, MemoryTree, account_lines, load
 from reconciler.model import AccountName, Commit, Desired, DeviceId
-from reconciler.source import texts_at
+from reconciler.source.past import texts_at
 
 
 @dataclass(frozen=True, slots=True)

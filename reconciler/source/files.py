@@ -10,7 +10,6 @@ replace files; never below them, because a folder may hold a whole checkout.
 
 from __future__ import annotations
 
-import asyncio
 import glob
 import os
 import stat
@@ -159,6 +158,8 @@ class FileSource:
                             self._folders_changed.set()  # one made again under the same name is not what is watched
             except (OSError, RuntimeError, ExceptionGroup):
                 # A folder is gone, or the kernel's watches are used up: looking every now and then still works.
+                import asyncio  # noqa: PLC0415 - whoever only reads files has no need of it
+
                 await asyncio.sleep(SETTLE_MOST_SECONDS)
 
     def close(self) -> None:
