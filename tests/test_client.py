@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -475,6 +477,25 @@ async def test_the_fingerprint_is_of_the_token_that_the_list_was_read_with() -> 
     await rig.client.list_devices()
     assert rig.client.credential != before
     assert "token-of-another-user" not in rig.client.credential
+
+
+async def test_an_answer_is_let_go_of_once_it_is_read() -> None:
+    """A list of a million devices has 80 MB; they do not lie there until the garbage collector comes by."""
+    answers: list[weakref.ref[httpx.Response]] = []
+
+    def kept(_request: httpx.Request) -> httpx.Response:
+        answer = success([])
+        answers.append(weakref.ref(answer))
+        return answer
+
+    rig = Rig(kept)
+    gc.disable()
+    try:
+        await rig.client.list_devices()
+        await rig.client.subscribe(A)
+        assert [answer() for answer in answers] == [None, None]
+    finally:
+        gc.enable()
 
 
 async def test_fingerprints_outlive_the_credentials() -> None:

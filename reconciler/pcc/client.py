@@ -241,10 +241,14 @@ class Client:
                 response = await self._http.request(ROUTES[call][0], credentials.base_url + path, headers=headers)
         except LOST as error:
             raise _lost(str(call), error, message_id) from error
+        content = response.content
+        response.stream = httpx.ByteStream(
+            b""
+        )  # it refers back to the answer, which then lay there, with all its bytes
         return wire.Reply(
             call,
             response.status_code,
-            response.content,
+            content,
             message_id,
             response.headers.get("retry-after"),
             response.headers.get("date"),
