@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.desired import SHOWN, Document, Loaded, MemoryTree, Unreadable, load, matches, schema
+from reconciler.desired.device_files import read_list
 from reconciler.model import (
     AccountName,
     Approval,
@@ -513,6 +514,32 @@ def test_a_line_that_is_too_long_is_a_fault() -> None:
         f"f.txt:3:1: this line is not a device id: {ID_WORDS}"
     ]
     assert told("version = 1\ndevice_files = ['f.txt']", f=f"{'a' * 257}\n{'b' * 257}\n")
+
+
+ODD_LINES = ["", "..", "a/b", "a b", " ", "ü", "\t", "a # name", "# name", "f" * 256, "f" * 257, f"{0:064x}", "\r"]
+
+
+@settings(max_examples=60)
+@given(
+    at=st.integers(2_000, 2_040) | st.integers(0, 4_200),
+    odd=st.lists(st.sampled_from(ODD_LINES), max_size=2),
+    end=st.sampled_from(["\n", "", "\n\n"]),
+)
+def test_ids_read_in_batches_are_told_apart_as_one_by_one(at: int, odd: Sequence[str], end: str) -> None:
+    """Wherever a faulty or unusual line stands, also where one batch ends, it is told as if lines were read singly."""
+    lines = [f"{number:064x}" for number in range(4_200)]
+    lines[at:at] = odd
+    content = ("\n".join(lines) + end).encode()
+    found = read_list("f.txt", content)
+    ids = [line.partition("#")[0].strip() for line in content.decode().split("\n")]
+    assert found.ids == {one for one in ids if schema.is_id(one)}
+    assert len({fault.where.line for fault in found.faults if "cut" not in fault.message}) == sum(
+        bool(one) and (not schema.is_id(one) or one in ids[:number]) for number, one in enumerate(ids)
+    )
+    assert any("cut" in fault.message for fault in found.faults) is not end.startswith("\n")
+    inline = schema.plain_ids(lines)
+    assert (inline is None) == any(not one.isascii() or not schema.is_id(one) for one in odd)
+    assert inline is None or inline == frozenset(lines)
 
 
 def test_a_tree_in_memory_has_only_its_files() -> None:

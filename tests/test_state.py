@@ -180,7 +180,7 @@ def test_everything_remembered_survives_a_restart(opened: Callable[[], State], c
 
 
 def test_sets_are_kept_as_the_objects_that_were_handed_in(opened: Callable[[], State]) -> None:
-    """A list or text that says what is known already takes its place as an object, and nothing is held twice."""
+    """A text that says what is known already takes its place as an object, and so do lists: nothing is held twice."""
     state = opened()
     state.desire(wanting(ONE, TWO), FIRST, START)
     trust(state, START, ONE, TWO)
@@ -190,7 +190,10 @@ def test_sets_are_kept_as_the_objects_that_were_handed_in(opened: Callable[[], S
     state.trust(HOTEL, observed, "mark", START, observed.devices)
     memory = state.recall(HOTEL, START)
     assert memory.inventory is desired.devices
-    assert memory.expected is observed.devices
+    assert memory.expected is desired.devices
+    trust(state, START, ONE)
+    assert state.recall(HOTEL, START).expected == frozenset({ONE})
+    assert state.recall(HOTEL, START).inventory is desired.devices
 
 
 def test_a_pass_with_nothing_to_do_asks_nothing_of_the_disk(opened: Callable[[], State], disk: Disk) -> None:

@@ -636,12 +636,16 @@ class State:
         ):
             known.texts_since, known.trusted = tables.moment_or_none(since), bool(trusted)
             known.suspect_readings, known.credential = suspect, credential
-        devices = read("SELECT id, owned, live, went_at FROM device WHERE account = ?", (account,))
-        owned = frozenset(DeviceId(device) for device, owned, _, _ in devices if owned)
-        live = frozenset(DeviceId(device) for device, _, live, _ in devices if live)
-        known.inventory, known.expected = Members(owned), Members(owned if live == owned else live)
+        both: frozenset[DeviceId] = self._database.read_set(tables.OWNED_AND_LIVE, (account,))
+        others = read(tables.NOT_OWNED_AND_LIVE, (account,))
+        owned = frozenset(DeviceId(device) for device, owned, _, _ in others if owned)
+        live = frozenset(DeviceId(device) for device, _, live, _ in others if live)
+        known.inventory, known.expected = (
+            Members(both | owned if owned else both),
+            Members(both | live if live else both),
+        )
         known.left = Shelf(
-            {DeviceId(one): tables.moment(went) for one, owned, _, went in devices if owned and went is not None}
+            {DeviceId(one): tables.moment(went) for one, owned, _, went in others if owned and went is not None}
         )
         retries = read(
             "SELECT device, action, reason, attempts, until, code, words FROM retry WHERE account = ?", (account,)
