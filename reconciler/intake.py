@@ -289,7 +289,7 @@ class Intake:
             self._state.drop_text(gone)
         good = paths - loaded.faulty.keys()
         for path in good:
-            self._state.keep_text(path, revision, loaded.files)
+            self._state.keep_text(path, revision, loaded.files_of(path))
         self._kept = (self._kept & paths) | good
 
 

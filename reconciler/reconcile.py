@@ -341,7 +341,7 @@ class Pass:
         state.credential(account, credential)
         memory: Memory = await self._means.blocking(state.recall, account, self._began)
         self._writable = memory.writable
-        observed = observed.sharing(memory.expected)
+        observed = observed.sharing(memory.expected).sharing(self._text.desired.devices)
         if guards.is_suspect(observed, memory):
             await self._means.blocking(state.doubt, account, self._began)
             expected = memory.expected or frozenset()

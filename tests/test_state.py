@@ -719,6 +719,17 @@ def test_files_that_no_text_needs_any_more_take_no_room(opened: Callable[[], Sta
     assert sum(sql.startswith("INSERT OR IGNORE INTO content") for sql in disk.asked) == 4
 
 
+def test_of_a_text_that_did_not_change_only_its_revision_is_written(opened: Callable[[], State], disk: Disk) -> None:
+    """An edit of one text among hundreds brings all of them under a new revision, and rewrites no other."""
+    state = opened()
+    files = {"fleet.toml": b"version = 1\n", "devices.txt": b"one\n"}
+    state.keep_text("fleet.toml", FIRST, files)
+    disk.asked.clear()
+    state.keep_text("fleet.toml", SECOND, files)
+    assert not [sql for sql in disk.asked if "text_file" in sql and not sql.startswith("SELECT")]
+    assert opened().kept_texts() == [KeptText("fleet.toml", SECOND, files)]
+
+
 def test_a_text_that_is_not_whole_any_more_is_not_had_at_all(opened: Callable[[], State]) -> None:
     """Bytes that changed on disk are never taken for what a person wrote."""
     state = opened()
@@ -935,7 +946,7 @@ def test_a_disk_that_cannot_be_read_is_trouble_and_is_read_again(opened: Callabl
     """An account that cannot be read has an empty memory that says so, until it can be read; nothing is overwritten."""
     state = opened()
     state.desire(wanting(ONE, TWO), FIRST, START)
-    state.keep_text("fleet.toml", FIRST, {})
+    state.keep_text("fleet.toml", FIRST, {"fleet.toml": b"version = 1\n"})
     state = opened()
     disk.fault = "disk I/O error"
     assert state.recall(HOTEL, START) == Memory(writable=False)

@@ -292,6 +292,7 @@ class _Loading:
             if isinstance(listed, Unreadable):
                 reading.fault(where, f"{quoted(path)}: {quoted(str(listed))}")
             else:
+                reading.named.add(path)
                 reading.faults.extend(listed.faults)
                 yield listed
 
@@ -448,6 +449,7 @@ class _Loading:
             wrong_environment=wrong,
             files=MappingProxyType(files),
             sha256=digest(files),
+            named=MappingProxyType({one.path: frozenset(one.named) for one in self._readings}),
         )
 
     def _accounts(self) -> dict[AccountName, Desired]:
@@ -457,12 +459,13 @@ class _Loading:
             if not one.collected.reading.faults:
                 approval = Approval(one.collected.ids, one.expires, one.reason)
                 approvals.setdefault(one.account, []).append(approval)
+        policy = _policy(general[1] if general else None)
         return {
             part.name: Desired(
                 account=part.name,
                 devices=part.collected.ids,
                 described=MappingProxyType(part.described),
-                policy=_policy(general[1] if general else None, part.policy),
+                policy=_policy(general[1] if general else None, part.policy) if part.policy else policy,
                 approvals=tuple(approvals.get(part.name, ())),
                 country=part.country,
                 path=part.reading.path,

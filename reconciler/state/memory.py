@@ -253,7 +253,7 @@ class AccountMemory:
         still_open, closed, confirmed = self._settle(observed, live, now)
         seen = live if live is not observed.devices and live != observed.devices else observed.devices
         same = seen is before or seen == before
-        seen = before if same else seen
+        seen = before if same and seen is not self._listed else seen
         appeared = frozenset() if same else seen - before
         vanished = frozenset() if same else before - seen
         gone = self._gone(self.expected.get(), observed.devices, live)

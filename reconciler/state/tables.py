@@ -92,6 +92,8 @@ EXPECT_NOTHING = (
     "DELETE FROM device WHERE account = ? AND came IS NULL",
     "UPDATE device SET live = 0 WHERE account = ? AND live",
 )
+FILES_OF_TEXT = "SELECT path, sha256 FROM text_file JOIN content USING (sha256) WHERE document = ?"
+DROP_UNUSED = "DELETE FROM content WHERE sha256 NOT IN (SELECT sha256 FROM text_file)"
 SAVE_CHANGE = "INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DROP_CHANGE = "DELETE FROM change WHERE account = ? AND device = ? AND intended = ? AND pass = ?"
 SAVE_RETRY = "INSERT OR REPLACE INTO retry VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
