@@ -136,7 +136,7 @@ def limit(base: int, at_most: Limit) -> int:
 def allowance(situation: Situation) -> int:
     """Return how many devices may be unsubscribed in any 24 hours: the limit, or the floor where that is more."""
     policy, memory = situation.desired.policy, situation.memory
-    base = len(situation.observed.devices | memory.unsubscribed)
+    base = len(situation.observed.devices) + len(memory.unsubscribed - situation.observed.devices)
     return max(limit(base, policy.max_unsubscribe), policy.max_unsubscribe_floor)
 
 
@@ -197,8 +197,14 @@ def _expected(memory: Memory) -> frozenset[DeviceId]:
 
 
 def _too_short(observed: Observed, memory: Memory) -> bool:
+    expected = len(_expected(memory))
+    return expected >= SUSPECT_FROM and 2 * _lost(observed, memory) > expected
+
+
+def _lost(observed: Observed, memory: Memory) -> int:
+    """Count the devices that should be live and are not in this list."""
     expected = _expected(memory)
-    return len(expected) >= SUSPECT_FROM and 2 * len(expected & observed.devices) < len(expected)
+    return 0 if observed.devices is expected else len(expected - observed.devices)
 
 
 def _suspect_list(plan: Plan, situation: Situation) -> Finding | None:

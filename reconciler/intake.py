@@ -19,7 +19,7 @@ import structlog
 from reconciler import accepted as acceptance
 from reconciler.accepted import Accepted, Text
 from reconciler.clock import Clock, SystemClock
-from reconciler.desired import Document, Loaded, MemoryTree, digest, load
+from reconciler.desired import Again, Document, Loaded, MemoryTree, digest, load
 from reconciler.errors import Fault, Invalid, SourceError, StateError
 from reconciler.metrics import Metrics
 from reconciler.model import AccountName, Cause, Commit, Revision, Verified
@@ -77,6 +77,7 @@ class Intake:
         self._kept: set[str] = set()
         self._past = past or state
         self._known = Known()
+        self._again = Again()
         metrics.sources(SOURCE_ERRORS, Cause)
 
     def text(self, account: AccountName) -> Text | None:
@@ -115,7 +116,7 @@ class Intake:
         kept = self._state.kept_texts()
         self._kept = {one.document for one in kept}
         self._known = Known(signed=_signed(kept))
-        return recalled(kept, self._state.live_accounts, self._environment)
+        return recalled(kept, self._state.live_accounts, self._environment, self._again)
 
     async def require(self) -> None:
         """Read the newest text once and insist on it: one-shot commands never fall back to an older one."""
@@ -194,7 +195,7 @@ class Intake:
             return None
         if fetched.cause is not None:
             return fetched, None, self._source.commit({})
-        loaded = load(fetched.documents, fetched.tree, environment=self._environment)
+        loaded = load(fetched.documents, fetched.tree, environment=self._environment, again=self._again)
         return fetched, self._with_unreadable(loaded, fetched.unreadable), self._source.commit(loaded.files)
 
     def _with_unreadable(self, loaded: Loaded, unreadable: Sequence[Fault]) -> Loaded:
@@ -289,17 +290,20 @@ class Intake:
             self._state.drop_text(gone)
         good = paths - loaded.faulty.keys()
         for path in good:
-            self._state.keep_text(path, revision, loaded.files)
+            self._state.keep_text(path, revision, loaded.files_of(path))
         self._kept = (self._kept & paths) | good
 
 
 def recalled(
-    kept: Sequence[KeptText], live_accounts: Callable[[], frozenset[AccountName]], environment: str | None
+    kept: Sequence[KeptText],
+    live_accounts: Callable[[], frozenset[AccountName]],
+    environment: str | None,
+    again: Again | None = None,
 ) -> Accepted | None:
     """Return what kept texts bring into force, each account with its own revision, or nothing if there are none."""
     files = {path: content for one in kept for path, content in one.files.items()}
     documents = [Document(one.document, one.files[one.document]) for one in kept]
-    loaded = load(documents, MemoryTree(files), environment=environment)
+    loaded = load(documents, MemoryTree(files), environment=environment, again=again)
     if not loaded.accounts:
         return None
     if loaded.faults:  # they were good once, but not together, or not to this version of the program

@@ -9,7 +9,7 @@ Times are aware datetimes in UTC, spans are timedeltas. Ids are opaque strings o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from fractions import Fraction
@@ -229,6 +229,13 @@ class Observed:
 
     devices: frozenset[DeviceId]
     began: datetime
+
+    def sharing(self, known: frozenset[DeviceId] | None) -> Self:
+        """Return this list with the set that is known already where that is equal.
+
+        Of a million devices there is only one set then, and whoever compares the two from here on does it by identity.
+        """
+        return replace(self, devices=known) if known is not None and self.devices == known else self
 
 
 class Action(StrEnum):

@@ -60,7 +60,7 @@ def plan(desired: Desired, observed: Observed, memory: Memory, now: datetime) ->
         unsubscribes=_changes(name, Action.UNSUBSCRIBE, extra),
         unmanaged=strangers - extra,
         ignored=ignored,
-        flapping=_flapping(wanted - ignored, missing, memory),
+        flapping=_flapping(wanted, missing, memory) - ignored,
         approved=desired.approved_at(now) & extra,
         in_sync=len(wanted) - len(missing) - (len(wanted & ignored) if ignored else 0),
         digest=digest(name, extra),

@@ -255,6 +255,7 @@ class Pass:
             return self._withheld(withheld)
         self._means.state.credential(self._account, client.credential)
         memory = self._means.state.recall(self._account, self._began)
+        observed = observed.sharing(memory.expected)
         situation = self._situation(observed, memory, client)
         judged = guards.judge(plan(self._text.desired, observed, memory, self._began), situation)
         return self._ending(judged, situation, Work(), client)
@@ -293,7 +294,7 @@ class Pass:
     async def _reconcile(self, client: Client, expect: Digest | None) -> Ending:
         observed = await self._observe(client)
         self._client = client
-        memory = await self._remember(observed, client)
+        observed, memory = await self._remember(observed, client)
         planned = plan(self._text.desired, observed, memory, self._began)
         if not guards.is_suspect(observed, memory):  # nothing is concluded from a list that is not believed
             memory = await self._mind_retries(planned, observed, memory)
@@ -333,24 +334,25 @@ class Pass:
             self._recovered()
         return observed
 
-    async def _remember(self, observed: Observed, client: Client) -> Memory:
-        """Return what is known from before, with this list taken in if it is to be believed."""
+    async def _remember(self, observed: Observed, client: Client) -> tuple[Observed, Memory]:
+        """Return the list and what is known from before, with this list taken in if it is to be believed."""
         state, account = self._means.state, self._account
         credential = client.credential
         state.credential(account, credential)
         memory: Memory = await self._means.blocking(state.recall, account, self._began)
         self._writable = memory.writable
+        observed = observed.sharing(memory.expected).sharing(self._text.desired.devices)
         if guards.is_suspect(observed, memory):
             await self._means.blocking(state.doubt, account, self._began)
             expected = memory.expected or frozenset()
             log.warning("list.suspect", expected=len(expected), seen=len(expected & observed.devices))
-            return memory
+            return observed, memory
         live = overlaid(observed, memory)
         settled = await self._means.blocking(state.trust, account, observed, credential, self._began, live)
         ledger = self._ledger(memory, frozenset())
         for outcome in settled:
             ledger.tell(outcome)
-        return state.recall(account, self._began)
+        return observed, state.recall(account, self._began)
 
     async def _mind_retries(self, planned: Plan, observed: Observed, memory: Memory) -> Memory:
         """Forget the waits of devices that are as wanted, and make those wait of which LG says what its list denies."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import threading
+import weakref
 from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -475,6 +478,46 @@ async def test_the_fingerprint_is_of_the_token_that_the_list_was_read_with() -> 
     await rig.client.list_devices()
     assert rig.client.credential != before
     assert "token-of-another-user" not in rig.client.credential
+
+
+async def test_an_answer_is_let_go_of_once_it_is_read() -> None:
+    """A list of a million devices has 80 MB; they do not lie there until the garbage collector comes by."""
+    answers: list[weakref.ref[httpx.Response]] = []
+
+    def kept(_request: httpx.Request) -> httpx.Response:
+        answer = success([])
+        answers.append(weakref.ref(answer))
+        return answer
+
+    rig = Rig(kept)
+    gc.disable()
+    try:
+        await rig.client.list_devices()
+        await rig.client.subscribe(A)
+        assert [answer() for answer in answers] == [None, None]
+    finally:
+        gc.enable()
+
+
+async def test_a_long_list_is_read_beside_the_event_loop() -> None:
+    """Reading a million devices takes half a second, in which all else would stand still; a short list no time."""
+    read_in: list[int] = []
+
+    def read(length: int) -> Rig:
+        return Rig(lambda _request: success([{"deviceId": f"device-{number}"} for number in range(length)]))
+
+    for length in (3, 50_000):
+        observed = await read(length).client.list_devices(lambda _reply: read_in.append(threading.get_ident()))
+        assert observed.devices == {f"device-{number}" for number in range(length)}
+    assert read_in[0] == threading.get_ident() != read_in[1]
+
+
+async def test_a_long_list_that_is_malformed_is_a_surprise_as_a_short_one_is() -> None:
+    """Where a list is read changes nothing of what is said of it."""
+    rig = Rig(lambda _request: success([*({"deviceId": f"device-{number}"} for number in range(50_000)), {}]))
+    with pytest.raises(Surprise, match="the list is malformed"):
+        await rig.client.list_devices()
+    assert rig.counted("GET", "/pcc", "200") == 1
 
 
 async def test_fingerprints_outlive_the_credentials() -> None:

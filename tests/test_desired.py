@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.desired import SHOWN, Document, Loaded, MemoryTree, Unreadable, load, matches, schema
+from reconciler.desired import SHOWN, Again, Document, Loaded, MemoryTree, Unreadable, load, matches, schema
+from reconciler.desired.device_files import read_list
 from reconciler.model import (
     AccountName,
     Approval,
@@ -513,6 +514,81 @@ def test_a_line_that_is_too_long_is_a_fault() -> None:
         f"f.txt:3:1: this line is not a device id: {ID_WORDS}"
     ]
     assert told("version = 1\ndevice_files = ['f.txt']", f=f"{'a' * 257}\n{'b' * 257}\n")
+
+
+ODD_LINES = ["", "..", "a/b", "a b", " ", "ü", "\t", "a # name", "# name", "f" * 256, "f" * 257, f"{0:064x}", "\r"]
+
+
+@settings(max_examples=60)
+@given(
+    at=st.integers(2_000, 2_040) | st.integers(0, 4_200),
+    odd=st.lists(st.sampled_from(ODD_LINES), max_size=2),
+    end=st.sampled_from(["\n", "", "\n\n"]),
+)
+def test_ids_read_in_batches_are_told_apart_as_one_by_one(at: int, odd: Sequence[str], end: str) -> None:
+    """Wherever a faulty or unusual line stands, also where one batch ends, it is told as if lines were read singly."""
+    lines = [f"{number:064x}" for number in range(4_200)]
+    lines[at:at] = odd
+    content = ("\n".join(lines) + end).encode()
+    found = read_list("f.txt", content)
+    ids = [line.partition("#")[0].strip() for line in content.decode().split("\n")]
+    assert found.ids == {one for one in ids if schema.is_id(one)}
+    assert len({fault.where.line for fault in found.faults if "cut" not in fault.message}) == sum(
+        bool(one) and (not schema.is_id(one) or one in ids[:number]) for number, one in enumerate(ids)
+    )
+    assert any("cut" in fault.message for fault in found.faults) is not end.startswith("\n")
+    inline = schema.plain_ids(lines)
+    assert (inline is None) == any(not one.isascii() or not schema.is_id(one) for one in odd)
+    assert inline is None or inline == frozenset(lines)
+
+
+VARIANTS = (
+    "[accounts.{a}]\ndevices = ['x', 'y']",
+    "[accounts.{a}]\ndevices = ['x', { id = 'z', from = 2026-12-01 }]",
+    "[accounts.{a}]\ndevice_files = ['*.txt']\npolicy = { prune = 'owned' }",
+    "[accounts.other]\ndevices = ['q']\n[accounts.{a}]\ndevices = []",
+    "[accounts.{a}]\ndevices = ['x', 'x']",
+    "[accounts.{a}]\ndevices = [{ id = 'w', type = 'dryer' }]",
+    "policy.max_unsubscribe = 7\ndevices = ['d']",
+    "policy.max_unsubscribe = 8\n[accounts.{a}]\ndevices = ['x']",
+    "timezone = 'Asia/Seoul'\n[accounts.{a}]\ndevices = ['s']",
+    "timezone = 'Europe/Paris'\n[accounts.{a}]\ndevices = ['s']",
+    "environment = 'production'\n[accounts.{a}]\ndevices = ['s']",
+    "[[approvals]]\naccount = 'a'\ndevice_files = ['*.txt']\nexpires = 2027-01-01T00:00:00Z\nreason = 'r'",
+    "[[approvals]]\naccount = 'a'\ndevices = ['gone']\nexpires = 2027-01-01\nreason = 'r'",
+    "[accounts.{a}]\ndevices = [",
+    "",
+)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.lists(st.sampled_from(VARIANTS), max_size=3), st.sampled_from(["f\n", "f\ng # G\n", "f/\n"])),
+        min_size=2,
+        max_size=5,
+    ),
+    environment=st.sampled_from([None, "production"]),
+)
+def test_what_loads_have_in_common_makes_no_difference(
+    steps: Sequence[tuple[Sequence[str], str]], environment: str | None
+) -> None:
+    """A load after others says the same, fault for fault and place for place, as one that begins from nothing."""
+    again = Again()
+    for bodies, listing in steps:
+        texts = [f"version = 1\n{body}\n".replace("{a}", "abc"[index]) for index, body in enumerate(bodies)]
+        tree = MemoryTree({"f.txt": listing.encode()})
+        told = load(_documents(texts), tree, environment=environment, again=again)
+        assert told == load(_documents(texts), tree, environment=environment)
+
+
+def test_accounts_of_a_text_that_did_not_change_are_the_same_objects() -> None:
+    """Of hundreds of texts an edit changes one; only that one is read."""
+    again = Again()
+    one, two = "version = 1\n[accounts.a]\ndevices = ['x']", "version = 1\n[accounts.b]\ndevices = ['y']"
+    before = load(_documents([one, two]), MemoryTree({}), again=again).accounts
+    after = load(_documents([one, two.replace("y", "z")]), MemoryTree({}), again=again).accounts
+    assert after[AccountName("a")] is before[AccountName("a")]
+    assert after[AccountName("b")].devices == {"z"}
 
 
 def test_a_tree_in_memory_has_only_its_files() -> None:

@@ -57,7 +57,7 @@ class MemorySource:
         self.on_fetch()
         if self.error is not None:
             raise self.error
-        documents = tuple(Document(path, content) for path, content in sorted(self.files.items()))
+        documents = tuple(Document(path, self.files[path]) for path in sorted(self.files) if path.endswith(".toml"))
         if self.identity and self.identity == known.identity:
             return None
         return Fetched(documents, MemoryTree(self.files), self.unreadable, self.cause, self.identity)
@@ -305,6 +305,19 @@ async def test_kept_texts_go_on_after_a_restart() -> None:
     assert east is not None
     assert (west.rejected, east.rejected) == (Cause.INVALID, None)
     assert west.revision != east.revision
+
+
+async def test_a_faulty_file_brings_back_no_older_device_files_of_others() -> None:
+    """What is kept of a file is what it was read from, so an older text of one file takes nothing back in another."""
+    listing = b"version = 1\n[accounts.east]\ndevice_files = ['east.txt']\n"
+    office = Office(MemorySource(east=listing, west=text("west", "b")))
+    office.source.files["east.txt"] = b"a\n"
+    await office.intake.refresh()
+    office.source.files |= {"west.toml": FAULTY, "east.txt": b"a\nc\n"}
+    await office.intake.refresh()
+    again = office.restarted()
+    await again.intake.recall()
+    assert (again.devices(EAST), again.devices(WEST)) == ({"a", "c"}, {"b"})
 
 
 async def test_file_that_went_is_not_recalled() -> None:

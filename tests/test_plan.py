@@ -309,3 +309,11 @@ def test_dates_do_not_change_what_an_approval_names() -> None:
     live = Observed(some("x"), NOW)
     assert plan(text, live, Memory(), NOW - MICROSECOND).approved == frozenset()
     assert plan(text, live, Memory(), NOW).approved == some("x")
+
+
+def test_a_list_that_says_what_is_known_is_kept_as_the_set_that_is_known() -> None:
+    """Of a million devices there is one set, not two; another list stays what LG said."""
+    known = frozenset({X})
+    assert Observed(frozenset({X}), NOW).sharing(known).devices is known
+    assert Observed(frozenset(), NOW).sharing(known) == Observed(frozenset(), NOW)
+    assert Observed(known, NOW).sharing(None) == Observed(known, NOW)

@@ -180,7 +180,7 @@ def test_everything_remembered_survives_a_restart(opened: Callable[[], State], c
 
 
 def test_sets_are_kept_as_the_objects_that_were_handed_in(opened: Callable[[], State]) -> None:
-    """A list or text that says what is known already takes its place as an object, and nothing is held twice."""
+    """A text that says what is known already takes its place as an object, and so do lists: nothing is held twice."""
     state = opened()
     state.desire(wanting(ONE, TWO), FIRST, START)
     trust(state, START, ONE, TWO)
@@ -190,7 +190,10 @@ def test_sets_are_kept_as_the_objects_that_were_handed_in(opened: Callable[[], S
     state.trust(HOTEL, observed, "mark", START, observed.devices)
     memory = state.recall(HOTEL, START)
     assert memory.inventory is desired.devices
-    assert memory.expected is observed.devices
+    assert memory.expected is desired.devices
+    trust(state, START, ONE)
+    assert state.recall(HOTEL, START).expected == frozenset({ONE})
+    assert state.recall(HOTEL, START).inventory is desired.devices
 
 
 def test_a_pass_with_nothing_to_do_asks_nothing_of_the_disk(opened: Callable[[], State], disk: Disk) -> None:
@@ -716,6 +719,17 @@ def test_files_that_no_text_needs_any_more_take_no_room(opened: Callable[[], Sta
     assert sum(sql.startswith("INSERT OR IGNORE INTO content") for sql in disk.asked) == 4
 
 
+def test_of_a_text_that_did_not_change_only_its_revision_is_written(opened: Callable[[], State], disk: Disk) -> None:
+    """An edit of one text among hundreds brings all of them under a new revision, and rewrites no other."""
+    state = opened()
+    files = {"fleet.toml": b"version = 1\n", "devices.txt": b"one\n"}
+    state.keep_text("fleet.toml", FIRST, files)
+    disk.asked.clear()
+    state.keep_text("fleet.toml", SECOND, files)
+    assert not [sql for sql in disk.asked if "text_file" in sql and not sql.startswith("SELECT")]
+    assert opened().kept_texts() == [KeptText("fleet.toml", SECOND, files)]
+
+
 def test_a_text_that_is_not_whole_any_more_is_not_had_at_all(opened: Callable[[], State]) -> None:
     """Bytes that changed on disk are never taken for what a person wrote."""
     state = opened()
@@ -932,7 +946,7 @@ def test_a_disk_that_cannot_be_read_is_trouble_and_is_read_again(opened: Callabl
     """An account that cannot be read has an empty memory that says so, until it can be read; nothing is overwritten."""
     state = opened()
     state.desire(wanting(ONE, TWO), FIRST, START)
-    state.keep_text("fleet.toml", FIRST, {})
+    state.keep_text("fleet.toml", FIRST, {"fleet.toml": b"version = 1\n"})
     state = opened()
     disk.fault = "disk I/O error"
     assert state.recall(HOTEL, START) == Memory(writable=False)

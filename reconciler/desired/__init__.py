@@ -6,7 +6,7 @@ first: ``places``, ``schema``, ``texts``, ``findings``, ``device_files``, ``docu
 
 from reconciler.desired.document import patterns
 from reconciler.desired.export import SCHEMA_FILE, Aside, account_lines, dump, dump_approval, dump_device_file
-from reconciler.desired.load import SHOWN, load, sightings
+from reconciler.desired.load import SHOWN, Again, load, sightings
 from reconciler.desired.texts import (
     Document,
     Loaded,
@@ -22,6 +22,7 @@ from reconciler.desired.texts import (
 __all__ = [
     "SCHEMA_FILE",
     "SHOWN",
+    "Again",
     "Aside",
     "Document",
     "Loaded",

@@ -47,7 +47,7 @@ class Reading:
 
     ``keys`` are its top-level keys, or nothing when it could not be parsed, and ``names`` the accounts that it defines,
     both as written. ``table`` is what the schema made of it, with faulty parts taken out so that the checks that follow
-    can look at the rest; ``broken`` are the key paths of those parts.
+    can look at the rest; ``broken`` are the key paths of those parts. ``named`` are the paths of its device files.
     """
 
     path: str
@@ -57,6 +57,7 @@ class Reading:
     names: frozenset[AccountName] = frozenset()
     table: Text | None = None
     broken: set[Loc] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
     faults: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
 

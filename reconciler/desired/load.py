@@ -43,6 +43,8 @@ from reconciler.model import (
     Unlimited,
 )
 
+LONGEST_KEPT = 1024 * 1024
+"""Bytes of the longest document of which more than its accounts stays in memory from one load to the next."""
 SHOWN = 1000
 """How many faults of one document are told; the rest is a number."""
 
@@ -110,17 +112,72 @@ class _Approved:
     reason: str
 
 
-def load(documents: Sequence[Document], tree: Tree, *, environment: str | None = None) -> Loaded:
+class Again:
+    """What a load made of documents without a fault, for the next one: of a hundred texts an edit changes one.
+
+    A document that says the same is not parsed again; nor are its accounts made again, unless they name device files.
+    A single document is not kept, since it always is the one that changed; nor is a long one, as that costs memory.
+    """
+
+    def __init__(self) -> None:
+        self._readings: dict[str, Reading] = {}
+        self._parts: dict[str, tuple[tzinfo | None, tuple[_Part, ...]]] = {}
+        self._accounts: dict[AccountName, tuple[_Part, PolicyTable | None, Desired]] = {}
+
+    def reading(self, document: Document) -> Reading:
+        """Return a document read, as it was read before where it says the same."""
+        known = self._readings.get(document.path)
+        return known if known is not None and known.content == document.content else read(document)
+
+    def parts(self, reading: Reading, zone: tzinfo | None) -> tuple[_Part, ...] | None:
+        """Return the accounts of a document if they were made before, with bare dates in the same zone."""
+        made_in, parts = self._parts.get(reading.path, (None, ()))
+        return parts if parts and parts[0].reading is reading and made_in is zone else None
+
+    def desired(self, part: _Part, general: PolicyTable | None) -> Desired | None:
+        """Return what an account wants if that was put together before, of the same parts."""
+        made_of, policy, desired = self._accounts.get(part.name, (None, None, None))
+        return desired if made_of is part and policy is general else None
+
+    def keep(
+        self,
+        readings: Sequence[Reading],
+        zone: tzinfo | None,
+        parts: Sequence[_Part],
+        general: PolicyTable | None,
+        accounts: Mapping[AccountName, Desired],
+    ) -> None:
+        """Take what the next load may need."""
+        same = [one for one in readings if not one.faults and not one.warnings and len(one.content) <= LONGEST_KEPT]
+        self._readings = {one.path: one for one in same} if len(readings) > 1 else {}
+        made: dict[str, list[_Part]] = {path: [] for path, one in self._readings.items() if not one.named}
+        for part in parts:
+            if part.reading.path in made:
+                made[part.reading.path].append(part)
+        self._parts = {path: (zone, tuple(each)) for path, each in made.items()}
+        self._accounts = {
+            part.name: (part, general, accounts[part.name])
+            for each in made.values()
+            for part in each
+            if part.name in accounts and not accounts[part.name].approvals
+        }
+
+
+def load(
+    documents: Sequence[Document], tree: Tree, *, environment: str | None = None, again: Again | None = None
+) -> Loaded:
     """Return what the documents say and every fault in them; nothing is raised, whatever the bytes.
 
-    ``environment`` is the one that the texts have to be for, if that matters.
+    ``environment`` is the one that the texts have to be for, if that matters. With ``again``, what one load after the
+    other has in common is made once; what is returned is the same without.
     """
-    return _Loading([read(document) for document in documents], tree).loaded(environment)
+    again = again or Again()
+    return _Loading([again.reading(document) for document in documents], tree, again).loaded(environment)
 
 
 def sightings(documents: Sequence[Document], tree: Tree, device: DeviceId) -> tuple[Sighting, ...]:
     """Return every place at which accepted texts name a device, in their order. It costs a load and a walk."""
-    return _Loading([read(document) for document in documents], OnlyOne(tree, device)).sightings(device)
+    return _Loading([read(document) for document in documents], OnlyOne(tree, device), Again()).sightings(device)
 
 
 def _names_no_devices(reading: Reading, account: AccountTable, loc: Loc) -> bool:
@@ -179,8 +236,9 @@ def _ignored(reading: Reading, policy: PolicyTable, loc: Loc, device: DeviceId) 
 class _Loading:
     """One load: the documents, what is shared between them, and the accounts that they make together."""
 
-    def __init__(self, readings: Sequence[Reading], tree: Tree) -> None:
+    def __init__(self, readings: Sequence[Reading], tree: Tree, again: Again) -> None:
         self._readings = readings
+        self._again = again
         self._shelf = Shelf(tree)
         self._unsure = any(reading.keys is None for reading in readings)
         self._warnings: list[Finding] = []
@@ -250,6 +308,11 @@ class _Loading:
         table = reading.table
         if table is None:
             return
+        known = self._again.parts(reading, self._zone)
+        if known is not None:
+            yield from known
+            return
+        reading.named.clear()
         if reading.says("devices") or reading.says("device_files"):
             yield self._part(reading, DEFAULT_ACCOUNT, table, ())
         for name, account in (table.accounts or {}).items():
@@ -292,6 +355,7 @@ class _Loading:
             if isinstance(listed, Unreadable):
                 reading.fault(where, f"{quoted(path)}: {quoted(str(listed))}")
             else:
+                reading.named.add(path)
                 reading.faults.extend(listed.faults)
                 yield listed
 
@@ -435,9 +499,12 @@ class _Loading:
         shared_fault = self._no_account or any(reading.shared_fault for reading in self._readings)
         files = {reading.path: reading.content for reading in self._readings} | self._shelf.files
         environments, retired = self._said("environment"), self._said("retired_accounts")
+        accounts = {} if wrong or shared_fault else self._accounts()
+        general = self._said("policy")
+        self._again.keep(self._readings, self._zone, self._parts, general[1] if general else None, accounts)
         faulty = {one.path: one.names if one.keys is not None else None for one in self._readings if one.faults}
         return Loaded(
-            accounts=MappingProxyType({} if wrong or shared_fault else self._accounts()),
+            accounts=MappingProxyType(accounts),
             retired=frozenset(map(AccountName, retired[1])) if retired else frozenset(),
             environment=environments[1] if environments else None,
             faults=self._told((one.path, one.faults) for one in self._readings) if self._readings else (_NOTHING,),
@@ -448,6 +515,7 @@ class _Loading:
             wrong_environment=wrong,
             files=MappingProxyType(files),
             sha256=digest(files),
+            named=MappingProxyType({one.path: frozenset(one.named) for one in self._readings}),
         )
 
     def _accounts(self) -> dict[AccountName, Desired]:
@@ -457,16 +525,22 @@ class _Loading:
             if not one.collected.reading.faults:
                 approval = Approval(one.collected.ids, one.expires, one.reason)
                 approvals.setdefault(one.account, []).append(approval)
-        return {
-            part.name: Desired(
+        table = general[1] if general else None
+        policy = _policy(table)
+
+        def desired(part: _Part) -> Desired:
+            return Desired(
                 account=part.name,
                 devices=part.collected.ids,
                 described=MappingProxyType(part.described),
-                policy=_policy(general[1] if general else None, part.policy),
+                policy=policy if part.policy is None else _policy(table, part.policy),
                 approvals=tuple(approvals.get(part.name, ())),
                 country=part.country,
                 path=part.reading.path,
             )
+
+        return {
+            part.name: (None if part.name in approvals else self._again.desired(part, table)) or desired(part)
             for part in self._parts
             if not part.reading.faults
         }

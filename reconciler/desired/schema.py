@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from fractions import Fraction
+from itertools import chain
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
@@ -40,7 +41,7 @@ VERSION = 1
 _PLAIN = bytes(code for code in range(0x21, 0x7F) if chr(code) not in "/?#%\\")
 """The characters that nearly every id is made of. Others that print are allowed too, and looked at one by one."""
 
-_BATCH = 8192
+_BATCH, _BATCH_BYTES = 2048, 128 * 1024
 """Ids looked at together: enough that the loop costs nothing, few enough that they stay in the processor's cache."""
 
 _NOT_IDS = frozenset({"", ".", ".."})
@@ -63,31 +64,61 @@ def is_id(text: str) -> bool:
 
 def plain_ids(texts: Sequence[object]) -> frozenset[DeviceId] | None:
     """Return the ids as a set, or nothing unless all are ids of plain characters. No loop over single ones."""
-    plain = cast("Sequence[str]", texts)
     try:
-        for start in range(0, len(plain), _BATCH):
-            batch = plain[start : start + _BATCH]
-            joined = "\n".join(batch).encode("ascii")
-            newlines = joined.translate(None, _PLAIN)
-            if newlines != b"\n" * (len(batch) - 1) or _longest(joined, newlines, batch) > LONGEST:
-                return None
-    except (TypeError, UnicodeEncodeError):
+        return _plain_set(_batches(cast("Sequence[str]", texts)))
+    except (TypeError, UnicodeEncodeError, _NotPlain):
         return None
-    ids = cast("frozenset[DeviceId]", frozenset(plain))
-    return None if ids & _NOT_IDS else ids
 
 
 def plain_lines(content: bytes) -> frozenset[DeviceId] | None:
     """Return the ids of a file with one on each line and nothing else; of any other, or if one is twice, nothing."""
-    newlines = content.translate(None, _PLAIN)
-    if newlines.strip(b"\n") or not content.endswith(b"\n"):
+    try:
+        ids = _plain_set(_batches_of_lines(content))
+    except _NotPlain:
         return None
-    lines = content.decode("ascii").split("\n")
-    lines.pop()
-    if _longest(content, newlines, lines) > LONGEST:
-        return None
-    ids = cast("frozenset[DeviceId]", frozenset(lines))
-    return None if ids & _NOT_IDS or len(ids) != len(lines) else ids
+    return ids if len(ids) == content.count(b"\n") else None
+
+
+class _NotPlain(ValueError):
+    """Something is not an id of plain characters; what, is found out item by item."""
+
+
+def _plain_set(batches: Iterator[Sequence[str]]) -> frozenset[DeviceId]:
+    """Return all ids of batches that are made, looked at and taken in one by one.
+
+    A text of a million ids is never decoded as a whole beside its bytes so. And between two batches other threads get
+    their turn: what Python does in one step it does alone, and the event loop would stand still for half a second.
+    """
+    ids = cast("frozenset[DeviceId]", frozenset(chain.from_iterable(batches)))
+    if ids & _NOT_IDS:
+        raise _NotPlain
+    return ids
+
+
+def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(texts), _BATCH):
+        batch = texts[start : start + _BATCH]
+        joined = "\n".join(batch).encode("ascii")
+        newlines = joined.translate(None, _PLAIN)
+        if newlines != b"\n" * (len(batch) - 1) or _longest(joined, newlines, batch) > LONGEST:
+            raise _NotPlain
+        yield batch
+
+
+def _batches_of_lines(content: bytes) -> Iterator[Sequence[str]]:
+    start = 0
+    while start < len(content):
+        end = content.rfind(b"\n", start, start + _BATCH_BYTES) + 1
+        piece = content[start:end]
+        newlines = piece.translate(None, _PLAIN)
+        if not piece or newlines.strip(b"\n"):
+            raise _NotPlain
+        batch = piece.decode("ascii").split("\n")
+        batch.pop()
+        if _longest(piece, newlines, batch) > LONGEST:
+            raise _NotPlain
+        yield batch
+        start = end
 
 
 def _longest(joined: bytes, newlines: bytes, lines: Sequence[str]) -> int:

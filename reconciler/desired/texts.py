@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Protocol
 
 from reconciler.errors import Fault, ReconcilerError
@@ -97,7 +98,8 @@ class Loaded:
     ``faulty`` maps the path of each faulty document to the accounts that it defines, as far as could be read, or to
     nothing when it could not be parsed. ``shared`` are the paths of documents that hold a key which concerns all; of
     one that could not be parsed, it is enough that it looks so. ``files`` is every file read, ``sha256`` the digest of
-    its only file, or what ``sha256sum FILES | sha256sum`` prints for several in sorted order.
+    its only file, or what ``sha256sum FILES | sha256sum`` prints for several in sorted order. ``named`` maps the path
+    of each document to those of the device files that it names.
     """
 
     accounts: Mapping[AccountName, Desired]
@@ -111,6 +113,11 @@ class Loaded:
     wrong_environment: Fault | None
     files: Mapping[str, bytes]
     sha256: str
+    named: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def files_of(self, document: str) -> dict[str, bytes]:
+        """Return what one document was read from: itself and the device files that it names."""
+        return {path: self.files[path] for path in sorted({document, *self.named.get(document, ())})}
 
     @property
     def every_fault(self) -> tuple[Fault, ...]:

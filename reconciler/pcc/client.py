@@ -44,6 +44,9 @@ ASK_DEVICES_FIRST = frozenset({"1205", "1210", "1211", "1213"})
 CHANGES = frozenset({wire.Call.SUBSCRIBE, wire.Call.UNSUBSCRIBE})
 """Calls that rest on a list, and must go out for the user whose list it was."""
 
+READ_IN_THE_LOOP = 1024 * 1024
+"""Bytes of an answer that are read in a few milliseconds; a list of a million devices has 80 times as many."""
+
 Meaning = TypeVar("Meaning")
 Read = Callable[[wire.Reply, datetime], Meaning]
 """Turns a reply into what it means, or raises what to do next."""
@@ -214,7 +217,7 @@ class Client:
                 credentials = self._credentials()
                 reply = await self._sent(call, path, token, credentials)
                 status = reply.status
-                meaning = read(reply, self._clock.now())
+                meaning = await self._understood(reply, read)
                 code = getattr(meaning, "code", None)
             except PlatformError as error:
                 code = error.code
@@ -241,15 +244,23 @@ class Client:
                 response = await self._http.send(request)
         except LOST as error:
             raise _lost(str(call), error, message_id) from error
+        content = response.content
+        response.stream = httpx.ByteStream(b"")  # refers back to the answer: with it that lay there, all its bytes too
         return wire.Reply(
             call,
             response.status_code,
-            response.content,
+            content,
             message_id,
             response.headers.get("retry-after"),
             response.headers.get("date"),
             mask=lambda text: _masked(text, token, credentials),
         )
+
+    async def _understood(self, reply: wire.Reply, read: Read[Meaning]) -> Meaning:
+        """Return what an answer means; a long one is read beside the event loop, which would stand still meanwhile."""
+        if len(reply.body) > READ_IN_THE_LOOP:
+            return await asyncio.to_thread(read, reply, self._clock.now())
+        return read(reply, self._clock.now())
 
     def _fixed_headers(self, credentials: Credentials) -> httpx.Headers:
         """Return the headers that are the same for every call, built once for one set of credentials."""

@@ -265,13 +265,13 @@ def judge(reply: Reply, now: datetime) -> Answer:
 
 def live_devices(reply: Reply, now: datetime) -> frozenset[DeviceId]:
     """Return the ids of a ``GET /pcc`` answer. One malformed item makes the whole list a ``Surprise``."""
-    ids = [DeviceId(item.deviceId) for item in _list(reply, _items, now)]
+    ids = [item.deviceId for item in _list(reply, _items, now)]
     devices = plain_ids(ids)
     if devices is not None:
         return devices
     if not all(map(is_id, ids)):
         raise _surprise(reply, "the list holds something that is not a device id")
-    return frozenset(ids)
+    return frozenset(map(DeviceId, ids))
 
 
 def registered_devices(reply: Reply, now: datetime) -> tuple[Registered, ...]:

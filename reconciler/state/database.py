@@ -132,6 +132,17 @@ class Database:
             except sqlite3.Error as error:
                 raise StateError(f"the state cannot be read: {error}") from error
 
+    def read_set(self, sql: str, values: Row = ()) -> frozenset[Any]:
+        """Return the only column that a query finds as a set: a million rows are never there all at once.
+
+        Raises ``StateError``.
+        """
+        with self._turn:
+            try:
+                return frozenset(value for (value,) in self._connection.execute(sql, values))
+            except sqlite3.Error as error:
+                raise StateError(f"the state cannot be read: {error}") from error
+
     def write(self, statements: Iterable[Statement]) -> None:
         """Carry out statements, all or none. Raises ``StateError``; the next call tries the file anew."""
         if self.frozen:

@@ -229,6 +229,8 @@ class AccountMemory:
     def desire(self, devices: frozenset[DeviceId], now: datetime) -> Moves:
         """Take what a text wants that came into force. What it does not name any more stays ours until seen gone."""
         self.texts_since = self.texts_since or now
+        if devices == self.expected.get():
+            self.expected.become(devices)
         inventory, left = self.inventory.get(), self.left.look()
         if devices == inventory and not left:
             self._listed = devices
@@ -251,6 +253,7 @@ class AccountMemory:
         still_open, closed, confirmed = self._settle(observed, live, now)
         seen = live if live is not observed.devices and live != observed.devices else observed.devices
         same = seen is before or seen == before
+        seen = before if same and seen is not self._listed else seen
         appeared = frozenset() if same else seen - before
         vanished = frozenset() if same else before - seen
         gone = self._gone(self.expected.get(), observed.devices, live)

@@ -397,14 +397,23 @@ class State:
         return tuple(tables.moment(at) for (at,) in rows)
 
     def keep_text(self, document: str, revision: Revision, files: Mapping[str, bytes]) -> None:
-        """Keep an accepted text with all the files it was made of, in place of the one before."""
+        """Keep an accepted text with all the files it was made of, in place of the one before.
+
+        Of hundreds of texts an edit changes one. Of the others no more than their revision is written.
+        """
         self._refuse_if_frozen()
         named = {path: (sha256(content).hexdigest(), content) for path, content in files.items()}
+        revised = (
+            tables.save_revision(revision),
+            Statement("INSERT OR REPLACE INTO text VALUES (?, ?)", ((document, tables.revision_key(revision)),)),
+        )
+        if self._text_is_there(document, {path: name for path, (name, _) in named.items()}):
+            self._exchange_text(document, revised, unused=False)
+            return
         there = self._contents_there([name for name, _ in named.values()])
         contents = {name: zlib.compress(content, 1) for name, content in named.values() if name not in there}
         statements = (
-            tables.save_revision(revision),
-            Statement("INSERT OR REPLACE INTO text VALUES (?, ?)", ((document, tables.revision_key(revision)),)),
+            *revised,
             Statement("DELETE FROM text_file WHERE document = ?", ((document,),)),
             Statement(
                 "INSERT INTO text_file VALUES (?, ?, ?)", [(document, path, name) for path, (name, _) in named.items()]
@@ -440,7 +449,7 @@ class State:
         for document, *revision in texts:
             parts = found.get(document, {})
             whole = {path: content for path, content in parts.items() if content is not None}
-            if len(whole) == len(parts):
+            if len(whole) == len(parts) and document in whole:
                 kept.append(KeptText(document, tables.read_revision(tuple(revision)), whole))
         return kept
 
@@ -636,12 +645,16 @@ class State:
         ):
             known.texts_since, known.trusted = tables.moment_or_none(since), bool(trusted)
             known.suspect_readings, known.credential = suspect, credential
-        devices = read("SELECT id, owned, live, went_at FROM device WHERE account = ?", (account,))
-        owned = frozenset(DeviceId(device) for device, owned, _, _ in devices if owned)
-        live = frozenset(DeviceId(device) for device, _, live, _ in devices if live)
-        known.inventory, known.expected = Members(owned), Members(owned if live == owned else live)
+        both: frozenset[DeviceId] = self._database.read_set(tables.OWNED_AND_LIVE, (account,))
+        others = read(tables.NOT_OWNED_AND_LIVE, (account,))
+        owned = frozenset(DeviceId(device) for device, owned, _, _ in others if owned)
+        live = frozenset(DeviceId(device) for device, _, live, _ in others if live)
+        known.inventory, known.expected = (
+            Members(both | owned if owned else both),
+            Members(both | live if live else both),
+        )
         known.left = Shelf(
-            {DeviceId(one): tables.moment(went) for one, owned, _, went in devices if owned and went is not None}
+            {DeviceId(one): tables.moment(went) for one, owned, _, went in others if owned and went is not None}
         )
         retries = read(
             "SELECT device, action, reason, attempts, until, code, words FROM retry WHERE account = ?", (account,)
@@ -693,10 +706,21 @@ class State:
             return frozenset()
         return frozenset(name for name, rows in asked.items() if rows)
 
-    def _exchange_text(self, document: str, statements: tuple[Statement, ...]) -> None:
-        unused = Statement("DELETE FROM content WHERE sha256 NOT IN (SELECT sha256 FROM text_file)")
+    def _text_is_there(self, document: str, names: Mapping[str, str]) -> bool:
+        """Say whether a text is kept with these very files; never while something waits that might change that."""
         with self._ram:
-            self._waiting.add(_Group((*statements, unused)), ("text", document))
+            if self._waiting.groups:
+                return False
+        try:
+            kept = self._database.read(tables.FILES_OF_TEXT, (document,))
+        except StateError:
+            return False
+        return dict(kept) == names
+
+    def _exchange_text(self, document: str, statements: tuple[Statement, ...], *, unused: bool = True) -> None:
+        drop_unused = (Statement(tables.DROP_UNUSED),) if unused else ()
+        with self._ram:
+            self._waiting.add(_Group((*statements, *drop_unused)), ("text", document))
         self._flush()
 
     def _mark(self, key: int | None, at: int | None) -> Mark | None:

@@ -77,6 +77,10 @@ KNOW_ACCOUNT = "INSERT OR IGNORE INTO account VALUES (?, NULL, 0, 0, NULL)"
 ENTER = """INSERT INTO device (account, came, came_at, id, owned, live) VALUES (?, ?, ?, ?, 1, 0)
     ON CONFLICT DO UPDATE SET owned = 1, came = excluded.came, came_at = excluded.came_at, went = NULL, went_at = NULL
     WHERE NOT owned OR went_at IS NOT NULL"""
+# nearly all devices are owned and live and have never left: of a million only the ids are read
+OWNED_AND_LIVE = "SELECT id FROM device WHERE account = ? AND owned AND live AND went_at IS NULL"
+NOT_OWNED_AND_LIVE = """SELECT id, owned, live, went_at FROM device
+    WHERE account = ? AND NOT (owned AND live AND went_at IS NULL)"""
 LEAVE = "UPDATE device SET went = ?, went_at = ? WHERE account = ? AND id = ?"
 DISOWN = "UPDATE device SET owned = 0 WHERE account = ? AND id = ?"
 APPEAR = """INSERT INTO device (account, id, owned, live) VALUES (?, ?, 0, 1) ON CONFLICT DO UPDATE SET live = 1"""
@@ -88,6 +92,8 @@ EXPECT_NOTHING = (
     "DELETE FROM device WHERE account = ? AND came IS NULL",
     "UPDATE device SET live = 0 WHERE account = ? AND live",
 )
+FILES_OF_TEXT = "SELECT path, sha256 FROM text_file JOIN content USING (sha256) WHERE document = ?"
+DROP_UNUSED = "DELETE FROM content WHERE sha256 NOT IN (SELECT sha256 FROM text_file)"
 SAVE_CHANGE = "INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DROP_CHANGE = "DELETE FROM change WHERE account = ? AND device = ? AND intended = ? AND pass = ?"
 SAVE_RETRY = "INSERT OR REPLACE INTO retry VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
