@@ -364,6 +364,31 @@ def test_a_live_device_that_no_text_ever_named_is_absent_since_there_are_texts(
     assert state.recall(HOTEL, later).absent_since == {TWO: later}
 
 
+def test_an_absence_goes_on_while_lists_lack_a_device(opened: Callable[[], State], clock: StandingClock) -> None:
+    """A device that left the texts, was in no list for a while and is live again is absent since it left, no longer.
+
+    Of a small account two empty lists were believed. When its device was in the list again it counted as one that no
+    text had ever named, hence as absent since there were texts at all, and went hours before ``unsubscribe_after``
+    was over.
+    """
+    state = opened()
+    state.desire(wanting(ONE, TWO), FIRST, START)
+    trust(state, clock.wait(hours=1), ONE, TWO)
+    left = clock.wait(hours=1)
+    state.desire(wanting(TWO), SECOND, left)
+    for _ in range(2):
+        trust(state, clock.wait(minutes=5), TWO)
+    assert state.recall(HOTEL, clock.at).inventory == {TWO}
+    for one in reopened_too(state, opened):
+        trust(one, clock.wait(minutes=5), ONE, TWO)
+        assert one.recall(HOTEL, clock.at).absent_since == {ONE: left}
+    state, back = opened(), clock.wait(hours=1)
+    state.desire(wanting(ONE, TWO), FIRST, back)
+    state.desire(wanting(TWO), SECOND, clock.wait(hours=1))
+    for one in reopened_too(state, opened):
+        assert one.recall(HOTEL, clock.at).absent_since == {ONE: clock.at}
+
+
 def test_a_device_is_ours_until_a_list_confirms_our_unsubscribe(
     opened: Callable[[], State], clock: StandingClock
 ) -> None:

@@ -5,8 +5,8 @@
 """
 
 from reconciler.state.database import Connect, connect
-from reconciler.state.memory import Past
-from reconciler.state.store import KEPT, KeptText, Mark, State, Stay
+from reconciler.state.memory import KEPT, Past
+from reconciler.state.store import KeptText, Mark, State, Stay
 from reconciler.state.tables import newest_first
 
 __all__ = ["KEPT", "Connect", "KeptText", "Mark", "Past", "State", "Stay", "connect", "newest_first"]

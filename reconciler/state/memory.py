@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from types import MappingProxyType
 from typing import Generic, TypeVar
@@ -35,6 +35,8 @@ from reconciler.model import (
 )
 from reconciler.plan import OVERLAY
 
+KEPT = timedelta(days=90)
+"""How long past changes are kept, and what is known of devices that are ours no longer."""
 BY_LIST = "list"
 """``confirmed_by`` of a change that no answer confirmed and a trusted list showed as made."""
 SERVER_FAULT = 500
@@ -161,11 +163,13 @@ class Shelf(Generic[Value]):
 class Absences(Mapping[DeviceId, datetime]):
     """Since when each device that may have to go is absent from the accepted texts.
 
-    One that left a text: since then. A live one that no text ever named: since there are texts at all. The latter may
-    be the whole live list, so they are not written out.
+    One that left a text: since then, also where it was in no list for so long that it is ours no longer. A live one
+    that no text named within memory: since there are texts at all. The latter may be the whole live list, so they are
+    not written out.
     """
 
     left: Mapping[DeviceId, datetime]
+    disowned: Mapping[DeviceId, datetime]
     live: frozenset[DeviceId]
     inventory: frozenset[DeviceId]
     texts_since: datetime
@@ -175,7 +179,7 @@ class Absences(Mapping[DeviceId, datetime]):
         if since is not None:
             return since
         if device in self.live and device not in self.inventory:
-            return self.texts_since
+            return self.disowned.get(device, self.texts_since)
         raise KeyError(device)
 
     def __iter__(self) -> Iterator[DeviceId]:
@@ -197,6 +201,7 @@ class AccountMemory:
         self.credential: str | None = None
         self.inventory, self.expected = Members(), Members()
         self.left: Shelf[datetime] = Shelf()
+        self.disowned: Shelf[datetime] = Shelf()
         self.confirmed: Shelf[Confirmed] = Shelf()
         self.unsubscribed: Shelf[datetime] = Shelf()
         self.resubscribed: Shelf[tuple[datetime, ...]] = Shelf()
@@ -219,7 +224,7 @@ class AccountMemory:
             confirmed=self.confirmed.lend(),
             unsubscribed=self.unsubscribed.names(),
             resubscribed=self.resubscribed.lend(),
-            absent_since=left if since is None else Absences(left, expected, inventory, since),
+            absent_since=left if since is None else Absences(left, self.disowned.lend(), expected, inventory, since),
             retries=self.retries.lend(),
             suspect_readings=self.suspect_readings,
             credential_changed=None not in {credential, self.credential} and credential != self.credential,
@@ -243,6 +248,10 @@ class AccountMemory:
             for device in back:
                 del absences[device]
             absences.update(dict.fromkeys(moves.leaving, now))
+        if not moves.entering.isdisjoint(self.disowned.look()):
+            disowned = self.disowned.mine()
+            for device in moves.entering & disowned.keys():
+                del disowned[device]
         self._listed = devices
         self.inventory.become(inventory | devices if self.left.look() else devices)
         return moves
@@ -259,7 +268,7 @@ class AccountMemory:
         gone = self._gone(self.expected.get(), observed.devices, live)
         self.trusted, self.suspect_readings, self.credential = True, 0, credential
         self.expected.become(seen)
-        self._disown(gone)
+        self._disown(gone, now)
         listed, absences = self.inventory.get(), self.left.look()
         moot = frozenset(
             device
@@ -414,13 +423,15 @@ class AccountMemory:
             if device not in live and device not in observed and device not in expected and device not in self.open
         )
 
-    def _disown(self, gone: frozenset[DeviceId]) -> None:
+    def _disown(self, gone: frozenset[DeviceId], now: datetime) -> None:
         if not gone:
             return
-        absences = self.left.mine()
+        absences, disowned = self.left.mine(), self.disowned.mine()
         for device in gone:
-            del absences[device]
+            disowned[device] = absences.pop(device)
             self.inventory.put(device, present=False)
+        for device in [device for device, since in disowned.items() if since < now - KEPT]:
+            del disowned[device]
         if not absences and self._listed is not None:
             self.inventory.become(self._listed)
 

@@ -41,10 +41,8 @@ from reconciler.model import (
 )
 from reconciler.state import tables
 from reconciler.state.database import Connect, Database, Row, Statement, connect
-from reconciler.state.memory import AccountMemory, Members, Past, Shelf, intents
+from reconciler.state.memory import KEPT, AccountMemory, Members, Past, Shelf, intents
 
-KEPT = timedelta(days=90)
-"""How long past changes are kept, and what is known of devices that are ours no longer."""
 HOUSEKEEPING = timedelta(days=1)
 HISTORY = 1000
 """How many past changes are returned where nobody says."""
@@ -653,8 +651,11 @@ class State:
             Members(both | owned if owned else both),
             Members(both | live if live else both),
         )
-        known.left = Shelf(
-            {DeviceId(one): tables.moment(went) for one, owned, _, went in others if owned and went is not None}
+        known.left, known.disowned = (
+            Shelf(
+                {DeviceId(one): tables.moment(went) for one, is_, _, went in others if went is not None and is_ == owns}
+            )
+            for owns in (True, False)
         )
         retries = read(
             "SELECT device, action, reason, attempts, until, code, words FROM retry WHERE account = ?", (account,)
