@@ -19,6 +19,7 @@ import ipaddress
 import os
 import re
 import stat
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -348,6 +349,7 @@ class CredentialStore:
         self._made: dict[AccountName, _Assembled] = {}
         self._results: dict[AccountName, Credentials | str] = {}
         self._secrets: frozenset[str] = frozenset()
+        self._one_at_a_time = threading.Lock()
         givens = (shared.service_id, shared.service_key, shared.client_id, shared.access_token, shared.refresh_token)
         paths = [given.path for given in givens if given.path is not None]
         self.watched: tuple[Path, ...] = (*paths, *([] if directory is None else [directory]))
@@ -357,8 +359,13 @@ class CredentialStore:
 
         ``accounts`` are all accounts of the accepted texts, each with the country that its text names: two of them with
         one token can only be told when both are there. An account whose parts did not change gets the same object as
-        the last time. Costs one listing of the folder and a stat of each file of a known account.
+        the last time. Costs one listing of the folder and a stat of each file of a known account. May be called from
+        any thread.
         """
+        with self._one_at_a_time:
+            return self._read(accounts)
+
+    def _read(self, accounts: Mapping[AccountName, str | None]) -> Mapping[AccountName, Credentials | str]:
         self._read_common()
         unreadable = self._list()
         made = {name: self._account(name, country, unreadable) for name, country in accounts.items()}

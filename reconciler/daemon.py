@@ -303,11 +303,10 @@ class Daemon:
 
     async def _follow_credentials(self, parts: Parts) -> None:
         async for _ in parts.clients.changes():
-            self._credentials_changed()
+            self._credentials_changed(await parts.clients.look())
 
-    def _credentials_changed(self) -> None:
-        """Bring clients in step, and let accounts with other credentials try at once."""
-        changed = self._parts.follow_credentials()
+    def _credentials_changed(self, changed: Iterable[AccountName]) -> None:
+        """Let accounts with other credentials try at once."""
         for account in changed:
             self._parts.reconciler.resume(account)
         self._controller.wake(sorted(changed), first=True)
@@ -320,7 +319,7 @@ class Daemon:
                 parts.metrics.enter(account)
             else:
                 parts.metrics.leave(account)
-        self._credentials_changed()
+        self._credentials_changed(parts.follow_texts(names))
         self._controller.wake(names, first=True)
 
     def _tick(self) -> None:

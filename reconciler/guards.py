@@ -107,10 +107,11 @@ class Guard:
 def judge(plan: Plan, situation: Situation, guards: Iterable[Guard] | None = None) -> Plan:
     """Return the plan with every change that something holds moved to ``held``, each with its first reason."""
     checked = (_checked(guard, plan, situation) for guard in (GUARDS if guards is None else guards))
-    order = list(Reason)  # not the guards' own: one that raised holds under another reason than its own
-    findings = sorted((one for one in checked if one is not None), key=lambda one: order.index(one.reason))
-    if not findings:
+    found = [one for one in checked if one is not None]
+    if not found:
         return plan
+    order = list(Reason)  # not the guards' own: one that raised holds under another reason than its own
+    findings = sorted(found, key=lambda one: order.index(one.reason))
     held: dict[Change, Held] = {}
     for one in chain.from_iterable(finding.held for finding in findings):
         held.setdefault(one.change, one)
@@ -179,10 +180,12 @@ def _empty_desired(plan: Plan, situation: Situation) -> Finding | None:
 
 def _too_many(plan: Plan, situation: Situation) -> Finding | None:
     changes = _unapproved(plan)
+    if not changes:
+        return None
     policy, gone = situation.desired.policy, situation.memory.unsubscribed
     counted = len(gone.union(change.device for change in changes))
     allowed = allowance(situation)
-    if not changes or counted <= allowed:
+    if counted <= allowed:
         return None
     already = f" ({len(gone)} of them are gone already)" if gone else ""
     message = (

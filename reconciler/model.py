@@ -235,7 +235,9 @@ class Observed:
 
         Of a million devices there is only one set then, and whoever compares the two from here on does it by identity.
         """
-        return replace(self, devices=known) if known is not None and self.devices == known else self
+        if known is None or self.devices is known or self.devices != known:
+            return self
+        return replace(self, devices=known)
 
 
 class Action(StrEnum):

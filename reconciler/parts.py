@@ -52,6 +52,18 @@ class Parts:
         self.masking.know(self.settings.secrets() | self.store.secrets())
         return changed
 
+    def follow_texts(self, accounts: Iterable[AccountName]) -> frozenset[AccountName]:
+        """Do that after another text came into force for some accounts; what an edit costs does not grow with others.
+
+        Credentials are read only where an account is new, has left or is in another country.
+        """
+        texts = self.intake.accepted.texts
+        if not self.clients.serves({account: text.desired.country for account, text in texts.items()}):
+            return self.follow_credentials()
+        for account in accounts:
+            self.clients.limit(account, texts[account].desired.policy.calls_per_hour)
+        return frozenset()
+
 
 @asynccontextmanager
 async def built(

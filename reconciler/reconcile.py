@@ -242,7 +242,8 @@ class Pass:
         self._record(ending, client)
         if isinstance(client, Client):
             calls, limit = client.quota.learned.calls, client.quota.learned.limit
-            await self._means.blocking(self._means.state.keep_quota, self._account, calls, limit)
+            if self._means.state.keep_quota(self._account, calls, limit):
+                await self._means.blocking(self._means.state.write)
         self._means.metrics.passed(self._account, ending.result, self._means.clock.steady() - began)
         return max(ending.due - self._now(), timedelta(0))
 
@@ -339,7 +340,10 @@ class Pass:
         state, account = self._means.state, self._account
         credential = client.credential
         state.credential(account, credential)
-        memory: Memory = await self._means.blocking(state.recall, account, self._began)
+        if state.knows(account):
+            memory = state.recall(account, self._began)
+        else:
+            memory = await self._means.blocking(state.recall, account, self._began)
         self._writable = memory.writable
         observed = observed.sharing(memory.expected).sharing(self._text.desired.devices)
         if guards.is_suspect(observed, memory):
@@ -348,6 +352,8 @@ class Pass:
             log.warning("list.suspect", expected=len(expected), seen=len(expected & observed.devices))
             return observed, memory
         live = overlaid(observed, memory)
+        if state.agrees(account, observed, credential, live):
+            return observed, memory
         settled = await self._means.blocking(state.trust, account, observed, credential, self._began, live)
         ledger = self._ledger(memory, frozenset())
         for outcome in settled:

@@ -22,8 +22,8 @@ class StandingClock:
         return self.at
 
     def steady(self) -> float:
-        """Return nothing of interest."""
-        return 0.0
+        """Return the moment in seconds."""
+        return (self.at - START).total_seconds()
 
     def wait(self, **span: float) -> datetime:
         """Let time pass, and return what it is then."""

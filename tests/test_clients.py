@@ -95,6 +95,24 @@ async def test_an_account_calls_with_its_own_token(rig: Rig) -> None:
     assert rig.clients.follow(BOTH) == frozenset()
 
 
+async def test_credentials_read_beside_the_loop_never_replace_newer_ones(rig: Rig) -> None:
+    """What was read while another reading came before its end is read once more; a new secret is masked before use."""
+    rig.give("seoul", "token-of-seoul")
+    rig.clients.follow({SEOUL: None})
+    rig.give("seoul", "token-of-seoul-2")
+    rig.give("busan", "token-of-busan")
+    looking = asyncio.create_task(rig.clients.look())
+    await asyncio.sleep(0)
+    assert rig.clients.follow(BOTH) == {SEOUL, BUSAN}
+    assert await looking == frozenset()
+    assert [await rig.token(account) for account in (SEOUL, BUSAN)] == ["token-of-seoul-2", "token-of-busan"]
+    rig.give("busan", "token-of-busan-2")
+    assert await rig.clients.look() == {BUSAN}
+    assert await rig.token(BUSAN) == "token-of-busan-2"
+    assert rig.clients.serves(BOTH)
+    assert not rig.clients.serves({SEOUL: None})
+
+
 def test_an_account_without_credentials_answers_a_sentence(rig: Rig) -> None:
     """What lacks, and where it would have to be put, is said in words; no other account is concerned."""
     rig.give("seoul", ACCESS)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -41,6 +42,7 @@ from reconciler.model import (
 )
 from reconciler.plan import overlaid
 from reconciler.state import KEPT, KeptText, Mark, State, Stay, tables
+from reconciler.state.store import QUOTA_WAITS
 
 HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
 ONE, TWO, THREE = DeviceId("one"), DeviceId("two"), DeviceId("three")
@@ -202,6 +204,7 @@ def test_a_pass_with_nothing_to_do_asks_nothing_of_the_disk(opened: Callable[[],
     state.desire(wanting(ONE), FIRST, START)
     trust(state, START, ONE)
     state.keep_quota(HOTEL, [1.5], 60)
+    state.write()
     state.brake(HOTEL, START)
     disk.asked.clear()
     state.desire(wanting(ONE), SECOND, START)
@@ -967,6 +970,55 @@ def test_passes_without_news_do_not_pile_up_while_the_disk_is_full(opened: Calla
     assert opened().quota(HOTEL) == ((49.0,), None)
 
 
+def test_calls_of_many_accounts_wait_a_second_and_are_written_together(
+    opened: Callable[[], State], clock: StandingClock, disk: Disk
+) -> None:
+    """A write for the one list of each pass would cost more than the pass; a limit that was learned does not wait."""
+    state = opened()
+    accounts = [AccountName(f"account-{number}") for number in range(50)]
+    state.write()
+    disk.asked.clear()
+    assert not any(state.keep_quota(account, [1.5], None) for account in accounts)
+    assert state.quota(accounts[0]) == ((1.5,), None)
+    assert state.keep_quota(accounts[1], [1.5, 1.6], 60)
+    assert "COMMIT" not in disk.asked
+    state.write()
+    assert disk.asked.count("COMMIT") == 1
+    assert not state.keep_quota(accounts[2], [1.5], None)
+    clock.at += timedelta(seconds=QUOTA_WAITS)
+    assert state.keep_quota(accounts[2], [1.5, 2.5], None)
+    assert [opened().quota(account)[0] for account in accounts[:3]] == [(1.5,), (1.5, 1.6), (1.5, 2.5)]
+
+
+def test_only_a_list_that_teaches_nothing_agrees(opened: Callable[[], State]) -> None:
+    """A pass takes a list for known only where to believe it would change nothing at all."""
+    state, devices = opened(), frozenset({ONE, TWO})
+    observed = Observed(devices, START)
+    agrees = partial(state.agrees, HOTEL, observed, "mark", devices)
+    assert not agrees()
+    state.desire(wanting(ONE, TWO), FIRST, START)
+    assert not agrees()
+    state.trust(HOTEL, observed, "mark", START, devices)
+    assert agrees()
+    assert not state.agrees(HOTEL, observed, "another mark", devices)
+    assert not state.agrees(HOTEL, Observed(frozenset({ONE}), START), "mark", frozenset({ONE}))
+    assert not state.agrees(HOTEL, observed, "mark", frozenset({ONE}))
+    state.doubt(HOTEL, START)
+    assert not agrees()
+    state.trust(HOTEL, observed, "mark", START, devices)
+    state.intend(HOTEL, PASS, [change(Action.SUBSCRIBE, THREE)], frozenset(), FIRST, START)
+    assert not agrees()
+    state.withdraw(HOTEL, PASS, [THREE])
+    assert agrees()
+    waits = Retry(Action.SUBSCRIBE, Reason.RETRY, 1, START)
+    state.record(HOTEL, PASS, (), {THREE: waits}, START)
+    assert not agrees()
+    state.forget_retries(HOTEL, [THREE])
+    assert agrees()
+    state.desire(wanting(ONE), SECOND, START)
+    assert not agrees()
+
+
 def test_a_disk_that_cannot_be_read_is_trouble_and_is_read_again(opened: Callable[[], State], disk: Disk) -> None:
     """An account that cannot be read has an empty memory that says so, until it can be read; nothing is overwritten."""
     state = opened()
@@ -1119,7 +1171,12 @@ class Remembering(RuleBasedStateMachine):
     @rule(account=ACCOUNTS, calls=st.lists(st.floats(0, 1e10), max_size=2), limit=st.none() | st.just(60))
     def quota(self, account: AccountName, calls: list[float], limit: int | None) -> None:
         """Let calls be counted."""
-        self.both(lambda state: state.keep_quota(account, calls, limit))
+
+        def keep(state: State) -> None:
+            if state.keep_quota(account, calls, limit):
+                state.write()
+
+        self.both(keep)
 
     @rule(document=st.sampled_from(["a", "b"]), content=st.none() | st.sampled_from([b"x", b"y"]))
     def kept(self, document: str, content: bytes | None) -> None:

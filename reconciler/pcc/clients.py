@@ -63,6 +63,7 @@ class Clients:
         self._clients: dict[AccountName, Client] = {}
         self._unnamed: frozenset[AccountName] = frozenset()
         self._read_at = -READ_AGAIN_SECONDS
+        self._readings = 0
 
     def __call__(self, account: AccountName) -> Client | str:
         """Return an account's client, or the sentence that says what its credentials lack."""
@@ -85,9 +86,28 @@ class Clients:
         changed, self._unnamed = self._read() | self._unnamed, frozenset()
         return changed
 
+    def serves(self, countries: Mapping[AccountName, str | None]) -> bool:
+        """Say whether these are the accounts that are followed, so that a new text gives no reason to read anything."""
+        return countries == self._countries
+
+    async def look(self) -> frozenset[AccountName]:
+        """Do what ``refresh`` does, with the files read beside the event loop: to look at 10,000 takes a while."""
+        while True:
+            asked, since = self._countries, self._readings
+            read = await asyncio.to_thread(self._store.read, asked)
+            if asked is self._countries and since == self._readings:  # else what was read meanwhile is newer than this
+                changed, self._unnamed = self._take(read) | self._unnamed, frozenset()
+                return changed
+
     def _read(self) -> frozenset[AccountName]:
+        return self._take(self._store.read(self._countries))
+
+    def _take(self, read: Mapping[AccountName, Credentials | str]) -> frozenset[AccountName]:
+        """Use these credentials from here on."""
+        self._readings += 1
         self._read_at = self._clock.steady()
-        before, self._credentials = self._credentials, dict(self._store.read(self._countries))
+        self._masking.know(self._store.secrets())
+        before, self._credentials = self._credentials, dict(read)
         for account, credentials in self._credentials.items():
             if isinstance(credentials, Credentials) and account not in self._clients:
                 self._clients[account] = self._client(account)
@@ -97,7 +117,6 @@ class Clients:
         """Look for a credential that nobody noticed yet, because LG or EMP refused the one in use."""
         if self._clock.steady() - self._read_at >= READ_AGAIN_SECONDS:
             self._unnamed |= self._read()
-            self._masking.know(self._store.secrets())
 
     def last_call_at(self, account: AccountName) -> float | None:
         """Return when an account's last call ended, in steady seconds; nothing where it made none yet."""

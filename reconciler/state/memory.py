@@ -278,6 +278,18 @@ class AccountMemory:
         self.drop_retries(moot)
         return Belief(first, appeared, vanished, gone, still_open, closed, confirmed, moot)
 
+    def agrees(self, observed: Observed, credential: str | None, live: frozenset[DeviceId]) -> bool:
+        """Say whether a list is what is known, and nothing waits for what it says: to believe it changes nothing."""
+        return (
+            observed.devices is live is self.expected.get()
+            and self.trusted
+            and not self.suspect_readings
+            and credential == self.credential
+            and not self.open
+            and not self.left.look()
+            and not self.retries.look()
+        )
+
     def vouch(self, credential: str | None) -> frozenset[DeviceId]:
         """Take a person's word that the credential in use is right, and forget the retries; return whose they were."""
         if credential is not None and self.credential is not None:

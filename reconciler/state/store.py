@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import reduce
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -44,6 +45,10 @@ from reconciler.state.database import Connect, Database, Row, Statement, connect
 from reconciler.state.memory import KEPT, AccountMemory, Members, Past, Shelf, intents
 
 HOUSEKEEPING = timedelta(days=1)
+QUOTA_WAITS = 1.0
+"""So many seconds the calls of a pass may wait to be written."""
+TOGETHER = 1000
+"""So many things that wait are written in one transaction, each of them all or nothing as it would be alone."""
 HISTORY = 1000
 """How many past changes are returned where nobody says."""
 EVERYWHERE = AccountName("")
@@ -140,6 +145,7 @@ class State:
         self._pauses: dict[AccountName, Brake] | None = None
         self._waiting = _Waiting()
         self._unread = ""
+        self._flushed_at = -QUOTA_WAITS
         self._kept_house: datetime | None = None
 
     @classmethod
@@ -193,6 +199,19 @@ class State:
             except StateError:
                 known = AccountMemory(account)
         return known.recall(now, self._credentials.get(account), writable=self.writable)
+
+    def knows(self, account: AccountName) -> bool:
+        """Say whether an account was read from disk already, so that ``recall`` does not wait for it."""
+        with self._ram:
+            return account in self._accounts
+
+    def agrees(
+        self, account: AccountName, observed: Observed, credential: str | None, live: frozenset[DeviceId]
+    ) -> bool:
+        """Say whether ``trust`` would learn nothing from a list: nearly always, and then no disk need be waited for."""
+        with self._ram:
+            known = self._accounts.get(account)
+            return known is not None and known.agrees(observed, credential, live)
 
     def credential(self, account: AccountName, fingerprint: str | None) -> None:
         """Tell which credential an account uses now, by a mark of it that is not secret."""
@@ -367,14 +386,27 @@ class State:
                 if brake.until is None or brake.until > now
             }
 
-    def keep_quota(self, account: AccountName, calls: Sequence[float], limit: int | None) -> None:
-        """Keep when an account's last calls were made, in seconds, and the limit that was learned."""
-        with self._changing(account) as known:
+    def keep_quota(self, account: AccountName, calls: Sequence[float], limit: int | None) -> bool:
+        """Keep when an account's last calls were made, in seconds, and the limit that was learned.
+
+        It waits in memory for whatever is written next, and with it for the disk: with thousands of accounts in turn, a
+        write for the one list of each pass costs more than the pass. Says whether it waits for long enough that
+        ``write`` is due: an hour's count may lack a second of lists after a crash, a limit that was learned never.
+        """
+        self._refuse_if_frozen()
+        with self._known(account) as known:
             if (tuple(calls), limit) == (known.calls, known.calls_per_hour):
-                return
+                return False
+            learned = limit != known.calls_per_hour
             known.calls, known.calls_per_hour = tuple(calls), limit
             row = (account, struct.pack(f"<{len(calls)}d", *calls), limit)
             self._save(("quota", account), "INSERT OR REPLACE INTO quota VALUES (?, ?, ?)", row)
+        return learned or self._clock.steady() - self._flushed_at >= QUOTA_WAITS
+
+    def write(self) -> None:
+        """Write what waits."""
+        self._refuse_if_frozen()
+        self._flush()
 
     def quota(self, account: AccountName) -> tuple[tuple[float, ...], int | None]:
         """Return what ``keep_quota`` kept."""
@@ -585,6 +617,7 @@ class State:
     def _flush(self) -> None:
         """Write what waits, oldest first. What cannot be written goes on waiting."""
         with self._disk:
+            self._flushed_at = self._clock.steady()
             self._keep_house()
             try:
                 while self._next_written():
@@ -603,13 +636,14 @@ class State:
 
     def _next_written(self) -> bool:
         with self._ram:
-            if not self._waiting.groups:
-                return False
-            key, group = next(iter(self._waiting.groups.items()))
-        self._database.write(group.statements)
+            groups = dict(islice(self._waiting.groups.items(), TOGETHER))
+        if not groups:
+            return False
+        self._database.write(statement for group in groups.values() for statement in group.statements)
         with self._ram:
-            if self._waiting.groups.get(key) is group:
-                del self._waiting.groups[key]
+            for key, group in groups.items():
+                if self._waiting.groups.get(key) is group:
+                    del self._waiting.groups[key]
         return True
 
     def _keep_house(self) -> None:
