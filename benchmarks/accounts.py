@@ -1,0 +1,179 @@
+"""Many accounts: how fast one sweep over all of them is, what it holds in memory, and how soon an edit goes before."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import Row, at_least, at_most, compared, turns
+from benchmarks._answering import TOKEN, answering, devices_of, told
+from benchmarks._processes import apart, peak_bytes
+from reconciler.pcc.transport import open_http
+
+DEVICES, LATENCY_SECONDS, WORKERS = 20, 0.05, 64
+FILES = 100
+"""The accounts are spread over so many texts, as over the teams that keep them."""
+LONGEST_SECONDS = 300.0
+
+
+class Size(NamedTuple):
+    """How much is measured."""
+
+    accounts: int
+    pairs: int
+    seconds: float
+    edits: int
+
+
+FULL, QUICK = Size(10_000, 5, 6.0, 21), Size(1_000, 2, 2.0, 5)
+
+
+def rows(*, quick: bool) -> Iterator[Row]:
+    """Let the daemon sweep without a rest, and stop it while the bare loop has its turn; then edit while it sweeps."""
+    size = QUICK if quick else FULL
+    names = [f"account-{number:05}" for number in range(size.accounts)]
+    what = f"{size.accounts:,} accounts of {DEVICES} devices"
+    with tempfile.TemporaryDirectory() as folder, answering(DEVICES, LATENCY_SECONDS) as base_url:
+        _write(Path(folder), names)
+        began = time.monotonic()
+        with _daemon(Path(folder), base_url) as pid:
+            _until(lambda: told(base_url)[0] >= size.accounts)
+            first = time.monotonic() - began
+            os.kill(pid, signal.SIGSTOP)
+            pairs = []
+            for order in turns(size.pairs):
+                rates = {place: (_ours, _bare)[place](pid, base_url, names, size.seconds) for place in order}
+                pairs.append((rates[0], rates[1]))
+            yield compared(
+                f"{what}, lists a second", pairs, "/s", "bare httpx-aiohttp loop", at_least(0.8),
+                remark=f"{WORKERS} in flight; from the start to the end of the first sweep {first:.1f} s",
+            )  # fmt: skip
+            os.kill(pid, signal.SIGCONT)
+            waits = [_edited(Path(folder), base_url, name) for name in random.Random(1).sample(names, size.edits)]  # noqa: S311
+            between = f"{min(waits) * 1000:.0f} to {max(waits) * 1000:.0f}"
+            yield Row(
+                f"{what}, from an edit of one to its first call", statistics.median(waits) * 1000, "ms",
+                target=at_most(500, absolute=True), remark=f"{size.edits} edits, {between}",
+            )  # fmt: skip
+            yield Row(f"{what}, memory at most", peak_bytes(pid) / 1e6, "MB", target=at_most(300, absolute=True))
+
+
+def _ours(pid: int, base_url: str, _names: list[str], seconds: float) -> float:
+    """Let the daemon go on for a while, and return how many lists a second it asked for."""
+    os.kill(pid, signal.SIGCONT)
+    time.sleep(1)  # it has missed a lot: calls in flight, ticks
+    before, began = told(base_url)[0], time.monotonic()
+    time.sleep(seconds)
+    rate = (told(base_url)[0] - before) / (time.monotonic() - began)
+    os.kill(pid, signal.SIGSTOP)
+    return rate
+
+
+def _bare(_pid: int, base_url: str, names: list[str], seconds: float) -> float:
+    rate, _, _ = apart(_loop, base_url, names, seconds)
+    return float(rate)
+
+
+def _loop(base_url: str, names: list[str], seconds: float) -> float:
+    """Ask for lists and do nothing with them, as fast as the HTTP library can."""
+
+    async def loop() -> float:
+        async with open_http(read_only=False, connections=WORKERS) as http:
+            asked = 0
+
+            async def worker(number: int) -> None:
+                nonlocal asked
+                while time.monotonic() < ends:
+                    name = names[(number + asked) % len(names)]
+                    answer = await http.get(f"{base_url}/pcc", headers={"authorization": f"{TOKEN.decode()}{name}"})
+                    assert answer.content
+                    asked += 1
+
+            began = time.monotonic()
+            ends = began + seconds
+            await asyncio.gather(*(worker(number) for number in range(WORKERS)))
+            return asked / (time.monotonic() - began)
+
+    return asyncio.run(loop())
+
+
+def _edited(folder: Path, base_url: str, name: str) -> float:
+    """Give an account one more device, and return how many seconds later LG is told of it."""
+    device = f"{name}-more".ljust(64, "0")
+    text = _text_of(folder, name)
+    beside = text.with_suffix(".new")
+    mine = f"[accounts.{name}]\ndevices = ["
+    beside.write_text(text.read_text().replace(mine, f'{mine}"{device}", '))
+    began = time.monotonic()
+    beside.replace(text)
+    found: list[float] = []
+
+    def arrived() -> bool:
+        found[:] = [moment for moment, changed in told(base_url)[1] if changed == device]
+        return bool(found)
+
+    _until(arrived)
+    return found[0] - began
+
+
+def _until(done: Callable[[], bool]) -> None:
+    ends = time.monotonic() + LONGEST_SECONDS
+    while not done():
+        if time.monotonic() > ends:
+            raise TimeoutError
+        time.sleep(0.05)
+
+
+def _text_of(folder: Path, name: str) -> Path:
+    return folder / "texts" / f"{int(name.rpartition('-')[2]) % FILES:03}.toml"
+
+
+def _write(folder: Path, names: list[str]) -> None:
+    (folder / "texts").mkdir()
+    (folder / "credentials").mkdir()
+    texts: dict[Path, list[str]] = {}
+    for name in names:
+        listed = ", ".join(f'"{device}"' for device in devices_of(name, DEVICES))
+        texts.setdefault(_text_of(folder, name), ["version = 1"]).append(f"[accounts.{name}]\ndevices = [{listed}]")
+        (folder / "credentials" / f"{name}.access_token").write_text(f"{TOKEN.decode()}{name}\n")
+    for path, parts in texts.items():
+        path.write_text("\n".join([*parts, ""]))
+
+
+@contextmanager
+def _daemon(folder: Path, base_url: str) -> Iterator[int]:
+    """Give the process id of a daemon that is always behind with its sweeps."""
+    given = {
+        "PCC_DESIRED_STATE": str(folder / "texts"),
+        "PCC_CREDENTIALS_DIR": str(folder / "credentials"),
+        "PCC_STATE_DIR": str(folder / "state"),
+        "PCC_BASE_URL": base_url,
+        "PCC_COUNTRY": "KR",
+        "PCC_SERVICE_ID": "service-id",
+        "PCC_SERVICE_KEY": "service-key",
+        "PCC_INTERVAL": "1s",
+        "PCC_WORKERS": str(WORKERS),
+        "PCC_METRICS_PER_ACCOUNT": "false",
+        "PCC_LISTEN": "127.0.0.1:0",
+        "PCC_SHUTDOWN_GRACE": "1s",
+        "PCC_LOG_FORMAT": "json",
+    }
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "reconciler", "run"], env=os.environ | given, stderr=log)
+        try:
+            yield process.pid
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            process.wait()
