@@ -34,7 +34,7 @@ def rows(*, quick: bool) -> Iterator[Row]:
         as_set = partial(_seconds, partial(_set, listed / "devices.txt"))
         yield compared(
             f"device file of {count:,} ids", alternating(ours, as_set, pairs), "s",
-            "reading and splitting it, and a set of the lines",
+            "reading and splitting it, and a set of the lines", at_most(1.5),
         )  # fmt: skip
         ours = partial(_seconds, partial(_load, inline))
         parse = partial(_seconds, partial(_parse, inline / TEXT))

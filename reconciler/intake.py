@@ -176,18 +176,27 @@ class Intake:
         With it the commit that it is from, if there is one. A commit that is rejected unread has no text.
         """
         for _ in range(self._readings):
-            if await asyncio.to_thread(self._source.at_rest):
-                try:
-                    read = await asyncio.to_thread(self._read_once)
-                except SourceError:
-                    await asyncio.sleep(SETTLE_SECONDS)
-                    if not await asyncio.to_thread(self._source.poll):
-                        raise
-                    continue  # it was caught in the middle of a change
-                if await asyncio.to_thread(self._source.settled):
-                    return read
+            try:
+                at_rest, read = await asyncio.to_thread(self._read_at_rest)
+            except SourceError:
+                await asyncio.sleep(SETTLE_SECONDS)
+                if not await asyncio.to_thread(self._source.poll):
+                    raise
+                continue  # it was caught in the middle of a change
+            if at_rest:
+                return read
             await asyncio.sleep(SETTLE_SECONDS)
         raise RestlessError("the files keep changing while they are read")
+
+    def _read_at_rest(self) -> tuple[bool, tuple[Fetched, Loaded | None, Commit | None] | None]:
+        """Say whether nobody was writing all the while, and what was read.
+
+        All of it in one go: under load each return to the event loop waits for its turn, which an edit waits for.
+        """
+        if not self._source.at_rest():
+            return False, None
+        read = self._read_once()
+        return self._source.settled(), read
 
     def _read_once(self) -> tuple[Fetched, Loaded | None, Commit | None] | None:
         fetched = self._source.fetch(self._known)

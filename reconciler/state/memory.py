@@ -234,10 +234,11 @@ class AccountMemory:
     def desire(self, devices: frozenset[DeviceId], now: datetime) -> Moves:
         """Take what a text wants that came into force. What it does not name any more stays ours until seen gone."""
         self.texts_since = self.texts_since or now
-        if devices == self.expected.get():
+        inventory, left, expected = self.inventory.get(), self.left.look(), self.expected.get()
+        same = devices == inventory
+        if same if expected is inventory else devices == expected:
             self.expected.become(devices)
-        inventory, left = self.inventory.get(), self.left.look()
-        if devices == inventory and not left:
+        if same and not left:
             self._listed = devices
             self.inventory.become(devices)
             return Moves(frozenset(), frozenset())
