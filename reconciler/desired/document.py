@@ -52,7 +52,6 @@ class Reading:
 
     path: str
     content: bytes
-    text: str = ""
     keys: frozenset[str] | None = None
     names: frozenset[AccountName] = frozenset()
     table: Text | None = None
@@ -60,6 +59,11 @@ class Reading:
     named: set[str] = field(default_factory=set)
     faults: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """What the document says, made anew each time: it is as long as the bytes. Raises where they are not UTF-8."""
+        return self.content.decode().removeprefix("\ufeff")
 
     def at(self, *loc: str | int, key: bool = False) -> Where:
         """Name a place in this document."""
@@ -114,7 +118,6 @@ def read(document: Document) -> Reading:
         reading.fault(reading.at(), f"the file is empty: not even version = {schema.VERSION} is left")
         return reading
     try:
-        reading.text = document.content.decode().removeprefix("\ufeff")
         raw = rtoml.loads(reading.text)
     except UnicodeDecodeError as error:
         reading.fault(byte_place(document.path, document.content, error.start), "is not UTF-8")
