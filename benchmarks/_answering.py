@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks._processes import PROCESSES
 
@@ -32,7 +32,8 @@ class _Platform:
         self.latency = latency
         self._lists: dict[str, list[str]] = {}
         self.lists = 0
-        self.changes: list[tuple[float, str]] = []
+        self.listed: dict[str, float] = {}
+        self.changes: list[tuple[float, float, str]] = []
 
     def answer(self, request: bytes) -> bytes:
         """Return the body for one request."""
@@ -44,10 +45,11 @@ class _Platform:
         response: Any = None
         if method == b"GET":
             self.lists += 1
+            self.listed[account] = time.monotonic()
             response = [{"deviceId": device} for device in live]
         else:
             device = path.rpartition(b"/")[2].decode()
-            self.changes.append((time.monotonic(), device))
+            self.changes.append((self.listed[account], time.monotonic(), device))
             (live.append if method == b"POST" else live.remove)(device)
         named = request.lower().partition(b"\r\nx-message-id: ")[0]
         message_id = request[len(named) + len(b"\r\nx-message-id: ") :].partition(b"\r\n")[0].decode()
@@ -103,8 +105,16 @@ def _serve(told: Connection, devices: int, latency: float) -> None:
     asyncio.run(serve())
 
 
-def told(base_url: str) -> tuple[int, list[tuple[float, str]]]:
-    """Return how many lists were asked for so far, and each change with its moment on the machine's steady clock."""
+class Changed(NamedTuple):
+    """A change: when the list that it rests on was asked for, and when it came, on the machine's steady clock."""
+
+    listed: float
+    made: float
+    device: str
+
+
+def told(base_url: str) -> tuple[int, list[Changed]]:
+    """Return how many lists were asked for so far, and each change."""
     with urllib.request.urlopen(f"{base_url}/_told") as answer:  # noqa: S310 - loopback
         found = json.load(answer)
-    return found["lists"], [(moment, device) for moment, device in found["changes"]]
+    return found["lists"], [Changed(*one) for one in found["changes"]]

@@ -148,7 +148,8 @@ def _may_be_in_a_faulty_file(text: Text, loaded: Loaded) -> bool:
 def _text(before: Accepted, desired: Desired, revision: Revision) -> Text:
     """Keep the old object where nothing changed, so that "is this still the newest?" is a question of identity."""
     old = before.texts.get(desired.account)
-    return Text(old.desired if old is not None and old.desired == desired else desired, revision)
+    same = old is not None and (old.desired is desired or old.desired == desired)  # nearly always the very object
+    return Text(old.desired if old is not None and same else desired, revision)
 
 
 def chosen(asked: Sequence[str] | None, known: Sequence[AccountName]) -> list[AccountName]:

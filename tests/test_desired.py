@@ -581,6 +581,23 @@ def test_what_loads_have_in_common_makes_no_difference(
         assert told == load(_documents(texts), tree, environment=environment)
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 24), st.lists(st.sampled_from(["x", "y", "d0", "d1", "d24"]), unique=True)), max_size=5
+    )
+)
+def test_a_device_of_two_accounts_is_told_whatever_changed_last(edits: Sequence[tuple[int, Sequence[str]]]) -> None:
+    """Where one of many accounts is another one, its devices are compared with those of all others."""
+    again = Again()
+    texts = [f"version = 1\n[accounts.a{number}]\ndevices = ['d{number}']" for number in range(25)]
+    load(_documents(texts), MemoryTree({}), again=again)
+    for number, devices in edits:
+        listed = ", ".join(f"'{device}'" for device in devices)
+        texts[number] = f"version = 1\n[accounts.a{number}]\ndevices = [{listed}]"
+        told = load(_documents(texts), MemoryTree({}), again=again)
+        assert told == load(_documents(texts), MemoryTree({}))
+
+
 def test_accounts_of_a_text_that_did_not_change_are_the_same_objects() -> None:
     """Of hundreds of texts an edit changes one; only that one is read."""
     again = Again()

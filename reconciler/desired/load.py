@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, tzinfo
@@ -45,6 +45,8 @@ from reconciler.model import (
 
 LONGEST_KEPT = 1024 * 1024
 """Bytes of the longest document of which more than its accounts stays in memory from one load to the next."""
+MANY = 10
+"""Where one account in so many is another one, all are looked at together: it costs less than one by one."""
 SHOWN = 1000
 """How many faults of one document are told; the rest is a number."""
 
@@ -123,6 +125,7 @@ class Again:
         self._readings: dict[str, Reading] = {}
         self._parts: dict[str, tuple[tzinfo | None, tuple[_Part, ...]]] = {}
         self._accounts: dict[AccountName, tuple[_Part, PolicyTable | None, Desired]] = {}
+        self._apart: dict[AccountName, _Part] = {}
 
     def reading(self, document: Document) -> Reading:
         """Return a document read, as it was read before where it says the same."""
@@ -139,6 +142,15 @@ class Again:
         made_of, policy, desired = self._accounts.get(part.name, (None, None, None))
         return desired if made_of is part and policy is general else None
 
+    def are_apart(self, parts: Collection[_Part]) -> bool:
+        """Say whether no two accounts desire a device, where no two did before and few accounts are others now."""
+        others = [part for part in parts if self._apart.get(part.name) is not part]
+        if MANY * len(others) > len(parts):
+            return False
+        theirs = frozenset[DeviceId]().union(*(part.collected.ids for part in others))
+        same = (part.collected.ids for part in parts if self._apart.get(part.name) is part)
+        return len(theirs) == sum(len(part.collected.ids) for part in others) and all(map(theirs.isdisjoint, same))
+
     def keep(
         self,
         readings: Sequence[Reading],
@@ -146,8 +158,10 @@ class Again:
         parts: Sequence[_Part],
         general: PolicyTable | None,
         accounts: Mapping[AccountName, Desired],
+        *,
+        apart: bool,
     ) -> None:
-        """Take what the next load may need."""
+        """Take what the next load may need. ``apart``: no two accounts desire a device."""
         same = [one for one in readings if not one.faults and not one.warnings and len(one.content) <= LONGEST_KEPT]
         self._readings = {one.path: one for one in same} if len(readings) > 1 else {}
         made: dict[str, list[_Part]] = {path: [] for path, one in self._readings.items() if not one.named}
@@ -155,6 +169,7 @@ class Again:
             if part.reading.path in made:
                 made[part.reading.path].append(part)
         self._parts = {path: (zone, tuple(each)) for path, each in made.items()}
+        self._apart = {part.name: part for each in made.values() for part in each} if apart else {}
         self._accounts = {
             part.name: (part, general, accounts[part.name])
             for each in made.values()
@@ -405,6 +420,8 @@ class _Loading:
     def _in_two_accounts(self) -> None:
         """Warn of devices that two accounts desire: one warning for each two accounts, however many devices."""
         parts = {part.name: part for part in self._parts}.values()
+        if self._again.are_apart(parts):
+            return
         each = [part.collected.ids for part in parts]
         if not each[1:] or len(frozenset[DeviceId]().union(*each)) == sum(map(len, each)):
             return
@@ -501,7 +518,8 @@ class _Loading:
         environments, retired = self._said("environment"), self._said("retired_accounts")
         accounts = {} if wrong or shared_fault else self._accounts()
         general = self._said("policy")
-        self._again.keep(self._readings, self._zone, self._parts, general[1] if general else None, accounts)
+        table = general[1] if general else None
+        self._again.keep(self._readings, self._zone, self._parts, table, accounts, apart=not self._warnings)
         faulty = {one.path: one.names if one.keys is not None else None for one in self._readings if one.faults}
         return Loaded(
             accounts=MappingProxyType(accounts),
