@@ -341,10 +341,12 @@ class Daemon:
             log.info("state.restored")
 
     def _look(self) -> None:
-        """Read again if the source changed unnoticed."""
-        intake, source = self._parts.intake, self._parts.source
+        """Read again if the source changed unnoticed, and write what waits for the next pass to be written."""
+        intake, source, state = self._parts.intake, self._parts.source, self._parts.state
 
         async def look() -> None:
+            if state.waits and state.writable:
+                await asyncio.to_thread(state.write)
             if await asyncio.to_thread(source.poll):
                 await intake.refresh()
 

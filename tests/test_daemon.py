@@ -7,6 +7,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,13 @@ from scenarios import (
     write,
 )
 
+from reconciler.clock import SystemClock
 from reconciler.errors import ReconcilerError, StateError
+from reconciler.model import DEFAULT_ACCOUNT
 from reconciler.simulator import Platform, Route
 from reconciler.simulator.faults import Cut, Empty, Error, Hang, Html, Latency, Mangle, Redirect
 from reconciler.source import NOTHING, Known
+from reconciler.state import State
 
 OPEN = 'policy.max_unsubscribe = "100%"'
 SOON = {"PCC_INTERVAL": "1s"}
@@ -762,3 +766,17 @@ async def test_a_file_with_an_unprintable_name_is_a_fault_and_no_more(tmp_path: 
         (folder / os.fsdecode(b"bad\xff.toml")).unlink()
         write(folder / "good.toml", text(owned(platform)))
         await one.has(owned(platform))
+
+
+async def test_the_calls_of_a_pass_are_on_disk_a_moment_later(tmp_path: Path) -> None:
+    """They wait for whatever is written next; where nothing else is, they do not wait for the next pass."""
+    platform = fleet(3)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform))
+
+        def kept() -> bool:
+            with closing(State.read_only(tmp_path / "state", SystemClock())) as state:
+                return len(state.quota(DEFAULT_ACCOUNT)[0]) == 4
+
+        await eventually(kept)

@@ -188,6 +188,7 @@ async def test_the_state_is_read_beside_its_holder_and_not_written() -> None:
         now = time.time()
         state = State.open(Path("state"), SystemClock())
         state.keep_quota(DEFAULT_ACCOUNT, [now - 60, now - 30], 300)
+        state.write()
         files = {name: digest for name, digest in snapshot(Path("state")).items() if not name.endswith("-shm")}
         found = await one.examine()
         after = {name: digest for name, digest in snapshot(Path("state")).items() if not name.endswith("-shm")}
@@ -203,6 +204,7 @@ async def test_a_used_up_quota_is_respected() -> None:
         write(f"policy.calls_per_hour = 2\n{TEXT}")
         state = State.open(Path("state"), SystemClock())
         state.keep_quota(DEFAULT_ACCOUNT, [time.time() - 60, time.time() - 30], None)
+        state.write()
         state.close()
         found = await one.examine()
         assert levels(found) == {"list": "warn", "clock": "skip"}

@@ -982,7 +982,9 @@ def test_calls_of_many_accounts_wait_a_second_and_are_written_together(
     assert state.quota(accounts[0]) == ((1.5,), None)
     assert state.keep_quota(accounts[1], [1.5, 1.6], 60)
     assert "COMMIT" not in disk.asked
+    assert state.waits
     state.write()
+    assert not state.waits
     assert disk.asked.count("COMMIT") == 1
     assert not state.keep_quota(accounts[2], [1.5], None)
     clock.at += timedelta(seconds=QUOTA_WAITS)

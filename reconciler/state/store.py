@@ -174,6 +174,12 @@ class State:
         return self._database.frozen or not self.trouble
 
     @property
+    def waits(self) -> bool:
+        """Say whether something waits to be written, as the calls of a pass may."""
+        with self._ram:
+            return bool(self._waiting.groups)
+
+    @property
     def trouble(self) -> str:
         """Return in one sentence why the state is not as it should be."""
         return self._database.trouble or self._unread
