@@ -30,7 +30,7 @@ class Daemon(NamedTuple):
     def want(self, devices: Iterable[str]) -> None:
         """Replace its text by one that wants these devices, as editors do: beside it, then over it."""
         beside = self.text.with_suffix(".new")
-        beside.write_text(_text(devices), encoding="utf-8")
+        beside.write_text(text_of(devices), encoding="utf-8")
         beside.replace(self.text)
 
     def wait_until_ready(self) -> None:
@@ -62,7 +62,7 @@ def devices_of(count: int) -> list[str]:
 def running(lg: Platform, devices: Sequence[str], folder: Path) -> Iterator[Daemon]:
     """Give a daemon that wants these devices and logs as JSON; text and state are in the folder."""
     text, log = folder / "desired-state.toml", folder / "log"
-    text.write_text(_text(devices), encoding="utf-8")
+    text.write_text(text_of(devices), encoding="utf-8")
     given = {
         **lg.settings(),
         "PATH": os.environ["PATH"],
@@ -82,7 +82,8 @@ def running(lg: Platform, devices: Sequence[str], folder: Path) -> Iterator[Daem
             child.wait()
 
 
-def _text(devices: Iterable[str]) -> str:
+def text_of(devices: Iterable[str]) -> str:
+    """Return a text that wants these devices."""
     return "version = 1\ndevices = [\n" + "".join(f'  "{device}",\n' for device in devices) + "]\n"
 
 
