@@ -18,6 +18,7 @@ from benchmarks._platform import Platform
 
 WAIT_SECONDS = 120.0
 LOOK_SECONDS = 0.005
+REST_SECONDS = 0.3
 
 
 class Daemon(NamedTuple):
@@ -63,6 +64,7 @@ def running(lg: Platform, devices: Sequence[str], folder: Path) -> Iterator[Daem
     """Give a daemon that wants these devices and logs as JSON; text and state are in the folder."""
     text, log = folder / "desired-state.toml", folder / "log"
     text.write_text(text_of(devices), encoding="utf-8")
+    rest()
     given = {
         **lg.settings(),
         "PATH": os.environ["PATH"],
@@ -80,6 +82,11 @@ def running(lg: Platform, devices: Sequence[str], folder: Path) -> Iterator[Daem
         finally:
             child.terminate()
             child.wait()
+
+
+def rest() -> None:
+    """Let the files that were just written come to rest: before, none of them is read."""
+    time.sleep(REST_SECONDS)
 
 
 def text_of(devices: Iterable[str]) -> str:

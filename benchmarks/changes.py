@@ -17,7 +17,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from benchmarks import Row, at_least, at_most, compared, exactly, turns
-from benchmarks._daemon import devices_of, text_of
+from benchmarks._daemon import devices_of, rest, text_of
 from benchmarks._platform import Platform, platform
 from benchmarks._processes import apart, processor_seconds
 from reconciler import oneshot, settings
@@ -72,6 +72,7 @@ def _apply(lg: dict[str, str], devices: list[str], folder: str) -> Took:
     """Let the program make the changes, with state on disk and its log in a file."""
     text = Path(folder, "desired-state.toml")
     text.write_text(text_of(devices), encoding="utf-8")
+    rest()
     given = settings.load({
         **lg,
         "PCC_DESIRED_STATE": str(text),

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import Row, alternating, at_most, compared
-from benchmarks._daemon import devices_of, text_of
+from benchmarks._daemon import devices_of, rest, text_of
 from benchmarks._platform import Platform, platform
 from benchmarks._processes import apart
 from reconciler import oneshot, settings
@@ -80,6 +80,7 @@ def _plan(lg: dict[str, str], entries: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "desired-state.toml")
         text.write_text(text_of(devices_of(entries)), encoding="utf-8")
+        rest()
         given = settings.load({**lg, "PCC_DESIRED_STATE": str(text), "PCC_STATE_DIR": str(Path(folder, "state"))})
         masking = set_up_logs("critical", "json")
         masking.know(given.secrets())
