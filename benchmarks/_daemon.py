@@ -62,7 +62,9 @@ def devices_of(count: int) -> list[str]:
 @contextmanager
 def running(lg: Platform, devices: Sequence[str], folder: Path) -> Iterator[Daemon]:
     """Give a daemon that wants these devices and logs as JSON; text and state are in the folder."""
-    text, log = folder / "desired-state.toml", folder / "log"
+    texts, log = folder / "texts", folder / "log"  # apart: whatever is written beside a text is looked at
+    texts.mkdir()
+    text = texts / "desired-state.toml"
     text.write_text(text_of(devices), encoding="utf-8")
     rest()
     given = {
