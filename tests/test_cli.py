@@ -286,10 +286,7 @@ def test_the_version_is_told_at_once(shell: Shell) -> None:
     ],
 )
 def test_a_command_loads_only_what_it_needs(arguments: tuple[str, ...], loaded: list[str]) -> None:
-    """``validate`` loads no HTTP library and no scheduler; with a file named and nothing set, no settings and no logs.
-
-    Help loads none of it either.
-    """
+    """``validate`` loads no HTTP library, and where a file is named and nothing set no settings and no logs."""
     Path("desired-state.toml").write_text('version = 1\ndevices = ["a1"]\n')
     program = (
         "import sys\nfrom reconciler.cli import run\nassert run(sys.argv[1:]) == 0\n"
