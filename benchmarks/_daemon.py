@@ -18,6 +18,7 @@ from benchmarks._platform import Platform
 
 WAIT_SECONDS = 120.0
 LOOK_SECONDS = 0.005
+REST_SECONDS = 0.3
 
 
 class Daemon(NamedTuple):
@@ -30,7 +31,7 @@ class Daemon(NamedTuple):
     def want(self, devices: Iterable[str]) -> None:
         """Replace its text by one that wants these devices, as editors do: beside it, then over it."""
         beside = self.text.with_suffix(".new")
-        beside.write_text(_text(devices), encoding="utf-8")
+        beside.write_text(text_of(devices), encoding="utf-8")
         beside.replace(self.text)
 
     def wait_until_ready(self) -> None:
@@ -61,8 +62,11 @@ def devices_of(count: int) -> list[str]:
 @contextmanager
 def running(lg: Platform, devices: Sequence[str], folder: Path) -> Iterator[Daemon]:
     """Give a daemon that wants these devices and logs as JSON; text and state are in the folder."""
-    text, log = folder / "desired-state.toml", folder / "log"
-    text.write_text(_text(devices), encoding="utf-8")
+    texts, log = folder / "texts", folder / "log"  # apart: whatever is written beside a text is looked at
+    texts.mkdir()
+    text = texts / "desired-state.toml"
+    text.write_text(text_of(devices), encoding="utf-8")
+    rest()
     given = {
         **lg.settings(),
         "PATH": os.environ["PATH"],
@@ -82,7 +86,13 @@ def running(lg: Platform, devices: Sequence[str], folder: Path) -> Iterator[Daem
             child.wait()
 
 
-def _text(devices: Iterable[str]) -> str:
+def rest() -> None:
+    """Let the files that were just written come to rest: before, none of them is read."""
+    time.sleep(REST_SECONDS)
+
+
+def text_of(devices: Iterable[str]) -> str:
+    """Return a text that wants these devices."""
     return "version = 1\ndevices = [\n" + "".join(f'  "{device}",\n' for device in devices) + "]\n"
 
 

@@ -80,11 +80,23 @@ class _World:
 
     def __init__(self) -> None:
         self.subscribed: dict[str, None] = {}
+        self._list: bytes | None = None
         self.calls: Counter[str] = Counter()
         self.first: dict[str, float] = {}
 
-    def answer(self, method: str, path: str) -> object:
-        """Do what a request asks, and return what comes back under ``response``, or all of a token's answer."""
+    def let(self, devices: Iterable[str]) -> None:
+        """Let exactly these devices be subscribed."""
+        self.subscribed, self._list = dict.fromkeys(devices), None
+        self._listed()
+
+    def _listed(self) -> bytes:
+        """Return the list, which was written down when it was asked for before."""
+        if self._list is None:
+            self._list = json.dumps([{"deviceId": one} for one in self.subscribed]).encode()
+        return self._list
+
+    def answer(self, method: str, path: str) -> bytes | None:
+        """Do what a request asks, and return what comes back under ``response``; nothing for a token."""
         device = path.removeprefix("/pcc/")
         kind = "TOKEN" if method == "POST" and device == path else method
         self.calls[kind] += 1
@@ -92,12 +104,13 @@ class _World:
         if kind == "TOKEN":
             return None
         if kind == "GET":
-            return [{"deviceId": one} for one in self.subscribed]
+            return self._listed()
+        self._list = None
         if kind == "POST":
             self.subscribed[device] = None
         else:
             self.subscribed.pop(device, None)
-        return {}
+        return b"{}"
 
     def told(self) -> tuple[dict[str, int], dict[str, float]]:
         """Return what was asked since the last time."""
@@ -131,10 +144,10 @@ class _Connection(asyncio.Protocol):
         method, path, _ = first.split(" ")
         given = self._world.answer(method, path)
         if given is None:
-            whole: object = {"access_token": "an-access-token", "expires_in": "3600"}
+            content = b'{"access_token":"an-access-token","expires_in":"3600"}'
         else:
-            whole = {"messageId": headers.get("x-message-id"), "timestamp": "2026-01-01T00:00:00", "response": given}
-        content = json.dumps(whole).encode()
+            message_id = headers.get("x-message-id", "").encode()
+            content = b'{"messageId":"%b","timestamp":"2026-01-01T00:00:00","response":%b}' % (message_id, given)
         start = f"HTTP/1.1 200 OK\r\ncontent-type: application/json;charset=UTF-8\r\ncontent-length: {len(content)}"
         send: Callable[[bytes], None] = self._transport.write
         asyncio.get_running_loop().call_later(self._latency_seconds, send, start.encode() + HEADER_END + content)
@@ -148,7 +161,7 @@ def _serve(told: Connection, latency_seconds: float) -> None:
             case "heard":
                 told.send(world.told())
             case devices:
-                world.subscribed = dict.fromkeys(devices)
+                world.let(devices)
                 told.send("done")
 
     async def serve() -> None:

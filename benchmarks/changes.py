@@ -8,7 +8,6 @@ import tempfile
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -18,6 +17,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from benchmarks import Row, at_least, at_most, compared, exactly, turns
+from benchmarks._daemon import devices_of, rest, text_of
 from benchmarks._platform import Platform, platform
 from benchmarks._processes import apart, processor_seconds
 from reconciler import oneshot, settings
@@ -39,7 +39,7 @@ class Took(NamedTuple):
 def rows(*, quick: bool) -> Iterator[Row]:
     """Measure the rate, the CPU and the number of calls. Program, loop and platform are processes of their own."""
     changes = QUICK_CHANGES if quick else CHANGES
-    devices = [sha256(str(number).encode()).hexdigest() for number in range(changes)]
+    devices = devices_of(changes)
     pairs: list[dict[int, Took]] = []
     calls: list[tuple[float, float]] = []
     with platform(latency_seconds=LATENCY_SECONDS) as lg:
@@ -71,7 +71,8 @@ def _took(lg: Platform, devices: list[str], *, ours: bool) -> Took:
 def _apply(lg: dict[str, str], devices: list[str], folder: str) -> Took:
     """Let the program make the changes, with state on disk and its log in a file."""
     text = Path(folder, "desired-state.toml")
-    text.write_text("version = 1\ndevices = [\n" + "".join(f'  "{device}",\n' for device in devices) + "]\n")
+    text.write_text(text_of(devices), encoding="utf-8")
+    rest()
     given = settings.load({
         **lg,
         "PCC_DESIRED_STATE": str(text),

@@ -47,11 +47,9 @@ async def examine(
     """Look at everything, and at each account, or at those that are asked for. One call of LG's quota for each."""
     clock = clock or SystemClock()
     state, unreadable = _opened(settings.state_dir, clock)
-    with closing(state), closing(State.in_memory(clock)) as kept:
+    with closing(state):
         around = Surroundings(clock=clock)
-        async with built(settings, state, kept=kept, read_only=True, masking=masking, surroundings=around) as parts:
-            for text in state.kept_texts():  # so that the intake recalls what the daemon would, and nothing is written
-                kept.keep_text(text.document, text.revision, text.files)
+        async with built(settings, state, keeps=False, read_only=True, masking=masking, surroundings=around) as parts:
             await parts.intake.begin()
             names = chosen(asked, _known(parts, asked))
             _follow(parts, names)

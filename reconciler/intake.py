@@ -47,7 +47,7 @@ class Intake:
     """What is in force. ``told`` gets the accounts for which that changed, came or went.
 
     ``patience``: after so many seconds, files that are being written all the while are a fault of the source.
-    ``past`` is where texts were kept before, if not in ``state``.
+    Without ``keeps`` nothing is written to ``state``: whoever only looks has no later use of it.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Intake:
         clock: Clock | None = None,
         told: Told = lambda _accounts: None,
         patience: float = RESTLESS_SECONDS,
-        past: State | None = None,
+        keeps: bool = True,
     ) -> None:
         self.accepted = Accepted()
         self.fetched_at: float = 0.0
@@ -75,7 +75,7 @@ class Intake:
         self._reading = asyncio.Lock()
         self._waiting = False
         self._kept: set[str] = set()
-        self._past = past or state
+        self._keeps = keeps
         self._known = Known()
         self._again = Again()
         metrics.sources(SOURCE_ERRORS, Cause)
@@ -120,7 +120,7 @@ class Intake:
 
     async def require(self) -> None:
         """Read the newest text once and insist on it: one-shot commands never fall back to an older one."""
-        self._known = Known(signed=_signed(await asyncio.to_thread(self._past.kept_texts)))
+        self._known = Known(signed=_signed(await asyncio.to_thread(self._state.kept_texts)))
         await self.refresh()
         if self.accepted.rejected is not None or self.accepted.revision is None:
             raise Invalid(self.accepted.faults or (Fault("", 0, 0, self.trouble),))
@@ -255,6 +255,8 @@ class Intake:
 
     def _remember(self, before: Accepted, after: Accepted, changed: Iterable[AccountName]) -> None:
         """Let the state know what each account wants now, before a pass can ask."""
+        if not self._keeps:
+            return
         now = self._clock.now()
         for account in sorted(changed):
             old, new = before.texts.get(account), after.texts.get(account)
@@ -292,7 +294,7 @@ class Intake:
 
     def _keep(self, fetched: Fetched, loaded: Loaded, revision: Revision) -> None:
         """Keep the good texts for a restart that finds a bad one."""
-        if self.accepted.revision != revision:
+        if self.accepted.revision != revision or not self._keeps:
             return
         paths = {document.path for document in fetched.documents}
         for gone in self._kept - paths:

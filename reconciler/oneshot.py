@@ -61,8 +61,7 @@ class Misuse(ReconcilerError):
 async def look(settings: Settings, masking: Masking, asked: Sequence[str] | None, follower: Follower) -> Work:
     """Return what a pass of each account would do and hold. Nothing is changed, and nothing written anywhere."""
     state = State.read_only(settings.state_dir, SystemClock())
-    kept = State.in_memory(SystemClock())
-    async with built(settings, state, kept=kept, read_only=True, masking=masking) as parts:
+    async with built(settings, state, keeps=False, read_only=True, masking=masking) as parts:
         reports = await _each(parts, await _ready(parts, asked), parts.reconciler.look, follower)
         return Work(reports, _notes(parts))
 

@@ -70,7 +70,7 @@ async def built(
     settings: Settings,
     state: State,
     *,
-    kept: State | None = None,
+    keeps: bool = True,
     read_only: bool = False,
     masking: Masking | None = None,
     surroundings: Surroundings | None = None,
@@ -81,7 +81,7 @@ async def built(
 ) -> AsyncIterator[Parts]:
     """Give the parts of a process, and close what has to be closed.
 
-    ``read_only``: nothing but GET can leave it. ``kept``: where texts are remembered, if not in ``state``.
+    ``read_only``: nothing but GET can leave it. Without ``keeps`` texts are not remembered in ``state``.
     """
     around, masking = surroundings or Surroundings(), masking or Masking()
     clock = around.clock
@@ -122,7 +122,7 @@ async def built(
     async with http:
         with opened(settings, lasting=not read_only, files=files) as source:
             intake = Intake(
-                source, kept or state, metrics, environment=settings.environment, clock=clock, told=told, past=state
+                source, state, metrics, environment=settings.environment, clock=clock, told=told, keeps=keeps
             )
             yield Parts(
                 settings=settings,

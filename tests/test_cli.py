@@ -28,7 +28,7 @@ import pytest
 import typer
 
 import reconciler
-from reconciler import cli
+from reconciler import cli, oneshot
 from reconciler.clock import SystemClock
 from reconciler.simulator import Match, Platform, Route, Rule, create_app, sample_platform, serving
 from reconciler.simulator import faults as fault
@@ -286,10 +286,7 @@ def test_the_version_is_told_at_once(shell: Shell) -> None:
     ],
 )
 def test_a_command_loads_only_what_it_needs(arguments: tuple[str, ...], loaded: list[str]) -> None:
-    """``validate`` loads no HTTP library and no scheduler; with a file named and nothing set, no settings and no logs.
-
-    Help loads none of it either.
-    """
+    """``validate`` loads no HTTP library, and where a file is named and nothing set no settings and no logs."""
     Path("desired-state.toml").write_text('version = 1\ndevices = ["a1"]\n')
     program = (
         "import sys\nfrom reconciler.cli import run\nassert run(sys.argv[1:]) == 0\n"
@@ -298,6 +295,11 @@ def test_a_command_loads_only_what_it_needs(arguments: tuple[str, ...], loaded: 
         "print(*sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     assert end_of(started("-c", program, *arguments)).err.split() == loaded
+
+
+def test_what_a_command_did_is_not_made_a_text_of_by_accident() -> None:
+    """asyncio.run makes a text of what it returns and throws it away, so that text holds no report of a whole fleet."""
+    assert repr(oneshot.Work((), ("a note",))) == "Work(notes=('a note',))"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

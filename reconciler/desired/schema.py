@@ -8,13 +8,15 @@ Arrays of ids are validated all together, without a loop over single ones; item 
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
@@ -311,11 +313,13 @@ _Word = Annotated[str, BeforeValidator(_check_word), Field(min_length=1, max_len
 
 
 class _Table(BaseModel):
-    """What all tables share: unknown keys are faults, nothing is converted, no message repeats a value."""
+    """What all tables share: unknown keys are faults, nothing is converted, no message repeats a value.
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
-    )
+    The text under a key describes it in the JSON Schema. It is not pydantic that reads these texts, because it does so
+    whenever the module is imported, which takes as long as the rest of the import.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
 class DeviceTable(_Table):
@@ -483,8 +487,28 @@ class Text(_Table):
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of the file, for editors and for ``pcc-reconciler schema``."""
-    schema = _tidied(Text.model_json_schema())
+    whole = Text.model_json_schema()
+    tables: list[type[_Table]] = [Text, DeviceTable, PolicyTable, AccountTable, ApprovalTable]
+    for table in tables:
+        described = whole if table is Text else whole["$defs"][table.__name__]
+        for key, words in _descriptions(table).items():
+            described["properties"][key]["description"] = words
+    schema = _tidied(whole)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "PCC desired state"}
+
+
+def _descriptions(table: type[_Table]) -> dict[str, str]:
+    """Return the text under each key of a table, by the key's name in the file."""
+    [body] = [node.body for node in ast.parse(inspect.getsource(table)).body if isinstance(node, ast.ClassDef)]
+    return {
+        table.model_fields[key.target.id].alias or key.target.id: inspect.cleandoc(words.value.value)
+        for key, words in pairwise(body)
+        if isinstance(key, ast.AnnAssign)
+        and isinstance(key.target, ast.Name)
+        and isinstance(words, ast.Expr)
+        and isinstance(words.value, ast.Constant)
+        and isinstance(words.value.value, str)
+    }
 
 
 def _tidied(node: Any) -> Any:

@@ -79,6 +79,8 @@ class ExactRequest(aiohttp.ClientRequest):
 
     def __init__(self, method: str, url: URL, **options: Any) -> None:
         options["proxy"], options["proxy_auth"] = _proxy_for(url.origin())
+        if url.scheme == "https":
+            options["ssl"] = _tls()
         path = "/".join(quote(segment, safe="") for segment in url.path.split("/"))
         super().__init__(method, url if path == url.raw_path else _with_path(url, path), **options)
 
@@ -90,6 +92,12 @@ def _proxy_for(origin: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
         return get_env_proxy_for_url(origin)
     except LookupError:
         return None, None
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    """Return whom we trust, read when first asked: it takes as long as a plan of ten thousand devices."""
+    return ssl.create_default_context()
 
 
 class ReadOnlyTransport(httpx.AsyncBaseTransport):
@@ -138,8 +146,9 @@ def open_http(
     inner = transport
     if inner is None:
         _proxy_for.cache_clear()  # the environment is read anew for each process-wide client
-        tls = ssl.create_default_context()
-        inner = AiohttpTransport(verify=tls, client=lambda: _session(connections, tls))
+        _tls.cache_clear()
+        trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, or else httpx would read its own list
+        inner = AiohttpTransport(verify=trusts_nobody, client=lambda: _session(connections))
     return PlainClient(
         ReadOnlyTransport(inner) if read_only else inner,
         timeout=None,
@@ -147,9 +156,9 @@ def open_http(
     )
 
 
-def _session(connections: int, tls: ssl.SSLContext) -> aiohttp.ClientSession:
+def _session(connections: int) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, ssl=tls),
+        connector=aiohttp.TCPConnector(limit=connections),
         request_class=ExactRequest,
         cookie_jar=aiohttp.DummyCookieJar(),
     )

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -67,11 +68,12 @@ class Surface:
 
 def create_app(surface: Surface) -> ASGIApp:
     """Return the app."""
-    status_page, registry = Page(), surface.metrics.registry
+    registry = surface.metrics.registry
+    status_page = cache(Page)  # its template takes 5 MB and a tenth of a second, which only those pay who look at it
 
     async def rendered() -> str:
         overview = await surface.overview()
-        return await asyncio.to_thread(status_page.render, overview)
+        return await asyncio.to_thread(lambda: status_page().render(overview))
 
     steady = surface.steady
     html = Sparing(rendered, steady)
