@@ -68,9 +68,12 @@ def plan(desired: Desired, observed: Observed, memory: Memory, now: datetime) ->
 
 
 def overlaid(observed: Observed, memory: Memory) -> frozenset[DeviceId]:
-    """Return the live devices, corrected by what LG confirmed less than ``OVERLAY`` before the list was asked for."""
-    since = observed.began - OVERLAY
-    fresh = {device: change.action for device, change in memory.confirmed.items() if change.at > since}
+    """Return the live devices, corrected by what LG confirmed less than ``OVERLAY`` before the list was asked for.
+
+    What is dated that much later was confirmed before the clock was set back: it is older than it looks.
+    """
+    began, known = observed.began, memory.confirmed
+    fresh = {device: change.action for device, change in known.items() if abs(change.at - began) < OVERLAY}
     if not fresh:
         return observed.devices
     subscribed = {device for device, action in fresh.items() if action is Action.SUBSCRIBE}

@@ -93,11 +93,13 @@ def confirmed(action: Action, age: timedelta, result: Result = Result.SUCCESS) -
         (OVERLAY - MICROSECOND, True),
         (OVERLAY, False),
         (OVERLAY + MICROSECOND, False),
+        (-timedelta(seconds=1), True),
+        (-timedelta(hours=3), False),
     ],
 )
 @pytest.mark.parametrize("result", [Result.SUCCESS, Result.NOOP])
 def test_overlay(age: timedelta, result: Result, *, counts: bool) -> None:
-    """A confirmed change counts as true, whatever the list says, if it is less than a minute older than the GET."""
+    """A confirmed change counts as true for a minute, whatever the list says, and not for hours on a clock set back."""
     observed_without, observed_with = Observed(some("y"), NOW), Observed(some("x", "y"), NOW)
     subscribed = overlaid(observed_without, confirmed(Action.SUBSCRIBE, age, result))
     unsubscribed = overlaid(observed_with, confirmed(Action.UNSUBSCRIBE, age, result))

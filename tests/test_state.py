@@ -368,12 +368,7 @@ def test_a_live_device_that_no_text_ever_named_is_absent_since_there_are_texts(
 
 
 def test_an_absence_goes_on_while_lists_lack_a_device(opened: Callable[[], State], clock: StandingClock) -> None:
-    """A device that left the texts, was in no list for a while and is live again is absent since it left, no longer.
-
-    Of a small account two empty lists were believed. When its device was in the list again it counted as one that no
-    text had ever named, hence as absent since there were texts at all, and went hours before ``unsubscribe_after``
-    was over.
-    """
+    """A device that left the texts, was in two believed lists no more and is live again is absent since it left."""
     state = opened()
     state.desire(wanting(ONE, TWO), FIRST, START)
     trust(state, clock.wait(hours=1), ONE, TWO)
