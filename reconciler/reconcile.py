@@ -434,8 +434,8 @@ class Pass:
         ]
         if waits and work.ended is None:
             dates.append(max(min(waits), now + backoff.GATHER))
-        if suspect:
-            dates.append(now + self._means.confirm_delay)
+        if suspect and situation.memory.suspect_readings + 1 < guards.BELIEVED_AFTER:
+            dates.append(now + self._means.confirm_delay)  # later it takes a person, and to ask again does not help
         return Ending(
             desired=self._text.desired,
             began=self._began,

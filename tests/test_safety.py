@@ -160,6 +160,20 @@ async def test_another_users_token_changes_nothing_until_a_person_says_so(tmp_pa
     assert fleet.platform.subscribed("stranger") >= frozenset(theirs[:30])
 
 
+async def test_a_list_that_waits_for_a_person_is_not_asked_for_every_moment(tmp_path: Path) -> None:
+    """A doubted list is read twice more soon; once only a person can have it believed, at the account's own pace."""
+    fleet = Lasting(tmp_path, 40).start()
+    await fleet.reconcile()
+    fleet.token = SecretStr(fleet.platform.issue_token("stranger"))
+    waits = []
+    for _ in range(5):
+        await fleet.reconcile(after=fleet.due or HOUR)
+        waits.append(fleet.due)
+    soon, regular = waits[:2], waits[2:]
+    assert soon == [timedelta(seconds=30)] * 2
+    assert all(wait is not None and wait >= timedelta(minutes=9) for wait in regular)
+
+
 async def test_an_empty_desired_list_clears_nobody(tmp_path: Path) -> None:
     """An account without any entry keeps its live devices, unless the text says that it may be empty."""
     fleet = Lasting(tmp_path, 4).start()
