@@ -426,20 +426,10 @@ class Pass:
         now = self._now()
         left, opens = self._left(work, client, now)
         suspect = any(one.reason is Reason.SUSPECT_LIST for one in judged.tripped)
-        dates = [self._regular(), self._boundary, opens]
-        dates += [held.until for held in judged.held if held.reason not in {Reason.RETRY, Reason.REFUSED}]
-        waits = [retry.until for retry in self._means.state.recall(self._account, now).retries.values()]
-        waits += [
-            held.until for held in judged.held if held.until is not None and held.change.device in judged.flapping
-        ]
-        if waits and work.ended is None:
-            dates.append(max(min(waits), now + backoff.GATHER))
-        if suspect and situation.memory.suspect_readings + 1 < guards.BELIEVED_AFTER:
-            dates.append(now + self._means.confirm_delay)  # later it takes a person, and to ask again does not help
         return Ending(
             desired=self._text.desired,
             began=self._began,
-            due=min(date for date in dates if date is not None),
+            due=self._after_doubt(situation.memory, now) if suspect else self._due(judged, work, opens, now),
             plan=judged,
             left=left,
             outcomes=tuple(work.outcomes),
@@ -452,6 +442,26 @@ class Pass:
             rejected=self._text.rejected,
             remarks=approvals.remarks(self._text.desired, overlaid(situation.observed, situation.memory), self._began),
         )
+
+    def _due(self, judged: Plan, work: Work, opens: datetime | None, now: datetime) -> datetime:
+        """Return when the first of all that is waited for may be over."""
+        dates = [self._regular(), self._boundary, opens]
+        dates += [held.until for held in judged.held if held.reason not in {Reason.RETRY, Reason.REFUSED}]
+        waits = [retry.until for retry in self._means.state.recall(self._account, now).retries.values()]
+        waits += [
+            held.until for held in judged.held if held.until is not None and held.change.device in judged.flapping
+        ]
+        if waits and work.ended is None:
+            dates.append(max(min(waits), now + backoff.GATHER))
+        return min(date for date in dates if date is not None)
+
+    def _after_doubt(self, memory: Memory, now: datetime) -> datetime:
+        """Return when a doubted list is read again: not sooner for anything else, as the third in a row is believed.
+
+        After that many it takes a person, and to ask again soon does not help.
+        """
+        helps = memory.suspect_readings + 1 < guards.BELIEVED_AFTER
+        return now + self._means.confirm_delay if helps else self._regular()
 
     def _left(self, work: Work, client: Client, now: datetime) -> tuple[tuple[Held, ...], datetime | None]:
         """Return what was not come to, with its reason, and when the account may go on with it."""

@@ -160,6 +160,20 @@ async def test_another_users_token_changes_nothing_until_a_person_says_so(tmp_pa
     assert fleet.platform.subscribed("stranger") >= frozenset(theirs[:30])
 
 
+async def test_a_doubted_list_is_not_read_again_sooner_for_the_sake_of_a_retry(tmp_path: Path) -> None:
+    """Three short lists in a row are believed, so they have to be as far apart as they are meant to be."""
+    fleet = Lasting(tmp_path, 40).start()
+    await fleet.reconcile()
+    fleet.platform.unsubscribe("default", fleet.owned[0])
+    fleet.platform.set_faults(Rule(effect=Error(code="2210"), match=Match(method="POST"), count=1))
+    await fleet.reconcile(after=HOUR)
+    assert fleet.due is not None
+    fleet.platform.set_faults(Rule(effect=Response(form="null"), match=Match(route=Route.LIST)))
+    ending = await fleet.reconcile(after=timedelta(seconds=0))
+    assert reasons(ending) <= {Reason.SUSPECT_LIST, Reason.RETRY}
+    assert fleet.due == timedelta(seconds=30)
+
+
 async def test_a_list_that_waits_for_a_person_is_not_asked_for_every_moment(tmp_path: Path) -> None:
     """A doubted list is read twice more soon; once only a person can have it believed, at the account's own pace."""
     fleet = Lasting(tmp_path, 40).start()
