@@ -1,0 +1,359 @@
+"""Mistakes planted in the program, one at a time, to see that a run finds them.
+
+Owns: the list of defects, each a change of the program in memory that somebody might make by mistake, and which seed
+found it. ``make simulate DEFECTS=all SEEDS=500`` plants them again; a seed that finds none is a hole in the checker.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from reconciler.model import Action, Reason
+
+
+def _module(name: str) -> Any:
+    """Return a module of the program, to be changed."""
+    return import_module(f"reconciler.{name}")
+
+
+_NAMES = ("accepted", "controller", "guards", "intake", "ledger", "masking", "model", "parts", "plan", "reconcile")
+_ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.quota", "pcc.wire", "state.memory", "state.store")
+accepted: Any
+accepted, controller, guards, intake, ledger, masking, model, parts, plan, reconcile = (
+    _module(name) for name in _NAMES
+)
+auth: Any
+auth, client, quota, wire, memory, store = map(_module, _ABOUT_LG)
+FOUND = Path(__file__).parent / "defects.json"
+"""Which seed found which defect, and by which rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """One mistake: its name, what is wrong with it, and how it is made."""
+
+    name: str
+    what: str
+    plant: Callable[[], None]
+
+
+def _without(reason: Reason) -> Callable[[], None]:
+    def plant() -> None:
+        guards.GUARDS = tuple(one for one in guards.GUARDS if one.reason is not reason)
+
+    return plant
+
+
+def _changed(owner: Any, name: str, *, value: Any) -> Callable[[], None]:
+    return lambda: setattr(owner, name, value)
+
+
+def _no(*_asked: Any) -> bool:
+    return False
+
+
+def _limit_of_what_is_desired() -> None:
+    def allowance(situation: Any) -> int:
+        policy = situation.desired.policy
+        base = len(situation.desired.devices | situation.observed.devices) * 3
+        return int(max(guards.limit(base, policy.max_unsubscribe), policy.max_unsubscribe_floor))
+
+    guards.allowance = allowance
+
+
+def _day_of_an_hour() -> None:
+    for module in (guards, memory, store):
+        module.LIMIT_WINDOW = timedelta(hours=1)
+
+
+def _no_overlay() -> None:
+    for module in (plan, memory, reconcile):
+        module.OVERLAY = timedelta(0)
+
+
+def _widening_approval() -> None:
+    right = reconcile.plan
+
+    def approving(desired: Any, observed: Any, known: Any, now: Any) -> Any:
+        made = right(desired, observed, known, now)
+        everything = frozenset(change.device for change in made.unsubscribes)
+        return replace(made, approved=everything) if desired.approved_at(now) else made
+
+    reconcile.plan = approving
+
+
+def _expired_approvals_hold() -> None:
+    def approved_at(self: Any, _now: Any) -> Any:
+        return frozenset().union(*(one.devices for one in self.approvals))
+
+    model.Desired.approved_at = approved_at
+
+
+def _told_again() -> None:
+    right = memory.AccountMemory.believe
+
+    def believe(self: Any, *arguments: Any) -> Any:
+        belief = right(self, *arguments)
+        return replace(belief, confirmed=(*belief.confirmed, *belief.confirmed))
+
+    memory.AccountMemory.believe = believe
+
+
+def _survivors_forgotten() -> None:
+    right = memory.AccountMemory.desire
+
+    def desire(self: Any, devices: Any, now: Any) -> Any:
+        moves = right(self, devices, now)
+        self.inventory.become(devices)
+        return moves
+
+    memory.AccountMemory.desire = desire
+
+
+def _stale_plan() -> None:
+    reconcile.Pass._outdated = lambda self: self._means.stopping()
+
+
+def _no_throttle() -> None:
+    quota.Quota.throttled = lambda _self, now, *_rest, **_more: now
+
+
+def _vanished_goes_on() -> None:
+    right = accepted.accept
+
+    def accept(before: Any, loaded: Any, revision: Any, overtaken: Any = ()) -> Any:
+        after = right(before, loaded, revision, overtaken)
+        gone = {name: before.texts[name] for name in before.texts.keys() - after.texts.keys()}
+        return replace(after, texts={**after.texts, **gone}, abandoned=frozenset())
+
+    intake.acceptance.accept = accept
+
+
+def _any_environment() -> None:
+    right = intake.load
+    intake.load = lambda *documents, **given: right(*documents, **{**given, "environment": None})
+
+
+def _first_on_what_was() -> None:
+    async def begin(self: Any) -> None:
+        await self.recall()
+        self._told(self.accepted.texts.keys())
+        await self.refresh()
+
+    intake.Intake.begin = begin
+
+
+def _list_with_holes() -> None:
+    right = wire.live_devices
+
+    def live_devices(reply: Any, now: Any) -> Any:
+        try:
+            return right(reply, now)
+        except wire.Surprise:
+            try:
+                items = msgspec.json.decode(reply.body)["response"]
+            except (ValueError, TypeError, KeyError):
+                items = None
+            if not isinstance(items, list):
+                raise
+            found = (one.get("deviceId") for one in items if isinstance(one, dict))
+            return frozenset(one for one in found if isinstance(one, str) and one)
+
+    wire.live_devices = live_devices
+
+
+def _html_is_empty() -> None:
+    right = wire.live_devices
+
+    def live_devices(reply: Any, now: Any) -> Any:
+        try:
+            return right(reply, now)
+        except wire.Surprise:
+            return frozenset()
+
+    wire.live_devices = live_devices
+
+
+def _nothing_intended() -> None:
+    async def intend(_self: Any, _changes: Any) -> None:
+        return None
+
+    ledger.Ledger.intend = intend
+
+
+def _tried_again_at_once() -> None:
+    right = client.Client._change
+
+    async def change(self: Any, call: Any, device: Any) -> Any:
+        try:
+            return await right(self, call, device)
+        except client.DeviceRefused:
+            return await right(self, call, device)
+
+    client.Client._change = change
+
+
+def _writes_while_observing() -> None:
+    opened, judge = parts.open_http, guards.judge
+    parts.open_http = lambda **given: opened(**{**given, "read_only": False})
+    guards.judge = lambda planned, situation: judge(planned, replace(situation, observing=False))
+
+
+def _passes_overlap() -> None:
+    right = controller.Controller.wake
+
+    def wake(self: Any, accounts: Iterable[Any], *, first: bool = False) -> None:
+        working, self._working = self._working, {}
+        right(self, accounts, first=first)
+        self._working = working
+
+    controller.Controller.wake = wake
+
+    async def worker(self: Any) -> None:
+        while (account := await self._next()) is not None:
+            self._working[account] = self._clock.steady()
+            due = await self._guarded(account)
+            self._working.pop(account, None)
+            if due is not None:
+                self._schedule(account, due)
+
+    controller.Controller._worker = worker
+
+
+def _dates_off() -> None:
+    right = model.Desired.wanted_at
+    model.Desired.wanted_at = lambda self, now: right(self, now + timedelta(hours=9))
+
+
+def _token_in_the_log() -> None:
+    right = auth.Access.token
+
+    async def token(self: Any) -> Any:
+        found = await right(self)
+        auth.log.info("token.used", token=found.value)
+        return found
+
+    auth.Access.token = token
+    masking.Masking.text = lambda _self, text: text
+
+
+def _counted_by_pass() -> None:
+    right = memory.AccountMemory.recall
+
+    def recall(self: Any, *arguments: Any, **more: Any) -> Any:
+        return replace(right(self, *arguments, **more), unsubscribed=frozenset())
+
+    memory.AccountMemory.recall = recall
+
+
+def _ignored_is_removed() -> None:
+    right = reconcile.plan
+
+    def without(desired: Any, *rest: Any) -> Any:
+        return right(replace(desired, policy=replace(desired.policy, ignore=frozenset())), *rest)
+
+    reconcile.plan = without
+
+
+def _noop_is_forgotten() -> None:
+    right = memory.AccountMemory.record
+
+    def record(self: Any, pass_id: Any, outcomes: Any) -> Any:
+        return right(self, pass_id, [one for one in outcomes if one.change.action is Action.SUBSCRIBE or one.approved])
+
+    memory.AccountMemory.record = record
+
+
+DEFECTS: tuple[Defect, ...] = (
+    Defect("no empty-desired", "an emptied account is cleared", _without(Reason.EMPTY_DESIRED)),
+    Defect("no too-many", "nothing limits how many devices go", _without(Reason.TOO_MANY)),
+    Defect("no suspect-list", "a list that lost most devices is acted on", _changed(guards, "is_suspect", value=_no)),
+    Defect("no desired-rejected", "devices go though the newest text is rejected", _without(Reason.DESIRED_REJECTED)),
+    Defect("no state-unwritable", "devices go though nothing can be remembered", _without(Reason.STATE_UNWRITABLE)),
+    Defect("no paused", "nobody minds a pause", _without(Reason.PAUSED)),
+    Defect("no unsubscribe-after", "devices go as soon as they are absent", _without(Reason.UNSUBSCRIBE_AFTER)),
+    Defect("no refused", "LG is asked again at once for what it refuses", _without(Reason.REFUSED)),
+    Defect("limit base", "the limit is a share of three times what there is", _limit_of_what_is_desired),
+    Defect("day of an hour", "what went is counted for an hour only", _day_of_an_hour),
+    Defect("count of a pass", "what went before this pass is not counted", _counted_by_pass),
+    Defect("no overlay", "a list is believed that lags behind our own changes", _no_overlay),
+    Defect("approval widens", "one approval lets everything go", _widening_approval),
+    Defect("approval lasts", "an approval that has expired still counts", _expired_approvals_hold),
+    Defect("told again", "a change that a list confirms is told twice", _told_again),
+    Defect("survivors forgotten", "what left the texts is not ours any more before it is gone", _survivors_forgotten),
+    Defect(
+        "retries not cleared",
+        "an edited entry goes on waiting",
+        _changed(store.State, "forget_retries", value=_no),
+    ),
+    Defect("stale plan", "a pass goes on with a text that is not the newest any more", _stale_plan),
+    Defect("other user", "a pass goes on with another user's token", _changed(client.Client, "same_user", value=True)),
+    Defect("no throttle", "LG's throttle is not minded", _no_throttle),
+    Defect(
+        "believed at once", "a short list is believed at its first reading", _changed(guards, "BELIEVED_AFTER", value=1)
+    ),
+    Defect("vanished goes on", "an account that vanished from the texts is looked after as before", _vanished_goes_on),
+    Defect("any environment", "a text for another environment is accepted", _any_environment),
+    Defect("starts on what was", "the first pass does not wait for the newest text", _first_on_what_was),
+    Defect("list with holes", "of a malformed list the good part is believed", _list_with_holes),
+    Defect("html is empty", "an answer that is not understood counts as an empty list", _html_is_empty),
+    Defect("nothing intended", "nothing is written down before a call", _nothing_intended),
+    Defect("tried again", "a refused change is made again at once", _tried_again_at_once),
+    Defect("writes while observing", "observe mode does not keep from writing", _writes_while_observing),
+    Defect("passes overlap", "two passes of one account are under way at once", _passes_overlap),
+    Defect("dates off", "devices come and go nine hours early", _dates_off),
+    Defect("ignored is touched", "what is managed elsewhere is removed", _ignored_is_removed),
+    Defect("token in the log", "a token is logged and not masked", _token_in_the_log),
+    Defect("outcomes forgotten", "what came of an unsubscribe is not remembered", _noop_is_forgotten),
+)
+
+
+def plant(name: str) -> None:
+    """Make the mistake of that name, for the rest of this process."""
+    next(one for one in DEFECTS if one.name == name).plant()
+
+
+def found(asked: str, hours: float, seeds: int, first: int, *, jobs: int, say: Callable[[str], None]) -> int:
+    """Plant defects, one after the other, and say which seed found each; the exit code is 1 where one was not."""
+    names = [one.name for one in DEFECTS] if asked == "all" else asked.split(",")
+    known = read() if first == 1 else {}
+    work = [(name, hours, seeds, first) for name in names]
+    missed = 0
+    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=1) as pool:
+        for name, seed, rule in pool.imap(_seek, work):
+            say(f"{name}: " + (f"seed {seed}, {rule}" if seed else f"not found in {seeds} seeds"))
+            missed += not seed
+            if seed:
+                known = {**known, name: {"seed": seed, "rule": rule}}
+    if asked == "all" and first == 1:
+        FOUND.write_bytes(
+            msgspec.json.format(msgspec.json.encode({one: known[one] for one in names if one in known})) + b"\n"
+        )
+    say(f"{len(names)} defects planted: {len(names) - missed} found")
+    return 1 if missed else 0
+
+
+def read() -> Mapping[str, Mapping[str, Any]]:
+    """Return which seed found which defect, when they were last planted."""
+    known: Mapping[str, Mapping[str, Any]] = msgspec.json.decode(FOUND.read_bytes()) if FOUND.exists() else {}
+    return known
+
+
+def _seek(asked: tuple[str, float, int, int]) -> tuple[str, int, str]:
+    from simulation.seed import run  # noqa: PLC0415 - the defect has to be there first
+
+    name, hours, seeds, first = asked
+    plant(name)
+    for seed in range(first, first + seeds):
+        violation = run(seed, hours).violation
+        if violation is not None:
+            return name, seed, violation.rule
+    return name, 0, ""

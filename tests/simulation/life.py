@@ -1,0 +1,780 @@
+"""What happens: people edit and err, LG fails in all its ways, others meddle, machines break.
+
+Owns: every kind of event, how likely it is, and how long its trouble lasts. Each is told to the checker as far as it
+concerns what is right, and written to the timeline. Must not: judge anything.
+
+One account, ``calm``, gets no trouble of its own: it shows that the others' troubles are not everybody's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from reconciler.simulator import Device, Match, Platform, Route, Rule
+from reconciler.simulator import faults as effects
+from simulation import texts
+from simulation.checker import Checker
+from simulation.clockwork import MachineClock, VirtualLoop
+from simulation.disk import Disk
+from simulation.machine import Machine
+from simulation.meaning import read
+from simulation.texts import Account, Approved, Entry, Fleet
+from simulation.wire import Weather
+
+CALM = "calm"
+EVERYBODY = "*"
+MINUTE, HOUR = 60.0, 3600.0
+MEAN_PAUSE = 20 * MINUTE
+"""Seconds between two events, on average."""
+CODES = ("0000", "2000", "2209", "2210", "2212", "2214", "1000", "1102", "1308", "2305", "9999")
+STOPPING = ("1301", "1303", "1304", "1305", "1307", "1309", "1310", "1311", "1202", "1209", "1216")
+REFUSING = ("1205", "1211", "1212", "1213", "1214", "1217", "1220", "1221", "1224")
+
+MISLEADING = (effects.Lost, effects.Stale, effects.Short, effects.Response, effects.Raw)
+"""After these nobody can tell from outside which changes were really made, and by whom."""
+
+
+class Life:
+    """The world of one run. ``fleet`` is what people have in mind now, ``files`` what is on the disk."""
+
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        clock: MachineClock,
+        random: Random,
+        disk: Disk,
+        platform: Platform,
+        weather: Weather,
+        machine: Machine,
+        checker: Checker,
+        tell: Callable[[str], None],
+        environment: str,
+    ) -> None:
+        self.fleet = Fleet(environment)
+        self.files: dict[str, bytes] = {}
+        self.trouble: dict[str, float] = {}
+        self.lasting: set[asyncio.Task[None]] = set()
+        self._loop, self._clock, self._random = loop, clock, random
+        self._disk, self._platform, self._weather = disk, platform, weather
+        self._machine, self._checker, self._tell = machine, checker, tell
+        self._environment = environment
+        self._past: list[Fleet] = []
+        self._credentials: dict[str, str | None] = {}
+        self._writing = asyncio.Lock()
+
+    # -- set-up
+
+    async def begin(self, accounts: int) -> None:
+        """Make users with devices, credentials and a first text."""
+        for number in range(accounts):
+            name = CALM if number == 0 else f"hotel-{number}"
+            devices = list(self._platform.world.user(name).devices)
+            share = self._random.choice((0.5, 0.8, 1.0))
+            wanted = [one for one in devices if self._random.random() < share]
+            account = Account({one: Entry(self._name(0.3)) for one in wanted}, in_file=self._random.random() < 0.5)
+            self.fleet.accounts[name] = account
+            live = wanted if name == CALM else [one for one in devices if self._random.random() < 0.6]
+            self._platform.subscribe(name, *live)
+            self._credential(name, name)
+        await self._publish(self.fleet)
+
+    # -- going on
+
+    async def one_event(self) -> None:
+        """Let something happen, after a while."""
+        await asyncio.sleep(30.0 + self._random.expovariate(1 / MEAN_PAUSE))
+        weights = [weight for weight, _ in EVENTS]
+        (_, event) = self._random.choices(EVENTS, weights)[0]
+        await event(self)
+
+    async def calm_down(self) -> None:
+        """End every trouble."""
+        for task in list(self.lasting):
+            task.cancel()
+        if self.lasting:
+            await asyncio.wait(self.lasting)
+        self._platform.set_faults()
+        self._platform.set_options(subscription_cap=None, quota=None)
+        for user in self._platform.world.users.values():
+            user.quota = None
+        self._weather.cut, self._weather.slow = False, 0.0
+        self._disk.deaf = self._disk.full = self._disk.broken = False
+        for name in self.fleet.accounts:
+            if self._credentials.get(name) != name:
+                self._credential(name, name)
+
+    def accounts(self) -> list[str]:
+        """Return the accounts that may be troubled."""
+        return [name for name in self.fleet.accounts if name != CALM]
+
+    def some_account(self) -> str | None:
+        """Pick an account that may be troubled."""
+        names = self.accounts()
+        return self._random.choice(names) if names else None
+
+    def note(self, text: str, *troubled: str, seconds: float = 0.0) -> None:
+        """Write what happens to the timeline, and whom it troubles for how long."""
+        self._tell(text)
+        for one in troubled:
+            self.trouble[one] = max(self.trouble.get(one, 0.0), self._loop.time() + seconds)
+
+    def _last(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
+        """Do something when a while is over, or when everything calms down."""
+
+        async def later() -> None:
+            try:
+                await asyncio.sleep(seconds)
+            except asyncio.CancelledError:
+                await work()
+                return
+            await work()
+
+        task = self._loop.create_task(later())
+        self.lasting.add(task)
+        task.add_done_callback(self.lasting.discard)
+
+    def _while(self, least: float = 2 * MINUTE, most: float = 90 * MINUTE) -> float:
+        return self._random.uniform(least, most)
+
+    def _name(self, likely: float) -> str:
+        return f"Room {self._random.randrange(100, 999)}" if self._random.random() < likely else ""
+
+    # -- texts
+
+    async def _publish(self, fleet: Fleet, *, slowly: bool | None = None) -> None:
+        """Write a fleet to the disk, file by file."""
+        async with self._writing:
+            self._past = [*self._past[-5:], self.fleet]
+            self.fleet = fleet
+            await self._write(texts.differing(self.files, texts.files(fleet)), slowly=slowly)
+
+    async def _write(self, changes: dict[str, bytes | None], *, slowly: bool | None = None) -> None:
+        folder, order = self._machine.folder / "texts", list(changes)
+        self._random.shuffle(order)
+        slow = self._random.random() < 0.2 if slowly is None else slowly
+        for name in order[:4]:
+            self._write_one(folder, name, changes[name])
+            if slow:
+                await asyncio.sleep(self._random.uniform(0.02, 0.6))
+        for name in order[4:]:
+            self._write_one(folder, name, changes[name])
+
+    def _write_one(self, folder: Path, name: str, content: bytes | None) -> None:
+        path = folder / name
+        if content is None:
+            self.files.pop(name, None)
+            self._disk.remove(path)
+        else:
+            self.files[name] = content
+            (self._disk.write if self._random.random() < 0.5 else self._disk.rename_over)(path, content)
+        self._checker.files_changed(read(self.files, self._environment))
+
+    async def _edit(self, what: str, account: str, change: Callable[[Fleet, Account], object]) -> None:
+        fleet = self.fleet.copy()
+        change(fleet, fleet.accounts[account])
+        after = fleet.accounts[account].devices
+        for approval in fleet.approvals:
+            if approval.account == account:
+                approval.devices = [one for one in approval.devices if one not in after]
+        fleet.approvals = [one for one in fleet.approvals if one.devices]
+        self.note(f"a person edits {account}: {what}", account, seconds=MINUTE)
+        await self._publish(fleet)
+
+    def _unlisted(self, account: str) -> list[str]:
+        devices = self._platform.world.users[account].devices
+        return [one for one in devices if one not in self.fleet.accounts[account].devices]
+
+    async def add(self) -> None:
+        """A few devices are added."""
+        await self._add(self._random.choice(list(self.fleet.accounts)))
+
+    async def _add(self, account: str) -> None:
+        new = self._unlisted(account)
+        chosen = self._random.sample(new, min(len(new), self._random.randint(1, 5)))
+        if chosen:
+            entries = {one: Entry(self._name(0.3)) for one in chosen}
+            await self._edit(f"{len(chosen)} devices come", account, lambda _, one: one.devices.update(entries))
+
+    async def remove_few(self) -> None:
+        """A few devices are taken out."""
+        await self._remove(self._random.randint(1, 3), approved=False)
+
+    async def remove_many(self) -> None:
+        """Most devices of an account are taken out at once, by a person or by accident."""
+        await self._remove(60, approved=False, share=self._random.uniform(0.3, 1.0))
+
+    async def remove_with_approval(self) -> None:
+        """Devices are taken out, and an approval says that this is meant."""
+        share = self._random.choice((0.1, 0.5, 1.0))
+        await self._remove(60, approved=True, share=share)
+
+    async def _remove(self, most: int, *, approved: bool, share: float = 1.0) -> None:
+        account = self.some_account()
+        if account is None:
+            return
+        listed = list(self.fleet.accounts[account].devices)
+        going = self._random.sample(listed, min(len(listed), most, max(1, int(len(listed) * share))))
+        expires = self._expires(timedelta(hours=self._random.choice((1, 12, 72))))
+        in_file = f"removed/{account}-{self._random.randrange(10**6)}.txt" if self._random.random() < 0.5 else ""
+
+        def change(fleet: Fleet, one: Account) -> None:
+            for device in going:
+                del one.devices[device]
+            if approved and going:
+                fleet.approvals.append(Approved(account, list(going), expires, in_file))
+
+        if going:
+            words = " with an approval" if approved else ""
+            await self._edit(f"{len(going)} of {len(listed)} devices go{words}", account, change)
+
+    def _expires(self, span: timedelta) -> Any:
+        return (self._clock.now() + span).replace(microsecond=0)
+
+    async def wrong_approval(self) -> None:
+        """An approval is written that has expired, or names devices that are not at stake, or another account."""
+        account = self.some_account()
+        if account is None:
+            return
+        others = self._random.sample(self._unlisted(account), min(3, len(self._unlisted(account))))
+        names = others or ["0" * 64]
+        span = timedelta(hours=self._random.choice((-5, -1, 24)))
+        whose = self._random.choice((account, CALM, "nobody"))
+        names = [one for one in names if one not in self.fleet.accounts.get(whose, Account()).devices]
+        approval = Approved(whose, names or ["0" * 64], self._expires(span))
+        await self._edit(f"an approval for {whose}", account, lambda fleet, _: fleet.approvals.append(approval))
+
+    async def empty(self) -> None:
+        """An account is emptied."""
+        account = self.some_account()
+        if account is not None:
+            await self._edit("it is emptied", account, lambda _, one: one.devices.clear())
+
+    async def rename(self) -> None:
+        """Entries get other names, and nothing else changes."""
+        account = self.some_account()
+        if account is not None:
+            await self._edit("devices get other names", account, self.renamed)
+
+    def renamed(self, _fleet: Fleet, account: Account) -> None:
+        """Give every entry another name."""
+        for entry in account.devices.values():
+            entry.name = f"Room {self._random.randrange(1000, 9999)}"
+
+    async def second_thoughts(self) -> None:
+        """A person changes a text and takes that back a moment later, or credentials change, while calls are made."""
+        before = self.fleet.copy()
+        account = self.some_account()
+        if account is None:
+            return
+        await self._random.choice((lambda: self._add(account), self.remove_few, self.remove_with_approval))()
+        await asyncio.sleep(self._random.uniform(0.2, 4.0))
+        if self._random.random() < 0.3:
+            await self.mix_up()
+            return
+        self.note("and takes it back", EVERYBODY, seconds=MINUTE)
+        await self._publish(before)
+
+    async def dates(self) -> None:
+        """Devices get a day on which they come or go."""
+        account = self.some_account()
+        if account is None:
+            return
+        listed = list(self.fleet.accounts[account].devices)
+
+        def change(_fleet: Fleet, one: Account) -> None:
+            for device in self._random.sample(listed, min(len(listed), self._random.randint(1, 4))):
+                begin = self._expires(timedelta(minutes=self._random.randint(-60, 240)))
+                end = begin + timedelta(minutes=self._random.randint(1, 600))
+                only = self._random.random()
+                one.devices[device] = Entry("", begin if only < 0.6 else None, end if only > 0.3 else None)
+
+        await self._edit("devices get dates", account, change)
+
+    async def revert(self) -> None:
+        """An earlier text comes back, as by a revert in Git."""
+        if len(self._past) < 2:
+            return
+        fleet = self._random.choice(self._past[1:]).copy()
+        if CALM in fleet.accounts:
+            fleet.accounts[CALM] = self.fleet.accounts[CALM]
+        self.note("an earlier text comes back", EVERYBODY, seconds=MINUTE)
+        await self._publish(fleet)
+
+    async def policy(self) -> None:
+        """A policy changes, of an account or of all."""
+        key, value = self._random.choice(
+            (
+                ("prune", self._random.choice(("all", "owned", "none"))),
+                ("max_unsubscribe", self._random.choice(("0%", "10%", "50%", 3, 20))),
+                ("max_unsubscribe_floor", self._random.choice((0, 2, 5, 8))),
+                ("unsubscribe_after", self._random.choice(("0s", "20m", "3h"))),
+                ("allow_empty", self._random.random() < 0.5),
+                ("pause", self._random.choice(("none", "none", "unsubscribe", "all"))),
+                ("calls_per_hour", self._random.choice(("auto", "unlimited", 20, 60, 200))),
+            )
+        )
+        account = self.some_account()
+        if account is None:
+            return
+        if self._random.random() < 0.25 and key not in {"calls_per_hour", "pause"}:
+            fleet = self.fleet.copy()
+            fleet.policy[key] = value
+            self.note(f"the general policy changes: {key} = {value}", EVERYBODY, seconds=MINUTE)
+            await self._publish(fleet)
+            return
+        await self._edit(f"{key} = {value}", account, lambda _, one: one.policy.__setitem__(key, value))
+
+    async def ignore(self) -> None:
+        """Devices are to be left alone."""
+        account = self.some_account()
+        if account is None:
+            return
+        devices = list(self._platform.world.users[account].devices)
+        chosen = self._random.sample(devices, min(len(devices), self._random.randint(0, 3)))
+        await self._edit(
+            f"{len(chosen)} devices are ignored", account, lambda _, one: one.policy.__setitem__("ignore", chosen)
+        )
+
+    async def vanish(self) -> None:
+        """An account disappears from the texts, and is back some time later; or it is retired."""
+        account = self.some_account()
+        if account is None:
+            return
+        fleet = self.fleet.copy()
+        kept = fleet.accounts.pop(account)
+        if self._random.random() < 0.3:
+            fleet.retired.append(account)
+        fleet.approvals = [one for one in fleet.approvals if one.account != account]
+        self.note(f"{account} disappears from the texts", account, seconds=MINUTE)
+        await self._publish(fleet)
+
+        async def back() -> None:
+            again = self.fleet.copy()
+            again.accounts[account] = kept
+            again.retired = [one for one in again.retired if one != account]
+            self.note(f"{account} is back in the texts", account, seconds=MINUTE)
+            await self._publish(again)
+
+        self._last(back, self._while())
+
+    async def broken_text(self) -> None:
+        """What is on the disk is no good for a while: cut, garbled, of another environment, or gone."""
+        names = [name for name in self.files if not name.startswith(CALM)]
+        name = self._random.choice(names)
+        content = self.files[name]
+        how = self._random.choice(("cut", "cut", "garbled", "unknown key", "environment", "gone", "twice", "halves"))
+        await self._write_wrong(how, name, content)
+
+        async def mend() -> None:
+            self.note("the text is mended", EVERYBODY, seconds=MINUTE)
+            async with self._writing:
+                await self._write(texts.differing(self.files, texts.files(self.fleet)))
+
+        if how == "halves":
+            await asyncio.sleep(self._random.uniform(0.05, 2.0))
+            await mend()
+        else:
+            self._last(mend, self._while())
+
+    async def _write_wrong(self, how: str, name: str, content: bytes) -> None:
+        async with self._writing:
+            changes: dict[str, bytes | None]
+            match how:
+                case "cut" | "halves":
+                    changes = {name: content[: self._random.randrange(len(content) + 1)]}
+                case "garbled":
+                    place = self._random.randrange(len(content) + 1)
+                    changes = {name: content[:place] + b'"\x00[[' + content[place:]}
+                case "unknown key":
+                    changes = {texts.SHARED: self.files.get(texts.SHARED, b"version = 1\n") + b"\n[polcy]\nprune = 1\n"}
+                case "environment":
+                    changes = {texts.SHARED: b'version = 1\nenvironment = "elsewhere"\n'}
+                case "gone":
+                    changes = dict.fromkeys(one for one in self.files if one.endswith(".toml"))
+                case _:
+                    account = name.removesuffix(".toml")
+                    changes = {f"copy-of-{name.replace('/', '-')}.toml": content} if account != name else {name: b""}
+            self.note(f"the text is no good: {how} {name}", EVERYBODY, seconds=MINUTE)
+            await self._write(changes, slowly=False)
+            if how != "halves":
+                self.trouble[EVERYBODY] = float("inf")
+                self._mended_later()
+
+    def _mended_later(self) -> None:
+        async def over() -> None:
+            while texts.differing(self.files, texts.files(self.fleet)):  # noqa: ASYNC110 - there is nobody to tell
+                await asyncio.sleep(MINUTE)
+            self.trouble[EVERYBODY] = self._loop.time() + MINUTE
+
+        task = self._loop.create_task(over())
+        self.lasting.add(task)
+        task.add_done_callback(self.lasting.discard)
+
+    # -- commands
+
+    async def pause(self) -> None:
+        """A person pulls the brake by command, or lets it go."""
+        account = self._random.choice((self.some_account(), self.some_account(), None))
+        span = self._random.choice((600, 1800, 7200))
+        word = self._random.choice(("unsubscribe", "all", "none"))
+        body = {"pause": word, "account": account, "for": f"{span}s", "reason": "a drill"}
+        answer = await self._machine.ask("POST", "/api/v1/pause", body)
+        if answer is not None and answer.is_success:
+            self._checker.paused(account, word, float(span))
+            self.note(f"a person says pause {word} for {account or 'all'}", account or EVERYBODY, seconds=span)
+
+    async def reconcile(self) -> None:
+        """A person asks for a pass at once."""
+        account = self.some_account()
+        if account is not None:
+            await self.agree(account)
+
+    async def agree(self, account: str) -> None:
+        """Let a person say that all is right with an account."""
+        self._checker.person_agreed(account)
+        answer = await self._machine.ask("POST", f"/api/v1/reconcile?account={account}", {})
+        if answer is not None and answer.is_success:
+            self._checker.person_agreed(account)
+            self.note(f"a person says reconcile {account}", account)
+
+    async def let_go(self) -> None:
+        """Take off every brake."""
+        answer = await self._machine.ask("POST", "/api/v1/pause", {"pause": "none"})
+        if answer is not None and answer.is_success:
+            self._checker.paused(None, "none", 0.0)
+
+    async def look(self) -> None:
+        """Somebody looks at page, status and metrics; nothing of it may be a fault or a secret."""
+        for path in ("/", "/metrics", "/api/v1/status", "/healthz", "/api/v1/history"):
+            answer = await self._machine.ask("GET", path)
+            if answer is None:
+                return
+            fine = answer.status_code == 200 or (self._disk.broken and path.startswith("/api/v1/history"))
+            self._checker.promise("surface", f"{path} answers {answer.status_code}", kept=fine)
+            leaks = [secret for secret in self._checker.secrets if secret in answer.text]
+            self._checker.promise("secret", f"a secret stands in {path}", kept=not leaks)
+
+    # -- credentials
+
+    def _credential(self, account: str, user: str | None) -> None:
+        path = self._machine.folder / "credentials" / f"{account}.refresh_token"
+        self._credentials[account] = user
+        if user is None:
+            self._disk.remove(path)
+        else:
+            token = self._platform.world.user(user).refresh_token or ""
+            self._checker.secrets.add(token)
+            self._disk.write(path, f"{token}\n".encode())
+        self._checker.credential_changed(account, user)
+
+    async def rotate(self) -> None:
+        """A refresh token is replaced: LG first, and a person follows some time later."""
+        account = self.some_account()
+        if account is None or self._credentials.get(account) != account:
+            return
+        user = self._platform.world.user(account)
+        self._platform.world.rotate_refresh(user)
+        wait = self._random.choice((0.0, self._while(1.0, 30 * MINUTE)))
+        self.note(f"{account} gets another refresh token", account, seconds=wait + MINUTE)
+
+        async def replace() -> None:
+            self.note(f"the refresh token of {account} is replaced", account, seconds=MINUTE)
+            self._credential(account, account)
+
+        self._last(replace, wait)
+
+    async def mix_up(self) -> None:
+        """Two accounts have each other's credentials for a while, or one has none, or both have one."""
+        names = self.accounts()
+        if len(names) < 2:
+            return
+        one, other = self._random.sample(names, 2)
+        how = self._random.choice(("swapped", "none", "same"))
+        self.note(f"credentials of {one} and {other}: {how}", one, other, seconds=MINUTE)
+        self._credential(one, None if how == "none" else other)
+        if how == "swapped":
+            self._credential(other, one)
+
+        async def right() -> None:
+            self.note(f"credentials of {one} and {other} are right again", one, other, seconds=MINUTE)
+            for name in (one, other):
+                if self._credentials.get(name) != name:
+                    self._credential(name, name)
+
+        self._last(right, self._while())
+
+    async def tokens_end(self) -> None:
+        """Access tokens expire early, or LG forgets them."""
+        account = self.some_account() or CALM
+        user = self._platform.world.user(account)
+        if self._random.random() < 0.6:
+            self._platform.world.expire_access(user, self._platform.now())
+        else:
+            self._platform.world.revoke_access(user)
+        self.note(f"access tokens of {account} are good no more", account, seconds=MINUTE)
+
+    # -- LG and others
+
+    async def faults(self) -> None:
+        """LG errs for a while: for one account or for all."""
+        account = self.some_account() if self._random.random() < 0.8 else None
+        rules = tuple(self._rule(account) for _ in range(self._random.randint(1, 3)))
+        seconds = self._while(MINUTE, HOUR)
+        whom = account or EVERYBODY
+        self.note(f"LG errs for {whom}: {'; '.join(map(_said, rules))}", whom, seconds=seconds + MINUTE)
+        for rule in rules:
+            if isinstance(rule.effect, MISLEADING):
+                self._meddled(None, seconds=seconds)  # others may have this user's credentials
+            if getattr(rule.effect, "code", "") == "1312":  # the cap is one for all accounts of a service
+                self.trouble[EVERYBODY] = max(
+                    self.trouble.get(EVERYBODY, 0.0), self._loop.time() + seconds + 1.1 * HOUR
+                )
+            self._platform.add_fault(Rule(rule.effect, match=rule.match, probability=rule.probability, end=seconds))
+
+    def _rule(self, account: str | None) -> Rule:
+        share = self._random.choice((0.1, 0.5, 1.0))
+        change = self._random.choice((Route.SUBSCRIBE, Route.UNSUBSCRIBE))
+        commit = self._random.random() < 0.5
+        retry_after = self._random.choice((None, None, "7", "300", "0", "soon", "7200"))
+        route: Route | None
+        route, effect = self._random.choice(
+            (
+                (None, effects.Latency(self._random.uniform(0.1, 5), up_to=25.0)),
+                (None, effects.Html(self._random.choice((200, 502, 503)), commit=commit)),
+                (None, effects.Empty(self._random.choice((401, 403, 429, 500, 404)), commit=commit)),
+                (None, effects.Hang(commit=commit)),
+                (None, effects.Drop(commit=commit)),
+                (None, effects.Error(self._random.choice(CODES), commit=commit)),
+                (None, effects.Error(self._random.choice(STOPPING))),
+                (None, effects.Error(self._random.choice(("1314", "1306")), retry_after=retry_after)),
+                (None, effects.Error(self._random.choice(("1302", "1218", "1103")))),
+                (None, effects.Redirect()),
+                (change, effects.Error(self._random.choice(REFUSING))),
+                (Route.SUBSCRIBE, effects.Error("1312")),
+                (Route.SUBSCRIBE, effects.Lost(self._random.uniform(0, 600))),
+                (change, effects.Raw(self._random.choice(("", "{}", "[]", '{"messageId": 1', "null")))),
+                (Route.LIST, effects.Cut(self._random.random())),
+                (Route.LIST, effects.Stale(self._random.choice((20.0, 45.0, 45.0, 1800.0)))),
+                (Route.LIST, effects.Short(keep=self._random.choice((0.0, 0.3, 0.6, 0.95)))),
+                (
+                    Route.LIST,
+                    effects.Mangle(self._random.choice(("no-id", "null-id", "null-item", "number-id", "twice"))),
+                ),
+                (Route.LIST, effects.Response(self._random.choice(("null", "{}", "missing", "[]")))),
+                (Route.TOKEN, effects.Html(503)),
+                (Route.TOKEN, effects.Hang()),
+            )
+        )
+        return Rule(effect, match=Match(route=route, user=account), probability=share)
+
+    async def outage(self) -> None:
+        """LG cannot be reached at all."""
+        seconds = self._while(MINUTE, 40 * MINUTE)
+        self.note("LG cannot be reached", EVERYBODY, seconds=seconds + MINUTE)
+        self._weather.cut = True
+
+        async def over() -> None:
+            self._weather.cut = False
+            self.note("LG can be reached again", EVERYBODY, seconds=MINUTE)
+
+        self._last(over, seconds)
+
+    async def slow(self) -> None:
+        """Some requests reach LG late, also after everybody gave up on them."""
+        seconds = self._while()
+        self.note("some requests are slow", EVERYBODY, seconds=seconds + MINUTE)
+        self._weather.slow, self._weather.slow_seconds = self._random.choice((0.05, 0.3)), 30.0
+
+        async def over() -> None:
+            self._weather.slow = 0.0
+            self.note("requests are fast again", EVERYBODY, seconds=MINUTE)
+
+        self._last(over, seconds)
+
+    def _meddled(self, account: str | None, devices: Iterable[str] | None = None, seconds: float = 0.0) -> None:
+        users = self._platform.world.users
+        touched = [one for user in users.values() for one in user.devices] if devices is None else list(devices)
+        for name in users if account is None else [account]:
+            self._checker.meddled(name, touched, seconds + 2 * HOUR)
+
+    async def lose(self) -> None:
+        """LG loses subscriptions and tells nobody."""
+        account = self._random.choice(list(self.fleet.accounts))
+        lost = self._platform.lose(account, fraction=self._random.choice((0.05, 0.2, 0.45, 1.0)))
+        self._meddled(account, lost)
+        self.note(f"LG loses {len(lost)} subscriptions of {account}", account)
+
+    async def strangers(self) -> None:
+        """Somebody else subscribes or unsubscribes devices of a user of ours."""
+        account = self.some_account()
+        if account is None:
+            return
+        devices = list(self._platform.world.user(account).devices)
+        chosen = self._random.sample(devices, min(len(devices), self._random.randint(1, 6)))
+        act = self._random.choice((self._platform.subscribe, self._platform.unsubscribe))
+        touched = act(account, *chosen)
+        self._meddled(account, touched)
+        self.note(f"somebody else does {act.__name__} with {len(touched)} devices of {account}", account)
+
+    async def quota(self) -> None:
+        """LG allows a user only so many calls an hour, or lets go of that."""
+        account = self.some_account()
+        if account is not None:
+            user = self._platform.world.user(account)
+            user.quota = self._random.choice((None, None, 15, 40, 120))
+            self.note(f"LG allows {account} {user.quota} calls an hour", account, seconds=HOUR)
+
+    async def cap(self) -> None:
+        """LG's cap on subscribed devices is reached, for all users of the service."""
+        self._platform.set_options(subscription_cap=self._platform.world.subscribed + self._random.randint(0, 3))
+        seconds = self._while()
+        self.note("LG's cap on subscriptions is reached", EVERYBODY, seconds=seconds + HOUR)
+
+        async def over() -> None:
+            self._platform.set_options(subscription_cap=None)
+            self.note("LG's cap is gone", EVERYBODY, seconds=HOUR)
+
+        self._last(over, seconds)
+
+    async def registered(self) -> None:
+        """A device is taken out of LG's register, with its subscription, and is back later."""
+        account = self.some_account()
+        if account is None:
+            return
+        world = self._platform.world
+        user = world.user(account)
+        if not user.devices:
+            return
+        device: Device = self._random.choice(list(user.devices.values()))
+        self._meddled(account, [device.id])
+        world.remove_devices(user, [device.id], self._platform.now())
+        self.note(f"{device.id[:12]} of {account} is registered no more", account)
+
+        async def back() -> None:
+            world.add_devices(user, [device])
+            self.note(f"{device.id[:12]} of {account} is registered again", account)
+
+        self._last(back, self._while())
+
+    # -- machines
+
+    async def clock(self) -> None:
+        """The machine's clock is set."""
+        large = self._random.random() < 0.2
+        seconds = self._random.uniform(600, 3 * HOUR) if large else self._random.uniform(1, 120)
+        seconds *= self._random.choice((-1, 1))
+        self._clock.set_by(timedelta(seconds=seconds))
+        self._checker.clock_set(seconds)
+        self.note(f"the machine's clock is set by {seconds:.0f} s", EVERYBODY, seconds=abs(seconds) + 2 * HOUR)
+
+    async def restart(self) -> None:
+        """The daemon is stopped in good order and started again."""
+        self.note("the daemon is stopped", EVERYBODY)
+        await self._machine.stop()
+        self._checker.stopped()
+        await self._down()
+
+    async def kill(self) -> None:
+        """The daemon is killed, at any moment: shortly after something made it busy."""
+        account = self.some_account() or CALM
+        if self._random.random() < 0.7:
+            await self.agree(account)
+        await asyncio.sleep(self._random.uniform(0.0, 4.0))
+        self.note("the daemon is killed", EVERYBODY)
+        self._machine.kill()
+        self._checker.stopped(killed=True)
+        await self._down()
+
+    async def _down(self) -> None:
+        dirty = self._disk.ever_failed
+        if self._random.random() < 0.08:
+            how = self._random.choice(("lost", "damaged"))
+            self.note(f"the state is {how}")
+            for path in sorted(self._machine.state.iterdir()):
+                if how == "lost":
+                    path.unlink()
+                elif path.name == "state.db":
+                    path.write_bytes(b"not a database" * 1000)
+                elif path.name.startswith("state.db-"):
+                    path.unlink()
+            self._checker.state_forgotten()
+            dirty = False
+        await asyncio.sleep(self._random.choice((0.5, 5.0, self._while(10.0, 30 * MINUTE))))
+        if self._random.random() < 0.4:
+            await self._random.choice((self.add, self.remove_few, self.revert, self.rename, self.policy))()
+        self._disk.ever_failed = self._disk.full or self._disk.broken
+        self._checker.started(dirty=dirty, blind=self._disk.broken)
+        self._machine.start()
+        self.note("the daemon is started", EVERYBODY, seconds=MINUTE)
+
+    async def disk(self) -> None:
+        """The disk of the state is full or broken for a while."""
+        full = self._random.random() < 0.6
+        self._disk.full, self._disk.broken = full, not full
+        self._checker.texts.disk_failed()
+        seconds = self._while()
+        self.note(f"the disk is {'full' if full else 'broken'}", EVERYBODY, seconds=seconds)
+
+        async def over() -> None:
+            self._disk.full = self._disk.broken = False
+            self.note("the disk is well again", EVERYBODY, seconds=MINUTE)
+
+        self._last(over, seconds)
+
+    async def deaf(self) -> None:
+        """The kernel tells nothing of changed files for a while."""
+        self._disk.deaf = True
+        self.note("the kernel says nothing of changed files")
+
+        async def over() -> None:
+            self._disk.deaf = False
+
+        self._last(over, self._while())
+
+
+EVENTS: tuple[tuple[float, Callable[[Life], Awaitable[None]]], ...] = (
+    (10, Life.add),
+    (8, Life.remove_few),
+    (3, Life.remove_many),
+    (4, Life.remove_with_approval),
+    (2, Life.wrong_approval),
+    (1, Life.empty),
+    (1, Life.rename),
+    (4, Life.second_thoughts),
+    (4, Life.dates),
+    (3, Life.revert),
+    (4, Life.policy),
+    (1, Life.ignore),
+    (1.5, Life.vanish),
+    (3, Life.broken_text),
+    (2, Life.pause),
+    (2, Life.reconcile),
+    (1, Life.look),
+    (2, Life.rotate),
+    (2, Life.mix_up),
+    (2, Life.tokens_end),
+    (12, Life.faults),
+    (2, Life.outage),
+    (2, Life.slow),
+    (4, Life.lose),
+    (3, Life.strangers),
+    (2, Life.quota),
+    (1, Life.cap),
+    (1.5, Life.registered),
+    (2, Life.clock),
+    (2, Life.restart),
+    (4, Life.kill),
+    (2, Life.disk),
+    (1, Life.deaf),
+)
+"""What may happen, and how likely it is."""
+
+
+def _said(rule: Rule) -> str:
+    where = rule.match.route.value if rule.match.route is not None else "any call"
+    return f"{rule.effect} on {where}, {rule.probability:.0%}"

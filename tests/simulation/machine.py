@@ -1,0 +1,172 @@
+"""The daemon as a process on a machine: started, asked, stopped in good order, killed.
+
+Owns: the daemon's settings and its lives. A kill leaves what is on the disk at that moment and nothing else: the next
+life gets a copy of the state as it was, and whatever the old one still does is heard by nobody.
+Must not: know what is right or wrong in what the daemon does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import httpx
+from starlette.types import ASGIApp
+
+from reconciler import settings
+from reconciler.daemon import Daemon
+from reconciler.masking import Masking
+from reconciler.settings import Listen
+from reconciler.simulator import Platform
+from reconciler.surroundings import Surroundings
+from simulation.clockwork import MachineClock, Ticker, VirtualLoop
+from simulation.disk import Disk
+from simulation.wire import Listener, Weather, Wire
+
+LIFE: contextvars.ContextVar[int] = contextvars.ContextVar("life", default=0)
+"""Which life of the daemon a log line comes from."""
+
+
+class Door:
+    """Where HTTP comes in, without a port: requests are handed to the app itself."""
+
+    url = "http://127.0.0.1"
+
+    def __init__(self) -> None:
+        self.app: ASGIApp | None = None
+        self._stopping = asyncio.Event()
+
+    async def serve(self, app: ASGIApp) -> None:
+        """Let the app answer until ``stop``."""
+        self.app = app
+        await self._stopping.wait()
+        self.app = None
+
+    def stop(self) -> None:
+        """Answer nothing more."""
+        self._stopping.set()
+
+
+class Machine:
+    """One machine. ``life`` counts the processes on it, from 1."""
+
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        clock: MachineClock,
+        disk: Disk,
+        platform: Platform,
+        weather: Weather,
+        random: Random,
+        listener: Listener,
+        folder: Path,
+        given: Mapping[str, str],
+        masking: Masking,
+    ) -> None:
+        self.life = 0
+        self.folder = folder
+        self.given = dict(given)
+        self.ended: Callable[[BaseException | None], None] = lambda _error: None
+        self._loop, self._clock, self._disk, self._platform = loop, clock, disk, platform
+        self._weather, self._random, self._listener = weather, random, listener
+        self._masking = masking
+        self._states = 0
+        self._wire: Wire | None = None
+        self._daemon: Daemon | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._dying: set[asyncio.Task[None]] = set()
+        self._door = Door()
+        (folder / "state-0").mkdir()
+
+    @property
+    def state(self) -> Path:
+        """Return where the state is now."""
+        return self.folder / f"state-{self._states}"
+
+    @property
+    def is_up(self) -> bool:
+        """Say whether a daemon runs."""
+        return self._running is not None
+
+    def start(self) -> None:
+        """Start the daemon on what is on the disk."""
+        assert self._running is None
+        self.life += 1
+        self._wire = Wire(self._loop, self._platform, self._weather, self._random, self._listener)
+        self._door = door = Door()
+        around = Surroundings(
+            clock=self._clock,
+            random=self._random.random,
+            unique=lambda: UUID(int=self._random.getrandbits(128), version=4),
+            transport=self._wire,
+            connect=self._disk.connect,
+            watch=self._disk.watch,
+            look=self._disk.look,
+            file_time=self._clock.seconds,
+        )
+
+        @contextmanager
+        def front(_listen: Listen) -> Iterator[Door]:
+            yield door
+
+        chosen = settings.load({**self.given, "PCC_STATE_DIR": str(self.state)})
+        self._daemon = Daemon(chosen, masking=self._masking, surroundings=around, ticker=self._ticker, front=front)
+        context = contextvars.copy_context()
+        context.run(LIFE.set, self.life)
+        self._running = self._loop.create_task(self._daemon.run(), context=context)
+        self._running.add_done_callback(self._over)
+
+    async def stop(self) -> None:
+        """Stop the daemon in good order."""
+        running, daemon = self._running, self._daemon
+        if running is not None and daemon is not None:
+            daemon.stop()
+            await asyncio.wait({running})
+
+    def kill(self) -> None:
+        """Kill the daemon where it stands."""
+        running, wire = self._running, self._wire
+        if running is None or wire is None:
+            return
+        before = self.state
+        self._states += 1
+        shutil.copytree(before, self.state)
+        wire.severed = True
+        self._running = None
+        self._dying.add(running)
+        running.add_done_callback(self._dying.discard)
+        running.cancel()
+
+    async def bury(self) -> None:
+        """Wait until killed daemons are gone."""
+        if self._dying:
+            await asyncio.wait(self._dying)
+
+    async def ask(self, method: str, path: str, body: Any = None) -> httpx.Response | None:
+        """Send a request to the daemon; nothing where none answers."""
+        if self._door.app is None or self._running is None:
+            return None
+        transport = httpx.ASGITransport(self._door.app)
+        async with httpx.AsyncClient(transport=transport, base_url=Door.url) as client:
+            return await client.request(method, path, json=body if method == "POST" else None)
+
+    def _ticker(self) -> Ticker:
+        return Ticker(self._loop, self._first_due, lambda: self._disk.busy)
+
+    def _first_due(self) -> float | None:
+        controller = getattr(self._daemon, "_controller", None)
+        heap = controller._heap if controller is not None else ()
+        return heap[0][0] if heap else None
+
+    def _over(self, running: asyncio.Task[None]) -> None:
+        error = None if running.cancelled() else running.exception()
+        if running is self._running:
+            self._running = None
+            self.ended(error)

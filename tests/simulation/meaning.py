@@ -1,0 +1,344 @@
+"""What files mean, read anew from what the format promises, and what is in force after each change of them.
+
+Owns: a second reading of the desired-state format, by the standard library's TOML reader, and a second account of what
+is accepted and what stays in force. Must not: import anything of the program.
+
+The daemon looks when it can, so for a while after a change nobody can say which text it goes by. ``Texts`` therefore
+holds every state that may be in force, and what is done must be right under one of them.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from fractions import Fraction
+from itertools import combinations
+from typing import Any
+
+KEYS = {"version", "environment", "timezone", "retired_accounts", "policy", "accounts", "approvals"}
+SHARED_KEYS = KEYS - {"version", "accounts", "approvals"}
+POLICY = {
+    "prune": "all",
+    "ignore": (),
+    "max_unsubscribe": "10%",
+    "max_unsubscribe_floor": 5,
+    "unsubscribe_after": "0s",
+    "allow_empty": False,
+    "pause": "none",
+    "calls_per_hour": "auto",
+}
+PAUSES = ("none", "unsubscribe", "all")
+_SPAN = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One account as a text has it. ``devices``: id -> from and until."""
+
+    devices: Mapping[str, tuple[datetime | None, datetime | None]]
+    names: Mapping[str, str]
+    policy: Mapping[str, Any]
+    approvals: tuple[tuple[frozenset[str], datetime], ...] = ()
+    document: str = ""
+
+    def wants(self, device: str, now: datetime) -> bool:
+        """Say whether a device is to be live at a moment."""
+        if device not in self.devices:
+            return False
+        from_, until = self.devices[device]
+        return (from_ is None or from_ <= now) and (until is None or now < until)
+
+    def entry(self, device: str) -> tuple[Any, ...] | None:
+        """Return what the text says of a device, if it names it."""
+        return (*self.devices[device], self.names.get(device, "")) if device in self.devices else None
+
+    def approves(self, device: str, now: datetime) -> bool:
+        """Say whether a person's word in force at a moment lets a device go."""
+        return any(device in devices and now < expires for devices, expires in self.approvals)
+
+    def allowance(self, base: int) -> int:
+        """Return how many devices may go within a day."""
+        limit = self.policy["max_unsubscribe"]
+        if isinstance(limit, str):
+            limit = int(Fraction(limit.removesuffix("%")) / 100 * base)
+        return max(int(limit), int(self.policy["max_unsubscribe_floor"]))
+
+    def prunes(self, *, owned: bool) -> bool:
+        """Say whether a live device that is not desired may be removed; ``owned``: it was desired here once."""
+        return bool(self.policy["prune"] == "all" or (owned and self.policy["prune"] == "owned"))
+
+    @property
+    def absence(self) -> timedelta:
+        """Return for how long a device has to be absent before it may go."""
+        found = _SPAN.fullmatch(self.policy["unsubscribe_after"])
+        assert found is not None
+        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What files say.
+
+    ``faulty`` are accounts that stand in a faulty document, ``unclear`` faulty documents of which nobody knows whose
+    accounts they hold, ``shared`` the documents that hold what concerns all, and ``bad`` all that are faulty.
+    ``rejected`` says that all of it is rejected.
+    """
+
+    accounts: Mapping[str, Wanted] = field(default_factory=dict)
+    faulty: frozenset[str] = frozenset()
+    unclear: frozenset[str] = frozenset()
+    bad: frozenset[str] = frozenset()
+    shared: frozenset[str] = frozenset()
+    retired: frozenset[str] = frozenset()
+    rejected: bool = False
+
+
+class _Fault(Exception):
+    pass
+
+
+def read(files: Mapping[str, bytes], environment: str) -> Reading:
+    """Return what files mean. They are named by their paths below the folder of the texts."""
+    tables: dict[str, dict[str, Any]] = {}
+    unclear = set()
+    for name in sorted(name for name in files if name.endswith(".toml") and "/" not in name):
+        try:
+            tables[name] = tomllib.loads(files[name].decode())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+            unclear.add(name)
+    said = {key: [name for name, table in tables.items() if key in table] for key in SHARED_KEYS}
+    general = {key: tables[names[0]][key] for key, names in said.items() if names}
+    if not (tables or unclear) or (environment and general.get("environment") != environment):
+        return Reading(rejected=True)
+    listed, bad = _sound(tables, files)
+    accounts = {}
+    for name, found in listed.items():
+        for account, (devices, names, own) in found.items() if name not in bad else ():
+            try:
+                policy = _policy(general.get("policy", {}), own)
+            except _Fault:
+                bad.add(name)
+                continue
+            given = [one for other, table in tables.items() if other not in bad for one in table.get("approvals", ())]
+            approvals = tuple(_approved(one, files, {}) for one in given if one["account"] == account)
+            accounts[account] = Wanted(devices, names, policy, approvals, name)
+    faulty = {account for name in bad for account in tables[name].get("accounts", {})}
+    good = {account: wanted for account, wanted in accounts.items() if account not in faulty}
+    return Reading(
+        good,
+        frozenset(faulty),
+        frozenset(unclear),
+        frozenset(bad | unclear),
+        frozenset(name for names in said.values() for name in names),
+        frozenset(general.get("retired_accounts", ())),
+        rejected=any(len(names) > 1 for names in said.values()) or not good,
+    )
+
+
+def _sound(
+    tables: Mapping[str, Mapping[str, Any]], files: Mapping[str, bytes]
+) -> tuple[dict[str, dict[str, Any]], set[str]]:
+    """Return the accounts of the documents that can be read, and which documents are faulty."""
+    listed: dict[str, dict[str, Any]] = {}
+    bad = set()
+    for name, table in tables.items():
+        try:
+            listed[name] = _listed(table, files)
+        except _Fault:
+            bad.add(name)
+    homes = {account: name for name, table in tables.items() for account in table.get("accounts", {})}
+    everyone = [account for table in tables.values() for account in table.get("accounts", {})]
+    doubled = {account for account in everyone if everyone.count(account) > 1}
+    bad |= {name for name, table in tables.items() if doubled & table.get("accounts", {}).keys()}
+    for name, table in tables.items():
+        for one in table.get("approvals", ()):
+            try:
+                _approved(one, files, listed.get(homes.get(one.get("account", ""), ""), {}))
+            except _Fault:
+                bad.add(name)
+    return listed, bad
+
+
+def _listed(table: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the accounts of one document: the devices, their names, and the account's own policy."""
+    if table.get("version") != 1 or not table.keys() <= KEYS:
+        raise _Fault
+    found = {}
+    for name, account in table.get("accounts", {}).items():
+        if "devices" not in account and "device_files" not in account:
+            raise _Fault
+        if not account.keys() <= {"devices", "device_files", "policy", "country"}:
+            raise _Fault
+        found[name] = (*_devices(account, files), account.get("policy", {}))
+    return found
+
+
+def _devices(
+    table: Mapping[str, Any], files: Mapping[str, bytes]
+) -> tuple[dict[str, tuple[datetime | None, datetime | None]], dict[str, str]]:
+    devices: dict[str, tuple[datetime | None, datetime | None]] = {}
+    names: dict[str, str] = {}
+    inline = (_entry(entry) for entry in table.get("devices", ()))
+    for device, alias, from_, until in (*inline, *_in_files(table.get("device_files", ()), files)):
+        if device in devices or not device:
+            raise _Fault
+        devices[device] = (from_, until)
+        names[device] = alias
+    return devices, names
+
+
+def _entry(entry: Any) -> tuple[str, str, datetime | None, datetime | None]:
+    if isinstance(entry, str):
+        return entry, "", None, None
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+        raise _Fault
+    return entry["id"], entry.get("name", ""), entry.get("from"), entry.get("until")
+
+
+def _in_files(named: Iterable[str], files: Mapping[str, bytes]) -> Iterator[tuple[str, str, None, None]]:
+    for name in named:
+        content = files[name].decode() if name in files else "cut"
+        if content and not content.endswith("\n"):
+            raise _Fault
+        for line in content.split("\n"):
+            device, _, alias = line.partition("#")
+            if not line.isprintable():
+                raise _Fault
+            if device.strip():
+                yield device.strip(), alias.strip(), None, None
+
+
+def _policy(general: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    if not (general.keys() | own.keys()) <= POLICY.keys():
+        raise _Fault
+    merged = {**POLICY, **general, **own}
+    merged["ignore"] = frozenset((*general.get("ignore", ()), *own.get("ignore", ())))
+    merged["pause"] = max(general.get("pause", "none"), own.get("pause", "none"), key=PAUSES.index)
+    return merged
+
+
+def _approved(
+    table: Mapping[str, Any], files: Mapping[str, bytes], accounts: Mapping[str, Any]
+) -> tuple[frozenset[str], datetime]:
+    """Return what an approval names, and until when; devices that are desired without an end are a fault in it."""
+    if not table.keys() >= {"account", "expires", "reason"} or not table.keys() & {"devices", "device_files"}:
+        raise _Fault
+    devices = frozenset(_devices(table, files)[0])
+    desired = accounts.get(table["account"], ({},))[0]
+    if any(device in desired and desired[device][1] is None for device in devices):
+        raise _Fault
+    return devices, table["expires"]
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What is in force for one account, and whether a newer text of it is rejected."""
+
+    wanted: Wanted
+    rejected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is in force, by account, and which documents hold what concerns all.
+
+    An account that is not in it is not to be touched.
+    """
+
+    accounts: Mapping[str, InForce] = field(default_factory=dict)
+    shared: frozenset[str] = frozenset()
+
+
+def after(before: State, reading: Reading) -> State:
+    """Return what is in force once these files were read."""
+    if reading.rejected or reading.bad & (reading.shared | before.shared):
+        return State({name: replace(one, rejected=True) for name, one in before.accounts.items()}, before.shared)
+    kept = {
+        name: replace(one, rejected=True)
+        for name, one in before.accounts.items()
+        if name not in reading.accounts
+        and name not in reading.retired
+        and (name in reading.faulty or reading.unclear or one.wanted.document in reading.bad)
+    }
+    return State({**kept, **{name: InForce(wanted) for name, wanted in reading.accounts.items()}}, reading.shared)
+
+
+class Texts:
+    """Every state that may be in force now, as far as can be known from outside.
+
+    A daemon that is up has read what was written ``grace_seconds`` ago; one that is down reads nothing, and goes on
+    later from what it kept. Where its disk fails it may have kept less than it accepted.
+    """
+
+    def __init__(self, grace_seconds: float) -> None:
+        self._possible: list[State] = [State()]
+        self._kept: list[State] | None = None
+        self._grace = grace_seconds
+        self._pending: list[tuple[float, Reading]] = []
+        self._newest = Reading(rejected=True)
+        self._up = False
+
+    def changed(self, at: float, reading: Reading) -> None:
+        """Take note of files that changed."""
+        self._settle(at)
+        self._newest = reading
+        if self._up:
+            self._pending.append((at, reading))
+
+    def stopped(self) -> None:
+        """Take note that the daemon is down."""
+        self._possible = self._through()
+        self._pending.clear()
+        self._up = False
+
+    def started(self) -> None:
+        """Take note that the daemon is up: it reads what is there now before it does anything."""
+        kept = _distinct((*self._possible, *(self._kept or ())))
+        self._possible = _distinct(after(state, self._newest) for state in kept)
+        self._kept = None
+        self._up = True
+
+    def disk_failed(self) -> None:
+        """Take note that what is accepted from now on may be forgotten by a kill."""
+        if self._kept is None:
+            self._kept = self._through()
+
+    def forgotten(self) -> None:
+        """Take note that nothing is kept of what was accepted before."""
+        self._possible, self._kept = [State()], None
+
+    def states(self, at: float) -> list[State]:
+        """Return what may be in force at a moment."""
+        self._settle(at)
+        return self._through()
+
+    def _settle(self, at: float) -> None:
+        if self._pending and at - self._pending[-1][0] >= self._grace:
+            last = self._pending.pop()[1]
+            self._possible = _distinct(after(state, last) for state in self._through())
+            self._pending.clear()
+
+    def _through(self) -> list[State]:
+        readings = [one for _, one in self._pending]
+        if not readings:
+            return self._possible
+        states = list(self._possible)
+        for count in range(1, len(readings) + 1):
+            for some in combinations(readings, count):
+                for state in self._possible:
+                    for one in some:
+                        state = after(state, one)  # noqa: PLW2901 - each reading builds on the one before
+                    states.append(state)
+        return _distinct(states)
+
+
+def _distinct(states: Iterable[State]) -> list[State]:
+    found: list[State] = []
+    for state in states:
+        if state not in found:
+            found.append(state)
+    return found

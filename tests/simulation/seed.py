@@ -1,0 +1,383 @@
+"""One run: a world made of one seed, hours of trouble, and then rest, in which everything has to come true.
+
+Owns: how a run is put together, how long its parts last, and what is asked of it at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import io
+import json
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+from reconciler.logs import set_up_logs
+from reconciler.masking import Masking
+from reconciler.simulator import Device, Options, Platform, sample_devices
+from simulation import texts
+from simulation.checker import Checker, Violation, subset
+from simulation.clockwork import START, MachineClock, Stuck, VirtualLoop
+from simulation.disk import Disk
+from simulation.life import CALM, EVERYBODY, HOUR, MINUTE, Life
+from simulation.machine import LIFE, Machine
+from simulation.texts import Approved, Fleet
+from simulation.wire import Weather
+
+REST_HOURS = 4.0
+SOON_SECONDS, QUIET_SECONDS = 80 * MINUTE, 30 * MINUTE
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that costs nothing, where there is one
+LATE = 10 * MINUTE
+"""What may go by beyond two intervals until an account without trouble is as it should be."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run came to."""
+
+    seed: int
+    hours: float
+    violation: Violation | None = None
+    timeline: list[tuple[float, str]] = field(default_factory=list)
+
+    def told(self) -> list[str]:
+        """Return what happened, a line an event; what the daemon logged is set in."""
+        return [f"{_when(at)} {_readable(text)}" for at, text in self.timeline]
+
+
+class _Lines(io.StringIO):
+    """Where log lines go: to whoever listens, if they come from the living."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+
+    def write(self, text: str) -> int:
+        self._run.logged(text.rstrip("\n"))
+        return len(text)
+
+
+class Run:
+    """One seed."""
+
+    def __init__(self, seed: int, hours: float, folder: Path) -> None:
+        self.report = Report(seed, hours)
+        self._random = Random(seed)  # noqa: S311 - repeatable, and no secret
+        self.loop = VirtualLoop(self._another())
+        self._folder = folder
+        self._hours = hours
+        self._over = asyncio.Event()
+        self._going: dict[str, set[str]] = {}
+        self._owning: set[str] = set()
+
+    def _another(self) -> Random:
+        """Return a source of chance for one part, so that what others do does not change what befalls it."""
+        return Random(self._random.random())  # noqa: S311 - as above
+
+    def run(self) -> Report:
+        """Live through it."""
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_until_complete(self._all())
+        except Stuck as stuck:
+            self._checker.promise("progress", str(stuck), kept=False)
+        finally:
+            self.report.violation = self._checker.violation
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+            self.loop.tickers.clear()
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+            asyncio.set_event_loop(None)
+        return self.report
+
+    def tell(self, text: str) -> None:
+        """Write a line to the timeline."""
+        self.report.timeline.append((self.loop.time(), text))
+
+    def logged(self, line: str) -> None:
+        """Take a line of the log."""
+        if LIFE.get() != self._machine.life or not self._machine.is_up:
+            return
+        self.tell(line)
+        self._checker.logged(line)
+        self._look()
+
+    async def _all(self) -> None:
+        self._build()
+        self.loop.create_task(self._trouble_then_rest()).add_done_callback(self._failed)
+        await self._over.wait()
+        self._machine.kill()
+        await self._machine.bury()
+
+    def _failed(self, task: asyncio.Task[None]) -> None:
+        self._over.set()
+        if not task.cancelled() and task.exception() is not None:
+            raise task.exception()  # type: ignore[misc]  # there is one
+
+    def _build(self) -> None:
+        random = self._random
+        loop, clock = self.loop, MachineClock(self.loop)
+        disk, weather = Disk(loop, clock), Weather()
+        accounts = random.randint(2, 4)
+        options = Options(
+            empty_list=random.choice(("[]", "null", "{}", "missing")),
+            not_subscribed=random.choice(("1206", "1204")),
+            unknown_device_code=random.choice(("1205", "1213", "1211", "1210")),
+            quota_code=random.choice(("1314", "1306", "429")),
+            token_life=random.choice((HOUR, 4 * HOUR)),
+        )
+        platform = Platform(
+            seed=self.report.seed, options=options, now=lambda: START.timestamp() + loop.time(), log_size=0
+        )
+        for number in range(accounts):
+            name = CALM if number == 0 else f"hotel-{number}"
+            count = random.choice((4, 8, 12, 25, 45))
+            only_pcc = name == CALM or random.random() < 0.7
+            user = platform.world.add_user(name)
+            platform.world.add_devices(user, sample_devices(self.report.seed, name, count, only_pcc=only_pcc))
+        environment = random.choice(("", "production"))
+        self._interval = random.choice((10, 20, 30)) * MINUTE
+        given = {
+            "PCC_DESIRED_STATE": str(self._folder / "texts"),
+            "PCC_CREDENTIALS_DIR": str(self._folder / "credentials"),
+            "PCC_BASE_URL": "https://lg.invalid",
+            "PCC_TOKEN_URL": "https://lg.invalid/emp/v2/token",
+            "PCC_BACKEND_URL": platform.world.service.backend_url,
+            "PCC_COUNTRY": "KR",
+            "PCC_SERVICE_ID": platform.world.service.id,
+            "PCC_SERVICE_KEY": platform.world.service.key,
+            "PCC_CLIENT_ID": platform.world.service.client_id,
+            "PCC_LISTEN": "127.0.0.1:0",
+            "PCC_ENVIRONMENT": environment,
+            "PCC_INTERVAL": f"{self._interval:.0f}s",
+            "PCC_CONCURRENCY": str(random.choice((1, 4, 8))),
+            "PCC_WORKERS": str(random.choice((1, 2, 8))),
+            "PCC_MODE": "observe" if random.random() < 0.06 else "enforce",
+        }
+        self._observing = given["PCC_MODE"] == "observe"
+        self._checker = checker = Checker(
+            loop.time,
+            clock.now,
+            observing=self._observing,
+            concurrency=int(given["PCC_CONCURRENCY"]),
+            user_of_token=lambda token: getattr(platform.world.by_access_token(token), "name", None),
+            state=lambda: self._machine.state,
+            disk_fails=lambda: disk.full or disk.broken,
+        )
+        checker.tell = self.tell
+        checker.secrets = {platform.world.service.key}
+        self._platform, self._disk = platform, disk
+        masking = Masking()
+        self._machine = Machine(
+            loop, clock, disk, platform, weather, self._another(), checker, self._folder, given, masking
+        )
+        self._machine.ended = self._ended
+        self._life = Life(
+            loop,
+            clock,
+            self._another(),
+            disk,
+            platform,
+            weather,
+            self._machine,
+            checker,
+            self.tell,
+            environment,
+        )
+        self._accounts = accounts
+        (self._folder / "credentials").mkdir()
+        (self._folder / "texts").mkdir()
+        set_up_logs("info", "json", stream=_Lines(self), masking=masking)
+
+    def _ended(self, error: BaseException | None) -> None:
+        """Hear that a daemon ended that nobody killed."""
+        if error is not None:
+            self._checker.promise("never-ends", f"the daemon ended with {error!r}", kept=False)
+            self._look()
+
+    def _look(self) -> None:
+        if self._checker.violation is not None:
+            self._over.set()
+
+    async def _trouble_then_rest(self) -> None:
+        life = self._life
+        await life.begin(self._accounts)
+        self._checker.started(dirty=False)
+        self._machine.start()
+        while self.loop.time() < (self._hours - REST_HOURS) * HOUR and not self._over.is_set():
+            await life.one_event()
+            await self._in_between()
+        if not self._over.is_set():
+            await self._rest()
+        self._over.set()
+
+    async def _in_between(self) -> None:
+        """Look at what holds at all times."""
+        self._checker.step()
+        if self._machine.is_up:
+            answer = await self._machine.ask("GET", "/healthz")
+            if answer is not None:
+                self._checker.promise("health", f"/healthz says {answer.text}", kept=answer.status_code == 200)
+        self._others_are_not_troubled()
+        self._look()
+
+    def _others_are_not_troubled(self) -> None:
+        """Require that an account without trouble of its own is as it should be, whatever befalls the others."""
+        troubled = max(self._life.trouble.get(CALM, 0.0), self._life.trouble.get(EVERYBODY, 0.0))
+        if self._observing or self.loop.time() < troubled + 2 * self._interval + LATE or not self._machine.is_up:
+            return
+        wanted, live = set(self._life.fleet.accounts[CALM].devices), self._platform.subscribed(CALM)
+        self._checker.promise(
+            "independence",
+            f"{CALM} lacks {subset(wanted - live)}, has too many: {subset(live - wanted)}",
+            kept=wanted == live,
+        )
+
+    # -- rest
+
+    async def _rest(self) -> None:
+        """End all trouble, let people say once more what they want, and see that it comes true."""
+        life, checker = self._life, self._checker
+        self.tell("all trouble ends")
+        await life.calm_down()
+        await asyncio.sleep(30)
+        if not self._machine.is_up:
+            checker.started(dirty=False)
+            self._machine.start()
+        agreed = self._random.random() < 0.5
+        await life._publish(self._last_wish(renamed=not agreed), slowly=False)
+        await life.let_go()
+        needed = self._needed()
+        before = Counter({name: checker.changes[name] for name in needed})
+        for number in range(3):
+            await asyncio.sleep(5 * MINUTE)
+            for name in life.fleet.accounts:
+                if (agreed and number == 0) or self._waits_for_a_person(name):
+                    await life.agree(name)
+        await asyncio.sleep(SOON_SECONDS - 15 * MINUTE)
+        self._came_true()  # what waited for its next time waits no more, as every entry changed or a person said so
+        await asyncio.sleep((REST_HOURS * HOUR) - SOON_SECONDS - QUIET_SECONDS - 2 * MINUTE)
+        self._came_true()
+        for name, most in needed.items():
+            made = checker.changes[name] - before[name]
+            checker.promise("no-more-calls", f"{name}: {made} calls for {most} changes", kept=made <= most)
+        quiet = {name: checker.changes[name] + len(self._refused(name)) for name in needed}
+        await asyncio.sleep(QUIET_SECONDS)
+        loud = {name for name, most in quiet.items() if checker.changes[name] > most}
+        checker.promise("quiet", f"{loud} change what is as it should be", kept=not loud)
+        await life.look()
+        self._look()
+
+    def _last_wish(self, *, renamed: bool) -> Fleet:
+        """Return what people want in the end: no pause, no limit in the way, and approvals for all that has to go."""
+        life = self._life
+        fleet = life.fleet.copy()
+        fleet.policy, fleet.retired, fleet.approvals = {}, [], []
+        for name, account in fleet.accounts.items():
+            ignored = account.policy.get("ignore", [])
+            account.policy = {"calls_per_hour": "unlimited", "ignore": ignored}
+            if renamed:
+                life.renamed(fleet, account)
+            for entry in account.devices.values():
+                entry.from_ = entry.until = None
+            if name != CALM and self._random.random() < 0.3:
+                self._let_go(name, account)
+                continue
+            going = sorted(self._platform.subscribed(name) - account.devices.keys())
+            if going:
+                fleet.approvals.append(Approved(name, going, START + timedelta(days=3650)))
+        return fleet
+
+    def _let_go(self, name: str, account: texts.Account) -> None:
+        """Let an account keep what others subscribed, and let go of a few devices that are its own."""
+        self._owning.add(name)
+        account.policy |= {"prune": "owned", "max_unsubscribe": "100%", "allow_empty": True}
+        live = self._platform.subscribed(name)
+        for device in [one for one in account.devices if one in live and one not in account.policy["ignore"]][:3]:
+            del account.devices[device]
+            self._going.setdefault(name, set()).add(device)
+
+    def _waits_for_a_person(self, account: str) -> bool:
+        """Say whether its list is doubted: after another credential only a person can say that it is right."""
+        return self.loop.time() - self._checker.suspected.get(account, -HOUR) < 5 * MINUTE
+
+    def _goal(self, account: str) -> tuple[set[str], set[str]]:
+        """Return what has to be live in an account, and what may be."""
+        wanted = set(self._life.fleet.accounts[account].devices)
+        ignored = set(self._life.fleet.accounts[account].policy.get("ignore", []))
+        user = self._platform.world.user(account)
+        pcc: dict[str, Device] = {one: device for one, device in user.devices.items() if self._takes(device)}
+        return (wanted & pcc.keys()) - ignored, ignored
+
+    def _refused(self, account: str) -> set[str]:
+        """Return the devices that are wanted and that LG refuses."""
+        goal, ignored = self._goal(account)
+        return self._life.fleet.accounts[account].devices.keys() - goal - ignored
+
+    def _takes(self, device: Device) -> bool:
+        return device.type in self._platform.options.pcc_types
+
+    def _needed(self) -> dict[str, int]:
+        """Return how many calls every account needs at the most until it is as it should be."""
+        found = {}
+        for name in self._life.fleet.accounts:
+            goal, ignored = self._goal(name)
+            live = self._platform.subscribed(name)
+            refused = self._refused(name)
+            found[name] = len((goal ^ live) - ignored - refused) + 8 * len(refused) + self._checker.in_flight(name)
+        return found
+
+    def _came_true(self) -> None:
+        for name in self._life.fleet.accounts:
+            goal, ignored = self._goal(name)
+            live = self._platform.subscribed(name)
+            wanted = self._life.fleet.accounts[name].devices.keys()
+            lacking, over = goal - live, live - wanted - ignored
+            if name in self._owning:
+                over &= self._going.get(name, set())
+            self._checker.promise(
+                "converges",
+                f"{name} lacks {subset(lacking)}; has too many: {subset(over)}",
+                kept=self._observing or not (lacking or over),
+            )
+        self._look()
+
+
+def _when(at: float) -> str:
+    moment = START + timedelta(seconds=at)
+    return f"day {moment.day} {moment:%H:%M:%S}.{moment.microsecond // 1000:03}"
+
+
+def _readable(text: str) -> str:
+    """Return a line of the log in words; everything else is in words already."""
+    if not text.startswith('{"ts"'):
+        return text
+    facts = json.loads(text)
+    for key in ("ts", "level", "pass_id", "lg_message_id", "message_id", "revision"):
+        facts.pop(key, None)
+    event, account = facts.pop("event"), facts.pop("account", "")
+    said = " ".join(f"{key}={value[:12] if key == 'device' else value}" for key, value in facts.items())
+    return f"    {event} {account} {said}".rstrip()
+
+
+def run(seed: int, hours: float) -> Report:
+    """Return what one seed comes to."""
+    home = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
+    gc.collect()
+    gc.disable()  # what one run leaves behind fits into memory, and to seek it meanwhile takes a fifth of the time
+    with tempfile.TemporaryDirectory(prefix="pcc-simulation-", dir=home) as folder:
+        return contextvars.copy_context().run(Run(seed, hours, Path(folder)).run)
+
+
+def told(asked: tuple[int, float]) -> tuple[int, str, list[str], float]:
+    """Run a seed for so many hours; return it, the promise that it broke, how that came, and how long it lived."""
+    report = run(*asked)
+    if report.violation is None:
+        return report.seed, "", [], report.hours
+    return report.seed, str(report.violation), report.told(), report.violation.at / HOUR

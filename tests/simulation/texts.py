@@ -1,0 +1,122 @@
+"""What people write: accounts, devices, policies and approvals as values, and how they look in files.
+
+Owns: the fleet as a person has it in mind, and its spelling in TOML and device files. Must not: know what the program
+makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+SHARED = "policy.toml"
+"""The document that holds what concerns all accounts, and the approvals."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One device of an account."""
+
+    name: str = ""
+    from_: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(slots=True)
+class Account:
+    """One account. ``in_file``: its plain devices stand in a device file of their own."""
+
+    devices: dict[str, Entry] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=dict)
+    in_file: bool = False
+
+
+@dataclass(slots=True)
+class Approved:
+    """One approval."""
+
+    account: str
+    devices: list[str]
+    expires: datetime
+    in_file: str = ""
+
+
+@dataclass(slots=True)
+class Fleet:
+    """Everything that is written."""
+
+    environment: str = ""
+    accounts: dict[str, Account] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=dict)
+    approvals: list[Approved] = field(default_factory=list)
+    retired: list[str] = field(default_factory=list)
+
+    def copy(self) -> Fleet:
+        """Return one that can be changed on its own."""
+        return deepcopy(self)
+
+
+def files(fleet: Fleet) -> dict[str, bytes]:
+    """Return the fleet as files by their names below the folder of the texts: one document an account, one for all."""
+    made = {SHARED: _shared(fleet)}
+    for name, account in fleet.accounts.items():
+        plain = [device for device, entry in account.devices.items() if entry.from_ is entry.until is None]
+        inline = account.devices
+        lines = ["version = 1", "", f"[accounts.{name}]"]
+        lines += [f"policy.{key} = {_value(value)}" for key, value in account.policy.items()]
+        if account.in_file:
+            inline = {device: entry for device, entry in account.devices.items() if device not in plain}
+            lines.append(f'device_files = ["devices/{name}.txt"]')
+            listed = (f"{device} # {account.devices[device].name}".rstrip(" #") for device in plain)
+            made[f"devices/{name}.txt"] = "".join(f"{line}\n" for line in listed).encode()
+        if inline or not account.in_file:
+            lines += ["devices = [", *(f"  {_entry(device, entry)}," for device, entry in inline.items()), "]"]
+        made[f"{name}.toml"] = ("\n".join(lines) + "\n").encode()
+    for one in fleet.approvals:
+        if one.in_file:
+            made[one.in_file] = "".join(f"{device}\n" for device in one.devices).encode()
+    return made
+
+
+def _shared(fleet: Fleet) -> bytes:
+    lines = ["version = 1"]
+    if fleet.environment:
+        lines.append(f'environment = "{fleet.environment}"')
+    if fleet.retired:
+        lines.append(f"retired_accounts = {_value(fleet.retired)}")
+    lines += [f"policy.{key} = {_value(value)}" for key, value in fleet.policy.items()]
+    for one in fleet.approvals:
+        lines += ["", "[[approvals]]", f'account = "{one.account}"', f"expires = {_value(one.expires)}"]
+        lines.append('reason = "as agreed"')
+        lines.append(f"device_files = {_value([one.in_file])}" if one.in_file else f"devices = {_value(one.devices)}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _entry(device: str, entry: Entry) -> str:
+    said = {"id": device, "name": entry.name, "from": entry.from_, "until": entry.until}
+    if not entry.name and entry.from_ is entry.until is None:
+        return _value(device)
+    return "{ " + ", ".join(f"{key} = {_value(value)}" for key, value in said.items() if value) + " }"
+
+
+def _value(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case int():
+            return str(value)
+        case datetime():
+            return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+        case list():
+            return "[" + ", ".join(map(_value, value)) + "]"
+        case _:
+            return f'"{value}"'
+
+
+def differing(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> dict[str, bytes | None]:
+    """Return what has to be written to come from one set of files to another; nothing stands for a file that goes."""
+    gone = dict.fromkeys(before.keys() - after.keys())
+    return {**gone, **{name: content for name, content in after.items() if before.get(name) != content}}
