@@ -192,7 +192,8 @@ class _Execution:
         try:
             answer = await call(change.device)
         except (Throttled, CredentialsRefused, ConfigurationRefused) as error:
-            self.work.ended = self.work.ended or error
+            if not isinstance(self.work.ended, Throttled | CredentialsRefused | ConfigurationRefused):
+                self.work.ended = error  # also after failures: what LG says of the account counts for more
             await self._untried([change])
         except Outdated:
             self.work.outdated = True

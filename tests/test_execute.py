@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.errors import (
+    ConfigurationRefused,
     CredentialsRefused,
     DeviceRefused,
     Outdated,
@@ -240,6 +241,15 @@ async def test_three_failures_in_a_row_end_the_work(error: PlatformError) -> Non
     assert {change.device for change in book.withdrawn} == {change.device for change in book.intended} - {
         device for _, device in platform.asked
     }
+
+
+async def test_a_stop_that_comes_after_failures_is_not_lost() -> None:
+    """Where LG fails three times and then says that a setting is wrong, the account stops: that is what counts."""
+    devices = [f"d{number}" for number in range(5)]
+    script: dict[str, Sequence[PlatformError | str | None]] = {one: [Unavailable("down")] for one in devices[1:4]}
+    platform = Platform({**script, devices[4]: [ConfigurationRefused("no")]})
+    work = await carried_out(Plan(ACCOUNT, changes(Action.SUBSCRIBE, *devices)), platform)
+    assert isinstance(work.ended, ConfigurationRefused)
 
 
 async def test_failures_that_are_not_in_a_row_do_not_end_the_work() -> None:
