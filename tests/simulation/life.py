@@ -496,6 +496,7 @@ class Life:
         one, other = self._random.sample(names, 2)
         how = self._random.choice(("swapped", "none", "same"))
         self.note(f"credentials of {one} and {other}: {how}", one, other, seconds=MINUTE)
+        self._meddled(None, seconds=2 * HOUR)
         self._credential(one, None if how == "none" else other)
         if how == "swapped":
             self._credential(other, one)

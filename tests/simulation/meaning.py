@@ -53,7 +53,9 @@ class Wanted:
 
     def entry(self, device: str) -> tuple[Any, ...] | None:
         """Return what the text says of a device, if it names it."""
-        return (*self.devices[device], self.names.get(device, "")) if device in self.devices else None
+        if device not in self.devices or device in self.policy["ignore"]:
+            return None
+        return (*self.devices[device], self.names.get(device, ""))
 
     def approves(self, device: str, now: datetime) -> bool:
         """Say whether a person's word in force at a moment lets a device go."""
