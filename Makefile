@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types layers check bench bench-quick pictures mutants docs format requirements clean
+.PHONY: help demo test test-all lint types layers check simulate bench bench-quick pictures mutants docs format requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,10 @@ layers: $(INSTALLED) ## imports go one way
 	@$(BIN)/lint-imports --no-logo
 
 check: lint types layers test ## what must pass before a change is sent
+
+simulate: $(INSTALLED) ## years of operation in minutes: SEEDS=200 HOURS=48 FROM=1, SEEDS=fresh, or DEFECTS=all
+	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(or $(SEEDS),20) --hours $(or $(HOURS),48) --from $(or $(FROM),1) \
+	  $(if $(DEFECTS),--defects "$(DEFECTS)") $(if $(JOBS),--jobs $(JOBS))
 
 bench: $(INSTALLED) ## measure speed and memory beside floors and peers, print a table
 	@$(BIN)/python -m benchmarks $(ARGS)

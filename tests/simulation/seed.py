@@ -142,7 +142,7 @@ class Run:
             user = platform.world.add_user(name)
             platform.world.add_devices(user, sample_devices(self.report.seed, name, count, only_pcc=only_pcc))
         environment = random.choice(("", "production"))
-        self._interval = random.choice((10, 20, 30)) * MINUTE
+        self._interval = random.choice((15, 30, 60)) * MINUTE
         given = {
             "PCC_DESIRED_STATE": str(self._folder / "texts"),
             "PCC_CREDENTIALS_DIR": str(self._folder / "credentials"),
