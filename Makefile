@@ -43,10 +43,10 @@ simulate: $(INSTALLED) ## years of operation in minutes: SEEDS=200 HOURS=48 FROM
 	  $(if $(DEFECTS),--defects "$(DEFECTS)") $(if $(JOBS),--jobs $(JOBS))
 
 bench: $(INSTALLED) ## measure speed and memory beside floors and peers, print a table
-	@$(BIN)/python -m benchmarks $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
 
 bench-quick: $(INSTALLED) ## the same, smaller: fails where a ratio is far out of line
-	@$(BIN)/python -m benchmarks --quick $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks --quick $(ARGS)
 
 pictures: $(INSTALLED) ## take the documents' pictures of the status page again (needs Chromium)
 	@$(BIN)/python tests/pictures.py $(ARGS)

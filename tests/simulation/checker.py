@@ -407,7 +407,7 @@ class Checker:
     def _check_pace(self, call: Any, known: Known) -> None:
         now = self._now()
         self._require("throttled", now >= known.throttled_until - self._slack(), call)
-        begun = call.method != "GET" and now < known.stopped_at + ONE_CALL_SECONDS
+        begun = call.path != "/pcc" and now < known.stopped_at + ONE_CALL_SECONDS
         self._require("stopped", begun or now >= known.stopped_until, call)
         while known.calls and known.calls[0] <= now - HOUR_SECONDS:
             known.calls.popleft()

@@ -58,7 +58,7 @@ class Life:
         self.fleet = Fleet(environment)
         self.files: dict[str, bytes] = {}
         self.trouble: dict[str, float] = {}
-        self.lasting: set[asyncio.Task[None]] = set()
+        self.lasting: dict[asyncio.Task[None], None] = {}  # in their order: that of a set is another each time
         self._loop, self._clock, self._random = loop, clock, random
         self._disk, self._platform, self._weather = disk, platform, weather
         self._machine, self._checker, self._tell = machine, checker, tell
@@ -135,8 +135,11 @@ class Life:
             await work()
 
         task = self._loop.create_task(later())
-        self.lasting.add(task)
-        task.add_done_callback(self.lasting.discard)
+        self._while_it_lasts(task)
+
+    def _while_it_lasts(self, task: asyncio.Task[None]) -> None:
+        self.lasting[task] = None
+        task.add_done_callback(lambda done: self.lasting.pop(done, None))
 
     def _while(self, least: float = 2 * MINUTE, most: float = 90 * MINUTE) -> float:
         return self._random.uniform(least, most)
@@ -412,8 +415,7 @@ class Life:
             self.trouble[EVERYBODY] = self._loop.time() + MINUTE
 
         task = self._loop.create_task(over())
-        self.lasting.add(task)
-        task.add_done_callback(self.lasting.discard)
+        self._while_it_lasts(task)
 
     # -- commands
 

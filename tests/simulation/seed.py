@@ -104,6 +104,7 @@ class Run:
         """Take a line of the log."""
         if LIFE.get() != self._machine.life or not self._machine.is_up:
             return
+        line = line.replace(f"{self._folder}/", "")
         self.tell(line)
         self._checker.logged(line)
         self._look()
