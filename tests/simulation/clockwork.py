@@ -140,7 +140,7 @@ class Ticker:
         self._busy = busy
         self._jobs: list[tuple[float, Callable[[], object]]] = []
         self._last: list[float] = []
-        self._shortest = math.inf
+        self._shortest = self._next = math.inf
         loop.tickers.append(self)
 
     def every(self, seconds: float, call: Callable[[], object]) -> None:
@@ -156,11 +156,14 @@ class Ticker:
 
     def next_moment(self) -> float:
         """Return when something is to be called."""
-        return min(self._moments(), default=math.inf)
+        self._next = min(self._moments(), default=math.inf)
+        return self._next
 
     def tick(self) -> None:
         """Call what is to be called now."""
         now = self._loop.time()
+        if now < self._next:
+            return
         for number, moment in enumerate(self._moments()):
             if moment <= now:
                 self._last[number] = now

@@ -17,7 +17,7 @@ from typing import Any
 from simulation.clockwork import MachineClock, VirtualLoop
 
 NEWS_TRAVELS_SECONDS = 0.05
-BUSY_SECONDS = 20.0
+BUSY_SECONDS = 8.0
 """For so long after a write everything that looks at files does so at its own pace."""
 SELDOM_SECONDS = 300.0
 GONE = (0, -1, 0)

@@ -452,7 +452,8 @@ class Life:
 
     async def look(self) -> None:
         """Somebody looks at page, status and metrics; nothing of it may be a fault or a secret."""
-        for path in ("/", "/metrics", "/api/v1/status", "/healthz", "/api/v1/history"):
+        page = ("/",) if self._random.random() < 0.1 else ()  # to make it takes as long as hours of everything else
+        for path in (*page, "/metrics", "/api/v1/status", "/healthz", "/api/v1/history"):
             answer = await self._machine.ask("GET", path)
             if answer is None:
                 return
