@@ -160,6 +160,7 @@ NOT_RUN = {
     r"make (?!demo).*": "is what runs the tests, or writes files of the source tree; .ci/run starts with make",
     r"python3 -m venv .*|\. \.venv/bin/activate|pip(x)? install .*": "fetches packages; test_packaging.py has them",
     r"gh .*": "is for a job at a forge",
+    r"python -c pass": "is what starts are measured against",
     r"pcc-reconciler .*(\$\{\{|\$CI_|HEAD\^1|https://pcc\.example\.com).*": "is for a forge; its options are checked",
     r"pcc-reconciler (pause|explain)": "is the command's name: to run, it wants to be told more",
     r"kubectl .*": "needs a cluster; what it applies is rendered and checked by test_kubernetes.py",
