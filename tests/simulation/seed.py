@@ -256,12 +256,12 @@ class Run:
         await life.let_go()
         needed = self._needed()
         before = Counter({name: checker.changes[name] for name in needed})
-        for number in range(3):
+        for number in range(14):  # an account that LG stopped may try again only after an hour
             await asyncio.sleep(5 * MINUTE)
             for name in life.fleet.accounts:
                 if (agreed and number == 0) or self._waits_for_a_person(name):
                     await life.agree(name)
-        await asyncio.sleep(SOON_SECONDS - 15 * MINUTE)
+        await asyncio.sleep(SOON_SECONDS - 70 * MINUTE)
         self._came_true()  # what waited for its next time waits no more, as every entry changed or a person said so
         await asyncio.sleep((REST_HOURS * HOUR) - SOON_SECONDS - QUIET_SECONDS - 2 * MINUTE)
         self._came_true()
@@ -306,7 +306,7 @@ class Run:
 
     def _waits_for_a_person(self, account: str) -> bool:
         """Say whether its list is doubted: after another credential only a person can say that it is right."""
-        return self.loop.time() - self._checker.suspected.get(account, -HOUR) < 5 * MINUTE
+        return self.loop.time() - self._checker.suspected.get(account, -HOUR) < 6 * MINUTE
 
     def _goal(self, account: str) -> tuple[set[str], set[str]]:
         """Return what has to be live in an account, and what may be."""
