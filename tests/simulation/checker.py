@@ -133,7 +133,6 @@ class Checker:
         concurrency: int,
         user_of_token: Callable[[str], str | None],
         state: Callable[[], Path],
-        disk_fails: Callable[[], bool],
     ) -> None:
         self.texts = Texts(TEXT_GRACE_SECONDS)
         self.accounts: dict[str, Known] = {}
@@ -148,7 +147,7 @@ class Checker:
         self._now, self._wall = now, wall
         self._concurrency = concurrency
         self._user_of_token = user_of_token
-        self._state, self._disk_fails = state, disk_fails
+        self._state = state
         self._message_ids: set[str] = set()
         self._users: dict[str, list[tuple[float, str | None]]] = {}
         self._brakes: list[Brake] = []
@@ -465,9 +464,7 @@ class Checker:
         return len(gone | {device}) <= wanted.allowance(len(known.listed.devices | gone))
 
     def _check_intent(self, call: Any, device: str) -> None:
-        """Before a device is unsubscribed it stands on the disk that this is going to happen."""
-        if self._disk_fails():
-            return
+        """Require that it stands on the disk that a device will be unsubscribed, also where the disk fails by now."""
         with closing(sqlite3.connect(f"file:{self._state() / 'state.db'}?mode=ro", uri=True)) as connection:
             rows = connection.execute(
                 "SELECT 1 FROM change WHERE account = ? AND device = ? AND action = 'unsubscribe' AND result IS NULL",

@@ -169,7 +169,6 @@ class Run:
             concurrency=int(given["PCC_CONCURRENCY"]),
             user_of_token=lambda token: getattr(platform.world.by_access_token(token), "name", None),
             state=lambda: self._machine.state,
-            disk_fails=lambda: disk.full or disk.broken,
         )
         checker.tell = self.tell
         checker.secrets = {platform.world.service.key}
