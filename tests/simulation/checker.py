@@ -141,7 +141,7 @@ class Checker:
         self.applied: Counter[tuple[str, str, str]] = Counter()
         self.made: Counter[tuple[str, str, str]] = Counter()
         self._disturbed: dict[tuple[str, str], float] = {}
-        self.lines: Counter[str] = Counter()
+        self.heard: dict[str, float] = {}
         self.changes: Counter[str] = Counter()
         self.tell: Callable[[str], None] = lambda _text: None
         self._now, self._wall = now, wall
@@ -524,7 +524,7 @@ class Checker:
                 self._break("secret", f"a secret stands in a line of the log: {line[:200]}")
         facts = json.loads(line)
         event = facts["event"]
-        self.lines[event] += 1
+        self.heard[event] = self._now()
         if event in ALARMS or facts.get("reason") == "guard-failed":
             self._break("defect", f"{ALARMS.get(event, 'a guard failed')}: {line[:3000]}")
         if event == "library.logged" or (event == "source.failed" and facts.get("kind") == "defect"):

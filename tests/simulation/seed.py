@@ -12,6 +12,7 @@ import io
 import json
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,8 @@ from random import Random
 
 from reconciler.logs import set_up_logs
 from reconciler.masking import Masking
-from reconciler.simulator import Device, Options, Platform, sample_devices
+from reconciler.simulator import Device, Match, Options, Platform, Route, Rule, sample_devices
+from reconciler.simulator.faults import Error
 from simulation import texts
 from simulation.checker import Checker, Violation, subset
 from simulation.clockwork import START, MachineClock, Stuck, VirtualLoop
@@ -251,10 +253,14 @@ class Run:
             checker.started(dirty=False)
             self._machine.start()
         agreed = self._random.random() < 0.5
+        waiting = {} if agreed or self._observing else await self._refused_a_moment_ago()
         await life._publish(self._last_wish(renamed=not agreed), slowly=False)
         await life.let_go()
         needed = self._needed()
         before = Counter({name: checker.changes[name] for name in needed})
+        if waiting:
+            await asyncio.sleep(30 * MINUTE)
+            self._waits_no_more(waiting)
         for number in range(14):  # an account that LG stopped may try again only after an hour
             await asyncio.sleep(5 * MINUTE)
             for name in life.fleet.accounts:
@@ -272,6 +278,31 @@ class Run:
         loud = {name for name, most in quiet.items() if checker.changes[name] > most}
         checker.promise("quiet", f"{loud} change what is as it should be", kept=not loud)
         await life.look()
+        self._look()
+
+    async def _refused_a_moment_ago(self) -> dict[str, set[str]]:
+        """Let LG lose devices of an account and refuse them, for a moment; return those that wait for an hour now."""
+        name = self._life.some_account()
+        if name is None:
+            return {}
+        goal = sorted(self._goal(name)[0] & self._platform.subscribed(name))[:2]
+        self._checker.meddled(name, self._platform.unsubscribe(name, *goal), HOUR)
+        self._platform.add_fault(Rule(Error("1214"), match=Match(route=Route.SUBSCRIBE, user=name)))
+        self.tell(f"LG loses {len(goal)} devices of {name}, and refuses them for a moment")
+        await self._life.agree(name)
+        await asyncio.sleep(2 * MINUTE)
+        self._platform.set_faults()
+        return {name: set(goal)}
+
+    def _waits_no_more(self, waiting: Mapping[str, set[str]]) -> None:
+        """Require that what was refused was asked for again once its entry changed, and not after its hour."""
+        now, heard = self.loop.time(), self._checker.heard
+        held = ("account.stopped", "account.throttled", "subscriptions.full", "list.suspect", "guard.tripped")
+        if any(now - heard.get(event, -HOUR * 2) < 1.2 * HOUR for event in held):
+            return  # the whole account may have to wait, which an edit does not change
+        for name, devices in waiting.items():
+            lacking = devices - self._platform.subscribed(name)
+            self._checker.promise("edit-ends-waits", f"{name} lacks {subset(lacking)}", kept=not lacking)
         self._look()
 
     def _last_wish(self, *, renamed: bool) -> Fleet:
