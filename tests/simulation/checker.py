@@ -79,6 +79,7 @@ class Known:
     list_in_flight: int = 0
     changes_in_flight: int = 0
     list_began: datetime | None = None
+    list_user: str | None = None
     listed: Listed | None = None
     acting: bool = False
     expected: frozenset[str] | None = None
@@ -292,6 +293,7 @@ class Checker:
                 self._require("one-pass", not known.list_in_flight and not known.changes_in_flight, call)
                 known.list_in_flight += 1
                 known.list_began, known.acting = self._wall(), False
+                known.list_user = self._user_of_token(call.token)
             elif call.path == "/devices":
                 known.asked_devices_at = self._now()
             return
@@ -300,6 +302,10 @@ class Checker:
         self.changes[call.account] += 1
         self._require("concurrency", known.changes_in_flight <= self._concurrency, call)
         self._require("one-pass", not known.list_in_flight, call)
+        user = self._user_of_token(call.token)
+        self._require(
+            "same-user", user is None or known.list_user in {None, user}, call, f"the token is that of {user}"
+        )
         self._check_change(call, known, unquote(call.path.removeprefix("/pcc/")))
 
     def done_at_platform(self, call: Any, answer: Any, *, changed: bool) -> None:

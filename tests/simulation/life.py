@@ -274,6 +274,9 @@ class Life:
         account = self.some_account()
         if account is None:
             return
+        if self._random.random() < 0.5:
+            slowly = Rule(effects.Latency(2.0, up_to=6.0), match=Match(user=account), end=2 * MINUTE)
+            self._platform.add_fault(slowly)
         await self._random.choice((lambda: self._add(account), self.remove_few, self.remove_with_approval))()
         await asyncio.sleep(self._random.uniform(0.2, 4.0))
         if self._random.random() < 0.3:
@@ -396,7 +399,7 @@ class Life:
                 case "unknown key":
                     changes = {texts.SHARED: self.files.get(texts.SHARED, b"version = 1\n") + b"\n[polcy]\nprune = 1\n"}
                 case "environment":
-                    changes = {texts.SHARED: b'version = 1\nenvironment = "elsewhere"\n'}
+                    changes = texts.differing(self.files, texts.files(self._of_another_environment()))
                 case "gone":
                     changes = dict.fromkeys(one for one in self.files if one.endswith(".toml"))
                 case _:
@@ -407,6 +410,15 @@ class Life:
             if how != "halves":
                 self.trouble[EVERYBODY] = float("inf")
                 self._mended_later()
+
+    def _of_another_environment(self) -> Fleet:
+        """Return what stands on another branch: the same accounts, with other devices."""
+        other = self.fleet.copy()
+        other.environment = "elsewhere"
+        for account in other.accounts.values():
+            for device in self._random.sample(list(account.devices), len(account.devices) // 3):
+                del account.devices[device]
+        return other
 
     def _mended_later(self) -> None:
         async def over() -> None:
