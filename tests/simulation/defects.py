@@ -6,6 +6,7 @@ found it. ``make simulate DEFECTS=all SEEDS=500`` plants them again; a seed that
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -146,6 +147,7 @@ def _first_on_what_was() -> None:
     async def begin(self: Any) -> None:
         await self.recall()
         self._told(self.accepted.texts.keys())
+        await asyncio.sleep(5)  # what a fetch takes where texts come from afar
         await self.refresh()
 
     intake.Intake.begin = begin
