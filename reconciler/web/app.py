@@ -81,6 +81,8 @@ def create_app(surface: Surface) -> ASGIApp:
     open_metrics = Sparing(lambda: asyncio.to_thread(openmetrics.generate_latest, registry), steady)
 
     async def page(_request: Request) -> Response:
+        if not status_page.cache_info().currsize:  # else the first look would serve for as long as the template costs
+            await asyncio.to_thread(status_page)
         return HTMLResponse(await html.get())
 
     async def metrics(request: Request) -> Response:

@@ -45,6 +45,7 @@ NOT_ASKED_YET = {"1205", "1210", "1211", "1213"}
 """Of these the first of a process may only mean that nobody asked for the user's devices yet."""
 DONE = {"POST": {"1207"}, "DELETE": {"1206", "1204", "1205", "1213", "1217"}}
 THROTTLES = {"1306", "1314"}
+LATER = {"0000", "2000", "2209", "2210", "2212", "2214"}
 STOPS = {"1301", "1303", "1304", "1305", "1307", "1309", "1310", "1311", "1201", "1202", "1203", "1208", "1209", "1216"}
 CREDENTIALS = {"1302", "1218", "1103"}
 
@@ -329,7 +330,7 @@ class Checker:
             known.stopped_at = self._now()
             known.stopped_until = self._now() + STOP_SECONDS - self._slack() - 1.0
         if call.path == "/devices":
-            known.devices_answered = known.devices_answered or (answer.status < 500 and code not in THROTTLES)
+            known.devices_answered = known.devices_answered or (answer.status < 500 and code not in THROTTLES | LATER)
         elif call.path == "/pcc":
             self._take_list(call, known, answer, code)
         elif call.path.startswith("/pcc/"):
