@@ -296,7 +296,9 @@ class Checker:
                 known.list_began, known.acting = self._wall(), False
                 known.list_user = self._user_of_token(call.token)
             elif call.path == "/devices":
-                known.asked_devices_at = self._now()
+                known.asked_devices_at, known.devices_answered = self._now(), False
+                recent = self._wall() - timedelta(seconds=ONE_CALL_SECONDS)  # what led to this is not believed yet
+                known.refused = {key: at for key, at in known.refused.items() if at < recent}
             return
         self._require("observe", not self.observing, call)
         known.changes_in_flight += 1
