@@ -100,6 +100,7 @@ class Known:
     calls: deque[float] = field(default_factory=deque)
     unsure: dict[str, float] = field(default_factory=dict)
     devices_answered: bool = False
+    let_go: dict[str, bool] = field(default_factory=dict)
     before: tuple[int, frozenset[str] | None, str | None] | None = None
 
     def forget(self) -> None:
@@ -385,7 +386,7 @@ class Checker:
             known.refused.pop((action, device), None)
             if known.expected is not None:
                 known.expected = known.expected | {device} if action == "POST" else known.expected - {device}
-            if action == "DELETE" and not self._approved_now(call.account, device):
+            if action == "DELETE" and not known.let_go.get(device, False):
                 known.gone[device] = self._wall()
         elif code in REFUSED[action]:
             known.refused[action, device] = self._wall()
@@ -438,6 +439,7 @@ class Checker:
         objections = [self._objection(call, known, device, one) for one in states]
         self._require(objections[-1] or "?", None in objections, call, f"all of {objections}")
         if action == "DELETE":
+            known.let_go[device] = self._approved_now(call.account, device)
             self._check_intent(call, device)
 
     def _objection(self, call: Any, known: Known, device: str, one: InForce) -> str | None:
