@@ -508,6 +508,13 @@ def test_a_device_file_that_is_cut_is_a_fault() -> None:
         assert line.endswith("the file does not end with a newline, so it may be cut")
 
 
+def test_a_device_file_with_null_bytes_is_damaged() -> None:
+    """A disk that lost power may leave null bytes where lines were, and a comment before them hides that."""
+    for content, place in {"a # Room 2\0\0\0\n": "1:11", "a\n# Ro\0\n": "2:5", "a\n# r\n#\0\nc\n": "3:2"}.items():
+        lines = told("version = 1\ndevice_files = ['f.txt']", f=content)
+        assert lines == [f"f.txt:{place}: has a null byte here, so it is damaged"]
+
+
 def test_a_line_that_is_too_long_is_a_fault() -> None:
     """A file of plain lines is read at once, and still no line may be longer than an id."""
     assert told("version = 1\ndevice_files = ['f.txt']", f=f"ab\n{'a' * 256}\n{'a' * 257}\n") == [

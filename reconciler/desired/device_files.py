@@ -19,6 +19,9 @@ from reconciler.model import (
     DeviceId,
 )
 
+NULL = b"\0"
+"""What a disk that lost power leaves where lines were. A comment may hide it, and no name has it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -58,7 +61,7 @@ def read_list(path: str, content: bytes) -> Listed:
     plain = [device for device, _name in pairs if device]
     names = {DeviceId(device): tidy for device, name in pairs if device and (tidy := schema.tidy(name))}
     ids = schema.plain_ids(plain)
-    if ids is None or len(ids) != len(plain) or (text and not text.endswith("\n")):
+    if ids is None or len(ids) != len(plain) or (text and not text.endswith("\n")) or NULL in content:
         return _list_carefully(path, content, names)
     return Listed(path, content, ids, names)
 
@@ -76,6 +79,8 @@ def _list_carefully(path: str, content: bytes, names: Mapping[DeviceId, str]) ->
             faults.append(Finding(where, "this device is listed twice, first at", first[device]))
         else:
             first[device] = where
+    if NULL in content:
+        faults.append(Finding(byte_place(path, content, content.index(NULL)), "has a null byte here, so it is damaged"))
     if text and not text.endswith("\n"):
         last = text.rpartition("\n")[2]
         where = Where(path, line=text.count("\n") + 1, column=len(last) + 1)

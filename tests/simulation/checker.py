@@ -240,8 +240,7 @@ class Checker:
                 self._read_back(account, known)
         if dirty:
             self._brakes.clear()
-            self.applied.clear()
-            self.made.clear()
+            self.applied.clear()  # what was told may be told again; what LG did in between stays
 
     def stopped(self, *, killed: bool = False) -> None:
         """Hear that the daemon is down. A kill may have come before what LG confirmed last was written down."""

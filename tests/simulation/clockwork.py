@@ -6,6 +6,7 @@ Owns: virtual time. Must not: know what runs on it.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
 import selectors
 from collections.abc import Callable, Mapping
@@ -138,7 +139,7 @@ class Ticker:
         self._loop = loop
         self._due = due
         self._busy = busy
-        self._jobs: list[tuple[float, Callable[[], object]]] = []
+        self._jobs: list[tuple[float, Callable[[], object], contextvars.Context]] = []
         self._last: list[float] = []
         self._shortest = self._next = math.inf
         loop.tickers.append(self)
@@ -146,7 +147,7 @@ class Ticker:
     def every(self, seconds: float, call: Callable[[], object]) -> None:
         """Call ``call`` every so many seconds until ``stop``."""
         self._last.append(self._loop.time())
-        self._jobs.append((seconds, call))
+        self._jobs.append((seconds, call, contextvars.copy_context()))
         self._shortest = min(self._shortest, seconds)
 
     def stop(self) -> None:
@@ -167,11 +168,12 @@ class Ticker:
         for number, moment in enumerate(self._moments()):
             if moment <= now:
                 self._last[number] = now
-                self._loop.call_soon(self._jobs[number][1])
+                _, call, context = self._jobs[number]
+                self._loop.call_soon(call, context=context)
 
     def _moments(self) -> list[float]:
         busy = self._busy()
-        return [self._moment(seconds, last, busy) for (seconds, _), last in zip(self._jobs, self._last, strict=True)]
+        return [self._moment(seconds, last, busy) for (seconds, _, _), last in zip(self._jobs, self._last, strict=True)]
 
     def _moment(self, seconds: float, last: float, busy: bool) -> float:  # noqa: FBT001 - one of three facts
         if busy:

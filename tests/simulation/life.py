@@ -94,6 +94,7 @@ class Life:
 
     async def calm_down(self) -> None:
         """End every trouble."""
+        await asyncio.sleep(0)  # a task that is cancelled before it began would not do what it is for
         for task in list(self.lasting):
             task.cancel()
         if self.lasting:
