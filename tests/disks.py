@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from power import Power
+
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -38,6 +40,7 @@ class Disk:
     fault: str = ""
     write_fault: str = ""
     asked: list[str] = field(default_factory=list)
+    power: Power = field(default_factory=Power)
 
     def connect(self, uri: str) -> sqlite3.Connection:
         """Open a file on this disk."""
@@ -46,7 +49,10 @@ class Disk:
         class OnThisDisk(sqlite3.Connection):
             def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
                 disk.obey(sql)
-                return super().execute(sql, parameters)
+                cursor = super().execute(sql, parameters)
+                if sql == "COMMIT":
+                    disk.power.committed(self)
+                return cursor
 
             def executemany(self, sql: str, parameters: Iterable[Any]) -> sqlite3.Cursor:
                 if disk.write_fault:

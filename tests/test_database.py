@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -57,6 +58,22 @@ def test_what_is_written_is_there_after_reopening(opened: Callable[..., Database
     assert notes(database) == ["one"]
     database.close()
     assert notes(opened()) == ["one"]
+
+
+def test_what_has_to_last_outlives_a_loss_of_power(tmp_path: Path, opened: Callable[..., Database]) -> None:
+    """Whatever of the log a machine without power had not yet brought to its disk, what has to last was not in it."""
+    disk = Disk()
+    database = opened(connect=disk.connect)
+    left = set()
+    for number in range(40):
+        database.write(note(f"lasting {number}"), lasting=True)
+        database.write(note(f"passing {number}"))
+        after = copytree(tmp_path / "state", tmp_path / f"after-{number}")
+        disk.power.fail(after / "state.db", number / 40)
+        found = notes(looked_at(after))
+        left.add(found.pop() if len(found) == 2 * (number + 1) else "")
+        assert found == [f"{kind} {one}" for one in range(number + 1) for kind in ("lasting", "passing")][:-1]
+    assert "" in left, "no power was lost in time for anything to be lost"
 
 
 def test_statements_are_all_carried_out_or_none(opened: Callable[..., Database]) -> None:

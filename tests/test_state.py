@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import permutations
 from pathlib import Path
+from shutil import copytree
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -577,6 +579,30 @@ sys.stdin.read()
     assert state.recall(HOTEL, later).expected == ids(THREE)
     assert [outcome.change.device for outcome in trust(state, later, ONE, THREE)] == [ONE]
     assert {past.device: past.result for past in state.history()} == {ONE: Result.SUCCESS, TWO: Result.FAILED}
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.7])
+def test_what_no_list_can_tell_outlives_a_loss_of_power(
+    part: float, order: Sequence[int], folder: Path, disk: Disk, opened: Callable[[], State]
+) -> None:
+    """That devices are about to go, the brake, and the text in force are on the disk before anything follows."""
+    state = opened()
+    brake, text = Brake(Pause.ALL, None, "drill"), KeptText("a.toml", FIRST, {"a.toml": b"version = 1"})
+    steps = (
+        lambda: state.pause(HOTEL, brake, START),
+        lambda: state.keep_text("a.toml", FIRST, text.files),
+        lambda: intend(state, START, change(Action.UNSUBSCRIBE, ONE)),
+    )
+    for number in order:
+        steps[number]()
+    state.record(HOTEL, PASS, [unsubscribed(ONE, START)], {}, START)
+    after = copytree(folder, folder.with_name("after"))
+    disk.power.fail(after / "state.db", part)
+    left = State.open(after, StandingClock())
+    assert (left.brakes(START), left.kept_texts()) == ({HOTEL: brake}, [text])
+    assert [past.device for past in left.history()] == [ONE]
+    left.close()
 
 
 def test_history_tells_everything_of_a_change(opened: Callable[[], State]) -> None:

@@ -4,9 +4,9 @@ Owns: the lock file, permissions, the schema's version and its migrations, setti
 every fault of disk or SQLite into ``StateError``. Must not: know what the tables mean, or decide what a failed write
 leads to.
 
-The file is in WAL mode, so that readers never wait for the writer nor it for them. ``synchronous`` is NORMAL: a killed
-process loses nothing, a machine that loses power may lose the last moments but never the file. What is lost so, LG's
-next list tells again, and to wait for the disk at each batch of calls would cost more than that.
+The file is in WAL mode, so that readers never wait for the writer nor it for them. A killed process loses nothing. A
+machine that loses power may lose the last moments, but never the file, and nothing that ``lasting`` was said of, nor
+anything before it: only for that is the disk waited for.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Database:
             except sqlite3.Error as error:
                 raise StateError(f"the state cannot be read: {error}") from error
 
-    def write(self, statements: Iterable[Statement]) -> None:
+    def write(self, statements: Iterable[Statement], *, lasting: bool = False) -> None:
         """Carry out statements, all or none. Raises ``StateError``; the next call tries the file anew."""
         if self.frozen:
             raise StateError("the state is open for reading only")
@@ -153,6 +153,7 @@ class Database:
             try:
                 if not self._attached:
                     self._attach()
+                self._connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
                 with _transaction(self._connection):
                     for statement in statements:
                         self._connection.executemany(statement.sql, statement.rows)
@@ -203,7 +204,6 @@ class Database:
         try:
             _check(connection, len(self._migrations))
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
-            connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA journal_size_limit = {LARGEST_LEFT_WAL}").fetchall()
             _migrate(connection, self._migrations)
         except BaseException as error:

@@ -92,9 +92,14 @@ class _Moved:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """What is written together or not at all, and what readers must know of it before it is."""
+    """What is written together or not at all, and what readers must know of it before it is.
+
+    ``lasting``: it must outlive a loss of power. What is forgotten then of all else, LG's next list tells again; but no
+    list tells that we made devices go, which text was in force, or that a person pulled the brake.
+    """
 
     statements: tuple[Statement, ...]
+    lasting: bool = False
     pasts: tuple[Past, ...] = ()
     withdrawn: tuple[Past, ...] = ()
     moved: _Moved | None = None
@@ -273,7 +278,7 @@ class State:
             elif changed:
                 self._save_account(known)
             if statements:
-                self._waiting.add(_Group(tuple(statements), pasts))
+                self._waiting.add(_Group(tuple(statements), pasts=pasts))
             return belief.confirmed
 
     def doubt(self, account: AccountName, now: datetime) -> None:
@@ -307,7 +312,8 @@ class State:
             begun = intents(changes, pass_id, approved, revision, now)
             pasts = known.intend(begun) + begun
             statements = (tables.save_revision(revision), *self._save_changes(known, pasts))
-            self._waiting.add(_Group(statements, pasts))
+            lasting = any(change.action is Action.UNSUBSCRIBE for change in changes)
+            self._waiting.add(_Group(statements, lasting, pasts))
 
     def withdraw(self, account: AccountName, pass_id: PassId, devices: Collection[DeviceId]) -> None:
         """Take back intents of this pass whose calls were never made, so that history does not show them as failed."""
@@ -341,7 +347,7 @@ class State:
                 statements += _each(account, there, tables.APPEAR)
                 statements += _each(account, confirmed.keys() - there, *tables.VANISH)
             if statements:
-                self._waiting.add(_Group(tuple(statements), pasts))
+                self._waiting.add(_Group(tuple(statements), pasts=pasts))
 
     def forget_retries(self, account: AccountName, devices: Collection[DeviceId]) -> None:
         """Let devices wait no longer: their entry changed."""
@@ -363,11 +369,11 @@ class State:
             else:
                 pauses[name] = brake
                 row = (name, brake.pause.value, tables.stamp_or_none(brake.until), tables.fit(brake.reason))
-                self._save(("pause", name), "INSERT OR REPLACE INTO pause VALUES (?, ?, ?, ?)", row)
+                self._save(("pause", name), "INSERT OR REPLACE INTO pause VALUES (?, ?, ?, ?)", row, lasting=True)
                 over.discard(name)
             for one in over & pauses.keys():
                 del pauses[one]
-                self._save(("pause", one), "DELETE FROM pause WHERE account = ?", (one,))
+                self._save(("pause", one), "DELETE FROM pause WHERE account = ?", (one,), lasting=True)
         self._flush()
 
     def brake(self, account: AccountName, now: datetime) -> Brake:
@@ -444,7 +450,7 @@ class State:
             Statement("INSERT OR REPLACE INTO text VALUES (?, ?)", ((document, tables.revision_key(revision)),)),
         )
         if self._text_is_there(document, {path: name for path, (name, _) in named.items()}):
-            self._exchange_text(document, revised, unused=False)
+            self._exchange_text(document, revised, others=False)
             return
         there = self._contents_there([name for name, _ in named.values()])
         contents = {name: zlib.compress(content, 1) for name, content in named.values() if name not in there}
@@ -645,7 +651,8 @@ class State:
             groups = dict(islice(self._waiting.groups.items(), TOGETHER))
         if not groups:
             return False
-        self._database.write(statement for group in groups.values() for statement in group.statements)
+        statements = (statement for group in groups.values() for statement in group.statements)
+        self._database.write(statements, lasting=any(group.lasting for group in groups.values()))
         with self._ram:
             for key, group in groups.items():
                 if self._waiting.groups.get(key) is group:
@@ -720,9 +727,9 @@ class State:
             }
         return self._pauses
 
-    def _save(self, key: Hashable, sql: str, row: Row) -> None:
+    def _save(self, key: Hashable, sql: str, row: Row, *, lasting: bool = False) -> None:
         """Let a row wait that says all there is to say under its key."""
-        self._waiting.add(_Group((Statement(sql, (row,)),)), key)
+        self._waiting.add(_Group((Statement(sql, (row,)),), lasting), key)
 
     def _save_account(self, known: AccountMemory) -> None:
         self._save(("account", known.name), tables.SAVE_ACCOUNT, _account_row(known))
@@ -758,10 +765,11 @@ class State:
             return False
         return dict(kept) == names
 
-    def _exchange_text(self, document: str, statements: tuple[Statement, ...], *, unused: bool = True) -> None:
-        drop_unused = (Statement(tables.DROP_UNUSED),) if unused else ()
+    def _exchange_text(self, document: str, statements: tuple[Statement, ...], *, others: bool = True) -> None:
+        """Write what a text is now; ``others``: it is made of other files than before."""
+        drop_unused = (Statement(tables.DROP_UNUSED),) if others else ()
         with self._ram:
-            self._waiting.add(_Group((*statements, *drop_unused)), ("text", document))
+            self._waiting.add(_Group((*statements, *drop_unused), lasting=others), ("text", document))
         self._flush()
 
     def _mark(self, key: int | None, at: int | None) -> Mark | None:

@@ -221,10 +221,11 @@ class Checker:
         self.made.clear()
         self.applied.clear()
 
-    def started(self, *, dirty: bool, blind: bool = False) -> None:
+    def started(self, *, dirty: bool, dark: bool = False, blind: bool = False) -> None:
         """Hear that a daemon begins; ``dirty``: the disk failed in its last life, so something may be forgotten.
 
-        ``blind``: the state cannot be read now.
+        ``dark``: the machine lost power, so of what no list can tell nothing may be forgotten: the day's count, a
+        pause, a text. ``blind``: the state cannot be read now.
         """
         self._changed_at = self._wall()
         self.texts.started()
@@ -236,10 +237,11 @@ class Checker:
             if blind:
                 known.expected = None
                 known.refused.clear()
-            elif dirty:
-                self._read_back(account, known)
+            elif dirty or dark:
+                self._read_back(account, known, count=dirty)
         if dirty:
             self._brakes.clear()
+        if dirty or dark:
             self.applied.clear()  # what was told may be told again; what LG did in between stays
 
     def stopped(self, *, killed: bool = False) -> None:
@@ -254,8 +256,11 @@ class Checker:
                 known.refused = {key: at for key, at in known.refused.items() if at <= since}
                 self.meddled(account, fresh, HOUR_SECONDS)  # what was told may be told again: it was not written down
 
-    def _read_back(self, account: str, known: Known) -> None:
-        """Take from the state's file what the daemon will know, where what it should know is not to be known."""
+    def _read_back(self, account: str, known: Known, *, count: bool) -> None:
+        """Take from the state's file what the daemon will know, where what it should know is not to be known.
+
+        The day's ``count`` too, if that may be forgotten.
+        """
         file = self._state() / "state.db"
         known.refused.clear()
         known.unsure.update(dict.fromkeys(known.confirmed, self._now() + 3 * OVERLAY_SECONDS))
@@ -275,7 +280,8 @@ class Checker:
         known.suspect_readings = trusted[1] if trusted else 0
         known.owned = {one for one, owned, _, _ in devices if owned}
         known.left = {one: _moment(went / 1e6) for one, owned, _, went in devices if owned and went is not None}
-        known.gone = {device: _moment(at / 1e6) for device, at in gone}
+        if count:
+            known.gone = {device: _moment(at / 1e6) for device, at in gone}
 
     # -- what goes over the wire
 
@@ -332,7 +338,9 @@ class Checker:
             known.stopped_at = self._now()
             known.stopped_until = self._now() + STOP_SECONDS - self._slack() - 1.0
         if call.path == "/devices":
-            known.devices_answered = known.devices_answered or (answer.status < 500 and code not in THROTTLES | LATER)
+            known.devices_answered = known.devices_answered or (
+                answer.status < 500 and answer.status != 429 and code not in THROTTLES | LATER
+            )
         elif call.path == "/pcc":
             self._take_list(call, known, answer, code)
         elif call.path.startswith("/pcc/"):
@@ -422,6 +430,7 @@ class Checker:
 
     def _check_change(self, call: Any, known: Known, device: str) -> None:
         action, wall = call.method, self._wall()
+        self._note_texts()
         self._require("list-first", known.acting and known.listed is not None, call)
         live = self._overlaid(known)
         helps = (device in live) is (action == "DELETE") or known.unsure.get(device, 0.0) > self._now()
@@ -584,6 +593,10 @@ class Checker:
     def in_flight(self, account: str) -> int:
         """Return how many changes of an account are under way."""
         return self._known(account).changes_in_flight
+
+    def refused(self, account: str) -> set[str]:
+        """Return the devices that wait because LG refused them, an hour after the first time and longer after each."""
+        return {device for _, device in self._known(account).refused}
 
     def promise(self, rule: str, message: str, *, kept: bool) -> None:
         """Check a promise about the whole, such as that all comes true in the end."""

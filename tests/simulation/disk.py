@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from power import Power
+
 from simulation.clockwork import MachineClock, VirtualLoop
 
 NEWS_TRAVELS_SECONDS = 0.05
@@ -31,6 +33,7 @@ class Disk:
 
     def __init__(self, loop: VirtualLoop, clock: MachineClock) -> None:
         self.deaf = self.full = self.broken = False
+        self.power = Power()
         self.ever_failed = False
         self._loop = loop
         self._clock = clock
@@ -121,7 +124,10 @@ class Disk:
         class OnThisDisk(sqlite3.Connection):
             def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
                 disk.obey(writes=sql in {"COMMIT", "BEGIN IMMEDIATE"})
-                return super().execute(sql, parameters)
+                cursor = super().execute(sql, parameters)
+                if sql == "COMMIT":
+                    disk.power.committed(self)
+                return cursor
 
             def executemany(self, sql: str, parameters: Iterable[Any]) -> sqlite3.Cursor:
                 disk.obey(writes=True)

@@ -702,12 +702,13 @@ class Life:
         if self._random.random() < 0.7:
             await self.agree(account)
         await asyncio.sleep(self._random.uniform(0.0, 4.0))
-        self.note("the daemon is killed", EVERYBODY)
-        self._machine.kill()
+        dark = self._random.random() < 0.3
+        self.note("the machine loses power" if dark else "the daemon is killed", EVERYBODY)
+        self._machine.kill(power=self._random.choice((0.0, self._random.random())) if dark else None)
         self._checker.stopped(killed=True)
-        await self._down()
+        await self._down(dark=dark)
 
-    async def _down(self) -> None:
+    async def _down(self, *, dark: bool = False) -> None:
         dirty = self._disk.ever_failed
         if self._random.random() < 0.08:
             how = self._random.choice(("lost", "damaged"))
@@ -720,12 +721,12 @@ class Life:
                 elif path.name.startswith("state.db-"):
                     path.unlink()
             self._checker.state_forgotten()
-            dirty = False
+            dirty = dark = False
         await asyncio.sleep(self._random.choice((0.5, 5.0, self._while(10.0, 30 * MINUTE))))
         if self._random.random() < 0.4:
             await self._random.choice((self.add, self.remove_few, self.revert, self.rename, self.policy))()
         self._disk.ever_failed = self._disk.full or self._disk.broken
-        self._checker.started(dirty=dirty, blind=self._disk.broken)
+        self._checker.started(dirty=dirty, dark=dark, blind=self._disk.broken)
         self._machine.start()
         self.note("the daemon is started", EVERYBODY, seconds=MINUTE)
 

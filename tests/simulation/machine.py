@@ -1,7 +1,8 @@
 """The daemon as a process on a machine: started, asked, stopped in good order, killed.
 
-Owns: the daemon's settings and its lives. A kill leaves what is on the disk at that moment and nothing else: the next
-life gets a copy of the state as it was, and whatever the old one still does is heard by nobody.
+Owns: the daemon's settings and its lives. A kill leaves what was written at that moment and nothing else: the next
+life gets a copy of the state as it was, and whatever the old one still does is heard by nobody. A loss of power leaves
+what was on the disk for good, and a part of the rest.
 Must not: know what is right or wrong in what the daemon does.
 """
 
@@ -130,14 +131,16 @@ class Machine:
             daemon.stop()
             await asyncio.wait({running})
 
-    def kill(self) -> None:
-        """Kill the daemon where it stands."""
+    def kill(self, *, power: float | None = None) -> None:
+        """Kill the daemon where it stands; with ``power``, that part of what no disk has for good is left."""
         running, wire = self._running, self._wire
         if running is None or wire is None:
             return
         before = self.state
         self._states += 1
         shutil.copytree(before, self.state)
+        if power is not None:
+            self._disk.power.fail(self.state / "state.db", power)
         wire.severed = True
         self._running = None
         self._dying.add(running)

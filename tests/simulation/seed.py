@@ -234,7 +234,9 @@ class Run:
         troubled = max(self._life.trouble.get(CALM, 0.0), self._life.trouble.get(EVERYBODY, 0.0))
         if self._observing or self.loop.time() < troubled + 2 * self._interval + LATE or not self._machine.is_up:
             return
-        wanted, live = set(self._life.fleet.accounts[CALM].devices), self._platform.subscribed(CALM)
+        refused = self._checker.refused(CALM)
+        wanted = self._life.fleet.accounts[CALM].devices.keys() - refused
+        live = self._platform.subscribed(CALM) - refused
         self._checker.promise(
             "independence",
             f"{CALM} lacks {subset(wanted - live)}, has too many: {subset(live - wanted)}",
