@@ -11,12 +11,13 @@ import gc
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from statistics import fmean
 
 from simulation import texts
-from simulation.clockwork import START, MachineClock, VirtualLoop
+from simulation.clockwork import MachineClock, VirtualLoop
 from simulation.disk import Disk
 from simulation.machine import Machine
 from simulation.texts import Account, Entry, Fleet
@@ -73,10 +74,10 @@ class _Life:
         self.samples: list[Sample] = []
         self._loop, self._folder, self._random = loop, folder, random
         self._passes = 0
-        clock = MachineClock(loop)
+        clock = MachineClock(loop, datetime(2026, 11, 1, tzinfo=UTC))
         self._disk = Disk(loop, clock)
         self.platform = Platform(
-            options=Options(token_life=4 * HOUR), now=lambda: START.timestamp() + loop.time(), log_size=0
+            options=Options(token_life=4 * HOUR), now=lambda: clock.start.timestamp() + loop.time(), log_size=0
         )
         user = self.platform.world.add_user(USER)
         self.platform.world.add_devices(user, sample_devices(0, USER, DEVICES, only_pcc=True))

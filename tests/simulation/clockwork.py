@@ -10,12 +10,10 @@ import contextvars
 import math
 import selectors
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, TypeVar
 
-START = datetime(2026, 11, 1, tzinfo=UTC)
-"""When every run begins."""
 SLOWEST_THREAD_SECONDS = 0.02
 """Work that the program hands to a worker thread is done at a moment picked from so many seconds."""
 HOT = 200_000
@@ -52,7 +50,7 @@ class _Leap(selectors.BaseSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on virtual time. ``time`` is in seconds since ``START``."""
+    """An event loop on virtual time. ``time`` is in seconds since the run began."""
 
     def __init__(self, random: Random) -> None:
         self._leap = _Leap()
@@ -102,15 +100,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class MachineClock:
-    """The clock of the machine on which the daemon runs: it may be wrong, and it may be set."""
+    """The clock of the machine on which the daemon runs: it may be wrong, and it may be set.
 
-    def __init__(self, loop: VirtualLoop) -> None:
+    ``start`` is when the run begins.
+    """
+
+    def __init__(self, loop: VirtualLoop, start: datetime) -> None:
+        self.start = start
         self._loop = loop
         self._wrong = timedelta(0)
 
     def now(self) -> datetime:
         """Return wall time as the machine has it."""
-        return START + timedelta(seconds=self._loop.time()) + self._wrong
+        return self.start + timedelta(seconds=self._loop.time()) + self._wrong
 
     def steady(self) -> float:
         """Return seconds that never jump."""

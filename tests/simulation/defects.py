@@ -10,7 +10,7 @@ import asyncio
 import multiprocessing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,15 @@ def _module(name: str) -> Any:
 
 _NAMES = ("accepted", "controller", "guards", "intake", "ledger", "masking", "model", "parts", "plan", "reconcile")
 _ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.quota", "pcc.wire", "state.memory", "state.store")
+_ABOUT_FILES = ("desired.device_files", "desired.load", "state.database")
 accepted: Any
 accepted, controller, guards, intake, ledger, masking, model, parts, plan, reconcile = (
     _module(name) for name in _NAMES
 )
 auth: Any
 auth, client, quota, wire, memory, store = map(_module, _ABOUT_LG)
+device_files: Any
+device_files, load, database = map(_module, _ABOUT_FILES)
 FOUND = Path(__file__).parent / "defects.json"
 """Which seed found which defect, and by which rule."""
 
@@ -235,6 +238,42 @@ def _dates_off() -> None:
     model.Desired.wanted_at = lambda self, now: right(self, now + timedelta(hours=9))
 
 
+def _dates_late() -> None:
+    right = model.Desired.wanted_at
+    model.Desired.wanted_at = lambda self, now: right(self, now - timedelta(hours=3))
+
+
+def _second_midnight() -> None:
+    right = load._Loading._moment
+
+    def moment(self: Any, *arguments: Any) -> Any:
+        self._zone = self._zone and _SecondMidnight(self._zone)
+        return right(self, *arguments)
+
+    load._Loading._moment = moment
+
+
+class _SecondMidnight(tzinfo):
+    """A zone in which of two equal hours the second is meant."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = getattr(zone, "_zone", zone)
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        return self._zone.utcoffset(moment and moment.replace(fold=1))
+
+    def dst(self, moment: datetime | None) -> timedelta | None:
+        return self._zone.dst(moment and moment.replace(fold=1))
+
+    def tzname(self, moment: datetime | None) -> str | None:
+        return self._zone.tzname(moment)
+
+
+def _nothing_lasts() -> None:
+    right = database.Database.write
+    database.Database.write = lambda self, statements, **_more: right(self, statements)
+
+
 def _token_in_the_log() -> None:
     right = auth.Access.token
 
@@ -312,6 +351,11 @@ DEFECTS: tuple[Defect, ...] = (
     Defect("writes while observing", "observe mode does not keep from writing", _writes_while_observing),
     Defect("passes overlap", "two passes of one account are under way at once", _passes_overlap),
     Defect("dates off", "devices come and go nine hours early", _dates_off),
+    Defect("dates late", "devices come and go three hours late", _dates_late),
+    Defect("days of UTC", "a day begins with that of UTC", _changed(load._Loading, "_read_zone", value=lambda _: UTC)),
+    Defect("second midnight", "where a day begins twice, it begins the second time", _second_midnight),
+    Defect("null bytes", "a damaged line is taken for a name", _changed(device_files, "NULL", value=b"never there")),
+    Defect("nothing lasts", "the disk is never waited for", _nothing_lasts),
     Defect("ignored is touched", "what is managed elsewhere is removed", _ignored_is_removed),
     Defect("token in the log", "a token is logged and not masked", _token_in_the_log),
     Defect("outcomes forgotten", "what came of an unsubscribe is not remembered", _noop_is_forgotten),

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import timedelta
+from datetime import UTC, date, timedelta, timezone
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from reconciler.simulator import Device, Match, Platform, Route, Rule
 from reconciler.simulator import faults as effects
@@ -22,15 +21,25 @@ from simulation.checker import Checker
 from simulation.clockwork import MachineClock, VirtualLoop
 from simulation.disk import Disk
 from simulation.machine import Machine
-from simulation.meaning import read
+from simulation.meaning import moment, read
 from simulation.texts import Account, Approved, Entry, Fleet
 from simulation.wire import Weather
 
 CALM = "calm"
 EVERYBODY = "*"
+ZONES = ("Africa/Cairo", "America/Havana", "Asia/Kathmandu", "Europe/Berlin", "Pacific/Kiritimati", "Pacific/Pago_Pago")
+"""Where days begin when it pleases them: with summer time at midnight, or with offsets from -11 to +14 hours."""
 MINUTE, HOUR = 60.0, 3600.0
 MEAN_PAUSE = 20 * MINUTE
 """Seconds between two events, on average."""
+UNTOUCHED = {
+    "prune": "all",
+    "max_unsubscribe": "10%",
+    "max_unsubscribe_floor": 5,
+    "unsubscribe_after": "0s",
+    "allow_empty": False,
+}
+"""What no general policy changes for the calm account: it says so itself."""
 CODES = ("0000", "2000", "2209", "2210", "2212", "2214", "1000", "1102", "1308", "2305", "9999")
 STOPPING = ("1301", "1303", "1304", "1305", "1307", "1309", "1310", "1311", "1202", "1209", "1216")
 REFUSING = ("1205", "1211", "1212", "1213", "1214", "1217", "1220", "1221", "1224")
@@ -71,12 +80,20 @@ class Life:
 
     async def begin(self, accounts: int) -> None:
         """Make users with devices, credentials and a first text."""
+        self.fleet.zone = self._random.choice(("", *ZONES))
         for number in range(accounts):
             name = CALM if number == 0 else f"hotel-{number}"
             devices = list(self._platform.world.user(name).devices)
             share = self._random.choice((0.5, 0.8, 1.0))
             wanted = [one for one in devices if self._random.random() < share]
             account = Account({one: Entry(self._name(0.3)) for one in wanted}, in_file=self._random.random() < 0.5)
+            if name == CALM:
+                account.policy = dict(UNTOUCHED)
+            if name == CALM and self.fleet.zone:
+                days = (self._clock.start.date() + timedelta(days=number) for number in range(3))
+                account.devices.update(
+                    {one: Entry("", day, day + timedelta(days=1)) for one, day in zip(wanted[:3], days, strict=False)}
+                )
             self.fleet.accounts[name] = account
             live = wanted if name == CALM else [one for one in devices if self._random.random() < 0.6]
             self._platform.subscribe(name, *live)
@@ -236,8 +253,32 @@ class Life:
             words = " with an approval" if approved else ""
             await self._edit(f"{len(going)} of {len(listed)} devices go{words}", account, change)
 
-    def _expires(self, span: timedelta) -> Any:
-        return (self._clock.now() + span).replace(microsecond=0)
+    def _expires(self, span: timedelta) -> date:
+        """Return when something ends: a moment, with some offset, or a day of the fleet's zone."""
+        at = (self._clock.now() + span).replace(microsecond=0)
+        if self.fleet.zone and self._random.random() < 0.2:
+            return at.date()
+        return at.astimezone(self._random.choice((UTC, UTC, timezone(timedelta(hours=-3, minutes=-30)))))
+
+    def _span(self) -> tuple[date, date]:
+        """Return a span of time: two moments, or days of the fleet's zone."""
+        if self.fleet.zone and self._random.random() < 0.5:
+            begin: date = self._clock.now().date() + timedelta(days=self._random.randint(-1, 2))
+            return begin, begin + timedelta(days=self._random.randint(1, 2))
+        at = (self._clock.now() + timedelta(minutes=self._random.randint(-60, 240))).replace(microsecond=0)
+        return at, at + timedelta(minutes=self._random.randint(1, 600))
+
+    def calm_wants(self, patience: float) -> tuple[set[str], set[str]]:
+        """Return what the calm account wants by now, and what of it changed in so many seconds."""
+        now, wanted, changing = self._clock.now(), set(), set()
+        before = now - timedelta(seconds=patience)
+        for device, entry in self.fleet.accounts[CALM].devices.items():
+            from_, until = (one and moment(one, self.fleet.zone or None) for one in (entry.from_, entry.until))
+            if (from_ is None or from_ <= now) and (until is None or now < until):
+                wanted.add(device)
+            if any(before < one <= now for one in (from_, until) if one is not None):
+                changing.add(device)
+        return wanted, changing
 
     async def wrong_approval(self) -> None:
         """An approval is written that has expired, or names devices that are not at stake, or another account."""
@@ -295,8 +336,7 @@ class Life:
 
         def change(_fleet: Fleet, one: Account) -> None:
             for device in self._random.sample(listed, min(len(listed), self._random.randint(1, 4))):
-                begin = self._expires(timedelta(minutes=self._random.randint(-60, 240)))
-                end = begin + timedelta(minutes=self._random.randint(1, 600))
+                begin, end = self._span()
                 only = self._random.random()
                 one.devices[device] = Entry("", begin if only < 0.6 else None, end if only > 0.3 else None)
 
@@ -336,6 +376,13 @@ class Life:
             return
         await self._edit(f"{key} = {value}", account, lambda _, one: one.policy.__setitem__(key, value))
 
+    async def zone(self) -> None:
+        """All days begin elsewhere from now on."""
+        fleet = self.fleet.copy()
+        fleet.zone = self._random.choice(ZONES)
+        self.note(f"days are those of {fleet.zone}", EVERYBODY, seconds=MINUTE)
+        await self._publish(fleet)
+
     async def ignore(self) -> None:
         """Devices are to be left alone."""
         account = self.some_account()
@@ -370,11 +417,13 @@ class Life:
         self._last(back, self._while())
 
     async def broken_text(self) -> None:
-        """What is on the disk is no good for a while: cut, garbled, of another environment, or gone."""
+        """What is on the disk is no good for a while: cut, garbled, overwritten, of another environment, or gone."""
         names = [name for name in self.files if not name.startswith(CALM)]
         name = self._random.choice(names)
         content = self.files[name]
-        how = self._random.choice(("cut", "cut", "garbled", "unknown key", "environment", "gone", "twice", "halves"))
+        how = self._random.choice(
+            ("cut", "cut", "garbled", "nulls", "nulls", "unknown key", "environment", "gone", "twice", "halves")
+        )
         await self._write_wrong(how, name, content)
 
         async def mend() -> None:
@@ -397,6 +446,9 @@ class Life:
                 case "garbled":
                     place = self._random.randrange(len(content) + 1)
                     changes = {name: content[:place] + b'"\x00[[' + content[place:]}
+                case "nulls":
+                    start, stop = sorted(self._random.randrange(len(content) + 1) for _ in range(2))
+                    changes = {name: content[:start] + b"\0" * (stop - start) + content[stop:]}
                 case "unknown key":
                     changes = {texts.SHARED: self.files.get(texts.SHARED, b"version = 1\n") + b"\n[polcy]\nprune = 1\n"}
                 case "environment":
@@ -767,6 +819,7 @@ EVENTS: tuple[tuple[float, Callable[[Life], Awaitable[None]]], ...] = (
     (4, Life.dates),
     (3, Life.revert),
     (4, Life.policy),
+    (0.5, Life.zone),
     (1, Life.ignore),
     (1.5, Life.vanish),
     (3, Life.broken_text),

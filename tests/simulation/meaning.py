@@ -13,10 +13,12 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
+from zoneinfo import ZoneInfo
 
 KEYS = {"version", "environment", "timezone", "retired_accounts", "policy", "accounts", "approvals"}
 SHARED_KEYS = KEYS - {"version", "accounts", "approvals"}
@@ -116,7 +118,8 @@ def read(files: Mapping[str, bytes], environment: str) -> Reading:
     general = {key: tables[names[0]][key] for key, names in said.items() if names}
     if not (tables or unclear) or (environment and general.get("environment") != environment):
         return Reading(rejected=True)
-    listed, bad = _sound(tables, files)
+    zone = general.get("timezone")
+    listed, bad = _sound(tables, files, zone)
     accounts = {}
     for name, found in listed.items():
         for account, (devices, names, own) in found.items() if name not in bad else ():
@@ -126,7 +129,7 @@ def read(files: Mapping[str, bytes], environment: str) -> Reading:
                 bad.add(name)
                 continue
             given = [one for other, table in tables.items() if other not in bad for one in table.get("approvals", ())]
-            approvals = tuple(_approved(one, files, {}) for one in given if one["account"] == account)
+            approvals = tuple(_approved(one, files, {}, zone) for one in given if one["account"] == account)
             accounts[account] = Wanted(devices, names, policy, approvals, name)
     faulty = {account for name in bad for account in tables[name].get("accounts", {})}
     good = {account: wanted for account, wanted in accounts.items() if account not in faulty}
@@ -142,14 +145,14 @@ def read(files: Mapping[str, bytes], environment: str) -> Reading:
 
 
 def _sound(
-    tables: Mapping[str, Mapping[str, Any]], files: Mapping[str, bytes]
+    tables: Mapping[str, Mapping[str, Any]], files: Mapping[str, bytes], zone: str | None
 ) -> tuple[dict[str, dict[str, Any]], set[str]]:
     """Return the accounts of the documents that can be read, and which documents are faulty."""
     listed: dict[str, dict[str, Any]] = {}
     bad = set()
     for name, table in tables.items():
         try:
-            listed[name] = _listed(table, files)
+            listed[name] = _listed(table, files, zone)
         except _Fault:
             bad.add(name)
     homes = {account: name for name, table in tables.items() for account in table.get("accounts", {})}
@@ -159,13 +162,13 @@ def _sound(
     for name, table in tables.items():
         for one in table.get("approvals", ()):
             try:
-                _approved(one, files, listed.get(homes.get(one.get("account", ""), ""), {}))
+                _approved(one, files, listed.get(homes.get(one.get("account", ""), ""), {}), zone)
             except _Fault:
                 bad.add(name)
     return listed, bad
 
 
-def _listed(table: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
+def _listed(table: Mapping[str, Any], files: Mapping[str, bytes], zone: str | None) -> dict[str, Any]:
     """Return the accounts of one document: the devices, their names, and the account's own policy."""
     if table.get("version") != 1 or not table.keys() <= KEYS:
         raise _Fault
@@ -175,16 +178,16 @@ def _listed(table: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, A
             raise _Fault
         if not account.keys() <= {"devices", "device_files", "policy", "country"}:
             raise _Fault
-        found[name] = (*_devices(account, files), account.get("policy", {}))
+        found[name] = (*_devices(account, files, zone), account.get("policy", {}))
     return found
 
 
 def _devices(
-    table: Mapping[str, Any], files: Mapping[str, bytes]
+    table: Mapping[str, Any], files: Mapping[str, bytes], zone: str | None
 ) -> tuple[dict[str, tuple[datetime | None, datetime | None]], dict[str, str]]:
     devices: dict[str, tuple[datetime | None, datetime | None]] = {}
     names: dict[str, str] = {}
-    inline = (_entry(entry) for entry in table.get("devices", ()))
+    inline = (_entry(entry, zone) for entry in table.get("devices", ()))
     for device, alias, from_, until in (*inline, *_in_files(table.get("device_files", ()), files)):
         if device in devices or not device:
             raise _Fault
@@ -193,12 +196,31 @@ def _devices(
     return devices, names
 
 
-def _entry(entry: Any) -> tuple[str, str, datetime | None, datetime | None]:
+def _entry(entry: Any, zone: str | None) -> tuple[str, str, datetime | None, datetime | None]:
     if isinstance(entry, str):
         return entry, "", None, None
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
         raise _Fault
-    return entry["id"], entry.get("name", ""), entry.get("from"), entry.get("until")
+    from_, until = (moment(entry[key], zone) if key in entry else None for key in ("from", "until"))
+    return entry["id"], entry.get("name", ""), from_, until
+
+
+def moment(said: date, zone: str | None) -> datetime:
+    """Return when a date is reached: a day is, in its zone, at the first moment that has its name."""
+    if isinstance(said, datetime):
+        return said
+    if zone is None:
+        raise _Fault
+    return _first_moment(said, zone)
+
+
+@lru_cache(maxsize=1000)
+def _first_moment(day: date, zone: str) -> datetime:
+    """Walk along the clock of a zone until it shows a day: summer time may skip a midnight, or have it twice."""
+    at, shown = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=15), ZoneInfo(zone)
+    while at.astimezone(shown).date() < day:
+        at += timedelta(minutes=15)
+    return at
 
 
 def _in_files(named: Iterable[str], files: Mapping[str, bytes]) -> Iterator[tuple[str, str, None, None]]:
@@ -224,16 +246,16 @@ def _policy(general: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
 
 
 def _approved(
-    table: Mapping[str, Any], files: Mapping[str, bytes], accounts: Mapping[str, Any]
+    table: Mapping[str, Any], files: Mapping[str, bytes], accounts: Mapping[str, Any], zone: str | None
 ) -> tuple[frozenset[str], datetime]:
     """Return what an approval names, and until when; devices that are desired without an end are a fault in it."""
     if not table.keys() >= {"account", "expires", "reason"} or not table.keys() & {"devices", "device_files"}:
         raise _Fault
-    devices = frozenset(_devices(table, files)[0])
+    devices = frozenset(_devices(table, files, zone)[0])
     desired = accounts.get(table["account"], ({},))[0]
     if any(device in desired and desired[device][1] is None for device in devices):
         raise _Fault
-    return devices, table["expires"]
+    return devices, moment(table["expires"], zone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -24,13 +24,19 @@ from reconciler.simulator import Device, Match, Options, Platform, Route, Rule, 
 from reconciler.simulator.faults import Error
 from simulation import texts
 from simulation.checker import Checker, Violation, subset
-from simulation.clockwork import START, MachineClock, Stuck, VirtualLoop
+from simulation.clockwork import MachineClock, Stuck, VirtualLoop
 from simulation.disk import Disk
 from simulation.life import CALM, EVERYBODY, HOUR, MINUTE, Life
 from simulation.machine import LIFE, Machine
 from simulation.texts import Approved, Fleet
 from simulation.wire import Weather
 
+STARTS = tuple(
+    datetime(*day, tzinfo=UTC)
+    for day in ((2026, 3, 28), (2026, 4, 23), (2026, 11, 1), (2026, 12, 30), (2027, 6, 1), (2028, 2, 28))
+)
+"""When a run may begin: before Europe's clocks are put forward, and Egypt's at midnight; on the day on which Cuba has
+midnight twice; at the end of a year; on any day; before a leap day."""
 REST_HOURS = 4.0
 SOON_SECONDS, QUIET_SECONDS = 80 * MINUTE, 30 * MINUTE
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that costs nothing, where there is one
@@ -44,12 +50,13 @@ class Report:
 
     seed: int
     hours: float
+    start: datetime
     violation: Violation | None = None
     timeline: list[tuple[float, str]] = field(default_factory=list)
 
     def told(self) -> list[str]:
         """Return what happened, a line an event; what the daemon logged is set in."""
-        return [f"{_when(at)} {_readable(text)}" for at, text in self.timeline]
+        return [f"{_when(self.start, at)} {_readable(text)}" for at, text in self.timeline]
 
 
 class _Lines(io.StringIO):
@@ -68,8 +75,8 @@ class Run:
     """One seed."""
 
     def __init__(self, seed: int, hours: float, folder: Path) -> None:
-        self.report = Report(seed, hours)
         self._random = Random(seed)  # noqa: S311 - repeatable, and no secret
+        self.report = Report(seed, hours, self._random.choice(STARTS))
         self.loop = VirtualLoop(self._another())
         self._folder = folder
         self._hours = hours
@@ -125,7 +132,7 @@ class Run:
 
     def _build(self) -> None:
         random = self._random
-        loop, clock = self.loop, MachineClock(self.loop)
+        loop, clock = self.loop, MachineClock(self.loop, self.report.start)
         disk, weather = Disk(loop, clock), Weather()
         accounts = random.randint(2, 4)
         options = Options(
@@ -136,7 +143,7 @@ class Run:
             token_life=random.choice((HOUR, 4 * HOUR)),
         )
         platform = Platform(
-            seed=self.report.seed, options=options, now=lambda: START.timestamp() + loop.time(), log_size=0
+            seed=self.report.seed, options=options, now=lambda: clock.start.timestamp() + loop.time(), log_size=0
         )
         for number in range(accounts):
             name = CALM if number == 0 else f"hotel-{number}"
@@ -234,9 +241,10 @@ class Run:
         troubled = max(self._life.trouble.get(CALM, 0.0), self._life.trouble.get(EVERYBODY, 0.0))
         if self._observing or self.loop.time() < troubled + 2 * self._interval + LATE or not self._machine.is_up:
             return
-        refused = self._checker.refused(CALM)
-        wanted = self._life.fleet.accounts[CALM].devices.keys() - refused
-        live = self._platform.subscribed(CALM) - refused
+        wanted, changing = self._life.calm_wants(2 * self._interval + LATE)
+        unsettled = self._checker.refused(CALM) | changing
+        wanted -= unsettled
+        live = self._platform.subscribed(CALM) - unsettled
         self._checker.promise(
             "independence",
             f"{CALM} lacks {subset(wanted - live)}, has too many: {subset(live - wanted)}",
@@ -324,7 +332,7 @@ class Run:
                 continue
             going = sorted(self._platform.subscribed(name) - account.devices.keys())
             if going:
-                fleet.approvals.append(Approved(name, going, START + timedelta(days=3650)))
+                fleet.approvals.append(Approved(name, going, self.report.start + timedelta(days=3650)))
         return fleet
 
     def _let_go(self, name: str, account: texts.Account) -> None:
@@ -382,9 +390,9 @@ class Run:
         self._look()
 
 
-def _when(at: float) -> str:
-    moment = START + timedelta(seconds=at)
-    return f"day {moment.day} {moment:%H:%M:%S}.{moment.microsecond // 1000:03}"
+def _when(start: datetime, at: float) -> str:
+    moment = start + timedelta(seconds=at)
+    return f"{moment:%d %b} {moment:%H:%M:%S}.{moment.microsecond // 1000:03}"
 
 
 def _readable(text: str) -> str:

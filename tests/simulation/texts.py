@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 SHARED = "policy.toml"
@@ -18,11 +18,11 @@ SHARED = "policy.toml"
 
 @dataclass(slots=True)
 class Entry:
-    """One device of an account."""
+    """One device of an account. Its dates are moments, with whatever offset, or days of the fleet's zone."""
 
     name: str = ""
-    from_: datetime | None = None
-    until: datetime | None = None
+    from_: date | None = None
+    until: date | None = None
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Approved:
 
     account: str
     devices: list[str]
-    expires: datetime
+    expires: date
     in_file: str = ""
 
 
@@ -49,6 +49,7 @@ class Fleet:
     """Everything that is written."""
 
     environment: str = ""
+    zone: str = ""
     accounts: dict[str, Account] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
     approvals: list[Approved] = field(default_factory=list)
@@ -85,6 +86,8 @@ def _shared(fleet: Fleet) -> bytes:
     lines = ["version = 1"]
     if fleet.environment:
         lines.append(f'environment = "{fleet.environment}"')
+    if fleet.zone:
+        lines.append(f'timezone = "{fleet.zone}"')
     if fleet.retired:
         lines.append(f"retired_accounts = {_value(fleet.retired)}")
     lines += [f"policy.{key} = {_value(value)}" for key, value in fleet.policy.items()]
@@ -108,8 +111,10 @@ def _value(value: Any) -> str:
             return str(value).lower()
         case int():
             return str(value)
-        case datetime():
+        case datetime() if value.tzinfo is UTC:
             return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+        case date():
+            return value.isoformat()
         case list():
             return "[" + ", ".join(map(_value, value)) + "]"
         case _:
