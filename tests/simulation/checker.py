@@ -157,6 +157,7 @@ class Checker:
         self._steps: list[tuple[float, float]] = []
         self._changed_at = wall()
         self._read: dict[str, Wanted] = {}
+        self._retired: frozenset[str] = frozenset()
         self.suspected: dict[str, float] = {}
 
     # -- what people and machines do
@@ -170,7 +171,13 @@ class Checker:
             self._entries_changed(name, self._read.get(name), wanted)
             self._read[name] = wanted
             self._known(name).owned |= wanted.devices.keys()  # it may have been read before the next change came
-        for name in reading.retired:  # all but the day's count is forgotten
+        self._retired = reading.retired
+        if self.texts.is_up:
+            self._forget_retired()
+
+    def _forget_retired(self) -> None:
+        """Forget all but the day's count, as the daemon does once it has read that an account is retired."""
+        for name in self._retired:
             self._known(name).forget()
             self._brakes = [one for one in self._brakes if one.account != name]
 
@@ -239,10 +246,13 @@ class Checker:
                 known.refused.clear()
             elif dirty or dark:
                 self._read_back(account, known, count=dirty)
+            if blind or dirty or dark:
+                known.user_trusted = None  # of which user the last trusted list was may be forgotten
         if dirty:
             self._brakes.clear()
         if dirty or dark:
             self.applied.clear()  # what was told may be told again; what LG did in between stays
+        self._forget_retired()
 
     def stopped(self, *, killed: bool = False) -> None:
         """Hear that the daemon is down. A kill may have come before what LG confirmed last was written down."""

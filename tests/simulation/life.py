@@ -16,6 +16,7 @@ from random import Random
 
 from reconciler.simulator import Device, Match, Platform, Route, Rule
 from reconciler.simulator import faults as effects
+from reconciler.simulator.world import made_up
 from simulation import texts
 from simulation.checker import Checker
 from simulation.clockwork import MachineClock, VirtualLoop
@@ -35,7 +36,7 @@ MEAN_PAUSE = 20 * MINUTE
 UNTOUCHED = {
     "prune": "all",
     "max_unsubscribe": "10%",
-    "max_unsubscribe_floor": 5,
+    "max_unsubscribe_floor": 60,
     "unsubscribe_after": "0s",
     "allow_empty": False,
 }
@@ -44,7 +45,9 @@ CODES = ("0000", "2000", "2209", "2210", "2212", "2214", "1000", "1102", "1308",
 STOPPING = ("1301", "1303", "1304", "1305", "1307", "1309", "1310", "1311", "1202", "1209", "1216")
 REFUSING = ("1205", "1211", "1212", "1213", "1214", "1217", "1220", "1221", "1224")
 
-MISLEADING = (effects.Lost, effects.Stale, effects.Short, effects.Response, effects.Raw)
+PHANTOM = made_up("mangled")
+"""What a mangled list names where it had nothing to mangle."""
+MISLEADING = (effects.Lost, effects.Stale, effects.Short, effects.Mangle, effects.Response, effects.Raw)
 """After these nobody can tell from outside which changes were really made, and by whom."""
 
 
@@ -406,6 +409,7 @@ class Life:
         fleet.approvals = [one for one in fleet.approvals if one.account != account]
         self.note(f"{account} disappears from the texts", account, seconds=MINUTE)
         await self._publish(fleet)
+        await asyncio.sleep(MINUTE)  # so that it is known whether it was read
 
         async def back() -> None:
             again = self.fleet.copy()
@@ -667,7 +671,8 @@ class Life:
 
     def _meddled(self, account: str | None, devices: Iterable[str] | None = None, seconds: float = 0.0) -> None:
         users = self._platform.world.users
-        touched = [one for user in users.values() for one in user.devices] if devices is None else list(devices)
+        everything = (*(one for user in users.values() for one in user.devices), PHANTOM)
+        touched = everything if devices is None else tuple(devices)
         for name in users if account is None else [account]:
             self._checker.meddled(name, touched, seconds + 2 * HOUR)
 

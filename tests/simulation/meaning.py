@@ -298,33 +298,34 @@ class Texts:
     later from what it kept. Where its disk fails it may have kept less than it accepted.
     """
 
+    is_up = False
+
     def __init__(self, grace_seconds: float) -> None:
         self._possible: list[State] = [State()]
         self._kept: list[State] | None = None
         self._grace = grace_seconds
         self._pending: list[tuple[float, Reading]] = []
         self._newest = Reading(rejected=True)
-        self._up = False
 
     def changed(self, at: float, reading: Reading) -> None:
         """Take note of files that changed."""
         self._settle(at)
         self._newest = reading
-        if self._up:
+        if self.is_up:
             self._pending.append((at, reading))
 
     def stopped(self) -> None:
         """Take note that the daemon is down."""
         self._possible = self._through()
         self._pending.clear()
-        self._up = False
+        self.is_up = False
 
     def started(self) -> None:
         """Take note that the daemon is up: it reads what is there now before it does anything."""
         kept = _distinct((*self._possible, *(self._kept or ())))
         self._possible = _distinct(after(state, self._newest) for state in kept)
         self._kept = None
-        self._up = True
+        self.is_up = True
 
     def disk_failed(self) -> None:
         """Take note that what is accepted from now on may be forgotten by a kill."""

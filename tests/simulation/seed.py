@@ -83,6 +83,7 @@ class Run:
         self._over = asyncio.Event()
         self._going: dict[str, set[str]] = {}
         self._owning: set[str] = set()
+        self._dated: Counter[str] = Counter()
 
     def _another(self) -> Random:
         """Return a source of chance for one part, so that what others do does not change what befalls it."""
@@ -326,6 +327,7 @@ class Run:
             if renamed:
                 life.renamed(fleet, account)
             for entry in account.devices.values():
+                self._dated[name] += (entry.from_, entry.until) != (None, None)
                 entry.from_ = entry.until = None
             if name != CALM and self._random.random() < 0.3:
                 self._let_go(name, account)
@@ -372,6 +374,7 @@ class Run:
             live = self._platform.subscribed(name)
             refused = self._refused(name)
             found[name] = len((goal ^ live) - ignored - refused) + 8 * len(refused) + self._checker.in_flight(name)
+            found[name] += 2 * self._dated[name]  # a pass that is under way may still go by a date
         return found
 
     def _came_true(self) -> None:
