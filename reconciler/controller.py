@@ -4,7 +4,8 @@ Owns: the queue of account names, the one heap of due times, and the workers. Kn
 devices or texts. Must not: make a pass itself, read the wall clock, or remember why an account was woken.
 
 Level-triggered: a wake carries only a name, so many wakes are one pass. Passes of one account never overlap; a wake
-that comes during a pass leads to one more right after it. Accounts woken by a person's edit go before routine ones.
+that comes during a pass leads to one more right after it. Accounts woken by a person's edit go before routine ones, and
+those do not begin while an edit is read: beside thousands of passes a reading would take seconds.
 
 A pass may wait in vain for LG, as long as a call may take. Accounts of which that is to be feared take at most half of
 the workers: however many they are, the others do not wait behind them.
@@ -14,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
@@ -29,6 +31,9 @@ Work = Callable[[AccountName], Awaitable[timedelta | None]]
 
 AFTER_A_DEFECT = timedelta(minutes=1)
 """A pass that ended in an error of ours is due again after this long: not never, and not hot."""
+
+LONGEST_QUIET = 1.0
+"""So many seconds routine passes wait for an edit that is read. Then they have as long before they wait again."""
 
 
 class Controller:
@@ -54,6 +59,7 @@ class Controller:
         self._in_doubt: set[AccountName] = set()
         self._again: dict[AccountName, bool] = {}
         self._something = asyncio.Event()
+        self._quiet, self._not_quiet_before = False, 0.0
         self._stopping = False
         self.last_ended = self._clock.steady()
 
@@ -67,6 +73,27 @@ class Controller:
                 self._first.setdefault(account, self._routine.pop(account, now))
             elif account not in self._first:
                 self._routine.setdefault(account, now)
+        self._something.set()
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Begin no routine pass in this block, which reads an edit, unless it lasts."""
+        began = self._clock.steady()
+        if began < self._not_quiet_before:
+            yield
+            return
+        self._quiet = True
+        too_long = asyncio.get_running_loop().call_later(LONGEST_QUIET, self._no_more_quiet)
+        try:
+            yield
+        finally:
+            too_long.cancel()
+            lasted = min(self._clock.steady() - began, LONGEST_QUIET)
+            self._not_quiet_before = began + 2 * lasted
+            self._no_more_quiet()
+
+    def _no_more_quiet(self) -> None:
+        self._quiet = False
         self._something.set()
 
     def tick(self) -> None:
@@ -135,7 +162,7 @@ class Controller:
 
     async def _next(self) -> AccountName | None:
         while not self._stopping:
-            for queue in (self._first, self._routine):
+            for queue in (self._first,) if self._quiet else (self._first, self._routine):
                 account = next(filter(self._may_begin, queue), None)
                 if account is not None:
                     del queue[account]

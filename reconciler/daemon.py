@@ -317,7 +317,8 @@ class Daemon:
     async def _follow_source(self, parts: Parts) -> None:
         await parts.intake.begin()
         async for _ in parts.source.wakes():
-            await parts.intake.refresh()
+            with self._controller.quiet():
+                await parts.intake.refresh()
 
     async def _follow_credentials(self, parts: Parts) -> None:
         async for _ in parts.clients.changes():

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -41,6 +42,9 @@ SOURCE_ERRORS = ("missing", "fetch", "unreadable", "restless", "defect")
 log = structlog.get_logger()
 
 Told = Callable[[Iterable[AccountName]], None]
+
+
+Result = TypeVar("Result")
 
 
 class Intake:
@@ -78,7 +82,15 @@ class Intake:
         self._keeps = keeps
         self._known = Known()
         self._again = Again()
+        self._thread = ThreadPoolExecutor(1, "texts")
         metrics.sources(SOURCE_ERRORS, Cause)
+
+    async def _aside(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Work beside the event loop, always in the same thread.
+
+        C's allocator keeps a share of memory for each thread: what one reading frees, the next can use only there.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     def text(self, account: AccountName) -> Text | None:
         """Return what is in force for an account, or nothing if it has left."""
@@ -105,7 +117,7 @@ class Intake:
         """Bring the texts that were accepted before a restart into force, each account with its own revision."""
         async with self._reading:
             try:
-                recalled = await asyncio.to_thread(self._recalled)
+                recalled = await self._aside(self._recalled)
             except StateError as error:
                 log.error("state.failed", error=str(error))  # noqa: TRY400 - the sentence says it all
                 return
@@ -120,7 +132,7 @@ class Intake:
 
     async def require(self) -> None:
         """Read the newest text once and insist on it: one-shot commands never fall back to an older one."""
-        self._known = Known(signed=_signed(await asyncio.to_thread(self._state.kept_texts)))
+        self._known = Known(signed=_signed(await self._aside(self._state.kept_texts)))
         await self.refresh()
         if self.accepted.rejected is not None or self.accepted.revision is None:
             raise Invalid(self.accepted.faults or (Fault("", 0, 0, self.trouble),))
@@ -168,7 +180,7 @@ class Intake:
         if self.accepted.revision == revision and commit is not None and commit.verified is Verified.YES:
             self._known = replace(self._known, signed=frozenset({commit.id}))
         if revision != before:
-            await asyncio.to_thread(self._keep, fetched, loaded, revision)
+            await self._aside(self._keep, fetched, loaded, revision)
 
     async def _read(self) -> tuple[Fetched, Loaded | None, Commit | None] | None:
         """Return a text of which no file changed while it was read, or nothing if it is the one that was judged last.
@@ -177,10 +189,10 @@ class Intake:
         """
         for _ in range(self._readings):
             try:
-                at_rest, read = await asyncio.to_thread(self._read_at_rest)
+                at_rest, read = await self._aside(self._read_at_rest)
             except SourceError:
                 await asyncio.sleep(SETTLE_SECONDS)
-                if not await asyncio.to_thread(self._source.poll):
+                if not await self._aside(self._source.poll):
                     raise
                 continue  # it was caught in the middle of a change
             if at_rest:
@@ -238,9 +250,9 @@ class Intake:
     async def _enforce(self, after: Accepted, *, tell: bool = True) -> None:
         before = self.accepted
         if after.abandoned - before.abandoned:
-            after = replace(after, abandoned=await asyncio.to_thread(self._with_live_devices, after.abandoned))
+            after = replace(after, abandoned=await self._aside(self._with_live_devices, after.abandoned))
         changed = acceptance.changed(before, after)
-        await asyncio.to_thread(self._remember, before, after, changed)
+        await self._aside(self._remember, before, after, changed)
         self.accepted = after
         self._tell(before, after, changed)
         if changed and tell:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from fractions import Fraction
 from types import MappingProxyType
-from typing import NewType, Self
+from typing import Any, NewType, Self
 
 AccountName = NewType("AccountName", str)
 """A name of ours for one LG user: a DNS label such as ``seoul-hotel``."""
@@ -30,6 +30,10 @@ PassId = NewType("PassId", str)
 
 Digest = NewType("Digest", str)
 """``sha256:…`` over an account's name and the devices a plan would unsubscribe."""
+
+NOTHING: frozenset[Any] = frozenset()
+"""The one empty set. An empty result of an operation on sets is another one of 216 bytes, and each of ten thousand
+accounts keeps several of its last pass."""
 
 DEFAULT_ACCOUNT = AccountName("default")
 """The account that the top-level ``devices`` and ``device_files`` of a text are short for."""

@@ -26,6 +26,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from reconciler.model import (
+    NOTHING,
     AccountName,
     Action,
     Change,
@@ -51,17 +52,17 @@ def plan(desired: Desired, observed: Observed, memory: Memory, now: datetime) ->
     wanted = desired.wanted_at(now)
     ignored = ignore & (wanted | live) if ignore else frozenset()
     missing = wanted - live - ignored
-    strangers = live - wanted - ignored
+    strangers = (live - wanted - ignored) or NOTHING
     extra = _prunable(strangers, desired.policy.prune, memory.inventory)
     name = desired.account
     return Plan(
         account=name,
         subscribes=_changes(name, Action.SUBSCRIBE, missing),
         unsubscribes=_changes(name, Action.UNSUBSCRIBE, extra),
-        unmanaged=strangers - extra,
+        unmanaged=(strangers - extra) or NOTHING,
         ignored=ignored,
-        flapping=_flapping(wanted, missing, memory) - ignored,
-        approved=desired.approved_at(now) & extra,
+        flapping=(_flapping(wanted, missing, memory) - ignored) or NOTHING,
+        approved=(desired.approved_at(now) & extra) or NOTHING,
         in_sync=len(wanted) - len(missing) - (len(wanted & ignored) if ignored else 0),
         digest=digest(name, extra),
     )

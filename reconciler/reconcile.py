@@ -27,6 +27,7 @@ from reconciler.guards import Platform, Situation
 from reconciler.ledger import Ledger, contradicted
 from reconciler.metrics import Metrics
 from reconciler.model import (
+    NOTHING,
     AccountName,
     Action,
     Change,
@@ -588,9 +589,9 @@ class Pass:
             log.warning("device.flapping", device=device, hint="another writer is at work?")
         if ending.plan is not None:
             course.flapping = ending.flapping
-        held = frozenset((one.change, one.reason) for one in ending.held)
+        held = frozenset((one.change, one.reason) for one in ending.held) or NOTHING
         news = bool(ending.outcomes or held - course.held)
-        course.tripped, course.held = frozenset(guarding), held
+        course.tripped, course.held = frozenset(guarding) or NOTHING, held
         facts = {"result": ending.result, "condition": course.standing.condition, **counts(ending)}
         if ending.held:
             facts["reasons"] = reasons(ending)

@@ -14,6 +14,7 @@ from reconciler import approvals
 from reconciler.accepted import Text
 from reconciler.metrics import Figures
 from reconciler.model import (
+    NOTHING,
     AccountName,
     Action,
     Cause,
@@ -207,7 +208,7 @@ def figures(
         states=states(ending),
         flapping=len(ending.flapping),
         held=Counter((held.change.action, held.reason) for held in ending.held),
-        tripped=frozenset(reason for reason in tripped if reason.kind is Kind.GUARD),
+        tripped=frozenset(reason for reason in tripped if reason.kind is Kind.GUARD) or NOTHING,
         budget_remaining=ending.budget_remaining,
         approvals_active=active,
         approvals_expired=len(desired.approvals) - active,

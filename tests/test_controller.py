@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from simulated import SimulatedClock
 from structlog.testing import capture_logs
 
-from reconciler.controller import AFTER_A_DEFECT, Controller
+from reconciler.controller import AFTER_A_DEFECT, LONGEST_QUIET, Controller
 from reconciler.model import AccountName
 
 A, B, C = AccountName("a"), AccountName("b"), AccountName("c")
@@ -102,6 +102,48 @@ async def test_an_edited_account_goes_before_routine_ones() -> None:
         passes.gate.set()
         await settle()
     assert passes.begun == [A, C, B]
+
+
+async def test_routine_passes_wait_while_an_edit_is_read() -> None:
+    """In such a block only accounts that were edited get a pass; the others get theirs after it."""
+    passes = Passes()
+    async with working(passes) as (controller, _):
+        with controller.quiet():
+            controller.wake([A, B])
+            controller.wake([C], first=True)
+            await settle()
+            assert passes.begun == [C]
+        await settle()
+        assert passes.begun == [C, A, B]
+
+
+async def test_routine_passes_do_not_wait_for_a_reading_that_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while they begin beside it."""
+    monkeypatch.setattr("reconciler.controller.LONGEST_QUIET", 0.01)
+    passes = Passes()
+    async with working(passes) as (controller, _):
+        with controller.quiet():
+            controller.wake([A])
+            await asyncio.sleep(0.1)
+            assert passes.begun == [A]
+
+
+async def test_routine_passes_get_as_much_time_as_readings() -> None:
+    """Readings one after the other do not keep routine passes from ever beginning."""
+    passes = Passes()
+    async with working(passes) as (controller, clock):
+        with controller.quiet():
+            clock.pass_by(timedelta(seconds=LONGEST_QUIET / 2))
+        clock.pass_by(timedelta(seconds=LONGEST_QUIET / 4))
+        with controller.quiet():
+            controller.wake([A])
+            await settle()
+        assert passes.begun == [A]
+        clock.pass_by(timedelta(seconds=LONGEST_QUIET / 4))
+        with controller.quiet():
+            controller.wake([B])
+            await settle()
+            assert passes.begun == [A]
 
 
 async def test_a_routine_wake_of_an_edited_account_keeps_its_place() -> None:

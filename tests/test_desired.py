@@ -615,6 +615,21 @@ def test_accounts_of_a_text_that_did_not_change_are_the_same_objects() -> None:
     assert after[AccountName("b")].devices == {"z"}
 
 
+def test_what_an_edit_leaves_as_it_was_is_not_there_twice() -> None:
+    """An edited text is read anew, and still its other accounts hold the very sets that are in force."""
+    again = Again()
+    texts = (
+        "version = 1\n[accounts.a]\ndevices = ['x']\n[accounts.b]\ndevices = ['y']",
+        "version = 1\n[accounts.c]\ndevices = []",
+    )
+    before = load(_documents(texts), MemoryTree({}), again=again).accounts
+    edited = texts[0].replace("'y'", "'y', 'z'")
+    after = load(_documents([edited, texts[1]]), MemoryTree({}), again=again).accounts
+    assert after[AccountName("a")].devices is before[AccountName("a")].devices
+    assert after[AccountName("b")].devices == {"y", "z"}
+    assert load(_documents([edited, beside]), MemoryTree({})).accounts == after
+
+
 def test_a_tree_in_memory_has_only_its_files() -> None:
     """What was not kept cannot be read."""
     with pytest.raises(Unreadable, match="no such file"):

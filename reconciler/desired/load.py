@@ -130,7 +130,12 @@ class Again:
     def reading(self, document: Document) -> Reading:
         """Return a document read, as it was read before where it says the same."""
         known = self._readings.get(document.path)
-        return known if known is not None and known.content == document.content else read(document)
+        if known is not None and known.content == document.content:
+            return known
+        new = read(document)
+        if known is not None and known.table is not None and new.table is not None:
+            _share(known.table, new.table)
+        return new
 
     def parts(self, reading: Reading, zone: tzinfo | None) -> tuple[_Part, ...] | None:
         """Return the accounts of a document if they were made before, with bare dates in the same zone."""
@@ -176,6 +181,12 @@ class Again:
             for part in each
             if part.name in accounts and not accounts[part.name].approvals
         }
+
+
+def _share(before: Text, now: Text) -> None:
+    """Let accounts of which a text says what it said before be the very same: what is in force holds those as well."""
+    known, accounts = before.accounts or {}, now.accounts or {}
+    accounts.update({name: known[name] for name, account in accounts.items() if known.get(name) == account})
 
 
 def load(

@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 
 from reconciler.guards import LIMIT_WINDOW
 from reconciler.model import (
+    NOTHING,
     AccountName,
     Action,
     Change,
@@ -144,7 +145,7 @@ class Shelf(Generic[Value]):
     def names(self) -> frozenset[DeviceId]:
         """Return the devices of which there is a fact."""
         if self._names is None:
-            self._names = frozenset(self._facts)
+            self._names = frozenset(self._facts) or NOTHING
         return self._names
 
     def mine(self) -> dict[DeviceId, Value]:
