@@ -627,7 +627,7 @@ def test_what_an_edit_leaves_as_it_was_is_not_there_twice() -> None:
     after = load(_documents([edited, texts[1]]), MemoryTree({}), again=again).accounts
     assert after[AccountName("a")].devices is before[AccountName("a")].devices
     assert after[AccountName("b")].devices == {"y", "z"}
-    assert load(_documents([edited, beside]), MemoryTree({})).accounts == after
+    assert load(_documents([edited, texts[1]]), MemoryTree({})).accounts == after
 
 
 def test_a_tree_in_memory_has_only_its_files() -> None:
