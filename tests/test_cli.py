@@ -7,6 +7,7 @@ a process (signals, a terminal, a closed pipe) runs as one.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import pty
@@ -29,6 +30,7 @@ import typer
 
 import reconciler
 from reconciler import cli, oneshot
+from reconciler.cli.fleet import spare_the_collector
 from reconciler.clock import SystemClock
 from reconciler.simulator import Match, Platform, Route, Rule, create_app, sample_platform, serving
 from reconciler.simulator import faults as fault
@@ -993,3 +995,15 @@ def test_logs_are_for_people_on_a_terminal(fleet: Fleet) -> None:
     plain = on_a_terminal("apply", PCC_LOG_LEVEL="info", NO_COLOR="1", TERM="dumb").err
     assert "desired.accepted" in plain
     assert ESCAPE not in plain
+
+
+def test_what_stays_is_not_looked_at_again_and_again() -> None:
+    """A settled daemon takes all that it holds from the garbage collector, and first has it remove what is garbage."""
+    circle: list[object] = []
+    circle.append(circle)
+    try:
+        spare_the_collector()
+        assert gc.get_freeze_count() > 0
+        assert not any(one is circle for one in gc.get_objects())
+    finally:
+        gc.unfreeze()

@@ -47,14 +47,14 @@ def run(env_file: EnvFile = None) -> None:
 
     async def work() -> None:
         daemon = Daemon(chosen, masking=masking)
-        asyncio.get_running_loop().call_later(SETTLED_SECONDS, _spare_the_collector)
+        asyncio.get_running_loop().call_later(SETTLED_SECONDS, spare_the_collector)
         with signals(daemon.stop):
             await daemon.run()
 
     asyncio.run(work())
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Keep the garbage collector from looking at what is there now: nearly all of it stays as long as the process.
 
     To look at ten thousand accounts takes it a third of a second, in which nothing else is done.
