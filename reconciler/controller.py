@@ -79,7 +79,7 @@ class Controller:
     def quiet(self) -> Iterator[None]:
         """Begin no routine pass in this block, which reads an edit, unless it lasts."""
         began = self._clock.steady()
-        if began < self._not_quiet_before:
+        if self._quiet or began < self._not_quiet_before:
             yield
             return
         self._quiet = True

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -35,6 +35,7 @@ from reconciler.report.coming import Calendar
 from reconciler.report.proposal import Proposal, Proposed, planned
 from reconciler.report.story import Story
 from reconciler.settings import Listen, Mode, Settings
+from reconciler.source import FileSource
 from reconciler.state import State
 from reconciler.surroundings import Surroundings
 from reconciler.web.acting import Acting
@@ -317,8 +318,12 @@ class Daemon:
     async def _follow_source(self, parts: Parts) -> None:
         await parts.intake.begin()
         async for _ in parts.source.wakes():
-            with self._controller.quiet():
-                await parts.intake.refresh()
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        """Read what may be an edit. A repository is waited for, and that takes no passes' time."""
+        with self._controller.quiet() if self._parts.source.kind == FileSource.kind else nullcontext():
+            await self._parts.intake.refresh()
 
     async def _follow_credentials(self, parts: Parts) -> None:
         async for _ in parts.clients.changes():
@@ -367,7 +372,7 @@ class Daemon:
             if state.waits and state.writable:
                 await asyncio.to_thread(state.write)
             if await asyncio.to_thread(source.poll):
-                await intake.refresh()
+                await self._refresh()
 
         if not intake.reading and not self._errands:
             self._errand(look(), "look")
@@ -376,11 +381,11 @@ class Daemon:
         """Read again if there was no newest text to be had, and the source does not come back to that by itself."""
         intake = self._parts.intake
         if intake.trouble and not self._parts.source.persistent and not intake.reading and not self._errands:
-            self._errand(intake.refresh(), "fetch again")
+            self._errand(self._refresh(), "fetch again")
 
     def _pushed(self) -> None:
         """Read the source at once; one reading under way is followed by one more, however many ask for it."""
-        self._errand(self._parts.intake.refresh(), "pushed")
+        self._errand(self._refresh(), "pushed")
 
     def _surface(self, parts: Parts) -> Surface:
         return Surface(

@@ -42,8 +42,6 @@ SOURCE_ERRORS = ("missing", "fetch", "unreadable", "restless", "defect")
 log = structlog.get_logger()
 
 Told = Callable[[Iterable[AccountName]], None]
-
-
 Result = TypeVar("Result")
 
 
@@ -79,6 +77,7 @@ class Intake:
         self._reading = asyncio.Lock()
         self._waiting = False
         self._kept: set[str] = set()
+        self._kept_as: Revision | None = None
         self._keeps = keeps
         self._known = Known()
         self._again = Again()
@@ -175,11 +174,10 @@ class Intake:
             await self._enforce(acceptance.reject(self.accepted, cause, fetched.unreadable, revision))
             return
         revision = Revision(loaded.sha256, commit)
-        before = self.accepted.revision
         await self._enforce(acceptance.accept(self.accepted, loaded, revision, fetched.overtaken))
         if self.accepted.revision == revision and commit is not None and commit.verified is Verified.YES:
             self._known = replace(self._known, signed=frozenset({commit.id}))
-        if revision != before:
+        if revision != self._kept_as:  # once after each start too: the last process may have ended before it kept all
             await self._aside(self._keep, fetched, loaded, revision)
 
     async def _read(self) -> tuple[Fetched, Loaded | None, Commit | None] | None:
@@ -309,12 +307,10 @@ class Intake:
         if self.accepted.revision != revision or not self._keeps:
             return
         paths = {document.path for document in fetched.documents}
-        for gone in self._kept - paths:
-            self._state.drop_text(gone)
         good = paths - loaded.faulty.keys()
-        for path in good:
-            self._state.keep_text(path, revision, loaded.files_of(path))
-        self._kept = (self._kept & paths) | good
+        texts = (KeptText(path, revision, loaded.files_of(path)) for path in sorted(good))
+        self._state.keep_texts(texts, gone=self._kept - paths)
+        self._kept, self._kept_as = (self._kept & paths) | good, revision
 
 
 def recalled(

@@ -9,15 +9,16 @@ from pathlib import Path
 FULL = 2
 """What SQLite says of ``synchronous`` where each commit waits for the disk."""
 HEADER, FRAME_HEADER = 32, 24
-BACKFILLED = slice(96, 100)
-"""Where the index beside the log says how many frames were carried over into the file, for which they were synced."""
+VALID, BACKFILLED = slice(16, 20), slice(96, 100)
+"""Where the index beside the log says how many frames are valid, and how many of them were carried over into the file,
+for which they were synced."""
 
 
 class Power:
     """Keeps account of how much of one log is on the disk for good."""
 
     def __init__(self) -> None:
-        self._salt, self._synced = b"", 0
+        self._salt, self._frames = b"", 0
 
     def committed(self, connection: sqlite3.Connection) -> None:
         """Take note of a commit that has just ended."""
@@ -26,7 +27,7 @@ class Power:
         (_, _, file), *_ = sqlite3.Connection.execute(connection, "PRAGMA database_list").fetchall()
         log = Path(f"{file}-wal")
         if log.exists():
-            self._salt, self._synced = _salt(log), log.stat().st_size
+            self._salt, self._frames = _salt(log), _frames(file, VALID)
 
     def fail(self, file: Path, part: float) -> None:
         """Leave of a copy of the file, with its log and the log's index, what would be there when power is back.
@@ -38,10 +39,15 @@ class Power:
             return
         content = log.read_bytes()
         frame = FRAME_HEADER + int.from_bytes(content[8:12], "big")
-        frames = int.from_bytes(Path(f"{file}-shm").read_bytes()[BACKFILLED], sys.byteorder)
-        synced = self._synced if self._salt == _salt(log) else 0
-        least = max(synced, HEADER + frames * frame if frames else 0)
-        log.write_bytes(content[: least + round(part * (len(content) - least))])
+        synced = self._frames if self._salt == _salt(log) else 0
+        least, most = max(synced, _frames(file, BACKFILLED)), _frames(file, VALID)
+        left = least + round(part * (most - least))
+        log.write_bytes(content[: HEADER + left * frame if left else 0])
+
+
+def _frames(file: Path | str, which: slice) -> int:
+    """Return one of the numbers in the log's index."""
+    return int.from_bytes(Path(f"{file}-shm").read_bytes()[which], sys.byteorder)
 
 
 def _salt(log: Path) -> bytes:

@@ -25,6 +25,7 @@ from reconciler.report import inquiry
 from reconciler.report.inquiry import Explanation, Knowledge
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator import faults as fault
+from reconciler.state import KeptText
 
 PATH = "desired-state.toml"
 DAY = timedelta(days=1)
@@ -71,7 +72,7 @@ class Editor:
         text = Text(loaded.accounts[DEFAULT_ACCOUNT], revision)
         fleet.text = text
         fleet.state.desire(text.desired, revision, fleet.clock.now())
-        fleet.state.keep_text(PATH, revision, loaded.files)
+        fleet.state.keep_texts([KeptText(PATH, revision, loaded.files)])
         self.accepted = Accepted({DEFAULT_ACCOUNT: text}, revision=revision, newest=revision)
         await fleet.reconcile(after=timedelta(seconds=1))
 

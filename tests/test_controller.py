@@ -118,12 +118,16 @@ async def test_routine_passes_wait_while_an_edit_is_read() -> None:
 
 
 async def test_routine_passes_do_not_wait_for_a_reading_that_lasts() -> None:
-    """After a while they begin beside it."""
+    """After a while they begin beside it, whatever was read before."""
     passes = Passes()
     async with working(passes) as (controller, _):
         with controller.quiet():
+            await asyncio.sleep(LONGEST_QUIET / 2)
+        with controller.quiet():
             controller.wake([A])
-            await asyncio.sleep(LONGEST_QUIET + 0.1)
+            await asyncio.sleep(LONGEST_QUIET * 0.7)
+            assert passes.begun == []
+            await asyncio.sleep(LONGEST_QUIET * 0.4)
             assert passes.begun == [A]
 
 
@@ -143,6 +147,12 @@ async def test_routine_passes_get_as_much_time_as_readings() -> None:
             controller.wake([B])
             await settle()
             assert passes.begun == [A]
+            clock.pass_by(timedelta(seconds=10 * LONGEST_QUIET))
+        clock.pass_by(timedelta(seconds=LONGEST_QUIET))
+        with controller.quiet():
+            controller.wake([C])
+            await settle()
+            assert passes.begun == [A, B]
 
 
 async def test_a_routine_wake_of_an_edited_account_keeps_its_place() -> None:

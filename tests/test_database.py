@@ -61,7 +61,7 @@ def test_what_is_written_is_there_after_reopening(opened: Callable[..., Database
 
 
 def test_what_has_to_last_outlives_a_loss_of_power(tmp_path: Path, opened: Callable[..., Database]) -> None:
-    """Whatever of the log a machine without power had not yet brought to its disk, what has to last was not in it."""
+    """However little of the log had reached the disk: what has to last is never in the part that is lost."""
     disk = Disk()
     database = opened(connect=disk.connect)
     left = set()

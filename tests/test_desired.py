@@ -553,6 +553,7 @@ VARIANTS = (
     "[accounts.{a}]\ndevices = ['x', 'y']",
     "[accounts.{a}]\ndevices = ['x', { id = 'z', from = 2026-12-01 }]",
     "[accounts.{a}]\ndevice_files = ['*.txt']\npolicy = { prune = 'owned' }",
+    "[accounts.{a}]\ndevices = ['x', 'y']\npolicy = { max_unsubscribe = '10%', allow_empty = false }",
     "[accounts.other]\ndevices = ['q']\n[accounts.{a}]\ndevices = []",
     "[accounts.{a}]\ndevices = ['x', 'x']",
     "[accounts.{a}]\ndevices = [{ id = 'w', type = 'dryer' }]",

@@ -39,7 +39,7 @@ from reconciler.report import examination
 from reconciler.report.examination import Asked, Check, Examination, Finding, Level, Speaking
 from reconciler.simulator import Match, Platform, Route, Rule, create_app, sample_platform, serving
 from reconciler.simulator import faults as fault
-from reconciler.state import State
+from reconciler.state import KeptText, State
 
 ROOT = Path(__file__).parent.parent
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -653,7 +653,9 @@ async def test_a_broken_text_leaves_the_one_that_the_state_keeps() -> None:
     async with practice("seoul-hotel", text="version = [") as one:
         old = b'version = 1\n[accounts.seoul-hotel]\ncountry = "KR"\ndevices = ["a1"]\n'
         state = State.open(Path("state"), SystemClock())
-        state.keep_text("desired-state.toml", Revision(sha256(old).hexdigest()), {"desired-state.toml": old})
+        state.keep_texts(
+            [KeptText("desired-state.toml", Revision(sha256(old).hexdigest()), {"desired-state.toml": old})]
+        )
         state.close()
         one.set(country=None, credentials_dir=folder_of(refresh_token_of_seoul__hotel=one.refresh_token("seoul-hotel")))
         before = snapshot(Path())

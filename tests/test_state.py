@@ -581,17 +581,20 @@ sys.stdin.read()
     assert {past.device: past.result for past in state.history()} == {ONE: Result.SUCCESS, TWO: Result.FAILED}
 
 
-@pytest.mark.parametrize("order", list(permutations(range(3))))
-@pytest.mark.parametrize("part", [0.0, 0.3, 0.7])
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+@pytest.mark.parametrize("part", [0.0, 0.5])
 def test_what_no_list_can_tell_outlives_a_loss_of_power(
     part: float, order: Sequence[int], folder: Path, disk: Disk, opened: Callable[[], State]
 ) -> None:
-    """That devices are about to go, the brake, and the text in force are on the disk before anything follows."""
+    """That devices are about to go, brakes and the texts in force are on the disk before anything follows from them."""
     state = opened()
     brake, text = Brake(Pause.ALL, None, "drill"), KeptText("a.toml", FIRST, {"a.toml": b"version = 1"})
+    state.pause(CLINIC, brake, START)
+    state.keep_texts([KeptText("b.toml", FIRST, {"b.toml": b"version = 1"})])
     steps = (
         lambda: state.pause(HOTEL, brake, START),
-        lambda: state.keep_text("a.toml", FIRST, text.files),
+        lambda: state.pause(CLINIC, None, START),
+        lambda: state.keep_texts([text], gone=["b.toml"]),
         lambda: intend(state, START, change(Action.UNSUBSCRIBE, ONE)),
     )
     for number in order:
@@ -740,18 +743,18 @@ def test_accepted_texts_are_kept_with_their_files(opened: Callable[[], State]) -
     """A text comes back byte for byte with its revision and files; the next takes its place; a dropped one is gone."""
     state = opened()
     files = {"fleet.toml": b"version = 1\n", "devices/a.txt": b"one\n" * 1000}
-    state.keep_text("fleet.toml", FIRST, files)
-    state.keep_text("other.toml", SECOND, {"other.toml": b"", "devices/a.txt": files["devices/a.txt"]})
+    state.keep_texts([KeptText("fleet.toml", FIRST, files)])
+    state.keep_texts([KeptText("other.toml", SECOND, {"other.toml": b"", "devices/a.txt": files["devices/a.txt"]})])
     assert opened().kept_texts() == [
         KeptText("fleet.toml", FIRST, files),
         KeptText("other.toml", SECOND, {"other.toml": b"", "devices/a.txt": files["devices/a.txt"]}),
     ]
     state = opened()
-    state.keep_text("fleet.toml", SECOND, {"fleet.toml": b"version = 1 # newer\n"})
-    state.drop_text("other.toml")
+    state.keep_texts([KeptText("fleet.toml", SECOND, {"fleet.toml": b"version = 1 # newer\n"})])
+    state.keep_texts([], gone=["other.toml"])
     assert opened().kept_texts() == [KeptText("fleet.toml", SECOND, {"fleet.toml": b"version = 1 # newer\n"})]
     state = opened()
-    state.drop_text("fleet.toml")
+    state.keep_texts([], gone=["fleet.toml"])
     assert opened().kept_texts() == []
 
 
@@ -760,7 +763,7 @@ def test_files_that_no_text_needs_any_more_take_no_room(opened: Callable[[], Sta
     state = opened()
     devices = {"devices.txt": b"one\n"}
     for number in range(3):
-        state.keep_text("fleet.toml", FIRST, {"fleet.toml": f"# {number}\n".encode(), **devices})
+        state.keep_texts([KeptText("fleet.toml", FIRST, {"fleet.toml": f"# {number}\n".encode(), **devices})])
     contents = Disk()
     reader = State.read_only(folder, StandingClock(), contents.connect)
     assert reader._database.read("SELECT count(*) FROM content") == [(2,)]
@@ -772,9 +775,9 @@ def test_of_a_text_that_did_not_change_only_its_revision_is_written(opened: Call
     """An edit of one text among hundreds brings all of them under a new revision, and rewrites no other."""
     state = opened()
     files = {"fleet.toml": b"version = 1\n", "devices.txt": b"one\n"}
-    state.keep_text("fleet.toml", FIRST, files)
+    state.keep_texts([KeptText("fleet.toml", FIRST, files)])
     disk.asked.clear()
-    state.keep_text("fleet.toml", SECOND, files)
+    state.keep_texts([KeptText("fleet.toml", SECOND, files)])
     assert not [sql for sql in disk.asked if "text_file" in sql and not sql.startswith("SELECT")]
     assert opened().kept_texts() == [KeptText("fleet.toml", SECOND, files)]
 
@@ -782,9 +785,9 @@ def test_of_a_text_that_did_not_change_only_its_revision_is_written(opened: Call
 def test_a_text_that_is_not_whole_any_more_is_not_had_at_all(opened: Callable[[], State]) -> None:
     """Bytes that changed on disk are never taken for what a person wrote."""
     state = opened()
-    state.keep_text("a.toml", FIRST, {"a.toml": b"a\n"})
-    state.keep_text("b.toml", FIRST, {"b.toml": b"b\n"})
-    state.keep_text("c.toml", FIRST, {"c.toml": b"c\n"})
+    state.keep_texts([KeptText("a.toml", FIRST, {"a.toml": b"a\n"})])
+    state.keep_texts([KeptText("b.toml", FIRST, {"b.toml": b"b\n"})])
+    state.keep_texts([KeptText("c.toml", FIRST, {"c.toml": b"c\n"})])
     damage = "UPDATE content SET compressed = {} WHERE sha256 = (SELECT sha256 FROM text_file WHERE document = '{}')"
     connection = state._database._connection
     connection.execute(damage.format("x'00'", "a.toml"))
@@ -868,8 +871,8 @@ def test_the_state_opened_for_reading_is_never_written(opened: Callable[[], Stat
         lambda: reader.forget_retries(HOTEL, []),
         lambda: reader.pause(None, None, START),
         lambda: reader.keep_quota(HOTEL, [], None),
-        lambda: reader.keep_text("", FIRST, {}),
-        lambda: reader.drop_text(""),
+        lambda: reader.keep_texts([KeptText("", FIRST, {})]),
+        lambda: reader.keep_texts([], gone=[""]),
         lambda: reader.retire(HOTEL),
     ]
     for write in refused:
@@ -892,8 +895,8 @@ def remember_a_day(state: State, clock: StandingClock) -> None:
     state.keep_quota(HOTEL, [1.0], 60)
     state.keep_quota(HOTEL, [1.0, 2.0], 61)
     state.pause(HOTEL, Brake(Pause.ALL, None, "night"), clock.at)
-    state.keep_text("fleet.toml", FIRST, {"fleet.toml": b"old"})
-    state.keep_text("fleet.toml", SECOND, {"fleet.toml": b"new"})
+    state.keep_texts([KeptText("fleet.toml", FIRST, {"fleet.toml": b"old"})])
+    state.keep_texts([KeptText("fleet.toml", SECOND, {"fleet.toml": b"new"})])
 
 
 @pytest.mark.parametrize("when", ["from the start", "while running"])
@@ -984,7 +987,7 @@ def test_passes_without_news_do_not_pile_up_while_the_disk_is_full(opened: Calla
     for number in range(50):
         state.keep_quota(HOTEL, [float(number)], None)
         state.doubt(HOTEL, START)
-        state.keep_text("fleet.toml", FIRST, {"fleet.toml": str(number).encode()})
+        state.keep_texts([KeptText("fleet.toml", FIRST, {"fleet.toml": str(number).encode()})])
         trust(state, START, ONE)
     assert len(state._waiting.groups) < 10
     disk.write_fault = ""
@@ -1046,7 +1049,7 @@ def test_a_disk_that_cannot_be_read_is_trouble_and_is_read_again(opened: Callabl
     """An account that cannot be read has an empty memory that says so, until it can be read; nothing is overwritten."""
     state = opened()
     state.desire(wanting(ONE, TWO), FIRST, START)
-    state.keep_text("fleet.toml", FIRST, {"fleet.toml": b"version = 1\n"})
+    state.keep_texts([KeptText("fleet.toml", FIRST, {"fleet.toml": b"version = 1\n"})])
     state = opened()
     disk.fault = "disk I/O error"
     assert state.recall(HOTEL, START) == Memory(writable=False)
@@ -1205,9 +1208,9 @@ class Remembering(RuleBasedStateMachine):
     def kept(self, document: str, content: bytes | None) -> None:
         """Let a text be kept or dropped."""
         if content is None:
-            self.both(lambda state: state.drop_text(document))
+            self.both(lambda state: state.keep_texts([], gone=[document]))
         else:
-            self.both(lambda state: state.keep_text(document, FIRST, {document: content, "shared": b"z"}))
+            self.both(lambda state: state.keep_texts([KeptText(document, FIRST, {document: content, "shared": b"z"})]))
 
     @rule(account=ACCOUNTS)
     def retire(self, account: AccountName) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reconciler.oneshot import Follower, Work
 
 SETTLED_SECONDS = 60.0
-"""After so long a daemon has read its texts, and most accounts had their first pass."""
+"""After so long a daemon has usually read its texts, and most accounts had their first pass."""
 
 
 def run(env_file: EnvFile = None) -> None:

@@ -184,9 +184,15 @@ class Again:
 
 
 def _share(before: Text, now: Text) -> None:
-    """Let accounts of which a text says what it said before be the very same: what is in force holds those as well."""
+    """Let accounts with the devices that they had hold the very same, which are in force as well.
+
+    Only these: of other tables equal ones may say different things, as a key with its default overrides a general one.
+    """
     known, accounts = before.accounts or {}, now.accounts or {}
-    accounts.update({name: known[name] for name, account in accounts.items() if known.get(name) == account})
+    for name, account in accounts.items():
+        old = known.get(name)
+        if old is not None and old.devices is not None and old.devices == account.devices:
+            accounts[name] = account.model_copy(update={"devices": old.devices})
 
 
 def load(

@@ -143,8 +143,11 @@ class Database:
             except sqlite3.Error as error:
                 raise StateError(f"the state cannot be read: {error}") from error
 
-    def write(self, statements: Iterable[Statement], *, lasting: bool = False) -> None:
-        """Carry out statements, all or none. Raises ``StateError``; the next call tries the file anew."""
+    def write(self, statements: Iterable[Statement], *, lasting: bool = False, more: bool = False) -> None:
+        """Carry out statements, all or none. Raises ``StateError``; the next call tries the file anew.
+
+        ``lasting``: they outlive a loss of power. ``more`` wait to be written: until they are, trouble is not over.
+        """
         if self.frozen:
             raise StateError("the state is open for reading only")
         with self._turn:
@@ -163,7 +166,8 @@ class Database:
             except (OSError, sqlite3.Error, ValueError, OverflowError) as error:
                 self.trouble = _sentence(error)
                 raise StateError(self.trouble) from error
-            self.trouble = ""
+            if not more:
+                self.trouble = ""
 
     def close(self) -> None:
         """Carry the write-ahead log over into the file and let go of both."""

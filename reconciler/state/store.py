@@ -94,8 +94,9 @@ class _Moved:
 class _Group:
     """What is written together or not at all, and what readers must know of it before it is.
 
-    ``lasting``: it must outlive a loss of power. What is forgotten then of all else, LG's next list tells again; but no
-    list tells that we made devices go, which text was in force, or that a person pulled the brake.
+    ``lasting``: it must outlive a loss of power. What else is forgotten then makes nothing more permissive: LG's next
+    list tells what is live, and waits begin anew. No list tells that we made devices go, which text was in force, or
+    that a person pulled the brake.
     """
 
     statements: tuple[Statement, ...]
@@ -313,7 +314,7 @@ class State:
             pasts = known.intend(begun) + begun
             statements = (tables.save_revision(revision), *self._save_changes(known, pasts))
             lasting = any(change.action is Action.UNSUBSCRIBE for change in changes)
-            self._waiting.add(_Group(statements, lasting, pasts))
+            self._waiting.add(_Group(statements, lasting=lasting, pasts=pasts))
 
     def withdraw(self, account: AccountName, pass_id: PassId, devices: Collection[DeviceId]) -> None:
         """Take back intents of this pass whose calls were never made, so that history does not show them as failed."""
@@ -438,37 +439,46 @@ class State:
                 return ()
         return tuple(tables.moment(at) for (at,) in rows)
 
-    def keep_text(self, document: str, revision: Revision, files: Mapping[str, bytes]) -> None:
-        """Keep an accepted text with all the files it was made of, in place of the one before.
+    def keep_texts(self, texts: Iterable[KeptText], gone: Iterable[str] = ()) -> None:
+        """Keep accepted texts with all the files they were made of, each in place of the one before; others are gone.
 
-        Of hundreds of texts an edit changes one. Of the others no more than their revision is written.
+        All of it is written in one go. Of hundreds of texts an edit changes one: of those that are as they were no more
+        than the revision is written.
         """
         self._refuse_if_frozen()
-        named = {path: (sha256(content).hexdigest(), content) for path, content in files.items()}
-        revised = (
-            tables.save_revision(revision),
-            Statement("INSERT OR REPLACE INTO text VALUES (?, ?)", ((document, tables.revision_key(revision)),)),
-        )
-        if self._text_is_there(document, {path: name for path, (name, _) in named.items()}):
-            self._exchange_text(document, revised, others=False)
-            return
+        drop = ("DELETE FROM text WHERE document = ?", "DELETE FROM text_file WHERE document = ?")
+        written = {document: tuple(Statement(sql, ((document,),)) for sql in drop) for document in gone}
+        others = bool(written)
+        for text in texts:
+            files = self._exchanged(text)
+            others = others or bool(files)
+            row = (text.document, tables.revision_key(text.revision))
+            revised = (
+                tables.save_revision(text.revision),
+                Statement("INSERT OR REPLACE INTO text VALUES (?, ?)", (row,)),
+            )
+            written[text.document] = (*revised, *files)
+        with self._ram:
+            for document, statements in written.items():
+                self._waiting.add(_Group(statements, lasting=True), ("text", document))
+            if others:
+                self._waiting.drop("unused")
+                self._waiting.add(_Group((Statement(tables.DROP_UNUSED),)), "unused")
+        self._flush()
+
+    def _exchanged(self, text: KeptText) -> tuple[Statement, ...]:
+        """Return what puts a text's files in the place of those before; nothing where they are the same."""
+        named = {path: (sha256(content).hexdigest(), content) for path, content in text.files.items()}
+        if self._text_is_there(text.document, {path: name for path, (name, _) in named.items()}):
+            return ()
         there = self._contents_there([name for name, _ in named.values()])
         contents = {name: zlib.compress(content, 1) for name, content in named.values() if name not in there}
-        statements = (
-            *revised,
-            Statement("DELETE FROM text_file WHERE document = ?", ((document,),)),
-            Statement(
-                "INSERT INTO text_file VALUES (?, ?, ?)", [(document, path, name) for path, (name, _) in named.items()]
-            ),
+        rows = [(text.document, path, name) for path, (name, _) in named.items()]
+        return (
+            Statement("DELETE FROM text_file WHERE document = ?", ((text.document,),)),
+            Statement("INSERT INTO text_file VALUES (?, ?, ?)", rows),
             Statement("INSERT OR IGNORE INTO content VALUES (?, ?)", list(contents.items())),
         )
-        self._exchange_text(document, statements)
-
-    def drop_text(self, document: str) -> None:
-        """Keep a text no longer."""
-        self._refuse_if_frozen()
-        drop = ("DELETE FROM text WHERE document = ?", "DELETE FROM text_file WHERE document = ?")
-        self._exchange_text(document, tuple(Statement(sql, ((document,),)) for sql in drop))
 
     def kept_texts(self) -> Sequence[KeptText]:
         """Return the accepted texts, by document, which costs time. What cannot be had whole is not had at all."""
@@ -648,11 +658,12 @@ class State:
 
     def _next_written(self) -> bool:
         with self._ram:
-            groups = dict(islice(self._waiting.groups.items(), TOGETHER))
+            groups, waiting = dict(islice(self._waiting.groups.items(), TOGETHER)), len(self._waiting.groups)
         if not groups:
             return False
         statements = (statement for group in groups.values() for statement in group.statements)
-        self._database.write(statements, lasting=any(group.lasting for group in groups.values()))
+        lasting = any(group.lasting for group in groups.values())
+        self._database.write(statements, lasting=lasting, more=waiting > len(groups))
         with self._ram:
             for key, group in groups.items():
                 if self._waiting.groups.get(key) is group:
@@ -729,7 +740,7 @@ class State:
 
     def _save(self, key: Hashable, sql: str, row: Row, *, lasting: bool = False) -> None:
         """Let a row wait that says all there is to say under its key."""
-        self._waiting.add(_Group((Statement(sql, (row,)),), lasting), key)
+        self._waiting.add(_Group((Statement(sql, (row,)),), lasting=lasting), key)
 
     def _save_account(self, known: AccountMemory) -> None:
         self._save(("account", known.name), tables.SAVE_ACCOUNT, _account_row(known))
@@ -764,13 +775,6 @@ class State:
         except StateError:
             return False
         return dict(kept) == names
-
-    def _exchange_text(self, document: str, statements: tuple[Statement, ...], *, others: bool = True) -> None:
-        """Write what a text is now; ``others``: it is made of other files than before."""
-        drop_unused = (Statement(tables.DROP_UNUSED),) if others else ()
-        with self._ram:
-            self._waiting.add(_Group((*statements, *drop_unused), lasting=others), ("text", document))
-        self._flush()
 
     def _mark(self, key: int | None, at: int | None) -> Mark | None:
         if key is None or at is None:

@@ -274,6 +274,14 @@ def _nothing_lasts() -> None:
     database.Database.write = lambda self, statements, **_more: right(self, statements)
 
 
+def _equal_is_same() -> None:
+    def share(before: Any, now: Any) -> None:
+        known, accounts = before.accounts or {}, now.accounts or {}
+        accounts.update({name: known[name] for name, account in accounts.items() if known.get(name) == account})
+
+    load._share = share
+
+
 def _token_in_the_log() -> None:
     right = auth.Access.token
 
@@ -355,6 +363,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect("days of UTC", "a day begins with that of UTC", _changed(load._Loading, "_read_zone", value=lambda _: UTC)),
     Defect("second midnight", "where a day begins twice, it begins the second time", _second_midnight),
     Defect("null bytes", "a damaged line is taken for a name", _changed(device_files, "NULL", value=b"never there")),
+    Defect("equal is same", "a policy that spells out a default is taken for one that says nothing", _equal_is_same),
     Defect("nothing lasts", "the disk is never waited for", _nothing_lasts),
     Defect("ignored is touched", "what is managed elsewhere is removed", _ignored_is_removed),
     Defect("token in the log", "a token is logged and not masked", _token_in_the_log),

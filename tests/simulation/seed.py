@@ -311,6 +311,8 @@ class Run:
         held = ("account.stopped", "account.throttled", "subscriptions.full", "list.suspect", "guard.tripped")
         if any(now - heard.get(event, -HOUR * 2) < 1.2 * HOUR for event in held):
             return  # the whole account may have to wait, which an edit does not change
+        if "device.flapping" in heard:
+            return  # nor does it change that such a device waits for an hour after each loss
         for name, devices in waiting.items():
             lacking = devices - self._platform.subscribed(name)
             self._checker.promise("edit-ends-waits", f"{name} lacks {subset(lacking)}", kept=not lacking)
