@@ -608,6 +608,23 @@ def test_what_no_list_can_tell_outlives_a_loss_of_power(
     left.close()
 
 
+def test_a_loss_of_power_takes_nothing_from_the_days_count(
+    folder: Path, disk: Disk, clock: StandingClock, opened: Callable[[], State]
+) -> None:
+    """A device that went and came back counts, though the list after the loss does not show that it ever went."""
+    state = opened()
+    trust(state, START, ONE)
+    for action, outcome in ((Action.UNSUBSCRIBE, unsubscribed), (Action.SUBSCRIBE, subscribed)):
+        intend(state, clock.wait(minutes=2), change(action, ONE))
+        state.record(HOTEL, PASS, [outcome(ONE, clock.at)], {}, clock.at)
+    after = copytree(folder, folder.with_name("after"))
+    disk.power.fail(after / "state.db", 0.0)
+    left = State.open(after, clock)
+    trust(left, clock.wait(minutes=5), ONE)
+    assert left.recall(HOTEL, clock.at).unsubscribed == {ONE}
+    left.close()
+
+
 def test_history_tells_everything_of_a_change(opened: Callable[[], State]) -> None:
     """An engineer finds time, action, result, text, author, pass, both message ids, and LG's code and words."""
     state = opened()

@@ -95,8 +95,8 @@ class _Group:
     """What is written together or not at all, and what readers must know of it before it is.
 
     ``lasting``: it must outlive a loss of power. What else is forgotten then makes nothing more permissive: LG's next
-    list tells what is live, and waits begin anew. No list tells that we made devices go, which text was in force, or
-    that a person pulled the brake.
+    list tells what is live, and waits begin anew. No list tells that we made devices go, which may be back by then,
+    which text was in force, or that a person pulled the brake.
     """
 
     statements: tuple[Statement, ...]
@@ -347,8 +347,9 @@ class State:
                 there = {device for device, action in confirmed.items() if action is Action.SUBSCRIBE}
                 statements += _each(account, there, tables.APPEAR)
                 statements += _each(account, confirmed.keys() - there, *tables.VANISH)
+            gone = any(one.change.action is Action.UNSUBSCRIBE and one.result.confirmed for one in outcomes)
             if statements:
-                self._waiting.add(_Group(tuple(statements), pasts=pasts))
+                self._waiting.add(_Group(tuple(statements), lasting=gone, pasts=pasts))
 
     def forget_retries(self, account: AccountName, devices: Collection[DeviceId]) -> None:
         """Let devices wait no longer: their entry changed."""
