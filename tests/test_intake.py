@@ -331,6 +331,24 @@ async def test_file_that_went_is_not_recalled() -> None:
     assert set(again.intake.accepted.texts) == {EAST}
 
 
+async def test_what_a_process_had_no_time_to_keep_is_kept_by_the_next() -> None:
+    """Where a process ended between two files of one edit, a later start finds no older one in their place."""
+    office = Office(MemorySource(east=text("east", "a", "b"), west=text("west", "b")))
+    await office.intake.refresh()
+    (old,) = [one for one in office.state.kept_texts() if one.document == "east.toml"]
+    office.source.files |= {"east.toml": text("east", "a"), "west.toml": text("west", "c")}
+    await office.intake.refresh()
+    office.state.keep_texts([old])  # as if it had come no further
+    again = office.restarted()
+    await again.intake.recall()
+    await again.intake.refresh()
+    office.source.files["east.toml"] = FAULTY
+    later = office.restarted()
+    await later.intake.recall()
+    await later.intake.refresh()
+    assert later.devices(EAST) == {"a"}
+
+
 async def test_rejected_whole_is_not_kept() -> None:
     """A text of which nothing was accepted is not what a restart recalls."""
     office = Office(MemorySource(east=text("east", "a")))
