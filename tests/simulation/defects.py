@@ -27,15 +27,15 @@ def _module(name: str) -> Any:
 
 _NAMES = ("accepted", "controller", "guards", "intake", "ledger", "masking", "model", "parts", "plan", "reconcile")
 _ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.quota", "pcc.wire", "state.memory", "state.store")
-_ABOUT_FILES = ("desired.device_files", "desired.load", "state.database")
+_ABOUT_FILES = ("desired.load", "state.database")
 accepted: Any
 accepted, controller, guards, intake, ledger, masking, model, parts, plan, reconcile = (
     _module(name) for name in _NAMES
 )
 auth: Any
 auth, client, quota, wire, memory, store = map(_module, _ABOUT_LG)
-device_files: Any
-device_files, load, database = map(_module, _ABOUT_FILES)
+load: Any
+load, database = map(_module, _ABOUT_FILES)
 FOUND = Path(__file__).parent / "defects.json"
 """Which seed found which defect, and by which rule."""
 
@@ -274,14 +274,6 @@ def _nothing_lasts() -> None:
     database.Database.write = lambda self, statements, **_more: right(self, statements)
 
 
-def _equal_is_same() -> None:
-    def share(before: Any, now: Any) -> None:
-        known, accounts = before.accounts or {}, now.accounts or {}
-        accounts.update({name: known[name] for name, account in accounts.items() if known.get(name) == account})
-
-    load._share = share
-
-
 def _token_in_the_log() -> None:
     right = auth.Access.token
 
@@ -362,8 +354,6 @@ DEFECTS: tuple[Defect, ...] = (
     Defect("dates late", "devices come and go three hours late", _dates_late),
     Defect("days of UTC", "a day begins with that of UTC", _changed(load._Loading, "_read_zone", value=lambda _: UTC)),
     Defect("second midnight", "where a day begins twice, it begins the second time", _second_midnight),
-    Defect("null bytes", "a damaged line is taken for a name", _changed(device_files, "NULL", value=b"never there")),
-    Defect("equal is same", "a policy that spells out a default is taken for one that says nothing", _equal_is_same),
     Defect("nothing lasts", "the disk is never waited for", _nothing_lasts),
     Defect("ignored is touched", "what is managed elsewhere is removed", _ignored_is_removed),
     Defect("token in the log", "a token is logged and not masked", _token_in_the_log),
@@ -386,14 +376,17 @@ def found(asked: str, hours: float, seeds: int, first: int, *, jobs: int, say: C
         for name, seed, rule in pool.imap(_seek, work):
             say(f"{name}: " + (f"seed {seed}, {rule}" if seed else f"not found in {seeds} seeds"))
             missed += not seed
-            if seed:
+            if seed and first == 1:
                 known = {**known, name: {"seed": seed, "rule": rule}}
-    if asked == "all" and first == 1:
-        FOUND.write_bytes(
-            msgspec.json.format(msgspec.json.encode({one: known[one] for one in names if one in known})) + b"\n"
-        )
+                _write(known)
     say(f"{len(names)} defects planted: {len(names) - missed} found")
     return 1 if missed else 0
+
+
+def _write(known: Mapping[str, Mapping[str, Any]]) -> None:
+    """Keep what was found of the defects there are, in their order."""
+    kept = {one.name: known[one.name] for one in DEFECTS if one.name in known}
+    FOUND.write_bytes(msgspec.json.format(msgspec.json.encode(kept)) + b"\n")
 
 
 def read() -> Mapping[str, Mapping[str, Any]]:
