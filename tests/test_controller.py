@@ -148,6 +148,8 @@ async def test_routine_passes_get_as_much_time_as_readings() -> None:
             await settle()
             assert passes.begun == [A]
             clock.pass_by(timedelta(seconds=10 * LONGEST_QUIET))
+        await settle()
+        assert passes.begun == [A, B]
         clock.pass_by(timedelta(seconds=LONGEST_QUIET))
         with controller.quiet():
             controller.wake([C])
