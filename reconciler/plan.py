@@ -50,7 +50,7 @@ def plan(desired: Desired, observed: Observed, memory: Memory, now: datetime) ->
     ignore = desired.policy.ignore
     live = overlaid(observed, memory)
     wanted = desired.wanted_at(now)
-    ignored = ignore & (wanted | live) if ignore else frozenset()
+    ignored = ignore & (wanted | live) if ignore else NOTHING  # the union costs as much as the rest of a plan
     missing = wanted - live - ignored
     strangers = (live - wanted - ignored) or NOTHING
     extra = _prunable(strangers, desired.policy.prune, memory.inventory)
@@ -101,7 +101,7 @@ def _flapping(wanted: frozenset[DeviceId], missing: frozenset[DeviceId], memory:
 def _prunable(strangers: frozenset[DeviceId], prune: Prune, inventory: frozenset[DeviceId]) -> frozenset[DeviceId]:
     if prune is Prune.ALL:
         return strangers
-    return strangers & inventory if prune is Prune.OWNED else frozenset()
+    return strangers & inventory if prune is Prune.OWNED else NOTHING
 
 
 def _changes(account: AccountName, action: Action, devices: frozenset[DeviceId]) -> tuple[Change, ...]:
