@@ -28,7 +28,7 @@ from reconciler.oneshot import Follower
 from reconciler.parts import Parts, built
 from reconciler.pcc.client import Client
 from reconciler.pcc.transport import proxy_of
-from reconciler.pcc.wire import Reply, envelope_time, header_time
+from reconciler.pcc.wire import Reply, differs, envelope_time, header_time
 from reconciler.report import examination
 from reconciler.report.examination import Asked, Examination, Examined, Finding, Speaking
 from reconciler.settings import Settings
@@ -200,11 +200,13 @@ async def _asked(client: Client, credentials: Credentials, clock: Clock) -> Aske
 
 
 async def _listed(client: Client, asked: Asked, clock: Clock) -> Asked:
-    """Ask for the list. Of LG's answers only the times are kept: a list may be long."""
+    """Ask for the list. Of LG's answers only the times are kept, and whose they are: a list may be long."""
     times: list[tuple[datetime | None, datetime | None]] = []
+    other_ids: list[bool] = []
 
     def heard(reply: Reply) -> None:
         times.append((envelope_time(reply), header_time(reply)))
+        other_ids.append(differs(reply))
 
     asked = replace(asked, began=clock.now())
     try:
@@ -212,7 +214,7 @@ async def _listed(client: Client, asked: Asked, clock: Clock) -> Asked:
     except PlatformError as error:
         asked = replace(asked, error=error)
     envelope, header = times[-1] if times else (None, None)
-    return replace(asked, ended=clock.now(), envelope=envelope, header=header)
+    return replace(asked, ended=clock.now(), envelope=envelope, header=header, other_id=any(other_ids))
 
 
 def _quota(parts: Parts, name: AccountName, began: datetime, now: datetime) -> Finding:

@@ -243,6 +243,9 @@ class Metrics:
         self._changes = counter("pcc_changes", "Changes by how they ended.", *account, "action", "result")
         self._passes = counter("pcc_passes", "Passes by how they ended.", *account, "result")
         self._throttled = counter("pcc_api_throttled", "Calls that LG throttled.", *account)
+        self._otherwise = counter(
+            "pcc_api_other_message_ids", "Answers of LG's that name another message id than their request.", *account
+        )
         self._refreshes = counter("pcc_token_refreshes", "Token renewals.", *account, "result")
         self._requests = counter("pcc_api_requests", "Calls to LG.", "method", "route", "status", "code")
         self._request_duration = histogram(
@@ -323,6 +326,7 @@ class Metrics:
             (self._passes, list(product(PassResult))),
             (self._refreshes, list(product(TOKEN_RESULTS))),
             (self._throttled, [()]),
+            (self._otherwise, [()]),
         ]
 
     def changed(self, account: AccountName, action: Action, result: Result, count: int = 1) -> None:
@@ -346,6 +350,10 @@ class Metrics:
     def throttled(self, account: AccountName) -> None:
         """Count one throttled call."""
         (self._throttled.labels(account) if self.per_account else self._throttled).inc()
+
+    def answered_otherwise(self, account: AccountName) -> None:
+        """Count one answer that names another message id than its request."""
+        (self._otherwise.labels(account) if self.per_account else self._otherwise).inc()
 
     def token_refreshed(self, account: AccountName, result: str) -> None:
         """Count one token renewal."""

@@ -31,9 +31,9 @@ from reconciler.errors import (
 )
 from reconciler.metrics import Metrics
 from reconciler.model import DeviceId, Unlimited
-from reconciler.pcc.client import ROUTES, Client, new_message_id
+from reconciler.pcc.client import ROUTES, Client, SentIds, new_message_id
 from reconciler.pcc.quota import HOUR, Learned, Quota
-from reconciler.pcc.wire import CODES
+from reconciler.pcc.wire import CODES, Call
 
 A = DeviceId("a")
 
@@ -56,6 +56,7 @@ class Rig:
     own: dict[str, Any] = field(default_factory=dict)
     quota: Quota = field(default_factory=Quota)
     seconds: float = 30.0
+    sent: SentIds | None = None
     requests: list[httpx.Request] = field(default_factory=list)
     refreshes: int = 0
     refresh_answer: Callable[[int], httpx.Response] = lambda number: httpx.Response(
@@ -76,6 +77,7 @@ class Rig:
             quota=self.quota,
             clock=self.clock,
             read_again=self._read_again,
+            sent=self.sent,
         )
 
     @property
@@ -549,3 +551,42 @@ async def test_an_unlimited_account_is_never_told_to_wait() -> None:
     rig = Rig(quota=Quota(Unlimited.UNLIMITED))
     await asyncio.gather(*(rig.client.subscribe(A) for _ in range(200)))
     assert rig.client.opens_for_change() is rig.client.opens_for_pass(999) is None
+
+
+async def test_a_cached_list_is_not_believed_and_another_message_id_is_counted() -> None:
+    """A cache hands out what an earlier request got; also another account's request counts as ours."""
+    kept: list[bytes] = []
+
+    def cached(request: httpx.Request) -> httpx.Response:
+        told = {"messageId": request.headers["x-message-id"], "timestamp": "t", "response": [{"deviceId": "a"}]}
+        kept.append(json.dumps(told).encode())
+        return httpx.Response(200, content=kept[0])
+
+    sent = SentIds()
+    first, second = Rig(cached, sent=sent), Rig(cached, sent=sent)
+    assert (await first.client.list_devices()).devices == {"a"}
+    for rig in (first, second):
+        with pytest.raises(Surprise, match="earlier request"):
+            await rig.client.list_devices()
+    counted = second.metrics.registry.get_sample_value("pcc_api_other_message_ids_total", {"account": ACCOUNT})
+    assert counted == 1
+
+
+async def test_another_message_id_alone_is_no_reason_to_doubt() -> None:
+    """LG may name its answers as it likes; it is counted for each call."""
+    rig = Rig(lambda _request: success([]))
+    await rig.client.list_devices()
+    await rig.client.subscribe(A)
+    counted = rig.metrics.registry.get_sample_value("pcc_api_other_message_ids_total", {"account": ACCOUNT})
+    assert counted == 2
+
+
+def test_many_changes_do_not_push_out_the_message_ids_of_lists() -> None:
+    """The memory of what was sent is bounded, for lists and changes apart."""
+    sent = SentIds(reads=2, changes=2)
+    for number in range(3):
+        sent.add(f"list-{number}", Call.LIST)
+    for number in range(9):
+        sent.add(f"change-{number}", Call.SUBSCRIBE)
+    assert [f"list-{number}" in sent for number in range(3)] == [False, True, True]
+    assert [f"change-{number}" in sent for number in (6, 7, 8)] == [False, True, True]

@@ -958,3 +958,13 @@ def test_whatever_is_wrong_names_what_mends_it() -> None:
         error = ConfigurationRefused("list: LG answered 401", code=code, status=401, message_id="m")
         finding = examination.live_list(speaking("https://kic-ext.lgthinq.com"), Asked(NOW, NOW, error=error))
         assert (finding.level, bool(finding.mend)) == (Level.FAIL, True)
+
+
+def test_an_answer_with_another_message_id_is_a_warning() -> None:
+    """A cache in between may be why; the list is believed, so nothing fails."""
+    asked = Asked(NOW, NOW, devices=2, other_id=True, proxy="http://proxy:3128")
+    finding = examination.live_list(speaking("https://kic-ext.lgthinq.com"), asked)
+    assert finding.level is Level.WARN
+    assert "another message id" in finding.found
+    assert "cache" in finding.mend
+    assert "http://proxy:3128" in finding.mend

@@ -50,6 +50,7 @@ CONTRACT: Mapping[str, tuple[str, set[str], bool]] = {
     "pcc_api_requests_total": ("counter", {"method", "route", "status", "code"}, False),
     "pcc_api_request_duration_seconds": ("histogram", {"method", "route"}, False),
     "pcc_api_throttled_total": ("counter", set(), True),
+    "pcc_api_other_message_ids_total": ("counter", set(), True),
     "pcc_api_quota_calls_per_hour": ("gauge", set(), True),
     "pcc_api_quota_remaining": ("gauge", set(), True),
     "pcc_token_expiry_timestamp_seconds": ("gauge", set(), True),
@@ -181,6 +182,7 @@ def test_an_account_that_left_leaves_no_series_behind() -> None:
     metrics = started()
     metrics.changed(SEOUL, Action.SUBSCRIBE, Result.SUCCESS)
     metrics.throttled(SEOUL)
+    metrics.answered_otherwise(SEOUL)
     metrics.leave(SEOUL)
     assert SEOUL not in generate_latest(metrics.registry).decode()
     assert value(metrics, "pcc_changes_total", account=BUSAN, action="subscribe", result="success") == 0
@@ -200,6 +202,7 @@ def test_without_account_labels_figures_are_sums() -> None:
     metrics.changed(SEOUL, Action.SUBSCRIBE, Result.SUCCESS, 2)
     metrics.changed(BUSAN, Action.SUBSCRIBE, Result.SUCCESS)
     metrics.throttled(SEOUL)
+    metrics.answered_otherwise(SEOUL)
     metrics.passed(SEOUL, PassResult.CLEAN, 0.1)
     metrics.token_refreshed(BUSAN, "success")
     assert value(metrics, "pcc_desired_devices") == 7
@@ -210,6 +213,7 @@ def test_without_account_labels_figures_are_sums() -> None:
     assert value(metrics, "pcc_api_quota_calls_per_hour") == 600
     assert value(metrics, "pcc_changes_total", action="subscribe", result="success") == 3
     assert value(metrics, "pcc_api_throttled_total") == 1
+    assert value(metrics, "pcc_api_other_message_ids_total") == 1
     metrics.leave(SEOUL)
     assert value(metrics, "pcc_desired_devices") == 4
     assert value(metrics, "pcc_changes_total", action="subscribe", result="success") == 3

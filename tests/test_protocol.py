@@ -26,7 +26,16 @@ DOCUMENTED = {
     "x-service-key": "service-key-of-the-tests",
     "content-type": "application/json",
 }
-HARMLESS = {"host", "accept", "accept-encoding", "user-agent", "connection", "content-length", "x-message-id"}
+HARMLESS = {
+    "host",
+    "accept",
+    "accept-encoding",
+    "user-agent",
+    "connection",
+    "content-length",
+    "x-message-id",
+    "cache-control",
+}
 PATIENCE = 60.0
 
 

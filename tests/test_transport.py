@@ -45,7 +45,7 @@ EMPTY = answer(b'{"messageId":"m","timestamp":"t","response":[]}')
 DOCUMENTED = {
     *("authorization", "x-country-code", "x-message-id", "x-service-id", "x-service-key", "content-type"),
 }
-HARMLESS = {"host", "accept", "accept-encoding", "user-agent", "connection", "content-length"}
+HARMLESS = {"host", "accept", "accept-encoding", "cache-control", "user-agent", "connection", "content-length"}
 
 
 def client(http: httpx.AsyncClient, url: str, seconds: float = 30.0, **changes: object) -> Client:
@@ -161,6 +161,7 @@ async def test_a_call_has_the_documented_headers_and_no_body() -> None:
         assert seen.header("x-service-id") == SERVICE_ID
         assert seen.header("x-service-key") == SERVICE_KEY
         assert seen.header("content-type") == "application/json"
+        assert seen.header("cache-control") == "no-cache"
         assert re.fullmatch(r"[A-Za-z0-9_-]{22}", seen.header("x-message-id") or "")
     assert len({seen.header("x-message-id") for seen in server.seen}) == 4
 

@@ -31,6 +31,7 @@ from reconciler.pcc.wire import (
     Call,
     Reaction,
     Reply,
+    differs,
     judge,
     live_devices,
     registered_devices,
@@ -454,3 +455,150 @@ def test_a_long_list_costs_little_more_than_its_ids() -> None:
         tracemalloc.stop()
     assert len(devices) == 50_000
     assert most < 50_000 * 200
+
+
+OWN = "0123456789abcdefABCD-_"
+TWO = [{"deviceId": "a"}, {"deviceId": "b"}]
+
+
+def believed(body: object, call: Call = Call.LIST, status: int = 200, **more: Any) -> bool:
+    """Say whether a list is believed."""
+    return outcome(reply(body, call, status, **more)) is None
+
+
+@pytest.mark.parametrize("call", [Call.LIST, Call.DEVICES])
+@pytest.mark.parametrize("response", [TWO, [], None])
+def test_only_a_whole_list_that_is_no_copy_is_believed(call: Call, response: object) -> None:
+    """Another status than 200, a part of a resource and what a cache kept for long are no list, empty or not."""
+    body = listing(response)
+    assert believed(body, call)
+    assert not any(believed(body, call, status) for status in (201, 202, 203, 206, 207))
+    assert not believed(body, call, headers={"content-range": "items 0-1/9"})
+    for age in ("61", "4000", "61.5", "0, 61", "3600, 0"):
+        assert not believed(body, call, headers={"age": age})
+    for age in ("0", "60", "", "soon", "-1"):
+        assert believed(body, call, headers={"age": age})
+
+
+@pytest.mark.parametrize("call", [Call.LIST, Call.DEVICES])
+def test_the_answer_to_an_earlier_request_of_ours_is_not_believed(call: Call) -> None:
+    """A message id that is neither ours of now nor ours of before is no reason to doubt: LG may make its own."""
+    sent = {OWN, "lg-1"}
+    assert not believed(listing(TWO), call, sent=sent)
+    assert believed(listing(TWO), call, sent={OWN})
+    assert believed({**listing(TWO), "messageId": OWN}, call, sent=sent)
+    assert believed({**listing(TWO), "messageId": 5}, call, sent=sent)
+    assert [differs(reply({**listing(TWO), "messageId": told})) for told in (OWN, "lg-1", 5)] == [False, True, False]
+
+
+ENVELOPE = {"messageId": "m", "timestamp": "t"}
+
+
+@pytest.mark.parametrize("call", [Call.LIST, Call.DEVICES])
+@pytest.mark.parametrize(
+    "beside",
+    [
+        *({"result": TWO}, {"result": []}, {"resultCode": "0000"}, {"Response": TWO}, {"data": None}, {"devices": {}}),
+        *({"resultCode": "0000", "result": TWO}, {"responseCode": "0000"}),
+    ],
+)
+def test_without_response_nothing_but_the_frame_is_an_empty_list(call: Call, beside: dict[str, object]) -> None:
+    """Whatever else is in the envelope may be the list under another name, or say where it is."""
+    assert not believed({**ENVELOPE, **beside}, call)
+    assert believed({"messageId": "m"}, call)
+
+
+@pytest.mark.parametrize("response", [TWO, [], {}, None])
+@pytest.mark.parametrize(
+    "beside",
+    [
+        *({"result": TWO}, {"RESPONSE": TWO}, {"data": {"items": TWO}}, {"data": {"page": {"items": ["a"]}}}),
+        {"more": [{"deviceId": f"{number:064x}"} for number in range(2000)]},
+    ],
+)
+def test_a_second_list_makes_the_first_one_doubtful(response: object, beside: dict[str, object]) -> None:
+    """Where there are two lists, nobody knows which of them is the list, or whether both are."""
+    assert not believed({**listing(response), **beside})
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        *({"next": "/pcc?page=2"}, {"nextPageToken": "x"}, {"next_page": 2}, {"nextCursor": "x"}, {"NextMarker": "x"}),
+        *(
+            {"hasMore": True},
+            {"has_next": "true"},
+            {"more": 1},
+            {"isTruncated": True},
+            {"cursor": "x"},
+            {"last": False},
+        ),
+        *({"offset": 2}, {"totalPages": 2}, {"limit": 2}, {"pageSize": 1}, {"links": {"next": {"href": "/pcc?2"}}}),
+        *({"paging": {"next": "x"}}, {"meta": {"page": {"hasMore": True}}}, {"total": 3}, {"totalCount": "3"}),
+        *({"total": 0}, {"count": 1}, {"page": {"totalElements": 40}}, {"isLastPage": "false"}, {"partial": True}),
+    ],
+)
+def test_a_sign_of_further_pages_or_another_total_makes_a_list_untrusted(beside: dict[str, object]) -> None:
+    """A first page is not the list."""
+    assert not believed({**listing(TWO), **beside})
+    assert not believed({**listing(TWO), **beside}, Call.DEVICES)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        *({"next": None}, {"nextPageToken": ""}, {"hasMore": False}, {"more": "false"}, {"last": True}, {"total": 2}),
+        *({"count": "2"}, {"totalPages": 1}, {"page": 1}, {"limit": 100}, {"offset": 0}, {"links": {"next": None}}),
+        *({"meta": {"total": 2, "server": "x"}}, {"warnings": []}, {"responseCode": "0000"}, {"error": None}),
+        *({"traceId": "next"}, {"nextdoor": 0}, {"total": None}, {"total": True}, {"path": "/pcc"}),
+    ],
+)
+def test_a_list_that_says_it_is_whole_is_believed(beside: dict[str, object]) -> None:
+    """Members that speak of pages and totals are no harm where they say that this is all."""
+    assert believed({**listing(TWO), **beside})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("link", '</pcc?page=2>; rel="next"'), ("link", "<x>; rel=prev, <y>; rel=next"), ("x-total-count", "3")),
+        *(("x-total", "40"), ("x-next-page", "2"), ("x-has-more", "true"), ("x-total-pages", "2")),
+        *(("x-pagination", '{"hasNext": true}'), ("x-pagination", '{"total": 9}'), ("x-next-cursor", "abc")),
+    ],
+)
+def test_headers_that_speak_of_further_pages_make_a_list_untrusted(name: str, value: str) -> None:
+    """Some services tell of pages and totals in headers only."""
+    assert not believed(listing(TWO), headers={name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("link", '</style.css>; rel="preload"'),
+            ("x-total-count", "2"),
+            ("x-next-page", ""),
+            ("content-length", "9"),
+        ),
+        *(("x-ratelimit-limit", "1"), ("x-ratelimit-remaining", "5"), ("x-pagination", "none"), ("x-cache", "Miss")),
+    ],
+)
+def test_headers_that_say_nothing_against_a_list_are_no_harm(name: str, value: str) -> None:
+    """A limit of calls is no limit of items, and a total that agrees is a good sign."""
+    assert believed(listing(TWO), headers={name: value})
+
+
+def test_why_a_list_is_not_believed_is_in_the_error() -> None:
+    """Whoever looks at a list that reads perfectly well is given the reason, with no secret in it."""
+    for more, words in (
+        ({"headers": {"age": "3600"}}, "Age"),
+        ({"status": 206}, "status 200"),
+        ({"sent": {"lg-1"}}, "earlier"),
+    ):
+        with pytest.raises(Surprise, match=words):
+            live_devices(reply(listing(TWO), **more), NOW)
+    masking = Masking()
+    masking.know(["secret-of-somebody"])
+    with pytest.raises(Surprise) as caught:
+        live_devices(reply({**listing(TWO), "next-secret-of-somebody": 1}, mask=masking.text), NOW)
+    assert "secret-of-somebody" not in str(caught.value)

@@ -47,6 +47,9 @@ CHANGES = frozenset({wire.Call.SUBSCRIBE, wire.Call.UNSUBSCRIBE})
 READ_IN_THE_LOOP = 1024 * 1024
 """Bytes of an answer that are read in a few milliseconds; a list of a million devices has 80 times as many."""
 
+READS_REMEMBERED, CHANGES_REMEMBERED = 65_536, 16_384
+"""How many message ids are remembered, of lists and of changes apart: many changes must not push out the lists."""
+
 Meaning = TypeVar("Meaning")
 Read = Callable[[wire.Reply, datetime], Meaning]
 """Turns a reply into what it means, or raises what to do next."""
@@ -59,12 +62,33 @@ def new_message_id(unique: Callable[[], UUID] = uuid4) -> MessageId:
     return MessageId(urlsafe_b64encode(unique().bytes)[:-2].decode())
 
 
+class SentIds:
+    """The message ids of this process's latest requests, of all accounts: by them a mixed-up answer is known."""
+
+    def __init__(self, reads: int = READS_REMEMBERED, changes: int = CHANGES_REMEMBERED) -> None:
+        self._reads: dict[str, None] = {}
+        self._changes: dict[str, None] = {}
+        self._most_reads, self._most_changes = reads, changes
+
+    def add(self, message_id: str, call: wire.Call) -> None:
+        """Take the message id of one request, and forget the oldest where there are too many."""
+        is_change = call in CHANGES
+        ids, most = (self._changes, self._most_changes) if is_change else (self._reads, self._most_reads)
+        ids[message_id] = None
+        if len(ids) > most:
+            del ids[next(iter(ids))]
+
+    def __contains__(self, message_id: object) -> bool:
+        return message_id in self._reads or message_id in self._changes
+
+
 class Client:
     """One account's way to LG. Every method is at most one call, and one more after a renewed token.
 
     ``credentials`` is asked before each call, so a rotated secret is in use at once; it raises ``CredentialsRefused``
     where there are none any more; ``read_again`` looks for newer ones where they are refused. Errors are
-    ``PlatformError``. ``last_call_at`` is when the last call ended, in steady seconds.
+    ``PlatformError``. ``last_call_at`` is when the last call ended, in steady seconds. All clients of a process share
+    ``sent``.
     """
 
     def __init__(
@@ -80,6 +104,7 @@ class Client:
         renewed: Callable[[Iterable[str]], None] = lambda _secrets: None,
         message_id: Callable[[], MessageId] = new_message_id,
         read_again: Callable[[], None] = lambda: None,
+        sent: SentIds | None = None,
     ) -> None:
         self.account = account
         self.quota = quota or Quota()
@@ -90,6 +115,7 @@ class Client:
         self._timeout_seconds = timeout_seconds
         self._clock = clock or SystemClock()
         self._message_id = message_id
+        self._sent_ids = SentIds() if sent is None else sent
         self._asked_devices: bool | None = None
         self._asking = asyncio.Lock()
         self._alone = asyncio.Lock()
@@ -238,6 +264,7 @@ class Client:
         headers = self._fixed_headers(credentials).copy()
         headers["authorization"] = f"Bearer {token.value}"
         headers["x-message-id"] = message_id
+        self._sent_ids.add(message_id, call)
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 request = httpx.Request(ROUTES[call][0], credentials.base_url + path, headers=headers)
@@ -254,19 +281,27 @@ class Client:
             response.headers.get("retry-after"),
             response.headers.get("date"),
             mask=lambda text: _masked(text, token, credentials),
+            headers=response.headers,
+            sent=self._sent_ids,
         )
 
     async def _understood(self, reply: wire.Reply, read: Read[Meaning]) -> Meaning:
         """Return what an answer means; a long one is read beside the event loop, which would stand still meanwhile."""
+        now = self._clock.now()
         if len(reply.body) > READ_IN_THE_LOOP:
-            return await asyncio.to_thread(read, reply, self._clock.now())
-        return read(reply, self._clock.now())
+            differs = await asyncio.to_thread(wire.differs, reply)
+        else:
+            differs = wire.differs(reply)
+        if differs:
+            self._metrics.answered_otherwise(self.account)
+        return await asyncio.to_thread(read, reply, now) if len(reply.body) > READ_IN_THE_LOOP else read(reply, now)
 
     def _fixed_headers(self, credentials: Credentials) -> httpx.Headers:
         """Return the headers that are the same for every call, built once for one set of credentials."""
         if self._headers is None or self._headers[0] is not credentials:
             headers = self._http.headers.copy()
             headers["content-type"] = "application/json"
+            headers["cache-control"] = "no-cache"
             headers["x-country-code"] = credentials.country
             headers["x-service-id"] = credentials.service_id.get_secret_value()
             headers["x-service-key"] = credentials.service_key.get_secret_value()

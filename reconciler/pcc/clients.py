@@ -19,7 +19,7 @@ from reconciler.errors import CredentialsRefused
 from reconciler.masking import Masking
 from reconciler.metrics import Metrics
 from reconciler.model import AccountName, Unlimited
-from reconciler.pcc.client import Client, new_message_id
+from reconciler.pcc.client import Client, SentIds, new_message_id
 from reconciler.pcc.quota import Learned, Quota
 from reconciler.watching import Watch, watch
 
@@ -57,6 +57,7 @@ class Clients:
         self._masking = masking or Masking()
         self._watch = watch
         self._unique = unique
+        self._sent = SentIds()
         self._quotas: dict[AccountName, Quota] = {}
         self._countries: Mapping[AccountName, str | None] = {}
         self._credentials: Mapping[AccountName, Credentials | str] = {}
@@ -185,4 +186,5 @@ class Clients:
             clock=self._clock,
             message_id=partial(new_message_id, self._unique),
             read_again=self._read_again,
+            sent=self._sent,
         )

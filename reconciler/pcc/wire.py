@@ -10,8 +10,8 @@ answers of the live gateway: 401 with 1314).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -32,6 +32,7 @@ from reconciler.errors import (
     quoted,
 )
 from reconciler.model import DeviceId
+from reconciler.pcc import doubt
 
 
 class Call(StrEnum):
@@ -238,6 +239,7 @@ _SHORT = 64
 _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoder raises for bytes that are no JSON, or not of the shape; nested too deeply included."""
 _envelope = msgspec.json.Decoder(_Envelope)
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[_Item])
 _owned = msgspec.json.Decoder(list[_Owned])
 
@@ -246,7 +248,8 @@ _owned = msgspec.json.Decoder(list[_Owned])
 class Reply:
     """What came over the wire for one call: all that is needed to judge it.
 
-    ``mask`` takes secrets out of what LG says, in case it repeats what was sent.
+    ``mask`` takes secrets out of what LG says, in case it repeats what was sent. ``headers`` are those of the answer,
+    with names in lower case. ``sent`` holds the message ids of earlier requests of ours.
     """
 
     call: Call
@@ -256,6 +259,8 @@ class Reply:
     retry_after: str | None = None
     date: str | None = None
     mask: Callable[[str], str] = str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    sent: Container[str] = ()
 
 
 def judge(reply: Reply, now: datetime) -> Answer:
@@ -292,11 +297,25 @@ def _list(reply: Reply, decoder: msgspec.json.Decoder[list[Item]], now: datetime
     try:
         if not reply.body.isascii():
             reply.body.decode()  # what the decoder passes over it does not look at, and ``response`` may be among that
-        if len(response) <= _SHORT and msgspec.json.decode(response) in _EMPTY:
-            return []
-        return decoder.decode(response)
+        is_empty = len(response) <= _SHORT and msgspec.json.decode(response) in _EMPTY
+        items = [] if is_empty else decoder.decode(response)
+        members = _members.decode(reply.body)
     except _MALFORMED as error:
         raise _surprise(reply, f"the list is malformed: {reply.mask(str(error))}") from error
+    why = doubt.why(
+        doubt.Listed(
+            status=reply.status,
+            headers=reply.headers,
+            members=members,
+            count=len(items),
+            message_id=reply.message_id,
+            answered_id=envelope.messageId,
+            sent=reply.sent,
+        )
+    )
+    if why:
+        raise _surprise(reply, f"the list is not believed: {reply.mask(why)}")
+    return items
 
 
 def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
@@ -338,6 +357,13 @@ def seconds_to_wait(header: str | None, now: datetime) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return seconds if seconds > 0 else None
+
+
+def differs(reply: Reply) -> bool:
+    """Say whether an answer names another message id than its request. That alone is no reason to doubt it."""
+    envelope = _read(reply.body)
+    told = None if envelope is None else envelope.messageId
+    return isinstance(told, str) and told != reply.message_id
 
 
 def envelope_time(reply: Reply) -> datetime | None:

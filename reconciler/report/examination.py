@@ -111,7 +111,8 @@ class Asked:
     """What asking LG for one account's list brought.
 
     ``error`` is why there is no list, ``token_error`` why no new access token could be had. ``envelope`` and
-    ``header`` are the times that LG told. Proxies are those that the environment names.
+    ``header`` are the times that LG told. ``other_id``: the answer names another message id than the request, which
+    alone is no reason to doubt it. Proxies are those that the environment names.
     """
 
     began: datetime
@@ -125,6 +126,7 @@ class Asked:
     header: datetime | None = None
     proxy: str = ""
     token_proxy: str = ""
+    other_id: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,7 +404,12 @@ def live_list(speaking: Speaking, asked: Asked) -> Finding:
     facts: dict[str, Fact] = {"devices": asked.devices, "seconds": round(seconds, 3)}
     if error is None and asked.devices is not None:
         found = f"{counted(asked.devices, 'device')} {'is' if asked.devices == 1 else 'are'} subscribed"
-        return Finding(Check.LIST, Level.OK, f"{found}; LG answered in {seconds:.2f} s", facts=facts)
+        found = f"{found}; LG answered in {seconds:.2f} s"
+        if not asked.other_id:
+            return Finding(Check.LIST, Level.OK, found, facts=facts)
+        found += ", and the answer names another message id than the request"
+        mend = f"make sure that no cache between here and LG answers in its place{_via(asked.proxy)}"
+        return Finding(Check.LIST, Level.WARN, found, mend, facts)
     if error is None:
         return _skipped(Check.LIST, "LG was not asked: there is no access token")
     if _about_token(error):
