@@ -369,3 +369,156 @@ def test_a_token_is_never_sent_in_the_clear_or_elsewhere() -> None:
             ask(f"http://127.0.0.1:{server.server_port}", "/api/v1/reconcile", {}, token=TOKEN)
         thread.join()
     assert seen == ["/api/v1/reconcile"]
+
+
+EMPTY = ["", " ", "\t", "\u3000"]
+JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize("name", [*EMPTY, None])
+async def test_an_account_that_is_empty_never_means_every_account(tmp_path: Path, name: str | None) -> None:
+    """A name from a variable that is not set takes off no pause, makes none, and begins no pass."""
+    platform = fleet(2)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform))
+        await one.http.post("/api/v1/pause", json={"for": "1h", "reason": "night"})
+        told = len(one.told("pause.set"))
+        for body in ({"pause": "none", "account": name}, {"for": "2h", "reason": "x", "account": name}):
+            answer = await one.http.post("/api/v1/pause", json=body)
+            assert (answer.status_code, "account is empty" in answer.json()["error"]) == (400, True)
+        answer = await one.http.post("/api/v1/reconcile", params={"account": name or ""}, json={})
+        assert (answer.status_code, "account is empty" in answer.json()["error"]) == (400, True)
+        pauses = (await one.get("/api/v1/status")).json()["pauses"]
+        assert ([each["reason"] for each in pauses], len(one.told("pause.set"))) == (["night"], told)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/reconcile", '{"account": "default"}'),
+        ("/api/v1/reconcile", '{"acount": "default"}'),
+        ("/api/v1/reconcile", '"default"'),
+        ("/api/v1/reconcile", "account=default"),
+        ("/api/v1/reconcile?account=default&account=", "{}"),
+        ("/api/v1/reconcile?account=default&account=default", "{}"),
+        ("/api/v1/pause", '{"for": "1h", "reason": null}'),
+        ("/api/v1/pause", '{"pause": null, "for": "1h", "reason": "x"}'),
+        ("/api/v1/pause", '{"for": "1h", "reason": " "}'),
+        ("/api/v1/plan", '{"documents": [], "files": {}, "accounts": null}'),
+        ("/api/v1/plan", '{"documents": [], "files": {}, "account": "default"}'),
+    ],
+)
+async def test_a_call_that_names_an_account_in_the_wrong_place_is_for_none(
+    tmp_path: Path, path: str, body: str
+) -> None:
+    """What is not read must not be sent: the call would be for every account."""
+    platform = fleet(2)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform))
+        answer = await one.http.post(path, content=body, headers=JSON)
+        assert (answer.status_code, list(answer.json())) == (400, ["error"])
+        assert not one.told("pause.set")
+
+
+PROXIES = [
+    {"forwarded": "for=192.0.2.1"},
+    {"x-forwarded-for": "192.0.2.1"},
+    {"x-forwarded-host": "pcc.example"},
+    {"x-forwarded-proto": "https"},
+    {"x-forwarded-anything": "x"},
+    {"x-real-ip": "192.0.2.1"},
+    {"via": "1.1 proxy"},
+    {"x-client-ip": "192.0.2.1"},
+    {"cf-connecting-ip": "192.0.2.1"},
+    {"x-original-url": "/"},
+    {"x-envoy-external-address": "192.0.2.1"},
+    {"origin": "https://pcc.example"},
+    {"origin": "http://127.0.0.1:1"},
+    {"origin": "null"},
+    {"sec-fetch-site": "cross-site"},
+]
+
+
+@pytest.mark.parametrize("headers", PROXIES, ids=str)
+@pytest.mark.parametrize("path", ["/api/v1/reconcile", "/api/v1/pause", "/api/v1/plan"])
+async def test_without_a_token_a_proxy_on_this_machine_cannot_act(headers: dict[str, str], path: str) -> None:
+    """What was passed on from elsewhere is refused, with what to do, and nothing comes of it."""
+    done = list[object]()
+
+    async def act(*given: object) -> list[AccountName]:
+        done.append(given)
+        return []
+
+    app = Starlette(routes=routes(Acting(lambda: None, act, act, proposed)))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        answer = await client.post(path, json={}, headers=headers)
+    assert answer.status_code == 403
+    assert "PCC_LISTEN_TOKEN" in answer.json()["error"]
+    assert not done
+
+
+async def test_with_a_token_a_proxy_may_stand_between() -> None:
+    """Who shows the token may act, whichever way the call came."""
+
+    async def act(*_given: object) -> list[AccountName]:
+        return []
+
+    app = Starlette(routes=routes(Acting(lambda: TOKEN, act, act, proposed)))
+    headers = {"authorization": f"Bearer {TOKEN}", **{key: value for one in PROXIES for key, value in one.items()}}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="https://pcc.example") as client:
+        assert (await client.post("/api/v1/reconcile", json={}, headers=headers)).status_code == 200
+
+
+async def test_a_page_of_the_daemons_own_origin_may_act() -> None:
+    """A browser names the origin also where the page is the daemon's own."""
+
+    async def act(*_given: object) -> list[AccountName]:
+        return []
+
+    app = Starlette(routes=routes(Acting(lambda: None, act, act, proposed)))
+    headers = {"origin": "http://localhost:8080", "sec-fetch-site": "same-origin"}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+        assert (await client.post("/api/v1/reconcile", json={}, headers=headers)).status_code == 200
+
+
+async def test_http_1_0_cannot_act_without_a_token(tmp_path: Path) -> None:
+    """A proxy that adds no header still speaks the old protocol by default, and is refused by that."""
+    platform = fleet(2)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform))
+        reader, writer = await asyncio.open_connection("127.0.0.1", one.http.base_url.port)
+        body = b'{"for": "1h", "reason": "x"}'
+        head = "POST /api/v1/pause HTTP/1.0\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        said = await reader.read()
+        writer.close()
+        assert b" 403 " in said.partition(b"\r\n")[0]
+        assert not one.told("pause.set")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/history?account=",
+        "/api/v1/history?device=",
+        "/api/v1/history?since=",
+        "/api/v1/history?account=default&account=",
+        "/api/v1/devices?device=",
+        "/api/v1/devices?device=%20",
+        "/api/v1/devices?device=12345678&account=",
+    ],
+)
+async def test_an_empty_filter_is_refused(tmp_path: Path, path: str) -> None:
+    """A filter from a variable that is not set is no filter, and the answer would be for everything."""
+    platform = fleet(2)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform))
+        answer = await one.get(path)
+        assert (answer.status_code, list(answer.json())) == (400, ["error"])

@@ -30,7 +30,9 @@ import typer
 
 import reconciler
 from reconciler import cli, oneshot
+from reconciler.cli.console import USAGE
 from reconciler.cli.fleet import spare_the_collector
+from reconciler.cli.options import Command
 from reconciler.clock import SystemClock
 from reconciler.simulator import Match, Platform, Route, Rule, create_app, sample_platform, serving
 from reconciler.simulator import faults as fault
@@ -1007,3 +1009,56 @@ def test_what_stays_is_not_looked_at_again_and_again() -> None:
         assert not any(one is circle for one in gc.get_objects())
     finally:
         gc.unfreeze()
+
+
+EMPTY_WORDS = [
+    "run --env-file @",
+    "validate @",
+    "validate desired-state.toml --against @",
+    "validate desired-state.toml @",
+    "plan --account @",
+    "plan --account a --account @",
+    "plan --server @",
+    "plan --approval @",
+    "apply --account @",
+    "apply --expect @",
+    "export --account @",
+    "status --account @",
+    "status --wait --revision @",
+    "status --wait --timeout @",
+    "status --server @",
+    "explain @",
+    "explain 12345678 --account @",
+    "history --account @",
+    "history --device @",
+    "history --since @",
+    "history --until @",
+    "history --server @",
+    "reconcile @",
+    "reconcile --server @",
+    "pause @ --for 1h --reason x",
+    "pause --for @ --reason x",
+    "pause --for 1h --reason @",
+    "resume @",
+    "doctor --account @",
+    "simulate --users @",
+    "demo --listen @",
+]
+
+
+@pytest.mark.parametrize("line", EMPTY_WORDS)
+@pytest.mark.parametrize("word", ["", " ", "\t\n"])
+def test_an_empty_word_is_wrong_usage(shell: Shell, recorder: list[str], line: str, word: str) -> None:
+    """A word from a variable that is not set never means everything, and no call is made for it."""
+    ended = shell(*(word if one == "@" else one for one in line.split()))
+    assert (ended.code, ended.out) == (USAGE, "")
+    assert "is empty" in ended.err
+    assert not recorder
+
+
+def test_every_command_refuses_empty_words() -> None:
+    """A new command refuses them too, whatever its options are."""
+    group = typer.main.get_command(cli.app)
+    assert isinstance(group, typer.core.TyperGroup)
+    for command in group.commands.values():
+        assert isinstance(command, Command)

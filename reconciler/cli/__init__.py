@@ -27,6 +27,7 @@ from typer.exceptions import TyperException
 from reconciler import __version__
 from reconciler.cli import asking, files, fleet, planning, playing
 from reconciler.cli.console import INTERRUPTED, NAME, USAGE, masking, print_data, say
+from reconciler.cli.options import Command
 from reconciler.errors import Invalid, ReconcilerError
 
 __all__ = ["INTERRUPTED", "NAME", "USAGE", "app", "masking", "run"]
@@ -60,7 +61,7 @@ COMMANDS: Mapping[str, tuple[Callable[..., int | None], str]] = {
 """Each command, in the order of the help, and the example that its help shows."""
 
 for _name, (_command, _example) in COMMANDS.items():
-    app.command(_name, epilog=f"Example: {NAME} {_name} {_example}")(_command)
+    app.command(_name, cls=Command, epilog=f"Example: {NAME} {_name} {_example}")(_command)
 
 
 @app.callback(

@@ -144,12 +144,7 @@ def pause(
 
     Without ACCOUNT it is for every account.
     """
-    body = {
-        "account": account,
-        "for": span,
-        "reason": reason,
-        "pause": "unsubscribe" if unsubscribes_only else "all",
-    }
+    body = {"for": span, "reason": reason, "pause": "unsubscribe" if unsubscribes_only else "all"} | _one(account)
     _print_accounts(f"paused for {span}:", ask_daemon(server, env_file, "/api/v1/pause", body))
 
 
@@ -158,8 +153,13 @@ def resume(account: OneAccount = None, server: Server = None, env_file: EnvFile 
 
     Without ACCOUNT every brake is taken off.
     """
-    body = {"account": account, "pause": "none"}
+    body = {"pause": "none"} | _one(account)
     _print_accounts("no longer paused by command:", ask_daemon(server, env_file, "/api/v1/pause", body))
+
+
+def _one(account: str | None) -> dict[str, str]:
+    """Return what names an account in a body. Left out, it means every account."""
+    return {} if account is None else {"account": account}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The options that several commands take, each worded once.
 
+Owns as well: that no word on a command line is empty. An empty word comes from a variable that is not set, and a
+filter that it stands for would mean everything.
 Must not: hold what only the commands of one module take.
 """
 
@@ -7,9 +9,37 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from typer._click.core import Context
+
+
+class Command(TyperCommand):
+    """A command that refuses words which are empty or white space, whatever they stand for."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Parse the words after the command; an empty one is wrong usage."""
+        if not ctx.resilient_parsing:
+            self._insist_on_words(ctx, args)
+        return super().parse_args(ctx, args)
+
+    def _insist_on_words(self, ctx: Context, args: list[str]) -> None:
+        given, _rest, _order = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter in self.get_params(ctx):
+            value = given.get(parameter.name or "")
+            if any(not word.strip() for word in _words(value)):
+                name = next((one for one in parameter.opts if one.startswith("--")), parameter.metavar or "argument")
+                raise typer.BadParameter("is empty; is a variable not set?", ctx=ctx, param_hint=name)
+
+
+def _words(value: Any) -> list[str]:
+    """Return what was given for one parameter: one word, several, or none."""
+    words = value if isinstance(value, list | tuple) else [value]
+    return [word for word in words if isinstance(word, str)]
 
 
 class Output(StrEnum):

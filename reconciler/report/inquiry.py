@@ -317,6 +317,7 @@ def wanted(asked: Mapping[str, str], now: datetime) -> Wanted:
     for key in asked:
         if key not in keys:
             raise ReconcilerError(f"there is no parameter {quoted(key)!r}{suggestion(key, keys)}")
+    insist_on_values(asked)
     return Wanted(
         account=AccountName(asked["account"]) if "account" in asked else None,
         device=DeviceId(asked["device"]) if "device" in asked else None,
@@ -325,6 +326,13 @@ def wanted(asked: Mapping[str, str], now: datetime) -> Wanted:
         limit=_limit(asked["limit"]) if "limit" in asked else PAGE,
         before=_cursor(asked["before"]) if "before" in asked else None,
     )
+
+
+def insist_on_values(asked: Mapping[str, str]) -> None:
+    """Raise ``ReconcilerError`` where a parameter is empty: a filter from a variable that is not set is no filter."""
+    for key, value in asked.items():
+        if not value.strip():
+            raise ReconcilerError(f"{key} is empty: give it a value, or leave it out")
 
 
 def moment(name: str, text: str, now: datetime) -> datetime:

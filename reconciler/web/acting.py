@@ -4,7 +4,11 @@ Owns: who may act and in what form. Must not: know what acting means; it is hand
 
 What acts wants a JSON content type, which a form on somebody else's page cannot send without asking first. With a
 bearer token set, every call has to show it; without one, the daemon listens on loopback only, and the Host has to be a
-loopback name, so that no page can reach it through a name of its own.
+loopback name, so that no page can reach it through a name of its own. What a proxy adds to a request closes the calls
+as well: a proxy on this machine passes on whoever it is asked by.
+
+An account is named or left out, and only left out it means every account. A name that is empty, white space or null
+comes from a variable that is not set, and a parameter or key that is not known may be a misspelt name: all are refused.
 """
 
 from __future__ import annotations
@@ -33,20 +37,32 @@ RECONCILE, PAUSE, PLAN = "/api/v1/reconcile", "/api/v1/pause", "/api/v1/plan"
 LARGEST_BODY = 64 * 1024
 LARGEST_PROPOSAL = 128 * 1024 * 1024
 """Files of a proposed text: room for more than a million ids."""
+NEEDS_TOKEN = "set PCC_LISTEN_TOKEN to allow that"  # noqa: S105 - words
 PROPOSALS = 2
 """So many of them are read and planned at once; others wait, with their bodies unread."""
 PATIENCE_SECONDS = 120.0
 """A body has to be here within this time."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+PASSED_ON = ("forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip")
+PASSED_ON_PREFIXES = ("x-forwarded", "x-original-", "x-envoy-", "cf-", "x-proxy")
+"""Headers that proxies add, and how the names of others begin."""
+OLD_HTTP = frozenset({"0.9", "1.0"})
+"""Programs that call us speak HTTP/1.1; nginx speaks 1.0 to what is behind it, and adds no header."""
+SAME_SITE = frozenset({"same-origin", "none"})
+"""What a browser says of a call that no other site's page makes."""
 
 
 class PauseBody(msgspec.Struct, forbid_unknown_fields=True):
     """What ``POST /api/v1/pause`` takes. ``pause`` of ``none`` takes the brake off again."""
 
     pause: Literal["none", "unsubscribe", "all"] = "all"
-    account: str | None = None
+    account: str | msgspec.UnsetType | None = msgspec.UNSET
     for_: str | None = msgspec.field(default=None, name="for")
     reason: str = ""
+
+
+class ReconcileBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What ``POST /api/v1/reconcile`` takes: nothing. An account is named in the address."""
 
 
 class PlanBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -84,7 +100,7 @@ class Refused(Exception):
 
 
 Handler = Callable[[Request], Awaitable[dict[str, Any]]]
-Body = TypeVar("Body", PauseBody, PlanBody)
+Body = TypeVar("Body", PauseBody, PlanBody, ReconcileBody)
 
 
 def routes(acting: Acting, *, patience: float = PATIENCE_SECONDS) -> Sequence[Route]:
@@ -92,15 +108,14 @@ def routes(acting: Acting, *, patience: float = PATIENCE_SECONDS) -> Sequence[Ro
     turn = asyncio.Semaphore(PROPOSALS)
 
     async def reconcile(request: Request) -> dict[str, Any]:
-        await _body(request, patience)
-        account = request.query_params.get("account")
-        return _concerned(await acting.reconcile(AccountName(account) if account else None))
+        _decoded(await _body(request, patience), ReconcileBody)
+        account = request.query_params.get("account", msgspec.UNSET)
+        return _concerned(await acting.reconcile(_account(account)))
 
     async def pause(request: Request) -> dict[str, Any]:
         asked = _decoded(await _body(request, patience), PauseBody)
         span = duration.parse(asked.for_) if asked.for_ is not None else None
-        account = AccountName(asked.account) if asked.account else None
-        return _concerned(await acting.pause(account, Pause(asked.pause), span, asked.reason))
+        return _concerned(await acting.pause(_account(asked.account), Pause(asked.pause), span, asked.reason))
 
     async def plan(request: Request) -> dict[str, Any]:
         async with turn:
@@ -124,6 +139,15 @@ def absent() -> Sequence[Route]:
         return JSONResponse({"error": why}, status_code=404)
 
     return [Route(path, nowhere, methods=["POST"]) for path in (RECONCILE, PAUSE, PLAN)]
+
+
+def _account(given: str | msgspec.UnsetType | None) -> AccountName | None:
+    """Return the account that a call names, or nothing where it names none and so means every account."""
+    if isinstance(given, msgspec.UnsetType):
+        return None
+    if given is None or not given.strip():
+        raise Refused(400, "account is empty: name an account, or leave it out to mean every account")
+    return AccountName(given)
 
 
 def _concerned(accounts: Iterable[AccountName]) -> dict[str, Any]:
@@ -183,12 +207,30 @@ def _check(request: Request, token: str | None, takes: Sequence[str]) -> None:
         shown = request.headers.get("authorization", "").encode()
         if not hmac.compare_digest(shown, f"Bearer {token}".encode()):
             raise Refused(401, "this call needs the bearer token of PCC_LISTEN_TOKEN")
-    elif _host(request.headers.get("host", "")) not in LOOPBACK:
-        raise Refused(403, "without PCC_LISTEN_TOKEN this call is answered under a loopback name only")
+    else:
+        _check_directness(request)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refused(415, "this call takes application/json")
     for name in request.query_params.keys() - set(takes):
         raise Refused(400, f"this call has no parameter {quoted(name)!r}{suggestion(name, takes)}")
+    for name in takes:
+        if len(request.query_params.getlist(name)) > 1:
+            raise Refused(400, f"the parameter {name} is given more than once")
+
+
+def _check_directness(request: Request) -> None:
+    """Let a call pass that a program on this machine made itself: under a loopback name, and by way of no proxy."""
+    if _host(request.headers.get("host", "")) not in LOOPBACK:
+        raise Refused(403, "without PCC_LISTEN_TOKEN this call is answered under a loopback name only")
+    for name in request.headers:
+        if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES):
+            raise Refused(403, f"{quoted(name)} says that a proxy passed this call on: {NEEDS_TOKEN}")
+    if request.scope.get("http_version") in OLD_HTTP:
+        raise Refused(403, f"HTTP/1.0 is what proxies speak: {NEEDS_TOKEN}")
+    origin = request.headers.get("origin")
+    site = request.headers.get("sec-fetch-site", "none")
+    if (origin is not None and origin != f"http://{request.headers['host']}") or site not in SAME_SITE:
+        raise Refused(403, f"a web page of another origin made this call: {NEEDS_TOKEN}")
 
 
 def _host(header: str) -> str:

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from reconciler.errors import ReconcilerError, StateError, Unknown, quoted, suggestion
-from reconciler.report.inquiry import AccountDetail, Explanation, Page
+from reconciler.report.inquiry import AccountDetail, Explanation, Page, insist_on_values
 from reconciler.report.story import Story
 from reconciler.wording import json_text
 
@@ -43,16 +43,17 @@ def routes(reading: Reading) -> Sequence[Route]:
         return await reading.device(request.path_params["account"], request.path_params["device"])
 
     async def devices(request: Request) -> object:
-        asked = request.query_params
+        asked = _parameters(request)
         for key in asked:
             if key not in {"device", "account"}:
                 raise ReconcilerError(f"there is no parameter {quoted(key)!r}{suggestion(key, ('device', 'account'))}")
-        if not asked.get("device"):
+        if not asked.get("device", "").strip():
             raise ReconcilerError("say which device: ?device=ID, the beginning of an id, or a name")
+        insist_on_values(asked)
         return await reading.explain(asked["device"], asked.get("account"))
 
     async def history(request: Request) -> object:
-        return await reading.history(request.query_params)
+        return await reading.history(_parameters(request))
 
     return [
         Route("/api/v1/accounts/{account}", _answered(account)),
@@ -60,6 +61,15 @@ def routes(reading: Reading) -> Sequence[Route]:
         Route("/api/v1/devices", _answered(devices)),
         Route("/api/v1/history", _answered(history)),
     ]
+
+
+def _parameters(request: Request) -> Mapping[str, str]:
+    """Return the parameters of a call, each of which may be given once."""
+    given = request.query_params
+    for name in given:
+        if len(given.getlist(name)) > 1:
+            raise ReconcilerError(f"the parameter {quoted(name)} is given more than once")
+    return given
 
 
 def answer(report: object) -> Response:
