@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -119,9 +120,13 @@ class Controller:
 
     @property
     def oldest(self) -> float:
-        """Return how many seconds the longest of them waits."""
-        waiting = [next(iter(queue.values())) for queue in (self._first, self._routine) if queue]
-        return max(self._clock.steady() - min(waiting), 0.0) if waiting else 0.0
+        """Return for how many seconds the longest of them waits, or an account that is due and that no tick queued yet.
+
+        It may be asked for from another thread.
+        """
+        queued = [*self._first.copy().values(), *self._routine.copy().values()]
+        began = min([*queued, *self._due.copy().values()], default=math.inf)
+        return max(self._clock.steady() - began, 0.0)
 
     @property
     def under_way(self) -> Mapping[AccountName, float]:

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 
 import structlog
 import uvicorn
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from starlette.types import ASGIApp
 
 from reconciler import __version__
@@ -38,6 +37,7 @@ from reconciler.settings import Listen, Mode, Settings
 from reconciler.source import FileSource
 from reconciler.state import State
 from reconciler.surroundings import Surroundings
+from reconciler.ticker import SchedulerTicker, Ticker
 from reconciler.web.acting import Acting
 from reconciler.web.app import Surface, create_app
 from reconciler.web.hooks import Hook
@@ -53,36 +53,6 @@ WEDGED_AFTER_SECONDS = 300.0
 """Work due for so long, or for three intervals, with nothing ended: not alive."""
 
 log = structlog.get_logger()
-
-
-class Ticker(Protocol):
-    """Calls something again and again; APScheduler in earnest, a virtual clock in simulations."""
-
-    def every(self, seconds: float, call: Callable[[], object]) -> None:
-        """Call ``call`` every so many seconds until ``stop``."""
-
-    def stop(self) -> None:
-        """Call nothing any more."""
-
-
-class SchedulerTicker:
-    """APScheduler at arm's length. A late tick is not skipped: one is enough to catch up."""
-
-    def __init__(self) -> None:
-        self._scheduler = AsyncIOScheduler()
-        self._scheduler.start()
-
-    def every(self, seconds: float, call: Callable[[], object]) -> None:
-        """Call ``call`` every so many seconds."""
-
-        async def job() -> None:  # a coroutine runs in the loop, a plain function in a thread of APScheduler's
-            call()
-
-        self._scheduler.add_job(job, "interval", seconds=seconds, coalesce=True, misfire_grace_time=None)
-
-    def stop(self) -> None:
-        """Call nothing any more."""
-        self._scheduler.shutdown(wait=False)
 
 
 class Front(Protocol):
@@ -230,6 +200,8 @@ class Daemon:
         log.info("daemon.stopped")
 
     async def _work(self, parts: Parts, front: Front) -> None:
+        parts.metrics.queue_depth.set_function(lambda: self._controller.depth)  # when asked: ticks may be what fails
+        parts.metrics.queue_oldest.set_function(lambda: self._controller.oldest)
         self._tick()
         log.info("daemon.started", version=__version__, mode=self._settings.mode, listen=front.url)
         workers = self._spawn(self._controller.run(), "controller")
@@ -349,8 +321,6 @@ class Daemon:
     def _tick(self) -> None:
         """Queue what is due, and show what no pass shows. Last of all is the sign that the loop turns."""
         self._controller.tick()
-        self._parts.metrics.queue_depth.set(self._controller.depth)
-        self._parts.metrics.queue_oldest.set(self._controller.oldest)
         self._show_state()
         self._heartbeat = self._clock.steady()
 
@@ -508,7 +478,7 @@ class Daemon:
 
     def _stood(self, parts: Parts, known: inquiry.Knowledge) -> Callable[[], StatusReport]:
         """Return what tells where everything stood at this moment: for a worker thread, as it counts long lists."""
-        intake, trouble = parts.intake, parts.state.trouble
+        intake, trouble, stalled = parts.intake, parts.state.trouble, self._wedged()
         source, fetch_trouble, fetched_at = parts.source.kind, intake.trouble, intake.fetched_at
 
         def stood() -> StatusReport:
@@ -522,6 +492,7 @@ class Daemon:
                 passes=known.passes,
                 now=known.now,
                 state_trouble=trouble,
+                stalled=stalled,
                 brakes=parts.state.brakes(known.now),
                 coming=self._calendar.coming(known.accepted.texts, known.now),
             )

@@ -219,7 +219,10 @@ class Metrics:
         self._mode = gauge("pcc_mode_info", "Whether changes are made.", "mode")
         self.interval = gauge("pcc_interval_seconds", "Seconds between two passes of an account.")
         self.queue_depth = gauge("pcc_queue_depth", "Accounts that wait for a worker.")
-        self.queue_oldest = gauge("pcc_queue_oldest_seconds", "How long the longest of them waits.")
+        self.queue_oldest = gauge(
+            "pcc_queue_oldest_seconds",
+            "How long the longest of them waits, or an account that is due; measured when asked.",
+        )
         self.state_writable = gauge("pcc_state_writable", "1 if what we do can be remembered.")
         self.reload_successful = gauge(
             "pcc_desired_last_reload_successful", "1 if the newest text was accepted as a whole."

@@ -367,3 +367,20 @@ async def test_every_wake_is_followed_by_a_pass_that_begins_after_it(
     assert not passes.overlapped
     for account, before in begun_at_wake:
         assert passes.begun.count(account) > before
+
+
+async def test_oldest_counts_what_is_due_without_a_tick() -> None:
+    """An account that is due waits from then on, also where no tick puts it into the queue."""
+    passes = Passes()
+    passes.due[A], passes.due[B] = timedelta(minutes=10), timedelta(minutes=20)
+    async with working(passes) as (controller, clock):
+        controller.wake([A, B])
+        await settle()
+        assert passes.begun == [A, B]
+        clock.pass_by(timedelta(minutes=9))
+        assert controller.oldest == 0.0
+        clock.pass_by(timedelta(hours=2))
+        assert controller.oldest == 119 * 60.0
+        controller.tick()
+        await settle()
+        assert controller.oldest == 0.0

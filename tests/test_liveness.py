@@ -80,6 +80,11 @@ async def test_a_ticker_that_does_not_tick_is_told(tmp_path: Path) -> None:
         assert await health(one) == (200, "live\n")
         one.clock.go_ahead(PATIENCE)
         assert await health(one) == (503, "the ticker does not tick\n")
+        status = (await one.get("/api/v1/status")).json()
+        assert not status["well"]
+        assert status["summary"].startswith("No account is looked after: the ticker does not tick.")
+        oldest = next(line for line in (await one.metrics()).splitlines() if line.startswith("pcc_queue_oldest_sec"))
+        assert float(oldest.split()[1]) > 200
         daemon.stop()
         await running
 

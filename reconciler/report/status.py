@@ -181,12 +181,13 @@ def status_report(
     passes: Mapping[AccountName, datetime],
     now: datetime,
     state_trouble: str = "",
+    stalled: str = "",
     brakes: Mapping[AccountName | None, Brake] = MappingProxyType({}),
     coming: tuple[BoundaryReport, ...] = (),
 ) -> StatusReport:
     """Return everything as it stands now. ``brakes`` are those set by command; no account stands for all.
 
-    ``passes`` says when the next pass of an account is due.
+    ``passes`` says when the next pass of an account is due, ``stalled`` why none is made although some are.
     """
     accounts = [
         account_report(standings.get(account, Standing(account)), text, passes.get(account))
@@ -206,7 +207,7 @@ def status_report(
         sha256=revision.sha256 if revision else None,
         seen=tuple(SeenReport(one.revision, one.sha256, one.rejected) for one in accepted.seen),
     )
-    trouble_first = _text_trouble(text_report) or _state_trouble(state_trouble)
+    trouble_first = _stalled(stalled) or _text_trouble(text_report) or _state_trouble(state_trouble)
     well, summary = _summary(trouble_first, accounts, accepted.abandoned, mode)
     return StatusReport(
         version=__version__,
@@ -262,6 +263,10 @@ def _summary(
         if names:
             return well, f"{_named(names)} {'is' if len(names) == 1 else 'are'} {words}.{observing}"
     return True, f"All is well: {len(accounts)} account{'s' * (len(accounts) != 1)} as wanted.{observing}"
+
+
+def _stalled(why: str) -> str:
+    return f"No account is looked after: {why}. Keep the log and restart the daemon" if why else ""
 
 
 def _state_trouble(trouble: str) -> str:
