@@ -6,6 +6,7 @@ Must not: do I/O, read a clock, or log. A guard returns why.
 
 A guard holds unsubscribes as a whole, never part of a suspicious set, and never holds a subscribe for the sake of an
 unsubscribe; only where nothing is known (``suspect-list``, ``guard-failed``, ``account-stopped``) is everything held.
+A doubted list of a small account holds unsubscribes only: LG refuses a subscribe of what the user does not own.
 A guard that raises holds everything: one that cannot judge must not wave through.
 """
 
@@ -36,7 +37,9 @@ from reconciler.model import (
 )
 
 SUSPECT_FROM = 10
-"""A list is doubted only where at least this many devices should be live: below, half of them is one person's edit."""
+"""From this many known devices on, a doubted list ends the pass. Below, it holds unsubscribes only."""
+SUSPECT_ALONE = 2
+"""Below ``SUSPECT_FROM``, a list that shows no known device is doubted only where at least this many are known."""
 BELIEVED_AFTER = 3
 """So many short lists in a row are believed: a real wipe looks the same each time, a glitch does not."""
 FLAPPING_WAIT = timedelta(hours=1)
@@ -125,8 +128,13 @@ def judge(plan: Plan, situation: Situation, guards: Iterable[Guard] | None = Non
 
 
 def is_suspect(observed: Observed, memory: Memory) -> bool:
-    """Say whether too many of the devices that should be live are not in this list to act on it now."""
+    """Say whether too many of the devices that should be live are missing from this list to believe it now."""
     return _too_short(observed, memory) and (memory.credential_changed or memory.suspect_readings + 1 < BELIEVED_AFTER)
+
+
+def subscribes_in_doubt(memory: Memory) -> bool:
+    """Say whether subscribes go on while the list is doubted: so few devices are known that they do no harm."""
+    return len(_expected(memory)) < SUSPECT_FROM
 
 
 def limit(base: int, at_most: Limit) -> int:
@@ -200,8 +208,11 @@ def _expected(memory: Memory) -> frozenset[DeviceId]:
 
 
 def _too_short(observed: Observed, memory: Memory) -> bool:
-    expected = len(_expected(memory))
-    return expected >= SUSPECT_FROM and 2 * _lost(observed, memory) > expected
+    """Say whether a list lacks most known devices; of few devices with an unchanged credential, all of them."""
+    expected, lost = len(_expected(memory)), _lost(observed, memory)
+    if expected >= SUSPECT_FROM or memory.credential_changed:
+        return 2 * lost > expected
+    return expected >= SUSPECT_ALONE and lost == expected
 
 
 def _lost(observed: Observed, memory: Memory) -> int:
@@ -215,12 +226,13 @@ def _suspect_list(plan: Plan, situation: Situation) -> Finding | None:
     if not is_suspect(observed, memory):
         return None
     expected = _expected(memory)
-    message = f"of {len(expected)} devices that should be live the list shows {len(expected & observed.devices)}"
+    message = f"of {_count(len(expected))} that should be live the list shows {len(expected & observed.devices)}"
     if memory.credential_changed:
         message += ", and the credential changed since the last trusted list: a person has to say that this is right"
     else:
         message += f" (reading {memory.suspect_readings + 1} of {BELIEVED_AFTER} before it is believed)"
-    return _holding(Reason.SUSPECT_LIST, _everything(plan), message)
+    changes = plan.unsubscribes if subscribes_in_doubt(memory) else _everything(plan)
+    return _holding(Reason.SUSPECT_LIST, changes, message)
 
 
 def _desired_rejected(plan: Plan, situation: Situation) -> Finding | None:
@@ -360,8 +372,9 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         Reason.SUSPECT_LIST,
-        "the whole pass",
-        "fewer than half of the devices that should be live (at least 10) are in LG's list",
+        "the whole pass; unsubscribes only, where fewer than 10 devices are known",
+        "fewer than half of the devices that should be live are in LG's list; where fewer than 10 are known: none of "
+        "two or more, or fewer than half after the credential changed",
         _suspect_list,
         "nothing, at first. If a credential changed, check whose token it is; if it is the right one, "
         "say so with `pcc-reconciler reconcile ACCOUNT`.",

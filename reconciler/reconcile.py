@@ -298,7 +298,7 @@ class Pass:
         self._client = client
         observed, memory = await self._remember(observed, client)
         planned = plan(self._text.desired, observed, memory, self._began)
-        if not guards.is_suspect(observed, memory):  # nothing is concluded from a list that is not believed
+        if not guards.is_suspect(observed, memory) or guards.subscribes_in_doubt(memory):
             memory = await self._mind_retries(planned, observed, memory)
         situation = self._situation(observed, memory, client)
         judged = guards.judge(planned, situation)
@@ -340,7 +340,7 @@ class Pass:
         """Return the list and what is known from before, with this list taken in if it is to be believed."""
         state, account = self._means.state, self._account
         credential = client.credential
-        state.credential(account, credential)
+        another = state.credential(account, credential)
         if state.knows(account):
             memory = state.recall(account, self._began)
         else:
@@ -348,10 +348,7 @@ class Pass:
         self._writable = memory.writable
         observed = observed.sharing(memory.expected).sharing(self._text.desired.devices)
         if guards.is_suspect(observed, memory):
-            await self._means.blocking(state.doubt, account, self._began)
-            expected = memory.expected or frozenset()
-            log.warning("list.suspect", expected=len(expected), seen=len(expected & observed.devices))
-            return observed, memory
+            return observed, await self._doubted(observed, memory, another=another)
         live = overlaid(observed, memory)
         if state.agrees(account, observed, credential, live):
             return observed, memory
@@ -361,13 +358,35 @@ class Pass:
             ledger.tell(outcome)
         return observed, state.recall(account, self._began)
 
+    async def _doubted(self, observed: Observed, memory: Memory, *, another: bool) -> Memory:
+        """Count a list that is not believed, and return what is known all the same.
+
+        Of a small account, what LG refused to ``another`` credential is asked again: it may be another user's.
+        """
+        state, account = self._means.state, self._account
+        await self._means.blocking(state.doubt, account, self._began)
+        expected = memory.expected or frozenset()
+        log.warning("list.suspect", expected=len(expected), seen=len(expected & observed.devices))
+        if not (another and memory.credential_changed and guards.subscribes_in_doubt(memory)):
+            return memory
+        refused = {device for device, retry in memory.retries.items() if retry.reason is Reason.REFUSED}
+        await self._means.blocking(state.forget_retries, account, refused)
+        left = {device: retry for device, retry in memory.retries.items() if device not in refused}
+        return replace(memory, retries=left)
+
     async def _mind_retries(self, planned: Plan, observed: Observed, memory: Memory) -> Memory:
-        """Forget the waits of devices that are as wanted, and make those wait of which LG says what its list denies."""
+        """Forget the waits of devices that are as wanted, and make those wait of which LG says what its list denies.
+
+        From a list that is not believed, only the latter follows, and for subscribes: each costs a call.
+        """
         if not memory.retries and not memory.confirmed:
             return memory
         state, account = self._means.state, self._account
+        doubted = guards.is_suspect(observed, memory)
+        if doubted:
+            planned = replace(planned, unsubscribes=())
         wanted = {change.device for change in (*planned.subscribes, *planned.unsubscribes)}
-        over = memory.retries.keys() - wanted
+        over = frozenset() if doubted else memory.retries.keys() - wanted
         denied = contradicted(planned, memory, observed.began - OVERLAY, self._began, self._means.random)
         if over:
             await self._means.blocking(state.forget_retries, account, over)
@@ -377,7 +396,10 @@ class Pass:
             for device, retry in denied.items():
                 change = Change(account, retry.action, device)
                 ledger.tell(Outcome(change, Result.FAILED, self._began, words=retry.words))
-        return state.recall(account, self._began) if over or denied else memory
+        if not over and not denied:
+            return memory
+        fresh = state.recall(account, self._began)
+        return replace(memory, retries=fresh.retries) if doubted else fresh
 
     def _situation(
         self, observed: Observed, memory: Memory, client: Client | None, stop: Platform | None = None
@@ -427,11 +449,17 @@ class Pass:
         now = self._now()
         left, opens = self._left(work, client, now)
         suspect = any(one.reason is Reason.SUSPECT_LIST for one in judged.tripped)
+        due, known = None, None
+        if suspect:
+            due = self._after_doubt(situation.memory, now)
+            situation = self._as_known(situation)
+            known = plan(self._text.desired, situation.observed, situation.memory, self._began)
         return Ending(
             desired=self._text.desired,
             began=self._began,
-            due=self._after_doubt(situation.memory, now) if suspect else self._due(judged, work, opens, now),
+            due=due or self._due(judged, work, opens, now),
             plan=judged,
+            known=known,
             left=left,
             outcomes=tuple(work.outcomes),
             observed=None if suspect else len(situation.observed.devices),
@@ -456,13 +484,21 @@ class Pass:
             dates.append(max(min(waits), now + backoff.GATHER))
         return min(date for date in dates if date is not None)
 
-    def _after_doubt(self, memory: Memory, now: datetime) -> datetime:
+    def _as_known(self, situation: Situation) -> Situation:
+        """Return the situation with what should be live in place of a list that is doubted."""
+        memory = self._means.state.recall(self._account, self._began)
+        observed = Observed(memory.expected or frozenset(), self._began)
+        return replace(situation, observed=observed, memory=memory)
+
+    def _after_doubt(self, memory: Memory, now: datetime) -> datetime | None:
         """Return when a doubted list is read again: not sooner for anything else, as the third in a row is believed.
 
-        After that many it takes a person, and to ask again soon does not help.
+        After that many it takes a person, and to ask again soon does not help. Nothing means as after any other pass:
+        subscribes go on.
         """
-        helps = memory.suspect_readings + 1 < guards.BELIEVED_AFTER
-        return now + self._means.confirm_delay if helps else self._regular()
+        if memory.suspect_readings + 1 < guards.BELIEVED_AFTER:
+            return now + self._means.confirm_delay
+        return None if guards.subscribes_in_doubt(memory) else self._regular()
 
     def _left(self, work: Work, client: Client, now: datetime) -> tuple[tuple[Held, ...], datetime | None]:
         """Return what was not come to, with its reason, and when the account may go on with it."""

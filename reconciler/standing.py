@@ -38,7 +38,8 @@ class Ending:
 
     ``plan`` is what it found, with all that was held, or nothing where no list was ever trusted; ``left`` was wanted
     and not come to; ``error`` is why the pass could not do its work; ``stopped`` says that LG does not let the account
-    in; ``unexpected`` that the plan was another one than the person had agreed to, so nothing was made of it;
+    in; ``known``, where the list was doubted, is the plan on what is known without it, from which people's figures are
+    counted; ``unexpected`` that the plan was another one than the person had agreed to, so nothing was made of it;
     ``remarks`` what a person should know of approvals that say nothing any more; ``rejected`` why a newer text was not
     in force.
     """
@@ -47,6 +48,7 @@ class Ending:
     began: datetime
     due: datetime
     plan: Plan | None = None
+    known: Plan | None = None
     left: tuple[Held, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     observed: int | None = None
@@ -65,6 +67,11 @@ class Ending:
         return self.observed is not None
 
     @property
+    def counted(self) -> Plan | None:
+        """Return the plan from which figures are counted: never one that rests on a doubted list."""
+        return self.known or self.plan
+
+    @property
     def held(self) -> tuple[Held, ...]:
         """Return every change that was wanted and not made, with its reason."""
         return (*(self.plan.held if self.plan else ()), *self.left)
@@ -72,7 +79,7 @@ class Ending:
     @property
     def flapping(self) -> frozenset[DeviceId]:
         """Return the devices that LG loses again and again."""
-        return self.plan.flapping if self.plan is not None else frozenset()
+        return self.counted.flapping if self.counted is not None else frozenset()
 
     @property
     def approval(self) -> str:
@@ -171,13 +178,17 @@ class Standing:
 
 
 def states(ending: Ending) -> dict[str, int]:
-    """Return how many devices are what to us, after the pass; the numbers add up to all that is wanted or live."""
-    plan = ending.plan
+    """Return how many devices are what to us, after the pass; the numbers add up to all that is wanted or live.
+
+    Where the list was doubted, what was made is in the plan already that they are counted from.
+    """
+    plan = ending.counted
     if plan is None:
         return {}
     wanted = Counter(change.action for change in (*plan.subscribes, *plan.unsubscribes))
     wanted.update(held.change.action for held in plan.held)
-    made = Counter(outcome.change.action for outcome in ending.outcomes if outcome.result.confirmed)
+    outcomes = ending.outcomes if ending.known is None else ()
+    made = Counter(outcome.change.action for outcome in outcomes if outcome.result.confirmed)
     return {
         "in_sync": plan.in_sync + made[Action.SUBSCRIBE],
         "missing": wanted[Action.SUBSCRIBE] - made[Action.SUBSCRIBE],

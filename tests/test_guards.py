@@ -381,18 +381,61 @@ def test_the_window_is_a_day() -> None:
         (10, 5, False),
         (11, 5, True),
         (11, 6, False),
-        (9, 0, False),
+        (9, 0, True),
+        (9, 1, False),
+        (2, 0, True),
+        (1, 0, False),
         (10, 0, True),
         (300, 149, True),
         (300, 150, False),
     ],
 )
 def test_a_short_list_is_doubted(expected: int, seen: int, *, suspect: bool) -> None:
-    """With at least 10 devices expected, a list that shows fewer than half of them is not believed."""
+    """Of at least 10 known devices fewer than half are not believed, of two to nine none."""
     memory = Memory(expected=fleet(expected))
     assert is_suspect(Observed(fleet(seen), NOW), memory) is suspect
     strangers = fleet(500, first=1000)
     assert is_suspect(Observed(fleet(seen) | strangers, NOW), memory) is suspect
+
+
+@pytest.mark.parametrize(
+    ("expected", "seen", "suspect"),
+    [
+        (1, 0, True),
+        (1, 1, False),
+        (2, 0, True),
+        (2, 1, False),
+        (9, 4, True),
+        (9, 5, False),
+        (4, 1, True),
+        (4, 2, False),
+    ],
+)
+@pytest.mark.parametrize("strangers", [fleet(0), fleet(12, first=500)], ids=len)
+@pytest.mark.parametrize("readings", [0, 2, 1000])
+def test_a_short_list_of_a_small_account_is_doubted_after_a_credential_changed(
+    expected: int, seen: int, strangers: frozenset[DeviceId], readings: int, *, suspect: bool
+) -> None:
+    """With another credential fewer than half of even one known device are not believed, however often it is read."""
+    memory = Memory(expected=fleet(expected), credential_changed=True, suspect_readings=readings)
+    assert is_suspect(Observed(fleet(seen) | strangers, NOW), memory) is suspect
+
+
+def test_a_doubted_list_of_a_small_account_holds_unsubscribes_only() -> None:
+    """What a small account misses is subscribed on a doubted list; what would go is held."""
+    memory = Memory(expected=fleet(9), credential_changed=True)
+    result = judged(situated(desiring(fleet(9)), fleet(3, first=500), memory))
+    assert result.subscribes == subscribes(fleet(9))
+    assert reasons(result) == dict.fromkeys(unsubscribes(fleet(3, first=500)), Reason.SUSPECT_LIST)
+
+
+def test_a_home_that_gives_its_consent_again_is_subscribed_again() -> None:
+    """A new token with an empty list holds no subscribe, in whatever reading, and says that the list is doubted."""
+    for readings in (0, 1, 2, 50):
+        memory = Memory(expected=fleet(4), credential_changed=True, suspect_readings=readings)
+        result = judged(situated(desiring(fleet(4)), (), memory))
+        assert (result.subscribes, result.held) == (subscribes(fleet(4)), ())
+        assert tripped(result) == [Reason.SUSPECT_LIST]
 
 
 def test_no_list_was_ever_trusted() -> None:

@@ -11,7 +11,17 @@ from core_strategies import FOREVER, NOW, id_sets, limits, planned, pool_ids, si
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from reconciler.guards import GUARDS, Guard, Situation, allowance, budget, held_actions, is_suspect, judge
+from reconciler.guards import (
+    GUARDS,
+    SUSPECT_FROM,
+    Guard,
+    Situation,
+    allowance,
+    budget,
+    held_actions,
+    is_suspect,
+    judge,
+)
 from reconciler.model import Action, Approval, DeviceId, Limit, Observed, Plan, Policy, Reason, Share
 
 FOR_SUBSCRIBES = {reason for reason in Reason if Action.SUBSCRIBE in held_actions(reason)}
@@ -199,9 +209,15 @@ def test_what_is_as_wanted_holds_nothing(situation: Situation) -> None:
 
 @given(situations)
 def test_a_doubted_list_changes_nothing(situation: Situation) -> None:
-    """While the list is not believed nothing is made of it."""
+    """While the list is not believed nothing is made of it, but for the subscribes of a small account."""
     if is_suspect(situation.observed, situation.memory):
-        assert judged(situation).changes == 0
+        result, without = judged(situation), replace(situation.memory, expected=None)
+        assert result.unsubscribes == ()
+        assert Reason.SUSPECT_LIST in {one.reason for one in result.tripped}
+        if len(situation.memory.expected or ()) < SUSPECT_FROM:
+            assert result.subscribes == judged(replace(situation, memory=without)).subscribes
+        else:
+            assert result.changes == 0
         believed = replace(situation.memory, suspect_readings=2, credential_changed=False)
         assert not is_suspect(situation.observed, believed)
 

@@ -75,7 +75,7 @@ def plan_json(reports: Sequence[PlanReport], *, code: int, approval: str | None 
 
 
 def _account_json(report: PlanReport) -> dict[str, Any]:
-    plan, ending = report.plan, report.ending
+    plan, ending, counted = report.plan, report.ending, report.counted
     return {
         "account": report.account,
         "revision": report.revision,
@@ -85,13 +85,13 @@ def _account_json(report: PlanReport) -> dict[str, Any]:
         "unexpected": ending.unexpected,
         "digest": plan.digest or None,
         "remarks": report.ending.remarks,
-        "in_sync": plan.in_sync,
+        "in_sync": counted.in_sync,
         "subscribes": [change.device for change in plan.subscribes],
         "unsubscribes": [change.device for change in plan.unsubscribes],
         "approved": sorted(plan.approved),
-        "unmanaged": sorted(plan.unmanaged),
-        "ignored": sorted(plan.ignored),
-        "flapping": sorted(plan.flapping),
+        "unmanaged": sorted(counted.unmanaged),
+        "ignored": sorted(counted.ignored),
+        "flapping": sorted(counted.flapping),
         "held": [_held_json(held) for held in ending.held],
         "tripped": [{"reason": one.reason, "kind": one.reason.kind, "message": one.message} for one in plan.tripped],
         "outcomes": [_outcome_json(outcome) for outcome in ending.outcomes],
@@ -175,12 +175,12 @@ def _held(report: PlanReport) -> Sequence[Any]:
 
 
 def _facts(report: PlanReport) -> list[str]:
-    plan = report.plan
+    plan, counted = report.plan, report.counted
     lines = []
     if report.ending.unexpected:
         lines.append("the unsubscribes are not those of --expect: nothing was changed")
     if report.ending.plan is not None:
-        lines.append(f"{plan.in_sync} in sync, {len(plan.unmanaged)} unmanaged, {len(plan.ignored)} ignored")
+        lines.append(f"{counted.in_sync} in sync, {len(counted.unmanaged)} unmanaged, {len(counted.ignored)} ignored")
     unsubscribes = plan.unsubscribes or any(one.change.action is Action.UNSUBSCRIBE for one in plan.held)
     if plan.digest and (unsubscribes or report.ending.unexpected):
         lines.append(f"digest {plan.digest}")

@@ -314,6 +314,11 @@ class PlanReport:
         return self.ending.plan or Plan(self.account)
 
     @property
+    def counted(self) -> Plan:
+        """Return the plan from which figures are counted: where the list was doubted, one that does not rest on it."""
+        return self.ending.counted or Plan(self.account)
+
+    @property
     def names(self) -> Mapping[DeviceId, str]:
         """Return the names that the text gives devices, for people."""
         return self.ending.desired.names

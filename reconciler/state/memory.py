@@ -17,7 +17,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
-from reconciler.guards import LIMIT_WINDOW
+from reconciler.guards import LIMIT_WINDOW, SUSPECT_FROM
 from reconciler.model import (
     NOTHING,
     AccountName,
@@ -30,6 +30,7 @@ from reconciler.model import (
     Observed,
     Outcome,
     PassId,
+    Reason,
     Result,
     Retry,
     Revision,
@@ -227,8 +228,8 @@ class AccountMemory:
             resubscribed=self.resubscribed.lend(),
             absent_since=left if since is None else Absences(left, self.disowned.lend(), expected, inventory, since),
             retries=self.retries.lend(),
-            suspect_readings=self.suspect_readings,
-            credential_changed=None not in {credential, self.credential} and credential != self.credential,
+            suspect_readings=self._readings(credential),
+            credential_changed=self._is_other(credential),
             writable=writable,
         )
 
@@ -259,8 +260,12 @@ class AccountMemory:
         return moves
 
     def believe(self, observed: Observed, credential: str | None, now: datetime, live: frozenset[DeviceId]) -> Belief:
-        """Take a trusted list. ``live`` is it with our freshest confirmed changes, which it may lag behind."""
-        first, before = not self.trusted, self.expected.get()
+        """Take a trusted list. ``live`` is it with our freshest confirmed changes, which it may lag behind.
+
+        What LG refused while a small account's list was doubted, it may have refused to another user: no device waits
+        for that any longer.
+        """
+        first, before, doubted = not self.trusted, self.expected.get(), self.suspect_readings
         still_open, closed, confirmed = self._settle(observed, live, now)
         seen = live if live is not observed.devices and live != observed.devices else observed.devices
         same = seen is before or seen == before
@@ -272,10 +277,12 @@ class AccountMemory:
         self.expected.become(seen)
         self._disown(gone, now)
         listed, absences = self.inventory.get(), self.left.look()
+        strange = doubted and len(before) < SUSPECT_FROM
         moot = frozenset(
             device
-            for device in self.retries.look()
-            if device not in seen and (device not in listed or device in absences)
+            for device, retry in self.retries.look().items()
+            if (device not in seen and (device not in listed or device in absences))
+            or (strange and retry.reason is Reason.REFUSED)
         )
         self.drop_retries(moot)
         return Belief(first, appeared, vanished, gone, still_open, closed, confirmed, moot)
@@ -292,11 +299,28 @@ class AccountMemory:
             and not self.retries.look()
         )
 
+    def doubt(self, credential: str | None) -> None:
+        """Count a list that was not believed. ``credential`` is the mark of the one that it was read with.
+
+        Readings with another credential than that of the last trusted list count below zero: back with that one, they
+        are no reason to believe its next list.
+        """
+        readings = self._readings(credential) + 1
+        self.suspect_readings = -readings if self._is_other(credential) else readings
+
     def vouch(self, credential: str | None) -> frozenset[DeviceId]:
         """Take a person's word that the credential in use is right, and forget the retries; return whose they were."""
         if credential is not None and self.credential is not None:
+            self.suspect_readings = self._readings(credential)
             self.credential = credential
         return self.drop_retries(self.retries.names())
+
+    def _is_other(self, credential: str | None) -> bool:
+        return None not in {credential, self.credential} and credential != self.credential
+
+    def _readings(self, credential: str | None) -> int:
+        """Return how many lists in a row were not believed with this credential."""
+        return max(-self.suspect_readings if self._is_other(credential) else self.suspect_readings, 0)
 
     def drop_retries(self, devices: Collection[DeviceId]) -> frozenset[DeviceId]:
         """Let devices wait no longer; return those that did."""

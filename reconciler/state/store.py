@@ -225,10 +225,12 @@ class State:
             known = self._accounts.get(account)
             return known is not None and known.agrees(observed, credential, live)
 
-    def credential(self, account: AccountName, fingerprint: str | None) -> None:
-        """Tell which credential an account uses now, by a mark of it that is not secret."""
+    def credential(self, account: AccountName, fingerprint: str | None) -> bool:
+        """Tell which credential an account uses now, by a mark of it that is not secret; say whether that is news."""
         with self._ram:
+            news = self._credentials.get(account) != fingerprint
             self._credentials[account] = fingerprint
+            return news
 
     def desire(self, desired: Desired, revision: Revision, now: datetime) -> None:
         """Take a text that came into force for an account: when it changed, and at start."""
@@ -285,7 +287,7 @@ class State:
     def doubt(self, account: AccountName, now: datetime) -> None:
         """Count a list that was not believed."""
         with self._changing(account, now) as known:
-            known.suspect_readings += 1
+            known.doubt(self._credentials.get(account))
             self._save_account(known)
 
     def person_agrees(self, account: AccountName) -> None:
