@@ -323,6 +323,8 @@ def recalled(
     files = {path: content for one in kept for path, content in one.files.items()}
     documents = [Document(one.document, one.files[one.document]) for one in kept]
     loaded = load(documents, MemoryTree(files), environment=environment, again=again)
+    if loaded.faults:  # a version that refuses what an earlier one accepted still heals what is in force
+        loaded = load(documents, MemoryTree(files), environment=environment, kept=True)
     if not loaded.accounts:
         return None
     if loaded.faults:  # they were good once, but not together, or not to this version of the program

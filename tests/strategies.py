@@ -11,6 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from reconciler.desired.schema import wrong_id
 from reconciler.model import (
     AccountName,
     Approval,
@@ -29,7 +30,7 @@ _ID_CHARACTERS = st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_c
 
 device_ids: st.SearchStrategy[DeviceId] = st.one_of(
     st.text("0123456789abcdef", min_size=1, max_size=8),
-    st.text(_ID_CHARACTERS, min_size=1, max_size=12).filter(lambda text: text not in {".", ".."}),
+    st.text(_ID_CHARACTERS, min_size=1, max_size=12).filter(lambda text: wrong_id(text) is None),
     st.sampled_from(["ü-한", "HW1-0001", "…", "a" * 256]),
 ).map(DeviceId)
 

@@ -183,9 +183,9 @@ def test_an_approval_without_account_is_for_the_default_one_if_there_is_one() ->
 
 
 def test_an_account_may_be_empty_only_if_it_says_so() -> None:
-    """An empty array or an empty device file is an empty account; no word about devices is a fault."""
+    """An empty array or a device file of comments is an empty account; no word about devices is a fault."""
     assert one("version = 1\ndevices = []").devices == frozenset()
-    assert one("version = 1\ndevice_files = ['f.txt']", f="").devices == frozenset()
+    assert one("version = 1\ndevice_files = ['f.txt']", f="# none\n").devices == frozenset()
     assert told("version = 1\n[accounts.a]\ncountry = 'KR'") == [
         "a.toml:2:1: an account needs devices or device_files; one that is to be empty says devices = []"
     ]

@@ -213,6 +213,7 @@ def test_a_written_text_that_is_cut_loses_no_device_of_an_account(fleet: list[An
 @given(device_files | damaged(device_files) | st.binary(max_size=60))
 @example(b"")
 @example(b"\xef\xbb\xbf0a77c3f2\r\n")
+@example(b"1E-11\n")
 def test_a_device_file_is_read_as_its_lines_say(content: bytes) -> None:
     """An id a line, a name behind a #, a newline at the end: all of it is so, or the file is refused as a whole."""
     found = loaded({"a.toml": b'version = 1\ndevice_files = ["f.txt"]\n'}, {"f.txt": content})
@@ -229,6 +230,8 @@ def listed_ids(content: bytes) -> set[str] | None:
         text = content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError:
         return None
+    if not text.strip() or "\0" in text:
+        return None
     ids = [line.split("#")[0].strip() for line in text.split("\n")]
     ids = [one for one in ids if one]
     good = all(identifies(one) for one in ids) and len(set(ids)) == len(ids) and text[-1:] in {"", "\n"}
@@ -242,6 +245,10 @@ def identifies(text: object) -> bool:
         and re.fullmatch(r"[^\s/?#%\\]{1,256}", text) is not None
         and text.isprintable()
         and text not in {".", ".."}
+        and not set(text) & set(",;\ufeff")
+        and not {text[0], text[-1]} & set("\"'`()[]{}\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb")
+        and re.match(r"[<=>|]{7}", text) is None
+        and re.fullmatch(r"[0-9]+([.][0-9]+[eE][+-]?|[eE][+-])[0-9]+", text) is None
     )
 
 

@@ -1,7 +1,8 @@
 """The desired-state file: TOML text to values and back, with the place of every fault.
 
 ``load`` reads documents and ``dump`` writes one; ``schema`` is the one home of keys, types and defaults. Inside, lowest
-first: ``places``, ``schema``, ``texts``, ``findings``, ``device_files``, ``document``, ``export``, ``load``.
+first: ``places`` and ``foreign``, ``schema``, ``texts``, ``findings``, ``device_files``, ``document`` and ``export``,
+``load``.
 """
 
 from reconciler.desired.document import patterns

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from reconciler.desired import schema
+from reconciler.desired import foreign, schema
 from reconciler.desired.findings import Finding, Where, byte_place
 from reconciler.desired.texts import Tree, Unreadable
 from reconciler.model import (
     DeviceId,
 )
+
+_MARK = "\ufeff".encode()
 
 NULL = b"\0"
 """What a disk that lost power leaves where lines were. A comment may hide it, and no name has it."""
@@ -32,6 +34,7 @@ class Listed:
     ids: frozenset[DeviceId] = frozenset()
     names: Mapping[DeviceId, str] = field(default_factory=dict)
     faults: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
 
     def where(self, wanted: AbstractSet[str]) -> Iterator[tuple[DeviceId, Where]]:
         """Find the lines of some ids."""
@@ -48,33 +51,48 @@ def _lines(text: str) -> Iterator[tuple[int, int, str]]:
             yield number, before.index(device) + 1, device
 
 
-def read_list(path: str, content: bytes) -> Listed:
-    """Read a device file: at once where every line is an id and no more, else line by line."""
-    ids = schema.plain_lines(content)
+def read_list(path: str, content: bytes, *, kept: bool = False) -> Listed:
+    """Read a device file: at once where every line is an id and no more, else line by line.
+
+    ``kept``: it was accepted before, maybe by a version that took an empty file and lines of other formats.
+    """
+    ids = schema.plain_lines(content) if content else None
     if ids is not None:
         return Listed(path, content, ids)
+    what = None if kept else foreign.whole(content)
+    if what is not None:
+        return Listed(path, faults=(Finding(Where(path, line=1, column=1), f"this file {what}"),))
     try:
         text = content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         return Listed(path, faults=(Finding(byte_place(path, content, error.start), "is not UTF-8"),))
+    if not kept and not text.strip():
+        return Listed(path, content, faults=(Finding(Where(path, line=1, column=1), foreign.EMPTY),))
+    warnings = (Finding(Where(path, line=1, column=1), foreign.BYTE_ORDER_MARK),) if content[:3] == _MARK else ()
     pairs = [(before.strip(), name) for before, _mark, name in (line.partition("#") for line in text.split("\n"))]
     plain = [device for device, _name in pairs if device]
     names = {DeviceId(device): tidy for device, name in pairs if device and (tidy := schema.tidy(name))}
     ids = schema.plain_ids(plain)
     if ids is None or len(ids) != len(plain) or (text and not text.endswith("\n")) or NULL in content:
-        return _list_carefully(path, content, names)
-    return Listed(path, content, ids, names)
+        return replace(_list_carefully(path, content, names, kept=kept), warnings=warnings)
+    return Listed(path, content, ids, names, warnings=warnings)
 
 
-def _list_carefully(path: str, content: bytes, names: Mapping[DeviceId, str]) -> Listed:
+def _list_carefully(path: str, content: bytes, names: Mapping[DeviceId, str], *, kept: bool) -> Listed:
     """Read a device file in which something is off, or unusual, and tell every fault in it."""
+    conflict = -1 if kept else foreign.conflict(content)
+    if conflict >= 0:
+        where = byte_place(path, content, conflict)
+        return Listed(path, faults=(Finding(where, "an unresolved merge conflict begins here: resolve it"),))
     text = content.decode().removeprefix("\ufeff")
     faults = []
     first: dict[str, Where] = {}
     for number, column, device in _lines(text):
         where = Where(path, line=number, column=column)
-        if not schema.is_id(device):
-            faults.append(Finding(where, f"this line is not a device id: {schema.ID_WORDS}"))
+        wrong = schema.wrong_id(device, kept=kept)
+        if wrong is not None:
+            words = wrong if wrong is schema.ID_WORDS else f"it {wrong}"
+            faults.append(Finding(where, f"this line is not a device id: {words}"))
         elif device in first:
             faults.append(Finding(where, "this device is listed twice, first at", first[device]))
         else:
@@ -118,8 +136,9 @@ class OnlyOne:
 class Shelf:
     """Every device file that the documents name, read once however often it is named."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, *, kept: bool = False) -> None:
         self._tree = tree
+        self._kept = kept
         self._lists: dict[str, Listed | Unreadable] = {}
         self.files: dict[str, bytes] = {}
 
@@ -138,4 +157,4 @@ class Shelf:
         except Unreadable as error:
             return error
         self.files[path] = content
-        return read_list(path, content)
+        return read_list(path, content, kept=self._kept)

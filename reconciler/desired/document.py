@@ -16,7 +16,7 @@ from typing import Any
 import rtoml
 from pydantic import ValidationError
 
-from reconciler.desired import schema
+from reconciler.desired import foreign, schema
 from reconciler.desired.findings import Finding, Where, byte_place
 from reconciler.desired.schema import Loc, Text
 from reconciler.desired.texts import Document
@@ -111,22 +111,34 @@ def _patterns(value: Any) -> Iterator[str]:
             yield from _patterns(one)
 
 
-def read(document: Document) -> Reading:
-    """Decode, parse and validate one document."""
+def read(document: Document, *, kept: bool = False) -> Reading:
+    """Decode, parse and validate one document. ``kept``: it was accepted before, maybe by rules that were fewer."""
     reading = Reading(document.path, document.content)
     if not document.content or document.content.isspace():
         reading.fault(reading.at(), f"the file is empty: not even version = {schema.VERSION} is left")
+        return reading
+    what = foreign.whole(document.content)
+    conflict = foreign.conflict(document.content)
+    if what is not None:
+        reading.fault(Where(document.path, line=1, column=1), f"this file {what}")
         return reading
     try:
         raw = rtoml.loads(reading.text)
     except UnicodeDecodeError as error:
         reading.fault(byte_place(document.path, document.content, error.start), "is not UTF-8")
     except rtoml.TomlParsingError as error:
-        reading.fault(*_syntax_fault(document.path, str(error)))
+        if conflict >= 0:
+            where = byte_place(document.path, document.content, conflict)
+            reading.fault(where, "an unresolved merge conflict begins here: resolve it")
+        else:
+            reading.fault(*_syntax_fault(document.path, str(error)))
     else:
+        if document.content.startswith("\ufeff".encode()):
+            where = Where(document.path, line=1, column=1)
+            reading.warnings.append(Finding(where, f"this file {foreign.BYTE_ORDER_MARK}"))
         reading.keys = frozenset(raw)
         reading.names = _names(raw)
-        _validate(reading, raw)
+        _validate(reading, raw, kept=kept)
     return reading
 
 
@@ -146,7 +158,7 @@ def _syntax_fault(path: str, message: str) -> tuple[Where, str]:
     return Where(path, line=int(line or 1), column=int(column or 1)), f"not valid TOML: {quoted(words)}"
 
 
-def _validate(reading: Reading, raw: dict[str, Any]) -> None:
+def _validate(reading: Reading, raw: dict[str, Any], *, kept: bool) -> None:
     """Check a document against the schema; take out what is faulty, so that the rest can be checked further."""
     version = raw.get("version")
     if type(version) is int and version != schema.VERSION:
@@ -154,7 +166,7 @@ def _validate(reading: Reading, raw: dict[str, Any]) -> None:
         return
     for attempt in range(_ATTEMPTS):
         try:
-            reading.table = Text.model_validate(raw)
+            reading.table = Text.model_validate(raw, context=schema.KEPT if kept else None)
         except ValidationError as error:
             explained = [schema.explain(detail) for detail in error.errors(include_url=False)]
         else:

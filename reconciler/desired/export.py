@@ -129,9 +129,9 @@ def dump_approval(account: AccountName, approval: Approval, *, file: str | None 
 
 
 def dump_device_file(devices: Iterable[DeviceId], names: Mapping[DeviceId, str]) -> str:
-    """Return a device file: one id a line, its name in a comment."""
+    """Return a device file: one id a line, its name in a comment; a comment alone where there is no device."""
     lines = (f"{one}  # {schema.tidy(names[one])}" if names.get(one) else one for one in sorted(devices))
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in lines) or "# no device\n"
 
 
 def _approval_lines(account: AccountName, approval: Approval, file: str | None = None) -> list[str]:

@@ -196,20 +196,31 @@ def _share(before: Text, now: Text) -> None:
 
 
 def load(
-    documents: Sequence[Document], tree: Tree, *, environment: str | None = None, again: Again | None = None
+    documents: Sequence[Document],
+    tree: Tree,
+    *,
+    environment: str | None = None,
+    again: Again | None = None,
+    kept: bool = False,
 ) -> Loaded:
     """Return what the documents say and every fault in them; nothing is raised, whatever the bytes.
 
     ``environment`` is the one that the texts have to be for, if that matters. With ``again``, what one load after the
-    other has in common is made once; what is returned is the same without.
+    other has in common is made once; what is returned is the same without. ``kept``: all of it was accepted before,
+    maybe by a version with fewer rules; what only a later rule refuses is taken as it was, and nothing is put into
+    ``again``.
     """
+    if kept:
+        readings = [read(document, kept=True) for document in documents]
+        return _Loading(readings, tree, Again(), kept=True).loaded(environment)
     again = again or Again()
     return _Loading([again.reading(document) for document in documents], tree, again).loaded(environment)
 
 
 def sightings(documents: Sequence[Document], tree: Tree, device: DeviceId) -> tuple[Sighting, ...]:
     """Return every place at which accepted texts name a device, in their order. It costs a load and a walk."""
-    return _Loading([read(document) for document in documents], OnlyOne(tree, device), Again()).sightings(device)
+    readings = [read(document, kept=True) for document in documents]
+    return _Loading(readings, OnlyOne(tree, device), Again(), kept=True).sightings(device)
 
 
 def _names_no_devices(reading: Reading, account: AccountTable, loc: Loc) -> bool:
@@ -268,10 +279,10 @@ def _ignored(reading: Reading, policy: PolicyTable, loc: Loc, device: DeviceId) 
 class _Loading:
     """One load: the documents, what is shared between them, and the accounts that they make together."""
 
-    def __init__(self, readings: Sequence[Reading], tree: Tree, again: Again) -> None:
+    def __init__(self, readings: Sequence[Reading], tree: Tree, again: Again, *, kept: bool = False) -> None:
         self._readings = readings
         self._again = again
-        self._shelf = Shelf(tree)
+        self._shelf = Shelf(tree, kept=kept)
         self._unsure = any(reading.keys is None for reading in readings)
         self._warnings: list[Finding] = []
         self._only_once()
@@ -389,6 +400,7 @@ class _Loading:
             else:
                 reading.named.add(path)
                 reading.faults.extend(listed.faults)
+                reading.warnings.extend(listed.warnings)
                 yield listed
 
     def _describe(self, collected: _Collected) -> Mapping[DeviceId, Device]:

@@ -27,6 +27,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainValidator,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
@@ -34,13 +35,14 @@ from pydantic import (
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
 from reconciler import duration
+from reconciler.desired import foreign
 from reconciler.errors import quoted, suggestion
 from reconciler.model import DEFAULT_ACCOUNT, DeviceId, DeviceType, Limit, Share
 
 VERSION = 1
 """The schema version that this program reads and writes."""
 
-_PLAIN = bytes(code for code in range(0x21, 0x7F) if chr(code) not in "/?#%\\")
+_PLAIN = bytes(code for code in range(0x21, 0x7F) if chr(code) not in "/?#%\\,;\"'`()[]{}<=>|.+")
 """The characters that nearly every id is made of. Others that print are allowed too, and looked at one by one."""
 
 _BATCH, _BATCH_BYTES = 2048, 128 * 1024
@@ -62,6 +64,17 @@ def is_id(text: str) -> bool:
         and text not in _NOT_IDS
         and not any(character in " /?#%\\" for character in text)
     )
+
+
+def wrong_id(text: str, *, kept: bool = False) -> str | None:
+    """Say why a text is no id that somebody may want, or nothing.
+
+    What LG itself lists is an id whatever it looks like; a line of another format in a text of ours is an accident.
+    ``kept``: the text was accepted before, maybe by a version that did not look for other formats.
+    """
+    if is_id(text):
+        return None if kept else foreign.line(text)
+    return foreign.line(text) or ID_WORDS
 
 
 def plain_ids(texts: Sequence[object]) -> frozenset[DeviceId] | None:
@@ -102,7 +115,7 @@ def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         batch = texts[start : start + _BATCH]
         joined = "\n".join(batch).encode("ascii")
         newlines = joined.translate(None, _PLAIN)
-        if newlines != b"\n" * (len(batch) - 1) or _longest(joined, newlines, batch) > LONGEST:
+        if newlines != b"\n" * (len(batch) - 1) or _longest(joined, newlines, batch) > LONGEST or _has_number(joined):
             raise _NotPlain
         yield batch
 
@@ -117,10 +130,15 @@ def _batches_of_lines(content: bytes) -> Iterator[Sequence[str]]:
             raise _NotPlain
         batch = piece.decode("ascii").split("\n")
         batch.pop()
-        if _longest(piece, newlines, batch) > LONGEST:
+        if _longest(piece, newlines, batch) > LONGEST or _has_number(piece):
             raise _NotPlain
         yield batch
         start = end
+
+
+def _has_number(lines: bytes) -> bool:
+    """Say whether one of many plain lines is a number with a decimal exponent."""
+    return (b"E-" in lines or b"e-" in lines) and foreign.MINUS_EXPONENT.search(lines) is not None
 
 
 def _longest(joined: bytes, newlines: bytes, lines: Sequence[str]) -> int:
@@ -168,11 +186,16 @@ TYPES = {
 """Both ways to write a device type: ours, and LG's own."""
 
 
-def _check_id(value: object) -> str:
+KEPT = {"kept": True}
+"""The context in which a text is validated that was accepted before: rules that came later do not take it out."""
+
+
+def _check_id(value: object, info: ValidationInfo) -> str:
     if not isinstance(value, str):
         raise _said("a device id is text in quotes")
-    if not is_id(value):
-        raise _said(ID_WORDS)
+    wrong = wrong_id(value, kept=info.context is not None)
+    if wrong is not None:
+        raise _said(wrong if wrong is ID_WORDS else f"this id {wrong}")
     return value
 
 
@@ -280,21 +303,26 @@ def _check_word(value: object) -> object:
     return value
 
 
-def _check_entry(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+def _check_entry(value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
     if value is None:  # TOML has no null: this is an entry that was already found faulty
         return None
     if isinstance(value, str):
-        return _check_id(value)
+        return _check_id(value, info)
     if not isinstance(value, dict):
         raise _said("a device is an id in quotes, or a table with an id")
     return handler(value)
 
 
+_MARKS_AT_ENDS = "".join(rf"\u{ord(mark):04x}" for mark in sorted(foreign.ENDS))
+
 _ID_SCHEMA = {
     "type": "string",
     "minLength": 1,
     "maxLength": LONGEST,
-    "pattern": r"^(?!\.{1,2}$)[^\s\u0000-\u001f\u007f/?#%\\]+$",
+    "pattern": (
+        r"^(?!\.{1,2}$)(?![<=>|]{7})(?![0-9]+(\.[0-9]+[eE][+-]?|[eE][+-])[0-9]+$)"
+        rf"(?![{_MARKS_AT_ENDS}])[^\s\u0000-\u001f\u007f\ufeff/?#%\\,;]*[^\s\u0000-\u001f\u007f\ufeff/?#%\\{_MARKS_AT_ENDS}]$"
+    ),
     "description": "LG's id of one appliance.",
 }
 _MOMENT_SCHEMA = {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}
