@@ -92,6 +92,7 @@ async def built(
         read_only=read_only or observing,
         connections=settings.workers * settings.concurrency + settings.workers,
         transport=around.transport,
+        timeout_seconds=settings.request_timeout.total_seconds(),
     )
     clients = Clients(
         http,

@@ -10,7 +10,7 @@ import re
 import ssl
 import subprocess
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -227,6 +227,89 @@ async def test_connections_are_kept_and_limited() -> None:
     assert len(server.seen) == 60
     assert server.most_open <= 3
     assert len({seen.header("x-message-id") for seen in server.seen}) == 60
+
+
+async def test_a_connection_that_stays_open_is_kept() -> None:
+    """Calls one after the other need one connection."""
+    async with recorder() as server, opened() as http:
+        one = client(http, server.url)
+        for number in range(10):
+            await one.subscribe(DeviceId(f"d{number}"))
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("abruptly", [False, True])
+async def test_a_server_that_closes_after_each_answer_costs_no_call(*, abruptly: bool) -> None:
+    """It does not say that it closes; what was kept is looked at before it is used, and then nothing is kept."""
+    seen: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append((await reader.readuntil(b"\r\n\r\n")).decode().split(" ")[0])
+        writer.write(DONE)
+        await writer.drain()
+        if abruptly:
+            writer.transport.abort()
+
+    async with listening(serve) as port, opened() as http:
+        one = client(http, f"http://127.0.0.1:{port}")
+        for number in range(40):
+            await one.subscribe(DeviceId(f"d{number}"))
+            await asyncio.sleep(0.002)  # the end of the connection takes its time to come
+        await asyncio.gather(*(one.subscribe(DeviceId(f"e{number}")) for number in range(40)))
+    assert seen == ["POST"] * 80
+
+
+async def test_a_server_that_drops_a_kept_connection_is_given_new_ones_from_then_on() -> None:
+    """The call that was lost is not sent again; those after it are not lost."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(DONE)
+        await reader.readuntil(b"\r\n\r\n")  # a second request on the same connection is never answered
+
+    async with listening(serve) as port, opened() as http:
+        one = client(http, f"http://127.0.0.1:{port}")
+        ended = []
+        for number in range(20):
+            try:
+                await one.subscribe(DeviceId(f"d{number}"))
+                ended.append(True)
+            except Unavailable:
+                ended.append(False)
+    assert ended == [True, False, *[True] * 18]
+
+
+async def test_bytes_that_nobody_asked_for_end_a_kept_connection() -> None:
+    """An answer that comes twice must not be taken for the answer to the next call."""
+    second = answer(b'{"messageId":"m","response":[{"deviceId":"of-another"}]}')
+
+    async def reply(_seen: Seen, _connection: int) -> bytes:
+        return EMPTY + second
+
+    async with serving(reply) as server, opened() as http:
+        one = client(http, server.url)
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+            with suppress(Unavailable):
+                assert (await one.list_devices()).devices == frozenset()
+
+
+@pytest.mark.parametrize("size", [9_000, 20_000, 31_000])
+async def test_long_headers_are_read(size: int) -> None:
+    """Gateways send more than the 8 KB that are usual."""
+    async with recorder(answer(b'{"messageId":"m"}', "200 OK", f"x-long: {'x' * size}")) as server, opened() as http:
+        assert (await client(http, server.url).list_devices()).devices == frozenset()
+
+
+@pytest.mark.parametrize("headers", [[f"x-long: {'x' * 200_000}"], [f"x-{number}: x" for number in range(5000)]])
+async def test_headers_without_an_end_are_told_as_what_they_are(headers: list[str]) -> None:
+    """No status is told that nobody sent."""
+    async with recorder(answer(b'{"messageId":"m"}', "200 OK", *headers)) as server, opened() as http:
+        with pytest.raises(Unavailable) as caught:
+            await client(http, server.url).list_devices()
+    assert "400" not in str(caught.value)
+    assert "header" in str(caught.value)
+    assert caught.value.status is None
 
 
 async def test_cookies_are_not_kept() -> None:

@@ -21,13 +21,22 @@ import structlog
 
 from reconciler.clock import Clock, SystemClock
 from reconciler.credentials import Credentials
-from reconciler.errors import CredentialsRefused, DeviceRefused, Outdated, PlatformError, Throttled, Unavailable
+from reconciler.errors import (
+    CredentialsRefused,
+    DeviceRefused,
+    Outdated,
+    PlatformError,
+    Surprise,
+    Throttled,
+    Unavailable,
+)
 from reconciler.masking import Masking
 from reconciler.metrics import Metrics
 from reconciler.model import AccountName, DeviceId, MessageId, Observed
 from reconciler.pcc import wire
 from reconciler.pcc.auth import Access, Token
 from reconciler.pcc.quota import Quota
+from reconciler.pcc.reading import TooLongError
 from reconciler.pcc.transport import LOST, TOKEN_REFRESH, how_lost, why_lost
 
 ROUTES = {
@@ -269,6 +278,8 @@ class Client:
             async with asyncio.timeout(self._timeout_seconds):
                 request = httpx.Request(ROUTES[call][0], credentials.base_url + path, headers=headers)
                 response = await self._http.send(request)
+        except TooLongError as error:
+            raise Surprise(f"{call}: {error}", status=error.status, message_id=message_id) from error
         except LOST as error:
             raise _lost(str(call), error, message_id) from error
         content = response.content

@@ -6,6 +6,7 @@ that keeps a read-only process from sending anything but GET. Must not: know wha
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 from functools import lru_cache
@@ -20,12 +21,20 @@ from yarl import URL
 
 from reconciler import __version__
 from reconciler.errors import Lost, ReconcilerError, quoted
+from reconciler.pcc.names import LONGEST_SECONDS, Names
+from reconciler.pcc.pool import Pool
+from reconciler.pcc.reading import Room, TooLongError, limit_for, read_whole
 
 Transport = httpx.AsyncBaseTransport
 """What puts requests on a wire; the composition root may be handed another one than the network's."""
 
 TOKEN_REFRESH = "token_refresh"  # noqa: S105 - the name of a mark, not a secret
 """Mark on the one kind of POST that a read-only process may send: it renews a token and changes no device."""
+
+SHARE_FOR_NAMES = 0.8
+"""How much of a call's time its host's name may take."""
+LONGEST_HEADER = 32 * 1024
+"""Bytes of one header, or of the first line of an answer. Some gateways send more than the 8 KB that are usual."""
 
 LOST = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, TimeoutError, UnicodeError)
 """Whatever the libraries raise when no whole answer came back. ``UnicodeError``: a host that no name service takes."""
@@ -35,8 +44,19 @@ def why_lost(error: Exception) -> str:
     """Return why no answer came, in one line. The library in between calls most of it a time-out; its cause knows."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, TooLongError):
+        return str(error)
     cause = error.__cause__ if isinstance(error.__cause__, LOST) else error
+    if isinstance(cause, aiohttp.ClientResponseError) and not isinstance(cause, aiohttp.ClientHttpProxyError):
+        return f"no answer that can be read: {_unreadable(cause)}"  # its status is the library's, and nobody sent it
     return f"no answer: {type(cause).__name__}: {quoted(str(cause))}".removesuffix(": ")
+
+
+def _unreadable(error: aiohttp.ClientResponseError) -> str:
+    """Return why an answer's head cannot be read, in words that do not depend on the library."""
+    if "Got more than" in error.message or "Too many headers" in error.message:
+        return f"a header is longer than {LONGEST_HEADER // 1024} KiB, or there are too many"
+    return f"it is no HTTP: {quoted(error.message)}".removesuffix(": ")
 
 
 _LOST_BY: tuple[tuple[Lost, tuple[type[BaseException], ...]], ...] = (
@@ -127,45 +147,92 @@ class PlainClient(httpx.AsyncClient):
     def __init__(self, wire: httpx.AsyncBaseTransport, **options: Any) -> None:
         super().__init__(transport=wire, **options)
         self._wire = wire
+        self._room = Room()
 
     async def send(self, request: httpx.Request, **_options: Any) -> httpx.Response:
-        """Send one request, once."""
+        """Send one request, once, and read its answer within bounds."""
         response = await self._wire.handle_async_request(request)
         try:
-            await response.aread()
+            content = await read_whole(response, limit_for(request, response.status_code), self._room)
         except BaseException:  # a time limit included: a connection with half an answer must not be used again
             await response.aclose()
             raise
-        return response
+        headers = [one for one in response.headers.raw if one[0].lower() not in _OF_THE_WIRE]
+        return httpx.Response(response.status_code, headers=headers, content=content, request=request)
+
+
+_OF_THE_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")
+"""Headers that are no longer true of what was read."""
+
+
+class Network(AiohttpTransport):
+    """The wire itself. It takes note of servers that drop connections, so that the next call has one of its own."""
+
+    def __init__(self, connections: int, names: Names) -> None:
+        trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, or else httpx would read its own list
+        super().__init__(verify=trusts_nobody, client=self._session)
+        self._connections = connections
+        self._names = names
+        self._pool: Pool | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Put one request on the wire, once."""
+        try:
+            return await super().handle_async_request(request)
+        except LOST as error:
+            if self._pool is not None and _was_dropped(error):
+                self._pool.keep_none(request.url.raw_host.decode())
+            raise
+
+    def _session(self) -> aiohttp.ClientSession:
+        self._pool = Pool(limit=self._connections, resolver=self._names)
+        session = aiohttp.ClientSession(
+            connector=self._pool,
+            request_class=ExactRequest,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            max_line_size=LONGEST_HEADER,
+            max_field_size=LONGEST_HEADER,
+        )
+        # aiohttp sends GET and DELETE again, with the same message id, when a kept connection turns out to be dropped.
+        # Its own test client turns this off by the same attribute; there is no public switch.
+        session._retry_connection = False  # noqa: SLF001
+        return session
+
+
+def _was_dropped(error: BaseException | None) -> bool:
+    """Say whether the other side dropped the connection before it answered."""
+    while error is not None:
+        if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError | BrokenPipeError):
+            return True
+        error = error.__cause__
+    return False
 
 
 def open_http(
-    *, read_only: bool, connections: int, transport: httpx.AsyncBaseTransport | None = None
+    *,
+    read_only: bool,
+    connections: int,
+    transport: httpx.AsyncBaseTransport | None = None,
+    timeout_seconds: float = math.inf,
 ) -> httpx.AsyncClient:
-    """Return the HTTP client that all accounts share. Time limits are the caller's: one around each whole call."""
+    """Return the HTTP client that all accounts share. Time limits are the caller's: one around each whole call.
+
+    ``timeout_seconds`` is that limit: the name of a host is waited for a little shorter, so that the reason is known.
+    """
     inner = transport
     if inner is None:
         _proxy_for.cache_clear()  # the environment is read anew for each process-wide client
         _tls.cache_clear()
-        trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, or else httpx would read its own list
-        inner = AiohttpTransport(verify=trusts_nobody, client=lambda: _session(connections))
+        inner = Network(connections, Names(min(LONGEST_SECONDS, SHARE_FOR_NAMES * timeout_seconds)))
     return PlainClient(
         ReadOnlyTransport(inner) if read_only else inner,
         timeout=None,
-        headers={"user-agent": f"pcc-reconciler/{__version__}", "accept": "application/json"},
+        headers={
+            "user-agent": f"pcc-reconciler/{__version__}",
+            "accept": "application/json",
+            "accept-encoding": "gzip",
+        },
     )
-
-
-def _session(connections: int) -> aiohttp.ClientSession:
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections),
-        request_class=ExactRequest,
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
-    # aiohttp sends GET and DELETE again, with the same message id, when a kept connection turns out to be dropped.
-    # Its own test client turns this off by the same attribute; there is no public switch.
-    session._retry_connection = False  # noqa: SLF001
-    return session
 
 
 def _with_path(url: URL, path: str) -> URL:
