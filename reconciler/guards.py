@@ -12,11 +12,12 @@ A guard that raises holds everything: one that cannot judge must not wave throug
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
 from math import floor
+from unicodedata import normalize
 
 from reconciler.duration import show
 from reconciler.model import (
@@ -38,12 +39,16 @@ from reconciler.model import (
 
 SUSPECT_FROM = 10
 """From this many known devices on, a doubted list ends the pass. Below, it holds unsubscribes only."""
+SHOWN = 72
+"""That many characters of an id are shown in a sentence: LG's own have 64."""
 SUSPECT_ALONE = 2
 """Below ``SUSPECT_FROM``, a list that shows no known device is doubted only where at least this many are known."""
 BELIEVED_AFTER = 3
 """So many short lists in a row are believed: a real wipe looks the same each time, a glitch does not."""
 FLAPPING_WAIT = timedelta(hours=1)
 """A device that LG loses again and again is subscribed at most this often."""
+QUOTES = "\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2039\u203a\u00ab\u00bb"
+"""Straight and typographic quotes, which word processors and spreadsheets leave around an id."""
 LIMIT_WINDOW = timedelta(hours=24)
 """The span over which unsubscribes are counted, so that a slow leak is stopped like a sudden one."""
 
@@ -135,6 +140,20 @@ def is_suspect(observed: Observed, memory: Memory) -> bool:
 def subscribes_in_doubt(memory: Memory) -> bool:
     """Say whether subscribes go on while the list is doubted: so few devices are known that they do no harm."""
     return len(_expected(memory)) < SUSPECT_FROM
+
+
+def look_alikes(unsubscribes: Iterable[DeviceId], wanted: Iterable[DeviceId]) -> Mapping[DeviceId, DeviceId]:
+    """Return the devices that differ from a wanted one in case, Unicode form or quotes only, each with that one.
+
+    ``wanted`` are those that the live list does not show. Where it shows both, they are two devices.
+    """
+    spelled: dict[str, DeviceId] = {}
+    for device in wanted:
+        spelled.setdefault(_folded(device), device)
+    if not spelled:
+        return {}
+    pairs = ((device, spelled.get(_folded(device))) for device in unsubscribes)
+    return {device: other for device, other in pairs if other is not None}
 
 
 def limit(base: int, at_most: Limit) -> int:
@@ -233,6 +252,33 @@ def _suspect_list(plan: Plan, situation: Situation) -> Finding | None:
         message += f" (reading {memory.suspect_readings + 1} of {BELIEVED_AFTER} before it is believed)"
     changes = plan.unsubscribes if subscribes_in_doubt(memory) else _everything(plan)
     return _holding(Reason.SUSPECT_LIST, changes, message)
+
+
+def _look_alike(plan: Plan, situation: Situation) -> Finding | None:
+    """Hold what would go under one spelling while it is wanted under another that LG's list does not show.
+
+    The list itself is asked, not the plan: LG may take a subscribe under either spelling, and list only its own.
+    """
+    if not plan.unsubscribes:
+        return None
+    desired = situation.desired
+    unlisted = desired.wanted_at(situation.now) - situation.observed.devices - desired.policy.ignore
+    found = look_alikes((change.device for change in plan.unsubscribes), unlisted)
+    if not found:
+        return None
+    changes = [change for change in plan.unsubscribes if change.device in found]
+    live, wanted = changes[0].device, found[changes[0].device]
+    message = (
+        f"{_count(len(changes))} would go under one spelling and be wanted under another (case, Unicode form or "
+        f"quotes): LG lists {live[:SHOWN]!r}, the text has {wanted[:SHOWN]!r}"
+    )
+    return _holding(Reason.LOOK_ALIKE, changes, message)
+
+
+def _folded(device: DeviceId) -> str:
+    """Return an id as it is compared where its spelling does not count."""
+    bare = device.strip(QUOTES)
+    return bare.lower() if bare.isascii() else normalize("NFC", normalize("NFD", bare).casefold())
 
 
 def _desired_rejected(plan: Plan, situation: Situation) -> Finding | None:
@@ -380,6 +426,14 @@ GUARDS: tuple[Guard, ...] = (
         "say so with `pcc-reconciler reconcile ACCOUNT`.",
     ),
     Guard(
+        Reason.LOOK_ALIKE,
+        "that unsubscribe",
+        "the pass would also subscribe an id that differs from it only in case, Unicode form or surrounding quotes",
+        _look_alike,
+        "write the id in the file as LG lists it. If they are two devices, remove the entry that LG refuses; "
+        "the hold ends as soon as LG lists both.",
+    ),
+    Guard(
         Reason.DESIRED_REJECTED,
         "unsubscribes",
         "the newest text was rejected and an older accepted one is in force",
@@ -463,6 +517,7 @@ def held_actions(reason: Reason) -> tuple[Action, ...]:
     if reason in {
         Reason.EMPTY_DESIRED,
         Reason.TOO_MANY,
+        Reason.LOOK_ALIKE,
         Reason.DESIRED_REJECTED,
         Reason.STATE_UNWRITABLE,
         Reason.UNSUBSCRIBE_AFTER,

@@ -42,7 +42,9 @@ ACCOUNT = AccountName("seoul-hotel")
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 FOREVER = NOW + timedelta(days=3650)
-POOL = tuple(DeviceId(f"device-{number:02}") for number in range(24))
+SPELLINGS = (DeviceId("DEVICE-20"), DeviceId("'device-21'"))
+"""Other spellings of two devices of the pool."""
+POOL = (*(DeviceId(f"device-{number:02}") for number in range(22)), *SPELLINGS)
 
 
 def fleet(count: int, first: int = 0) -> frozenset[DeviceId]:

@@ -115,6 +115,7 @@ ROWS: list[tuple[Reason, Situation, frozenset[Action], datetime | None]] = [
     (Reason.EMPTY_DESIRED, situated(desiring(()), some("old")), ONLY_UNSUBSCRIBE, None),
     (Reason.TOO_MANY, mixed(Policy(max_unsubscribe=0, max_unsubscribe_floor=0)), ONLY_UNSUBSCRIBE, None),
     (Reason.SUSPECT_LIST, mixed(memory=Memory(expected=fleet(10))), BOTH, None),
+    (Reason.LOOK_ALIKE, situated(desiring(some("new", "OLD"), OPEN), some("old")), ONLY_UNSUBSCRIBE, None),
     (Reason.DESIRED_REJECTED, mixed(rejected=Cause.INVALID), ONLY_UNSUBSCRIBE, None),
     (Reason.STATE_UNWRITABLE, mixed(memory=Memory(writable=False)), ONLY_UNSUBSCRIBE, None),
     (Reason.PAUSED, mixed(replace(OPEN, pause=Pause.ALL)), BOTH, None),
@@ -184,7 +185,7 @@ def test_the_table_has_every_reason_once_and_in_order() -> None:
 def test_kinds_of_reasons() -> None:
     """Who can release a change is part of the table's order: first guards, then policy, then platform."""
     kinds = [guard.reason.kind for guard in GUARDS]
-    assert kinds == [Kind.GUARD] * 6 + [Kind.POLICY] * 2 + [Kind.PLATFORM] * 5
+    assert kinds == [Kind.GUARD] * 7 + [Kind.POLICY] * 2 + [Kind.PLATFORM] * 5
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -546,6 +547,59 @@ def test_an_absurd_wait_is_a_failed_guard_not_a_crash() -> None:
     """A span beyond the calendar cannot be judged, so it holds."""
     result = judged(mixed(replace(OPEN, unsubscribe_after=timedelta.max)))
     assert set(reasons(result).values()) == {Reason.GUARD_FAILED}
+
+
+# Look-alike
+
+
+@pytest.mark.parametrize(
+    ("listed", "written"),
+    [
+        ("ab12", "AB12"),
+        ("AB12", "ab12"),
+        ("Ab12", "aB12"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("CAFE\u0301", "caf\u00e9"),
+        ("stra\u00dfe", "STRASSE"),
+        ("ab12", "'ab12'"),
+        ("ab12", "\u201cAB12\u201d"),
+        ('"ab12"', "ab12"),
+    ],
+)
+def test_another_spelling_of_a_wanted_device_is_held_and_the_wanted_one_subscribed(listed: str, written: str) -> None:
+    """The id that LG lists does not go while the text has the same one in another spelling, which is subscribed."""
+    result = judged(situated(desiring(some(written, "new"), OPEN), some(listed, "old")))
+    assert result.subscribes == subscribes(some(written, "new"))
+    assert result.unsubscribes == unsubscribes(some("old"))
+    assert reasons(result) == dict.fromkeys(unsubscribes(some(listed)), Reason.LOOK_ALIKE)
+    assert repr(written) in message(result, Reason.LOOK_ALIKE)
+
+
+@pytest.mark.parametrize(
+    ("listed", "written"), [("ab12", "ab13"), ("ab12", "ab-12"), ("ab12", "\uff21B12"), ("o0", "00")]
+)
+def test_another_id_is_not_a_spelling(listed: str, written: str) -> None:
+    """Ids that differ in anything else are two devices."""
+    assert judged(situated(desiring(some(written), OPEN), some(listed))).held == ()
+
+
+def test_a_subscribe_that_lg_took_under_another_spelling_does_not_end_the_hold() -> None:
+    """A fresh confirmed subscribe counts as live; while LG's list shows the other spelling only, that one is kept."""
+    memory = Memory(confirmed={DeviceId("OLD"): Confirmed(Action.SUBSCRIBE, Result.NOOP, NOW - MICROSECOND)})
+    result = judged(situated(desiring(some("OLD"), OPEN), some("old"), memory))
+    assert (result.changes, set(reasons(result).values())) == (0, {Reason.LOOK_ALIKE})
+
+
+def test_two_spellings_that_lg_lists_are_two_devices() -> None:
+    """Where the list has both, the one that is not wanted goes."""
+    result = judged(situated(desiring(some("OLD"), OPEN), some("old", "OLD")))
+    assert result.unsubscribes == unsubscribes(some("old"))
+
+
+def test_no_approval_takes_a_device_past_another_spelling_of_it() -> None:
+    """An approval names the id that would go, and may have the same slip in it: the spelling is to be corrected."""
+    result = judged(situated(desiring(some("OLD"), OPEN, approved=some("old")), some("old")))
+    assert set(reasons(result).values()) == {Reason.LOOK_ALIKE}
 
 
 # Order

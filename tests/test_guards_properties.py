@@ -133,6 +133,7 @@ def test_an_approval_never_releases_what_it_does_not_name(situation: Situation, 
     bare = replace(situation, desired=replace(situation.desired, approvals=()))
     approval = Approval(named, FOREVER, "a reason")
     approved = replace(bare, desired=replace(bare.desired, approvals=(approval,)))
+    named -= bare.desired.devices  # to ignore a wanted device would also end what it holds as another spelling
     without = with_policy(bare, lambda policy: replace(policy, ignore=policy.ignore | named))
     assert going(approved) - named == going(without)
     assert going(approved) & named >= going(bare) & named
@@ -180,6 +181,20 @@ def test_unsubscribes_are_held_as_a_whole(situation: Situation) -> None:
     for reason in (Reason.EMPTY_DESIRED, Reason.TOO_MANY):
         held = {one.change for one in judge(planned(situation), situation, [row(reason)]).held}
         assert held in (set(), unnamed)
+
+
+@given(situations)
+def test_no_spelling_of_a_wanted_device_goes_while_that_is_not_listed(situation: Situation) -> None:
+    """What goes differs from every wanted device that LG does not list, spelling aside; no subscribe is held for it."""
+    plan, result = planned(situation), judged(situation)
+    unlisted = situation.desired.wanted_at(NOW) - situation.observed.devices - situation.desired.policy.ignore
+    plain = {device.casefold().strip("'") for device in unlisted}
+    assert plain.isdisjoint(device.casefold().strip("'") for device in going(situation))
+    alone = judge(plan, situation, [row(Reason.LOOK_ALIKE)])
+    assert alone.subscribes == plan.subscribes
+    assert {one.change.device for one in alone.held} >= {
+        one.change.device for one in result.held if one.reason is Reason.LOOK_ALIKE
+    }
 
 
 @given(situations)
