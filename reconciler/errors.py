@@ -117,10 +117,14 @@ class PlatformError(ReconcilerError):
 
 
 class Lost(StrEnum):
-    """Why no answer came, by what a person would look at."""
+    """Why no answer came, by what a person would look at.
+
+    ``DATES``: by this machine's clock a certificate has expired or is not yet valid.
+    """
 
     NAME = "name"
     REFUSED = "refused"
+    DATES = "dates"
     TLS = "tls"
     TIME = "time"
     PROXY = "proxy"

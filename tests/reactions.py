@@ -158,6 +158,7 @@ async def _observe(folder: Path, every: tuple[Case, ...]) -> Run:
             idle_site(folder, platform, PCC_CREDENTIALS_DIR=str(secrets), PCC_REQUEST_TIMEOUT="3s", PCC_WORKERS="16")
         )
         site.clock = StandingClock()
+        site.shares_time(capped)
         devices = {case: _devices(_of(case, platform, capped), case) for case in every}
         write(site.file, _text(every, devices, changed=False))
         await site.start()

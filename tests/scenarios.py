@@ -180,6 +180,11 @@ class Site:
         self.http = httpx.AsyncClient(timeout=DEADLINE_SECONDS)
         self._running: asyncio.Task[None] | None = None
         self._wire = AsyncExitStack()
+        self.shares_time(platform)
+
+    def shares_time(self, platform: Platform) -> None:
+        """Let a platform have the time that the daemon's machine has: it lets both pass."""
+        platform.now = lambda: self.clock.now().timestamp()
 
     async def plug(self) -> None:
         """Let the platform be reached, at the same address as before."""

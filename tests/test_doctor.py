@@ -30,7 +30,7 @@ from reconciler.clock import SystemClock
 from reconciler.credentials import Credentials, Origin, Phase
 from reconciler.errors import ConfigurationRefused, Lost, ReconcilerError, Unavailable
 from reconciler.masking import Masking
-from reconciler.model import DEFAULT_ACCOUNT, AccountName, Cause, Desired, DeviceId, Observed, Revision
+from reconciler.model import DEFAULT_ACCOUNT, AccountName, Cause, Desired, DeviceId, MessageId, Observed, Revision
 from reconciler.oneshot import Follower
 from reconciler.pcc.transport import how_lost
 from reconciler.pcc.wire import CODES, Call, Reaction, Reply, envelope_time, header_time
@@ -442,6 +442,24 @@ async def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
         assert "password-of-the-proxy" not in shown(found)
 
 
+def out_of_date(code: int) -> ssl.SSLCertVerificationError:
+    """Return the error for a certificate that OpenSSL finds wrong, with its number for that."""
+    error = ssl.SSLCertVerificationError("certificate verify failed")
+    error.verify_code = code
+    return error
+
+
+def test_a_certificate_out_of_date_points_to_the_clock() -> None:
+    """What is to be done names the clock and whose the certificate is."""
+    error = Unavailable("no answer", message_id=MessageId("m"))
+    error.lost = Lost.DATES
+    asked = Asked(NOW, NOW, error=error)
+    mend = examination.live_list(speaking("https://kic-ext.lgthinq.com"), asked).mend
+    assert "clock (NTP)" in mend
+    assert "PCC_BASE_URL" not in mend
+    assert "SSL_CERT_FILE" not in mend
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -449,6 +467,8 @@ async def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
         (UnicodeError("label too long"), Lost.NAME),
         (ConnectionRefusedError(111, "refused"), Lost.REFUSED),
         (ssl.SSLCertVerificationError("self-signed"), Lost.TLS),
+        (out_of_date(18), Lost.TLS),
+        *((out_of_date(code), Lost.DATES) for code in (9, 10, 11, 12)),
         (TimeoutError(), Lost.TIME),
         (aiohttp.ServerDisconnectedError(), Lost.OTHER),
     ],

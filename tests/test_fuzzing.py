@@ -429,6 +429,7 @@ def http_dates(moment: datetime) -> Sequence[str]:
     return (
         f"{day}, {moment.day:02} {month} {moment.year:04} {clock} GMT",
         f"{day}, {moment.day:02} {month} {moment.year:04} {clock} +0000",
+        f"{day} {month} {moment.day:2} {clock} {moment.year:04}",
     )
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import wrong_clock
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from reconciler.ticker import Every, SchedulerTicker, SteadyJobs
@@ -121,11 +122,6 @@ asyncio.run(main())
 """
 
 
-def _faketime() -> str:
-    (library, *_) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
-    return str(library)
-
-
 @pytest.fixture
 def ticks_through(tmp_path: Path) -> Callable[[Sequence[str], str], int]:
     """Return what counts the ticks of a process on a machine whose clock is set to each offset in turn."""
@@ -133,15 +129,7 @@ def ticks_through(tmp_path: Path) -> Callable[[Sequence[str], str], int]:
     def run(offsets: Sequence[str], zone: str) -> int:
         clock = tmp_path / "clock"
         clock.write_text(f"{offsets[0]}\n")
-        environment = {
-            **os.environ,
-            "LD_PRELOAD": _faketime(),
-            "FAKETIME_TIMESTAMP_FILE": str(clock),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-            "TZ": zone,
-        }
+        environment = {**os.environ, **wrong_clock.by_file(clock), "TZ": zone}
         ended = subprocess.run(  # noqa: S603 - the command is ours
             [sys.executable, "-c", TICKING, str(clock), *offsets],
             env=environment,

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import inspect
 import json
+import os
 import re
 import ssl
 import subprocess
@@ -17,6 +18,7 @@ from urllib.parse import unquote
 import aiohttp
 import httpx
 import pytest
+import wrong_clock
 from aiohttp import client_exceptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,7 +36,7 @@ from recording import (
 )
 
 from reconciler.credentials import Credentials
-from reconciler.errors import Surprise, Unavailable
+from reconciler.errors import Lost, Surprise, Unavailable
 from reconciler.metrics import Metrics
 from reconciler.model import AccountName, DeviceId
 from reconciler.pcc.client import Client
@@ -490,6 +492,30 @@ async def test_a_certificate_of_nobody_known_is_refused(tmp_path: Path, monkeypa
         async with opened() as http:
             assert (await client(http, server.url).list_devices()).devices == frozenset()
     assert len(server.seen) == 1
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(("made", "words"), [("-2y", "expired"), ("+2y", "not yet valid")])
+async def test_a_certificate_out_of_date_asks_for_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str, words: str
+) -> None:
+    """A certificate that has expired or is not yet valid, by our clock, names the clock and not the address."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    names = ["-days", "30", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    environment = {**os.environ, **wrong_clock.since_start(made)}
+    # The system's own openssl, with words of ours.
+    subprocess.run(  # noqa: S603, ASYNC221
+        [*command, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True, env=environment
+    )
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    async with serving(EMPTY, tls) as server, opened() as http:
+        with pytest.raises(Unavailable, match=f"{words}.*clock right") as caught:
+            await client(http, server.url).list_devices()
+    assert caught.value.lost is Lost.DATES
+    assert server.seen == []
 
 
 async def test_a_refresh_is_the_documented_form() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -374,11 +375,27 @@ SECRET = "0123456789abcdef" * 6
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        *((None, None), ("", None), ("0", None), ("-5", None), ("soon", None), ("1.5", None), ("²", None), ("٣", 3.0)),
+        *(
+            (None, None),
+            ("", None),
+            ("0", None),
+            ("-5", None),
+            ("soon", None),
+            ("1.5", 1.5),
+            ("300.5", 300.5),
+            ("1.2.3", None),
+            ("²", None),
+            ("٣", 3.0),
+        ),
         *(("120", 120.0), (" 60 ", 60.0), ("9" * 400, float("inf")), ("NaN", None), ("inf", None), ("1e3", None)),
         (format_datetime(NOW + timedelta(minutes=5), usegmt=True), 300.0),
         (format_datetime(NOW - timedelta(minutes=5), usegmt=True), None),
         (format_datetime(NOW, usegmt=True), None),
+        ((NOW + timedelta(minutes=5)).ctime(), 300.0),
+        (f"{NOW + timedelta(minutes=5):%A, %d-%b-%y %H:%M:%S} GMT", 300.0),
+        *(("120, 120", 120.0), ("60, 120", 120.0), ("120,soon", 120.0), ("0, 60.5", 60.5), (", 60,", 60.0)),
+        (f"60, {format_datetime(NOW + timedelta(minutes=5), usegmt=True)}, 120", 300.0),
+        (f"{(NOW + timedelta(minutes=5)).ctime()}, {(NOW - timedelta(minutes=5)).ctime()}", 300.0),
         *(("Wed, 21 Oct 99999 07:28:00 GMT", None), ("Wed, 21 Oct 2015 07:28:00 -0000", None)),
         *(("Wed, 32 Oct 2026 07:28:00 GMT", None), ("2026-11-01T00:05:00Z", None), (",", None), (":::", None)),
         ("Fri, 31 Dec 9999 23:59:59 -9999", None),
@@ -390,6 +407,16 @@ def test_retry_after_is_seconds_or_a_date_to_come(header: str | None, seconds: f
     with pytest.raises(Throttled) as caught:
         judge(reply(b"", Call.LIST, 429, retry_after=header), NOW)
     assert caught.value.retry_after == seconds
+
+
+def test_a_date_to_wait_for_is_by_the_clock_of_who_wrote_it() -> None:
+    """Where the answer has a ``Date`` a ``Retry-After`` that is a date is counted from there: ours may be wrong."""
+    theirs = NOW - timedelta(hours=9)
+    until = format_datetime(theirs + timedelta(minutes=5), usegmt=True)
+    answered = replace(reply(b"", Call.LIST, 429, retry_after=until), date=format_datetime(theirs, usegmt=True))
+    with pytest.raises(Throttled) as caught:
+        judge(answered, NOW)
+    assert caught.value.retry_after == 300.0
 
 
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, [0-9]+ [A-Z][a-z]{2} [0-9]+ [0-9:]+ [-+A-Z0-9]*"))

@@ -49,7 +49,8 @@ def why_lost(error: Exception) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, LOST) else error
     if isinstance(cause, aiohttp.ClientResponseError) and not isinstance(cause, aiohttp.ClientHttpProxyError):
         return f"no answer that can be read: {_unreadable(cause)}"  # its status is the library's, and nobody sent it
-    return f"no answer: {type(cause).__name__}: {quoted(str(cause))}".removesuffix(": ")
+    said = f"no answer: {type(cause).__name__}: {quoted(str(cause))}".removesuffix(": ")
+    return f"{said}; is this machine's clock right (NTP)?" if how_lost(error) is Lost.DATES else said
 
 
 def _unreadable(error: aiohttp.ClientResponseError) -> str:
@@ -69,14 +70,26 @@ _LOST_BY: tuple[tuple[Lost, tuple[type[BaseException], ...]], ...] = (
 """What stands for each kind of loss, somewhere among an error and its causes; the first that is found decides."""
 
 
+_OUT_OF_DATE = frozenset({9, 10, 11, 12})
+"""OpenSSL's numbers for a certificate, or a list of revoked ones, that is not yet valid or has expired."""
+
+
 def how_lost(error: BaseException | None) -> Lost:
     """Return by what kind of trouble no answer came."""
     found: list[BaseException] = []
     while error is not None:
         found.append(error)
         error = error.__cause__
+    if any(_is_out_of_date(one) for one in found):
+        return Lost.DATES
     kinds = (kind for kind, types in _LOST_BY if any(isinstance(one, types) for one in found))
     return next(kinds, Lost.OTHER)
+
+
+def _is_out_of_date(error: BaseException) -> bool:
+    """Say whether a certificate's dates are the trouble; aiohttp keeps the reason beside its own error."""
+    reason = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else error
+    return isinstance(reason, ssl.SSLCertVerificationError) and getattr(reason, "verify_code", 0) in _OUT_OF_DATE
 
 
 def proxy_of(address: str) -> str:

@@ -98,6 +98,9 @@ def _device(words: str, status: int, *, gone: bool = False, unsubscribe: bool = 
 BEGINNING = 64 * 1024
 """Bytes of a body that is not understood in which secrets are sought; of what is found only a line is told."""
 
+LONGEST_HEADER = 1024
+"""Characters of a header that are read."""
+
 SUCCESS = "0000"
 """Where a sister format of this API has its code in every answer, this one means success."""
 
@@ -344,19 +347,45 @@ def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
         lg_message_id=lg_message_id,
     )
     if isinstance(error, Throttled):
-        error.retry_after = seconds_to_wait(reply.retry_after, now)
+        error.retry_after = seconds_to_wait(reply.retry_after, header_time(reply) or now)
     raise error
 
 
 def seconds_to_wait(header: str | None, now: datetime) -> float | None:
-    """Return what a ``Retry-After`` asks for, in seconds or as a date; nothing where it is absent, past or no such."""
-    if not header:
-        return None
+    """Return what a ``Retry-After`` asks for: the longest of all its seconds and dates; nothing where it has none.
+
+    Seconds may have a fraction, and a date any form of HTTP's three. What is past counts as absent.
+    ``now`` should be by the clock of whoever wrote the dates.
+    """
+    waits = (_wait(value, now) for value in _values(header or ""))
+    return max((wait for wait in waits if wait is not None and wait > 0), default=None)
+
+
+def _values(header: str) -> list[str]:
+    """Return the values of a header that came several times, joined by commas; a date has one after its weekday."""
+    values: list[str] = []
+    for part in header[:LONGEST_HEADER].split(","):
+        if values and values[-1].isalpha():
+            values[-1] += f", {part.strip()}"
+        else:
+            values.append(part.strip())
+    return values
+
+
+def _wait(value: str, now: datetime) -> float | None:
+    whole, _, fraction = value.partition(".")
     try:
-        seconds = float(header) if header.strip().isdigit() else (parsedate_to_datetime(header) - now).total_seconds()
+        if whole.isdigit() and (fraction.isdigit() or not fraction):
+            return float(value)
+        moment = parsedate_to_datetime(value)
+        return (_aware(moment) - now).total_seconds()
     except (TypeError, ValueError, OverflowError):
         return None
-    return seconds if seconds > 0 else None
+
+
+def _aware(moment: datetime) -> datetime:
+    """Return a moment in UTC where it names no zone: HTTP's dates and LG's are in UTC."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def differs(reply: Reply) -> bool:
@@ -376,7 +405,7 @@ def envelope_time(reply: Reply) -> datetime | None:
         moment = datetime.fromtimestamp(float(stamp), UTC) if str(stamp).isdigit() else datetime.fromisoformat(stamp)
     except (*_MALFORMED, TypeError, ValueError, OverflowError, OSError):
         return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return _aware(moment)
 
 
 def header_time(reply: Reply) -> datetime | None:
@@ -385,7 +414,7 @@ def header_time(reply: Reply) -> datetime | None:
         moment = parsedate_to_datetime(reply.date or "")
     except (TypeError, ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return _aware(moment)
 
 
 def _read(body: bytes) -> _Envelope | None:

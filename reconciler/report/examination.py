@@ -461,6 +461,7 @@ def _mend_loss(speaking: Speaking, error: PlatformError, place: str, proxy: str)
     mends = {
         Lost.NAME: f"correct {place}, or the name service of this machine",
         Lost.REFUSED: f"correct {place}: nothing listens there, or a firewall is in between",
+        Lost.DATES: "set this machine's clock (NTP); if that is right, LG or the proxy has to renew its certificate",
         Lost.TLS: f"correct {place}; where a proxy signs with a certificate of its own, name that in SSL_CERT_FILE",
         Lost.TIME: f"let this machine reach what {place} names (a firewall, a proxy in HTTPS_PROXY), or {limit}",
         Lost.PROXY: "correct HTTPS_PROXY or HTTP_PROXY, or name the host in NO_PROXY",
