@@ -204,6 +204,8 @@ class Daemon:
         parts.metrics.queue_oldest.set_function(lambda: self._controller.oldest)
         self._tick()
         log.info("daemon.started", version=__version__, mode=self._settings.mode, listen=front.url)
+        for warning in self._settings.warnings:
+            log.warning("settings.warning", message=warning)
         workers = self._spawn(self._controller.run(), "controller")
         self._spawn(front.serve(create_app(self._surface(parts))), "http")
         self._spawn(self._follow_source(parts), "source")

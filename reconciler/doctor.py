@@ -107,6 +107,7 @@ def _general(parts: Parts, unreadable: str) -> tuple[Finding, ...]:
             settings.mode,
             allow_http=settings.allow_http,
             unreadable=[why for why in secrets if isinstance(why, str)],
+            warnings=settings.warnings,
         ),
         examination.state(
             str(settings.state_dir),

@@ -21,16 +21,26 @@ from enum import Enum, StrEnum
 from io import StringIO
 from pathlib import Path, PurePath
 from typing import Annotated, Any, NamedTuple, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from dotenv.parser import parse_stream
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from reconciler import credentials, duration
+from reconciler import addresses, credentials, duration, proxies
 from reconciler.credentials import Given, Phase, Region, SecretReader, Shared
 from reconciler.errors import Fault, Invalid, suggestion
+from reconciler.proxies import Proxies
 
 PREFIX = "PCC_"
 
@@ -141,6 +151,11 @@ def _git_url(value: str) -> str:
         raise ValueError(
             "has to be a repository's address, https, ssh or a path without spaces; it cannot begin with '-'"
         )
+    address = addresses.split(value)
+    if not (unquote(address.user) + unquote(address.password or "")).isprintable():
+        raise ValueError("has a user name or password with a character that cannot be printed")
+    if address.scheme == "ssh" and address.password is not None:
+        raise ValueError("ssh takes no password in an address; give the daemon's user a key")
     return value
 
 
@@ -184,6 +199,8 @@ class Settings(BaseSettings):
     """The settings of one process, checked. Read them with ``load``; nothing here looks at the environment."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    _proxies: Proxies = PrivateAttr(default_factory=Proxies)
 
     desired_state: Path = Field(
         Path("desired-state.toml"),
@@ -387,23 +404,30 @@ class Settings(BaseSettings):
         given = self._given("listen_token")
         return SecretReader(given) if given.is_set else None
 
+    @property
+    def proxies(self) -> Proxies:
+        """What the environment says about proxies."""
+        return self._proxies
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What works, and may not mean what it seems to. Each names its variable; none shows a value."""
+        return self._proxies.warnings
+
     def secrets(self) -> frozenset[str]:
-        """Return every secret that stands in a variable itself, for the masking of logs."""
+        """Return every secret that is in a variable itself, for the masking of logs."""
         given = (self._given(name).value for name in (*_SECRETS, "service_id"))
-        found = {value.get_secret_value() for value in given if value is not None} | _passwords(self.git_url or "")
-        return frozenset(value for value in found if len(value) >= credentials.SHORTEST)
+        found = frozenset(value.get_secret_value() for value in given if value is not None)
+        long = frozenset(value for value in found if len(value) >= credentials.SHORTEST)
+        return long | _secrets_in_url(self.git_url or "") | self._proxies.secrets
 
     def _given(self, name: str) -> Given:
         return Given(_variable(name), getattr(self, name), getattr(self, f"{name}_file"))
 
 
-def _passwords(url: str) -> set[str]:
-    """Return the password of an address as it stands there and as it is meant: git prints the one, hosts the other."""
-    try:
-        password = urlsplit(url).password or ""
-    except ValueError:
-        return set()
-    return {password, unquote(password)}
+def _secrets_in_url(url: str) -> set[str]:
+    """Return what of a repository's address is secret. The user name of an ssh address is none."""
+    return addresses.secrets_in(url, users=url.lower().startswith(("http://", "https://")))
 
 
 def _variable(field: str) -> str:
@@ -444,7 +468,10 @@ def load(
             in_file.pop(name.removesuffix("_FILE"), None)
     texts = [*in_file.items(), *in_environment.items()]
     faults += [text.fault(f"{name}: no such setting{_nearest(name)}") for name, text in texts if _unknown(name)]
-    given = {name: text for name, text in texts if text.value.strip()}
+    faults += [text.fault(f"{name}: {QUOTED}") for name, text in texts if _in_quotes(name, text.value)]
+    named = proxies.read(environ)
+    faults += named.faults
+    given = {name: text for name, text in texts if text.value.strip() and not _in_quotes(name, text.value)}
     values: dict[str, Any] = {"state_dir": home} if (home := _state_home(environ, user)) else {}
     values |= {field: given[name].value.strip() for field, name in _VARIABLES.items() if name in given}
     try:
@@ -453,7 +480,38 @@ def load(
         raise Invalid([*faults, *_faults(error, given)]) from None  # its own words are in the faults
     if faults:
         raise Invalid(faults)
+    settings._proxies = named  # noqa: SLF001 - a value of ours, which is no setting and has no place in the table
     return settings
+
+
+def suspects(environ: Mapping[str, str] = os.environ, env_file: Path | None = None) -> frozenset[str]:
+    """Return what may be secret among the values of settings as they are written, also where they are not valid.
+
+    It is what to mask before anything is checked: a fault, or a defect of this program, must not print it either.
+    """
+    in_file, _ = ({}, []) if env_file is None else _read_env_file(env_file)
+    found = set(proxies.read(environ).secrets)
+    for name, value in [*((name, text.value) for name, text in in_file.items()), *environ.items()]:
+        if not name.upper().startswith(PREFIX) or _INJECTED.fullmatch(name):
+            continue
+        field = name.upper().removeprefix(PREFIX).lower()
+        bare = addresses.unquoted(value.strip()).strip()
+        known = field in Settings.model_fields
+        if (field in _SECRETS or field == "service_id" or not known) and len(bare) >= credentials.SHORTEST:
+            found |= {value.strip(), bare}
+        if known and field not in _SECRETS:
+            found |= _secrets_in_url(bare)
+    return frozenset(found)
+
+
+QUOTED = (
+    "the value is in quotes, which are a part of it: docker's --env-file and Kubernetes keep them; write it without"
+)
+
+
+def _in_quotes(name: str, value: str) -> bool:
+    """Say whether a setting of ours has a value that is wrapped in quotes. None can begin and end with one."""
+    return name in NAMES and addresses.is_quoted(value.strip())
 
 
 def _unknown(name: str) -> bool:

@@ -149,8 +149,74 @@ def test_secrets_are_not_in_the_repr() -> None:
 def test_secrets_for_masking_include_the_password_of_the_git_address() -> None:
     """What the log has to mask is known, in the address as it is written and as it is meant."""
     known = load(HOME | {"PCC_LISTEN_TOKEN": SECRET, "PCC_GIT_URL": "https://bot:p%40ssword@host/fleet.git"}).secrets()
-    assert known == {SECRET, "p%40ssword", "p@ssword"}
+    assert known == {SECRET, "p%40ssword", "p@ssword", "bot:p%40ssword", "bot:p@ssword"}
     assert load(HOME | {"PCC_GIT_URL": "https://[broken"}).secrets() == frozenset()
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("name", [name for name in settings.NAMES if not name.endswith("_FILE")])
+def test_a_value_in_quotes_is_named(name: str, quote: str) -> None:
+    """Quotes that ``docker --env-file`` leaves around a value are told at the start, whatever the setting."""
+    told = faults({name: f"{quote}{SECRET}{quote}"})
+    assert any(one.startswith(f"{name}: the value is in quotes") for one in told)
+    assert SECRET not in str(told)
+
+
+def test_quotes_inside_a_value_and_in_an_env_file_are_as_before(tmp_path: Path) -> None:
+    """One quote is a character like any other, and those of an env file are its grammar."""
+    (tmp_path / "env").write_text('PCC_ENVIRONMENT="prod"\n')
+    assert load(HOME, tmp_path / "env").environment == "prod"
+    assert load(HOME | {"PCC_ENVIRONMENT": 'pr"od'}).environment == 'pr"od'
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"])
+@pytest.mark.parametrize(
+    "value", [f"socks5://me:{SECRET}@proxy:1080", f"https://me:{SECRET}@proxy", f"http://{SECRET}:8a"]
+)
+def test_a_proxy_that_cannot_be_used_is_a_fault_of_the_start(name: str, value: str) -> None:
+    """It is not passed by, and told beside all other faults, without its value."""
+    told = faults({name: value, "PCC_MODE": "enforc"})
+    assert any(one.startswith(f"{name}: ") for one in told)
+    assert any(one.startswith("PCC_MODE: ") for one in told)
+    assert SECRET not in str(told)
+
+
+def test_secrets_of_proxies_are_masked_and_quotes_around_one_are_mentioned() -> None:
+    """A proxy's password is known to the masking, in every form; quotes come off, and that is said."""
+    chosen = load(HOME | {"HTTPS_PROXY": f"'http://me:{SECRET}#1@proxy:3128'"})
+    assert {SECRET, f"{SECRET}#1"} <= chosen.secrets()
+    assert [one.partition(":")[0] for one in chosen.warnings] == ["HTTPS_PROXY"]
+    assert load(HOME | {"HTTPS_PROXY": "http://proxy:3128"}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"PCC_GIT_URL": f"https://{SECRET}@host/r.git"},
+        {"PCC_GIT_URL": f"https://me:{SECRET}@host/r.git x"},
+        {"PCC_GIT_URL": f"https://me:{SECRET}/y@[broken"},
+        {"PCC_BASE_URL": f"https://me:{SECRET}@host"},
+        {"PCC_SERVICE_KEY": f" '{SECRET}' "},
+        {"PCC_SERVICE_KEYS": SECRET},
+        {"pcc_refresh_token": SECRET},
+        {"all_proxy": f"socks5://me:{SECRET}@host"},
+    ],
+)
+def test_what_may_be_secret_is_known_before_anything_is_checked(environ: dict[str, str]) -> None:
+    """Also a value that is not valid, or belongs to a mistyped name, is masked whole and in parts."""
+    assert SECRET in settings.suspects(HOME | environ)
+
+
+def test_values_that_are_no_secrets_are_not_masked() -> None:
+    """Paths, hosts and the like stay readable, and so does what Kubernetes injects."""
+    harmless = {"PCC_DESIRED_STATE": "/srv/fleet/desired-state.toml", "PCC_BASE_URL": "https://kic-ext.lgthinq.com"}
+    harmless |= {"PCC_SERVICE_HOST": "10.20.30.40", "HTTPS_PROXY": "http://proxy.example.com:3128"}
+    assert settings.suspects(HOME | harmless) == frozenset()
+
+
+def test_ssh_takes_no_password_in_an_address() -> None:
+    """It never worked: ssh took the password for a part of the user's name, and showed it to all of the machine."""
+    assert "ssh takes no password" in fault("PCC_GIT_URL", f"ssh://git:{SECRET}@host/fleet.git")
 
 
 @pytest.mark.parametrize("value", ["", "  ", "\n"])

@@ -460,6 +460,21 @@ async def test_https_goes_through_the_proxy_as_a_tunnel(monkeypatch: pytest.Monk
     assert not {name.lower() for name, _ in proxy.seen[0].headers} & DOCUMENTED
 
 
+@pytest.mark.parametrize(
+    "value", ["socks5://me:word-of-mine@127.0.0.1:1", "https://127.0.0.1:1", "http://127.0.0.1:8a"]
+)
+async def test_a_proxy_that_cannot_be_used_stops_the_call(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither key nor token goes around it, and the variable is named without its value."""
+    async with recorder(EMPTY) as server:
+        monkeypatch.setenv("NO_PROXY", "")
+        monkeypatch.setenv("ALL_PROXY", value)
+        async with opened() as http:
+            with pytest.raises(Unavailable, match="ALL_PROXY") as caught:
+                await client(http, server.url).list_devices()
+    assert server.seen == []
+    assert "word-of-mine" not in str(caught.value)
+
+
 async def test_a_password_file_of_the_user_is_no_concern_of_ours(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

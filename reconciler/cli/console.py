@@ -40,6 +40,7 @@ def read_settings(env_file: Path | None, *, one_shot: bool = True) -> Settings:
     from reconciler import settings
     from reconciler.logs import set_up_logs
 
+    masking.know(settings.suspects(os.environ, env_file))
     chosen = settings.load(os.environ, env_file)
     masking.know(chosen.secrets())
     quiet = one_shot and "log_level" not in chosen.model_fields_set

@@ -7,6 +7,7 @@ that keeps a read-only process from sending anything but GET. Must not: know wha
 from __future__ import annotations
 
 import math
+import os
 import socket
 import ssl
 from functools import lru_cache
@@ -15,15 +16,16 @@ from urllib.parse import quote
 
 import aiohttp
 import httpx
-from aiohttp.helpers import get_env_proxy_for_url
+from aiohttp.helpers import strip_auth_from_url
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
-from reconciler import __version__
+from reconciler import __version__, proxies
 from reconciler.errors import Lost, ReconcilerError, quoted
 from reconciler.pcc.names import LONGEST_SECONDS, Names
 from reconciler.pcc.pool import Pool
 from reconciler.pcc.reading import Room, TooLongError, limit_for, read_whole
+from reconciler.proxies import Proxies, Proxy, Unusable
 
 Transport = httpx.AsyncBaseTransport
 """What puts requests on a wire; the composition root may be handed another one than the network's."""
@@ -61,7 +63,7 @@ def _unreadable(error: aiohttp.ClientResponseError) -> str:
 
 
 _LOST_BY: tuple[tuple[Lost, tuple[type[BaseException], ...]], ...] = (
-    (Lost.PROXY, (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError)),
+    (Lost.PROXY, (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError, httpx.ProxyError)),
     (Lost.NAME, (socket.gaierror, UnicodeError)),
     (Lost.TLS, (ssl.SSLError, ssl.CertificateError)),
     (Lost.REFUSED, (ConnectionRefusedError,)),
@@ -94,8 +96,8 @@ def _is_out_of_date(error: BaseException) -> bool:
 
 def proxy_of(address: str) -> str:
     """Return the proxy that calls to an address go through, without its password; nothing where they go directly."""
-    proxy, _ = _proxy_for(URL(address).origin())
-    return "" if proxy is None else str(proxy.origin())
+    found = _proxies().of(address)
+    return found.address if isinstance(found, Proxy) else ""
 
 
 class WriteRefusedError(ReconcilerError):
@@ -106,8 +108,8 @@ class ExactRequest(aiohttp.ClientRequest):
     """A request whose path is sent as we wrote it, through the proxy that the environment names.
 
     aiohttp's URL type decodes ``%3A`` and its like where a path may hold the bare character; LG's gateway has to see
-    the id percent-encoded. aiohttp's own ``trust_env`` would find the proxy too, but also look for a password in
-    ``~/.netrc`` and refuse to send our token beside it.
+    the id percent-encoded. aiohttp's own ``trust_env`` would find some of the proxies too, but pass the others by, and
+    look for a password in ``~/.netrc`` and refuse to send our token beside it.
     """
 
     def __init__(self, method: str, url: URL, **options: Any) -> None:
@@ -118,13 +120,24 @@ class ExactRequest(aiohttp.ClientRequest):
         super().__init__(method, url if path == url.raw_path else _with_path(url, path), **options)
 
 
+@lru_cache(maxsize=1)
+def _proxies() -> Proxies:
+    """Return what the environment says about proxies."""
+    return proxies.read(os.environ)
+
+
 @lru_cache(maxsize=64)
 def _proxy_for(origin: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
-    """Return the proxy for a host. Remembered: to search the environment costs as much as a quarter of a call."""
-    try:
-        return get_env_proxy_for_url(origin)
-    except LookupError:
+    """Return the proxy for a host. Remembered, because it is needed for each call.
+
+    A proxy that cannot be used stops the call: our key and token must not go around it.
+    """
+    found = _proxies().of(str(origin))
+    if found is None:
         return None, None
+    if isinstance(found, Unusable):
+        raise httpx.ProxyError(str(found))
+    return strip_auth_from_url(URL(found.full_address))
 
 
 @lru_cache(maxsize=1)
@@ -234,6 +247,7 @@ def open_http(
     """
     inner = transport
     if inner is None:
+        _proxies.cache_clear()
         _proxy_for.cache_clear()  # the environment is read anew for each process-wide client
         _tls.cache_clear()
         inner = Network(connections, Names(min(LONGEST_SECONDS, SHARE_FOR_NAMES * timeout_seconds)))

@@ -9,13 +9,17 @@ The standard library's client is enough for one request to a server of our own.
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import BaseHandler, HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
+from reconciler import proxies
 from reconciler.errors import DaemonError, NoDaemon, quoted
+from reconciler.proxies import Unusable
 
 TIMEOUT_SECONDS = 15.0
 PLAN_SECONDS = 300.0
@@ -30,8 +34,11 @@ def ask(
     *,
     token: str | None = None,
     seconds: float = TIMEOUT_SECONDS,
+    environ: Mapping[str, str] = os.environ,
 ) -> dict[str, Any]:
     """Send one request, a POST where there is a body, and return the JSON of the answer.
+
+    ``environ`` names the proxies. Loopback is asked without one.
 
     Raises ``DaemonError`` with the daemon's own words, and ``NoDaemon`` where none of ours answers.
     """
@@ -47,13 +54,11 @@ def ask(
         headers["authorization"] = f"Bearer {token}"
     data = json.dumps(body).encode() if body is not None else None
     request = Request(url, data, headers)  # noqa: S310 - the scheme is checked above
-    handlers: list[BaseHandler] = [_NoRedirect()]
-    if host in LOOPBACK:
-        handlers.append(ProxyHandler({}))
-    elif token is not None and scheme != "https":
+    through = {} if host in LOOPBACK else _through(url, scheme, environ)
+    if host not in LOOPBACK and token is not None and scheme != "https":
         raise DaemonError(f"--server: {server} is not https, and the token would cross the network readable")
     try:
-        with build_opener(*handlers).open(request, timeout=seconds) as answer:
+        with build_opener(_NoRedirect(), ProxyHandler(through)).open(request, timeout=seconds) as answer:
             said = json.loads(answer.read())
     except HTTPError as error:
         why = _why(error)
@@ -65,6 +70,14 @@ def ask(
     if not isinstance(said, dict):
         raise NoDaemon(f"what answers at {server} is not this daemon")
     return said
+
+
+def _through(url: str, scheme: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the proxy for an address by its scheme, as the standard library wants it, or nothing."""
+    found = proxies.read(environ).of(url)
+    if isinstance(found, Unusable):
+        raise DaemonError(str(found))
+    return {} if found is None else {scheme: found.full_address}
 
 
 class _NoRedirect(HTTPRedirectHandler):

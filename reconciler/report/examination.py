@@ -152,8 +152,11 @@ class Speaking:
 # What concerns all accounts
 
 
-def settings(mode: str, *, allow_http: bool, unreadable: Sequence[str]) -> Finding:
-    """Judge the settings, which were valid one by one. ``unreadable``: why a secret of our own cannot be had."""
+def settings(mode: str, *, allow_http: bool, unreadable: Sequence[str], warnings: Sequence[str] = ()) -> Finding:
+    """Judge the settings, which were valid one by one. ``unreadable``: why a secret of our own cannot be read.
+
+    ``warnings`` name variables that work, and may not mean what they seem to.
+    """
     facts = {"mode": mode}
     if unreadable:
         return Finding(
@@ -166,6 +169,10 @@ def settings(mode: str, *, allow_http: bool, unreadable: Sequence[str]) -> Findi
     if allow_http:
         found = "PCC_ALLOW_HTTP=true: the service key and tokens may cross the network readable"
         return Finding(Check.SETTINGS, Level.WARN, found, "unset PCC_ALLOW_HTTP, unless this is a trial", facts)
+    if warnings:
+        return Finding(
+            Check.SETTINGS, Level.WARN, "; ".join(warnings), "correct the variable that is named here", facts
+        )
     words = "observe: nothing is changed at LG" if mode == "observe" else mode
     return Finding(Check.SETTINGS, Level.OK, f"valid; mode {words}", facts=facts)
 

@@ -1,0 +1,80 @@
+"""How commands ask the daemon: through which proxy, and what they make of somebody else's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from reconciler.errors import DaemonError
+from reconciler.remote.ask import ask
+
+
+@dataclass
+class Somebody:
+    """Answers every GET with the same words. ``asked`` are the addresses that came, as they came."""
+
+    status: int = 200
+    words: bytes = b'{"good": true}'
+    kind: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Return where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def answering(somebody: Somebody) -> Iterator[Somebody]:
+    """Let somebody answer on loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        """Says always the same."""
+
+        def do_GET(self) -> None:
+            """Answer."""
+            somebody.asked.append(self.path)
+            self.send_response(somebody.status)
+            for name, value in (("content-type", somebody.kind), *somebody.headers.items()):
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(somebody.words)))
+            self.end_headers()
+            self.wfile.write(somebody.words)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        somebody.port = server.server_address[1]
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield somebody
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_the_daemon_is_asked_through_the_proxy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same variables count as for calls to LG, also without a scheme; loopback is asked directly."""
+    monkeypatch.delenv("NO_PROXY")
+    with answering(Somebody()) as proxy, answering(Somebody()) as daemon:
+        environ = {name: f"127.0.0.1:{proxy.port}"}
+        assert ask("http://pcc.example.invalid", "/x", environ=environ) == {"good": True}
+        assert ask(daemon.url, "/y", environ=environ) == {"good": True}
+    assert proxy.asked == ["http://pcc.example.invalid/x"]
+    assert daemon.asked == ["/y"]
+
+
+def test_a_proxy_that_cannot_be_used_is_not_passed_by() -> None:
+    """The token would go around it; the variable is named."""
+    with pytest.raises(DaemonError, match=r"^ALL_PROXY: socks5:// proxies cannot be used"):
+        ask("https://pcc.example.invalid", "/x", token="sesame-open", environ={"ALL_PROXY": "socks5://proxy"})
