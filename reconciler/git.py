@@ -31,7 +31,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
+from urllib.parse import unquote
 
+from reconciler import addresses
 from reconciler.errors import ReconcilerError, quoted
 from reconciler.model import Commit
 
@@ -414,8 +416,10 @@ class Clone(Repository):
     """
 
     def __init__(self, home: Path, url: str, *, environ: Mapping[str, str] | None = None) -> None:
-        remote = [(f"remote.{REMOTE}.url", _address(url))]
-        folder = home / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.git"
+        address, credentials, secret = _without_password(option_free(url))
+        remote = [(f"remote.{REMOTE}.url", _address(address)), *credentials]
+        environ = {**(os.environ if environ is None else environ), **secret}
+        folder = home.absolute() / f"{hashlib.sha256(address.encode()).hexdigest()[:16]}.git"
         self.folder = folder
         self._asking = Git(given=remote, environ=environ)
         super().__init__(Git(directory=folder, given=remote, environ=environ))
@@ -615,6 +619,28 @@ def blob_id(content: bytes, like: str) -> str:
     made.update(b"blob %d\0" % len(content))
     made.update(content)
     return made.hexdigest()
+
+
+_USER, _PASSWORD = "FOLLOWED_USER", "FOLLOWED_PASSWORD"
+_HELPER = f'!f() {{ test "$1" = get && printf "username=%s\\npassword=%s\\n" "${_USER}" "${_PASSWORD}"; }}; f'
+"""Gives git the password of the address. It is in the environment: arguments are seen by everybody on the machine."""
+
+
+def _without_password(url: str) -> tuple[str, list[tuple[str, str]], dict[str, str]]:
+    """Return an address without user and password, and how git gets them: its configuration, and the environment.
+
+    git would hand the whole address to the program that speaks http, as an argument. They are for this one host. With a
+    password nobody else is asked; with a user name alone, the helpers that are set up are asked for the password first.
+    """
+    address = addresses.split(url)
+    if address.scheme not in {"http", "https"} or not (address.user or address.password):
+        return url, [], {}
+    host = re.split("[/?#]", address.rest, maxsplit=1)[0]
+    prefix = f"credential.{address.scheme}://{host}"
+    alone = [(f"{prefix}.helper", "")] if address.password is not None else []
+    user, password = unquote(address.user), unquote(address.password or "")
+    configuration = [(f"{prefix}.username", user), *alone, (f"{prefix}.helper", _HELPER)]
+    return address.plain, configuration, {_USER: user, _PASSWORD: password}
 
 
 def _address(url: str) -> str:

@@ -129,6 +129,7 @@ class GitServer:
     root: Path
     port: int = 0
     down: bool = False
+    user: str = "reader"
     password: str = ""
     requests: list[str] = field(default_factory=list)
     protocol: bool = True
@@ -170,10 +171,10 @@ def http_server(root: Path) -> Iterator[GitServer]:
             told.requests.append(f"{self.command} {self.path}")
             told.open.wait(60)
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            wanted = "Basic " + base64.b64encode(f"reader:{told.password}".encode()).decode()
+            wanted = "Basic " + base64.b64encode(f"{told.user}:{told.password}".encode()).decode()
             if told.down:
                 self.send_error(503)
-            elif told.password and self.headers.get("authorization") != wanted:
+            elif (told.password or told.user != "reader") and self.headers.get("authorization") != wanted:
                 self.send_response(401)
                 self.send_header("www-authenticate", 'Basic realm="git"')
                 self.send_header("content-length", "0")

@@ -6,9 +6,11 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import pytest
 from repositories import AUTHOR, GitServer, Keyring, Remote, allow, git, http_server, signed_by, ssh_key, ssh_server
@@ -213,6 +215,55 @@ def test_address_is_in_no_file_and_no_argument(tmp_path: Path, server: GitServer
     files = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if b"correct-horse" in path.read_bytes()]
+
+
+@pytest.mark.parametrize("word", ["correct-horse", "c@rrect/h#rse?", "100% %41 'horse\"", "$(false)`false`\\n"])
+def test_password_of_the_address_is_in_no_argument_of_any_process(tmp_path: Path, server: GitServer, word: str) -> None:
+    """Whoever lists the processes of the machine does not see it, whatever characters it has."""
+    server.password = word
+    server.open.clear()
+    written = quote(word, safe="@/#?")
+    one = Follower(tmp_path / "state", server.url.replace("//", f"//reader:{written}@"))
+    with ThreadPoolExecutor(1) as pool:
+        devices = pool.submit(one.devices)
+        while not server.requests and not devices.done():
+            time.sleep(0.01)
+        arguments = [argument for process in Path("/proc").glob("[0-9]*/cmdline") for argument in arguments_of(process)]
+        server.open.set()
+        assert devices.result() == {"0a77c3f2"}
+    assert "remote-http" in arguments  # the program that speaks http was running
+    assert not [one for one in arguments if word in one or written in one]
+
+
+def arguments_of(process: Path) -> list[str]:
+    """Return the arguments of a process, if it is still there."""
+    try:
+        return process.read_text(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def test_token_as_the_name_of_a_user_works_without_a_password(tmp_path: Path, server: GitServer) -> None:
+    """The helpers that are set up are asked for a password first; without one it is empty, as forges take it."""
+    server.user, server.password = "token-of-the-reader", ""
+    url = server.url.replace("//", "//token-of-the-reader@")
+    assert Follower(tmp_path / "one", url).devices() == {"0a77c3f2"}
+    server.password = "from a helper"
+    helper = "!f() { grep -q username=token-of-the-reader && echo 'password=from a helper'; }; f"
+    write(Path(os.environ["HOME"]) / ".gitconfig", f'[credential]\n  helper = "{helper}"\n')
+    assert Follower(tmp_path / "two", url).devices() == {"0a77c3f2"}
+
+
+def test_password_of_the_address_is_for_its_host_only(tmp_path: Path, server: GitServer) -> None:
+    """Where the address leads to another host, nobody is given the password."""
+    server.password = "correct-horse"
+    write(
+        Path(os.environ["HOME"]) / ".gitconfig",
+        f'[url "http://localhost:{server.port}/"]\n  insteadOf = "http://127.0.0.1:{server.port}/"\n',
+    )
+    one = Follower(tmp_path / "state", server.url.replace("//", "//reader:correct-horse@"))
+    with pytest.raises(FetchError, match="could not read Username"):
+        one.look()
 
 
 def test_clone_of_a_former_address_goes(tmp_path: Path, remote: Remote) -> None:
