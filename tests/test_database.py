@@ -8,15 +8,16 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 from typing import Any
 
 import pytest
 from disks import Disk, StandingClock
 
 from reconciler.errors import StateError
-from reconciler.state.database import Database, Held, Newer, Statement, connect
+from reconciler.state.database import MOST_REPLACED, Database, Held, Newer, Statement, connect
 
 FIRST = (("CREATE TABLE note (words TEXT)",),)
 SECOND = (*FIRST, ("ALTER TABLE note ADD COLUMN author TEXT NOT NULL DEFAULT 'nobody'",))
@@ -329,3 +330,187 @@ def test_who_took_the_state_while_it_could_not_be_had_keeps_it(opened: Callable[
         late.trouble == f"the state cannot be written: the state in {tmp_path}/state is held by process {os.getpid()}"
     )
     assert notes(first) == []
+
+
+def _delete(folder: Path) -> None:
+    for path in folder.glob("state.db*"):
+        path.unlink()
+
+
+def _delete_the_folder(folder: Path) -> None:
+    rmtree(folder)
+
+
+def _move_the_folder(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+
+
+def _move(folder: Path) -> None:
+    (folder / "state.db").rename(folder / "moved.db")
+
+
+def _exchange(folder: Path) -> None:
+    older = folder / "older.db"
+    older.write_bytes((folder.parent / "older.db").read_bytes())
+    older.replace(folder / "state.db")
+
+
+def _copy_over(folder: Path) -> None:
+    (folder / "state.db").write_bytes((folder.parent / "older.db").read_bytes())
+
+
+def _delete_the_log(folder: Path) -> None:
+    (folder / "state.db-wal").unlink()
+
+
+def _delete_the_lock(folder: Path) -> None:
+    (folder / "state.lock").unlink()
+
+
+TAKEN = (_delete, _delete_the_folder, _move_the_folder, _move, _exchange, _delete_the_log, _delete_the_lock)
+
+
+@pytest.mark.parametrize("take", TAKEN)
+@pytest.mark.parametrize("noticed", ["by looking", "by writing"])
+def test_a_file_that_is_taken_away_while_open_is_written_again_whole(
+    take: Callable[[Path], None], noticed: str, opened: Callable[..., Database], tmp_path: Path
+) -> None:
+    """One write is refused and says why; the next brings all there was to a fresh file, which outlives a restart."""
+    opened().close()
+    (tmp_path / "older.db").write_bytes((tmp_path / "state" / "state.db").read_bytes())
+    database = opened()
+    database.write(note("one"))
+    take(tmp_path / "state")
+    if noticed == "by looking":
+        assert database.look()
+        assert not database.look(), "it is news once"
+    else:
+        with pytest.raises(StateError, match="while it was open"):
+            database.write(note("refused"))
+    assert "while it was open" in database.trouble
+    database.write(note("two"))
+    assert (database.trouble, database.losses, notes(database)) == ("", 0, ["one", "two"])
+    assert "while it was open" in database.notices[0]
+    assert "was written to a fresh" in database.notices[1]
+    seen = looked_at(tmp_path / "state")
+    assert notes(seen) == ["one", "two"]
+    seen.close()
+    database.close()
+    assert notes(opened()) == ["one", "two"]
+
+
+def test_a_file_that_is_put_in_place_of_an_open_one_is_kept_aside(
+    opened: Callable[..., Database], tmp_path: Path
+) -> None:
+    """Nothing that somebody put there is destroyed: it gets a name with the time, and a few of those are kept."""
+    opened().close()
+    (tmp_path / "older.db").write_bytes((tmp_path / "state" / "state.db").read_bytes())
+    database = opened()
+    for number in range(MOST_REPLACED + 2):
+        _exchange(tmp_path / "state")
+        assert database.look()
+        database.write(note(f"{number}"))
+    found = (tmp_path / "state").glob("state.db.replaced-*")
+    aside = [path for path in found if not path.name.endswith(("-wal", "-shm"))]
+    assert len(aside) == MOST_REPLACED
+    assert {path.read_bytes() for path in aside} == {(tmp_path / "older.db").read_bytes()}
+    assert len(notes(database)) == MOST_REPLACED + 2
+
+
+@pytest.mark.parametrize("harm", ["copied over", "emptied", "filled with noise", "log filled with noise", "touched"])
+def test_an_open_file_that_another_program_writes_is_not_gone_on_with(
+    harm: str, opened: Callable[..., Database], tmp_path: Path
+) -> None:
+    """The same file with other bytes is noticed; what cannot be read any more counts as lost, and writing goes on."""
+    opened().close()
+    (tmp_path / "older.db").write_bytes((tmp_path / "state" / "state.db").read_bytes())
+    database = opened()
+    database.write(note("one"))
+    path = tmp_path / "state" / "state.db"
+    match harm:
+        case "copied over":
+            _copy_over(tmp_path / "state")
+        case "emptied":
+            os.truncate(path, 0)
+        case "filled with noise":
+            path.write_bytes(b"\xff" * 200_000)
+        case "log filled with noise":
+            Path(f"{path}-wal").write_bytes(b"\xff" * 200_000)
+        case _:
+            os.utime(path, ns=(1, 1))
+    assert database.look()
+    database.write(note("two"))
+    assert database.trouble == ""
+    assert notes(database) == (["two"] if database.losses else ["one", "two"])
+    database.close()
+    assert "two" in notes(opened())
+
+
+def test_a_table_that_somebody_removed_does_not_stop_writing_for_ever(
+    opened: Callable[..., Database], tmp_path: Path
+) -> None:
+    """Whether it is removed while the file is open or while nobody has it, a fresh file is begun."""
+
+    def remove() -> None:
+        other = connect((tmp_path / "state" / "state.db").as_uri())
+        other.execute("DROP TABLE note")
+        other.close()
+
+    database = opened()
+    database.write(note("one"))
+    remove()
+    for _ in range(2):
+        with suppress(StateError):
+            database.write(note("refused or written"))
+    database.write(note("two"))
+    assert (database.losses, notes(database)[-1]) == (1, "two")
+    database.close()
+    remove()
+    database = opened()
+    assert database.set_aside is not None
+    assert notes(database) == []
+
+
+def test_another_writer_at_the_path_is_not_disturbed(opened: Callable[..., Database], tmp_path: Path) -> None:
+    """Where another process took the state after the lock was deleted, we write nothing there and say who holds it."""
+    ours = opened()
+    _delete_the_folder(tmp_path / "state")
+    theirs = opened()
+    theirs.write(note("theirs"))
+    with suppress(StateError):
+        ours.write(note("ours"))
+    with pytest.raises(Held, match="held by process"):
+        ours.write(note("ours"))
+    assert notes(theirs) == ["theirs"]
+
+
+def test_a_state_that_could_not_be_had_at_first_becomes_writable(
+    opened: Callable[..., Database], tmp_path: Path
+) -> None:
+    """What a kill left behind can be read at once while others lock it, and written as soon as they let go."""
+    program = (
+        "import os; from pathlib import Path; from reconciler.clock import SystemClock; "
+        "from reconciler.state.database import Database, Statement; "
+        f"d = Database.open(Path({str(tmp_path / 'state')!r}), {FIRST!r}, SystemClock()); "
+        f"d.write([Statement({note('')[0].sql!r}, [('before',)])]); os._exit(9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program], check=False)  # noqa: S603 - our own
+    assert killed.returncode == 9
+    assert (tmp_path / "state" / "state.db-wal").stat().st_size > 0
+    other = connect((tmp_path / "state" / "state.db").as_uri())
+    other.execute("BEGIN EXCLUSIVE")
+
+    def impatient(uri: str) -> sqlite3.Connection:
+        connection = connect(uri)
+        connection.execute("PRAGMA busy_timeout = 10")
+        return connection
+
+    database = opened(connect=impatient)
+    assert "locked" in database.trouble
+    assert notes(database) == ["before"]
+    with pytest.raises(StateError, match="locked"):
+        database.write(note("refused"))
+    other.execute("ROLLBACK")
+    other.close()
+    database.write(note("after"))
+    assert (database.trouble, notes(database)) == ("", ["before", "after"])
