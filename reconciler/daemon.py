@@ -167,6 +167,7 @@ class Daemon:
         self._heartbeat = self._clock.steady()
         self._trouble = ""
         self._state_opened = False
+        self._state_due = asyncio.Event()
 
     def stop(self) -> None:
         """Make no new call; let what is in flight end."""
@@ -210,10 +211,12 @@ class Daemon:
         self._spawn(front.serve(create_app(self._surface(parts))), "http")
         self._spawn(self._follow_source(parts), "source")
         self._spawn(self._follow_credentials(parts), "credentials")
+        self._spawn(self._follow_state(parts), "state")
         ticker = self._ticker()
         try:
             ticker.every(TICK_SECONDS, self._guarded(self._tick))
             ticker.every(LOOK_SECONDS, self._guarded(self._look))
+            ticker.every(LOOK_SECONDS, self._state_due.set)
             ticker.every(FETCH_AGAIN_SECONDS, self._guarded(self._fetch_again))
             self._ready(front.url)
             await self._stopped_or_broken()
@@ -331,18 +334,27 @@ class Daemon:
         self._state_opened = self._state_opened or state.writable
         self._parts.metrics.state_writable.set(state.writable)
         before, self._trouble = self._trouble, state.trouble
-        if self._trouble and self._trouble != before:
+        notices = state.notices()
+        for notice in notices:
+            log.error("state.failed", error=notice)
+        if self._trouble and self._trouble not in {before, *notices}:
             log.error("state.failed", error=self._trouble)
         elif before and not self._trouble:
             log.info("state.restored")
+            self._controller.wake(sorted(self._parts.intake.accepted.texts))  # what was held for it need not wait
+
+    async def _follow_state(self, parts: Parts) -> None:
+        """Write what waits, and see to it that the state's file is there: apart from all else, as disks may hang."""
+        while True:
+            await self._state_due.wait()
+            self._state_due.clear()
+            await asyncio.to_thread(parts.state.look)
 
     def _look(self) -> None:
-        """Read again if the source changed unnoticed, and write what waits for the next pass to be written."""
-        intake, source, state = self._parts.intake, self._parts.source, self._parts.state
+        """Read again if the source changed unnoticed."""
+        intake, source = self._parts.intake, self._parts.source
 
         async def look() -> None:
-            if state.waits and state.writable:
-                await asyncio.to_thread(state.write)
             if await asyncio.to_thread(source.poll):
                 await self._refresh()
 

@@ -445,8 +445,8 @@ GUARDS: tuple[Guard, ...] = (
         "unsubscribes",
         "what we do could not be remembered",
         _state_unwritable,
-        "make room, or mend the volume of `PCC_STATE_DIR`. It is tried again by itself, and what was "
-        "done meanwhile is written then.",
+        "make room, or repair the volume of `PCC_STATE_DIR`; where the log says that the file was deleted, moved or "
+        "replaced, find out who does that. The daemon tries again every second, and writes what was done meanwhile.",
     ),
     Guard(
         Reason.GUARD_FAILED,

@@ -45,6 +45,7 @@ from reconciler.model import (
 from reconciler.plan import overlaid
 from reconciler.state import KEPT, KeptText, Mark, State, Stay, tables
 from reconciler.state.store import QUOTA_WAITS
+from reconciler.state.waiting import MOST_PASTS
 
 HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
 ONE, TWO, THREE = DeviceId("one"), DeviceId("two"), DeviceId("three")
@@ -1009,6 +1010,125 @@ def test_passes_without_news_do_not_pile_up_while_the_disk_is_full(opened: Calla
     assert len(state._waiting.groups) < 10
     disk.write_fault = ""
     assert opened().quota(HOTEL) == ((49.0,), None)
+
+
+def full_of_news(state: State, clock: StandingClock, rounds: int) -> None:
+    """Let much happen to an account, again and again: edits, lists, failed, withdrawn and confirmed changes."""
+    state.credential(HOTEL, "mark")
+    for number in range(rounds):
+        clock.wait(minutes=1)
+        coming, lasting = DeviceId(f"d{number % 7}"), DeviceId(f"d{(number + 1) % 7}")
+        state.desire(wanting(coming, lasting), (FIRST, SECOND)[number % 2], clock.at)
+        trust(state, clock.at, lasting, DeviceId(f"d{(number + 3) % 7}"))
+        one = PassId(f"pass-{number}")
+        going = DeviceId(f"d{(number + 3) % 7}")
+        several = (change(Action.SUBSCRIBE, coming), change(Action.UNSUBSCRIBE, going), change(Action.SUBSCRIBE, ONE))
+        intend(state, clock.at, *several, pass_id=one)
+        state.withdraw(HOTEL, one, [ONE])
+        result = Result.SUCCESS if number % 3 else Result.FAILED
+        retry = None if number % 3 else Retry(Action.UNSUBSCRIBE, Reason.RETRY, 1, clock.at, None, "late")
+        outcomes = [subscribed(coming, clock.at), unsubscribed(going, clock.at, result)]
+        state.record(HOTEL, one, outcomes, {going: retry}, clock.at)
+
+
+@pytest.mark.parametrize("rounds", [100, 450])
+def test_what_waits_for_a_disk_that_stays_full_grows_with_devices_and_not_with_time(
+    rounds: int, opened: Callable[[], State], clock: StandingClock, disk: Disk
+) -> None:
+    """However much happens meanwhile, what waits is bounded, is seen by readers, and is all there after a restart."""
+    full_of_news(opened(), clock, 10)
+    state = opened()
+    state.recall(HOTEL, clock.at)
+    disk.write_fault = FULL
+    full_of_news(state, clock, rounds)
+    assert len(state._waiting.groups) <= 1001
+    clock.at = START
+    told = State.in_memory(clock)
+    full_of_news(told, clock, 10)
+    full_of_news(told, clock, rounds)
+    assert state.history(limit=10_000) == told.history(limit=10_000)
+    disk.write_fault = ""
+    state.write()
+    assert (state.trouble, state.waits) == ("", False)
+    for one in reopened_too(state, opened):
+        one.credential(HOTEL, "mark")
+        assert one.recall(HOTEL, clock.at) == told.recall(HOTEL, clock.at)
+        assert one.history(limit=10_000) == told.history(limit=10_000)
+        for number in range(7):
+            device = DeviceId(f"d{number}")
+            assert one.came_and_went(HOTEL, device) == told.came_and_went(HOTEL, device)
+
+
+def test_of_past_changes_that_wait_too_long_the_newest_and_the_days_count_are_kept(
+    opened: Callable[[], State], clock: StandingClock, disk: Disk
+) -> None:
+    """Old failures are dropped, which the log says; no unsubscribe of the day is."""
+    state = opened()
+    disk.write_fault = FULL
+    state.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
+    devices = [DeviceId(f"d{number}") for number in range(500)]
+    for _ in range(100):
+        at = clock.wait(seconds=1)
+        failed = [replace(unsubscribed(device, at, Result.FAILED), status=400) for device in devices]
+        state.record(HOTEL, PASS, failed, {}, at)
+    assert sum(len(group.pasts) for group in state._waiting.groups.values()) <= 2 * MOST_PASTS + 1
+    assert any("history lacks" in notice for notice in state.notices())
+    assert state.history(limit=1)[0].at == clock.at
+    disk.write_fault = ""
+    state = opened()
+    assert state.recall(HOTEL, clock.at).unsubscribed == ids(THREE)
+
+
+@pytest.mark.parametrize("harm", ["emptied", "filled with noise", "log filled with noise"])
+def test_what_is_in_memory_outlives_a_file_that_is_ruined_while_it_is_open(
+    harm: str, opened: Callable[[], State], folder: Path, clock: StandingClock
+) -> None:
+    """The day's count, waits, lists and brakes are written to a fresh file where the old one cannot be read."""
+    state = opened()
+    remember_a_day(state, clock)
+    state.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
+    before = state.recall(HOTEL, clock.at)
+    match harm:
+        case "emptied":
+            (folder / "state.db").write_bytes(b"")
+        case "filled with noise":
+            (folder / "state.db").write_bytes(b"\xff" * 200_000)
+        case _:
+            (folder / "state.db-wal").write_bytes(b"\xff" * 200_000)
+    state.look()
+    assert not state.writable
+    assert any("while it was open" in notice for notice in state.notices())
+    clock.wait(seconds=2)
+    state.look()
+    assert state.writable
+    for one in reopened_too(state, opened):
+        one.credential(HOTEL, "mark")
+        after = one.recall(HOTEL, clock.at)
+        assert (after.unsubscribed, after.expected, after.inventory) == (
+            before.unsubscribed,
+            before.expected,
+            before.inventory,
+        )
+        assert (after.retries, after.absent_since) == (before.retries, before.absent_since)
+        assert one.quota(HOTEL) == ((1.0, 2.0), 61)
+        assert one.brake(HOTEL, clock.at) == Brake(Pause.ALL, None, "night")
+
+
+def test_a_state_that_is_taken_away_holds_unsubscribes_until_it_is_back(
+    opened: Callable[[], State], folder: Path, clock: StandingClock
+) -> None:
+    """An intent that finds the file gone is not written, and that is seen before the call it is about."""
+    state = opened()
+    state.desire(wanting(ONE), FIRST, clock.at)
+    for path in folder.glob("state.db*"):
+        path.unlink()
+    intend(state, clock.at, change(Action.UNSUBSCRIBE, THREE))
+    assert not state.writable
+    assert not state.recall(HOTEL, clock.at).writable
+    clock.wait(seconds=2)
+    state.look()
+    assert state.writable
+    assert [past.device for past in opened().history()] == [THREE]
 
 
 def test_calls_of_many_accounts_wait_a_second_and_are_written_together(

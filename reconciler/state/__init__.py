@@ -1,12 +1,14 @@
 """What outlives a pass and a restart, in one SQLite file.
 
 ``State`` is all that others use. Inside, lowest first: ``database`` (one SQLite file: lock, versions, faults),
-``memory`` (the rules of remembering one account, pure), ``tables`` (schema, and rows to values), ``store`` (``State``).
+``memory`` (the rules of remembering one account, pure), ``tables`` (schema, and rows to values), ``waiting`` (what
+could not be written yet, bounded), ``store`` (``State``).
 """
 
 from reconciler.state.database import Connect, connect
 from reconciler.state.memory import KEPT, Past
-from reconciler.state.store import KeptText, Mark, State, Stay
+from reconciler.state.store import KeptText, State, Stay
 from reconciler.state.tables import newest_first
+from reconciler.state.waiting import Mark
 
 __all__ = ["KEPT", "Connect", "KeptText", "Mark", "Past", "State", "Stay", "connect", "newest_first"]

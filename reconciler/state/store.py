@@ -15,7 +15,7 @@ import threading
 import zlib
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
 from hashlib import sha256
@@ -43,24 +43,19 @@ from reconciler.model import (
 from reconciler.state import tables
 from reconciler.state.database import Connect, Database, Row, Statement, connect
 from reconciler.state.memory import KEPT, AccountMemory, Members, Past, Shelf, intents
+from reconciler.state.waiting import Each, Group, Mark, Moved, Waiting, everything
 
 HOUSEKEEPING = timedelta(days=1)
 QUOTA_WAITS = 1.0
 """So many seconds the calls of a pass may wait to be written."""
+TRIED_AGAIN = 1.0
+"""How many seconds after a write that failed it is tried again where nothing else is to be written."""
 TOGETHER = 1000
 """So many things that wait are written in one transaction, each of them all or nothing as it would be alone."""
 HISTORY = 1000
 """How many past changes are returned where nobody says."""
 EVERYWHERE = AccountName("")
 """Stands for all accounts where a pause is kept; no account can have this name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The text that brought a device in or took it out, and when it came into force."""
-
-    revision: Revision
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,59 +75,6 @@ class KeptText:
     files: Mapping[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class _Moved:
-    """A mark that waits to be written, for the devices that came and those that went by it."""
-
-    account: AccountName
-    mark: Mark
-    entering: frozenset[DeviceId]
-    leaving: frozenset[DeviceId]
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """What is written together or not at all, and what readers must know of it before it is.
-
-    ``lasting``: it must outlive a loss of power. What else is forgotten then makes nothing more permissive: LG's next
-    list tells what is live, and waits begin anew. No list tells that we made devices go, which may be back by then,
-    which text was in force, or that a person pulled the brake.
-    """
-
-    statements: tuple[Statement, ...]
-    lasting: bool = False
-    pasts: tuple[Past, ...] = ()
-    withdrawn: tuple[Past, ...] = ()
-    moved: _Moved | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Each:
-    """One row of values for each device, in an order that suits the file; built anew each time, as it may be long."""
-
-    before: Row
-    devices: Collection[DeviceId]
-
-    def __iter__(self) -> Iterator[Row]:
-        return ((*self.before, device) for device in sorted(self.devices))
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """Groups not yet written, oldest first. A later one under the same key replaces an earlier one where that stood."""
-
-    groups: dict[Hashable, _Group] = field(default_factory=dict)
-    count: int = 0
-
-    def add(self, group: _Group, key: Hashable = None) -> None:
-        self.count += 1
-        self.groups[self.count if key is None else key] = group
-
-    def drop(self, *keys: Hashable) -> None:
-        for key in keys:
-            self.groups.pop(key, None)
-
-
 class State:
     """What the daemon remembers. Every method may be called from any thread.
 
@@ -144,12 +86,12 @@ class State:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
-        self._generation = database.generation
+        self._generation, self._losses = database.generation, database.losses
         self._ram, self._disk = threading.RLock(), threading.Lock()
         self._accounts: dict[AccountName, AccountMemory] = {}
         self._credentials: dict[AccountName, str | None] = {}
         self._pauses: dict[AccountName, Brake] | None = None
-        self._waiting = _Waiting()
+        self._waiting = Waiting()
         self._unread = ""
         self._flushed_at = -QUOTA_WAITS
         self._kept_house: datetime | None = None
@@ -194,6 +136,24 @@ class State:
     def set_aside(self) -> Path | None:
         """Return the new name of a damaged file in whose place a fresh one was begun."""
         return self._database.set_aside
+
+    def notices(self) -> Sequence[str]:
+        """Return what happened to the file since this was last asked, in one sentence each, for the log."""
+        told = []
+        while self._database.notices:
+            told.append(self._database.notices.popleft())
+        return told
+
+    def look(self) -> None:
+        """Find out whether the open file is still the one at its path, and write what waits.
+
+        Trouble that is news stays until the next look, so that others see it too; what was trouble before is tried
+        again, but not as often as somebody looks.
+        """
+        if self._database.frozen or self._database.look():
+            return
+        if self.waits if not self.trouble else self._clock.steady() - self._flushed_at >= TRIED_AGAIN:
+            self._flush()
 
     def recall(self, account: AccountName, now: datetime) -> Memory:
         """Return what a pass of this account may know."""
@@ -244,11 +204,11 @@ class State:
             key, at, name = tables.revision_key(revision), tables.stamp(now), known.name
             statements = (
                 tables.save_revision(revision),
-                Statement(tables.ENTER, _Each((name, key, at), moves.entering)),
-                Statement(tables.LEAVE, _Each((key, at, name), moves.leaving)),
+                Statement(tables.ENTER, Each((name, key, at), moves.entering)),
+                Statement(tables.LEAVE, Each((key, at, name), moves.leaving)),
             )
-            moved = _Moved(name, Mark(revision, now), moves.entering, moves.leaving)
-            self._waiting.add(_Group(statements, moved=moved))
+            moved = Moved(name, Mark(revision, now), moves.entering, moves.leaving)
+            self._waiting.add(Group(statements, moved=(moved,), account=name))
 
     def trust(
         self,
@@ -277,11 +237,12 @@ class State:
             ]
             if statements and changed:  # together: that there is an expected list, and what is on it
                 self._waiting.drop(("account", account))
-                statements.append(Statement(tables.SAVE_ACCOUNT, (_account_row(known),)))
+                statements.append(Statement(tables.SAVE_ACCOUNT, (tables.account_row(known),)))
             elif changed:
                 self._save_account(known)
             if statements:
-                self._waiting.add(_Group(tuple(statements), pasts=pasts))
+                group = Group(tuple(statements), pasts=pasts, account=account, first=belief.first)
+                self._waiting.add(group)
             return belief.confirmed
 
     def doubt(self, account: AccountName, now: datetime) -> None:
@@ -316,7 +277,7 @@ class State:
             pasts = known.intend(begun) + begun
             statements = (tables.save_revision(revision), *self._save_changes(known, pasts))
             lasting = any(change.action is Action.UNSUBSCRIBE for change in changes)
-            self._waiting.add(_Group(statements, lasting=lasting, pasts=pasts))
+            self._waiting.add(Group(statements, lasting=lasting, pasts=pasts, account=account))
 
     def withdraw(self, account: AccountName, pass_id: PassId, devices: Collection[DeviceId]) -> None:
         """Take back intents of this pass whose calls were never made, so that history does not show them as failed."""
@@ -324,7 +285,7 @@ class State:
             withdrawn = known.withdraw(pass_id, devices)
             if withdrawn:
                 drop = Statement(tables.DROP_CHANGE, [tables.past_key(past) for past in withdrawn])
-                self._waiting.add(_Group((drop,), withdrawn=withdrawn))
+                self._waiting.add(Group((drop,), withdrawn=withdrawn, account=account))
 
     def record(
         self,
@@ -351,7 +312,7 @@ class State:
                 statements += _each(account, confirmed.keys() - there, *tables.VANISH)
             gone = any(one.change.action is Action.UNSUBSCRIBE and one.result.confirmed for one in outcomes)
             if statements:
-                self._waiting.add(_Group(tuple(statements), lasting=gone, pasts=pasts))
+                self._waiting.add(Group(tuple(statements), lasting=gone, pasts=pasts, account=account))
 
     def forget_retries(self, account: AccountName, devices: Collection[DeviceId]) -> None:
         """Let devices wait no longer: their entry changed."""
@@ -372,8 +333,7 @@ class State:
                 over |= set(pauses) if account is None else {name}
             else:
                 pauses[name] = brake
-                row = (name, brake.pause.value, tables.stamp_or_none(brake.until), tables.fit(brake.reason))
-                self._save(("pause", name), "INSERT OR REPLACE INTO pause VALUES (?, ?, ?, ?)", row, lasting=True)
+                self._save_pause(name, brake)
                 over.discard(name)
             for one in over & pauses.keys():
                 del pauses[one]
@@ -415,8 +375,7 @@ class State:
                 return False
             learned = limit != known.calls_per_hour
             known.calls, known.calls_per_hour = tuple(calls), limit
-            row = (account, struct.pack(f"<{len(calls)}d", *calls), limit)
-            self._save(("quota", account), "INSERT OR REPLACE INTO quota VALUES (?, ?, ?)", row)
+            self._save(("quota", account), tables.SAVE_QUOTA, tables.quota_row(account, calls, limit))
         return learned or self._clock.steady() - self._flushed_at >= QUOTA_WAITS
 
     def write(self) -> None:
@@ -463,10 +422,10 @@ class State:
             written[text.document] = (*revised, *files)
         with self._ram:
             for document, statements in written.items():
-                self._waiting.add(_Group(statements, lasting=True), ("text", document))
+                self._waiting.add(Group(statements, lasting=True), ("text", document))
             if others:
                 self._waiting.drop("unused")
-                self._waiting.add(_Group((Statement(tables.DROP_UNUSED),)), "unused")
+                self._waiting.add(Group((Statement(tables.DROP_UNUSED),)), "unused")
         self._flush()
 
     def _exchanged(self, text: KeptText) -> tuple[Statement, ...]:
@@ -531,7 +490,7 @@ class State:
                 "DELETE FROM pause WHERE account = ?",
                 "UPDATE change SET open = 0 WHERE account = ? AND open",
             )
-            self._waiting.add(_Group(tuple(Statement(sql, ((account,),)) for sql in forget)))
+            self._waiting.add(Group(tuple(Statement(sql, ((account,),)) for sql in forget)))
             self._save_account(fresh)
 
     def history(
@@ -586,15 +545,15 @@ class State:
         found = {(AccountName(account), DeviceId(device)) for account, device in rows}
         for group in groups:
             found |= {(past.account, past.device) for past in group.pasts if past.device.startswith(prefix)}
-            if group.moved is not None:
-                found |= {(group.moved.account, one) for one in group.moved.entering if one.startswith(prefix)}
+            for moved in group.moved:
+                found |= {(moved.account, one) for one in moved.entering if one.startswith(prefix)}
         return frozenset(sorted(found)[:limit])
 
     def came_and_went(self, account: AccountName, device: DeviceId) -> Stay:
         """Return which texts brought a device in and took it out."""
         with self._disk:
             with self._ram:
-                moves = [group.moved for group in self._waiting.groups.values() if group.moved is not None]
+                moves = [moved for group in self._waiting.groups.values() for moved in group.moved]
             rows = self._database.read(
                 "SELECT came, came_at, went, went_at FROM device WHERE account = ? AND id = ?", (account, device)
             )
@@ -645,11 +604,9 @@ class State:
             self._flushed_at = self._clock.steady()
             self._keep_house()
             try:
-                while self._next_written():
-                    pass
-                if self.trouble:
-                    self._database.write(())
+                self._write_all()
             except StateError:
+                self._fold()
                 return
             with self._ram:
                 if self._waiting.groups or not (self._unread or self._generation != self._database.generation):
@@ -658,6 +615,31 @@ class State:
                 self._generation, self._unread = self._database.generation, ""
                 self._accounts.clear()
                 self._pauses = None
+
+    def _write_all(self) -> None:
+        """Write what waits, and all that is remembered where the file that held it was lost."""
+        while self._next_written():
+            pass
+        if self.trouble:
+            self._database.write(())
+        if self._losses == self._database.losses:
+            return
+        losses = self._database.losses
+        with self._ram:
+            for known in self._accounts.values():
+                self._waiting.add(everything(known), ("folded", known.name))
+            for name, brake in (self._pauses or {}).items():
+                self._save_pause(name, brake)
+        while self._next_written():
+            pass
+        self._losses = losses
+
+    def _fold(self) -> None:
+        """Keep what waits from growing for as long as nothing can be written."""
+        with self._ram:
+            lost = self._waiting.fold(self._accounts, self._clock.now())
+        if lost:
+            self._database.notices.append(f"history lacks {lost} changes: the state could not be written for too long")
 
     def _next_written(self) -> bool:
         with self._ram:
@@ -685,7 +667,7 @@ class State:
             Statement("DELETE FROM device WHERE NOT owned AND NOT live AND went_at < ?", before),
         )
         with self._ram:
-            self._waiting.add(_Group(old), ("old",))
+            self._waiting.add(Group(old), ("old",))
 
     def _read(self, account: AccountName, now: datetime) -> None:
         """Bring an account's memory in from disk, or begin with an empty one and ``trouble``."""
@@ -743,10 +725,14 @@ class State:
 
     def _save(self, key: Hashable, sql: str, row: Row, *, lasting: bool = False) -> None:
         """Let a row wait that says all there is to say under its key."""
-        self._waiting.add(_Group((Statement(sql, (row,)),), lasting=lasting), key)
+        self._waiting.add(Group((Statement(sql, (row,)),), lasting=lasting), key)
+
+    def _save_pause(self, name: AccountName, brake: Brake) -> None:
+        row = (name, brake.pause.value, tables.stamp_or_none(brake.until), tables.fit(brake.reason))
+        self._save(("pause", name), "INSERT OR REPLACE INTO pause VALUES (?, ?, ?, ?)", row, lasting=True)
 
     def _save_account(self, known: AccountMemory) -> None:
-        self._save(("account", known.name), tables.SAVE_ACCOUNT, _account_row(known))
+        self._save(("account", known.name), tables.SAVE_ACCOUNT, tables.account_row(known))
 
     def _save_changes(self, known: AccountMemory, pasts: Iterable[Past]) -> list[Statement]:
         rows = [tables.past_row(past, is_open=known.open.get(past.device) is past) for past in pasts]
@@ -755,7 +741,8 @@ class State:
 
     def _drop_retries(self, account: AccountName, devices: frozenset[DeviceId]) -> None:
         if devices:
-            self._waiting.add(_Group(tuple(_each(account, devices, tables.DROP_RETRY))))
+            drop = tuple(_each(account, devices, tables.DROP_RETRY))
+            self._waiting.add(Group(drop, account=account))
 
     def _contents_there(self, names: Sequence[str]) -> frozenset[str]:
         """Return which contents need not be written again: none while something waits that might remove them first."""
@@ -786,10 +773,5 @@ class State:
         return Mark(tables.read_revision(rows[0]), tables.moment(at)) if rows else None
 
 
-def _account_row(known: AccountMemory) -> Row:
-    since = tables.stamp_or_none(known.texts_since)
-    return (known.name, since, known.trusted, known.suspect_readings, known.credential)
-
-
 def _each(account: AccountName, devices: Collection[DeviceId], *statements: str) -> list[Statement]:
-    return [Statement(sql, _Each((account,), devices)) for sql in statements] if devices else []
+    return [Statement(sql, Each((account,), devices)) for sql in statements] if devices else []

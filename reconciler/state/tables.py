@@ -9,7 +9,9 @@ Moments are kept as microseconds since 1970.
 
 from __future__ import annotations
 
+import struct
 import zlib
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -27,7 +29,7 @@ from reconciler.model import (
     Verified,
 )
 from reconciler.state.database import Row, Statement
-from reconciler.state.memory import Past
+from reconciler.state.memory import AccountMemory, Past
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST, LATEST = -(2**63), 2**63 - 1
@@ -92,12 +94,19 @@ EXPECT_NOTHING = (
     "DELETE FROM device WHERE account = ? AND came IS NULL",
     "UPDATE device SET live = 0 WHERE account = ? AND live",
 )
+SETTLE = """INSERT INTO device (account, id, owned, live, came, came_at, went, went_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET owned = excluded.owned, live = excluded.live, came = coalesce(excluded.came, came),
+    came_at = coalesce(excluded.came_at, came_at), went_at = excluded.went_at,
+    went = CASE WHEN excluded.went_at IS NULL THEN NULL ELSE coalesce(excluded.went, went) END"""
+DROP_NOWHERE = "DELETE FROM device WHERE account = ? AND NOT owned AND NOT live AND went_at IS NULL"
 FILES_OF_TEXT = "SELECT path, sha256 FROM text_file JOIN content USING (sha256) WHERE document = ?"
 DROP_UNUSED = "DELETE FROM content WHERE sha256 NOT IN (SELECT sha256 FROM text_file)"
 SAVE_CHANGE = "INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DROP_CHANGE = "DELETE FROM change WHERE account = ? AND device = ? AND intended = ? AND pass = ?"
 SAVE_RETRY = "INSERT OR REPLACE INTO retry VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 DROP_RETRY = "DELETE FROM retry WHERE account = ? AND device = ?"
+DROP_RETRIES = "DELETE FROM retry WHERE account = ?"
+SAVE_QUOTA = "INSERT OR REPLACE INTO quota VALUES (?, ?, ?)"
 _SAVE_REVISION = "INSERT OR IGNORE INTO revision VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _PAST = """SELECT account, device, action, intended, at, pass, approved, result, confirmed_by, message_id,
     lg_message_id, status, code, words, revision.* FROM change """
@@ -164,6 +173,17 @@ def read_revision(row: Row) -> Revision:
     if commit is None:
         return Revision(digest)
     return Revision(digest, Commit(commit, author, subject, moment(committed), Verified(verified), bool(dirty)))
+
+
+def account_row(known: AccountMemory) -> Row:
+    """Return an account for ``SAVE_ACCOUNT``."""
+    since = stamp_or_none(known.texts_since)
+    return (known.name, since, known.trusted, known.suspect_readings, known.credential)
+
+
+def quota_row(account: AccountName, calls: Sequence[float], limit: int | None) -> Row:
+    """Return when an account's last calls were made and the limit that was learned, for ``SAVE_QUOTA``."""
+    return (account, struct.pack(f"<{len(calls)}d", *calls), limit)
 
 
 def past_key(past: Past) -> Row:
