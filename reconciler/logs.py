@@ -46,6 +46,7 @@ def set_up_logs(
             structlog.processors.format_exc_info,
             _json if to_json else _words(colours=terminal if colours is None else colours),
             masking,
+            *([_in_ascii] if to_json and not _writes_unicode(stream or sys.stderr) else []),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=lambda *_: _Lines(stream),
@@ -114,6 +115,19 @@ def _json(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
         return msgspec.json.encode(facts, enc_hook=str).decode()
     except (TypeError, ValueError):  # such as a file name that is not UTF-8: better an ugly line than none
         return json.dumps({str(key): _plain(value) for key, value in facts.items()})
+
+
+def _writes_unicode(stream: TextIO) -> bool:
+    """Say whether a stream can write every character as JSON has it, which is in UTF-8."""
+    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-") in {"utf-8", "utf8"}
+
+
+def _in_ascii(_logger: Any, _method: str, line: Any) -> str:
+    """Return a line of JSON that every encoding can write, and that means the same."""
+    try:
+        return json.dumps(json.loads(str(line)))
+    except ValueError:
+        return str(line)
 
 
 def _plain(value: Any) -> Any:

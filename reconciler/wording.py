@@ -6,6 +6,8 @@ terminal they cannot steer it, in Markdown they are never markup. Must not: know
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +15,17 @@ import msgspec
 
 MARKUP = frozenset("\\`*_{}[]<>|!~&$")
 """What Markdown may take for more than a character of a word."""
+BREAK = "<!-- -->"
+"""Parts a word in two where it is shown, and shows nothing: what looks for links in finished text finds none."""
+_LINK = re.compile(
+    r"www(?=\.)|:(?=//)|\bgh(?=-\d)|[!~$%&^](?=[\w\"])|:(?=(?:100|1234|8ball|[a-z_+-][\w+-]{0,60}):)", re.IGNORECASE
+)
+"""What forges make a link, a reference or a picture without any markup: ``www.``, ``https://``, ``GH-12``, ``!12``,
+``:smile:``."""
+_STEERING = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff0-\uffff\U000e0000-\U000e0fff]"
+)
+"""Characters that steer a terminal, turn the direction of writing or cannot be seen; JSON leaves them as they are."""
 NOW = "just now"
 
 
@@ -53,14 +66,24 @@ def counted(number: int, word: str) -> str:
 def markdown(text: str) -> str:
     """Return words for Markdown: one line, in which nothing is markup, a link, a tag, a mention or a reference.
 
-    Character references are never markup, not even in a table. The empty comment parts ``@`` and ``#`` from a name.
+    Character references are never markup, not even in a table. An empty comment parts ``@`` and ``#`` from a name, and
+    what would become a link by itself. A commit id alone is left as it is: it leads to this repository or nowhere.
     """
-    return "".join(_reference(character) for character in one_line(text)).replace("://", "&#58;//")
+    words = _LINK.sub(_parted, one_line(text))
+    return "".join(_reference(character) for character in words).replace(_PLACE, BREAK)
+
+
+_PLACE = "\0"
+"""Stands where a word is to be parted; no line of words has it."""
+
+
+def _parted(found: re.Match[str]) -> str:
+    return f"{found[0]}{_PLACE}"
 
 
 def _reference(character: str) -> str:
     if character in "@#":
-        return f"&#{ord(character)};<!-- -->"
+        return f"&#{ord(character)};{BREAK}"
     return f"&#{ord(character)};" if character in MARKUP else character
 
 
@@ -87,7 +110,13 @@ def json_text(document: object) -> str:
         encoded = msgspec.json.encode(document)
     except UnicodeEncodeError:  # some file's name is not UTF-8
         encoded = msgspec.json.encode(_all_readable(msgspec.to_builtins(document)))
-    return msgspec.json.format(encoded, indent=2).decode() + "\n"
+    shown = msgspec.json.format(encoded, indent=2).decode()
+    return _STEERING.sub(_escaped, shown) + "\n"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Return a character as JSON may write it; what a program reads stays the same."""
+    return json.dumps(found[0])[1:-1]
 
 
 def _all_readable(value: Any) -> Any:

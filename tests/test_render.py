@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import tomllib
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -33,6 +34,7 @@ from reconciler.model import (
 from reconciler.render import findings, looks, plans
 from reconciler.report import PlanReport
 from reconciler.standing import Ending
+from reconciler.wording import json_text, markdown
 
 ACCOUNT = AccountName("seoul-hotel")
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -326,3 +328,72 @@ def test_a_moment_is_told_both_ways(ago: timedelta, words: str) -> None:
     """People read how long ago, and check the exact time."""
     assert wording.moment_words(NOW, NOW + ago) == words
     assert wording.moment_words(None, NOW) == "never"
+
+
+LINKS = [
+    "www.evil.invalid/login",
+    "WWW.EVIL.INVALID",
+    "(www.evil.invalid)",
+    "_www.evil.invalid_",
+    "wwww.evil.invalid",
+    "https://evil.invalid",
+    "HTTP://evil.invalid",
+    "ftp://evil.invalid",
+    "xhttps://evil.invalid",
+    "a@evil.invalid",
+    "mailto:a@evil.invalid",
+    "xmpp:a@evil.invalid/x",
+    "@someone",
+    "@group/team",
+    "#12",
+    "GH-12",
+    "owner/repo#12",
+    "owner/repo@0123abc",
+    "!12 ~bug $3 %4 &5 ^alert#6",
+    ":smile: :+1: :100:",
+    "<img src=//evil.invalid/x>",
+    "![x](//evil.invalid/x)",
+    "[x](//evil.invalid)",
+    "[x]: //evil.invalid",
+    "<https://evil.invalid>",
+    "w\u200bww.evil.invalid",
+    "ww\u202ew.evil.invalid",
+    "&#119;ww.evil.invalid",
+]
+REFERENCE = re.compile(r"www\.|\w://|\w@\w|(?<!\w)@\w|#\d|GH-\d|[!~$%&^]\w|:[a-z0-9_+-]+:", re.IGNORECASE)
+"""What forges look for in a piece of finished text."""
+
+
+@pytest.mark.parametrize("words", LINKS)
+def test_no_words_become_a_link_in_markdown(words: str) -> None:
+    """What forges link without any markup is parted, so that no piece of the finished text is a link or a mention."""
+    cell = markdown(words)
+    pieces = cell.split("<!-- -->")
+    assert not [piece for piece in pieces if re.search(r"[<>\[\]`*_~|]", piece) or REFERENCE.search(unescape(piece))]
+    assert shown(cell) == " ".join("".join(one if one.isprintable() else " " for one in words).split())
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("words", LINKS)
+def test_github_makes_no_link_of_words(words: str) -> None:
+    """The program that GitHub renders with makes no link, image or tag of them, in a table or beside one."""
+    page = f"- {markdown(words)}\n\n| a |\n|---|\n| {markdown(words)} |\n"
+    command = ["cmark-gfm", "--unsafe", "-e", "table", "-e", "autolink", "-e", "strikethrough"]
+    made = subprocess.run(command, input=page.encode(), capture_output=True, check=True).stdout.decode()  # noqa: S603
+    assert not re.search(r"<(a|img|em|strong|del|code)\b", made)
+    assert made.count("<td>") == 1
+
+
+def test_words_are_parted_in_time_that_grows_with_them() -> None:
+    """A name made to be slow is not: ten times as long takes about ten times as long, not a hundred times."""
+    for piece in ("a:+-", ":a", "www", "!a", ":1"):
+        assert len(markdown(piece * 100_000)) >= len(piece) * 100_000
+
+
+def test_json_escapes_what_steers_a_terminal() -> None:
+    """JSON on a terminal is only words, and means what it meant."""
+    hostile = {"a": "\x9b31m\x7f\u202e\u200b\ufeff\U000e0041 é 방", "\u2066": ["\x1b"]}
+    told = json_text(hostile)
+    assert all(one.isprintable() or one == "\n" for one in told)
+    assert json.loads(told) == hostile
+    assert "방" in told

@@ -26,7 +26,7 @@ from typer.exceptions import TyperException
 
 from reconciler import __version__
 from reconciler.cli import asking, files, fleet, planning, playing
-from reconciler.cli.console import INTERRUPTED, NAME, USAGE, masking, print_data, say
+from reconciler.cli.console import INTERRUPTED, NAME, USAGE, masking, print_data, say, speak_anywhere
 from reconciler.cli.options import Command
 from reconciler.errors import Invalid, ReconcilerError
 
@@ -83,6 +83,7 @@ def top(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
+    speak_anywhere()
     try:
         match arguments:
             case ["--show-completion", shell]:

@@ -17,7 +17,7 @@ import typer
 
 from reconciler.cli.console import masking, movable, print_as, print_data, read_settings, say
 from reconciler.cli.options import Accounts, EnvFile, Output, OutputOption
-from reconciler.errors import ReconcilerError, Unknown, quoted
+from reconciler.errors import DaemonError, ReconcilerError, Unknown, quoted
 
 if TYPE_CHECKING:
     from reconciler.remote.consult import Consultation
@@ -167,10 +167,15 @@ def _one(account: str | None) -> dict[str, str]:
 
 
 def ask_daemon(
-    server: str | None, env_file: Path | None, path: str, body: dict[str, Any], seconds: float | None = None
+    server: str | None,
+    env_file: Path | None,
+    path: str,
+    body: dict[str, Any],
+    seconds: float | None = None,
+    largest: int | None = None,
 ) -> dict[str, Any]:
     """Send a body to the daemon that the settings, or the person, name, and return what it answers."""
-    from reconciler.remote.ask import TIMEOUT_SECONDS, ask
+    from reconciler.remote.ask import LARGEST_ANSWER, TIMEOUT_SECONDS, ask
 
     chosen = read_settings(env_file)
     reader = chosen.listen_token_reader()
@@ -178,7 +183,14 @@ def ask_daemon(
     if isinstance(token, str):
         raise ReconcilerError(token)
     shown = token.get_secret_value() if token is not None else None
-    return ask(server or _address(chosen), path, body, token=shown, seconds=seconds or TIMEOUT_SECONDS)
+    return ask(
+        server or _address(chosen),
+        path,
+        body,
+        token=shown,
+        seconds=seconds or TIMEOUT_SECONDS,
+        largest=largest or LARGEST_ANSWER,
+    )
 
 
 def _address(chosen: Settings) -> str:
@@ -286,5 +298,7 @@ def _print_status(output: Output, report: StatusReport, refused: Sequence[Refuse
 
 
 def _print_accounts(words: str, answer: dict[str, Any]) -> None:
-    accounts = ", ".join(map(str, answer.get("accounts", ()))) or "no account"
-    print_data(f"{words} {accounts}\n")
+    accounts = answer.get("accounts")
+    if not isinstance(accounts, list):
+        raise DaemonError("what answers is not this daemon, or one of another version")
+    print_data(f"{words} {', '.join(quoted(str(one)) for one in accounts) or 'no account'}\n")

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -50,14 +51,26 @@ def read_settings(env_file: Path | None, *, one_shot: bool = True) -> Settings:
     return chosen
 
 
+def speak_anywhere() -> None:
+    """See to it that no character fails where it is printed: what an encoding lacks is shown by its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def print_as(output: Output, *, text: Callable[[], str], json: Callable[[], str], markdown: Callable[[], str]) -> None:
     """Print data in the form that was asked for."""
     forms = {Output.TEXT: text, Output.JSON: json, Output.MARKDOWN: markdown}
-    print_data(forms[output]())
+    print_data(forms[output](), for_programs=output is not Output.TEXT)
 
 
-def print_data(text: str) -> None:
-    """Print data. A reader that has seen enough, such as ``head``, is no error."""
+def print_data(text: str, *, for_programs: bool = False) -> None:
+    """Print data. A reader that has seen enough, such as ``head``, is no error.
+
+    ``for_programs``: it goes to a file or another program, so it is UTF-8 whatever the terminal's encoding is.
+    """
+    if for_programs and isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         sys.stdout.write(masking.text(text))
         sys.stdout.flush()

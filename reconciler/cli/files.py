@@ -81,7 +81,7 @@ def schema() -> None:
     """Print the JSON Schema of the desired-state file."""
     from reconciler.desired.schema import json_schema
 
-    print_data(json.dumps(json_schema(), indent=2) + "\n")
+    print_data(json.dumps(json_schema(), indent=2) + "\n", for_programs=True)
 
 
 def _load(path: Path, chosen: Settings | None, *, followed: bool) -> Loaded | Fault:
@@ -132,4 +132,4 @@ def _print_findings(
         Findings.MARKDOWN: findings.findings_markdown,
         Findings.GITHUB: findings.findings_github,
     }
-    print_data(forms[output](faults, warnings, accounts, compared))
+    print_data(forms[output](faults, warnings, accounts, compared), for_programs=True)

@@ -122,7 +122,7 @@ def export(
     chosen = read_settings(env_file)
     with progress() as follower:
         text = asyncio.run(oneshot.adopt(chosen, masking, account, follower, registered=registered))
-    print_data(text)
+    print_data(text, for_programs=True)
 
 
 def doctor(account: Accounts = None, output: OutputOption = Output.TEXT, env_file: EnvFile = None) -> int:

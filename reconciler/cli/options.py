@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from typer._click.core import Context
 
 
+FILES = frozenset({"FILE", "PATH"})
+"""What stands for the name of a file, which may be any bytes."""
+
+
 class Command(TyperCommand):
     """A command that refuses words which are empty or white space, whatever they stand for."""
 
@@ -30,16 +34,23 @@ class Command(TyperCommand):
     def _insist_on_words(self, ctx: Context, args: list[str]) -> None:
         given, _rest, _order = self.make_parser(ctx).parse_args(args=list(args))
         for parameter in self.get_params(ctx):
-            value = given.get(parameter.name or "")
-            if any(not word.strip() for word in _words(value)):
-                name = next((one for one in parameter.opts if one.startswith("--")), parameter.metavar or "argument")
+            words = _words(given.get(parameter.name or ""))
+            name = next((one for one in parameter.opts if one.startswith("--")), parameter.metavar or "argument")
+            if any(not word.strip() for word in words):
                 raise typer.BadParameter("is empty; is a variable not set?", ctx=ctx, param_hint=name)
+            if parameter.metavar not in FILES and any(map(_is_no_text, words)):
+                raise typer.BadParameter("is not text in this locale; set LC_ALL=C.UTF-8", ctx=ctx, param_hint=name)
 
 
 def _words(value: Any) -> list[str]:
     """Return what was given for one parameter: one word, several, or none."""
     words = value if isinstance(value, list | tuple) else [value]
     return [word for word in words if isinstance(word, str)]
+
+
+def _is_no_text(word: str) -> bool:
+    """Say whether a word came as bytes that the locale has no characters for."""
+    return any("\ud800" <= character <= "\udfff" for character in word)
 
 
 class Output(StrEnum):

@@ -80,14 +80,14 @@ def _plan_there(
 ) -> int:
     """Let the daemon at ``server`` plan the files that are here, and print what it says."""
     from reconciler.remote import planning
-    from reconciler.remote.ask import PLAN_SECONDS
+    from reconciler.remote.ask import LARGEST_PLAN, PLAN_SECONDS
     from reconciler.wording import json_text
 
     chosen = read_settings(env_file)
     show = "none" if output is Output.JSON else output.value
 
     def ask(path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return ask_daemon(server, env_file, path, body, seconds=PLAN_SECONDS)
+        return ask_daemon(server, env_file, path, body, seconds=PLAN_SECONDS, largest=LARGEST_PLAN)
 
     file, name = (None, None) if approval is None else _approval_place(approval, chosen.desired_state)
     found = planning.plan(chosen.desired_state, chosen.environment, accounts, ask, show=show, approval=name)
@@ -95,7 +95,8 @@ def _plan_there(
     say(*found.notes)
     if file is not None:
         _write_approval(file, [(devices, found.names) for devices in found.needed.values()])
-    print_data(json_text(found.document | {"exit_code": code}) if output is Output.JSON else found.shown)
+    shown = json_text(found.document | {"exit_code": code}) if output is Output.JSON else found.shown
+    print_data(shown, for_programs=output is not Output.TEXT)
     return code
 
 

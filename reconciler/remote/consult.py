@@ -7,13 +7,14 @@ Must not: print, or judge what comes back.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from reconciler.errors import DaemonError, NoDaemon, Unknown, suggestion
+from reconciler.errors import DaemonError, NoDaemon, Unknown, quoted, suggestion
 from reconciler.report import StatusReport, inquiry
 from reconciler.report.inquiry import LONGEST_PAGE, AccountDetail, AtHand, Explanation, Page, RefusedReport
 
@@ -89,9 +90,26 @@ class Consultation:
     def _get(self, path: str, kind: type[Report]) -> Report:
         answer = self.get(path)
         try:
-            return msgspec.convert(answer, kind)
-        except msgspec.ValidationError as error:
-            raise DaemonError(f"the daemon at {self.address} answers as another version would: {error}") from error
+            return _with_zones(msgspec.convert(answer, kind))
+        except (msgspec.ValidationError, RecursionError) as error:
+            said = quoted(str(error))
+            raise DaemonError(f"the daemon at {self.address} answers as another version would: {said}") from error
+
+
+def _with_zones(report: Report) -> Report:
+    """Return a report in which every moment has its zone; raises ``ValidationError`` where one has none."""
+    left: list[object] = [report]
+    while left:
+        match left.pop():
+            case datetime(tzinfo=None):
+                raise msgspec.ValidationError("a moment without its zone")
+            case dict() as each:
+                left += each.values()
+            case list() | tuple() as each:
+                left += each
+            case each if is_dataclass(each):
+                left += [getattr(each, one.name) for one in fields(each)]
+    return report
 
 
 def only(status: StatusReport, accounts: Sequence[str]) -> StatusReport:

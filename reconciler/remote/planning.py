@@ -12,6 +12,7 @@ from typing import Any
 
 from reconciler.approvals import APPROVABLE
 from reconciler.desired import Loaded, load
+from reconciler.desired.schema import is_id
 from reconciler.errors import DaemonError, Invalid
 from reconciler.model import AccountName, Action, DeviceId
 from reconciler.source import FileSource
@@ -79,5 +80,12 @@ def _proposed(path: Path, environment: str | None) -> tuple[Loaded, list[str]]:
 
 def _needed(held: Sequence[Mapping[str, str]]) -> Sequence[DeviceId]:
     return [
-        DeviceId(one["device"]) for one in held if one["reason"] in APPROVABLE and one["action"] == Action.UNSUBSCRIBE
+        _device(one["device"]) for one in held if one["reason"] in APPROVABLE and one["action"] == Action.UNSUBSCRIBE
     ]
+
+
+def _device(word: object) -> DeviceId:
+    """Return an id that may be written to a device file; raises ``TypeError`` for what is none."""
+    if not isinstance(word, str) or not is_id(word):
+        raise TypeError("not a device id")
+    return DeviceId(word)

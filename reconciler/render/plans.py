@@ -46,7 +46,7 @@ def plan_markdown(reports: Sequence[PlanReport], *, done: bool = False, approval
     """Return plans, or what ``apply`` did, as a comment on a pull request."""
     parts = [f"### {_last_line(reports, done=done)}"]
     for report in reports:
-        lines = [f"#### Account `{report.account}`", ""]
+        lines = [f"#### Account {markdown_code(report.account)}", ""]
         if report.ending.error:
             lines += [f"**{markdown(report.ending.error)}**", ""]
         rows = _rows(report, done=done)
@@ -61,7 +61,7 @@ def plan_markdown(reports: Sequence[PlanReport], *, done: bool = False, approval
             f"- **{one.reason}** holds {one.count} {plural(one.action, one.count)}{markdown(_message(one.message))}"
             for one in _held(report)
         ]
-        lines += [f"- {line}" for line in _facts(report)]
+        lines += [f"- {markdown(line)}" for line in _facts(report)]
         if block := _approval(report, approval):
             lines += ["", "To let these devices go, commit this with a reason:", "", f"{FENCE}toml\n{block}{FENCE}"]
         parts.append("\n".join(lines))

@@ -49,7 +49,9 @@ def status_markdown(status: StatusReport) -> str:
     lines = [f"### {markdown(status.summary)}", "", f"Text: {markdown(_text_line(status))}", ""]
     lines += _markdown_table(ACCOUNT_COLUMNS, [_account_row(one, status.at) for one in status.accounts])
     notes = [
-        f"- `{one.account}`: {markdown(note)}" for one in status.accounts for note in _account_notes(one, status.at)
+        f"- {markdown_code(one.account)}: {markdown(note)}"
+        for one in status.accounts
+        for note in _account_notes(one, status.at)
     ]
     notes += [f"- abandoned: {', '.join(map(markdown, status.abandoned))}"] if status.abandoned else []
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
@@ -138,10 +140,11 @@ def explanation_text(explanation: Explanation, answered_by: str) -> str:
 
 def explanation_markdown(explanation: Explanation, answered_by: str) -> str:
     """Return what is known of a device as a comment."""
-    taken = "" if explanation.taken_by == "id" else f" (taken by its {explanation.taken_by})"
+    taken = "" if explanation.taken_by == "id" else f" (taken by its {markdown(explanation.taken_by)})"
     lines = [f"### Device {markdown_code(quoted(explanation.device))}{taken}"]
     for story in explanation.accounts:
-        lines += ["", f"#### Account `{story.account}`: {markdown(story.summary)}", "", "| | |", "|---|---|"]
+        title = f"#### Account {markdown_code(story.account)}: {markdown(story.summary)}"
+        lines += ["", title, "", "| | |", "|---|---|"]
         lines += [f"| {label} | {markdown(words)} |" for label, words in _story_rows(story, explanation.at)]
     return "\n".join([*lines, "", f"Asked: {markdown(answered_by)}."]) + "\n"
 
