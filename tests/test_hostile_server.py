@@ -250,7 +250,14 @@ def test_an_answer_that_drips_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["http://me:open-sesame@127.0.0.1:1", "https://open-sesame@h/", "http://a:b:open-sesame@h"]
+    "address",
+    [
+        "http://me:open-sesame@127.0.0.1:1",
+        "https://open-sesame@h/",
+        "http://a:b:open-sesame@h",
+        "me:open-sesame@h:8080",
+        "http://[me:open-sesame@h",
+    ],
 )
 def test_a_password_in_an_address_is_refused_and_not_repeated(address: str) -> None:
     """An address is printed wherever it is asked, so no secret belongs in it."""

@@ -58,12 +58,12 @@ def ask(
     bytes. Raises ``DaemonError`` with the daemon's own words, and ``NoDaemon`` where none of ours answers.
     """
     url = f"{server.rstrip('/')}{path}"
+    if "@" in server:
+        raise DaemonError("--server: an address with a user name or a password is not taken; see PCC_LISTEN_TOKEN")
     try:
-        scheme, host, userinfo = urlsplit(url).scheme, urlsplit(url).hostname, "@" in urlsplit(url).netloc
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
     except ValueError as error:
         raise DaemonError(f"--server: {server} is not an address: {error}") from error
-    if userinfo:
-        raise DaemonError("--server: an address with a user name or a password is not taken; see PCC_LISTEN_TOKEN")
     if scheme not in {"http", "https"}:
         raise DaemonError(f"--server: {server} is not an http address")
     headers = {"content-type": "application/json", "accept": "application/json"}
