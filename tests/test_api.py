@@ -14,7 +14,7 @@ import pytest
 from scenarios import Site, eventually, eventually_true, fault, fleet, owned, site, text, write
 
 from reconciler.model import Commit
-from reconciler.report import AccountReport, HeldReport, PauseReport, SeenReport, StatusReport, TextReport
+from reconciler.report import AccountReport, GuardReport, HeldReport, PauseReport, SeenReport, StatusReport, TextReport
 from reconciler.report.coming import BoundaryReport
 from reconciler.report.inquiry import AccountDetail, Explanation, Page, RefusedReport
 from reconciler.report.story import (
@@ -38,6 +38,7 @@ VALUES: dict[str, type] = {
     "Seen": SeenReport,
     "Account": AccountReport,
     "Held": HeldReport,
+    "Guard": GuardReport,
     "Pause": PauseReport,
     "Boundary": BoundaryReport,
     "Refused": RefusedReport,

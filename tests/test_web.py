@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as families
 from scenarios import account_text, credentials_folder, eventually_true, fleet, owned, site, text, write
 
 from reconciler.metrics import Metrics
-from reconciler.report import AccountReport, HeldReport, PauseReport, StatusReport, TextReport
+from reconciler.report import AccountReport, GuardReport, HeldReport, PauseReport, StatusReport, TextReport
 from reconciler.report.coming import BoundaryReport
 from reconciler.report.inquiry import Overview
 from reconciler.simulator import Route
@@ -54,6 +54,7 @@ def report(words: str = "as it should be") -> StatusReport:
         last_success=None,
         out_of_sync_since=NOW,
         next_pass=NOW,
+        guards=(GuardReport(words, words), GuardReport(f"{words} and more", words)),
     )
     newest = TextReport(None, None, None, "invalid", (words,), (words,), "file", NOW, words)
     pauses = (PauseReport("all", NOW, words, words),)
@@ -299,7 +300,9 @@ async def test_names_of_devices_and_lgs_words_reach_the_page_as_words(tmp_path: 
 def accounts(count: int) -> tuple[AccountReport, ...]:
     """Return so many accounts, all as wanted."""
     (one,) = report().accounts
-    well = replace(one, condition="in_sync", error="", rejected=None, held=(), flapping=(), approval="", remarks=())
+    well = replace(
+        one, condition="in_sync", error="", rejected=None, held=(), guards=(), flapping=(), approval="", remarks=()
+    )
     return tuple(replace(well, account=f"hotel-{number:03}") for number in range(count))
 
 

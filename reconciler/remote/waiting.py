@@ -128,17 +128,19 @@ def judge(account: AccountReport) -> Verdict:
     """Return how one account stands, by its last pass alone."""
     if not account.current:
         return Verdict(None, "no pass of this text has ended yet")
-    if account.settled:
+    if account.settled and not account.guarded:
         return Verdict(0, "in sync")
     return _stuck(account) or _on_its_way(account)
 
 
 def _stuck(account: AccountReport) -> Verdict | None:
     """Return what waiting cannot change, if there is any of it."""
-    guards = [one for one in account.held if one.kind == Kind.GUARD and one.reason not in PASSING]
+    holding = [(one.reason, one.message) for one in account.held if one.kind == Kind.GUARD]
+    tripped = [(one.reason, one.message) for one in account.guards]
+    guards = [(reason, message) for reason, message in (*holding, *tripped) if reason not in PASSING]
     lasting = [one.reason for one in account.held if one.reason in LASTING]
     if guards:
-        return Verdict(HELD, f"held by {guards[0].reason}: {guards[0].message}")
+        return Verdict(HELD, f"held by {guards[0][0]}: {guards[0][1]}")
     if account.condition == Condition.STOPPED:
         return Verdict(REFUSED, f"stopped: {account.error}")
     if account.refused:
@@ -152,9 +154,9 @@ def _on_its_way(account: AccountReport) -> Verdict:
     trusted = account.last_success is not None and account.last_success == account.last_attempt
     if trusted and account.result == PassResult.HELD and all(one.kind == Kind.POLICY for one in account.held):
         return Verdict(0, f"held by policy ({', '.join(reasons)})")
-    held = f"held by {', '.join(reasons)}" if reasons else "on the way"
-    guarded = not PASSING.isdisjoint(reasons)
-    return Verdict(None, account.error or held, HELD if guarded else ERROR)
+    holding = sorted({*reasons, *(one.reason for one in account.guards)})
+    held = f"held by {', '.join(holding)}" if holding else "on the way"
+    return Verdict(None, account.error or held, HELD if account.guarded else ERROR)
 
 
 def _unless_under_way(account: AccountReport, status: StatusReport) -> Verdict:

@@ -11,7 +11,7 @@ from typing import Any
 
 from reconciler import approvals
 from reconciler.errors import quoted
-from reconciler.model import Action, Change, DeviceId, Held, Kind, Outcome
+from reconciler.model import Action, Change, DeviceId, Held, Kind, Outcome, Tripped
 from reconciler.render.looks import FENCE, GREEN, PLAIN, RED, SHOWN, YELLOW
 from reconciler.report import PlanReport, held_reports, total
 from reconciler.wording import json_text, markdown, markdown_code, one_line, plural
@@ -61,6 +61,7 @@ def plan_markdown(reports: Sequence[PlanReport], *, done: bool = False, approval
             f"- **{one.reason}** holds {one.count} {plural(one.action, one.count)}{markdown(_message(one.message))}"
             for one in _held(report)
         ]
+        lines += [f"- **{one.reason}** is tripped{markdown(_message(one.message))}" for one in _only_tripped(report)]
         lines += [f"- {markdown(line)}" for line in _facts(report)]
         if block := _approval(report, approval):
             lines += ["", "To let these devices go, commit this with a reason:", "", f"{FENCE}toml\n{block}{FENCE}"]
@@ -132,6 +133,7 @@ def _account_lines(report: PlanReport, *, done: bool) -> list[str]:
         f"  {one.reason} holds {one.count} {plural(one.action, one.count)}{_message(one.message)}"
         for one in _held(report)
     ]
+    lines += [f"  {one.reason} is tripped{_message(one.message)}" for one in _only_tripped(report)]
     return lines + [f"  {line}" for line in _facts(report)]
 
 
@@ -174,6 +176,12 @@ def _held(report: PlanReport) -> Sequence[Any]:
     return held_reports(report.plan, report.ending.held)
 
 
+def _only_tripped(report: PlanReport) -> list[Tripped]:
+    """Return the guards that are tripped and hold nothing now: they are no less a reason to look."""
+    holding = {one.reason for one in report.ending.held}
+    return [one for one in report.plan.tripped if one.reason.kind is Kind.GUARD and one.reason not in holding]
+
+
 def _facts(report: PlanReport) -> list[str]:
     plan, counted = report.plan, report.counted
     lines = []
@@ -198,8 +206,10 @@ def _last_line(reports: Sequence[PlanReport], *, done: bool) -> str:
         unsubscribes = sum(len(report.plan.unsubscribes) for report in reports) - left[Action.UNSUBSCRIBE]
         words = [f"{subscribes} to subscribe", f"{unsubscribes} to unsubscribe"]
     held = sum(len(report.ending.held) for report in reports)
-    guarded = any(one.reason.kind is Kind.GUARD for report in reports for one in report.ending.held)
-    words += [f"{held} held" + (" (a person has to decide)" if guarded else "")] if held else []
+    guarded = any(report.ending.guarded for report in reports)
+    words += [f"{held} held"] if held else []
+    words += ["a guard is tripped (a person has to decide)"] if guarded and not held else []
+    words[-1] += " (a person has to decide)" if guarded and held else ""
     errors = sum(bool(report.ending.error) for report in reports)
     words += [f"{errors} account{'s' * (errors > 1)} with an error"] if errors else []
     return f"{'Done' if done else 'Plan'}: {', '.join(words)}."

@@ -82,6 +82,10 @@ def _account_row(account: AccountReport, now: datetime) -> Row:
 def _account_notes(account: AccountReport, now: datetime) -> list[str]:
     notes = [f"the newest text is rejected ({account.rejected})"] if account.rejected else []
     notes += [one_line(account.error)] if account.error else []
+    holding = {one.reason for one in account.held}
+    for guard in account.guards:
+        if guard.reason not in holding:
+            notes.append(f"{guard.reason}: {one_line(guard.message)}")
     for one in account.held:
         until = f", until {moment_words(one.until, now)}" if one.until is not None else ""
         message = f": {one_line(one.message)}" if one.message else ""

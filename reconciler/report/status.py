@@ -36,6 +36,14 @@ class HeldReport:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardReport:
+    """A guard that is tripped now, whether it holds a change or not, and the sentence with its numbers."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class AccountReport:
     """One account, as its last pass left it. Times are nothing where there was none yet.
 
@@ -65,6 +73,12 @@ class AccountReport:
     current: bool = False
     settled: bool = False
     refused: int = 0
+    guards: tuple[GuardReport, ...] = ()
+
+    @property
+    def guarded(self) -> bool:
+        """Say whether a guard is tripped, whether it holds a change or not: nothing is well then."""
+        return bool(self.guards) or any(held.kind == Kind.GUARD for held in self.held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +161,13 @@ def account_report(standing: Standing, text: Text, next_pass: datetime | None) -
         current=last is not None and last.of(text),
         settled=last is not None and last.settled,
         refused=len(last.refused) if last else 0,
+        guards=_guards(last.plan) if last else (),
     )
+
+
+def _guards(plan: Plan | None) -> tuple[GuardReport, ...]:
+    tripped = plan.tripped if plan is not None else ()
+    return tuple(GuardReport(one.reason, one.message) for one in tripped if one.reason.kind is Kind.GUARD)
 
 
 def held_reports(plan: Plan | None, held: Iterable[Held]) -> tuple[HeldReport, ...]:
@@ -251,7 +271,7 @@ def _summary(
         return False, f"{trouble.removesuffix('.')}.{observing}"
     for well, names, words in (
         (False, _in(accounts, Condition.STOPPED), "stopped: look at credentials and settings"),
-        (False, _holding(accounts, Kind.GUARD), "held by a guard: a person has to decide"),
+        (False, [one.account for one in accounts if one.guarded], "held by a guard: a person has to decide"),
         (False, sorted(abandoned), "abandoned: bring them back, or name them in retired_accounts"),
         (False, [one.account for one in accounts if one.error], "waiting for LG, which is asked again by itself"),
         (False, _holding(accounts, Reason.SUBSCRIPTIONS_FULL), "at LG's cap on subscribed devices: ask LG to raise it"),

@@ -409,12 +409,22 @@ def _summary(facts: Facts, state: Position, hold: HoldReport | None) -> str:
         return f"Not wanted, and unsubscribed at {stamp(gone)}."
     wanted = "Wanted" if facts.entry is not None and facts.entry.wanted_at(facts.now) else "Not wanted"
     return {
-        Position.IN_SYNC: "Subscribed, as wanted.",
+        Position.IN_SYNC: (
+            "Subscribed, as wanted, by the last trusted list; LG's newest list is doubted."
+            if _doubted(facts)
+            else "Subscribed, as wanted."
+        ),
         Position.ABSENT: "Not wanted, and not subscribed.",
         Position.UNMANAGED: "Subscribed, not wanted here, and not ours to remove: nothing is done about it.",
         Position.IGNORED: "Left alone, because policy.ignore names it.",
         Position.UNKNOWN: f"{wanted}; whether it is subscribed is not known, as no list of LG's was trusted so far.",
     }[state]
+
+
+def _doubted(facts: Facts) -> bool:
+    """Say whether the last pass did not believe LG's list."""
+    tripped = facts.ending.plan.tripped if facts.ending is not None and facts.ending.plan is not None else ()
+    return any(one.reason is Reason.SUSPECT_LIST for one in tripped)
 
 
 def _unsubscribed(facts: Facts) -> datetime | None:

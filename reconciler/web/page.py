@@ -101,7 +101,7 @@ class Page:
             sums=sums(accounts),
             rows=[one for one in accounts if not brief or not _in_brief(one)],
             brief=[one for one in accounts if brief and _in_brief(one)],
-            guarded=[one for one in accounts if any(held.kind == Kind.GUARD for held in one.held)],
+            guarded=[one for one in accounts if one.guarded],
             failing=[one for one in accounts if one.error],
             told=[one for one in accounts if _has_more_to_tell(one)],
             moments=moments(status.coming)[:MOMENTS],
@@ -162,12 +162,12 @@ def _tone(status: StatusReport) -> str:
 def _urgency(account: AccountReport) -> tuple[int, int, str]:
     """Return what sorts accounts: those that want a person first, and among them those held by a guard."""
     condition = ORDER.index(account.condition) if account.condition in ORDER else 0
-    guarded = any(held.kind == Kind.GUARD for held in account.held)
-    return condition, 0 if guarded or account.error else 1, account.account
+    return condition, 0 if account.guarded or account.error else 1, account.account
 
 
 def _in_brief(account: AccountReport) -> bool:
-    return account.condition == "in_sync" and not account.error and not _has_more_to_tell(account)
+    calm = account.condition == "in_sync" and not account.error and not account.guarded
+    return calm and not _has_more_to_tell(account)
 
 
 def _has_more_to_tell(account: AccountReport) -> bool:
