@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from reconciler.desired import Loaded
 from reconciler.errors import Fault, Unknown, suggestion
-from reconciler.model import AccountName, Cause, Desired, Revision
+from reconciler.model import AccountName, Cause, Desired, Revision, Unsettled
 
 SEEN = 20
 """How many revisions are remembered with what became of them, for whoever waits for one that was overtaken."""
@@ -24,11 +24,24 @@ SEEN = 20
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One account's part of the text in force. ``rejected``: a newer text exists, and why it is not in force."""
+    """One account's part of the text in force. ``rejected``: a newer text exists, and why it is not in force.
+
+    ``unsettled``: the files that it was read from may be half written.
+    """
 
     desired: Desired
     revision: Revision
     rejected: Cause | None = None
+    unsettled: Unsettled | None = None
+
+    def decides_like(self, other: Text | None) -> bool:
+        """Say whether a pass on this text would decide as one on the other. Devices are compared by identity."""
+        return (
+            other is not None
+            and self.desired is other.desired
+            and self.rejected is other.rejected
+            and self.unsettled == other.unsettled
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +129,7 @@ def reject(
 
 def changed(before: Accepted, after: Accepted) -> frozenset[AccountName]:
     """Return the accounts for which something else is in force now, or which came or went."""
-    same = {
-        name
-        for name, text in after.texts.items()
-        if (old := before.texts.get(name)) is not None and old.desired is text.desired and old.rejected is text.rejected
-    }
+    same = {name for name, text in after.texts.items() if text.decides_like(before.texts.get(name))}
     return frozenset((before.texts.keys() | after.texts.keys()) - same)
 
 

@@ -357,6 +357,8 @@ class Daemon:
         async def look() -> None:
             if await asyncio.to_thread(source.poll):
                 await self._refresh()
+            else:
+                await intake.settle()
 
         if not intake.reading and not self._errands:
             self._errand(look(), "look")

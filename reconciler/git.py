@@ -408,6 +408,16 @@ class WorkingTree(Repository):
         at = (f"{own}/HEAD", f"{own}/logs/HEAD", f"{common}/{name}", f"{common}/packed-refs")
         return Head(Path(top), at)
 
+    def path_of(self, name: str) -> str:
+        """Return where a file of the repository is; a linked working tree has some, as ``index.lock``, of its own."""
+        told = self.git("rev-parse", "--path-format=absolute", "--git-path", option_free(name))
+        return os.fsdecode(told).removesuffix("\n")
+
+    def left_out(self) -> frozenset[str]:
+        """Return the tracked files, relative to the folder, that are not meant to be there (``skip-worktree``)."""
+        listed = os.fsdecode(self.git("ls-files", "-z", "-t")).split("\0")
+        return frozenset(line[2:] for line in listed if line.startswith("S "))
+
 
 class Clone(Repository):
     """Our own bare clone of a remote repository, made below ``home`` when it is first needed.

@@ -35,6 +35,7 @@ from reconciler.model import (
     Reason,
     Share,
     Tripped,
+    Unsettled,
 )
 
 SUSPECT_FROM = 10
@@ -84,6 +85,7 @@ class Situation:
     rejected: Cause | None = None
     brake: Brake = field(default_factory=Brake)
     platform: Platform = field(default_factory=Platform)
+    unsettled: Unsettled | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +283,17 @@ def _folded(device: DeviceId) -> str:
     return bare.lower() if bare.isascii() else normalize("NFC", normalize("NFD", bare).casefold())
 
 
+def _files_unsettled(plan: Plan, situation: Situation) -> Finding | None:
+    one = situation.unsettled
+    if one is None:
+        return None
+    changes = [change for change in plan.unsubscribes if one.devices is None or change.device in one.devices]
+    if not changes:
+        return None
+    age = "" if one.since is None else f" (git's lock is {show(max(situation.now - one.since, timedelta(0)))} old)"
+    return _holding(Reason.FILES_UNSETTLED, changes, f"{one.message}{age}")
+
+
 def _desired_rejected(plan: Plan, situation: Situation) -> Finding | None:
     if situation.rejected is None or not plan.unsubscribes:
         return None
@@ -434,6 +447,15 @@ GUARDS: tuple[Guard, ...] = (
         "the hold ends as soon as LG lists both.",
     ),
     Guard(
+        Reason.FILES_UNSETTLED,
+        "unsubscribes of devices whose file went away; all while git's lock stays",
+        "local files may be half written: git's `index.lock` is there, a tracked file is missing, or a device file "
+        "went away a moment ago",
+        _files_unsettled,
+        "nothing, at first: it ends on its own. A lock that stays is of a git that was killed: remove it. Commit "
+        "the removal of a tracked file, or bring the file back.",
+    ),
+    Guard(
         Reason.DESIRED_REJECTED,
         "unsubscribes",
         "the newest text was rejected and an older accepted one is in force",
@@ -518,6 +540,7 @@ def held_actions(reason: Reason) -> tuple[Action, ...]:
         Reason.EMPTY_DESIRED,
         Reason.TOO_MANY,
         Reason.LOOK_ALIKE,
+        Reason.FILES_UNSETTLED,
         Reason.DESIRED_REJECTED,
         Reason.STATE_UNWRITABLE,
         Reason.UNSUBSCRIBE_AFTER,

@@ -13,18 +13,21 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import structlog
 
 from reconciler import accepted as acceptance
+from reconciler import unsettled
 from reconciler.accepted import Accepted, Text
 from reconciler.clock import Clock, SystemClock
-from reconciler.desired import Again, Document, Loaded, MemoryTree, digest, load
+from reconciler.desired import Again, Document, Loaded, MemoryTree, digest, load, read_list
 from reconciler.errors import Fault, Invalid, SourceError, StateError
 from reconciler.metrics import Metrics
-from reconciler.model import AccountName, Cause, Commit, Revision, Verified
+from reconciler.model import AccountName, Cause, Commit, DeviceId, Revision, Verified
 from reconciler.source import (
+    LOCK_SECONDS,
     RESTLESS_SECONDS,
     SETTLE_SECONDS,
     Fetched,
@@ -35,6 +38,7 @@ from reconciler.source import (
     Source,
 )
 from reconciler.state import KeptText, State
+from reconciler.unsettled import Waits
 
 SOURCE_ERRORS = ("missing", "fetch", "unreadable", "restless", "defect")
 """Why there is no newest text to judge: the kinds of ``pcc_source_errors_total``."""
@@ -81,6 +85,8 @@ class Intake:
         self._keeps = keeps
         self._known = Known()
         self._again = Again()
+        self._waits = Waits()
+        self._named: dict[str, frozenset[str]] = {}
         self._thread = ThreadPoolExecutor(1, "texts")
         metrics.sources(SOURCE_ERRORS, Cause)
 
@@ -127,6 +133,7 @@ class Intake:
         kept = self._state.kept_texts()
         self._kept = {one.document for one in kept}
         self._known = Known(signed=_signed(kept))
+        self._named = {one.document: frozenset(one.files) for one in kept}
         return recalled(kept, self._state.live_accounts, self._environment, self._again)
 
     async def require(self) -> None:
@@ -152,6 +159,7 @@ class Intake:
 
     async def _refresh(self) -> None:
         try:
+            await self._let_git_finish()
             read = await self._read()
         except Exception as error:  # noqa: BLE001 - a defect of ours is told and counted too, and the next text is tried
             self._known = replace(self._known, identity="")
@@ -162,6 +170,55 @@ class Intake:
         self.trouble = ""
         if read is not None:
             await self._judge(*read)
+
+    async def _let_git_finish(self) -> None:
+        """Wait while git is at work on the files, but not for ever: one that was killed leaves its lock."""
+        unrest = self._source.unrest
+        for _ in range(round(LOCK_SECONDS / SETTLE_SECONDS) if unrest is not None else 0):
+            if unrest is None or not await self._aside(unrest.occupied):
+                return
+            await asyncio.sleep(SETTLE_SECONDS)
+
+    async def settle(self) -> None:
+        """Let devices go on of which the file stayed away, where no file has changed since the last reading."""
+        if not self._waits or self._reading.locked():
+            return
+        async with self._reading:
+            waits = await self._aside(self._look_again)
+            if waits is not None:
+                self._waits = waits
+                after = unsettled.marked(self.accepted, waits, self._clock.steady())
+                if after is not self.accepted:
+                    await self._enforce(after)
+
+    def _look_again(self) -> Waits | None:
+        unrest, now = self._source.unrest, self._clock.steady()
+        if unrest is None or self._source.poll():
+            return None  # what is there now is read first
+        locked = unrest.lock() is not None
+        quiet = unrest.quiet_for() if self._waits.gone else 0.0
+        return unsettled.after_a_look(self._waits, now=now, locked=locked, quiet_for=quiet)
+
+    def _unsettled(self, before: Accepted, after: Accepted, loaded: Loaded) -> Accepted:
+        """Mark what may be missing only because the files are half written."""
+        unrest, now = self._source.unrest, self._clock.steady()
+        if unrest is None:
+            return after
+        lock = unrest.lock()
+        known = frozenset[str]().union(self._named, *self._named.values())
+        seen = unsettled.Reading(
+            now=now,
+            lock=lock.path if lock is not None else "",
+            lock_since=self._clock.now() - timedelta(seconds=lock.age) if lock is not None else None,
+            gone=unrest.gone(known, loaded.files),
+            missing={path: _devices_in(path, content) for path, content in self._source.missing().items()},
+        )
+        self._waits = unsettled.after_reading(self._waits, seen, before, after, self._named)
+        if after.newest is not None and after.revision is after.newest:
+            good = {path: frozenset(named) for path, named in loaded.named.items() if path not in loaded.faulty}
+            kept = {path: named for path, named in self._named.items() if path in loaded.faulty}
+            self._named = {**kept, **good}
+        return unsettled.marked(after, self._waits, now)
 
     async def _judge(self, fetched: Fetched, loaded: Loaded | None, commit: Commit | None) -> None:
         """Bring into force what can be of a text that was read, or of a commit that was not worth reading."""
@@ -174,7 +231,8 @@ class Intake:
             await self._enforce(acceptance.reject(self.accepted, cause, fetched.unreadable, revision))
             return
         revision = Revision(loaded.sha256, commit)
-        await self._enforce(acceptance.accept(self.accepted, loaded, revision, fetched.overtaken))
+        after = acceptance.accept(self.accepted, loaded, revision, fetched.overtaken)
+        await self._enforce(await self._aside(self._unsettled, self.accepted, after, loaded))
         if self.accepted.revision == revision and commit is not None and commit.verified is Verified.YES:
             self._known = replace(self._known, signed=frozenset({commit.id}))
         if revision != self._kept_as:  # once after each start too: the last process may have ended before it kept all
@@ -338,6 +396,14 @@ def recalled(
         shared=loaded.shared,
         revision=kept[-1].revision,
     )
+
+
+def _devices_in(path: str, content: bytes | None) -> frozenset[DeviceId] | None:
+    """Return the devices that a missing file held, or nothing where that cannot be read from what the commit has."""
+    if content is None or path.endswith(".toml"):
+        return None
+    listed = read_list(path, content)
+    return None if listed.faults else listed.ids
 
 
 def _signed(kept: Iterable[KeptText]) -> frozenset[str]:

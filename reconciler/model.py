@@ -281,6 +281,7 @@ class Reason(StrEnum):
     TOO_MANY = "too-many", Kind.GUARD
     SUSPECT_LIST = "suspect-list", Kind.GUARD
     LOOK_ALIKE = "look-alike", Kind.GUARD
+    FILES_UNSETTLED = "files-unsettled", Kind.GUARD
     DESIRED_REJECTED = "desired-rejected", Kind.GUARD
     STATE_UNWRITABLE = "state-unwritable", Kind.GUARD
     GUARD_FAILED = "guard-failed", Kind.GUARD
@@ -298,6 +299,18 @@ class Reason(StrEnum):
         reason._value_ = word
         reason.kind = kind
         return reason
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """Devices that may be missing only because local files are half written; ``devices`` of nothing: any may be.
+
+    ``since`` is when git's lock was made, where there is one.
+    """
+
+    devices: frozenset[DeviceId] | None
+    message: str = field(compare=False)
+    since: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

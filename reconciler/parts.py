@@ -119,7 +119,9 @@ async def built(
         watch=watch or Watch(),
         pass_id=lambda: around.unique().hex[:12],
     )
-    files = partial(FileSource, watch=around.watch, look=around.look, file_time=around.file_time)
+    files = partial(
+        FileSource, watch=around.watch, look=around.look, file_time=around.file_time, steady=around.clock.steady
+    )
     async with http:
         with opened(settings, lasting=not read_only, files=files) as source:
             intake = Intake(

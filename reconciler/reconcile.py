@@ -412,6 +412,7 @@ class Pass:
             now=self._began,
             observing=self._means.observing,
             rejected=self._text.rejected,
+            unsettled=self._text.unsettled,
             brake=self._brake,
             platform=stop or Platform(full_until=full_until),
         )
@@ -435,9 +436,7 @@ class Pass:
         newest, state = self._newest(), self._means.state
         return (
             self._means.stopping()
-            or newest is None
-            or newest.desired is not self._text.desired
-            or newest.rejected is not self._text.rejected
+            or not self._text.decides_like(newest)
             or state.writable is not self._writable
             or (self._boundary is not None and self._boundary <= self._now())
             or (self._client is not None and not self._client.same_user)

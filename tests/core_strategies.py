@@ -35,6 +35,7 @@ from reconciler.model import (
     Result,
     Retry,
     Share,
+    Unsettled,
 )
 from reconciler.plan import plan
 
@@ -95,6 +96,7 @@ def situated(
     rejected: Cause | None = None,
     brake: Brake | None = None,
     platform: Platform | None = None,
+    unsettled: Unsettled | None = None,
 ) -> Situation:
     """Return a situation at ``NOW``."""
     return Situation(
@@ -106,6 +108,7 @@ def situated(
         rejected,
         brake or Brake(),
         platform or Platform(),
+        unsettled=unsettled,
     )
 
 
@@ -208,6 +211,8 @@ situations = st.builds(
     st.just(NOW),
     observing=st.sampled_from([False, False, False, True]),
     rejected=st.sampled_from([None, None, None, *Cause]),
+    unsettled=st.sampled_from([None, None, None, Unsettled(None, "half a checkout")])
+    | st.builds(Unsettled, id_sets, st.just("a file went away")),
     brake=brakes,
     platform=platforms,
 )

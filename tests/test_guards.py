@@ -61,6 +61,7 @@ from reconciler.model import (
     Result,
     Retry,
     Share,
+    Unsettled,
 )
 from reconciler.plan import plan
 
@@ -116,6 +117,7 @@ ROWS: list[tuple[Reason, Situation, frozenset[Action], datetime | None]] = [
     (Reason.TOO_MANY, mixed(Policy(max_unsubscribe=0, max_unsubscribe_floor=0)), ONLY_UNSUBSCRIBE, None),
     (Reason.SUSPECT_LIST, mixed(memory=Memory(expected=fleet(10))), BOTH, None),
     (Reason.LOOK_ALIKE, situated(desiring(some("new", "OLD"), OPEN), some("old")), ONLY_UNSUBSCRIBE, None),
+    (Reason.FILES_UNSETTLED, mixed(unsettled=Unsettled(None, "half a checkout")), ONLY_UNSUBSCRIBE, None),
     (Reason.DESIRED_REJECTED, mixed(rejected=Cause.INVALID), ONLY_UNSUBSCRIBE, None),
     (Reason.STATE_UNWRITABLE, mixed(memory=Memory(writable=False)), ONLY_UNSUBSCRIBE, None),
     (Reason.PAUSED, mixed(replace(OPEN, pause=Pause.ALL)), BOTH, None),
@@ -182,10 +184,19 @@ def test_the_table_has_every_reason_once_and_in_order() -> None:
     assert all(guard.holds and guard.when for guard in GUARDS)
 
 
+def test_devices_of_unsettled_files_wait_and_no_others() -> None:
+    """Only the unsubscribes of devices whose file went away are held, and the message gives the age of git's lock."""
+    unsettled = Unsettled(frozenset(some("old")), "half a checkout", NOW - HOUR)
+    result = judged(situated(desiring(some("new")), some("old", "other"), unsettled=unsettled))
+    assert reasons(result) == dict.fromkeys(unsubscribes(some("old")), Reason.FILES_UNSETTLED)
+    assert "1h" in message(result, Reason.FILES_UNSETTLED)
+    assert (result.subscribes, result.unsubscribes) == (subscribes(some("new")), unsubscribes(some("other")))
+
+
 def test_kinds_of_reasons() -> None:
     """Who can release a change is part of the table's order: first guards, then policy, then platform."""
     kinds = [guard.reason.kind for guard in GUARDS]
-    assert kinds == [Kind.GUARD] * 7 + [Kind.POLICY] * 2 + [Kind.PLATFORM] * 5
+    assert kinds == [Kind.GUARD] * 8 + [Kind.POLICY] * 2 + [Kind.PLATFORM] * 5
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -617,6 +628,7 @@ def test_the_first_reason_of_the_table_wins() -> None:
         ),
         rejected=Cause.INVALID,
         platform=Platform("s", LATER, LATER, LATER),
+        unsettled=Unsettled(None, "half a checkout"),
     )
     table, seen = list(GUARDS), []
     while (result := judge(planned(situation), situation, table)).held:
@@ -629,6 +641,7 @@ def test_the_first_reason_of_the_table_wins() -> None:
         Reason.EMPTY_DESIRED,
         Reason.TOO_MANY,
         Reason.SUSPECT_LIST,
+        Reason.FILES_UNSETTLED,
         Reason.DESIRED_REJECTED,
         Reason.STATE_UNWRITABLE,
         Reason.PAUSED,

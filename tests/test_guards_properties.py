@@ -201,7 +201,8 @@ def test_no_spelling_of_a_wanted_device_goes_while_that_is_not_listed(situation:
 def test_brakes_only_ever_hold_more(situation: Situation) -> None:
     """A rejected text, an unwritable state, observe mode or a stop lets nothing go that would not go without it."""
     result = judged(situation)
-    calm = replace(situation, memory=replace(situation.memory, writable=True), rejected=None, observing=False)
+    calm = replace(situation, memory=replace(situation.memory, writable=True), rejected=None, unsettled=None)
+    calm = replace(calm, observing=False)
     loosest = judged(replace(calm, platform=type(calm.platform)(), brake=type(calm.brake)()))
     assert set(result.subscribes) <= set(loosest.subscribes)
     assert set(result.unsubscribes) <= set(loosest.unsubscribes)

@@ -20,7 +20,7 @@ from reconciler.errors import Fault, Invalid, SourceError, StateError
 from reconciler.intake import Intake
 from reconciler.metrics import Metrics
 from reconciler.model import AccountName, Cause, Commit, Verified
-from reconciler.source import NOTHING, Fetched, FetchError, Known, MissingError
+from reconciler.source import NOTHING, Fetched, FetchError, Known, MissingError, Unrest
 from reconciler.state import KeptText, State
 
 EAST, WEST, NORTH = (AccountName(name) for name in ("east", "west", "north"))
@@ -37,6 +37,7 @@ class MemorySource:
 
     kind = "file"
     persistent = False
+    unrest: Unrest | None = None
 
     def __init__(self, **files: bytes) -> None:
         self.files = {f"{name}.toml": content for name, content in files.items()}
@@ -66,6 +67,10 @@ class MemorySource:
         """Return the commit that a test says."""
         del files
         return self.head
+
+    def missing(self) -> Mapping[str, bytes | None]:
+        """Say that no tracked file is missing."""
+        return {}
 
     def at_rest(self) -> bool:
         """Say that nobody writes."""

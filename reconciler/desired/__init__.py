@@ -5,10 +5,12 @@ first: ``places`` and ``foreign``, ``schema``, ``texts``, ``findings``, ``device
 ``load``.
 """
 
+from reconciler.desired.device_files import read_list
 from reconciler.desired.document import patterns
 from reconciler.desired.export import SCHEMA_FILE, Aside, account_lines, dump, dump_approval, dump_device_file
 from reconciler.desired.load import SHOWN, Again, load, sightings
 from reconciler.desired.texts import (
+    LARGEST_FILE,
     Document,
     Loaded,
     MemoryTree,
@@ -21,6 +23,7 @@ from reconciler.desired.texts import (
 )
 
 __all__ = [
+    "LARGEST_FILE",
     "SCHEMA_FILE",
     "SHOWN",
     "Again",
@@ -40,5 +43,6 @@ __all__ = [
     "load",
     "matches",
     "patterns",
+    "read_list",
     "sightings",
 ]

@@ -20,6 +20,9 @@ from reconciler.model import (
     Desired,
 )
 
+LARGEST_FILE = 96 * 1024 * 1024
+"""Bytes of the largest text or device file. A million ids are 65 MB."""
+
 
 class Unreadable(ReconcilerError):
     """A file cannot be read. The message is for people and never repeats what is in the file."""

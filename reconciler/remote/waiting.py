@@ -26,8 +26,8 @@ SHORTEST = 7
 _REVISION = re.compile(rf"(?:sha256:)?[0-9a-f]{{{SHORTEST},64}}(?:-dirty)?")
 LASTING = frozenset({Reason.REFUSED, Reason.SUBSCRIPTIONS_FULL, Reason.ACCOUNT_STOPPED})
 """What LG or a setting holds for so long that a merge is not kept waiting for it."""
-PASSING = frozenset({Reason.SUSPECT_LIST})
-"""What a guard holds only until the list was read again."""
+PASSING = frozenset({Reason.SUSPECT_LIST, Reason.FILES_UNSETTLED})
+"""What a guard holds only until the list or the files were read again."""
 ERROR, HELD, REFUSED = 1, 3, 4
 
 

@@ -6,8 +6,8 @@ knows the commit that files of this machine are from.
 What concerns repositories is imported from its own module: ``validate`` reads files, and answers sooner without it.
 """
 
+from reconciler.desired import LARGEST_FILE
 from reconciler.source.fetched import (
-    LARGEST_FILE,
     NOTHING,
     Fetched,
     FetchError,
@@ -18,9 +18,11 @@ from reconciler.source.fetched import (
 )
 from reconciler.source.files import RESTLESS_SECONDS, SETTLE_SECONDS, DiskTree, FileSource, read_file
 from reconciler.source.signatures import Look, Signature, signature
+from reconciler.source.unrest import LOCK_SECONDS, Lock, Unrest
 
 __all__ = [
     "LARGEST_FILE",
+    "LOCK_SECONDS",
     "NOTHING",
     "RESTLESS_SECONDS",
     "SETTLE_SECONDS",
@@ -29,11 +31,13 @@ __all__ = [
     "Fetched",
     "FileSource",
     "Known",
+    "Lock",
     "Look",
     "MissingError",
     "RestlessError",
     "Signature",
     "Source",
+    "Unrest",
     "read_file",
     "signature",
 ]

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from reconciler.desired import LARGEST_FILE
 from reconciler.errors import ReconcilerError
-from reconciler.git import GitTimeout, Kind, WorkingTree, blob_id
+from reconciler.git import Entry, GitTimeout, Kind, WorkingTree, blob_id
 from reconciler.model import Commit
 from reconciler.source.signatures import Signature, signature
 
@@ -22,6 +23,11 @@ PATIENCE_SECONDS = 1.0
 """For all that is asked of git after one reading."""
 RELUCTANT_SECONDS = 300.0
 """Where git was slow, it is not asked again for so long."""
+
+Named = Callable[[str], bool]
+"""Says whether a path, relative to the folder of the documents, would be read if it were there."""
+Missing = bytes | None
+"""What the commit has under a path that is not there; nothing where that cannot be had."""
 
 
 class Checkout:
@@ -32,18 +38,24 @@ class Checkout:
         self._steady = steady
         self._not_before = 0.0
         self._head: dict[str, Signature] = {}
+        self.missing: Mapping[str, Missing] = {}
 
-    def commit(self, documents: Sequence[str], files: Mapping[str, bytes]) -> Commit | None:
+    def commit(
+        self, documents: Sequence[str], files: Mapping[str, bytes], named: Named = lambda _path: False
+    ) -> Commit | None:
         """Return the commit that the documents are checked out from; ``dirty`` where it holds other contents.
 
-        Nothing where no document is tracked, or that cannot be found out in time.
+        ``named`` says whether a path relative to the folder of the documents would be read if it were there: one that
+        the commit has and the folder has not is ``missing``. Nothing where no document is tracked, or that cannot be
+        found out in time.
         """
         self._head = {}
+        self.missing = {}
         folder = os.path.dirname(os.path.realpath(documents[0])) if documents else ""
         if not folder or not _under_version_control(folder) or self._steady() < self._not_before:
             return None
         try:
-            return self._checked_out(Path(folder), documents, files)
+            return self._checked_out(Path(folder), documents, files, named)
         except GitTimeout:
             self._not_before = self._steady() + RELUCTANT_SECONDS
         except (ReconcilerError, ValueError, OSError):
@@ -54,7 +66,9 @@ class Checkout:
         """Say whether another commit may be checked out than when that was last asked."""
         return any(signature(path) != before for path, before in self._head.copy().items())
 
-    def _checked_out(self, folder: Path, documents: Sequence[str], files: Mapping[str, bytes]) -> Commit | None:
+    def _checked_out(
+        self, folder: Path, documents: Sequence[str], files: Mapping[str, bytes], named: Named
+    ) -> Commit | None:
         tree = WorkingTree(folder, seconds=self._patience)
         head = tree.head()
         self._head = {path: signature(path) for path in head.moves_with}  # before it is asked what is there
@@ -70,7 +84,23 @@ class Checkout:
         if not any(names.get(path) in held for path in documents):
             return None
         same = all(name in held and held[name].id == blob_id(files[path], id_) for path, name in names.items())
-        return replace(tree.commit(id_), dirty=not same)
+        self.missing = _missing(tree, folder, held, named)
+        return replace(tree.commit(id_), dirty=not same or bool(self.missing))
+
+
+def _missing(tree: WorkingTree, folder: Path, held: Mapping[str, Entry], named: Named) -> dict[str, Missing]:
+    """Return the files of a commit that would be read and are not there, save those that are left out on purpose."""
+    absent = [path for path, entry in held.items() if entry.kind is Kind.FILE and named(path)]
+    absent = [path for path in absent if not os.path.lexists(folder / path)]
+    if not absent:
+        return {}
+    left_out = tree.left_out()
+    absent = [path for path in absent if path not in left_out]
+    try:
+        contents = tree.contents({held[path].id for path in absent}, most=LARGEST_FILE)
+    except ReconcilerError:  # a clone without blobs, for one
+        contents = {}
+    return {path: contents.get(held[path].id) for path in absent}
 
 
 def _under_version_control(folder: str) -> bool:

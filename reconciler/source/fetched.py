@@ -12,9 +12,7 @@ from typing import Protocol
 from reconciler.desired import Document, Tree
 from reconciler.errors import Fault, SourceError
 from reconciler.model import Cause, Commit
-
-LARGEST_FILE = 96 * 1024 * 1024
-"""Bytes. A million ids are 65 MB."""
+from reconciler.source.unrest import Unrest
 
 
 class MissingError(SourceError):
@@ -60,10 +58,14 @@ class Fetched:
 
 
 class Source(Protocol):
-    """What brings texts. ``kind`` is its word in metrics; ``persistent`` says that it wakes again after a failure."""
+    """What brings texts. ``kind`` is its word in metrics; ``persistent`` says that it wakes again after a failure.
+
+    ``unrest`` looks for files that are half written, where that can be.
+    """
 
     kind: str
     persistent: bool
+    unrest: Unrest | None
 
     def fetch(self, known: Known = NOTHING) -> Fetched | None:
         """Return the newest texts, or nothing if they are those already known. Raises ``SourceError``."""
@@ -73,6 +75,9 @@ class Source(Protocol):
 
         Never raises, and never takes long.
         """
+
+    def missing(self) -> Mapping[str, bytes | None]:
+        """Return the files that the commit has and the folder lacks, with what the commit has of each, if known."""
 
     def at_rest(self) -> bool:
         """Say whether nobody is writing to what was last read, so that it is worth reading again."""

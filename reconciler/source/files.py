@@ -19,12 +19,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from reconciler.desired import Document, Unreadable
+from reconciler.desired import LARGEST_FILE, Document, Unreadable, matches
 from reconciler.errors import Fault, SourceError
 from reconciler.model import Commit
-from reconciler.source.checkout import Checkout
-from reconciler.source.fetched import LARGEST_FILE, NOTHING, Fetched, Known, MissingError
+from reconciler.source.checkout import Checkout, Missing
+from reconciler.source.fetched import NOTHING, Fetched, Known, MissingError
 from reconciler.source.signatures import Look, Signature, signature
+from reconciler.source.unrest import Unrest
 from reconciler.watching import Watch, watch
 
 SETTLE_SECONDS, SETTLE_MOST_SECONDS = 0.1, 1.0
@@ -60,6 +61,10 @@ class DiskTree:
         self._signatures[path] = self._look(path)
         return read_file(path)
 
+    def patterns(self) -> set[str]:
+        """Return the patterns that were asked for."""
+        return {pattern for _folder, pattern in self._matches.copy()}
+
     def same(self) -> bool:
         """Say whether everything looked at is as it was."""
         return all(self._look(path) == before for path, before in self._signatures.copy().items()) and all(
@@ -92,10 +97,12 @@ class FileSource:
         watch: Watch = watch,
         look: Look = signature,
         file_time: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._watch, self._look, self._file_time = watch, look, file_time
         self._checkout = Checkout()
+        self.unrest: Unrest | None = Unrest(self._home, steady=steady, wall=file_time)
         self._tree = DiskTree(look, file_time)
         self._documents: list[str] = []
         self._folders_changed = threading.Event()
@@ -124,7 +131,23 @@ class FileSource:
 
     def commit(self, files: Mapping[str, bytes]) -> Commit | None:
         """Return the commit that is checked out where the files are, if they are under version control."""
-        return self._checkout.commit(self._documents, files)
+        return self._checkout.commit(self._documents, files, self._named)
+
+    def missing(self) -> Mapping[str, Missing]:
+        """Return the tracked files that would be read and were not there when the commit was last asked for."""
+        return self._checkout.missing
+
+    def _home(self) -> str:
+        """Return the folder that the texts are in."""
+        return str(self._path if self._path.is_dir() else self._path.parent)
+
+    def _named(self, path: str) -> bool:
+        """Say whether a path relative to the folder of the texts would be read if it were there."""
+        if self._documents and os.path.dirname(os.path.realpath(self._documents[0])) != os.path.realpath(self._home()):
+            return False  # the text is a link to elsewhere, and its device files are not beside what it leads to
+        if self._path.is_dir() and "/" not in path and path.endswith(".toml") and not path.startswith("."):
+            return True
+        return any(matches(path, pattern) for pattern in self._tree.patterns())
 
     def at_rest(self) -> bool:
         """Say whether the last write to any file read is long enough ago that its writer is done."""

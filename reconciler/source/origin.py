@@ -34,7 +34,10 @@ def opened(
     own, and leave nothing behind. ``files`` is how files of this machine are looked at.
     """
     if settings.git_url is None:
-        yield files(settings.desired_state)
+        local = files(settings.desired_state)
+        if local.unrest is not None:
+            local.unrest.leave_out(settings.state_dir)
+        yield local
         return
     with ExitStack() as stack:
         home = settings.state_dir if lasting else Path(stack.enter_context(TemporaryDirectory(prefix="pcc-git-")))

@@ -23,11 +23,12 @@ from pathlib import Path
 
 import structlog
 
-from reconciler.desired import Document, MemoryTree, Unreadable, matches, patterns
+from reconciler.desired import LARGEST_FILE, Document, MemoryTree, Unreadable, matches, patterns
 from reconciler.errors import Fault, SourceError
 from reconciler.git import Clone, Entry, GitError, GitMissing, GitTimeout, Kind, Repository, verdict
 from reconciler.model import Cause, Commit, Verified
-from reconciler.source.fetched import LARGEST_FILE, NOTHING, Fetched, FetchError, Known, MissingError
+from reconciler.source.fetched import NOTHING, Fetched, FetchError, Known, MissingError
+from reconciler.source.unrest import Unrest
 
 SHOWN = 12
 """So many digits of a commit's id are told to people."""
@@ -142,6 +143,7 @@ class GitSource:
 
     kind = "git"
     persistent = True
+    unrest: Unrest | None = None
 
     def __init__(
         self,
@@ -177,6 +179,10 @@ class GitSource:
         """Return the commit that was fetched last."""
         del files
         return self._commit
+
+    def missing(self) -> Mapping[str, bytes | None]:
+        """Return nothing: a commit is always whole."""
+        return {}
 
     def at_rest(self) -> bool:
         """Say that nobody writes to a commit."""

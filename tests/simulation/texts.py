@@ -72,7 +72,7 @@ def files(fleet: Fleet) -> dict[str, bytes]:
             inline = {device: entry for device, entry in account.devices.items() if device not in plain}
             lines.append(f'device_files = ["devices/{name}.txt"]')
             listed = (f"{device} # {account.devices[device].name}".rstrip(" #") for device in plain)
-            made[f"devices/{name}.txt"] = "".join(f"{line}\n" for line in listed).encode()
+            made[f"devices/{name}.txt"] = ("".join(f"{line}\n" for line in listed) or "# none\n").encode()
         if inline or not account.in_file:
             lines += ["devices = [", *(f"  {_entry(device, entry)}," for device, entry in inline.items()), "]"]
         made[f"{name}.toml"] = ("\n".join(lines) + "\n").encode()
