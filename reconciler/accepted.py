@@ -95,7 +95,7 @@ def accept(before: Accepted, loaded: Loaded, revision: Revision, overtaken: Sequ
         abandoned=(before.abandoned | vanished) - accounts.keys() - kept.keys() - loaded.retired,
         retired=loaded.retired,
         environment=loaded.environment,
-        shared=loaded.shared | (before.shared & loaded.faulty.keys()),
+        shared=loaded.shared,
         revision=revision if accounts else before.revision,
         newest=revision,
         rejected=Cause.INVALID if loaded.faulty else None,

@@ -11,7 +11,6 @@ and those that have credentials.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -32,7 +31,7 @@ from reconciler.pcc.wire import Reply, differs, envelope_time, header_time
 from reconciler.report import examination
 from reconciler.report.examination import Asked, Examination, Examined, Finding, Speaking
 from reconciler.settings import Settings
-from reconciler.state import State
+from reconciler.state import State, can_be_kept
 from reconciler.surroundings import Surroundings
 
 
@@ -112,7 +111,7 @@ def _general(parts: Parts, unreadable: str) -> tuple[Finding, ...]:
         examination.state(
             str(settings.state_dir),
             exists=settings.state_dir.is_dir(),
-            writable=_is_writable(settings.state_dir),
+            locked=can_be_kept(settings.state_dir),
             trouble=parts.state.trouble,
             unreadable=unreadable,
         ),
@@ -126,12 +125,6 @@ def _general(parts: Parts, unreadable: str) -> tuple[Finding, ...]:
         examination.folder(parts.store.warnings(), strays),
     )
     return tuple(finding for finding in findings if finding is not None)
-
-
-def _is_writable(folder: Path) -> bool:
-    """Say whether this user could keep the state there, or make the folder."""
-    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def _abandoned(parts: Parts) -> frozenset[AccountName]:

@@ -631,7 +631,7 @@ def test_apply_with_another_digest_changes_nothing(shell: Shell, fleet: Fleet) -
     fleet.wants(*fleet.owned()[1:])
     before = fleet.live()
     fleet.methods()
-    ended = shell("apply", "--expect", "sha256:0123")
+    ended = shell("apply", "--expect", f"sha256:{'0123' * 16}")
     assert ended.code == 3
     assert "digest sha256:" in ended.out
     assert "nothing was changed" in ended.out
@@ -644,9 +644,22 @@ def test_a_digest_is_for_one_account(shell: Shell, fleet: Fleet) -> None:
     Path("desired-state.toml").write_text(
         "version = 1\n[accounts.default]\ndevices = []\n[accounts.seoul-hotel]\ndevices = []\n"
     )
-    assert shell("apply", "--expect", "sha256:0123").code == 64
+    other = f"sha256:{'0123' * 16}"
+    assert shell("apply", "--expect", other).code == 64
     assert not fleet.methods()
-    assert shell("apply", "--expect", "sha256:0123", "--account", "default").code == 3
+    assert shell("apply", "--expect", other, "--account", "default").code == 3
+
+
+@pytest.mark.parametrize(
+    "value", ["sha256:0123", "0123" * 16, f"sha256:{'0123' * 16}0", f"SHA256:{'0123' * 16}", "sha256:", "…", "yes"]
+)
+def test_what_is_no_digest_is_wrong_usage(shell: Shell, fleet: Fleet, value: str) -> None:
+    """A digest that was cut or lost is told as such: it is not another plan's."""
+    fleet.wants(*fleet.owned())
+    ended = shell("apply", "--expect", value)
+    assert (ended.code, ended.out) == (64, "")
+    assert "digest" in ended.err
+    assert not fleet.methods()
 
 
 def test_an_account_named_twice_has_one_pass(shell: Shell, fleet: Fleet) -> None:
@@ -1062,3 +1075,19 @@ def test_every_command_refuses_empty_words() -> None:
     assert isinstance(group, typer.core.TyperGroup)
     for command in group.commands.values():
         assert isinstance(command, Command)
+
+
+def test_a_history_without_a_state_is_an_error(shell: Shell, tmp_path: Path) -> None:
+    """Where there is no state nothing is known, which is not the same as no change."""
+    state = tmp_path / "elsewhere"
+    state.mkdir()
+    Path("settings.env").write_text(f"PCC_STATE_DIR={state}\nPCC_LISTEN=127.0.0.1:9\n")
+    for output in ("text", "json", "markdown"):
+        ended = shell("history", "--env-file", "settings.env", "--output", output)
+        assert (ended.code, ended.out) == (1, "")
+        assert str(state) in ended.err
+        assert "PCC_STATE_DIR" in ended.err
+    State.open(state, SystemClock()).close()
+    ended = shell("history", "--env-file", "settings.env")
+    assert (ended.code, ended.out) == (0, "No change.\n")
+    assert str(state) in ended.err

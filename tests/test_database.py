@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import Any
 import pytest
 from disks import Disk, StandingClock
 
+from reconciler.clock import SystemClock
 from reconciler.errors import StateError
+from reconciler.state import State
 from reconciler.state.database import MOST_REPLACED, Database, Held, Newer, Statement, connect
 
 FIRST = (("CREATE TABLE note (words TEXT)",),)
@@ -514,3 +517,53 @@ def test_a_state_that_could_not_be_had_at_first_becomes_writable(
     other.close()
     database.write(note("after"))
     assert (database.trouble, notes(database)) == ("", ["before", "after"])
+
+
+OPENS = """
+import os, sys
+from pathlib import Path
+from reconciler.clock import SystemClock
+from reconciler.state import State, can_be_kept
+folder = Path(sys.argv[1])
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+print(can_be_kept(folder) or "-")
+state = State.open(folder, SystemClock())
+print(state.trouble or "-")
+state.close()
+"""
+
+
+def opened_by_another_user(folder: Path) -> list[str]:
+    """Open a state as another user, where this one may become one, and return what doctor and the daemon say."""
+    command = [sys.executable, "-c", OPENS, str(folder)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own interpreter
+    return ended.stdout.splitlines()
+
+
+def test_a_writable_file_of_another_user_serves_as_it_is() -> None:
+    """After a change of the user id the mode cannot be changed any more; what can be written is no fault."""
+    with tempfile.TemporaryDirectory() as home:
+        Path(home).chmod(0o755)
+        folder = Path(home) / "state"
+        State.open(folder, SystemClock()).close()
+        folder.chmod(0o777)
+        for one in folder.iterdir():
+            one.chmod(0o666)
+        assert opened_by_another_user(folder) == ["-", "-"]
+
+
+def test_a_file_of_another_user_that_cannot_be_written_is_named_by_both() -> None:
+    """Where the daemon could not write, doctor says so too, and names the file."""
+    with tempfile.TemporaryDirectory() as home:
+        Path(home).chmod(0o755)
+        folder = Path(home) / "state"
+        State.open(folder, SystemClock()).close()
+        folder.chmod(0o777)
+        (folder / "state.lock").chmod(0o666)
+        (folder / "state.db").chmod(0o444)
+        said = opened_by_another_user(folder)
+        assert said[0] == str(folder / "state.db")
+        assert said[1] != "-" or os.geteuid() != 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,7 @@ from reconciler.model import Digest
 if TYPE_CHECKING:
     from reconciler.oneshot import Follower, Work
 
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 SETTLED_SECONDS = 60.0
 """After so long a daemon has usually read its texts, and most accounts had their first pass."""
 
@@ -81,6 +83,8 @@ def apply(
     from reconciler.report import exit_code
     from reconciler.signals import signals
 
+    if expect is not None and not DIGEST.fullmatch(expect):
+        raise typer.BadParameter("has to be a digest as plan shows it: sha256:…", param_hint="--expect")
     chosen = read_settings(env_file)
 
     async def work(follower: Follower) -> tuple[Work, bool]:

@@ -72,9 +72,7 @@ class Consultation:
 
         return self._answer(
             lambda: read(lambda query: self._get(f"/api/v1/history?{urlencode(query)}", Page)),
-            lambda at_hand: read(
-                lambda query: inquiry.history(at_hand.known, inquiry.wanted(query, at_hand.known.now))
-            ),
+            lambda at_hand: read(lambda query: _past(at_hand, query)),
         )
 
     def _answer(self, ask: Callable[[], Report], otherwise: Callable[[AtHand], Report]) -> Answer[Report]:
@@ -84,8 +82,9 @@ class Consultation:
             if self.at_hand is None:
                 raise
             at_hand = self.at_hand()
-            notes = (f"{error}; asked are the files and the state", *at_hand.notes)
-            return Answer(otherwise(at_hand), "the files and the state, as no daemon answered", notes)
+            asked = f"the files and the state in {at_hand.state}"
+            notes = (f"{error}; asked are {asked}", *at_hand.notes)
+            return Answer(otherwise(at_hand), f"{asked}, as no daemon answered", notes)
 
     def _get(self, path: str, kind: type[Report]) -> Report:
         answer = self.get(path)
@@ -94,6 +93,12 @@ class Consultation:
         except (msgspec.ValidationError, RecursionError) as error:
             said = quoted(str(error))
             raise DaemonError(f"the daemon at {self.address} answers as another version would: {said}") from error
+
+
+def _past(at_hand: AtHand, query: Mapping[str, str]) -> Page:
+    """Return past changes by the state; raises ``StateError`` where there is none."""
+    at_hand.insist_on_state()
+    return inquiry.history(at_hand.known, inquiry.wanted(query, at_hand.known.now))
 
 
 def _with_zones(report: Report) -> Report:

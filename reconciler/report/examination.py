@@ -183,16 +183,19 @@ def wrong_settings(faults: Iterable[object]) -> Examination:
     return Examination((Finding(Check.SETTINGS, Level.FAIL, found, "correct the settings that are named here"),))
 
 
-def state(folder: str, *, exists: bool, writable: bool, trouble: str, unreadable: str) -> Finding:
-    """Judge the state. ``trouble``: it is damaged; ``unreadable``: it is there and cannot be read by us."""
+def state(folder: str, *, exists: bool, locked: str, trouble: str, unreadable: str) -> Finding:
+    """Judge the state. ``locked``: what of it this user cannot write.
+
+    ``trouble``: it is damaged; ``unreadable``: it is there and cannot be read by us.
+    """
     facts = {"folder": folder}
     if unreadable or trouble:
         mend = "restore the file from a copy, or let the daemon set it aside at its next start: it is in PCC_STATE_DIR"
         if unreadable:
             mend = "correct PCC_STATE_DIR, or run this as the user and with the version of the daemon"
         return Finding(Check.STATE, Level.FAIL, unreadable or trouble, mend, facts)
-    if not writable:
-        found = f"{folder} cannot be written by this user"
+    if locked:
+        found = f"{locked} cannot be written by this user"
         mend = "name a folder of the daemon's user in PCC_STATE_DIR; if that is another user than this, all is well"
         return Finding(Check.STATE, Level.WARN, found, mend, facts)
     return Finding(

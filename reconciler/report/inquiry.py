@@ -40,7 +40,7 @@ from reconciler.report.story import (
 from reconciler.settings import Mode, Settings
 from reconciler.source import FileSource
 from reconciler.standing import Standing
-from reconciler.state import KeptText, Past, State, newest_first
+from reconciler.state import KeptText, Past, State, is_there, newest_first
 
 CHANGES = 10
 """So many past changes belong to the story of one device, and to the page."""
@@ -410,10 +410,21 @@ def _cursor(text: str) -> tuple[int, int, str, str]:
 
 @dataclass(frozen=True, slots=True)
 class AtHand:
-    """What is known without a daemon, and what a person should hear of how it is known."""
+    """What is known without a daemon, and what a person should hear of how it is known. ``state`` is its folder."""
 
     known: Knowledge
     notes: tuple[str, ...]
+    state: str = ""
+    has_state: bool = True
+
+    def insist_on_state(self) -> None:
+        """Raise ``StateError`` where there is no state: nothing is known then, which is not the same as no change."""
+        if not self.has_state:
+            raise StateError(f"{_no_state(self.state)}: nothing is known of past changes")
+
+
+def _no_state(folder: str) -> str:
+    return f"there is no state in {folder} (PCC_STATE_DIR)"
 
 
 def at_hand(settings: Settings, clock: Clock) -> AtHand:
@@ -425,6 +436,9 @@ def at_hand(settings: Settings, clock: Clock) -> AtHand:
     revisions = [one.revision for one in read]
     if state.trouble:
         notes = (*notes, f"state: {state.trouble}")
+    has_state, folder = is_there(settings.state_dir), str(settings.state_dir)
+    if not has_state:
+        notes = (*notes, f"{_no_state(folder)}: what was done is not known")
     known = Knowledge(
         now=clock.now(),
         accepted=in_force,
@@ -432,7 +446,7 @@ def at_hand(settings: Settings, clock: Clock) -> AtHand:
         kept=lambda: (*read, *(one for one in kept if one.revision not in revisions)),
         observing=settings.mode is Mode.OBSERVE,
     )
-    return AtHand(known, notes)
+    return AtHand(known, notes, folder, has_state)
 
 
 def _newest_text(

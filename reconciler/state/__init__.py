@@ -5,10 +5,22 @@
 could not be written yet, bounded), ``store`` (``State``).
 """
 
-from reconciler.state.database import Connect, connect
+from reconciler.state.database import Connect, can_be_kept, connect, is_there
 from reconciler.state.memory import KEPT, Past
 from reconciler.state.store import KeptText, State, Stay
 from reconciler.state.tables import newest_first
 from reconciler.state.waiting import Mark
 
-__all__ = ["KEPT", "Connect", "KeptText", "Mark", "Past", "State", "Stay", "connect", "newest_first"]
+__all__ = [
+    "KEPT",
+    "Connect",
+    "KeptText",
+    "Mark",
+    "Past",
+    "State",
+    "Stay",
+    "can_be_kept",
+    "connect",
+    "is_there",
+    "newest_first",
+]

@@ -464,13 +464,34 @@ def _locked(path: Path) -> int:
 
 
 def _private(path: Path) -> None:
-    """See to it that the file is there and its owner's alone; SQLite gives its companions the same mode."""
+    """See to it that the file is there and its owner's alone; SQLite gives its companions the same mode.
+
+    A file of another user that we may write serves as it is: only its owner can change its mode.
+    """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if os.fstat(handle).st_mode & 0o077:
-            os.fchmod(handle, 0o600)
+            with suppress(PermissionError):
+                os.fchmod(handle, 0o600)
     finally:
         os.close(handle)
+
+
+def can_be_kept(folder: Path) -> str:
+    """Return which path this user would have to write to keep the state and cannot, or nothing where all is well."""
+    if not folder.exists():
+        parents = folder.absolute().parents
+        there = next(one for one in parents if one.exists())
+        return "" if there.is_dir() and os.access(there, os.W_OK | os.X_OK) else str(folder)
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return str(folder)
+    files = (folder / LOCK, *(folder / f"{FILE}{suffix}" for suffix in BESIDE))
+    return next((str(one) for one in files if one.exists() and not os.access(one, os.R_OK | os.W_OK)), "")
+
+
+def is_there(folder: Path) -> bool:
+    """Say whether a folder holds a state."""
+    return (folder / FILE).exists()
 
 
 def _identity(found: os.stat_result, *, dated: bool = False) -> Row:
