@@ -128,13 +128,14 @@ class Lost(StrEnum):
     TLS = "tls"
     TIME = "time"
     PROXY = "proxy"
+    STRANGER = "stranger"
     OTHER = "other"
 
 
 class Unavailable(PlatformError):
     """LG could not be reached or failed inside; the call may or may not have done its work.
 
-    ``lost`` is set where no answer came at all.
+    ``lost`` is set where no answer of LG's came: none at all, or that of something else in its place.
     """
 
     lost: Lost | None = None
@@ -155,7 +156,12 @@ class SubscriptionsFull(PlatformError):
 
 
 class CredentialsRefused(PlatformError):
-    """The token is missing, expired or not accepted, and renewing it once did not help."""
+    """The token is missing, expired or not accepted, and renewing it once did not help.
+
+    ``stranger``: what said so is no API of LG's, by the look of its answer.
+    """
+
+    stranger: bool = False
 
 
 class ConfigurationRefused(PlatformError):

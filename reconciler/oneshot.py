@@ -14,7 +14,7 @@ from datetime import datetime
 from reconciler import desired
 from reconciler.accepted import chosen
 from reconciler.clock import SystemClock
-from reconciler.errors import PlatformError, ReconcilerError
+from reconciler.errors import PlatformError, ReconcilerError, Throttled
 from reconciler.masking import Masking
 from reconciler.model import AccountName, Cause, Desired, Device, DeviceId, DeviceType, Digest
 from reconciler.parts import Parts, built
@@ -158,6 +158,8 @@ async def _found(parts: Parts, name: AccountName, *, registered: bool) -> tuple[
             return Desired(name, (await client.list_devices()).devices), []
         fit, aside = _sorted_out(await client.registered())
         return Desired(name, frozenset(fit), fit), aside
+    except Throttled as error:
+        raise ReconcilerError(f"account {name}: {error}. LG throttles the account: wait, and try again") from error
     except PlatformError as error:
         raise ReconcilerError(f"account {name}: {error}") from error
 

@@ -67,6 +67,12 @@ class Ending:
         return self.observed is not None
 
     @property
+    def list_read(self) -> bool:
+        """Say whether LG gave a list, believed or doubted: without one a plan rests on what was known before."""
+        tripped = self.plan.tripped if self.plan is not None else ()
+        return self.trusted or any(one.reason is Reason.SUSPECT_LIST for one in tripped)
+
+    @property
     def counted(self) -> Plan | None:
         """Return the plan from which figures are counted: never one that rests on a doubted list."""
         return self.known or self.plan

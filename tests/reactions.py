@@ -51,6 +51,7 @@ WITHOUT_CODE: Mapping[str, Effect] = {
     "401, empty body": Empty(401),
     "401, HTML": Html(401),
     "403, empty body": Empty(403),
+    "403, HTML": Html(403),
     "404, HTML": Html(404),
     "429, empty body": Empty(429),
     "429, Retry-After: 120": Empty(429, retry_after="120"),

@@ -14,7 +14,7 @@ from recording import ACCESS, REFRESH, START, StillClock, credentials
 from structlog.testing import capture_logs
 
 from reconciler.credentials import Credentials
-from reconciler.errors import CredentialsRefused, PlatformError, Unavailable
+from reconciler.errors import CredentialsRefused, Lost, PlatformError, Unavailable
 from reconciler.masking import MASK, Masking
 from reconciler.pcc.auth import Access, Token
 
@@ -166,15 +166,13 @@ async def test_a_short_life_is_half_used() -> None:
             (200, body)
             for body in (b'{"access_token":"a\\r\\nx-evil: 1"}', '{"access_token":"tökentökentöken"}'.encode())
         ),
-        *(
-            (400, body)
-            for body in (b"", b"<html>Bad Request</html>", b'{"httpError":"required backend_url"}', granted(1))
-        ),
-        *((status, b"<html></html>") for status in (401, 403, 404, 412)),
+        *((400, body) for body in (b"", b"{}", b'{"httpError":"required backend_url"}', granted(1))),
+        *((status, b"") for status in (401, 412)),
+        *((status, b'{"httpError":"no"}') for status in (401, 403, 404, 412)),
     ],
 )
 async def test_a_no_of_emp_refuses_the_credentials(status: int, body: bytes) -> None:
-    """Errors inside a 200, a 4xx of whatever form, and a token that no header can carry: a person has to look."""
+    """Errors inside a 200, EMP's own words with a 4xx, and a token that no header can carry: a person has to look."""
     rig = Rig()
     rig.emp.reply = lambda _number: (status, body)
     with pytest.raises(CredentialsRefused, match="refresh token was refused"):
@@ -199,6 +197,37 @@ async def test_an_emp_that_is_down_is_weather(status: int, body: bytes) -> None:
     with pytest.raises(Unavailable):
         await rig.access.token()
     assert rig.told == ["unavailable"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        *((status, b"<html><h1>403 Forbidden</h1></html>") for status in (400, 401, 403, 404, 407, 412, 451)),
+        *((status, b"Access denied") for status in (401, 403)),
+        *((status, b"") for status in (403, 404, 405, 407, 410)),
+        *((status, b'{"message":"Forbidden"}') for status in (403, 404)),
+        *((403, body) for body in (b"[]", b"\xff\xfe", b"[" * 100_000)),
+    ],
+)
+async def test_what_does_not_come_from_emp_refuses_no_token(status: int, body: bytes) -> None:
+    """A load balancer, a proxy and a wrong address know nothing of the token: nobody has to log in again for them."""
+    rig = Rig()
+    rig.emp.reply = lambda _number: (status, body)
+    with pytest.raises(Unavailable, match=f"status {status}, and what answers is not LG's account service") as caught:
+        await rig.access.token()
+    assert "refused" not in str(caught.value)
+    assert (caught.value.lost, caught.value.status) == (Lost.STRANGER, status)
+    assert rig.told == ["unavailable"]
+
+
+async def test_a_page_of_a_stranger_shows_no_token() -> None:
+    """It may repeat what was sent to it."""
+    rig = Rig()
+    rig.emp.reply = lambda _number: (403, b"<html>you sent " + REFRESH.encode() + b"</html>")
+    with pytest.raises(Unavailable) as caught:
+        await rig.access.token()
+    assert "you sent" in str(caught.value)
+    assert REFRESH not in str(caught.value)
 
 
 @given(st.binary() | st.text().map(str.encode), st.integers(100, 599))

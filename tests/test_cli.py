@@ -850,6 +850,22 @@ def test_an_export_says_whose_list_could_not_be_had(shell: Shell, fleet: Fleet) 
     assert "seoul-hotel" in ended.err
 
 
+@pytest.mark.parametrize("effect", [fault.Error("1314"), fault.Empty(429), fault.Html(502), fault.Html(403)])
+def test_what_needs_a_list_ends_in_an_error_where_there_is_none(
+    shell: Shell, fleet: Fleet, effect: fault.Effect
+) -> None:
+    """Nobody knows what is live, so nobody can say that there is nothing to do; a throttle is no exception."""
+    fleet.wants("a")
+    fleet.platform.set_faults(Rule(effect, match=Match(route=Route.LIST)))
+    planned, exported = shell("plan"), shell("export")
+    assert (planned.code, exported.code, exported.out) == (1, 1, "")
+    assert "1 account with" in planned.out
+    if isinstance(effect, fault.Error):
+        assert "without a list from LG" in planned.out
+        assert "wait, and try again" in exported.err
+        assert shell("plan", "--detailed-exitcode").code == 4
+
+
 def test_the_schema_printed_is_the_schema_committed(shell: Shell) -> None:
     """The committed JSON Schema is the one of this program, and a valid schema."""
     ended = shell("schema")

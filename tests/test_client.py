@@ -144,7 +144,7 @@ async def test_every_call_has_a_message_id_of_its_own() -> None:
 
 REFUSED_TOKEN = [
     *(refusal("1302", 401), refusal("1218", 400), refusal("1103", 400)),
-    *(httpx.Response(401), httpx.Response(403, text="<html>no</html>")),
+    *(httpx.Response(401), httpx.Response(403), httpx.Response(401, text="<html>no</html>")),
 ]
 
 
@@ -165,6 +165,30 @@ async def test_a_token_refused_again_refuses_the_credentials(number: int) -> Non
     with pytest.raises(CredentialsRefused):
         await rig.client.subscribe(A)
     assert (len(rig.requests), rig.refreshes) == (2, 1)
+
+
+@pytest.mark.parametrize("renews", [True, False])
+@pytest.mark.parametrize("page", ["<html>Blocked by policy</html>", "Forbidden", '{"reason":"category"}'])
+async def test_a_page_with_403_does_not_blame_the_token(page: str, *, renews: bool) -> None:
+    """A web filter answers in LG's place. The token may be wrong all the same, so it is renewed once."""
+    rig = Rig(lambda _request: httpx.Response(403, text=page))
+    if renews:
+        rig = with_refresh_token(rig)
+    for call in (rig.client.list_devices, lambda: rig.client.subscribe(A)):
+        with pytest.raises(Surprise, match="web filter") as caught:
+            await call()
+        assert caught.value.status == 403
+        assert "token" not in str(caught.value)
+    assert len(rig.requests) == (4 if renews else 2)
+
+
+async def test_a_token_endpoint_that_redirects_names_where_to() -> None:
+    """A login page of a network in between shows itself by its address; its query may hold secrets."""
+    rig = with_refresh_token(Rig(lambda _request: httpx.Response(401)))
+    place = "https://user:word@login.corp.example:8443/sso?state=secret"
+    rig.refresh_answer = lambda _number: httpx.Response(302, headers={"location": place})
+    with pytest.raises(Unavailable, match=r"redirect to https://login\.corp\.example:8443/sso$"):
+        await rig.client.list_devices()
 
 
 async def test_a_static_token_is_not_tried_twice() -> None:

@@ -274,6 +274,10 @@ async def test_a_refused_refresh_token_is_told_although_the_access_token_still_s
         (fault.Html(502), "PCC_TOKEN_URL"),
         (fault.Drop(), "PCC_TOKEN_URL"),
         (fault.Hang(), "PCC_REQUEST_TIMEOUT"),
+        (fault.Html(403), "web filter"),
+        (fault.Html(404), "correct PCC_TOKEN_URL"),
+        (fault.Html(407), "HTTPS_PROXY"),
+        (fault.Redirect(), "correct PCC_TOKEN_URL"),
         (fault.Raw('{"httpError": "412 required backend_url"}', 200), "PCC_BACKEND_URL"),
         (fault.Raw('{"httpError": "401 not allowed client_id"}', 401), "PCC_CLIENT_ID"),
     ],
@@ -286,6 +290,7 @@ async def test_trouble_with_the_token_endpoint_names_what_mends_it(effect: fault
         found = await one.examine()
         assert (found.exit_code, levels(found)) == (1, {"token": "fail", "list": "skip", "clock": "skip"})
         assert words in of(found, Check.TOKEN).mend
+        assert "new login" not in of(found, Check.TOKEN).mend
         assert not [record for record in one.platform.requests if record.route is Route.LIST]
 
 
@@ -379,6 +384,7 @@ async def test_a_throttled_account_is_a_warning(effect: fault.Effect) -> None:
         (fault.Html(404), "PCC_BASE_URL"),
         (fault.Redirect(), "PCC_BASE_URL"),
         (fault.Cut(), "PCC_BASE_URL"),
+        (fault.Html(403), "web filter"),
         (fault.Empty(407), "HTTPS_PROXY"),
         (fault.Html(502), "message id"),
         (fault.Error("2000"), "message id"),

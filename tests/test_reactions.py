@@ -70,6 +70,7 @@ WITHOUT_CODE = {
     },
     "success": {"200, empty body", "204, empty body"},
     "credentials": {"401, empty body", "401, HTML", "403, empty body"},
+    "stranger": {"403, HTML"},
     "paused 1 min": {"429, empty body", "429, Retry-After: 0"},
     "paused 2 min": {"429, Retry-After: 120", "429, Retry-After: a date in two minutes"},
     "paused 1 h": {"429, Retry-After: 86400"},
@@ -98,6 +99,9 @@ def after_a_list(word: str) -> Seen:
     if word == "credentials":
         calls = (get, "token refresh", get)
         return _waiting(calls, "token.refreshed account.stopped", "failed", "account-stopped, 5 min", waits)
+    if word == "stranger":
+        calls = (get, "token refresh", get)
+        return _waiting(calls, "token.refreshed list.failed", "failed", "retry, up to 5 s", waits)
     if word == "throttled":
         events = "account.throttled quota.learned"
         return _waiting((get,), events, "held", "quota, 1 min", waits, "pcc_api_throttled_total +1", LEARNED)
@@ -112,6 +116,8 @@ LEARNED = "pcc_api_quota_calls_per_hour 60"
 def after_a_change(word: str, verb: str, action: str, *, asks: bool) -> Seen:
     """Return what an answer to the change of device A leads to, where B is to change too."""
     a, b, both = f"{verb} A", f"{verb} B", (action, action)
+    if word == "stranger":
+        return _gone_on(("GET /pcc", a, "token refresh", a, b), "retry", action, "token.refreshed")
     if word in {"retry", "noop", "refused", "success"}:
         calls = ("GET /pcc", a, *(("GET /devices", a) if asks else ()), b)
         return _gone_on(calls, word, action)
@@ -123,15 +129,16 @@ def after_a_change(word: str, verb: str, action: str, *, asks: bool) -> Seen:
     calls = ("GET /pcc", a)
     if word == "full":
         return _waiting(calls, "subscriptions.full", "partial", "subscriptions-full, 1 h", both)
-    if word == "throttled":
-        throttled = ("pcc_api_throttled_total +1", LEARNED)
-        return _waiting(calls, "account.throttled quota.learned", "partial", "quota, 1 min", both, *throttled)
-    wait = word.removeprefix("paused ")
-    return _waiting(calls, "account.throttled", "partial", f"quota, {wait}", both, "pcc_api_throttled_total +1")
+    learned = word == "throttled"
+    wait = "1 min" if learned else word.removeprefix("paused ")
+    metrics = ("pcc_api_throttled_total +1", *((LEARNED,) if learned else ()))
+    events = "account.throttled quota.learned" if learned else "account.throttled"
+    return _waiting(calls, events, "partial", f"quota, {wait}", both, *metrics)
 
 
-def _gone_on(calls: tuple[str, ...], word: str, action: str) -> Seen:
+def _gone_on(calls: tuple[str, ...], word: str, action: str, *events: str) -> Seen:
     """Return an account whose device B is done whatever became of A."""
+    renewed = ('pcc_token_refreshes_total{result="success"} +1',) if "token.refreshed" in events else ()
     event, kept, result = {
         "success": ((), (), "success"),
         "noop": (("change.applied A (noop)",), (), "noop"),
@@ -142,12 +149,13 @@ def _gone_on(calls: tuple[str, ...], word: str, action: str) -> Seen:
     changes = Counter([result, "success"])
     return Seen(
         calls=calls,
-        log=(*event, f"pass.completed ({ended})"),
+        log=(*events, *event, f"pass.completed ({ended})"),
         kept=kept,
         condition="converging" if kept else "in_sync",
         metrics=(
             *(f'pcc_changes_total{{action="{action}",result="{one}"}} +{changes[one]}' for one in sorted(changes)),
             f'pcc_passes_total{{result="{ended}"}} +1',
+            *renewed,
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import tracemalloc
 from contextlib import suppress
@@ -629,3 +630,54 @@ def test_why_a_list_is_not_believed_is_in_the_error() -> None:
     with pytest.raises(Surprise) as caught:
         live_devices(reply({**listing(TWO), "next-secret-of-somebody": 1}, mask=masking.text), NOW)
     assert "secret-of-somebody" not in str(caught.value)
+
+
+WHOLE = json.dumps(listing(TWO)).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"\xef\xbb\xbf" + WHOLE, "byte order mark"),
+        *((WHOLE + end, "ends with a NUL byte") for end in (b"\x00", b"\x00\x00\r\n", b"\x00\n\x00")),
+        *((WHOLE.decode().encode(form), "UTF-16|NUL") for form in ("utf-16", "utf-16-le", "utf-16-be", "utf-32-le")),
+        (gzip.compress(WHOLE), "gzip"),
+        (WHOLE[:-9], "not valid JSON"),
+        (WHOLE + b" x", "not valid JSON"),
+        (WHOLE.replace(b"lg-1", b"lg-\xff"), "not UTF-8"),
+        (b"<html></html>", "page or XML"),
+        (b' {"response":[]}', "not LG's envelope"),
+        (b" ", "empty"),
+    ],
+)
+@pytest.mark.parametrize("call", [Call.LIST, Call.SUBSCRIBE])
+def test_an_answer_that_looks_well_where_it_is_quoted_says_why_it_is_not_read(
+    body: bytes, reason: str, call: Call
+) -> None:
+    """Marks and NUL bytes cannot be seen, and the end of a long answer is not quoted."""
+    if call is Call.SUBSCRIBE and not body.strip():
+        return
+    with pytest.raises(Surprise, match=reason) as caught:
+        read(reply(body, call))
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("https://login.corp.example/x?token=secret#y", "redirect to https://login.corp.example/x"),
+        ("http://user:secret@10.0.0.1:8080/", "redirect to http://10.0.0.1:8080/"),
+        ("/portal", "redirect to /portal"),
+        ("//other.example/pcc", "redirect to //other.example/pcc"),
+        ("http://[::1", "redirect to no address"),
+        ("http://h:99999999/", "redirect to no address"),
+    ],
+)
+def test_a_redirect_names_where_it_leads(location: str, said: str) -> None:
+    """Whoever reads it knows the login page of the network in between; what may be secret is left out."""
+    with pytest.raises(Surprise) as caught:
+        read(reply(b"", status=302, headers={"location": location}))
+    assert said in str(caught.value)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(Surprise, match="LG answered 302"):
+        read(reply(b"", status=302))

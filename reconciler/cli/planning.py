@@ -64,7 +64,11 @@ def _plan_here(
     chosen = read_settings(env_file)
     with progress() as follower:
         looked = asyncio.run(oneshot.look(chosen, masking, accounts, follower))
-    code = _chosen_code(exit_code(looked.reports, pending=PENDING), detailed=detailed)
+    code = _chosen_code(
+        exit_code(looked.reports, pending=PENDING),
+        detailed=detailed,
+        unread=not all(report.ending.list_read for report in looked.reports),
+    )
     say(*looked.notes)
     listed = None
     if approval is not None:
@@ -100,9 +104,12 @@ def _plan_there(
     return code
 
 
-def _chosen_code(code: int, *, detailed: bool) -> int:
-    """Return the exit code of a plan: only who asked for details hears by it what was found."""
-    return code if detailed or code == 1 else 0
+def _chosen_code(code: int, *, detailed: bool, unread: bool = False) -> int:
+    """Return the exit code of a plan: only who asked for details hears by it what was found.
+
+    ``unread``: LG gave no list of an account, so that nobody can tell what a pass would do; that is an error.
+    """
+    return code if detailed else int(code == 1 or unread)
 
 
 def _approval_place(file: Path, text: Path) -> tuple[Path, str]:

@@ -20,7 +20,7 @@ import structlog
 
 from reconciler.clock import Clock
 from reconciler.credentials import Credentials, check_secret
-from reconciler.errors import CredentialsRefused, Unavailable, quoted
+from reconciler.errors import CredentialsRefused, Lost, Unavailable, quoted
 from reconciler.masking import Masking
 
 AHEAD_SECONDS = 120.0
@@ -30,7 +30,11 @@ AGAIN_SECONDS = 30.0
 LONGEST_LIFE = 10 * 365 * 86400.0
 """Seconds; what claims to live longer, or not at all, is a token whose end is not known."""
 
-REQUEST_TIMEOUT, TOO_MANY, SERVER_FAULT = 408, 429, 500
+BAD_REQUEST, REQUEST_TIMEOUT, TOO_MANY, SERVER_FAULT = 400, 408, 429, 500
+EMP_REFUSES = frozenset({200, 400, 401, 412})
+"""The statuses with which EMP says no, by its documents."""
+BEGINNING = 64 * 1024
+"""Bytes of an answer in which secrets are sought; of what is found only a line is shown."""
 
 Exchange = Callable[[str, dict[str, str]], Awaitable[tuple[int, bytes]]]
 """Sends a form to a token URL and returns status and body, or raises ``Unavailable``."""
@@ -200,7 +204,8 @@ class Access:
 def _granted(status: int, body: bytes, refresh_token: str) -> _Granted:
     """Return what EMP granted, or raise ``CredentialsRefused`` for a no and ``Unavailable`` for anything like weather.
 
-    What is no JSON object does not come from EMP itself: with a 4xx it is believed all the same, else it is weather.
+    Only EMP itself can refuse a refresh token. A page of HTML, a gateway's own JSON or a status that EMP does not
+    document come from something in between, or from a wrong address: nobody has to log in again for that.
     """
     try:
         granted = msgspec.json.decode(body, type=_Granted)
@@ -212,10 +217,16 @@ def _granted(status: int, body: bytes, refresh_token: str) -> _Granted:
     masking = Masking()
     masking.know([refresh_token])
     words = quoted(masking.text(str(told))) if told else f"status {status}, no access token in the answer"
-    weather = status >= SERVER_FAULT or status in {REQUEST_TIMEOUT, TOO_MANY}
-    if weather or (granted is None and status < 400):  # noqa: PLR2004 - neither a no nor an answer of EMP's
+    if status >= SERVER_FAULT or status in {REQUEST_TIMEOUT, TOO_MANY}:
         raise Unavailable(f"the token endpoint failed: {words}", status=status)
-    raise CredentialsRefused(f"the refresh token was refused: {words}", status=status)
+    is_object, is_empty = granted is not None, not body.strip()
+    if told or (status in EMP_REFUSES and (is_object or (is_empty and status >= BAD_REQUEST))):
+        raise CredentialsRefused(f"the refresh token was refused: {words}", status=status)
+    beginning = quoted(masking.text(body[:BEGINNING].decode("utf-8", "replace")))
+    words = f"status {status}, and what answers is not LG's account service: {beginning}".removesuffix(": ")
+    unavailable = Unavailable(f"the token endpoint failed: {words}", status=status)
+    unavailable.lost = Lost.STRANGER
+    raise unavailable
 
 
 def _is_usable(token: Any) -> bool:

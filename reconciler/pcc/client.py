@@ -24,6 +24,7 @@ from reconciler.credentials import Credentials
 from reconciler.errors import (
     CredentialsRefused,
     DeviceRefused,
+    Lost,
     Outdated,
     PlatformError,
     Surprise,
@@ -232,8 +233,11 @@ class Client:
             try:
                 token = await self.access.renewed(token)
             except CredentialsRefused as why:
-                raise refused from why
-        return await self._measured(call, path, token, read)
+                raise _blamed(refused) from why
+        try:
+            return await self._measured(call, path, token, read)
+        except CredentialsRefused as refused:
+            raise _blamed(refused) from refused
 
     async def _measured(self, call: wire.Call, path: str, token: Token, read: Read[Meaning]) -> Meaning:
         """Make one request and read its answer; count, time and learn from it, whatever it says."""
@@ -326,6 +330,11 @@ class Client:
                 response = await self._http.post(url, data=form, extensions={TOKEN_REFRESH: True})
         except LOST as error:
             raise _lost("the token endpoint", error) from error
+        if response.is_redirect:
+            target = wire.target(response.headers.get("location", ""))
+            elsewhere = Unavailable(f"the token endpoint answered {response.status_code}{target}")
+            elsewhere.lost, elsewhere.status = Lost.STRANGER, response.status_code
+            raise elsewhere
         return response.status_code, response.content
 
     def _learn(self, error: PlatformError) -> None:
@@ -359,6 +368,18 @@ def _lost(what: str, error: Exception, message_id: MessageId | None = None) -> U
     unavailable = Unavailable(f"{what}: {why_lost(error)}", message_id=message_id)
     unavailable.lost = how_lost(error)
     return unavailable
+
+
+def _blamed(refused: CredentialsRefused) -> PlatformError:
+    """Return the error for a call that was refused twice; where a stranger refused it, the token is not to blame."""
+    if not refused.stranger:
+        return refused
+    return Surprise(
+        f"{refused}; this is not how LG answers: a web filter, a firewall or a proxy may be in between",
+        status=refused.status,
+        words=refused.words,
+        message_id=refused.message_id,
+    )
 
 
 def _user(credentials: Credentials) -> str:

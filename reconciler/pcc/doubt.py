@@ -1,6 +1,7 @@
-"""Why an answer that reads like a list is not believed.
+"""Why an answer that reads like a list is not believed, or one that looks well is not read.
 
-Owns: every sign that an answer is old, cut, another request's, or a part of something longer. Pure.
+Owns: every sign that an answer is old, cut, another request's, or a part of something longer; what is wrong with bytes
+that are no envelope. Pure.
 Must not: read the items of a list, know LG's codes, or decide what happens next.
 
 A wrong list unsubscribes devices, and a late one only makes us late. So a sign is enough, however it is spelled: names
@@ -69,6 +70,18 @@ _NEXT_LINK = re.compile(r";\s*rel\s*=\s*\"?[^\";,]{0,64}\bnext\b", re.IGNORECASE
 _NUMBER = re.compile(r"[0-9]{1,15}")
 
 
+_MARKS = (
+    (b"\xef\xbb\xbf", "a byte order mark (BOM)"),
+    (b"\xff\xfe", "a byte order mark of UTF-16"),
+    (b"\xfe\xff", "a byte order mark of UTF-16"),
+    (b"\x1f\x8b", "packed bytes (gzip) that no header announces"),
+    (b"{\x00", "text in UTF-16 or UTF-32"),
+    (b"\x00", "a NUL byte"),
+    (b"<", "`<`: it is a page or XML, not JSON"),
+)
+"""What a body may begin with, most of which cannot be seen where it is quoted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A list as it came: all that is known of it but its items. ``members`` are those beside and with the list.
@@ -98,6 +111,29 @@ def why(listed: Listed) -> str:
         or _part_by_headers(listed.headers, listed.count)
         or ""
     )
+
+
+def unread(body: bytes) -> str:
+    """Return why a body is no envelope of LG's, for whoever sees it quoted and finds nothing wrong with it."""
+    start = body[:LOOKED_INTO].lstrip()
+    mark = next((name for mark, name in _MARKS if start.startswith(mark)), "")
+    if mark:
+        return f"it begins with {mark}"
+    end = body.rstrip(b" \r\n\t")
+    if end.endswith(b"\x00"):
+        return "it ends with a NUL byte"
+    return _malformed(end) if end else "it is empty"
+
+
+def _malformed(body: bytes) -> str:
+    try:
+        body.decode()
+        msgspec.json.decode(body)
+    except UnicodeDecodeError as error:
+        return f"it is not UTF-8 at byte {error.start}"
+    except (msgspec.MsgspecError, RecursionError) as error:
+        return f"it is not valid JSON: {quoted(str(error))}"
+    return "it is JSON, but not LG's envelope with a `messageId`"
 
 
 def _age(header: str) -> str:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -100,6 +101,12 @@ BEGINNING = 64 * 1024
 
 LONGEST_HEADER = 1024
 """Characters of a header that are read."""
+
+LONGEST_LOCATION = 2048
+"""Characters of a redirect's address that are looked at."""
+
+FORBIDDEN = 403
+"""With a page in the place of LG's envelope, this status is that of a web filter rather than of LG."""
 
 SUCCESS = "0000"
 """Where a sister format of this API has its code in every answer, this one means success."""
@@ -338,14 +345,17 @@ def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
     if reaction is Reaction.DONE:
         return Answer(reply.status, code, reply.message_id, lg_message_id)
     words = reply.mask(words if words or code is not None else _beginning(reply.body))
+    reason = doubt.unread(reply.body) if envelope is None and reaction is Reaction.SURPRISE else ""
     error = ERRORS[reaction](
-        _sentence(reply, code, words, hint),
+        _sentence(reply, code, words, hint, reason),
         status=reply.status,
         code=code,
         words=words,
         message_id=reply.message_id,
         lg_message_id=lg_message_id,
     )
+    if isinstance(error, CredentialsRefused):
+        error.stranger = envelope is None and reply.status == FORBIDDEN and bool(reply.body.strip())
     if isinstance(error, Throttled):
         error.retry_after = seconds_to_wait(reply.retry_after, header_time(reply) or now)
     raise error
@@ -461,9 +471,27 @@ def _surprise(reply: Reply, message: str) -> Surprise:
     return Surprise(f"{reply.call}: {message}", status=reply.status, words=words, message_id=reply.message_id)
 
 
-def _sentence(reply: Reply, code: str | None, words: str, hint: str) -> str:
+def target(location: str) -> str:
+    """Return the end of a sentence that names where a redirect leads, without the query: it may hold secrets."""
+    try:
+        parts = urlsplit(location[:LONGEST_LOCATION])
+        scheme = f"{parts.scheme}:" if parts.scheme else ""
+        place = f"{scheme}//{parts.hostname}" if parts.hostname else ""
+        port = f":{parts.port}" if parts.port and parts.hostname else ""
+    except ValueError:
+        return ", a redirect to no address"
+    place = quoted(f"{place}{port}{parts.path}")
+    return f", a redirect to {place}" if place else ""
+
+
+def _sentence(reply: Reply, code: str | None, words: str, hint: str, reason: str) -> str:
     said = f"{code} {quoted(words)}".strip() if code is not None else quoted(words)
     parts = [f"{reply.call}: LG answered {reply.status}"]
+    if 300 <= reply.status < 400:  # noqa: PLR2004 - what HTTP calls redirects
+        parts.append(reply.mask(target(reply.headers.get("location", ""))))
+        reason = ""
+    if reason:
+        parts.append(f", and {reason}")
     if said:
         parts.append(f": {said}")
     if hint:

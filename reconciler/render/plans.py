@@ -212,6 +212,8 @@ def _last_line(reports: Sequence[PlanReport], *, done: bool) -> str:
     words[-1] += " (a person has to decide)" if guarded and held else ""
     errors = sum(bool(report.ending.error) for report in reports)
     words += [f"{errors} account{'s' * (errors > 1)} with an error"] if errors else []
+    unread = sum(not report.ending.list_read and not report.ending.error for report in reports)
+    words += [f"{unread} account{'s' * (unread > 1)} without a list from LG"] if unread else []
     return f"{'Done' if done else 'Plan'}: {', '.join(words)}."
 
 

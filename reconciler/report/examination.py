@@ -32,7 +32,8 @@ CLOCK_NEAR, CLOCK_FAR = timedelta(seconds=30), timedelta(minutes=5)
 devices in and out at the wrong time, and lets approvals end late."""
 HEADER_STEP = timedelta(seconds=1)
 """The header ``Date`` has whole seconds."""
-PROXY_PASSWORD = 407
+FORBIDDEN, PROXY_PASSWORD = 403, 407
+PUT_PASSWORD = "put user and password into the proxy's address in HTTP_PROXY or HTTPS_PROXY"  # noqa: S105 - no password
 NAMED = 5
 """So many accounts are named in a sentence; the rest is a number."""
 
@@ -460,7 +461,9 @@ def _mend_list(speaking: Speaking, asked: Asked, error: PlatformError) -> str:
 def _mend_surprise(speaking: Speaking, asked: Asked, error: Surprise) -> str:
     """Return what mends that somebody else than LG's API answered."""
     if error.status == PROXY_PASSWORD:
-        return f"put user and password into the proxy's address in HTTP_PROXY or HTTPS_PROXY{_via(asked.proxy)}"
+        return f"{PUT_PASSWORD}{_via(asked.proxy)}"
+    if error.status == FORBIDDEN:
+        return f"{_mend_stranger(error, speaking.place('base_url'))}{_via(asked.proxy)}"
     between = f"{asked.proxy or 'something'} between here and LG answers in its place"
     return f"correct {speaking.place('base_url')}: this is not how LG answers; if it is right, {between}"
 
@@ -475,10 +478,20 @@ def _mend_loss(speaking: Speaking, error: PlatformError, place: str, proxy: str)
         Lost.TLS: f"correct {place}; where a proxy signs with a certificate of its own, name that in SSL_CERT_FILE",
         Lost.TIME: f"let this machine reach what {place} names (a firewall, a proxy in HTTPS_PROXY), or {limit}",
         Lost.PROXY: "correct HTTPS_PROXY or HTTP_PROXY, or name the host in NO_PROXY",
+        Lost.STRANGER: _mend_stranger(error, place),
         Lost.OTHER: f"look at the network between here and what {place} names",
         None: f"nothing here mends it if {place} is right: wait, it is tried again",
     }
     return mends[error.lost if isinstance(error, Unavailable) else None] + _via(proxy)
+
+
+def _mend_stranger(error: PlatformError, place: str) -> str:
+    """Return what mends that something else answers at the address that ``place`` names."""
+    if error.status == PROXY_PASSWORD:
+        return PUT_PASSWORD
+    if error.status == FORBIDDEN:
+        return f"let this machine reach what {place} names: a web filter, a firewall or a proxy answers in its place"
+    return f"correct {place}: something else answers there, or in its place"
 
 
 def _via(proxy: str) -> str:
