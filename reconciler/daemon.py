@@ -149,6 +149,7 @@ class Daemon:
         ticker: Callable[[], Ticker] = SchedulerTicker,
         front: Callable[[Listen], AbstractContextManager[Front]] = listening,
         ready: Callable[[str], None] = lambda _url: None,
+        lines_dropped: Callable[[], int] = lambda: 0,
     ) -> None:
         self._settings = settings
         self._masking = masking or Masking()
@@ -157,6 +158,7 @@ class Daemon:
         self._ticker = ticker
         self._front = front
         self._ready = ready
+        self._lines_dropped = lines_dropped
         self._planning = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._broken = asyncio.Event()
@@ -168,10 +170,19 @@ class Daemon:
         self._trouble = ""
         self._state_opened = False
         self._state_due = asyncio.Event()
+        self._running = False
 
     def stop(self) -> None:
         """Make no new call; let what is in flight end."""
         self._stopping.set()
+
+    def read_again(self) -> None:
+        """Read texts and credentials at once, as after an edit; before all is set up there is nothing to do."""
+        if self._running and not self._stopping.is_set():
+            log.info("daemon.read_again")
+            self._pushed()
+            if all(task.get_name() != "credentials" for task in self._errands):
+                self._errand(self._look_at_credentials(), "credentials")
 
     async def run(self) -> None:
         """Keep the live lists equal to the file until ``stop``."""
@@ -218,6 +229,7 @@ class Daemon:
             ticker.every(LOOK_SECONDS, self._guarded(self._look))
             ticker.every(LOOK_SECONDS, self._state_due.set)
             ticker.every(FETCH_AGAIN_SECONDS, self._guarded(self._fetch_again))
+            self._running = True
             self._ready(front.url)
             await self._stopped_or_broken()
         finally:
@@ -304,7 +316,10 @@ class Daemon:
 
     async def _follow_credentials(self, parts: Parts) -> None:
         async for _ in parts.clients.changes():
-            self._credentials_changed(await parts.clients.look())
+            await self._look_at_credentials()
+
+    async def _look_at_credentials(self) -> None:
+        self._credentials_changed(await self._parts.clients.look())
 
     def _credentials_changed(self, changed: Iterable[AccountName]) -> None:
         """Let accounts with other credentials try at once."""
@@ -326,6 +341,7 @@ class Daemon:
     def _tick(self) -> None:
         """Queue what is due, and show what no pass shows. Last of all is the sign that the loop turns."""
         self._controller.tick()
+        self._parts.metrics.lines_dropped(self._lines_dropped())
         self._show_state()
         self._heartbeat = self._clock.steady()
 

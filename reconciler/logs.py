@@ -1,7 +1,9 @@
 """Logs: how a line looks and where it goes.
 
-Owns: the set-up of structured logs, for our own lines and for those of libraries; masking is the last step of each.
-Must not: decide what is worth a line; whoever knows the event says it.
+Owns: the set-up of structured logs, for our own lines and for those of libraries; how long a line may be; masking is
+the last step of each. Must not: decide what is worth a line; whoever knows the event says it.
+
+A process that must not stop has its lines ``queued``: then nothing waits for whoever reads them.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from threading import Lock
 from typing import Any, TextIO
@@ -18,7 +20,15 @@ import msgspec
 import structlog
 
 from reconciler.masking import Masking
+from reconciler.outlet import Outlet
 
+LONGEST_VALUE = 8_000
+"""Characters of one value of a line; of a longer one the middle is left out."""
+LONGEST_LINE = 32 * 1024
+"""Bytes of a line. Where values of allowed length make a longer one, they are cut shorter."""
+SHORTEST_CUT = 60
+"""Characters to which values are cut at most, however long the line is."""
+_SHORT = frozenset({int, float, bool, type(None)})
 _LEVELS = (logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
 
@@ -29,22 +39,34 @@ def set_up_logs(
     stream: TextIO | None = None,
     masking: Masking | None = None,
     colours: bool | None = None,
+    queued: bool = False,
 ) -> Masking:
     """Make every log line of the process one event: JSON, or for a terminal in words.
 
     ``stream`` is whatever ``sys.stderr`` is at the moment of a line, unless given. ``colours`` only matter in words;
-    they are there on a terminal unless told otherwise. Lines of libraries come from ``warning`` up.
+    they are there on a terminal unless told otherwise. Lines of libraries come from ``warning`` up. ``queued`` lines
+    are written by a thread of their own, to what ``sys.stderr`` is now.
     """
     masking = masking or Masking()
     terminal = (stream or sys.stderr).isatty()
-    to_json = form == "json" or (form == "auto" and not terminal)
+    to_json = logs_json(form, stream)
+    render = _json if to_json else _words(colours=terminal if colours is None else colours)
+    stamped = structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts")
+    bounded = _Bounded(render, masking)
+    _queue.outlet = None
+    if queued and stream is None:
+
+        def log_gap(lines: int) -> str:
+            return str(bounded(None, "warning", stamped(None, "warning", _log_line("log.dropped", lines))))
+
+        _queue.open(log_gap, "utf-8" if to_json else sys.stderr.encoding)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+            stamped,
             structlog.processors.format_exc_info,
-            _json if to_json else _words(colours=terminal if colours is None else colours),
+            bounded,
             masking,
             *([_in_ascii] if to_json and not _writes_unicode(stream or sys.stderr) else []),
         ],
@@ -57,6 +79,41 @@ def set_up_logs(
     return masking
 
 
+def logs_json(form: str, stream: TextIO | None = None) -> bool:
+    """Say whether the lines of this form are JSON."""
+    return form == "json" or (form == "auto" and not (stream or sys.stderr).isatty())
+
+
+def flush(seconds: float) -> None:
+    """Wait until queued lines are written, but no longer than this."""
+    if _queue.outlet is not None:
+        _queue.outlet.flush(seconds)
+
+
+def lines_dropped() -> int:
+    """Return how many lines were dropped since the start because nobody read them."""
+    return 0 if _queue.outlet is None else _queue.outlet.dropped
+
+
+class _Queue:
+    """The outlet of this process, if its lines are queued."""
+
+    def __init__(self) -> None:
+        self.outlet: Outlet | None = None
+
+    def open(self, gap: Callable[[int], str], encoding: str) -> None:
+        """Queue lines from here on, unless standard error is no file."""
+        with suppress(OSError, ValueError):
+            self.outlet = Outlet(sys.stderr.fileno(), gap, encoding=encoding)
+
+
+_queue = _Queue()
+
+
+def _log_line(event: str, lines: int) -> dict[str, Any]:
+    return {"level": "warning", "event": event, "lines": lines}
+
+
 class _Lines:
     """Writes finished lines. A stream that takes no more must not stop the work that the lines are about."""
 
@@ -67,12 +124,78 @@ class _Lines:
 
     def msg(self, line: str) -> None:
         """Write one line, whole."""
+        if _queue.outlet is not None and self._stream is None:
+            _queue.outlet.put(line)
+            return
         stream = self._stream or sys.stderr
         with self._lock, suppress(OSError, ValueError):
             stream.write(line + "\n")
             stream.flush()
 
     debug = info = warning = error = critical = exception = msg
+
+
+class _Bounded:
+    """Renders a line that is no longer than it may be.
+
+    Values are masked before they are cut: half a secret would not be known for one.
+    """
+
+    def __init__(self, render: structlog.typing.Processor, masking: Masking) -> None:
+        self._render, self._masking = render, masking
+
+    def __call__(self, logger: Any, method: str, event: structlog.typing.EventDict) -> str:
+        most = LONGEST_VALUE
+        line = str(self._render(logger, method, self._cut_all(event, most)))
+        while len(line.encode("utf-8", "replace")) > LONGEST_LINE and most > SHORTEST_CUT:
+            most //= 2
+            line = str(self._render(logger, method, self._cut_all(event, most)))
+        return line
+
+    def _cut_all(self, event: structlog.typing.EventDict, most: int) -> structlog.typing.EventDict:
+        return {key: self._cut(value, most) for key, value in event.items()}
+
+    def _cut(self, value: Any, most: int) -> Any:
+        if type(value) in _SHORT:
+            return value
+        if isinstance(value, str):
+            return value if len(value) <= most else self._cut_text(value, most)
+        if isinstance(value, Mapping):
+            return self._cut_mapping(value, most)
+        if isinstance(value, list | tuple | set | frozenset):
+            return self._cut_several(value, most)
+        text = str(value)
+        return value if len(text) <= most else self._cut_text(text, most)
+
+    def _cut_text(self, text: str, most: int) -> str:
+        text = self._masking.text(text)
+        left_out = len(text) - most
+        if left_out <= 0:
+            return text
+        return f"{text[: most // 2]} … {left_out} characters left out … {text[-(most // 2) :]}"
+
+    def _cut_several(self, values: Collection[Any], most: int) -> list[Any]:
+        """Return the first of several values, as many as have room together, and how many more there are."""
+        cut: list[Any] = []
+        room = most
+        for value in values:
+            if room <= 0:
+                cut.append(f"… {len(values) - len(cut)} more")
+                break
+            cut.append(self._cut(value, room))
+            room -= len(str(cut[-1])) + 2
+        return cut
+
+    def _cut_mapping(self, values: Mapping[Any, Any], most: int) -> dict[Any, Any]:
+        cut: dict[Any, Any] = {}
+        room = most
+        for key, value in values.items():
+            if room <= 0:
+                cut["…"] = f"{len(values) - len(cut)} more"
+                break
+            cut[key] = self._cut(value, room)
+            room -= len(str(key)) + len(str(cut[key])) + 4
+        return cut
 
 
 class _Bridge(logging.Handler):

@@ -223,6 +223,10 @@ class Metrics:
             "pcc_queue_oldest_seconds",
             "How long the longest of them waits, or an account that is due; measured when asked.",
         )
+        self._log_lines_dropped = self._counter(
+            "pcc_log_lines_dropped_total", "Lines of the log that were dropped because nobody read them."
+        )
+        self._log_lines_counted = 0
         self.state_writable = gauge("pcc_state_writable", "1 if what we do can be remembered.")
         self.reload_successful = gauge(
             "pcc_desired_last_reload_successful", "1 if the newest text was accepted as a whole."
@@ -286,6 +290,11 @@ class Metrics:
             self.source_errors.labels(kind)
         self._causes = tuple(causes)
         self.rejected(None)
+
+    def lines_dropped(self, since_the_start: int) -> None:
+        """Take how many lines of the log were dropped so far."""
+        self._log_lines_dropped.inc(since_the_start - self._log_lines_counted)
+        self._log_lines_counted = since_the_start
 
     def rejected(self, cause: str | None) -> None:
         """Say why the newest text is rejected, or that it is not."""

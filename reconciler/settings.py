@@ -504,6 +504,15 @@ def suspects(environ: Mapping[str, str] = os.environ, env_file: Path | None = No
     return frozenset(found)
 
 
+def log_format(environ: Mapping[str, str] = os.environ, env_file: Path | None = None) -> str:
+    """Return how the log is wanted, also where other settings are not valid: the last line of a failed start asks."""
+    in_file, _ = ({}, []) if env_file is None else _read_env_file(env_file)
+    name = f"{PREFIX}LOG_FORMAT"
+    written = environ.get(name, "").strip() or (in_file[name].value.strip() if name in in_file else "")
+    wanted = addresses.unquoted(written).strip().lower()
+    return wanted if wanted in set(LogFormat) else LogFormat.AUTO
+
+
 QUOTED = (
     "the value is in quotes, which are a part of it: docker's --env-file and Kubernetes keep them; write it without"
 )

@@ -1,6 +1,6 @@
-"""SIGTERM and SIGINT: the first asks to stop, the second does not ask.
+"""SIGTERM and SIGINT: the first asks to stop, the second does not ask. SIGHUP never ends calls in flight.
 
-Owns: that difference, inside a running loop. Must not: know what stopping means.
+Owns: those differences, inside a running loop. Must not: know what stopping or reading again means.
 """
 
 from __future__ import annotations
@@ -8,26 +8,48 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+MOMENT_SECONDS = 2.0
+"""A second signal within this time is the same wish: wrappers pass on what the whole process group gets anyway."""
+
 
 @contextmanager
-def signals(stop: Callable[[], None], second: Callable[[], None] = lambda: os._exit(130)) -> Iterator[None]:
-    """Call ``stop`` at the first SIGTERM or SIGINT, ``second`` at the next."""
-    loop, came = asyncio.get_running_loop(), False
+def signals(
+    stop: Callable[[], None],
+    second: Callable[[], None] = lambda: os._exit(130),
+    *,
+    hang_up: Callable[[], None] | None = None,
+) -> Iterator[None]:
+    """Call ``stop`` at the first SIGTERM or SIGINT, ``second`` at the next that comes more than a moment later.
+
+    SIGHUP calls ``hang_up``; without one it is a wish to stop, and never more than that. Where it was ignored from the
+    start, as under ``nohup``, it stays so.
+    """
+    loop = asyncio.get_running_loop()
+    came: float | None = None
+
+    def again() -> None:
+        if came is not None and time.monotonic() - came > MOMENT_SECONDS:
+            second()
 
     def handle() -> None:
         nonlocal came
-        if came:
-            second()
-        came = True
+        again()
+        came = time.monotonic() if came is None else came
         stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, handle)
+    handlers = {signal.SIGTERM: handle, signal.SIGINT: handle}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        handlers[signal.SIGHUP] = hang_up or stop
+    for number, call in handlers.items():
+        loop.add_signal_handler(number, call)
     try:
         yield
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in handlers:
             loop.remove_signal_handler(number)
+            if came is not None:  # the rest of the way to the end is no time to die of the same wish again
+                signal.signal(number, (lambda *_: again()) if number != signal.SIGHUP else signal.SIG_IGN)

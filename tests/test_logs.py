@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import structlog
 
-from reconciler.logs import set_up_logs
+from reconciler.logs import LONGEST_LINE, LONGEST_VALUE, set_up_logs
 from reconciler.masking import MASK, Masking
 from reconciler.model import Reason
 
@@ -198,3 +198,70 @@ def test_lines_follow_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     finally:
         sys.stderr = before
     assert json.loads(capsys.readouterr().err)["event"] == "first"
+
+
+LONG = "lang " * 40_000
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize(
+    "fact",
+    [
+        LONG,
+        [LONG, "second"],
+        [f"account-{number}" for number in range(20_000)],
+        {"key": LONG},
+        {f"key-{number}": [LONG] for number in range(3000)},
+        "\x00" * 100_000,
+        "\N{HANGUL SYLLABLE GA}" * 100_000,
+        [["deep"] * 1000] * 1000,
+        frozenset({LONG}),
+        LONG.encode(),
+    ],
+    ids=["text", "in a list", "many", "in a mapping", "many keys", "escaped", "wide", "deep", "set", "bytes"],
+)
+def test_no_line_is_longer_than_a_line_may_be(fact: object, form: str) -> None:
+    """Whatever a fact is, the line stays short enough for whoever collects it, and is whole JSON."""
+    stream = told(form)
+    structlog.get_logger().info("something.happened", fact=fact, other=LONG, account="seoul-hotel")
+    assert len(stream.getvalue().encode()) <= LONGEST_LINE + 1
+    assert "seoul-hotel" in stream.getvalue()
+    if form == "json":
+        assert one(stream)["event"] == "something.happened"
+
+
+def test_what_is_left_out_of_a_value_is_counted() -> None:
+    """A long value keeps its beginning and its end, several values say how many more there are."""
+    stream = told()
+    text, many = "a" * 5000 + "b" * 5000, [f"{number:08}" for number in range(5000)]
+    structlog.get_logger().info("something.happened", text=text, many=many)
+    line = one(stream)
+    assert line["text"] == f"{'a' * 4000} … 2000 characters left out … {'b' * 4000}"
+    assert line["many"][-1] == f"… {5000 - len(line['many']) + 1} more"
+    assert line["many"][:-1] == many[: len(line["many"]) - 1]
+
+
+@pytest.mark.parametrize("shift", range(0, len(SECRET) + 1, 3))
+def test_half_a_secret_is_not_left_where_a_value_is_cut(shift: int) -> None:
+    """A secret that lies across the cut is masked before it is cut."""
+    stream = told()
+    text = "a" * (LONGEST_VALUE // 2 - shift) + SECRET + "b" * LONGEST_VALUE
+    structlog.get_logger().info("something.happened", text=text, several=[text])
+    assert SECRET[:6] not in stream.getvalue()
+    assert SECRET[-6:] not in stream.getvalue()
+
+
+def test_a_long_traceback_keeps_its_end() -> None:
+    """Of a defect that is long in words, what it was can still be read."""
+
+    def deep(levels: int) -> None:
+        if not levels:
+            raise ValueError(LONG + "the end")
+        deep(levels - 1)
+
+    stream = told()
+    try:
+        deep(200)
+    except ValueError:
+        structlog.get_logger().exception("something.broke")
+    assert "the end" in one(stream)["exception"]

@@ -56,6 +56,7 @@ CONTRACT: Mapping[str, tuple[str, set[str], bool]] = {
     "pcc_token_expiry_timestamp_seconds": ("gauge", set(), True),
     "pcc_token_refreshes_total": ("counter", {"result"}, True),
     "pcc_state_writable": ("gauge", set(), False),
+    "pcc_log_lines_dropped_total": ("counter", set(), False),
 }
 FULL = Figures(quota_limit=600, quota_remaining=10, token_expiry=1000.0)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -146,3 +148,104 @@ async def test_what_keeps_it_from_starting_is_one_clear_line(tmp_path: Path) -> 
         state.close()
         assert (code, said.count("\n"), platform.request_count) == (1, 1, 0)
         assert "is held by process" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"PCC_MODE": "enfroce"}, 1, "PCC_MODE"),
+        ({"PCC_NO_SUCH": "1"}, 1, "no such setting"),
+        ({"PCC_LISTEN": "192.0.2.1:80"}, 1, "cannot listen"),
+        ({"PCC_STATE_DIR": "HELD"}, 1, "is held by"),
+    ],
+)
+@pytest.mark.parametrize("form", ["json", "auto", "console"])
+async def test_the_last_line_of_a_failed_start_is_as_the_log_is(
+    change: Mapping[str, str], code: int, words: str, form: str, tmp_path: Path
+) -> None:
+    """Where the log is JSON, why a start failed is JSON too, whether settings, port or state kept it from starting."""
+    write(tmp_path / "desired-state.toml", text([]))
+    held = State.open(tmp_path / "held", SystemClock())
+    change = {name: str(tmp_path / "held") if value == "HELD" else value for name, value in change.items()}
+    given = environment(fleet(1), "http://127.0.0.1:9", tmp_path) | {"PCC_LOG_FORMAT": form} | change
+    async with process(given, "run") as child:
+        ended, said = await exit_of(child)
+    held.close()
+    assert ended == code
+    assert words in said
+    if form == "console":
+        assert not said.startswith("{")
+    else:
+        lines = [json.loads(line) for line in said.splitlines()]
+        assert (lines[-1]["event"], lines[-1]["level"]) == ("daemon.failed", "error")
+
+
+async def test_wrong_usage_of_the_daemon_is_told_in_its_log(tmp_path: Path) -> None:
+    """An argument that a pod's manifest got wrong is a line of JSON too, with the exit code of wrong usage."""
+    given = environment(fleet(1), "http://127.0.0.1:9", tmp_path) | {"PCC_LOG_FORMAT": "json"}
+    async with process(given, "run", "--no-such-option") as child:
+        code, said = await exit_of(child)
+    assert (code, json.loads(said)["event"]) == (64, "daemon.failed")
+
+
+async def test_a_doubled_signal_is_one_wish(tmp_path: Path) -> None:
+    """A second signal that comes with the first lets calls in flight end as the first does."""
+    platform = fleet(20)
+    platform.set_options(latency=0.5)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    async with serving(create_app(platform)) as base_url:
+        given = environment(platform, base_url, tmp_path)
+        async with process(given, "run") as child:
+            await eventually(lambda: len(posts(platform)) > 1)
+            for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+                child.send_signal(number)
+                await asyncio.sleep(0.02)
+            code, said = await exit_of(child)
+    assert code == 0
+    assert json.loads(said.splitlines()[-1])["event"] == "daemon.stopped"
+
+
+async def test_a_hang_up_ends_nothing_and_reads_again(tmp_path: Path) -> None:
+    """SIGHUP with calls in flight leaves them alone; texts and credentials are read, and the daemon goes on."""
+    platform = fleet(20)
+    platform.set_options(latency=0.2)
+    wanted = owned(platform)
+    write(tmp_path / "desired-state.toml", text(wanted))
+    async with serving(create_app(platform)) as base_url:
+        given = environment(platform, base_url, tmp_path)
+        async with process(given, "run") as child:
+            await eventually(lambda: len(posts(platform)) > 1)
+            for _ in range(20):
+                child.send_signal(signal.SIGHUP)
+            await eventually(lambda: len(posts(platform)) >= len(wanted))
+            child.send_signal(signal.SIGTERM)
+            code, said = await exit_of(child)
+    events = [json.loads(line)["event"] for line in said.splitlines()]
+    assert code == 0
+    assert "daemon.read_again" in events
+    assert events[-1] == "daemon.stopped"
+
+
+async def test_nobody_reading_the_log_stops_neither_work_nor_the_end(tmp_path: Path) -> None:
+    """With standard error full the daemon goes on, answers, and ends in time when it is asked to."""
+    platform = fleet(20)
+    wanted = owned(platform)
+    write(tmp_path / "desired-state.toml", text(wanted))
+    here, there = os.pipe()
+    fcntl.fcntl(there, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(there, False)
+    with suppress(BlockingIOError):
+        while os.write(there, b"x"):
+            pass
+    os.set_blocking(there, True)
+    async with serving(create_app(platform)) as base_url:
+        given = environment(platform, base_url, tmp_path) | {"PCC_LOG_LEVEL": "debug"}
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "reconciler", "run", env=child_environment(given), stderr=there
+        )
+        await eventually(lambda: len(posts(platform)) >= len(wanted))
+        child.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            assert await child.wait() == 0
+    os.close(here)
+    os.close(there)

@@ -26,7 +26,18 @@ from typer.exceptions import TyperException
 
 from reconciler import __version__
 from reconciler.cli import asking, files, fleet, planning, playing
-from reconciler.cli.console import INTERRUPTED, NAME, USAGE, masking, print_data, say, speak_anywhere
+from reconciler.cli.console import (
+    INTERRUPTED,
+    NAME,
+    USAGE,
+    end_log,
+    log_is_json,
+    masking,
+    print_data,
+    say,
+    speak_anywhere,
+    tell_in_log,
+)
 from reconciler.cli.options import Command
 from reconciler.errors import Invalid, ReconcilerError
 
@@ -90,7 +101,15 @@ def run(arguments: Sequence[str]) -> int:
                 return _show_completion(shell)
         code = app(args=list(arguments), prog_name=NAME, standalone_mode=False)
     except Exception as error:  # noqa: BLE001 - the last line of defence: told in full, but never with a secret in it
-        return _told(error)
+        if arguments[:1] != ["run"] or isinstance(error, typer.Abort) or not log_is_json(arguments):
+            return _told(error)
+        if isinstance(error, TyperException):
+            tell_in_log(ReconcilerError(error.format_message()))
+            return USAGE
+        tell_in_log(error)
+        return 1
+    finally:
+        end_log()
     if code == INTERRUPTED:
         say(f"{NAME}: interrupted")
     return code if isinstance(code, int) else 0

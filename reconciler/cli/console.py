@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from reconciler.cli.options import Output
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Invalid, ReconcilerError
 from reconciler.masking import Masking
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 NAME = "pcc-reconciler"
 USAGE = 64
+ENDING_SECONDS = 2.0
+"""How long the end of a command waits until what it logged is written."""
 INTERRUPTED = 130
 
 masking = Masking()
@@ -46,7 +48,11 @@ def read_settings(env_file: Path | None, *, one_shot: bool = True) -> Settings:
     masking.know(chosen.secrets())
     quiet = one_shot and "log_level" not in chosen.model_fields_set
     set_up_logs(
-        "critical" if quiet else chosen.log_level, chosen.log_format, masking=masking, colours=coloured(sys.stderr)
+        "critical" if quiet else chosen.log_level,
+        chosen.log_format,
+        masking=masking,
+        colours=coloured(sys.stderr),
+        queued=not one_shot,
     )
     return chosen
 
@@ -56,6 +62,44 @@ def speak_anywhere() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def end_log(seconds: float = ENDING_SECONDS) -> None:
+    """Let what was logged be written, if anything was, but wait no longer than this for whoever reads it."""
+    if "reconciler.logs" in sys.modules:
+        from reconciler.logs import flush
+
+        flush(seconds)
+
+
+def log_is_json(arguments: Sequence[str]) -> bool:
+    """Say whether the daemon that was asked for logs in JSON, also where its settings cannot be read as a whole."""
+    from reconciler import settings
+    from reconciler.logs import logs_json
+
+    after = [*arguments, ""]
+    files = [after[at + 1] for at, one in enumerate(arguments) if one == "--env-file"]
+    files += [one.partition("=")[2] for one in arguments if one.startswith("--env-file=")]
+    return logs_json(settings.log_format(os.environ, Path(files[-1]) if files else None))
+
+
+def tell_in_log(error: Exception) -> None:
+    """Log why the daemon ends, where its other lines are."""
+    import structlog
+
+    from reconciler.logs import set_up_logs
+
+    if not structlog.is_configured():  # the settings that say how to log could not be read
+        set_up_logs("error", "json", masking=masking, queued=True)
+    log = structlog.get_logger()
+    match error:
+        case Invalid():
+            log.error("daemon.failed", error="the settings are not valid", faults=[str(one) for one in error.faults])
+        case ReconcilerError():
+            log.error("daemon.failed", error=str(error))
+        case _:
+            words = "this is a defect of the program: please report it with this line"
+            log.error("daemon.failed", error=words, exc_info=error)
 
 
 def print_as(output: Output, *, text: Callable[[], str], json: Callable[[], str], markdown: Callable[[], str]) -> None:

@@ -18,6 +18,7 @@ from reconciler.cli.console import (
     INTERRUPTED,
     NAME,
     coloured,
+    end_log,
     masking,
     print_as,
     print_data,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from reconciler.oneshot import Follower, Work
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+AT_ONCE_SECONDS = 0.2
+"""How long even an end at once waits for what was logged before it."""
 SETTLED_SECONDS = 60.0
 """After so long a daemon has usually read its texts, and most accounts had their first pass."""
 
@@ -43,14 +46,15 @@ def run(env_file: EnvFile = None) -> None:
     import asyncio
 
     from reconciler.daemon import Daemon
+    from reconciler.logs import lines_dropped
     from reconciler.signals import signals
 
     chosen = read_settings(env_file, one_shot=False)
 
     async def work() -> None:
-        daemon = Daemon(chosen, masking=masking)
+        daemon = Daemon(chosen, masking=masking, lines_dropped=lines_dropped)
         asyncio.get_running_loop().call_later(SETTLED_SECONDS, spare_the_collector)
-        with signals(daemon.stop):
+        with signals(daemon.stop, _end_at_once, hang_up=daemon.read_again):
             await daemon.run()
 
     asyncio.run(work())
@@ -92,7 +96,7 @@ def apply(
 
         def stopping() -> None:
             stop.set()
-            say(f"{NAME}: calls in flight come to their end, no new ones are made; once more to end at once")
+            say(f"{NAME}: calls in flight end, no new ones are made; once more, after two seconds, to end at once")
 
         with signals(stopping, _end_at_once):
             digest = Digest(expect) if expect is not None else None
@@ -161,4 +165,5 @@ def _end_at_once() -> None:
     """End without more ado, but for the cursor that progress bars hide."""
     if sys.stderr.isatty():
         os.write(sys.stderr.fileno(), b"\x1b[?25h\n")
+    end_log(AT_ONCE_SECONDS)
     os._exit(INTERRUPTED)

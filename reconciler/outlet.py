@@ -1,0 +1,105 @@
+"""Where a process that must not stop writes its log: a bounded queue with a thread of its own.
+
+Owns: the order of lines, what happens to those that do not fit, and how long the end of a process waits for them.
+Must not: know what is in a line.
+
+Whoever reads standard error may stop reading. Then the pipe is full, and whoever writes to it waits. Here that is a
+thread that does nothing else. It writes past Python's own stream: the end of a process would wait for that one.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+MOST_BYTES = 4 * 1024 * 1024
+"""How much may wait to be written. Of what comes after that the newest is dropped."""
+
+
+class Outlet:
+    """Writes lines to a file descriptor in the order in which they come, and lets nobody wait for that.
+
+    ``gap`` makes the line that tells how many were dropped; it is written where they are missing. ``dropped`` is their
+    number since the start.
+    """
+
+    def __init__(
+        self, descriptor: int, gap: Callable[[int], str], most: int = MOST_BYTES, encoding: str = "utf-8"
+    ) -> None:
+        self.dropped = 0
+        self._descriptor, self._gap, self._most, self._encoding = descriptor, gap, most, encoding
+        self._lines: deque[bytes] = deque()
+        self._size = self._missing = 0
+        self._busy = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def put(self, line: str) -> None:
+        """Let a line be written soon, or count it as dropped."""
+        data = self._bytes(line)
+        with self._changed:
+            self._begin()
+            if self._size + len(data) > self._most and self._lines:
+                self._missing += 1
+                self.dropped += 1
+                return
+            self._tell_gap()
+            self._add(data)
+            self._changed.notify_all()
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until all is written, but no longer than this; say whether it is."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            while self._lines or self._busy or self._missing:
+                left = until - time.monotonic()
+                if left <= 0 or self._thread is None:
+                    return False
+                self._changed.wait(left)
+        return True
+
+    def _begin(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._work, name="log", daemon=True)
+            self._thread.start()
+
+    def _bytes(self, line: str) -> bytes:
+        return f"{line}\n".encode(self._encoding, "backslashreplace")
+
+    def _add(self, data: bytes) -> None:
+        self._lines.append(data)
+        self._size += len(data)
+
+    def _tell_gap(self) -> None:
+        if self._missing:
+            missing, self._missing = self._missing, 0
+            self._add(self._bytes(self._gap(missing)))
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._lines:
+                    self._tell_gap()
+                    if not self._lines:
+                        self._busy = False
+                        self._changed.notify_all()
+                        self._changed.wait()
+                data = self._lines.popleft()
+                self._busy = True
+            with suppress(OSError):  # nobody reads any more, or the disk is full: that costs lines, and no work
+                self._write(data)
+            with self._changed:
+                self._size -= len(data)
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(self._descriptor, rest) :]
+            except BlockingIOError:  # somebody made the pipe one that does not wait
+                select.select([], [self._descriptor], [], 1.0)
