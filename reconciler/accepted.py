@@ -10,13 +10,14 @@ text: judging the other files without their policy could unsubscribe what the po
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from types import MappingProxyType
 
 from reconciler.desired import Loaded
 from reconciler.errors import Fault, Unknown, suggestion
-from reconciler.model import AccountName, Cause, Desired, Revision, Unsettled
+from reconciler.model import NOTHING, AccountName, Cause, Desired, DeviceId, Revision, Unsettled
 
 SEEN = 20
 """How many revisions are remembered with what became of them, for whoever waits for one that was overtaken."""
@@ -75,6 +76,72 @@ class Accepted:
     faults: tuple[Fault, ...] = ()
     warnings: tuple[Fault, ...] = ()
     seen: tuple[Seen, ...] = ()
+
+
+class Claims:
+    """Which accounts list a device, kept by differences: an edit costs what it changes, a question what it asks.
+
+    ``follow`` may run in a thread while questions are asked: each answer is checked against the texts that ``enforce``
+    exchanged last. Of a single account nothing is kept: there is no other that could want its devices.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._texts: Mapping[AccountName, Text] = {}
+        self._known: dict[AccountName, frozenset[DeviceId]] = {}
+        self._accounts: dict[DeviceId, tuple[AccountName, ...]] = {}
+
+    @classmethod
+    def of(cls, accounts: Mapping[AccountName, Desired], revision: Revision) -> Claims:
+        """Return the claims of texts that are all there is."""
+        claims = cls()
+        texts = {name: Text(desired, revision) for name, desired in accounts.items()}
+        claims.follow(texts)
+        claims.enforce(texts)
+        return claims
+
+    def follow(self, texts: Mapping[AccountName, Text]) -> None:
+        """Bring the index in step with texts that are about to come into force."""
+        wanted = {name: text.desired.devices for name, text in texts.items()} if len(texts) > 1 else {}
+        changed = [name for name in {**self._known, **wanted} if self._known.get(name) is not wanted.get(name)]
+        for name in changed:
+            alone = (name,)  # one for all devices of the account
+            for device in wanted.get(name, NOTHING) - self._known.get(name, NOTHING):
+                others = self._accounts.get(device)
+                self._accounts[device] = (*others, name) if others else alone
+        for name in changed:
+            for device in self._known.get(name, NOTHING) - wanted.get(name, NOTHING):
+                self._drop(device, name)
+        self._known = wanted
+
+    def enforce(self, texts: Mapping[AccountName, Text]) -> None:
+        """Answer by these texts from now on."""
+        self._texts = texts
+        self.version += 1
+
+    def elsewhere(
+        self, account: AccountName, devices: Iterable[DeviceId], now: datetime
+    ) -> Mapping[DeviceId, AccountName]:
+        """Return those of an account's devices that another account wants now, each with the first such account."""
+        found = {}
+        for device in devices if self._accounts else ():
+            for other in self._accounts.get(device, ()):
+                if other != account and self._wants(other, device, now):
+                    found[device] = other
+                    break
+        return MappingProxyType(found)
+
+    def _wants(self, account: AccountName, device: DeviceId, now: datetime) -> bool:
+        text = self._texts.get(account)
+        entry = text.desired.entry(device) if text is not None else None
+        return entry is not None and entry.wanted_at(now)
+
+    def _drop(self, device: DeviceId, account: AccountName) -> None:
+        left = tuple(one for one in self._accounts.get(device, ()) if one != account)
+        if left:
+            self._accounts[device] = left
+        else:
+            self._accounts.pop(device, None)
 
 
 def accept(before: Accepted, loaded: Loaded, revision: Revision, overtaken: Sequence[str] = ()) -> Accepted:

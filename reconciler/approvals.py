@@ -18,7 +18,7 @@ from reconciler.model import AccountName, Action, Approval, Desired, DeviceId, P
 INLINE = 20
 """So many ids stand in the block itself; more go to a device file beside it."""
 VALID_FOR = timedelta(days=7)
-APPROVABLE = frozenset({Reason.EMPTY_DESIRED, Reason.TOO_MANY})
+APPROVABLE = frozenset({Reason.EMPTY_DESIRED, Reason.TOO_MANY, Reason.WANTED_ELSEWHERE})
 """What an approval takes devices past. Nothing else can be approved away."""
 SAY_WHY = "say why these devices go"
 
@@ -28,7 +28,9 @@ def needed(plan: Plan) -> tuple[DeviceId, ...]:
     return tuple(
         held.change.device
         for held in plan.held
-        if held.reason in APPROVABLE and held.change.action is Action.UNSUBSCRIBE
+        if held.reason in APPROVABLE
+        and held.change.action is Action.UNSUBSCRIBE
+        and held.change.device not in plan.approved
     )
 
 

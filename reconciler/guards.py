@@ -17,10 +17,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
 from math import floor
+from types import MappingProxyType
 from unicodedata import normalize
 
 from reconciler.duration import show
 from reconciler.model import (
+    AccountName,
     Action,
     Cause,
     Change,
@@ -40,6 +42,8 @@ from reconciler.model import (
 
 SUSPECT_FROM = 10
 """From this many known devices on, a doubted list ends the pass. Below, it holds unsubscribes only."""
+NAMED = 3
+"""That many accounts are named in a sentence; the rest is a number."""
 SHOWN = 72
 """That many characters of an id are shown in a sentence: LG's own have 64."""
 SUSPECT_ALONE = 2
@@ -75,7 +79,10 @@ class Brake:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that a guard may look at beside the plan."""
+    """All that a guard may look at beside the plan.
+
+    ``elsewhere``: of the devices that would go, those that another account wants now, and which one.
+    """
 
     desired: Desired
     observed: Observed
@@ -86,6 +93,7 @@ class Situation:
     brake: Brake = field(default_factory=Brake)
     platform: Platform = field(default_factory=Platform)
     unsettled: Unsettled | None = None
+    elsewhere: Mapping[DeviceId, AccountName] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +203,16 @@ def _everything(plan: Plan) -> tuple[Change, ...]:
     return (*plan.subscribes, *plan.unsubscribes)
 
 
-def _unapproved(plan: Plan) -> list[Change]:
-    return [change for change in plan.unsubscribes if change.device not in plan.approved]
+def _counted(plan: Plan, situation: Situation) -> list[Change]:
+    """Return the unsubscribes that are judged by their number: what is approved or wanted elsewhere counts nowhere."""
+    elsewhere = situation.elsewhere
+    return [
+        change for change in plan.unsubscribes if change.device not in plan.approved and change.device not in elsewhere
+    ]
 
 
 def _empty_desired(plan: Plan, situation: Situation) -> Finding | None:
-    changes = _unapproved(plan)
+    changes = _counted(plan, situation)
     if situation.desired.devices or situation.desired.policy.allow_empty or not changes:
         return None
     message = f"the account lists no device at all, {_count(len(changes), 'live device')} would go"
@@ -208,7 +220,7 @@ def _empty_desired(plan: Plan, situation: Situation) -> Finding | None:
 
 
 def _too_many(plan: Plan, situation: Situation) -> Finding | None:
-    changes = _unapproved(plan)
+    changes = _counted(plan, situation)
     if not changes:
         return None
     policy, gone = situation.desired.policy, situation.memory.unsubscribed
@@ -254,6 +266,33 @@ def _suspect_list(plan: Plan, situation: Situation) -> Finding | None:
         message += f" (reading {memory.suspect_readings + 1} of {BELIEVED_AFTER} before it is believed)"
     changes = plan.unsubscribes if subscribes_in_doubt(memory) else _everything(plan)
     return _holding(Reason.SUSPECT_LIST, changes, message)
+
+
+def _wanted_elsewhere(plan: Plan, situation: Situation) -> Finding | None:
+    """Hold what another account wants. An approval releases a device once in a day: what is back was subscribed there.
+
+    Two accounts that are one LG user would else unsubscribe each other's devices again and again.
+    """
+    elsewhere = situation.elsewhere
+    changes = [
+        change
+        for change in (plan.unsubscribes if elsewhere else ())
+        if change.device in elsewhere and not _released(change.device, plan, situation.memory)
+    ]
+    if not changes:
+        return None
+    accounts = sorted({elsewhere[change.device] for change in changes})
+    more = f" and {len(accounts) - NAMED} more" if len(accounts) > NAMED else ""
+    message = (
+        f"{_count(len(changes))} that would go {'is' if len(changes) == 1 else 'are'} wanted by another account now: "
+    )
+    return _holding(Reason.WANTED_ELSEWHERE, changes, f"{message}{', '.join(accounts[:NAMED])}{more}")
+
+
+def _released(device: DeviceId, plan: Plan, memory: Memory) -> bool:
+    """Say whether an approval lets a device go that we did not let go already within the last day."""
+    before = memory.confirmed.get(device)
+    return device in plan.approved and (before is None or before.action is not Action.UNSUBSCRIBE)
 
 
 def _look_alike(plan: Plan, situation: Situation) -> Finding | None:
@@ -439,6 +478,14 @@ GUARDS: tuple[Guard, ...] = (
         "say so with `pcc-reconciler reconcile ACCOUNT`.",
     ),
     Guard(
+        Reason.WANTED_ELSEWHERE,
+        "that unsubscribe",
+        "an accepted text of another account wants the device now; an approval in this account releases it",
+        _wanted_elsewhere,
+        "if the device moved to the other account and that is another LG user, approve it here. If both accounts "
+        "are one LG user, keep the device in one of them.",
+    ),
+    Guard(
         Reason.LOOK_ALIKE,
         "that unsubscribe",
         "the pass would also subscribe an id that differs from it only in case, Unicode form or surrounding quotes",
@@ -539,6 +586,7 @@ def held_actions(reason: Reason) -> tuple[Action, ...]:
     if reason in {
         Reason.EMPTY_DESIRED,
         Reason.TOO_MANY,
+        Reason.WANTED_ELSEWHERE,
         Reason.LOOK_ALIKE,
         Reason.FILES_UNSETTLED,
         Reason.DESIRED_REJECTED,

@@ -20,7 +20,7 @@ import structlog
 
 from reconciler import accepted as acceptance
 from reconciler import unsettled
-from reconciler.accepted import Accepted, Text
+from reconciler.accepted import Accepted, Claims, Text
 from reconciler.clock import Clock, SystemClock
 from reconciler.desired import Again, Document, Loaded, MemoryTree, digest, load, read_list
 from reconciler.errors import Fault, Invalid, SourceError, StateError
@@ -53,7 +53,8 @@ class Intake:
     """What is in force. ``told`` gets the accounts for which that changed, came or went.
 
     ``patience``: after so many seconds, files that are being written all the while are a fault of the source.
-    Without ``keeps`` nothing is written to ``state``: whoever only looks has no later use of it.
+    ``claims`` is kept in step with what is in force. Without ``keeps`` nothing is written to ``state``: whoever only
+    looks has no later use of it.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Intake:
         told: Told = lambda _accounts: None,
         patience: float = RESTLESS_SECONDS,
         keeps: bool = True,
+        claims: Claims | None = None,
     ) -> None:
         self.accepted = Accepted()
+        self._claims = claims or Claims()
         self.fetched_at: float = 0.0
         self.trouble: str = ""
         self._source = source
@@ -309,6 +312,9 @@ class Intake:
             after = replace(after, abandoned=await self._aside(self._with_live_devices, after.abandoned))
         changed = acceptance.changed(before, after)
         await self._aside(self._remember, before, after, changed)
+        if changed:
+            await self._aside(self._claims.follow, after.texts)
+            self._claims.enforce(after.texts)
         self.accepted = after
         self._tell(before, after, changed)
         if changed and tell:

@@ -280,6 +280,7 @@ class Reason(StrEnum):
     EMPTY_DESIRED = "empty-desired", Kind.GUARD
     TOO_MANY = "too-many", Kind.GUARD
     SUSPECT_LIST = "suspect-list", Kind.GUARD
+    WANTED_ELSEWHERE = "wanted-elsewhere", Kind.GUARD
     LOOK_ALIKE = "look-alike", Kind.GUARD
     FILES_UNSETTLED = "files-unsettled", Kind.GUARD
     DESIRED_REJECTED = "desired-rejected", Kind.GUARD

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from reconciler.accepted import Claims
 from reconciler.credentials import CredentialStore
 from reconciler.intake import Intake
 from reconciler.masking import Masking
@@ -105,6 +106,7 @@ async def built(
         watch=around.watch,
         unique=around.unique,
     )
+    claims = Claims()
     means = Means(
         state=state,
         metrics=metrics,
@@ -117,6 +119,7 @@ async def built(
         stopping=stopping,
         wake=wake,
         watch=watch or Watch(),
+        claims=claims,
         pass_id=lambda: around.unique().hex[:12],
     )
     files = partial(
@@ -125,7 +128,14 @@ async def built(
     async with http:
         with opened(settings, lasting=not read_only, files=files) as source:
             intake = Intake(
-                source, state, metrics, environment=settings.environment, clock=clock, told=told, keeps=keeps
+                source,
+                state,
+                metrics,
+                environment=settings.environment,
+                clock=clock,
+                told=told,
+                keeps=keeps,
+                claims=claims,
             )
             yield Parts(
                 settings=settings,

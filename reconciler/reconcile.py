@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from random import random as system_random
 from typing import Any
 from uuid import uuid4
@@ -18,7 +19,7 @@ from uuid import uuid4
 import structlog
 
 from reconciler import approvals, backoff, guards
-from reconciler.accepted import Text
+from reconciler.accepted import Claims, Text
 from reconciler.backoff import Random
 from reconciler.clock import Clock, SystemClock
 from reconciler.errors import ConfigurationRefused, CredentialsRefused, PlatformError, Throttled
@@ -87,7 +88,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What every pass works with. ``wake`` asks for passes of other accounts.
+    """What every pass works with. ``wake`` asks for passes of other accounts, ``claims`` knows what these want.
 
     Clock, randomness and the way to a worker thread are arguments like the rest.
     """
@@ -104,6 +105,7 @@ class Means:
     wake: Callable[[Iterable[AccountName]], None] = lambda _accounts: None
     watch: Watch = field(default_factory=Watch)
     blocking: Callable[..., Awaitable[Any]] = asyncio.to_thread
+    claims: Claims = field(default_factory=Claims)
     pass_id: Callable[[], str] = lambda: uuid4().hex[:12]
 
 
@@ -184,18 +186,23 @@ class Reconciler:
             name for name, client in clients.items() if isinstance(client, Client) and client.service == service
         )
 
-    def propose(self, text: Text) -> Ending:
-        """Return what a pass on a proposed text would do and hold, by what is known of the live list. Calls nothing."""
+    def propose(self, text: Text, claims: Claims) -> Ending:
+        """Return what a pass on a proposed text would do and hold, by what is known of the live list. Calls nothing.
+
+        ``claims`` are those of all that is proposed with it.
+        """
         account = text.desired.account
         course = replace(self._courses.get(account, Course(Standing(account))))
-        return Pass(text, course, self._means, lambda: text, self._full_until).propose(self._texts(account))
+        means = replace(self._means, claims=claims)
+        return Pass(text, course, means, lambda: text, self._full_until).propose(self._texts(account))
 
     def _pass(self, account: AccountName) -> Pass | None:
         text = self._texts(account)
         if text is None:
             return None
         course = self._courses.setdefault(account, Course(Standing(account)))
-        return Pass(text, course, self._means, lambda: self._texts(account), self._full_until, room=self._room)
+        newest = partial(self._texts, account)
+        return Pass(text, course, self._means, newest, self._full_until, room=self._room)
 
 
 class Pass:
@@ -219,6 +226,9 @@ class Pass:
         self._newest = newest
         self._full_until = full_until
         self._room = room
+        self._claimed = means.claims.version
+        self._going: tuple[Change, ...] = ()
+        self._released: frozenset[DeviceId] = NOTHING
         self._began = means.clock.now()
         self._brake = means.state.brake(self._account, self._began)
         self._writable = means.state.writable
@@ -259,7 +269,7 @@ class Pass:
         memory = self._means.state.recall(self._account, self._began)
         observed = observed.sharing(memory.expected)
         situation = self._situation(observed, memory, client)
-        judged = guards.judge(plan(self._text.desired, observed, memory, self._began), situation)
+        judged, situation = self._judge(plan(self._text.desired, observed, memory, self._began), situation)
         return self._ending(judged, situation, Work(), client)
 
     def propose(self, in_force: Text | None) -> Ending:
@@ -277,6 +287,7 @@ class Pass:
         observed = Observed(memory.expected or frozenset(), self._began)
         platform = Platform(stopped=self._course.stopped, stopped_until=self._course.stopped_until)
         situation = self._situation(observed, memory, None, platform)
+        judged, situation = self._judge(plan(self._text.desired, observed, memory, self._began), situation)
         known = "nothing is known of the live list of a new account, so it is taken as empty"
         if memory.expected is not None:
             known = "planned on the last trusted list" + ("" if last is None else f", of {last:%Y-%m-%dT%H:%M:%SZ}")
@@ -284,7 +295,7 @@ class Pass:
             desired=self._text.desired,
             began=self._began,
             due=self._began,
-            plan=guards.judge(plan(self._text.desired, observed, memory, self._began), situation),
+            plan=judged,
             observed=len(observed.devices),
             budget_remaining=guards.budget(situation),
             pause=self._pause(),
@@ -300,8 +311,7 @@ class Pass:
         planned = plan(self._text.desired, observed, memory, self._began)
         if not guards.is_suspect(observed, memory) or guards.subscribes_in_doubt(memory):
             memory = await self._mind_retries(planned, observed, memory)
-        situation = self._situation(observed, memory, client)
-        judged = guards.judge(planned, situation)
+        judged, situation = self._judge(planned, self._situation(observed, memory, client))
         if expect is not None and planned.digest != expect:
             return replace(self._ending(judged, situation, Work(), client), unexpected=True)
         work = await self._act(judged, memory, client)
@@ -417,6 +427,23 @@ class Pass:
             platform=stop or Platform(full_until=full_until),
         )
 
+    def _judge(self, planned: Plan, situation: Situation) -> tuple[Plan, Situation]:
+        """Return the plan with what is held, and the situation with what other accounts want of what would go."""
+        self._claimed = self._means.claims.version
+        going = (change.device for change in planned.unsubscribes)
+        situation = replace(situation, elsewhere=self._means.claims.elsewhere(self._account, going, self._began))
+        judged = guards.judge(planned, situation)
+        self._going, self._released = judged.unsubscribes, judged.approved
+        return judged, situation
+
+    def _claimed_since(self) -> bool:
+        """Say whether another account wants a device by now that is about to go, and did not when this was planned."""
+        if self._claimed == self._means.claims.version:
+            return False
+        self._claimed = self._means.claims.version
+        going = {change.device for change in self._going if change.device not in self._released}
+        return bool(self._means.claims.elsewhere(self._account, going, self._now()))
+
     async def _act(self, judged: Plan, memory: Memory, client: Client) -> Work:
         """Make what may be made now."""
         if not judged.changes:
@@ -441,6 +468,7 @@ class Pass:
             or (self._boundary is not None and self._boundary <= self._now())
             or (self._client is not None and not self._client.same_user)
             or state.brake(self._account, self._now()) != self._brake
+            or self._claimed_since()
         )
 
     def _ending(self, judged: Plan, situation: Situation, work: Work, client: Client) -> Ending:
@@ -536,7 +564,7 @@ class Pass:
             platform = Platform(stopped=stopped, stopped_until=withheld.until, throttled_until=throttled)
             situation = self._situation(observed, memory, None, platform)
             budget = guards.budget(situation)
-            judged = guards.judge(plan(self._text.desired, observed, memory, self._began), situation)
+            judged, _ = self._judge(plan(self._text.desired, observed, memory, self._began), situation)
             left = tuple(
                 Held(change, withheld.reason, withheld.until) for change in (*judged.subscribes, *judged.unsubscribes)
             )

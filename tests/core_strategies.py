@@ -215,6 +215,7 @@ situations = st.builds(
     | st.builds(Unsettled, id_sets, st.just("a file went away")),
     brake=brakes,
     platform=platforms,
+    elsewhere=few_ids.map(lambda devices: dict.fromkeys(devices, AccountName("busan-hotel"))),
 )
 
 

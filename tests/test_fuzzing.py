@@ -49,7 +49,7 @@ from starlette.types import ASGIApp, Message
 from strategies import fleets
 
 from reconciler import desired, settings
-from reconciler.accepted import Accepted, Text
+from reconciler.accepted import Accepted, Claims, Text
 from reconciler.desired import Document, Loaded, MemoryTree
 from reconciler.errors import QUOTED, CredentialsRefused, Fault, Invalid, PlatformError, Throttled, Unavailable
 from reconciler.git import Entry, Git, GitError, Kind, Repository, verdict
@@ -664,7 +664,7 @@ class Deeds:
         return await planned(proposal, Accepted(), _planned)
 
 
-def _planned(text: Text) -> Ending:
+def _planned(text: Text, _claims: Claims) -> Ending:
     would = plan(text.desired, Observed(frozenset(), NOW), Memory(), NOW)
     return Ending(text.desired, NOW, NOW, would, observed=0)
 

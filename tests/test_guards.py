@@ -42,6 +42,7 @@ from reconciler.guards import (
     limit,
 )
 from reconciler.model import (
+    AccountName,
     Action,
     Cause,
     Change,
@@ -116,6 +117,12 @@ ROWS: list[tuple[Reason, Situation, frozenset[Action], datetime | None]] = [
     (Reason.EMPTY_DESIRED, situated(desiring(()), some("old")), ONLY_UNSUBSCRIBE, None),
     (Reason.TOO_MANY, mixed(Policy(max_unsubscribe=0, max_unsubscribe_floor=0)), ONLY_UNSUBSCRIBE, None),
     (Reason.SUSPECT_LIST, mixed(memory=Memory(expected=fleet(10))), BOTH, None),
+    (
+        Reason.WANTED_ELSEWHERE,
+        replace(mixed(), elsewhere={DeviceId("old"): AccountName("busan-hotel")}),
+        ONLY_UNSUBSCRIBE,
+        None,
+    ),
     (Reason.LOOK_ALIKE, situated(desiring(some("new", "OLD"), OPEN), some("old")), ONLY_UNSUBSCRIBE, None),
     (Reason.FILES_UNSETTLED, mixed(unsettled=Unsettled(None, "half a checkout")), ONLY_UNSUBSCRIBE, None),
     (Reason.DESIRED_REJECTED, mixed(rejected=Cause.INVALID), ONLY_UNSUBSCRIBE, None),
@@ -196,7 +203,7 @@ def test_devices_of_unsettled_files_wait_and_no_others() -> None:
 def test_kinds_of_reasons() -> None:
     """Who can release a change is part of the table's order: first guards, then policy, then platform."""
     kinds = [guard.reason.kind for guard in GUARDS]
-    assert kinds == [Kind.GUARD] * 8 + [Kind.POLICY] * 2 + [Kind.PLATFORM] * 5
+    assert kinds == [Kind.GUARD] * 9 + [Kind.POLICY] * 2 + [Kind.PLATFORM] * 5
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -558,6 +565,36 @@ def test_an_absurd_wait_is_a_failed_guard_not_a_crash() -> None:
     """A span beyond the calendar cannot be judged, so it holds."""
     result = judged(mixed(replace(OPEN, unsubscribe_after=timedelta.max)))
     assert set(reasons(result).values()) == {Reason.GUARD_FAILED}
+
+
+# Wanted elsewhere
+
+
+def elsewhere(situation: Situation, *names: str) -> Situation:
+    """Return the situation in which another account wants these devices."""
+    return replace(situation, elsewhere=dict.fromkeys(some(*names), AccountName("busan-hotel")))
+
+
+def test_what_another_account_wants_is_held_alone_and_counts_nowhere() -> None:
+    """Only that device is held; the rest is judged by the limit as if it were not there."""
+    text = desiring(fleet(10, first=6), Policy(max_unsubscribe=0))
+    result = judged(elsewhere(situated(text, fleet(16)), "0000"))
+    assert reasons(result) == dict.fromkeys(unsubscribes(some("0000")), Reason.WANTED_ELSEWHERE)
+    assert result.unsubscribes == unsubscribes(fleet(5, first=1))
+    assert message(result, Reason.WANTED_ELSEWHERE).endswith("wanted by another account now: busan-hotel")
+    emptied = judged(elsewhere(situated(desiring(()), some("a")), "a"))
+    assert tripped(emptied) == [Reason.WANTED_ELSEWHERE]
+
+
+def test_an_approval_releases_what_another_account_wants_until_it_is_back() -> None:
+    """An approval in this account lets it go once; what we let go within a day and is live again stays."""
+    situation = elsewhere(situated(desiring(some("same"), OPEN, approved=some("old")), some("same", "old")), "old")
+    assert judged(situation).unsubscribes == unsubscribes(some("old"))
+    gone = Confirmed(Action.UNSUBSCRIBE, Result.SUCCESS, NOW - HOUR)
+    again = replace(situation, memory=Memory(confirmed={OLD: gone}))
+    assert reasons(judged(again)) == dict.fromkeys(unsubscribes(some("old")), Reason.WANTED_ELSEWHERE)
+    subscribed = replace(gone, action=Action.SUBSCRIBE)
+    assert judged(replace(situation, memory=Memory(confirmed={OLD: subscribed}))).held == ()
 
 
 # Look-alike

@@ -175,9 +175,10 @@ def test_unapproved_unsubscribes_stay_within_the_allowance(situation: Situation)
 
 @given(situations)
 def test_unsubscribes_are_held_as_a_whole(situation: Situation) -> None:
-    """Guards of numbers never hold a part of a suspicious set: all that nobody approved, or nothing."""
+    """Guards of numbers never hold a part of a suspicious set: all that counts, or nothing."""
     result = judged(situation)
-    unnamed = {change for change in planned(situation).unsubscribes if change.device not in result.approved}
+    nowhere = result.approved | situation.elsewhere.keys()
+    unnamed = {change for change in planned(situation).unsubscribes if change.device not in nowhere}
     for reason in (Reason.EMPTY_DESIRED, Reason.TOO_MANY):
         held = {one.change for one in judge(planned(situation), situation, [row(reason)]).held}
         assert held in (set(), unnamed)
@@ -195,6 +196,17 @@ def test_no_spelling_of_a_wanted_device_goes_while_that_is_not_listed(situation:
     assert {one.change.device for one in alone.held} >= {
         one.change.device for one in result.held if one.reason is Reason.LOOK_ALIKE
     }
+
+
+@given(situations)
+def test_what_another_account_wants_goes_only_with_an_approval(situation: Situation) -> None:
+    """Of what another account wants only approved devices go, and it holds nothing else: neither more nor less."""
+    bare = replace(situation, elsewhere={})
+    assert (going(situation) & situation.elsewhere.keys()) <= situation.desired.approved_at(NOW)
+    assert judged(situation).subscribes == judged(bare).subscribes
+    held = judge(planned(situation), situation, [row(Reason.WANTED_ELSEWHERE)]).held
+    assert {one.change.device for one in held} <= situation.elsewhere.keys()
+    assert going(situation) - situation.elsewhere.keys() >= going(bare) - situation.elsewhere.keys()
 
 
 @given(situations)

@@ -26,7 +26,7 @@ from scenarios import (
 )
 from simulated import Fleet
 
-from reconciler.accepted import Text
+from reconciler.accepted import Claims, Text
 from reconciler.model import AccountName
 from reconciler.simulator import Route
 from reconciler.simulator.faults import Error
@@ -153,8 +153,8 @@ async def test_proposed_accounts_leave_nothing_behind() -> None:
     assert one.text is not None
     for number in range(20):
         stranger = replace(one.text.desired, account=AccountName(f"stranger-{number}"))
-        one.reconciler.propose(Text(stranger, one.text.revision))
-    one.reconciler.propose(replace(one.text, desired=replace(one.text.desired, devices=frozenset())))
+        one.reconciler.propose(Text(stranger, one.text.revision), Claims())
+    one.reconciler.propose(replace(one.text, desired=replace(one.text.desired, devices=frozenset())), Claims())
     assert set(one.state._accounts) == before
     assert one.reconciler.standings == standing
     assert (await one.reconcile()).settled

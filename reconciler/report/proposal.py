@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from reconciler.accepted import Accepted, Text, chosen
+from reconciler.accepted import Accepted, Claims, Text, chosen
 from reconciler.desired import Document, Loaded, MemoryTree, load
 from reconciler.errors import Fault, Invalid
 from reconciler.model import Revision
@@ -35,7 +35,7 @@ class Proposed:
 
 
 async def planned(
-    proposal: Proposal, accepted: Accepted, propose: Callable[[Text], Ending], *, environment: str | None = None
+    proposal: Proposal, accepted: Accepted, propose: Callable[[Text, Claims], Ending], *, environment: str | None = None
 ) -> Proposed:
     """Return what the files would do. Raises ``Invalid`` with every fault where they would not be accepted.
 
@@ -44,13 +44,14 @@ async def planned(
     loaded = await asyncio.to_thread(_loaded, proposal, environment)
     names = chosen(proposal.accounts, sorted(loaded.accounts))
     revision = Revision(loaded.sha256)
+    claims = await asyncio.to_thread(Claims.of, loaded.accounts, revision)
     reports = []
     for name in names:
         text = accepted.texts.get(name)
         desired = loaded.accounts[name]
         same = text is not None and text.desired == desired
         proposed = Text(text.desired if text is not None and same else desired, revision)
-        reports.append(PlanReport(name, str(revision), await asyncio.to_thread(propose, proposed)))
+        reports.append(PlanReport(name, str(revision), await asyncio.to_thread(propose, proposed, claims)))
     return Proposed(tuple(reports), tuple(_notes(loaded, accepted)))
 
 
