@@ -48,6 +48,10 @@ LARGEST_LISTING = 256 * 1024 * 1024
 LARGEST_PACK = 1024 * 1024 * 1024
 """Bytes of one file that a fetch may write; what is larger is broken off."""
 LARGEST_ERROR = 64 * 1024
+_LINE = 64 * 1024
+"""Bytes of what is a line or two: names, ids, verdicts."""
+_COMMIT = 1024 * 1024
+"""Bytes of one commit with all that is written in it."""
 
 TRUSTED = frozenset({"fully", "ultimate"})
 """How far a key has to be trusted; a key among the allowed signers counts as ``fully``."""
@@ -603,16 +607,36 @@ def verdict(repository: Repository, id_: str, allowed_signers: Path | None) -> s
     Good is only a valid signature by an SSH key among the allowed signers, or by a PGP key that is fully trusted.
     """
     signers = () if allowed_signers is None else ("-c", f"gpg.ssh.allowedSignersFile={allowed_signers.absolute()}")
-    told = repository.git(*signers, "log", "-1", "--format=%G?%x00%GT", "--end-of-options", _checked(id_))
-    letter, _, trust = told.decode(errors="replace").removesuffix("\n").partition("\0")
-    if letter == "G" and trust in TRUSTED:
-        return ""
+
+    def asked(form: str) -> str:
+        told = repository.git(*signers, "log", "-1", f"--format={form}", "--end-of-options", _checked(id_), most=_LINE)
+        return told.decode(errors="replace").removesuffix("\n")
+
+    try:
+        letter = asked("%G?")
+        # git before 2.40 breaks off with "BUG" where the trust in a key is asked for that nobody knows.
+        if letter == "G" and asked("%GT") in TRUSTED:
+            return ""
+        no_list = allowed_signers is not None and not allowed_signers.is_file()
+        if (letter == "N" and _has_signature(repository, id_)) or (letter == "U" and no_list):
+            letter = "E"
+    except (GitMissing, GitTimeout):
+        raise
+    except GitError:  # the commit itself was read a moment ago, so it is the signature that git cannot judge
+        letter = "E"
     return _VERDICTS.get(letter, _VERDICTS["U"])
+
+
+def _has_signature(repository: Repository, id_: str) -> bool:
+    """Say whether a commit carries any signature: git calls one that it cannot check at all none."""
+    head, _, _ = repository.git("cat-file", "commit", _checked(id_), most=_COMMIT).partition(b"\n\n")
+    return any(line.startswith((b"gpgsig ", b"gpgsig-sha256 ")) for line in head.split(b"\n"))
 
 
 _VERDICTS = {
     "B": "its signature is bad, or by a key that is revoked",
-    "E": "its signature cannot be checked: the key is not known, or the program that checks it is missing",
+    "E": "its signature cannot be checked: its key is not in the keyring, there is no list of allowed SSH keys"
+    " (PCC_GIT_ALLOWED_SIGNERS), or the program that checks it is missing",
     "N": "it is not signed",
     "R": "its key is revoked",
     "U": "its key is not among those that are trusted",

@@ -782,6 +782,37 @@ def test_pgp_signatures(tmp_path: Path, remote: Remote, keyring: Keyring) -> Non
         assert judged(one) == ""
 
 
+def test_pgp_key_that_is_not_in_the_keyring(
+    tmp_path: Path, remote: Remote, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's key, or a forge's new one, is unverified as any other; git once broke off over it."""
+    remote.publish({}, sign=keyring.make("stranger").sign)
+    elsewhere = tmp_path / "empty"
+    elsewhere.mkdir(mode=0o700)
+    monkeypatch.setenv("GNUPGHOME", str(elsewhere))
+    assert judged(Follower(tmp_path / "state", remote.url, verify=True)).startswith("its signature cannot be checked")
+
+
+def test_ssh_signature_without_a_list_of_allowed_keys(tmp_path: Path, remote: Remote) -> None:
+    """No list, or one that is not there, is said as such: not that the commit is unsigned, and no error of git's."""
+    remote.publish({}, sign=signed_by(ssh_key(tmp_path / "good")))
+    for signers in (None, tmp_path / "nowhere"):
+        one = Follower(tmp_path / f"state-{signers is None}", remote.url, verify=True, allowed_signers=signers)
+        assert judged(one).startswith("its signature cannot be checked")
+
+
+def test_signature_where_the_program_that_checks_it_is_missing(tmp_path: Path, remote: Remote) -> None:
+    """What cannot be checked is unverified, whatever the reason; the clone is not made anew for it."""
+    remote.publish({}, sign=signed_by(ssh_key(tmp_path / "good")))
+    write(Path(os.environ["HOME"]) / ".gitconfig", '[gpg "ssh"]\n  program = /nowhere/ssh-keygen\n')
+    signers = allow(tmp_path / "signers", tmp_path / "good")
+    with capture_logs() as lines:
+        assert judged(Follower(tmp_path / "state", remote.url, verify=True, allowed_signers=signers)).startswith(
+            "its sig"
+        )
+    assert [line["event"] for line in lines] == []
+
+
 @pytest.mark.parametrize("clone", ["kept", "lost"])
 def test_old_signed_commit_is_not_believed(tmp_path: Path, remote: Remote, clone: str) -> None:
     """An old signed commit, or one of another history, does not replace what is in force, with whatever clone."""
