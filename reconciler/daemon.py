@@ -399,6 +399,7 @@ class Daemon:
             acting=self._acting() if self._settings.acting_allowed else None,
             hook=self._hook(),
             reading=self._reading(parts),
+            holds=parts.intake.holds,
             steady=self._clock.steady,
         )
 

@@ -12,6 +12,7 @@ Must not: know a library; a module that uses one turns its errors into these and
     ├── Unknown                what a person asked for is not known: say what is near
     ├── DaemonError            the running daemon said no
     │   └── NoDaemon           nobody answers where it should be
+    │       └── SomebodyElse   a login page or a redirect answers there: asking again does not help
     └── PlatformError          one call to LG did not do what it should
         ├── Unavailable        try again later: time-outs, lost connections, 5xx
         ├── Throttled          the account waits, and the quota is learned
@@ -93,6 +94,10 @@ class DaemonError(ReconcilerError):
 
 class NoDaemon(DaemonError):
     """Nobody answers where the daemon should be, or somebody else does."""
+
+
+class SomebodyElse(NoDaemon):
+    """Something else answers where the daemon should be, and will go on doing so."""
 
 
 class PlatformError(ReconcilerError):

@@ -391,6 +391,21 @@ class Repository:
         bases = self.git("merge-base", "--all", "--end-of-options", _checked(ancestor), _checked(commit), no=True)
         return ancestor.encode() in bases.split()
 
+    def holds(self, commit: str, revision: str) -> bool | None:
+        """Say whether a revision, by its id or the beginning of one, is a commit or in its history.
+
+        Nothing: only more of the history than is here would tell.
+        """
+        id_ = self.resolve(revision)
+        if id_ is not None and (id_ == commit or Repository.descends(self, commit, id_)):
+            return True
+        return None if self.shallow else False
+
+    @property
+    def shallow(self) -> bool:
+        """Whether a part of the history is not here, and could be fetched."""
+        return False
+
     def between(self, ancestor: str, commit: str, most: int = 20) -> tuple[str, ...]:
         """Return the commits after an ancestor and before a commit, oldest first: the latest ``most`` of them."""
         asked = ("rev-list", f"--max-count={most + 1}", "--end-of-options", _checked(commit), f"^{_checked(ancestor)}")
@@ -553,10 +568,20 @@ class Clone(Repository):
         """
         if commit == ancestor or super().descends(commit, ancestor):
             return True
-        if not (self.folder / "shallow").exists():
+        if not self.shallow:
             return False
-        self._fetch("--unshallow", "--filter=tree:0", REMOTE, f"+{self._source}:{NEWEST}")
+        self.deepen()
         return super().descends(commit, ancestor)
+
+    @property
+    def shallow(self) -> bool:
+        """Whether a part of the history is not here, and could be fetched."""
+        return (self.folder / "shallow").exists()
+
+    def deepen(self) -> None:
+        """Fetch the whole history: commits only, where the server can filter."""
+        if self.shallow and self._source:
+            self._fetch("--unshallow", "--filter=tree:0", REMOTE, f"+{self._source}:{NEWEST}")
 
     @property
     def _filter(self) -> tuple[str, ...]:

@@ -43,6 +43,9 @@ from reconciler.unsettled import Waits
 SOURCE_ERRORS = ("missing", "fetch", "unreadable", "restless", "defect")
 """Why there is no newest text to judge: the kinds of ``pcc_source_errors_total``."""
 
+DEEPEN_SECONDS = 60.0
+"""At most so often the whole history is fetched because somebody asks for an old commit."""
+
 log = structlog.get_logger()
 
 Told = Callable[[Iterable[AccountName]], None]
@@ -83,6 +86,9 @@ class Intake:
         self._readings = round(patience / SETTLE_SECONDS)
         self._reading = asyncio.Lock()
         self._waiting = False
+        self._asking = asyncio.Lock()
+        self._deepening: asyncio.Task[None] | None = None
+        self._not_deeper_before = 0.0
         self._kept: set[str] = set()
         self._kept_as: Revision | None = None
         self._keeps = keeps
@@ -108,6 +114,34 @@ class Intake:
     def reading(self) -> bool:
         """Say whether a text is being read right now."""
         return self._reading.locked()
+
+    async def holds(self, revision: str) -> bool:
+        """Say whether a commit is what is in force or in its history. Never raises, and never waits for the network.
+
+        Where only more of the history would tell, that is fetched meanwhile, at most once in ``DEEPEN_SECONDS``.
+        """
+        commit = self.accepted.revision.commit if self.accepted.revision is not None else None
+        if commit is None or commit.dirty:
+            return False
+        async with self._asking:
+            found = await asyncio.to_thread(self._source.holds, commit.id, revision)
+        if found is None:
+            self._begin_to_deepen()
+        return found is True
+
+    def _begin_to_deepen(self) -> None:
+        now = self._clock.steady()
+        if now < self._not_deeper_before:
+            return
+        self._not_deeper_before = now + DEEPEN_SECONDS
+        self._deepening = asyncio.create_task(self._deepen(), name="history")
+
+    async def _deepen(self) -> None:
+        async with self._reading:
+            try:
+                await self._aside(self._source.deepen)
+            except SourceError as error:
+                log.warning("source.failed", kind="fetch", error=str(error))
 
     async def begin(self) -> None:
         """Recall what was in force before a restart, read the newest text, and only then tell of any account.

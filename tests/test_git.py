@@ -705,6 +705,46 @@ def test_stop_ends_what_runs(tmp_path: Path) -> None:
         one("version")
 
 
+# -- what is in the history
+
+
+@pytest.mark.parametrize("filters", ["true", "false"])
+def test_every_commit_in_the_history_is_known(tmp_path: Path, remote: Remote, filters: str) -> None:
+    """Also those before the clone was made, of merged branches, and by their first digits; no other one."""
+    git(remote.bare, "config", "uploadpack.allowFilter", filters)
+    first = remote.head
+    git(remote.work, "checkout", "--quiet", "-b", "topic")
+    topic = [remote.commit({f"other/{number}": "x\n"}) for number in range(25)]
+    git(remote.work, "checkout", "--quiet", "main")
+    who = ("-c", "user.name=Kim", "-c", "user.email=kim@example.com")
+    git(remote.work, *who, "merge", "--quiet", "--no-ff", "-m", "Merge", "topic")
+    remote.push()
+    merge = remote.head
+    stray = remote.commit({"other/stray": "x\n"})
+    one = Follower(tmp_path / "state", remote.url)
+    one.devices()
+    source = one.source
+    assert source.holds(merge, merge) is True
+    assert source.holds(merge, first) is None
+    source.deepen()
+    for known in (first, topic[0], topic[24], merge, first[:7], topic[3][:9]):
+        assert source.holds(merge, known) is True, known
+    for unknown in (stray, "0" * 40, "abcdef0"):
+        assert source.holds(merge, unknown) is False
+    assert source.holds(first, merge) is False
+
+
+def test_history_of_a_checkout_is_known(remote: Remote) -> None:
+    """Files of this machine have the history of the repository they are checked out from."""
+    first, source = remote.head, FileSource(remote.work / "desired-state.toml")
+    second = remote.commit({"other/a": "x\n"})
+    source.fetch()
+    assert source.holds(second, first) is True
+    assert source.holds(second, first[:8]) is True
+    assert source.holds(first, second) is False
+    assert FileSource(remote.work.parent / "nowhere.toml").holds(second, first) is False
+
+
 # -- signatures
 
 

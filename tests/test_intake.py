@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,9 @@ class MemorySource:
         self.cause: Cause | None = None
         self.head: Commit | None = None
         self.known: list[Known] = []
+        self.history: frozenset[str] = frozenset()
+        self.older: frozenset[str] = frozenset()
+        self.deepened = 0
 
     def fetch(self, known: Known = NOTHING) -> Fetched | None:
         """Return the files, or raise what is wrong."""
@@ -71,6 +75,18 @@ class MemorySource:
     def missing(self) -> Mapping[str, bytes | None]:
         """Say that no tracked file is missing."""
         return {}
+
+    def holds(self, commit: str, revision: str) -> bool | None:
+        """Say what is known of the history: what ``history`` lists, and more after it was fetched."""
+        del commit
+        return True if revision in self.history else (None if self.older else False)
+
+    def deepen(self) -> None:
+        """Fetch the older history."""
+        self.deepened += 1
+        if self.error is not None:
+            raise self.error
+        self.history, self.older = self.history | self.older, frozenset()
 
     def at_rest(self) -> bool:
         """Say that nobody writes."""
@@ -472,3 +488,41 @@ async def test_signed_commits_in_force_are_known_to_the_source_also_after_a_rest
     await command.intake.require()
     known = [known.signed for known in office.source.known]
     assert known[1:] == [{"a" * 40}, frozenset(), frozenset(), {"c" * 40}, {"c" * 40}, {"c" * 40}]
+
+
+async def test_the_history_is_asked_for_and_fetched_once_in_a_while() -> None:
+    """Whether a commit is in the history of what is in force; where that takes more of it, one fetch at a time."""
+    source = MemorySource(text=TEXT_OF_HISTORY)
+    source.head = Commit("a" * 40, "Kim", "Begin", datetime(2026, 11, 22, tzinfo=UTC))
+    source.history, source.older = frozenset({"b" * 40}), frozenset({"c" * 40})
+    office = Office(source)
+    assert not await office.intake.holds("b" * 40)  # nothing is in force yet
+    await office.intake.refresh()
+    assert await office.intake.holds("b" * 40)
+    assert not await office.intake.holds("c" * 40)
+    assert not await office.intake.holds("d" * 40)
+    await eventually(lambda: source.deepened and not office.intake.reading)
+    assert await office.intake.holds("c" * 40)
+    assert not await office.intake.holds("d" * 40)
+    assert source.deepened == 1
+    source.head = replace(source.head, dirty=True)
+    source.files["text.toml"] += b"# edited\n"
+    await office.intake.refresh()
+    assert not await office.intake.holds("b" * 40)
+
+
+async def test_a_history_that_cannot_be_fetched_is_not_asked_for_all_the_time() -> None:
+    """Somebody who asks for an old commit again and again makes one attempt in a minute."""
+    source = MemorySource(text=TEXT_OF_HISTORY)
+    source.head = Commit("a" * 40, "Kim", "Begin", datetime(2026, 11, 22, tzinfo=UTC))
+    source.older = frozenset({"c" * 40})
+    office = Office(source)
+    await office.intake.refresh()
+    source.error = FetchError("away")
+    for _ in range(5):
+        assert not await office.intake.holds("c" * 40)
+        await asyncio.sleep(0.02)
+    assert source.deepened == 1
+
+
+TEXT_OF_HISTORY = b'version = 1\ndevices = ["one"]\n'

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import NoDaemon
+from reconciler.errors import NoDaemon, SomebodyElse
 from reconciler.model import Reason
 from reconciler.remote.waiting import Verdict, Watch, check_revision, is_meant, wait
 from reconciler.report import AccountReport, HeldReport, SeenReport, StatusReport, TextReport
@@ -268,3 +268,38 @@ def test_when_time_is_up_it_says_what_was_waited_for() -> None:
     doubted = account(Reason.SUSPECT_LIST, last_success=None)
     assert Time().waits([status(doubted)], 1)[0].code == 3
     assert Time().waits([status(doubted, account(account="west", current=False))], 1)[0].code == 1
+
+
+def test_a_commit_in_the_history_of_what_is_in_force_has_had_its_time() -> None:
+    """However long ago it was, and whether it was ever read: the accounts are judged by what is in force."""
+    watch = Watch("e" * 40)
+    assert watch.look(status(account())).code is None
+    assert watch.look(status(account(), holds=False)).code is None
+    assert watch.look(status(account(), holds=True)).code == 0
+    assert watch.look(status(account(Reason.TOO_MANY), holds=True)).code == 3
+
+
+def test_a_rejected_commit_stays_rejected_in_the_history() -> None:
+    """One that was read and found wrong is no success because another came on top."""
+    seen = (SeenReport("e" * 40, "f" * 64, "invalid"), SeenReport(NEW, SHA, None))
+    assert Watch("e" * 40, ["default"]).look(status(account(), holds=True, seen=seen)).code == 1
+
+
+@pytest.mark.parametrize(
+    ("revision", "commit"),
+    [(None, None), ("a" * 7, "a" * 7), ("sha256:" + "a" * 10, None), ("a" * 40 + "-dirty", None)],
+)
+def test_which_commit_the_daemon_is_asked_for(revision: str | None, commit: str | None) -> None:
+    """Only a plain commit can be in a history."""
+    assert Watch(revision).commit == commit
+
+
+def test_somebody_else_ends_the_wait() -> None:
+    """A login page will not turn into the daemon: the wait is over at once."""
+
+    def fetch() -> StatusReport:
+        raise SomebodyElse("what answers is a page")
+
+    naps: list[float] = []
+    verdict, report = wait(Watch(), fetch, seconds=600, steady=lambda: sum(naps), sleep=naps.append)
+    assert (verdict.code, verdict.words, report, naps) == (1, "what answers is a page", None, [])

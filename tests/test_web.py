@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -76,7 +77,10 @@ async def asking(**given: Any) -> AsyncIterator[httpx.AsyncClient]:
     async def overview() -> Overview:
         return Overview(await status())
 
-    surface = Surface(Metrics(), status, overview, answers["live"], answers["ready"])
+    async def holds(revision: str) -> bool:
+        return revision == "abcdef0"
+
+    surface = Surface(Metrics(), status, overview, answers["live"], answers["ready"], holds=holds)
     transport = httpx.ASGITransport(create_app(surface), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         yield http
@@ -96,6 +100,23 @@ async def test_every_path_answers_get_and_head_only(path: str) -> None:
         assert head.headers["content-type"] == answer.headers["content-type"]
         for method in ("POST", "PUT", "DELETE", "PATCH"):
             assert (await http.request(method, path, content=b"x" * 100_000)).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("query", "holds"),
+    [("", "null"), ("?revision=abcdef0", "true"), ("?revision=ABCDEF0", "true"), ("?revision=abcdef1", "false")],
+)
+async def test_the_status_says_whether_a_commit_is_in_the_history(query: str, holds: str) -> None:
+    """Only where somebody asks for one, by 7 digits or more, in either case."""
+    async with asking() as http:
+        assert json.dumps((await http.get(f"/api/v1/status{query}")).json()["text"]["holds"]) == holds
+
+
+@pytest.mark.parametrize("revision", ["", "abcdef", "HEAD", "--output=x", "g" * 40, "a" * 65, "main~1"])
+async def test_nothing_but_a_commit_is_asked_for(revision: str) -> None:
+    """No name, expression or option of git's gets further, and an empty one is no question at all."""
+    async with asking() as http:
+        assert (await http.get("/api/v1/status", params={"revision": revision})).status_code == 400
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/nowhere", "/api/v1/nothing", "/static/../app.py", "/%2e%2e/app.py", "//"])

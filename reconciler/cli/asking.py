@@ -257,7 +257,12 @@ def _wait(asked: Consultation, watch: Watch, seconds: float) -> tuple[int, Statu
             sys.stderr.flush()
 
     verdict, report = waiting.wait(
-        watch, asked.status, seconds=seconds, steady=time.monotonic, sleep=time.sleep, follow=follow
+        watch,
+        lambda: asked.status(watch.commit),
+        seconds=seconds,
+        steady=time.monotonic,
+        sleep=time.sleep,
+        follow=follow,
     )
     if shown:
         sys.stderr.write("\r\x1b[K")

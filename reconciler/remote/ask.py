@@ -14,8 +14,8 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from http.client import HTTPException, HTTPResponse
-from typing import Any
+from http.client import HTTPException, HTTPMessage, HTTPResponse
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
@@ -23,7 +23,7 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 import msgspec
 
 from reconciler import proxies
-from reconciler.errors import DaemonError, NoDaemon, quoted
+from reconciler.errors import DaemonError, NoDaemon, SomebodyElse, quoted
 from reconciler.proxies import Unusable
 
 TIMEOUT_SECONDS = 15.0
@@ -55,7 +55,8 @@ def ask(
     """Send one request, a POST where there is a body, and return the JSON of the answer, fit to print.
 
     ``environ`` names the proxies. Loopback is asked without one. ``seconds`` is for the whole answer, ``largest`` its
-    bytes. Raises ``DaemonError`` with the daemon's own words, and ``NoDaemon`` where none of ours answers.
+    bytes. Raises ``DaemonError`` with the daemon's own words, ``NoDaemon`` where none of ours answers, and
+    ``SomebodyElse`` where that will stay so: a login page, a redirect.
     """
     url = f"{server.rstrip('/')}{path}"
     if "@" in server:
@@ -77,16 +78,17 @@ def ask(
     end = time.monotonic() + seconds
     try:
         with build_opener(_NoRedirect(), ProxyHandler(through)).open(request, timeout=seconds) as answer:
-            said = msgspec.json.decode(_read(answer, largest, end))
+            words, kind = _read(answer, largest, end), answer.headers.get_content_type()
+            if "content-type" in answer.headers and not kind.endswith("json"):
+                raise SomebodyElse(f"what answers at {server} is a page ({quoted(kind)}), not the daemon: {_DOOR}")
+            said = msgspec.json.decode(words)
     except HTTPError as error:
-        why = _why(error, end)
-        known = DaemonError if why else NoDaemon
-        raise known(f"the daemon at {server} said no: {why or f'{error.code} {quoted(str(error.reason))}'}") from error
+        raise _refusal(server, error, end) from error
     except (URLError, OSError, HTTPException, ValueError, RecursionError, msgspec.MsgspecError) as error:
         reason = getattr(error, "reason", error)
         raise NoDaemon(f"no daemon answers at {server} ({quoted(str(reason))}); is it running? see --server") from error
     if not isinstance(said, dict):
-        raise NoDaemon(f"what answers at {server} is not this daemon")
+        raise SomebodyElse(f"what answers at {server} is not this daemon")
     return {key: _printable(value, key) for key, value in said.items()}
 
 
@@ -125,6 +127,32 @@ def _words(text: str, key: str) -> str:
     return "".join(one if one.isprintable() or one == kept else " " for one in short)
 
 
+def _host(address: str) -> str:
+    """Return the host of an address from outside, and nothing else of it, or nothing."""
+    try:
+        return quoted(urlsplit(address).hostname or "")
+    except ValueError:
+        return ""
+
+
+_DOOR = "does a login page or a proxy stand before it? see --server"
+_MOVED, _LOCKED = range(300, 400), frozenset({401, 403, 407})
+
+
+def _refusal(server: str, error: HTTPError, end: float) -> DaemonError:
+    """Return what a status other than 200 means: the daemon's own no, somebody else, or nobody yet."""
+    why = _why(error, end)
+    if why:
+        return DaemonError(f"the daemon at {server} said no: {why}")
+    if error.code in _MOVED:
+        to = _host(error.headers.get("location", ""))
+        where = f" to {to}" if to else ""
+        return SomebodyElse(f"what answers at {server} is a redirect{where}, not the daemon: {_DOOR}")
+    if error.code in _LOCKED:
+        return SomebodyElse(f"what answers at {server} asks for a login ({error.code}), and is not the daemon: {_DOOR}")
+    return NoDaemon(f"the daemon at {server} said no: {error.code} {quoted(str(error.reason))}")
+
+
 def _through(url: str, scheme: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the proxy for an address by its scheme, as the standard library wants it, or nothing."""
     found = proxies.read(environ).of(url)
@@ -136,8 +164,11 @@ def _through(url: str, scheme: str, environ: Mapping[str, str]) -> dict[str, str
 class _NoRedirect(HTTPRedirectHandler):
     """Follows nowhere: the token is for this server and no other."""
 
-    def redirect_request(self, *_arguments: object) -> None:
-        """Return nothing, which makes the redirect an error."""
+    def http_error_302(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage) -> None:
+        """Return nothing, which makes the redirect an error, whatever address it names."""
+        del req, fp, code, msg, headers
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _why(error: HTTPError, end: float) -> str:

@@ -38,9 +38,13 @@ class Consultation:
     get: Callable[[str], dict[str, Any]]
     at_hand: Callable[[], AtHand] | None = None
 
-    def status(self) -> StatusReport:
-        """Return where everything stands, by the daemon alone; raises ``DaemonError``."""
-        return self._get("/api/v1/status", StatusReport)
+    def status(self, revision: str | None = None) -> StatusReport:
+        """Return where everything is, by the daemon alone; raises ``DaemonError``.
+
+        ``revision``: a commit, of which the status says whether it is in the history of what is in force.
+        """
+        query = "" if revision is None else f"?{urlencode({'revision': revision})}"
+        return self._get(f"/api/v1/status{query}", StatusReport)
 
     def refused(self, status: StatusReport) -> Sequence[RefusedReport]:
         """Return the devices that LG refuses, of the accounts in a status."""

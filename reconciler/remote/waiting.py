@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from reconciler.errors import NoDaemon, suggestion
+from reconciler.errors import NoDaemon, SomebodyElse, suggestion
 from reconciler.model import Condition, Kind, PassResult, Reason
 from reconciler.report import AccountReport, StatusReport, TextReport
 from reconciler.wording import counted
@@ -45,12 +45,21 @@ class Verdict:
 
 @dataclass(slots=True)
 class Watch:
-    """What is waited for, and what was seen of it so far. ``revision`` is nothing where the newest text will do."""
+    """What is waited for, and what was seen of it so far. ``revision`` is nothing where the newest text will do.
+
+    A commit that is in the history of what is in force was overtaken, whether the daemon ever read it or not.
+    """
 
     revision: str | None = None
     accounts: Sequence[str] = ()
     _of: str | None = None
     _seen: dict[str, Verdict] = field(default_factory=dict)
+
+    @property
+    def commit(self) -> str | None:
+        """The commit that is waited for, as the daemon is asked for it; nothing for a digest or a changed checkout."""
+        plain = self.revision is not None and not self.revision.startswith("sha256:") and "-" not in self.revision
+        return self.revision if plain else None
 
     def look(self, status: StatusReport) -> Verdict:
         """Return how the wait stands by this status."""
@@ -80,7 +89,7 @@ class Watch:
                 faults = _first(text.faults) if text.newest == one.revision else ""
                 return Verdict(ERROR, f"revision {one.revision} is rejected ({one.rejected}){faults}")
             return None
-        if is_meant(revision, text.revision or "", text.sha256 or ""):
+        if text.holds or is_meant(revision, text.revision or "", text.sha256 or ""):
             return None
         return Verdict(None, f"waiting for revision {revision}: in force is {text.revision or 'no text'}")
 
@@ -179,11 +188,16 @@ def wait(
     sleep: Callable[[float], None],
     follow: Callable[[str], None] = lambda _words: None,
 ) -> tuple[Verdict, StatusReport | None]:
-    """Return the verdict and the status it rests on. A daemon that does not answer is asked again until the end."""
+    """Return the verdict and the status it rests on. A daemon that does not answer is asked again until the end.
+
+    Where something else answers, such as a login page, the wait ends at once.
+    """
     end, status = steady() + seconds, None
     while True:
         try:
             status = fetch()
+        except SomebodyElse as error:
+            verdict = Verdict(ERROR, str(error))
         except NoDaemon as error:
             verdict = Verdict(None, str(error))
         else:

@@ -92,7 +92,10 @@ class SeenReport:
 
 @dataclass(frozen=True, slots=True)
 class TextReport:
-    """The text in force and what became of the newest one. ``seen``: the last ones that were read, oldest first."""
+    """The text in force and what became of the newest one. ``seen``: the last ones that were read, oldest first.
+
+    ``holds``: whether the commit that was asked for is the one in force or in its history; nothing if none was.
+    """
 
     revision: str | None
     commit: Commit | None
@@ -105,6 +108,7 @@ class TextReport:
     trouble: str
     sha256: str | None = None
     seen: tuple[SeenReport, ...] = ()
+    holds: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

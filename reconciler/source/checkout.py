@@ -62,6 +62,14 @@ class Checkout:
             pass  # such as a repository without a commit, or of another user, or no git at all
         return None
 
+    def holds(self, document: str, commit: str, revision: str) -> bool:
+        """Say whether a revision is a commit, or in its history, where a document is checked out from."""
+        try:
+            tree = WorkingTree(Path(os.path.realpath(document)).parent, seconds=self._patience)
+            return tree.holds(commit, revision) is True
+        except (ReconcilerError, ValueError, OSError):
+            return False
+
     def moved(self) -> bool:
         """Say whether another commit may be checked out than when that was last asked."""
         return any(signature(path) != before for path, before in self._head.copy().items())

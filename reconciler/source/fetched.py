@@ -79,6 +79,15 @@ class Source(Protocol):
     def missing(self) -> Mapping[str, bytes | None]:
         """Return the files that the commit has and the folder lacks, with what the commit has of each, if known."""
 
+    def holds(self, commit: str, revision: str) -> bool | None:
+        """Say whether a revision is a commit or in its history. Never raises.
+
+        Nothing: that cannot be known before ``deepen``.
+        """
+
+    def deepen(self) -> None:
+        """Fetch what more there is of the history. May take long. Raises ``SourceError``."""
+
     def at_rest(self) -> bool:
         """Say whether nobody is writing to what was last read, so that it is worth reading again."""
 

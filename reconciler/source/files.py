@@ -149,6 +149,13 @@ class FileSource:
             return True
         return any(matches(path, pattern) for pattern in self._tree.patterns())
 
+    def holds(self, commit: str, revision: str) -> bool | None:
+        """Say whether a revision is a commit or in its history, where the files are checked out from."""
+        return bool(self._documents) and self._checkout.holds(self._documents[0], commit, revision)
+
+    def deepen(self) -> None:
+        """Do nothing: a checkout is as deep as whoever made it wants it."""
+
     def at_rest(self) -> bool:
         """Say whether the last write to any file read is long enough ago that its writer is done."""
         return self._tree.at_rest()

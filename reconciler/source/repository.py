@@ -184,6 +184,20 @@ class GitSource:
         """Return nothing: a commit is always whole."""
         return {}
 
+    def holds(self, commit: str, revision: str) -> bool | None:
+        """Say whether a revision is a commit or in its history, as far as that is here."""
+        try:
+            return self._clone.holds(commit, revision)
+        except GitError:
+            return False
+
+    def deepen(self) -> None:
+        """Fetch the whole history of what is followed."""
+        try:
+            self._clone.deepen()
+        except GitError as error:
+            raise FetchError(f"the history cannot be fetched: {error}") from error
+
     def at_rest(self) -> bool:
         """Say that nobody writes to a commit."""
         return True

@@ -8,9 +8,10 @@ No request reaches another host: the page brings its own style, and the Content-
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -46,12 +47,19 @@ HEADERS = (
     (b"cache-control", b"no-store"),
 )
 HERE = Path(__file__).parent
+_COMMIT = re.compile(r"[0-9a-fA-F]{7,64}", re.ASCII)
+
+
+async def _holds_nothing(_revision: str) -> bool:
+    """Know no history."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
 class Surface:
     """What the app asks. ``live`` and ``ready`` return why not, or nothing; ``overview`` is what the page shows.
 
+    ``holds`` says whether a commit is in the history of what is in force.
     Without ``acting`` it only shows, without ``hook`` no forge is heard. ``steady`` tells how long an answer took.
     """
 
@@ -63,6 +71,7 @@ class Surface:
     acting: Acting | None = None
     hook: Hook | None = None
     reading: Reading | None = None
+    holds: Callable[[str], Awaitable[bool]] = _holds_nothing
     steady: Callable[[], float] = time.monotonic
 
 
@@ -96,9 +105,6 @@ def create_app(surface: Surface) -> ASGIApp:
     async def readyz(_request: Request) -> Response:
         return _health(surface.ready(), "ready")
 
-    async def status(_request: Request) -> Response:
-        return reading.answer(await surface.status())
-
     routes = [
         Route("/", page),
         Route("/style.css", _file("style.css", "text/css")),
@@ -106,12 +112,26 @@ def create_app(surface: Surface) -> ASGIApp:
         Route("/metrics", metrics),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
-        Route("/api/v1/status", status),
+        Route("/api/v1/status", _status(surface)),
         *(reading.routes(surface.reading) if surface.reading is not None else []),
         *(acting.routes(surface.acting) if surface.acting is not None else acting.absent()),
         *([hooks.route(surface.hook)] if surface.hook is not None else []),
     ]
     return _Headers(Starlette(routes=routes, exception_handlers={HTTPException: _no_such_call}))
+
+
+def _status(surface: Surface) -> Callable[[Request], Awaitable[Response]]:
+    async def status(request: Request) -> Response:
+        report = await surface.status()
+        revision = request.query_params.get("revision")
+        if revision is None:
+            return reading.answer(report)
+        if not _COMMIT.fullmatch(revision):
+            return JSONResponse({"error": "revision: has to be 7 to 64 digits of a commit's id"}, status_code=400)
+        holds = await surface.holds(revision.lower())
+        return reading.answer(replace(report, text=replace(report.text, holds=holds)))
+
+    return status
 
 
 async def _no_such_call(request: Request, error: Exception) -> Response:
