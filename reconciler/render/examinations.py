@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from reconciler.render.comment import Part, Section, comment
 from reconciler.render.looks import GREEN, PLAIN, RED, YELLOW
 from reconciler.report.examination import Examination, Finding, Level
 from reconciler.wording import counted, json_text, markdown, one_line
 
+URGENCY = tuple(map(str, (Level.FAIL, Level.WARN, Level.SKIP, Level.OK)))
 LEVELS = {Level.OK: GREEN, Level.WARN: YELLOW, Level.FAIL: RED, Level.SKIP: ""}
 
 
@@ -28,12 +30,15 @@ def examination_text(examination: Examination, *, colours: bool = False) -> str:
 
 def examination_markdown(examination: Examination) -> str:
     """Return what ``doctor`` found for an issue or a pull request."""
-    parts = [f"### {_diagnosis(examination)}"]
+    sections = [Section([f"### {_diagnosis(examination)}"])]
     for title, findings in _examined(examination):
-        lines = [f"#### {markdown(title.capitalize())}", "", "| | check | found | to mend it |", "|---|---|---|---|"]
-        lines += [f"| {one.level} | {one.check} | {markdown(one.found)} | {markdown(one.mend)} |" for one in findings]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
+        rows = [f"| {one.level} | {one.check} | {markdown(one.found)} | {markdown(one.mend)} |" for one in findings]
+        levels = [str(one.level) for one in findings]
+        head = ["| | check | found | to mend it |", "|---|---|---|---|"]
+        part = Part(rows, "check", head, labels=levels, first=URGENCY)
+        rank = min((URGENCY.index(one) for one in levels), default=0)
+        sections.append(Section([f"#### {markdown(title.capitalize())}"], [part], rank))
+    return comment(sections)
 
 
 def examination_json(examination: Examination) -> str:

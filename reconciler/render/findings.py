@@ -5,11 +5,12 @@ A workflow command stays one, whatever a fault quotes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reconciler.errors import Fault
+from reconciler.errors import Fault, quoted
 from reconciler.model import Desired
+from reconciler.render.comment import Part, Section, comment
 from reconciler.render.looks import FENCE, SHOWN
 from reconciler.wording import counted, json_text, markdown, markdown_code, one_line, readable
 
@@ -40,23 +41,28 @@ def comparison_text(compared: Sequence[Comparison]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _comparison_markdown(compared: Sequence[Comparison]) -> list[str]:
-    lines = []
+def _comparison_sections(compared: Sequence[Comparison]) -> Iterator[Section]:
     for one in compared:
-        lines += ["", f"#### {markdown(_since(one))}"]
+        yield Section([f"#### {markdown(_since(one))}"], what="comparison")
         for account in one.differences:
-            lines += ["", f"Account `{account.account}`: {markdown(_difference(account))}", ""]
-            rows = _moved(account)
-            if rows:
-                lines += ["| | device | |", "|---|---|---|"]
-                lines += [f"| {sign} | {markdown_code(device)} | {markdown(note)} |" for sign, device, note in rows]
-            if account.keys:
-                lines += ["", FENCE + "diff", *_changed_keys(account), FENCE]
-    return lines
+            title = f"Account {markdown_code(account.account)}: {markdown(_difference(account))}"
+            yield Section([title], [_devices_part(account), _keys_part(account)])
+
+
+def _devices_part(account: Difference) -> Part:
+    moved = _moved(account)
+    rows = [f"| {sign} | {markdown_code(device)} | {markdown(note)} |" for sign, device, note in moved]
+    signs = [sign for sign, _device, _note in moved]
+    return Part(rows, "row", ["| | device | |", "|---|---|---|"], labels=signs, first=("-", "+"), rank=1)
+
+
+def _keys_part(account: Difference) -> Part:
+    return Part(_changed_keys(account), "changed line", [f"{FENCE}diff"], [FENCE])
 
 
 def _since(one: Comparison) -> str:
-    where = f"{one_line(one.revision)} ({one.commit.id[:12]}, {one.commit.author}: {one.commit.subject})"
+    by = f"{quoted(one.commit.author)}: {quoted(one.commit.subject)}"
+    where = f"{quoted(one.revision)} ({one.commit.id[:12]}, {by})"
     if one.trouble:
         return f"cannot be compared with {where}: {one_line(one.trouble)}"
     return f"compared with {where}" if one.differences else f"wants the same as {where}"
@@ -141,12 +147,17 @@ def findings_markdown(
     compared: Sequence[Comparison] = (),
 ) -> str:
     """Return what ``validate`` found as a comment on a pull request."""
-    lines = [f"### The desired state is {'valid' if not faults else 'not valid'}", ""]
-    lines += [f"- **error** {markdown(str(fault))}" for fault in faults]
-    lines += [f"- warning {markdown(str(warning))}" for warning in warnings]
-    lines += [f"- account `{one.account}`: {counted(len(one.devices), 'device')}" for one in accounts]
-    lines += _comparison_markdown(compared)
-    return "\n".join(lines) + "\n"
+    errors = [f"- **error** {markdown(str(fault))}" for fault in faults]
+    others = [f"- warning {markdown(str(warning))}" for warning in warnings]
+    lines = [*errors, *others, *map(_account_line, accounts)]
+    labels = [*["errors"] * len(errors), *["warnings"] * len(others), *["accounts"] * len(accounts)]
+    part = Part(lines, "line", labels=labels, first=("errors", "warnings"))
+    head = Section([f"### The desired state is {'valid' if not faults else 'not valid'}"], [part])
+    return comment([head, *_comparison_sections(compared)])
+
+
+def _account_line(account: Desired) -> str:
+    return f"- account {markdown_code(account.account)}: {counted(len(account.devices), 'device')}"
 
 
 def findings_github(

@@ -12,6 +12,7 @@ from typing import Any
 from reconciler import approvals
 from reconciler.errors import quoted
 from reconciler.model import Action, Change, DeviceId, Held, Kind, Outcome, Tripped
+from reconciler.render.comment import Part, Section, comment
 from reconciler.render.looks import FENCE, GREEN, PLAIN, RED, SHOWN, YELLOW
 from reconciler.report import PlanReport, held_reports, total
 from reconciler.wording import json_text, markdown, markdown_code, one_line, plural
@@ -44,29 +45,41 @@ def _coloured(line: str) -> str:
 
 def plan_markdown(reports: Sequence[PlanReport], *, done: bool = False, approval: str | None = None) -> str:
     """Return plans, or what ``apply`` did, as a comment on a pull request."""
-    parts = [f"### {_last_line(reports, done=done)}"]
-    for report in reports:
-        lines = [f"#### Account {markdown_code(report.account)}", ""]
-        if report.ending.error:
-            lines += [f"**{markdown(report.ending.error)}**", ""]
-        rows = _rows(report, done=done)
-        if rows:
-            lines += ["| | device | name | |", "|---|---|---|---|"]
-            lines += [
-                f"| {sign} | {markdown_code(device)} | {markdown(name)} | {markdown(note)} |"
-                for sign, device, name, note in rows
-            ]
-            lines.append("")
-        lines += [
-            f"- **{one.reason}** holds {one.count} {plural(one.action, one.count)}{markdown(_message(one.message))}"
-            for one in _held(report)
-        ]
-        lines += [f"- **{one.reason}** is tripped{markdown(_message(one.message))}" for one in _only_tripped(report)]
-        lines += [f"- {markdown(line)}" for line in _facts(report)]
-        if block := _approval(report, approval):
-            lines += ["", "To let these devices go, commit this with a reason:", "", f"{FENCE}toml\n{block}{FENCE}"]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
+    head = Section([f"### {_last_line(reports, done=done)}"])
+    return comment([head, *(_section(report, approval, done=done) for report in reports)])
+
+
+def _section(report: PlanReport, approval: str | None, *, done: bool) -> Section:
+    """Return one account for a comment. Why something is held goes before the devices that it is about."""
+    title = [f"#### Account {markdown_code(report.account)}"]
+    if report.ending.error:
+        title += ["", f"**{markdown(report.ending.error)}**"]
+    listed = _rows(report, done=done)
+    rows = [
+        f"| {sign} | {markdown_code(device)} | {markdown(name)} | {markdown(note)} |"
+        for sign, device, name, note in listed
+    ]
+    reasons = [
+        f"- **{one.reason}** holds {one.count} {plural(one.action, one.count)}{markdown(_message(one.message))}"
+        for one in _held(report)
+    ]
+    facts = [f"- {markdown(line)}" for line in _facts(report)]
+    block = _approval(report, approval)
+    fenced = ["To let these devices go, commit this with a reason:", "", f"{FENCE}toml"]
+    parts = [
+        Part(
+            rows,
+            "row",
+            ["| | device | name | |", "|---|---|---|---|"],
+            labels=[sign for sign, *_more in listed],
+            first=("-?", "?", "-"),
+            rank=2,
+        ),
+        Part([*reasons, *facts], "line"),
+        Part(block.splitlines(), "approval (see --account)", fenced, [FENCE], rank=1, whole=True),
+    ]
+    quiet = not (rows or reasons or report.ending.error)
+    return Section(title, parts, rank=int(quiet))
 
 
 def plan_json(reports: Sequence[PlanReport], *, code: int, approval: str | None = None) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from reconciler.errors import quoted
+from reconciler.render.comment import Part, Section, comment
 from reconciler.report import AccountReport, StatusReport, TextReport
 from reconciler.report.inquiry import Explanation, Page, RefusedReport
 from reconciler.report.story import ApprovalReport, ChangeReport, MarkReport, PlaceReport, Story, WaitReport, stamp
@@ -46,15 +47,21 @@ def status_text(status: StatusReport) -> str:
 
 def status_markdown(status: StatusReport) -> str:
     """Return a status as a comment."""
-    lines = [f"### {markdown(status.summary)}", "", f"Text: {markdown(_text_line(status))}", ""]
-    lines += _markdown_table(ACCOUNT_COLUMNS, [_account_row(one, status.at) for one in status.accounts])
+    title = [f"### {markdown(status.summary)}", "", f"Text: {markdown(_text_line(status))}"]
+    rows = [_account_row(one, status.at) for one in status.accounts]
+    quiet = ["not settled" if not one.settled else "settled" for one in status.accounts]
     notes = [
         f"- {markdown_code(one.account)}: {markdown(note)}"
         for one in status.accounts
         for note in _account_notes(one, status.at)
     ]
-    notes += [f"- abandoned: {', '.join(map(markdown, status.abandoned))}"] if status.abandoned else []
-    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+    gone = [f"- abandoned: {markdown(name)}" for name in status.abandoned]
+    parts = [
+        _table_part(ACCOUNT_COLUMNS, rows, "account", labels=quiet, first=("not settled",)),
+        Part(notes, "note"),
+        Part(gone, "abandoned account"),
+    ]
+    return comment([Section(title, parts)])
 
 
 def _text_line(status: StatusReport) -> str:
@@ -107,9 +114,9 @@ def refused_text(refused: Sequence[RefusedReport], now: datetime) -> str:
 
 def refused_markdown(refused: Sequence[RefusedReport], now: datetime) -> str:
     """Return the devices that LG refused as a comment."""
-    lines = [f"### LG refuses {counted(len(refused), 'device')}", ""]
-    lines += _markdown_table(REFUSED_COLUMNS, [_refused_row(one, now) for one in refused], code=(1,)) if refused else []
-    return "\n".join(lines) + "\n"
+    rows = [_refused_row(one, now) for one in refused]
+    title = f"### LG refuses {counted(len(refused), 'device')}"
+    return comment([Section([title], [_table_part(REFUSED_COLUMNS, rows, "device", code=(1,))])])
 
 
 def refused_json(refused: Sequence[RefusedReport]) -> str:
@@ -145,12 +152,12 @@ def explanation_text(explanation: Explanation, answered_by: str) -> str:
 def explanation_markdown(explanation: Explanation, answered_by: str) -> str:
     """Return what is known of a device as a comment."""
     taken = "" if explanation.taken_by == "id" else f" (taken by its {markdown(explanation.taken_by)})"
-    lines = [f"### Device {markdown_code(quoted(explanation.device))}{taken}"]
+    sections = [Section([f"### Device {markdown_code(quoted(explanation.device))}{taken}"])]
     for story in explanation.accounts:
         title = f"#### Account {markdown_code(story.account)}: {markdown(story.summary)}"
-        lines += ["", title, "", "| | |", "|---|---|"]
-        lines += [f"| {label} | {markdown(words)} |" for label, words in _story_rows(story, explanation.at)]
-    return "\n".join([*lines, "", f"Asked: {markdown(answered_by)}."]) + "\n"
+        rows = [f"| {label} | {markdown(words)} |" for label, words in _story_rows(story, explanation.at)]
+        sections.append(Section([title], [Part(rows, "line", ["| | |", "|---|---|"])]))
+    return comment([*sections, Section([f"Asked: {markdown(quoted(answered_by))}."])])
 
 
 def _story_rows(story: Story, now: datetime) -> list[tuple[str, str]]:
@@ -253,9 +260,9 @@ def history_text(page: Page) -> str:
 
 def history_markdown(page: Page) -> str:
     """Return past changes as a comment, newest first."""
-    lines = [f"### {counted(len(page.changes), 'change')}", ""]
-    lines += _markdown_table(CHANGE_COLUMNS, [_change_row(one) for one in page.changes], code=(2,))
-    return "\n".join([*lines, *_older(page)]) + "\n"
+    rows = [_change_row(one) for one in page.changes]
+    parts = [_table_part(CHANGE_COLUMNS, rows, "change", code=(2,)), Part(_older(page)[1:], "line")]
+    return comment([Section([f"### {counted(len(page.changes), 'change')}"], parts)])
 
 
 def _older(page: Page) -> list[str]:
@@ -295,12 +302,22 @@ def _table(columns: Row, rows: Iterable[Row]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
 
 
-def _markdown_table(columns: Row, rows: Iterable[Row], code: Sequence[int] = ()) -> list[str]:
-    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+def _table_part(
+    columns: Row,
+    rows: Sequence[Row],
+    what: str,
+    *,
+    code: Sequence[int] = (),
+    labels: Sequence[str] = (),
+    first: Sequence[str] = (),
+) -> Part:
+    """Return rows under their columns for a comment; those at the places in ``code`` are ids."""
+    lines = []
     for row in rows:
         cells = [markdown_code(cell) if index in code else markdown(cell) for index, cell in enumerate(row)]
         lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    head = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    return Part(lines, what, head, labels=labels, first=first)
 
 
 def _short(revision: str) -> str:
