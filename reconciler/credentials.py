@@ -296,6 +296,11 @@ class SecretReader:
         self._given = given
         self._files = _Files(wall)
 
+    @property
+    def name(self) -> str:
+        """Return the setting that gives the secret."""
+        return self._given.name
+
     def read(self) -> SecretStr | str:
         """Return the secret as it stands now, or the sentence that says why there is none (a plain ``str``)."""
         found = _look_up(self._given, self._files)
@@ -372,7 +377,7 @@ class CredentialStore:
         fresh = [new for name, new in made.items() if new is not self._made.get(name)]
         if fresh or made.keys() != self._made.keys():
             self._made = made
-            self._remember(value for new in fresh for value in new.secrets)
+            self._remember()
             doubled = _doubled({name: new.tokens for name, new in made.items()})
             self._results = {name: _result(new, doubled.get(name, ())) for name, new in made.items()}
         return MappingProxyType(self._results)
@@ -390,7 +395,7 @@ class CredentialStore:
         return MappingProxyType({}) if made is None else made.origins
 
     def secrets(self) -> frozenset[str]:
-        """Return every secret value read so far, for the masking of logs. Replaced ones stay: logs may lag."""
+        """Return every secret as it was last read, for the masking of logs; the same object while none changed."""
         return self._secrets
 
     def warnings(self) -> tuple[str, ...]:
@@ -408,7 +413,7 @@ class CredentialStore:
         common = {kind: found for kind, found in looked_up.items() if found is not None}
         if common != self._common:
             self._common = common
-            self._remember(found.value for kind, found in common.items() if kind in _MASKED)
+            self._remember()
 
     def _list(self) -> str | None:
         """Bring the list of the folder up to date, or return why the folder cannot be read."""
@@ -444,8 +449,11 @@ class CredentialStore:
         in_folder = self._directory is not None
         return _Assembly(name, usable | own, self._shared, in_folder=in_folder).make(parts, country)
 
-    def _remember(self, values: Iterable[str]) -> None:
-        self._secrets |= {value for value in values if len(value) >= SHORTEST}
+    def _remember(self) -> None:
+        """Bring the secrets up to date. One that was not even read as a whole is none to be found in a line."""
+        own = (value for one in self._made.values() for value in one.secrets)
+        common = (found.value for kind, found in self._common.items() if kind in _MASKED)
+        self._secrets = frozenset(value for value in (*own, *common) if len(value) >= SHORTEST)
 
 
 def _result(made: _Assembled, doubled: Sequence[str]) -> Credentials | str:

@@ -456,7 +456,7 @@ class Daemon:
         secret = reader.read()
         if isinstance(secret, str):
             raise ReconcilerError(secret)
-        self._masking.know([secret.get_secret_value()])
+        self._masking.hold(reader.name, frozenset({secret.get_secret_value()}), self._clock.steady())
         return secret.get_secret_value()
 
     async def _reconcile(self, account: AccountName | None) -> list[AccountName]:

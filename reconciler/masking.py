@@ -18,6 +18,8 @@ FEW = 500
 """So many spellings are sought one by one: time for each of them. The index costs time for each character of a text."""
 RENEWALS = 3
 """So many sets of secrets of one owner stay masked: a line may still quote one that was replaced a moment ago."""
+KEPT_SECONDS = 3600.0
+"""So long a secret that was replaced stays masked: a pass, an error or a line of the log may still quote it."""
 WIDTH = 8
 """Characters by which the index knows the beginning of a spelling; fewer where a shorter secret is known."""
 
@@ -32,14 +34,29 @@ class Masking:
     def __init__(self) -> None:
         self._lasting: set[str] = set()
         self._renewed: dict[Hashable, deque[frozenset[str]]] = {}
+        self._held: defaultdict[Hashable, _Held] = defaultdict(_Held)
         self._spellings: Counter[str] = Counter()
         self._index = _Index(WIDTH)
 
     def know(self, secrets: Iterable[str]) -> None:
-        """Take the secrets of this moment; those of before stay masked, because a line may still quote them."""
+        """Take secrets that stay masked until the process ends: those that are given once, at its start."""
         new = {secret for secret in secrets if secret} - self._lasting
         self._lasting |= new
         self._add(new)
+
+    def hold(self, owner: Hashable, secrets: frozenset[str], now: float) -> None:
+        """Take all secrets that an owner has at this moment, in steady seconds, and forget those replaced long ago."""
+        held = self._held[owner]
+        if secrets is not held.present:
+            self._add((secrets - held.present) - held.gone.keys())
+            for secret in held.present - secrets:
+                held.gone[secret] = now
+            for secret in secrets & held.gone.keys():
+                del held.gone[secret]
+            held.present = secrets
+        while held.gone and now - held.gone[oldest := next(iter(held.gone))] > KEPT_SECONDS:
+            del held.gone[oldest]
+            self._remove([oldest])
 
     def renew(self, owner: Hashable, secrets: Iterable[str]) -> None:
         """Take the newest secrets of an owner that gets others every hour, and forget those of long before."""
@@ -85,6 +102,14 @@ class Masking:
     def __call__(self, _logger: Any, _method: str, line: Any) -> Any:
         """Mask a finished line of the log."""
         return self.text(line) if isinstance(line, str) else line
+
+
+class _Held:
+    """The secrets of one owner: those of now, and those of before with the moment when they were replaced."""
+
+    def __init__(self) -> None:
+        self.present: frozenset[str] = frozenset()
+        self.gone: dict[str, float] = {}
 
 
 class _Index:

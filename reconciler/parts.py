@@ -50,7 +50,7 @@ class Parts:
         changed = self.clients.follow({account: text.desired.country for account, text in texts.items()})
         for account, text in texts.items():
             self.clients.limit(account, text.desired.policy.calls_per_hour)
-        self.masking.know(self.settings.secrets() | self.store.secrets())
+        self.masking.know(self.settings.secrets())
         return changed
 
     def follow_texts(self, accounts: Iterable[AccountName]) -> frozenset[AccountName]:

@@ -481,8 +481,8 @@ def test_what_to_watch_are_the_files_and_the_folder(tmp_path: Path) -> None:
 # --- Masking, warnings, single secrets -------------------------------------------------------------------------------
 
 
-def test_every_secret_read_so_far_is_known_for_masking(tmp_path: Path) -> None:
-    """Replaced tokens, keys of stopped accounts and unused tokens of default are masked too; short words are not."""
+def test_every_secret_that_was_read_last_is_known_for_masking(tmp_path: Path) -> None:
+    """Keys of stopped accounts and unused tokens of default are masked too; short words and replaced ones are not."""
     files = {
         "seoul-hotel.access_token": "first-token",
         "busan-hotel.service_key": "key-of-busan",
@@ -496,7 +496,12 @@ def test_every_secret_read_so_far_is_known_for_masking(tmp_path: Path) -> None:
     folder(path, {"seoul-hotel.access_token": "second-token"})
     store.read(accounts)
     ours = {"service-of-ours", "key-of-our-service", TOKEN}
-    assert store.secrets() == ours | {"first-token", "second-token", "key-of-busan"}
+    assert store.secrets() == ours | {"second-token", "key-of-busan"}
+    same = store.secrets()
+    store.read(accounts)
+    assert store.secrets() is same
+    store.read({SEOUL: None})
+    assert store.secrets() == ours | {"second-token"}
 
 
 def test_files_that_no_account_will_ask_for_are_warned_of(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.masking import FEW, MASK, Masking
+from reconciler.masking import FEW, KEPT_SECONDS, MASK, Masking
 
 SECRET = "pa\"ss\\wo'rd/+&% ü"
 
@@ -122,6 +122,35 @@ def test_tokens_of_long_ago_are_forgotten(others: int) -> None:
     assert masking.text("token-0 token-45 token-46") == "token-0 token-45 token-46"
     assert masking.text("token-47 token-48 token-49 token-of-busan the-lasting-part") == " ".join([MASK] * 5)
     assert len(masking._spellings) == others + 5
+
+
+@pytest.mark.parametrize("others", [0, FEW])
+def test_a_replaced_secret_stays_masked_while_a_line_may_have_it(others: int) -> None:
+    """Files that something rewrites every minute for a year leave no more behind than those of the last hour."""
+    masking = Masking()
+    masking.know(f"another-secret-{number}" for number in range(others))
+    for minute in range(3 * 60):
+        masking.hold("files", frozenset({f"token-of-minute-{minute:03}", "the-lasting-key"}), minute * 60.0)
+    last = 3 * 60 - 1
+    for minute in range(last - 59, last + 1):
+        assert masking.text(f"token-of-minute-{minute:03} the-lasting-key") == f"{MASK} {MASK}"
+    assert masking.text("token-of-minute-000") == "token-of-minute-000"
+    assert len(masking._spellings) <= others + 63
+
+
+def test_a_secret_that_comes_back_or_is_known_otherwise_is_not_forgotten() -> None:
+    """A file that was put back, two owners with one secret, and what is also a setting: all stay masked."""
+    masking = Masking()
+    masking.know(["a-setting"])
+    masking.hold("files", frozenset({"put-back", "of-two", "a-setting"}), 0.0)
+    masking.hold("other", frozenset({"of-two"}), 0.0)
+    masking.hold("files", frozenset(), 10.0)
+    masking.hold("files", frozenset({"put-back"}), 20.0)
+    masking.hold("files", frozenset({"put-back"}), 20.0 + 2 * KEPT_SECONDS)
+    assert masking.text("put-back of-two a-setting") == f"{MASK} {MASK} {MASK}"
+    masking.hold("other", frozenset(), 20.0 + 2 * KEPT_SECONDS)
+    masking.hold("other", frozenset(), 30.0 + 4 * KEPT_SECONDS)
+    assert masking.text("put-back of-two a-setting") == f"{MASK} of-two {MASK}"
 
 
 def test_a_renewed_token_that_is_also_known_otherwise_stays_masked() -> None:

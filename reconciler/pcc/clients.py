@@ -107,7 +107,7 @@ class Clients:
         """Use these credentials from here on."""
         self._readings += 1
         self._read_at = self._clock.steady()
-        self._masking.know(self._store.secrets())
+        self._masking.hold(self._store, self._store.secrets(), self._read_at)
         before, self._credentials = self._credentials, dict(read)
         for account, credentials in self._credentials.items():
             if isinstance(credentials, Credentials) and account not in self._clients:
