@@ -8,7 +8,8 @@ that comes during a pass leads to one more right after it. Accounts woken by a p
 those do not begin while an edit is read: beside thousands of passes a reading would take seconds.
 
 A pass may wait in vain for LG, as long as a call may take. Accounts of which that is to be feared take at most half of
-the workers: however many they are, the others do not wait behind them.
+the workers: however many they are, the others do not wait behind them. Nobody knows beforehand which account begins to
+wait in vain: where one has waited for long, a spare worker takes its worker's place until it is done.
 """
 
 from __future__ import annotations
@@ -37,8 +38,19 @@ LONGEST_QUIET = 1.0
 """So many seconds routine passes wait for an edit that is read. Then they have as long before they wait again."""
 
 
+SILENT_SECONDS = 2.0
+"""A pass whose call is out for longer waits for LG rather than works."""
+
+SPARES = 3
+"""At most so many spare workers for each worker: each holds what one pass needs."""
+
+
 class Controller:
-    """The queue, the heap and the workers. ``ailing`` says whether LG failed an account at its last pass."""
+    """The queue, the heap and the workers.
+
+    ``ailing`` says whether LG failed an account at its last pass, ``heard_at`` when its last call ended, in steady
+    seconds.
+    """
 
     def __init__(
         self,
@@ -47,10 +59,12 @@ class Controller:
         workers: int,
         clock: Clock | None = None,
         ailing: Callable[[AccountName], bool] = lambda _account: False,
+        heard_at: Callable[[AccountName], float | None] = lambda _account: None,
     ) -> None:
         self._work = work
         self._count = workers
         self._ailing = ailing
+        self._heard_at = heard_at
         self._clock = clock or SystemClock()
         self._due: dict[AccountName, float] = {}
         self._heap: list[tuple[float, AccountName]] = []
@@ -60,6 +74,8 @@ class Controller:
         self._in_doubt: set[AccountName] = set()
         self._again: dict[AccountName, bool] = {}
         self._something = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._spares = 0
         self._quiet, self._not_quiet_before = False, 0.0
         self._stopping = False
         self.last_ended = self._clock.steady()
@@ -105,6 +121,7 @@ class Controller:
             if self._due.get(account) == due:  # else it was put off or brought forward meanwhile
                 del self._due[account]
                 self.wake([account])
+        self._relieve()
 
     def next_due(self, account: AccountName) -> float | None:
         """Return in how many seconds an account is due; 0 where it waits or works already."""
@@ -136,6 +153,7 @@ class Controller:
     async def run(self) -> None:
         """Work until ``stop``; every pass that was begun is brought to its end."""
         async with asyncio.TaskGroup() as workers:
+            self._group = workers
             for number in range(self._count):
                 workers.create_task(self._worker(), name=f"worker-{number}")
 
@@ -149,31 +167,66 @@ class Controller:
             account = await self._next()
             if account is None:
                 return
-            self._due.pop(account, None)
-            self._working[account] = self._clock.steady()
-            if self._ailing(account):
-                self._in_doubt.add(account)
-            try:
-                due = await self._guarded(account)
-            finally:
-                del self._working[account]
-                self._in_doubt.discard(account)
-                self.last_ended = self._clock.steady()
-            again = self._again.pop(account, None)
-            if again is not None:
-                self.wake([account], first=again)
-            elif due is not None:
-                self._schedule(account, due)
+            await self._one(account)
+
+    async def _one(self, account: AccountName) -> None:
+        """Make one pass of an account that was taken, and say when the next is due."""
+        try:
+            due = await self._guarded(account)
+        finally:
+            del self._working[account]
+            self._in_doubt.discard(account)
+            self.last_ended = self._clock.steady()
+        again = self._again.pop(account, None)
+        if again is not None:
+            self.wake([account], first=again)
+        elif due is not None:
+            self._schedule(account, due)
+
+    def _relieve(self) -> None:
+        """Let spare workers begin, one for each that waits for LG in vain, while accounts wait for a worker."""
+        while self._group is not None and self._may_be_relieved() and (account := self._take()) is not None:
+            self._spares += 1
+            self._group.create_task(self._spare(account), name=f"spare-worker-{account}")
+
+    def _may_be_relieved(self) -> bool:
+        if self._stopping or self._spares >= SPARES * self._count or not (self._first or self._routine):
+            return False
+        now = self._clock.steady()
+        heard = (max(began, self._heard_at(account) or began) for account, began in self._working.items())
+        return self._spares < sum(now - moment > SILENT_SECONDS for moment in heard)
+
+    async def _spare(self, account: AccountName | None) -> None:
+        """Work in the place of a worker that waits, for as long as there is one."""
+        try:
+            while account is not None:
+                await self._one(account)
+                self._spares -= 1
+                account = self._take() if self._may_be_relieved() else None
+                self._spares += 1
+        finally:
+            self._spares -= 1
 
     async def _next(self) -> AccountName | None:
         while not self._stopping:
-            for queue in (self._first,) if self._quiet else (self._first, self._routine):
-                account = next(filter(self._may_begin, queue), None)
-                if account is not None:
-                    del queue[account]
-                    return account
+            account = self._take()
+            if account is not None:
+                return account
             self._something.clear()
             await self._something.wait()
+        return None
+
+    def _take(self) -> AccountName | None:
+        """Take the first account out of the queue that may begin now."""
+        for queue in (self._first,) if self._quiet else (self._first, self._routine):
+            account = next(filter(self._may_begin, queue), None)
+            if account is not None:
+                del queue[account]
+                self._due.pop(account, None)
+                self._working[account] = self._clock.steady()
+                if self._ailing(account):
+                    self._in_doubt.add(account)
+                return account
         return None
 
     def _may_begin(self, account: AccountName) -> bool:

@@ -206,7 +206,11 @@ class Daemon:
             )
             self._parts = parts
             self._controller = Controller(
-                self._pass, workers=settings.workers, clock=self._clock, ailing=parts.reconciler.ailing
+                self._pass,
+                workers=settings.workers,
+                clock=self._clock,
+                ailing=parts.reconciler.ailing,
+                heard_at=parts.clients.last_call_at,
             )
             await self._work(parts, front)
         log.info("daemon.stopped")

@@ -47,10 +47,11 @@ async def working(
     *,
     workers: int = 1,
     ailing: Callable[[AccountName], bool] = lambda _account: False,
+    heard_at: Callable[[AccountName], float | None] = lambda _account: None,
 ) -> AsyncIterator[tuple[Controller, SimulatedClock]]:
     """Run a controller for as long as the block lasts."""
     clock = SimulatedClock()
-    controller = Controller(passes, workers=workers, clock=clock, ailing=ailing)
+    controller = Controller(passes, workers=workers, clock=clock, ailing=ailing, heard_at=heard_at)
     task = asyncio.create_task(controller.run())
     yield controller, clock
     controller.stop()
@@ -293,6 +294,103 @@ async def test_an_account_ails_for_as_long_as_it_is_said() -> None:
         await settle()
         assert passes.begun == [A, B]
         passes.gate.set()
+
+
+class Hanging:
+    """Passes of some accounts wait in vain until the gate is open."""
+
+    def __init__(self, *hang: AccountName) -> None:
+        self.hang = set(hang)
+        self.gate = asyncio.Event()
+        self.begun: list[AccountName] = []
+
+    async def __call__(self, account: AccountName) -> timedelta | None:
+        """Make one pass."""
+        self.begun.append(account)
+        if account in self.hang:
+            await self.gate.wait()
+        return None
+
+
+async def test_accounts_that_begin_to_hang_all_at_once_do_not_stop_the_others() -> None:
+    """As many as there are workers, and more: after two seconds spare workers go on in their place."""
+    ill = [AccountName(f"ill-{number}") for number in range(9)]
+    well = [AccountName(f"well-{number}") for number in range(30)]
+    passes = Hanging(*ill)
+    async with working(passes, workers=4) as (controller, clock):
+        controller.wake([*ill, *well])
+        await settle()
+        assert passes.begun == ill[:4]
+        clock.pass_by(timedelta(seconds=1))
+        controller.tick()
+        await settle()
+        assert passes.begun == ill[:4]
+        for _ in range(3):
+            clock.pass_by(timedelta(seconds=2))
+            controller.tick()
+            await settle()
+        assert sorted(passes.begun) == sorted([*ill, *well])
+        assert sorted(controller.under_way) == ill
+        passes.gate.set()
+        await settle()
+        assert not controller.under_way
+        controller.wake(well)
+        await settle()
+    assert sorted(passes.begun) == sorted([*ill, *well, *well])
+
+
+async def test_spare_workers_are_bounded_and_go_with_what_they_stand_for() -> None:
+    """However many accounts hang, there are three spare workers for each; once they are answered there is none."""
+    ill = [AccountName(f"ill-{number:02}") for number in range(40)]
+    passes = Hanging(*ill)
+    async with working(passes, workers=2) as (controller, clock):
+        controller.wake(ill)
+        for _ in range(20):
+            clock.pass_by(timedelta(seconds=3))
+            controller.tick()
+            await settle()
+        assert passes.begun == ill[:8]
+        passes.gate.set()
+        await settle()
+        assert passes.begun == ill
+        passes.gate.clear()
+        controller.wake(ill)
+        await settle()
+        assert len(controller.under_way) == 2
+        passes.gate.set()
+
+
+async def test_a_pass_whose_calls_are_answered_is_relieved_of_nothing() -> None:
+    """A pass of a thousand changes takes long; it works, and keeps its worker for itself."""
+    passes = Hanging(A)
+    heard = [0.0]
+    async with working(passes, workers=1, heard_at=lambda _account: heard[0]) as (controller, clock):
+        controller.wake([A, B])
+        for _ in range(9):
+            clock.pass_by(timedelta(seconds=3))
+            heard[0] = clock.steady()
+            controller.tick()
+            await settle()
+        assert passes.begun == [A]
+        passes.gate.set()
+
+
+async def test_a_relieved_account_still_has_one_pass_at_a_time() -> None:
+    """Wakes of an account that hangs merge, also while spare workers look for work."""
+    passes = Hanging(A)
+    async with working(passes, workers=1) as (controller, clock):
+        controller.wake([A, B])
+        await settle()
+        clock.pass_by(timedelta(seconds=3))
+        controller.wake([A, B])
+        controller.tick()
+        controller.wake([A, B])
+        await settle()
+        assert passes.begun == [A, B, B]
+        passes.hang.clear()
+        passes.gate.set()
+        await settle()
+    assert passes.begun == [A, B, B, A]
 
 
 async def test_a_defect_in_a_pass_costs_that_pass_only() -> None:
