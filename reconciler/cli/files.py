@@ -6,6 +6,7 @@ Must not: speak to LG or to a daemon. They run in the checks of pull requests.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -73,7 +74,7 @@ def validate(
         accounts += loaded.accounts.values()
         if against is not None and not loaded.every_fault:
             compared.append(_compared(against, path, loaded))
-    _print_findings(output, faults, warnings, accounts, compared)
+    _print_findings(output, faults, warnings, accounts, compared, followed=followed)
     return 1 if faults else 0
 
 
@@ -119,6 +120,8 @@ def _print_findings(
     warnings: Sequence[Fault],
     accounts: Sequence[Desired],
     compared: Sequence[Comparison],
+    *,
+    followed: bool,
 ) -> None:
     """Print what ``validate`` found; in text form faults are messages, and only the good news is data."""
     from reconciler.render import findings
@@ -132,4 +135,23 @@ def _print_findings(
         Findings.MARKDOWN: findings.findings_markdown,
         Findings.GITHUB: findings.findings_github,
     }
+    if output is Findings.GITHUB and not followed:
+        faults, warnings = [*map(_placed, faults)], [*map(_placed, warnings)]
+        compared = [_placed_in(one) for one in compared]
     print_data(forms[output](faults, warnings, accounts, compared), for_programs=True)
+
+
+def _placed(fault: Fault) -> Fault:
+    """Return a fault at its place in the repository. One of a file outside says its place in its words."""
+    from reconciler.source.place import in_repository
+
+    if not fault.path:
+        return fault
+    place = in_repository(fault.path, os.environ.get("GITHUB_WORKSPACE"))
+    return Fault("", 0, 0, str(fault)) if place is None else replace(fault, path=place)
+
+
+def _placed_in(compared: Comparison) -> Comparison:
+    """Return a comparison whose accounts are at their places in the repository."""
+    differences = tuple(replace(one, path=_placed(Fault(one.path, 1, 1, "")).path) for one in compared.differences)
+    return replace(compared, differences=differences)
