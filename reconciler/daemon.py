@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from reconciler import __version__
 from reconciler.accepted import chosen
+from reconciler.clock import TOLERATED
 from reconciler.controller import Controller
 from reconciler.credentials import SecretReader
 from reconciler.errors import ReconcilerError
@@ -168,6 +169,7 @@ class Daemon:
         self._calendar = Calendar()
         self._heartbeat = self._clock.steady()
         self._trouble = ""
+        self._clocks_differ = False
         self._state_opened = False
         self._state_due = asyncio.Event()
         self._running = False
@@ -189,7 +191,7 @@ class Daemon:
         settings = self._settings
         async with AsyncExitStack() as stack:
             front = stack.enter_context(self._front(settings.listen))
-            state = State.open(settings.state_dir, self._clock, self._around.connect)
+            state = State.open(settings.state_dir, self._clock, self._around.connect, sure=False)
             stack.callback(state.close)
             if state.set_aside is not None:
                 log.error("state.failed", error=f"it was damaged: kept as {state.set_aside}, and a fresh one begun")
@@ -218,6 +220,7 @@ class Daemon:
     async def _work(self, parts: Parts, front: Front) -> None:
         parts.metrics.queue_depth.set_function(lambda: self._controller.depth)  # when asked: ticks may be what fails
         parts.metrics.queue_oldest.set_function(lambda: self._controller.oldest)
+        parts.metrics.clock_ahead.set_function(parts.two_clocks.seconds_ahead)
         self._tick()
         log.info("daemon.started", version=__version__, mode=self._settings.mode, listen=front.url)
         for warning in self._settings.warnings:
@@ -344,10 +347,21 @@ class Daemon:
 
     def _tick(self) -> None:
         """Queue what is due, and show what no pass shows. Last of all is the sign that the loop turns."""
+        self._parts.reconciler.keep_time()
         self._controller.tick()
         self._parts.metrics.lines_dropped(self._lines_dropped())
         self._show_state()
+        self._show_clock()
         self._heartbeat = self._clock.steady()
+
+    def _show_clock(self) -> None:
+        """Say once when this machine's clock and LG's begin to differ, and once when they agree again."""
+        ahead = self._parts.two_clocks.ahead
+        before, self._clocks_differ = self._clocks_differ, abs(ahead) > TOLERATED
+        if self._clocks_differ and not before:
+            log.warning("clock.differs", ahead_seconds=round(ahead.total_seconds()))
+        elif before and not self._clocks_differ:
+            log.info("clock.agrees")
 
     def _show_state(self) -> None:
         state = self._parts.state
@@ -516,6 +530,7 @@ class Daemon:
     def _stood(self, parts: Parts, known: inquiry.Knowledge) -> Callable[[], StatusReport]:
         """Return what tells where everything stood at this moment: for a worker thread, as it counts long lists."""
         intake, trouble, stalled = parts.intake, parts.state.trouble, self._wedged()
+        ahead = parts.two_clocks.ahead
         source, fetch_trouble, fetched_at = parts.source.kind, intake.trouble, intake.fetched_at
 
         def stood() -> StatusReport:
@@ -530,6 +545,7 @@ class Daemon:
                 now=known.now,
                 state_trouble=trouble,
                 stalled=stalled,
+                ahead=ahead,
                 brakes=parts.state.brakes(known.now),
                 coming=self._calendar.coming(known.accepted.texts, known.now),
             )

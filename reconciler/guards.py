@@ -82,6 +82,9 @@ class Situation:
     """All that a guard may look at beside the plan.
 
     ``elsewhere``: of the devices that would go, those that another account wants now, and which one.
+    ``theirs`` is LG's time where it differs from ours. ``sure`` is the latest moment of which it is sure that it has
+    come, where that is not ``now``: the wall clock was set forward, or is ahead of LG's. What a guard lets go when a
+    time is over waits for that.
     """
 
     desired: Desired
@@ -94,6 +97,13 @@ class Situation:
     platform: Platform = field(default_factory=Platform)
     unsettled: Unsettled | None = None
     elsewhere: Mapping[DeviceId, AccountName] = field(default_factory=lambda: MappingProxyType({}))
+    theirs: datetime | None = None
+    sure: datetime | None = None
+
+    @property
+    def over(self) -> datetime:
+        """Return up to when a wait has to have lasted to be over."""
+        return self.now if self.sure is None else min(self.now, self.sure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +313,7 @@ def _look_alike(plan: Plan, situation: Situation) -> Finding | None:
     if not plan.unsubscribes:
         return None
     desired = situation.desired
-    unlisted = desired.wanted_at(situation.now) - situation.observed.devices - desired.policy.ignore
+    unlisted = desired.wanted_by(situation.now, situation.theirs) - situation.observed.devices - desired.policy.ignore
     found = look_alikes((change.device for change in plan.unsubscribes), unlisted)
     if not found:
         return None
@@ -372,7 +382,7 @@ def _unsubscribe_after(plan: Plan, situation: Situation) -> Finding | None:
     held = tuple(
         Held(change, Reason.UNSUBSCRIBE_AFTER, ends)
         for change in plan.unsubscribes
-        if (ends := _absent_since(change.device, situation) + wait) > situation.now
+        if (ends := _absent_since(change.device, situation) + wait) > situation.over
     )
     message = f"{_count(len(held))} absent for less than {show(wait)}"
     return Finding(Reason.UNSUBSCRIBE_AFTER, held, message) if held else None
@@ -382,7 +392,7 @@ def _absent_since(device: DeviceId, situation: Situation) -> datetime:
     """Return since when a device is absent. One still listed whose dates are over was taken out when they ended."""
     since = situation.memory.absent_since.get(device)
     if since is not None:
-        return since
+        return min(since, situation.now)  # else the clock was set back since: it waits no longer than from now on
     entry = situation.desired.described.get(device)
     return situation.now if entry is None or entry.until is None else min(entry.until, situation.now)
 

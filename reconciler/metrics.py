@@ -227,6 +227,9 @@ class Metrics:
             "pcc_log_lines_dropped_total", "Lines of the log that were dropped because nobody read them."
         )
         self._log_lines_counted = 0
+        self.clock_ahead = gauge(
+            "pcc_clock_ahead_seconds", "By how much this machine's clock is ahead of LG's; 0 where LG's is not known."
+        )
         self.state_writable = gauge("pcc_state_writable", "1 if what we do can be remembered.")
         self.reload_successful = gauge(
             "pcc_desired_last_reload_successful", "1 if the newest text was accepted as a whole."

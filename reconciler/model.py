@@ -154,6 +154,18 @@ class Desired:
         """Return the devices that an approval in force at ``now`` names."""
         return frozenset().union(*(one.devices for one in self.approvals if now < one.expires))
 
+    def wanted_by(self, now: datetime, theirs: datetime | None) -> frozenset[DeviceId]:
+        """Return the devices that are wanted by either of two clocks that differ; nothing stands for one like ours."""
+        wanted = self.wanted_at(now)
+        return wanted if theirs is None else wanted | self.wanted_at(theirs)
+
+    def approved_by(self, now: datetime, theirs: datetime | None) -> frozenset[DeviceId]:
+        """Return the devices that approvals name which are in force by both of two clocks that differ."""
+        if theirs is None:
+            return self.approved_at(now)
+        valid = [one.devices for one in self.approvals if now < one.expires and theirs < one.expires]
+        return frozenset().union(*valid)
+
     def next_boundary(self, now: datetime) -> datetime | None:
         """Return the first moment after ``now`` at which the wanted devices or the approvals change by themselves."""
         dates = [date for device in self.described.values() for date in (device.from_, device.until)]

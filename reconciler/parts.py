@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from reconciler.accepted import Claims
+from reconciler.clock import TwoClocks
 from reconciler.credentials import CredentialStore
 from reconciler.intake import Intake
 from reconciler.masking import Masking
@@ -43,6 +44,7 @@ class Parts:
     reconciler: Reconciler
     masking: Masking
     store: CredentialStore
+    two_clocks: TwoClocks
 
     def follow_credentials(self) -> frozenset[AccountName]:
         """Bring clients in step with the accounts in force; return those that may speak with others' words now."""
@@ -86,6 +88,8 @@ async def built(
     """
     around, masking = surroundings or Surroundings(), masking or Masking()
     clock = around.clock
+    two = TwoClocks(clock)
+    state.keep_time(two)
     observing = settings.mode is Mode.OBSERVE
     metrics = _metrics(settings)
     store = CredentialStore(settings.shared_credentials(), settings.credentials_dir, wall=around.file_time)
@@ -105,6 +109,7 @@ async def built(
         masking=masking,
         watch=around.watch,
         unique=around.unique,
+        two_clocks=two,
     )
     claims = Claims()
     means = Means(
@@ -115,6 +120,7 @@ async def built(
         confirm_delay=settings.confirm_delay,
         observing=observing,
         clock=clock,
+        two_clocks=two,
         random=around.random,
         stopping=stopping,
         wake=wake,
@@ -147,6 +153,7 @@ async def built(
                 reconciler=Reconciler(intake.text, clients, means),
                 masking=masking,
                 store=store,
+                two_clocks=two,
             )
 
 

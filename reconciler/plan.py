@@ -45,11 +45,17 @@ FLAPPING_FROM = 5
 """A device that LG lost so many times within a day, each time after it had taken our subscribe, is flapping."""
 
 
-def plan(desired: Desired, observed: Observed, memory: Memory, now: datetime) -> Plan:
-    """Return the changes that would make the live devices equal to the wanted ones, and what is left alone."""
+def plan(
+    desired: Desired, observed: Observed, memory: Memory, now: datetime, *, theirs: datetime | None = None
+) -> Plan:
+    """Return the changes that would make the live devices equal to the wanted ones, and what is left alone.
+
+    ``theirs`` is LG's time where it differs from ours: what either clock wants is wanted, and approved is what is
+    approved by both.
+    """
     ignore = desired.policy.ignore
     live = overlaid(observed, memory)
-    wanted = desired.wanted_at(now)
+    wanted = desired.wanted_by(now, theirs)
     ignored = ignore & (wanted | live) if ignore else NOTHING  # the union costs as much as the rest of a plan
     missing = wanted - live - ignored
     strangers = (live - wanted - ignored) or NOTHING
@@ -62,7 +68,7 @@ def plan(desired: Desired, observed: Observed, memory: Memory, now: datetime) ->
         unmanaged=(strangers - extra) or NOTHING,
         ignored=ignored,
         flapping=(_flapping(wanted, missing, memory) - ignored) or NOTHING,
-        approved=(desired.approved_at(now) & extra) or NOTHING,
+        approved=(desired.approved_by(now, theirs) & extra) or NOTHING,
         in_sync=len(wanted) - len(missing) - (len(wanted & ignored) if ignored else 0),
         digest=digest(name, extra),
     )

@@ -21,7 +21,7 @@ import structlog
 from reconciler import approvals, backoff, guards
 from reconciler.accepted import Claims, Text
 from reconciler.backoff import Random
-from reconciler.clock import Clock, SystemClock
+from reconciler.clock import TOLERATED, Clock, SystemClock, TwoClocks
 from reconciler.errors import ConfigurationRefused, CredentialsRefused, PlatformError, Throttled
 from reconciler.execute import Work, execute
 from reconciler.guards import Platform, Situation
@@ -50,6 +50,11 @@ from reconciler.pcc.client import Client
 from reconciler.plan import OVERLAY, overlaid, plan
 from reconciler.standing import Ending, Standing, counts, figures, reasons
 from reconciler.state import State
+
+LONGEST_REST = timedelta(hours=1, seconds=10)
+"""An account is due again after this at the latest, or after its interval: nothing that it waits for takes longer."""
+TOLD_STEP = timedelta(minutes=1)
+"""A step of the wall clock of at least this is logged."""
 
 log = structlog.get_logger()
 
@@ -100,6 +105,7 @@ class Means:
     confirm_delay: timedelta
     observing: bool = False
     clock: Clock = field(default_factory=SystemClock)
+    two_clocks: TwoClocks | None = None
     random: Random = system_random
     stopping: Callable[[], bool] = lambda: False
     wake: Callable[[Iterable[AccountName]], None] = lambda _accounts: None
@@ -130,6 +136,7 @@ class Reconciler:
         self._texts = texts
         self._clients = clients
         self._means = means
+        self._two = means.two_clocks or TwoClocks(means.clock, ours_alone=True)
         self._courses: dict[AccountName, Course] = {}
         self._full_until: dict[str, datetime] = {}
 
@@ -146,6 +153,20 @@ class Reconciler:
         """Let a stopped account try again at once: a credential changed, or a person says so."""
         if account in self._courses:
             self._courses[account].stopped_until = None
+
+    def keep_time(self) -> None:
+        """Take a step of the wall clock, if there was one: what waits goes on waiting for as long as it would have."""
+        step = self._two.stepped()
+        if not step:
+            return
+        if abs(step) >= TOLD_STEP:
+            log.warning("clock.stepped", seconds=round(step.total_seconds(), 3))
+        self._means.state.reset(step, self._means.clock.now())
+        for course in self._courses.values():
+            if course.stopped_until is not None:
+                course.stopped_until += step
+        for service in self._full_until:
+            self._full_until[service] += step
 
     def ailing(self, account: AccountName) -> bool:
         """Say whether LG did not answer this account when it was last asked; the next call may wait in vain, too."""
@@ -193,16 +214,19 @@ class Reconciler:
         """
         account = text.desired.account
         course = replace(self._courses.get(account, Course(Standing(account))))
+        self.keep_time()
         means = replace(self._means, claims=claims)
-        return Pass(text, course, means, lambda: text, self._full_until).propose(self._texts(account))
+        one = Pass(text, course, means, lambda: text, self._full_until, two=self._two)
+        return one.propose(self._texts(account))
 
     def _pass(self, account: AccountName) -> Pass | None:
         text = self._texts(account)
         if text is None:
             return None
+        self.keep_time()
         course = self._courses.setdefault(account, Course(Standing(account)))
         newest = partial(self._texts, account)
-        return Pass(text, course, self._means, newest, self._full_until, room=self._room)
+        return Pass(text, course, self._means, newest, self._full_until, two=self._two, room=self._room)
 
 
 class Pass:
@@ -216,6 +240,7 @@ class Pass:
         newest: Callable[[], Text | None],
         full_until: dict[str, datetime],
         *,
+        two: TwoClocks,
         room: Callable[[str], None] = lambda _service: None,
     ) -> None:
         self.id = PassId(means.pass_id())
@@ -229,14 +254,25 @@ class Pass:
         self._claimed = means.claims.version
         self._going: tuple[Change, ...] = ()
         self._released: frozenset[DeviceId] = NOTHING
-        self._began = means.clock.now()
-        self._brake = means.state.brake(self._account, self._began)
+        self._two = two
+        self._began, self._steady = means.clock.now(), means.clock.steady()
         self._writable = means.state.writable
-        self._boundary = text.desired.next_boundary(self._began)
+        self._read_clocks()
         self._client: Client | None = None
         if course.text is None or course.text.desired is not text.desired:
             course.text_since = self._began
         course.text = text
+
+    def _read_clocks(self) -> None:
+        """Look what both clocks say, and what follows from it: a first answer of LG's may tell its time."""
+        desired, policy = self._text.desired, self._text.desired.policy
+        self._theirs = theirs = self._two.theirs(self._began)
+        self._sure = self._two.restrained(self._began, max(guards.LIMIT_WINDOW, policy.unsubscribe_after))
+        self._brake = self._means.state.brake(self._account, self._began)
+        dates = [desired.next_boundary(self._began)]
+        if theirs is not None and (next_theirs := desired.next_boundary(theirs)) is not None:
+            dates.append(next_theirs + (self._began - theirs))
+        self._boundary = min((date for date in dates if date is not None), default=None)
 
     def context(self) -> AbstractContextManager[None]:
         """Return a block in which every log line says which pass it is of."""
@@ -252,11 +288,12 @@ class Pass:
             ending = self._withheld(withheld)
         self._record(ending, client)
         if isinstance(client, Client):
-            calls, limit = client.quota.learned.calls, client.quota.learned.limit
-            if self._means.state.keep_quota(self._account, calls, limit):
+            learned = client.learned
+            if self._means.state.keep_quota(self._account, learned.calls, learned.limit):
                 await self._means.blocking(self._means.state.write)
         self._means.metrics.passed(self._account, ending.result, self._means.clock.steady() - began)
-        return max(ending.due - self._now(), timedelta(0))
+        longest = max(self._means.interval * 1.1, LONGEST_REST)
+        return min(max(ending.due - self._now(), timedelta(0)), longest)
 
     async def look(self, client: Client | str) -> Ending:
         """Observe, plan and guard only."""
@@ -269,7 +306,7 @@ class Pass:
         memory = self._means.state.recall(self._account, self._began)
         observed = observed.sharing(memory.expected)
         situation = self._situation(observed, memory, client)
-        judged, situation = self._judge(plan(self._text.desired, observed, memory, self._began), situation)
+        judged, situation = self._judge(self._planned(observed, memory), situation)
         return self._ending(judged, situation, Work(), client)
 
     def propose(self, in_force: Text | None) -> Ending:
@@ -287,7 +324,7 @@ class Pass:
         observed = Observed(memory.expected or frozenset(), self._began)
         platform = Platform(stopped=self._course.stopped, stopped_until=self._course.stopped_until)
         situation = self._situation(observed, memory, None, platform)
-        judged, situation = self._judge(plan(self._text.desired, observed, memory, self._began), situation)
+        judged, situation = self._judge(self._planned(observed, memory), situation)
         known = "nothing is known of the live list of a new account, so it is taken as empty"
         if memory.expected is not None:
             known = "planned on the last trusted list" + ("" if last is None else f", of {last:%Y-%m-%dT%H:%M:%SZ}")
@@ -308,7 +345,7 @@ class Pass:
         observed = await self._observe(client)
         self._client = client
         observed, memory = await self._remember(observed, client)
-        planned = plan(self._text.desired, observed, memory, self._began)
+        planned = self._planned(observed, memory)
         if not guards.is_suspect(observed, memory) or guards.subscribes_in_doubt(memory):
             memory = await self._mind_retries(planned, observed, memory)
         judged, situation = self._judge(planned, self._situation(observed, memory, client))
@@ -324,6 +361,8 @@ class Pass:
     def _allowed(self, client: Client | str) -> Client:
         """Return the account's client if it may be called now."""
         course = self._course
+        if course.stopped_until is not None:
+            course.stopped_until = min(course.stopped_until, self._began + backoff.STOPPED.most)
         if isinstance(client, str):
             self._course.stopped_at_list = True
             self._stop(client)
@@ -341,6 +380,7 @@ class Pass:
             observed = await client.list_devices()
         except PlatformError as error:
             raise self._no_list(error, client) from error
+        self._read_clocks()
         self._course.list_failures = 0
         if self._course.stopped_at_list:
             self._recovered()
@@ -411,10 +451,15 @@ class Pass:
         fresh = state.recall(account, self._began)
         return replace(memory, retries=fresh.retries) if doubted else fresh
 
+    def _planned(self, observed: Observed, memory: Memory) -> Plan:
+        return plan(self._text.desired, observed, memory, self._began, theirs=self._theirs)
+
     def _situation(
         self, observed: Observed, memory: Memory, client: Client | None, stop: Platform | None = None
     ) -> Situation:
         full_until = self._full_until.get(client.service) if client is not None else None
+        if full_until is not None:
+            full_until = min(full_until, self._began + backoff.FULL)
         return Situation(
             desired=self._text.desired,
             observed=observed,
@@ -425,13 +470,15 @@ class Pass:
             unsettled=self._text.unsettled,
             brake=self._brake,
             platform=stop or Platform(full_until=full_until),
+            theirs=self._theirs,
+            sure=self._sure,
         )
 
     def _judge(self, planned: Plan, situation: Situation) -> tuple[Plan, Situation]:
         """Return the plan with what is held, and the situation with what other accounts want of what would go."""
         self._claimed = self._means.claims.version
         going = (change.device for change in planned.unsubscribes)
-        situation = replace(situation, elsewhere=self._means.claims.elsewhere(self._account, going, self._began))
+        situation = replace(situation, elsewhere=self._elsewhere(going, self._began))
         judged = guards.judge(planned, situation)
         self._going, self._released = judged.unsubscribes, judged.approved
         return judged, situation
@@ -442,7 +489,14 @@ class Pass:
             return False
         self._claimed = self._means.claims.version
         going = {change.device for change in self._going if change.device not in self._released}
-        return bool(self._means.claims.elsewhere(self._account, going, self._now()))
+        return bool(self._elsewhere(going, self._now()))
+
+    def _elsewhere(self, devices: Iterable[DeviceId], now: datetime) -> Mapping[DeviceId, AccountName]:
+        """Return which of these devices another account wants, by either clock."""
+        devices, claims = tuple(devices), self._means.claims
+        theirs = self._two.theirs(now)
+        by_theirs = claims.elsewhere(self._account, devices, theirs) if theirs is not None else {}
+        return {**by_theirs, **claims.elsewhere(self._account, devices, now)}
 
     async def _act(self, judged: Plan, memory: Memory, client: Client) -> Work:
         """Make what may be made now."""
@@ -469,7 +523,15 @@ class Pass:
             or (self._client is not None and not self._client.same_user)
             or state.brake(self._account, self._now()) != self._brake
             or self._claimed_since()
+            or self._clocks_moved()
         )
+
+    def _clocks_moved(self) -> bool:
+        """Say whether either clock was set since this plan was made, or LG's is another by what it said since."""
+        now = self._now()
+        theirs, before = self._two.theirs(now) or now, self._theirs or self._began
+        passed = now - self._began
+        return abs(theirs - before - passed) > TOLERATED or abs(self._means.clock.now() - now) > TOLERATED
 
     def _ending(self, judged: Plan, situation: Situation, work: Work, client: Client) -> Ending:
         """Say what the pass came to, and when the next is due."""
@@ -480,7 +542,7 @@ class Pass:
         if suspect:
             due = self._after_doubt(situation.memory, now)
             situation = self._as_known(situation)
-            known = plan(self._text.desired, situation.observed, situation.memory, self._began)
+            known = self._planned(situation.observed, situation.memory)
         return Ending(
             desired=self._text.desired,
             began=self._began,
@@ -496,6 +558,7 @@ class Pass:
             stopped=self._course.stopped is not None,
             error=str(work.ended) if work.ended is not None else "",
             rejected=self._text.rejected,
+            theirs=self._theirs,
             remarks=approvals.remarks(self._text.desired, overlaid(situation.observed, situation.memory), self._began),
         )
 
@@ -564,7 +627,7 @@ class Pass:
             platform = Platform(stopped=stopped, stopped_until=withheld.until, throttled_until=throttled)
             situation = self._situation(observed, memory, None, platform)
             budget = guards.budget(situation)
-            judged, _ = self._judge(plan(self._text.desired, observed, memory, self._began), situation)
+            judged, _ = self._judge(self._planned(observed, memory), situation)
             left = tuple(
                 Held(change, withheld.reason, withheld.until) for change in (*judged.subscribes, *judged.unsubscribes)
             )
@@ -581,6 +644,7 @@ class Pass:
             stopped=self._course.stopped is not None,
             error="" if withheld.reason is Reason.QUOTA else str(withheld),
             rejected=self._text.rejected,
+            theirs=self._theirs,
             remarks=_without_list(withheld, judged),
         )
 
@@ -623,11 +687,11 @@ class Pass:
             metrics.convergence.observe((self._now() - course.text_since).total_seconds())
             course.text_since = None
         if isinstance(client, Client):
-            quota, now = client.quota, self._now().timestamp()
+            quota = client.quota
             told = figures(
                 course.standing,
                 quota_limit=quota.limit,
-                quota_remaining=quota.remaining(now),
+                quota_remaining=client.calls_left,
                 token_expiry=client.access.expires_at,
             )
         else:
@@ -686,7 +750,8 @@ class Pass:
         return self._now() + self._means.interval * (0.9 + 0.2 * self._means.random())
 
     def _now(self) -> datetime:
-        return self._means.clock.now()
+        """Return the time by the wall clock as it was when the pass began: no step changes the spans in a pass."""
+        return self._began + timedelta(seconds=self._means.clock.steady() - self._steady)
 
 
 def _without_list(withheld: Withheld, judged: Plan | None) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class Ending:
     in; ``known``, where the list was doubted, is the plan on what is known without it, from which people's figures are
     counted; ``unexpected`` that the plan was another one than the person had agreed to, so nothing was made of it;
     ``remarks`` what a person should know of approvals that say nothing any more; ``rejected`` why a newer text was not
-    in force.
+    in force; ``theirs`` what LG's clock said when the pass began, where it differs from ours.
     """
 
     desired: Desired
@@ -60,6 +60,7 @@ class Ending:
     unexpected: bool = False
     remarks: tuple[str, ...] = ()
     rejected: Cause | None = None
+    theirs: datetime | None = None
 
     @property
     def trusted(self) -> bool:
@@ -216,11 +217,12 @@ def figures(
     if ending is None:
         return Figures()
     desired = ending.desired
-    active = sum(ending.began < approval.expires for approval in desired.approvals)
+    latest = max(ending.began, ending.theirs or ending.began)
+    active = sum(latest < approval.expires for approval in desired.approvals)
     tripped = {one.reason for one in ending.plan.tripped} if ending.plan else set()
     return Figures(
         condition=standing.condition,
-        desired=len(desired.wanted_at(ending.began)),
+        desired=len(desired.wanted_by(ending.began, ending.theirs)),
         observed=standing.observed,
         states=states(ending),
         flapping=len(ending.flapping),

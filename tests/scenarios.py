@@ -112,10 +112,11 @@ class ConfigMap:
 
 
 class AheadClock(SystemClock):
-    """The machine's time, and as much more as a test adds."""
+    """The machine's time, and as much more as a test adds. ``wrong``: by so much the wall clock alone is wrong."""
 
     def __init__(self) -> None:
         self._ahead = timedelta(0)
+        self.wrong = timedelta(0)
 
     def go_ahead(self, span: timedelta) -> None:
         """Let time pass at once."""
@@ -123,7 +124,7 @@ class AheadClock(SystemClock):
 
     def now(self) -> datetime:
         """Return wall time."""
-        return super().now() + self._ahead
+        return super().now() + self._ahead + self.wrong
 
     def steady(self) -> float:
         """Return seconds that never go back."""

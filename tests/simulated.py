@@ -12,6 +12,7 @@ import httpx
 from pydantic import SecretStr
 
 from reconciler.accepted import Text
+from reconciler.clock import TwoClocks
 from reconciler.credentials import Credentials
 from reconciler.metrics import Metrics
 from reconciler.model import DEFAULT_ACCOUNT, AccountName, Cause, Commit, Desired, Device, DeviceId, Policy, Revision
@@ -32,16 +33,21 @@ COMMIT = Commit("0123456789abcdef0123456789abcdef01234567", "Kim <kim@example.in
 class SimulatedClock:
     """Wall and steady time that a test moves by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, wrong: timedelta = timedelta(0)) -> None:
         self.moment = START
+        self.wrong = wrong
 
     def now(self) -> datetime:
-        """Return the moment."""
-        return self.moment
+        """Return the moment, as the wall clock has it."""
+        return self.moment + self.wrong
 
     def steady(self) -> float:
         """Return the moment in seconds."""
         return self.moment.timestamp()
+
+    def set_by(self, span: timedelta) -> None:
+        """Set the wall clock wrong by so much more; steady time and LG's time stay."""
+        self.wrong += span
 
     def pass_by(self, span: timedelta) -> None:
         """Let time pass."""
@@ -92,9 +98,11 @@ class Fleet:
         self._refreshing = refreshing
         options = options or Options(token_life=YEAR)
         self.platform = platform or sample_platform(
-            devices=devices, only_pcc=True, seed=seed, options=options, now=lambda: self.clock.now().timestamp()
+            devices=devices, only_pcc=True, seed=seed, options=options, now=self.clock.steady
         )
         self.state = state or State.in_memory(self.clock)
+        self.two_clocks = TwoClocks(self.clock)
+        self.state.keep_time(self.two_clocks)
         self.metrics = Metrics()
         self.metrics.enter(DEFAULT_ACCOUNT)
         self.owned = sorted(DeviceId(one) for one in self.platform.world.user("default").devices)
@@ -113,6 +121,7 @@ class Fleet:
             confirm_delay=timedelta(seconds=30),
             observing=observing,
             clock=self.clock,
+            two_clocks=self.two_clocks,
             random=random.random,
             stopping=lambda: self.stopping,
             blocking=at_once,
@@ -130,6 +139,7 @@ class Fleet:
             timeout_seconds=15,
             quota=Quota(learned=known_quota(self.state, DEFAULT_ACCOUNT, self.clock.now())),
             clock=self.clock,
+            two_clocks=self.two_clocks,
         )
 
     def want(

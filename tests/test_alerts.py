@@ -35,7 +35,7 @@ FREE_LABELS = {*TARGET_LABELS, "account", "version"}
 """Labels that may have any value."""
 WORDS = {
     *("and", "or", "unless", "by", "without", "on", "ignoring", "group_left", "bool"),
-    *("sum", "max", "min", "count", "time", "increase", "resets", "clamp_min"),
+    *("sum", "max", "min", "count", "time", "increase", "resets", "abs", "clamp_min"),
     *("max_over_time", "sum_over_time", "absent_over_time"),
 }
 LABEL_LISTS = {"by", "without", "on", "ignoring", "group_left"}

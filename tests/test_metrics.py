@@ -57,6 +57,7 @@ CONTRACT: Mapping[str, tuple[str, set[str], bool]] = {
     "pcc_token_refreshes_total": ("counter", {"result"}, True),
     "pcc_state_writable": ("gauge", set(), False),
     "pcc_log_lines_dropped_total": ("counter", set(), False),
+    "pcc_clock_ahead_seconds": ("gauge", set(), False),
 }
 FULL = Figures(quota_limit=600, quota_remaining=10, token_expiry=1000.0)
 

@@ -10,7 +10,7 @@ import asyncio
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TypeVar
 from urllib.parse import quote
@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 import httpx
 import structlog
 
-from reconciler.clock import Clock, SystemClock
+from reconciler.clock import STEP, Clock, SystemClock, TwoClocks
 from reconciler.credentials import Credentials
 from reconciler.errors import (
     CredentialsRefused,
@@ -36,7 +36,7 @@ from reconciler.metrics import Metrics
 from reconciler.model import AccountName, DeviceId, MessageId, Observed
 from reconciler.pcc import wire
 from reconciler.pcc.auth import Access, Token
-from reconciler.pcc.quota import Quota
+from reconciler.pcc.quota import Learned, Quota
 from reconciler.pcc.reading import TooLongError
 from reconciler.pcc.transport import LOST, TOKEN_REFRESH, how_lost, why_lost
 
@@ -115,6 +115,7 @@ class Client:
         message_id: Callable[[], MessageId] = new_message_id,
         read_again: Callable[[], None] = lambda: None,
         sent: SentIds | None = None,
+        two_clocks: TwoClocks | None = None,
     ) -> None:
         self.account = account
         self.quota = quota or Quota()
@@ -124,6 +125,7 @@ class Client:
         self._metrics = metrics
         self._timeout_seconds = timeout_seconds
         self._clock = clock or SystemClock()
+        self._two = two_clocks or TwoClocks(self._clock, ours_alone=True)
         self._message_id = message_id
         self._sent_ids = SentIds() if sent is None else sent
         self._asked_devices: bool | None = None
@@ -193,8 +195,22 @@ class Client:
         """Return when the next change may be sent, or nothing if that is now."""
         return self._later(self.quota.opens_for_change(self._now()))
 
+    @property
+    def calls_left(self) -> int | None:
+        """Return how many calls are left in this hour, or nothing where there is no limit."""
+        return self.quota.remaining(self._now())
+
+    @property
+    def learned(self) -> Learned:
+        """Return what to keep of the quota over a restart, with calls dated by the wall clock of now."""
+        learned, behind = self.quota.learned, self._two.behind()
+        if abs(behind) < STEP.total_seconds():
+            return learned
+        return Learned(tuple(call + behind for call in learned.calls), learned.limit)
+
     def _later(self, opens: float) -> datetime | None:
-        return datetime.fromtimestamp(opens, UTC) if opens > self._now() else None
+        now = self._now()
+        return self._clock.now() + timedelta(seconds=opens - now) if opens > now else None
 
     async def _change(self, call: wire.Call, device: DeviceId) -> wire.Answer:
         path = f"/pcc/{quote(device, safe='')}"
@@ -256,6 +272,7 @@ class Client:
                 credentials = self._credentials()
                 reply = await self._sent(call, path, token, credentials)
                 status = reply.status
+                self._two.answered(None if "age" in reply.headers else wire.header_time(reply))
                 meaning = await self._understood(reply, read)
                 code = getattr(meaning, "code", None)
             except PlatformError as error:
@@ -360,7 +377,8 @@ class Client:
             log.info("token.refreshed", account=self.account, expires_at=ends)
 
     def _now(self) -> float:
-        return self._clock.now().timestamp()
+        """Return the moment by which calls are counted: an hour of them lasts an hour, whatever the wall clock does."""
+        return self._two.timeline()
 
 
 def _lost(what: str, error: Exception, message_id: MessageId | None = None) -> Unavailable:

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from reconciler.clock import Clock, SystemClock
+from reconciler.clock import Clock, SystemClock, TwoClocks
 from reconciler.credentials import Credentials, CredentialStore
 from reconciler.errors import CredentialsRefused
 from reconciler.masking import Masking
@@ -47,12 +47,14 @@ class Clients:
         masking: Masking | None = None,
         watch: Watch = watch,
         unique: Callable[[], UUID] = uuid4,
+        two_clocks: TwoClocks | None = None,
     ) -> None:
         self._http = http
         self._store = store
         self._metrics = metrics
         self._timeout_seconds = timeout_seconds
         self._clock = clock or SystemClock()
+        self._two = two_clocks or TwoClocks(self._clock, ours_alone=True)
         self._learned = learned
         self._masking = masking or Masking()
         self._watch = watch
@@ -165,7 +167,9 @@ class Clients:
     def quota(self, account: AccountName) -> Quota:
         """Return the quota of an account; it is there also where the account has no credentials."""
         if account not in self._quotas:
-            self._quotas[account] = Quota(learned=self._learned(account))
+            learned, now = self._learned(account), self._two.timeline()
+            calls = (min(call - self._two.behind(), now) for call in learned.calls)
+            self._quotas[account] = Quota(learned=Learned(tuple(calls), learned.limit))
         return self._quotas[account]
 
     def _client(self, account: AccountName) -> Client:
@@ -187,4 +191,5 @@ class Clients:
             message_id=partial(new_message_id, self._unique),
             read_again=self._read_again,
             sent=self._sent,
+            two_clocks=self._two,
         )

@@ -21,13 +21,14 @@ from urllib.parse import urlsplit
 
 from reconciler import duration
 from reconciler.accepted import Accepted, Text
+from reconciler.clock import TOLERATED
 from reconciler.credentials import Credentials, Origin, Phase, cloud_of, region_of, service_url
 from reconciler.errors import CredentialsRefused, Lost, PlatformError, Surprise, Throttled, Unavailable, quoted
 from reconciler.model import AccountName, Cause, Unlimited
 from reconciler.pcc.wire import CODES, Call
 from reconciler.wording import counted
 
-CLOCK_NEAR, CLOCK_FAR = timedelta(seconds=30), timedelta(minutes=5)
+CLOCK_NEAR, CLOCK_FAR = timedelta(seconds=30), TOLERATED
 """A clock that differs by more than the first from LG's is a warning, by more than the second a failure: it takes
 devices in and out at the wrong time, and lets approvals end late."""
 HEADER_STEP = timedelta(seconds=1)
@@ -516,6 +517,8 @@ def clock(asked: Asked) -> Finding:
         mend = "make sure that this machine's clock is right (NTP); it may be LG's that is wrong"
         return Finding(Check.CLOCK, Level.WARN, f"LG tells two times: {', '.join(sides)}", mend, facts)
     mend = "set this machine's clock (NTP): by it devices come and go at their dates, and approvals end"
+    if abs(worst) > CLOCK_FAR:
+        mend += "; until then a device is wanted when either clock says so, and an approval is valid when both do"
     level = Level.FAIL if abs(worst) > CLOCK_FAR else Level.WARN
     return Finding(Check.CLOCK, level, f"this clock {_differs(worst)}", mend, facts)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from reconciler import __version__
+from reconciler import __version__, duration
 from reconciler.accepted import Accepted, Text
+from reconciler.clock import TOLERATED
 from reconciler.guards import Brake
 from reconciler.model import AccountName, Commit, Condition, DeviceId, Held, Kind, Pause, Plan, Reason
 from reconciler.report.coming import BoundaryReport
@@ -137,6 +138,8 @@ class StatusReport:
     state_trouble: str = ""
     pauses: tuple[PauseReport, ...] = ()
     coming: tuple[BoundaryReport, ...] = ()
+    clock_ahead_seconds: float = 0.0
+    clock_trouble: str = ""
 
 
 def account_report(standing: Standing, text: Text, next_pass: datetime | None) -> AccountReport:
@@ -149,7 +152,7 @@ def account_report(standing: Standing, text: Text, next_pass: datetime | None) -
         error=last.error if last else "",
         rejected=text.rejected,
         revision=str(text.revision),
-        desired=len(last.desired.wanted_at(last.began)) if last else 0,
+        desired=len(last.desired.wanted_by(last.began, last.theirs)) if last else 0,
         observed=standing.observed,
         devices=states(last) if last else {},
         held=held_reports(last.plan, last.held) if last else (),
@@ -206,12 +209,14 @@ def status_report(
     now: datetime,
     state_trouble: str = "",
     stalled: str = "",
+    ahead: timedelta = timedelta(0),
     brakes: Mapping[AccountName | None, Brake] = MappingProxyType({}),
     coming: tuple[BoundaryReport, ...] = (),
 ) -> StatusReport:
     """Return everything as it stands now. ``brakes`` are those set by command; no account stands for all.
 
-    ``passes`` says when the next pass of an account is due, ``stalled`` why none is made although some are.
+    ``passes`` says when the next pass of an account is due, ``stalled`` why none is made although some are. ``ahead``
+    is by how much this machine's clock is ahead of LG's.
     """
     accounts = [
         account_report(standings.get(account, Standing(account)), text, passes.get(account))
@@ -231,7 +236,8 @@ def status_report(
         sha256=revision.sha256 if revision else None,
         seen=tuple(SeenReport(one.revision, one.sha256, one.rejected) for one in accepted.seen),
     )
-    trouble_first = _stalled(stalled) or _text_trouble(text_report) or _state_trouble(state_trouble)
+    clock = clock_trouble(ahead)
+    trouble_first = _stalled(stalled) or _text_trouble(text_report) or _state_trouble(state_trouble) or clock
     well, summary = _summary(trouble_first, accounts, accepted.abandoned, mode)
     return StatusReport(
         version=__version__,
@@ -245,6 +251,8 @@ def status_report(
         state_trouble=state_trouble,
         pauses=pause_reports(accepted, brakes),
         coming=coming,
+        clock_ahead_seconds=round(ahead.total_seconds(), 1),
+        clock_trouble=clock,
     )
 
 
@@ -287,6 +295,18 @@ def _summary(
         if names:
             return well, f"{_named(names)} {'is' if len(names) == 1 else 'are'} {words}.{observing}"
     return True, f"All is well: {len(accounts)} account{'s' * (len(accounts) != 1)} as wanted.{observing}"
+
+
+def clock_trouble(ahead: timedelta) -> str:
+    """Return what is wrong with this machine's clock beside LG's and what follows, or nothing where the two agree."""
+    if abs(ahead) <= TOLERATED:
+        return ""
+    span = duration.show(timedelta(seconds=round(abs(ahead.total_seconds()))))
+    side = "ahead of" if ahead > timedelta(0) else "behind"
+    return (
+        f"This machine's clock is {span} {side} LG's: set it (NTP). Until then a device is wanted when either clock "
+        "says so, and an approval is valid when both do"
+    )
 
 
 def _stalled(why: str) -> str:

@@ -17,6 +17,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
+from reconciler.backoff import DEVICE, REFUSED
 from reconciler.guards import LIMIT_WINDOW, SUSPECT_FROM
 from reconciler.model import (
     NOTHING,
@@ -41,6 +42,8 @@ KEPT = timedelta(days=90)
 """How long past changes are kept, and what is known of devices that are ours no longer."""
 BY_LIST = "list"
 """``confirmed_by`` of a change that no answer confirmed and a trusted list showed as made."""
+LONGEST_WAIT = {Reason.RETRY: DEVICE.most, Reason.REFUSED: REFUSED.most}
+"""For how long a device waits at most. What was kept may say otherwise, by a clock that was wrong."""
 SERVER_FAULT = 500
 """From this HTTP status on, a failed call may have done its work all the same, as one without any answer may."""
 
@@ -382,6 +385,35 @@ class AccountMemory:
             if past.result is not None:
                 self._count(past, past.result)
 
+    def reset(self, step: timedelta, now: datetime) -> None:
+        """Take a step of the wall clock, to ``now``: what waits goes on waiting for as long as it would have.
+
+        What we confirmed stays as old as it is. The day's count is only brought to ``now`` where it would be later.
+        """
+        if self.retries.look():
+            retries = self.retries.mine()
+            for device, retry in tuple(retries.items()):
+                retries[device] = _clamped(replace(retry, until=retry.until + step), now)
+        if self.confirmed.look():
+            confirmed = self.confirmed.mine()
+            for device, one in tuple(confirmed.items()):
+                confirmed[device] = replace(one, at=one.at + step)
+        self.not_later_than(now)
+
+    def not_later_than(self, now: datetime) -> None:
+        """Bring dates of the past that are to come to ``now``: the clock that wrote them was ahead."""
+        self._oldest = None if self._oldest is None else min(self._oldest, now)
+        for shelf in (self.left, self.unsubscribed):
+            late = [device for device, at in shelf.look().items() if at > now]
+            if late:
+                shelf.mine().update(dict.fromkeys(late, now))
+        late = [device for device, each in self.resubscribed.look().items() if each[-1] > now]
+        for device in late:
+            self.resubscribed.mine()[device] = tuple(min(at, now) for at in self.resubscribed.look()[device])
+        late = [device for device, retry in self.retries.look().items() if _clamped(retry, now) is not retry]
+        for device in late:
+            self.retries.mine()[device] = _clamped(self.retries.look()[device], now)
+
     def _intent(self, pass_id: PassId, outcome: Outcome) -> Past:
         change = outcome.change
         intent = self.open.get(change.device)
@@ -491,6 +523,12 @@ def intents(
         )
         for change in changes
     )
+
+
+def _clamped(retry: Retry, now: datetime) -> Retry:
+    """Return a wait that ends no later than the longest of its kind would if it began now."""
+    latest = now + LONGEST_WAIT[retry.reason]
+    return retry if retry.until <= latest else replace(retry, until=latest)
 
 
 def _ended(past: Past, outcome: Outcome) -> Past:

@@ -15,7 +15,7 @@ import threading
 import zlib
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
 from hashlib import sha256
@@ -23,7 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from reconciler.clock import Clock
+from reconciler.clock import Clock, TwoClocks
 from reconciler.errors import StateError
 from reconciler.guards import LIMIT_WINDOW, Brake
 from reconciler.model import (
@@ -84,7 +84,7 @@ class State:
     write tries again. ``recall`` and ``brake`` wait for the disk only at the first sight of an account.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, *, sure: bool = True) -> None:
         self._database, self._clock = database, clock
         self._generation, self._losses = database.generation, database.losses
         self._ram, self._disk = threading.RLock(), threading.Lock()
@@ -95,14 +95,39 @@ class State:
         self._unread = ""
         self._flushed_at = -QUOTA_WAITS
         self._kept_house: datetime | None = None
+        self._two: TwoClocks | None = None
+        self._sure = sure
+        self._paused_here: set[AccountName] = set()
+
+    def keep_time(self, two: TwoClocks) -> None:
+        """Take what tells how far the wall clock is to be believed: by it the day's count and pauses end."""
+        self._two = two
+
+    def reset(self, step: timedelta, now: datetime) -> None:
+        """Take a step of the wall clock, to ``now``: waits, and pauses set by this process, last as long as before."""
+        with self._ram:
+            for known in self._accounts.values():
+                known.reset(step, now)
+            if self._database.frozen:
+                return
+            for name in self._paused_here & self._known_pauses().keys():
+                brake = self._known_pauses()[name]
+                if brake.until is not None:
+                    moved = self._known_pauses()[name] = replace(brake, until=brake.until + step)
+                    self._save_pause(name, moved)
+
+    def _counted_to(self, now: datetime) -> datetime:
+        return now if self._two is None else self._two.restrained(now, LIMIT_WINDOW)
 
     @classmethod
-    def open(cls, folder: Path, clock: Clock, connect: Connect = connect) -> Self:
+    def open(cls, folder: Path, clock: Clock, connect: Connect = connect, *, sure: bool = True) -> Self:
         """Take the state in this folder, made if need be.
+
+        Unless the clock is ``sure``, nothing is removed as too old before ``keep_time`` has told that it is.
 
         Raises ``StateError`` where another process holds it, or where a newer program wrote it.
         """
-        state = cls(Database.open(folder, tables.MIGRATIONS, clock, connect), clock)
+        state = cls(Database.open(folder, tables.MIGRATIONS, clock, connect), clock, sure=sure)
         state._flush()
         return state
 
@@ -158,7 +183,7 @@ class State:
     def recall(self, account: AccountName, now: datetime) -> Memory:
         """Return what a pass of this account may know."""
         with self._known(account, now) as known:
-            return known.recall(now, self._credentials.get(account), writable=self.writable)
+            return known.recall(self._counted_to(now), self._credentials.get(account), writable=self.writable)
 
     def glance(self, account: AccountName, now: datetime) -> Memory:
         """Return what ``recall`` would, and hold nothing more in memory for it: the account may be anybody's idea."""
@@ -170,7 +195,7 @@ class State:
                 known = self._loaded(account, now)
             except StateError:
                 known = AccountMemory(account)
-        return known.recall(now, self._credentials.get(account), writable=self.writable)
+        return known.recall(self._counted_to(now), self._credentials.get(account), writable=self.writable)
 
     def knows(self, account: AccountName) -> bool:
         """Say whether an account was read from disk already, so that ``recall`` does not wait for it."""
@@ -328,12 +353,13 @@ class State:
         name = EVERYWHERE if account is None else account
         with self._ram:
             pauses = self._known_pauses()
-            over = {one for one, on in pauses.items() if on.until is not None and on.until <= now}
+            over = {one for one in pauses if not self._is_on(one, now)}
             if brake is None:
                 over |= set(pauses) if account is None else {name}
             else:
                 pauses[name] = brake
                 self._save_pause(name, brake)
+                self._paused_here.add(name)
                 over.discard(name)
             for one in over & pauses.keys():
                 del pauses[one]
@@ -347,7 +373,7 @@ class State:
             on = [
                 brake
                 for name in (account, EVERYWHERE)
-                if (brake := pauses.get(name)) is not None and (brake.until is None or brake.until > now)
+                if (brake := pauses.get(name)) is not None and self._is_on(name, now)
             ]
         strictest = reduce(Pause.stricter, (brake.pause for brake in on), Pause.NONE)
         alike = (brake for brake in on if brake.pause is strictest)
@@ -359,8 +385,15 @@ class State:
             return {
                 None if name == EVERYWHERE else name: brake
                 for name, brake in self._known_pauses().items()
-                if brake.until is None or brake.until > now
+                if self._is_on(name, now)
             }
+
+    def _is_on(self, name: AccountName, now: datetime) -> bool:
+        """Say whether a pause has not ended. One that another process set ends when LG's clock says so, too."""
+        until = self._known_pauses()[name].until
+        if until is None or until > now:
+            return True
+        return self._two is not None and name not in self._paused_here and until > self._two.believed(now, LIMIT_WINDOW)
 
     def keep_quota(self, account: AccountName, calls: Sequence[float], limit: int | None) -> bool:
         """Keep when an account's last calls were made, in seconds, and the limit that was learned.
@@ -656,12 +689,14 @@ class State:
         return True
 
     def _keep_house(self) -> None:
-        """Remove what is too old to be kept: at start, and once a day."""
+        """Remove what is too old to be kept: at start, or as soon as the time is sure, and once a day."""
         now = self._clock.now()
+        if not (self._sure if self._two is None else self._two.is_sure):
+            return
         if self._kept_house is not None and now - self._kept_house < HOUSEKEEPING:
             return
         self._kept_house = now
-        before = ((tables.stamp(now - KEPT),),)
+        before = ((tables.stamp(self._counted_to(now) - KEPT),),)
         old = (
             Statement("DELETE FROM change WHERE at < ?", before),
             Statement("DELETE FROM device WHERE NOT owned AND NOT live AND went_at < ?", before),
@@ -704,8 +739,12 @@ class State:
             "SELECT device, action, reason, attempts, until, code, words FROM retry WHERE account = ?", (account,)
         )
         known.retries = Shelf({DeviceId(device): tables.read_retry(tuple(row)) for device, *row in retries})
-        since = tables.stamp(now - LIMIT_WINDOW)
+        # the day before the newest, where that is earlier: by a clock that is ahead all of it may look older than it is
+        ((newest,),) = read("SELECT max(at) FROM change WHERE account = ?", (account,))
+        since = min(tables.stamp(now), tables.stamp(now) if newest is None else newest)
+        since -= tables.stamp(now) - tables.stamp(now - LIMIT_WINDOW)
         known.count_from(map(tables.read_past, read(tables.CONFIRMED, (account, since))))
+        known.not_later_than(now)
         known.open = {past.device: past for past in map(tables.read_past, read(tables.OPEN, (account,)))}
         for calls, limit in read("SELECT calls, calls_per_hour FROM quota WHERE account = ?", (account,)):
             known.calls, known.calls_per_hour = tuple(one for (one,) in struct.iter_unpack("<d", calls)), limit
