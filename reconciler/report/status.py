@@ -301,7 +301,7 @@ def clock_trouble(ahead: timedelta) -> str:
     """Return what is wrong with this machine's clock beside LG's and what follows, or nothing where the two agree."""
     if abs(ahead) <= TOLERATED:
         return ""
-    span = duration.show(timedelta(seconds=round(abs(ahead.total_seconds()))))
+    span = duration.show(timedelta(minutes=round(abs(ahead.total_seconds()) / 60)))
     side = "ahead of" if ahead > timedelta(0) else "behind"
     return (
         f"This machine's clock is {span} {side} LG's: set it (NTP). Until then a device is wanted when either clock "
