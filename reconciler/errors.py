@@ -32,6 +32,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from itertools import islice
 
 QUOTED = 256
 """How many characters of somebody else's words an error repeats at most."""
@@ -44,9 +45,15 @@ def quoted(words: str) -> str:
     return line if len(line) <= QUOTED and len(words) <= QUOTED * 2 else line[: QUOTED - 1] + "…"
 
 
+LONGEST_WORD, MOST_KNOWN = 256, 2000
+"""Longer words and further known ones are not compared: to find a near one takes time for each pair of letters."""
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known word nearest to a mistyped one, or nothing."""
-    near = get_close_matches(word, list(known), n=1)
+    if len(word) > LONGEST_WORD:
+        return ""
+    near = get_close_matches(word, [one for one in islice(known, MOST_KNOWN) if len(one) <= LONGEST_WORD], n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

@@ -1,36 +1,40 @@
 """The desired-state file: TOML text to values and back, with the place of every fault.
 
 ``load`` reads documents and ``dump`` writes one; ``schema`` is the one home of keys, types and defaults. Inside, lowest
-first: ``places`` and ``foreign``, ``schema``, ``texts``, ``findings``, ``device_files``, ``document`` and ``export``,
-``load``.
+first: ``places``, ``foreign`` and ``globs``, ``schema``, ``texts``, ``findings``, ``device_files``, ``document`` and
+``export``, ``load``.
 """
 
 from reconciler.desired.device_files import read_list
 from reconciler.desired.document import patterns
 from reconciler.desired.export import SCHEMA_FILE, Aside, account_lines, dump, dump_approval, dump_device_file
+from reconciler.desired.globs import matches
 from reconciler.desired.load import SHOWN, Again, load, sightings
 from reconciler.desired.texts import (
     LARGEST_FILE,
+    TOO_MUCH,
     Document,
     Loaded,
     MemoryTree,
+    Names,
     Role,
     Sighting,
     Tree,
     Unreadable,
     digest,
-    matches,
 )
 
 __all__ = [
     "LARGEST_FILE",
     "SCHEMA_FILE",
     "SHOWN",
+    "TOO_MUCH",
     "Again",
     "Aside",
     "Document",
     "Loaded",
     "MemoryTree",
+    "Names",
     "Role",
     "Sighting",
     "Tree",

@@ -29,11 +29,16 @@ from reconciler.model import (
 SHARED = ("environment", "timezone", "policy", "retired_accounts")
 """The top-level keys that concern all accounts, and stand in one document only."""
 
-_LOOKS_SHARED = re.compile(rb"""^[ \t]*\[*[ \t]*["']?(?:%s)\b""" % "|".join(SHARED).encode(), re.MULTILINE)
+_LOOKS_SHARED = re.compile(rb"""^[ \t]*+\[*+[ \t]*+["']?+(?:%s)\b""" % "|".join(SHARED).encode(), re.MULTILINE)
+"""Nothing in it is tried twice: the text may be white space only, and as long as a text can be."""
 
+
+SUGGESTED = 100
+"""For so many faults of one document it is looked for what was meant: that takes longer than all else."""
 
 _SHARED_LOCS = frozenset((key,) for key in SHARED)
 
+_LONGEST_PLACE = 40
 _ATTEMPTS = 5
 """How often faulty parts are taken out; each time only what the last time made faulty can be left."""
 
@@ -153,9 +158,11 @@ def _names(raw: Mapping[str, Any]) -> frozenset[AccountName]:
 
 def _syntax_fault(path: str, message: str) -> tuple[Where, str]:
     """Take apart the TOML reader's message, which ends in its place, save for one about too deep a nesting."""
-    match = re.fullmatch(r"(?:ValueError: )?(.*?)(?: at line (\d+) column (\d+))?", message, re.DOTALL)
-    words, line, column = match.groups() if match else (message, None, None)
-    return Where(path, line=int(line or 1), column=int(column or 1)), f"not valid TOML: {quoted(words)}"
+    words, _, place = message.removeprefix("ValueError: ").rpartition(" at line ")
+    line, _, column = place.partition(" column ")
+    if not (line.isdecimal() and column.isdecimal() and len(place) < _LONGEST_PLACE):
+        words, line, column = message.removeprefix("ValueError: "), "1", "1"
+    return Where(path, line=int(line), column=int(column)), f"not valid TOML: {quoted(words)}"
 
 
 def _validate(reading: Reading, raw: dict[str, Any], *, kept: bool) -> None:
@@ -168,11 +175,12 @@ def _validate(reading: Reading, raw: dict[str, Any], *, kept: bool) -> None:
         try:
             reading.table = Text.model_validate(raw, context=schema.KEPT if kept else None)
         except ValidationError as error:
-            explained = [schema.explain(detail) for detail in error.errors(include_url=False)]
+            details = sorted(error.errors(include_url=False), key=lambda one: len(one["loc"]), reverse=True)
         else:
             return
         # Deep parts go first: what is left of a table whose key went is gone with it.
-        for loc, at_key, message in sorted(explained, key=lambda one: len(one[0]), reverse=True):
+        for number, detail in enumerate(details):
+            loc, at_key, message = schema.explain(detail, briefly=attempt > 0 or number >= SUGGESTED)
             reading.broken.add(loc)
             if attempt == 0:
                 reading.fault(reading.at(*loc, key=at_key), message)

@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from reconciler import duration
 from reconciler.desired import places, schema
 from reconciler.desired.device_files import Listed, OnlyOne, Shelf
-from reconciler.desired.document import SHARED, Reading, read
+from reconciler.desired.document import SHARED, SUGGESTED, Reading, read
 from reconciler.desired.export import toml_string
 from reconciler.desired.findings import Finding, Where
 from reconciler.desired.schema import AccountTable, ApprovalTable, DeviceTable, IdList, Loc, PolicyTable, Text
@@ -284,6 +284,8 @@ class _Loading:
         self._again = again
         self._shelf = Shelf(tree, kept=kept)
         self._unsure = any(reading.keys is None for reading in readings)
+        self._names = frozenset[AccountName]().union(*(one.names for one in readings))
+        self._unknown = 0
         self._warnings: list[Finding] = []
         self._only_once()
         self._zone = self._read_zone()
@@ -486,11 +488,12 @@ class _Loading:
 
     def _check_account(self, reading: Reading, approval: ApprovalTable, loc: Loc) -> None:
         """Tell an approval for an unknown account, and one that says none where there is no default one."""
-        names = frozenset[AccountName]().union(*(one.names for one in self._readings))
-        if self._unsure or approval.account in names:
+        if self._unsure or approval.account in self._names:
             return
         if "account" in approval.model_fields_set:
-            message = f"there is no account {approval.account}{suggestion(approval.account, names)}"
+            self._unknown += 1
+            near = suggestion(approval.account, sorted(self._names)) if self._unknown <= SUGGESTED else ""
+            message = f"there is no account {approval.account}{near}"
             reading.warnings.append(Finding(reading.at(*loc, "account"), message))
         else:
             reading.fault(reading.at(*loc), "account is missing")

@@ -35,7 +35,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
 from reconciler import duration
-from reconciler.desired import foreign
+from reconciler.desired import foreign, globs
 from reconciler.errors import quoted, suggestion
 from reconciler.model import DEFAULT_ACCOUNT, DeviceId, DeviceType, Limit, Share
 
@@ -155,6 +155,11 @@ def _said(message: str) -> PydanticCustomError:
     return PydanticCustomError("said", "{message}", {"message": message})
 
 
+def _other(message: str, word: str, known: Sequence[str]) -> PydanticCustomError:
+    """Return what is wrong with a word; what was meant is found out where the fault is shown."""
+    return PydanticCustomError("word", "{message}", {"message": message, "word": word, "known": tuple(known)})
+
+
 ACCOUNT = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 _COUNTRY = r"^[A-Z]{2}$"
 _SHARE = r"^(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%$"
@@ -222,8 +227,8 @@ def _check_type(value: object) -> str:
     if not isinstance(value, str):
         raise _said("must be text in quotes")
     if value not in TYPES:
-        near = suggestion(value.lower().removeprefix("device_"), _LG_TYPES)
-        raise _said(f"is not a device type: {one_of([*DeviceType])}{near}")
+        word = value.lower().removeprefix("device_")
+        raise _other(f"is not a device type: {one_of([*DeviceType])}", word, _LG_TYPES)
     return TYPES[value]
 
 
@@ -262,8 +267,8 @@ def tidy(name: str) -> str:
 def _check_quota(value: object) -> object:
     number = type(value) is int and _FEWEST_CALLS <= value <= _MOST
     if not number and value not in ("auto", "unlimited"):
-        near = suggestion(value, ["auto", "unlimited"]) if isinstance(value, str) else ""
-        raise _said(f'must be "auto", "unlimited" or a whole number from {_FEWEST_CALLS}{near}')
+        message = f'must be "auto", "unlimited" or a whole number from {_FEWEST_CALLS}'
+        raise _other(message, value, ["auto", "unlimited"]) if isinstance(value, str) else _said(message)
     return value
 
 
@@ -292,6 +297,8 @@ def _check_pattern(value: object) -> object:
         raise _said("a pattern is printable text, like devices/*.txt")
     if value.startswith("/") or "\\" in value or ".." in value.split("/"):
         raise _said("device files stay inside the folder of this file: no leading /, no .. and no \\")
+    if len(value) > globs.LONGEST_PATTERN or value.count("/") >= globs.DEEPEST_PATTERN:
+        raise _said(f"a pattern has at most {globs.LONGEST_PATTERN} characters and {globs.DEEPEST_PATTERN} folders")
     return value
 
 
@@ -335,7 +342,8 @@ _NAMES_ONLY: dict[str, Any] = {"additionalProperties": False}
 _Id = Annotated[str, PlainValidator(_check_id), WithJsonSchema(_ID_SCHEMA)]
 _Moment = Annotated[date, PlainValidator(_check_moment), WithJsonSchema(_MOMENT_SCHEMA)]
 _Number = Annotated[int, Field(ge=0, le=_MOST)]
-_Pattern = Annotated[str, BeforeValidator(_check_pattern), Field(min_length=1)]
+_Pattern = Annotated[str, BeforeValidator(_check_pattern), Field(min_length=1, max_length=globs.LONGEST_PATTERN)]
+_Patterns = Annotated[list[_Pattern], Field(max_length=globs.MOST_PATTERNS)]
 _Account = Annotated[str, Field(pattern=ACCOUNT)]
 _Word = Annotated[str, BeforeValidator(_check_word), Field(min_length=1, max_length=LONGEST)]
 
@@ -463,7 +471,7 @@ class AccountTable(_Table):
     """The user's country, two capital letters of ISO 3166."""
     devices: DeviceList | None = None
     """The devices, each as an id or as a table that says more."""
-    device_files: list[_Pattern] | None = None
+    device_files: _Patterns | None = None
     """Patterns of files beside this one, with one id a line; what follows a # is the device's name."""
     policy: PolicyTable | None = None
     """What may be done in this account, where it differs from the general policy."""
@@ -478,7 +486,7 @@ class ApprovalTable(_Table):
     """The account of the devices."""
     devices: IdList | None = None
     """Ids that may go."""
-    device_files: list[_Pattern] | None = None
+    device_files: _Patterns | None = None
     """Patterns of files beside this one, with one id a line."""
     expires: _Moment
     """The approval holds before this. A bare date means 00:00 in timezone."""
@@ -505,7 +513,7 @@ class Text(_Table):
     """What may be done in every account."""
     devices: DeviceList | None = None
     """The devices of the account named default, each as an id or as a table that says more."""
-    device_files: list[_Pattern] | None = None
+    device_files: _Patterns | None = None
     """Patterns of files beside this one for the account named default, with one id a line and a name after a #."""
     accounts: dict[_Account, AccountTable] | None = Field(default=None, json_schema_extra=_NAMES_ONLY)
     """Accounts by name."""
@@ -571,28 +579,33 @@ _LIKE = {
     "model_type": "must be a table",
     "string_too_short": "must not be empty",
     "string_too_long": "is too long",
+    "too_long": f"has more than {globs.MOST_PATTERNS} patterns",
     "int_parsing_size": "is too large",
     "greater_than_equal": "is too small",
     "less_than_equal": "is too large",
 }
 
 
-def explain(detail: ErrorDetails) -> tuple[Loc, bool, str]:
+def explain(detail: ErrorDetails, *, briefly: bool = False) -> tuple[Loc, bool, str]:
     """Turn one of pydantic's errors into a key path, whether its key is meant, and a sentence that shows no value.
 
-    For a missing key the path is that of the key, which no text holds.
+    For a missing key the path is that of the key, which no text holds. ``briefly``: without a guess at what was meant.
     """
     loc = detail["loc"]
     if detail["type"] == "extra_forbidden":
-        return loc, True, _unknown_key(loc)
+        return loc, True, f"unknown key {quoted(str(loc[-1]))!r}" if briefly else _unknown_key(loc)
     if loc[-1] == "[key]":
         return loc[:-1], True, _PATTERN_WORDS[ACCOUNT]
-    return loc, False, _sentence(detail)
+    return loc, False, _sentence(detail, briefly=briefly)
 
 
-def _sentence(detail: ErrorDetails) -> str:
+def _sentence(detail: ErrorDetails, *, briefly: bool) -> str:
     context = detail.get("ctx", {})
     match detail["type"]:
+        case "word":
+            sentence = str(context["message"])
+            if not briefly:
+                sentence += suggestion(str(context["word"]), list(context["known"]))
         case "missing":
             sentence = f"{detail['loc'][-1]} is missing"
         case "said":
@@ -600,7 +613,8 @@ def _sentence(detail: ErrorDetails) -> str:
         case "string_pattern_mismatch":
             sentence = _PATTERN_WORDS[str(context["pattern"])]
         case "literal_error":
-            sentence = _other_word(detail["input"], re.findall(r"'(\w+)'", str(context["expected"])))
+            given = None if briefly else detail["input"]
+            sentence = _other_word(given, re.findall(r"'(\w+)'", str(context["expected"])))
         case kind:
             sentence = _LIKE.get(kind, quoted(detail["msg"]))
     return sentence

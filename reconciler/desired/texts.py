@@ -6,14 +6,13 @@ Owns: those values, how device files are matched, and the digest of what was rea
 from __future__ import annotations
 
 import hashlib
-import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Protocol
 
+from reconciler.desired import globs
 from reconciler.errors import Fault, ReconcilerError
 from reconciler.model import (
     AccountName,
@@ -28,6 +27,12 @@ class Unreadable(ReconcilerError):
     """A file cannot be read. The message is for people and never repeats what is in the file."""
 
 
+TOO_MUCH = (
+    f"the patterns of this text would be compared with more than {globs.MOST_STEPS} names: give fewer patterns, and "
+    "name the folders in them"
+)
+
+
 class Tree(Protocol):
     """The folder that the texts live in, wherever it is kept. Paths are relative to its root, with ``/``."""
 
@@ -40,16 +45,35 @@ class Tree(Protocol):
         ...
 
 
+class Names:
+    """The paths of a tree that is known as a whole, looked through for patterns with no more than a bounded effort."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._ordered = sorted(paths)
+        self._effort = globs.Effort()
+
+    def match(self, folder: str, pattern: str) -> list[str]:
+        """Return the sorted paths that match a glob relative to ``folder``. Raises ``Unreadable``."""
+        try:
+            return globs.select(pattern, folder, self._ordered, self._effort)
+        except globs.TooMuch:
+            raise Unreadable(TOO_MUCH) from None
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryTree:
     """A tree of files already read: accepted texts after a restart, proposed ones sent for a plan, and tests."""
 
     files: Mapping[str, bytes]
+    _names: Names = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Put the names in order once, for all patterns."""
+        object.__setattr__(self, "_names", Names(self.files))
 
     def match(self, folder: str, pattern: str) -> Sequence[str]:
         """Return the sorted paths that match a glob relative to ``folder``."""
-        prefix = posixpath.join(folder, "")
-        return sorted(p for p in self.files if p.startswith(prefix) and matches(p.removeprefix(prefix), pattern))
+        return self._names.match(folder, pattern)
 
     def read(self, path: str) -> bytes:
         """Return a file's content, or raise ``Unreadable``."""
@@ -127,35 +151,6 @@ class Loaded:
         """Return all that is wrong, sorted, the wrong environment among it."""
         wrong = self.wrong_environment
         return self.faults if wrong is None else tuple(sorted((*self.faults, wrong)))
-
-
-def matches(path: str, pattern: str) -> bool:
-    """Say whether a relative path matches a glob: ``*``, ``?``, ``[…]`` in a name, ``**`` for any folders.
-
-    As in a shell, a name that begins with a dot matches only where the pattern says the dot.
-    """
-    parts = pattern.split("/")
-    used = _with_none_for_any([0], parts)
-    for name in path.split("/"):
-        taken = (one for one in used if one < len(parts) and _takes(parts[one], name))
-        used = _with_none_for_any([one if parts[one] == "**" else one + 1 for one in taken], parts)
-    return len(parts) in used
-
-
-def _with_none_for_any(used: Iterable[int], parts: Sequence[str]) -> frozenset[int]:
-    """Return how many parts of a pattern may be used up, also where each ``**`` that comes next stands for nothing."""
-    found = set(used)
-    for one, part in enumerate(parts):
-        if part == "**" and one in found:
-            found.add(one + 1)
-    return frozenset(found)
-
-
-def _takes(part: str, name: str) -> bool:
-    """Say whether a part of a pattern may stand for a name, alone or with others."""
-    if name.startswith(".") and not part.startswith("."):
-        return False
-    return part == "**" or fnmatchcase(name, part)
 
 
 def digest(files: Mapping[str, bytes]) -> str:

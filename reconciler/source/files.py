@@ -10,7 +10,7 @@ replace files; never below them, because a folder may hold a whole checkout.
 
 from __future__ import annotations
 
-import glob
+import errno
 import os
 import stat
 import threading
@@ -19,17 +19,20 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from reconciler.desired import LARGEST_FILE, Document, Unreadable, matches
+from reconciler.desired import LARGEST_FILE, Document, Unreadable, globs, matches
 from reconciler.errors import Fault, SourceError
 from reconciler.model import Commit
 from reconciler.source.checkout import Checkout, Missing
 from reconciler.source.fetched import NOTHING, Fetched, Known, MissingError
 from reconciler.source.signatures import Look, Signature, signature
 from reconciler.source.unrest import Unrest
+from reconciler.source.walk import Walk
 from reconciler.watching import Watch, watch
 
 SETTLE_SECONDS, SETTLE_MOST_SECONDS = 0.1, 1.0
 """A burst of writes is one wake: after this much quiet, at the latest after that much noise."""
+_READING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_PASSING = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 RESTLESS_SECONDS = 60.0
 """A file that is still being written after this long is told as a fault of the source; it is not read in between."""
 
@@ -45,21 +48,30 @@ class DiskTree:
         self._file_time = file_time
         self._signatures: dict[str, Signature] = {}
         self._matches: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._homes: dict[str, Path] = {}
+        self._resolved: dict[str, Path] = {}
+        self._walk = Walk()
 
     def match(self, folder: str, pattern: str) -> Sequence[str]:
         """Return the files that a pattern names, sorted. Raises where one leads out of the folder, by a link or not."""
-        paths = _globbed(folder, pattern)
+        paths = self._walk.match(folder, pattern)
         self._matches[folder, pattern] = paths
-        home = Path(folder or ".").resolve()
+        home = self._home_of(folder)
         for path in paths:
             if not Path(path).resolve().is_relative_to(home):
                 raise Unreadable(f"{path} leads out of the folder of the file that names it")
+            self._homes[path] = home
         return paths
 
     def read(self, path: str) -> bytes:
-        """Return the bytes of one regular file."""
+        """Return the bytes of one regular file. One that a pattern named is not followed out of its folder."""
         self._signatures[path] = self._look(path)
-        return read_file(path)
+        return read_file(path, within=self._homes.get(path))
+
+    def _home_of(self, folder: str) -> Path:
+        if folder not in self._resolved:
+            self._resolved[folder] = Path(folder or ".").resolve()
+        return self._resolved[folder]
 
     def patterns(self) -> set[str]:
         """Return the patterns that were asked for."""
@@ -67,9 +79,13 @@ class DiskTree:
 
     def same(self) -> bool:
         """Say whether everything looked at is as it was."""
-        return all(self._look(path) == before for path, before in self._signatures.copy().items()) and all(
-            _globbed(*asked) == before for asked, before in self._matches.copy().items()
-        )
+        walk = Walk()
+        try:
+            return all(self._look(path) == before for path, before in self._signatures.copy().items()) and all(
+                walk.match(*asked) == before for asked, before in self._matches.copy().items()
+            )
+        except Unreadable:
+            return False
 
     def at_rest(self) -> bool:
         """Say whether the last write to any file read is long enough ago that its writer is done."""
@@ -78,7 +94,7 @@ class DiskTree:
 
     def folders(self) -> set[str]:
         """Return where a change matters: the folders of the files as named, of what links lead to, and of patterns."""
-        found = {_fixed_part(folder, pattern) for folder, pattern in self._matches.copy()}
+        found = {os.path.join(folder, globs.fixed_part(pattern)) or "." for folder, pattern in self._matches.copy()}
         for path in self._signatures.copy():
             found |= {os.path.dirname(path) or ".", os.path.dirname(os.path.realpath(path))}
         return found
@@ -208,16 +224,19 @@ class FileSource:
         return {folder: inode for folder, inode in inodes.items() if os.path.isdir(folder)}
 
 
-def read_file(path: str) -> bytes:
+def read_file(path: str, *, within: Path | None = None) -> bytes:
     """Return the bytes of a regular file of at most ``LARGEST_FILE``; anything else is ``Unreadable``.
 
-    A FIFO is opened without waiting for a writer, and refused for what it is.
+    A FIFO is opened without waiting for a writer, and refused for what it is. ``within`` is a folder, without a link in
+    its path, that the file is in, whatever is exchanged for what meanwhile.
     """
     if not path.isprintable():  # such a name could not be told, logged or kept
         raise Unreadable("has a name that is not printable text")
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path, _READING) if within is None else _open_within(path, within)
     except OSError as error:
+        if error.errno == errno.ELOOP and within is not None:
+            raise Unreadable("was exchanged for a link while it was read") from error
         raise Unreadable(f"cannot be read: {error.strerror}") from error
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode):
@@ -235,17 +254,21 @@ def read_file(path: str) -> bytes:
     return content
 
 
-def _globbed(folder: str, pattern: str) -> tuple[str, ...]:
-    """Return the sorted paths of a pattern; hidden entries, such as ``..data``, match only a pattern that says so."""
-    names = glob.glob(pattern, root_dir=folder or ".", recursive=True)
-    paths = (os.path.join(folder, name) for name in names)
-    return tuple(sorted(path for path in paths if not os.path.isdir(path)))
+def _open_within(path: str, within: Path) -> int:
+    """Open what a path leads to below a folder, step by step, and follow no link on the way that was not seen before.
 
-
-def _fixed_part(folder: str, pattern: str) -> str:
-    fixed = []
-    for part in pattern.split("/")[:-1]:
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    return os.path.join(folder, *fixed) or "."
+    A link that is there on purpose, as in a mounted ConfigMap, is resolved first. Raises ``OSError``.
+    """
+    real = Path(os.path.realpath(path))
+    if not real.is_relative_to(within):
+        raise Unreadable("leads out of the folder of the file that names it")
+    *folders, name = real.relative_to(within).parts or (".",)
+    at = os.open(within, _PASSING)
+    try:
+        for folder in folders:
+            following = os.open(folder, _PASSING, dir_fd=at)
+            os.close(at)
+            at = following
+        return os.open(name, _READING | os.O_NOFOLLOW, dir_fd=at)
+    finally:
+        os.close(at)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import structlog
 
-from reconciler.desired import LARGEST_FILE, Document, MemoryTree, Unreadable, matches, patterns
+from reconciler.desired import LARGEST_FILE, Document, MemoryTree, Names, Unreadable, patterns
 from reconciler.errors import Fault, SourceError
 from reconciler.git import Clone, Entry, GitError, GitMissing, GitTimeout, Kind, Repository, verdict
 from reconciler.model import Cause, Commit, Verified
@@ -47,6 +47,7 @@ class CommitTree:
         self._repository = repository
         self._tree = tree
         self._entries = {posixpath.join(folder, name): entry for name, entry in repository.files(tree).items()}
+        self._names = Names(self._entries)
         self._contents: dict[str, bytes | None] = {}
         self.was_read: set[str] = set()
 
@@ -54,10 +55,7 @@ class CommitTree:
         """Return the sorted paths that match a glob relative to ``folder``; ``Unreadable`` if it leads out of that."""
         if pattern.startswith("/") or ".." in pattern.split("/"):
             raise Unreadable("leads out of the folder of the file that names it")
-        prefix = posixpath.join(folder, "")
-        return sorted(
-            path for path in self._entries if path.startswith(prefix) and matches(path.removeprefix(prefix), pattern)
-        )
+        return self._names.match(folder, pattern)
 
     def read(self, path: str) -> bytes:
         """Return the content of one regular file. Raises ``Unreadable``, or ``FetchError`` if it cannot be had."""
