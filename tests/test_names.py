@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from recording import StillClock, answer, credentials, serving
@@ -62,6 +63,22 @@ async def test_however_many_wait_for_a_name_it_is_asked_for_once(silent: Silent)
     silent.may.set()
     assert {found[0]["host"] for found in await asyncio.gather(*waiting)} == {"127.0.0.1"}
     assert silent.asked == ["lg.example", "kr.example"]
+
+
+async def test_a_name_that_is_owed_is_not_waited_for_again(silent: Silent) -> None:
+    """Many accounts with one silent host fail at once, not one after the other; once it is answered it serves again."""
+    names = Names(0.05, ask=silent)
+    with pytest.raises(socket.gaierror):
+        await names.resolve("lg.example", 443)
+    for _ in range(200):
+        with pytest.raises(socket.gaierror, match="did not answer within"):
+            await names.resolve("lg.example", 443)
+    silent.may.set()
+    while silent.asked == ["lg.example"]:
+        await asyncio.sleep(0.01)
+        with suppress(socket.gaierror):
+            await names.resolve("lg.example", 443)
+    assert (await names.resolve("lg.example", 443))[0]["host"] == "127.0.0.1"
 
 
 async def test_threads_that_wait_for_names_are_bounded(silent: Silent) -> None:

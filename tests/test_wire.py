@@ -616,6 +616,15 @@ def test_headers_that_say_nothing_against_a_list_are_no_harm(name: str, value: s
     assert believed(listing(TWO), headers={name: value})
 
 
+@pytest.mark.parametrize("second", [b"[]", b"null", b'[{"deviceId":"c"}]'])
+def test_two_lists_under_the_same_name_are_not_believed(second: bytes) -> None:
+    """The decoder would take the last one, and an empty one of two is not the whole fleet."""
+    body = WHOLE[:-1] + b',"response":' + second + b"}"
+    with pytest.raises(Surprise, match="twice"):
+        live_devices(reply(body), NOW)
+    assert believed({**listing(TWO), "type": "response"})
+
+
 def test_why_a_list_is_not_believed_is_in_the_error() -> None:
     """Whoever looks at a list that reads perfectly well is given the reason, with no secret in it."""
     for more, words in (

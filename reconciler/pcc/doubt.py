@@ -10,6 +10,7 @@ are compared without case, ``-`` and ``_``.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Container, Mapping, Sequence
@@ -97,6 +98,24 @@ class Listed:
     message_id: str
     answered_id: object
     sent: Container[str]
+
+
+def names_twice(body: bytes) -> bool:
+    """Say whether an envelope has two members called ``response``: which of them is the list, nobody knows."""
+    if body.count(b'"response"') < 2:  # noqa: PLR2004 - two of them
+        return False
+    doubled = False
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal doubled
+        doubled = doubled or sum(name == LIST for name, _ in pairs) > 1
+        return dict(pairs)
+
+    try:
+        json.loads(body, object_pairs_hook=members)
+    except (ValueError, RecursionError):
+        return True
+    return doubled
 
 
 def why(listed: Listed) -> str:

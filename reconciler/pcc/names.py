@@ -54,17 +54,26 @@ class Names(AbstractResolver):
         self._ask_system = ask
         self._most = most
         self._asked: dict[Key, asyncio.Future[Found]] = {}
+        self._owed: set[Key] = set()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Return the addresses of a host, or raise ``socket.gaierror``."""
-        answer = self._ask((host, port, int(family)))
+        """Return the addresses of a host, or raise ``socket.gaierror``.
+
+        A name for which somebody waited in vain is not waited for again while the system still asks for it: else each
+        of many accounts would wait as long, one after the other.
+        """
+        key = (host, port, int(family))
+        words = f"the name service did not answer within {self._seconds:g} seconds"
+        if key in self._owed:
+            raise socket.gaierror(socket.EAI_AGAIN, words)
+        answer = self._ask(key)
         try:
             async with asyncio.timeout(self._seconds):
                 return await asyncio.shield(answer)
         except TimeoutError:
-            words = f"the name service did not answer within {self._seconds:g} seconds"
+            self._owed.add(key)
             raise socket.gaierror(socket.EAI_AGAIN, words) from None
 
     async def close(self) -> None:
@@ -95,6 +104,7 @@ class Names(AbstractResolver):
 
     def _done(self, key: Key, answer: asyncio.Future[Found], found: Found | Exception) -> None:
         self._asked.pop(key, None)
+        self._owed.discard(key)
         if answer.done():
             return
         if isinstance(found, Exception):

@@ -323,6 +323,8 @@ def _list(reply: Reply, decoder: msgspec.json.Decoder[list[Item]], now: datetime
             sent=reply.sent,
         )
     )
+    if doubt.names_twice(reply.body):
+        why = "`response` is there twice"
     if why:
         raise _surprise(reply, f"the list is not believed: {reply.mask(why)}")
     return items
