@@ -174,6 +174,11 @@ class Daemon:
         self._state_due = asyncio.Event()
         self._running = False
 
+    @property
+    def stopping(self) -> bool:
+        """Say whether the process is on its way to its end."""
+        return self._stopping.is_set()
+
     def stop(self) -> None:
         """Make no new call; let what is in flight end."""
         self._stopping.set()

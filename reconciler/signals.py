@@ -1,6 +1,7 @@
 """SIGTERM and SIGINT: the first asks to stop, the second does not ask. SIGHUP never ends calls in flight.
 
-Owns: those differences, inside a running loop. Must not: know what stopping or reading again means.
+Owns: those differences, inside a running loop, and an end that nothing can put off.
+Must not: know what stopping or reading again means.
 """
 
 from __future__ import annotations
@@ -8,12 +9,23 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 MOMENT_SECONDS = 2.0
 """A second signal within this time is the same wish: wrappers pass on what the whole process group gets anyway."""
+
+
+def end_within(seconds: float, end: Callable[[], None]) -> None:
+    """Call ``end`` from a thread of its own after so many seconds, unless the process has ended by then.
+
+    A thread that waits for a disk or a network cannot be broken off, and the end of the process waits for it.
+    """
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 @contextmanager

@@ -249,3 +249,38 @@ async def test_nobody_reading_the_log_stops_neither_work_nor_the_end(tmp_path: P
             assert await child.wait() == 0
     os.close(here)
     os.close(there)
+
+
+HUNG_DISK = """
+import os, time
+right = os.scandir
+def scandir(path="."):
+    if str(path).endswith("credentials") and os.path.exists(f"{path}/../hang"):
+        open(f"{path}/../hangs", "w").close()
+        time.sleep(3600)
+    return right(path)
+os.scandir = scandir
+"""
+"""Plays a network disk that answers no more, from the moment when there is a file named ``hang``."""
+
+
+async def test_a_disk_that_hangs_does_not_outlive_the_grace(tmp_path: Path) -> None:
+    """A thread that waits for it cannot be broken off, and would keep the process from ending."""
+    platform = fleet(2)
+    write(tmp_path / "played" / "sitecustomize.py", HUNG_DISK)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    (tmp_path / "credentials").mkdir()
+    async with serving(create_app(platform)) as base_url:
+        given = environment(platform, base_url, tmp_path) | {
+            "PYTHONPATH": str(tmp_path / "played"),
+            "PCC_CREDENTIALS_DIR": str(tmp_path / "credentials"),
+            "PCC_SHUTDOWN_GRACE": "1s",
+        }
+        async with process(given, "run") as child:
+            await eventually(lambda: len(posts(platform)) > 1)
+            write(tmp_path / "hang", "")
+            await eventually((tmp_path / "hangs").exists)
+            child.send_signal(signal.SIGTERM)
+            code, said = await exit_of(child)
+    assert code == 1
+    assert [json.loads(line)["event"] for line in said.splitlines()][-2:] == ["daemon.stopped", "daemon.overdue"]

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 AT_ONCE_SECONDS = 0.2
 """How long even an end at once waits for what was logged before it."""
+AFTER_GRACE_SECONDS = 5.0
+"""So long the daemon may take to close its doors after the grace; then it ends whatever else does not."""
 SETTLED_SECONDS = 60.0
 """After so long a daemon has usually read its texts, and most accounts had their first pass."""
 
@@ -47,14 +49,20 @@ def run(env_file: EnvFile = None) -> None:
 
     from reconciler.daemon import Daemon
     from reconciler.logs import lines_dropped
-    from reconciler.signals import signals
+    from reconciler.signals import end_within, signals
 
     chosen = read_settings(env_file, one_shot=False)
 
     async def work() -> None:
         daemon = Daemon(chosen, masking=masking, lines_dropped=lines_dropped)
+
+        def stop() -> None:
+            if not daemon.stopping:
+                end_within(chosen.shutdown_grace.total_seconds() + AFTER_GRACE_SECONDS, _end_overdue)
+            daemon.stop()
+
         asyncio.get_running_loop().call_later(SETTLED_SECONDS, spare_the_collector)
-        with signals(daemon.stop, _end_at_once, hang_up=daemon.read_again):
+        with signals(stop, _end_at_once, hang_up=daemon.read_again):
             await daemon.run()
 
     asyncio.run(work())
@@ -159,6 +167,17 @@ def doctor(account: Accounts = None, output: OutputOption = Output.TEXT, env_fil
         markdown=lambda: examinations.examination_markdown(examined),
     )
     return examined.exit_code
+
+
+def _end_overdue() -> None:
+    """End although something does not come to its end. What was done is in the state already."""
+    import structlog
+
+    from reconciler.logs import flush
+
+    structlog.get_logger().error("daemon.overdue", message="something does not end, such as a disk: ended without it")
+    flush(1.0)
+    os._exit(1)
 
 
 def _end_at_once() -> None:
