@@ -9,15 +9,13 @@ job at its end. All waiting times live in the controller's heap.
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
 
 import structlog
-import uvicorn
 from starlette.types import ASGIApp
 
 from reconciler import __version__
@@ -42,6 +40,7 @@ from reconciler.ticker import SchedulerTicker, Ticker
 from reconciler.web.acting import Acting
 from reconciler.web.app import Surface, create_app
 from reconciler.web.hooks import Hook
+from reconciler.web.port import listening
 from reconciler.web.reading import Reading
 
 TICK_SECONDS = 0.25
@@ -66,76 +65,6 @@ class Front(Protocol):
 
     def stop(self) -> None:
         """Let what is being answered end, and answer nothing more."""
-
-
-class Port:
-    """A port of this machine, served by uvicorn inside our loop, without signals of its own."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        host, port = listener.getsockname()[:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        self._listener = listener
-        self._server: _Server | None = None
-
-    async def serve(self, app: ASGIApp) -> None:
-        """Let the app answer until ``stop``."""
-        config = uvicorn.Config(
-            app,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=2,
-        )
-        self._server = _Server(config)
-        await self._server.serve([self._listener])
-
-    def stop(self) -> None:
-        """Let what is being answered end, and answer nothing more."""
-        if self._server is not None:
-            self._server.end()
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn without signals, which looks up once a second: by itself it does ten times, even where nobody asks."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._ending = asyncio.Event()
-
-    def end(self) -> None:
-        """Let what is being answered end, and answer nothing more."""
-        self.should_exit = True
-        self._ending.set()
-
-    async def main_loop(self) -> None:
-        """Keep the date of answers right until the end."""
-        while not await self.on_tick(0):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(1):
-                    await self._ending.wait()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@contextmanager
-def listening(listen: Listen) -> Iterator[Port]:
-    """Take the port before anything else: two daemons side by side, or a taken port, must end before the first call."""
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    # The protocol is named because asyncio turns off Nagle's algorithm only where it is.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((listen.host, listen.port))
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise ReconcilerError(f"PCC_LISTEN: cannot listen on {listen}: {error.strerror or error}") from error
-    with listener:
-        yield Port(listener)
 
 
 class Daemon:

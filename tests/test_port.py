@@ -1,0 +1,154 @@
+"""Who comes in at the port: how many, for how long, and what that costs everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from reconciler.settings import Listen
+from reconciler.web import port as ports
+from reconciler.web.port import Port, listening, most_connections
+
+MOST = 10
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answer at once, or never."""
+    if scope["path"] == "/never":
+        await receive()
+        await asyncio.sleep(60)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@asynccontextmanager
+async def served(most: int = MOST) -> AsyncIterator[int]:
+    """Serve the app on a free port, with room for so many."""
+    with listening(Listen("127.0.0.1", 0)) as free:
+        one = Port(free._listener, most)
+        task = asyncio.create_task(one.serve(app))
+        number = free._listener.getsockname()[1]
+        await asyncio.sleep(0.05)
+        yield number
+        one.stop()
+        await task
+
+
+async def asked(number: int) -> int:
+    """Ask once, over a connection of its own."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        return (await http.get(f"http://127.0.0.1:{number}/", timeout=10)).status_code
+
+
+async def came(number: int, said: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect, say something, and stay."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", number)
+    writer.write(said)
+    return reader, writer
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"GET / HT",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-",
+        b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01 tls",
+    ],
+    ids=["nothing", "half a line", "half the headers", "no answer yet", "no http"],
+)
+async def test_a_crowd_does_not_keep_a_probe_out(said: bytes) -> None:
+    """However many come and stay, whatever they say, who asks next is answered, and the log has one line of it."""
+    with capture_logs() as lines:
+        async with served() as number:
+            crowd = [await came(number, said) for _ in range(5 * MOST)]
+            for _ in range(5):
+                assert await asked(number) == 200
+            for _, writer in crowd:
+                writer.close()
+    assert [line["event"] for line in lines if line["event"] != "http.crowded"] == []
+    assert len(lines) <= 1
+
+
+async def test_who_asks_goes_before_who_only_waits() -> None:
+    """A request that is being answered is not cut off for the sake of connections that say nothing."""
+    async with served() as number:
+        reader, writer = await came(number, b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n")
+        silent = [await came(number, b"") for _ in range(3 * MOST)]
+        await asyncio.sleep(0.1)
+        assert not reader.at_eof()
+        assert await asked(number) == 200
+        for _, one in [(reader, writer), *silent]:
+            one.close()
+
+
+async def test_a_request_has_to_come_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who says nothing, half a request, or nothing after the first answer, is cut off; who goes on asking is not."""
+    monkeypatch.setattr(ports, "REQUEST_SECONDS", 0.5)
+    whole = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with served() as number:
+        late = [await came(number, said) for said in (b"", b"GET / HTTP/1.1\r\n", whole + b"GET / HT")]
+        asking, writer = await came(number, b"")
+        async with asyncio.timeout(10):
+            for _ in range(5):
+                writer.write(whole)
+                assert b"200 OK" in await asking.readuntil(b"ok")
+                await asyncio.sleep(0.4)
+            for reader, _ in late:
+                with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                    await reader.readuntil(b"never")
+        for _, one in [(asking, writer), *late]:
+            one.close()
+
+
+@contextmanager
+def descriptors(most: int) -> Iterator[None]:
+    """Let this process have only so many."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_no_descriptor_for_the_next_is_told_once() -> None:
+    """Where descriptors are used up otherwise, the loop does not spin, the log has one line, and it ends by itself."""
+    used: list[socket.socket] = []
+    with capture_logs() as lines:
+        async with served(most=1000) as number:
+            waiting = [socket.socket() for _ in range(20)]
+            for one in waiting:
+                one.settimeout(0)
+            try:
+                with descriptors(max(s.fileno() for s in waiting) + 20):
+                    with suppress(OSError):
+                        while True:
+                            used.append(socket.socket())
+                    for one in waiting:
+                        one.connect_ex(("127.0.0.1", number))
+                    await asyncio.sleep(0.7)
+            finally:
+                for one in (*used, *waiting):
+                    one.close()
+            await asyncio.sleep(0.3)
+            assert await asked(number) == 200
+    crowded = [line for line in lines if line["event"] == "http.crowded"]
+    assert [line["error"] for line in crowded] == ["Too many open files"]
+    assert lines == crowded
+
+
+@pytest.mark.parametrize(("limit", "most"), [(20, 8), (100, 25), (1024, 256), (4096, 256)])
+def test_a_share_of_the_descriptors_is_for_callers(limit: int, most: int) -> None:
+    """A quarter of them, at least a few, and never more than enough."""
+    with descriptors(limit):
+        assert most_connections() == most
