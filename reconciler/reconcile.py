@@ -55,6 +55,9 @@ LONGEST_REST = timedelta(hours=1, seconds=10)
 """An account is due again after this at the latest, or after its interval: nothing that it waits for takes longer."""
 TOLD_STEP = timedelta(minutes=1)
 """A step of the wall clock of at least this is logged."""
+ALIKE_FROM = 2
+"""Two accounts with the same list of at least this many devices are most likely one LG user."""
+ALIKE_NAMED = 20
 
 log = structlog.get_logger()
 
@@ -74,6 +77,7 @@ class Course:
     tripped: frozenset[Reason] = frozenset()
     held: frozenset[tuple[Change, Reason]] = frozenset()
     flapping: frozenset[DeviceId] = frozenset()
+    list_hash: int | None = None
     text: Text | None = None
     text_since: datetime | None = None
 
@@ -139,14 +143,20 @@ class Reconciler:
         self._two = means.two_clocks or TwoClocks(means.clock, ours_alone=True)
         self._courses: dict[AccountName, Course] = {}
         self._full_until: dict[str, datetime] = {}
+        self._alike: dict[int, set[AccountName]] = {}
 
     @property
     def standings(self) -> Mapping[AccountName, Standing]:
         """Return where every account stands that had a pass."""
-        return {account: course.standing for account, course in self._courses.items()}
+        found = {account: course.standing for account, course in self._courses.items()}
+        for accounts in self._alike.values():
+            for account in accounts if len(accounts) > 1 else ():
+                found[account] = replace(found[account], alike=tuple(sorted(accounts - {account})))
+        return found
 
     def forget(self, account: AccountName) -> None:
         """Drop what is carried for an account that left the texts."""
+        self._listed(account, None)
         self._courses.pop(account, None)
 
     def resume(self, account: AccountName) -> None:
@@ -197,6 +207,28 @@ class Reconciler:
         with one.context():
             return await one.look(self._clients(account))
 
+    def _listed(self, account: AccountName, devices: frozenset[DeviceId] | None) -> None:
+        """Take an account's trusted list, and warn of others that have the same: one LG user under two names, perhaps.
+
+        Lists are told apart by their hash, which costs nothing where a list is the one known before.
+        """
+        course = self._courses.get(account)
+        if course is None:
+            return
+        before = course.list_hash
+        course.list_hash = hash(devices) if devices is not None and len(devices) >= ALIKE_FROM else None
+        if course.list_hash == before:
+            return
+        if before is not None:
+            self._alike[before] -= {account}
+            if not self._alike[before]:
+                del self._alike[before]
+        if course.list_hash is not None and devices is not None:
+            alike = self._alike.setdefault(course.list_hash, set())
+            alike.add(account)
+            if len(alike) > 1:
+                log.warning("accounts.alike", accounts=sorted(alike)[:ALIKE_NAMED], devices=len(devices))
+
     def _room(self, service: str) -> None:
         """Take note of room under a service key's cap, and let those go on that wait for it."""
         if self._full_until.pop(service, None) is None:
@@ -226,7 +258,8 @@ class Reconciler:
         self.keep_time()
         course = self._courses.setdefault(account, Course(Standing(account)))
         newest = partial(self._texts, account)
-        return Pass(text, course, self._means, newest, self._full_until, two=self._two, room=self._room)
+        room, listed = self._room, self._listed
+        return Pass(text, course, self._means, newest, self._full_until, two=self._two, room=room, listed=listed)
 
 
 class Pass:
@@ -242,6 +275,7 @@ class Pass:
         *,
         two: TwoClocks,
         room: Callable[[str], None] = lambda _service: None,
+        listed: Callable[[AccountName, frozenset[DeviceId]], None] = lambda _account, _devices: None,
     ) -> None:
         self.id = PassId(means.pass_id())
         self._text = text
@@ -250,7 +284,7 @@ class Pass:
         self._means = means
         self._newest = newest
         self._full_until = full_until
-        self._room = room
+        self._room, self._listed = room, listed
         self._claimed = means.claims.version
         self._going: tuple[Change, ...] = ()
         self._released: frozenset[DeviceId] = NOTHING
@@ -399,6 +433,7 @@ class Pass:
         observed = observed.sharing(memory.expected).sharing(self._text.desired.devices)
         if guards.is_suspect(observed, memory):
             return observed, await self._doubted(observed, memory, another=another)
+        self._listed(account, observed.devices)
         live = overlaid(observed, memory)
         if state.agrees(account, observed, credential, live):
             return observed, memory

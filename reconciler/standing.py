@@ -153,13 +153,17 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One account: its last pass, and since when it is as it is. Times are nothing where there was none yet."""
+    """One account: its last pass, and since when it is as it is. Times are nothing where there was none yet.
+
+    ``alike`` are other accounts whose last trusted list has the very same devices, two or more.
+    """
 
     account: AccountName
     last: Ending | None = None
     observed: int = 0
     last_success: datetime | None = None
     out_of_sync_since: datetime | None = None
+    alike: tuple[AccountName, ...] = ()
 
     @property
     def condition(self) -> Condition:

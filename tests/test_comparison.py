@@ -13,10 +13,12 @@ import pytest
 
 from reconciler import cli
 from reconciler.desired import Document, Loaded, MemoryTree, load
-from reconciler.model import AccountName
-from reconciler.report.comparison import Difference, compare
+from reconciler.model import AccountName, Commit
+from reconciler.render import findings
+from reconciler.report.comparison import Comparison, Difference, compare
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+COMMIT = Commit("0" * 40, "Kim", "Move a fridge", NOW)
 
 
 def loaded(text: str) -> Loaded:
@@ -49,6 +51,37 @@ def test_devices_that_come_go_and_change_are_told_apart() -> None:
     assert (one.added, one.removed, one.edited) == (("eeee",), ("bbbb", "dddd"), ("cccc",))
     assert one.names == {"cccc": "Old fridge", "dddd": "Oven"}
     assert (one.keys, one.fate, one.approved) == ((), "", frozenset())
+
+
+MOVE = """version = 1
+[accounts.east]
+devices = [{east}]
+[accounts.west]
+devices = [{west}]
+"""
+
+
+def test_a_move_to_another_account_is_named_as_held_until_it_is_approved() -> None:
+    """A removed device that another account wants is told with that account, and what releases it."""
+    before = loaded(MOVE.format(east='"aaaa", "bbbb", "cccc"', west='"dddd"'))
+    after = MOVE.format(east='"cccc"', west='"dddd", "aaaa"')
+    east, west = compare(before, loaded(after), NOW)
+    assert (east.removed, dict(east.elsewhere), dict(west.elsewhere)) == (("aaaa", "bbbb"), {"aaaa": "west"}, {})
+    shown = findings.comparison_text([Comparison("main", COMMIT, (east, west))])
+    assert "2 devices removed, 1 wanted by west and held here by wanted-elsewhere until approved" in shown
+    assert "- aaaa  wanted by west\n" in shown
+    approval = '[[approvals]]\naccount = "east"\ndevices = ["aaaa"]\nexpires = 2099-01-01T00:00:00Z\nreason = "moved"\n'
+    east, west = compare(before, loaded(after + approval), NOW)
+    shown = findings.comparison_text([Comparison("main", COMMIT, (east, west))])
+    assert "held here" not in shown
+    assert "- aaaa  wanted by west, approved\n" in shown
+
+
+def test_a_device_that_left_one_of_two_accounts_is_wanted_by_the_other() -> None:
+    """It need not move in this change: the other account may have listed it before."""
+    before, after = MOVE.format(east='"aaaa", "bbbb"', west='"aaaa"'), MOVE.format(east='"bbbb"', west='"aaaa"')
+    (east,) = compare(loaded(before), loaded(after), NOW)
+    assert dict(east.elsewhere) == {"aaaa": "west"}
 
 
 def test_approvals_in_force_are_marked() -> None:

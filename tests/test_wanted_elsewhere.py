@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from simulated import COMMIT, START, YEAR, SimulatedClock, SimulatedTransport, at_once
+from structlog.testing import capture_logs
 
 from reconciler.accepted import Claims, Text
 from reconciler.credentials import Credentials
@@ -21,6 +22,7 @@ from reconciler.model import AccountName, Approval, Condition, Desired, Device, 
 from reconciler.pcc.client import Client
 from reconciler.pcc.quota import Quota
 from reconciler.reconcile import Means, Reconciler
+from reconciler.report import account_report
 from reconciler.simulator import Options, sample_platform
 from reconciler.standing import Ending
 from reconciler.state import State
@@ -186,6 +188,34 @@ async def test_a_text_that_comes_during_a_pass_stops_the_unsubscribes_it_speaks_
     endings = await twins.reconcile(EAST)
     assert len(twins.deleted()) <= 3
     assert set(held(endings[EAST]).values()) == {Reason.WANTED_ELSEWHERE}
+
+
+async def test_two_accounts_with_the_same_list_are_named_and_nothing_is_held() -> None:
+    """Log, status and page say of each which other account has the same two devices; a list of its own ends it."""
+    twins = Twins(3)
+    both = twins.owned[:2]
+    twins.want({EAST: both, WEST: both})
+    with capture_logs() as lines:
+        for _ in range(3):
+            endings = await twins.reconcile()
+            assert {one.condition for one in endings.values()} == {Condition.IN_SYNC}
+    told = [(line["accounts"], line["devices"]) for line in lines if line["event"] == "accounts.alike"]
+    assert told == [(["east", "west"], 2)]
+    standings = twins.reconciler.standings
+    assert (standings[EAST].alike, standings[WEST].alike) == ((WEST,), (EAST,))
+    report = account_report(standings[EAST], twins.texts[EAST], None)
+    assert report.remarks == ("LG lists the same 2 devices for west: most likely the accounts are one LG user",)
+    twins.reconciler.forget(WEST)
+    assert twins.reconciler.standings[EAST].alike == ()
+
+
+async def test_one_device_or_none_in_both_lists_is_no_sign_of_one_user() -> None:
+    """Empty lists are alike everywhere, and one device may have two owners."""
+    twins = Twins(2)
+    twins.want({EAST: twins.owned[:1], WEST: twins.owned[:1]})
+    for _ in range(2):
+        await twins.reconcile()
+    assert [one.alike for one in twins.reconciler.standings.values()] == [(), ()]
 
 
 POOL = tuple(DeviceId(f"device-{number}") for number in range(6))

@@ -77,9 +77,19 @@ def _difference(one: Difference) -> str:
         parts.append(f"{counted(len(one.removed), 'device')} removed")
         parts += [f"{unapproved} of them without an approval"] if one.approved and unapproved else []
         parts += ["all approved"] if not unapproved else []
+        parts += _elsewhere(one)
     parts += [f"{counted(len(one.edited), 'entry')} edited".replace("entrys", "entries")] if one.edited else []
     parts += ["policy changed"] if one.keys else []
     return ", ".join(parts)
+
+
+def _elsewhere(one: Difference) -> list[str]:
+    """Say which removed devices another account wants, as they are held until an approval here."""
+    held = [account for device, account in one.elsewhere.items() if device not in one.approved]
+    if not held:
+        return []
+    accounts = ", ".join(sorted(set(held)))
+    return [f"{len(held)} wanted by {accounts} and held here by wanted-elsewhere until approved"]
 
 
 def _moved(one: Difference) -> list[tuple[str, str, str]]:
@@ -88,6 +98,7 @@ def _moved(one: Difference) -> list[tuple[str, str, str]]:
     for sign, devices in (("+", one.added), ("-", one.removed), ("~", one.edited)):
         for device in devices[:SHOWN]:
             note = [one.names[device]] if device in one.names else []
+            note += [f"wanted by {one.elsewhere[device]}"] if sign == "-" and device in one.elsewhere else []
             note += ["approved"] if device in one.approved else []
             rows.append((sign, device, ", ".join(note)))
         if len(devices) > SHOWN:
@@ -115,6 +126,7 @@ def _comparison_json(one: Comparison) -> dict[str, Any]:
                 "removed": account.removed,
                 "edited": account.edited,
                 "approved": sorted(account.approved),
+                "elsewhere": dict(sorted(account.elsewhere.items())),
                 "keys": [{"before": old or None, "after": new or None} for old, new in account.keys],
             }
             for account in one.differences

@@ -6,12 +6,14 @@ Owns: the comparison of two sets of accounts, and reading the earlier one from G
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
+from reconciler.accepted import Claims
 from reconciler.desired import Loaded, MemoryTree, account_lines, load
-from reconciler.model import AccountName, Commit, Desired, DeviceId
+from reconciler.model import AccountName, Commit, Desired, DeviceId, Revision
 from reconciler.source.past import texts_at
 
 
@@ -19,7 +21,8 @@ from reconciler.source.past import texts_at
 class Difference:
     """How one account differs. ``fate`` is a word where the account as a whole came or went.
 
-    ``approved`` are those of the removed devices that an approval in force names. ``names`` are for people. ``keys``
+    ``approved`` are those of the removed devices that an approval in force names, ``elsewhere`` those that another
+    account wants, with that account: the guard ``wanted-elsewhere`` holds them. ``names`` are for people. ``keys``
     are lines of the account's own keys, like ``policy.prune = "all"``, each as it was and as it is.
     """
 
@@ -32,6 +35,7 @@ class Difference:
     names: Mapping[DeviceId, str]
     fate: str = ""
     path: str = ""
+    elsewhere: Mapping[DeviceId, AccountName] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def empty(self) -> bool:
@@ -64,11 +68,12 @@ def since(revision: str, path: Path, after: Loaded, now: datetime) -> Comparison
 def compare(before: Loaded, after: Loaded, now: datetime) -> tuple[Difference, ...]:
     """Return how the accounts differ, sorted, leaving out those that do not."""
     names = sorted(before.accounts.keys() | after.accounts.keys())
-    found = [_difference(name, before.accounts.get(name), after, now) for name in names]
+    claims = Claims.of(after.accounts, Revision(after.sha256))
+    found = [_difference(name, before.accounts.get(name), after, claims, now) for name in names]
     return tuple(one for one in found if not one.empty)
 
 
-def _difference(name: AccountName, before: Desired | None, after: Loaded, now: datetime) -> Difference:
+def _difference(name: AccountName, before: Desired | None, after: Loaded, claims: Claims, now: datetime) -> Difference:
     new = after.accounts.get(name)
     old_devices, new_devices = before.devices if before else frozenset(), new.devices if new else frozenset()
     removed = old_devices - new_devices
@@ -84,6 +89,7 @@ def _difference(name: AccountName, before: Desired | None, after: Loaded, now: d
         names={**(before.names if before else {}), **(new.names if new else {})},
         fate="new" if before is None else gone if new is None else "",
         path=new.path if new else "",
+        elsewhere=claims.elsewhere(name, removed, now) if new else {},
     )
 
 

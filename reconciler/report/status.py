@@ -19,6 +19,7 @@ from reconciler.guards import Brake
 from reconciler.model import AccountName, Commit, Condition, DeviceId, Held, Kind, Pause, Plan, Reason
 from reconciler.report.coming import BoundaryReport
 from reconciler.standing import Ending, Standing, counts, states
+from reconciler.wording import counted
 
 NAMED = 20
 """So many accounts are named in the sentence at the top; the rest is a number."""
@@ -158,7 +159,7 @@ def account_report(standing: Standing, text: Text, next_pass: datetime | None) -
         held=held_reports(last.plan, last.held) if last else (),
         flapping=tuple(sorted(last.flapping)) if last else (),
         approval=last.approval if last else "",
-        remarks=last.remarks if last else (),
+        remarks=(*(last.remarks if last else ()), *alike_remarks(standing)),
         digest=last.plan.digest if last and last.plan else "",
         unsubscribe_budget_remaining=last.budget_remaining if last else 0,
         last_attempt=last.began if last else None,
@@ -175,6 +176,14 @@ def account_report(standing: Standing, text: Text, next_pass: datetime | None) -
 def _guards(plan: Plan | None) -> tuple[GuardReport, ...]:
     tripped = plan.tripped if plan is not None else ()
     return tuple(GuardReport(one.reason, one.message) for one in tripped if one.reason.kind is Kind.GUARD)
+
+
+def alike_remarks(standing: Standing) -> tuple[str, ...]:
+    """Return the warning about other accounts with the same list, if there are any."""
+    if not standing.alike:
+        return ()
+    devices = counted(standing.observed, "device")
+    return (f"LG lists the same {devices} for {_named(standing.alike)}: most likely the accounts are one LG user",)
 
 
 def held_reports(plan: Plan | None, held: Iterable[Held]) -> tuple[HeldReport, ...]:
