@@ -11,7 +11,7 @@ and those that have credentials.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from reconciler.parts import Parts, built
 from reconciler.pcc.client import Client
 from reconciler.pcc.transport import proxy_of
 from reconciler.pcc.wire import Reply, differs, envelope_time, header_time
+from reconciler.reconcile import ALIKE_FROM
 from reconciler.report import examination
 from reconciler.report.examination import Asked, Examination, Examined, Finding, Speaking
 from reconciler.settings import Settings
@@ -140,33 +141,46 @@ def _abandoned(parts: Parts) -> frozenset[AccountName]:
 async def _each(parts: Parts, names: Sequence[AccountName], follower: Follower, clock: Clock) -> tuple[Examined, ...]:
     """Look at the accounts, a few at once."""
     room = asyncio.Semaphore(parts.settings.workers)
+    lists: dict[AccountName, Asked] = {}
 
     async def one(name: AccountName) -> list[Finding]:
         async with room:
-            findings = await _account(parts, name, clock)
+            findings, asked = await _account(parts, name, clock)
+        if asked is not None:
+            lists[name] = asked
         follower.account_done()
         return findings
 
     follower.accounts(len(names))
     found = await asyncio.gather(*map(one, names), return_exceptions=True)
     findings = [[examination.defect(each)] if isinstance(each, BaseException) else each for each in found]
-    return tuple(Examined(name, tuple(each)) for name, each in zip(names, findings, strict=True))
+    return tuple(Examined(name, (*each, *_alike(name, lists))) for name, each in zip(names, findings, strict=True))
 
 
-async def _account(parts: Parts, name: AccountName, clock: Clock) -> list[Finding]:
-    """Look at one account."""
+def _alike(name: AccountName, lists: Mapping[AccountName, Asked]) -> list[Finding]:
+    """Return the warning about other accounts that have this account's list, if there are any."""
+    mine = lists.get(name)
+    if mine is None or mine.list_hash is None or (mine.devices or 0) < ALIKE_FROM:
+        return []
+    others = [other for other, one in sorted(lists.items()) if other != name and one.list_hash == mine.list_hash]
+    return [examination.alike(mine.devices or 0, others)] if others else []
+
+
+async def _account(parts: Parts, name: AccountName, clock: Clock) -> tuple[list[Finding], Asked | None]:
+    """Look at one account; return what was found, and what asking LG brought."""
     began, settings = clock.now(), parts.settings
     client, credentials = parts.clients(name), parts.clients.credentials(name)
     speaking: Speaking | str = str(credentials)
     asked: Asked | None = None
     if not isinstance(client, str) and not isinstance(credentials, str):
         speaking = Speaking(credentials, parts.store.origins(name), settings.phase, settings.request_timeout)
-        asked = await _asked(client, credentials, clock)
+        asked = await _asked(parts, client, credentials, clock)
     findings = examination.account(parts.intake.text(name), speaking, asked, judged=_judged(parts))
-    return [*findings, _quota(parts, name, began, clock.now())]
+    tripped = asked.tripped if asked is not None else ()
+    return [*findings, _quota(parts, name, began, clock.now()), *examination.guards(tripped)], asked
 
 
-async def _asked(client: Client, credentials: Credentials, clock: Clock) -> Asked:
+async def _asked(parts: Parts, client: Client, credentials: Credentials, clock: Clock) -> Asked:
     """Ask for a new token, where one can be had, and for the list."""
     asked = Asked(
         began=clock.now(),
@@ -184,7 +198,7 @@ async def _asked(client: Client, credentials: Credentials, clock: Clock) -> Aske
             await client.access.renewed(token)
         except PlatformError as error:
             asked = replace(asked, token_error=error)
-    asked = await _listed(client, asked, clock)
+    asked = await _listed(parts, credentials.account, client, asked, clock)
     ends = client.access.expires_at
     return replace(
         asked,
@@ -193,8 +207,8 @@ async def _asked(client: Client, credentials: Credentials, clock: Clock) -> Aske
     )
 
 
-async def _listed(client: Client, asked: Asked, clock: Clock) -> Asked:
-    """Ask for the list. Of LG's answers only the times are kept, and whose they are: a list may be long."""
+async def _listed(parts: Parts, name: AccountName, client: Client, asked: Asked, clock: Clock) -> Asked:
+    """Ask for the list, and what a pass would make of it. It may be long: only its length and its hash are kept."""
     times: list[tuple[datetime | None, datetime | None]] = []
     other_ids: list[bool] = []
 
@@ -204,7 +218,11 @@ async def _listed(client: Client, asked: Asked, clock: Clock) -> Asked:
 
     asked = replace(asked, began=clock.now())
     try:
-        asked = replace(asked, devices=len((await client.list_devices(heard)).devices))
+        observed = await client.list_devices(heard)
+        plan = parts.reconciler.weigh(name, observed)
+        tripped = plan.tripped if plan is not None else ()
+        devices = len(observed.devices)
+        asked = replace(asked, devices=devices, list_hash=hash(observed.devices), tripped=tripped)
     except PlatformError as error:
         asked = replace(asked, error=error)
     envelope, header = times[-1] if times else (None, None)

@@ -199,6 +199,13 @@ class Reconciler:
                 self._means.metrics.passed(account, PassResult.FAILED, 0.0)
                 raise
 
+    def weigh(self, account: AccountName, observed: Observed) -> Plan | None:
+        """Return what a pass would do and hold by this list. Nothing is asked, changed or remembered."""
+        one, client = self._pass(account), self._clients(account)
+        if one is None or isinstance(client, str):
+            return None
+        return one.weigh(observed, client)[0]
+
     async def look(self, account: AccountName) -> Ending | None:
         """Return what a pass would do and hold. Nothing is changed and nothing remembered."""
         one = self._pass(account)
@@ -336,12 +343,16 @@ class Pass:
             observed = await self._observe(client)
         except Withheld as withheld:
             return self._withheld(withheld)
+        judged, situation = self.weigh(observed, client)
+        return self._ending(judged, situation, Work(), client)
+
+    def weigh(self, observed: Observed, client: Client) -> tuple[Plan, Situation]:
+        """Plan and guard only, on a list that is there."""
         self._means.state.credential(self._account, client.credential)
         memory = self._means.state.recall(self._account, self._began)
         observed = observed.sharing(memory.expected)
         situation = self._situation(observed, memory, client)
-        judged, situation = self._judge(self._planned(observed, memory), situation)
-        return self._ending(judged, situation, Work(), client)
+        return self._judge(self._planned(observed, memory), situation)
 
     def propose(self, in_force: Text | None) -> Ending:
         """Plan and guard only, on the last trusted list with our confirmed changes since.

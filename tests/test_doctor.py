@@ -10,7 +10,7 @@ import socket
 import sqlite3
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -994,3 +994,68 @@ def test_an_answer_with_another_message_id_is_a_warning() -> None:
     assert "another message id" in finding.found
     assert "cache" in finding.mend
     assert "http://proxy:3128" in finding.mend
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Guards and lists of other accounts
+
+
+def remembered(live: Sequence[str]) -> None:
+    """Leave a state that trusted a list of these devices, read with another token."""
+    clock = SystemClock()
+    with closing(State.open(Path("state"), clock)) as state:
+        devices = frozenset(map(DeviceId, live))
+        state.credential(DEFAULT_ACCOUNT, "the mark of another token")
+        now = clock.now()
+        state.trust(DEFAULT_ACCOUNT, Observed(devices, now), "the mark of another token", now, devices)
+
+
+@pytest.mark.parametrize("known", [1, 4, 9, 30])
+async def test_a_list_that_shows_none_of_the_known_devices_is_wrong(known: int) -> None:
+    """With another token than before and none of the devices known so far, doctor names the guard and what to check."""
+    async with practice() as one:
+        remembered([f"known-{number}" for number in range(known)])
+        found = await one.examine()
+        finding = of(found, Check.GUARDS)
+        assert (finding.level, finding.facts["reason"], found.exit_code) == (Level.FAIL, "suspect-list", 1)
+        assert "the credential changed since the last trusted list" in finding.found
+        assert "check whose token it is" in finding.mend
+        assert "1 wrong" in shown(found)
+
+
+async def test_a_guard_that_waits_for_a_person_is_a_warning_and_nothing_is_said_to_be_well() -> None:
+    """Another spelling of a live device trips its guard: exit code 0, and no line says that nothing is wrong."""
+    async with practice() as one:
+        live = sorted(one.platform.subscribed("default"))
+        write(f"version = 1\ndevices = {json.dumps([live[0].upper(), *live[1:]])}\n")
+        found = await one.examine()
+        finding = of(found, Check.GUARDS)
+        assert (finding.level, finding.facts["reason"], found.exit_code) == (Level.WARN, "look-alike", 0)
+        assert "as LG lists it" in finding.mend
+        assert "a guard is tripped, 1 warning" in shown(found)
+        assert "nothing is wrong" not in shown(found)
+
+
+async def test_accounts_with_the_same_list_are_named() -> None:
+    """Two accounts that list the same devices are a warning in each; one of one device, or another list, is none."""
+    async with practice("east", "west", "south") as one:
+        world = one.platform.world
+        world.user("west").devices.update(world.user("east").devices)
+        one.platform.unsubscribe("west", *one.platform.subscribed("west"))
+        one.platform.subscribe("west", *one.platform.subscribed("east"))
+        tables = [f"[accounts.{name}]\ndevices = {json.dumps(sorted(one.platform.subscribed(name)))}" for name in USERS]
+        write("version = 1\n" + "\n".join(tables) + "\n")
+        tokens = {f"refresh_token_of_{name}": one.refresh_token(name) for name in USERS}
+        one.set(credentials_dir=folder_of(**tokens))
+        found = await one.examine()
+        warned = {
+            str(each.account): [one for one in each.findings if one.level is Level.WARN] for each in found.accounts
+        }
+        assert [one.check for one in warned["east"]] == [Check.LIST]
+        assert "the same 3 devices for west" in warned["east"][0].found
+        assert "the same 3 devices for east" in warned["west"][0].found
+        assert warned["south"] == []
+        assert found.exit_code == 0
+
+
+USERS = ("east", "west", "south")

@@ -75,7 +75,8 @@ def _examined(examination: Examination) -> list[tuple[str, Sequence[Finding]]]:
 
 def _diagnosis(examination: Examination) -> str:
     counts = examination.counts()
-    words = [f"{counts[Level.FAIL]} wrong"] if counts[Level.FAIL] else ["nothing is wrong"]
+    calm = "a guard is tripped" if examination.guarded else "nothing is wrong"
+    words = [f"{counts[Level.FAIL]} wrong"] if counts[Level.FAIL] else [calm]
     words += [counted(counts[Level.WARN], "warning")] if counts[Level.WARN] else []
     words += [f"{counts[Level.SKIP]} not looked at"] if counts[Level.SKIP] else []
     return f"Doctor: {', '.join(words)} ({counted(len(examination.accounts), 'account')})."

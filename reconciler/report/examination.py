@@ -24,7 +24,8 @@ from reconciler.accepted import Accepted, Text
 from reconciler.clock import TOLERATED
 from reconciler.credentials import Credentials, Origin, Phase, cloud_of, region_of, service_url
 from reconciler.errors import CredentialsRefused, Lost, PlatformError, Surprise, Throttled, Unavailable, quoted
-from reconciler.model import AccountName, Cause, Unlimited
+from reconciler.guards import REMEDIES
+from reconciler.model import AccountName, Cause, Kind, Reason, Tripped, Unlimited
 from reconciler.pcc.wire import CODES, Call
 from reconciler.wording import counted
 
@@ -62,6 +63,7 @@ class Check(StrEnum):
     LIST = "list"
     CLOCK = "clock"
     QUOTA = "quota"
+    GUARDS = "guards"
     PROGRAM = "program"
 
 
@@ -103,6 +105,11 @@ class Examination:
         return Counter(one.level for one in (*self.general, *(one for each in self.accounts for one in each.findings)))
 
     @property
+    def guarded(self) -> bool:
+        """Say whether a guard is tripped in any account: then nothing may say that all is well."""
+        return any(one.check is Check.GUARDS for each in self.accounts for one in each.findings)
+
+    @property
     def exit_code(self) -> int:
         """Return 1 where something is wrong; warnings alone are not."""
         return 1 if self.counts()[Level.FAIL] else 0
@@ -113,13 +120,16 @@ class Asked:
     """What asking LG for one account's list brought.
 
     ``error`` is why there is no list, ``token_error`` why no new access token could be had. ``envelope`` and
-    ``header`` are the times that LG told. ``other_id``: the answer names another message id than the request, which
+    ``header`` are the times that LG told. ``list_hash`` tells lists apart without keeping them; ``tripped`` is what a
+    pass on this list would trip. ``other_id``: the answer names another message id than the request, which
     alone is no reason to doubt it. Proxies are those that the environment names.
     """
 
     began: datetime
     ended: datetime
     devices: int | None = None
+    list_hash: int | None = None
+    tripped: tuple[Tripped, ...] = ()
     error: PlatformError | None = None
     token_error: PlatformError | None = None
     expires_at: datetime | None = None
@@ -429,6 +439,34 @@ def live_list(speaking: Speaking, asked: Asked) -> Finding:
     facts |= {"code": error.code, "status": error.status, "message_id": error.message_id}
     level = Level.WARN if isinstance(error, Throttled) else Level.FAIL
     return Finding(Check.LIST, level, _said(error), _mend_list(speaking, asked, error), facts)
+
+
+TOLD_ELSEWHERE = frozenset({Reason.DESIRED_REJECTED, Reason.STATE_UNWRITABLE})
+"""Guards whose cause has a check of its own."""
+GRAVE = frozenset({Reason.SUSPECT_LIST, Reason.GUARD_FAILED})
+"""Guards that say that something is wrong, not only that somebody has to decide."""
+
+
+def guards(tripped: Iterable[Tripped]) -> list[Finding]:
+    """Return a finding for each guard that a pass on the list would trip, and what to do about it."""
+    return [
+        Finding(
+            Check.GUARDS,
+            Level.FAIL if one.reason in GRAVE else Level.WARN,
+            f"{one.reason}: {one.message}",
+            REMEDIES[one.reason],
+            {"reason": one.reason},
+        )
+        for one in tripped
+        if one.reason.kind is Kind.GUARD and one.reason not in TOLD_ELSEWHERE
+    ]
+
+
+def alike(devices: int, others: Sequence[AccountName]) -> Finding:
+    """Return the warning that other accounts have the same list."""
+    found = f"LG lists the same {counted(devices, 'device')} for {_listed(others)}: most likely they are one LG user"
+    mend = "give each account the token of its own LG user, or put all devices of one user into one account"
+    return Finding(Check.LIST, Level.WARN, found, mend, {"devices": devices})
 
 
 def _said(error: PlatformError) -> str:
