@@ -50,6 +50,8 @@ MANY = 10
 SHOWN = 1000
 """How many faults of one document are told; the rest is a number."""
 
+HIDDEN = "there is a fault here that is not shown: this file is a link to another folder; validate the file it leads to"
+"""Stands for every fault of a file that is not ours to show."""
 _NOTHING = Fault("", 0, 0, "there is no text to read")
 
 
@@ -210,11 +212,12 @@ def load(
     maybe by a version with fewer rules; what only a later rule refuses is taken as it was, and nothing is put into
     ``again``.
     """
+    hidden = frozenset(document.path for document in documents if not document.ours)
     if kept:
         readings = [read(document, kept=True) for document in documents]
-        return _Loading(readings, tree, Again(), kept=True).loaded(environment)
+        return _Loading(readings, tree, Again(), kept=True, hidden=hidden).loaded(environment)
     again = again or Again()
-    return _Loading([again.reading(document) for document in documents], tree, again).loaded(environment)
+    return _Loading([again.reading(document) for document in documents], tree, again, hidden=hidden).loaded(environment)
 
 
 def sightings(documents: Sequence[Document], tree: Tree, device: DeviceId) -> tuple[Sighting, ...]:
@@ -279,8 +282,17 @@ def _ignored(reading: Reading, policy: PolicyTable, loc: Loc, device: DeviceId) 
 class _Loading:
     """One load: the documents, what is shared between them, and the accounts that they make together."""
 
-    def __init__(self, readings: Sequence[Reading], tree: Tree, again: Again, *, kept: bool = False) -> None:
+    def __init__(
+        self,
+        readings: Sequence[Reading],
+        tree: Tree,
+        again: Again,
+        *,
+        kept: bool = False,
+        hidden: frozenset[str] = frozenset(),
+    ) -> None:
         self._readings = readings
+        self._hidden = hidden
         self._again = again
         self._shelf = Shelf(tree, kept=kept)
         self._unsure = any(reading.keys is None for reading in readings)
@@ -492,7 +504,8 @@ class _Loading:
             return
         if "account" in approval.model_fields_set:
             self._unknown += 1
-            near = suggestion(approval.account, sorted(self._names)) if self._unknown <= SUGGESTED else ""
+            known = self._names.difference(*(one.names for one in self._readings if one.path in self._hidden))
+            near = suggestion(approval.account, sorted(known)) if self._unknown <= SUGGESTED else ""
             message = f"there is no account {approval.account}{near}"
             reading.warnings.append(Finding(reading.at(*loc, "account"), message))
         else:
@@ -636,13 +649,12 @@ class _Loading:
             found = spot.key if where.key else spot.value
             return found.line, found.column
 
-        return [
-            Fault(
-                one.where.path,
-                *place(one.where),
-                one.message
-                if one.other is None
-                else "{} {}:{}:{}".format(one.message, one.other.path, *place(one.other)),
-            )
-            for one in findings
-        ]
+        def message(one: Finding) -> str:
+            if not self._hidden.isdisjoint({one.where.path, *([one.other.path] if one.other is not None else [])}):
+                return HIDDEN
+            if one.other is None:
+                return one.message
+            line, column = place(one.other)
+            return f"{one.message} {one.other.path}:{line}:{column}"
+
+        return [Fault(one.where.path, *place(one.where), message(one)) for one in findings]

@@ -85,10 +85,14 @@ class MemoryTree:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One TOML text. Its device files are looked for beside it, so ``path`` is also its place in the tree."""
+    """One TOML text. Its device files are looked for beside it, so ``path`` is also its place in the tree.
+
+    One that is not ``ours`` to show is reached by a link out of its folder: no fault repeats what is in it.
+    """
 
     path: str
     content: bytes
+    ours: bool = True
 
 
 class Role(StrEnum):

@@ -138,7 +138,7 @@ class FileSource:
         documents, unreadable = [], []
         for path in self._documents:
             try:
-                documents.append(Document(path, tree.read(path)))
+                documents.append(Document(path, tree.read(path), ours=not leads_out(path)))
             except Unreadable as error:
                 unreadable.append(Fault(path, 0, 0, str(error)))
         if not documents:
@@ -222,6 +222,22 @@ class FileSource:
         home = self._path if os.path.isdir(self._path) else self._path.parent
         inodes = {folder: self._look(folder)[2] for folder in sorted({str(home), *self._tree.folders()})}
         return {folder: inode for folder, inode in inodes.items() if os.path.isdir(folder)}
+
+
+def leads_out(path: str) -> bool:
+    """Say whether a link on the way to a file leads out of the folder that the link is in.
+
+    Looked at is what a commit may hold: the way from the working directory, or else the last folder and the file. The
+    links of a mounted ConfigMap, and one to a release beside it, stay in their folder.
+    """
+    whole, here = os.path.abspath(path), os.getcwd()
+    if os.path.commonpath([whole, here]) != here or here == "/":
+        here = os.path.dirname(os.path.dirname(whole))
+    for name in os.path.relpath(whole, here).split("/"):
+        home, here = os.path.realpath(here), os.path.join(here, name)
+        if os.path.islink(here) and not Path(os.path.realpath(here)).is_relative_to(home):
+            return True
+    return False
 
 
 def read_file(path: str, *, within: Path | None = None) -> bytes:
