@@ -23,8 +23,10 @@ CONTENTS = [
     f'version = 1\ndevices = [{{ id = "a", type = "{SECRET}" }}]\n',
     f"version = 1\npolicy.{SECRET} = 1\ndevices = []\n",
     f'version = 1\nenvironment = "{SECRET}"\ndevices = []\n',
-    f'version = 1\ndevices = []\n[[approvals]]\naccount = "{SECRET}"\ndevices = []\n'
-    'expires = 2026-12-01T00:00:00Z\nreason = "x"\n',
+    (
+        f'version = 1\ndevices = []\n[[approvals]]\naccount = "{SECRET}"\ndevices = []\n'
+        'expires = 2026-12-01T00:00:00Z\nreason = "x"\n'
+    ),
     f"{SECRET}:{SECRET}\n",
     f"{SECRET} = {SECRET}\n",
     f"root:x:0:0:{SECRET}\n",

@@ -504,12 +504,15 @@ class _Loading:
             return
         if "account" in approval.model_fields_set:
             self._unknown += 1
-            known = self._names.difference(*(one.names for one in self._readings if one.path in self._hidden))
-            near = suggestion(approval.account, sorted(known)) if self._unknown <= SUGGESTED else ""
+            near = suggestion(approval.account, self._shown_names()) if self._unknown <= SUGGESTED else ""
             message = f"there is no account {approval.account}{near}"
             reading.warnings.append(Finding(reading.at(*loc, "account"), message))
         else:
             reading.fault(reading.at(*loc), "account is missing")
+
+    def _shown_names(self) -> list[str]:
+        """Return the accounts that a fault may name, sorted."""
+        return sorted(self._names.difference(*(one.names for one in self._readings if one.path in self._hidden)))
 
     def _desired_or_approved(self) -> None:
         """Tell devices that may go and are desired at once, unless their entry says until when."""
