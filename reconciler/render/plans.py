@@ -63,6 +63,7 @@ def _section(report: PlanReport, approval: str | None, *, done: bool) -> Section
         f"- **{one.reason}** holds {one.count} {plural(one.action, one.count)}{markdown(_message(one.message))}"
         for one in _held(report)
     ]
+    reasons += [f"- **{one.reason}** is tripped{markdown(_message(one.message))}" for one in _only_tripped(report)]
     facts = [f"- {markdown(line)}" for line in _facts(report)]
     block = _approval(report, approval)
     fenced = ["To let these devices go, commit this with a reason:", "", f"{FENCE}toml"]
