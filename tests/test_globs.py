@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.desired import Document, MemoryTree, Unreadable, globs, load, matches
+from reconciler.errors import SourceError
 from reconciler.source import DiskTree, FileSource, read_file
 from reconciler.source.walk import Walk
 
@@ -109,6 +110,14 @@ def test_a_tree_without_end_is_broken_off(tmp_path: Path) -> None:
         (tmp_path / f"{number}").touch()
     with pytest.raises(Unreadable, match="more than 20 names"):
         Walk(20).match(str(tmp_path), "**/*.txt")
+
+
+def test_a_folder_of_texts_without_end_names_the_bound(tmp_path: Path) -> None:
+    """The folder of the texts itself is listed no further than any other."""
+    for number in range(6):
+        (tmp_path / f"{number}.txt").touch()
+    with pytest.raises(SourceError, match="more than 5 names"):
+        FileSource(tmp_path, most=5).fetch()
 
 
 trees = st.lists(st.lists(st.sampled_from(["a", "b", ".c", "d.txt"]), min_size=1, max_size=3), max_size=6)

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from itertools import islice
 from pathlib import Path
 
 from reconciler.desired import LARGEST_FILE, Document, Unreadable, globs, matches
@@ -26,7 +27,7 @@ from reconciler.source.checkout import Checkout, Missing
 from reconciler.source.fetched import NOTHING, Fetched, Known, MissingError
 from reconciler.source.signatures import Look, Signature, signature
 from reconciler.source.unrest import Unrest
-from reconciler.source.walk import Walk
+from reconciler.source.walk import MOST_ENTRIES, Walk
 from reconciler.watching import Watch, watch
 
 SETTLE_SECONDS, SETTLE_MOST_SECONDS = 0.1, 1.0
@@ -114,8 +115,10 @@ class FileSource:
         look: Look = signature,
         file_time: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
+        most: int = MOST_ENTRIES,
     ) -> None:
         self._path = path
+        self._most = most
         self._watch, self._look, self._file_time = watch, look, file_time
         self._checkout = Checkout()
         self.unrest: Unrest | None = Unrest(self._home, steady=steady, wall=file_time)
@@ -186,7 +189,7 @@ class FileSource:
         """Say whether any file that was read looks different, one came or went, or another commit is checked out."""
         try:
             return self._find() != self._documents or not self._tree.same() or self._checkout.moved()
-        except OSError:
+        except (OSError, SourceError):
             return True
 
     async def wakes(self) -> AsyncIterator[None]:
@@ -214,8 +217,12 @@ class FileSource:
     def _find(self) -> list[str]:
         if not self._path.is_dir():
             return [str(self._path)] if self._path.exists() else []
-        names = (name for name in os.listdir(self._path) if name.endswith(".toml") and not name.startswith("."))
-        return sorted(str(self._path / name) for name in names)
+        with os.scandir(self._path) as entries:
+            names = [entry.name for entry in islice(entries, self._most + 1)]
+        if len(names) > self._most:
+            raise SourceError(f"{self._path}: there are more than {self._most} names in this folder")
+        texts = (name for name in names if name.endswith(".toml") and not name.startswith("."))
+        return sorted(str(self._path / name) for name in texts)
 
     def _folders(self) -> Mapping[str, int]:
         """Return the folders to watch, each with its inode: one that was made anew is not the one that is watched."""

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from reconciler.errors import ReconcilerError
@@ -113,7 +114,8 @@ class Unrest:
         for folder in folders:  # grows while it is walked
             try:
                 with os.scandir(folder) as names:
-                    entries = sorted((one for one in names if not one.name.startswith(".")), key=_name)
+                    seen = islice(names, MOST_ENTRIES)
+                    entries = sorted((one for one in seen if not one.name.startswith(".")), key=_name)
             except OSError:
                 continue
             for entry in entries:
