@@ -174,11 +174,31 @@ class Intake:
         return recalled(kept, self._state.live_accounts, self._environment, self._again)
 
     async def require(self) -> None:
-        """Read the newest text once and insist on it: one-shot commands never fall back to an older one."""
-        self._known = Known(signed=_signed(await self._aside(self._state.kept_texts)))
+        """Read the newest text once and insist on it: one-shot commands never fall back to an older one.
+
+        Where a file went away that the last accepted text was read from, it is waited until its folder is quiet.
+        """
+        kept = await self._aside(self._state.kept_texts)
+        self._known = Known(signed=_signed(kept))
+        before = await self._aside(self._with_files_gone, kept)
+        if before is not None:
+            self.accepted = before
         await self.refresh()
-        if self.accepted.rejected is not None or self.accepted.revision is None:
-            raise Invalid(self.accepted.faults or (Fault("", 0, 0, self.trouble),))
+        for _ in range(round(unsettled.LONGEST_WAIT_SECONDS)):
+            if not self._waits.gone or self.trouble:
+                break
+            await asyncio.sleep(1)
+            await (self.refresh() if await self._aside(self._source.poll) else self.settle())
+        if self.trouble or self.accepted.rejected is not None or self.accepted.revision is None:
+            raise Invalid((not self.trouble and self.accepted.faults) or (Fault("", 0, 0, self.trouble),))
+
+    def _with_files_gone(self, kept: Sequence[KeptText]) -> Accepted | None:
+        """Return what was in force before, if a file that it was read from is not there any more."""
+        unrest = self._source.unrest
+        if unrest is None or not unrest.gone((path for one in kept for path in one.files), {}):
+            return None
+        self._named = {one.document: frozenset(one.files) for one in kept}
+        return recalled(kept, self._state.live_accounts, self._environment)
 
     async def refresh(self) -> None:
         """Read the newest text and bring into force what can be. Never raises for what it reads."""

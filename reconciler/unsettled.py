@@ -17,6 +17,8 @@ from reconciler.model import AccountName, DeviceId, Unsettled
 
 QUIET_SECONDS = 5.0
 """A file that went away counts as removed when nothing below the folder has changed for so long."""
+LONGEST_WAIT_SECONDS = 30.0
+"""So long at most a command that runs once waits for a quiet folder; what waits then is held."""
 LONGEST_SECONDS = 600.0
 """So long at most a device waits for a file that went away, whether it is tracked by git or not."""
 

@@ -14,6 +14,7 @@ from repositories import git
 from scenarios import eventually
 
 from reconciler.clock import SystemClock
+from reconciler.errors import Invalid
 from reconciler.guards import Situation, judge
 from reconciler.intake import Intake
 from reconciler.metrics import Metrics
@@ -168,6 +169,28 @@ async def test_a_file_that_went_away_while_no_process_ran_waits_as_well(home: Pa
     after = Office(home / "desired-state.toml", before.state)
     await after.intake.begin()
     assert after.held() == {"a1", "a2"}
+
+
+async def test_a_command_that_runs_once_waits_for_a_quiet_folder(home: Path) -> None:
+    """A file that went away since the last accepted text may be back in a moment; if not, its devices may go."""
+    before = await opened(home)
+    (home / "devices/a.txt").unlink()
+    once = Office(home / "desired-state.toml", before.state)
+    reading = asyncio.create_task(once.intake.require())
+    await eventually(lambda: bool(once.intake.accepted.texts) and once.held() == {"a1", "a2"})
+    (home / "devices/a.txt").write_text("a1\na2\n")
+    await reading
+    assert once.planned().unsubscribes == ()
+    assert once.held() == set()
+
+
+async def test_a_command_that_runs_once_falls_back_to_no_older_text(home: Path) -> None:
+    """Where files went away and the rest is faulty, there is nothing to work with."""
+    before = await opened(home)
+    (home / "devices/a.txt").unlink()
+    (home / "desired-state.toml").write_text("version = ")
+    with pytest.raises(Invalid):
+        await Office(home / "desired-state.toml", before.state).intake.require()
 
 
 async def test_a_file_that_moved_holds_nothing(home: Path) -> None:
