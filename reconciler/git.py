@@ -24,7 +24,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,11 +43,15 @@ ASKING_SECONDS = 30.0
 """For asking a remote what it has."""
 FETCHING_SECONDS = 300.0
 """For fetching from a remote; what is fetched is small, so only a first fetch can come near it."""
-LARGEST_LISTING = 256 * 1024 * 1024
-"""Bytes that a call may print unless told otherwise. A million paths are about 100 MB."""
+LARGEST_LISTING = 64 * 1024 * 1024
+"""Bytes that a call may print unless a smaller or larger limit is given. Half a million paths are about 50 MB."""
+MOST_FILES = 500_000
+"""In one folder of a commit and below it. A tree of a few objects can stand for more files than there is memory for."""
 LARGEST_PACK = 1024 * 1024 * 1024
 """Bytes of one file that a fetch may write; what is larger is broken off."""
 LARGEST_ERROR = 64 * 1024
+_WORDS = 600
+"""Columns of a name or a subject that are read; fewer are shown."""
 _LINE = 64 * 1024
 """Bytes of what is a line or two: names, ids, verdicts."""
 _COMMIT = 1024 * 1024
@@ -341,9 +345,10 @@ class Repository:
 
     def commit(self, id_: str) -> Commit:
         """Return who made a commit, when and why; names and words on one line, without control characters."""
-        form = "%an%x00%ae%x00%ct%x00%s"
-        told = self.git("log", "-1", f"--format={form}", "--end-of-options", _checked(id_))
-        name, address, at, subject = _parts(told.decode(errors="replace"), "\0", 4)
+        short = f"%<({_WORDS},trunc)"  # a subject may have as many characters as a pack has bytes
+        form = f"{short}%an%x00{short}%ae%x00%ct%x00{short}%s"
+        printed = self.git("log", "-1", f"--format={form}", "--end-of-options", _checked(id_), most=_LINE)
+        name, address, at, subject = (part.strip() for part in _parts(printed.decode(errors="replace"), "\0", 4))
         author = quoted(f"{name} <{address}>" if address else name)
         return Commit(id_, author, quoted(subject), _moment(at))
 
@@ -355,8 +360,13 @@ class Repository:
         return dict(_entries(listed)).get(path)
 
     def files(self, tree: str) -> dict[str, Entry]:
-        """Return everything below a tree but folders, by path."""
-        return dict(_entries(self.git("ls-tree", "-r", "-z", "--full-tree", _checked(tree))))
+        """Return everything below a tree but folders, by path. Raises ``TooLarge`` where that is too much."""
+        found: dict[str, Entry] = {}
+        for path, entry in _entries(self.git("ls-tree", "-r", "-z", "--full-tree", _checked(tree))):
+            found[path] = entry
+            if len(found) > MOST_FILES:
+                raise TooLarge(f"the folder has more than {MOST_FILES} files in it and below it")
+        return found
 
     def sizes(self, ids: Iterable[str]) -> dict[str, int]:
         """Return the sizes of blobs in bytes. Raises ``GitError`` where one is not here."""
@@ -444,7 +454,18 @@ class Clone(Repository):
     Each address has a clone of its own, so that two never mix; the one of a former address is removed.
     """
 
-    def __init__(self, home: Path, url: str, *, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        url: str,
+        *,
+        environ: Mapping[str, str] | None = None,
+        largest_pack: int = LARGEST_PACK,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._largest_pack = largest_pack
+        self._in_vain = _InVain(steady)
+        self._swept = False
         address, credentials, secret = _without_password(option_free(url))
         remote = [(f"remote.{REMOTE}.url", _address(address)), *credentials]
         environ = {**(os.environ if environ is None else environ), **secret}
@@ -467,18 +488,29 @@ class Clone(Repository):
         A ref that was found before is fetched at once, which is one connection whether there is something new or not.
         Where that fails, the remote is asked what it has.
         """
-        if (name := self._found.pop(ref, None)) is not None and self.folder.exists():
+        self._sweep_once()
+        name = self._found.pop(ref, None)
+        if name is not None and self.folder.exists() and not self._in_vain:
             try:
                 self._fetch(*self._filter, REMOTE, f"+{name}:{NEWEST}", seconds=ASKING_SECONDS)
                 id_ = self.resolve(NEWEST)
             except (GitMissing, GitTimeout):
                 raise
+            except TooLarge as error:
+                return self._too_large(ref, error)
             except GitError:
                 id_ = None
             if id_ is not None:
                 self._found[ref] = name
                 return name, id_
         return self.tip(ref)
+
+    def _too_large(self, ref: str, error: TooLarge) -> tuple[str, str] | None:
+        """Ask which commit it was that is too large, and remember it."""
+        tip = self.tip(ref)
+        if tip is not None:
+            self._in_vain.remember(tip[1], error)
+        return tip
 
     def tip(self, ref: str) -> tuple[str, str] | None:
         """Ask the remote for a branch, a tag or a ref by its full name; return its full name and its commit.
@@ -489,7 +521,7 @@ class Clone(Repository):
             return ref, ref
         names = [ref] if ref == "HEAD" or ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
         names = [one for name in names for one in (f"{name}^{{}}", name)]  # what an annotated tag points to goes first
-        said = self._asking("ls-remote", "--quiet", REMOTE, *names, seconds=ASKING_SECONDS, online=True)
+        said = self._asking("ls-remote", "--quiet", REMOTE, *names, seconds=ASKING_SECONDS, online=True, most=_COMMIT)
         lines = (line.partition("\t") for line in said.decode(errors="replace").splitlines())
         found = {name: id_ for id_, _, name in lines if _ID.fullmatch(id_)}
         tip = next(((name.removesuffix("^{}"), found[name]) for name in names if name in found), None)
@@ -504,6 +536,17 @@ class Clone(Repository):
             self._make(id_)
         elif self.resolve(id_) is not None:
             return
+        self._in_vain.check(id_)
+        try:
+            self._fetch_commit(source)
+        except (TooLarge, GitTimeout) as error:
+            self._in_vain.remember(id_, error)
+            raise
+        self._in_vain.forget()
+        if self.resolve(id_) is None:
+            raise GitError(f"the remote did not give the commit {id_}")
+
+    def _fetch_commit(self, source: str) -> None:
         if self.resolve(NEWEST) is None:
             try:
                 self._fetch("--depth=1", *self._filter, REMOTE, f"+{source}:{NEWEST}")
@@ -513,8 +556,6 @@ class Clone(Repository):
                 self._fetch(REMOTE, f"+{source}:{NEWEST}")  # a server of mere files can give everything only
         else:
             self._fetch(*self._filter, REMOTE, f"+{source}:{NEWEST}")
-        if self.resolve(id_) is None:
-            raise GitError(f"the remote did not give the commit {id_}")
 
     def followed(self) -> str | None:
         """Return the commit that was last followed."""
@@ -598,6 +639,25 @@ class Clone(Repository):
         form = "sha1" if len(id_) == _SHA1_DIGITS else "sha256"
         self.git("init", "--bare", "--quiet", "--template=", f"--object-format={form}")
 
+    def _sweep_once(self) -> None:
+        """Remove what a process before this one may have left, because it was ended in the middle of a fetch."""
+        if not self._swept:
+            self._swept = True
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what a fetch leaves that was broken off: half a pack may have a gigabyte, and a lock stops the next.
+
+        Nobody else works here: the clone belongs to whoever holds the state's lock, or to one command.
+        """
+        for pattern in _LEFT_BEHIND:
+            for path in self.folder.glob(pattern):
+                with suppress(OSError):
+                    if path.is_dir():
+                        shutil.rmtree(path)
+                    else:
+                        path.unlink()
+
     def _fits(self, id_: str, most: int) -> bool:
         try:
             self._fetch_objects([id_], largest_file=most)
@@ -608,9 +668,13 @@ class Clone(Repository):
     def _fetch(self, *arguments: str, seconds: float = FETCHING_SECONDS) -> None:
         """Fetch commits."""
         plain = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
-        self.git("fetch", *plain, *arguments, seconds=seconds, online=True, largest_file=LARGEST_PACK)
+        try:
+            self.git("fetch", *plain, *arguments, seconds=seconds, online=True, largest_file=self._largest_pack)
+        except GitError:
+            self._sweep()
+            raise
 
-    def _fetch_objects(self, ids: Sequence[str], largest_file: int = LARGEST_PACK) -> None:
+    def _fetch_objects(self, ids: Sequence[str], largest_file: int | None = None) -> None:
         """Fetch objects by name, as git itself would. A server that gives refs only has to give everything."""
         try:
             self.git(
@@ -619,11 +683,49 @@ class Clone(Repository):
                 seconds=FETCHING_SECONDS,
                 online=True,
                 asked=ids,
-                largest_file=largest_file,
+                largest_file=largest_file or self._largest_pack,
             )
         except GitError as error:
+            self._sweep()
             self._whole = self._whole or any(words in str(error) for words in _REFS_ONLY)
             raise
+
+
+class _InVain:
+    """A commit that could not be fetched because of its size or its time, so that it is not tried at every look."""
+
+    def __init__(self, steady: Callable[[], float]) -> None:
+        self._steady = steady
+        self._id, self._why, self._until, self._times = "", "", 0.0, 0
+
+    def __bool__(self) -> bool:
+        return bool(self._id)
+
+    def remember(self, id_: str, error: GitError) -> None:
+        """Take a commit that was tried in vain; each further time it waits twice as long."""
+        first, most = _AGAIN_LARGE if isinstance(error, TooLarge) else _AGAIN_SLOW
+        self._times = self._times + 1 if id_ == self._id else 0
+        self._id, self._why = id_, str(error)
+        self._until = self._steady() + min(most, first * 2 ** min(self._times, 10))
+
+    def forget(self) -> None:
+        """Take it that fetching works."""
+        self._id, self._times = "", 0
+
+    def check(self, id_: str) -> None:
+        """Raise where a commit is not to be tried again yet."""
+        left = self._until - self._steady()
+        if id_ == self._id and left > 0:
+            again = f"the same commit is tried again in {max(1, round(left / 60))} min, another one at once"
+            raise TooLarge(f"{self._why}; {again}")
+
+
+_AGAIN_LARGE, _AGAIN_SLOW = (3600.0, 86400.0), (300.0, 3600.0)
+"""Seconds before a commit is tried again that is too large, or took too long: at first, and at most."""
+_LEFT_BEHIND = (
+    *("objects/pack/tmp_*", "objects/pack/.tmp*", "objects/pack/*.keep", "objects/tmp_*", "objects/incoming-*"),
+    *("*.lock", "refs/**/*.lock"),
+)
 
 
 def verdict(repository: Repository, id_: str, allowed_signers: Path | None) -> str:
@@ -741,10 +843,12 @@ _KINDS = {"040000": Kind.FOLDER, "120000": Kind.LINK, "160000": Kind.SUBMODULE}
 
 def _entries(listed: bytes) -> Iterator[tuple[str, Entry]]:
     """Take the output of ``ls-tree -z`` apart. Names are bytes; those that are not UTF-8 stay what they are."""
-    *lines, rest = listed.split(b"\0")
-    if rest:
+    if listed and not listed.endswith(b"\0"):
         raise GitError(_ODD)
-    for line in lines:
+    at = 0
+    while at < len(listed):  # one after the other: all at once they take several times the memory
+        end = listed.index(b"\0", at)
+        line, at = listed[at:end], end + 1
         facts, _, name = line.partition(b"\t")
         if not name or not _FACTS.fullmatch(facts):
             raise GitError(_ODD)

@@ -18,7 +18,7 @@ from scenarios import write
 from structlog.testing import capture_logs
 
 from reconciler.desired import Unreadable, load
-from reconciler.errors import SourceError
+from reconciler.errors import QUOTED, SourceError
 from reconciler.git import (
     Clone,
     Git,
@@ -61,8 +61,10 @@ def server(remote: Remote) -> Iterator[GitServer]:
 class Follower:
     """Somebody who follows a repository as the daemon does, and says what became of each look."""
 
-    def __init__(self, home: Path, url: str, ref: str = "main", path: Path = HERE, **how: object) -> None:
-        self.clone = Clone(home, url)
+    def __init__(
+        self, home: Path, url: str, ref: str = "main", path: Path = HERE, *, clone: Clone | None = None, **how: object
+    ) -> None:
+        self.clone = clone or Clone(home, url)
         self.source = GitSource(self.clone, ref, path, **how)  # type: ignore[arg-type]  # as a test gives it
         self.known = NOTHING
 
@@ -703,6 +705,155 @@ def test_stop_ends_what_runs(tmp_path: Path) -> None:
             running.result()
     with pytest.raises(GitTimeout, match="this program ends"):
         one("version")
+
+
+# -- what is too large
+
+
+def heavy(remote: Remote, name: str = "other/heavy.bin") -> str:
+    """Push a commit with a file that does not get smaller."""
+    (remote.work / name).write_bytes(os.urandom(300_000))
+    made = remote.commit_all("Add something heavy")
+    remote.push()
+    return made
+
+
+def fetches(server: GitServer) -> int:
+    """Return how often objects were fetched."""
+    return server.requests.count("POST /remote.git/git-upload-pack")
+
+
+@pytest.mark.parametrize("first", ["heavy", "light"])
+def test_commit_above_the_limit_is_not_fetched_at_every_look(
+    tmp_path: Path, remote: Remote, server: GitServer, first: str
+) -> None:
+    """Where the server cannot filter, its size is found out once; then it is asked for the tip only, for an hour."""
+    server.protocol = False  # then a fetch is one request, and asking for the tip none
+    git(remote.bare, "config", "uploadpack.allowFilter", "false")
+    now = [0.0]
+    clone = Clone(tmp_path / "state", server.url, largest_pack=100_000, steady=lambda: now[0])
+    one = Follower(tmp_path / "state", server.url, clone=clone)
+    if first == "light":
+        one.devices()
+    heavy(remote)
+    for _ in range(2):
+        with pytest.raises(FetchError, match=r"File too large|exceeds maximum"):
+            one.look()
+    before = fetches(server)
+    for _ in range(3):
+        with pytest.raises(FetchError, match="tried again in"):
+            one.look()
+    assert fetches(server) == before
+    assert before <= 3
+    assert not [path for path in clone.folder.rglob("*") if path.is_file() and path.stat().st_size > 50_000]
+    now[0] += 3601
+    with pytest.raises(FetchError):
+        one.look()
+    assert fetches(server) > before
+    before = fetches(server)
+    now[0] += 3601  # the second time it waits twice as long
+    with pytest.raises(FetchError, match="tried again in"):
+        one.look()
+    assert fetches(server) == before
+
+
+def test_commit_after_one_that_was_too_large_is_fetched_at_once(
+    tmp_path: Path, remote: Remote, server: GitServer
+) -> None:
+    """Only the commit that is too large waits: its author takes it back, and the next look follows."""
+    git(remote.bare, "config", "uploadpack.allowFilter", "false")
+    clone = Clone(tmp_path / "state", server.url, largest_pack=100_000)
+    one = Follower(tmp_path / "state", server.url, clone=clone)
+    one.devices()
+    good = remote.head
+    heavy(remote)
+    for _ in range(2):
+        with pytest.raises(FetchError):
+            one.look()
+    remote.reset(good)
+    remote.publish({"devices/a.txt": "ff638995\n"})
+    assert one.devices() == {"ff638995"}
+
+
+def test_what_a_broken_off_fetch_left_behind_goes(tmp_path: Path, remote: Remote) -> None:
+    """Half a pack takes no room for ever, and a lock of a process that was killed stops no fetch."""
+    Follower(tmp_path / "state", remote.url).devices()
+    one = Follower(tmp_path / "state", remote.url)
+    left = [
+        one.clone.folder / name
+        for name in (
+            *("objects/pack/tmp_pack_abc", "objects/pack/pack-1.keep", "objects/tmp_obj_x", "shallow.lock"),
+            *("packed-refs.lock", "refs/pcc/newest.lock", "HEAD.lock"),
+        )
+    ]
+    for path in left:
+        write(path, "half\n")
+    remote.publish({"devices/a.txt": "ff638995\n"})
+    with capture_logs() as lines:
+        assert one.devices() == {"ff638995"}
+    assert [path for path in left if path.exists()] == []
+    assert [line["event"] for line in lines] == []
+
+
+def test_clone_that_cannot_be_made_anew_is_not_tried_at_every_look(
+    tmp_path: Path, remote: Remote, server: GitServer
+) -> None:
+    """A commit that the remote names and does not give costs one fetch a look, not two, and no clone each time."""
+    one = Follower(tmp_path / "state", server.url, "0" * 40)
+    with capture_logs() as lines:
+        with pytest.raises(FetchError):
+            one.look()
+        before = fetches(server)
+        with pytest.raises(FetchError):
+            one.look()
+    assert fetches(server) - before <= before
+    assert [line["event"] for line in lines] == ["source.cloned_again"]
+    assert remote.head
+
+
+def test_subject_without_end_is_cut(tmp_path: Path, remote: Remote) -> None:
+    """A commit is followed whatever is written in it; a subject and a name of megabytes are cut."""
+    tree = git(remote.work, "rev-parse", "HEAD^{tree}")
+    who = f"{'Kim ' * 500_000}<{'k' * 100_000}@example.com> 1790000000 +0000"
+    raw = f"tree {tree}\nauthor {who}\ncommitter {who}\n\n{'word ' * 2_000_000}\n"
+    made = git(remote.work, "hash-object", "-t", "commit", "-w", "--stdin", given=raw.encode())
+    remote.push(f"+{made}:main")
+    one = Follower(tmp_path / "state", remote.url)
+    assert one.devices() == {"0a77c3f2"}
+    assert one.commit.id == made
+    assert one.commit.subject.startswith("word word")
+    assert one.commit.author.startswith("Kim Kim")
+    assert len(one.commit.subject) <= QUOTED
+    assert len(one.commit.author) <= QUOTED
+
+
+def test_tree_of_ten_billion_files_is_rejected_once(tmp_path: Path, remote: Remote) -> None:
+    """Eleven objects can stand for more files than any memory holds; such a commit is rejected, and not read again."""
+    blob = git(remote.work, "hash-object", "-w", "--stdin", given=b"ff638995\n")
+    text = git(remote.work, "hash-object", "-w", "--stdin", given=TEXT.encode())
+    tree = git(remote.work, "mktree", given="".join(f"100644 blob {blob}\t{n}.txt\n" for n in range(10)).encode())
+    for _ in range(9):
+        listed = "".join(f"040000 tree {tree}\t{n}\n" for n in range(10))
+        tree = git(remote.work, "mktree", given=listed.encode())
+    top = f"040000 tree {tree}\tdevices\n100644 blob {text}\tdesired-state.toml\n"
+    tree = git(remote.work, "mktree", given=top.encode())
+    who = ("-c", "user.name=Kim", "-c", "user.email=kim@example.com")
+    made = git(remote.work, *who, "commit-tree", "-m", "Too many", "-p", remote.head, tree)
+    remote.push(f"{made}:main")
+    one = Follower(tmp_path / "state", remote.url)
+    fetched = one.look()
+    assert fetched is not None
+    assert fetched.cause is Cause.INVALID
+    assert "cannot be read: git printed more than" in str(fetched.unreadable[0])
+    assert one.look() is None
+    assert one.commit.id == made
+
+
+def test_relative_folder_for_the_clone(tmp_path: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state folder that is named from where the program runs serves a repository, too."""
+    monkeypatch.chdir(tmp_path)
+    assert Follower(Path("state"), remote.url).devices() == {"0a77c3f2"}
+    assert list((tmp_path / "state").glob("*.git"))
 
 
 # -- what is in the history

@@ -25,7 +25,7 @@ import structlog
 
 from reconciler.desired import LARGEST_FILE, Document, MemoryTree, Names, Unreadable, patterns
 from reconciler.errors import Fault, SourceError
-from reconciler.git import Clone, Entry, GitError, GitMissing, GitTimeout, Kind, Repository, verdict
+from reconciler.git import Clone, Entry, GitError, GitMissing, GitTimeout, Kind, Repository, TooLarge, verdict
 from reconciler.model import Cause, Commit, Verified
 from reconciler.source.fetched import NOTHING, Fetched, FetchError, Known, MissingError
 from reconciler.source.unrest import Unrest
@@ -34,6 +34,8 @@ SHOWN = 12
 """So many digits of a commit's id are told to people."""
 AGAIN_SECONDS = 5.0
 """After a first failure the remote is asked again so soon, then half as often each time, down to the interval."""
+ANEW_SECONDS, LONGEST_ANEW_SECONDS = 60.0, 3600.0
+"""After a new clone that did not help the next one waits so long: at first, and at most."""
 SHORTEST_PAUSE_SECONDS = 0.2
 """Between two looks, where one took longer than the interval."""
 
@@ -162,6 +164,8 @@ class GitSource:
         self._commit: Commit | None = None
         self._was_read: set[str] = set()
         self._failures = 0
+        self._in_vain = 0
+        self._not_anew_before = 0.0
 
     def fetch(self, known: Known = NOTHING) -> Fetched | None:
         """Return the texts of the remote's newest commit, or nothing if that is known. Raises ``SourceError``."""
@@ -229,15 +233,26 @@ class GitSource:
                 raise MissingError(f"{self._ref}: the repository has no such branch or tag")
             try:
                 return self._read(*tip, known)
-            except (GitMissing, GitTimeout):
+            except (GitMissing, GitTimeout, TooLarge):
                 raise
             except GitError as error:
+                if time.monotonic() < self._not_anew_before:
+                    raise
                 if not self._failures:
                     log.warning("source.cloned_again", error=str(error))
                 self._clone.begin_anew()
-                return self._read(*tip, known)
+                return self._read_anew(tip, known)
         except GitError as error:
             raise FetchError(f"the repository cannot be fetched: {error}") from error
+
+    def _read_anew(self, tip: tuple[str, str], known: Known) -> Fetched | None:
+        """Read with a new clone. Where that fails too, another one is not made at every look: each is a full fetch."""
+        wait = min(LONGEST_ANEW_SECONDS, ANEW_SECONDS * 2 ** min(self._in_vain, 10))
+        self._not_anew_before = time.monotonic() + wait
+        self._in_vain += 1
+        fetched = self._read(*tip, known)
+        self._not_anew_before, self._in_vain = 0.0, 0
+        return fetched
 
     def _read(self, name: str, id_: str, known: Known) -> Fetched | None:
         """Return the texts of a commit, unless they are known."""
@@ -269,6 +284,9 @@ class GitSource:
             return read_commit(self._clone, id_, self._path, self._was_read)
         except MissingError as error:
             return Fetched((), MemoryTree({}), unreadable=(Fault("", 0, 0, str(error)),), cause=Cause.MISSING)
+        except TooLarge as error:
+            fault = Fault("", 0, 0, f"commit {id_[:SHOWN]} cannot be read: {error}")
+            return Fetched((), MemoryTree({}), unreadable=(fault,), cause=Cause.INVALID)
 
     def _wrong(self, id_: str, signed: Iterable[str]) -> str:
         """Return why a commit is not believed, or nothing if it is."""
