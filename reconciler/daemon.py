@@ -28,6 +28,7 @@ from reconciler.guards import Brake
 from reconciler.masking import Masking
 from reconciler.model import AccountName, Pause
 from reconciler.parts import Parts, built
+from reconciler.pushes import Pushes
 from reconciler.report import StatusReport, inquiry, status_report
 from reconciler.report.coming import Calendar
 from reconciler.report.proposal import Proposal, Proposed, planned
@@ -97,6 +98,7 @@ class Daemon:
         self._errands: set[asyncio.Task[None]] = set()
         self._calendar = Calendar()
         self._heartbeat = self._clock.steady()
+        self._pushes = Pushes(self._refresh, lambda work: self._errand(work, "pushed"), self._clock.steady)
         self._trouble = ""
         self._clocks_differ = False
         self._state_opened = False
@@ -195,6 +197,7 @@ class Daemon:
     async def _end(self, workers: asyncio.Task[None], front: Front) -> None:
         """Let passes end within the grace, then break off what is left."""
         self._stopping.set()
+        self._pushes.stop()
         self._controller.stop()
         grace = self._settings.shutdown_grace.total_seconds()
         _, late = await asyncio.wait({workers}, timeout=grace)
@@ -338,8 +341,12 @@ class Daemon:
             self._errand(self._refresh(), "fetch again")
 
     def _pushed(self) -> None:
-        """Read the source at once; one reading under way is followed by one more, however many ask for it."""
-        self._errand(self._refresh(), "pushed")
+        """Read the source soon; one reading under way is followed by one more, however many ask for it."""
+        self._pushes.ask()
+
+    def _pushed_again(self) -> None:
+        """Do the same for a call that came before; it may be repeated by somebody who recorded it."""
+        self._pushes.ask(repeated=True)
 
     def _surface(self, parts: Parts) -> Surface:
         return Surface(
@@ -401,7 +408,7 @@ class Daemon:
     def _hook(self) -> Hook | None:
         """Return what a forge's webhook wakes, if there is one."""
         reader = self._settings.webhook_secret_reader()
-        return None if reader is None else Hook(lambda: self._read(reader), self._pushed)
+        return None if reader is None else Hook(lambda: self._read(reader), self._pushed, self._pushed_again)
 
     def _read(self, reader: SecretReader) -> str:
         """Return a secret as it is now; one that cannot be read lets nobody in."""

@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import resource
 import selectors
 import shutil
 import signal
@@ -70,6 +69,10 @@ _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ODD = "git printed something else than was asked for"
 _REFS_ONLY = ("not our ref", "unadvertised object", "no such remote ref")
 """How a server says that it gives no objects by name."""
+_LIMITED = 'command ulimit -f "$0" 2>/dev/null; exec git "$@"'
+"""Runs git with a limit for files that it and what it starts write, from the beginning; a stricter one stays."""
+_BLOCK = 512
+"""Bytes that a shell counts such limits in."""
 _BATCH = 300
 """Object names for one call: few enough to fit into a pipe that nobody reads from yet."""
 
@@ -202,11 +205,8 @@ class Git:
     ) -> tuple[int, bytes, bytes]:
         if self._until is not None:
             seconds = min(seconds, self._until - time.monotonic())
-        process = self._begun(arguments, online=online)
+        process = self._begun(arguments, online=online, largest_file=largest_file)
         try:
-            if largest_file is not None:
-                with suppress(OSError, ValueError):  # it is over already, or a stricter limit is in force
-                    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
             out, said = _heard(process, "".join(f"{line}\n" for line in asked).encode(), seconds, most)
         finally:
             _reap(process)
@@ -216,14 +216,17 @@ class Git:
             raise GitTimeout("git was ended, because this program ends")
         return process.returncode, out, said
 
-    def _begun(self, arguments: Sequence[str], *, online: bool) -> subprocess.Popen[bytes]:
+    def _begun(
+        self, arguments: Sequence[str], *, online: bool, largest_file: int | None = None
+    ) -> subprocess.Popen[bytes]:
         options = [part for pair in _SAFE for part in ("-c", pair)]
+        program = ["git"] if largest_file is None else ["sh", "-c", _LIMITED, str(largest_file // _BLOCK)]
         with self._lock:
             if self._stopped:
                 raise GitTimeout("git is not run any more, because this program ends")
             try:
                 process = subprocess.Popen(  # noqa: S603 - the program is ours to name, its arguments are checked
-                    ["git", *options, *arguments],  # noqa: S607 - found on PATH, as for any user of git
+                    [*program, *options, *arguments],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,

@@ -54,6 +54,20 @@ async def test_a_forge_that_knows_the_secret_wakes(form: str, media_type: str) -
     assert (answer.status_code, answer.json(), wakes) == (202, {"accepted": True}, ["wake"])
 
 
+async def test_a_call_that_is_repeated_is_known_as_one() -> None:
+    """Whoever recorded a call can send it again, and is told from a forge that has something new; both are answered."""
+    woken: list[str] = []
+    hook = Hook(lambda: SECRET, lambda: woken.append("new"), lambda: woken.append("again"))
+    app = Starlette(routes=[hooks.route(hook)])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        many = [str(number).encode() for number in range(hooks.MOST_HEARD)]
+        for body in (b"one", b"one", b"two", b"one", *many, b"one"):
+            answer = await client.post("/hooks/git", content=body, headers={"X-Gitea-Signature": signed(body)})
+            assert answer.status_code == 202
+    assert woken[:4] == ["new", "again", "new", "again"]
+    assert set(woken[4:]) == {"new"}
+
+
 BAD = {
     "nothing": {},
     "empty signature": {"X-Hub-Signature-256": ""},

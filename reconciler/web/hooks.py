@@ -1,7 +1,8 @@
 """The webhook: a forge says that something was pushed.
 
 Owns: which requests are believed, in the forms of GitHub, Gitea and GitLab. Must not: act on what they say; a believed
-one only wakes the source, which then looks for itself. So a replayed or a forged-and-signed one can do no harm.
+one only wakes the source, which then looks for itself. So a replayed or a forged-and-signed one can do no harm, and
+looks that are asked for by repeating a call are fewer.
 
 GitHub and Gitea sign the body with the shared secret (HMAC-SHA256 in ``X-Hub-Signature-256`` or ``X-Gitea-Signature``),
 GitLab sends the secret itself (``X-Gitlab-Token``). The signature says who calls, so neither the Host nor the content
@@ -25,6 +26,8 @@ from reconciler.errors import ReconcilerError
 PATH = "/hooks/git"
 LARGEST_BODY = 4 * 1024 * 1024
 """More than a push of a thousand commits takes. A push that is larger is found by the next regular fetch."""
+MOST_HEARD = 1000
+"""So many calls are remembered, to know one that is repeated."""
 SIGNATURES = {"x-hub-signature-256": b"sha256=", "x-gitea-signature": b""}
 """Headers that carry a signature of the body, and what stands before its hexadecimal digits."""
 TOKEN = "x-gitlab-token"  # noqa: S105 - a header's name
@@ -42,18 +45,23 @@ class Doubted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """What the webhook needs. ``secret`` reads the shared secret; it raises where it cannot, and nobody is believed."""
+    """What the webhook needs. ``secret`` reads the shared secret; it raises where it cannot, and nobody is believed.
+
+    ``wake_again`` is called in place of ``wake`` where the same call came before.
+    """
 
     secret: Callable[[], str]
     wake: Callable[[], None]
+    wake_again: Callable[[], None] | None = None
 
 
 def route(hook: Hook) -> Route:
     """Return the route of the webhook."""
+    heard = _Heard()
 
     async def pushed(request: Request) -> Response:
         try:
-            await _believe(request, hook.secret().encode())
+            digest = await _believe(request, hook.secret().encode())
         except Doubted as doubted:
             log.warning("webhook.refused", status=doubted.status, reason=str(doubted))
             return JSONResponse({"error": str(doubted)}, status_code=doubted.status)
@@ -62,15 +70,35 @@ def route(hook: Hook) -> Route:
             return JSONResponse({"error": "the webhook's secret cannot be read"}, status_code=503)
         except ClientDisconnect:
             return Response(status_code=400)
-        log.debug("webhook.received")
-        hook.wake()
+        repeated = heard.again(digest)
+        log.debug("webhook.received", repeated=repeated)
+        if repeated and hook.wake_again is not None:
+            hook.wake_again()
+        else:
+            hook.wake()
         return JSONResponse({"accepted": True}, status_code=202)
 
     return Route(PATH, pushed, methods=["POST"])
 
 
-async def _believe(request: Request, secret: bytes) -> None:
-    """Return if the request comes from who knows the secret. The body is read once, and never kept."""
+class _Heard:
+    """The digests of the last calls that were believed: whoever recorded one can send it again and again."""
+
+    def __init__(self) -> None:
+        self._digests: dict[str, None] = {}
+
+    def again(self, digest: str) -> bool:
+        """Say whether a call came before, and remember it."""
+        before = digest in self._digests
+        self._digests.pop(digest, None)
+        self._digests[digest] = None
+        if len(self._digests) > MOST_HEARD:
+            del self._digests[next(iter(self._digests))]
+        return before
+
+
+async def _believe(request: Request, secret: bytes) -> str:
+    """Return the digest of a request that comes from who knows the secret. The body is read once, and never kept."""
     token, signature = _given(request, TOKEN), _signature(request)
     if token is None and signature is None:
         raise Doubted(401, "neither a signature nor a token is given")
@@ -84,6 +112,7 @@ async def _believe(request: Request, secret: bytes) -> None:
         made.update(chunk)
     if signature is not None and not hmac.compare_digest(made.hexdigest().encode(), signature):
         raise Doubted(401, "the signature does not fit the body")
+    return made.hexdigest()
 
 
 def _signature(request: Request) -> bytes | None:
