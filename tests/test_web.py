@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from reconciler.report.inquiry import Overview
 from reconciler.simulator import Route
 from reconciler.web.app import Surface, create_app
 from reconciler.web.page import ROWS, moments
-from reconciler.web.sparing import LONGEST_SECONDS, REST, Sparing
+from reconciler.web.sparing import LONGEST_SECONDS, MOST_QUESTIONS, REST, Questions, Sparing
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 HOSTILE = "<script>alert('x')</script>\"&{{ 7 * 7 }}"
@@ -387,3 +388,36 @@ async def test_a_failed_answer_is_kept_for_nobody() -> None:
         await sparing.get()
     failing = False
     assert await sparing.get() == "made"
+
+
+async def test_questions_without_end_take_at_most_half_of_the_time() -> None:
+    """After an answer that took long the next question waits as long; the same question soon has the same answer."""
+    made: list[float] = []
+    questions: Questions[int] = Questions(lambda: asyncio.get_running_loop().time())
+
+    async def answer() -> int:
+        made.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(0.05)
+        return len(made)
+
+    several = await asyncio.gather(*(questions.get(number % 3, answer) for number in range(12)))
+    assert sorted(several) == sorted([1, 2, 3] * 4)
+    assert all(later - earlier >= 0.099 for earlier, later in pairwise(made))
+
+
+async def test_an_answer_that_fails_is_no_answer_to_the_next_who_asks() -> None:
+    """What is raised goes to whoever asked; of many questions only the last answers are kept."""
+    questions: Questions[str] = Questions()
+
+    async def broken() -> str:
+        raise ValueError("once")
+
+    async def whole() -> str:
+        return "whole"
+
+    with pytest.raises(ValueError, match="once"):
+        await questions.get("one", broken)
+    assert await questions.get("two", whole) == "whole"
+    for number in range(500):
+        assert await questions.get(number, whole) == "whole"
+    assert len(questions._asked) <= MOST_QUESTIONS

@@ -28,6 +28,7 @@ from reconciler.desired.export import toml_string
 from reconciler.desired.findings import Finding, Where
 from reconciler.desired.schema import AccountTable, ApprovalTable, DeviceTable, IdList, Loc, PolicyTable, Text
 from reconciler.desired.texts import Document, Loaded, Role, Sighting, Tree, Unreadable, digest
+from reconciler.desired.thinned import thinned
 from reconciler.errors import Fault, quoted, suggestion
 from reconciler.model import (
     DEFAULT_ACCOUNT,
@@ -221,8 +222,12 @@ def load(
 
 
 def sightings(documents: Sequence[Document], tree: Tree, device: DeviceId) -> tuple[Sighting, ...]:
-    """Return every place at which accepted texts name a device, in their order. It costs a load and a walk."""
-    readings = [read(document, kept=True) for document in documents]
+    """Return every place at which accepted texts name a device, in their order.
+
+    It costs a load of what is left when the entries of other devices are taken out, and a walk.
+    """
+    thin = [Document(one.path, thinned(one.content, device)) for one in documents]
+    readings = [read(document, kept=True) for document in thin]
     return _Loading(readings, OnlyOne(tree, device), Again(), kept=True).sightings(device)
 
 

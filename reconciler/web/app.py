@@ -32,7 +32,7 @@ from reconciler.web.acting import Acting
 from reconciler.web.hooks import Hook
 from reconciler.web.page import Page
 from reconciler.web.reading import Reading
-from reconciler.web.sparing import Sparing
+from reconciler.web.sparing import Questions, Sparing
 
 POLICY = (
     b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
@@ -113,7 +113,7 @@ def create_app(surface: Surface) -> ASGIApp:
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/api/v1/status", _status(surface)),
-        *(reading.routes(surface.reading) if surface.reading is not None else []),
+        *(reading.routes(surface.reading, steady) if surface.reading is not None else []),
         *(acting.routes(surface.acting) if surface.acting is not None else acting.absent()),
         *([hooks.route(surface.hook)] if surface.hook is not None else []),
     ]
@@ -121,15 +121,22 @@ def create_app(surface: Surface) -> ASGIApp:
 
 
 def _status(surface: Surface) -> Callable[[Request], Awaitable[Response]]:
+    stood = Sparing(surface.status, surface.steady)
+    questions = Questions[str](surface.steady)
+
+    async def found(revision: str | None) -> str:
+        report = await stood.get()
+        if revision is not None:
+            holds = await surface.holds(revision)
+            report = replace(report, text=replace(report.text, holds=holds))
+        return await asyncio.to_thread(reading.as_json, report)
+
     async def status(request: Request) -> Response:
-        report = await surface.status()
         revision = request.query_params.get("revision")
-        if revision is None:
-            return reading.answer(report)
-        if not _COMMIT.fullmatch(revision):
+        if revision is not None and not _COMMIT.fullmatch(revision):
             return JSONResponse({"error": "revision: has to be 7 to 64 digits of a commit's id"}, status_code=400)
-        holds = await surface.holds(revision.lower())
-        return reading.answer(replace(report, text=replace(report.text, holds=holds)))
+        asked = None if revision is None else revision.lower()
+        return reading.answer(await questions.get(asked, lambda: found(asked)))
 
     return status
 

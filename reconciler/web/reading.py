@@ -8,6 +8,8 @@ Whoever reaches the port may read: no token, any Host, as for the page. No answe
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,7 @@ from starlette.routing import Route
 from reconciler.errors import ReconcilerError, StateError, Unknown, quoted, suggestion
 from reconciler.report.inquiry import AccountDetail, Explanation, Page, insist_on_values
 from reconciler.report.story import Story
+from reconciler.web.sparing import Questions
 from reconciler.wording import json_text
 
 
@@ -33,8 +36,9 @@ class Reading:
     history: Callable[[Mapping[str, str]], Awaitable[Page]]
 
 
-def routes(reading: Reading) -> Sequence[Route]:
-    """Return the routes of the calls that only read."""
+def routes(reading: Reading, steady: Callable[[], float] = time.monotonic) -> Sequence[Route]:
+    """Return the routes of the calls that only read. ``steady`` tells how long an answer took."""
+    stories, records = Questions[str](steady), Questions[str](steady)
 
     async def account(request: Request) -> object:
         return await reading.account(request.path_params["account"])
@@ -56,10 +60,10 @@ def routes(reading: Reading) -> Sequence[Route]:
         return await reading.history(_parameters(request))
 
     return [
-        Route("/api/v1/accounts/{account}", _answered(account)),
-        Route("/api/v1/accounts/{account}/devices/{device:path}", _answered(device)),
-        Route("/api/v1/devices", _answered(devices)),
-        Route("/api/v1/history", _answered(history)),
+        Route("/api/v1/accounts/{account}", _answered(account, records)),
+        Route("/api/v1/accounts/{account}/devices/{device:path}", _answered(device, stories)),
+        Route("/api/v1/devices", _answered(devices, stories)),
+        Route("/api/v1/history", _answered(history, records)),
     ]
 
 
@@ -72,16 +76,26 @@ def _parameters(request: Request) -> Mapping[str, str]:
     return given
 
 
-def answer(report: object) -> Response:
+def as_json(report: object) -> str:
     """Return a report as the JSON of this version."""
     plain: dict[str, Any] = msgspec.to_builtins(report)
-    return Response(json_text({"api": 1, **plain}), media_type="application/json")
+    return json_text({"api": 1, **plain})
 
 
-def _answered(find: Callable[[Request], Awaitable[object]]) -> Callable[[Request], Awaitable[Response]]:
+def answer(text: str) -> Response:
+    """Return JSON as an answer."""
+    return Response(text, media_type="application/json")
+
+
+def _answered(
+    find: Callable[[Request], Awaitable[object]], questions: Questions[str]
+) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
+        async def found() -> str:
+            return await asyncio.to_thread(as_json, await find(request))
+
         try:
-            return answer(await find(request))
+            return answer(await questions.get((request.url.path, request.url.query), found))
         except Unknown as error:
             return JSONResponse({"error": str(error)}, status_code=404)
         except StateError as error:

@@ -1,6 +1,7 @@
 """An answer that many ask for, made no more often than it is cheap to make.
 
-Owns: how long an answer serves whoever asks next. Must not: know what is in it.
+Owns: how long an answer serves whoever asks next, and how much of the time different questions may take. Must not: know
+what is in an answer.
 
 Making an answer takes a small share of the time, whoever asks and however often: one that was made in 2 ms serves for
 the next 40, one that took 50 ms for a second. So what is cheap is always fresh, and what is dear slows no pass.
@@ -10,13 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 REST = 20.0
 """An answer serves for so many times as long as it took to make."""
 LONGEST_SECONDS = 2.0
 """And no longer than this."""
+
+MOST_QUESTIONS = 64
+"""So many different questions have their last answer kept."""
 
 Answer = TypeVar("Answer")
 
@@ -44,3 +48,37 @@ class Sparing(Generic[Answer]):
             ended = self._steady()
             self._answer, self._good_until = answer, ended + min(REST * (ended - began), LONGEST_SECONDS)
             return answer
+
+
+class Questions(Generic[Answer]):
+    """Answers to different questions: one at a time, and at most half of the time is spent on them.
+
+    After an answer the next one waits for as long as that took, so that whoever asks without end slows no pass. The
+    same question asked again soon is answered as ``Sparing`` answers it.
+    """
+
+    def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
+        self._steady = steady
+        self._turn = asyncio.Lock()
+        self._rest_until = 0.0
+        self._asked: dict[Hashable, Sparing[Answer]] = {}
+
+    async def get(self, question: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return the answer to a question; what ``make`` raises is raised to whoever asked, and kept for nobody."""
+        sparing = self._asked.pop(question, None) or Sparing(lambda: self._made(make), self._steady)
+        self._asked[question] = sparing
+        while len(self._asked) > MOST_QUESTIONS:
+            del self._asked[next(iter(self._asked))]
+        return await sparing.get()
+
+    async def _made(self, make: Callable[[], Awaitable[Answer]]) -> Answer:
+        async with self._turn:
+            rest = self._rest_until - self._steady()
+            if rest > 0:
+                await asyncio.sleep(rest)
+            began = self._steady()
+            try:
+                return await make()
+            finally:
+                ended = self._steady()
+                self._rest_until = ended + min(ended - began, LONGEST_SECONDS)
