@@ -19,6 +19,7 @@ Must not: know a library; a module that uses one turns its errors into these and
         ├── DeviceRefused      this device waits long, all others go on
         ├── SubscriptionsFull  subscribes wait, unsubscribes go on
         ├── CredentialsRefused the account stops until a credential changes
+        │   └── NotYetAccepted a token that was renewed just now: try it again shortly
         ├── ConfigurationRefused  the account stops; a setting is wrong
         ├── Outdated           not sent: plan anew, the account speaks for another user by now
         └── Surprise           an answer we do not understand: never act on it, try again later
@@ -174,6 +175,10 @@ class CredentialsRefused(PlatformError):
     """
 
     stranger: bool = False
+
+
+class NotYetAccepted(CredentialsRefused):
+    """The token was renewed just now, and LG does not accept it yet: its clock may be behind that of who issued it."""
 
 
 class ConfigurationRefused(PlatformError):

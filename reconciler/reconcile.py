@@ -22,7 +22,7 @@ from reconciler import approvals, backoff, guards
 from reconciler.accepted import Claims, Text
 from reconciler.backoff import Random
 from reconciler.clock import TOLERATED, Clock, SystemClock, TwoClocks
-from reconciler.errors import ConfigurationRefused, CredentialsRefused, PlatformError, Throttled
+from reconciler.errors import ConfigurationRefused, CredentialsRefused, NotYetAccepted, PlatformError, Throttled
 from reconciler.execute import Work, execute
 from reconciler.guards import Platform, Situation
 from reconciler.ledger import Ledger, contradicted
@@ -647,7 +647,7 @@ class Pass:
             return (), now
         if isinstance(work.ended, Throttled):
             until = client.opens_for_pass(len(work.left)) or now
-        elif isinstance(work.ended, CredentialsRefused | ConfigurationRefused):
+        elif _stops(work.ended):
             self._course.stopped_at_list = False
             reason, until = Reason.ACCOUNT_STOPPED, self._stop(str(work.ended))
         elif work.ended is not None:
@@ -699,7 +699,7 @@ class Pass:
         now = self._now()
         if isinstance(error, Throttled):
             return Withheld(Reason.QUOTA, str(error), client.opens_for_pass(0) or now)
-        if isinstance(error, CredentialsRefused | ConfigurationRefused):
+        if _stops(error):
             self._course.stopped_at_list = True
             return Withheld(Reason.ACCOUNT_STOPPED, str(error), self._stop(str(error)))
         self._course.list_failures += 1
@@ -811,6 +811,11 @@ def _without_list(withheld: Withheld, judged: Plan | None) -> tuple[str, ...]:
 def _said(error: PlatformError) -> dict[str, Any]:
     """Return what LG's support asks for, of a call that is in no history because it was not judged."""
     return {"code": error.code, "words": error.words, "message_id": error.message_id}
+
+
+def _stops(error: PlatformError | None) -> bool:
+    """Say whether LG does not let the account in. A token that may not be valid yet is no reason to stop."""
+    return isinstance(error, CredentialsRefused | ConfigurationRefused) and not isinstance(error, NotYetAccepted)
 
 
 def _is_subscribe(change: Change) -> bool:

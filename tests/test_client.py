@@ -23,6 +23,7 @@ from reconciler.errors import (
     ConfigurationRefused,
     CredentialsRefused,
     DeviceRefused,
+    NotYetAccepted,
     Outdated,
     PlatformError,
     Surprise,
@@ -159,12 +160,46 @@ async def test_a_refused_token_is_renewed_once_and_the_call_made_once_more(numbe
 
 
 @pytest.mark.parametrize("number", range(len(REFUSED_TOKEN)))
-async def test_a_token_refused_again_refuses_the_credentials(number: int) -> None:
-    """There is no third call: a person has to look, and LG's words are told."""
+async def test_a_token_refused_again_is_borne_with_for_a_while(number: int) -> None:
+    """There is no third call: the new token may not be valid yet. After a while the credentials are refused."""
     rig = with_refresh_token(Rig(lambda _request: REFUSED_TOKEN[number]))
-    with pytest.raises(CredentialsRefused):
+    with pytest.raises(NotYetAccepted, match="may not be valid yet"):
         await rig.client.subscribe(A)
     assert (len(rig.requests), rig.refreshes) == (2, 1)
+    rig.clock.move(20)
+    with pytest.raises(NotYetAccepted):
+        await rig.client.subscribe(A)
+    assert (len(rig.requests), rig.refreshes) == (3, 1)
+    rig.clock.move(20)
+    with pytest.raises(CredentialsRefused) as caught:
+        await rig.client.subscribe(A)
+    assert not isinstance(caught.value, NotYetAccepted)
+    assert (len(rig.requests), rig.refreshes) == (5, 2)
+
+
+async def test_a_token_that_becomes_valid_late_is_not_renewed_again() -> None:
+    """A token that LG accepts two seconds after it was issued costs one renewal, and stops nobody."""
+    rig = Rig(lambda _request: REFUSED_TOKEN[0] if rig.clock.steady() < ready else success([{"deviceId": "a"}]))
+    rig.credentials = credentials(access_token=None, refresh_token=REFRESH)
+    ready = rig.clock.steady() + 2
+    with pytest.raises(NotYetAccepted):
+        await rig.client.list_devices()
+    rig.clock.move(3)
+    assert (await rig.client.list_devices()).devices == {"a"}
+    assert rig.refreshes == 1
+
+
+async def test_a_token_that_only_lists_is_borne_with_once() -> None:
+    """Where LG accepts each new token for lists and refuses it for changes, it is not renewed again and again."""
+    rig = with_refresh_token(Rig(lambda request: success([]) if request.method == "GET" else REFUSED_TOKEN[0]))
+    borne = 0
+    for _ in range(8):
+        await rig.client.list_devices()
+        with pytest.raises(CredentialsRefused) as caught:
+            await rig.client.subscribe(A)
+        borne += isinstance(caught.value, NotYetAccepted)
+        rig.clock.move(25)
+    assert borne == 2
 
 
 @pytest.mark.parametrize("renews", [True, False])

@@ -27,6 +27,10 @@ AHEAD_SECONDS = 120.0
 """A token is renewed this long before it expires, or at half its life where that is shorter."""
 AGAIN_SECONDS = 30.0
 """Where the renewal ahead of time fails, the token in use serves for so long before the next attempt."""
+FRESH_SECONDS = 30.0
+"""For so long a renewed token may not be valid yet: LG's clocks differ, and a new token takes time to be known."""
+PATIENCE_EVERY_SECONDS = 600.0
+"""Such patience is had once in so long: what LG refuses all the same is refused."""
 LONGEST_LIFE = 10 * 365 * 86400.0
 """Seconds; what claims to live longer, or not at all, is a token whose end is not known."""
 
@@ -90,6 +94,8 @@ class Access:
         self._rotated: str | None = None
         self._failures = 0
         self._failure: Unavailable | CredentialsRefused | None = None
+        self._renewed_at: float | None = None
+        self._patient_from: float | None = None
 
     @property
     def expires_at(self) -> float | None:
@@ -100,6 +106,20 @@ class Access:
     def rotated(self) -> bool:
         """Say whether EMP sent another refresh token than the one that is stored."""
         return self._rotated is not None
+
+    def accepted(self, token: Token) -> None:
+        """Note that LG accepted a token."""
+        if token is self._token:
+            self._renewed_at = None
+
+    def fresh_for(self, token: Token) -> float | None:
+        """Return how many seconds ago a refused token was renewed, where it may not be valid yet; else nothing."""
+        if token is not self._token or self._renewed_at is None:
+            return None
+        now = self._clock.steady()
+        if self._patient_from is None or now - self._patient_from > PATIENCE_EVERY_SECONDS:
+            self._patient_from = now
+        return now - self._renewed_at if now - self._patient_from < FRESH_SECONDS else None
 
     async def token(self) -> Token:
         """Return a token to call with, renewed ahead of its end; one that still lives outlasts an EMP that is down."""
@@ -138,6 +158,7 @@ class Access:
                     continue
                 if self._current() == credentials:  # else the answer is that of another user, perhaps
                     self._token = token
+                    self._renewed_at = self._clock.steady()
                     self._told("success", token)
                     return token
 
@@ -146,6 +167,7 @@ class Access:
         credentials = self._credentials()
         if credentials is not self._basis and credentials != self._basis:
             self._rotated = self._failure = self._token = None
+            self._renewed_at = self._patient_from = None
             if credentials.access_token is not None:
                 self._token = Token(credentials.access_token.get_secret_value())
         self._basis = credentials

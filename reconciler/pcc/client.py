@@ -25,6 +25,7 @@ from reconciler.errors import (
     CredentialsRefused,
     DeviceRefused,
     Lost,
+    NotYetAccepted,
     Outdated,
     PlatformError,
     Surprise,
@@ -246,6 +247,7 @@ class Client:
         try:
             return await self._measured(call, path, token, read)
         except CredentialsRefused as refused:
+            self._bear_with(refused, token)
             try:
                 token = await self.access.renewed(token)
             except CredentialsRefused as why:
@@ -253,7 +255,26 @@ class Client:
         try:
             return await self._measured(call, path, token, read)
         except CredentialsRefused as refused:
+            self._bear_with(refused, token)
             raise _blamed(refused) from refused
+
+    def _bear_with(self, refused: CredentialsRefused, token: Token) -> None:
+        """Raise another error where a token was renewed so lately that it may not be valid yet.
+
+        Another renewal would only give one that is younger still.
+        """
+        age = self.access.fresh_for(token)
+        if age is None or refused.stranger:
+            return
+        words = f"{refused}; the token was renewed {age:.0f} s ago and may not be valid yet, it is tried again shortly"
+        raise NotYetAccepted(
+            words,
+            status=refused.status,
+            code=refused.code,
+            words=refused.words,
+            message_id=refused.message_id,
+            lg_message_id=refused.lg_message_id,
+        ) from refused
 
     async def _measured(self, call: wire.Call, path: str, token: Token, read: Read[Meaning]) -> Meaning:
         """Make one request and read its answer; count, time and learn from it, whatever it says."""
@@ -284,6 +305,7 @@ class Client:
                 self.last_call_at = self._clock.steady()
                 self._metrics.called(method, route, status, code, began=began, ended=self.last_call_at)
         self.quota.answered()
+        self.access.accepted(token)
         if call is wire.Call.LIST:
             self._listed_with = _user(credentials)
         return meaning
