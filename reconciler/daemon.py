@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -41,6 +42,7 @@ from reconciler.ticker import SchedulerTicker, Ticker
 from reconciler.web.acting import Acting
 from reconciler.web.app import Surface, create_app
 from reconciler.web.hooks import Hook
+from reconciler.web.local import seen_from
 from reconciler.web.port import listening
 from reconciler.web.reading import Reading
 
@@ -360,7 +362,15 @@ class Daemon:
             reading=self._reading(parts),
             holds=parts.intake.holds,
             steady=self._clock.steady,
+            local=seen_from(self._home()),
         )
+
+    def _home(self) -> Path:
+        """Return the folder of the texts, where they are files of this machine."""
+        path = self._settings.desired_state
+        if self._settings.git_url is not None:
+            return Path()
+        return path if path.is_dir() else path.parent
 
     def _reading(self, parts: Parts) -> Reading:
         """Return what answers people's questions: from disk, so in worker threads, and explanations one at a time."""

@@ -29,6 +29,7 @@ from reconciler.report.story import (
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Error
 from reconciler.web.acting import PauseBody, PlanBody
+from reconciler.web.local import seen_from
 
 ROOT = Path(__file__).parent.parent
 VALUES: dict[str, type] = {
@@ -249,3 +250,61 @@ async def test_an_unreadable_state_is_told_and_nothing_else_suffers(tmp_path: Pa
         write(one.file, text(owned(platform)))
         await one.has(owned(platform))
         assert (await one.get("/api/v1/history")).status_code == 200
+
+
+async def test_places_are_seen_from_the_folder_of_the_texts(tmp_path: Path) -> None:
+    """No answer and no page tells where on the server the files are, in faults, warnings, places or words."""
+    platform = fleet(3)
+    devices = owned(platform)
+    home = tmp_path / "conf"
+    home.mkdir()
+    link = tmp_path / "etc"
+    link.symlink_to(home)
+    write(home / "desired-state.toml", text(devices))
+    paths = (home / "desired-state.toml", link / "desired-state.toml", home, link)
+    for number, path in enumerate(paths):
+        write(home / "desired-state.toml", text(devices))
+        where = {"PCC_DESIRED_STATE": str(path), "PCC_STATE_DIR": str(tmp_path / f"state-{number}")}
+        async with site(tmp_path, platform, **where) as one:
+            await one.passes(1)
+            story = (await one.get(f"/api/v1/accounts/default/devices/{devices[0]}")).json()
+            assert story["place"]["path"] == "desired-state.toml"
+            write(
+                home / "desired-state.toml",
+                'version = 1\ndevices = ["a", "a"]\ndevice_files = ["../x.txt", "no.txt"]\n',
+            )
+
+            async def rejected() -> bool:
+                return bool((await one.get("/api/v1/status")).json()["text"]["faults"])
+
+            await eventually_true(rejected)
+            faults = (await one.get("/api/v1/status")).json()["text"]["faults"]
+            assert all(fault.startswith("desired-state.toml:") for fault in faults)
+            for asked in ("/", "/api/v1/status", "/api/v1/accounts/default", f"/api/v1/devices?device={devices[0]}"):
+                assert str(tmp_path) not in (await one.get(asked)).text
+            (home / "desired-state.toml").unlink()
+
+            async def missing() -> bool:
+                return bool((await one.get("/api/v1/status")).json()["text"]["rejected"] == "missing")
+
+            await eventually_true(missing)
+            for asked in ("/", "/api/v1/status"):
+                assert str(tmp_path) not in (await one.get(asked)).text
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("/etc/pcc/a.toml:3:1: x at /etc/pcc/b.toml:1:1", "a.toml:3:1: x at b.toml:1:1"),
+        ("/etc/pcc: there is no file", ".: there is no file"),
+        ('"/etc/pcc/devices/a.txt"', '"devices/a.txt"'),
+        ("/etc/pcc2/a.toml", "/etc/pcc2/a.toml"),
+        ("/srv/etc/pcc/a.toml", "/srv/etc/pcc/a.toml"),
+        ("/etc/pcc.toml", "/etc/pcc.toml"),
+    ],
+)
+def test_only_the_folder_itself_is_taken_out(words: str, shown: str) -> None:
+    """Other paths that begin or end alike stay as they are."""
+    assert seen_from(Path("/etc/pcc"))(words) == shown
+    assert seen_from(Path("etc/pcc"))(words) == words
+    assert seen_from(Path("/"))(words) == words

@@ -347,7 +347,8 @@ async def test_on_call_one_command_tells_who_and_when(tmp_path: Path) -> None:
         assert "held unsubscribe by too-many (guard): 6 devices" in " ".join(by_case["held"][1].split())
         assert "LG said    1214 Not subscribable device (subscribe, " in by_case["refused"][1]
         assert f"with {first[:12]} by {AUTHOR}: Take them in" in by_case["live"][1]
-        assert f"{remote.work}/desired-state.toml:6:3" in by_case["live"][1]
+        place = "desired-state.toml:6:3" if answers is told else f"{remote.work}/desired-state.toml:6:3"
+        assert f"stands at  {place}" in " ".join(by_case["live"][1].split(" "))
         assert "no device 'no-such-device' is known" in by_case["unknown"][2]
     assert "no daemon answers at" in later[0][2]
     changes = json.loads(past[1])["changes"]

@@ -59,6 +59,7 @@ async def _holds_nothing(_revision: str) -> bool:
 class Surface:
     """What the app asks. ``live`` and ``ready`` return why not, or nothing; ``overview`` is what the page shows.
 
+    ``local`` takes the server's own folder out of words.
     ``holds`` says whether a commit is in the history of what is in force.
     Without ``acting`` it only shows, without ``hook`` no forge is heard. ``steady`` tells how long an answer took.
     """
@@ -73,6 +74,7 @@ class Surface:
     reading: Reading | None = None
     holds: Callable[[str], Awaitable[bool]] = _holds_nothing
     steady: Callable[[], float] = time.monotonic
+    local: Callable[[str], str] = str
 
 
 def create_app(surface: Surface) -> ASGIApp:
@@ -82,7 +84,7 @@ def create_app(surface: Surface) -> ASGIApp:
 
     async def rendered() -> str:
         overview = await surface.overview()
-        return await asyncio.to_thread(lambda: status_page().render(overview))
+        return await asyncio.to_thread(lambda: surface.local(status_page().render(overview)))
 
     steady = surface.steady
     html = Sparing(rendered, steady)
@@ -113,7 +115,7 @@ def create_app(surface: Surface) -> ASGIApp:
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/api/v1/status", _status(surface)),
-        *(reading.routes(surface.reading, steady) if surface.reading is not None else []),
+        *(reading.routes(surface.reading, steady, surface.local) if surface.reading is not None else []),
         *(acting.routes(surface.acting) if surface.acting is not None else acting.absent()),
         *([hooks.route(surface.hook)] if surface.hook is not None else []),
     ]
@@ -129,7 +131,7 @@ def _status(surface: Surface) -> Callable[[Request], Awaitable[Response]]:
         if revision is not None:
             holds = await surface.holds(revision)
             report = replace(report, text=replace(report.text, holds=holds))
-        return await asyncio.to_thread(reading.as_json, report)
+        return await asyncio.to_thread(reading.as_json, report, surface.local)
 
     async def status(request: Request) -> Response:
         revision = request.query_params.get("revision")

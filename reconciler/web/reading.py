@@ -25,6 +25,8 @@ from reconciler.report.story import Story
 from reconciler.web.sparing import Questions
 from reconciler.wording import json_text
 
+Local = Callable[[str], str]
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -36,8 +38,11 @@ class Reading:
     history: Callable[[Mapping[str, str]], Awaitable[Page]]
 
 
-def routes(reading: Reading, steady: Callable[[], float] = time.monotonic) -> Sequence[Route]:
-    """Return the routes of the calls that only read. ``steady`` tells how long an answer took."""
+def routes(reading: Reading, steady: Callable[[], float] = time.monotonic, local: Local = str) -> Sequence[Route]:
+    """Return the routes of the calls that only read.
+
+    ``steady`` tells how long an answer took, ``local`` takes the server's own folder out of words.
+    """
     stories, records = Questions[str](steady), Questions[str](steady)
 
     async def account(request: Request) -> object:
@@ -60,10 +65,10 @@ def routes(reading: Reading, steady: Callable[[], float] = time.monotonic) -> Se
         return await reading.history(_parameters(request))
 
     return [
-        Route("/api/v1/accounts/{account}", _answered(account, records)),
-        Route("/api/v1/accounts/{account}/devices/{device:path}", _answered(device, stories)),
-        Route("/api/v1/devices", _answered(devices, stories)),
-        Route("/api/v1/history", _answered(history, records)),
+        Route("/api/v1/accounts/{account}", _answered(account, records, local)),
+        Route("/api/v1/accounts/{account}/devices/{device:path}", _answered(device, stories, local)),
+        Route("/api/v1/devices", _answered(devices, stories, local)),
+        Route("/api/v1/history", _answered(history, records, local)),
     ]
 
 
@@ -76,10 +81,10 @@ def _parameters(request: Request) -> Mapping[str, str]:
     return given
 
 
-def as_json(report: object) -> str:
-    """Return a report as the JSON of this version."""
+def as_json(report: object, local: Local = str) -> str:
+    """Return a report as the JSON of this version. ``local`` takes the server's own folder out of words."""
     plain: dict[str, Any] = msgspec.to_builtins(report)
-    return json_text({"api": 1, **plain})
+    return local(json_text({"api": 1, **plain}))
 
 
 def answer(text: str) -> Response:
@@ -88,19 +93,19 @@ def answer(text: str) -> Response:
 
 
 def _answered(
-    find: Callable[[Request], Awaitable[object]], questions: Questions[str]
+    find: Callable[[Request], Awaitable[object]], questions: Questions[str], local: Local
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         async def found() -> str:
-            return await asyncio.to_thread(as_json, await find(request))
+            return await asyncio.to_thread(as_json, await find(request), local)
 
         try:
             return answer(await questions.get((request.url.path, request.url.query), found))
         except Unknown as error:
-            return JSONResponse({"error": str(error)}, status_code=404)
+            return JSONResponse({"error": local(str(error))}, status_code=404)
         except StateError as error:
-            return JSONResponse({"error": str(error)}, status_code=503)
+            return JSONResponse({"error": local(str(error))}, status_code=503)
         except ReconcilerError as error:
-            return JSONResponse({"error": str(error)}, status_code=400)
+            return JSONResponse({"error": local(str(error))}, status_code=400)
 
     return endpoint
