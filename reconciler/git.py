@@ -206,10 +206,14 @@ class Git:
         if self._until is not None:
             seconds = min(seconds, self._until - time.monotonic())
         process = self._begun(arguments, online=online, largest_file=largest_file)
+        whole = False
         try:
             out, said = _heard(process, "".join(f"{line}\n" for line in asked).encode(), seconds, most)
+            whole = not self._stopped
         finally:
             _reap(process)
+            if not whole:  # what git started may have heard the signal and gone on
+                _kill_group(process)
             with self._lock:
                 self._running.discard(process)
         if self._stopped:
@@ -325,6 +329,12 @@ def _reap(process: subprocess.Popen[bytes]) -> None:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(2)
             _end(process, signal.SIGKILL)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End what a process that is over has started. Its number is free only when none of them is left."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def option_free(value: str) -> str:

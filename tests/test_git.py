@@ -896,6 +896,25 @@ def test_history_of_a_checkout_is_known(remote: Remote) -> None:
     assert FileSource(remote.work.parent / "nowhere.toml").holds(second, first) is False
 
 
+def test_nothing_that_git_started_outlives_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that does not listen to the first signal ends with the daemon all the same."""
+    deaf = tmp_path / "deaf"
+    write(deaf, f"#!/bin/sh\ntrap '' TERM\necho $$ > {tmp_path}/number\nwhile :; do sleep 0.1; done\n")
+    deaf.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(deaf))
+    clone = Clone(tmp_path / "state", "ssh://git@127.0.0.1/r.git")
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(clone.tip, "main")
+        while not (tmp_path / "number").exists() or not (tmp_path / "number").read_text():
+            time.sleep(0.01)
+        clone.stop()
+        with pytest.raises(GitTimeout, match="this program ends"):
+            running.result()
+    number = int((tmp_path / "number").read_text())
+    while Path(f"/proc/{number}/cmdline").exists() and Path(f"/proc/{number}/cmdline").read_bytes():
+        time.sleep(0.01)
+
+
 # -- signatures
 
 
