@@ -271,6 +271,31 @@ async def test_of_many_proposals_few_are_in_memory() -> None:
     assert [await one.status() for one in calls] == [200] * len(calls)
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_plan_ends_with_its_time_or_its_caller(*, leaves: bool) -> None:
+    """What nobody waits for any more is ended, and the next proposal has its turn."""
+    ended = asyncio.Event()
+
+    async def endless(_proposal: Proposal) -> Proposed:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return Proposed((), ())
+
+    app = acting_app(endless, planning=60.0 if leaves else 0.01)
+    for _ in range(PROPOSALS + 1):
+        ended.clear()
+        one = Called(app)
+        one.give(PROPOSAL)
+        if leaves:
+            one.pieces.put_nowait({"type": "http.disconnect"})
+            await one.task
+        else:
+            assert await one.status() == 503
+        await ended.wait()
+
+
 async def test_what_a_large_plan_takes_is_done_beside_the_event_loop() -> None:
     """Reading a proposal and writing out its plan may take seconds, in which passes go on."""
     threads = set[int]()

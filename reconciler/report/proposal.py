@@ -8,13 +8,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from reconciler.accepted import Accepted, Claims, Text, chosen
 from reconciler.desired import Document, Loaded, MemoryTree, load
+from reconciler.endable import done_in_time
 from reconciler.errors import Fault, Invalid
 from reconciler.model import Revision
 from reconciler.report import PlanReport
 from reconciler.standing import Ending
+
+LOADED_SECONDS = 60.0
+"""How long proposed files may take to be read; a million devices take a few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ async def planned(
 
     Reading and planning may take seconds for a large fleet, so both happen in a worker thread.
     """
-    loaded = await asyncio.to_thread(_loaded, proposal, environment)
+    loaded = await done_in_time(partial(_loaded, proposal, environment), LOADED_SECONDS)
     names = chosen(proposal.accounts, sorted(loaded.accounts))
     revision = Revision(loaded.sha256)
     claims = await asyncio.to_thread(Claims.of, loaded.accounts, revision)

@@ -40,6 +40,8 @@ LARGEST_PROPOSAL = 128 * 1024 * 1024
 NEEDS_TOKEN = "set PCC_LISTEN_TOKEN to allow that"  # noqa: S105 - words
 PROPOSALS = 2
 """So many of them are read and planned at once; others wait, with their bodies unread."""
+PLANNING_SECONDS = 120.0
+"""A proposal has to be planned within this time, the wait for others included."""
 PATIENCE_SECONDS = 120.0
 """A body has to be here within this time."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -103,8 +105,10 @@ Handler = Callable[[Request], Awaitable[dict[str, Any]]]
 Body = TypeVar("Body", PauseBody, PlanBody, ReconcileBody)
 
 
-def routes(acting: Acting, *, patience: float = PATIENCE_SECONDS) -> Sequence[Route]:
-    """Return the routes of the calls that act. ``patience``: seconds that a body may take."""
+def routes(
+    acting: Acting, *, patience: float = PATIENCE_SECONDS, planning: float = PLANNING_SECONDS
+) -> Sequence[Route]:
+    """Return the routes of the calls that act. ``patience``: seconds that a body may take; ``planning``: a plan."""
     turn = asyncio.Semaphore(PROPOSALS)
 
     async def reconcile(request: Request) -> dict[str, Any]:
@@ -122,13 +126,39 @@ def routes(acting: Acting, *, patience: float = PATIENCE_SECONDS) -> Sequence[Ro
             body = await _body(request, patience, LARGEST_PROPOSAL)
             asked = await asyncio.to_thread(_decoded, body, PlanBody)
             proposal = Proposal(tuple(asked.documents), asked.files, tuple(asked.accounts))
-            return await asyncio.to_thread(_planned, await acting.plan(proposal), asked.show, asked.approval)
+            proposed = await _while_wanted(request, acting.plan(proposal), planning)
+            return await asyncio.to_thread(_planned, proposed, asked.show, asked.approval)
 
     return [
         Route(RECONCILE, _guarded(acting, reconcile, "account"), methods=["POST"]),
         Route(PAUSE, _guarded(acting, pause), methods=["POST"]),
         Route(PLAN, _guarded(acting, plan), methods=["POST"]),
     ]
+
+
+async def _while_wanted(request: Request, work: Awaitable[Proposed], seconds: float) -> Proposed:
+    """Return what work comes to, which ends when it takes too long or when whoever asked has hung up."""
+    doing, gone = asyncio.ensure_future(work), asyncio.create_task(_gone(request))
+    try:
+        done, _ = await asyncio.wait({doing, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+        if not doing.done():
+            doing.cancel()
+    if doing in done:
+        try:
+            return doing.result()
+        except TimeoutError as error:
+            raise Refused(503, "these files took too long to be read") from error
+    if gone in done:
+        raise ClientDisconnect
+    raise Refused(503, f"this plan was not done within {seconds:g} seconds: try again, or send fewer files")
+
+
+async def _gone(request: Request) -> None:
+    """Return when whoever asked has hung up."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def absent() -> Sequence[Route]:
