@@ -395,3 +395,32 @@ async def test_what_kubernetes_swaps_takes_effect_without_a_restart(tmp_path: Pa
         assert len(one.told("daemon.started")) == 1
         assert not one.told("account.stopped")
         assert not one.told("desired.rejected")
+
+
+INSTALLS = (
+    "README.md",
+    "docs/host.md",
+    "deploy/systemd/pcc-reconciler.service",
+    "docs/kubernetes.md",
+    "docs/upgrade.md",
+)
+
+
+@pytest.mark.parametrize("path", INSTALLS)
+def test_documents_install_nothing_that_is_not_pinned(path: str) -> None:
+    """Each command with pip takes hashed packages only, or ours without fetching a build backend."""
+    lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    commands = [line.strip("# ") for line in lines if re.match(r"#? *(\S*/)?pip (install|wheel) ", line)]
+    assert commands
+    for command in commands:
+        hashed = "--require-hashes" in command and "--only-binary :all:" in command
+        ours = "--no-deps" in command and ("--no-build-isolation" in command or "--no-index" in command)
+        assert hashed or ours, command
+
+
+def test_root_builds_nothing() -> None:
+    """What runs as root on a host is pip with wheels, never a build backend."""
+    for path in ("docs/host.md", "deploy/systemd/pcc-reconciler.service"):
+        for line in (ROOT / path).read_text(encoding="utf-8").splitlines():
+            if "/opt/pcc-reconciler/bin/pip" in line:
+                assert "--only-binary :all:" in line or ("--no-index" in line and ".whl" in line)
