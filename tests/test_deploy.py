@@ -397,13 +397,7 @@ async def test_what_kubernetes_swaps_takes_effect_without_a_restart(tmp_path: Pa
         assert not one.told("desired.rejected")
 
 
-INSTALLS = (
-    "README.md",
-    "docs/host.md",
-    "deploy/systemd/pcc-reconciler.service",
-    "docs/kubernetes.md",
-    "docs/upgrade.md",
-)
+INSTALLS = ("README.md", "docs/host.md", "deploy/systemd/pcc-reconciler.service")
 
 
 @pytest.mark.parametrize("path", INSTALLS)
