@@ -16,7 +16,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from reconciler.desired import Loaded
-from reconciler.errors import Fault, Unknown, suggestion
+from reconciler.errors import Fault, Unknown, quoted, suggestion
 from reconciler.model import NOTHING, AccountName, Cause, Desired, DeviceId, Revision, Unsettled
 
 SEEN = 20
@@ -232,5 +232,5 @@ def chosen(asked: Sequence[str] | None, known: Sequence[AccountName]) -> list[Ac
     """Return the accounts that a person asks for, each once, or all that are known; raises for a name that is not."""
     for name in asked or ():
         if name not in known:
-            raise Unknown(f"there is no account {name!r}{suggestion(name, known)}")
+            raise Unknown(f"there is no account {quoted(name)!r}{suggestion(name, known)}")
     return [AccountName(name) for name in dict.fromkeys(asked)] if asked else list(known)

@@ -547,3 +547,20 @@ async def test_an_empty_filter_is_refused(tmp_path: Path, path: str) -> None:
         await one.has(owned(platform))
         answer = await one.get(path)
         assert (answer.status_code, list(answer.json())) == (400, ["error"])
+
+
+async def test_what_a_caller_says_is_repeated_only_in_part(tmp_path: Path) -> None:
+    """A reason is shown everywhere and a name in each refusal, so neither may be as long as a body."""
+    platform = fleet(2)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform))
+        long = "x" * 50_000
+        for body, status in (
+            ({"for": "1h", "reason": long}, 400),
+            ({"for": "1h", "reason": "x", "account": long}, 404),
+            ({"for": "1h", "reason": "x", long: 1}, 400),
+        ):
+            answer = await one.http.post("/api/v1/pause", json=body)
+            assert (answer.status_code, len(answer.text) < 1000) == (status, True)
+        assert not one.told("pause.set")

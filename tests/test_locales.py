@@ -101,3 +101,22 @@ def test_json_lines_of_the_log_are_json_in_every_encoding() -> None:
             [sys.executable, "-c", f"{code}; {say}"], env=environment, capture_output=True, check=True
         )
         assert json.loads(ended.stderr)["name"] == NAME
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", ">/dev/full", "2>/dev/full", "<&- >&-"])
+@pytest.mark.parametrize("line", ["schema", "validate nothing.toml", "--help"])
+def test_a_stream_that_takes_nothing_is_no_defect(tmp_path: Path, closed: str, line: str) -> None:
+    """Where a stream is closed or full, a command says so on the other one, if there is one, and ends."""
+    program = f"{sys.executable} -m reconciler {line} {closed}"
+    ended = subprocess.run(  # noqa: S602 - a shell closes what the test says
+        program,
+        shell=True,
+        cwd=tmp_path,
+        env=child_environment({"PYTHONPATH": str(Path.cwd())}),
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode in {0, 1}
+    assert b"Traceback" not in ended.stderr
+    if line == "schema" and "2>" not in closed:
+        assert (ended.returncode, ended.stdout, b"cannot print" in ended.stderr) == (1, b"", True)

@@ -16,6 +16,7 @@ no HTTP library. So these modules are light to import, and must stay so.
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -126,6 +127,8 @@ def _told(error: Exception) -> int:
             say(*map(str, error.faults))
         case ReconcilerError():
             say(f"{NAME}: {error}")
+        case OSError(errno=errno.ENOSPC | errno.EPIPE | errno.EIO):
+            say(f"{NAME}: cannot print: {error.strerror}")
         case _:
             say(f"{NAME}: this is a defect of the program. Please report it with these lines:")
             sys.stderr.write(masking.text("".join(traceback.format_exception(error))))

@@ -58,7 +58,17 @@ def read_settings(env_file: Path | None, *, one_shot: bool = True) -> Settings:
 
 
 def speak_anywhere() -> None:
-    """See to it that no character fails where it is printed: what an encoding lacks is shown by its number."""
+    """See to it that no character fails where it is printed: what an encoding lacks is shown by its number.
+
+    A descriptor that was handed over closed leads to nowhere, so that no file of ours takes its number.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -113,6 +123,8 @@ def print_data(text: str, *, for_programs: bool = False) -> None:
 
     ``for_programs``: it goes to a file or another program, so it is UTF-8 whatever the terminal's encoding is.
     """
+    if sys.stdout is None:
+        raise ReconcilerError("cannot print: stdout is closed")
     if for_programs and isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:

@@ -126,6 +126,6 @@ def only(status: StatusReport, accounts: Sequence[str]) -> StatusReport:
     there = {one.account: one for one in status.accounts}
     for name in accounts:
         if name not in there:
-            raise Unknown(f"there is no account {name!r}{suggestion(name, there)}")
+            raise Unknown(f"there is no account {quoted(name)!r}{suggestion(name, there)}")
     chosen = tuple(there[name] for name in dict.fromkeys(accounts))
     return replace(status, accounts=chosen) if accounts else status

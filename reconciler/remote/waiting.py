@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from reconciler.errors import NoDaemon, SomebodyElse, suggestion
+from reconciler.errors import NoDaemon, SomebodyElse, quoted, suggestion
 from reconciler.model import Condition, Kind, PassResult, Reason
 from reconciler.report import AccountReport, StatusReport, TextReport
 from reconciler.wording import counted
@@ -106,7 +106,7 @@ class Watch:
         there = {one.account: one for one in status.accounts}
         for name in self.accounts:
             if name not in there:
-                return Verdict(ERROR, f"there is no account {name!r}{suggestion(name, there)}")
+                return Verdict(ERROR, f"there is no account {quoted(name)!r}{suggestion(name, there)}")
         names = self.accounts or sorted(there)
         for name in names:
             judged = _unless_under_way(there[name], status)

@@ -42,6 +42,8 @@ PROPOSALS = 2
 """So many of them are read and planned at once; others wait, with their bodies unread."""
 PLANNING_SECONDS = 120.0
 """A proposal has to be planned within this time, the wait for others included."""
+LONGEST_REASON = 1000
+"""Characters of why something is paused: it is shown wherever the pause is."""
 PATIENCE_SECONDS = 120.0
 """A body has to be here within this time."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -119,6 +121,8 @@ def routes(
     async def pause(request: Request) -> dict[str, Any]:
         asked = _decoded(await _body(request, patience), PauseBody)
         span = duration.parse(asked.for_) if asked.for_ is not None else None
+        if len(asked.reason) > LONGEST_REASON:
+            raise Refused(400, f"reason is longer than {LONGEST_REASON} characters")
         return _concerned(await acting.pause(_account(asked.account), Pause(asked.pause), span, asked.reason))
 
     async def plan(request: Request) -> dict[str, Any]:
@@ -286,4 +290,4 @@ def _decoded(body: bytes, form: type[Body]) -> Body:
     try:
         return msgspec.json.decode(body or b"{}", type=form)
     except msgspec.MsgspecError as error:
-        raise Refused(400, f"the body is not what this call takes: {error}") from error
+        raise Refused(400, f"the body is not what this call takes: {quoted(str(error))}") from error
