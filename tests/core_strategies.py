@@ -43,9 +43,11 @@ ACCOUNT = AccountName("seoul-hotel")
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 FOREVER = NOW + timedelta(days=3650)
-SPELLINGS = (DeviceId("DEVICE-20"), DeviceId("'device-21'"))
-"""Other spellings of two devices of the pool."""
-POOL = (*(DeviceId(f"device-{number:02}") for number in range(22)), *SPELLINGS)
+SPELLINGS = tuple(
+    DeviceId(spelling) for number in range(12, 16) for spelling in (f"DEVICE-{number}", f"'device-{number}'")
+)
+"""Other spellings of devices of the pool: enough that a wanted one often meets a live one."""
+POOL = (*(DeviceId(f"device-{number:02}") for number in range(16)), *SPELLINGS)
 
 
 def fleet(count: int, first: int = 0) -> frozenset[DeviceId]:
