@@ -17,6 +17,7 @@ from random import Random
 from statistics import fmean
 
 from simulation import texts
+from simulation.answers import Between
 from simulation.clockwork import MachineClock, VirtualLoop
 from simulation.disk import Disk
 from simulation.machine import Machine
@@ -86,7 +87,16 @@ class _Life:
             (folder / name).mkdir()
         self._disk.write(folder / "credentials" / f"{USER}.refresh_token", f"{user.refresh_token}\n".encode())
         self._machine = Machine(
-            loop, clock, self._disk, self.platform, Weather(), random, self, folder, self._given(), Masking()
+            loop,
+            clock,
+            self._disk,
+            self.platform,
+            Weather(Between(random)),
+            random,
+            self,
+            folder,
+            self._given(),
+            Masking(),
         )
 
     async def live(self, passes: int) -> None:
@@ -139,6 +149,11 @@ class _Life:
 
     def delivered(self, call: object, answer: object) -> None:
         """Hear of an answer."""
+
+    def flooded(self, call: object, taken: int) -> bool:
+        """Hear of an answer without an end, of which there is none here."""
+        del call
+        return not taken
 
     def lost(self, call: object) -> None:
         """Hear of a request without one."""

@@ -87,11 +87,12 @@ class SteadyJobs(MemoryJobStore):  # type: ignore[misc]  # APScheduler has no ty
 
 
 class SchedulerTicker:
-    """APScheduler at arm's length. A late tick is not skipped: one is enough to catch up."""
+    """APScheduler at arm's length. A late tick is not skipped: one is enough to catch up. ``steady`` never jumps."""
 
-    def __init__(self) -> None:
-        self._scheduler = AsyncIOScheduler(jobstores={"default": SteadyJobs()}, timezone=UTC)
+    def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
+        self._scheduler = AsyncIOScheduler(jobstores={"default": SteadyJobs(steady)}, timezone=UTC)
         self._scheduler.start()
+        self._count = 0
 
     def every(self, seconds: float, call: Callable[[], object]) -> None:
         """Call ``call`` every so many seconds."""
@@ -99,7 +100,9 @@ class SchedulerTicker:
         async def job() -> None:  # a coroutine runs in the loop, a plain function in a thread of APScheduler's
             call()
 
-        self._scheduler.add_job(job, Every(seconds), coalesce=True, misfire_grace_time=None)
+        self._count += 1  # by their names APScheduler orders what is due at once; its own ones are made of chance
+        name = f"{self._count:04}"
+        self._scheduler.add_job(job, Every(seconds), id=name, coalesce=True, misfire_grace_time=None)
 
     def stop(self) -> None:
         """Call nothing any more."""

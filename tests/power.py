@@ -26,7 +26,7 @@ class Power:
             return
         (_, _, file), *_ = sqlite3.Connection.execute(connection, "PRAGMA database_list").fetchall()
         log = Path(f"{file}-wal")
-        if log.exists():
+        if log.exists() and Path(f"{file}-shm").exists():
             self._salt, self._frames = _salt(log), _frames(file, VALID)
 
     def fail(self, file: Path, part: float) -> None:

@@ -12,23 +12,37 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import unicodedata
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from simulation.meaning import PAUSES, InForce, Reading, Texts, Wanted
+from simulation.meaning import PAUSES, InForce, Reading, State, Texts, Wanted
+from simulation.tolerances import (
+    CLOCK_SECONDS,
+    CLOCKS_APART_SECONDS,
+    EXCHANGE_SECONDS,
+    FILES_REST_SECONDS,
+    FLOOD_BYTES,
+    GRACE_SECONDS,
+    MISSING_FILE_SECONDS,
+    ONE_CALL_SECONDS,
+    TEXT_GRACE_SECONDS,
+)
 
-TEXT_GRACE_SECONDS, GRACE_SECONDS = 4.0, 10.0
-"""So long after a change of the texts, and of credentials or pauses, nobody can say yet whether it is known."""
 OVERLAY_SECONDS = 60.0
-ONE_CALL_SECONDS = 46.0
-"""So long three calls may take, one after the other."""
+CLOCKS_DIFFER_SECONDS = 300.0
+"""From this difference on LG's clock counts beside ours."""
+FILES_REST, MISSING_FILE = 5.0, 600.0
+"""Seconds for which files must have rested, and for which a tracked file may be missing, before its devices go."""
+OLDEST_LIST = 60.0
 DAY = timedelta(hours=24)
 HOUR_SECONDS = 3600.0
 SUSPECT_FROM, BELIEVED_AFTER = 10, 3
@@ -67,27 +81,37 @@ class Violation:
 
 @dataclass(slots=True)
 class Listed:
-    """A list that reached the daemon: what it says, and when it was asked for, by the machine's clock."""
+    """A list that reached the daemon: what it says, and when it was asked for, by the true time."""
 
     devices: frozenset[str]
-    began: datetime
+    began: float
 
 
 @dataclass(slots=True)
 class Known:
-    """What is known of one account from outside."""
+    """What is known of one account from outside.
+
+    ``keeping``: its last list is too short for an account of a few devices, so nothing may be unsubscribed on it;
+    ``kept``: so it was since the last list that was believed. ``other_credential``: it changed since the last list.
+    ``counted_until`` tells by the true time for how long a device that went counts, whatever becomes of the clock.
+    """
 
     list_in_flight: int = 0
     changes_in_flight: int = 0
     list_began: datetime | None = None
     list_user: str | None = None
+    list_sent_at: float = 0.0
     listed: Listed | None = None
     acting: bool = False
+    keeping: bool = False
+    kept: bool = False
+    other_credential: bool = False
+    counted_until: dict[str, float] = field(default_factory=dict)
     expected: frozenset[str] | None = None
     user_trusted: str | None = None
     vouched: bool = False
     suspect_readings: int = 0
-    confirmed: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    confirmed: dict[str, tuple[str, float]] = field(default_factory=dict)
     gone: dict[str, datetime] = field(default_factory=dict)
     owned: set[str] = field(default_factory=set)
     left: dict[str, datetime] = field(default_factory=dict)
@@ -122,7 +146,7 @@ class Brake:
 class Checker:
     """Hears everything and keeps the first promise that was broken: what follows from it is of no interest.
 
-    ``now`` is the true time in seconds, ``wall`` the machine's clock.
+    ``now`` is the true time in seconds, ``wall`` the machine's clock, and ``true_wall`` LG's.
     """
 
     violation: Violation | None = None
@@ -136,6 +160,7 @@ class Checker:
         concurrency: int,
         user_of_token: Callable[[str], str | None],
         state: Callable[[], Path],
+        true_wall: Callable[[], datetime] | None = None,
     ) -> None:
         self.texts = Texts(TEXT_GRACE_SECONDS)
         self.accounts: dict[str, Known] = {}
@@ -148,10 +173,23 @@ class Checker:
         self.changes: Counter[str] = Counter()
         self.tell: Callable[[str], None] = lambda _text: None
         self._now, self._wall = now, wall
+        self._true_wall = true_wall or wall
+        self._hears_date = False
+        self._stopped_at = 0.0
+        self._listed_since: dict[tuple[str, str], float] = {}
+        self._exchanged_at = -1000.0
+        self._files_at = -1000.0
+        self._sources: dict[tuple[str, str], str] = {}
+        self._vanished: dict[tuple[str, str], str] = {}
+        self._restless: set[tuple[str, str]] = set()
+        self._missing: dict[str, float] = {}
+        self._tracked: frozenset[str] = frozenset()
+        self.last_call: dict[str, float] = {}
         self._concurrency = concurrency
         self._user_of_token = user_of_token
         self._state = state
         self._message_ids: set[str] = set()
+        self._sent_now: set[str] = set()
         self._users: dict[str, list[tuple[float, str | None]]] = {}
         self._brakes: list[Brake] = []
         self._steps: list[tuple[float, float]] = []
@@ -166,7 +204,11 @@ class Checker:
         """Hear that the files of the texts are others now."""
         self._note_texts()
         self._changed_at = self._wall()
+        self._note_sources(reading)
+        self._files_at = self._now()
         self.texts.changed(self._now(), reading)
+        if self.texts.locked:
+            self._note_absences(reading.accounts)
         for name, wanted in reading.accounts.items():
             self._entries_changed(name, self._read.get(name), wanted)
             self._read[name] = wanted
@@ -174,6 +216,42 @@ class Checker:
         self._retired = reading.retired
         if self.texts.is_up:
             self._forget_retired()
+
+    def locked(self, *, locked: bool, reading: Reading) -> None:
+        """Hear that somebody begins or ends to change many files at once, and that a lock says so meanwhile."""
+        self._note_texts()
+        self.texts.lock(self._now(), reading, locked=locked)
+
+    def tracked(self, names: Iterable[str]) -> None:
+        """Hear which files a commit that is checked out holds."""
+        self._tracked = frozenset(names)
+        self._missing = {name: at for name, at in self._missing.items() if name in self._tracked}
+
+    def _note_sources(self, reading: Reading) -> None:
+        """Take note of devices that vanished because their file did, and of tracked files that are missing."""
+        if self._now() - self._files_at >= FILES_REST:
+            self._restless.clear()
+        for name in reading.names:
+            self._missing.pop(name, None)
+        self._vanished = {key: name for key, name in self._vanished.items() if name not in reading.names}
+        for (account, device), name in self._sources.items():
+            if name not in reading.names and account in reading.accounts:
+                self._vanished[account, device] = name
+                self._restless.add((account, device))
+                if name in self._tracked:
+                    self._missing.setdefault(name, self._now())
+        for account, wanted in reading.accounts.items():
+            for device in wanted.devices:
+                self._vanished.pop((account, device), None)
+            mine = {key: name for key, name in self._sources.items() if key[0] != account}
+            self._sources = mine | {(account, device): name for device, name in wanted.sources.items()}
+
+    def _note_absences(self, accounts: Mapping[str, Wanted]) -> None:
+        """Take note of the earliest moment at which devices may count as absent."""
+        for account, wanted in accounts.items():
+            known = self._known(account)
+            for device in known.owned - wanted.devices.keys():
+                known.left.setdefault(device, self._wall())
 
     def _forget_retired(self) -> None:
         """Forget all but the day's count, as the daemon does once it has read that an account is retired."""
@@ -185,10 +263,20 @@ class Checker:
         """Hear that an account's credential is another user's now, or nobody's."""
         self._users.setdefault(account, []).append((self._now(), user))
         self._known(account).stopped_until = 0.0
+        self._known(account).other_credential = True
 
     def clock_set(self, seconds: float) -> None:
         """Hear that the machine's clock jumped."""
         self._steps.append((self._now(), abs(seconds)))
+
+    def state_exchanged(self) -> None:
+        """Hear that the state at its path is not the one that the daemon has open."""
+        self._exchanged_at = self._now()
+
+    @property
+    def unnoticed_for(self) -> float:
+        """Return for how many seconds more nobody can expect that an exchange of the state was noticed."""
+        return max(self._exchanged_at + EXCHANGE_SECONDS - self._now(), 0.0)
 
     def paused(self, account: str | None, pause: str, seconds: float) -> None:
         """Hear that a person set the brake by command, or took it off."""
@@ -235,12 +323,15 @@ class Checker:
         pause, a text. ``blind``: the state cannot be read now.
         """
         self._changed_at = self._wall()
+        self._hears_date = False
+        self._sent_now.clear()
         self.texts.started()
         for account, known in self.accounts.items():
             known.list_in_flight = known.changes_in_flight = 0
             known.acting, known.listed = False, None
             known.throttled_until = known.stopped_until = 0.0
-            known.devices_answered = False
+            known.devices_answered = known.keeping = False
+            self.last_call[account] = self._now()
             if blind:
                 known.expected = None
                 known.refused.clear()
@@ -248,20 +339,31 @@ class Checker:
                 self._read_back(account, known, count=dirty)
             if blind or dirty or dark:
                 known.user_trusted = None  # of which user the last trusted list was may be forgotten
+            if self._steps and self._steps[-1][0] > self._stopped_at:  # how old each is nobody can tell any more
+                known.unsure.update(dict.fromkeys(known.confirmed, self._now() + 3 * OVERLAY_SECONDS))
+            self._count_on(known)
         if dirty:
             self._brakes.clear()
         if dirty or dark:
             self.applied.clear()  # what was told may be told again; what LG did in between stays
         self._forget_retired()
 
+    def _count_on(self, known: Known) -> None:
+        """Take note of what is left of the day for which each device counts, as the clock is when a daemon begins."""
+        day = DAY.total_seconds()
+        left = {device: day - (self._wall() - at).total_seconds() for device, at in known.gone.items()}
+        known.counted_until = {device: self._now() + min(span, day) for device, span in left.items()}
+
     def stopped(self, *, killed: bool = False) -> None:
         """Hear that the daemon is down. A kill may have come before what LG confirmed last was written down."""
         self._note_texts()
         self.texts.stopped()
+        self._stopped_at = self._now()
         if killed:
             since = self._wall() - timedelta(seconds=2 * OVERLAY_SECONDS)
             for account, known in self.accounts.items():
-                fresh = [device for device, (_, at) in known.confirmed.items() if at > since]
+                latest = self._now() - 2 * OVERLAY_SECONDS
+                fresh = [device for device, (_, at) in known.confirmed.items() if at > latest]
                 known.unsure.update(dict.fromkeys(fresh, self._now() + 3 * OVERLAY_SECONDS))
                 known.refused = {key: at for key, at in known.refused.items() if at <= since}
                 self.meddled(account, fresh, HOUR_SECONDS)  # what was told may be told again: it was not written down
@@ -273,6 +375,8 @@ class Checker:
         """
         file = self._state() / "state.db"
         known.refused.clear()
+        if not file.exists():
+            return
         known.unsure.update(dict.fromkeys(known.confirmed, self._now() + 3 * OVERLAY_SECONDS))
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
             rows = connection.execute("SELECT id, owned, live, went_at FROM device WHERE account = ?", (account,))
@@ -298,8 +402,10 @@ class Checker:
     def sent(self, call: Any) -> None:
         """Hear of a request that leaves the daemon."""
         if call.path == "/emp/v2/token":
+            self.last_call[call.account] = self._now()
             return
         known = self._known(call.account)
+        self.last_call[call.account] = self._now()
         self.secrets.add(call.token)
         self._check_form(call)
         self._check_user(call)
@@ -310,6 +416,7 @@ class Checker:
                 self._require("one-pass", not known.list_in_flight and not known.changes_in_flight, call)
                 known.list_in_flight += 1
                 known.list_began, known.acting = self._wall(), False
+                known.list_sent_at, known.keeping = self._now(), False
                 known.list_user = self._user_of_token(call.token)
             elif call.path == "/devices":
                 known.asked_devices_at, known.devices_answered = self._now(), False
@@ -339,6 +446,7 @@ class Checker:
         known = self._returned(call)
         if known is None:
             return
+        self._hears_date = self._hears_date or not any(name == "age" for name, _ in answer.headers)
         code = _code(answer.body)
         if code in THROTTLES or (code is None and answer.status == 429):
             said = self._retry_after(answer)
@@ -356,6 +464,11 @@ class Checker:
         elif call.path.startswith("/pcc/"):
             self._take_change(call, known, answer, code)
 
+    def flooded(self, call: Any, taken: int) -> bool:
+        """Hear how much was taken of an answer that has no end; say whether more of it may come."""
+        self._require("bounded", taken <= FLOOD_BYTES, call, f"{taken} bytes of one answer were taken")
+        return taken <= FLOOD_BYTES
+
     def lost(self, call: Any) -> None:
         """Hear of a request for which the daemon got no answer."""
         self._returned(call)
@@ -371,17 +484,23 @@ class Checker:
         return known
 
     def _take_list(self, call: Any, known: Known, answer: Any, code: str | None) -> None:
-        devices = _devices(answer) if code is None else None
+        devices = listed(answer, self._sent_now - {call.headers["x-message-id"]}) if code is None else None
         assert known.list_began is not None
         if devices is None:
             return
-        known.listed = Listed(devices, known.list_began)
+        known.listed = Listed(devices, known.list_sent_at)
         user = self._user_of_token(call.token)
         expected = known.expected or frozenset()
         blur = sum(until > self._now() for until in known.unsure.values())
         sure = len(expected) - blur
         short = sure >= SUSPECT_FROM and 2 * (len(expected & devices) + blur) < sure
         changed = known.user_trusted not in {None, user} and not known.vouched
+        if len(expected) + blur < SUSPECT_FROM and self._small_doubt(known, devices, changed=changed):
+            self.tell(f"the checker keeps all of {call.account}: {len(expected & devices)} of {len(expected)} listed")
+            known.suspect_readings += 1
+            known.acting, known.before = True, None
+            self._keep(known)
+            return
         if short and (changed or known.suspect_readings + 1 < BELIEVED_AFTER):
             known.suspect_readings += 1
             self.tell(f"the checker doubts the list of {call.account}: {len(expected & devices)} of {len(expected)}")
@@ -390,8 +509,28 @@ class Checker:
         live = self._overlaid(known)
         known.suspect_readings, known.expected = 0, live
         known.user_trusted, known.vouched, known.acting = user, False, True
+        if known.kept:
+            known.refused.clear()  # it may have been refused to another user; see the tolerances
+        known.kept = known.other_credential = False
         for key in [key for key in known.refused if (key[0] == "POST") is (key[1] in live)]:
             del known.refused[key]
+
+    @staticmethod
+    def _keep(known: Known) -> None:
+        """Take note that a list of a small account is doubted; what another user was refused may be asked for again."""
+        if known.other_credential:
+            known.refused.clear()
+        known.keeping, known.kept, known.other_credential = True, True, False
+
+    def _small_doubt(self, known: Known, devices: frozenset[str], *, changed: bool) -> bool:
+        """Say whether a list of an account of a few devices certainly lacks too many of them to unsubscribe on it."""
+        expected = known.expected or frozenset()
+        unsure = {device for device, until in known.unsure.items() if until > self._now()}
+        sure = len(expected - unsure)
+        if sure and changed and 2 * len((expected | unsure) & devices) < sure:
+            return True
+        none = sure > 1 and not (expected | unsure) & devices
+        return none and known.suspect_readings + 1 < BELIEVED_AFTER
 
     def _take_change(self, call: Any, known: Known, answer: Any, code: str | None) -> None:
         device, action = unquote(call.path.removeprefix("/pcc/")), call.method
@@ -399,12 +538,13 @@ class Checker:
             return
         ok = code is None and 200 <= answer.status < 300 and _is_success(answer.body)
         if ok or code in DONE[action]:
-            known.confirmed[device] = (action, self._wall())
+            known.confirmed[device] = (action, self._now())
             known.refused.pop((action, device), None)
             if known.expected is not None:
                 known.expected = known.expected | {device} if action == "POST" else known.expected - {device}
             if action == "DELETE" and not known.let_go.get(device, False):
                 known.gone[device] = self._wall()
+                known.counted_until[device] = self._now() + DAY.total_seconds()
         elif code in REFUSED[action]:
             known.refused[action, device] = self._wall()
 
@@ -415,6 +555,7 @@ class Checker:
         self._require("message-id", bool(MESSAGE_ID.fullmatch(message_id)), call)
         self._require("message-id", message_id not in self._message_ids, call)
         self._message_ids.add(message_id)
+        self._sent_now.add(message_id)
         right = (
             call.path in {"/pcc", "/devices"} if call.method == "GET" else bool(re.fullmatch("/pcc/[^/]+", call.path))
         )
@@ -442,6 +583,8 @@ class Checker:
         action, wall = call.method, self._wall()
         self._note_texts()
         self._require("list-first", known.acting and known.listed is not None, call)
+        if known.listed is None:
+            return
         live = self._overlaid(known)
         helps = (device in live) is (action == "DELETE") or known.unsure.get(device, 0.0) > self._now()
         self._require("no-needless-call", helps, call)
@@ -452,29 +595,96 @@ class Checker:
         wait = known.refused.get((action, device))
         waited = wait is None or wall - wait >= REFUSED_WAIT - timedelta(seconds=self._slack() + 1)
         self._require("refused-waits", waited, call)
-        states = self._in_force(call.account)
+        states = [state for state in self.texts.states(self._now()) if call.account in state.accounts]
         self._require("abandoned", bool(states), call)
         objections = [self._objection(call, known, device, one) for one in states]
         self._require(objections[-1] or "?", None in objections, call, f"all of {objections}")
         if action == "DELETE":
+            self._require("small-list", not known.keeping, call)
+            approved = any(self._approves(one.accounts[call.account], device) for one in states)
+            self._check_files(call, device, approved=approved)
             known.let_go[device] = self._approved_now(call.account, device)
             self._check_intent(call, device)
 
-    def _objection(self, call: Any, known: Known, device: str, one: InForce) -> str | None:
+    def _approves(self, one: InForce, device: str) -> bool:
+        """Say whether an approval may be in force: where the clocks certainly differ, both have to say so."""
+        if not any(one.wanted.approves(device, moment) for moment in self._moments(self._wall())):
+            return False
+        return not self._apart or any(one.wanted.approves(device, at) for at in self._moments(self._true_wall()))
+
+    def _wants(self, wanted: Wanted, device: str) -> set[bool]:
+        """Return whether a device is wanted now; both where that is not certain."""
+        ours = {wanted.wants(device, moment) for moment in self._moments(self._wall())}
+        others = {wanted.wants(device, moment) for moment in self._moments(self._true_wall())}
+        either = {one or other for one in ours for other in others}
+        if self._apart:
+            return either
+        return ours if self._together else ours | either
+
+    @staticmethod
+    def _moments(at: datetime) -> tuple[datetime, ...]:
+        return at - timedelta(seconds=CLOCK_SECONDS), at, at + timedelta(seconds=CLOCK_SECONDS)
+
+    @property
+    def _difference(self) -> float:
+        return abs((self._wall() - self._true_wall()).total_seconds())
+
+    @property
+    def _apart(self) -> bool:
+        """Say whether LG's clock certainly counts beside the machine's."""
+        return self._hears_date and self._difference > CLOCKS_DIFFER_SECONDS + CLOCKS_APART_SECONDS
+
+    @property
+    def _together(self) -> bool:
+        """Say whether LG's clock certainly does not count."""
+        return self._difference < CLOCKS_DIFFER_SECONDS - CLOCKS_APART_SECONDS
+
+    def _check_files(self, call: Any, device: str, *, approved: bool) -> None:
+        """Require that nothing goes because a file is missing that may be back in a moment."""
+        name = self._vanished.get((call.account, device))
+        if name is None or approved:
+            return
+        rested = self._now() - self._files_at
+        rests = rested >= FILES_REST - FILES_REST_SECONDS or (call.account, device) not in self._restless
+        self._require("file-vanished", rests, call, f"{name} vanished")
+        missing = self._now() - self._missing.get(name, -MISSING_FILE)
+        self._require("file-missing", missing >= MISSING_FILE - MISSING_FILE_SECONDS, call, f"{name} is in the commit")
+
+    def _elsewhere(self, state: State, known: Known, account: str, device: str) -> bool:
+        """Say whether another account's text certainly wants a device, and did when this pass began."""
+        return any(
+            name != account
+            and device not in one.wanted.policy["ignore"]
+            and self._wants(one.wanted, device) == {True}
+            and self._listed_since.get((name, device), self._now()) < known.list_sent_at - TEXT_GRACE_SECONDS
+            and not one.wanted.changes_between(device, known.list_began, self._wall())
+            for name, one in state.accounts.items()
+        )
+
+    def _looks_alike(self, known: Known, wanted: Wanted, device: str) -> bool:
+        """Say whether a device that would be subscribed now is certainly meant to be this one."""
+        live, ignored = self._overlaid(known), wanted.policy["ignore"]
+        others = [one for one in wanted.folded.get(_folded(device), ()) if one != device]
+        return any(one not in live | ignored and self._wants(wanted, one) == {True} for one in others)
+
+    def _objection(self, call: Any, known: Known, device: str, state: State) -> str | None:
         """Return the rule that a change breaks under one state that may be in force."""
-        wanted, wall = one.wanted, self._wall()
-        moments = (wall - timedelta(seconds=1), wall, wall + timedelta(seconds=1))
-        wants = {wanted.wants(device, moment) for moment in moments}
+        one = state.accounts[call.account]
+        wanted = one.wanted
+        wants = self._wants(wanted, device)
         pause = self._pause(call.account, wanted)
         kept = {"ignored": device not in wanted.policy["ignore"]}
         if call.method == "POST":
             kept |= {"subscribes-what-nobody-wants": True in wants, "paused": pause != "all"}
         else:
-            approved = any(wanted.approves(device, moment) for moment in moments)
+            approved = self._approves(one, device)
             kept |= {
                 "unsubscribes-what-is-desired": False in wants,
                 "paused": pause == "none",
+                "wanted-elsewhere": approved or not self._elsewhere(state, known, call.account, device),
+                "look-alike": approved or not self._looks_alike(known, wanted, device),
                 "desired-rejected": not one.rejected,
+                "lock": not one.locked,
                 "prune": wanted.prunes(owned=device in known.owned),
                 "unsubscribe-after": self._absent_for_long(known, wanted, device),
                 "empty-desired": approved or bool(wanted.devices or wanted.policy["allow_empty"]),
@@ -489,11 +699,17 @@ class Checker:
     def _within_limit(self, known: Known, wanted: Wanted, device: str) -> bool:
         assert known.listed is not None
         since = self._wall() - DAY + timedelta(seconds=self._slack() + 1)
-        gone = {one for one, at in known.gone.items() if at > since}
+        now = self._now() + CLOCK_SECONDS
+        gone = {one for one, at in known.gone.items() if at > since or known.counted_until.get(one, 0.0) > now}
         return len(gone | {device}) <= wanted.allowance(len(known.listed.devices | gone))
 
     def _check_intent(self, call: Any, device: str) -> None:
         """Require that it stands on the disk that a device will be unsubscribed, also where the disk fails by now."""
+        if self.unnoticed_for:
+            return
+        if not (self._state() / "state.db").exists():
+            self._require("intent-first", False, call, "there is no state at its path")  # noqa: FBT003 - as below
+            return
         with closing(sqlite3.connect(f"file:{self._state() / 'state.db'}?mode=ro", uri=True)) as connection:
             rows = connection.execute(
                 "SELECT 1 FROM change WHERE account = ? AND device = ? AND action = 'unsubscribe' AND result IS NULL",
@@ -504,9 +720,8 @@ class Checker:
     def _overlaid(self, known: Known) -> frozenset[str]:
         """Return which devices are to be taken as live: those listed, with what was confirmed just before and since."""
         assert known.listed is not None
-        began, overlay = known.listed.began, timedelta(seconds=OVERLAY_SECONDS)
-        ends = max(began + overlay, self._wall())  # what is dated later is from before the clock was set back
-        fresh = {device: action for device, (action, at) in known.confirmed.items() if began - overlay < at < ends}
+        since = known.listed.began - OVERLAY_SECONDS
+        fresh = {device: action for device, (action, at) in known.confirmed.items() if at > since}
         there = {device for device, action in fresh.items() if action == "POST"}
         return (known.listed.devices | there) - (fresh.keys() - there)
 
@@ -559,7 +774,7 @@ class Checker:
         if event == "library.logged" or (event == "source.failed" and facts.get("kind") == "defect"):
             self._break("defect", line[:3000])
         if event == "list.suspect":
-            self._doubted(facts["account"])
+            self._doubted(facts["account"], facts["expected"])
         if event == "change.applied" and facts["result"] == "success":
             method = "POST" if facts["action"] == "subscribe" else "DELETE"
             key = (facts["account"], method, facts["device"])
@@ -571,14 +786,18 @@ class Checker:
             elif self.applied[key] > self.made[key]:
                 self._break("told-once", f"{key} is told as made {self.applied[key]} times, LG did {self.made[key]}")
 
-    def _doubted(self, account: str) -> None:
+    def _doubted(self, account: str, expected: int) -> None:
         """Take note that the daemon doubts a list: it may know of reasons that cannot be seen from outside."""
         self.suspected[account] = self._now()
         known = self._known(account)
         if known.acting and known.before is not None:
             known.suspect_readings, known.expected, known.user_trusted = known.before
             known.suspect_readings += 1
-        known.acting = False
+        if expected < SUSPECT_FROM:  # of a few devices those that are lacking are subscribed all the same
+            known.before = None
+            self._keep(known)
+        else:
+            known.acting = False
 
     def step(self) -> None:
         """Look at what has to hold between calls."""
@@ -590,6 +809,7 @@ class Checker:
         if len(states) != 1:
             return
         wall = min(self._wall(), self._changed_at)
+        self._note_listed(states[0])
         for account, one in states[0].accounts.items():
             known = self._known(account)
             known.texts_since = known.texts_since or wall
@@ -599,6 +819,12 @@ class Checker:
             for device in listed & known.left.keys():
                 del known.left[device]
             known.owned |= listed
+
+    def _note_listed(self, state: State) -> None:
+        """Take note since when each account's text has its devices."""
+        listed = {(name, device) for name, one in state.accounts.items() for device in one.wanted.devices}
+        since = self._listed_since
+        self._listed_since = {key: since.get(key, self._now()) for key in listed}
 
     def in_flight(self, account: str) -> int:
         """Return how many changes of an account are under way."""
@@ -651,18 +877,41 @@ def _is_success(body: bytes) -> bool:
     return isinstance(envelope, dict) and "messageId" in envelope and "error" not in envelope
 
 
-def _devices(answer: Any) -> frozenset[str] | None:
-    """Return what a list says, or nothing where it is not to be trusted."""
+def listed(answer: Any, earlier: Container[str]) -> frozenset[str] | None:
+    """Return what a list says, or nothing where it is not to be trusted.
+
+    ``earlier`` are the ids of other requests of ours: whose answer this may be.
+    """
+    headers = dict(answer.headers)
     envelope = _json(answer.body)
-    if not 200 <= answer.status < 300 or not isinstance(envelope, dict) or "messageId" not in envelope:
+    if answer.status != 200 or not isinstance(envelope, dict) or "messageId" not in envelope:
         return None
+    if "content-range" in headers or float(headers.get("age", 0)) > OLDEST_LIST or envelope["messageId"] in earlier:
+        return None
+    others = envelope.keys() - {"messageId", "timestamp", "response"}
     items = envelope.get("response")
+    if others and ("response" not in envelope or any(isinstance(envelope[one], list) for one in others)):
+        return None
     if items is None or items in ({}, []):
-        return frozenset()
+        items = []
     if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
+        return None
+    if any(map(_speaks_of_more, others, (envelope[one] for one in others), repeat(len(items)))):
         return None
     ids = [one.get("deviceId") for one in items]
     return frozenset(ids) if all(isinstance(one, str) and one for one in ids) else None
+
+
+def _speaks_of_more(name: str, value: Any, listed: int) -> bool:
+    """Say whether a member beside a list means that there are devices which it does not show."""
+    if "total" in name.casefold() or "count" in name.casefold():
+        return bool(value != listed)
+    return bool(value) and any(word in name.casefold() for word in ("next", "more", "page", "cursor"))
+
+
+def _folded(device: str) -> str:
+    """Return what ids have in common that a person takes for the same."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", device.strip("\"'")).casefold())
 
 
 def subset(some: Iterable[str], most: int = 5) -> str:

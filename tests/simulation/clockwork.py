@@ -1,6 +1,9 @@
-"""Time that leaps: an event loop that never waits, a machine's clock that can be set wrong, and its ticker.
+"""Time that leaps: an event loop that never waits, and a machine's clock that can be set wrong.
 
 Owns: virtual time. Must not: know what runs on it.
+
+The daemon's ticker is the real one, APScheduler with its jobs. It asks the machine for the wall time, and the loop for
+a call some time later. Only that wait differs: the loop leaps over ticks at which nothing would come.
 """
 
 from __future__ import annotations
@@ -10,12 +13,17 @@ import contextvars
 import math
 import selectors
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
+from importlib import import_module
 from random import Random
 from typing import Any, TypeVar
 
+from apscheduler.schedulers.base import BaseScheduler
+
 SLOWEST_THREAD_SECONDS = 0.02
 """Work that the program hands to a worker thread is done at a moment picked from so many seconds."""
+SHORTEST_WAIT_SECONDS = 0.001
+"""A scheduler waits for at least so long: what a thread takes to come back, and more than a rounding error."""
 HOT = 200_000
 """So many turns of the loop without time going on are a loop that will never end."""
 
@@ -49,8 +57,35 @@ class _Leap(selectors.BaseSelector):
         return self._keys
 
 
+class Wait:
+    """A scheduler's wait for its next tick, which may last longer than it asked for."""
+
+    def __init__(self, loop: VirtualLoop, since: float, seconds: float, call: Callable[[], object]) -> None:
+        self.since = since
+        self.seconds = seconds
+        self._loop = loop
+        self._call = call
+        self._context = contextvars.copy_context()
+
+    def cancel(self) -> None:
+        """Wait no more."""
+        if self in self._loop.waits:
+            self._loop.waits.remove(self)
+
+    def over(self) -> None:
+        """Let the scheduler look for what is due."""
+        self.cancel()
+        self._loop.call_soon(self._call, context=self._context)
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on virtual time. ``time`` is in seconds since the run began."""
+    """An event loop on virtual time. ``time`` is in seconds since the run began.
+
+    ``due`` tells when something is due that a tick would notice, and ``busy`` whether every tick matters.
+    """
+
+    SELDOM = 120.0
+    """Seconds after which a scheduler ticks in any case."""
 
     def __init__(self, random: Random) -> None:
         self._leap = _Leap()
@@ -59,11 +94,26 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._virtual = 0.0
         self._turns = 0
         self._random = random
-        self.tickers: list[Ticker] = []
+        self.waits: list[Wait] = []
+        self.due: Callable[[], float | None] = lambda: None
+        self.busy: Callable[[], bool] = lambda: False
 
     def time(self) -> float:
         """Return virtual seconds."""
         return self._virtual
+
+    def call_later(  # type: ignore[override]  # of a scheduler it is a wait that may be cancelled, and no more
+        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle | Wait:
+        """Call something some time later; a scheduler when it can matter."""
+        if not isinstance(getattr(callback, "__self__", None), BaseScheduler):
+            return super().call_later(delay, callback, *args, context=context)
+        wait = Wait(self, self._virtual, max(delay, SHORTEST_WAIT_SECONDS), callback)
+        self.waits.append(wait)
+        return wait
+
+    def _write_to_self(self) -> None:
+        """Wake nobody: there is no other thread."""
 
     def run_in_executor(  # type: ignore[override]  # the real one takes any executor; here there is none
         self, _executor: object, func: Callable[..., Result], *arguments: Any
@@ -84,19 +134,34 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _go_on(self, timeout: float | None) -> None:
         if timeout is not None and timeout <= 0:
-            self._turns += 1
-            if self._turns > HOT:
-                raise Stuck(f"the loop turned {HOT} times in no time")
+            self._count_turn()
             return
-        self._turns = 0
-        moment = math.inf if timeout is None else self._virtual + timeout
-        for ticker in self.tickers:
-            moment = min(moment, ticker.next_moment())
+        moment, due, busy = math.inf if timeout is None else self._virtual + timeout, self.due(), self.busy()
+        moment = min((moment, *(self._ends(wait, due, busy=busy) for wait in self.waits)))
         if moment == math.inf:
             raise Stuck("nothing will ever happen again")
-        self._virtual = max(moment, self._virtual)
-        for ticker in self.tickers:
-            ticker.tick()
+        if moment > self._virtual:
+            self._virtual, self._turns = moment, 0
+        else:
+            self._count_turn()
+        for wait in [one for one in self.waits if self._ends(one, due, busy=busy) <= moment]:
+            wait.over()
+
+    def _count_turn(self) -> None:
+        self._turns += 1
+        if self._turns > HOT:
+            raise Stuck(f"the loop turned {HOT} times in no time")
+
+    def _ends(self, wait: Wait, due: float | None, *, busy: bool) -> float:
+        """Return when a scheduler is to tick: as it asked for, or as many ticks later as nothing would come of them."""
+        asked = wait.since + wait.seconds
+        if busy or wait.seconds > self.SELDOM:
+            return asked
+        seldom = max(asked, wait.since + self.SELDOM)
+        if due is None:
+            return seldom
+        ticks = math.ceil((due - wait.since) / wait.seconds)
+        return min(seldom, wait.since + max(ticks, 1) * wait.seconds)
 
 
 class MachineClock:
@@ -114,6 +179,15 @@ class MachineClock:
         """Return wall time as the machine has it."""
         return self.start + timedelta(seconds=self._loop.time()) + self._wrong
 
+    def true(self) -> datetime:
+        """Return the time as it is, which LG has."""
+        return self.start + timedelta(seconds=self._loop.time())
+
+    @property
+    def wrong(self) -> timedelta:
+        """Return by how much the machine is ahead of the time as it is."""
+        return self._wrong
+
     def steady(self) -> float:
         """Return seconds that never jump."""
         return self._loop.time()
@@ -127,61 +201,18 @@ class MachineClock:
         self._wrong += span
 
 
-class Ticker:
-    """Calls what the daemon wants called regularly; in between, time leaps over moments at which nothing would come.
+MACHINE: contextvars.ContextVar[MachineClock] = contextvars.ContextVar("machine")
+"""The clock of the machine on which a piece of work runs."""
 
-    The shortest of the intervals is that of the daemon's queue, so it is called when ``due`` says that something is
-    due there. All are called at their own pace while ``busy``, and else every now and then.
-    """
 
-    SELDOM = 60.0
-    """Seconds after which everything is called in any case."""
+class _WallClock(datetime):
+    """What APScheduler asks for the time: the machine's clock in a run, and the real one elsewhere."""
 
-    def __init__(self, loop: VirtualLoop, due: Callable[[], float | None], busy: Callable[[], bool]) -> None:
-        self._loop = loop
-        self._due = due
-        self._busy = busy
-        self._jobs: list[tuple[float, Callable[[], object], contextvars.Context]] = []
-        self._last: list[float] = []
-        self._shortest = self._next = math.inf
-        loop.tickers.append(self)
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # a plain one, as others compare it
+        clock = MACHINE.get(None)
+        return datetime.now(tz) if clock is None else clock.now().astimezone(tz)
 
-    def every(self, seconds: float, call: Callable[[], object]) -> None:
-        """Call ``call`` every so many seconds until ``stop``."""
-        self._last.append(self._loop.time())
-        self._jobs.append((seconds, call, contextvars.copy_context()))
-        self._shortest = min(self._shortest, seconds)
 
-    def stop(self) -> None:
-        """Call nothing any more."""
-        if self in self._loop.tickers:
-            self._loop.tickers.remove(self)
-
-    def next_moment(self) -> float:
-        """Return when something is to be called."""
-        self._next = min(self._moments(), default=math.inf)
-        return self._next
-
-    def tick(self) -> None:
-        """Call what is to be called now."""
-        now = self._loop.time()
-        if now < self._next:
-            return
-        for number, moment in enumerate(self._moments()):
-            if moment <= now:
-                self._last[number] = now
-                _, call, context = self._jobs[number]
-                self._loop.call_soon(call, context=context)
-
-    def _moments(self) -> list[float]:
-        busy = self._busy()
-        return [self._moment(seconds, last, busy) for (seconds, _, _), last in zip(self._jobs, self._last, strict=True)]
-
-    def _moment(self, seconds: float, last: float, busy: bool) -> float:  # noqa: FBT001 - one of three facts
-        if busy:
-            return last + seconds
-        if seconds != self._shortest:
-            return last + max(seconds, 5 * self.SELDOM)
-        due = self._due()
-        seldom = last + max(seconds, self.SELDOM)
-        return seldom if due is None else min(seldom, max(last + seconds, math.ceil(due / seconds) * seconds))
+for _module in ("apscheduler.schedulers.base", "apscheduler.triggers.interval", "reconciler.ticker"):
+    import_module(_module).datetime = _WallClock  # type: ignore[attr-defined]  # there is no other way to tell it the time

@@ -9,28 +9,43 @@ One account, ``calm``, gets no trouble of its own: it shows that the others' tro
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import unicodedata
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import closing
 from datetime import UTC, date, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from random import Random
 
 from reconciler.simulator import Device, Match, Platform, Route, Rule
 from reconciler.simulator import faults as effects
-from reconciler.simulator.world import made_up
-from simulation import texts
-from simulation.checker import Checker
+from reconciler.simulator.world import User, made_up
+from simulation import checkout, texts
+from simulation.answers import FLOODS, HOW, Odd
+from simulation.checker import CLOCKS_DIFFER_SECONDS, Checker
+from simulation.checkout import WorkingTree
 from simulation.clockwork import MachineClock, VirtualLoop
 from simulation.disk import Disk
+from simulation.foreign import FOREIGN, foreign
 from simulation.machine import Machine
 from simulation.meaning import moment, read
 from simulation.texts import Account, Approved, Entry, Fleet
+from simulation.tolerances import CLOCKS_APART_SECONDS
 from simulation.wire import Weather
 
 CALM = "calm"
 EVERYBODY = "*"
 ZONES = ("Africa/Cairo", "America/Havana", "Asia/Kathmandu", "Europe/Berlin", "Pacific/Kiritimati", "Pacific/Pago_Pago")
 """Where days begin when it pleases them: with summer time at midnight, or with offsets from -11 to +14 hours."""
-MINUTE, HOUR = 60.0, 3600.0
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+FEW = 10
+"""Fewer devices than this are a small account."""
+WINGS = ("east", "north", "south", "west")
+WORKING_TREES, WILD_CLOCKS, SHARED_USERS = 0.2, 0.35, 0.25
+"""In so many runs the texts are a working tree of Git, nobody looks after the clock, and two accounts are one user."""
+LONGEST_CHECKOUT = 8
+"""Files of a checkout after which there is a pause."""
 MEAN_PAUSE = 20 * MINUTE
 """Seconds between two events, on average."""
 UNTOUCHED = {
@@ -52,7 +67,11 @@ MISLEADING = (effects.Lost, effects.Stale, effects.Short, effects.Mangle, effect
 
 
 class Life:
-    """The world of one run. ``fleet`` is what people have in mind now, ``files`` what is on the disk."""
+    """The world of one run. ``fleet`` is what people have in mind now, ``files`` what is on the disk.
+
+    ``shared`` are accounts that are another account's user: account -> user. ``misspelt`` are ids that people wrote in
+    another spelling than LG's: as written -> as it is.
+    """
 
     def __init__(
         self,
@@ -78,18 +97,29 @@ class Life:
         self._past: list[Fleet] = []
         self._credentials: dict[str, str | None] = {}
         self._writing = asyncio.Lock()
+        self.shared: dict[str, str] = {}
+        self.misspelt: dict[str, str] = {}
+        self._tree: WorkingTree | None = None
+        self._wild_clock = random.random() < WILD_CLOCKS
+        self._copy: bytes | None = None
 
     # -- set-up
 
     async def begin(self, accounts: int) -> None:
         """Make users with devices, credentials and a first text."""
         self.fleet.zone = self._random.choice(("", *ZONES))
+        if self._random.random() < WORKING_TREES:
+            self._tree = WorkingTree(self._machine.folder / "texts", self._disk, self._clock)
+        if self._wild_clock and self._random.random() < 0.3:
+            self._set_clock(self._step(), "is wrong at boot")
         for number in range(accounts):
             name = CALM if number == 0 else f"hotel-{number}"
             devices = list(self._platform.world.user(name).devices)
             share = self._random.choice((0.5, 0.8, 1.0))
             wanted = [one for one in devices if self._random.random() < share]
             account = Account({one: Entry(self._name(0.3)) for one in wanted}, in_file=self._random.random() < 0.5)
+            if account.in_file and self._random.random() < 0.6:
+                account.wings = self._random.sample(WINGS, self._random.randint(1, 3))
             if name == CALM:
                 account.policy = dict(UNTOUCHED)
             if name == CALM and self.fleet.zone:
@@ -101,7 +131,40 @@ class Life:
             live = wanted if name == CALM else [one for one in devices if self._random.random() < 0.6]
             self._platform.subscribe(name, *live)
             self._credential(name, name)
-        await self._publish(self.fleet)
+        if self._random.random() < SHARED_USERS:
+            self._share(self.accounts()[0])
+        await self._publish(self.fleet, slowly=False)
+
+    def _share(self, account: str) -> None:
+        """Make a second account of one LG user, with a token of its own, that wants other devices of it."""
+        name, first = f"{account}-too", self.fleet.accounts[account]
+        devices = list(self.user(account).devices)
+        wanted = [one for one in devices if one not in first.devices or self._random.random() < 0.2]
+        self.shared[name] = account
+        self.fleet.accounts[name] = Account({one: Entry() for one in wanted}, in_file=self._random.random() < 0.5)
+        self._own_token(name)
+        self.note(f"{name} is the user of {account}, and wants {len(wanted)} devices")
+        for one in (name, account):
+            self._checker.meddled(one, devices, float("inf"))
+
+    def _own_token(self, account: str) -> None:
+        """Give an account that shares its user an access token of its own."""
+        user = self.user(account)
+        token = self._platform.world.issue(user, self._platform.now() + 30 * DAY)
+        self._checker.secrets.add(token)
+        path = self._machine.folder / "credentials" / f"{account}.access_token"
+        self._disk.write(path, f"{token}\n".encode())
+        self._checker.credential_changed(account, user.name)
+
+    def user(self, account: str) -> User:
+        """Return whose account it is."""
+        return self._platform.world.user(self.shared.get(account, account))
+
+    def others(self, account: str) -> set[str]:
+        """Return what other accounts of the same user want."""
+        mine = self.user(account)
+        theirs = (one for name, one in self.fleet.accounts.items() if name != account and self.user(name) is mine)
+        return {device for one in theirs for device in one.devices}
 
     # -- going on
 
@@ -125,9 +188,14 @@ class Life:
             user.quota = None
         self._weather.cut, self._weather.slow = False, 0.0
         self._disk.deaf = self._disk.full = self._disk.broken = False
+        self._weather.between.odd.clear()
         for name in self.fleet.accounts:
-            if self._credentials.get(name) != name:
+            if name in self.shared:
+                self._own_token(name)
+            elif self._credentials.get(name) != name:
                 self._credential(name, name)
+        if self._random.random() < 0.5:
+            self._set_clock(-self._clock.wrong.total_seconds(), "is right again")
 
     def accounts(self) -> list[str]:
         """Return the accounts that may be troubled."""
@@ -175,7 +243,66 @@ class Life:
         async with self._writing:
             self._past = [*self._past[-5:], self.fleet]
             self.fleet = fleet
-            await self._write(texts.differing(self.files, texts.files(fleet)), slowly=slowly)
+            changes = texts.differing(self.files, texts.files(fleet))
+            if self._tree is None or self._checker.texts.locked or self._random.random() < 0.3:
+                await self._write(changes, slowly=slowly)
+            else:
+                await self._check_out(self._tree, changes, quickly=slowly is False)
+            self._commit()
+
+    def _commit(self) -> None:
+        """Commit what is on the disk, if that is what people have in mind and git is not at work."""
+        if self._tree is None or self._checker.texts.locked or texts.differing(self.files, texts.files(self.fleet)):
+            return
+        self._tree.commit()
+        self._checker.tracked(self.files)
+
+    async def _check_out(self, tree: WorkingTree, changes: dict[str, bytes | None], *, quickly: bool) -> None:
+        """Let git bring other files: it locks, removes, writes and unlocks, or breaks off, or leaves its lock."""
+        least, most = self._random.choice(((0.0, 0.0), (0.0, 0.1), (0.05, 0.8), (1.0, 8.0), (20.0, 40.0)))
+        if quickly:
+            least, most = 0.0, 0.1
+        work = checkout.steps(self.files, changes)
+        ends = self._random.choice(("well", "well", "well", "aborted", "stale")) if not quickly else "well"
+        self.note(f"git checks out {len(changes)} files, up to {most} s each: {ends}", EVERYBODY, seconds=15 * MINUTE)
+        tree.take_lock()
+        self._checker.locked(locked=True, reading=read(self.files, self._environment))
+        if ends == "aborted":
+            work = work[: self._random.randrange(len(work) + 1)]
+        for number, (name, content) in enumerate(work):
+            self._write_one(tree.folder, name, content, in_place=True)
+            if most and number < LONGEST_CHECKOUT:
+                await asyncio.sleep(self._random.uniform(least, most))
+        if ends == "stale":
+            self._lock_ends_later(tree)
+            return
+        self._unlock(tree)
+        if ends == "aborted":
+            self.trouble[EVERYBODY] = float("inf")
+            self._mended_later()
+            self._last(self._mend, self._while(MINUTE, 30 * MINUTE))
+
+    def _unlock(self, tree: WorkingTree) -> None:
+        tree.leave_lock()
+        self._checker.locked(locked=False, reading=read(self.files, self._environment))
+
+    def _lock_ends_later(self, tree: WorkingTree) -> None:
+        seconds = self._while(MINUTE, 90 * MINUTE)
+        self.note("git's lock is left behind", EVERYBODY, seconds=seconds + 15 * MINUTE)
+
+        async def over() -> None:
+            self.note("somebody removes git's lock", EVERYBODY, seconds=15 * MINUTE)
+            self._unlock(tree)
+            self._commit()
+
+        self._last(over, seconds)
+
+    async def _mend(self) -> None:
+        """Bring the files to what people have in mind."""
+        self.note("the files are as they should be", EVERYBODY, seconds=MINUTE)
+        async with self._writing:
+            await self._write(texts.differing(self.files, texts.files(self.fleet)))
+            self._commit()
 
     async def _write(self, changes: dict[str, bytes | None], *, slowly: bool | None = None) -> None:
         folder, order = self._machine.folder / "texts", list(changes)
@@ -188,14 +315,15 @@ class Life:
         for name in order[4:]:
             self._write_one(folder, name, changes[name])
 
-    def _write_one(self, folder: Path, name: str, content: bytes | None) -> None:
+    def _write_one(self, folder: Path, name: str, content: bytes | None, *, in_place: bool | None = None) -> None:
         path = folder / name
         if content is None:
             self.files.pop(name, None)
             self._disk.remove(path)
         else:
             self.files[name] = content
-            (self._disk.write if self._random.random() < 0.5 else self._disk.rename_over)(path, content)
+            in_place = self._random.random() < 0.5 if in_place is None else in_place
+            (self._disk.write if in_place else self._disk.rename_over)(path, content)
         self._checker.files_changed(read(self.files, self._environment))
 
     async def _edit(self, what: str, account: str, change: Callable[[Fleet, Account], object]) -> None:
@@ -210,7 +338,7 @@ class Life:
         await self._publish(fleet)
 
     def _unlisted(self, account: str) -> list[str]:
-        devices = self._platform.world.users[account].devices
+        devices = self.user(account).devices
         return [one for one in devices if one not in self.fleet.accounts[account].devices]
 
     async def add(self) -> None:
@@ -258,7 +386,7 @@ class Life:
 
     def _expires(self, span: timedelta) -> date:
         """Return when something ends: a moment, with some offset, or a day of the fleet's zone."""
-        at = (self._clock.now() + span).replace(microsecond=0)
+        at = (self._clock.true() + span).replace(microsecond=0)
         if self.fleet.zone and self._random.random() < 0.2:
             return at.date()
         return at.astimezone(self._random.choice((UTC, UTC, timezone(timedelta(hours=-3, minutes=-30)))))
@@ -266,21 +394,26 @@ class Life:
     def _span(self) -> tuple[date, date]:
         """Return a span of time: two moments, or days of the fleet's zone."""
         if self.fleet.zone and self._random.random() < 0.5:
-            begin: date = self._clock.now().date() + timedelta(days=self._random.randint(-1, 2))
+            begin: date = self._clock.true().date() + timedelta(days=self._random.randint(-1, 2))
             return begin, begin + timedelta(days=self._random.randint(1, 2))
-        at = (self._clock.now() + timedelta(minutes=self._random.randint(-60, 240))).replace(microsecond=0)
+        at = (self._clock.true() + timedelta(minutes=self._random.randint(-60, 240))).replace(microsecond=0)
         return at, at + timedelta(minutes=self._random.randint(1, 600))
 
     def calm_wants(self, patience: float) -> tuple[set[str], set[str]]:
         """Return what the calm account wants by now, and what of it changed in so many seconds."""
-        now, wanted, changing = self._clock.now(), set(), set()
-        before = now - timedelta(seconds=patience)
+        clocks = [self._clock.now()]
+        if abs(self._clock.wrong.total_seconds()) > CLOCKS_DIFFER_SECONDS - CLOCKS_APART_SECONDS:
+            clocks.append(self._clock.true())
+        wanted: set[str] = set()
+        changing: set[str] = set()
         for device, entry in self.fleet.accounts[CALM].devices.items():
             from_, until = (one and moment(one, self.fleet.zone or None) for one in (entry.from_, entry.until))
-            if (from_ is None or from_ <= now) and (until is None or now < until):
-                wanted.add(device)
-            if any(before < one <= now for one in (from_, until) if one is not None):
-                changing.add(device)
+            for now in clocks:
+                before = now - timedelta(seconds=patience)
+                if (from_ is None or from_ <= now) and (until is None or now < until):
+                    wanted.add(device)
+                if any(before < one <= now for one in (from_, until) if one is not None):
+                    changing.add(device)
         return wanted, changing
 
     async def wrong_approval(self) -> None:
@@ -312,6 +445,47 @@ class Life:
         """Give every entry another name."""
         for entry in account.devices.values():
             entry.name = f"Room {self._random.randrange(1000, 9999)}"
+
+    async def misspell(self) -> None:
+        """Some ids are written as a person reads them, not as LG has them; that is put right later."""
+        account = self.some_account()
+        if account is None:
+            return
+        listed = list(self.fleet.accounts[account].devices)
+        wrong = {one: self._misspelt(one) for one in self._random.sample(listed, min(len(listed), 2))}
+        wrong = {one: other for one, other in wrong.items() if one != other and other not in listed}
+        self.misspelt |= {other: one for one, other in wrong.items()}
+
+        def change(_fleet: Fleet, one: Account) -> None:
+            one.devices = {wrong.get(device, device): entry for device, entry in one.devices.items()}
+
+        await self._edit(f"{len(wrong)} ids are written otherwise", account, change)
+
+        async def right() -> None:
+            if account in self.fleet.accounts:
+                await self._edit("ids are written as LG has them", account, self.spelt)
+
+        self._last(right, self._while())
+
+    def _misspelt(self, device: str) -> str:
+        return self._random.choice((device.upper(), unicodedata.normalize("NFD", device), device.swapcase()))
+
+    def spelt(self, _fleet: Fleet, account: Account) -> None:
+        """Write every id as LG has it."""
+        right = {self.misspelt.get(device, device): entry for device, entry in account.devices.items()}
+        account.devices = right
+
+    async def wings(self) -> None:
+        """The files of an account's devices get other names, or become more or fewer."""
+        accounts = [name for name in self.accounts() if self.fleet.accounts[name].wings]
+        if not accounts:
+            return
+        wings = self._random.sample(WINGS, self._random.randint(1, 3))
+        await self._edit(
+            f"its wings are {', '.join(wings)}",
+            self._random.choice(accounts),
+            lambda _, one: setattr(one, "wings", wings),
+        )
 
     async def second_thoughts(self) -> None:
         """A person changes a text and takes that back a moment later, or credentials change, while calls are made."""
@@ -391,7 +565,7 @@ class Life:
         account = self.some_account()
         if account is None:
             return
-        devices = list(self._platform.world.users[account].devices)
+        devices = list(self.user(account).devices)
         chosen = self._random.sample(devices, min(len(devices), self._random.randint(0, 3)))
         await self._edit(
             f"{len(chosen)} devices are ignored", account, lambda _, one: one.policy.__setitem__("ignore", chosen)
@@ -427,19 +601,19 @@ class Life:
         content = self.files[name]
         how = self._random.choice(
             ("cut", "cut", "garbled", "nulls", "nulls", "unknown key", "environment", "gone", "twice", "halves")
+            + ("truncated", *FOREIGN) * 2
         )
+        lists = [one for one in names if one.startswith(("devices/", "removed/"))]
+        if lists and how in {"truncated", *FOREIGN} and self._random.random() < 0.8:
+            name = self._random.choice(lists)
+            content = self.files[name]
         await self._write_wrong(how, name, content)
 
-        async def mend() -> None:
-            self.note("the text is mended", EVERYBODY, seconds=MINUTE)
-            async with self._writing:
-                await self._write(texts.differing(self.files, texts.files(self.fleet)))
-
-        if how == "halves":
+        if how in {"halves", "truncated"}:
             await asyncio.sleep(self._random.uniform(0.05, 2.0))
-            await mend()
+            await self._mend()
         else:
-            self._last(mend, self._while())
+            self._last(self._mend, self._while())
 
     async def _write_wrong(self, how: str, name: str, content: bytes) -> None:
         async with self._writing:
@@ -447,6 +621,10 @@ class Life:
             match how:
                 case "cut" | "halves":
                     changes = {name: content[: self._random.randrange(len(content) + 1)]}
+                case "truncated":
+                    changes = {name: b""}
+                case _ if how in FOREIGN:
+                    changes = {name: foreign(how, content)}
                 case "garbled":
                     place = self._random.randrange(len(content) + 1)
                     changes = {name: content[:place] + b'"\x00[[' + content[place:]}
@@ -464,7 +642,7 @@ class Life:
                     changes = {f"copy-of-{name.replace('/', '-')}.toml": content} if account != name else {name: b""}
             self.note(f"the text is no good: {how} {name}", EVERYBODY, seconds=MINUTE)
             await self._write(changes, slowly=False)
-            if how != "halves":
+            if how not in {"halves", "truncated"}:
                 self.trouble[EVERYBODY] = float("inf")
                 self._mended_later()
 
@@ -549,7 +727,7 @@ class Life:
         account = self.some_account()
         if account is None or self._credentials.get(account) != account:
             return
-        user = self._platform.world.user(account)
+        user = self.user(account)
         self._platform.world.rotate_refresh(user)
         wait = self._random.choice((0.0, self._while(1.0, 30 * MINUTE)))
         self.note(f"{account} gets another refresh token", account, seconds=wait + MINUTE)
@@ -562,7 +740,7 @@ class Life:
 
     async def mix_up(self) -> None:
         """Two accounts have each other's credentials for a while, or one has none, or both have one."""
-        names = self.accounts()
+        names = [name for name in self.accounts() if name not in self.shared]
         if len(names) < 2:
             return
         one, other = self._random.sample(names, 2)
@@ -584,12 +762,40 @@ class Life:
     async def tokens_end(self) -> None:
         """Access tokens expire early, or LG forgets them."""
         account = self.some_account() or CALM
-        user = self._platform.world.user(account)
+        user = self.user(account)
         if self._random.random() < 0.6:
             self._platform.world.expire_access(user, self._platform.now())
         else:
             self._platform.world.revoke_access(user)
         self.note(f"access tokens of {account} are good no more", account, seconds=MINUTE)
+        for name in [name for name in self.shared if self.user(name) is user]:
+            seconds = self._while(1.0, 30 * MINUTE)
+            self.note(f"and {name} waits for another", name, seconds=seconds + MINUTE)
+            self._last(partial(self._replace_token, name), seconds)
+
+    async def _replace_token(self, account: str) -> None:
+        self.note(f"{account} gets another access token", account, seconds=MINUTE)
+        self._own_token(account)
+
+    async def consent(self) -> None:
+        """A home gives its consent again: it has another token, and nothing of it is subscribed any more."""
+        account = self._random.choice(self.small() or [None])
+        if account is not None and self._credentials.get(account) == account:
+            self.consents_again(account)
+
+    def small(self) -> list[str]:
+        """Return the accounts of fewer than ten devices that are their user's only ones."""
+        users = [name for name in self.fleet.accounts if name not in self.shared and name not in self.shared.values()]
+        return [name for name in users if len(self.user(name).devices) < FEW]
+
+    def consents_again(self, account: str) -> None:
+        """Let LG forget all subscriptions of a user, and give it other tokens."""
+        user = self.user(account)
+        self.note(f"{account} gives its consent again", account, seconds=MINUTE)
+        self._platform.world.revoke_access(user)
+        self._platform.world.rotate_refresh(user)
+        self._meddled(account, self._platform.unsubscribe(user.name, *user.subscriptions))
+        self._credential(account, account)
 
     # -- LG and others
 
@@ -608,6 +814,24 @@ class Life:
                     self.trouble.get(EVERYBODY, 0.0), self._loop.time() + seconds + 1.1 * HOUR
                 )
             self._platform.add_fault(Rule(rule.effect, match=rule.match, probability=rule.probability, end=seconds))
+
+    async def odd(self) -> None:
+        """Something in between changes LG's lists for a while: a cache, a proxy, another version of the API."""
+        account = self.some_account() if self._random.random() < 0.8 else None
+        odd = Odd(self._random.choice(HOW), account, self._random.choice((0.3, 1.0)))
+        seconds = self._while(MINUTE, HOUR)
+        if odd.how in FLOODS:
+            odd.share, seconds = 1.0, MINUTE
+        whom = account or EVERYBODY
+        self.note(f"lists of {whom} come changed: {odd.how}, {odd.share:.0%}", whom, seconds=seconds + MINUTE)
+        self._meddled(None, seconds=seconds)
+        self._weather.between.odd.append(odd)
+
+        async def over() -> None:
+            self._weather.between.odd.remove(odd)
+            self.note(f"lists of {whom} come unchanged again", whom, seconds=MINUTE)
+
+        self._last(over, seconds)
 
     def _rule(self, account: str | None) -> Rule:
         share = self._random.choice((0.1, 0.5, 1.0))
@@ -673,13 +897,13 @@ class Life:
         users = self._platform.world.users
         everything = (*(one for user in users.values() for one in user.devices), PHANTOM)
         touched = everything if devices is None else tuple(devices)
-        for name in users if account is None else [account]:
+        for name in (*users, *self.shared) if account is None else [account]:
             self._checker.meddled(name, touched, seconds + 2 * HOUR)
 
     async def lose(self) -> None:
         """LG loses subscriptions and tells nobody."""
         account = self._random.choice(list(self.fleet.accounts))
-        lost = self._platform.lose(account, fraction=self._random.choice((0.05, 0.2, 0.45, 1.0)))
+        lost = self._platform.lose(self.user(account).name, fraction=self._random.choice((0.05, 0.2, 0.45, 1.0)))
         self._meddled(account, lost)
         self.note(f"LG loses {len(lost)} subscriptions of {account}", account)
 
@@ -688,10 +912,10 @@ class Life:
         account = self.some_account()
         if account is None:
             return
-        devices = list(self._platform.world.user(account).devices)
+        devices = list(self.user(account).devices)
         chosen = self._random.sample(devices, min(len(devices), self._random.randint(1, 6)))
         act = self._random.choice((self._platform.subscribe, self._platform.unsubscribe))
-        touched = act(account, *chosen)
+        touched = act(self.user(account).name, *chosen)
         self._meddled(account, touched)
         self.note(f"somebody else does {act.__name__} with {len(touched)} devices of {account}", account)
 
@@ -699,7 +923,7 @@ class Life:
         """LG allows a user only so many calls an hour, or lets go of that."""
         account = self.some_account()
         if account is not None:
-            user = self._platform.world.user(account)
+            user = self.user(account)
             user.quota = self._random.choice((None, None, 15, 40, 120))
             self.note(f"LG allows {account} {user.quota} calls an hour", account, seconds=HOUR)
 
@@ -721,7 +945,7 @@ class Life:
         if account is None:
             return
         world = self._platform.world
-        user = world.user(account)
+        user = self.user(account)
         if not user.devices:
             return
         device: Device = self._random.choice(list(user.devices.values()))
@@ -738,17 +962,32 @@ class Life:
     # -- machines
 
     async def clock(self) -> None:
-        """The machine's clock is set."""
-        large = self._random.random() < 0.2
-        seconds = self._random.uniform(600, 3 * HOUR) if large else self._random.uniform(1, 120)
-        seconds *= self._random.choice((-1, 1))
+        """The machine's clock is set: by seconds, by hours, or by days and right again."""
+        wrong = self._clock.wrong.total_seconds()
+        if abs(wrong) > 5 * MINUTE and self._random.random() < 0.5:
+            self._set_clock(-wrong, "is right again")
+        elif self._wild_clock and self._random.random() < 0.5:
+            self._set_clock(self._step(), "is set")
+        else:
+            large = self._random.random() < 0.2
+            seconds = self._random.uniform(600, 3 * HOUR) if large else self._random.uniform(1, 120)
+            self._set_clock(seconds * self._random.choice((-1, 1)), "is set")
+
+    def _step(self) -> float:
+        """Return by how much a clock may be wrong where nobody looks after it."""
+        most = self._random.choice((10 * MINUTE, HOUR, 9 * HOUR, DAY, 3 * DAY, 30 * DAY))
+        return self._random.uniform(0.5, 1.1) * most * self._random.choice((-1, 1))
+
+    def _set_clock(self, seconds: float, words: str) -> None:
         self._clock.set_by(timedelta(seconds=seconds))
         self._checker.clock_set(seconds)
-        self.note(f"the machine's clock is set by {seconds:.0f} s", EVERYBODY, seconds=abs(seconds) + 2 * HOUR)
+        trouble = min(abs(seconds), HOUR) + 2 * HOUR
+        self.note(f"the machine's clock {words}, by {seconds:.0f} s", EVERYBODY, seconds=trouble)
 
     async def restart(self) -> None:
         """The daemon is stopped in good order and started again."""
         self.note("the daemon is stopped", EVERYBODY)
+        await self._until_noticed()
         await self._machine.stop()
         self._checker.stopped()
         await self._down()
@@ -759,6 +998,7 @@ class Life:
         if self._random.random() < 0.7:
             await self.agree(account)
         await asyncio.sleep(self._random.uniform(0.0, 4.0))
+        await self._until_noticed()
         dark = self._random.random() < 0.3
         self.note("the machine loses power" if dark else "the daemon is killed", EVERYBODY)
         self._machine.kill(power=self._random.choice((0.0, self._random.random())) if dark else None)
@@ -783,9 +1023,41 @@ class Life:
         if self._random.random() < 0.4:
             await self._random.choice((self.add, self.remove_few, self.revert, self.rename, self.policy))()
         self._disk.ever_failed = self._disk.full or self._disk.broken
+        if self._wild_clock and self._random.random() < 0.3:
+            self._set_clock(self._step(), "is wrong at boot")
+            wrong = self._clock.wrong.total_seconds()
+            self._last(partial(self._right, wrong), self._while(MINUTE, 2 * HOUR))
         self._checker.started(dirty=dirty, dark=dark, blind=self._disk.broken)
         self._machine.start()
         self.note("the daemon is started", EVERYBODY, seconds=MINUTE)
+
+    async def _right(self, wrong: float) -> None:
+        """Set the clock right, unless somebody did since it was so wrong."""
+        if self._clock.wrong.total_seconds() == wrong:
+            self._set_clock(-wrong, "is right again")
+
+    async def _until_noticed(self) -> None:
+        """Wait until the daemon may know that its state was exchanged: killed before, it knows only what is there."""
+        await asyncio.sleep(self._checker.unnoticed_for)
+
+    async def exchange(self) -> None:
+        """The state is deleted, moved away, or replaced by an older copy, while the daemon has it open."""
+        path = self._machine.state / "state.db"
+        if not self._machine.is_up or self._disk.full or self._disk.broken or not path.exists():
+            return
+        before, self._copy = self._copy, copied(path)
+        how = self._random.choice(("deleted", "moved", "replaced"))
+        if how == "replaced" and before is None:
+            return
+        for one in sorted(path.parent.glob("state.db*")):
+            if how == "moved":
+                one.replace(self._machine.folder / f"old-{one.name}")
+            else:
+                one.unlink()
+        if how == "replaced" and before is not None:
+            path.write_bytes(before)
+        self._checker.state_exchanged()
+        self.note(f"the state is {how} under the daemon", EVERYBODY, seconds=2 * MINUTE)
 
     async def disk(self) -> None:
         """The disk of the state is full or broken for a while."""
@@ -820,6 +1092,8 @@ EVENTS: tuple[tuple[float, Callable[[Life], Awaitable[None]]], ...] = (
     (2, Life.wrong_approval),
     (1, Life.empty),
     (1, Life.rename),
+    (1.5, Life.misspell),
+    (2, Life.wings),
     (4, Life.second_thoughts),
     (4, Life.dates),
     (3, Life.revert),
@@ -833,8 +1107,10 @@ EVENTS: tuple[tuple[float, Callable[[Life], Awaitable[None]]], ...] = (
     (1, Life.look),
     (2, Life.rotate),
     (2, Life.mix_up),
+    (1.5, Life.consent),
     (2, Life.tokens_end),
     (12, Life.faults),
+    (5, Life.odd),
     (2, Life.outage),
     (2, Life.slow),
     (4, Life.lose),
@@ -846,9 +1122,20 @@ EVENTS: tuple[tuple[float, Callable[[Life], Awaitable[None]]], ...] = (
     (2, Life.restart),
     (4, Life.kill),
     (2, Life.disk),
+    (1, Life.exchange),
     (1, Life.deaf),
 )
 """What may happen, and how likely it is."""
+
+
+def copied(path: Path) -> bytes:
+    """Return a whole copy of the state, as a careful person makes it."""
+    with (
+        closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as state,
+        closing(sqlite3.connect(":memory:")) as copy,
+    ):
+        state.backup(copy)
+        return copy.serialize()
 
 
 def _said(rule: Rule) -> str:

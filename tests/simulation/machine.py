@@ -13,6 +13,7 @@ import contextvars
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,7 +28,8 @@ from reconciler.masking import Masking
 from reconciler.settings import Listen
 from reconciler.simulator import Platform
 from reconciler.surroundings import Surroundings
-from simulation.clockwork import MachineClock, Ticker, VirtualLoop
+from reconciler.ticker import SchedulerTicker
+from simulation.clockwork import MachineClock, VirtualLoop
 from simulation.disk import Disk
 from simulation.wire import Listener, Weather, Wire
 
@@ -85,6 +87,7 @@ class Machine:
         self._dying: set[asyncio.Task[None]] = set()
         self._door = Door()
         (folder / "state-0").mkdir()
+        loop.due, loop.busy = self._first_due, lambda: self._disk.busy
 
     @property
     def state(self) -> Path:
@@ -117,8 +120,9 @@ class Machine:
         def front(_listen: Listen) -> Iterator[Door]:
             yield door
 
+        ticker = partial(SchedulerTicker, self._clock.steady)
         chosen = settings.load({**self.given, "PCC_STATE_DIR": str(self.state)})
-        self._daemon = Daemon(chosen, masking=self._masking, surroundings=around, ticker=self._ticker, front=front)
+        self._daemon = Daemon(chosen, masking=self._masking, surroundings=around, ticker=ticker, front=front)
         context = contextvars.copy_context()
         context.run(LIFE.set, self.life)
         self._running = self._loop.create_task(self._daemon.run(), context=context)
@@ -159,9 +163,6 @@ class Machine:
         transport = httpx.ASGITransport(self._door.app)
         async with httpx.AsyncClient(transport=transport, base_url=Door.url) as client:
             return await client.request(method, path, json=body if method == "POST" else None)
-
-    def _ticker(self) -> Ticker:
-        return Ticker(self._loop, self._first_due, lambda: self._disk.busy)
 
     def _first_due(self) -> float | None:
         controller = getattr(self._daemon, "_controller", None)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import lru_cache
-from itertools import combinations
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -33,18 +34,25 @@ POLICY = {
     "calls_per_hour": "auto",
 }
 PAUSES = ("none", "unsubscribe", "all")
+FOREIGN = re.compile(
+    r"""[,;"'()\[\]{}]|.*[,;"'()\[\]{}]$|.*[;,]|[0-9]+[.,]?[0-9]*[eE][+-]?[0-9]+$|[<=>|]{7}|.*[\s/?\#%\\]|\.{1,2}$"""
+)
+"""What is no device id but a line of another format, or what an id cannot hold."""
+LONGEST_ID = 256
 _SPAN = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One account as a text has it. ``devices``: id -> from and until."""
+    """One account as a text has it. ``devices``: id -> from and until; ``sources``: id -> its device file."""
 
     devices: Mapping[str, tuple[datetime | None, datetime | None]]
     names: Mapping[str, str]
     policy: Mapping[str, Any]
     approvals: tuple[tuple[frozenset[str], datetime], ...] = ()
     document: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    folded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def wants(self, device: str, now: datetime) -> bool:
         """Say whether a device is to be live at a moment."""
@@ -52,6 +60,13 @@ class Wanted:
             return False
         from_, until = self.devices[device]
         return (from_ is None or from_ <= now) and (until is None or now < until)
+
+    def changes_between(self, device: str, begin: datetime | None, end: datetime) -> bool:
+        """Say whether a device comes or goes by its dates in a span of time, whichever way the clock went in it."""
+        if begin is None:
+            return True
+        first, last = min(begin, end), max(begin, end)
+        return any(one is not None and first <= one <= last for one in self.devices[device])
 
     def entry(self, device: str) -> tuple[Any, ...] | None:
         """Return what the text says of a device, if it names it."""
@@ -89,7 +104,8 @@ class Reading:
 
     ``faulty`` are accounts that stand in a faulty document, ``unclear`` faulty documents of which nobody knows whose
     accounts they hold, ``shared`` the documents that hold what concerns all, and ``bad`` all that are faulty.
-    ``rejected`` says that all of it is rejected.
+    ``rejected`` says that all of it is rejected. ``names`` are the files there are, and ``locked`` says that somebody
+    changes them, as the lock beside them shows.
     """
 
     accounts: Mapping[str, Wanted] = field(default_factory=dict)
@@ -99,6 +115,8 @@ class Reading:
     shared: frozenset[str] = frozenset()
     retired: frozenset[str] = frozenset()
     rejected: bool = False
+    names: frozenset[str] = frozenset()
+    locked: bool = False
 
 
 class _Fault(Exception):
@@ -107,6 +125,10 @@ class _Fault(Exception):
 
 def read(files: Mapping[str, bytes], environment: str) -> Reading:
     """Return what files mean. They are named by their paths below the folder of the texts."""
+    return replace(_read(files, environment), names=frozenset(files))
+
+
+def _read(files: Mapping[str, bytes], environment: str) -> Reading:
     tables: dict[str, dict[str, Any]] = {}
     unclear = set()
     for name in sorted(name for name in files if name.endswith(".toml") and "/" not in name):
@@ -122,7 +144,7 @@ def read(files: Mapping[str, bytes], environment: str) -> Reading:
     listed, bad = _sound(tables, files, zone)
     accounts = {}
     for name, found in listed.items():
-        for account, (devices, names, own) in found.items() if name not in bad else ():
+        for account, (devices, names, sources, own) in found.items() if name not in bad else ():
             try:
                 policy = _policy(general.get("policy", {}), own)
             except _Fault:
@@ -130,7 +152,7 @@ def read(files: Mapping[str, bytes], environment: str) -> Reading:
                 continue
             given = [one for other, table in tables.items() if other not in bad for one in table.get("approvals", ())]
             approvals = tuple(_approved(one, files, {}, zone) for one in given if one["account"] == account)
-            accounts[account] = Wanted(devices, names, policy, approvals, name)
+            accounts[account] = Wanted(devices, names, policy, approvals, name, sources, _alike(devices))
     faulty = {account for name in bad for account in tables[name].get("accounts", {})}
     good = {account: wanted for account, wanted in accounts.items() if account not in faulty}
     return Reading(
@@ -142,6 +164,15 @@ def read(files: Mapping[str, bytes], environment: str) -> Reading:
         frozenset(general.get("retired_accounts", ())),
         rejected=any(len(names) > 1 for names in said.values()) or not good,
     )
+
+
+def _alike(devices: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the devices by what a person may take for their id: whatever its case, its Unicode form and its quotes."""
+    found: dict[str, tuple[str, ...]] = {}
+    for device in devices:
+        alike = unicodedata.normalize("NFC", unicodedata.normalize("NFC", device.strip("\"'")).casefold())
+        found[alike] = (*found.get(alike, ()), device)
+    return found
 
 
 def _sound(
@@ -184,16 +215,19 @@ def _listed(table: Mapping[str, Any], files: Mapping[str, bytes], zone: str | No
 
 def _devices(
     table: Mapping[str, Any], files: Mapping[str, bytes], zone: str | None
-) -> tuple[dict[str, tuple[datetime | None, datetime | None]], dict[str, str]]:
+) -> tuple[dict[str, tuple[datetime | None, datetime | None]], dict[str, str], dict[str, str]]:
     devices: dict[str, tuple[datetime | None, datetime | None]] = {}
     names: dict[str, str] = {}
-    inline = (_entry(entry, zone) for entry in table.get("devices", ()))
-    for device, alias, from_, until in (*inline, *_in_files(table.get("device_files", ()), files)):
-        if device in devices or not device:
+    sources: dict[str, str] = {}
+    inline = (("", *_entry(entry, zone)) for entry in table.get("devices", ()))
+    for source, device, alias, from_, until in (*inline, *_in_files(table.get("device_files", ()), files)):
+        if device in devices or not device or len(device) > LONGEST_ID or FOREIGN.match(device):
             raise _Fault
         devices[device] = (from_, until)
         names[device] = alias
-    return devices, names
+        if source:
+            sources[device] = source
+    return devices, names, sources
 
 
 def _entry(entry: Any, zone: str | None) -> tuple[str, str, datetime | None, datetime | None]:
@@ -223,17 +257,23 @@ def _first_moment(day: date, zone: str) -> datetime:
     return at
 
 
-def _in_files(named: Iterable[str], files: Mapping[str, bytes]) -> Iterator[tuple[str, str, None, None]]:
-    for name in named:
-        content = files[name].decode() if name in files else "cut"
-        if content and not content.endswith("\n"):
+def _in_files(patterns: Iterable[str], files: Mapping[str, bytes]) -> Iterator[tuple[str, str, str, None, None]]:
+    matched = [sorted(name for name in files if fnmatchcase(name, pattern)) for pattern in patterns]
+    if not all(matched):
+        raise _Fault
+    for name in (name for names in matched for name in names):
+        try:
+            content = files[name].decode()
+        except UnicodeDecodeError:
+            raise _Fault from None
+        if not content.strip() or not content.endswith("\n"):
             raise _Fault
         for line in content.split("\n"):
             device, _, alias = line.partition("#")
             if not line.isprintable():
                 raise _Fault
             if device.strip():
-                yield device.strip(), alias.strip(), None, None
+                yield name, device.strip(), alias.strip(), None, None
 
 
 def _policy(general: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,10 +300,11 @@ def _approved(
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """What is in force for one account, and whether a newer text of it is rejected."""
+    """What is in force for one account, whether a newer text is rejected, and whether it was read beside a lock."""
 
     wanted: Wanted
     rejected: bool = False
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +329,8 @@ def after(before: State, reading: Reading) -> State:
         and name not in reading.retired
         and (name in reading.faulty or reading.unclear or one.wanted.document in reading.bad)
     }
-    return State({**kept, **{name: InForce(wanted) for name, wanted in reading.accounts.items()}}, reading.shared)
+    read = {name: InForce(wanted, locked=reading.locked) for name, wanted in reading.accounts.items()}
+    return State({**kept, **read}, reading.shared)
 
 
 class Texts:
@@ -299,20 +341,30 @@ class Texts:
     """
 
     is_up = False
+    locked = False
 
     def __init__(self, grace_seconds: float) -> None:
         self._possible: list[State] = [State()]
         self._kept: list[State] | None = None
         self._grace = grace_seconds
         self._pending: list[tuple[float, Reading]] = []
+        self._locked_at = -1000.0
         self._newest = Reading(rejected=True)
 
     def changed(self, at: float, reading: Reading) -> None:
         """Take note of files that changed."""
         self._settle(at)
-        self._newest = reading
+        self._newest = replace(reading, locked=self.locked)
         if self.is_up:
-            self._pending.append((at, reading))
+            self._pending.append((at, self._newest))
+
+    def lock(self, at: float, reading: Reading, *, locked: bool) -> None:
+        """Take note that there is a lock beside the files, or that it is gone; the files are as they were."""
+        if locked is not self.locked:
+            self._settle(at)
+            self.locked = locked
+            self._locked_at = at
+            self.changed(at, reading)
 
     def stopped(self) -> None:
         """Take note that the daemon is down."""
@@ -323,7 +375,8 @@ class Texts:
     def started(self) -> None:
         """Take note that the daemon is up: it reads what is there now before it does anything."""
         kept = _distinct((*self._possible, *(self._kept or ())))
-        self._possible = _distinct(after(state, self._newest) for state in kept)
+        read = _distinct(after(state, self._newest) for state in kept)
+        self._possible = _distinct((*kept, *read)) if self.locked else read  # beside a lock it has what it kept
         self._kept = None
         self.is_up = True
 
@@ -342,23 +395,19 @@ class Texts:
         return self._through()
 
     def _settle(self, at: float) -> None:
+        if self.locked:
+            return  # nobody can say what was read beside it, and what was not
         if self._pending and at - self._pending[-1][0] >= self._grace:
             last = self._pending.pop()[1]
             self._possible = _distinct(after(state, last) for state in self._through())
             self._pending.clear()
 
     def _through(self) -> list[State]:
-        readings = [one for _, one in self._pending]
-        if not readings:
-            return self._possible
-        states = list(self._possible)
-        for count in range(1, len(readings) + 1):
-            for some in combinations(readings, count):
-                for state in self._possible:
-                    for one in some:
-                        state = after(state, one)  # noqa: PLW2901 - each reading builds on the one before
-                    states.append(state)
-        return _distinct(states)
+        """Return every state to which some of the readings may have led, in their order."""
+        states = self._possible
+        for _, reading in self._pending:
+            states = _distinct((*states, *(after(state, reading) for state in states)))
+        return states
 
 
 def _distinct(states: Iterable[State]) -> list[State]:

@@ -11,6 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
+from zlib import crc32
 
 SHARED = "policy.toml"
 """The document that holds what concerns all accounts, and the approvals."""
@@ -27,11 +28,15 @@ class Entry:
 
 @dataclass(slots=True)
 class Account:
-    """One account. ``in_file``: its plain devices stand in a device file of their own."""
+    """One account. ``in_file``: its plain devices stand in a device file of their own.
+
+    ``wings``: they stand in several, by these names, which one pattern finds.
+    """
 
     devices: dict[str, Entry] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
     in_file: bool = False
+    wings: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -70,9 +75,12 @@ def files(fleet: Fleet) -> dict[str, bytes]:
         lines += [f"policy.{key} = {_value(value)}" for key, value in account.policy.items()]
         if account.in_file:
             inline = {device: entry for device, entry in account.devices.items() if device not in plain}
-            lines.append(f'device_files = ["devices/{name}.txt"]')
-            listed = (f"{device} # {account.devices[device].name}".rstrip(" #") for device in plain)
-            made[f"devices/{name}.txt"] = ("".join(f"{line}\n" for line in listed) or "# none\n").encode()
+            pattern = f"devices/{name}/*.txt" if account.wings else f"devices/{name}.txt"
+            lines.append(f'device_files = ["{pattern}"]')
+            for number, wing in enumerate(account.wings or [""]):
+                mine = [one for one in plain if crc32(one.encode()) % max(len(account.wings), 1) == number]
+                file = f"devices/{name}/{wing}.txt" if wing else f"devices/{name}.txt"
+                made[file] = _listed(mine, account.devices)
         if inline or not account.in_file:
             lines += ["devices = [", *(f"  {_entry(device, entry)}," for device, entry in inline.items()), "]"]
         made[f"{name}.toml"] = ("\n".join(lines) + "\n").encode()
@@ -80,6 +88,12 @@ def files(fleet: Fleet) -> dict[str, bytes]:
         if one.in_file:
             made[one.in_file] = "".join(f"{device}\n" for device in one.devices).encode()
     return made
+
+
+def _listed(devices: list[str], entries: Mapping[str, Entry]) -> bytes:
+    """Return a device file. One without devices says that this is meant."""
+    lines = [f"{device} # {entries[device].name}".rstrip(" #") for device in devices]
+    return "".join(f"{line}\n" for line in lines or ["# nobody lives here"]).encode()
 
 
 def _shared(fleet: Fleet) -> bytes:

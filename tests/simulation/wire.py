@@ -17,6 +17,7 @@ import httpx
 import structlog
 
 from reconciler.simulator import Answer, Platform, Request
+from simulation.answers import Between, Flood
 from simulation.clockwork import VirtualLoop
 
 USUAL_SECONDS = (0.01, 0.2)
@@ -52,14 +53,21 @@ class Listener(Protocol):
     def delivered(self, call: Call, answer: Answer) -> None:
         """Hear of an answer that reached the daemon."""
 
+    def flooded(self, call: Call, taken: int) -> bool:
+        """Hear how much of an answer without an end was taken; say whether more of it may come."""
+
     def lost(self, call: Call) -> None:
         """Hear of a request for which the daemon got no answer."""
 
 
 @dataclass(slots=True)
 class Weather:
-    """What becomes of requests. ``cut``: no connection can be made. ``slow`` of them take ``slow_seconds`` more."""
+    """What becomes of requests. ``cut``: no connection can be made. ``slow`` of them take ``slow_seconds`` more.
 
+    ``between`` is what may change an answer on its way.
+    """
+
+    between: Between
     cut: bool = False
     slow: float = 0.0
     slow_seconds: float = 30.0
@@ -77,6 +85,7 @@ class Wire(httpx.AsyncBaseTransport):
         self._random = random
         self._listener = listener
         self._count = 0
+        self._floods: dict[Call, str] = {}
         self.severed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -102,6 +111,10 @@ class Wire(httpx.AsyncBaseTransport):
             raise
         if not self.severed:
             self._listener.delivered(call, answer)
+        flood = self._floods.pop(call, "")
+        if flood:
+            stream = Flood(flood, lambda taken: self.severed or self._listener.flooded(call, taken))
+            return httpx.Response(answer.status, headers=[*answer.headers, *stream.headers], stream=stream)
         return httpx.Response(answer.status, headers=list(answer.headers), content=answer.body)
 
     async def _round_trip(self, call: Call) -> Answer:
@@ -117,6 +130,10 @@ class Wire(httpx.AsyncBaseTransport):
         before = self._platform.world.changes
         answer = self._platform.handle(Request(call.method, call.path, dict(call.headers), call.body))
         self._listener.done_at_platform(call, answer, changed=self._platform.world.changes != before)
+        if call.path == "/pcc" and not answer.never and not answer.drop:
+            answer, flood = self._weather.between.pass_on(call, answer)
+            if flood:
+                self._floods[call] = flood
         if not answer.never:
             back = self._random.uniform(*USUAL_SECONDS) + answer.delay_seconds
             self._loop.call_later(back, _come_back, answer, answered)
