@@ -296,6 +296,31 @@ async def test_a_plan_ends_with_its_time_or_its_caller(*, leaves: bool) -> None:
         await ended.wait()
 
 
+async def test_a_server_that_always_has_an_answer_does_not_stop_a_plan() -> None:
+    """While a proposal is planned, a server that says the same again at once keeps nothing from going on."""
+    plan_began = asyncio.Event()
+
+    async def plan(_proposal: Proposal) -> Proposed:
+        plan_began.set()
+        await asyncio.sleep(0)
+        return Proposed((), ())
+
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": PROPOSAL, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    one = Called(acting_app(plan))
+    one.give(b"")
+    await one.task
+    await acting_app(plan)(one._scope, receive, send)
+    assert plan_began.is_set()
+    assert sent[0]["status"] == 200
+
+
 async def test_what_a_large_plan_takes_is_done_beside_the_event_loop() -> None:
     """Reading a proposal and writing out its plan may take seconds, in which passes go on."""
     threads = set[int]()

@@ -44,6 +44,8 @@ PLANNING_SECONDS = 120.0
 """A proposal has to be planned within this time, the wait for others included."""
 LONGEST_REASON = 1000
 """Characters of why something is paused: it is shown wherever the pause is."""
+LOOK_SECONDS = 0.5
+"""How often a server is asked whether the caller is there, where it does not wait with its answer."""
 PATIENCE_SECONDS = 120.0
 """A body has to be here within this time."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -160,9 +162,9 @@ async def _while_wanted(request: Request, work: Awaitable[Proposed], seconds: fl
 
 
 async def _gone(request: Request) -> None:
-    """Return when whoever asked has hung up."""
+    """Return when whoever asked has hung up. A server that always has an answer must not keep the loop from others."""
     while (await request.receive())["type"] != "http.disconnect":
-        pass
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def absent() -> Sequence[Route]:
