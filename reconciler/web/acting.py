@@ -163,7 +163,10 @@ async def _while_wanted(request: Request, work: Awaitable[Proposed], seconds: fl
 
 async def _gone(request: Request) -> None:
     """Return when whoever asked has hung up. A server that always has an answer must not keep the loop from others."""
-    while (await request.receive())["type"] != "http.disconnect":
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            return
         await asyncio.sleep(LOOK_SECONDS)
 
 
