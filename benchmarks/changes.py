@@ -20,8 +20,8 @@ from benchmarks import Row, at_least, at_most, compared, exactly, turns
 from benchmarks._daemon import devices_of, rest, text_of
 from benchmarks._platform import Platform, platform
 from benchmarks._processes import apart, processor_seconds
-from reconciler import oneshot, settings
-from reconciler.logs import set_up_logs
+from reconciler.runtime import oneshot, settings
+from reconciler.telemetry.logs import set_up_logs
 
 CHANGES, QUICK_CHANGES = 5_000, 1_000
 IN_FLIGHT = 64

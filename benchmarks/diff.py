@@ -10,8 +10,8 @@ from functools import partial
 from hashlib import sha256
 
 from benchmarks import Row, alternating, compared
-from reconciler.model import DEFAULT_ACCOUNT, Desired, DeviceId, Memory, Observed
-from reconciler.plan import plan
+from reconciler.core.model import DEFAULT_ACCOUNT, Desired, DeviceId, Memory, Observed
+from reconciler.core.planner import plan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PAIRS = 5

@@ -26,10 +26,10 @@ from simulation.wire import Weather
 
 from benchmarks import Row, at_most, compared
 from benchmarks._processes import apart
-from reconciler.logs import set_up_logs
-from reconciler.masking import Masking
 from reconciler.simulator import Match, Options, Platform, Rule, sample_devices
 from reconciler.simulator.faults import Effect, Error, Hang, Html
+from reconciler.telemetry.logs import set_up_logs
+from reconciler.telemetry.masking import Masking
 
 USER, DEVICES = "hotel", 300
 DAY, HOUR = 86_400.0, 3_600.0

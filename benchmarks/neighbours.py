@@ -13,8 +13,8 @@ import httpx
 import structlog
 
 from benchmarks import Row, compared, turns
-from reconciler import settings
-from reconciler.daemon import Daemon
+from reconciler.runtime import settings
+from reconciler.runtime.daemon import Daemon
 from reconciler.simulator import Match, Platform, Route, Rule, create_app, sample_platform, serving
 from reconciler.simulator.faults import Error, Hang
 

@@ -20,8 +20,8 @@ from benchmarks import Row, alternating, at_most, compared
 from benchmarks._daemon import devices_of, rest, text_of
 from benchmarks._platform import Platform, platform
 from benchmarks._processes import apart
-from reconciler import oneshot, settings
-from reconciler.logs import set_up_logs
+from reconciler.runtime import oneshot, settings
+from reconciler.telemetry.logs import set_up_logs
 
 OCTODNS = "octodns==1.22.0"
 HOME = Path("build/peers") / OCTODNS

@@ -17,12 +17,12 @@ import structlog
 from benchmarks import Row, at_most, compared, turns
 from benchmarks._fleet import ids, write_device_file, write_live
 from benchmarks._processes import apart
-from reconciler import settings
-from reconciler.clock import SystemClock
-from reconciler.model import DEFAULT_ACCOUNT, Condition
-from reconciler.parts import built
+from reconciler.core.clock import SystemClock
+from reconciler.core.model import DEFAULT_ACCOUNT, Condition
+from reconciler.runtime import settings
+from reconciler.runtime.environment import Surroundings
+from reconciler.runtime.wiring import built
 from reconciler.state import State
-from reconciler.surroundings import Surroundings
 
 STATE, LIVE = "state", "live.json"
 

@@ -16,8 +16,8 @@ import structlog
 
 from benchmarks import Row, compared
 from benchmarks._processes import PROCESSES, served
-from reconciler import settings
-from reconciler.daemon import Daemon
+from reconciler.runtime import settings
+from reconciler.runtime.daemon import Daemon
 from reconciler.simulator import Platform, sample_platform
 
 if TYPE_CHECKING:

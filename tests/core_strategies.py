@@ -14,8 +14,8 @@ from types import MappingProxyType
 
 from hypothesis import strategies as st
 
-from reconciler.guards import Brake, Platform, Situation
-from reconciler.model import (
+from reconciler.core.guards import Brake, Platform, Situation
+from reconciler.core.model import (
     AccountName,
     Action,
     Approval,
@@ -37,7 +37,7 @@ from reconciler.model import (
     Share,
     Unsettled,
 )
-from reconciler.plan import plan
+from reconciler.core.planner import plan
 
 ACCOUNT = AccountName("seoul-hotel")
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

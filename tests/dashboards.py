@@ -34,8 +34,8 @@ from grafana import (
     values_variable,
 )
 
-from reconciler.metrics import DEVICE_STATES, TOKEN_RESULTS
-from reconciler.model import Action, Cause, Condition, Kind, PassResult, Reason, Result
+from reconciler.core.model import Action, Cause, Condition, Kind, PassResult, Reason, Result
+from reconciler.telemetry.metrics import DEVICE_STATES, TOKEN_RESULTS
 
 FOLDER = Path(__file__).parent.parent / "deploy" / "grafana" / "dashboards"
 DOCS = "https://runbooks.example.org/pcc-reconciler"

@@ -16,12 +16,12 @@ from prometheus_client import Metric
 from reactions import CALLS, Case, Run, Seen, observed
 from stories import told
 
-from reconciler.guards import GUARDS
-from reconciler.metrics import Figures, Metrics
-from reconciler.model import DEFAULT_ACCOUNT, Cause
+from reconciler.core.guards import GUARDS
+from reconciler.core.model import DEFAULT_ACCOUNT, Cause
 from reconciler.pcc.client import ROUTES
-from reconciler.pcc.wire import CODES, Call
+from reconciler.pcc.protocol import CODES, Call
 from reconciler.simulator import Route
+from reconciler.telemetry.metrics import Figures, Metrics
 
 ROOT = Path(__file__).parent.parent
 

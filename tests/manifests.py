@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from reconciler import desired
-from reconciler.model import DEFAULT_ACCOUNT, Desired, Device, DeviceId, DeviceType
+from reconciler.core.model import DEFAULT_ACCOUNT, Desired, Device, DeviceId, DeviceType
 from reconciler.simulator import Platform, SimulatorOptions, build
 
 DEPLOY = Path(__file__).parent.parent / "deploy"

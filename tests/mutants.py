@@ -28,11 +28,11 @@ WORKERS = os.cpu_count() or 1
 TIME_LIMIT_SECONDS = 300
 
 TESTS = {
-    "plan": ("tests/test_plan.py", "tests/test_plan_properties.py"),
-    "guards": ("tests/test_guards.py", "tests/test_guards_properties.py"),
-    "accepted": ("tests/test_accepted.py",),
-    "standing": ("tests/test_standing.py",),
-    "report/status": ("tests/test_report.py",),
+    "core/planner": ("tests/test_plan.py", "tests/test_plan_properties.py"),
+    "core/guards": ("tests/test_guards.py", "tests/test_guards_properties.py"),
+    "core/acceptance": ("tests/test_accepted.py",),
+    "core/status": ("tests/test_standing.py",),
+    "reporting/status": ("tests/test_report.py",),
 }
 """The tests of each module, the quick ones first: slower ones are run only where those saw nothing."""
 

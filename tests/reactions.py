@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from recording import START
 from scenarios import AheadClock, Site, credentials_folder, eventually, eventually_true, idle_site, rename_over, write
 
-from reconciler.model import AccountName
+from reconciler.core.model import AccountName
 from reconciler.simulator import Match, Platform, Record, Route, Rule, create_app, sample_platform, serving
 from reconciler.simulator.faults import Cut, Drop, Effect, Empty, Error, Hang, Html, Mangle, Raw, Redirect, Response
 from reconciler.simulator.wire import CODES

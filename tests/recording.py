@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from reconciler.credentials import Credentials
-from reconciler.model import AccountName
+from reconciler.core.model import AccountName
+from reconciler.pcc.credentials import Credentials
 
 ACCOUNT = AccountName("seoul-hotel")
 START = datetime(2026, 11, 1, tzinfo=UTC)

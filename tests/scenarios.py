@@ -22,11 +22,11 @@ from httpx_aiohttp import AiohttpTransport
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from reconciler import settings
-from reconciler.clock import SystemClock
-from reconciler.daemon import Daemon
+from reconciler.core.clock import SystemClock
+from reconciler.runtime import settings
+from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.environment import Surroundings
 from reconciler.simulator import Match, Platform, Record, Route, Rule, create_app, sample_platform, serving
-from reconciler.surroundings import Surroundings
 
 DEADLINE_SECONDS = 100.0
 CHANGES = (Route.SUBSCRIBE, Route.UNSUBSCRIBE)

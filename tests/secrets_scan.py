@@ -27,11 +27,11 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from structlog.testing import LogCapture
 
-from reconciler.credentials import SHORTEST
-from reconciler.errors import PlatformError, ReconcilerError
-from reconciler.logs import _Lines
-from reconciler.masking import MASK, Masking
+from reconciler.core.errors import PlatformError, ReconcilerError
+from reconciler.pcc.credentials import SHORTEST
 from reconciler.simulator.world import User, World
+from reconciler.telemetry.logs import _Lines
+from reconciler.telemetry.masking import MASK, Masking
 
 MARKER = "shows_secrets"
 CONTEXT = 60

@@ -11,19 +11,29 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from reconciler.accepted import Text
-from reconciler.clock import TwoClocks
-from reconciler.credentials import Credentials
-from reconciler.metrics import Metrics
-from reconciler.model import DEFAULT_ACCOUNT, AccountName, Cause, Commit, Desired, Device, DeviceId, Policy, Revision
-from reconciler.parts import known_quota
+from reconciler.controller.reconciler import Means, Reconciler
+from reconciler.core.acceptance import Text
+from reconciler.core.clock import TwoClocks
+from reconciler.core.model import (
+    DEFAULT_ACCOUNT,
+    AccountName,
+    Cause,
+    Commit,
+    Desired,
+    Device,
+    DeviceId,
+    Policy,
+    Revision,
+)
+from reconciler.core.status import Ending
 from reconciler.pcc.client import Client
+from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.quota import Quota
 from reconciler.pcc.transport import ReadOnlyTransport
-from reconciler.reconcile import Means, Reconciler
+from reconciler.runtime.wiring import known_quota
 from reconciler.simulator import Options, Platform, Record, Request, sample_platform
-from reconciler.standing import Ending
 from reconciler.state import State
+from reconciler.telemetry.metrics import Metrics
 
 YEAR = 365 * 86400.0
 START = datetime(2026, 11, 1, tzinfo=UTC)

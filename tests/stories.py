@@ -16,13 +16,13 @@ from simulated import Fleet
 from structlog.testing import capture_logs
 
 from reconciler import desired
-from reconciler.accepted import Accepted, Text
+from reconciler.core.acceptance import Accepted, Text
+from reconciler.core.errors import Unknown
+from reconciler.core.model import DEFAULT_ACCOUNT, Commit, DeviceId, Revision
 from reconciler.desired import Document, MemoryTree
-from reconciler.errors import Unknown
-from reconciler.model import DEFAULT_ACCOUNT, Commit, DeviceId, Revision
-from reconciler.render import stories as shown
-from reconciler.report import inquiry
-from reconciler.report.inquiry import Explanation, Knowledge
+from reconciler.reporting import queries
+from reconciler.reporting.formats import explanations as shown
+from reconciler.reporting.queries import Explanation, Knowledge
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator import faults as fault
 from reconciler.state import KeptText
@@ -49,7 +49,7 @@ class World:
 
     def explain(self, asked: str) -> Explanation:
         """Explain a device."""
-        return inquiry.explain(self.known, asked)
+        return queries.explain(self.known, asked)
 
 
 class Editor:

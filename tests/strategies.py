@@ -11,8 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from reconciler.desired.schema import wrong_id
-from reconciler.model import (
+from reconciler.core.model import (
     AccountName,
     Approval,
     Desired,
@@ -25,6 +24,7 @@ from reconciler.model import (
     Share,
     Unlimited,
 )
+from reconciler.desired.schema import wrong_id
 
 _ID_CHARACTERS = st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="/?#%\\")
 

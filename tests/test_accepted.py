@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.accepted import SEEN, Accepted, Seen, Text, accept, changed, reject
+from reconciler.core.acceptance import SEEN, Accepted, Seen, Text, accept, changed, reject
+from reconciler.core.errors import Fault
+from reconciler.core.model import AccountName, Cause, Desired, DeviceId, Policy, Revision
 from reconciler.desired import Loaded
-from reconciler.errors import Fault
-from reconciler.model import AccountName, Cause, Desired, DeviceId, Policy, Revision
 
 SEOUL, BUSAN, JEJU = AccountName("seoul"), AccountName("busan"), AccountName("jeju")
 FIRST, SECOND, THIRD = Revision("1" * 64), Revision("2" * 64), Revision("3" * 64)

@@ -16,16 +16,16 @@ from scenarios import command, eventually, eventually_true, fault, fleet, owned,
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message
 
-from reconciler.errors import DaemonError, NoDaemon
-from reconciler.model import AccountName
-from reconciler.pcc.wire import CODES
-from reconciler.remote.ask import ask
-from reconciler.report import PlanReport
-from reconciler.report.proposal import Proposal, Proposed
+from reconciler.api.app import create_app
+from reconciler.api.client.connection import ask
+from reconciler.api.commands import PROPOSALS, Acting, routes
+from reconciler.core.errors import DaemonError, NoDaemon
+from reconciler.core.model import AccountName
+from reconciler.pcc.protocol import CODES
+from reconciler.reporting import PlanReport
+from reconciler.reporting.preview import Proposal, Proposed
 from reconciler.simulator import Route
 from reconciler.simulator.faults import Error
-from reconciler.web.acting import PROPOSALS, Acting, routes
-from reconciler.web.app import create_app
 
 TOKEN = "a-listen-token-of-some-length"
 

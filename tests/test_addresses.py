@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.addresses import Address, secrets_in, split
+from reconciler.core.addresses import Address, secrets_in, split
 
 TOKEN = "ghp_0123456789abcdefABCD"
 

@@ -16,11 +16,11 @@ import pytest
 import yaml
 from scenarios import fleet, owned, site, text
 
-from reconciler.intake import SOURCE_ERRORS
-from reconciler.metrics import MODES, Figures, Metrics
-from reconciler.model import DEFAULT_ACCOUNT, Cause
+from reconciler.controller.informer import SOURCE_ERRORS
+from reconciler.core.model import DEFAULT_ACCOUNT, Cause
 from reconciler.pcc.client import ROUTES
-from reconciler.pcc.wire import CODES
+from reconciler.pcc.protocol import CODES
+from reconciler.telemetry.metrics import MODES, Figures, Metrics
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "deploy" / "prometheus"

@@ -13,11 +13,19 @@ import msgspec
 import pytest
 from scenarios import Site, eventually, eventually_true, fault, fleet, owned, site, text, write
 
-from reconciler.model import Commit
-from reconciler.report import AccountReport, GuardReport, HeldReport, PauseReport, SeenReport, StatusReport, TextReport
-from reconciler.report.coming import BoundaryReport
-from reconciler.report.inquiry import AccountDetail, Explanation, Page, RefusedReport
-from reconciler.report.story import (
+from reconciler.api.commands import PauseBody, PlanBody
+from reconciler.api.local import seen_from
+from reconciler.core.model import Commit
+from reconciler.reporting import (
+    AccountReport,
+    GuardReport,
+    HeldReport,
+    PauseReport,
+    SeenReport,
+    StatusReport,
+    TextReport,
+)
+from reconciler.reporting.explain import (
     ApprovalReport,
     ChangeReport,
     HoldReport,
@@ -26,10 +34,10 @@ from reconciler.report.story import (
     Story,
     WaitReport,
 )
+from reconciler.reporting.forecast import BoundaryReport
+from reconciler.reporting.queries import AccountDetail, Explanation, Page, RefusedReport
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Error
-from reconciler.web.acting import PauseBody, PlanBody
-from reconciler.web.local import seen_from
 
 ROOT = Path(__file__).parent.parent
 VALUES: dict[str, type] = {

@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import approvals
-from reconciler.desired import Document, MemoryTree, dump, dump_device_file, load
-from reconciler.model import (
+from reconciler.core import approvals
+from reconciler.core.model import (
     DEFAULT_ACCOUNT,
     AccountName,
     Action,
@@ -21,6 +20,7 @@ from reconciler.model import (
     Plan,
     Reason,
 )
+from reconciler.desired import Document, MemoryTree, dump, dump_device_file, load
 
 NOW = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
 DEVICES = tuple(DeviceId(f"device-{number:03}") for number in range(30))

@@ -10,8 +10,8 @@ from threading import Thread
 
 import pytest
 
-from reconciler.errors import DaemonError, NoDaemon, SomebodyElse
-from reconciler.remote.ask import ask
+from reconciler.api.client.connection import ask
+from reconciler.core.errors import DaemonError, NoDaemon, SomebodyElse
 
 
 @dataclass

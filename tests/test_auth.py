@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from recording import ACCESS, REFRESH, START, StillClock, credentials
 from structlog.testing import capture_logs
 
-from reconciler.credentials import Credentials
-from reconciler.errors import CredentialsRefused, Lost, PlatformError, Unavailable
-from reconciler.masking import MASK, Masking
+from reconciler.core.errors import CredentialsRefused, Lost, PlatformError, Unavailable
 from reconciler.pcc.auth import Access, Token
+from reconciler.pcc.credentials import Credentials
+from reconciler.telemetry.masking import MASK, Masking
 
 
 class Emp:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.backoff import DEVICE, FULL, GATHER, LIST, REFUSED, STOPPED, Curve
+from reconciler.core.backoff import DEVICE, FULL, GATHER, LIST, REFUSED, STOPPED, Curve
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 

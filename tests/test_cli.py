@@ -29,12 +29,13 @@ import pytest
 import typer
 
 import reconciler
-from reconciler import cli, oneshot
+from reconciler import cli
 from reconciler.cli.console import USAGE
-from reconciler.cli.fleet import spare_the_collector
 from reconciler.cli.options import Command
-from reconciler.clock import SystemClock
-from reconciler.signals import MOMENT_SECONDS
+from reconciler.cli.run import spare_the_collector
+from reconciler.core.clock import SystemClock
+from reconciler.runtime import oneshot
+from reconciler.runtime.signals import MOMENT_SECONDS
 from reconciler.simulator import Match, Platform, Route, Rule, create_app, sample_platform, serving
 from reconciler.simulator import faults as fault
 from reconciler.simulator.world import PCC_TYPES

@@ -18,8 +18,7 @@ import pytest
 from recording import ACCESS, ACCOUNT, REFRESH, SERVICE_KEY, StillClock, credentials
 from structlog.testing import capture_logs
 
-from reconciler.credentials import Credentials
-from reconciler.errors import (
+from reconciler.core.errors import (
     ConfigurationRefused,
     CredentialsRefused,
     DeviceRefused,
@@ -30,11 +29,12 @@ from reconciler.errors import (
     Throttled,
     Unavailable,
 )
-from reconciler.metrics import Metrics
-from reconciler.model import DeviceId, Unlimited
+from reconciler.core.model import DeviceId, Unlimited
 from reconciler.pcc.client import ROUTES, Client, SentIds, new_message_id
+from reconciler.pcc.credentials import Credentials
+from reconciler.pcc.protocol import CODES, Call
 from reconciler.pcc.quota import HOUR, Learned, Quota
-from reconciler.pcc.wire import CODES, Call
+from reconciler.telemetry.metrics import Metrics
 
 A = DeviceId("a")
 

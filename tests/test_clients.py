@@ -14,14 +14,14 @@ import pytest
 from pydantic import SecretStr
 from recording import ACCESS, SERVICE_ID, SERVICE_KEY, StillClock
 
-from reconciler.credentials import CredentialStore, Given, Shared
-from reconciler.errors import CredentialsRefused
-from reconciler.masking import MASK, Masking
-from reconciler.metrics import Metrics
-from reconciler.model import AccountName, DeviceId
+from reconciler.core.errors import CredentialsRefused
+from reconciler.core.model import AccountName, DeviceId
 from reconciler.pcc.client import Client
 from reconciler.pcc.clients import LOOK_AGAIN_SECONDS, Clients
+from reconciler.pcc.credentials import CredentialStore, Given, Shared
 from reconciler.pcc.quota import Learned
+from reconciler.telemetry.masking import MASK, Masking
+from reconciler.telemetry.metrics import Metrics
 
 SEOUL, BUSAN = AccountName("seoul"), AccountName("busan")
 BOTH: dict[AccountName, str | None] = {SEOUL: None, BUSAN: None}

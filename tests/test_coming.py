@@ -10,9 +10,9 @@ from core_strategies import ACCOUNT, HOUR, NOW, desiring
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.accepted import Text
-from reconciler.model import AccountName, Approval, Desired, Device, DeviceId, Pause, Policy, Prune, Revision
-from reconciler.report.coming import OF_ALL, BoundaryReport, Calendar, boundaries
+from reconciler.core.acceptance import Text
+from reconciler.core.model import AccountName, Approval, Desired, Device, DeviceId, Pause, Policy, Prune, Revision
+from reconciler.reporting.forecast import OF_ALL, BoundaryReport, Calendar, boundaries
 
 SOON, LATER = NOW + HOUR, NOW + 30 * HOUR
 

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.desired import Document, MemoryTree, load
-from reconciler.errors import Fault
-from reconciler.model import (
+from reconciler.core.errors import Fault
+from reconciler.core.model import (
     AccountName,
     Action,
     Change,
@@ -26,16 +25,17 @@ from reconciler.model import (
     Reason,
     Tripped,
 )
-from reconciler.render import examinations, findings, plans, stories
-from reconciler.render.comment import LONGEST, Part, Section, comment
-from reconciler.render.looks import FENCE
-from reconciler.report import PlanReport
-from reconciler.report.comparison import Comparison, compare
-from reconciler.report.examination import Check, Examination, Examined, Finding, Level
-from reconciler.report.inquiry import Explanation, Page
-from reconciler.report.status import AccountReport, HeldReport, StatusReport, TextReport
-from reconciler.report.story import ChangeReport
-from reconciler.standing import Ending
+from reconciler.core.status import Ending
+from reconciler.desired import Document, MemoryTree, load
+from reconciler.reporting import PlanReport
+from reconciler.reporting.diagnosis import Check, Examination, Examined, Finding, Level
+from reconciler.reporting.diff import Comparison, compare
+from reconciler.reporting.explain import ChangeReport
+from reconciler.reporting.formats import diagnoses, explanations, plans, validations
+from reconciler.reporting.formats.comment import LONGEST, Part, Section, comment
+from reconciler.reporting.formats.styles import FENCE
+from reconciler.reporting.queries import Explanation, Page
+from reconciler.reporting.status import AccountReport, HeldReport, StatusReport, TextReport
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 GITHUB = 65_536
@@ -132,7 +132,7 @@ def test_validate_fits_and_leaves_room_for_a_plan(accounts: int, devices: int) -
     after = load([Document("a.toml", fleet_text(accounts, devices, offset=devices))], MemoryTree({}))
     commit = Commit("0" * 40, "author " * 2000, "subject " * 2000, NOW)
     compared = Comparison("HEAD" * 2000, commit, compare(before, after, NOW))
-    told = findings.findings_markdown([], after.warnings, list(after.accounts.values()), [compared])
+    told = validations.findings_markdown([], after.warnings, list(after.accounts.values()), [compared])
     check(told)
     assert "removed" in told
 
@@ -140,7 +140,7 @@ def test_validate_fits_and_leaves_room_for_a_plan(accounts: int, devices: int) -
 def test_many_faults_fit() -> None:
     """Of thousands of faults the first are shown, and the others are a number."""
     faults = [Fault("a.toml", number + 1, 1, NAME * 3) for number in range(5000)]
-    told = findings.findings_markdown(faults, faults, [])
+    told = validations.findings_markdown(faults, faults, [])
     check(told)
     assert told.count("**error**") > 10
     assert re.search(r"Not shown here: \d+ more lines \(\d+ errors, 5000 warnings\)", told)
@@ -201,7 +201,7 @@ def test_status_fits_and_shows_first_what_is_not_settled() -> None:
     accounts = tuple(map(account_report, range(2000)))
     gone = tuple(f"gone-{number}" for number in range(3000))
     long = "All is well." * 900
-    told = stories.status_markdown(
+    told = explanations.status_markdown(
         StatusReport(
             version="1", at=NOW, mode="enforce", well=True, summary=long, text=text, accounts=accounts, abandoned=gone
         )
@@ -232,11 +232,11 @@ def test_history_explain_and_doctor_fit() -> None:
         code="0000",
         words=NAME,
     )
-    check(stories.history_markdown(Page(NOW, (change,) * 1000, "more")))
+    check(explanations.history_markdown(Page(NOW, (change,) * 1000, "more")))
     found = Finding(Check.LIST, Level.FAIL, NAME * 20, NAME * 20)
     accounts = tuple(Examined(AccountName(f"a{number}"), (found,) * 5) for number in range(500))
-    check(examinations.examination_markdown(Examination((found,), accounts)))
-    check(stories.explanation_markdown(Explanation(NOW, "d" * 5000, "id", ()), NAME * 500))
+    check(diagnoses.examination_markdown(Examination((found,), accounts)))
+    check(explanations.explanation_markdown(Explanation(NOW, "d" * 5000, "id", ()), NAME * 500))
 
 
 def check(told: str) -> None:

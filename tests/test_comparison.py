@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from reconciler import cli
+from reconciler.core.model import AccountName, Commit
 from reconciler.desired import Document, Loaded, MemoryTree, load
-from reconciler.model import AccountName, Commit
-from reconciler.render import findings
-from reconciler.report.comparison import Comparison, Difference, compare
+from reconciler.reporting.diff import Comparison, Difference, compare
+from reconciler.reporting.formats import validations
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 COMMIT = Commit("0" * 40, "Kim", "Move a fridge", NOW)
@@ -67,12 +67,12 @@ def test_a_move_to_another_account_is_named_as_held_until_it_is_approved() -> No
     after = MOVE.format(east='"cccc"', west='"dddd", "aaaa"')
     east, west = compare(before, loaded(after), NOW)
     assert (east.removed, dict(east.elsewhere), dict(west.elsewhere)) == (("aaaa", "bbbb"), {"aaaa": "west"}, {})
-    shown = findings.comparison_text([Comparison("main", COMMIT, (east, west))])
+    shown = validations.comparison_text([Comparison("main", COMMIT, (east, west))])
     assert "2 devices removed, 1 wanted by west and held here by wanted-elsewhere until approved" in shown
     assert "- aaaa  wanted by west\n" in shown
     approval = '[[approvals]]\naccount = "east"\ndevices = ["aaaa"]\nexpires = 2099-01-01T00:00:00Z\nreason = "moved"\n'
     east, west = compare(before, loaded(after + approval), NOW)
-    shown = findings.comparison_text([Comparison("main", COMMIT, (east, west))])
+    shown = validations.comparison_text([Comparison("main", COMMIT, (east, west))])
     assert "held here" not in shown
     assert "- aaaa  wanted by west, approved\n" in shown
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from simulated import SimulatedClock
 from structlog.testing import capture_logs
 
-from reconciler.controller import AFTER_A_DEFECT, LONGEST_QUIET, Controller
-from reconciler.model import AccountName
+from reconciler.controller.queue import AFTER_A_DEFECT, LONGEST_QUIET, Controller
+from reconciler.core.model import AccountName
 
 A, B, C = AccountName("a"), AccountName("b"), AccountName("c")
 

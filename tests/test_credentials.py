@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from reconciler import credentials
-from reconciler.credentials import Credentials, CredentialStore, Given, Phase, Region, SecretReader, Shared
-from reconciler.model import AccountName
+from reconciler.core.model import AccountName
+from reconciler.pcc import credentials
+from reconciler.pcc.credentials import Credentials, CredentialStore, Given, Phase, Region, SecretReader, Shared
 
 DEFAULT = AccountName("default")
 SEOUL = AccountName("seoul-hotel")

@@ -14,8 +14,8 @@ import pytest
 from scenarios import DEADLINE_SECONDS, eventually_true, fleet
 from test_process import exit_of, process
 
-from reconciler.demo import Demo
-from reconciler.errors import Invalid
+from reconciler.core.errors import Invalid
+from reconciler.runtime.demo import Demo
 from reconciler.simulator import create_app, serving
 
 

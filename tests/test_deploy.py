@@ -22,8 +22,8 @@ from compose_spec import PyCompose
 from manifests import DEPLOY, PLAYED, played
 from scenarios import ConfigMap, child_environment, eventually, fleet, owned, site, text
 
-from reconciler import settings
-from reconciler.settings import Mode, Settings
+from reconciler.runtime import settings
+from reconciler.runtime.settings import Mode, Settings
 from reconciler.simulator import Route, create_app, serving
 
 ROOT = DEPLOY.parent
@@ -110,8 +110,8 @@ def test_nothing_but_the_package_reaches_the_build() -> None:
         ".env",
     ):
         assert not let_in(outside), outside
-    assert let_in("reconciler/web/style.css")
-    assert not let_in("reconciler/web/__pycache__/app.cpython-313.pyc")
+    assert let_in("reconciler/api/style.css")
+    assert not let_in("reconciler/api/__pycache__/app.cpython-313.pyc")
 
 
 def test_the_image_runs_as_nobody_in_particular() -> None:
@@ -332,7 +332,7 @@ def test_the_unit_gives_settings_that_the_daemon_takes(tmp_path: Path) -> None:
     chosen = settings.load({name: value for name, value in given.items() if name.startswith("PCC_")})
     assert chosen.mode is Mode.OBSERVE
     assert {Path(value).name for name, value in given.items() if name.endswith("_FILE")} == set(credentials)
-    assert all(path.startswith("/etc/pcc-reconciler/credentials/") for path in credentials.values())
+    assert all(path.startswith("/etc/pcc-reconciler/pcc/credentials/") for path in credentials.values())
     said = dict(unit())
     assert str(chosen.state_dir) == f"/var/lib/{said['StateDirectory']}"
     assert int(said["TimeoutStopSec"].rstrip("s")) >= chosen.shutdown_grace.total_seconds() + 10

@@ -17,9 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.desired import SHOWN, Again, Document, Loaded, MemoryTree, Unreadable, load, matches, schema
-from reconciler.desired.device_files import read_list
-from reconciler.model import (
+from reconciler.core.model import (
     AccountName,
     Approval,
     Desired,
@@ -32,6 +30,8 @@ from reconciler.model import (
     Share,
     Unlimited,
 )
+from reconciler.desired import SHOWN, Again, Document, Loaded, MemoryTree, Unreadable, load, matches, schema
+from reconciler.desired.device_files import read_list
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = (ROOT / "desired-state.example.toml").read_text()

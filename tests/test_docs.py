@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from documents import ROOT, SECTIONS, written
 
-from reconciler.guards import GUARDS
-from reconciler.ledger import EVENTS
+from reconciler.controller.recorder import EVENTS
+from reconciler.core.guards import GUARDS
 
 
 @pytest.mark.parametrize("path", SECTIONS)

@@ -24,22 +24,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from reconciler import cli, doctor, settings
-from reconciler.accepted import Accepted
-from reconciler.clock import SystemClock
-from reconciler.credentials import Credentials, Origin, Phase
-from reconciler.errors import ConfigurationRefused, Lost, ReconcilerError, Unavailable
-from reconciler.masking import Masking
-from reconciler.model import DEFAULT_ACCOUNT, AccountName, Cause, Desired, DeviceId, MessageId, Observed, Revision
-from reconciler.oneshot import Follower
+from reconciler import cli
+from reconciler.core.acceptance import Accepted
+from reconciler.core.clock import SystemClock
+from reconciler.core.errors import ConfigurationRefused, Lost, ReconcilerError, Unavailable
+from reconciler.core.model import (
+    DEFAULT_ACCOUNT,
+    AccountName,
+    Cause,
+    Desired,
+    DeviceId,
+    MessageId,
+    Observed,
+    Revision,
+)
+from reconciler.pcc.credentials import Credentials, Origin, Phase
+from reconciler.pcc.protocol import CODES, Call, Reaction, Reply, envelope_time, header_time
 from reconciler.pcc.transport import how_lost
-from reconciler.pcc.wire import CODES, Call, Reaction, Reply, envelope_time, header_time
-from reconciler.render import examinations, looks
-from reconciler.report import examination
-from reconciler.report.examination import Asked, Check, Examination, Finding, Level, Speaking
+from reconciler.reporting import diagnosis
+from reconciler.reporting.diagnosis import Asked, Check, Examination, Finding, Level, Speaking
+from reconciler.reporting.formats import diagnoses, styles
+from reconciler.runtime import doctor, settings
+from reconciler.runtime.oneshot import Follower
 from reconciler.simulator import Match, Platform, Route, Rule, create_app, sample_platform, serving
 from reconciler.simulator import faults as fault
 from reconciler.state import KeptText, State
+from reconciler.telemetry.masking import Masking
 
 ROOT = Path(__file__).parent.parent
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -145,10 +155,10 @@ def shown(found: Examination) -> str:
     """Return all that is ever printed of an examination, before anything masks it."""
     return "".join(
         (
-            examinations.examination_text(found),
-            examinations.examination_text(found, colours=True),
-            examinations.examination_markdown(found),
-            examinations.examination_json(found),
+            diagnoses.examination_text(found),
+            diagnoses.examination_text(found, colours=True),
+            diagnoses.examination_markdown(found),
+            diagnoses.examination_json(found),
             repr(found),
         )
     )
@@ -460,7 +470,7 @@ def test_a_certificate_out_of_date_points_to_the_clock() -> None:
     error = Unavailable("no answer", message_id=MessageId("m"))
     error.lost = Lost.DATES
     asked = Asked(NOW, NOW, error=error)
-    mend = examination.live_list(speaking("https://kic-ext.lgthinq.com"), asked).mend
+    mend = diagnosis.live_list(speaking("https://kic-ext.lgthinq.com"), asked).mend
     assert "clock (NTP)" in mend
     assert "PCC_BASE_URL" not in mend
     assert "SSL_CERT_FILE" not in mend
@@ -526,7 +536,7 @@ def test_a_slow_answer_is_no_wrong_clock(ahead: float, wait: float, share: float
     """However long an answer takes, LG's clock differs by no more than it does, and by no less than the wait hides."""
     ended = NOW + timedelta(seconds=wait)
     told = NOW + timedelta(seconds=wait * share + ahead)
-    finding = examination.clock(Asked(NOW, ended, envelope=told))
+    finding = diagnosis.clock(Asked(NOW, ended, envelope=told))
     found = finding.facts["ahead_seconds"]
     assert isinstance(found, float)
     assert abs(found) <= abs(ahead) + 0.001
@@ -536,7 +546,7 @@ def test_a_slow_answer_is_no_wrong_clock(ahead: float, wait: float, share: float
 
 def test_two_times_that_contradict_each_other_are_told() -> None:
     """Where LG's answer and its header disagree, it may be LG's clock that is wrong: a warning, with both."""
-    finding = examination.clock(Asked(NOW, NOW, envelope=NOW + timedelta(hours=9), header=NOW))
+    finding = diagnosis.clock(Asked(NOW, NOW, envelope=NOW + timedelta(hours=9), header=NOW))
     assert finding.level is Level.WARN
     assert "9h behind" in finding.found
     assert "agrees with LG's" in finding.found
@@ -612,16 +622,16 @@ def speaking(url: str, country: str = "KR", phase: Phase = Phase.OP, origins: st
 )
 def test_the_address_has_to_fit_the_country(url: str, country: str, phase: Phase, level: Level, words: str) -> None:
     """Another region, another API or another platform is told with the setting; where LG works it is a warning."""
-    finding = examination.region(speaking(url, country, phase), works=False)
+    finding = diagnosis.region(speaking(url, country, phase), works=False)
     assert (finding.level, words in finding.mend) == (level, True)
     assert bool(finding.mend) == (level is not Level.OK)
-    works = examination.region(speaking(url, country, phase), works=True)
+    works = diagnosis.region(speaking(url, country, phase), works=True)
     assert works.level is (Level.WARN if level is Level.FAIL else level)
 
 
 def test_a_region_that_is_wrong_names_the_file_it_comes_from() -> None:
     """An address from the credentials folder is mended there."""
-    finding = examination.region(
+    finding = diagnosis.region(
         speaking("https://eic-ext.lgthinq.com", origins="default.base_url in PCC_CREDENTIALS_DIR"), works=False
     )
     assert "default.base_url in PCC_CREDENTIALS_DIR" in finding.mend
@@ -633,7 +643,7 @@ def test_a_lost_answer_names_the_proxy_it_went_through() -> None:
     for kind in (*Lost, None):
         lost.lost = kind
         asked = Asked(NOW, NOW, error=lost, proxy="http://proxy:3128")
-        mend = examination.live_list(speaking("https://kic-ext.lgthinq.com"), asked).mend
+        mend = diagnosis.live_list(speaking("https://kic-ext.lgthinq.com"), asked).mend
         assert ("http://proxy:3128" in mend) == (kind is not None)
         assert mend
 
@@ -703,7 +713,7 @@ def test_a_text_from_a_repository_is_mended_there(rejected: Cause | None) -> Non
     """Where the text comes from Git it is Git's settings that are named."""
     trouble = "" if rejected is Cause.UNVERIFIED else "not fetched"
     accepted = Accepted(rejected=rejected)
-    finding = examination.desired_state(accepted, trouble, "desired-state.toml", [], git=True)
+    finding = diagnosis.desired_state(accepted, trouble, "desired-state.toml", [], git=True)
     assert finding.level is Level.FAIL
     assert "PCC_GIT_" in finding.mend
 
@@ -966,8 +976,8 @@ async def test_wrong_settings_are_a_finding_too(capsys: pytest.CaptureFixture[st
 def test_colours_and_foreign_words_are_for_a_terminal() -> None:
     """A mark is coloured by how bad it is, and words from outside cannot steer the terminal."""
     finding = Finding(Check.LIST, Level.FAIL, "\x1b[2Jwiped", "look")
-    text = examinations.examination_text(Examination((finding,)), colours=True)
-    assert f"{looks.RED}fail{looks.PLAIN}" in text
+    text = diagnoses.examination_text(Examination((finding,)), colours=True)
+    assert f"{styles.RED}fail{styles.PLAIN}" in text
     assert "\x1b[2J" not in text
     assert "to mend it: look" in text
 
@@ -982,14 +992,14 @@ def test_whatever_is_wrong_names_what_mends_it() -> None:
     """No code that a call can end with leaves a person without a word on what to do."""
     for code in (*CODES, None):
         error = ConfigurationRefused("list: LG answered 401", code=code, status=401, message_id="m")
-        finding = examination.live_list(speaking("https://kic-ext.lgthinq.com"), Asked(NOW, NOW, error=error))
+        finding = diagnosis.live_list(speaking("https://kic-ext.lgthinq.com"), Asked(NOW, NOW, error=error))
         assert (finding.level, bool(finding.mend)) == (Level.FAIL, True)
 
 
 def test_an_answer_with_another_message_id_is_a_warning() -> None:
     """A cache in between may be why; the list is believed, so nothing fails."""
     asked = Asked(NOW, NOW, devices=2, other_id=True, proxy="http://proxy:3128")
-    finding = examination.live_list(speaking("https://kic-ext.lgthinq.com"), asked)
+    finding = diagnosis.live_list(speaking("https://kic-ext.lgthinq.com"), asked)
     assert finding.level is Level.WARN
     assert "another message id" in finding.found
     assert "cache" in finding.mend

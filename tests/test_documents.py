@@ -41,9 +41,10 @@ from scenarios import (
 from test_cli import served
 from test_docs import events_in_code
 
-from reconciler import cli, settings
-from reconciler.pcc.wire import CODES
-from reconciler.state.tables import MIGRATIONS
+from reconciler import cli
+from reconciler.pcc.protocol import CODES
+from reconciler.runtime import settings
+from reconciler.state.sqlite.tables import MIGRATIONS
 
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 PROGRAM = "pcc-reconciler"

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from reconciler.endable import Endable, done_in_time
+from reconciler.reporting.endable import Endable, done_in_time
 
 
 class Endless:

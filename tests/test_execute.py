@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.errors import (
+from reconciler.controller.executor import BATCH, Work, execute
+from reconciler.core.errors import (
     ConfigurationRefused,
     CredentialsRefused,
     DeviceRefused,
@@ -19,9 +20,8 @@ from reconciler.errors import (
     Throttled,
     Unavailable,
 )
-from reconciler.execute import BATCH, Work, execute
-from reconciler.model import AccountName, Action, Change, DeviceId, Outcome, Plan, Result
-from reconciler.pcc.wire import Answer
+from reconciler.core.model import AccountName, Action, Change, DeviceId, Outcome, Plan, Result
+from reconciler.pcc.protocol import Answer
 
 ACCOUNT = AccountName("default")
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

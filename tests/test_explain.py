@@ -19,12 +19,23 @@ from stories import CASES, refusal, world
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from reconciler import settings
-from reconciler.clock import SystemClock
-from reconciler.model import DEFAULT_ACCOUNT, Action, Device, DeviceId, PassId, Policy, Prune, Reason, Result, Retry
-from reconciler.render import stories as shown
-from reconciler.report import inquiry
-from reconciler.report.story import Facts, Position, Story, tell, wait_report
+from reconciler.core.clock import SystemClock
+from reconciler.core.model import (
+    DEFAULT_ACCOUNT,
+    Action,
+    Device,
+    DeviceId,
+    PassId,
+    Policy,
+    Prune,
+    Reason,
+    Result,
+    Retry,
+)
+from reconciler.reporting import queries
+from reconciler.reporting.explain import Facts, Position, Story, tell, wait_report
+from reconciler.reporting.formats import explanations as shown
+from reconciler.runtime import settings
 from reconciler.simulator import Match, Platform, Route, Rule, create_app, serving
 from reconciler.simulator.faults import Error
 from reconciler.source.files import FileSource
@@ -130,8 +141,8 @@ def test_foreign_words_stay_words_wherever_they_are_shown() -> None:
         changes=(change,),
     )
     story = replace(whole, accounts=(told,))
-    refused = [inquiry.RefusedReport("default", hostile, hostile, wait)]
-    page = inquiry.Page(whole.at, (change,), None)
+    refused = [queries.RefusedReport("default", hostile, hostile, wait)]
+    page = queries.Page(whole.at, (change,), None)
     plain = shown.explanation_text(story, hostile) + shown.history_text(page) + shown.refused_text(refused, whole.at)
     assert all(one.isprintable() or one == "\n" for one in plain)
     assert len(shown.history_text(page).splitlines()) == 2
@@ -442,12 +453,12 @@ def test_without_state_and_daemon_the_files_alone_tell(
     platform, chosen = alone
     device = owned(platform)[1]
     write(tmp_path / "desired-state.toml", text(owned(platform)))
-    at_hand = inquiry.at_hand(chosen, SystemClock())
-    told = inquiry.explain(at_hand.known, device).accounts[0]
+    at_hand = queries.at_hand(chosen, SystemClock())
+    told = queries.explain(at_hand.known, device).accounts[0]
     assert (told.desired, told.state, told.observed) == (True, Position.UNKNOWN, None)
     assert told.place is not None
     assert told.place.line == 4
-    assert inquiry.history(at_hand.known, inquiry.Wanted()).changes == ()
+    assert queries.history(at_hand.known, queries.Wanted()).changes == ()
     assert not (tmp_path / "state").exists()
 
 
@@ -465,8 +476,8 @@ async def test_a_bad_or_missing_file_leaves_the_accepted_text_to_tell(tmp_path: 
                 one.file.unlink()
             else:
                 write(one.file, damage)
-            at_hand = inquiry.at_hand(chosen, SystemClock())
-            told = inquiry.explain(at_hand.known, devices[2]).accounts[0]
+            at_hand = queries.at_hand(chosen, SystemClock())
+            told = queries.explain(at_hand.known, devices[2]).accounts[0]
             assert (told.desired, told.place is not None) == (True, True)
             assert at_hand.notes
 
@@ -509,12 +520,12 @@ async def test_a_device_in_two_accounts_has_a_story_in_each(tmp_path: Path) -> N
     write(tmp_path / "desired-state.toml", content)
     async with serving(create_app(platform)) as base_url:
         chosen = settings.load(environment(platform, base_url, tmp_path))
-        known = inquiry.at_hand(chosen, SystemClock()).known
-    assert [one.account for one in inquiry.explain(known, shared).accounts] == ["east", "west"]
-    assert [one.account for one in inquiry.explain(known, shared, "west").accounts] == ["west"]
-    assert [one.place and one.place.line for one in inquiry.explain(known, shared).accounts] == [3, 6]
+        known = queries.at_hand(chosen, SystemClock()).known
+    assert [one.account for one in queries.explain(known, shared).accounts] == ["east", "west"]
+    assert [one.account for one in queries.explain(known, shared, "west").accounts] == ["west"]
+    assert [one.place and one.place.line for one in queries.explain(known, shared).accounts] == [3, 6]
 
 
 def test_a_history_without_changes_is_told_in_words() -> None:
     """Nothing done is said in words, not by an empty table."""
-    assert shown.history_text(inquiry.Page(SystemClock().now(), (), None)) == "No change.\n"
+    assert shown.history_text(queries.Page(SystemClock().now(), (), None)) == "No change.\n"

@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from strategies import fleets
 
+from reconciler.core.model import AccountName, Desired, Device, DeviceId, DeviceType, Pause, Policy
 from reconciler.desired import Document, Loaded, MemoryTree, dump, load
-from reconciler.model import AccountName, Desired, Device, DeviceId, DeviceType, Pause, Policy
 
 DEFAULT = AccountName("default")
 

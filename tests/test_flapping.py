@@ -10,10 +10,10 @@ import pytest
 from simulated import Fleet, SimulatedClock
 from structlog.testing import capture_logs
 
-from reconciler.model import DEFAULT_ACCOUNT, Condition, DeviceId, Plan, Policy, Reason
+from reconciler.core.model import DEFAULT_ACCOUNT, Condition, DeviceId, Plan, Policy, Reason
+from reconciler.core.status import Ending
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Error
-from reconciler.standing import Ending
 from reconciler.state import State
 
 INTERVAL = timedelta(minutes=10)

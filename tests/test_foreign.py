@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.core.model import DEFAULT_ACCOUNT
 from reconciler.desired import Document, Loaded, MemoryTree, load
-from reconciler.model import DEFAULT_ACCOUNT
 
 FILE = b"version = 1\ndevice_files = ['f.txt']\n"
 

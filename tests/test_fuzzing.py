@@ -48,13 +48,12 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message
 from strategies import fleets
 
-from reconciler import desired, settings
-from reconciler.accepted import Accepted, Claims, Text
-from reconciler.desired import Document, Loaded, MemoryTree
-from reconciler.errors import QUOTED, CredentialsRefused, Fault, Invalid, PlatformError, Throttled, Unavailable
-from reconciler.git import Entry, Git, GitError, Kind, Repository, verdict
-from reconciler.masking import Masking
-from reconciler.model import (
+from reconciler import desired
+from reconciler.api import commands, webhook
+from reconciler.api import queries as reading
+from reconciler.core.acceptance import Accepted, Claims, Text
+from reconciler.core.errors import QUOTED, CredentialsRefused, Fault, Invalid, PlatformError, Throttled, Unavailable
+from reconciler.core.model import (
     DEFAULT_ACCOUNT,
     AccountName,
     Action,
@@ -68,9 +67,11 @@ from reconciler.model import (
     Result,
     Revision,
 )
+from reconciler.core.planner import plan
+from reconciler.core.status import Ending
+from reconciler.desired import Document, Loaded, MemoryTree
 from reconciler.pcc.auth import LONGEST_LIFE, Access, _granted
-from reconciler.pcc.quota import RETRY_AFTER_MOST, Quota
-from reconciler.pcc.wire import (
+from reconciler.pcc.protocol import (
     BEGINNING,
     Answer,
     Call,
@@ -82,12 +83,13 @@ from reconciler.pcc.wire import (
     registered_devices,
     seconds_to_wait,
 )
-from reconciler.plan import plan
-from reconciler.report import inquiry
-from reconciler.report.proposal import Proposal, Proposed, planned
-from reconciler.standing import Ending
+from reconciler.pcc.quota import RETRY_AFTER_MOST, Quota
+from reconciler.reporting import queries as inquiry
+from reconciler.reporting.preview import Proposal, Proposed, planned
+from reconciler.runtime import settings
+from reconciler.source.git import Entry, Git, GitError, Kind, Repository, verdict
 from reconciler.state import State
-from reconciler.web import acting, hooks, reading
+from reconciler.telemetry.masking import Masking
 
 Found = TypeVar("Found")
 Error = TypeVar("Error", bound=Exception)
@@ -584,10 +586,10 @@ def proven(lines: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
 def test_only_who_knows_the_secret_wakes(lines: list[tuple[bytes, bytes]], body: bytes, parts: int) -> None:
     """A wake is answered with 202 and has a header that nobody makes without the secret; all else is a refusal."""
     wakes: list[int] = []
-    app = Starlette(routes=[hooks.route(hooks.Hook(lambda: SECRET, lambda: wakes.append(1)))])
+    app = Starlette(routes=[webhook.route(webhook.Hook(lambda: SECRET, lambda: wakes.append(1)))])
     size = len(body) // parts + 1
     chunks = [body[at : at + size] for at in range(0, len(body), size)]
-    status, said, _read = called(app, hooks.PATH, headers=lines, body=chunks)
+    status, said, _read = called(app, webhook.PATH, headers=lines, body=chunks)
     assert status in {202, 401}
     assert len(wakes) == (status == 202) == proven(lines, body)
     if wakes:
@@ -599,14 +601,14 @@ def test_only_who_knows_the_secret_wakes(lines: list[tuple[bytes, bytes]], body:
 def test_no_more_of_a_body_is_read_than_is_bearable(sizes: list[int]) -> None:
     """Even who knows the secret sends so much and no more, and what is beyond is not read."""
     wakes: list[int] = []
-    app = Starlette(routes=[hooks.route(hooks.Hook(lambda: SECRET, lambda: wakes.append(1)))])
+    app = Starlette(routes=[webhook.route(webhook.Hook(lambda: SECRET, lambda: wakes.append(1)))])
     token = [(b"x-gitlab-token", SECRET.encode())]
     chunks = [bytes(size) for size in sizes]
-    status, _said, read = called(app, hooks.PATH, headers=token, body=chunks)
+    status, _said, read = called(app, webhook.PATH, headers=token, body=chunks)
     total = sum(sizes)
-    assert status == (413 if total > hooks.LARGEST_BODY else 202)
+    assert status == (413 if total > webhook.LARGEST_BODY else 202)
     assert len(wakes) == (status == 202)
-    assert sum(sizes[: read - 1]) <= hooks.LARGEST_BODY or not read
+    assert sum(sizes[: read - 1]) <= webhook.LARGEST_BODY or not read
 
 
 good_pauses = {
@@ -644,7 +646,9 @@ class Deeds:
 
     def __init__(self) -> None:
         self.done: list[tuple[object, ...]] = []
-        self.app = Starlette(routes=acting.routes(acting.Acting(lambda: None, self.reconcile, self.pause, self.plan)))
+        self.app = Starlette(
+            routes=commands.routes(commands.Acting(lambda: None, self.reconcile, self.pause, self.plan))
+        )
 
     async def reconcile(self, account: AccountName | None) -> Iterable[AccountName]:
         """Write down a pass."""
@@ -674,7 +678,7 @@ def _planned(text: Text, _claims: Claims) -> Ending:
 def test_a_brake_is_set_as_it_is_asked_for_or_not_at_all(body: bytes) -> None:
     """What is not exactly what the call takes is refused with a sentence, and no brake moves."""
     deeds = Deeds()
-    status, said, _read = called(deeds.app, acting.PAUSE, headers=JSON_TYPE, body=[body])
+    status, said, _read = called(deeds.app, commands.PAUSE, headers=JSON_TYPE, body=[body])
     assert status in {200, 400}
     assert isinstance(json.loads(said), dict)
     assert len(deeds.done) == (status == 200)
@@ -698,7 +702,7 @@ def seconds_of(span: str) -> int:
 @given(answers(PLANS))
 def test_proposed_files_are_planned_or_refused(body: bytes) -> None:
     """Whatever somebody proposes, the answer is a plan, its faults, or what is wrong with the call."""
-    status, said, _read = called(Deeds().app, acting.PLAN, headers=JSON_TYPE, body=[body])
+    status, said, _read = called(Deeds().app, commands.PLAN, headers=JSON_TYPE, body=[body])
     assert status in {200, 400, 404, 422}
     assert isinstance(json.loads(said), dict)
 
@@ -724,7 +728,7 @@ def test_a_pass_is_made_for_the_account_that_is_meant(
     """A misspelt parameter, another host or another type never makes a call for one account a call for all."""
     deeds = Deeds()
     status, said, _read = called(
-        deeds.app, acting.RECONCILE, query=urlencode(query).encode(), headers=lines, body=[body]
+        deeds.app, commands.RECONCILE, query=urlencode(query).encode(), headers=lines, body=[body]
     )
     assert status in {200, 400, 403, 415}
     assert isinstance(json.loads(said), dict)

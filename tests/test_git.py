@@ -17,9 +17,12 @@ from repositories import AUTHOR, GitServer, Keyring, Remote, allow, git, http_se
 from scenarios import write
 from structlog.testing import capture_logs
 
+from reconciler.core.errors import QUOTED, SourceError
+from reconciler.core.model import Cause, Commit, Verified
 from reconciler.desired import Unreadable, load
-from reconciler.errors import QUOTED, SourceError
-from reconciler.git import (
+from reconciler.source import NOTHING, Fetched, FetchError, FileSource, Known, MissingError
+from reconciler.source.checkout import Checkout
+from reconciler.source.git import (
     Clone,
     Git,
     GitError,
@@ -31,9 +34,6 @@ from reconciler.git import (
     option_free,
     verdict,
 )
-from reconciler.model import Cause, Commit, Verified
-from reconciler.source import NOTHING, Fetched, FetchError, FileSource, Known, MissingError
-from reconciler.source.checkout import Checkout
 from reconciler.source.repository import GitSource
 
 pytestmark = pytest.mark.system

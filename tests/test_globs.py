@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.core.errors import SourceError
 from reconciler.desired import Document, MemoryTree, Unreadable, globs, load, matches
-from reconciler.errors import SourceError
 from reconciler.source import DiskTree, FileSource, read_file
 from reconciler.source.walk import Walk
 

@@ -26,8 +26,8 @@ from core_strategies import (
     unsubscribes,
 )
 
-from reconciler import guards
-from reconciler.guards import (
+from reconciler.core import guards
+from reconciler.core.guards import (
     GUARDS,
     Brake,
     Finding,
@@ -41,7 +41,7 @@ from reconciler.guards import (
     judge,
     limit,
 )
-from reconciler.model import (
+from reconciler.core.model import (
     AccountName,
     Action,
     Cause,
@@ -64,7 +64,7 @@ from reconciler.model import (
     Share,
     Unsettled,
 )
-from reconciler.plan import plan
+from reconciler.core.planner import plan
 
 MICROSECOND = timedelta(microseconds=1)
 OPEN = Policy(max_unsubscribe=Share(Fraction(1)), allow_empty=True)

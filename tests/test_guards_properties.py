@@ -11,7 +11,7 @@ from core_strategies import FOREVER, NOW, id_sets, limits, planned, pool_ids, si
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from reconciler.guards import (
+from reconciler.core.guards import (
     GUARDS,
     SUSPECT_FROM,
     Guard,
@@ -22,7 +22,7 @@ from reconciler.guards import (
     is_suspect,
     judge,
 )
-from reconciler.model import Action, Approval, DeviceId, Limit, Observed, Plan, Policy, Reason, Share
+from reconciler.core.model import Action, Approval, DeviceId, Limit, Observed, Plan, Policy, Reason, Share
 
 FOR_SUBSCRIBES = {reason for reason in Reason if Action.SUBSCRIBE in held_actions(reason)}
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from reconciler.accepted import Accepted, Text
-from reconciler.model import AccountName, Condition, Desired, DeviceId, Kind, Plan, Reason, Revision, Tripped
-from reconciler.remote.waiting import Watch
-from reconciler.render import plans, stories
-from reconciler.report import PlanReport, StatusReport, exit_code, status_report
-from reconciler.report.inquiry import Overview
-from reconciler.standing import Ending, Standing
-from reconciler.web.page import Page
+from reconciler.api.client.waiting import Watch
+from reconciler.api.page import Page
+from reconciler.core.acceptance import Accepted, Text
+from reconciler.core.model import AccountName, Condition, Desired, DeviceId, Kind, Plan, Reason, Revision, Tripped
+from reconciler.core.status import Ending, Standing
+from reconciler.reporting import PlanReport, StatusReport, exit_code, status_report
+from reconciler.reporting.formats import explanations, plans
+from reconciler.reporting.queries import Overview
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 ACCOUNT = AccountName("seoul-hotel")
@@ -47,10 +47,15 @@ def test_no_status_is_well_while_a_guard_is_tripped(reason: Reason, mode: str, *
     page = Page().render(Overview(one, ()))
     assert not one.well
     assert one.accounts[0].condition == Condition.HELD
-    for shown in (one.summary, stories.status_text(one), stories.status_markdown(one), page.partition("<body>")[2]):
+    for shown in (
+        one.summary,
+        explanations.status_text(one),
+        explanations.status_markdown(one),
+        page.partition("<body>")[2],
+    ):
         assert "All is well" not in shown
         assert "held by a guard" in shown
-    for shown in (stories.status_text(one), stories.status_markdown(one), page):
+    for shown in (explanations.status_text(one), explanations.status_markdown(one), page):
         assert f"{reason} says so" in shown.replace("\\", "")
     assert "<title>! Look" in page
 

@@ -14,9 +14,9 @@ from scenarios import Site, eventually, fleet, idle_site, owned, text, write
 from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
-from reconciler.errors import ReconcilerError
-from reconciler.web import hooks
-from reconciler.web.hooks import LARGEST_BODY, Hook
+from reconciler.api import webhook
+from reconciler.api.webhook import LARGEST_BODY, Hook
+from reconciler.core.errors import ReconcilerError
 
 SECRET = "correct-horse-battery-staple"
 BODY = b'{"ref": "refs/heads/main", "after": "\\n::error::forged"}'
@@ -31,7 +31,7 @@ def signed(body: bytes = BODY, secret: str = SECRET) -> str:
 async def forge(secret: Callable[[], str] = lambda: SECRET) -> AsyncIterator[tuple[httpx.AsyncClient, list[str]]]:
     """Give a client of the webhook, and the wakes it caused."""
     wakes: list[str] = []
-    app = Starlette(routes=[hooks.route(Hook(secret, lambda: wakes.append("wake")))])
+    app = Starlette(routes=[webhook.route(Hook(secret, lambda: wakes.append("wake")))])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
         yield client, wakes
 
@@ -58,9 +58,9 @@ async def test_a_call_that_is_repeated_is_known_as_one() -> None:
     """Whoever recorded a call can send it again, and is told from a forge that has something new; both are answered."""
     woken: list[str] = []
     hook = Hook(lambda: SECRET, lambda: woken.append("new"), lambda: woken.append("again"))
-    app = Starlette(routes=[hooks.route(hook)])
+    app = Starlette(routes=[webhook.route(hook)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
-        many = [str(number).encode() for number in range(hooks.MOST_HEARD)]
+        many = [str(number).encode() for number in range(webhook.MOST_HEARD)]
         for body in (b"one", b"one", b"two", b"one", *many, b"one"):
             answer = await client.post("/hooks/git", content=body, headers={"X-Gitea-Signature": signed(body)})
             assert answer.status_code == 202

@@ -16,9 +16,9 @@ import pytest
 from scenarios import fault, fleet, owned, site, text, write
 
 from reconciler import cli
-from reconciler.errors import DaemonError, NoDaemon
-from reconciler.remote import ask as asking
-from reconciler.remote.ask import ask
+from reconciler.api.client import connection as asking
+from reconciler.api.client.connection import ask
+from reconciler.core.errors import DaemonError, NoDaemon
 from reconciler.simulator import Route
 from reconciler.simulator.faults import Error
 

@@ -12,12 +12,22 @@ from hypothesis import strategies as st
 from simulated import SimulatedClock
 
 from reconciler import desired
-from reconciler.accepted import Accepted, accept
+from reconciler.core.acceptance import Accepted, accept
+from reconciler.core.errors import ReconcilerError, Unknown
+from reconciler.core.model import (
+    DEFAULT_ACCOUNT,
+    AccountName,
+    Action,
+    Change,
+    DeviceId,
+    Outcome,
+    PassId,
+    Result,
+    Revision,
+)
 from reconciler.desired import Document, MemoryTree, Role, Sighting
-from reconciler.errors import ReconcilerError, Unknown
-from reconciler.model import DEFAULT_ACCOUNT, AccountName, Action, Change, DeviceId, Outcome, PassId, Result, Revision
-from reconciler.report import inquiry
-from reconciler.report.inquiry import Knowledge
+from reconciler.reporting import queries
+from reconciler.reporting.queries import Knowledge
 from reconciler.state import State
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -102,7 +112,7 @@ def test_pages_hold_each_change_once_in_order(moments: list[int], limit: int) ->
     found: list[str] = []
     asked = {"limit": str(limit)}
     while True:
-        page = inquiry.history(known, inquiry.wanted(asked, NOW))
+        page = queries.history(known, queries.wanted(asked, NOW))
         assert len(page.changes) <= limit
         found += [one.device for one in page.changes]
         if page.next is None:
@@ -116,7 +126,7 @@ def test_a_cursor_of_no_moment_is_refused(at: int) -> None:
     """A cursor that somebody made up is told as such, whatever moment it stands for."""
     made_up = base64.urlsafe_b64encode(json.dumps([at, 0, "a", "b"]).encode()).decode()
     with pytest.raises(ReconcilerError, match="what an earlier answer gave as next"):
-        inquiry.wanted({"before": made_up}, NOW)
+        queries.wanted({"before": made_up}, NOW)
 
 
 def test_changes_are_filtered_by_time_and_device() -> None:
@@ -127,7 +137,7 @@ def test_changes_are_filtered_by_time_and_device() -> None:
     known = Knowledge(NOW + timedelta(seconds=25), Accepted(), state, state.kept_texts)
 
     def devices(**asked: str) -> list[str]:
-        return [one.device for one in inquiry.history(known, inquiry.wanted(asked, known.now)).changes]
+        return [one.device for one in queries.history(known, queries.wanted(asked, known.now)).changes]
 
     assert devices(since="15s") == ["device02", "device01"]
     assert devices(since="2026-11-22T19:00:10+09:00", until="2026-11-22T10:00:20Z") == ["device01"]
@@ -151,8 +161,8 @@ def test_changes_of_a_device_are_found_by_what_a_person_calls_it() -> None:
     known = Knowledge(NOW, texts, state, state.kept_texts)
 
     def devices(device: str, **more: str) -> list[str]:
-        asked = inquiry.wanted({"device": device, **more}, known.now)
-        return [one.device for one in inquiry.history(known, asked).changes]
+        asked = queries.wanted({"device": device, **more}, known.now)
+        return [one.device for one in queries.history(known, asked).changes]
 
     assert devices("Fridge") == devices("device01") == devices("Fridge", account="default") == ["device01"]
     assert devices("new00000") == [], "wanted, and never changed"
@@ -172,12 +182,12 @@ def test_a_device_that_only_the_state_knows_is_found_by_its_beginning() -> None:
     document = Document("d.toml", b'version = 1\ndevices = ["device0123", "device0129"]\n')
     texts = accept(Accepted(), desired.load([document], MemoryTree({})), Revision("0" * 64))
     known = Knowledge(NOW, texts, state, state.kept_texts)
-    assert inquiry.explain(known, "device00").taken_by == "id"
+    assert queries.explain(known, "device00").taken_by == "id"
     with pytest.raises(Unknown, match="did you mean"):
-        inquiry.explain(known, "device0")
+        queries.explain(known, "device0")
     with pytest.raises(Unknown, match="'device012' is the prefix of 2 devices: device0123, device0129"):
-        inquiry.explain(known, "device012")
-    assert inquiry.explain(known, "device0123").device == "device0123"
+        queries.explain(known, "device012")
+    assert queries.explain(known, "device0123").device == "device0123"
 
 
 def test_a_name_that_several_devices_have_is_told_with_their_ids() -> None:
@@ -186,4 +196,4 @@ def test_a_name_that_several_devices_have_is_told_with_their_ids() -> None:
     texts = accept(Accepted(), desired.load([document], MemoryTree({})), Revision("0" * 64))
     state = State.in_memory(SimulatedClock())
     with pytest.raises(Unknown, match="'F' is the name of 2 devices: a1, b2"):
-        inquiry.explain(Knowledge(NOW, texts, state, state.kept_texts), "F")
+        queries.explain(Knowledge(NOW, texts, state, state.kept_texts), "F")

@@ -15,14 +15,14 @@ from prometheus_client import generate_latest
 from scenarios import eventually
 from structlog.testing import capture_logs
 
-from reconciler.clock import SystemClock
+from reconciler.controller.informer import Intake
+from reconciler.core.clock import SystemClock
+from reconciler.core.errors import Fault, Invalid, SourceError, StateError
+from reconciler.core.model import AccountName, Cause, Commit, Verified
 from reconciler.desired import Document, MemoryTree
-from reconciler.errors import Fault, Invalid, SourceError, StateError
-from reconciler.intake import Intake
-from reconciler.metrics import Metrics
-from reconciler.model import AccountName, Cause, Commit, Verified
 from reconciler.source import NOTHING, Fetched, FetchError, Known, MissingError, Unrest
 from reconciler.state import KeptText, State
+from reconciler.telemetry.metrics import Metrics
 
 EAST, WEST, NORTH = (AccountName(name) for name in ("east", "west", "north"))
 

@@ -17,9 +17,10 @@ import yaml
 from manifests import DEPLOY, MADE, RULES
 
 import reconciler
-from reconciler import desired, settings
+from reconciler import desired
 from reconciler.desired import Document, MemoryTree
-from reconciler.settings import Mode, Settings
+from reconciler.runtime import settings
+from reconciler.runtime.settings import Mode, Settings
 
 KUBERNETES = DEPLOY / "kubernetes"
 SCHEMAS = ("1.35", "1.36", "1.37")

@@ -25,11 +25,11 @@ from scenarios import (
     write,
 )
 
-from reconciler import settings
-from reconciler.daemon import Daemon
+from reconciler.runtime import settings
+from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.environment import Surroundings
 from reconciler.simulator import Route
 from reconciler.simulator.faults import Hang
-from reconciler.surroundings import Surroundings
 
 PATIENCE = timedelta(minutes=6)
 """A little more than liveness has with intervals of a minute."""

@@ -93,7 +93,7 @@ async def test_what_the_daemon_says_is_printed_in_every_encoding(tmp_path: Path)
 
 def test_json_lines_of_the_log_are_json_in_every_encoding() -> None:
     """A log that a program reads is one object a line, also where the stream is not UTF-8."""
-    code = "import structlog; from reconciler.logs import set_up_logs; set_up_logs(form='json')"
+    code = "import structlog; from reconciler.telemetry.logs import set_up_logs; set_up_logs(form='json')"
     say = f"structlog.get_logger().info('x', name={NAME!a})"
     for how in ENCODINGS:
         environment = child_environment({"PYTHONPATH": str(Path.cwd()), **how})

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import structlog
 
-from reconciler.logs import LONGEST_LINE, LONGEST_VALUE, set_up_logs
-from reconciler.masking import MASK, Masking
-from reconciler.model import Reason
+from reconciler.core.model import Reason
+from reconciler.telemetry.logs import LONGEST_LINE, LONGEST_VALUE, set_up_logs
+from reconciler.telemetry.masking import MASK, Masking
 
 SECRET = "secret-of-the-tests"
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.masking import FEW, KEPT_SECONDS, MASK, Masking
+from reconciler.telemetry.masking import FEW, KEPT_SECONDS, MASK, Masking
 
 SECRET = "pa\"ss\\wo'rd/+&% ü"
 

@@ -10,9 +10,9 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler import __version__
-from reconciler.guards import GUARDS, held_actions
-from reconciler.metrics import Figures, Metrics
-from reconciler.model import AccountName, Action, Condition, Kind, PassResult, Reason, Result
+from reconciler.core.guards import GUARDS, held_actions
+from reconciler.core.model import AccountName, Action, Condition, Kind, PassResult, Reason, Result
+from reconciler.telemetry.metrics import Figures, Metrics
 
 SEOUL, BUSAN = AccountName("seoul-hotel"), AccountName("busan-hotel")
 

@@ -13,12 +13,12 @@ from contextlib import suppress
 import pytest
 from recording import StillClock, answer, credentials, serving
 
-from reconciler.errors import Lost
-from reconciler.metrics import Metrics
-from reconciler.model import AccountName
+from reconciler.core.errors import Lost
+from reconciler.core.model import AccountName
 from reconciler.pcc.client import Client
 from reconciler.pcc.names import Found, Names, addresses
 from reconciler.pcc.transport import open_http
+from reconciler.telemetry.metrics import Metrics
 
 
 class Silent:

@@ -15,7 +15,7 @@ import pytest
 from simulated import START, YEAR, Fleet, SimulatedClock
 from structlog.testing import capture_logs
 
-from reconciler.model import DEFAULT_ACCOUNT, Policy, Reason
+from reconciler.core.model import DEFAULT_ACCOUNT, Policy, Reason
 from reconciler.pcc.client import Client
 from reconciler.pcc.quota import Quota
 from reconciler.simulator import Match, Options, Platform, Record, Request, Route, Rule, sample_platform

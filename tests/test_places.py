@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import toml_texts
 
-from reconciler.desired.places import Path, Place, find
+from reconciler.desired.positions import Path, Place, find
 
 TEXT = '''\
 version = 1

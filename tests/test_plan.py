@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pytest
 from core_strategies import ACCOUNT, FOREVER, NOW, desiring, fleet, some, subscribes, unsubscribes
 
-from reconciler.model import (
+from reconciler.core.model import (
     AccountName,
     Action,
     Change,
@@ -24,7 +24,7 @@ from reconciler.model import (
     Prune,
     Result,
 )
-from reconciler.plan import OVERLAY, digest, overlaid, plan
+from reconciler.core.planner import OVERLAY, digest, overlaid, plan
 
 X = DeviceId("x")
 MICROSECOND = timedelta(microseconds=1)

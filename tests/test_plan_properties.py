@@ -9,8 +9,8 @@ from core_strategies import NOW, core_desireds, memories, observations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.model import Action, Desired, DeviceId, Memory, Observed, Plan, Policy, Prune
-from reconciler.plan import digest, overlaid, plan
+from reconciler.core.model import Action, Desired, DeviceId, Memory, Observed, Plan, Policy, Prune
+from reconciler.core.planner import digest, overlaid, plan
 
 
 def devices(result: Plan, action: Action) -> frozenset[DeviceId]:

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from reconciler.settings import Listen
-from reconciler.web import port as ports
-from reconciler.web.port import Port, listening, most_connections
+from reconciler.runtime import server as ports
+from reconciler.runtime.server import Port, listening, most_connections
+from reconciler.runtime.settings import Listen
 
 MOST = 10
 

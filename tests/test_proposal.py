@@ -26,8 +26,8 @@ from scenarios import (
 )
 from simulated import Fleet
 
-from reconciler.accepted import Claims, Text
-from reconciler.model import AccountName
+from reconciler.core.acceptance import Claims, Text
+from reconciler.core.model import AccountName
 from reconciler.simulator import Route
 from reconciler.simulator.faults import Error
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import addresses, proxies
-from reconciler.masking import Masking
-from reconciler.proxies import Proxy, Unusable
+from reconciler.core import addresses
+from reconciler.pcc import proxies
+from reconciler.pcc.proxies import Proxy, Unusable
+from reconciler.telemetry.masking import Masking
 
 LG = "https://kic-ext.lgthinq.com"
 WORD = "Pr0xySecretWord"

@@ -8,8 +8,8 @@ from typing import Any
 
 from scenarios import eventually
 
-from reconciler import pushes
-from reconciler.pushes import Pushes
+from reconciler.runtime import pushes
+from reconciler.runtime.pushes import Pushes
 
 
 class Looks:

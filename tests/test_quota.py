@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.model import Unlimited
+from reconciler.core.model import Unlimited
 from reconciler.pcc.quota import HOUR, Learned, Quota
 
 START = 1_790_000_000.25

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recording import ACCOUNT, REFRESH, StillClock, answer, credentials, listening, serving
 
-from reconciler.errors import PlatformError, Surprise, Unavailable
-from reconciler.metrics import Metrics
-from reconciler.model import AccountName, DeviceId
+from reconciler.core.errors import PlatformError, Surprise, Unavailable
+from reconciler.core.model import AccountName, DeviceId
 from reconciler.pcc.client import Client
 from reconciler.pcc.reading import FREE, LONGEST_OTHER, MEBIBYTE, Room, TooLongError, read_whole
 from reconciler.pcc.transport import open_http
+from reconciler.telemetry.metrics import Metrics
 
 
 class Stream(httpx.AsyncByteStream):

@@ -9,7 +9,7 @@ import pytest
 from simulated import START, YEAR, Fleet
 from structlog.testing import capture_logs
 
-from reconciler.model import (
+from reconciler.core.model import (
     DEFAULT_ACCOUNT,
     Action,
     Cause,

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import wording
-from reconciler.errors import Fault
-from reconciler.model import (
+from reconciler.core import text as wording
+from reconciler.core.errors import Fault
+from reconciler.core.model import (
     AccountName,
     Action,
     Change,
@@ -31,10 +31,10 @@ from reconciler.model import (
     Result,
     Tripped,
 )
-from reconciler.render import findings, looks, plans
-from reconciler.report import PlanReport
-from reconciler.standing import Ending
-from reconciler.wording import json_text, markdown
+from reconciler.core.status import Ending
+from reconciler.core.text import json_text, markdown
+from reconciler.reporting import PlanReport
+from reconciler.reporting.formats import plans, styles, validations
 
 ACCOUNT = AccountName("seoul-hotel")
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -246,7 +246,7 @@ def test_any_id_is_one_cell_of_code(device: str) -> None:
     assert row.count("|") == 5
     assert cell.startswith(("`", "<code>"))
     text = cell.strip("`") if cell.startswith("`") else cell.removeprefix("<code>").removesuffix("</code>")
-    assert shown(text) == device[: looks.SHOWN * 100] or len(device) > 256
+    assert shown(text) == device[: styles.SHOWN * 100] or len(device) > 256
 
 
 FAULTS = [
@@ -259,7 +259,7 @@ FAULTS = [
 
 def test_annotations_cannot_be_forged() -> None:
     """Each fault is one workflow command on one line, whatever names and messages hold."""
-    told = findings.findings_github(FAULTS, [Fault("w.toml", 2, 1, "odd")], []).splitlines()
+    told = validations.findings_github(FAULTS, [Fault("w.toml", 2, 1, "odd")], []).splitlines()
     assert told == [
         "::error file=a%2Cb%3Ac%25.toml,line=3,col=7::100 %25 wrong%0A::error::forged%0D::warning::too",
         "::error file=line%0A%3A%3Aerror file=x%3A%3Aforged.toml,line=1,col=1::plain",
@@ -272,7 +272,7 @@ def test_annotations_cannot_be_forged() -> None:
 @given(path=st.text(), message=st.text())
 def test_any_fault_is_one_annotation(path: str, message: str) -> None:
     """No path and no message makes a second line."""
-    told = findings.findings_github([Fault(path, 1, 1, message)], [], [])
+    told = validations.findings_github([Fault(path, 1, 1, message)], [], [])
     assert not set("\n\r") & set(told[:-1])
     assert told.startswith("::error")
     assert told.endswith("\n")
@@ -281,7 +281,7 @@ def test_any_fault_is_one_annotation(path: str, message: str) -> None:
 @given(path=st.text(), message=st.text())
 def test_any_fault_is_one_line(path: str, message: str) -> None:
     """As a message for people a fault is one line that steers nothing."""
-    (line,) = findings.findings_lines([Fault(path, 1, 1, message)], [])
+    (line,) = validations.findings_lines([Fault(path, 1, 1, message)], [])
     assert line.isprintable()
 
 
@@ -289,28 +289,28 @@ def test_findings_are_told_in_each_form() -> None:
     """Faults, warnings and accounts are in JSON and Markdown; a faultless text is good news."""
     account = Desired(ACCOUNT, frozenset({DeviceId("a")}), path="desired-state.toml")
     warning = Fault("w.toml", 2, 1, "odd")
-    document = json.loads(findings.findings_json(FAULTS, [warning], [account]))
+    document = json.loads(validations.findings_json(FAULTS, [warning], [account]))
     assert document["valid"] is False
     assert document["faults"][0] == {"path": "a,b:c%.toml", "line": 3, "column": 7, "message": FAULTS[0].message}
     assert document["warnings"][0]["path"] == "w.toml"
     assert document["accounts"] == [{"account": ACCOUNT, "devices": 1, "path": "desired-state.toml"}]
-    markdown = findings.findings_markdown([], [warning], [account]).splitlines()
+    markdown = validations.findings_markdown([], [warning], [account]).splitlines()
     assert markdown == [
         "### The desired state is valid",
         "",
         "- warning w.toml:2:1: odd",
         "- account `seoul-hotel`: 1 device",
     ]
-    assert findings.findings_markdown(FAULTS, [], []).startswith("### The desired state is not valid\n")
-    assert findings.good_news([account, account]) == "valid: 2 accounts, 2 devices\n"
+    assert validations.findings_markdown(FAULTS, [], []).startswith("### The desired state is not valid\n")
+    assert validations.good_news([account, account]) == "valid: 2 accounts, 2 devices\n"
 
 
 def test_a_name_that_is_not_utf_8_is_told_as_well_as_it_can_be() -> None:
     """A file's name may be any bytes; it breaks no form."""
     fault = Fault("odd-\udcff.toml", 0, 0, "is empty")
-    assert json.loads(findings.findings_json([fault], [], []))["faults"][0]["path"] == "odd-\\udcff.toml"
-    assert "odd-" in findings.findings_markdown([fault], [], [])
-    for told in (findings.findings_github([fault], [], []), *findings.findings_lines([fault], [])):
+    assert json.loads(validations.findings_json([fault], [], []))["faults"][0]["path"] == "odd-\\udcff.toml"
+    assert "odd-" in validations.findings_markdown([fault], [], [])
+    for told in (validations.findings_github([fault], [], []), *validations.findings_lines([fault], [])):
         assert told.encode()
 
 

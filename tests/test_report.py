@@ -12,9 +12,9 @@ import pytest
 from core_strategies import ACCOUNT, HOUR, NOW, SECOND, desiring, some, subscribes, unsubscribes
 
 from reconciler import __version__
-from reconciler.accepted import Accepted, Text
-from reconciler.errors import Fault
-from reconciler.model import (
+from reconciler.core.acceptance import Accepted, Text
+from reconciler.core.errors import Fault
+from reconciler.core.model import (
     AccountName,
     Cause,
     Change,
@@ -32,7 +32,8 @@ from reconciler.model import (
     Revision,
     Tripped,
 )
-from reconciler.report import (
+from reconciler.core.status import Ending, Standing
+from reconciler.reporting import (
     NAMED,
     PlanReport,
     StatusReport,
@@ -42,7 +43,6 @@ from reconciler.report import (
     status_report,
     total,
 )
-from reconciler.standing import Ending, Standing
 
 TEXT = desiring([Device(DeviceId("a"), name="Room 1203 fridge"), Device(DeviceId("b"), type=DeviceType.OVEN)])
 A, B = subscribes(some("a", "b"))

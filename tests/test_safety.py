@@ -10,19 +10,10 @@ import pytest
 from pydantic import SecretStr
 from simulated import YEAR, Fleet, SimulatedClock
 
-from reconciler.model import (
-    DEFAULT_ACCOUNT,
-    Approval,
-    Condition,
-    Device,
-    DeviceId,
-    PassResult,
-    Policy,
-    Reason,
-)
+from reconciler.core.model import DEFAULT_ACCOUNT, Approval, Condition, Device, DeviceId, PassResult, Policy, Reason
+from reconciler.core.status import Ending
 from reconciler.simulator import Match, Options, Platform, Route, Rule, sample_platform
 from reconciler.simulator.faults import Cut, Effect, Error, Html, Mangle, Response
-from reconciler.standing import Ending
 from reconciler.state import State
 
 Restart = Callable[[], Fleet]

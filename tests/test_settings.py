@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from reconciler import settings
-from reconciler.credentials import Phase, Region
-from reconciler.errors import Invalid
-from reconciler.settings import Listen, LogFormat, LogLevel, Mode, Settings, load
+from reconciler.core.errors import Invalid
+from reconciler.pcc.credentials import Phase, Region
+from reconciler.runtime import settings
+from reconciler.runtime.settings import Listen, LogFormat, LogLevel, Mode, Settings, load
 
 HOME = {"HOME": "/home/someone"}
 SECRET = "sesame-open-9000"

@@ -23,13 +23,13 @@ from simulation.meaning import State, Texts, after
 from simulation.meaning import read as meaning_of
 from simulation.seed import run
 
+from reconciler.core.errors import Surprise
+from reconciler.core.model import AccountName
 from reconciler.desired import Document, MemoryTree, load
-from reconciler.errors import Surprise
-from reconciler.model import AccountName
-from reconciler.pcc import wire
+from reconciler.pcc import protocol
+from reconciler.runtime.ticker import SchedulerTicker
 from reconciler.simulator import Answer
 from reconciler.simulator.wire import success
-from reconciler.ticker import SchedulerTicker
 
 ROOT = Path(__file__).parent.parent
 SEEDS_TO_FIND_IN = 500
@@ -177,12 +177,12 @@ def test_both_readings_of_a_changed_list_agree(how: str, chance: int) -> None:
     between.pass_on(_Asked("hotel"), answer(EARLIER))
     between.odd.append(Odd(how, None, 1.0))
     changed, flood = between.pass_on(_Asked("hotel"), answer(ASKED))
-    reply = wire.Reply(
-        wire.Call.LIST, changed.status, changed.body, ASKED, headers=dict(changed.headers), sent={EARLIER}
+    reply = protocol.Reply(
+        protocol.Call.LIST, changed.status, changed.body, ASKED, headers=dict(changed.headers), sent={EARLIER}
     )
     ours: frozenset[str] | None
     try:
-        ours = wire.live_devices(reply, datetime.now(UTC))
+        ours = protocol.live_devices(reply, datetime.now(UTC))
     except Surprise:
         ours = None
     assert not flood

@@ -13,10 +13,10 @@ from pydantic import SecretStr
 from simulated import YEAR, Fleet, SimulatedClock
 from structlog.testing import capture_logs
 
-from reconciler.model import DEFAULT_ACCOUNT, Condition, DeviceId, Reason
+from reconciler.core.model import DEFAULT_ACCOUNT, Condition, DeviceId, Reason
+from reconciler.core.status import Ending, states
 from reconciler.simulator import Match, Options, Route, Rule, sample_platform
 from reconciler.simulator.faults import Error, Response
-from reconciler.standing import Ending, states
 from reconciler.state import State
 
 TEN_MINUTES = timedelta(minutes=10)

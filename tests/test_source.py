@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from scenarios import ConfigMap, rename_over, write
 
+from reconciler.core.errors import SourceError
 from reconciler.desired import Unreadable, load
-from reconciler.errors import SourceError
 from reconciler.source import SETTLE_SECONDS, DiskTree, FileSource, MissingError, read_file
 
 TEXT = 'version = 1\ndevice_files = ["devices/*.txt"]\n'

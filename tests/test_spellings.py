@@ -7,7 +7,7 @@ from datetime import timedelta
 import httpx
 from simulated import Fleet
 
-from reconciler.model import Condition, DeviceId, Policy, Reason
+from reconciler.core.model import Condition, DeviceId, Policy, Reason
 
 SOON = timedelta(seconds=20)
 

@@ -22,8 +22,8 @@ from core_strategies import (
 )
 from hypothesis import given
 
-from reconciler.guards import judge
-from reconciler.model import (
+from reconciler.core.guards import judge
+from reconciler.core.model import (
     Action,
     Approval,
     Change,
@@ -39,8 +39,8 @@ from reconciler.model import (
     Result,
     Tripped,
 )
-from reconciler.plan import overlaid
-from reconciler.standing import Ending, Standing, counts, figures, reasons, states
+from reconciler.core.planner import overlaid
+from reconciler.core.status import Ending, Standing, counts, figures, reasons, states
 
 A, B = subscribes(some("a"))[0], subscribes(some("b"))[0]
 X = unsubscribes(some("x"))[0]

@@ -20,9 +20,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from reconciler.errors import StateError
-from reconciler.guards import Brake
-from reconciler.model import (
+from reconciler.core.errors import StateError
+from reconciler.core.guards import Brake
+from reconciler.core.model import (
     AccountName,
     Action,
     Change,
@@ -42,8 +42,9 @@ from reconciler.model import (
     Revision,
     Verified,
 )
-from reconciler.plan import overlaid
-from reconciler.state import KEPT, KeptText, Mark, State, Stay, tables
+from reconciler.core.planner import overlaid
+from reconciler.state import KEPT, KeptText, Mark, State, Stay
+from reconciler.state.sqlite import tables
 from reconciler.state.store import QUOTA_WAITS
 from reconciler.state.waiting import MOST_PASTS
 

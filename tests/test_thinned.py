@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from reconciler import desired
+from reconciler.core.model import DeviceId
 from reconciler.desired import Document, MemoryTree
 from reconciler.desired.thinned import thinned
-from reconciler.model import DeviceId
 
 NUMBER = 400
 

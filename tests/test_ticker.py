@@ -15,7 +15,7 @@ import pytest
 import wrong_clock
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from reconciler.ticker import Every, SchedulerTicker, SteadyJobs
+from reconciler.runtime.ticker import Every, SchedulerTicker, SteadyJobs
 
 START = datetime(2027, 3, 28, 0, 59, 59, tzinfo=UTC)
 STEPS = [timedelta(0), -timedelta(hours=1), timedelta(hours=1), timedelta(days=30), -timedelta(days=3650)]

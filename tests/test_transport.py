@@ -35,12 +35,12 @@ from recording import (
     serving,
 )
 
-from reconciler.credentials import Credentials
-from reconciler.errors import Lost, Surprise, Unavailable
-from reconciler.metrics import Metrics
-from reconciler.model import AccountName, DeviceId
+from reconciler.core.errors import Lost, Surprise, Unavailable
+from reconciler.core.model import AccountName, DeviceId
 from reconciler.pcc.client import Client
+from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.transport import LOST, TOKEN_REFRESH, WriteRefusedError, open_http
+from reconciler.telemetry.metrics import Metrics
 
 DONE = answer()
 EMPTY = answer(b'{"messageId":"m","timestamp":"t","response":[]}')

@@ -14,12 +14,12 @@ from scenarios import eventually, eventually_true, fleet, idle_site, owned, writ
 from simulated import START, Fleet, SimulatedClock
 from structlog.testing import capture_logs
 
-from reconciler.clock import TOLERATED, TwoClocks
-from reconciler.guards import Brake
-from reconciler.model import DEFAULT_ACCOUNT, Approval, Desired, Device, DeviceId, Pause, Policy, Reason
+from reconciler.core.clock import TOLERATED, TwoClocks
+from reconciler.core.guards import Brake
+from reconciler.core.model import DEFAULT_ACCOUNT, Approval, Desired, Device, DeviceId, Pause, Policy, Reason
+from reconciler.core.status import Ending
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Drop, Error
-from reconciler.standing import Ending
 from reconciler.state import State
 
 HOURS = timedelta(hours=1)

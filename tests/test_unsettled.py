@@ -13,16 +13,16 @@ import pytest
 from repositories import git
 from scenarios import eventually
 
-from reconciler.clock import SystemClock
-from reconciler.errors import Invalid
-from reconciler.guards import Situation, judge
-from reconciler.intake import Intake
-from reconciler.metrics import Metrics
-from reconciler.model import DEFAULT_ACCOUNT, DeviceId, Memory, Observed, Plan, Reason
-from reconciler.plan import plan
+from reconciler.controller.informer import Intake
+from reconciler.core.clock import SystemClock
+from reconciler.core.errors import Invalid
+from reconciler.core.guards import Situation, judge
+from reconciler.core.model import DEFAULT_ACCOUNT, DeviceId, Memory, Observed, Plan, Reason
+from reconciler.core.planner import plan
+from reconciler.core.unsettled import LONGEST_SECONDS, QUIET_SECONDS
 from reconciler.source import LOCK_SECONDS, FileSource
 from reconciler.state import State
-from reconciler.unsettled import LONGEST_SECONDS, QUIET_SECONDS
+from reconciler.telemetry.metrics import Metrics
 
 TEXT = 'version = 1\ndevice_files = ["devices/*.txt"]\n'
 LIVE = frozenset(map(DeviceId, ("a1", "a2", "z1", "z2")))

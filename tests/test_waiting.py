@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import NoDaemon, SomebodyElse
-from reconciler.model import Reason
-from reconciler.remote.waiting import Verdict, Watch, check_revision, is_meant, wait
-from reconciler.report import AccountReport, HeldReport, SeenReport, StatusReport, TextReport
+from reconciler.api.client.waiting import Verdict, Watch, check_revision, is_meant, wait
+from reconciler.core.errors import NoDaemon, SomebodyElse
+from reconciler.core.model import Reason
+from reconciler.reporting import AccountReport, HeldReport, SeenReport, StatusReport, TextReport
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 OLD, NEW = "a" * 40, "b" * 40

@@ -15,17 +15,27 @@ from pydantic import SecretStr
 from simulated import COMMIT, START, YEAR, SimulatedClock, SimulatedTransport, at_once
 from structlog.testing import capture_logs
 
-from reconciler.accepted import Claims, Text
-from reconciler.credentials import Credentials
-from reconciler.metrics import Metrics
-from reconciler.model import AccountName, Approval, Condition, Desired, Device, DeviceId, Policy, Reason, Revision
+from reconciler.controller.reconciler import Means, Reconciler
+from reconciler.core.acceptance import Claims, Text
+from reconciler.core.model import (
+    AccountName,
+    Approval,
+    Condition,
+    Desired,
+    Device,
+    DeviceId,
+    Policy,
+    Reason,
+    Revision,
+)
+from reconciler.core.status import Ending
 from reconciler.pcc.client import Client
+from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.quota import Quota
-from reconciler.reconcile import Means, Reconciler
-from reconciler.report import account_report
+from reconciler.reporting import account_report
 from reconciler.simulator import Options, sample_platform
-from reconciler.standing import Ending
 from reconciler.state import State
+from reconciler.telemetry.metrics import Metrics
 
 EAST, WEST = AccountName("east"), AccountName("west")
 SOON = timedelta(minutes=2)

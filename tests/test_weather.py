@@ -19,7 +19,7 @@ from scenarios import fleet as platform_with
 from simulated import YEAR, Fleet, SimulatedClock
 from structlog.testing import capture_logs
 
-from reconciler.model import Condition, DeviceId, PassResult, Policy, Result
+from reconciler.core.model import Condition, DeviceId, PassResult, Policy, Result
 from reconciler.simulator import Match, Options, Platform, Record, Route, Rule, sample_platform
 from reconciler.simulator.faults import Effect, Error, Hang, Html, Latency
 from reconciler.state import State

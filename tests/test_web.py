@@ -20,14 +20,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as families
 from scenarios import account_text, credentials_folder, eventually_true, fleet, owned, site, text, write
 
-from reconciler.metrics import Metrics
-from reconciler.report import AccountReport, GuardReport, HeldReport, PauseReport, StatusReport, TextReport
-from reconciler.report.coming import BoundaryReport
-from reconciler.report.inquiry import Overview
+from reconciler.api.app import Surface, create_app
+from reconciler.api.page import ROWS, moments
+from reconciler.api.response_cache import LONGEST_SECONDS, MOST_QUESTIONS, REST, Questions, Sparing
+from reconciler.reporting import AccountReport, GuardReport, HeldReport, PauseReport, StatusReport, TextReport
+from reconciler.reporting.forecast import BoundaryReport
+from reconciler.reporting.queries import Overview
 from reconciler.simulator import Route
-from reconciler.web.app import Surface, create_app
-from reconciler.web.page import ROWS, moments
-from reconciler.web.sparing import LONGEST_SECONDS, MOST_QUESTIONS, REST, Questions, Sparing
+from reconciler.telemetry.metrics import Metrics
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 HOSTILE = "<script>alert('x')</script>\"&{{ 7 * 7 }}"

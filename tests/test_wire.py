@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.errors import (
+from reconciler.core.errors import (
     ConfigurationRefused,
     CredentialsRefused,
     DeviceRefused,
@@ -25,8 +25,7 @@ from reconciler.errors import (
     Throttled,
     Unavailable,
 )
-from reconciler.masking import MASK, Masking
-from reconciler.pcc.wire import (
+from reconciler.pcc.protocol import (
     CODES,
     ERRORS,
     Answer,
@@ -39,6 +38,7 @@ from reconciler.pcc.wire import (
     registered_devices,
     seconds_to_wait,
 )
+from reconciler.telemetry.masking import MASK, Masking
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -26,7 +26,8 @@ import typer
 from typer.exceptions import TyperException
 
 from reconciler import __version__
-from reconciler.cli import asking, files, fleet, planning, playing
+from reconciler.cli import plan, simulate, status, validate
+from reconciler.cli import run as fleet
 from reconciler.cli.console import (
     INTERRUPTED,
     NAME,
@@ -40,7 +41,7 @@ from reconciler.cli.console import (
     tell_in_log,
 )
 from reconciler.cli.options import Command
-from reconciler.errors import Invalid, ReconcilerError
+from reconciler.core.errors import Invalid, ReconcilerError
 
 __all__ = ["INTERRUPTED", "NAME", "USAGE", "app", "masking", "run"]
 
@@ -55,20 +56,20 @@ app = typer.Typer(
 
 COMMANDS: Mapping[str, tuple[Callable[..., int | None], str]] = {
     "run": (fleet.run, "--env-file production.env"),
-    "validate": (files.validate, "desired-state.toml --output github"),
-    "schema": (files.schema, "> desired-state.schema.json"),
-    "plan": (planning.plan, "--account seoul-hotel --output markdown"),
+    "validate": (validate.validate, "desired-state.toml --output github"),
+    "schema": (validate.schema, "> desired-state.schema.json"),
+    "plan": (plan.plan, "--account seoul-hotel --output markdown"),
     "apply": (fleet.apply, "--account seoul-hotel --expect sha256:9f86d0…"),
     "export": (fleet.export, "> desired-state.toml"),
-    "status": (asking.status, "--wait --revision 4f2a91c --timeout 10m"),
-    "explain": (asking.explain, '"Room 1203 fridge"'),
-    "history": (asking.history, "--account seoul-hotel --since 7d"),
-    "reconcile": (asking.reconcile, "seoul-hotel"),
-    "pause": (asking.pause, 'seoul-hotel --for 2h --reason "LG is being maintained"'),
-    "resume": (asking.resume, "seoul-hotel"),
+    "status": (status.status, "--wait --revision 4f2a91c --timeout 10m"),
+    "explain": (status.explain, '"Room 1203 fridge"'),
+    "history": (status.history, "--account seoul-hotel --since 7d"),
+    "reconcile": (status.reconcile, "seoul-hotel"),
+    "pause": (status.pause, 'seoul-hotel --for 2h --reason "LG is being maintained"'),
+    "resume": (status.resume, "seoul-hotel"),
     "doctor": (fleet.doctor, "--account seoul-hotel"),
-    "simulate": (playing.simulate, "--devices 300 --quota 300"),
-    "demo": (playing.demo, "--devices 300"),
+    "simulate": (simulate.simulate, "--devices 300 --quota 300"),
+    "demo": (simulate.demo, "--devices 300"),
 }
 """Each command, in the order of the help, and the example that its help shows."""
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from reconciler.cli.options import Output
-from reconciler.errors import Invalid, ReconcilerError
-from reconciler.masking import Masking
+from reconciler.core.errors import Invalid, ReconcilerError
+from reconciler.telemetry.masking import Masking
 
 if TYPE_CHECKING:
-    from reconciler.oneshot import Follower
-    from reconciler.settings import Settings
+    from reconciler.runtime.oneshot import Follower
+    from reconciler.runtime.settings import Settings
 
 NAME = "pcc-reconciler"
 USAGE = 64
@@ -40,8 +40,8 @@ def any_setting() -> bool:
 
 def read_settings(env_file: Path | None, *, one_shot: bool = True) -> Settings:
     """Read the settings and set up logs. A one-shot command reports what it did, so it logs only if told to."""
-    from reconciler import settings
-    from reconciler.logs import set_up_logs
+    from reconciler.runtime import settings
+    from reconciler.telemetry.logs import set_up_logs
 
     masking.know(settings.suspects(os.environ, env_file))
     chosen = settings.load(os.environ, env_file)
@@ -76,16 +76,16 @@ def speak_anywhere() -> None:
 
 def end_log(seconds: float = ENDING_SECONDS) -> None:
     """Let what was logged be written, if anything was, but wait no longer than this for whoever reads it."""
-    if "reconciler.logs" in sys.modules:
-        from reconciler.logs import flush
+    if "reconciler.telemetry.logs" in sys.modules:
+        from reconciler.telemetry.logs import flush
 
         flush(seconds)
 
 
 def log_is_json(arguments: Sequence[str]) -> bool:
     """Say whether the daemon that was asked for logs in JSON, also where its settings cannot be read as a whole."""
-    from reconciler import settings
-    from reconciler.logs import logs_json
+    from reconciler.runtime import settings
+    from reconciler.telemetry.logs import logs_json
 
     after = [*arguments, ""]
     files = [after[at + 1] for at, one in enumerate(arguments) if one == "--env-file"]
@@ -97,7 +97,7 @@ def tell_in_log(error: Exception) -> None:
     """Log why the daemon ends, where its other lines are."""
     import structlog
 
-    from reconciler.logs import set_up_logs
+    from reconciler.telemetry.logs import set_up_logs
 
     if not structlog.is_configured():  # the settings that say how to log could not be read
         set_up_logs("error", "json", masking=masking, queued=True)
@@ -158,12 +158,12 @@ def coloured(stream: TextIO) -> bool:
 @contextmanager
 def progress() -> Iterator[Follower]:
     """Give progress bars on a terminal, and somebody who looks away elsewhere."""
-    from reconciler.oneshot import Follower
+    from reconciler.runtime.oneshot import Follower
 
     if not movable(sys.stderr):
         yield Follower()
         return
-    from reconciler.progress import Bars
+    from reconciler.cli.progress import Bars
 
     with Bars() as bars:
         yield bars

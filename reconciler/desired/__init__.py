@@ -6,11 +6,7 @@ first: ``places``, ``foreign`` and ``globs``, ``schema``, ``texts``, ``findings`
 """
 
 from reconciler.desired.device_files import read_list
-from reconciler.desired.document import patterns
-from reconciler.desired.export import SCHEMA_FILE, Aside, account_lines, dump, dump_approval, dump_device_file
-from reconciler.desired.globs import matches
-from reconciler.desired.load import SHOWN, Again, load, sightings
-from reconciler.desired.texts import (
+from reconciler.desired.documents import (
     LARGEST_FILE,
     TOO_MUCH,
     Document,
@@ -23,6 +19,10 @@ from reconciler.desired.texts import (
     Unreadable,
     digest,
 )
+from reconciler.desired.globs import matches
+from reconciler.desired.loader import SHOWN, Again, load, sightings
+from reconciler.desired.parser import patterns
+from reconciler.desired.writer import SCHEMA_FILE, Aside, account_lines, dump, dump_approval, dump_device_file
 
 __all__ = [
     "LARGEST_FILE",

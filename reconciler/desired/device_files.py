@@ -12,12 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
+from reconciler.core.model import DeviceId
 from reconciler.desired import foreign, schema
-from reconciler.desired.findings import Finding, Where, byte_place
-from reconciler.desired.texts import Tree, Unreadable
-from reconciler.model import (
-    DeviceId,
-)
+from reconciler.desired.diagnostics import Finding, Where, byte_place
+from reconciler.desired.documents import Tree, Unreadable
 
 _MARK = "\ufeff".encode()
 

@@ -34,10 +34,10 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
-from reconciler import duration
+from reconciler.core import duration
+from reconciler.core.errors import quoted, suggestion
+from reconciler.core.model import DEFAULT_ACCOUNT, DeviceId, DeviceType, Limit, Share
 from reconciler.desired import foreign, globs
-from reconciler.errors import quoted, suggestion
-from reconciler.model import DEFAULT_ACCOUNT, DeviceId, DeviceType, Limit, Share
 
 VERSION = 1
 """The schema version that this program reads and writes."""

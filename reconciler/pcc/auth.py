@@ -18,10 +18,10 @@ from typing import Any
 import msgspec
 import structlog
 
-from reconciler.clock import Clock
-from reconciler.credentials import Credentials, check_secret
-from reconciler.errors import CredentialsRefused, Lost, Unavailable, quoted
-from reconciler.masking import Masking
+from reconciler.core.clock import Clock
+from reconciler.core.errors import CredentialsRefused, Lost, Unavailable, quoted
+from reconciler.pcc.credentials import Credentials, check_secret
+from reconciler.telemetry.masking import Masking
 
 AHEAD_SECONDS = 120.0
 """A token is renewed this long before it expires, or at half its life where that is shorter."""

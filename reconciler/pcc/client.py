@@ -19,9 +19,8 @@ from uuid import UUID, uuid4
 import httpx
 import structlog
 
-from reconciler.clock import STEP, Clock, SystemClock, TwoClocks
-from reconciler.credentials import Credentials
-from reconciler.errors import (
+from reconciler.core.clock import STEP, Clock, SystemClock, TwoClocks
+from reconciler.core.errors import (
     CredentialsRefused,
     DeviceRefused,
     Lost,
@@ -32,27 +31,28 @@ from reconciler.errors import (
     Throttled,
     Unavailable,
 )
-from reconciler.masking import Masking
-from reconciler.metrics import Metrics
-from reconciler.model import AccountName, DeviceId, MessageId, Observed
-from reconciler.pcc import wire
+from reconciler.core.model import AccountName, DeviceId, MessageId, Observed
+from reconciler.pcc import protocol
 from reconciler.pcc.auth import Access, Token
+from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.quota import Learned, Quota
 from reconciler.pcc.reading import TooLongError
 from reconciler.pcc.transport import LOST, TOKEN_REFRESH, how_lost, why_lost
+from reconciler.telemetry.masking import Masking
+from reconciler.telemetry.metrics import Metrics
 
 ROUTES = {
-    wire.Call.LIST: ("GET", "/pcc"),
-    wire.Call.SUBSCRIBE: ("POST", "/pcc/{device-id}"),
-    wire.Call.UNSUBSCRIBE: ("DELETE", "/pcc/{device-id}"),
-    wire.Call.DEVICES: ("GET", "/devices"),
+    protocol.Call.LIST: ("GET", "/pcc"),
+    protocol.Call.SUBSCRIBE: ("POST", "/pcc/{device-id}"),
+    protocol.Call.UNSUBSCRIBE: ("DELETE", "/pcc/{device-id}"),
+    protocol.Call.DEVICES: ("GET", "/devices"),
 }
 """Method and route of each call; the route is what metrics show, never a path with an id."""
 
 ASK_DEVICES_FIRST = frozenset({"1205", "1210", "1211", "1213"})
 """LG documents ``GET /devices`` as due before other calls, so the first of these codes may only mean that."""
 
-CHANGES = frozenset({wire.Call.SUBSCRIBE, wire.Call.UNSUBSCRIBE})
+CHANGES = frozenset({protocol.Call.SUBSCRIBE, protocol.Call.UNSUBSCRIBE})
 """Calls that rest on a list, and must go out for the user whose list it was."""
 
 READ_IN_THE_LOOP = 1024 * 1024
@@ -62,7 +62,7 @@ READS_REMEMBERED, CHANGES_REMEMBERED = 65_536, 16_384
 """How many message ids are remembered, of lists and of changes apart: many changes must not push out the lists."""
 
 Meaning = TypeVar("Meaning")
-Read = Callable[[wire.Reply, datetime], Meaning]
+Read = Callable[[protocol.Reply, datetime], Meaning]
 """Turns a reply into what it means, or raises what to do next."""
 
 log = structlog.get_logger()
@@ -81,7 +81,7 @@ class SentIds:
         self._changes: dict[str, None] = {}
         self._most_reads, self._most_changes = reads, changes
 
-    def add(self, message_id: str, call: wire.Call) -> None:
+    def add(self, message_id: str, call: protocol.Call) -> None:
         """Take the message id of one request, and forget the oldest where there are too many."""
         is_change = call in CHANGES
         ids, most = (self._changes, self._most_changes) if is_change else (self._reads, self._most_reads)
@@ -161,32 +161,32 @@ class Client:
             self._fixed_headers(self._credentials())
         return _fingerprint("" if self._headers is None else self._headers[1]["x-service-key"])
 
-    async def list_devices(self, heard: Callable[[wire.Reply], None] = lambda _reply: None) -> Observed:
+    async def list_devices(self, heard: Callable[[protocol.Reply], None] = lambda _reply: None) -> Observed:
         """Return the live devices, all or nothing: a malformed list is an error, never a part of one.
 
         ``heard`` is shown each answer of LG's before it is judged.
         """
 
-        def read(reply: wire.Reply, now: datetime) -> frozenset[DeviceId]:
+        def read(reply: protocol.Reply, now: datetime) -> frozenset[DeviceId]:
             heard(reply)
-            return wire.live_devices(reply, now)
+            return protocol.live_devices(reply, now)
 
         began = self._clock.now()
-        return Observed(await self._call(wire.Call.LIST, "/pcc", read), began)
+        return Observed(await self._call(protocol.Call.LIST, "/pcc", read), began)
 
-    async def registered(self) -> tuple[wire.Registered, ...]:
+    async def registered(self) -> tuple[protocol.Registered, ...]:
         """Return every device the user owns, subscribed or not."""
-        devices = await self._call(wire.Call.DEVICES, "/devices", wire.registered_devices)
+        devices = await self._call(protocol.Call.DEVICES, "/devices", protocol.registered_devices)
         self._asked_devices = True
         return devices
 
-    async def subscribe(self, device: DeviceId) -> wire.Answer:
+    async def subscribe(self, device: DeviceId) -> protocol.Answer:
         """Subscribe one device."""
-        return await self._change(wire.Call.SUBSCRIBE, device)
+        return await self._change(protocol.Call.SUBSCRIBE, device)
 
-    async def unsubscribe(self, device: DeviceId) -> wire.Answer:
+    async def unsubscribe(self, device: DeviceId) -> protocol.Answer:
         """Unsubscribe one device."""
-        return await self._change(wire.Call.UNSUBSCRIBE, device)
+        return await self._change(protocol.Call.UNSUBSCRIBE, device)
 
     def opens_for_pass(self, changes: int) -> datetime | None:
         """Return when a pass with that many changes may start, or nothing if that is now."""
@@ -213,17 +213,17 @@ class Client:
         now = self._now()
         return self._clock.now() + timedelta(seconds=opens - now) if opens > now else None
 
-    async def _change(self, call: wire.Call, device: DeviceId) -> wire.Answer:
+    async def _change(self, call: protocol.Call, device: DeviceId) -> protocol.Answer:
         path = f"/pcc/{quote(device, safe='')}"
         if path in {"/pcc/", "/pcc/.", "/pcc/.."}:  # to a server these are another resource, perhaps all of them
             raise ValueError("a change needs a device id")
         asked_before = self._asked_devices is not None
         try:
-            answer: wire.Answer | DeviceRefused = await self._call(call, path, wire.judge)
+            answer: protocol.Answer | DeviceRefused = await self._call(call, path, protocol.judge)
         except DeviceRefused as refused:
             answer = refused
         if not asked_before and answer.code in ASK_DEVICES_FIRST and await self._ask_devices():
-            return await self._call(call, path, wire.judge)
+            return await self._call(call, path, protocol.judge)
         if isinstance(answer, DeviceRefused):
             raise answer
         return answer
@@ -241,7 +241,7 @@ class Client:
                     self._asked_devices = False
             return bool(self._asked_devices)
 
-    async def _call(self, call: wire.Call, path: str, read: Read[Meaning]) -> Meaning:
+    async def _call(self, call: protocol.Call, path: str, read: Read[Meaning]) -> Meaning:
         """Make one call, and once more with another token where LG does not accept the first."""
         token = await self.access.token()
         try:
@@ -276,7 +276,7 @@ class Client:
             lg_message_id=refused.lg_message_id,
         ) from refused
 
-    async def _measured(self, call: wire.Call, path: str, token: Token, read: Read[Meaning]) -> Meaning:
+    async def _measured(self, call: protocol.Call, path: str, token: Token, read: Read[Meaning]) -> Meaning:
         """Make one request and read its answer; count, time and learn from it, whatever it says."""
         async with self._alone if self.quota.is_trying(self._now()) else nullcontext():
             if call in CHANGES and not self.same_user:
@@ -293,7 +293,7 @@ class Client:
                 credentials = self._credentials()
                 reply = await self._sent(call, path, token, credentials)
                 status = reply.status
-                self._two.answered(None if "age" in reply.headers else wire.header_time(reply))
+                self._two.answered(None if "age" in reply.headers else protocol.header_time(reply))
                 meaning = await self._understood(reply, read)
                 code = getattr(meaning, "code", None)
             except PlatformError as error:
@@ -306,11 +306,11 @@ class Client:
                 self._metrics.called(method, route, status, code, began=began, ended=self.last_call_at)
         self.quota.answered()
         self.access.accepted(token)
-        if call is wire.Call.LIST:
+        if call is protocol.Call.LIST:
             self._listed_with = _user(credentials)
         return meaning
 
-    async def _sent(self, call: wire.Call, path: str, token: Token, credentials: Credentials) -> wire.Reply:
+    async def _sent(self, call: protocol.Call, path: str, token: Token, credentials: Credentials) -> protocol.Reply:
         """Put one request on the wire, with a message id of its own, inside one time limit."""
         message_id = self._message_id()
         headers = self._fixed_headers(credentials).copy()
@@ -327,7 +327,7 @@ class Client:
             raise _lost(str(call), error, message_id) from error
         content = response.content
         response.stream = httpx.ByteStream(b"")  # refers back to the answer: with it that lay there, all its bytes too
-        return wire.Reply(
+        return protocol.Reply(
             call,
             response.status_code,
             content,
@@ -339,13 +339,13 @@ class Client:
             sent=self._sent_ids,
         )
 
-    async def _understood(self, reply: wire.Reply, read: Read[Meaning]) -> Meaning:
+    async def _understood(self, reply: protocol.Reply, read: Read[Meaning]) -> Meaning:
         """Return what an answer means; a long one is read beside the event loop, which would stand still meanwhile."""
         now = self._clock.now()
         if len(reply.body) > READ_IN_THE_LOOP:
-            differs = await asyncio.to_thread(wire.differs, reply)
+            differs = await asyncio.to_thread(protocol.differs, reply)
         else:
-            differs = wire.differs(reply)
+            differs = protocol.differs(reply)
         if differs:
             self._metrics.answered_otherwise(self.account)
         return await asyncio.to_thread(read, reply, now) if len(reply.body) > READ_IN_THE_LOOP else read(reply, now)
@@ -370,7 +370,7 @@ class Client:
         except LOST as error:
             raise _lost("the token endpoint", error) from error
         if response.is_redirect:
-            target = wire.target(response.headers.get("location", ""))
+            target = protocol.target(response.headers.get("location", ""))
             elsewhere = Unavailable(f"the token endpoint answered {response.status_code}{target}")
             elsewhere.lost, elsewhere.status = Lost.STRANGER, response.status_code
             raise elsewhere

@@ -13,15 +13,15 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from reconciler.clock import Clock, SystemClock, TwoClocks
-from reconciler.credentials import Credentials, CredentialStore
-from reconciler.errors import CredentialsRefused
-from reconciler.masking import Masking
-from reconciler.metrics import Metrics
-from reconciler.model import AccountName, Unlimited
+from reconciler.core.clock import Clock, SystemClock, TwoClocks
+from reconciler.core.errors import CredentialsRefused
+from reconciler.core.model import AccountName, Unlimited
 from reconciler.pcc.client import Client, SentIds, new_message_id
+from reconciler.pcc.credentials import Credentials, CredentialStore
 from reconciler.pcc.quota import Learned, Quota
-from reconciler.watching import Watch, watch
+from reconciler.source.watch import Watch, watch
+from reconciler.telemetry.masking import Masking
+from reconciler.telemetry.metrics import Metrics
 
 SETTLE_SECONDS, SETTLE_MOST_SECONDS, LOOK_AGAIN_SECONDS = 0.1, 0.5, 5.0
 READ_AGAIN_SECONDS = 1.0

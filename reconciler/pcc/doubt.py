@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.errors import quoted
+from reconciler.core.errors import quoted
 
 OLDEST_SECONDS = 60.0
 """An answer that was in a cache for longer is not about now."""

@@ -17,7 +17,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from reconciler.model import Unlimited
+from reconciler.core.model import Unlimited
 
 HOUR = 3600.0
 SLACK = 5.0

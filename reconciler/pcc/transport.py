@@ -20,12 +20,13 @@ from aiohttp.helpers import strip_auth_from_url
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
-from reconciler import __version__, proxies
-from reconciler.errors import Lost, ReconcilerError, quoted
+from reconciler import __version__
+from reconciler.core.errors import Lost, ReconcilerError, quoted
+from reconciler.pcc import proxies
 from reconciler.pcc.names import LONGEST_SECONDS, Names
 from reconciler.pcc.pool import Pool
+from reconciler.pcc.proxies import Proxies, Proxy, Unusable
 from reconciler.pcc.reading import Room, TooLongError, limit_for, read_whole
-from reconciler.proxies import Proxies, Proxy, Unusable
 
 Transport = httpx.AsyncBaseTransport
 """What puts requests on a wire; the composition root may be handed another one than the network's."""

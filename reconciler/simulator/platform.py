@@ -27,16 +27,7 @@ from reconciler.simulator import faults
 from reconciler.simulator.errors import SimulatorError
 from reconciler.simulator.faults import FaultPlan, Route, Rule, Sought, Verdict
 from reconciler.simulator.wire import Answer, Request, json_answer, page, refusal, success
-from reconciler.simulator.world import (
-    HOUR,
-    PCC_TYPES,
-    Device,
-    Service,
-    User,
-    World,
-    made_up,
-    service_of,
-)
+from reconciler.simulator.world import HOUR, PCC_TYPES, Device, Service, User, World, made_up, service_of
 
 __all__ = ["Options", "Platform", "Record"]
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from reconciler.core.errors import ReconcilerError
+from reconciler.core.model import Commit
 from reconciler.desired import LARGEST_FILE
-from reconciler.errors import ReconcilerError
-from reconciler.git import Entry, GitTimeout, Kind, WorkingTree, blob_id
-from reconciler.model import Commit
+from reconciler.source.git import Entry, GitTimeout, Kind, WorkingTree, blob_id
 from reconciler.source.signatures import Signature, signature
 
 PATIENCE_SECONDS = 1.0

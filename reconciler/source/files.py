@@ -20,15 +20,15 @@ from contextlib import aclosing
 from itertools import islice
 from pathlib import Path
 
+from reconciler.core.errors import Fault, SourceError
+from reconciler.core.model import Commit
 from reconciler.desired import LARGEST_FILE, Document, Unreadable, globs, matches
-from reconciler.errors import Fault, SourceError
-from reconciler.model import Commit
 from reconciler.source.checkout import Checkout, Missing
-from reconciler.source.fetched import NOTHING, Fetched, Known, MissingError
+from reconciler.source.port import NOTHING, Fetched, Known, MissingError
 from reconciler.source.signatures import Look, Signature, signature
 from reconciler.source.unrest import Unrest
 from reconciler.source.walk import MOST_ENTRIES, Walk
-from reconciler.watching import Watch, watch
+from reconciler.source.watch import Watch, watch
 
 SETTLE_SECONDS, SETTLE_MOST_SECONDS = 0.1, 1.0
 """A burst of writes is one wake: after this much quiet, at the latest after that much noise."""

@@ -23,11 +23,11 @@ from pathlib import Path
 
 import structlog
 
+from reconciler.core.errors import Fault, SourceError
+from reconciler.core.model import Cause, Commit, Verified
 from reconciler.desired import LARGEST_FILE, Document, MemoryTree, Names, Unreadable, patterns
-from reconciler.errors import Fault, SourceError
-from reconciler.git import Clone, Entry, GitError, GitMissing, GitTimeout, Kind, Repository, TooLarge, verdict
-from reconciler.model import Cause, Commit, Verified
-from reconciler.source.fetched import NOTHING, Fetched, FetchError, Known, MissingError
+from reconciler.source.git import Clone, Entry, GitError, GitMissing, GitTimeout, Kind, Repository, TooLarge, verdict
+from reconciler.source.port import NOTHING, Fetched, FetchError, Known, MissingError
 from reconciler.source.unrest import Unrest
 
 SHOWN = 12

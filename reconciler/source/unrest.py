@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from reconciler.errors import ReconcilerError
-from reconciler.git import WorkingTree
+from reconciler.core.errors import ReconcilerError
+from reconciler.source.git import WorkingTree
 from reconciler.source.signatures import Signature, signature
 
 LOCK_SECONDS = 60.0

@@ -5,10 +5,10 @@
 could not be written yet, bounded), ``store`` (``State``).
 """
 
-from reconciler.state.database import Connect, can_be_kept, connect, is_there
-from reconciler.state.memory import KEPT, Past
+from reconciler.core.memory import KEPT, Past
+from reconciler.state.sqlite.database import Connect, can_be_kept, connect, is_there
+from reconciler.state.sqlite.tables import newest_first
 from reconciler.state.store import KeptText, State, Stay
-from reconciler.state.tables import newest_first
 from reconciler.state.waiting import Mark
 
 __all__ = [

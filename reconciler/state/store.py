@@ -23,10 +23,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from reconciler.clock import Clock, TwoClocks
-from reconciler.errors import StateError
-from reconciler.guards import LIMIT_WINDOW, Brake
-from reconciler.model import (
+from reconciler.core.clock import Clock, TwoClocks
+from reconciler.core.errors import StateError
+from reconciler.core.guards import LIMIT_WINDOW, Brake
+from reconciler.core.memory import KEPT, AccountMemory, Members, Past, Shelf, intents
+from reconciler.core.model import (
     AccountName,
     Action,
     Change,
@@ -40,9 +41,8 @@ from reconciler.model import (
     Retry,
     Revision,
 )
-from reconciler.state import tables
-from reconciler.state.database import Connect, Database, Row, Statement, connect
-from reconciler.state.memory import KEPT, AccountMemory, Members, Past, Shelf, intents
+from reconciler.state.sqlite import tables
+from reconciler.state.sqlite.database import Connect, Database, Row, Statement, connect
 from reconciler.state.waiting import Each, Group, Mark, Moved, Waiting, everything
 
 HOUSEKEEPING = timedelta(days=1)

@@ -13,11 +13,11 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from reconciler.guards import LIMIT_WINDOW
-from reconciler.model import NOTHING, AccountName, Action, DeviceId, PassId, Result, Revision
-from reconciler.state import tables
-from reconciler.state.database import Row, Statement
-from reconciler.state.memory import AccountMemory, Past
+from reconciler.core.guards import LIMIT_WINDOW
+from reconciler.core.memory import AccountMemory, Past
+from reconciler.core.model import NOTHING, AccountName, Action, DeviceId, PassId, Result, Revision
+from reconciler.state.sqlite import tables
+from reconciler.state.sqlite.database import Row, Statement
 
 MOST_GROUPS = 1000
 """When more groups than this wait and cannot be written, those of each account are folded into one."""

@@ -214,5 +214,5 @@ class _WallClock(datetime):
         return datetime.now(tz) if clock is None else clock.now().astimezone(tz)
 
 
-for _module in ("apscheduler.schedulers.base", "apscheduler.triggers.interval", "reconciler.ticker"):
+for _module in ("apscheduler.schedulers.base", "apscheduler.triggers.interval", "reconciler.runtime.ticker"):
     import_module(_module).datetime = _WallClock  # type: ignore[attr-defined]  # there is no other way to tell it the time

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.model import Action, Reason
+from reconciler.core.model import Action, Reason
 
 
 def _module(name: str) -> Any:
@@ -25,9 +25,20 @@ def _module(name: str) -> Any:
     return import_module(f"reconciler.{name}")
 
 
-_NAMES = ("accepted", "controller", "guards", "intake", "ledger", "masking", "model", "parts", "plan", "reconcile")
-_ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.quota", "pcc.wire", "state.memory", "state.store")
-_ABOUT_FILES = ("desired.load", "state.database")
+_NAMES = (
+    "core.acceptance",
+    "controller.queue",
+    "core.guards",
+    "controller.informer",
+    "controller.recorder",
+    "telemetry.masking",
+    "core.model",
+    "runtime.wiring",
+    "core.planner",
+    "controller.reconciler",
+)
+_ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.quota", "pcc.protocol", "core.memory", "state.store")
+_ABOUT_FILES = ("desired.loader", "state.sqlite.database")
 accepted: Any
 accepted, controller, guards, intake, ledger, masking, model, parts, plan, reconcile = (
     _module(name) for name in _NAMES

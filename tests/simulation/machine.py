@@ -22,13 +22,13 @@ from uuid import UUID
 import httpx
 from starlette.types import ASGIApp
 
-from reconciler import settings
-from reconciler.daemon import Daemon
-from reconciler.masking import Masking
-from reconciler.settings import Listen
+from reconciler.runtime import settings
+from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.environment import Surroundings
+from reconciler.runtime.settings import Listen
+from reconciler.runtime.ticker import SchedulerTicker
 from reconciler.simulator import Platform
-from reconciler.surroundings import Surroundings
-from reconciler.ticker import SchedulerTicker
+from reconciler.telemetry.masking import Masking
 from simulation.clockwork import MachineClock, VirtualLoop
 from simulation.disk import Disk
 from simulation.wire import Listener, Weather, Wire

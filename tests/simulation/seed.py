@@ -20,10 +20,10 @@ from random import Random
 
 import msgspec
 
-from reconciler.logs import set_up_logs
-from reconciler.masking import Masking
 from reconciler.simulator import Device, Match, Options, Platform, Route, Rule, sample_devices
 from reconciler.simulator.faults import Error
+from reconciler.telemetry.logs import set_up_logs
+from reconciler.telemetry.masking import Masking
 from simulation import texts
 from simulation.answers import Between
 from simulation.checker import Checker, Violation, subset

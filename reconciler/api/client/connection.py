@@ -1,0 +1,190 @@
+"""Asks the running daemon, from another process.
+
+Owns: where the daemon is, how it is spoken to, and what its refusal means to a person.
+Must not: know what is asked, or be used by the daemon itself.
+
+What answers need not be our daemon: an address may be mistyped, or somebody else's. So no answer is longer than it may
+be or takes longer than it may, and none of its words reaches a terminal as it came: what steers one is taken out here,
+for every command. The standard library's client is enough for one request to a server of our own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from http.client import HTTPException, HTTPMessage, HTTPResponse
+from typing import IO, Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+
+import msgspec
+
+from reconciler.core.errors import DaemonError, NoDaemon, SomebodyElse, quoted
+from reconciler.pcc import proxies
+from reconciler.pcc.proxies import Unusable
+
+TIMEOUT_SECONDS = 15.0
+PLAN_SECONDS = 300.0
+"""A plan of a million proposed devices takes its time, and another one may be before it."""
+LARGEST_ANSWER, LARGEST_PLAN = 64 * 1024 * 1024, 512 * 1024 * 1024
+"""Bytes of an answer: ten thousand accounts take 12 MB, a plan of a million devices 300 MB."""
+LARGEST_REFUSAL = 1024 * 1024
+PIECE = 64 * 1024
+LONGEST_WORDS = 16 * 1024
+"""Characters of one string of an answer. Only a plan as it is shown is longer."""
+LINES = {"shown": 64 * 1024 * 1024, "approval": 1024 * 1024}
+"""The keys of strings that have several lines, and how long those may be."""
+REFUSALS = 1000
+"""So many faults of a refusal are shown."""
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def ask(
+    server: str,
+    path: str,
+    body: dict[str, Any] | None = None,
+    *,
+    token: str | None = None,
+    seconds: float = TIMEOUT_SECONDS,
+    environ: Mapping[str, str] = os.environ,
+    largest: int = LARGEST_ANSWER,
+) -> dict[str, Any]:
+    """Send one request, a POST where there is a body, and return the JSON of the answer, fit to print.
+
+    ``environ`` names the proxies. Loopback is asked without one. ``seconds`` is for the whole answer, ``largest`` its
+    bytes. Raises ``DaemonError`` with the daemon's own words, ``NoDaemon`` where none of ours answers, and
+    ``SomebodyElse`` where that will stay so: a login page, a redirect.
+    """
+    url = f"{server.rstrip('/')}{path}"
+    if "@" in server:
+        raise DaemonError("--server: an address with a user name or a password is not taken; see PCC_LISTEN_TOKEN")
+    try:
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+    except ValueError as error:
+        raise DaemonError(f"--server: {server} is not an address: {error}") from error
+    if scheme not in {"http", "https"}:
+        raise DaemonError(f"--server: {server} is not an http address")
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    if token is not None:
+        headers["authorization"] = f"Bearer {token}"
+    data = json.dumps(body).encode() if body is not None else None
+    request = Request(url, data, headers)  # noqa: S310 - the scheme is checked above
+    through = {} if host in LOOPBACK else _through(url, scheme, environ)
+    if host not in LOOPBACK and token is not None and scheme != "https":
+        raise DaemonError(f"--server: {server} is not https, and the token would cross the network readable")
+    end = time.monotonic() + seconds
+    try:
+        with build_opener(_NoRedirect(), ProxyHandler(through)).open(request, timeout=seconds) as answer:
+            words, kind = _read(answer, largest, end), answer.headers.get_content_type()
+            if "content-type" in answer.headers and not kind.endswith("json"):
+                raise SomebodyElse(f"what answers at {server} is a page ({quoted(kind)}), not the daemon: {_DOOR}")
+            said = msgspec.json.decode(words)
+    except HTTPError as error:
+        raise _refusal(server, error, end) from error
+    except (URLError, OSError, HTTPException, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        reason = getattr(error, "reason", error)
+        raise NoDaemon(f"no daemon answers at {server} ({quoted(str(reason))}); is it running? see --server") from error
+    if not isinstance(said, dict):
+        raise SomebodyElse(f"what answers at {server} is not this daemon")
+    return {key: _printable(value, key) for key, value in said.items()}
+
+
+def _read(answer: HTTPResponse | HTTPError, largest: int, end: float) -> bytes:
+    """Return the body of an answer; raises where it is too long or takes too long."""
+    body = bytearray()
+    while piece := answer.read1(PIECE):
+        body += piece
+        if len(body) > largest:
+            raise ValueError(f"its answer is longer than {largest} bytes")
+        if time.monotonic() > end:
+            raise TimeoutError("its answer did not come to an end in time")
+    if getattr(answer, "length", None):
+        raise ValueError("its answer broke off")
+    return bytes(body)
+
+
+def _printable(value: Any, key: str = "") -> Any:
+    """Return an answer with no character that steers a terminal; what is too long ends in an ellipsis."""
+    match value:
+        case str():
+            return _words(value, key)
+        case dict():
+            return {_words(str(name), ""): _printable(one, name) for name, one in value.items()}
+        case list():
+            return [_printable(one, key) for one in value]
+        case _:
+            return value
+
+
+def _words(text: str, key: str) -> str:
+    longest, kept = LINES.get(key, LONGEST_WORDS), "\n" if key in LINES else ""
+    short = text if len(text) <= longest else f"{text[: longest - 1]}…"
+    if short.isprintable():
+        return short
+    return "".join(one if one.isprintable() or one == kept else " " for one in short)
+
+
+def _host(address: str) -> str:
+    """Return the host of an address from outside, and nothing else of it, or nothing."""
+    try:
+        return quoted(urlsplit(address).hostname or "")
+    except ValueError:
+        return ""
+
+
+_DOOR = "does a login page or a proxy stand before it? see --server"
+_MOVED, _LOCKED = range(300, 400), frozenset({401, 403, 407})
+
+
+def _refusal(server: str, error: HTTPError, end: float) -> DaemonError:
+    """Return what a status other than 200 means: the daemon's own no, somebody else, or nobody yet."""
+    why = _why(error, end)
+    if why:
+        return DaemonError(f"the daemon at {server} said no: {why}")
+    if error.code in _MOVED:
+        to = _host(error.headers.get("location", ""))
+        where = f" to {to}" if to else ""
+        return SomebodyElse(f"what answers at {server} is a redirect{where}, not the daemon: {_DOOR}")
+    if error.code in _LOCKED:
+        return SomebodyElse(f"what answers at {server} asks for a login ({error.code}), and is not the daemon: {_DOOR}")
+    return NoDaemon(f"the daemon at {server} said no: {error.code} {quoted(str(error.reason))}")
+
+
+def _through(url: str, scheme: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the proxy for an address by its scheme, as the standard library wants it, or nothing."""
+    found = proxies.read(environ).of(url)
+    if isinstance(found, Unusable):
+        raise DaemonError(str(found))
+    return {} if found is None else {scheme: found.full_address}
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """Follows nowhere: the token is for this server and no other."""
+
+    def http_error_302(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage) -> None:
+        """Return nothing, which makes the redirect an error, whatever address it names."""
+        del req, fp, code, msg, headers
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+def _why(error: HTTPError, end: float) -> str:
+    """Return the daemon's words, or nothing where it was not a daemon of ours that spoke."""
+    with error:
+        try:
+            said = msgspec.json.decode(_read(error, LARGEST_REFUSAL, end), type=_Refusal)
+        except (OSError, HTTPException, ValueError, RecursionError, msgspec.MsgspecError):
+            return ""
+    more = len(said.faults) - REFUSALS
+    faults = [*said.faults[:REFUSALS], *([f"and {more} more"] if more > 0 else [])]
+    return "\n".join(map(quoted, (said.error, *faults)))
+
+
+class _Refusal(msgspec.Struct):
+    """How our daemon says no."""
+
+    error: str
+    faults: list[str] = []

@@ -1,0 +1,131 @@
+"""Asks the running daemon what is known, or the files and the state where no daemon answers, and says which it was.
+
+Owns: the paths of what can be asked, the way from the daemon's JSON back to values, and the falling back.
+Must not: print, or judge what comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from reconciler.core.errors import DaemonError, NoDaemon, Unknown, quoted, suggestion
+from reconciler.reporting import StatusReport, queries
+from reconciler.reporting.queries import LONGEST_PAGE, AccountDetail, AtHand, Explanation, Page, RefusedReport
+
+Report = TypeVar("Report")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[Report]):
+    """What came back, who was asked, and what a person should hear of it."""
+
+    report: Report
+    by: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Consultation:
+    """Who can be asked. ``get`` asks the daemon at ``address``; ``at_hand`` is nothing where only it will do."""
+
+    address: str
+    get: Callable[[str], dict[str, Any]]
+    at_hand: Callable[[], AtHand] | None = None
+
+    def status(self, revision: str | None = None) -> StatusReport:
+        """Return where everything is, by the daemon alone; raises ``DaemonError``.
+
+        ``revision``: a commit, of which the status says whether it is in the history of what is in force.
+        """
+        query = "" if revision is None else f"?{urlencode({'revision': revision})}"
+        return self._get(f"/api/v1/status{query}", StatusReport)
+
+    def refused(self, status: StatusReport) -> Sequence[RefusedReport]:
+        """Return the devices that LG refuses, of the accounts in a status."""
+        found: list[RefusedReport] = []
+        for one in status.accounts:
+            if one.refused:
+                found += self._get(f"/api/v1/accounts/{quote(one.account, safe='')}", AccountDetail).refused_devices
+        return found
+
+    def explain(self, device: str, account: str | None) -> Answer[Explanation]:
+        """Return what is known of a device; raises ``Unknown``."""
+        query = {"device": device} | ({"account": account} if account is not None else {})
+        return self._answer(
+            lambda: self._get(f"/api/v1/devices?{urlencode(query)}", Explanation),
+            lambda at_hand: queries.explain(at_hand.known, device, account),
+        )
+
+    def history(self, asked: Mapping[str, str], limit: int) -> Answer[Page]:
+        """Return past changes, newest first, as many as ``limit`` says, page by page."""
+
+        def read(page: Callable[[Mapping[str, str]], Page]) -> Page:
+            query = {**asked, "limit": str(min(limit, LONGEST_PAGE))}
+            found = page(query)
+            while found.next is not None and len(found.changes) < limit:
+                left = min(limit - len(found.changes), LONGEST_PAGE)
+                older = page({**query, "limit": str(left), "before": found.next})
+                found = replace(older, at=found.at, changes=(*found.changes, *older.changes))
+            return found
+
+        return self._answer(
+            lambda: read(lambda query: self._get(f"/api/v1/history?{urlencode(query)}", Page)),
+            lambda at_hand: read(lambda query: _past(at_hand, query)),
+        )
+
+    def _answer(self, ask: Callable[[], Report], otherwise: Callable[[AtHand], Report]) -> Answer[Report]:
+        try:
+            return Answer(ask(), f"the daemon at {self.address}")
+        except NoDaemon as error:
+            if self.at_hand is None:
+                raise
+            at_hand = self.at_hand()
+            asked = f"the files and the state in {at_hand.state}"
+            notes = (f"{error}; asked are {asked}", *at_hand.notes)
+            return Answer(otherwise(at_hand), f"{asked}, as no daemon answered", notes)
+
+    def _get(self, path: str, kind: type[Report]) -> Report:
+        answer = self.get(path)
+        try:
+            return _with_zones(msgspec.convert(answer, kind))
+        except (msgspec.ValidationError, RecursionError) as error:
+            said = quoted(str(error))
+            raise DaemonError(f"the daemon at {self.address} answers as another version would: {said}") from error
+
+
+def _past(at_hand: AtHand, query: Mapping[str, str]) -> Page:
+    """Return past changes by the state; raises ``StateError`` where there is none."""
+    at_hand.insist_on_state()
+    return queries.history(at_hand.known, queries.wanted(query, at_hand.known.now))
+
+
+def _with_zones(report: Report) -> Report:
+    """Return a report in which every moment has its zone; raises ``ValidationError`` where one has none."""
+    left: list[object] = [report]
+    while left:
+        match left.pop():
+            case datetime(tzinfo=None):
+                raise msgspec.ValidationError("a moment without its zone")
+            case dict() as each:
+                left += each.values()
+            case list() | tuple() as each:
+                left += each
+            case each if is_dataclass(each):
+                left += [getattr(each, one.name) for one in fields(each)]
+    return report
+
+
+def only(status: StatusReport, accounts: Sequence[str]) -> StatusReport:
+    """Return a status of these accounts only, or of all where none is named; raises ``Unknown``."""
+    there = {one.account: one for one in status.accounts}
+    for name in accounts:
+        if name not in there:
+            raise Unknown(f"there is no account {quoted(name)!r}{suggestion(name, there)}")
+    chosen = tuple(there[name] for name in dict.fromkeys(accounts))
+    return replace(status, accounts=chosen) if accounts else status

@@ -1,0 +1,160 @@
+"""``plan``: what a pass would do, found out here or by the running daemon, and the file that lets devices go.
+
+Owns: how plans are printed, also those that ``apply`` has carried out, and where the file of an approval may be.
+Must not: judge a plan.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reconciler.cli.console import NAME, coloured, masking, print_as, print_data, progress, read_settings, say
+from reconciler.cli.options import Accounts, EnvFile, Output, OutputOption
+from reconciler.cli.status import ask_daemon
+from reconciler.core.errors import ReconcilerError
+from reconciler.core.model import DeviceId
+
+if TYPE_CHECKING:
+    from reconciler.reporting import PlanReport
+
+
+def plan(
+    account: Accounts = None,
+    output: OutputOption = Output.TEXT,
+    detailed_exitcode: Annotated[
+        bool,
+        typer.Option(
+            "--detailed-exitcode",
+            help="Exit 2 when changes are pending, 3 when a guard holds, 4 when LG or time holds.",
+        ),
+    ] = False,
+    approval: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the devices that wait for a person's word to this new device file."),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Let this running daemon plan these files, on what it knows: no credentials are needed."
+        ),
+    ] = None,
+    env_file: EnvFile = None,
+) -> int:
+    """Show what a pass would do and hold, with reasons. Sends GET only, writes nothing."""
+    if server is not None:
+        return _plan_there(server, env_file, account or [], output, approval, detailed=detailed_exitcode)
+    return _plan_here(env_file, account, output, approval, detailed=detailed_exitcode)
+
+
+def _plan_here(
+    env_file: Path | None, accounts: list[str] | None, output: Output, approval: Path | None, *, detailed: bool
+) -> int:
+    """Ask LG what is live, and print what a pass would make of it."""
+    import asyncio
+
+    from reconciler.core import approvals
+    from reconciler.reporting import PENDING, exit_code
+    from reconciler.runtime import oneshot
+
+    chosen = read_settings(env_file)
+    with progress() as follower:
+        looked = asyncio.run(oneshot.look(chosen, masking, accounts, follower))
+    code = _chosen_code(
+        exit_code(looked.reports, pending=PENDING),
+        detailed=detailed,
+        unread=not all(report.ending.list_read for report in looked.reports),
+    )
+    say(*looked.notes)
+    listed = None
+    if approval is not None:
+        waiting = [(approvals.needed(report.plan), report.names) for report in looked.reports]
+        file, name = _approval_place(approval, chosen.desired_state)
+        listed = name if _write_approval(file, waiting) else None
+    print_plans(output, looked.reports, code=code, done=False, approval=listed)
+    return code
+
+
+def _plan_there(
+    server: str, env_file: Path | None, accounts: list[str], output: Output, approval: Path | None, *, detailed: bool
+) -> int:
+    """Let the daemon at ``server`` plan the files that are here, and print what it says."""
+    from reconciler.api.client import planning
+    from reconciler.api.client.connection import LARGEST_PLAN, PLAN_SECONDS
+    from reconciler.core.text import json_text
+
+    chosen = read_settings(env_file)
+    show = "none" if output is Output.JSON else output.value
+
+    def ask(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return ask_daemon(server, env_file, path, body, seconds=PLAN_SECONDS, largest=LARGEST_PLAN)
+
+    file, name = (None, None) if approval is None else _approval_place(approval, chosen.desired_state)
+    found = planning.plan(chosen.desired_state, chosen.environment, accounts, ask, show=show, approval=name)
+    code = _chosen_code(found.code, detailed=detailed)
+    say(*found.notes)
+    if file is not None:
+        _write_approval(file, [(devices, found.names) for devices in found.needed.values()])
+    shown = json_text(found.document | {"exit_code": code}) if output is Output.JSON else found.shown
+    print_data(shown, for_programs=output is not Output.TEXT)
+    return code
+
+
+def _chosen_code(code: int, *, detailed: bool, unread: bool = False) -> int:
+    """Return the exit code of a plan: only who asked for details hears by it what was found.
+
+    ``unread``: LG gave no list of an account, so that nobody can tell what a pass would do; that is an error.
+    """
+    return code if detailed else int(code == 1 or unread)
+
+
+def _approval_place(file: Path, text: Path) -> tuple[Path, str]:
+    """Return where a device file is to be written, and its name as the text has to say it."""
+    home = text if text.is_dir() else text.parent
+    name = os.path.relpath(file, home)
+    if name.startswith("..") and not file.is_absolute():  # as the printed command has it: seen from the text
+        file, name = home / file, os.path.normpath(file)
+    if name.startswith(".."):
+        raise typer.BadParameter("has to be in the folder of the desired state, or below", param_hint="--approval")
+    return file, name
+
+
+def _write_approval(file: Path, waiting: Iterable[tuple[Sequence[DeviceId], Mapping[DeviceId, str]]]) -> bool:
+    """Write the devices that wait for a person's word, and say whether there are any.
+
+    ``waiting`` are those devices for each account, and the names that the text gives devices.
+    """
+    from reconciler.desired import dump_device_file
+
+    needing = [one for one in waiting if one[0]]
+    if len(needing) > 1:
+        raise typer.BadParameter("several accounts wait for one: add --account NAME", param_hint="--approval")
+    if not needing:
+        say(f"{NAME}: nothing waits for an approval; {file} is not written")
+        return False
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(dump_device_file(*needing[0]))
+    except OSError as error:
+        raise ReconcilerError(f"{file}: cannot be written: {error.strerror}") from error
+    return True
+
+
+def print_plans(
+    output: Output, reports: Sequence[PlanReport], *, code: int, done: bool, approval: str | None = None
+) -> None:
+    """Print plans, or what became of them where it is ``done``; ``approval`` is the device file that was written."""
+    from reconciler.reporting.formats import plans
+
+    print_as(
+        output,
+        text=lambda: plans.plan_text(reports, done=done, colours=coloured(sys.stdout), approval=approval),
+        json=lambda: plans.plan_json(reports, code=code, approval=approval),
+        markdown=lambda: plans.plan_markdown(reports, done=done, approval=approval),
+    )

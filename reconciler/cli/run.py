@@ -1,0 +1,188 @@
+"""Commands that speak to LG: ``run``, ``apply``, ``export`` and ``doctor``.
+
+``plan``, which can leave that to a running daemon, is in ``planning``. Must not: decide anything; the daemon,
+``oneshot`` and the package's ``doctor`` do.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.console import (
+    INTERRUPTED,
+    NAME,
+    coloured,
+    end_log,
+    masking,
+    print_as,
+    print_data,
+    progress,
+    read_settings,
+    say,
+)
+from reconciler.cli.options import Accounts, EnvFile, Output, OutputOption
+from reconciler.cli.plan import print_plans
+from reconciler.core.errors import Invalid
+from reconciler.core.model import Digest
+
+if TYPE_CHECKING:
+    from reconciler.runtime.oneshot import Follower, Work
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+AT_ONCE_SECONDS = 0.2
+"""How long even an end at once waits for what was logged before it."""
+AFTER_GRACE_SECONDS = 5.0
+"""So long the daemon may take to close its doors after the grace; then it ends whatever else does not."""
+SETTLED_SECONDS = 60.0
+"""After so long a daemon has usually read its texts, and most accounts had their first pass."""
+
+
+def run(env_file: EnvFile = None) -> None:
+    """Run the daemon. It keeps the live lists equal to the file until SIGTERM or Ctrl-C."""
+    import asyncio
+
+    from reconciler.runtime.daemon import Daemon
+    from reconciler.runtime.signals import end_within, signals
+    from reconciler.telemetry.logs import lines_dropped
+
+    chosen = read_settings(env_file, one_shot=False)
+
+    async def work() -> None:
+        daemon = Daemon(chosen, masking=masking, lines_dropped=lines_dropped)
+
+        def stop() -> None:
+            if not daemon.stopping:
+                end_within(chosen.shutdown_grace.total_seconds() + AFTER_GRACE_SECONDS, _end_overdue)
+            daemon.stop()
+
+        asyncio.get_running_loop().call_later(SETTLED_SECONDS, spare_the_collector)
+        with signals(stop, _end_at_once, hang_up=daemon.read_again):
+            await daemon.run()
+
+    asyncio.run(work())
+
+
+def spare_the_collector() -> None:
+    """Keep the garbage collector from looking at what is there now: nearly all of it stays as long as the process.
+
+    To look at ten thousand accounts takes it a third of a second, in which nothing else is done.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def apply(
+    account: Accounts = None,
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIGEST", help="Only if the unsubscribes are exactly those that plan showed (one account)."
+        ),
+    ] = None,
+    output: OutputOption = Output.TEXT,
+    env_file: EnvFile = None,
+) -> int:
+    """Make one pass of every account, then report. Refuses beside a daemon that holds the state."""
+    import asyncio
+
+    from reconciler.reporting import exit_code
+    from reconciler.runtime import oneshot
+    from reconciler.runtime.signals import signals
+
+    if expect is not None and not DIGEST.fullmatch(expect):
+        raise typer.BadParameter("has to be a digest as plan shows it: sha256:…", param_hint="--expect")
+    chosen = read_settings(env_file)
+
+    async def work(follower: Follower) -> tuple[Work, bool]:
+        stop = asyncio.Event()
+
+        def stopping() -> None:
+            stop.set()
+            say(f"{NAME}: calls in flight end, no new ones are made; once more, after two seconds, to end at once")
+
+        with signals(stopping, _end_at_once):
+            digest = Digest(expect) if expect is not None else None
+            done = await oneshot.apply(chosen, masking, account, follower, expect=digest, stopping=stop.is_set)
+            return done, stop.is_set()
+
+    try:
+        with progress() as follower:
+            done, stopped = asyncio.run(work(follower))
+    except oneshot.Misuse as error:
+        raise typer.BadParameter(str(error), param_hint="--expect") from error
+    code = INTERRUPTED if stopped else exit_code(done.reports)
+    say(*done.notes)
+    print_plans(output, done.reports, code=code, done=True)
+    return code
+
+
+def export(
+    account: Accounts = None,
+    registered: Annotated[
+        bool,
+        typer.Option("--registered", help="All devices that the users own, live or not, with LG's names and types."),
+    ] = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Print the live lists as a desired-state file. It is how to adopt what exists; sends GET only."""
+    import asyncio
+
+    from reconciler.runtime import oneshot
+
+    chosen = read_settings(env_file)
+    with progress() as follower:
+        text = asyncio.run(oneshot.adopt(chosen, masking, account, follower, registered=registered))
+    print_data(text, for_programs=True)
+
+
+def doctor(account: Accounts = None, output: OutputOption = Output.TEXT, env_file: EnvFile = None) -> int:
+    """Find out what is wrong, and which setting mends it. Changes nothing; works beside the daemon.
+
+    Looks at settings, state and text, and for each account at its token, region, clock and quota, with one GET of the
+    live list. Exits 1 when something is wrong; warnings alone exit 0.
+    """
+    import asyncio
+
+    from reconciler.reporting import diagnosis
+    from reconciler.reporting.formats import diagnoses
+    from reconciler.runtime import doctor
+
+    try:
+        chosen = read_settings(env_file)
+    except Invalid as invalid:
+        examined = diagnosis.wrong_settings(invalid.faults)
+    else:
+        with progress() as follower:
+            examined = asyncio.run(doctor.examine(chosen, masking, account, follower))
+    print_as(
+        output,
+        text=lambda: diagnoses.examination_text(examined, colours=coloured(sys.stdout)),
+        json=lambda: diagnoses.examination_json(examined),
+        markdown=lambda: diagnoses.examination_markdown(examined),
+    )
+    return examined.exit_code
+
+
+def _end_overdue() -> None:
+    """End although something does not come to its end. What was done is in the state already."""
+    import structlog
+
+    from reconciler.telemetry.logs import flush
+
+    structlog.get_logger().error("daemon.overdue", message="something does not end, such as a disk: ended without it")
+    flush(1.0)
+    os._exit(1)
+
+
+def _end_at_once() -> None:
+    """End without more ado, but for the cursor that progress bars hide."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\x1b[?25h\n")
+    end_log(AT_ONCE_SECONDS)
+    os._exit(INTERRUPTED)

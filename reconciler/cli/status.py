@@ -1,0 +1,309 @@
+"""Commands that ask the running daemon: ``status``, ``explain``, ``history``, ``reconcile``, ``pause``, ``resume``.
+
+Owns: where the daemon is by the settings, and with which token it is spoken to.
+Must not: know what it answers; ``remote`` and ``report`` do.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlencode
+
+import typer
+
+from reconciler.cli.console import masking, movable, print_as, print_data, read_settings, say
+from reconciler.cli.options import Accounts, EnvFile, Output, OutputOption
+from reconciler.core.errors import DaemonError, ReconcilerError, Unknown, quoted
+
+if TYPE_CHECKING:
+    from reconciler.api.client.consult import Consultation
+    from reconciler.api.client.waiting import Watch
+    from reconciler.reporting import StatusReport
+    from reconciler.reporting.queries import RefusedReport
+    from reconciler.runtime.settings import Settings
+
+OnlyAccount = Annotated[str | None, typer.Option("--account", metavar="NAME", help="Only in this account.")]
+OneAccount = Annotated[str | None, typer.Argument(metavar="ACCOUNT", hidden=True)]
+Server = Annotated[
+    str | None, typer.Option("--server", metavar="URL", help="Where the daemon is; default the address of PCC_LISTEN.")
+]
+
+
+def status(
+    account: Accounts = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="List the devices that LG refuses, with its words.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until a revision is in force and every account is done with it.")
+    ] = False,
+    revision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REV", help="Wait for this commit (7 characters will do) or sha256:…; default the newest text."
+        ),
+    ] = None,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait.")] = "10m",
+    output: OutputOption = Output.TEXT,
+    server: Server = None,
+    env_file: EnvFile = None,
+) -> int:
+    """Show where everything stands. Asks the running daemon; with --wait it is for CI after a merge.
+
+    Exits 0 whatever it shows. With --wait: 0 in sync, 3 held by a guard, 4 refused or stopped by LG, 1 timed out or
+    rejected.
+    """
+    watch, seconds = _watch(revision, timeout, account or [], wait=wait)
+    asked = _consultation(server, env_file, files_too=False)
+    code, report = _wait(asked, watch, seconds) if wait else (0, asked.status())
+    if report is not None:
+        shown = _only(report, account or [], waited=wait)
+        _print_status(output, shown, asked.refused(shown) if refused else None)
+    return code
+
+
+def explain(
+    device: Annotated[str, typer.Argument(metavar="DEVICE", hidden=True)],
+    account: OnlyAccount = None,
+    output: OutputOption = Output.TEXT,
+    server: Server = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Tell everything known of one device. Wanted or not and why, live or not, what was done, what comes next.
+
+    DEVICE is an id, the first 8 or more characters of one, or a name in the text. Asks the running daemon, or without
+    one the files and the state.
+    """
+    from reconciler.reporting.formats import explanations
+
+    answer = _consultation(server, env_file).explain(device, account)
+    say(*answer.notes)
+    print_as(
+        output,
+        text=lambda: explanations.explanation_text(answer.report, answer.by),
+        json=lambda: explanations.as_json(answer.report, answered_by=answer.by),
+        markdown=lambda: explanations.explanation_markdown(answer.report, answer.by),
+    )
+
+
+def history(
+    account: OnlyAccount = None,
+    device: Annotated[str | None, typer.Option(metavar="ID", help="Only this device.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Not before this time, like 2026-11-22T10:00:00Z, or 2h or 7d ago."),
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what is older than this time.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="So many at most.")] = 50,
+    output: OutputOption = Output.TEXT,
+    server: Server = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Show past changes, newest first. What LG did, and by which commit; they are kept for 90 days.
+
+    Asks the running daemon, or without one the state.
+    """
+    from reconciler.reporting.formats import explanations
+
+    given = {"account": account, "device": device, "since": since, "until": until}
+    asked = {key: value for key, value in given.items() if value is not None}
+    for key in asked.keys() & {"since", "until"}:
+        _check_moment(key, asked[key])
+    answer = _consultation(server, env_file).history(asked, limit)
+    say(*answer.notes)
+    print_as(
+        output,
+        text=lambda: explanations.history_text(answer.report),
+        json=lambda: explanations.as_json(answer.report, answered_by=answer.by),
+        markdown=lambda: explanations.history_markdown(answer.report),
+    )
+
+
+def reconcile(account: OneAccount = None, server: Server = None, env_file: EnvFile = None) -> None:
+    """Ask the running daemon for a pass now. Nothing waits any more, and the credential in use is vouched for.
+
+    Without ACCOUNT it is for every account.
+    """
+    query = f"?{urlencode({'account': account})}" if account is not None else ""
+    _print_accounts("a pass begins for", ask_daemon(server, env_file, f"/api/v1/reconcile{query}", {}))
+
+
+def pause(
+    span: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, like 90m or 12h.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; shown wherever the pause is.")],
+    account: OneAccount = None,
+    unsubscribes_only: Annotated[bool, typer.Option("--unsubscribes-only", help="Go on subscribing.")] = False,
+    server: Server = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Put the brake on the running daemon for a while. Without a commit; kept over restarts, ends by itself.
+
+    Without ACCOUNT it is for every account.
+    """
+    body = {"for": span, "reason": reason, "pause": "unsubscribe" if unsubscribes_only else "all"} | _one(account)
+    _print_accounts(f"paused for {span}:", ask_daemon(server, env_file, "/api/v1/pause", body))
+
+
+def resume(account: OneAccount = None, server: Server = None, env_file: EnvFile = None) -> None:
+    """Take off the brake that pause put on. A pause in the file stays.
+
+    Without ACCOUNT every brake is taken off.
+    """
+    body = {"pause": "none"} | _one(account)
+    _print_accounts("no longer paused by command:", ask_daemon(server, env_file, "/api/v1/pause", body))
+
+
+def _one(account: str | None) -> dict[str, str]:
+    """Return what names an account in a body. Left out, it means every account."""
+    return {} if account is None else {"account": account}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Speaking to the daemon
+
+
+def ask_daemon(
+    server: str | None,
+    env_file: Path | None,
+    path: str,
+    body: dict[str, Any],
+    seconds: float | None = None,
+    largest: int | None = None,
+) -> dict[str, Any]:
+    """Send a body to the daemon that the settings, or the person, name, and return what it answers."""
+    from reconciler.api.client.connection import LARGEST_ANSWER, TIMEOUT_SECONDS, ask
+
+    chosen = read_settings(env_file)
+    reader = chosen.listen_token_reader()
+    token = reader.read() if reader is not None else None
+    if isinstance(token, str):
+        raise ReconcilerError(token)
+    shown = token.get_secret_value() if token is not None else None
+    return ask(
+        server or _address(chosen),
+        path,
+        body,
+        token=shown,
+        seconds=seconds or TIMEOUT_SECONDS,
+        largest=largest or LARGEST_ANSWER,
+    )
+
+
+def _address(chosen: Settings) -> str:
+    """Return where the daemon of these settings can be asked."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(chosen.listen.host, chosen.listen.host)  # noqa: S104 - compared
+    return f"http://{f'[{host}]' if ':' in host else host}:{chosen.listen.port}"
+
+
+def _consultation(server: str | None, env_file: Path | None, *, files_too: bool = True) -> Consultation:
+    """Return whom to ask: the daemon, and unless a person named one, the files and the state where none answers."""
+    from reconciler.api.client.connection import ask
+    from reconciler.api.client.consult import Consultation
+    from reconciler.core.clock import SystemClock
+    from reconciler.reporting import queries
+
+    chosen = read_settings(env_file)
+    address = server or _address(chosen)
+    at_hand = (lambda: queries.at_hand(chosen, SystemClock())) if files_too and server is None else None
+    return Consultation(address, lambda path: ask(address, path), at_hand)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Checking, waiting, printing
+
+
+def _watch(revision: str | None, timeout: str, accounts: Sequence[str], *, wait: bool) -> tuple[Watch, float]:
+    """Return what is waited for and for how many seconds, or say what does not fit."""
+    from reconciler.api.client.waiting import Watch, check_revision
+    from reconciler.core import duration
+
+    if revision is not None and not wait:
+        raise typer.BadParameter("is for --wait", param_hint="--revision")
+    try:
+        awaited = check_revision(revision) if revision is not None else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--revision") from error
+    try:
+        return Watch(awaited, accounts), duration.parse(timeout).total_seconds()
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--timeout") from error
+
+
+def _check_moment(key: str, text: str) -> None:
+    """Say so at once where a time cannot be understood."""
+    from datetime import UTC, datetime
+
+    from reconciler.reporting.queries import moment
+
+    try:
+        moment(key, text, datetime.now(UTC))
+    except ReconcilerError as error:
+        raise typer.BadParameter(str(error), param_hint=f"--{key}") from error
+
+
+def _wait(asked: Consultation, watch: Watch, seconds: float) -> tuple[int, StatusReport | None]:
+    """Wait, with words on a terminal only, and say how it ended."""
+    from reconciler.api.client import waiting
+
+    shown = movable(sys.stderr)
+
+    def follow(words: str) -> None:
+        if shown:
+            sys.stderr.write(f"\r\x1b[K{masking.text(quoted(words))[:100]}")
+            sys.stderr.flush()
+
+    verdict, report = waiting.wait(
+        watch,
+        lambda: asked.status(watch.commit),
+        seconds=seconds,
+        steady=time.monotonic,
+        sleep=time.sleep,
+        follow=follow,
+    )
+    if shown:
+        sys.stderr.write("\r\x1b[K")
+    say(verdict.words)
+    return verdict.code if verdict.code is not None else 1, report
+
+
+def _only(report: StatusReport, accounts: Sequence[str], *, waited: bool) -> StatusReport:
+    """Return what concerns these accounts; all of it where the verdict of a wait has said that one is unknown."""
+    from reconciler.api.client import consult
+
+    try:
+        return consult.only(report, accounts)
+    except Unknown:
+        if waited:
+            return report
+        raise
+
+
+def _print_status(output: Output, report: StatusReport, refused: Sequence[RefusedReport] | None) -> None:
+    """Print where everything stands, or of ``refused`` devices only those."""
+    from reconciler.reporting.formats import explanations
+
+    if refused is not None:
+        print_as(
+            output,
+            text=lambda: explanations.refused_text(refused, report.at),
+            json=lambda: explanations.refused_json(refused),
+            markdown=lambda: explanations.refused_markdown(refused, report.at),
+        )
+    else:
+        print_as(
+            output,
+            text=lambda: explanations.status_text(report),
+            json=lambda: explanations.as_json(report),
+            markdown=lambda: explanations.status_markdown(report),
+        )
+
+
+def _print_accounts(words: str, answer: dict[str, Any]) -> None:
+    accounts = answer.get("accounts")
+    if not isinstance(accounts, list):
+        raise DaemonError("what answers is not this daemon, or one of another version")
+    print_data(f"{words} {', '.join(quoted(str(one)) for one in accounts) or 'no account'}\n")

@@ -1,0 +1,157 @@
+"""Commands that need the files only: ``validate`` and ``schema``.
+
+Must not: speak to LG or to a daemon. They run in the checks of pull requests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.console import any_setting, print_data, read_settings, say
+from reconciler.cli.options import EnvFile
+from reconciler.core.errors import Fault
+from reconciler.core.model import Desired
+
+if TYPE_CHECKING:
+    from reconciler.desired import Loaded
+    from reconciler.reporting.diff import Comparison
+    from reconciler.runtime.settings import Settings
+
+
+class Findings(StrEnum):
+    """How faults are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    GITHUB = "github"
+
+
+def validate(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", hidden=True),  # told above the options, without a type that nobody asked for
+    ] = None,
+    output: Annotated[
+        Findings,
+        typer.Option("--output", "-o", metavar="FORMAT", help="How to print faults: text, json, markdown or github."),
+    ] = Findings.TEXT,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="REV", help="Also say what the change adds and removes since this Git revision."),
+    ] = None,
+    env_file: EnvFile = None,
+) -> int:
+    """Check desired-state files offline. Tells every fault at once, each with its place.
+
+    PATH is a file or a folder. Each is a desired state of its own; without any it is that of PCC_DESIRED_STATE.
+    """
+    # Where a check names its files and sets nothing, as most do, there are no settings to read: half of its time.
+    chosen = read_settings(env_file) if not paths or env_file is not None or any_setting() else None
+    followed = chosen is not None and chosen.git_url is not None and not paths
+    if followed and against is not None:
+        raise typer.BadParameter("needs files of this machine: name their PATH", param_hint="--against")
+    faults: list[Fault] = []
+    warnings: list[Fault] = []
+    accounts: list[Desired] = []
+    compared: list[Comparison] = []
+    for path in dict.fromkeys(paths or ([chosen.desired_state] if chosen is not None else [])):
+        loaded = _load(path, chosen, followed=followed)
+        if isinstance(loaded, Fault):
+            faults.append(loaded)
+            continue
+        faults += loaded.every_fault
+        warnings += loaded.warnings
+        accounts += loaded.accounts.values()
+        if against is not None and not loaded.every_fault:
+            compared.append(_compared(against, path, loaded))
+    _print_findings(output, faults, warnings, accounts, compared, followed=followed)
+    return 1 if faults else 0
+
+
+def schema() -> None:
+    """Print the JSON Schema of the desired-state file."""
+    from reconciler.desired.schema import json_schema
+
+    print_data(json.dumps(json_schema(), indent=2) + "\n", for_programs=True)
+
+
+def _load(path: Path, chosen: Settings | None, *, followed: bool) -> Loaded | Fault:
+    """Read the texts at a path, here or in the repository, and say what they mean, or why there are none."""
+    from reconciler.core.errors import SourceError
+    from reconciler.desired import load
+    from reconciler.source import FileSource, Source
+
+    opening: AbstractContextManager[Source] = nullcontext(FileSource(path))
+    if chosen is not None and followed:
+        from reconciler.runtime.source import opened
+
+        opening = opened(chosen)
+    try:
+        with opening as source:
+            fetched = source.fetch()
+            if fetched is None or fetched.cause is not None:
+                return fetched.unreadable[0] if fetched is not None else Fault("", 0, 0, "there is no text to read")
+            loaded = load(fetched.documents, fetched.tree, environment=None if chosen is None else chosen.environment)
+    except SourceError as error:
+        return Fault("", 0, 0, str(error)) if followed else Fault(str(path), 0, 0, str(error).removeprefix(f"{path}: "))
+    return replace(loaded, faults=tuple(sorted((*loaded.faults, *fetched.unreadable))))
+
+
+def _compared(revision: str, path: Path, loaded: Loaded) -> Comparison:
+    from reconciler.core.clock import SystemClock
+    from reconciler.reporting.diff import since
+
+    return since(revision, path, loaded, SystemClock().now())
+
+
+def _print_findings(
+    output: Findings,
+    faults: Sequence[Fault],
+    warnings: Sequence[Fault],
+    accounts: Sequence[Desired],
+    compared: Sequence[Comparison],
+    *,
+    followed: bool,
+) -> None:
+    """Print what ``validate`` found; in text form faults are messages, and only the good news is data."""
+    from reconciler.reporting.formats import validations
+
+    if output is Findings.TEXT:
+        say(*validations.findings_lines(faults, warnings))
+        print_data(("" if faults else validations.good_news(accounts)) + validations.comparison_text(compared))
+        return
+    forms = {
+        Findings.JSON: validations.findings_json,
+        Findings.MARKDOWN: validations.findings_markdown,
+        Findings.GITHUB: validations.findings_github,
+    }
+    if output is Findings.GITHUB and not followed:
+        faults, warnings = [*map(_placed, faults)], [*map(_placed, warnings)]
+        compared = [_placed_in(one) for one in compared]
+    print_data(forms[output](faults, warnings, accounts, compared), for_programs=True)
+
+
+def _placed(fault: Fault) -> Fault:
+    """Return a fault at its place in the repository. One of a file outside says its place in its words."""
+    from reconciler.source.place import in_repository
+
+    if not fault.path:
+        return fault
+    place = in_repository(fault.path, os.environ.get("GITHUB_WORKSPACE"))
+    return Fault("", 0, 0, str(fault)) if place is None else replace(fault, path=place)
+
+
+def _placed_in(compared: Comparison) -> Comparison:
+    """Return a comparison whose accounts are at their places in the repository."""
+    differences = tuple(replace(one, path=_placed(Fault(one.path, 1, 1, "")).path) for one in compared.differences)
+    return replace(compared, differences=differences)

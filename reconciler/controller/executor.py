@@ -1,0 +1,250 @@
+"""Turns a plan into outcomes: the only place from which a device is changed.
+
+Owns: the order of calls, the probe, how many are in flight, and when to stop.
+Must not: decide what to change, retry, or remember; a ledger is told what is about to be done before it is done.
+
+One call goes first as a probe; only when it came back are up to ``concurrency`` in flight. Three failures in a row that
+are not about the device end the work: LG is unwell, and the next pass starts with a list that shows what was done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from reconciler.core.clock import Clock
+from reconciler.core.errors import (
+    ConfigurationRefused,
+    CredentialsRefused,
+    DeviceRefused,
+    Outdated,
+    PlatformError,
+    SubscriptionsFull,
+    Throttled,
+)
+from reconciler.core.model import Action, Change, DeviceId, MessageId, Outcome, Plan, Result
+from reconciler.pcc.protocol import Answer
+
+BATCH = 64
+"""Intents are written this many at a time."""
+AHEAD = BATCH // 2
+"""With so many left, one worker writes the next batch while the others go on: nobody waits for the disk. A kill leaves
+no more than a batch and these, beside what is in flight, for the next list to settle."""
+FAILURES_IN_A_ROW = 3
+
+
+class Changer(Protocol):
+    """What changes devices, at the pace LG allows."""
+
+    async def subscribe(self, device: DeviceId) -> Answer:
+        """Subscribe one device."""
+
+    async def unsubscribe(self, device: DeviceId) -> Answer:
+        """Unsubscribe one device."""
+
+    def opens_for_change(self) -> datetime | None:
+        """Return when the next change may be sent, or nothing if that is now."""
+
+
+class Ledger(Protocol):
+    """What remembers changes."""
+
+    async def intend(self, changes: Sequence[Change]) -> None:
+        """Note what is about to be done."""
+
+    async def withdraw(self, changes: Sequence[Change]) -> None:
+        """Note that some of it was not even tried."""
+
+    async def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Note what came of it."""
+
+    def tell(self, outcome: Outcome) -> None:
+        """Say at once what came of one change."""
+
+
+@dataclass(slots=True)
+class Work:
+    """What became of a plan.
+
+    ``left`` are the changes that were not tried or not judged, and one of the other fields says why: the text in force
+    is another one now (``outdated``), LG ended it (``ended``), its cap on subscribed devices is reached (``full``), or
+    the account's calls are used up until ``opens_at``.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    left: list[Change] = field(default_factory=list)
+    outdated: bool = False
+    ended: PlatformError | None = None
+    full: SubscriptionsFull | None = None
+    opens_at: datetime | None = None
+
+    @property
+    def over(self) -> bool:
+        """Say whether no further call may be made."""
+        return self.outdated or self.ended is not None or self.opens_at is not None
+
+
+async def execute(
+    plan: Plan,
+    changer: Changer,
+    ledger: Ledger,
+    *,
+    outdated: Callable[[], bool],
+    concurrency: int,
+    clock: Clock,
+) -> Work:
+    """Make the changes of a plan, subscribes first. ``outdated`` is asked right before each call."""
+    execution = _Execution(
+        changer, ledger, approved=plan.approved, outdated=outdated, concurrency=concurrency, clock=clock
+    )
+    try:
+        await execution.phase(plan.subscribes)
+        await execution.phase(plan.unsubscribes)
+        await execution.phase(execution.made_room())
+    finally:  # also when broken off: what is known is written down
+        await execution.flush()
+    return execution.work
+
+
+class _Execution:
+    """One plan in work."""
+
+    def __init__(
+        self,
+        changer: Changer,
+        ledger: Ledger,
+        *,
+        approved: frozenset[DeviceId],
+        outdated: Callable[[], bool],
+        concurrency: int,
+        clock: Clock,
+    ) -> None:
+        self.work = Work()
+        self._changer = changer
+        self._ledger = ledger
+        self._approved = approved
+        self._outdated = outdated
+        self._concurrency = concurrency
+        self._clock = clock
+        self._probed = False
+        self._failures = 0
+        self._waiting: deque[Change] = deque()
+        self._intended: deque[Change] = deque()
+        self._refill = asyncio.Lock()
+        self._unrecorded: list[Outcome] = []
+
+    async def phase(self, changes: Iterable[Change]) -> None:
+        """Make all changes of one action; the next phase begins when the last of them came back."""
+        self._waiting.extend(changes)
+        if not self._probed and (change := await self._next()) is not None:
+            await self._make(change)
+            self._probed = True
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(self._concurrency, len(self._waiting) + len(self._intended))):
+                workers.create_task(self._worker())
+        await self._put_aside()
+
+    def made_room(self) -> list[Change]:
+        """Return the subscribes that found no room under LG's cap, if unsubscribes made some since."""
+        made = any(one.change.action is Action.UNSUBSCRIBE and one.result.confirmed for one in self.work.outcomes)
+        if self.work.full is None or not made or self.work.over:
+            return []
+        self.work.full, again = None, self.work.left
+        self.work.left = []
+        return again
+
+    async def flush(self) -> None:
+        """Record the outcomes that are not recorded yet."""
+        outcomes, self._unrecorded = self._unrecorded, []
+        if outcomes:
+            await self._ledger.record(outcomes)
+
+    async def _worker(self) -> None:
+        while (change := await self._next()) is not None:
+            await self._make(change)
+
+    async def _next(self) -> Change | None:
+        """Return the next change to make, with its intent written, or nothing when this phase is over."""
+        if not self._intended or (len(self._intended) <= AHEAD and self._waiting and not self._refill.locked()):
+            async with self._refill:  # with nothing left, one waits for the batch that another is writing
+                if len(self._intended) <= AHEAD and self._waiting and self._may_go_on():
+                    batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                    await self._ledger.intend(batch)
+                    self._intended.extend(batch)
+        return self._intended.popleft() if self._intended and self._may_go_on() else None
+
+    def _may_go_on(self) -> bool:
+        """Ask everything that may have changed since the last call."""
+        if not self.work.over:
+            self.work.outdated = self._outdated()
+        if not self.work.over:
+            self.work.opens_at = self._changer.opens_for_change()
+        upcoming = self._intended or self._waiting
+        blocked = self.work.full is not None and upcoming and upcoming[0].action is Action.SUBSCRIBE
+        return not self.work.over and not blocked
+
+    async def _make(self, change: Change) -> None:
+        call = self._changer.subscribe if change.action is Action.SUBSCRIBE else self._changer.unsubscribe
+        try:
+            answer = await call(change.device)
+        except (Throttled, CredentialsRefused, ConfigurationRefused) as error:
+            if not isinstance(self.work.ended, Throttled | CredentialsRefused | ConfigurationRefused):
+                self.work.ended = error  # also after failures: what LG says of the account counts for more
+            await self._untried([change])
+        except Outdated:
+            self.work.outdated = True
+            await self._untried([change])
+        except SubscriptionsFull as error:
+            self.work.full = error
+            await self._untried([change])
+        except PlatformError as error:
+            await self._failed(change, error)
+        else:
+            self._failures = 0
+            result = Result.SUCCESS if answer.code is None else Result.NOOP
+            await self._note(self._outcome(change, result, answer))
+
+    async def _failed(self, change: Change, error: PlatformError) -> None:
+        refused = isinstance(error, DeviceRefused)
+        self._failures = 0 if refused else self._failures + 1
+        if self._failures >= FAILURES_IN_A_ROW:
+            self.work.ended = self.work.ended or error
+        result = Result.REFUSED if refused else Result.FAILED
+        await self._note(self._outcome(change, result, error, error.words or str(error)))
+
+    def _outcome(self, change: Change, result: Result, said: Answer | PlatformError, words: str = "") -> Outcome:
+        return Outcome(
+            change=change,
+            result=result,
+            at=self._clock.now(),
+            approved=change.action is Action.UNSUBSCRIBE and change.device in self._approved,
+            message_id=MessageId(said.message_id) if said.message_id else None,
+            lg_message_id=said.lg_message_id,
+            status=said.status,
+            code=said.code,
+            words=words,
+        )
+
+    async def _note(self, outcome: Outcome) -> None:
+        self.work.outcomes.append(outcome)
+        self._ledger.tell(outcome)
+        self._unrecorded.append(outcome)
+        if len(self._unrecorded) >= BATCH:
+            await self.flush()
+
+    async def _put_aside(self) -> None:
+        """Keep what this phase did not come to; withdraw what was intended, so that nobody believes it was tried."""
+        intended = list(self._intended)
+        self._intended.clear()
+        await self._untried(intended)
+        self.work.left.extend(self._waiting)
+        self._waiting.clear()
+
+    async def _untried(self, changes: Sequence[Change]) -> None:
+        if changes:
+            self.work.left.extend(changes)
+            await self._ledger.withdraw(changes)

@@ -1,0 +1,236 @@
+"""Which text is in force for which account.
+
+Owns: the step from a newly read text to what is in force: the file as the failure domain, the keys that concern all,
+the accounts that vanish. Pure. Must not: read files, a clock, or the network, and must not log.
+
+A faulty file never changes what its accounts have in force, and never lets an account vanish that it might hold. A
+fault in the keys that concern all (``policy``, ``environment``, ``timezone``, ``retired_accounts``) rejects the whole
+text: judging the other files without their policy could unsubscribe what the policy protects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+
+from reconciler.core.errors import Fault, Unknown, quoted, suggestion
+from reconciler.core.model import NOTHING, AccountName, Cause, Desired, DeviceId, Revision, Unsettled
+from reconciler.desired import Loaded
+
+SEEN = 20
+"""How many revisions are remembered with what became of them, for whoever waits for one that was overtaken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One account's part of the text in force. ``rejected``: a newer text exists, and why it is not in force.
+
+    ``unsettled``: the files that it was read from may be half written.
+    """
+
+    desired: Desired
+    revision: Revision
+    rejected: Cause | None = None
+    unsettled: Unsettled | None = None
+
+    def decides_like(self, other: Text | None) -> bool:
+        """Say whether a pass on this text would decide as one on the other. Devices are compared by identity."""
+        return (
+            other is not None
+            and self.desired is other.desired
+            and self.rejected is other.rejected
+            and self.unsettled == other.unsettled
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A revision that was read, and why it was rejected if it was, wholly or in part.
+
+    A commit that was overtaken before it could be read has no digest, and the fate of the one that overtook it.
+    """
+
+    revision: str
+    sha256: str = ""
+    rejected: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What is in force for every account, and what became of the newest text.
+
+    ``revision`` is the newest one that brought anything into force; ``newest`` the newest one read, in force or not.
+    ``seen`` are the last ``SEEN`` revisions that were read, oldest first, with what became of each.
+    """
+
+    texts: Mapping[AccountName, Text] = field(default_factory=lambda: MappingProxyType({}))
+    abandoned: frozenset[AccountName] = frozenset()
+    retired: frozenset[AccountName] = frozenset()
+    environment: str | None = None
+    shared: frozenset[str] = frozenset()
+    revision: Revision | None = None
+    newest: Revision | None = None
+    rejected: Cause | None = None
+    faults: tuple[Fault, ...] = ()
+    warnings: tuple[Fault, ...] = ()
+    seen: tuple[Seen, ...] = ()
+
+
+class Claims:
+    """Which accounts list a device, kept by differences: an edit costs what it changes, a question what it asks.
+
+    ``follow`` may run in a thread while questions are asked: each answer is checked against the texts that ``enforce``
+    exchanged last. Of a single account nothing is kept: there is no other that could want its devices.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._texts: Mapping[AccountName, Text] = {}
+        self._known: dict[AccountName, frozenset[DeviceId]] = {}
+        self._accounts: dict[DeviceId, tuple[AccountName, ...]] = {}
+
+    @classmethod
+    def of(cls, accounts: Mapping[AccountName, Desired], revision: Revision) -> Claims:
+        """Return the claims of texts that are all there is."""
+        claims = cls()
+        texts = {name: Text(desired, revision) for name, desired in accounts.items()}
+        claims.follow(texts)
+        claims.enforce(texts)
+        return claims
+
+    def follow(self, texts: Mapping[AccountName, Text]) -> None:
+        """Bring the index in step with texts that are about to come into force."""
+        wanted = {name: text.desired.devices for name, text in texts.items()} if len(texts) > 1 else {}
+        changed = [name for name in {**self._known, **wanted} if self._known.get(name) is not wanted.get(name)]
+        for name in changed:
+            alone = (name,)  # one for all devices of the account
+            for device in wanted.get(name, NOTHING) - self._known.get(name, NOTHING):
+                others = self._accounts.get(device)
+                self._accounts[device] = (*others, name) if others else alone
+        for name in changed:
+            for device in self._known.get(name, NOTHING) - wanted.get(name, NOTHING):
+                self._drop(device, name)
+        self._known = wanted
+
+    def enforce(self, texts: Mapping[AccountName, Text]) -> None:
+        """Answer by these texts from now on."""
+        self._texts = texts
+        self.version += 1
+
+    def elsewhere(
+        self, account: AccountName, devices: Iterable[DeviceId], now: datetime
+    ) -> Mapping[DeviceId, AccountName]:
+        """Return those of an account's devices that another account wants now, each with the first such account."""
+        found = {}
+        for device in devices if self._accounts else ():
+            for other in self._accounts.get(device, ()):
+                if other != account and self._wants(other, device, now):
+                    found[device] = other
+                    break
+        return MappingProxyType(found)
+
+    def _wants(self, account: AccountName, device: DeviceId, now: datetime) -> bool:
+        text = self._texts.get(account)
+        entry = text.desired.entry(device) if text is not None else None
+        return entry is not None and entry.wanted_at(now)
+
+    def _drop(self, device: DeviceId, account: AccountName) -> None:
+        left = tuple(one for one in self._accounts.get(device, ()) if one != account)
+        if left:
+            self._accounts[device] = left
+        else:
+            self._accounts.pop(device, None)
+
+
+def accept(before: Accepted, loaded: Loaded, revision: Revision, overtaken: Sequence[str] = ()) -> Accepted:
+    """Return what is in force after reading ``loaded``. ``overtaken`` are commits that it came with, oldest first."""
+    cause = _cause(before, loaded)
+    if cause is not None:
+        environment = () if loaded.wrong_environment is None else (loaded.wrong_environment,)
+        return reject(before, cause, (*environment, *loaded.faults), revision, overtaken)
+    accounts = {name: _text(before, desired, revision) for name, desired in loaded.accounts.items()}
+    kept = {
+        name: replace(text, rejected=Cause.INVALID)
+        for name, text in before.texts.items()
+        if name not in accounts and name not in loaded.retired and _may_be_in_a_faulty_file(text, loaded)
+    }
+    vanished = before.texts.keys() - accounts.keys() - kept.keys()
+    return Accepted(
+        texts=MappingProxyType({**accounts, **kept}),
+        abandoned=(before.abandoned | vanished) - accounts.keys() - kept.keys() - loaded.retired,
+        retired=loaded.retired,
+        environment=loaded.environment,
+        shared=loaded.shared,
+        revision=revision if accounts else before.revision,
+        newest=revision,
+        rejected=Cause.INVALID if loaded.faulty else None,
+        faults=loaded.faults,
+        warnings=loaded.warnings,
+        seen=_seen(before, revision, Cause.INVALID if loaded.faulty else None, overtaken),
+    )
+
+
+def reject(
+    before: Accepted,
+    cause: Cause,
+    faults: tuple[Fault, ...],
+    newest: Revision | None = None,
+    overtaken: Sequence[str] = (),
+) -> Accepted:
+    """Return ``before`` with every account marked: its text stays in force, and a newer one is rejected."""
+    texts = {
+        name: text if text.rejected is cause else replace(text, rejected=cause) for name, text in before.texts.items()
+    }
+    return replace(
+        before,
+        texts=MappingProxyType(texts),
+        newest=newest or before.newest,
+        rejected=cause,
+        faults=faults,
+        warnings=(),
+        seen=before.seen if newest is None else _seen(before, newest, cause, overtaken),
+    )
+
+
+def changed(before: Accepted, after: Accepted) -> frozenset[AccountName]:
+    """Return the accounts for which something else is in force now, or which came or went."""
+    same = {name for name, text in after.texts.items() if text.decides_like(before.texts.get(name))}
+    return frozenset((before.texts.keys() | after.texts.keys()) - same)
+
+
+def _seen(before: Accepted, revision: Revision, cause: Cause | None, overtaken: Sequence[str]) -> tuple[Seen, ...]:
+    """Return the revisions that were read, with this one as the latest."""
+    newest = Seen(str(revision), revision.sha256, cause)
+    again = before.seen and (before.seen[-1].revision, before.seen[-1].sha256) == (newest.revision, newest.sha256)
+    earlier = before.seen[:-1] if again else before.seen
+    return (*earlier, *(Seen(commit, rejected=cause) for commit in overtaken), newest)[-SEEN:]
+
+
+def _cause(before: Accepted, loaded: Loaded) -> Cause | None:
+    if loaded.wrong_environment is not None:
+        return Cause.ENVIRONMENT
+    if loaded.shared_fault or not loaded.faulty.keys().isdisjoint(loaded.shared | before.shared):
+        return Cause.INVALID
+    return None if loaded.accounts or not loaded.faults else Cause.INVALID
+
+
+def _may_be_in_a_faulty_file(text: Text, loaded: Loaded) -> bool:
+    names = loaded.faulty.values()
+    return text.desired.path in loaded.faulty or any(one is None or text.desired.account in one for one in names)
+
+
+def _text(before: Accepted, desired: Desired, revision: Revision) -> Text:
+    """Keep the old object where nothing changed, so that "is this still the newest?" is a question of identity."""
+    old = before.texts.get(desired.account)
+    same = old is not None and (old.desired is desired or old.desired == desired)  # nearly always the very object
+    return Text(old.desired if old is not None and same else desired, revision)
+
+
+def chosen(asked: Sequence[str] | None, known: Sequence[AccountName]) -> list[AccountName]:
+    """Return the accounts that a person asks for, each once, or all that are known; raises for a name that is not."""
+    for name in asked or ():
+        if name not in known:
+            raise Unknown(f"there is no account {quoted(name)!r}{suggestion(name, known)}")
+    return [AccountName(name) for name in dict.fromkeys(asked)] if asked else list(known)

@@ -1,0 +1,114 @@
+"""The diff: what one pass would do in one account if nothing held it.
+
+Owns: the truth table below, the overlay for reads that lag writes, what counts as flapping, and the digest of a plan.
+Must not: do I/O, read a clock, log, or judge whether a change is wise; that is what guards are for.
+
+With D the devices wanted now, O the live devices, I the ignored ones:
+
+    =====  =====  =====  ==========  ====================================================
+    in D   in O   in I   owned       then the device is
+    =====  =====  =====  ==========  ====================================================
+    any    any    yes    any         ignored: never touched
+    yes    yes    no     any         in sync
+    yes    no     no     any         missing: subscribe
+    no     yes    no     yes         extra under ``prune`` all and owned: unsubscribe
+    no     yes    no     no          extra under ``prune`` all; else unmanaged, only shown
+    no     no     no     any         nothing to us
+    =====  =====  =====  ==========  ====================================================
+
+Under ``prune = "none"`` every live device that is not wanted is unmanaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from reconciler.core.model import (
+    NOTHING,
+    AccountName,
+    Action,
+    Change,
+    Desired,
+    DeviceId,
+    Digest,
+    Memory,
+    Observed,
+    Plan,
+    Prune,
+)
+
+OVERLAY = timedelta(seconds=60)
+"""How long a change that LG confirmed counts as true whatever the list says, because reads may lag writes."""
+FLAPPING_FROM = 5
+"""A device that LG lost so many times within a day, each time after it had taken our subscribe, is flapping."""
+
+
+def plan(
+    desired: Desired, observed: Observed, memory: Memory, now: datetime, *, theirs: datetime | None = None
+) -> Plan:
+    """Return the changes that would make the live devices equal to the wanted ones, and what is left alone.
+
+    ``theirs`` is LG's time where it differs from ours: what either clock wants is wanted, and approved is what is
+    approved by both.
+    """
+    ignore = desired.policy.ignore
+    live = overlaid(observed, memory)
+    wanted = desired.wanted_by(now, theirs)
+    ignored = ignore & (wanted | live) if ignore else NOTHING  # the union costs as much as the rest of a plan
+    missing = wanted - live - ignored
+    strangers = (live - wanted - ignored) or NOTHING
+    extra = _prunable(strangers, desired.policy.prune, memory.inventory)
+    name = desired.account
+    return Plan(
+        account=name,
+        subscribes=_changes(name, Action.SUBSCRIBE, missing),
+        unsubscribes=_changes(name, Action.UNSUBSCRIBE, extra),
+        unmanaged=(strangers - extra) or NOTHING,
+        ignored=ignored,
+        flapping=(_flapping(wanted, missing, memory) - ignored) or NOTHING,
+        approved=(desired.approved_by(now, theirs) & extra) or NOTHING,
+        in_sync=len(wanted) - len(missing) - (len(wanted & ignored) if ignored else 0),
+        digest=digest(name, extra),
+    )
+
+
+def overlaid(observed: Observed, memory: Memory) -> frozenset[DeviceId]:
+    """Return the live devices, corrected by what LG confirmed less than ``OVERLAY`` before the list was asked for.
+
+    What is dated that much later was confirmed before the clock was set back: it is older than it looks.
+    """
+    began, known = observed.began, memory.confirmed
+    fresh = {device: change.action for device, change in known.items() if abs(change.at - began) < OVERLAY}
+    if not fresh:
+        return observed.devices
+    subscribed = {device for device, action in fresh.items() if action is Action.SUBSCRIBE}
+    return (observed.devices | subscribed) - (fresh.keys() - subscribed)
+
+
+def digest(account: AccountName, unsubscribes: Iterable[DeviceId]) -> Digest:
+    """Return the identity of a set of unsubscribes of one account: equal sets have equal digests, in any order."""
+    lines = "".join(f"{line}\n" for line in (account, *sorted(unsubscribes)))
+    return Digest("sha256:" + sha256(lines.encode()).hexdigest())
+
+
+def _flapping(wanted: frozenset[DeviceId], missing: frozenset[DeviceId], memory: Memory) -> frozenset[DeviceId]:
+    """Return the devices that LG loses again and again: each subscribe repeated tells of one loss, and so does now."""
+
+    def losses(device: DeviceId) -> int:
+        last = memory.confirmed.get(device)
+        lost_now = device in missing and last is not None and last.taken
+        return len(memory.resubscribed[device]) + lost_now
+
+    return frozenset(one for one in memory.resubscribed if one in wanted and losses(one) >= FLAPPING_FROM)
+
+
+def _prunable(strangers: frozenset[DeviceId], prune: Prune, inventory: frozenset[DeviceId]) -> frozenset[DeviceId]:
+    if prune is Prune.ALL:
+        return strangers
+    return strangers & inventory if prune is Prune.OWNED else NOTHING
+
+
+def _changes(account: AccountName, action: Action, devices: frozenset[DeviceId]) -> tuple[Change, ...]:
+    return tuple(Change(account, action, device) for device in sorted(devices))

@@ -1,0 +1,267 @@
+"""Where an account stands after a pass: the read model that status, page, exit codes and metrics share.
+
+Owns: the words for an account's condition and a pass's result, and how figures follow from a plan and its outcomes.
+Pure. Must not: fetch, decide or change anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.core import approvals
+from reconciler.core.acceptance import Text
+from reconciler.core.model import (
+    NOTHING,
+    AccountName,
+    Action,
+    Cause,
+    Condition,
+    Desired,
+    DeviceId,
+    Held,
+    Kind,
+    Outcome,
+    PassResult,
+    Pause,
+    Plan,
+    Reason,
+    Result,
+)
+from reconciler.telemetry.metrics import Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What one pass came to.
+
+    ``plan`` is what it found, with all that was held, or nothing where no list was ever trusted; ``left`` was wanted
+    and not come to; ``error`` is why the pass could not do its work; ``stopped`` says that LG does not let the account
+    in; ``known``, where the list was doubted, is the plan on what is known without it, from which people's figures are
+    counted; ``unexpected`` that the plan was another one than the person had agreed to, so nothing was made of it;
+    ``remarks`` what a person should know of approvals that say nothing any more; ``rejected`` why a newer text was not
+    in force; ``theirs`` what LG's clock said when the pass began, where it differs from ours.
+    """
+
+    desired: Desired
+    began: datetime
+    due: datetime
+    plan: Plan | None = None
+    known: Plan | None = None
+    left: tuple[Held, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    observed: int | None = None
+    budget_remaining: int = 0
+    pause: Pause = Pause.NONE
+    observing: bool = False
+    stopped: bool = False
+    error: str = ""
+    unexpected: bool = False
+    remarks: tuple[str, ...] = ()
+    rejected: Cause | None = None
+    theirs: datetime | None = None
+
+    @property
+    def trusted(self) -> bool:
+        """Say whether the pass had a live list that was believed."""
+        return self.observed is not None
+
+    @property
+    def list_read(self) -> bool:
+        """Say whether LG gave a list, believed or doubted: without one a plan rests on what was known before."""
+        tripped = self.plan.tripped if self.plan is not None else ()
+        return self.trusted or any(one.reason is Reason.SUSPECT_LIST for one in tripped)
+
+    @property
+    def counted(self) -> Plan | None:
+        """Return the plan from which figures are counted: never one that rests on a doubted list."""
+        return self.known or self.plan
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """Return every change that was wanted and not made, with its reason."""
+        return (*(self.plan.held if self.plan else ()), *self.left)
+
+    @property
+    def flapping(self) -> frozenset[DeviceId]:
+        """Return the devices that LG loses again and again."""
+        return self.counted.flapping if self.counted is not None else frozenset()
+
+    @property
+    def approval(self) -> str:
+        """Return the block that lets go what waits for a person's word, or nothing."""
+        devices = approvals.needed(self.plan) if self.plan is not None else ()
+        return approvals.block(self.desired.account, devices, self.began) if devices else ""
+
+    @property
+    def unmade(self) -> tuple[Outcome, ...]:
+        """Return the changes that LG did not make."""
+        return tuple(outcome for outcome in self.outcomes if not outcome.result.confirmed)
+
+    @property
+    def refused(self) -> frozenset[DeviceId]:
+        """Return the devices of which LG refuses what is wanted, just now or until their next time."""
+        said = (outcome.change.device for outcome in self.outcomes if outcome.result is Result.REFUSED)
+        return frozenset((*said, *(held.change.device for held in self.held if held.reason is Reason.REFUSED)))
+
+    def of(self, text: Text) -> bool:
+        """Say whether the pass was of this text, and knew as much of a newer one as is known now."""
+        return self.desired is text.desired and self.rejected is text.rejected
+
+    @property
+    def guarded(self) -> bool:
+        """Say whether a person has to decide: a guard holds something, or doubts the list as a whole."""
+        reasons = [held.reason for held in self.held] + [one.reason for one in (self.plan.tripped if self.plan else ())]
+        return any(reason.kind is Kind.GUARD for reason in reasons)
+
+    @property
+    def unfinished(self) -> bool:
+        """Say whether changes that nothing held were not all made: LG did not, or the pass was broken off."""
+        made = sum(outcome.result.confirmed for outcome in self.outcomes)
+        return self.plan is not None and made < self.plan.changes
+
+    @property
+    def settled(self) -> bool:
+        """Say whether nothing is left to change."""
+        return self.trusted and not self.held and not self.unfinished
+
+    @property
+    def condition(self) -> Condition:
+        """Return the account's condition after this pass."""
+        if self.stopped:
+            return Condition.STOPPED
+        if self.observing or self.pause is not Pause.NONE:
+            return Condition.PAUSED
+        if self.guarded or any(held.reason.kind is Kind.POLICY for held in self.held):
+            return Condition.HELD
+        return Condition.IN_SYNC if self.settled else Condition.CONVERGING
+
+    @property
+    def result(self) -> PassResult:
+        """Return how the pass ended."""
+        if not self.trusted:
+            return PassResult.HELD if (self.held or self.guarded) and not self.error else PassResult.FAILED
+        if self.unexpected:
+            return PassResult.HELD
+        if self.unfinished:
+            return PassResult.PARTIAL
+        if self.held:
+            return PassResult.HELD
+        return PassResult.CHANGED if self.outcomes else PassResult.CLEAN
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One account: its last pass, and since when it is as it is. Times are nothing where there was none yet.
+
+    ``alike`` are other accounts whose last trusted list has the very same devices, two or more.
+    """
+
+    account: AccountName
+    last: Ending | None = None
+    observed: int = 0
+    last_success: datetime | None = None
+    out_of_sync_since: datetime | None = None
+    alike: tuple[AccountName, ...] = ()
+
+    @property
+    def condition(self) -> Condition:
+        """Return the account's condition; before its first pass it is on its way."""
+        return self.last.condition if self.last is not None else Condition.CONVERGING
+
+    def after(self, ending: Ending) -> Standing:
+        """Return where the account stands once a pass has ended.
+
+        A pass without a list leaves an account in sync that was in sync, unless its text wants something else by now.
+        """
+        trusted = ending.trusted
+        in_sync = ending.settled or (
+            not trusted and self.last_success is not None and self.out_of_sync_since is None and not ending.held
+        )
+        return Standing(
+            account=self.account,
+            last=ending,
+            observed=ending.observed if ending.observed is not None else self.observed,
+            last_success=ending.began if trusted else self.last_success,
+            out_of_sync_since=None if in_sync else self.out_of_sync_since or ending.began,
+        )
+
+
+def states(ending: Ending) -> dict[str, int]:
+    """Return how many devices are what to us, after the pass; the numbers add up to all that is wanted or live.
+
+    Where the list was doubted, what was made is in the plan already that they are counted from.
+    """
+    plan = ending.counted
+    if plan is None:
+        return {}
+    wanted = Counter(change.action for change in (*plan.subscribes, *plan.unsubscribes))
+    wanted.update(held.change.action for held in plan.held)
+    outcomes = ending.outcomes if ending.known is None else ()
+    made = Counter(outcome.change.action for outcome in outcomes if outcome.result.confirmed)
+    return {
+        "in_sync": plan.in_sync + made[Action.SUBSCRIBE],
+        "missing": wanted[Action.SUBSCRIBE] - made[Action.SUBSCRIBE],
+        "extra": wanted[Action.UNSUBSCRIBE] - made[Action.UNSUBSCRIBE],
+        "unmanaged": len(plan.unmanaged),
+        "ignored": len(plan.ignored),
+    }
+
+
+def figures(
+    standing: Standing,
+    *,
+    quota_limit: int | None = None,
+    quota_remaining: int | None = None,
+    token_expiry: float | None = None,
+) -> Figures:
+    """Return an account's numbers for Prometheus."""
+    ending = standing.last
+    if ending is None:
+        return Figures()
+    desired = ending.desired
+    latest = max(ending.began, ending.theirs or ending.began)
+    active = sum(latest < approval.expires for approval in desired.approvals)
+    tripped = {one.reason for one in ending.plan.tripped} if ending.plan else set()
+    return Figures(
+        condition=standing.condition,
+        desired=len(desired.wanted_by(ending.began, ending.theirs)),
+        observed=standing.observed,
+        states=states(ending),
+        flapping=len(ending.flapping),
+        held=Counter((held.change.action, held.reason) for held in ending.held),
+        tripped=frozenset(reason for reason in tripped if reason.kind is Kind.GUARD) or NOTHING,
+        budget_remaining=ending.budget_remaining,
+        approvals_active=active,
+        approvals_expired=len(desired.approvals) - active,
+        last_attempt=ending.began.timestamp(),
+        last_success=_seconds(standing.last_success),
+        out_of_sync_since=_seconds(standing.out_of_sync_since),
+        quota_limit=quota_limit,
+        quota_remaining=quota_remaining,
+        token_expiry=token_expiry,
+    )
+
+
+def counts(ending: Ending) -> dict[str, int]:
+    """Return the counts of one pass for its log line and its report."""
+    made = Counter((outcome.change.action, outcome.result.confirmed) for outcome in ending.outcomes)
+    results = Counter(outcome.result for outcome in ending.outcomes)
+    return {
+        **states(ending),
+        "subscribed": made[Action.SUBSCRIBE, True],
+        "unsubscribed": made[Action.UNSUBSCRIBE, True],
+        "failed": results[Result.FAILED],
+        "refused": results[Result.REFUSED],
+        "held": len(ending.held),
+    }
+
+
+def reasons(ending: Ending) -> dict[Reason, int]:
+    """Return how many changes each reason holds."""
+    return dict(Counter(held.reason for held in ending.held))
+
+
+def _seconds(moment: datetime | None) -> float:
+    return 0.0 if moment is None else moment.timestamp()

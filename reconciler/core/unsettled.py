@@ -1,0 +1,157 @@
+"""What is not unsubscribed yet, because local files may be half written.
+
+Owns: the step from signs (git's lock, files that went away, tracked files that are missing) to the devices that wait,
+and when each wait ends. Every wait ends on its own. Pure: seconds of a steady clock are arguments.
+Must not: look at a disk, or hold a subscribe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from reconciler.core.acceptance import Accepted, Text
+from reconciler.core.errors import quoted
+from reconciler.core.model import AccountName, DeviceId, Unsettled
+
+QUIET_SECONDS = 5.0
+"""A file that went away counts as removed when nothing below the folder has changed for so long."""
+LONGEST_WAIT_SECONDS = 30.0
+"""So long at most a command that runs once waits for a quiet folder; what waits then is held."""
+LONGEST_SECONDS = 600.0
+"""So long at most a device waits for a file that went away, whether it is tracked by git or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A tracked file that is missing. ``devices`` of nothing: what was in it is not known, so every device waits."""
+
+    since: float
+    devices: frozenset[DeviceId] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """All that waits. ``gone`` are devices by account whose file went away, the first of them at ``gone_since``."""
+
+    lock: str = ""
+    lock_since: datetime | None = None
+    gone: Mapping[AccountName, frozenset[DeviceId]] = field(default_factory=dict)
+    gone_since: float = 0.0
+    absent: Mapping[str, Absent] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.lock or self.gone or self.absent)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one reading of the files shows. ``now`` is in seconds of a steady clock.
+
+    ``lock`` is git's index lock that was there, and since when. ``gone`` are files that were named and are not there
+    any more, ``missing`` tracked files that are not there, with the devices in them as far as they are known.
+    """
+
+    now: float
+    lock: str = ""
+    lock_since: datetime | None = None
+    gone: frozenset[str] = frozenset()
+    missing: Mapping[str, frozenset[DeviceId] | None] = field(default_factory=dict)
+
+
+def after_reading(
+    waits: Waits, seen: Reading, before: Accepted, after: Accepted, named: Mapping[str, frozenset[str]]
+) -> Waits:
+    """Return what waits after a reading. ``named`` are the files that each text in force before was read from."""
+    gone = {}
+    for account, text in after.texts.items():
+        old = before.texts.get(account)
+        devices = waits.gone.get(account, frozenset())
+        if old is not None and old.desired is not text.desired and not seen.gone.isdisjoint(_files(old, named)):
+            devices |= old.desired.devices
+        if left := devices - text.desired.devices:
+            gone[account] = left
+    absent = {path: Absent(seen.now, devices) for path, devices in seen.missing.items()}
+    for path in absent.keys() & waits.absent.keys():
+        absent[path] = replace(absent[path], since=waits.absent[path].since)
+    return Waits(
+        lock=seen.lock,
+        lock_since=seen.lock_since,
+        gone=gone,
+        gone_since=waits.gone_since if waits.gone else seen.now,
+        absent=absent,
+    )
+
+
+def after_a_look(waits: Waits, *, now: float, locked: bool, quiet_for: float) -> Waits:
+    """Return what still waits where no file changed since the last reading."""
+    over = quiet_for >= QUIET_SECONDS or now - waits.gone_since >= LONGEST_SECONDS
+    return replace(
+        waits,
+        lock=waits.lock if locked else "",
+        lock_since=waits.lock_since if locked else None,
+        gone={} if over and not locked else waits.gone,
+    )
+
+
+def marked(accepted: Accepted, waits: Waits, now: float) -> Accepted:
+    """Return what is in force, with what waits of each account."""
+    shared = _shared(waits, now)
+    same: dict[int, bool] = {}  # most accounts have the one that they share, which may hold very many devices
+    texts = {}
+    for account, text in accepted.texts.items():
+        old = text.unsettled
+        if account in waits.gone:
+            new = _of(waits.gone[account], shared)
+            texts[account] = text if old == new else replace(text, unsettled=new)
+            continue
+        if id(old) not in same:
+            same[id(old)] = old == shared
+        texts[account] = text if same[id(old)] else replace(text, unsettled=shared)
+    if all(accepted.texts[account] is text for account, text in texts.items()):
+        return accepted
+    return replace(accepted, texts=texts)
+
+
+def _files(text: Text, named: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    return named.get(text.desired.path, frozenset()) | {text.desired.path}
+
+
+def _shared(waits: Waits, now: float) -> Unsettled | None:
+    """Return what waits in every account: devices of files that concern git."""
+    words, devices, everything = [], set[DeviceId](), False
+    if waits.lock:
+        everything = True
+        words.append(f"git is at work on the files: unsubscribes wait until {quoted(waits.lock)} is gone")
+    late = {path: one for path, one in waits.absent.items() if now - one.since < LONGEST_SECONDS}
+    if late:
+        everything = everything or any(one.devices is None for one in late.values())
+        devices.update(*(one.devices for one in late.values() if one.devices is not None))
+        words.append(_missing_words(late, now))
+    if not words:
+        return None
+    return Unsettled(None if everything else frozenset(devices), "; ".join(words), waits.lock_since)
+
+
+def _missing_words(late: Mapping[str, Absent], now: float) -> str:
+    first, *more = sorted(late)
+    which = quoted(first) + (f" and {len(more)} more" if more else "")
+    left = timedelta(seconds=round(max(LONGEST_SECONDS - now + one.since for one in late.values())))
+    unknown = any(one.devices is None for one in late.values())
+    whose = "what was in it is not known, so all unsubscribes wait" if unknown else "its devices wait"
+    return (
+        f"a file that git tracks is missing from the working tree: {which}; {whose} until the removal is committed, "
+        f"or the file is back, at most for {round(left.total_seconds() / 60)} minutes"
+    )
+
+
+def _of(devices: frozenset[DeviceId], shared: Unsettled | None) -> Unsettled:
+    words = (
+        "a device file went away a moment ago; its devices wait until nothing below the folder of the text has "
+        f"changed for {QUIET_SECONDS:.0f} s"
+    )
+    if shared is None:
+        return Unsettled(devices, words)
+    both = None if shared.devices is None else shared.devices | devices
+    return replace(shared, devices=both, message=f"{shared.message}; {words}")

@@ -1,0 +1,154 @@
+"""Values back to TOML text.
+
+Owns: how a text is written, so that ``load`` makes the same values of it. Must not: know how one is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from reconciler.core import duration
+from reconciler.core.model import DEFAULT_ACCOUNT, AccountName, Approval, Desired, Device, DeviceId, Policy
+from reconciler.desired import schema
+
+SCHEMA_FILE = "desired-state.schema.json"
+"""The name of the committed JSON Schema, as the first line of a text points to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A device that a text mentions in a comment only, and why."""
+
+    device: DeviceId
+    why: str
+    name: str | None = None
+
+
+def dump(
+    accounts: Iterable[Desired],
+    *,
+    environment: str | None = None,
+    retired: Iterable[AccountName] = (),
+    aside: Mapping[AccountName, Iterable[Aside]] | None = None,
+) -> str:
+    """Return a text that ``load`` makes these accounts of.
+
+    ``aside`` are devices that stand in comments above the wanted ones of their account.
+    Policy stands before the devices, so that a text that is cut cannot lose it, and every key of it is written, so that
+    a later default cannot change it. Names that LG gave and that would not fit a line are made to fit. An account named
+    ``default`` alone takes the short form.
+    """
+    wanted = sorted(accounts, key=lambda one: one.account)
+    lines = [f"#:schema ./{SCHEMA_FILE}", f"version = {schema.VERSION}"]
+    if environment is not None:
+        lines.append(f"environment = {toml_string(environment)}")
+    if gone := sorted(retired):
+        lines.append(f"retired_accounts = {toml_strings(gone)}")
+    general = wanted[0].policy if len({one.policy for one in wanted}) == 1 else None
+    if general is not None:
+        lines += ["", *_policy_lines(general)]
+    if len(wanted) == 1 and wanted[0].account == DEFAULT_ACCOUNT and wanted[0].country is None:
+        lines += ["", *_aside_lines(wanted[0], aside), *_device_lines(wanted[0])]
+    else:
+        for one in wanted:
+            lines += ["", f"[accounts.{one.account}]"]
+            lines += [f"country = {toml_string(one.country)}"] if one.country is not None else []
+            lines += _policy_lines(one.policy) if general is None else []
+            lines += [*_aside_lines(one, aside), *_device_lines(one)]
+    for one in wanted:
+        for approval in one.approvals:
+            lines += ["", *_approval_lines(one.account, approval)]
+    return "\n".join(lines) + "\n"
+
+
+def account_lines(desired: Desired) -> dict[str, str]:
+    """Return an account's keys beside its devices as lines of a text, by key."""
+    country = {} if desired.country is None else {"country": toml_string(desired.country)}
+    return {key: f"{key} = {value}" for key, value in (country | _policy(desired.policy)).items()}
+
+
+def _policy_lines(policy: Policy) -> list[str]:
+    return [f"{key} = {value}" for key, value in _policy(policy).items()]
+
+
+def _policy(policy: Policy) -> dict[str, str]:
+    calls, most = policy.calls_per_hour, policy.max_unsubscribe
+    return {
+        "policy.prune": toml_string(policy.prune),
+        "policy.ignore": toml_strings(sorted(policy.ignore)),
+        "policy.max_unsubscribe": str(most) if isinstance(most, int) else toml_string(str(most)),
+        "policy.max_unsubscribe_floor": str(policy.max_unsubscribe_floor),
+        "policy.unsubscribe_after": toml_string(duration.show(policy.unsubscribe_after)),
+        "policy.allow_empty": "true" if policy.allow_empty else "false",
+        "policy.pause": toml_string(policy.pause),
+        "policy.calls_per_hour": str(calls) if isinstance(calls, int) else toml_string(calls.value),
+    }
+
+
+def _aside_lines(desired: Desired, aside: Mapping[AccountName, Iterable[Aside]] | None) -> list[str]:
+    found = sorted((aside or {}).get(desired.account, ()), key=lambda one: one.device)
+    return [f"# {one.device}  {schema.tidy(': '.join(filter(None, (one.why, one.name))))}" for one in found]
+
+
+def _device_lines(desired: Desired) -> list[str]:
+    if not desired.devices:
+        return ["devices = []"]
+    described = desired.described
+    return [
+        "devices = [",
+        *(f"  {_entry(described[i]) if i in described else toml_string(i)}," for i in sorted(desired.devices)),
+        "]",
+    ]
+
+
+def _entry(device: Device) -> str:
+    said = {
+        "id": toml_string(device.id),
+        "name": toml_string(schema.tidy(device.name)) if device.name else None,
+        "type": toml_string(device.type) if device.type is not None else None,
+        "from": _moment(device.from_) if device.from_ is not None else None,
+        "until": _moment(device.until) if device.until is not None else None,
+    }
+    return "{ " + ", ".join(f"{key} = {value}" for key, value in said.items() if value is not None) + " }"
+
+
+def dump_approval(account: AccountName, approval: Approval, *, file: str | None = None) -> str:
+    """Return one ``[[approvals]]`` block; with ``file`` it names that device file instead of the devices."""
+    return "\n".join(_approval_lines(account, approval, file)) + "\n"
+
+
+def dump_device_file(devices: Iterable[DeviceId], names: Mapping[DeviceId, str]) -> str:
+    """Return a device file: one id a line, its name in a comment; a comment alone where there is no device."""
+    lines = (f"{one}  # {schema.tidy(names[one])}" if names.get(one) else one for one in sorted(devices))
+    return "".join(f"{line}\n" for line in lines) or "# no device\n"
+
+
+def _approval_lines(account: AccountName, approval: Approval, file: str | None = None) -> list[str]:
+    if file is not None:
+        which = [f"device_files = [{toml_string(file)}]"]
+    else:  # one id a line, so that a review sees each
+        which = ["devices = [", *(f"  {toml_string(one)}," for one in sorted(approval.devices)), "]"]
+    return [
+        "[[approvals]]",
+        f"account = {toml_string(account)}",
+        *which,
+        f"expires = {_moment(approval.expires)}",
+        f"reason = {toml_string(approval.reason)}",
+    ]
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def toml_string(text: str) -> str:
+    """Write a TOML string: JSON's escapes are TOML's, save that TOML wants DEL escaped too."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def toml_strings(texts: Iterable[str]) -> str:
+    """Write a TOML array of strings."""
+    return f"[{', '.join(map(toml_string, texts))}]"

@@ -1,0 +1,501 @@
+"""LG's words: what an answer means and what we do next.
+
+Owns: the envelope, the strict reading of a live list, the one table of LG's codes and its reaction for each call.
+Must not: send anything, keep state, or read a clock.
+
+An answer is judged by LG's ``error.code``; the HTTP status decides only where there is no code, because LG's statuses
+mislead: 401 may be a used-up quota, 404 "already subscribed", 400 an expired token (LG's common-response page, and
+answers of the live gateway: 401 with 1314).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from reconciler.core.errors import (
+    ConfigurationRefused,
+    CredentialsRefused,
+    DeviceRefused,
+    PlatformError,
+    SubscriptionsFull,
+    Surprise,
+    Throttled,
+    Unavailable,
+    quoted,
+)
+from reconciler.core.model import DeviceId
+from reconciler.desired.schema import is_id, plain_ids
+from reconciler.pcc import doubt
+
+
+class Call(StrEnum):
+    """The calls we make, by what they are for."""
+
+    LIST = "list"
+    SUBSCRIBE = "subscribe"
+    UNSUBSCRIBE = "unsubscribe"
+    DEVICES = "devices"
+
+
+class Reaction(StrEnum):
+    """What we do after an answer."""
+
+    DONE = "done"
+    RETRY = "retry"
+    THROTTLED = "throttled"
+    REFUSED = "refused"
+    FULL = "full"
+    CREDENTIALS = "credentials"
+    CONFIGURATION = "configuration"
+    SURPRISE = "surprise"
+
+
+ERRORS: dict[Reaction, type[PlatformError]] = {
+    Reaction.RETRY: Unavailable,
+    Reaction.THROTTLED: Throttled,
+    Reaction.REFUSED: DeviceRefused,
+    Reaction.FULL: SubscriptionsFull,
+    Reaction.CREDENTIALS: CredentialsRefused,
+    Reaction.CONFIGURATION: ConfigurationRefused,
+    Reaction.SURPRISE: Surprise,
+}
+"""The error that stands for each reaction but ``done``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One of LG's codes: LG's words for it, the HTTP status it comes with, and our reaction where the call matters not.
+
+    ``subscribe`` and ``unsubscribe`` override it for those calls. ``hint`` names what a person should look at.
+    """
+
+    words: str
+    status: int
+    reaction: Reaction = Reaction.SURPRISE
+    subscribe: Reaction | None = None
+    unsubscribe: Reaction | None = None
+    hint: str = ""
+
+    def on(self, call: Call) -> Reaction:
+        """Return the reaction to this code on one kind of call."""
+        specific = {Call.SUBSCRIBE: self.subscribe, Call.UNSUBSCRIBE: self.unsubscribe}.get(call)
+        return specific or self.reaction
+
+
+def _device(words: str, status: int, *, gone: bool = False, unsubscribe: bool = True) -> Code:
+    """Return a code that refuses one device; ``gone``: to unsubscribe it is then already done."""
+    after = Reaction.DONE if gone else Reaction.REFUSED if unsubscribe else None
+    return Code(words, status, subscribe=Reaction.REFUSED, unsubscribe=after)
+
+
+BEGINNING = 64 * 1024
+"""Bytes of a body that is not understood in which secrets are sought; of what is found only a line is told."""
+
+LONGEST_HEADER = 1024
+"""Characters of a header that are read."""
+
+LONGEST_LOCATION = 2048
+"""Characters of a redirect's address that are looked at."""
+
+FORBIDDEN = 403
+"""With a page in the place of LG's envelope, this status is that of a web filter rather than of LG."""
+
+SUCCESS = "0000"
+"""Where a sister format of this API has its code in every answer, this one means success."""
+
+CODES: dict[str, Code] = {
+    "0000": Code("Unknown error", 500, Reaction.RETRY),
+    "1000": Code("Bad request", 400),
+    "1101": Code("Missing parameters", 400),
+    "1102": Code("Unacceptable parameters", 400),
+    "1103": Code("Invalid token (syntax)", 400, Reaction.CREDENTIALS, hint="the access token"),
+    "1104": Code("Invalid message id", 400),
+    "1201": Code("Not registered admin", 404, Reaction.CONFIGURATION, hint="PCC_SERVICE_ID"),
+    "1202": Code("Not registered user", 404, Reaction.CONFIGURATION, hint="the account's token, or PCC_REGION"),
+    "1203": Code("Not registered service", 404, Reaction.CONFIGURATION, hint="PCC_SERVICE_ID"),
+    "1204": Code("Not subscribed event", 404, unsubscribe=Reaction.DONE),
+    "1205": _device("Not registered device", 404, gone=True),
+    "1206": Code("Not subscribed push", 404, unsubscribe=Reaction.DONE),
+    "1207": Code("Already subscribed push", 404, subscribe=Reaction.DONE),
+    "1208": Code("Not registered service by admin", 404, Reaction.CONFIGURATION, hint="PCC_SERVICE_ID"),
+    "1209": Code(
+        "Not registered user in service", 404, Reaction.CONFIGURATION, hint="the user's consent to the service"
+    ),
+    "1210": _device("Not registered device in service", 404),
+    "1211": _device("Not registered device by user", 404),
+    "1212": _device("Not owned device", 404),
+    "1213": _device("Not registered device", 404, gone=True),
+    "1214": _device("Not subscribable device", 404),
+    "1216": Code(
+        "Incorrect header", 400, Reaction.CONFIGURATION, hint="PCC_COUNTRY, PCC_SERVICE_ID or PCC_SERVICE_KEY"
+    ),
+    "1217": _device("Already device deleted", 400, gone=True),
+    "1218": Code("Invalid token", 400, Reaction.CREDENTIALS, hint="the access token"),
+    "1219": _device("Not supported model", 406),
+    "1220": _device("Not supported feature", 406),
+    "1221": _device("Not supported product", 406),
+    "1222": Code("Not connected device", 416),
+    "1223": Code("Invalid status device", 416),
+    "1224": _device("Invalid device Id", 404),
+    "1225": Code("Duplicate device id", 400),
+    "1301": Code("Invalid service key", 401, Reaction.CONFIGURATION, hint="PCC_SERVICE_KEY"),
+    "1302": Code("Not found token", 401, Reaction.CREDENTIALS, hint="the access token (expired)"),
+    "1303": Code(
+        "Not found user", 401, Reaction.CONFIGURATION, hint="the account's token: LG issued none for this user"
+    ),
+    "1304": Code("Not acceptable terms", 401, Reaction.CONFIGURATION, hint="LG's terms: the user has to accept them"),
+    "1305": Code("Not allowed api", 401, Reaction.CONFIGURATION, hint="what LG allows PCC_SERVICE_ID to call"),
+    "1306": Code("Exceeded API calls", 401, Reaction.THROTTLED),
+    "1307": Code("Not supported country", 401, Reaction.CONFIGURATION, hint="PCC_COUNTRY or the account's country"),
+    "1308": Code("No control authority", 401),
+    "1309": Code("Not allowed api call", 401, Reaction.CONFIGURATION, hint="PCC_REGION or PCC_BASE_URL: wrong region?"),
+    "1310": Code("Not supported domain", 401, Reaction.CONFIGURATION, hint="PCC_BASE_URL"),
+    "1311": Code("Bad request format", 401, Reaction.CONFIGURATION, hint="PCC_BASE_URL"),
+    "1312": Code("Exceeded number of event subscription", 400, subscribe=Reaction.FULL),
+    "1314": Code("Exceeded User API calls", 401, Reaction.THROTTLED),
+    "2000": Code("Internal server error", 500, Reaction.RETRY),
+    "2101": Code("Not supported model", 503),
+    "2201": Code("Not provided feature", 503),
+    "2202": Code("Not supported product", 400),
+    "2203": Code("Not exist modelJSON", 503),
+    "2205": Code("Invalid device status", 400),
+    "2207": Code("Invalid command", 400),
+    "2208": Code("Fail device control", 400),
+    "2209": Code("Device response delay", 400, Reaction.RETRY),
+    "2210": Code("Retry request", 400, Reaction.RETRY),
+    "2212": Code("Syncing", 412, Reaction.RETRY),
+    "2213": Code("Sync failed, register the device again", 412),
+    "2214": Code("Fail request", 400, Reaction.RETRY),
+    "2301": Code("Command refused: remote control is off", 400),
+    "2302": Code("Command refused: device state", 400),
+    "2303": Code("Command refused: device error", 400),
+    "2304": Code("Command refused: power off", 400),
+    "2305": Code("Command refused: mode", 400),
+    "4001": Code("Already subscribed home push", 400),
+}
+"""Every code that LG publishes or its gateway was seen to answer, and what we do after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A change that LG confirmed. ``code`` is set where LG said that it was so already."""
+
+    status: int
+    code: str | None
+    message_id: str
+    lg_message_id: str | None
+
+
+class _Envelope(msgspec.Struct):
+    messageId: Any = msgspec.UNSET  # noqa: N815 - LG's spelling
+    response: msgspec.Raw = msgspec.Raw(b"null")
+    error: Any = None
+    responseCode: Any = SUCCESS  # noqa: N815 - LG's spelling
+    resultCode: Any = SUCCESS  # noqa: N815 - LG's spelling
+
+    def is_success(self) -> bool:
+        """Say whether nothing speaks of an error. The codes are those of the sister formats, which have no status."""
+        return self.error is None and self.responseCode == self.resultCode == SUCCESS
+
+    def told(self) -> tuple[str | None, str]:
+        """Return LG's code, where there is one, and its words: both as they came, so that they can be masked whole."""
+        if not isinstance(self.error, dict):
+            return None, self.error if isinstance(self.error, str) else ""
+        code, words = self.error.get("code"), self.error.get("message")
+        code = f"{code:04}" if type(code) is int else code
+        return code if isinstance(code, str) and code else None, words if isinstance(words, str) else ""
+
+
+class _Stamp(msgspec.Struct):
+    timestamp: Any = None
+
+
+class _Item(msgspec.Struct, gc=False):
+    deviceId: str  # noqa: N815 - LG's spelling
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """One device of ``GET /devices``: all that the user owns, subscribed or not."""
+
+    id: DeviceId
+    type: str | None
+    alias: str | None
+
+
+class _Info(msgspec.Struct):
+    deviceType: str | None = None  # noqa: N815 - LG's spelling
+    alias: str | None = None
+
+
+class _Owned(msgspec.Struct):
+    deviceId: str  # noqa: N815 - LG's spelling
+    deviceInfo: _Info = msgspec.field(default_factory=_Info)  # noqa: N815 - LG's spelling
+
+
+Item = TypeVar("Item")
+_UNKNOWN = Code("", 0)
+_EMPTY: tuple[object, ...] = (None, {}, [])
+"""What under ``response`` means that there is nothing."""
+_SHORT = 64
+"""Bytes up to which a response may be one of these; a longer one holds something."""
+_MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises for bytes that are no JSON, or not of the shape; nested too deeply included."""
+_envelope = msgspec.json.Decoder(_Envelope)
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[_Item])
+_owned = msgspec.json.Decoder(list[_Owned])
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came over the wire for one call: all that is needed to judge it.
+
+    ``mask`` takes secrets out of what LG says, in case it repeats what was sent. ``headers`` are those of the answer,
+    with names in lower case. ``sent`` holds the message ids of earlier requests of ours.
+    """
+
+    call: Call
+    status: int
+    body: bytes
+    message_id: str
+    retry_after: str | None = None
+    date: str | None = None
+    mask: Callable[[str], str] = str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    sent: Container[str] = ()
+
+
+def judge(reply: Reply, now: datetime) -> Answer:
+    """Return LG's confirmation, or raise the error that says what to do next."""
+    return _judged(reply, _read(reply.body), now)
+
+
+def live_devices(reply: Reply, now: datetime) -> frozenset[DeviceId]:
+    """Return the ids of a ``GET /pcc`` answer. One malformed item makes the whole list a ``Surprise``."""
+    ids = [item.deviceId for item in _list(reply, _items, now)]
+    devices = plain_ids(ids)
+    if devices is not None:
+        return devices
+    if not all(map(is_id, ids)):
+        raise _surprise(reply, "the list holds something that is not a device id")
+    return frozenset(map(DeviceId, ids))
+
+
+def registered_devices(reply: Reply, now: datetime) -> tuple[Registered, ...]:
+    """Return the devices of a ``GET /devices`` answer, in LG's order."""
+    owned = _list(reply, _owned, now)
+    if not all(is_id(one.deviceId) for one in owned):
+        raise _surprise(reply, "the list holds something that is not a device id")
+    return tuple(Registered(DeviceId(one.deviceId), one.deviceInfo.deviceType, one.deviceInfo.alias) for one in owned)
+
+
+def _list(reply: Reply, decoder: msgspec.json.Decoder[list[Item]], now: datetime) -> list[Item]:
+    """Return the items under ``response``; ``null``, ``{}``, ``[]`` and nothing at all are what LG means by empty."""
+    envelope = _read(reply.body)
+    _judged(reply, envelope, now)
+    if envelope is None:
+        raise _surprise(reply, "no list in the answer")
+    response = memoryview(envelope.response)
+    try:
+        if not reply.body.isascii():
+            reply.body.decode()  # what the decoder passes over it does not look at, and ``response`` may be among that
+        is_empty = len(response) <= _SHORT and msgspec.json.decode(response) in _EMPTY
+        items = [] if is_empty else decoder.decode(response)
+        members = _members.decode(reply.body)
+    except _MALFORMED as error:
+        raise _surprise(reply, f"the list is malformed: {reply.mask(str(error))}") from error
+    why = doubt.why(
+        doubt.Listed(
+            status=reply.status,
+            headers=reply.headers,
+            members=members,
+            count=len(items),
+            message_id=reply.message_id,
+            answered_id=envelope.messageId,
+            sent=reply.sent,
+        )
+    )
+    if doubt.names_twice(reply.body):
+        why = "`response` is there twice"
+    if why:
+        raise _surprise(reply, f"the list is not believed: {reply.mask(why)}")
+    return items
+
+
+def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
+    code, words = (None, "") if envelope is None else envelope.told()
+    if code is not None:
+        known_as = quoted(code)
+        code = known_as if known_as in CODES else quoted(reply.mask(code))
+        known = CODES.get(code, _UNKNOWN)
+        reaction, hint = known.on(reply.call), known.hint
+    else:
+        reaction, hint = _by_status(reply, envelope), ""
+    told = envelope.messageId if envelope is not None else None
+    if told == reply.message_id:  # as LG documents it; to mask what we made ourselves would only cost
+        lg_message_id: str | None = reply.message_id
+    else:
+        lg_message_id = quoted(reply.mask(told)) if isinstance(told, str) else None
+    if reaction is Reaction.DONE:
+        return Answer(reply.status, code, reply.message_id, lg_message_id)
+    words = reply.mask(words if words or code is not None else _beginning(reply.body))
+    reason = doubt.unread(reply.body) if envelope is None and reaction is Reaction.SURPRISE else ""
+    error = ERRORS[reaction](
+        _sentence(reply, code, words, hint, reason),
+        status=reply.status,
+        code=code,
+        words=words,
+        message_id=reply.message_id,
+        lg_message_id=lg_message_id,
+    )
+    if isinstance(error, CredentialsRefused):
+        error.stranger = envelope is None and reply.status == FORBIDDEN and bool(reply.body.strip())
+    if isinstance(error, Throttled):
+        error.retry_after = seconds_to_wait(reply.retry_after, header_time(reply) or now)
+    raise error
+
+
+def seconds_to_wait(header: str | None, now: datetime) -> float | None:
+    """Return what a ``Retry-After`` asks for: the longest of all its seconds and dates; nothing where it has none.
+
+    Seconds may have a fraction, and a date any form of HTTP's three. What is past counts as absent.
+    ``now`` should be by the clock of whoever wrote the dates.
+    """
+    waits = (_wait(value, now) for value in _values(header or ""))
+    return max((wait for wait in waits if wait is not None and wait > 0), default=None)
+
+
+def _values(header: str) -> list[str]:
+    """Return the values of a header that came several times, joined by commas; a date has one after its weekday."""
+    values: list[str] = []
+    for part in header[:LONGEST_HEADER].split(","):
+        if values and values[-1].isalpha():
+            values[-1] += f", {part.strip()}"
+        else:
+            values.append(part.strip())
+    return values
+
+
+def _wait(value: str, now: datetime) -> float | None:
+    whole, _, fraction = value.partition(".")
+    try:
+        if whole.isdigit() and (fraction.isdigit() or not fraction):
+            return float(value)
+        moment = parsedate_to_datetime(value)
+        return (_aware(moment) - now).total_seconds()
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _aware(moment: datetime) -> datetime:
+    """Return a moment in UTC where it names no zone: HTTP's dates and LG's are in UTC."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def differs(reply: Reply) -> bool:
+    """Say whether an answer names another message id than its request. That alone is no reason to doubt it."""
+    envelope = _read(reply.body)
+    told = None if envelope is None else envelope.messageId
+    return isinstance(told, str) and told != reply.message_id
+
+
+def envelope_time(reply: Reply) -> datetime | None:
+    """Return when LG says the request came; nothing where it does not say so in a form that is known.
+
+    LG writes ISO 8601 without a zone and means UTC (answers of the live gateway); one page shows epoch seconds.
+    """
+    try:
+        stamp = msgspec.json.decode(reply.body, type=_Stamp).timestamp
+        moment = datetime.fromtimestamp(float(stamp), UTC) if str(stamp).isdigit() else datetime.fromisoformat(stamp)
+    except (*_MALFORMED, TypeError, ValueError, OverflowError, OSError):
+        return None
+    return _aware(moment)
+
+
+def header_time(reply: Reply) -> datetime | None:
+    """Return the time in an answer's ``Date``, in whole seconds; nothing where there is none."""
+    try:
+        moment = parsedate_to_datetime(reply.date or "")
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return _aware(moment)
+
+
+def _read(body: bytes) -> _Envelope | None:
+    try:
+        envelope = _envelope.decode(body)
+    except _MALFORMED:
+        return None
+    recognised = envelope.messageId is not msgspec.UNSET or envelope.error is not None
+    return envelope if recognised else None
+
+
+def _by_status(reply: Reply, envelope: _Envelope | None) -> Reaction:
+    status = reply.status
+    if 200 <= status < 300:  # noqa: PLR2004 - what HTTP calls success
+        is_change = reply.call in {Call.SUBSCRIBE, Call.UNSUBSCRIBE}
+        if envelope is None:
+            fine = is_change and not reply.body.strip()
+        else:
+            fine = envelope.is_success() and not (is_change and _holds_error(envelope.response))
+        return Reaction.DONE if fine else Reaction.SURPRISE
+    if status in {401, 403}:
+        return Reaction.CREDENTIALS
+    if status == 429:  # noqa: PLR2004 - what HTTP calls too many requests
+        return Reaction.THROTTLED
+    return Reaction.RETRY if status >= 500 else Reaction.SURPRISE  # noqa: PLR2004 - what HTTP calls a server's fault
+
+
+def _holds_error(response: msgspec.Raw) -> bool:
+    """Say whether an error, or nothing readable, is under ``response``: there the API's next version has it."""
+    try:
+        content = msgspec.json.decode(response)
+    except _MALFORMED:
+        return True
+    return isinstance(content, dict) and content.get("error") is not None
+
+
+def _beginning(body: bytes) -> str:
+    """Return what is masked and then quoted of a body: far more than is shown, so that no half of a secret is."""
+    return body[:BEGINNING].decode("utf-8", "replace")
+
+
+def _surprise(reply: Reply, message: str) -> Surprise:
+    words = reply.mask(_beginning(reply.body))
+    return Surprise(f"{reply.call}: {message}", status=reply.status, words=words, message_id=reply.message_id)
+
+
+def target(location: str) -> str:
+    """Return the end of a sentence that names where a redirect leads, without the query: it may hold secrets."""
+    try:
+        parts = urlsplit(location[:LONGEST_LOCATION])
+        scheme = f"{parts.scheme}:" if parts.scheme else ""
+        place = f"{scheme}//{parts.hostname}" if parts.hostname else ""
+        port = f":{parts.port}" if parts.port and parts.hostname else ""
+    except ValueError:
+        return ", a redirect to no address"
+    place = quoted(f"{place}{port}{parts.path}")
+    return f", a redirect to {place}" if place else ""
+
+
+def _sentence(reply: Reply, code: str | None, words: str, hint: str, reason: str) -> str:
+    said = f"{code} {quoted(words)}".strip() if code is not None else quoted(words)
+    parts = [f"{reply.call}: LG answered {reply.status}"]
+    if 300 <= reply.status < 400:  # noqa: PLR2004 - what HTTP calls redirects
+        parts.append(reply.mask(target(reply.headers.get("location", ""))))
+        reason = ""
+    if reason:
+        parts.append(f", and {reason}")
+    if said:
+        parts.append(f": {said}")
+    if hint:
+        parts.append(f" (check {hint})")
+    return "".join(parts)

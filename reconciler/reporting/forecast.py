@@ -1,0 +1,130 @@
+"""What changes by itself: the next moments at which devices begin or end by their dates, or approvals expire.
+
+Owns: the forecast of a text, and whether the guards would hold what ends. Pure. Must not: have rules of its own about
+what is wanted or held: the planner and the guards are asked, about those moments.
+
+The forecast is of the text alone. It supposes that until then all is as the text wants it, and nothing else is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.core.acceptance import Text
+from reconciler.core.guards import LIMIT_WINDOW, Situation, judge
+from reconciler.core.model import AccountName, Action, Desired, DeviceId, Held, Memory, Observed, Plan, Prune, Reason
+from reconciler.core.planner import plan
+
+OF_ACCOUNT = 5
+"""So many moments of one account are foretold: each costs a plan."""
+OF_ALL = 50
+"""So many are told of all accounts together."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryReport:
+    """One moment of one account. ``expires`` are the reasons of approvals that end then.
+
+    Of the devices that end, so many would be ``held``, for ``reason``; ``message`` is a sentence with the numbers.
+    """
+
+    at: datetime
+    account: str
+    begins: int
+    ends: int
+    expires: tuple[str, ...]
+    held: int
+    reason: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """Devices that were unsubscribed without an approval, which counts for a day."""
+
+    at: datetime
+    devices: frozenset[DeviceId]
+
+
+def boundaries(desired: Desired, now: datetime, most: int = OF_ACCOUNT) -> tuple[BoundaryReport, ...]:
+    """Return the next moments after ``now`` at which one account's text changes by itself, earliest first."""
+    found: list[BoundaryReport] = []
+    wanted = live = desired.wanted_at(now)
+    gone: list[_Gone] = []
+    at = desired.next_boundary(now)
+    while at is not None and len(found) < most:
+        before, wanted = wanted, desired.wanted_at(at)
+        counted = frozenset[DeviceId]().union(*(one.devices for one in gone if at - one.at < LIMIT_WINDOW))
+        judged = _judged(desired, live, counted, at)
+        found.append(_report(desired, at, before - wanted, wanted - before, judged))
+        leave = frozenset(change.device for change in judged.unsubscribes)
+        live = (live | wanted) - leave
+        gone.append(_Gone(at, leave - judged.approved))
+        at = desired.next_boundary(at)
+    return tuple(found)
+
+
+def _judged(desired: Desired, live: frozenset[DeviceId], counted: frozenset[DeviceId], at: datetime) -> Plan:
+    observed = Observed(live, at)
+    memory = Memory(inventory=live, expected=live, unsubscribed=counted)
+    return judge(plan(desired, observed, memory, at), Situation(desired, observed, memory, at))
+
+
+def _report(
+    desired: Desired, at: datetime, ending: frozenset[DeviceId], beginning: frozenset[DeviceId], judged: Plan
+) -> BoundaryReport:
+    ends, begins = ending - judged.ignored, beginning - judged.ignored
+    held = [one for one in judged.held if one.change.action is Action.UNSUBSCRIBE and one.change.device in ends]
+    reason = _first_reason(held)
+    message = next((one.message for one in judged.tripped if one.reason is reason), "")
+    if ends and desired.policy.prune is Prune.NONE:
+        message = "they stay subscribed: policy.prune is none"
+    return BoundaryReport(
+        at=at,
+        account=desired.account,
+        begins=len(begins),
+        ends=len(ends),
+        expires=tuple(one.reason for one in desired.approvals if one.expires == at),
+        held=len(held),
+        reason=reason,
+        message=message,
+    )
+
+
+def _first_reason(held: list[Held]) -> Reason | None:
+    reasons = {one.reason for one in held}
+    return next((reason for reason in Reason if reason in reasons), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Foretold:
+    """An account's boundaries, and from when on they were right."""
+
+    desired: Desired
+    since: datetime
+    boundaries: tuple[BoundaryReport, ...]
+
+    def stands(self, desired: Desired, now: datetime) -> bool:
+        return self.desired is desired and self.since <= now and (not self.boundaries or now < self.boundaries[0].at)
+
+
+class Calendar:
+    """The boundaries of all accounts; an account's are found anew when its text is another, or one has passed."""
+
+    def __init__(self) -> None:
+        self._known: Mapping[AccountName, _Foretold] = {}
+
+    def coming(self, texts: Mapping[AccountName, Text], now: datetime) -> tuple[BoundaryReport, ...]:
+        """Return the next boundaries of all accounts, earliest first."""
+        before = self._known
+        self._known = known = {account: _foretold(before.get(account), text, now) for account, text in texts.items()}
+        every = (one for foretold in known.values() for one in foretold.boundaries)
+        return tuple(sorted(every, key=lambda one: (one.at, one.account))[:OF_ALL])
+
+
+def _foretold(before: _Foretold | None, text: Text, now: datetime) -> _Foretold:
+    if before is not None and before.stands(text.desired, now):
+        return before
+    return _Foretold(text.desired, now, boundaries(text.desired, now))

@@ -1,0 +1,204 @@
+"""What ``validate`` found: faults, and what a change of the files adds and removes.
+
+A workflow command stays one, whatever a fault quotes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core.errors import Fault, quoted
+from reconciler.core.model import Desired
+from reconciler.core.text import counted, json_text, markdown, markdown_code, one_line, readable
+from reconciler.reporting.formats.comment import Part, Section, comment
+from reconciler.reporting.formats.styles import FENCE, SHOWN
+
+if TYPE_CHECKING:  # most who validate compare nothing, and a report rests on everything that a pass is
+    from reconciler.reporting.diff import Comparison, Difference
+
+
+def findings_lines(faults: Sequence[Fault], warnings: Sequence[Fault]) -> list[str]:
+    """Return what ``validate`` found, a line each, as messages for people."""
+    return [one_line(str(fault)) for fault in faults] + [f"{one_line(str(one))} (warning)" for one in warnings]
+
+
+def good_news(accounts: Sequence[Desired]) -> str:
+    """Return in one line what a faultless text wants."""
+    devices = sum(len(account.devices) for account in accounts)
+    return f"valid: {counted(len(accounts), 'account')}, {counted(devices, 'device')}\n"
+
+
+def comparison_text(compared: Sequence[Comparison]) -> str:
+    """Return what changed since a revision, a line for each device, for a terminal."""
+    lines = []
+    for one in compared:
+        lines.append(_since(one))
+        for account in one.differences:
+            lines.append(f"account {account.account}: {_difference(account)}")
+            rows = [f"{sign} {readable(device)}  {one_line(note)}" for sign, device, note in _moved(account)]
+            lines += [f"  {row}".rstrip() for row in (*rows, *_changed_keys(account))]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _comparison_sections(compared: Sequence[Comparison]) -> Iterator[Section]:
+    for one in compared:
+        yield Section([f"#### {markdown(_since(one))}"], what="comparison")
+        for account in one.differences:
+            title = f"Account {markdown_code(account.account)}: {markdown(_difference(account))}"
+            yield Section([title], [_devices_part(account), _keys_part(account)])
+
+
+def _devices_part(account: Difference) -> Part:
+    moved = _moved(account)
+    rows = [f"| {sign} | {markdown_code(device)} | {markdown(note)} |" for sign, device, note in moved]
+    signs = [sign for sign, _device, _note in moved]
+    return Part(rows, "row", ["| | device | |", "|---|---|---|"], labels=signs, first=("-", "+"), rank=1)
+
+
+def _keys_part(account: Difference) -> Part:
+    return Part(_changed_keys(account), "changed line", [f"{FENCE}diff"], [FENCE])
+
+
+def _since(one: Comparison) -> str:
+    by = f"{quoted(one.commit.author)}: {quoted(one.commit.subject)}"
+    where = f"{quoted(one.revision)} ({one.commit.id[:12]}, {by})"
+    if one.trouble:
+        return f"cannot be compared with {where}: {one_line(one.trouble)}"
+    return f"compared with {where}" if one.differences else f"wants the same as {where}"
+
+
+def _difference(one: Difference) -> str:
+    """Return in one line how an account differs."""
+    unapproved = len(one.removed) - len(one.approved)
+    parts = [one.fate] if one.fate else []
+    parts += [f"{counted(len(one.added), 'device')} added"] if one.added else []
+    if one.removed:
+        parts.append(f"{counted(len(one.removed), 'device')} removed")
+        parts += [f"{unapproved} of them without an approval"] if one.approved and unapproved else []
+        parts += ["all approved"] if not unapproved else []
+        parts += _elsewhere(one)
+    parts += [f"{counted(len(one.edited), 'entry')} edited".replace("entrys", "entries")] if one.edited else []
+    parts += ["policy changed"] if one.keys else []
+    return ", ".join(parts)
+
+
+def _elsewhere(one: Difference) -> list[str]:
+    """Say which removed devices another account wants, as they are held until an approval here."""
+    held = [account for device, account in one.elsewhere.items() if device not in one.approved]
+    if not held:
+        return []
+    accounts = ", ".join(sorted(set(held)))
+    return [f"{len(held)} wanted by {accounts} and held here by wanted-elsewhere until approved"]
+
+
+def _moved(one: Difference) -> list[tuple[str, str, str]]:
+    """Return rows of sign, device and note, not too many of each kind."""
+    rows: list[tuple[str, str, str]] = []
+    for sign, devices in (("+", one.added), ("-", one.removed), ("~", one.edited)):
+        for device in devices[:SHOWN]:
+            note = [one.names[device]] if device in one.names else []
+            note += [f"wanted by {one.elsewhere[device]}"] if sign == "-" and device in one.elsewhere else []
+            note += ["approved"] if device in one.approved else []
+            rows.append((sign, device, ", ".join(note)))
+        if len(devices) > SHOWN:
+            rows.append((sign, "…", f"and {len(devices) - SHOWN} more"))
+    return rows
+
+
+def _changed_keys(one: Difference) -> list[str]:
+    pairs = [(f"- {old}" if old else "", f"+ {new}" if new else "") for old, new in one.keys]
+    return [one_line(line) for pair in pairs for line in pair if line]
+
+
+def _comparison_json(one: Comparison) -> dict[str, Any]:
+    return {
+        "revision": one.revision,
+        "commit": one.commit.id,
+        "author": one.commit.author,
+        "subject": one.commit.subject,
+        "trouble": one.trouble or None,
+        "accounts": [
+            {
+                "account": account.account,
+                "fate": account.fate or None,
+                "added": account.added,
+                "removed": account.removed,
+                "edited": account.edited,
+                "approved": sorted(account.approved),
+                "elsewhere": dict(sorted(account.elsewhere.items())),
+                "keys": [{"before": old or None, "after": new or None} for old, new in account.keys],
+            }
+            for account in one.differences
+        ],
+    }
+
+
+def findings_json(
+    faults: Sequence[Fault],
+    warnings: Sequence[Fault],
+    accounts: Sequence[Desired],
+    compared: Sequence[Comparison] = (),
+) -> str:
+    """Return what ``validate`` found, whole."""
+    document = {
+        "version": 1,
+        "valid": not faults,
+        "faults": faults,
+        "warnings": warnings,
+        "accounts": [{"account": one.account, "devices": len(one.devices), "path": one.path} for one in accounts],
+        "against": [_comparison_json(one) for one in compared],
+    }
+    return json_text(document)
+
+
+def findings_markdown(
+    faults: Sequence[Fault],
+    warnings: Sequence[Fault],
+    accounts: Sequence[Desired],
+    compared: Sequence[Comparison] = (),
+) -> str:
+    """Return what ``validate`` found as a comment on a pull request."""
+    errors = [f"- **error** {markdown(str(fault))}" for fault in faults]
+    others = [f"- warning {markdown(str(warning))}" for warning in warnings]
+    lines = [*errors, *others, *map(_account_line, accounts)]
+    labels = [*["errors"] * len(errors), *["warnings"] * len(others), *["accounts"] * len(accounts)]
+    part = Part(lines, "line", labels=labels, first=("errors", "warnings"))
+    head = Section([f"### The desired state is {'valid' if not faults else 'not valid'}"], [part])
+    return comment([head, *_comparison_sections(compared)])
+
+
+def _account_line(account: Desired) -> str:
+    return f"- account {markdown_code(account.account)}: {counted(len(account.devices), 'device')}"
+
+
+def findings_github(
+    faults: Sequence[Fault],
+    warnings: Sequence[Fault],
+    _accounts: Sequence[Desired],
+    compared: Sequence[Comparison] = (),
+) -> str:
+    """Return what ``validate`` found as workflow commands, which GitHub shows beside the lines they are about."""
+    lines = [_annotation("error", fault) for fault in faults]
+    lines += [_annotation("warning", warning) for warning in warnings]
+    for one in compared:
+        if one.trouble or not one.differences:
+            lines.append(_annotation("notice", Fault("", 0, 0, _since(one))))
+        for account in one.differences:
+            words = f"account {account.account}: {_difference(account)}, {_since(one)}"
+            lines.append(_annotation("notice", Fault(account.path, 1 if account.path else 0, 0, words)))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _annotation(level: str, fault: Fault) -> str:
+    """Return one workflow command. Whatever the fault quotes, it stays one line and one command."""
+    place = f" file={_property(fault.path)},line={max(fault.line, 1)},col={max(fault.column, 1)}" if fault.path else ""
+    return f"::{level}{place}::{_data(fault.message)}"
+
+
+def _data(text: str) -> str:
+    return readable(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

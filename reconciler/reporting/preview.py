@@ -1,0 +1,81 @@
+"""Plans texts that somebody proposes, by what the running daemon knows: for a pull request, without a call to LG.
+
+Owns: how proposed files become plans. Must not: bring anything into force, change or remember anything, or call LG.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from reconciler.core.acceptance import Accepted, Claims, Text, chosen
+from reconciler.core.errors import Fault, Invalid
+from reconciler.core.model import Revision
+from reconciler.core.status import Ending
+from reconciler.desired import Document, Loaded, MemoryTree, load
+from reconciler.reporting import PlanReport
+from reconciler.reporting.endable import done_in_time
+
+LOADED_SECONDS = 60.0
+"""How long proposed files may take to be read; a million devices take a few seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Files that somebody would commit: their contents by path, which of them are texts, and the accounts to plan."""
+
+    documents: tuple[str, ...]
+    files: Mapping[str, str]
+    accounts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """What would be done, account by account, and what else a reviewer should know."""
+
+    reports: tuple[PlanReport, ...]
+    notes: tuple[str, ...]
+
+
+async def planned(
+    proposal: Proposal, accepted: Accepted, propose: Callable[[Text, Claims], Ending], *, environment: str | None = None
+) -> Proposed:
+    """Return what the files would do. Raises ``Invalid`` with every fault where they would not be accepted.
+
+    Reading and planning may take seconds for a large fleet, so both happen in a worker thread.
+    """
+    loaded = await done_in_time(partial(_loaded, proposal, environment), LOADED_SECONDS)
+    names = chosen(proposal.accounts, sorted(loaded.accounts))
+    revision = Revision(loaded.sha256)
+    claims = await asyncio.to_thread(Claims.of, loaded.accounts, revision)
+    reports = []
+    for name in names:
+        text = accepted.texts.get(name)
+        desired = loaded.accounts[name]
+        same = text is not None and text.desired == desired
+        proposed = Text(text.desired if text is not None and same else desired, revision)
+        reports.append(PlanReport(name, str(revision), await asyncio.to_thread(propose, proposed, claims)))
+    return Proposed(tuple(reports), tuple(_notes(loaded, accepted)))
+
+
+def _loaded(proposal: Proposal, environment: str | None) -> Loaded:
+    files = {path: content.encode() for path, content in proposal.files.items()}
+    missing = [path for path in proposal.documents if path not in files]
+    if missing:
+        raise Invalid([Fault(path, 0, 0, "the content of this document was not sent") for path in missing])
+    documents = [Document(path, files[path]) for path in proposal.documents]
+    loaded = load(documents, MemoryTree(files), environment=environment)
+    if loaded.every_fault:
+        raise Invalid(loaded.every_fault)
+    return loaded
+
+
+def _notes(loaded: Loaded, accepted: Accepted) -> list[str]:
+    """Return what no account's plan says: warnings, and accounts that these files would abandon."""
+    notes = [f"{warning} (warning)" for warning in loaded.warnings]
+    for name in sorted(accepted.texts.keys() - loaded.accounts.keys()):
+        fate = "retired: no call would be made for it" if name in loaded.retired else "abandoned while devices are live"
+        notes.append(f"account {name} is in force and not in these files: it would be {fate}")
+    return notes

@@ -1,0 +1,472 @@
+"""Finds out what people ask for: one device, one account, past changes.
+
+Owns: which facts belong to an answer and where they come from, how a device may be named, and the bounds of what is
+asked. Must not: change anything, or touch the event loop: everything here reads disks and is meant for a worker thread.
+
+The daemon hands in what it knows at one moment. Without a daemon ``at_hand`` puts the same together from the files and
+the state, which it opens for reading only; what only a running process knows (its last passes, when the next is due) is
+missing then, and the guards are asked what they would say.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+
+from reconciler import desired
+from reconciler.controller.informer import recalled
+from reconciler.core import acceptance, duration
+from reconciler.core.acceptance import Accepted, Text
+from reconciler.core.clock import Clock
+from reconciler.core.errors import Fault, ReconcilerError, SourceError, StateError, Unknown, quoted, suggestion
+from reconciler.core.model import AccountName, DeviceId, Pause, Reason, Revision
+from reconciler.core.status import Standing
+from reconciler.desired import Document, MemoryTree, Sighting
+from reconciler.reporting import AccountReport, PauseReport, StatusReport, account_report
+from reconciler.reporting.explain import (
+    ApprovalReport,
+    ChangeReport,
+    Facts,
+    Story,
+    WaitReport,
+    change_report,
+    tell,
+    wait_report,
+)
+from reconciler.runtime.settings import Mode, Settings
+from reconciler.source import FileSource
+from reconciler.state import KeptText, Past, State, is_there, newest_first
+
+CHANGES = 10
+"""So many past changes belong to the story of one device, and to the page."""
+REFUSED = 1000
+"""So many refused devices of one account are told."""
+PAGE, LONGEST_PAGE = 100, 1000
+"""How many past changes one answer has where nobody says, and at most."""
+SHORTEST_PREFIX = 8
+"""An id may be shortened to so many characters."""
+NEAR = 2000
+"""Among so many ids a near miss is looked for; of more, only among those that begin or end alike."""
+NAMED = 10
+"""So many devices are named where it is not clear which is meant."""
+
+Kept = Callable[[], Sequence[KeptText]]
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """All there is to know at one moment. ``passes`` says when the next pass of an account is due."""
+
+    now: datetime
+    accepted: Accepted
+    state: State
+    kept: Kept
+    standings: Mapping[AccountName, Standing] = field(default_factory=lambda: MappingProxyType({}))
+    passes: Mapping[AccountName, datetime] = field(default_factory=lambda: MappingProxyType({}))
+    observing: bool = False
+
+    @property
+    def accounts(self) -> frozenset[AccountName]:
+        """Return the accounts in force, and those that are missed."""
+        return frozenset((*self.accepted.texts, *self.accepted.abandoned))
+
+    def name(self, account: AccountName, device: DeviceId) -> str | None:
+        """Return what the text in force calls a device."""
+        text = self.accepted.texts.get(account)
+        entry = text.desired.described.get(device) if text is not None else None
+        return entry.name if entry is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is known of one device, account by account. ``taken_by`` says what of it was asked for."""
+
+    at: datetime
+    device: str
+    taken_by: str
+    accounts: tuple[Story, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedReport:
+    """A device of which LG refused what is wanted, and when it is asked again."""
+
+    account: str
+    device: str
+    name: str | None
+    wait: WaitReport
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDetail(AccountReport):
+    """One account in full: beside its report what is approved, braked, refused, and what changes by itself next."""
+
+    approvals: tuple[ApprovalReport, ...] = ()
+    pause: PauseReport | None = None
+    next_boundary: datetime | None = None
+    refused_devices: tuple[RefusedReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Past changes, newest first. ``next`` goes back in as ``before`` to get older ones; nothing if these are all."""
+
+    at: datetime
+    changes: tuple[ChangeReport, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the page shows: where everything stands and the last changes. ``unread`` is why those cannot be read."""
+
+    status: StatusReport
+    changes: tuple[ChangeReport, ...] = ()
+    unread: str = ""
+
+
+def overview(known: Knowledge, status: StatusReport) -> Overview:
+    """Return what the page shows; where past changes cannot be read, all else is shown nevertheless."""
+    try:
+        return Overview(status, history(known, Wanted(limit=CHANGES)).changes)
+    except StateError as error:
+        return Overview(status, unread=str(error))
+
+
+def explain(known: Knowledge, asked: str, account: str | None = None) -> Explanation:
+    """Return what is known of the device that a person named; raises ``Unknown``."""
+    if account is not None:
+        _insist_on(known, account)
+    names = [AccountName(account)] if account is not None else sorted(known.accounts)
+    device, taken_by, where = _resolve(known, asked, names)
+    seen = _Sightings(known, device)
+    stories = tuple(tell(_facts(known, name, device, seen)) for name in sorted(where))
+    return Explanation(known.now, device, taken_by, stories)
+
+
+def device(known: Knowledge, account: str, asked: str) -> Story:
+    """Return the story of a device in one account, by its id; raises ``Unknown``."""
+    _insist_on(known, account)
+    found, taken_by, _where = _resolve(known, asked, [AccountName(account)])
+    if taken_by != "id":
+        raise Unknown(f"there is no device {quoted(asked)!r} in account {account}; did you mean {found!r}?")
+    return tell(_facts(known, AccountName(account), found, _Sightings(known, found)))
+
+
+def account(known: Knowledge, asked: str) -> AccountDetail:
+    """Return one account in full; raises ``Unknown``."""
+    name = AccountName(asked)
+    text = known.accepted.texts.get(name)
+    if text is None:
+        _insist_on(known, asked)
+        raise Unknown(f"account {asked} is abandoned: it left the text, and no call is made for it")
+    report = account_report(known.standings.get(name, Standing(name)), text, known.passes.get(name))
+    brake = known.state.brake(name, known.now)
+    return AccountDetail(
+        **{one.name: getattr(report, one.name) for one in fields(report)},
+        approvals=tuple(
+            ApprovalReport(one.reason, one.expires, known.now < one.expires, len(one.devices))
+            for one in text.desired.approvals
+        ),
+        pause=PauseReport(brake.pause, brake.until, brake.reason) if brake.pause is not Pause.NONE else None,
+        next_boundary=text.desired.next_boundary(known.now),
+        refused_devices=_refused(known, name),
+    )
+
+
+def _refused(known: Knowledge, name: AccountName) -> tuple[RefusedReport, ...]:
+    retries = known.state.recall(name, known.now).retries
+    refused = sorted(one for one, retry in retries.items() if retry.reason is Reason.REFUSED)[:REFUSED]
+    return tuple(
+        RefusedReport(
+            name, one, known.name(name, one), wait_report(retries[one], known.state.history(name, one, limit=CHANGES))
+        )
+        for one in refused
+    )
+
+
+def _insist_on(known: Knowledge, account: str) -> None:
+    if account not in known.accounts:
+        raise Unknown(f"there is no account {quoted(account)!r}{suggestion(account, known.accounts)}")
+
+
+# -- one device
+
+
+class _Sightings:
+    """Where the texts name a device: each set of texts is read once, however many accounts it makes."""
+
+    def __init__(self, known: Knowledge, device: DeviceId) -> None:
+        self._known = known
+        self._device = device
+        self._kept: Sequence[KeptText] | None = None
+        self._found: dict[str, tuple[Sighting, ...]] = {}
+
+    def of(self, text: Text) -> tuple[Sighting, ...]:
+        """Return the places in the text that an account's part is from; none where its bytes are not at hand."""
+        sha256 = text.revision.sha256
+        if sha256 not in self._found:
+            self._found[sha256] = self._find(text)
+        return self._found[sha256]
+
+    def _find(self, text: Text) -> tuple[Sighting, ...]:
+        if self._kept is None:
+            self._kept = self._known.kept()
+        kept = [one for one in self._kept if one.revision.sha256 == text.revision.sha256]
+        files = {path: content for one in kept for path, content in one.files.items()}
+        documents = [Document(one.document, files[one.document]) for one in kept if one.document in files]
+        return desired.sightings(documents, MemoryTree(files), self._device)
+
+
+def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightings) -> Facts:
+    """Gather what is known of one device in one account."""
+    text, standing = known.accepted.texts.get(name), known.standings.get(name, Standing(name))
+    return Facts(
+        account=name,
+        device=device,
+        now=known.now,
+        text=text,
+        abandoned=name in known.accepted.abandoned,
+        memory=known.state.recall(name, known.now),
+        stay=known.state.came_and_went(name, device),
+        pasts=known.state.history(name, device, limit=CHANGES),
+        sightings=seen.of(text) if text is not None and _names(text, device) else (),
+        ending=standing.last,
+        observed_at=standing.last_success,
+        next_pass=known.passes.get(name),
+        brake=known.state.brake(name, known.now),
+        observing=known.observing,
+    )
+
+
+def _named(text: Text) -> Iterable[frozenset[DeviceId]]:
+    """Return the sets of devices that an account's part of a text names."""
+    return (text.desired.devices, text.desired.policy.ignore, *(one.devices for one in text.desired.approvals))
+
+
+def _names(text: Text, device: str) -> bool:
+    return any(device in devices for devices in _named(text))
+
+
+def _resolve(
+    known: Knowledge, asked: str, accounts: Sequence[AccountName]
+) -> tuple[DeviceId, str, frozenset[AccountName]]:
+    """Return which device is meant, by what it was named, and which accounts know it; raises ``Unknown``."""
+    remembered = [one for one in known.state.devices_like(asked, LONGEST_PAGE) if one[0] in accounts] if asked else []
+    texts = {name: text for name in accounts if (text := known.accepted.texts.get(name)) is not None}
+
+    def where(device: str) -> frozenset[AccountName]:
+        by_text = (name for name, text in texts.items() if _names(text, device))
+        like = known.state.devices_like(device, LONGEST_PAGE)
+        return frozenset((*by_text, *(name for name, one in like if one == device and name in accounts)))
+
+    if found := where(asked):
+        return DeviceId(asked), "id", found
+    called = {
+        one.id for text in texts.values() for one in text.desired.described.values() if one.name and one.name == asked
+    }
+    begun = {device for _name, device in remembered}
+    if len(asked) >= SHORTEST_PREFIX:
+        begun |= {one for text in texts.values() for ids in _named(text) for one in ids if one.startswith(asked)}
+    for devices, taken_by in ((begun if len(asked) >= SHORTEST_PREFIX else set(), "prefix"), (called, "name")):
+        if len(devices) == 1:
+            (only,) = devices
+            return only, taken_by, where(only)
+        if devices:
+            shown = ", ".join(map(quoted, sorted(devices)[:NAMED]))
+            more = f" and {len(devices) - NAMED} more" if len(devices) > NAMED else ""
+            raise Unknown(f"{quoted(asked)!r} is the {taken_by} of {len(devices)} devices: {shown}{more}")
+    raise Unknown(_nothing_like(asked, texts.values()))
+
+
+def _nothing_like(asked: str, texts: Iterable[Text]) -> str:
+    """Return that a device is not known, with what was perhaps meant."""
+    ids = {one for text in texts for devices in _named(text) for one in devices}
+    if len(ids) > NEAR:
+        ends = asked[:4], asked[-4:]
+        ids = set(sorted(one for one in ids if one.startswith(ends[0]) or one.endswith(ends[1]))[:NEAR])
+    names = {one.name for text in texts for one in text.desired.described.values() if one.name}
+    near = suggestion(asked, [*ids, *sorted(names)[:NEAR]])
+    short = f"; an id may be shortened to {SHORTEST_PREFIX} characters" if len(asked) < SHORTEST_PREFIX else ""
+    return f"no device {quoted(asked)!r} is known, neither in the text in force nor from LG's lists{near or short}"
+
+
+# -- past changes
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which past changes are asked for."""
+
+    account: AccountName | None = None
+    device: DeviceId | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = PAGE
+    before: tuple[int, int, str, str] | None = None
+
+
+def wanted(asked: Mapping[str, str], now: datetime) -> Wanted:
+    """Read what is asked for; raises ``ReconcilerError`` with a sentence where it cannot be read."""
+    keys = [one.name for one in fields(Wanted)]
+    for key in asked:
+        if key not in keys:
+            raise ReconcilerError(f"there is no parameter {quoted(key)!r}{suggestion(key, keys)}")
+    insist_on_values(asked)
+    return Wanted(
+        account=AccountName(asked["account"]) if "account" in asked else None,
+        device=DeviceId(asked["device"]) if "device" in asked else None,
+        since=moment("since", asked["since"], now) if "since" in asked else None,
+        until=moment("until", asked["until"], now) if "until" in asked else None,
+        limit=_limit(asked["limit"]) if "limit" in asked else PAGE,
+        before=_cursor(asked["before"]) if "before" in asked else None,
+    )
+
+
+def insist_on_values(asked: Mapping[str, str]) -> None:
+    """Raise ``ReconcilerError`` where a parameter is empty: a filter from a variable that is not set is no filter."""
+    for key, value in asked.items():
+        if not value.strip():
+            raise ReconcilerError(f"{key} is empty: give it a value, or leave it out")
+
+
+def moment(name: str, text: str, now: datetime) -> datetime:
+    """Return a moment given as a time, or as a span before now; raises ``ReconcilerError``."""
+    with suppress(ValueError):
+        return now - duration.parse(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        how = "2h or 7d ago, or a time with its offset like 2026-11-22T10:00:00Z"
+        raise ReconcilerError(f"{name} has to be a span like {how}, not {quoted(text)!r}")
+    return at
+
+
+def history(known: Knowledge, asked: Wanted) -> Page:
+    """Return past changes, newest first; raises ``Unknown`` where nothing at all is known of the account or device."""
+    asked = replace(asked, device=_meant(known, asked))
+    found, more = _newest(known.state, asked)
+    if not found and asked.account is not None and asked.account not in known.accounts:
+        _insist_on(known, asked.account)
+    return Page(
+        at=known.now,
+        changes=tuple(change_report(one, known.name(one.account, one.device)) for one in found),
+        next=_cursor_text(found[-1]) if more and found else None,
+    )
+
+
+def _meant(known: Knowledge, asked: Wanted) -> DeviceId | None:
+    """Return whose changes are asked for: what has any by its whole id, also if no account is left that knows it."""
+    if asked.device is None or known.state.history(device=asked.device, limit=1):
+        return asked.device
+    return _resolve(known, asked.device, sorted(known.accounts))[0]
+
+
+def _newest(state: State, asked: Wanted) -> tuple[Sequence[Past], bool]:
+    """Return one page, and whether there are older ones. Many changes may share a moment, so a cursor is no moment."""
+    until = asked.until
+    if asked.before is not None:
+        last = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=1 - asked.before[0])
+        until = last if until is None else min(until, last)
+    most = asked.limit + 1
+    while True:
+        read = state.history(asked.account, asked.device, asked.since, until, most)
+        found = [one for one in read if asked.before is None or newest_first(one) > asked.before]
+        if len(found) > asked.limit or len(read) < most:
+            return found[: asked.limit], len(found) > asked.limit
+        most *= 2
+
+
+def _limit(text: str) -> int:
+    digits = text.lstrip("0")[:6]  # the longest number is refused by its beginning
+    if digits and text.isascii() and text.isdecimal() and int(digits) <= LONGEST_PAGE:
+        return int(digits)
+    raise ReconcilerError(f"limit has to be a whole number from 1 to {LONGEST_PAGE}, not {quoted(text)!r}")
+
+
+def _cursor_text(past: Past) -> str:
+    return base64.urlsafe_b64encode(json.dumps(newest_first(past)).encode()).decode().rstrip("=")
+
+
+def _cursor(text: str) -> tuple[int, int, str, str]:
+    try:
+        match json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))):
+            case [int(at), int(intended), str(account), str(device)] if -(2**57) < at <= 0:
+                return at, intended, account, device
+    except (ValueError, RecursionError):
+        pass
+    raise ReconcilerError("before has to be what an earlier answer gave as next")
+
+
+# -- without a daemon
+
+
+@dataclass(frozen=True, slots=True)
+class AtHand:
+    """What is known without a daemon, and what a person should hear of how it is known. ``state`` is its folder."""
+
+    known: Knowledge
+    notes: tuple[str, ...]
+    state: str = ""
+    has_state: bool = True
+
+    def insist_on_state(self) -> None:
+        """Raise ``StateError`` where there is no state: nothing is known then, which is not the same as no change."""
+        if not self.has_state:
+            raise StateError(f"{_no_state(self.state)}: nothing is known of past changes")
+
+
+def _no_state(folder: str) -> str:
+    return f"there is no state in {folder} (PCC_STATE_DIR)"
+
+
+def at_hand(settings: Settings, clock: Clock) -> AtHand:
+    """Return what the files and the state say, without a daemon. Nothing is written, and there need be no state."""
+    state = State.read_only(settings.state_dir, clock)
+    kept = state.kept_texts()
+    before = recalled(kept, state.live_accounts, settings.environment) if kept else None
+    in_force, read, notes = _newest_text(settings, before or Accepted(), kept)
+    revisions = [one.revision for one in read]
+    if state.trouble:
+        notes = (*notes, f"state: {state.trouble}")
+    has_state, folder = is_there(settings.state_dir), str(settings.state_dir)
+    if not has_state:
+        notes = (*notes, f"{_no_state(folder)}: what was done is not known")
+    known = Knowledge(
+        now=clock.now(),
+        accepted=in_force,
+        state=state,
+        kept=lambda: (*read, *(one for one in kept if one.revision not in revisions)),
+        observing=settings.mode is Mode.OBSERVE,
+    )
+    return AtHand(known, notes, folder, has_state)
+
+
+def _newest_text(
+    settings: Settings, before: Accepted, kept: Sequence[KeptText]
+) -> tuple[Accepted, Sequence[KeptText], tuple[str, ...]]:
+    """Return what would be in force if a daemon read the files now, the files, and what is wrong with them."""
+    if settings.git_url is not None:
+        return before, (), ("the repository is not asked: texts are those that the daemon accepted last",)
+    source = FileSource(settings.desired_state)
+    try:
+        fetched = source.fetch()
+    except SourceError as error:
+        return before, (), (f"{error}; texts are those that the daemon accepted last",)
+    if fetched.unreadable:
+        return before, (), (*map(str, fetched.unreadable), "texts are those that the daemon accepted last")
+    loaded = desired.load(fetched.documents, fetched.tree, environment=settings.environment)
+    same = [one.revision for one in kept if one.revision.sha256 == loaded.sha256]
+    commit = source.commit(loaded.files) or next((one.commit for one in same), None)
+    revision = Revision(loaded.sha256, commit)
+    after = acceptance.accept(before, loaded, revision)
+    read = [KeptText(one.path, revision, loaded.files) for one in fetched.documents]
+    faults: Sequence[Fault] = after.faults
+    return after, read, tuple(f"{fault} (not in force)" for fault in faults)

@@ -1,0 +1,410 @@
+"""What people and programs ask for: where everything stands, as plain values ready to be shown.
+
+Owns: the shape of a status and of a plan's report, and the one sentence that says whether all is well.
+Must not: render, or change anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from reconciler import __version__
+from reconciler.core import duration
+from reconciler.core.acceptance import Accepted, Text
+from reconciler.core.clock import TOLERATED
+from reconciler.core.guards import Brake
+from reconciler.core.model import AccountName, Commit, Condition, DeviceId, Held, Kind, Pause, Plan, Reason
+from reconciler.core.status import Ending, Standing, counts, states
+from reconciler.core.text import counted
+from reconciler.reporting.forecast import BoundaryReport
+
+NAMED = 20
+"""So many accounts are named in the sentence at the top; the rest is a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldReport:
+    """How many changes of one action a reason holds, and when the first of them may go by itself."""
+
+    action: str
+    kind: str
+    reason: str
+    count: int
+    until: datetime | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuardReport:
+    """A guard that is tripped now, whether it holds a change or not, and the sentence with its numbers."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountReport:
+    """One account, as its last pass left it. Times are nothing where there was none yet.
+
+    ``current``: that pass was of the text in force. ``settled``: it left nothing to change. ``refused``: of so many
+    devices LG refused the change.
+    """
+
+    account: str
+    condition: str
+    result: str
+    error: str
+    rejected: str | None
+    revision: str
+    desired: int
+    observed: int
+    devices: Mapping[str, int]
+    held: tuple[HeldReport, ...]
+    flapping: tuple[str, ...]
+    approval: str
+    remarks: tuple[str, ...]
+    digest: str
+    unsubscribe_budget_remaining: int
+    last_attempt: datetime | None
+    last_success: datetime | None
+    out_of_sync_since: datetime | None
+    next_pass: datetime | None
+    current: bool = False
+    settled: bool = False
+    refused: int = 0
+    guards: tuple[GuardReport, ...] = ()
+
+    @property
+    def guarded(self) -> bool:
+        """Say whether a guard is tripped, whether it holds a change or not: nothing is well then."""
+        return bool(self.guards) or any(held.kind == Kind.GUARD for held in self.held)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenReport:
+    """A revision that was read lately, and why it was rejected if it was."""
+
+    revision: str
+    sha256: str
+    rejected: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TextReport:
+    """The text in force and what became of the newest one. ``seen``: the last ones that were read, oldest first.
+
+    ``holds``: whether the commit that was asked for is the one in force or in its history; nothing if none was.
+    """
+
+    revision: str | None
+    commit: Commit | None
+    newest: str | None
+    rejected: str | None
+    faults: tuple[str, ...]
+    warnings: tuple[str, ...]
+    source: str
+    fetched_at: datetime | None
+    trouble: str
+    sha256: str | None = None
+    seen: tuple[SeenReport, ...] = ()
+    holds: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PauseReport:
+    """A brake on one account, or on all of them. ``by`` is ``command``, or ``text``, whose brake has no end."""
+
+    pause: str
+    until: datetime | None
+    reason: str
+    account: str | None = None
+    by: str = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """Everything at one moment. ``well`` says whether a person may go on sleeping, ``summary`` why not."""
+
+    version: str
+    at: datetime
+    mode: str
+    well: bool
+    summary: str
+    text: TextReport
+    accounts: tuple[AccountReport, ...]
+    abandoned: tuple[str, ...]
+    state_trouble: str = ""
+    pauses: tuple[PauseReport, ...] = ()
+    coming: tuple[BoundaryReport, ...] = ()
+    clock_ahead_seconds: float = 0.0
+    clock_trouble: str = ""
+
+
+def account_report(standing: Standing, text: Text, next_pass: datetime | None) -> AccountReport:
+    """Return one account's report; ``text`` is what is in force for it."""
+    last = standing.last
+    return AccountReport(
+        account=standing.account,
+        condition=standing.condition,
+        result=last.result if last else "",
+        error=last.error if last else "",
+        rejected=text.rejected,
+        revision=str(text.revision),
+        desired=len(last.desired.wanted_by(last.began, last.theirs)) if last else 0,
+        observed=standing.observed,
+        devices=states(last) if last else {},
+        held=held_reports(last.plan, last.held) if last else (),
+        flapping=tuple(sorted(last.flapping)) if last else (),
+        approval=last.approval if last else "",
+        remarks=(*(last.remarks if last else ()), *alike_remarks(standing)),
+        digest=last.plan.digest if last and last.plan else "",
+        unsubscribe_budget_remaining=last.budget_remaining if last else 0,
+        last_attempt=last.began if last else None,
+        last_success=standing.last_success,
+        out_of_sync_since=standing.out_of_sync_since,
+        next_pass=next_pass,
+        current=last is not None and last.of(text),
+        settled=last is not None and last.settled,
+        refused=len(last.refused) if last else 0,
+        guards=_guards(last.plan) if last else (),
+    )
+
+
+def _guards(plan: Plan | None) -> tuple[GuardReport, ...]:
+    tripped = plan.tripped if plan is not None else ()
+    return tuple(GuardReport(one.reason, one.message) for one in tripped if one.reason.kind is Kind.GUARD)
+
+
+def alike_remarks(standing: Standing) -> tuple[str, ...]:
+    """Return the warning about other accounts with the same list, if there are any."""
+    if not standing.alike:
+        return ()
+    devices = counted(standing.observed, "device")
+    return (f"LG lists the same {devices} for {_named(standing.alike)}: most likely the accounts are one LG user",)
+
+
+def held_reports(plan: Plan | None, held: Iterable[Held]) -> tuple[HeldReport, ...]:
+    """Return held changes by action and reason, in the order of the table of reasons."""
+    messages = {one.reason: one.message for one in plan.tripped} if plan is not None else {}
+    groups: dict[tuple[Reason, str], list[Held]] = {}
+    for one in held:
+        groups.setdefault((one.reason, one.change.action), []).append(one)
+    order = list(Reason)
+    return tuple(
+        HeldReport(
+            action=action,
+            kind=reason.kind,
+            reason=reason,
+            count=len(group),
+            until=min((one.until for one in group if one.until is not None), default=None),
+            message=messages.get(reason, ""),
+        )
+        for (reason, action), group in sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+    )
+
+
+def status_report(
+    accepted: Accepted,
+    standings: Mapping[AccountName, Standing],
+    *,
+    mode: str,
+    source: str,
+    trouble: str,
+    fetched_at: float,
+    passes: Mapping[AccountName, datetime],
+    now: datetime,
+    state_trouble: str = "",
+    stalled: str = "",
+    ahead: timedelta = timedelta(0),
+    brakes: Mapping[AccountName | None, Brake] = MappingProxyType({}),
+    coming: tuple[BoundaryReport, ...] = (),
+) -> StatusReport:
+    """Return everything as it stands now. ``brakes`` are those set by command; no account stands for all.
+
+    ``passes`` says when the next pass of an account is due, ``stalled`` why none is made although some are. ``ahead``
+    is by how much this machine's clock is ahead of LG's.
+    """
+    accounts = [
+        account_report(standings.get(account, Standing(account)), text, passes.get(account))
+        for account, text in sorted(accepted.texts.items())
+    ]
+    revision = accepted.revision
+    text_report = TextReport(
+        revision=str(revision) if revision else None,
+        commit=revision.commit if revision else None,
+        newest=str(accepted.newest) if accepted.newest else None,
+        rejected=accepted.rejected,
+        faults=tuple(map(str, accepted.faults)),
+        warnings=tuple(map(str, accepted.warnings)),
+        source=source,
+        fetched_at=datetime.fromtimestamp(fetched_at, now.tzinfo) if fetched_at else None,
+        trouble=trouble,
+        sha256=revision.sha256 if revision else None,
+        seen=tuple(SeenReport(one.revision, one.sha256, one.rejected) for one in accepted.seen),
+    )
+    clock = clock_trouble(ahead)
+    trouble_first = _stalled(stalled) or _text_trouble(text_report) or _state_trouble(state_trouble) or clock
+    well, summary = _summary(trouble_first, accounts, accepted.abandoned, mode)
+    return StatusReport(
+        version=__version__,
+        at=now,
+        mode=mode,
+        well=well,
+        summary=summary,
+        text=text_report,
+        accounts=tuple(accounts),
+        abandoned=tuple(sorted(accepted.abandoned)),
+        state_trouble=state_trouble,
+        pauses=pause_reports(accepted, brakes),
+        coming=coming,
+        clock_ahead_seconds=round(ahead.total_seconds(), 1),
+        clock_trouble=clock,
+    )
+
+
+def pause_reports(accepted: Accepted, brakes: Mapping[AccountName | None, Brake]) -> tuple[PauseReport, ...]:
+    """Return the brakes that are on: by command, then by the text; one of the text that is on all is told once."""
+    texts: dict[AccountName | None, Pause] = {
+        account: text.desired.policy.pause for account, text in accepted.texts.items()
+    }
+    alike = len(texts) > 1 and len(set(texts.values())) == 1
+    by_text = {None: next(iter(texts.values()))} if alike else texts
+    commanded = (PauseReport(one.pause, one.until, one.reason, account) for account, one in brakes.items())
+    written = (
+        PauseReport(pause, None, "the text says so", account, by="text")
+        for account, pause in by_text.items()
+        if pause is not Pause.NONE
+    )
+    return tuple(
+        one for group in (commanded, written) for one in sorted(group, key=lambda report: report.account or "")
+    )
+
+
+def _summary(
+    trouble: str, accounts: list[AccountReport], abandoned: Iterable[AccountName], mode: str
+) -> tuple[bool, str]:
+    """Return whether a person may go on sleeping, and a sentence that says so or what to do first."""
+    observing = " Observe mode: nothing is changed." if mode == "observe" else ""
+    if trouble:
+        return False, f"{trouble.removesuffix('.')}.{observing}"
+    for well, names, words in (
+        (False, _in(accounts, Condition.STOPPED), "stopped: look at credentials and settings"),
+        (False, [one.account for one in accounts if one.guarded], "held by a guard: a person has to decide"),
+        (False, sorted(abandoned), "abandoned: bring them back, or name them in retired_accounts"),
+        (False, [one.account for one in accounts if one.error], "waiting for LG, which is asked again by itself"),
+        (False, _holding(accounts, Reason.SUBSCRIPTIONS_FULL), "at LG's cap on subscribed devices: ask LG to raise it"),
+        (False, _holding(accounts, Reason.REFUSED), "partly refused by LG: look at the devices it refuses"),
+        (True, [] if observing else _in(accounts, Condition.PAUSED), "paused"),
+        (True, _holding(accounts, Kind.POLICY), "not as wanted, as policy says"),
+        (True, _in(accounts, Condition.CONVERGING), "on the way to the wanted state"),
+    ):
+        if names:
+            return well, f"{_named(names)} {'is' if len(names) == 1 else 'are'} {words}.{observing}"
+    return True, f"All is well: {len(accounts)} account{'s' * (len(accounts) != 1)} as wanted.{observing}"
+
+
+def clock_trouble(ahead: timedelta) -> str:
+    """Return what is wrong with this machine's clock beside LG's and what follows, or nothing where the two agree."""
+    if abs(ahead) <= TOLERATED:
+        return ""
+    span = duration.show(timedelta(minutes=round(abs(ahead.total_seconds()) / 60)))
+    side = "ahead of" if ahead > timedelta(0) else "behind"
+    return (
+        f"This machine's clock is {span} {side} LG's: set it (NTP). Until then a device is wanted when either clock "
+        "says so, and an approval is valid when both do"
+    )
+
+
+def _stalled(why: str) -> str:
+    return f"No account is looked after: {why}. Keep the log and restart the daemon" if why else ""
+
+
+def _state_trouble(trouble: str) -> str:
+    return f"What is done cannot be remembered, so unsubscribes are held: {trouble}" if trouble else ""
+
+
+def _text_trouble(text: TextReport) -> str:
+    """Return what is wrong with the newest text, or nothing."""
+    if text.revision is None:
+        return f"No text is in force yet: {text.trouble or _first(text.faults) or 'none was read so far'}"
+    if text.rejected:
+        return f"The newest text is rejected ({text.rejected}); mend it: {_first(text.faults)}"
+    return f"The newest text cannot be fetched: {text.trouble}" if text.trouble else ""
+
+
+def _in(accounts: Iterable[AccountReport], condition: Condition) -> list[str]:
+    return [one.account for one in accounts if one.condition == condition]
+
+
+def _holding(accounts: Iterable[AccountReport], what: Kind | Reason) -> list[str]:
+    return [one.account for one in accounts if any(what in {held.kind, held.reason} for held in one.held)]
+
+
+def _first(faults: tuple[str, ...]) -> str:
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{faults[0]}{more}" if faults else ""
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:NAMED])
+    return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """What ``plan`` shows or ``apply`` did for one account. ``ending`` is nothing where no list could be had."""
+
+    account: AccountName
+    revision: str
+    ending: Ending
+
+    @property
+    def plan(self) -> Plan:
+        """Return the plan, empty where no list could be had."""
+        return self.ending.plan or Plan(self.account)
+
+    @property
+    def counted(self) -> Plan:
+        """Return the plan from which figures are counted: where the list was doubted, one that does not rest on it."""
+        return self.ending.counted or Plan(self.account)
+
+    @property
+    def names(self) -> Mapping[DeviceId, str]:
+        """Return the names that the text gives devices, for people."""
+        return self.ending.desired.names
+
+
+PENDING = 2
+"""The exit code of changes that wait to be made."""
+
+
+def exit_code(reports: Iterable[PlanReport], *, pending: int | None = None) -> int:
+    """Return the exit code: 1 before 3 before 4 before ``pending``; 0 when there is nothing to tell.
+
+    Kind *guard* makes 3; failed, refused and held by *platform* make 4; held by *policy* makes neither. With
+    ``pending`` the passes only looked; without, a change that was not held and not made makes 4 too.
+    """
+    found = Counter[int]()
+    for report in reports:
+        ending = report.ending
+        withheld = any(held.reason.kind is Kind.PLATFORM for held in ending.held)
+        found[1] += bool(not ending.trusted and ending.error)
+        found[3] += ending.unexpected or ending.guarded
+        found[4] += withheld or bool(ending.unmade) or not ending.trusted
+        if pending is not None:
+            found[pending] += bool(report.plan.changes)
+        else:
+            found[4] += ending.unfinished
+    return next((code for code in (1, 3, 4, *([] if pending is None else [pending])) if found[code]), 0)
+
+
+def total(reports: Iterable[PlanReport]) -> Mapping[str, int]:
+    """Return the sums of what passes did, for the last line of a report."""
+    sums: Counter[str] = Counter()
+    for report in reports:
+        sums.update(counts(report.ending))
+    return sums

@@ -1,0 +1,123 @@
+"""The demonstration: LG's platform, simulated, and the daemon beside it, on a sample fleet in a temporary folder.
+
+Owns: the sample fleet, its settings, and what it tells a person to try.
+Must not: be anything that ``simulate`` and ``run`` could not do from two shells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from reconciler import desired
+from reconciler.core.model import DEFAULT_ACCOUNT, Desired, Device, DeviceId, DeviceType
+from reconciler.runtime import settings
+from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.settings import Listen
+from reconciler.simulator import Platform, create_app, sample_platform, serving
+from reconciler.telemetry.masking import Masking
+
+MISSING_AT_FIRST = 3
+"""So many wanted devices are not subscribed yet when the demonstration begins: something to watch at once."""
+INTERVAL = "10s"
+"""Short, so that drift is healed while one looks."""
+TYPES = {f"DEVICE_{kind.name}": kind for kind in DeviceType}
+
+
+class Demo:
+    """One demonstration."""
+
+    def __init__(
+        self, *, listen: str, devices: int, seed: int, say: Callable[[str], None], masking: Masking | None = None
+    ) -> None:
+        self._listen = listen
+        self._devices = devices
+        self._seed = seed
+        self._say = say
+        self._masking = masking or Masking()
+        self._stopping = asyncio.Event()
+        self._daemon: Daemon | None = None
+
+    def stop(self) -> None:
+        """End it in good order."""
+        self._stopping.set()
+        if self._daemon is not None:
+            self._daemon.stop()
+
+    async def run(self) -> None:
+        """Run until ``stop``."""
+        platform = sample_platform(devices=self._devices, seed=self._seed, only_pcc=True)
+        with TemporaryDirectory(prefix="pcc-reconciler-demo-") as folder:
+            file = Path(folder) / "desired-state.toml"
+            wanted, spare = self._write(platform, file)
+            platform.subscribe(DEFAULT_ACCOUNT, *(one.id for one in wanted[MISSING_AT_FIRST:]))
+            async with serving(create_app(platform)) as simulator:
+                chosen = settings.load(self._environment(platform, simulator, Path(folder)))
+                chosen = chosen.model_copy(update={"listen": _free(chosen.listen)})
+                self._masking.know(chosen.secrets())
+                self._say(_welcome(str(chosen.listen), simulator, file, spare, wanted[-1]))
+                self._daemon = Daemon(chosen, masking=self._masking)
+                if not self._stopping.is_set():
+                    await self._daemon.run()
+        self._say("The demonstration is over; its folder is removed.")
+
+    def _write(self, platform: Platform, file: Path) -> tuple[list[Device], Device]:
+        """Write a file that wants all devices of the sample but the last; return those, and that one."""
+        owned = platform.world.user(DEFAULT_ACCOUNT).devices.values()
+        devices = [Device(DeviceId(one.id), one.alias, TYPES.get(one.type)) for one in owned]
+        wanted = {device.id: device for device in devices[:-1]}
+        file.write_text(desired.dump([Desired(DEFAULT_ACCOUNT, frozenset(wanted), wanted)]), encoding="utf-8")
+        return devices[:-1], devices[-1]
+
+    def _environment(self, platform: Platform, simulator: str, folder: Path) -> dict[str, str]:
+        world = platform.world
+        return {
+            "PCC_DESIRED_STATE": str(folder / "desired-state.toml"),
+            "PCC_STATE_DIR": str(folder / "state"),
+            "PCC_BASE_URL": simulator,
+            "PCC_TOKEN_URL": f"{simulator}/emp/v2/token",
+            "PCC_COUNTRY": "KR",
+            "PCC_SERVICE_ID": world.service.id,
+            "PCC_SERVICE_KEY": world.service.key,
+            "PCC_CLIENT_ID": world.service.client_id,
+            "PCC_BACKEND_URL": world.service.backend_url or "",
+            "PCC_REFRESH_TOKEN": world.user(DEFAULT_ACCOUNT).refresh_token or "",
+            "PCC_INTERVAL": INTERVAL,
+            "PCC_LISTEN": self._listen,
+        }
+
+
+def _welcome(listen: str, simulator: str, file: Path, spare: Device, lost: Device) -> str:
+    entry = f'{{ id = "{spare.id}", name = "{spare.name}" }},'
+    return f"""\
+status page  http://{listen}/
+metrics      http://{listen}/metrics
+simulator    {simulator}/_sim
+edit         {file}
+
+Try:
+  add this line to devices in that file, save, and watch the POST:
+    {entry}
+  remove any line from it, save, and watch the DELETE
+  lose a subscription behind our back; the next pass, within {INTERVAL}, heals it:
+    curl -s {simulator}/_sim/users/default/unsubscribe -d '{{"ids": ["{lost.id}"]}}'
+    (what we changed ourselves less than a minute ago is taken as done: LG's list may lag behind its changes)
+Ctrl-C ends everything.
+"""
+
+
+def _free(listen: Listen) -> Listen:
+    """Return the address, with another port where that one is taken."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((listen.host, listen.port))
+        except OSError:
+            with suppress(OSError):  # an address that is not ours at all: the daemon says so better
+                probe.bind((listen.host, 0))
+        return Listen(listen.host, probe.getsockname()[1] or listen.port)

@@ -1,0 +1,38 @@
+"""What a process stands in: time, chance, the wire, the disk, and the kernel's news of files.
+
+Owns: the one list of everything that is not decided by settings, texts and LG's answers, each with what is real. A
+simulation hands in others, and then runs the very program that runs in earnest. Must not: hold a rule of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import random as system_random
+from uuid import UUID, uuid4
+
+from reconciler.core.backoff import Random
+from reconciler.core.clock import Clock, SystemClock
+from reconciler.pcc.transport import Transport
+from reconciler.source import Look, signature
+from reconciler.source.watch import Watch, watch
+from reconciler.state import Connect, connect
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything around the program. ``transport`` of nothing is the network.
+
+    ``unique`` makes the ids of passes and messages. ``connect`` opens the state's file. ``look`` tells whether a file
+    changed, and ``file_time`` is the time by which files are dated, in epoch seconds.
+    """
+
+    clock: Clock = field(default_factory=SystemClock)
+    random: Random = system_random
+    unique: Callable[[], UUID] = uuid4
+    transport: Transport | None = None
+    connect: Connect = connect
+    watch: Watch = watch
+    look: Look = signature
+    file_time: Callable[[], float] = time.time

@@ -1,0 +1,53 @@
+"""Where the settings say that texts come from.
+
+Owns: the choice between files of this machine and a repository that is followed, and where a clone of it is kept.
+Must not: read or judge a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from reconciler.runtime.settings import GitVerify, Settings
+from reconciler.source.files import FileSource
+from reconciler.source.git import Clone
+from reconciler.source.port import Source
+from reconciler.source.repository import GitSource
+
+CLONES = "git"
+"""Where the clone is, below the state's folder."""
+
+
+@contextmanager
+def opened(
+    settings: Settings,
+    *,
+    lasting: bool = False,
+    files: Callable[[Path], FileSource] = FileSource,
+) -> Iterator[Source]:
+    """Give the source that the settings name, and end what it does at the end.
+
+    ``lasting``: keep the clone beside the state. Only for whoever holds the state's lock; all others get one of their
+    own, and leave nothing behind. ``files`` is how files of this machine are looked at.
+    """
+    if settings.git_url is None:
+        local = files(settings.desired_state)
+        if local.unrest is not None:
+            local.unrest.leave_out(settings.state_dir)
+        yield local
+        return
+    with ExitStack() as stack:
+        home = settings.state_dir if lasting else Path(stack.enter_context(TemporaryDirectory(prefix="pcc-git-")))
+        source = GitSource(
+            Clone(home / CLONES, settings.git_url),
+            settings.git_ref,
+            settings.desired_state,
+            interval=settings.git_interval.total_seconds(),
+            verify=settings.git_verify is GitVerify.COMMIT,
+            allowed_signers=settings.git_allowed_signers,
+        )
+        stack.callback(source.close)
+        yield source
