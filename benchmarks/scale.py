@@ -17,9 +17,9 @@ import structlog
 from benchmarks import Row, at_most, compared, turns
 from benchmarks._fleet import ids, write_device_file, write_live
 from benchmarks._processes import apart
-from reconciler.core.clock import SystemClock
 from reconciler.core.model import DEFAULT_ACCOUNT, Condition
 from reconciler.runtime import settings
+from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.environment import Surroundings
 from reconciler.runtime.wiring import built
 from reconciler.state import State

@@ -18,10 +18,11 @@ from stories import told
 
 from reconciler.core.guards import GUARDS
 from reconciler.core.model import DEFAULT_ACCOUNT, Cause
+from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.protocol import CODES, Call
 from reconciler.simulator import Route
-from reconciler.telemetry.metrics import Figures, Metrics
+from reconciler.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parent.parent
 

@@ -22,8 +22,8 @@ from httpx_aiohttp import AiohttpTransport
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from reconciler.core.clock import SystemClock
 from reconciler.runtime import settings
+from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.environment import Surroundings
 from reconciler.simulator import Match, Platform, Record, Route, Rule, create_app, sample_platform, serving

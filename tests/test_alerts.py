@@ -18,9 +18,10 @@ from scenarios import fleet, owned, site, text
 
 from reconciler.controller.informer import SOURCE_ERRORS
 from reconciler.core.model import DEFAULT_ACCOUNT, Cause
+from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.protocol import CODES
-from reconciler.telemetry.metrics import MODES, Figures, Metrics
+from reconciler.telemetry.metrics import MODES, Metrics
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "deploy" / "prometheus"

@@ -20,7 +20,7 @@ from reconciler.core.model import (
     Plan,
     Reason,
 )
-from reconciler.desired import Document, MemoryTree, dump, dump_device_file, load
+from reconciler.desired import Document, MemoryTree, approval_block, dump, dump_device_file, load
 
 NOW = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
 DEVICES = tuple(DeviceId(f"device-{number:03}") for number in range(30))
@@ -48,7 +48,7 @@ def test_only_unsubscribes_that_an_approval_can_release_are_named() -> None:
 
 def test_up_to_twenty_devices_stand_in_the_block_itself() -> None:
     """A small block is complete: ids, an end, and a place for the reason."""
-    block = approvals.block(DEFAULT_ACCOUNT, DEVICES[:2], NOW)
+    block = approval_block(DEFAULT_ACCOUNT, DEVICES[:2], NOW)
     assert block == (
         "[[approvals]]\n"
         'account = "default"\n'
@@ -63,7 +63,7 @@ def test_up_to_twenty_devices_stand_in_the_block_itself() -> None:
 
 def test_more_devices_go_to_a_file_that_a_command_writes() -> None:
     """A large block names a device file and the command that makes it."""
-    block = approvals.block(DEFAULT_ACCOUNT, DEVICES[:21], NOW)
+    block = approval_block(DEFAULT_ACCOUNT, DEVICES[:21], NOW)
     assert block.startswith(
         "# 21 devices; pcc-reconciler plan --account default --approval removed/default-2026-11-22.txt"
     )
@@ -74,7 +74,7 @@ def test_more_devices_go_to_a_file_that_a_command_writes() -> None:
 def test_a_block_names_exactly_the_devices_it_was_made_for(devices: set[DeviceId]) -> None:
     """Committed as printed, a block approves those devices and no other."""
     kept = frozenset(DEVICES) - devices
-    text = dump([Desired(DEFAULT_ACCOUNT, kept)]) + approvals.block(DEFAULT_ACCOUNT, devices, NOW)
+    text = dump([Desired(DEFAULT_ACCOUNT, kept)]) + approval_block(DEFAULT_ACCOUNT, devices, NOW)
     loaded = load([Document("desired-state.toml", text.encode())], MemoryTree({}))
     assert not loaded.faults
     assert loaded.accounts[DEFAULT_ACCOUNT].approved_at(NOW) == devices
@@ -85,7 +85,7 @@ def test_a_block_with_a_file_names_exactly_the_devices_of_the_file() -> None:
     """The block and the device file that go with it approve those devices and no other."""
     account = AccountName("seoul")
     file = dump_device_file(DEVICES[:25], {DEVICES[0]: "Room 1203 fridge"}).encode()
-    text = dump([Desired(account, frozenset(DEVICES[25:]))]) + approvals.block(
+    text = dump([Desired(account, frozenset(DEVICES[25:]))]) + approval_block(
         account, DEVICES[:25], NOW, file="removed/wing-b.txt"
     )
     loaded = load([Document("d.toml", text.encode())], MemoryTree({"removed/wing-b.txt": file}))

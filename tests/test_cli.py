@@ -33,8 +33,8 @@ from reconciler import cli
 from reconciler.cli.console import USAGE
 from reconciler.cli.options import Command
 from reconciler.cli.run import spare_the_collector
-from reconciler.core.clock import SystemClock
 from reconciler.runtime import oneshot
+from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.signals import MOMENT_SECONDS
 from reconciler.simulator import Match, Platform, Route, Rule, create_app, sample_platform, serving
 from reconciler.simulator import faults as fault

@@ -20,6 +20,7 @@ from reconciler.pcc.client import Client
 from reconciler.pcc.clients import LOOK_AGAIN_SECONDS, Clients
 from reconciler.pcc.credentials import CredentialStore, Given, Shared
 from reconciler.pcc.quota import Learned
+from reconciler.source.watch import watch
 from reconciler.telemetry.masking import MASK, Masking
 from reconciler.telemetry.metrics import Metrics
 
@@ -55,6 +56,7 @@ class Rig:
             clock=self.clock,
             learned=lambda _account: learned or Learned(),
             masking=self.masking,
+            watch=watch,
         )
 
     def give(self, account: str, token: str) -> None:

@@ -33,9 +33,9 @@ from scenarios import (
     write,
 )
 
-from reconciler.core.clock import SystemClock
 from reconciler.core.errors import ReconcilerError, StateError
 from reconciler.core.model import DEFAULT_ACCOUNT
+from reconciler.runtime.clock import SystemClock
 from reconciler.simulator import Platform, Route
 from reconciler.simulator.faults import Cut, Empty, Error, Hang, Html, Latency, Mangle, Redirect
 from reconciler.source import NOTHING, Known

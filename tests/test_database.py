@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from disks import Disk, StandingClock
 
-from reconciler.core.clock import SystemClock
 from reconciler.core.errors import StateError
+from reconciler.runtime.clock import SystemClock
 from reconciler.state import State
 from reconciler.state.sqlite.database import MOST_REPLACED, Database, Held, Newer, Statement, connect
 

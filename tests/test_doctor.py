@@ -26,7 +26,6 @@ from pydantic import SecretStr
 
 from reconciler import cli
 from reconciler.core.acceptance import Accepted
-from reconciler.core.clock import SystemClock
 from reconciler.core.errors import ConfigurationRefused, Lost, ReconcilerError, Unavailable
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
@@ -45,6 +44,7 @@ from reconciler.reporting import diagnosis
 from reconciler.reporting.diagnosis import Asked, Check, Examination, Finding, Level, Speaking
 from reconciler.reporting.formats import diagnoses, styles
 from reconciler.runtime import doctor, settings
+from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.oneshot import Follower
 from reconciler.simulator import Match, Platform, Route, Rule, create_app, sample_platform, serving
 from reconciler.simulator import faults as fault

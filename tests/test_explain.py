@@ -19,7 +19,6 @@ from stories import CASES, refusal, world
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from reconciler.core.clock import SystemClock
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
     Action,
@@ -35,7 +34,8 @@ from reconciler.core.model import (
 from reconciler.reporting import queries
 from reconciler.reporting.explain import Facts, Position, Story, tell, wait_report
 from reconciler.reporting.formats import explanations as shown
-from reconciler.runtime import settings
+from reconciler.runtime import offline, settings
+from reconciler.runtime.clock import SystemClock
 from reconciler.simulator import Match, Platform, Route, Rule, create_app, serving
 from reconciler.simulator.faults import Error
 from reconciler.source.files import FileSource
@@ -453,7 +453,7 @@ def test_without_state_and_daemon_the_files_alone_tell(
     platform, chosen = alone
     device = owned(platform)[1]
     write(tmp_path / "desired-state.toml", text(owned(platform)))
-    at_hand = queries.at_hand(chosen, SystemClock())
+    at_hand = offline.at_hand(chosen, SystemClock())
     told = queries.explain(at_hand.known, device).accounts[0]
     assert (told.desired, told.state, told.observed) == (True, Position.UNKNOWN, None)
     assert told.place is not None
@@ -476,7 +476,7 @@ async def test_a_bad_or_missing_file_leaves_the_accepted_text_to_tell(tmp_path: 
                 one.file.unlink()
             else:
                 write(one.file, damage)
-            at_hand = queries.at_hand(chosen, SystemClock())
+            at_hand = offline.at_hand(chosen, SystemClock())
             told = queries.explain(at_hand.known, devices[2]).accounts[0]
             assert (told.desired, told.place is not None) == (True, True)
             assert at_hand.notes
@@ -520,7 +520,7 @@ async def test_a_device_in_two_accounts_has_a_story_in_each(tmp_path: Path) -> N
     write(tmp_path / "desired-state.toml", content)
     async with serving(create_app(platform)) as base_url:
         chosen = settings.load(environment(platform, base_url, tmp_path))
-        known = queries.at_hand(chosen, SystemClock()).known
+        known = offline.at_hand(chosen, SystemClock()).known
     assert [one.account for one in queries.explain(known, shared).accounts] == ["east", "west"]
     assert [one.account for one in queries.explain(known, shared, "west").accounts] == ["west"]
     assert [one.place and one.place.line for one in queries.explain(known, shared).accounts] == [3, 6]

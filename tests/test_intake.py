@@ -16,10 +16,10 @@ from scenarios import eventually
 from structlog.testing import capture_logs
 
 from reconciler.controller.informer import Intake
-from reconciler.core.clock import SystemClock
 from reconciler.core.errors import Fault, Invalid, SourceError, StateError
 from reconciler.core.model import AccountName, Cause, Commit, Verified
 from reconciler.desired import Document, MemoryTree
+from reconciler.runtime.clock import SystemClock
 from reconciler.source import NOTHING, Fetched, FetchError, Known, MissingError, Unrest
 from reconciler.state import KeptText, State
 from reconciler.telemetry.metrics import Metrics
@@ -118,7 +118,7 @@ class Office:
         self.metrics = Metrics()
         self.told: list[tuple[AccountName, ...]] = []
         self.threads: set[threading.Thread] = set()
-        self.intake = Intake(source, self.state, self.metrics, told=self.take, patience=patience)
+        self.intake = Intake(source, self.state, self.metrics, told=self.take, patience=patience, clock=SystemClock())
 
     def take(self, accounts: Iterable[AccountName]) -> None:
         """Take the news."""

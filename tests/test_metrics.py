@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from reconciler import __version__
 from reconciler.core.guards import GUARDS, held_actions
 from reconciler.core.model import AccountName, Action, Condition, Kind, PassResult, Reason, Result
-from reconciler.telemetry.metrics import Figures, Metrics
+from reconciler.core.status import Figures
+from reconciler.telemetry.metrics import Metrics
 
 SEOUL, BUSAN = AccountName("seoul-hotel"), AccountName("busan-hotel")
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from scenarios import DEADLINE_SECONDS, child_environment, environment, eventually, fault, fleet, owned, text, write
 
-from reconciler.core.clock import SystemClock
 from reconciler.core.model import Result
+from reconciler.runtime.clock import SystemClock
 from reconciler.simulator import Platform, Route, create_app, serving
 from reconciler.simulator.faults import Hang, Latency
 from reconciler.state import State

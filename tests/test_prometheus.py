@@ -29,11 +29,12 @@ from repositories import Remote
 from scenarios import DEADLINE_SECONDS, Site, account_text, credentials_folder, fault, fleet, free_port, owned, site
 
 from reconciler.core.model import AccountName, Action, Cause, Condition, Reason
+from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.protocol import CODES
 from reconciler.simulator import Match, Platform, Route, Rule
 from reconciler.simulator.faults import Error, Html
-from reconciler.telemetry.metrics import Figures, Metrics
+from reconciler.telemetry.metrics import Metrics
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 RULES = DEPLOY / "prometheus" / "rules.yml"

@@ -32,9 +32,10 @@ from reconciler.core.model import (
     Tripped,
 )
 from reconciler.core.status import Ending
-from reconciler.core.text import json_text, markdown
+from reconciler.core.text import markdown
 from reconciler.reporting import PlanReport
 from reconciler.reporting.formats import plans, styles, validations
+from reconciler.reporting.formats.encoding import json_text
 
 ACCOUNT = AccountName("seoul-hotel")
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)

@@ -14,12 +14,12 @@ from repositories import git
 from scenarios import eventually
 
 from reconciler.controller.informer import Intake
-from reconciler.core.clock import SystemClock
 from reconciler.core.errors import Invalid
 from reconciler.core.guards import Situation, judge
 from reconciler.core.model import DEFAULT_ACCOUNT, DeviceId, Memory, Observed, Plan, Reason
 from reconciler.core.planner import plan
 from reconciler.core.unsettled import LONGEST_SECONDS, QUIET_SECONDS
+from reconciler.runtime.clock import SystemClock
 from reconciler.source import LOCK_SECONDS, FileSource
 from reconciler.state import State
 from reconciler.telemetry.metrics import Metrics

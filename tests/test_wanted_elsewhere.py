@@ -172,7 +172,7 @@ async def test_a_device_that_moved_to_another_user_goes_from_the_first_with_an_a
     twins.want({EAST: stays, WEST: [moved]})
     endings = await twins.reconcile()
     assert held(endings[EAST]) == {moved: Reason.WANTED_ELSEWHERE}
-    assert moved in endings[EAST].approval
+    assert moved in endings[EAST].needs_approval
     assert moved in twins.platform.subscribed("west")
     twins.want({EAST: stays}, approved=[moved])
     endings = await twins.reconcile()

@@ -21,8 +21,8 @@ from starlette.routing import Route
 
 from reconciler.api.response_cache import Questions
 from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted, suggestion
-from reconciler.core.text import json_text
 from reconciler.reporting.explain import Story
+from reconciler.reporting.formats.encoding import json_text
 from reconciler.reporting.queries import AccountDetail, Explanation, Page, insist_on_values
 
 Local = Callable[[str], str]

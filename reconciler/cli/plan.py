@@ -86,7 +86,7 @@ def _plan_there(
     """Let the daemon at ``server`` plan the files that are here, and print what it says."""
     from reconciler.api.client import planning
     from reconciler.api.client.connection import LARGEST_PLAN, PLAN_SECONDS
-    from reconciler.core.text import json_text
+    from reconciler.reporting.formats.encoding import json_text
 
     chosen = read_settings(env_file)
     show = "none" if output is Output.JSON else output.value

@@ -203,12 +203,12 @@ def _consultation(server: str | None, env_file: Path | None, *, files_too: bool 
     """Return whom to ask: the daemon, and unless a person named one, the files and the state where none answers."""
     from reconciler.api.client.connection import ask
     from reconciler.api.client.consult import Consultation
-    from reconciler.core.clock import SystemClock
-    from reconciler.reporting import queries
+    from reconciler.runtime import offline
+    from reconciler.runtime.clock import SystemClock
 
     chosen = read_settings(env_file)
     address = server or _address(chosen)
-    at_hand = (lambda: queries.at_hand(chosen, SystemClock())) if files_too and server is None else None
+    at_hand = (lambda: offline.at_hand(chosen, SystemClock())) if files_too and server is None else None
     return Consultation(address, lambda path: ask(address, path), at_hand)
 
 

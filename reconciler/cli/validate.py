@@ -108,8 +108,8 @@ def _load(path: Path, chosen: Settings | None, *, followed: bool) -> Loaded | Fa
 
 
 def _compared(revision: str, path: Path, loaded: Loaded) -> Comparison:
-    from reconciler.core.clock import SystemClock
     from reconciler.reporting.diff import since
+    from reconciler.runtime.clock import SystemClock
 
     return since(revision, path, loaded, SystemClock().now())
 

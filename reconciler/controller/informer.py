@@ -20,11 +20,11 @@ import structlog
 
 from reconciler.core import acceptance, unsettled
 from reconciler.core.acceptance import Accepted, Claims, Text
-from reconciler.core.clock import Clock, SystemClock
+from reconciler.core.clock import Clock
 from reconciler.core.errors import Fault, Invalid, SourceError, StateError
 from reconciler.core.model import AccountName, Cause, Commit, DeviceId, Revision, Verified
 from reconciler.core.unsettled import Waits
-from reconciler.desired import Again, Document, Loaded, MemoryTree, digest, load, read_list
+from reconciler.desired import Again, Loaded, digest, load, read_list
 from reconciler.source import (
     LOCK_SECONDS,
     RESTLESS_SECONDS,
@@ -36,6 +36,7 @@ from reconciler.source import (
     RestlessError,
     Source,
 )
+from reconciler.source.kept import recalled
 from reconciler.state import KeptText, State
 from reconciler.telemetry.metrics import Metrics
 
@@ -66,7 +67,7 @@ class Intake:
         metrics: Metrics,
         *,
         environment: str | None = None,
-        clock: Clock | None = None,
+        clock: Clock,
         told: Told = lambda _accounts: None,
         patience: float = RESTLESS_SECONDS,
         keeps: bool = True,
@@ -80,7 +81,7 @@ class Intake:
         self._state = state
         self._metrics = metrics
         self._environment = environment
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self._told = told
         self._readings = round(patience / SETTLE_SECONDS)
         self._reading = asyncio.Lock()
@@ -428,33 +429,6 @@ class Intake:
         texts = (KeptText(path, revision, loaded.files_of(path)) for path in sorted(good))
         self._state.keep_texts(texts, gone=self._kept - paths)
         self._kept, self._kept_as = (self._kept & paths) | good, revision
-
-
-def recalled(
-    kept: Sequence[KeptText],
-    live_accounts: Callable[[], frozenset[AccountName]],
-    environment: str | None,
-    again: Again | None = None,
-) -> Accepted | None:
-    """Return what kept texts bring into force, each account with its own revision, or nothing if there are none."""
-    files = {path: content for one in kept for path, content in one.files.items()}
-    documents = [Document(one.document, one.files[one.document]) for one in kept]
-    loaded = load(documents, MemoryTree(files), environment=environment, again=again)
-    if loaded.faults:  # a version that refuses what an earlier one accepted still heals what is in force
-        loaded = load(documents, MemoryTree(files), environment=environment, kept=True)
-    if not loaded.accounts:
-        return None
-    if loaded.faults:  # they were good once, but not together, or not to this version of the program
-        log.warning("desired.not_recalled", faults=[str(fault) for fault in loaded.faults])
-    revisions = {one.document: one.revision for one in kept}
-    texts = {name: Text(one, revisions[one.path]) for name, one in loaded.accounts.items()}
-    return Accepted(
-        texts,
-        abandoned=frozenset() if loaded.faults else live_accounts() - texts.keys() - loaded.retired,
-        retired=loaded.retired,
-        shared=loaded.shared,
-        revision=kept[-1].revision,
-    )
 
 
 def _devices_in(path: str, content: bytes | None) -> frozenset[DeviceId] | None:

@@ -23,7 +23,7 @@ from datetime import timedelta
 
 import structlog
 
-from reconciler.core.clock import Clock, SystemClock
+from reconciler.core.clock import Clock
 from reconciler.core.model import AccountName
 
 log = structlog.get_logger()
@@ -57,7 +57,7 @@ class Controller:
         work: Work,
         *,
         workers: int,
-        clock: Clock | None = None,
+        clock: Clock,
         ailing: Callable[[AccountName], bool] = lambda _account: False,
         heard_at: Callable[[AccountName], float | None] = lambda _account: None,
     ) -> None:
@@ -65,7 +65,7 @@ class Controller:
         self._count = workers
         self._ailing = ailing
         self._heard_at = heard_at
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self._due: dict[AccountName, float] = {}
         self._heap: list[tuple[float, AccountName]] = []
         self._first: dict[AccountName, float] = {}

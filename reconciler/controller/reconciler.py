@@ -23,7 +23,7 @@ from reconciler.controller.recorder import Ledger, contradicted
 from reconciler.core import approvals, backoff, guards
 from reconciler.core.acceptance import Claims, Text
 from reconciler.core.backoff import Random
-from reconciler.core.clock import TOLERATED, Clock, SystemClock, TwoClocks
+from reconciler.core.clock import TOLERATED, Clock, TwoClocks
 from reconciler.core.errors import ConfigurationRefused, CredentialsRefused, NotYetAccepted, PlatformError, Throttled
 from reconciler.core.guards import Platform, Situation
 from reconciler.core.model import (
@@ -47,6 +47,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.planner import OVERLAY, overlaid, plan
 from reconciler.core.status import Ending, Standing, counts, figures, reasons
+from reconciler.desired import approval_block
 from reconciler.pcc.client import Client
 from reconciler.state import State
 from reconciler.telemetry.metrics import Metrics
@@ -107,8 +108,8 @@ class Means:
     interval: timedelta
     concurrency: int
     confirm_delay: timedelta
+    clock: Clock
     observing: bool = False
-    clock: Clock = field(default_factory=SystemClock)
     two_clocks: TwoClocks | None = None
     random: Random = system_random
     stopping: Callable[[], bool] = lambda: False
@@ -753,7 +754,11 @@ class Pass:
         course, tripped = self._course, ending.plan.tripped if ending.plan is not None else ()
         guarding = {one.reason: one for one in tripped if one.reason.kind is Kind.GUARD}
         for reason in guarding.keys() - course.tripped:
-            way_out = {"approval": ending.approval} if reason in approvals.APPROVABLE else {}
+            way_out = (
+                {"approval": approval_block(ending.desired.account, ending.needs_approval, ending.began)}
+                if reason in approvals.APPROVABLE
+                else {}
+            )
             one = guarding[reason]
             log.warning("guard.tripped", reason=reason, message=one.message, exc_info=one.error, **way_out)
         for reason in course.tripped - guarding.keys():

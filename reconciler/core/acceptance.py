@@ -17,10 +17,48 @@ from types import MappingProxyType
 
 from reconciler.core.errors import Fault, Unknown, quoted, suggestion
 from reconciler.core.model import NOTHING, AccountName, Cause, Desired, DeviceId, Revision, Unsettled
-from reconciler.desired import Loaded
 
 SEEN = 20
 """How many revisions are remembered with what became of them, for whoever waits for one that was overtaken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a set of documents says, and everything that is wrong with it.
+
+    ``accounts`` holds only those of documents without a fault, and none at all when ``shared_fault`` or
+    ``wrong_environment`` says that a fault concerns all. Policy is taken as far as it can be read even from a document
+    that is faulty elsewhere, since to leave it out would be to lift a brake.
+
+    ``faulty`` maps the path of each faulty document to the accounts that it defines, as far as could be read, or to
+    nothing when it could not be parsed. ``shared`` are the paths of documents that hold a key which concerns all; of
+    one that could not be parsed, it is enough that it looks so. ``files`` is every file read, ``sha256`` the digest of
+    its only file, or what ``sha256sum FILES | sha256sum`` prints for several in sorted order. ``named`` maps the path
+    of each document to those of the device files that it names.
+    """
+
+    accounts: Mapping[AccountName, Desired]
+    retired: frozenset[AccountName]
+    environment: str | None
+    faults: tuple[Fault, ...]
+    warnings: tuple[Fault, ...]
+    faulty: Mapping[str, frozenset[AccountName] | None]
+    shared: frozenset[str]
+    shared_fault: bool
+    wrong_environment: Fault | None
+    files: Mapping[str, bytes]
+    sha256: str
+    named: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def files_of(self, document: str) -> dict[str, bytes]:
+        """Return what one document was read from: itself and the device files that it names."""
+        return {path: self.files[path] for path in sorted({document, *self.named.get(document, ())})}
+
+    @property
+    def every_fault(self) -> tuple[Fault, ...]:
+        """Return all that is wrong, sorted, the wrong environment among it."""
+        wrong = self.wrong_environment
+        return self.faults if wrong is None else tuple(sorted((*self.faults, wrong)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,12 @@ it ends, and it can never mean more than it says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from reconciler.core.model import AccountName, Action, Approval, Desired, DeviceId, Plan, Reason
-from reconciler.desired import dump_approval
+from reconciler.core.model import Action, Desired, DeviceId, Plan, Reason
 
-INLINE = 20
-"""So many ids stand in the block itself; more go to a device file beside it."""
-VALID_FOR = timedelta(days=7)
 APPROVABLE = frozenset({Reason.EMPTY_DESIRED, Reason.TOO_MANY, Reason.WANTED_ELSEWHERE})
 """What an approval takes devices past. Nothing else can be approved away."""
-SAY_WHY = "say why these devices go"
 
 
 def needed(plan: Plan) -> tuple[DeviceId, ...]:
@@ -32,21 +26,6 @@ def needed(plan: Plan) -> tuple[DeviceId, ...]:
         and held.change.action is Action.UNSUBSCRIBE
         and held.change.device not in plan.approved
     )
-
-
-def block(account: AccountName, devices: Iterable[DeviceId], now: datetime, *, file: str | None = None) -> str:
-    """Return the ``[[approvals]]`` block that lets exactly these devices go, ready to commit once it says why.
-
-    More than ``INLINE`` devices are named by a device file: ``file``, or one that ``plan --approval`` can write.
-    """
-    wanted = frozenset(devices)
-    expires = (now + VALID_FOR).replace(hour=0, minute=0, second=0, microsecond=0)
-    approval = Approval(wanted, expires, SAY_WHY)
-    if file is None and len(wanted) <= INLINE:
-        return dump_approval(account, approval)
-    name = file or f"removed/{account}-{now:%Y-%m-%d}.txt"
-    how = f"# {len(wanted)} devices; pcc-reconciler plan --account {account} --approval {name} writes that file\n"
-    return ("" if file else how) + dump_approval(account, approval, file=name)
 
 
 def remarks(desired: Desired, live: frozenset[DeviceId], now: datetime) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ arguments.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from statistics import median
@@ -33,18 +32,6 @@ class Clock(Protocol):
 
     def steady(self) -> float:
         """Return seconds since some moment; never goes back."""
-
-
-class SystemClock:
-    """The machine's own time."""
-
-    def now(self) -> datetime:
-        """Return wall time, aware, in UTC."""
-        return datetime.now(UTC)
-
-    def steady(self) -> float:
-        """Return seconds since some moment; never goes back."""
-        return time.monotonic()
 
 
 class TwoClocks:

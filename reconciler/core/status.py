@@ -7,7 +7,8 @@ Pure. Must not: fetch, decide or change anything.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.core import approvals
@@ -29,7 +30,6 @@ from reconciler.core.model import (
     Reason,
     Result,
 )
-from reconciler.telemetry.metrics import Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,9 @@ class Ending:
         return self.counted.flapping if self.counted is not None else frozenset()
 
     @property
-    def approval(self) -> str:
-        """Return the block that lets go what waits for a person's word, or nothing."""
-        devices = approvals.needed(self.plan) if self.plan is not None else ()
-        return approvals.block(self.desired.account, devices, self.began) if devices else ""
+    def needs_approval(self) -> tuple[DeviceId, ...]:
+        """Return the devices that only an approval lets go, sorted."""
+        return approvals.needed(self.plan) if self.plan is not None else ()
 
     @property
     def unmade(self) -> tuple[Outcome, ...]:
@@ -207,6 +206,28 @@ def states(ending: Ending) -> dict[str, int]:
         "unmanaged": len(plan.unmanaged),
         "ignored": len(plan.ignored),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one account's last pass says in numbers. Times are epoch seconds, 0 where there was none yet."""
+
+    condition: Condition = Condition.CONVERGING
+    desired: int = 0
+    observed: int = 0
+    states: Mapping[str, int] = field(default_factory=dict)
+    flapping: int = 0
+    held: Mapping[tuple[Action, Reason], int] = field(default_factory=dict)
+    tripped: frozenset[Reason] = frozenset()
+    budget_remaining: int = 0
+    approvals_active: int = 0
+    approvals_expired: int = 0
+    last_attempt: float = 0.0
+    last_success: float = 0.0
+    out_of_sync_since: float = 0.0
+    quota_limit: int | None = None
+    quota_remaining: int | None = None
+    token_expiry: float | None = None
 
 
 def figures(

@@ -5,12 +5,12 @@ first: ``places``, ``foreign`` and ``globs``, ``schema``, ``texts``, ``findings`
 ``export``, ``load``.
 """
 
+from reconciler.core.acceptance import Loaded
 from reconciler.desired.device_files import read_list
 from reconciler.desired.documents import (
     LARGEST_FILE,
     TOO_MUCH,
     Document,
-    Loaded,
     MemoryTree,
     Names,
     Role,
@@ -22,7 +22,7 @@ from reconciler.desired.documents import (
 from reconciler.desired.globs import matches
 from reconciler.desired.loader import SHOWN, Again, load, sightings
 from reconciler.desired.parser import patterns
-from reconciler.desired.writer import SCHEMA_FILE, Aside, account_lines, dump, dump_approval, dump_device_file
+from reconciler.desired.writer import SCHEMA_FILE, Aside, account_lines, approval_block, dump, dump_device_file
 
 __all__ = [
     "LARGEST_FILE",
@@ -40,9 +40,9 @@ __all__ = [
     "Tree",
     "Unreadable",
     "account_lines",
+    "approval_block",
     "digest",
     "dump",
-    "dump_approval",
     "dump_device_file",
     "load",
     "matches",

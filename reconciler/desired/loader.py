@@ -21,6 +21,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from reconciler.core import duration
+from reconciler.core.acceptance import Loaded
 from reconciler.core.errors import Fault, quoted, suggestion
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
@@ -39,7 +40,7 @@ from reconciler.desired import positions as places
 from reconciler.desired import schema
 from reconciler.desired.device_files import Listed, OnlyOne, Shelf
 from reconciler.desired.diagnostics import Finding, Where
-from reconciler.desired.documents import Document, Loaded, Role, Sighting, Tree, Unreadable, digest
+from reconciler.desired.documents import Document, Role, Sighting, Tree, Unreadable, digest
 from reconciler.desired.parser import SHARED, SUGGESTED, Reading, read
 from reconciler.desired.schema import AccountTable, ApprovalTable, DeviceTable, IdList, Loc, PolicyTable, Text
 from reconciler.desired.thinned import thinned

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from reconciler.core import duration
 from reconciler.core.model import DEFAULT_ACCOUNT, AccountName, Approval, Desired, Device, DeviceId, Policy
@@ -16,6 +16,12 @@ from reconciler.desired import schema
 
 SCHEMA_FILE = "desired-state.schema.json"
 """The name of the committed JSON Schema, as the first line of a text points to it."""
+
+
+INLINE = 20
+"""So many ids stand in the block itself; more go to a device file beside it."""
+VALID_FOR = timedelta(days=7)
+SAY_WHY = "say why these devices go"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,24 @@ def _entry(device: Device) -> str:
     return "{ " + ", ".join(f"{key} = {value}" for key, value in said.items() if value is not None) + " }"
 
 
-def dump_approval(account: AccountName, approval: Approval, *, file: str | None = None) -> str:
+def approval_block(account: AccountName, devices: Iterable[DeviceId], now: datetime, *, file: str | None = None) -> str:
+    """Return the ``[[approvals]]`` block that lets exactly these devices go, ready to commit once it says why.
+
+    More than ``INLINE`` devices are named by a device file: ``file``, or one that ``plan --approval`` can write.
+    """
+    wanted = frozenset(devices)
+    if not wanted:
+        return ""
+    expires = (now + VALID_FOR).replace(hour=0, minute=0, second=0, microsecond=0)
+    approval = Approval(wanted, expires, SAY_WHY)
+    if file is None and len(wanted) <= INLINE:
+        return _dump_approval(account, approval)
+    name = file or f"removed/{account}-{now:%Y-%m-%d}.txt"
+    how = f"# {len(wanted)} devices; pcc-reconciler plan --account {account} --approval {name} writes that file\n"
+    return ("" if file else how) + _dump_approval(account, approval, file=name)
+
+
+def _dump_approval(account: AccountName, approval: Approval, *, file: str | None = None) -> str:
     """Return one ``[[approvals]]`` block; with ``file`` it names that device file instead of the devices."""
     return "\n".join(_approval_lines(account, approval, file)) + "\n"
 

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 import httpx
 import structlog
 
-from reconciler.core.clock import STEP, Clock, SystemClock, TwoClocks
+from reconciler.core.clock import STEP, Clock, TwoClocks
 from reconciler.core.errors import (
     CredentialsRefused,
     DeviceRefused,
@@ -111,7 +111,7 @@ class Client:
         metrics: Metrics,
         timeout_seconds: float,
         quota: Quota | None = None,
-        clock: Clock | None = None,
+        clock: Clock,
         renewed: Callable[[Iterable[str]], None] = lambda _secrets: None,
         message_id: Callable[[], MessageId] = new_message_id,
         read_again: Callable[[], None] = lambda: None,
@@ -125,7 +125,7 @@ class Client:
         self._credentials = credentials
         self._metrics = metrics
         self._timeout_seconds = timeout_seconds
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self._two = two_clocks or TwoClocks(self._clock, ours_alone=True)
         self._message_id = message_id
         self._sent_ids = SentIds() if sent is None else sent

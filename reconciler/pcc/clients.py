@@ -13,13 +13,13 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from reconciler.core.clock import Clock, SystemClock, TwoClocks
+from reconciler.core.clock import Clock, TwoClocks
 from reconciler.core.errors import CredentialsRefused
 from reconciler.core.model import AccountName, Unlimited
+from reconciler.core.watch import Watch
 from reconciler.pcc.client import Client, SentIds, new_message_id
 from reconciler.pcc.credentials import Credentials, CredentialStore
 from reconciler.pcc.quota import Learned, Quota
-from reconciler.source.watch import Watch, watch
 from reconciler.telemetry.masking import Masking
 from reconciler.telemetry.metrics import Metrics
 
@@ -42,10 +42,10 @@ class Clients:
         metrics: Metrics,
         *,
         timeout_seconds: float,
-        clock: Clock | None = None,
+        clock: Clock,
         learned: Callable[[AccountName], Learned] = lambda _account: Learned(),
         masking: Masking | None = None,
-        watch: Watch = watch,
+        watch: Watch,
         unique: Callable[[], UUID] = uuid4,
         two_clocks: TwoClocks | None = None,
     ) -> None:
@@ -53,7 +53,7 @@ class Clients:
         self._store = store
         self._metrics = metrics
         self._timeout_seconds = timeout_seconds
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self._two = two_clocks or TwoClocks(self._clock, ours_alone=True)
         self._learned = learned
         self._masking = masking or Masking()

@@ -19,12 +19,10 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from reconciler import desired
-from reconciler.controller.informer import recalled
-from reconciler.core import acceptance, duration
+from reconciler.core import duration
 from reconciler.core.acceptance import Accepted, Text
-from reconciler.core.clock import Clock
-from reconciler.core.errors import Fault, ReconcilerError, SourceError, StateError, Unknown, quoted, suggestion
-from reconciler.core.model import AccountName, DeviceId, Pause, Reason, Revision
+from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted, suggestion
+from reconciler.core.model import AccountName, DeviceId, Pause, Reason
 from reconciler.core.status import Standing
 from reconciler.desired import Document, MemoryTree, Sighting
 from reconciler.reporting import AccountReport, PauseReport, StatusReport, account_report
@@ -38,9 +36,7 @@ from reconciler.reporting.explain import (
     tell,
     wait_report,
 )
-from reconciler.runtime.settings import Mode, Settings
-from reconciler.source import FileSource
-from reconciler.state import KeptText, Past, State, is_there, newest_first
+from reconciler.state import KeptText, Past, State, newest_first
 
 CHANGES = 10
 """So many past changes belong to the story of one device, and to the page."""
@@ -420,53 +416,9 @@ class AtHand:
     def insist_on_state(self) -> None:
         """Raise ``StateError`` where there is no state: nothing is known then, which is not the same as no change."""
         if not self.has_state:
-            raise StateError(f"{_no_state(self.state)}: nothing is known of past changes")
+            raise StateError(f"{no_state(self.state)}: nothing is known of past changes")
 
 
-def _no_state(folder: str) -> str:
+def no_state(folder: str) -> str:
+    """Return a sentence for a folder that holds no state."""
     return f"there is no state in {folder} (PCC_STATE_DIR)"
-
-
-def at_hand(settings: Settings, clock: Clock) -> AtHand:
-    """Return what the files and the state say, without a daemon. Nothing is written, and there need be no state."""
-    state = State.read_only(settings.state_dir, clock)
-    kept = state.kept_texts()
-    before = recalled(kept, state.live_accounts, settings.environment) if kept else None
-    in_force, read, notes = _newest_text(settings, before or Accepted(), kept)
-    revisions = [one.revision for one in read]
-    if state.trouble:
-        notes = (*notes, f"state: {state.trouble}")
-    has_state, folder = is_there(settings.state_dir), str(settings.state_dir)
-    if not has_state:
-        notes = (*notes, f"{_no_state(folder)}: what was done is not known")
-    known = Knowledge(
-        now=clock.now(),
-        accepted=in_force,
-        state=state,
-        kept=lambda: (*read, *(one for one in kept if one.revision not in revisions)),
-        observing=settings.mode is Mode.OBSERVE,
-    )
-    return AtHand(known, notes, folder, has_state)
-
-
-def _newest_text(
-    settings: Settings, before: Accepted, kept: Sequence[KeptText]
-) -> tuple[Accepted, Sequence[KeptText], tuple[str, ...]]:
-    """Return what would be in force if a daemon read the files now, the files, and what is wrong with them."""
-    if settings.git_url is not None:
-        return before, (), ("the repository is not asked: texts are those that the daemon accepted last",)
-    source = FileSource(settings.desired_state)
-    try:
-        fetched = source.fetch()
-    except SourceError as error:
-        return before, (), (f"{error}; texts are those that the daemon accepted last",)
-    if fetched.unreadable:
-        return before, (), (*map(str, fetched.unreadable), "texts are those that the daemon accepted last")
-    loaded = desired.load(fetched.documents, fetched.tree, environment=settings.environment)
-    same = [one.revision for one in kept if one.revision.sha256 == loaded.sha256]
-    commit = source.commit(loaded.files) or next((one.commit for one in same), None)
-    revision = Revision(loaded.sha256, commit)
-    after = acceptance.accept(before, loaded, revision)
-    read = [KeptText(one.path, revision, loaded.files) for one in fetched.documents]
-    faults: Sequence[Fault] = after.faults
-    return after, read, tuple(f"{fault} (not in force)" for fault in faults)

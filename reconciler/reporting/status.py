@@ -20,6 +20,7 @@ from reconciler.core.guards import Brake
 from reconciler.core.model import AccountName, Commit, Condition, DeviceId, Held, Kind, Pause, Plan, Reason
 from reconciler.core.status import Ending, Standing, counts, states
 from reconciler.core.text import counted
+from reconciler.desired import approval_block
 from reconciler.reporting.forecast import BoundaryReport
 
 NAMED = 20
@@ -159,7 +160,7 @@ def account_report(standing: Standing, text: Text, next_pass: datetime | None) -
         devices=states(last) if last else {},
         held=held_reports(last.plan, last.held) if last else (),
         flapping=tuple(sorted(last.flapping)) if last else (),
-        approval=last.approval if last else "",
+        approval=approval_block(standing.account, last.needs_approval, last.began) if last else "",
         remarks=(*(last.remarks if last else ()), *alike_remarks(standing)),
         digest=last.plan.digest if last and last.plan else "",
         unsubscribe_budget_remaining=last.budget_remaining if last else 0,

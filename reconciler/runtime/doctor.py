@@ -19,7 +19,7 @@ from pathlib import Path
 
 from reconciler.controller.reconciler import ALIKE_FROM
 from reconciler.core.acceptance import chosen
-from reconciler.core.clock import Clock, SystemClock
+from reconciler.core.clock import Clock
 from reconciler.core.errors import PlatformError, StateError
 from reconciler.core.model import DEFAULT_ACCOUNT, AccountName, Policy
 from reconciler.pcc.client import Client
@@ -28,6 +28,7 @@ from reconciler.pcc.protocol import Reply, differs, envelope_time, header_time
 from reconciler.pcc.transport import proxy_of
 from reconciler.reporting import diagnosis
 from reconciler.reporting.diagnosis import Asked, Examination, Examined, Finding, Speaking
+from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.environment import Surroundings
 from reconciler.runtime.oneshot import Follower
 from reconciler.runtime.settings import Settings

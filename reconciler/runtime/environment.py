@@ -13,10 +13,12 @@ from random import random as system_random
 from uuid import UUID, uuid4
 
 from reconciler.core.backoff import Random
-from reconciler.core.clock import Clock, SystemClock
+from reconciler.core.clock import Clock
+from reconciler.core.watch import Watch
 from reconciler.pcc.transport import Transport
+from reconciler.runtime.clock import SystemClock
 from reconciler.source import Look, signature
-from reconciler.source.watch import Watch, watch
+from reconciler.source.watch import watch
 from reconciler.state import Connect, connect
 
 

@@ -14,12 +14,12 @@ from datetime import datetime
 from reconciler import desired
 from reconciler.controller.reconciler import Watch
 from reconciler.core.acceptance import chosen
-from reconciler.core.clock import SystemClock
 from reconciler.core.errors import PlatformError, ReconcilerError, Throttled
 from reconciler.core.model import AccountName, Cause, Desired, Device, DeviceId, DeviceType, Digest
 from reconciler.core.status import Ending
 from reconciler.pcc.protocol import Registered
 from reconciler.reporting import PlanReport
+from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.settings import Settings
 from reconciler.runtime.wiring import Parts, built
 from reconciler.state import State

@@ -22,13 +22,14 @@ from pathlib import Path
 
 from reconciler.core.errors import Fault, SourceError
 from reconciler.core.model import Commit
+from reconciler.core.watch import Watch
 from reconciler.desired import LARGEST_FILE, Document, Unreadable, globs, matches
 from reconciler.source.checkout import Checkout, Missing
 from reconciler.source.port import NOTHING, Fetched, Known, MissingError
 from reconciler.source.signatures import Look, Signature, signature
 from reconciler.source.unrest import Unrest
 from reconciler.source.walk import MOST_ENTRIES, Walk
-from reconciler.source.watch import Watch, watch
+from reconciler.source.watch import watch
 
 SETTLE_SECONDS, SETTLE_MOST_SECONDS = 0.1, 1.0
 """A burst of writes is one wake: after this much quiet, at the latest after that much noise."""

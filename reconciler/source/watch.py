@@ -9,27 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import Protocol
-
-
-class Watch(Protocol):
-    """Tells of changes in folders; another one is handed in where there is no kernel to ask."""
-
-    def __call__(
-        self,
-        folders: Iterable[str],
-        *,
-        settle: float,
-        most: float,
-        idle: float | None = None,
-        stop: threading.Event | None = None,
-    ) -> AsyncGenerator[frozenset[str], None]:
-        """Yield after each burst of changes, with the paths that were removed in it.
-
-        A burst is over after ``settle`` seconds of quiet, at the latest after ``most``. With ``idle`` something is
-        yielded at least so often, changed or not. Ends when ``stop`` is set. Raises ``OSError`` where a folder is gone
-        or the kernel's watches are used up.
-        """
 
 
 async def watch(
@@ -40,7 +19,7 @@ async def watch(
     idle: float | None = None,
     stop: threading.Event | None = None,
 ) -> AsyncGenerator[frozenset[str], None]:
-    """Ask the kernel, by way of watchfiles. See ``Watch``."""
+    """Ask the kernel, by way of watchfiles. See ``core.watch.Watch``."""
     from watchfiles import Change, awatch  # noqa: PLC0415 - commands that only read files need none of it
 
     changes = awatch(

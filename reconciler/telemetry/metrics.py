@@ -10,7 +10,7 @@ left the file leaves no series behind, and with ``PCC_METRICS_PER_ACCOUNT=false`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -19,7 +19,8 @@ from prometheus_client.registry import Collector
 
 from reconciler import __version__
 from reconciler.core.guards import GUARDS, held_actions
-from reconciler.core.model import AccountName, Action, Condition, Kind, PassResult, Reason, Result
+from reconciler.core.model import AccountName, Action, Condition, Kind, PassResult, Result
+from reconciler.core.status import Figures
 
 DEVICE_STATES = ("in_sync", "missing", "extra", "unmanaged", "ignored")
 MODES = ("enforce", "observe")
@@ -27,28 +28,6 @@ TOKEN_RESULTS = ("success", "refused", "unavailable")
 CALL_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
 PASS_SECONDS = (0.1, 0.5, 1, 5, 15, 30, 60, 300, 900, 1800)
 CONVERGENCE_SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600)
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What one account's last pass says in numbers. Times are epoch seconds, 0 where there was none yet."""
-
-    condition: Condition = Condition.CONVERGING
-    desired: int = 0
-    observed: int = 0
-    states: Mapping[str, int] = field(default_factory=dict)
-    flapping: int = 0
-    held: Mapping[tuple[Action, Reason], int] = field(default_factory=dict)
-    tripped: frozenset[Reason] = frozenset()
-    budget_remaining: int = 0
-    approvals_active: int = 0
-    approvals_expired: int = 0
-    last_attempt: float = 0.0
-    last_success: float = 0.0
-    out_of_sync_since: float = 0.0
-    quota_limit: int | None = None
-    quota_remaining: int | None = None
-    token_expiry: float | None = None
 
 
 Cells = Mapping[tuple[str, ...], float]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reconciler.core.text import counted, json_text, markdown, one_line
+from reconciler.core.text import counted, markdown, one_line
 from reconciler.reporting.diagnosis import Examination, Finding, Level
 from reconciler.reporting.formats.comment import Part, Section, comment
+from reconciler.reporting.formats.encoding import json_text
 from reconciler.reporting.formats.styles import GREEN, PLAIN, RED, YELLOW
 
 URGENCY = tuple(map(str, (Level.FAIL, Level.WARN, Level.SKIP, Level.OK)))

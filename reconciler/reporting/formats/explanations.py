@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from reconciler.core.errors import quoted
-from reconciler.core.text import counted, json_text, markdown, markdown_code, moment_words, one_line, plural
+from reconciler.core.text import counted, markdown, markdown_code, moment_words, one_line, plural
 from reconciler.reporting import AccountReport, StatusReport, TextReport
 from reconciler.reporting.explain import (
     ApprovalReport,
@@ -23,6 +23,7 @@ from reconciler.reporting.explain import (
     stamp,
 )
 from reconciler.reporting.formats.comment import Part, Section, comment
+from reconciler.reporting.formats.encoding import json_text
 from reconciler.reporting.queries import Explanation, Page, RefusedReport
 
 SHORT = 12

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconciler.core import approvals
 from reconciler.core.errors import quoted
 from reconciler.core.model import Action, Change, DeviceId, Held, Kind, Outcome, Tripped
-from reconciler.core.text import json_text, markdown, markdown_code, one_line, plural
+from reconciler.core.text import markdown, markdown_code, one_line, plural
+from reconciler.desired import approval_block
 from reconciler.reporting import PlanReport, held_reports, total
 from reconciler.reporting.formats.comment import Part, Section, comment
+from reconciler.reporting.formats.encoding import json_text
 from reconciler.reporting.formats.styles import FENCE, GREEN, PLAIN, RED, SHOWN, YELLOW
 
 SIGNS = {Action.SUBSCRIBE: "+", Action.UNSUBSCRIBE: "-"}
@@ -182,8 +183,7 @@ def _rows(report: PlanReport, *, done: bool) -> list[tuple[str, str, str, str]]:
 
 def _approval(report: PlanReport, file: str | None) -> str:
     """Return the block that lets the devices go that wait for a person's word, or nothing where none does."""
-    devices = approvals.needed(report.plan)
-    return approvals.block(report.account, devices, report.ending.began, file=file) if devices else ""
+    return approval_block(report.account, report.ending.needs_approval, report.ending.began, file=file)
 
 
 def _held(report: PlanReport) -> Sequence[Any]:

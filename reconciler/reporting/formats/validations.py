@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.core.errors import Fault, quoted
 from reconciler.core.model import Desired
-from reconciler.core.text import counted, json_text, markdown, markdown_code, one_line, readable
+from reconciler.core.text import counted, markdown, markdown_code, one_line, readable
 from reconciler.reporting.formats.comment import Part, Section, comment
+from reconciler.reporting.formats.encoding import json_text
 from reconciler.reporting.formats.styles import FENCE, SHOWN
 
 if TYPE_CHECKING:  # most who validate compare nothing, and a report rests on everything that a pass is
