@@ -20,7 +20,7 @@ from benchmarks._processes import apart
 from reconciler.core.model import DEFAULT_ACCOUNT, Condition
 from reconciler.runtime import settings
 from reconciler.runtime.clock import SystemClock
-from reconciler.runtime.environment import Surroundings
+from reconciler.runtime.environment import Environment
 from reconciler.runtime.wiring import built
 from reconciler.state import State
 
@@ -100,19 +100,19 @@ async def _measured(where: Path) -> tuple[float, float, float]:
         "PCC_ACCESS_TOKEN": "access-token",
     }
     state = State.open(where / STATE, SystemClock())
-    surroundings = Surroundings(transport=_Answering(where / LIVE))
-    async with built(settings.load(given), state, surroundings=surroundings) as parts:
+    environment = Environment(transport=_Answering(where / LIVE))
+    async with built(settings.load(given), state, environment=environment) as parts:
         began = time.perf_counter()
         await asyncio.to_thread(state.recall, DEFAULT_ACCOUNT, SystemClock().now())
         recalled = time.perf_counter() - began
         began = time.perf_counter()
-        await parts.intake.refresh()
+        await parts.informer.refresh()
         read = time.perf_counter() - began
         parts.follow_credentials()
         began = time.perf_counter()
         await parts.reconciler.reconcile(DEFAULT_ACCOUNT)
         passed = time.perf_counter() - began
-        assert parts.reconciler.standings[DEFAULT_ACCOUNT].condition in {Condition.IN_SYNC, Condition.CONVERGING}
+        assert parts.reconciler.statuses[DEFAULT_ACCOUNT].condition in {Condition.IN_SYNC, Condition.CONVERGING}
     state.close()
     return read, passed, recalled
 

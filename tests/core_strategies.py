@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from hypothesis import strategies as st
 
-from reconciler.core.guards import Brake, Platform, Situation
+from reconciler.core.guards import PauseOverride, Platform, Situation
 from reconciler.core.model import (
     AccountName,
     Action,
@@ -96,7 +96,7 @@ def situated(
     *,
     observing: bool = False,
     rejected: Cause | None = None,
-    brake: Brake | None = None,
+    brake: PauseOverride | None = None,
     platform: Platform | None = None,
     unsettled: Unsettled | None = None,
 ) -> Situation:
@@ -108,7 +108,7 @@ def situated(
         NOW,
         observing,
         rejected,
-        brake or Brake(),
+        brake or PauseOverride(),
         platform or Platform(),
         unsettled=unsettled,
     )
@@ -196,7 +196,7 @@ memories = st.builds(
     credential_changed=st.booleans(),
     writable=st.sampled_from([True, True, True, False]),
 )
-brakes = st.builds(Brake, st.sampled_from([Pause.NONE, Pause.NONE, *Pause]), perhaps, st.just("a reason"))
+brakes = st.builds(PauseOverride, st.sampled_from([Pause.NONE, Pause.NONE, *Pause]), perhaps, st.just("a reason"))
 platforms = st.builds(
     Platform,
     stopped=st.sampled_from([None, None, None, None, "the token is refused"]),

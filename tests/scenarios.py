@@ -25,7 +25,7 @@ from structlog.testing import capture_logs
 from reconciler.runtime import settings
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.daemon import Daemon
-from reconciler.runtime.environment import Surroundings
+from reconciler.runtime.environment import Environment
 from reconciler.simulator import Match, Platform, Record, Route, Rule, create_app, sample_platform, serving
 
 DEADLINE_SECONDS = 100.0
@@ -204,8 +204,8 @@ class Site:
     async def start(self) -> None:
         """Start the daemon and wait until it listens."""
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        around = Surroundings(clock=self.clock, transport=self.transport)
-        self.daemon = Daemon(settings.load(self.environment), ready=ready.set_result, surroundings=around)
+        around = Environment(clock=self.clock, transport=self.transport)
+        self.daemon = Daemon(settings.load(self.environment), ready=ready.set_result, environment=around)
         self._running = asyncio.create_task(self.daemon.run())
         either: set[asyncio.Future[Any]] = {ready, self._running}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from reconciler.controller.reconciler import Means, Reconciler
+from reconciler.controller.reconciler import Dependencies, Reconciler
 from reconciler.core.acceptance import Text
 from reconciler.core.clock import TwoClocks
 from reconciler.core.model import (
@@ -25,7 +25,7 @@ from reconciler.core.model import (
     Policy,
     Revision,
 )
-from reconciler.core.status import Ending
+from reconciler.core.status import PassReport
 from reconciler.pcc.client import Client
 from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.quota import Quota
@@ -123,7 +123,7 @@ class Fleet:
         self.client: Client | str = ""
         self.reach(ReadOnlyTransport(self.transport) if observing else self.transport)
         random = Random(seed)  # noqa: S311 - repeatable, and no secret
-        means = Means(
+        means = Dependencies(
             state=self.state,
             metrics=self.metrics,
             interval=timedelta(minutes=10),
@@ -169,11 +169,11 @@ class Fleet:
         self.text = Text(desired, Revision(f"{len(desired.devices):064x}", COMMIT), rejected)
         self.state.desire(desired, self.text.revision, self.clock.now())
 
-    async def reconcile(self, *, after: timedelta = timedelta(0)) -> Ending:
+    async def reconcile(self, *, after: timedelta = timedelta(0)) -> PassReport:
         """Let time pass, make one pass and return what it came to."""
         self.clock.pass_by(after)
         self.due = await self.reconciler.reconcile(DEFAULT_ACCOUNT)
-        ending = self.reconciler.standings[DEFAULT_ACCOUNT].last
+        ending = self.reconciler.statuses[DEFAULT_ACCOUNT].last
         assert ending is not None
         return ending
 

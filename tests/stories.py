@@ -22,7 +22,7 @@ from reconciler.core.model import DEFAULT_ACCOUNT, Commit, DeviceId, Revision
 from reconciler.desired import Document, MemoryTree
 from reconciler.reporting import queries
 from reconciler.reporting.formats import explanations as shown
-from reconciler.reporting.queries import Explanation, Knowledge
+from reconciler.reporting.queries import DeviceExplanation, Knowledge
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator import faults as fault
 from reconciler.state import KeptText
@@ -47,7 +47,7 @@ class World:
     known: Knowledge
     examples: dict[str, DeviceId]
 
-    def explain(self, asked: str) -> Explanation:
+    def explain(self, asked: str) -> DeviceExplanation:
         """Explain a device."""
         return queries.explain(self.known, asked)
 
@@ -105,7 +105,7 @@ async def live(fleet: Fleet) -> World:
         accepted=editor.accepted,
         state=fleet.state,
         kept=fleet.state.kept_texts,
-        standings=fleet.reconciler.standings,
+        statuses=fleet.reconciler.statuses,
         passes={DEFAULT_ACCOUNT: now + timedelta(minutes=10)},
     )
     return World(known, dict(zip(CASES, (devices[0], gone, leaving[4], refused, unmanaged, leaving[0]), strict=True)))

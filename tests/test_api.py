@@ -28,14 +28,14 @@ from reconciler.reporting import (
 from reconciler.reporting.explain import (
     ApprovalReport,
     ChangeReport,
+    Explanation,
     HoldReport,
     MarkReport,
     PlaceReport,
-    Story,
     WaitReport,
 )
 from reconciler.reporting.forecast import BoundaryReport
-from reconciler.reporting.queries import AccountDetail, Explanation, Page, RefusedReport
+from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Page, RefusedReport
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Error
 
@@ -52,8 +52,8 @@ VALUES: dict[str, type] = {
     "Boundary": BoundaryReport,
     "Refused": RefusedReport,
     "Wait": WaitReport,
-    "Explanation": Explanation,
-    "Device": Story,
+    "Explanation": DeviceExplanation,
+    "Device": Explanation,
     "Place": PlaceReport,
     "Mark": MarkReport,
     "Hold": HoldReport,
@@ -130,9 +130,9 @@ async def test_answers_have_the_documented_keys(tmp_path: Path) -> None:
         assert [refusal["device"] for refusal in account["refused_devices"]] == [refused]
         assert account["pause"]["reason"] == "night"
         assert account["approvals"][0]["devices"] == 1
-        device = await exactly(one, f"/api/v1/accounts/default/devices/{held}", Story)
+        device = await exactly(one, f"/api/v1/accounts/default/devices/{held}", Explanation)
         assert (device["state"], device["hold"]["reason"]) == ("extra", "too-many")
-        found = await exactly(one, f"/api/v1/devices?device={devices[10][:12]}", Explanation)
+        found = await exactly(one, f"/api/v1/devices?device={devices[10][:12]}", DeviceExplanation)
         assert (found["taken_by"], found["accounts"][0]["changes"][0]["approved"]) == ("prefix", True)
         history = await exactly(one, "/api/v1/history", Page)
         assert {change["action"] for change in history["changes"]} == {"subscribe", "unsubscribe"}

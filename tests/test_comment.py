@@ -25,7 +25,7 @@ from reconciler.core.model import (
     Reason,
     Tripped,
 )
-from reconciler.core.status import Ending
+from reconciler.core.status import PassReport
 from reconciler.desired import Document, MemoryTree, load
 from reconciler.reporting import PlanReport
 from reconciler.reporting.diagnosis import Check, Examination, Examined, Finding, Level
@@ -34,7 +34,7 @@ from reconciler.reporting.explain import ChangeReport
 from reconciler.reporting.formats import diagnoses, explanations, plans, validations
 from reconciler.reporting.formats.comment import LONGEST, Part, Section, comment
 from reconciler.reporting.formats.styles import FENCE
-from reconciler.reporting.queries import Explanation, Page
+from reconciler.reporting.queries import DeviceExplanation, Page
 from reconciler.reporting.status import AccountReport, HeldReport, StatusReport, TextReport
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -164,7 +164,7 @@ def report(account: str, devices: int) -> PlanReport:
     subscribes = tuple(Change(name, Action.SUBSCRIBE, DeviceId(f"new-{one}")) for one in ids)
     plan = Plan(name, subscribes=subscribes, held=held, tripped=(Tripped(Reason.TOO_MANY, "more than the limit"),))
     desired = Desired(name, frozenset(), MappingProxyType({}))
-    return PlanReport(name, "sha256:0", Ending(desired=desired, began=NOW, due=NOW, plan=plan))
+    return PlanReport(name, "sha256:0", PassReport(desired=desired, began=NOW, due=NOW, plan=plan))
 
 
 def account_report(number: int) -> AccountReport:
@@ -236,7 +236,7 @@ def test_history_explain_and_doctor_fit() -> None:
     found = Finding(Check.LIST, Level.FAIL, NAME * 20, NAME * 20)
     accounts = tuple(Examined(AccountName(f"a{number}"), (found,) * 5) for number in range(500))
     check(diagnoses.examination_markdown(Examination((found,), accounts)))
-    check(explanations.explanation_markdown(Explanation(NOW, "d" * 5000, "id", ()), NAME * 500))
+    check(explanations.explanation_markdown(DeviceExplanation(NOW, "d" * 5000, "id", ()), NAME * 500))
 
 
 def check(told: str) -> None:

@@ -249,15 +249,15 @@ async def test_newer_text_stops_an_older_plan(tmp_path: Path) -> None:
         await one.start()
         await eventually(lambda: len(one.calls(Route.SUBSCRIBE)) >= 4)
         assert one.daemon is not None
-        intake = one.daemon._parts.intake
+        informer = one.daemon._parts.informer
         wanted = sorted(str(call.device) for call in one.calls(Route.SUBSCRIBE))
-        intake_told = intake._told
+        informer_told = informer._told
 
         def told(accounts: Any) -> None:
             wire.notes.append("accepted")
-            intake_told(accounts)
+            informer_told(accounts)
 
-        intake._told = told
+        informer._told = told
         write(one.file, text(wanted))
         await eventually(lambda: "accepted" in wire.notes)
         await one.passes(1)
@@ -604,7 +604,7 @@ async def test_stop_while_the_file_never_rests(tmp_path: Path) -> None:
 
     scribbling = asyncio.create_task(scribble())
     async with site(tmp_path, platform) as one:
-        await eventually(lambda: one.daemon is not None and one.daemon._parts.intake.reading)
+        await eventually(lambda: one.daemon is not None and one.daemon._parts.informer.reading)
         await one.stop()
         assert one.told("daemon.stopped")
     writing = False
@@ -690,11 +690,11 @@ async def test_defect_in_the_background_ends_the_process(tmp_path: Path, where: 
             case "look":
                 daemon._parts.source.poll = defective  # type: ignore[method-assign]  # a defect of ours, put in
             case "told":
-                daemon._parts.intake._told = defective
+                daemon._parts.informer._told = defective
             case "worker":
                 daemon._controller._next = defective  # type: ignore[method-assign]  # a defect of ours, put in
             case _:
-                daemon._parts.intake.refresh = defective  # type: ignore[method-assign]  # a defect of ours, put in
+                daemon._parts.informer.refresh = defective  # type: ignore[method-assign]  # a defect of ours, put in
         write(one.file, text(owned(platform)[:2]))
         with pytest.raises((ValueError, ExceptionGroup)):
             await one.ended()

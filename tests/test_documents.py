@@ -294,7 +294,7 @@ def walk(folder: Path, given: dict[str, str], *documents: str) -> str:
     write(binaries / "wait-for", f"#!{sys.executable}\n{WAIT_FOR}")
     for file in binaries.iterdir():
         file.chmod(0o700)
-    surroundings = child_environment(
+    environment = child_environment(
         {
             **given,
             "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
@@ -305,7 +305,7 @@ def walk(folder: Path, given: dict[str, str], *documents: str) -> str:
     with subprocess.Popen(  # noqa: S603 - the documents are ours
         ["/bin/bash", "-c", text],
         cwd=folder,
-        env=surroundings,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

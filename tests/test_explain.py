@@ -32,7 +32,7 @@ from reconciler.core.model import (
     Retry,
 )
 from reconciler.reporting import queries
-from reconciler.reporting.explain import Facts, Position, Story, tell, wait_report
+from reconciler.reporting.explain import Explanation, Facts, Position, tell, wait_report
 from reconciler.reporting.formats import explanations as shown
 from reconciler.runtime import offline, settings
 from reconciler.runtime.clock import SystemClock
@@ -159,9 +159,9 @@ def test_foreign_words_stay_words_wherever_they_are_shown() -> None:
 # Rarer stories, on simulated time
 
 
-async def story(one: Fleet, device: str, **more: Any) -> Story:
+async def story(one: Fleet, device: str, **more: Any) -> Explanation:
     """Return the story of a device of a fleet."""
-    standing = one.reconciler.standings[DEFAULT_ACCOUNT]
+    standing = one.reconciler.statuses[DEFAULT_ACCOUNT]
     name = DeviceId(device)
     facts: dict[str, Any] = {
         "text": one.text,

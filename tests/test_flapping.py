@@ -11,7 +11,7 @@ from simulated import Fleet, SimulatedClock
 from structlog.testing import capture_logs
 
 from reconciler.core.model import DEFAULT_ACCOUNT, Condition, DeviceId, Plan, Policy, Reason
-from reconciler.core.status import Ending
+from reconciler.core.status import PassReport
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Error
 from reconciler.state import State
@@ -19,7 +19,7 @@ from reconciler.state import State
 INTERVAL = timedelta(minutes=10)
 
 
-async def lost(fleet: Fleet, device: DeviceId, times: int) -> Ending:
+async def lost(fleet: Fleet, device: DeviceId, times: int) -> PassReport:
     """Let LG lose a device so many times, with a pass after each; return what the last pass came to."""
     ending = await fleet.reconcile(after=INTERVAL)
     for _ in range(times):
@@ -33,7 +33,7 @@ def posts(fleet: Fleet, device: DeviceId) -> list[float]:
     return [one.at for one in fleet.calls("POST") if one.device == device]
 
 
-def planned(ending: Ending) -> Plan:
+def planned(ending: PassReport) -> Plan:
     """Return the plan of a pass that had one."""
     assert ending.plan is not None
     return ending.plan

@@ -68,7 +68,7 @@ from reconciler.core.model import (
     Revision,
 )
 from reconciler.core.planner import plan
-from reconciler.core.status import Ending
+from reconciler.core.status import PassReport
 from reconciler.desired import Document, Loaded, MemoryTree
 from reconciler.pcc.auth import LONGEST_LIFE, Access, _granted
 from reconciler.pcc.protocol import (
@@ -668,9 +668,9 @@ class Deeds:
         return await planned(proposal, Accepted(), _planned)
 
 
-def _planned(text: Text, _claims: Claims) -> Ending:
+def _planned(text: Text, _claims: Claims) -> PassReport:
     would = plan(text.desired, Observed(frozenset(), NOW), Memory(), NOW)
-    return Ending(text.desired, NOW, NOW, would, observed=0)
+    return PassReport(text.desired, NOW, NOW, would, observed=0)
 
 
 @thrice

@@ -141,7 +141,7 @@ async def test_webhook_does_not_wait_for_the_interval(
         await eventually(lambda: changes_since(platform, passed))
         request.node.user_properties.append(("seconds to the first call", monotonic() - began))
         await one.has(devices)
-        await eventually(lambda: one.daemon is not None and not one.daemon._parts.intake.reading)
+        await eventually(lambda: one.daemon is not None and not one.daemon._parts.informer.reading)
         looks = server.asked()
         server.open.clear()
         assert await pushed_hook(one) == 202
@@ -149,7 +149,7 @@ async def test_webhook_does_not_wait_for_the_interval(
         assert [await pushed_hook(one) for _ in range(20)] == [202] * 20
         server.open.set()
         await eventually(lambda: server.asked() == looks + 2)
-        await eventually(lambda: one.daemon is not None and not one.daemon._parts.intake.reading)
+        await eventually(lambda: one.daemon is not None and not one.daemon._parts.informer.reading)
         assert server.asked() == looks + 2
 
 
@@ -183,14 +183,14 @@ async def test_push_in_the_middle_of_a_pass_stops_the_old_plan(
         await eventually(lambda: len(one.calls(Route.SUBSCRIBE)) >= 3)
         wanted = sorted(str(call.device) for call in one.calls(Route.SUBSCRIBE))
         assert one.daemon is not None
-        intake = one.daemon._parts.intake
-        tell = intake._told
+        informer = one.daemon._parts.informer
+        tell = informer._told
 
         def told(accounts: Any) -> None:
             wire.notes.append("in force")
             tell(accounts)
 
-        intake._told = told
+        informer._told = told
         remote.publish({TEXT: text(wanted, GENEROUS)}, "No, only these")
         await pushed_hook(one)
         await one.has(wanted)
@@ -301,7 +301,7 @@ async def test_remote_that_is_gone_for_an_hour(
 
         def fetched() -> float:
             assert one.daemon is not None
-            return one.daemon._parts.intake.fetched_at
+            return one.daemon._parts.informer.fetched_at
 
         before = fetched()
         await eventually(lambda: fetched() > before)  # a look without news counts: the remote was there

@@ -29,9 +29,9 @@ from core_strategies import (
 from reconciler.core import guards
 from reconciler.core.guards import (
     GUARDS,
-    Brake,
     Finding,
     Guard,
+    PauseOverride,
     Platform,
     Situation,
     allowance,
@@ -130,8 +130,8 @@ ROWS: list[tuple[Reason, Situation, frozenset[Action], datetime | None]] = [
     (Reason.PAUSED, mixed(replace(OPEN, pause=Pause.ALL)), BOTH, None),
     (Reason.PAUSED, mixed(replace(OPEN, pause=Pause.UNSUBSCRIBE)), ONLY_UNSUBSCRIBE, None),
     (Reason.PAUSED, mixed(observing=True), BOTH, None),
-    (Reason.PAUSED, mixed(brake=Brake(Pause.ALL, LATER, "r")), BOTH, LATER),
-    (Reason.PAUSED, mixed(brake=Brake(Pause.UNSUBSCRIBE, LATER, "r")), ONLY_UNSUBSCRIBE, LATER),
+    (Reason.PAUSED, mixed(brake=PauseOverride(Pause.ALL, LATER, "r")), BOTH, LATER),
+    (Reason.PAUSED, mixed(brake=PauseOverride(Pause.UNSUBSCRIBE, LATER, "r")), ONLY_UNSUBSCRIBE, LATER),
     (Reason.UNSUBSCRIBE_AFTER, mixed(replace(OPEN, unsubscribe_after=HOUR)), ONLY_UNSUBSCRIBE, LATER),
     *(
         (reason, mixed(memory=Memory(retries={device: waiting(action, reason, LATER)})), frozenset({action}), LATER)
@@ -746,7 +746,7 @@ def test_an_unwritable_state_holds_approved_devices_too() -> None:
 @pytest.mark.parametrize("by_command", Pause)
 def test_of_two_pauses_the_stricter_holds(by_text: Pause, by_command: Pause) -> None:
     """File and command may both pause: the stricter counts, and a time is known only for what the file would let go."""
-    situation = mixed(replace(OPEN, pause=by_text), brake=Brake(by_command, LATER, "night shift"))
+    situation = mixed(replace(OPEN, pause=by_text), brake=PauseOverride(by_command, LATER, "night shift"))
     result = judged(situation)
     stopped = {Pause.NONE: set(), Pause.UNSUBSCRIBE: {Action.UNSUBSCRIBE}, Pause.ALL: set(Action)}
     assert {one.change.action for one in result.held} == stopped[by_text] | stopped[by_command]
@@ -761,7 +761,7 @@ def test_of_two_pauses_the_stricter_holds(by_text: Pause, by_command: Pause) -> 
 
 def test_observe_mode_has_no_end() -> None:
     """In observe mode everything is held and no time is known, whatever a command says beside it."""
-    result = judged(mixed(observing=True, brake=Brake(Pause.UNSUBSCRIBE, LATER, "r")))
+    result = judged(mixed(observing=True, brake=PauseOverride(Pause.UNSUBSCRIBE, LATER, "r")))
     assert {one.until for one in result.held} == {None}
     assert message(result, Reason.PAUSED) == "observe mode: nothing is changed"
 

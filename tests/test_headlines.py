@@ -11,7 +11,7 @@ from reconciler.api.client.waiting import Watch
 from reconciler.api.page import Page
 from reconciler.core.acceptance import Accepted, Text
 from reconciler.core.model import AccountName, Condition, Desired, DeviceId, Kind, Plan, Reason, Revision, Tripped
-from reconciler.core.status import Ending, Standing
+from reconciler.core.status import AccountStatus, PassReport
 from reconciler.reporting import PlanReport, StatusReport, exit_code, status_report
 from reconciler.reporting.formats import explanations, plans
 from reconciler.reporting.queries import Overview
@@ -23,19 +23,21 @@ REVISION = Revision("a" * 64)
 GUARDS = [reason for reason in Reason if reason.kind is Kind.GUARD]
 
 
-def ending(*reasons: Reason, trusted: bool = True) -> Ending:
+def ending(*reasons: Reason, trusted: bool = True) -> PassReport:
     """Return a pass that held nothing while these guards were tripped."""
     tripped = tuple(Tripped(reason, f"{reason} says so") for reason in reasons)
     observed = 1 if trusted else None
-    return Ending(TEXT, NOW, NOW + timedelta(minutes=10), Plan(ACCOUNT, tripped=tripped, in_sync=1), observed=observed)
+    return PassReport(
+        TEXT, NOW, NOW + timedelta(minutes=10), Plan(ACCOUNT, tripped=tripped, in_sync=1), observed=observed
+    )
 
 
-def status(end: Ending, mode: str = "enforce") -> StatusReport:
+def status(end: PassReport, mode: str = "enforce") -> StatusReport:
     """Return a status with that pass as the last one of its only account."""
     text = Text(TEXT, REVISION)
     accepted = Accepted({ACCOUNT: text}, revision=REVISION, newest=REVISION)
     facts: dict[str, Any] = {"source": "file", "trouble": "", "fetched_at": NOW.timestamp(), "passes": {}, "now": NOW}
-    return status_report(accepted, {ACCOUNT: Standing(ACCOUNT).after(end)}, mode=mode, **facts)
+    return status_report(accepted, {ACCOUNT: AccountStatus(ACCOUNT).after(end)}, mode=mode, **facts)
 
 
 @pytest.mark.parametrize("trusted", [True, False])

@@ -166,4 +166,4 @@ async def test_without_a_secret_there_is_no_webhook(tmp_path: Path) -> None:
 def fetched_at(one: Site) -> float:
     """Return when the daemon last read its source."""
     assert one.daemon is not None
-    return one.daemon._parts.intake.fetched_at
+    return one.daemon._parts.informer.fetched_at

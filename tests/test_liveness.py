@@ -27,7 +27,7 @@ from scenarios import (
 
 from reconciler.runtime import settings
 from reconciler.runtime.daemon import Daemon
-from reconciler.runtime.environment import Surroundings
+from reconciler.runtime.environment import Environment
 from reconciler.simulator import Route
 from reconciler.simulator.faults import Hang
 
@@ -72,8 +72,8 @@ async def test_a_ticker_that_does_not_tick_is_told(tmp_path: Path) -> None:
     write(tmp_path / "desired-state.toml", text(owned(platform)))
     async with idle_site(tmp_path, platform, **PATIENT) as one:
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        around = Surroundings(clock=one.clock)
-        daemon = Daemon(settings.load(one.environment), ready=ready.set_result, surroundings=around, ticker=Still)
+        around = Environment(clock=one.clock)
+        daemon = Daemon(settings.load(one.environment), ready=ready.set_result, environment=around, ticker=Still)
         running = asyncio.create_task(daemon.run())
         one.http.base_url = await ready
         await one.has(owned(platform))

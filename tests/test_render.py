@@ -31,7 +31,7 @@ from reconciler.core.model import (
     Result,
     Tripped,
 )
-from reconciler.core.status import Ending
+from reconciler.core.status import PassReport
 from reconciler.core.text import markdown
 from reconciler.reporting import PlanReport
 from reconciler.reporting.formats import plans, styles, validations
@@ -72,7 +72,7 @@ def report(plan: Plan | None = None, **more: object) -> PlanReport:
     names = more.pop("names", {})
     assert isinstance(names, dict)
     described = {DeviceId(device): Device(DeviceId(device), name) for device, name in names.items()}
-    ending = Ending(
+    ending = PassReport(
         desired=Desired(ACCOUNT, frozenset(described), described),
         began=NOW,
         due=NOW + timedelta(minutes=10),

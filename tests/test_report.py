@@ -32,7 +32,7 @@ from reconciler.core.model import (
     Revision,
     Tripped,
 )
-from reconciler.core.status import Ending, Standing
+from reconciler.core.status import AccountStatus, PassReport
 from reconciler.reporting import (
     NAMED,
     PlanReport,
@@ -52,16 +52,16 @@ COMMIT = Commit("c" * 40, "Kim", "Add room 1203", NOW)
 FIRST, SECOND_FAULT = Fault("all.toml", 3, 1, "not an id"), Fault("all.toml", 9, 1, "unknown key")
 
 
-def ending(*reasons: Reason, **more: Any) -> Ending:
+def ending(*reasons: Reason, **more: Any) -> PassReport:
     """Return the end of a pass in which each of these reasons held the one unsubscribe."""
     held = tuple(Held(X, reason) for reason in reasons)
     plan = Plan(ACCOUNT, held=held, tripped=tuple(Tripped(reason, f"because {reason}") for reason in reasons))
     facts: dict[str, Any] = {"plan": plan, "observed": 2, **more}
-    return Ending(TEXT, NOW, NOW + HOUR, **facts)
+    return PassReport(TEXT, NOW, NOW + HOUR, **facts)
 
 
 def status(
-    endings: Mapping[str, Ending | None] = MappingProxyType({}),
+    endings: Mapping[str, PassReport | None] = MappingProxyType({}),
     *,
     mode: str = "enforce",
     trouble: str = "",
@@ -74,7 +74,7 @@ def status(
     texts = {name: Text(TEXT, REVISION) for name in names}
     return status_report(
         Accepted(**{"texts": texts, "revision": REVISION, "newest": REVISION, **accepted}),
-        {name: Standing(name).after(end) for name, end in names.items() if end is not None},
+        {name: AccountStatus(name).after(end) for name, end in names.items() if end is not None},
         mode=mode,
         source="file",
         trouble=trouble,
@@ -292,7 +292,7 @@ def test_held_changes_by_reason_and_action() -> None:
     assert held_reports(None, ()) == ()
 
 
-def of(end: Ending) -> PlanReport:
+def of(end: PassReport) -> PlanReport:
     """Return the report of one account's pass."""
     return PlanReport(ACCOUNT, str(REVISION), end)
 
@@ -302,7 +302,7 @@ MADE = replace(PENDING, outcomes=(Outcome(A, Result.SUCCESS, NOW),))
 NOT_MADE = replace(PENDING, outcomes=(Outcome(A, Result.FAILED, NOW),))
 SUSPECT = ending(observed=None, plan=Plan(ACCOUNT, tripped=(Tripped(Reason.SUSPECT_LIST, "short"),)))
 
-CODES: dict[str, tuple[Ending, int, int]] = {
+CODES: dict[str, tuple[PassReport, int, int]] = {
     "as wanted": (ending(), 0, 0),
     "made": (MADE, 0, 2),
     "to be made": (PENDING, 4, 2),
@@ -327,7 +327,7 @@ CODES: dict[str, tuple[Ending, int, int]] = {
 
 
 @pytest.mark.parametrize(("end", "applied", "looked"), CODES.values(), ids=CODES)
-def test_exit_code(end: Ending, applied: int, looked: int) -> None:
+def test_exit_code(end: PassReport, applied: int, looked: int) -> None:
     """The exit code says how the passes went, or would go, where changes pending may be 2."""
     assert exit_code([of(end)]) == applied
     assert exit_code([of(end)], pending=2) == looked
@@ -360,15 +360,15 @@ def test_totals() -> None:
 def test_a_pass_counts_only_for_the_text_that_it_was_made_of() -> None:
     """Another text, or a newer one rejected or mended since, is not yet what the last pass was of."""
     end = ending(Reason.DESIRED_REJECTED, rejected=Cause.INVALID)
-    one = Standing(ACCOUNT).after(end)
+    one = AccountStatus(ACCOUNT).after(end)
     assert account_report(one, Text(TEXT, REVISION, Cause.INVALID), None).current
     assert not account_report(one, Text(TEXT, REVISION), None).current
     assert not account_report(one, Text(replace(TEXT, path="other.toml"), REVISION, Cause.INVALID), None).current
-    assert not account_report(Standing(ACCOUNT), Text(TEXT, REVISION), None).current
+    assert not account_report(AccountStatus(ACCOUNT), Text(TEXT, REVISION), None).current
 
 
 def test_refused_devices_are_counted_once() -> None:
     """Just refused by LG or waiting since an earlier refusal, a device counts as one."""
     refusals = tuple(Outcome(one, Result.REFUSED, NOW) for one in (A, B))
     end = ending(Reason.REFUSED, Reason.TOO_MANY, outcomes=refusals)
-    assert account_report(Standing(ACCOUNT).after(end), Text(TEXT, REVISION), None).refused == 3
+    assert account_report(AccountStatus(ACCOUNT).after(end), Text(TEXT, REVISION), None).refused == 3

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from simulated import YEAR, Fleet, SimulatedClock
 
 from reconciler.core.model import DEFAULT_ACCOUNT, Approval, Condition, Device, DeviceId, PassResult, Policy, Reason
-from reconciler.core.status import Ending
+from reconciler.core.status import PassReport
 from reconciler.simulator import Match, Options, Platform, Route, Rule, sample_platform
 from reconciler.simulator.faults import Cut, Effect, Error, Html, Mangle, Response
 from reconciler.state import State
@@ -47,7 +47,7 @@ def approving(fleet: Fleet, devices: list[DeviceId]) -> tuple[Approval, ...]:
     return (Approval(frozenset(devices), fleet.clock.now() + timedelta(days=7), "wing B is being rebuilt"),)
 
 
-def reasons(ending: Ending) -> set[Reason]:
+def reasons(ending: PassReport) -> set[Reason]:
     """Return why anything was held."""
     return {held.reason for held in ending.held}
 

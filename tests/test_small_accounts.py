@@ -14,7 +14,7 @@ from simulated import YEAR, Fleet, SimulatedClock
 from structlog.testing import capture_logs
 
 from reconciler.core.model import DEFAULT_ACCOUNT, Condition, DeviceId, Reason
-from reconciler.core.status import Ending, states
+from reconciler.core.status import PassReport, states
 from reconciler.simulator import Match, Options, Route, Rule, sample_platform
 from reconciler.simulator.faults import Error, Response
 from reconciler.state import State
@@ -49,7 +49,7 @@ class Home(Fleet):
         return [one.device for one in self.calls("DELETE")]
 
 
-def tripped(ending: Ending) -> set[Reason]:
+def tripped(ending: PassReport) -> set[Reason]:
     """Return the reasons that trip."""
     return {one.reason for one in ending.plan.tripped} if ending.plan is not None else set()
 

@@ -40,20 +40,20 @@ from reconciler.core.model import (
     Tripped,
 )
 from reconciler.core.planner import overlaid
-from reconciler.core.status import Ending, Standing, counts, figures, reasons, states
+from reconciler.core.status import AccountStatus, PassReport, counts, figures, reasons, states
 
 A, B = subscribes(some("a"))[0], subscribes(some("b"))[0]
 X = unsubscribes(some("x"))[0]
 TEXT = desiring(some("a", "b", "same"))
 
 
-def ending(**more: Any) -> Ending:
+def ending(**more: Any) -> PassReport:
     """Return the end of a pass that found everything as wanted, unless told otherwise."""
     facts: dict[str, Any] = {"plan": Plan(ACCOUNT, in_sync=1), "observed": 1, **more}
-    return Ending(TEXT, NOW, NOW + HOUR, **facts)
+    return PassReport(TEXT, NOW, NOW + HOUR, **facts)
 
 
-def holding(*reasons: Reason, **more: Any) -> Ending:
+def holding(*reasons: Reason, **more: Any) -> PassReport:
     """Return the end of a pass in which each of these reasons held a change."""
     held = tuple(Held(Change(ACCOUNT, Action.UNSUBSCRIBE, DeviceId(reason)), reason) for reason in reasons)
     tripped = tuple(Tripped(reason, "because") for reason in reasons)
@@ -65,7 +65,7 @@ def outcome(change: Change, result: Result) -> Outcome:
     return Outcome(change, result, NOW)
 
 
-def making(plan: Plan, *outcomes: Outcome, **more: Any) -> Ending:
+def making(plan: Plan, *outcomes: Outcome, **more: Any) -> PassReport:
     """Return the end of a pass that made something."""
     return ending(plan=plan, outcomes=outcomes, **more)
 
@@ -74,7 +74,7 @@ BOTH = Plan(ACCOUNT, subscribes=(A,), unsubscribes=(X,), in_sync=1)
 DONE, FAILED = outcome(A, Result.SUCCESS), outcome(A, Result.FAILED)
 SUSPECT = Plan(ACCOUNT, tripped=(Tripped(Reason.SUSPECT_LIST, "short"),))
 
-ENDINGS: dict[str, tuple[Ending, Condition, PassResult]] = {
+ENDINGS: dict[str, tuple[PassReport, Condition, PassResult]] = {
     "as wanted": (ending(), Condition.IN_SYNC, PassResult.CLEAN),
     "all made": (making(BOTH, DONE, outcome(X, Result.NOOP)), Condition.IN_SYNC, PassResult.CHANGED),
     "one failed": (making(BOTH, FAILED, outcome(X, Result.SUCCESS)), Condition.CONVERGING, PassResult.PARTIAL),
@@ -114,14 +114,14 @@ ENDINGS: dict[str, tuple[Ending, Condition, PassResult]] = {
 
 
 @pytest.mark.parametrize(("end", "condition", "result"), ENDINGS.values(), ids=ENDINGS)
-def test_condition_and_result(end: Ending, condition: Condition, result: PassResult) -> None:
+def test_condition_and_result(end: PassReport, condition: Condition, result: PassResult) -> None:
     """A pass leaves its account in one condition and has one result: the first of each list that applies."""
     assert end.condition is condition
     assert end.result is result
 
 
 @pytest.mark.parametrize(("end", "condition", "_result"), ENDINGS.values(), ids=ENDINGS)
-def test_settled(end: Ending, condition: Condition, _result: PassResult) -> None:
+def test_settled(end: PassReport, condition: Condition, _result: PassResult) -> None:
     """An account is settled when a trusted list leaves nothing to change, paused or not."""
     nothing_to_do = condition is Condition.IN_SYNC or end is ENDINGS["paused, nothing to do"][0]
     assert end.settled is nothing_to_do
@@ -145,19 +145,19 @@ def test_unmade_are_the_changes_that_lg_did_not_make() -> None:
 
 def test_a_new_account_is_on_its_way() -> None:
     """Before its first pass an account is converging, and has no figures."""
-    assert Standing(ACCOUNT).condition is Condition.CONVERGING
-    assert figures(Standing(ACCOUNT)).last_attempt == 0.0
-    assert figures(Standing(ACCOUNT)).desired == 0
+    assert AccountStatus(ACCOUNT).condition is Condition.CONVERGING
+    assert figures(AccountStatus(ACCOUNT)).last_attempt == 0.0
+    assert figures(AccountStatus(ACCOUNT)).desired == 0
 
 
-def at(moment: datetime, end: Ending) -> Ending:
+def at(moment: datetime, end: PassReport) -> PassReport:
     """Return the same end of a pass that began at another time."""
     return replace(end, began=moment)
 
 
 def test_out_of_sync_since_the_first_pass_that_saw_it() -> None:
     """The time runs from the first pass that left something to do until one that left nothing."""
-    one = Standing(ACCOUNT).after(at(NOW, holding(Reason.RETRY)))
+    one = AccountStatus(ACCOUNT).after(at(NOW, holding(Reason.RETRY)))
     two = one.after(at(NOW + HOUR, making(BOTH, FAILED)))
     assert (one.out_of_sync_since, two.out_of_sync_since) == (NOW, NOW)
     healed = two.after(at(NOW + 2 * HOUR, ending()))
@@ -168,10 +168,10 @@ def test_out_of_sync_since_the_first_pass_that_saw_it() -> None:
 def test_without_a_list_an_account_stays_as_it_was() -> None:
     """A pass that got no list leaves an account in sync that was so, and out of sync one that was not."""
     nothing = at(NOW + HOUR, ENDINGS["no list"][0])
-    in_sync = Standing(ACCOUNT).after(at(NOW, ending(observed=7)))
+    in_sync = AccountStatus(ACCOUNT).after(at(NOW, ending(observed=7)))
     after = in_sync.after(nothing)
     assert (after.out_of_sync_since, after.last_success, after.observed) == (None, NOW, 7)
-    out = Standing(ACCOUNT).after(at(NOW, holding(Reason.RETRY, observed=7)))
+    out = AccountStatus(ACCOUNT).after(at(NOW, holding(Reason.RETRY, observed=7)))
     after = out.after(nothing)
     assert (after.out_of_sync_since, after.last_success, after.observed) == (NOW, NOW, 7)
     assert after.last is nothing
@@ -179,28 +179,28 @@ def test_without_a_list_an_account_stays_as_it_was() -> None:
 
 def test_a_pass_that_did_not_make_everything_is_out_of_sync() -> None:
     """An account that was in sync is not any more when a pass with a list left something unmade, held or not."""
-    in_sync = Standing(ACCOUNT).after(at(NOW, ending()))
+    in_sync = AccountStatus(ACCOUNT).after(at(NOW, ending()))
     for end in (making(BOTH, FAILED), making(BOTH)):
         assert in_sync.after(at(NOW + HOUR, end)).out_of_sync_since == NOW + HOUR
 
 
 def test_an_edit_is_out_of_sync_though_no_list_can_be_had() -> None:
     """Where the text wants more than is known to be live, the account is not in sync, list or none."""
-    in_sync = Standing(ACCOUNT).after(at(NOW, ending()))
+    in_sync = AccountStatus(ACCOUNT).after(at(NOW, ending()))
     after = in_sync.after(at(NOW + HOUR, holding(Reason.RETRY, observed=None, error="time-out")))
     assert after.out_of_sync_since == NOW + HOUR
 
 
 def test_an_account_never_seen_is_not_in_sync() -> None:
     """An account of which no list was ever had is not in sync, so that its time runs."""
-    after = Standing(ACCOUNT).after(at(NOW, ENDINGS["no list"][0]))
+    after = AccountStatus(ACCOUNT).after(at(NOW, ENDINGS["no list"][0]))
     assert (after.out_of_sync_since, after.last_success, after.observed) == (NOW, None, 0)
     assert after.after(at(NOW + HOUR, ending())).out_of_sync_since is None
 
 
 def test_an_empty_list_is_a_list() -> None:
     """A trusted list without a device counts as seen."""
-    after = Standing(ACCOUNT, observed=7).after(at(NOW, ending(observed=0)))
+    after = AccountStatus(ACCOUNT, observed=7).after(at(NOW, ending(observed=0)))
     assert (after.observed, after.last_success, after.out_of_sync_since) == (0, NOW, None)
 
 
@@ -261,7 +261,7 @@ def test_figures() -> None:
     )
     end = replace(holding(Reason.TOO_MANY, Reason.RETRY, Reason.PAUSED, observed=9, budget_remaining=4), desired=text)
     found = figures(
-        Standing(ACCOUNT).after(end),
+        AccountStatus(ACCOUNT).after(end),
         quota_limit=100,
         quota_remaining=60,
         token_expiry=1.5,
@@ -278,7 +278,7 @@ def test_figures() -> None:
 
 def test_figures_of_an_account_that_is_in_sync_or_never_seen() -> None:
     """Times are 0 where there was none, and no reason trips where there is no plan."""
-    calm = figures(Standing(ACCOUNT).after(ending()))
+    calm = figures(AccountStatus(ACCOUNT).after(ending()))
     assert (calm.out_of_sync_since, calm.tripped, calm.budget_remaining) == (0.0, frozenset(), 0)
-    unseen = figures(Standing(ACCOUNT).after(ENDINGS["no list"][0]))
+    unseen = figures(AccountStatus(ACCOUNT).after(ENDINGS["no list"][0]))
     assert (unseen.last_success, unseen.tripped, unseen.states) == (0.0, frozenset(), {})

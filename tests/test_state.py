@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from reconciler.core.errors import StateError
-from reconciler.core.guards import Brake
+from reconciler.core.guards import PauseOverride
 from reconciler.core.model import (
     AccountName,
     Action,
@@ -590,7 +590,7 @@ def test_what_no_list_can_tell_outlives_a_loss_of_power(
 ) -> None:
     """That devices are about to go, brakes and the texts in force are on the disk before anything follows from them."""
     state = opened()
-    brake, text = Brake(Pause.ALL, None, "drill"), KeptText("a.toml", FIRST, {"a.toml": b"version = 1"})
+    brake, text = PauseOverride(Pause.ALL, None, "drill"), KeptText("a.toml", FIRST, {"a.toml": b"version = 1"})
     state.pause(CLINIC, brake, START)
     state.keep_texts([KeptText("b.toml", FIRST, {"b.toml": b"version = 1"})])
     steps = (
@@ -717,31 +717,31 @@ def test_quota_survives_a_restart(opened: Callable[[], State]) -> None:
 def test_brakes_are_kept_and_end_by_themselves(opened: Callable[[], State]) -> None:
     """Of an account's own and the general brake the stricter holds; each ends in time; lifting all lifts each."""
     state, hour = opened(), timedelta(hours=1)
-    own = Brake(Pause.ALL, START + hour, "night")
-    general = Brake(Pause.UNSUBSCRIBE, START + 2 * hour, "audit \ud800")
+    own = PauseOverride(Pause.ALL, START + hour, "night")
+    general = PauseOverride(Pause.UNSUBSCRIBE, START + 2 * hour, "audit \ud800")
     state.pause(HOTEL, own, START)
     state.pause(None, general, START)
     state = opened()
-    kept = Brake(Pause.UNSUBSCRIBE, START + 2 * hour, "audit ?")
+    kept = PauseOverride(Pause.UNSUBSCRIBE, START + 2 * hour, "audit ?")
     assert (state.brake(HOTEL, START), state.brake(CLINIC, START)) == (own, kept)
-    assert (state.brake(HOTEL, START + hour), state.brake(HOTEL, START + 2 * hour)) == (kept, Brake())
+    assert (state.brake(HOTEL, START + hour), state.brake(HOTEL, START + 2 * hour)) == (kept, PauseOverride())
     state.pause(HOTEL, None, START)
     assert opened().brake(HOTEL, START) == kept
     state = opened()
     state.pause(HOTEL, own, START)
     state.pause(None, None, START)
     for one in reopened_too(state, opened):
-        assert (one.brake(HOTEL, START), one.brake(CLINIC, START)) == (Brake(), Brake())
+        assert (one.brake(HOTEL, START), one.brake(CLINIC, START)) == (PauseOverride(), PauseOverride())
 
 
 def test_of_two_equal_brakes_the_longer_is_told(clock: StandingClock) -> None:
     """Where both brakes hold the same, the one that ends later, or never, is what a person has to know of."""
     state, hour = State.in_memory(clock), timedelta(hours=1)
-    longer = Brake(Pause.ALL, START + 2 * hour, "longer")
-    state.pause(HOTEL, Brake(Pause.ALL, START + hour, "shorter"), START)
+    longer = PauseOverride(Pause.ALL, START + 2 * hour, "longer")
+    state.pause(HOTEL, PauseOverride(Pause.ALL, START + hour, "shorter"), START)
     state.pause(None, longer, START)
     assert state.brake(HOTEL, START) == longer
-    endless = Brake(Pause.ALL, None, "endless")
+    endless = PauseOverride(Pause.ALL, None, "endless")
     state.pause(HOTEL, endless, START)
     assert state.brake(HOTEL, START) == endless
 
@@ -749,12 +749,12 @@ def test_of_two_equal_brakes_the_longer_is_told(clock: StandingClock) -> None:
 def test_brakes_that_have_ended_are_forgotten(opened: Callable[[], State], folder: Path, clock: StandingClock) -> None:
     """Setting or lifting a brake clears those that ended by themselves."""
     state = opened()
-    state.pause(HOTEL, Brake(Pause.ALL, START, "over"), START)
-    state.pause(CLINIC, Brake(Pause.ALL, None, "on"), START)
+    state.pause(HOTEL, PauseOverride(Pause.ALL, START, "over"), START)
+    state.pause(CLINIC, PauseOverride(Pause.ALL, None, "on"), START)
     state.close()
     reader = State.read_only(folder, clock)
     before = START - timedelta(hours=1)
-    assert (reader.brake(HOTEL, before), reader.brake(CLINIC, before).reason) == (Brake(), "on")
+    assert (reader.brake(HOTEL, before), reader.brake(CLINIC, before).reason) == (PauseOverride(), "on")
     reader.close()
 
 
@@ -833,14 +833,18 @@ def test_a_retired_account_is_forgotten_but_for_its_history(opened: Callable[[],
     state.desire(wanting(ONE), FIRST, START)
     trust(state, START, TWO)
     state.keep_quota(HOTEL, [1.0], 60)
-    state.pause(HOTEL, Brake(Pause.ALL, None, "off"), START)
+    state.pause(HOTEL, PauseOverride(Pause.ALL, None, "off"), START)
     intend(state, START, change(Action.SUBSCRIBE, ONE))
     disk.write_fault = FULL
     state.doubt(HOTEL, START)
     state.retire(HOTEL)
     disk.write_fault = ""
     for one in reopened_too(state, opened):
-        assert (one.live_accounts(), one.quota(HOTEL), one.brake(HOTEL, START)) == (frozenset(), ((), None), Brake())
+        assert (one.live_accounts(), one.quota(HOTEL), one.brake(HOTEL, START)) == (
+            frozenset(),
+            ((), None),
+            PauseOverride(),
+        )
         assert len(one.history(device=ONE)) == 1
     state = opened()
     assert trust(state, START + timedelta(minutes=5), ONE) == ()
@@ -913,7 +917,7 @@ def remember_a_day(state: State, clock: StandingClock) -> None:
     state.doubt(HOTEL, clock.at)
     state.keep_quota(HOTEL, [1.0], 60)
     state.keep_quota(HOTEL, [1.0, 2.0], 61)
-    state.pause(HOTEL, Brake(Pause.ALL, None, "night"), clock.at)
+    state.pause(HOTEL, PauseOverride(Pause.ALL, None, "night"), clock.at)
     state.keep_texts([KeptText("fleet.toml", FIRST, {"fleet.toml": b"old"})])
     state.keep_texts([KeptText("fleet.toml", SECOND, {"fleet.toml": b"new"})])
 
@@ -1112,7 +1116,7 @@ def test_what_is_in_memory_outlives_a_file_that_is_ruined_while_it_is_open(
         )
         assert (after.retries, after.absent_since) == (before.retries, before.absent_since)
         assert one.quota(HOTEL) == ((1.0, 2.0), 61)
-        assert one.brake(HOTEL, clock.at) == Brake(Pause.ALL, None, "night")
+        assert one.brake(HOTEL, clock.at) == PauseOverride(Pause.ALL, None, "night")
 
 
 def test_a_state_that_is_taken_away_holds_unsubscribes_until_it_is_back(
@@ -1191,7 +1195,7 @@ def test_a_disk_that_cannot_be_read_is_trouble_and_is_read_again(opened: Callabl
     state = opened()
     disk.fault = "disk I/O error"
     assert state.recall(HOTEL, START) == Memory(writable=False)
-    assert state.brake(HOTEL, START) == Brake()
+    assert state.brake(HOTEL, START) == PauseOverride()
     assert state.kept_texts() == []
     assert state.trouble == "the state cannot be read: disk I/O error"
     state.desire(wanting(ONE), SECOND, START)
@@ -1327,8 +1331,8 @@ class Remembering(RuleBasedStateMachine):
         else:
             self.both(lambda state: state.person_agrees(account))
 
-    @rule(account=st.none() | ACCOUNTS, brake=st.none() | st.builds(Brake, st.sampled_from(Pause)))
-    def pause(self, account: AccountName | None, brake: Brake | None) -> None:
+    @rule(account=st.none() | ACCOUNTS, brake=st.none() | st.builds(PauseOverride, st.sampled_from(Pause)))
+    def pause(self, account: AccountName | None, brake: PauseOverride | None) -> None:
         """Let a brake be set or taken off."""
         self.both(lambda state: state.pause(account, brake, self.clock.at))
 

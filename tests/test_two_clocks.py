@@ -15,9 +15,9 @@ from simulated import START, Fleet, SimulatedClock
 from structlog.testing import capture_logs
 
 from reconciler.core.clock import TOLERATED, TwoClocks
-from reconciler.core.guards import Brake
+from reconciler.core.guards import PauseOverride
 from reconciler.core.model import DEFAULT_ACCOUNT, Approval, Desired, Device, DeviceId, Pause, Policy, Reason
-from reconciler.core.status import Ending
+from reconciler.core.status import PassReport
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Drop, Error
 from reconciler.state import State
@@ -203,7 +203,7 @@ async def five_gone(found: Fleet) -> None:
     assert len(found.calls("DELETE")) == 5
 
 
-def holds(ending: Ending) -> set[Reason]:
+def holds(ending: PassReport) -> set[Reason]:
     """Return the reasons for which something is held."""
     return {one.reason for one in ending.held}
 
@@ -290,7 +290,7 @@ async def test_a_pause_lasts_as_long_as_it_was_asked_for(step: timedelta) -> Non
     found = wrong_by(timedelta(0))
     await found.reconcile()
     until = found.clock.now() + 2 * HOURS
-    found.state.pause(None, Brake(Pause.ALL, until, "night"), found.clock.now())
+    found.state.pause(None, PauseOverride(Pause.ALL, until, "night"), found.clock.now())
     found.want(found.owned[1:])
     found.clock.set_by(step)
     assert holds(await found.reconcile(after=HOURS)) == {Reason.PAUSED}
@@ -305,7 +305,7 @@ async def test_a_pause_from_before_a_restart_ends_by_lgs_clock_too(tmp_path: Pat
     """A machine that comes up with its clock ahead does not take off a pause; when LG's clock says so it ends."""
     clock = SimulatedClock()
     before = State.open(tmp_path, clock, sure=False)
-    before.pause(None, Brake(Pause.ALL, clock.now() + 2 * HOURS, "night"), clock.now())
+    before.pause(None, PauseOverride(Pause.ALL, clock.now() + 2 * HOURS, "night"), clock.now())
     before.close()
     clock.set_by(wrong)
     found = Fleet(20, clock=clock, state=State.open(tmp_path, clock, sure=False))

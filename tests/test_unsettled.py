@@ -13,7 +13,7 @@ import pytest
 from repositories import git
 from scenarios import eventually
 
-from reconciler.controller.informer import Intake
+from reconciler.controller.informer import Informer
 from reconciler.core.errors import Invalid
 from reconciler.core.guards import Situation, judge
 from reconciler.core.model import DEFAULT_ACCOUNT, DeviceId, Memory, Observed, Plan, Reason
@@ -52,14 +52,14 @@ class Office:
         self.state = state or State.in_memory(self.clock)
         self.source = FileSource(path, steady=self.clock.steady)
         self.told = 0
-        self.intake = Intake(self.source, self.state, Metrics(), clock=self.clock, told=self._take)
+        self.informer = Informer(self.source, self.state, Metrics(), clock=self.clock, told=self._take)
 
     def _take(self, _accounts: object) -> None:
         self.told += 1
 
     def planned(self) -> Plan:
         """Return what a pass would do now, with all four devices live."""
-        text = self.intake.accepted.texts[DEFAULT_ACCOUNT]
+        text = self.informer.accepted.texts[DEFAULT_ACCOUNT]
         observed = Observed(LIVE, self.clock.now())
         situation = Situation(text.desired, observed, Memory(), self.clock.now(), unsettled=text.unsettled)
         return judge(plan(text.desired, observed, Memory(), self.clock.now()), situation)
@@ -96,7 +96,7 @@ def committed(folder: Path) -> None:
 async def opened(folder: Path) -> Office:
     """Return an office that has read the text."""
     office = Office(folder / "desired-state.toml")
-    await office.intake.begin()
+    await office.informer.begin()
     assert office.held() == set()
     return office
 
@@ -112,16 +112,16 @@ async def test_a_file_that_went_away_is_no_removal_until_the_folder_is_quiet(hom
     office = await opened(home)
     (home / "devices/a.txt").unlink()
     (home / "devices/z.txt").write_text("z1\nz2\nnew\n")
-    await office.intake.refresh()
+    await office.informer.refresh()
     assert office.held() == {"a1", "a2"}
     assert [one.device for one in office.planned().subscribes] == ["new"]
-    await office.intake.settle()
+    await office.informer.settle()
     office.clock.moved += QUIET_SECONDS - 1
-    await office.intake.settle()
+    await office.informer.settle()
     assert office.held() == {"a1", "a2"}
     told = office.told
     office.clock.moved += 1.1
-    await office.intake.settle()
+    await office.informer.settle()
     assert office.held() == set()
     assert office.told == told + 1
     assert {one.device for one in office.planned().unsubscribes} == {"a1", "a2"}
@@ -140,14 +140,14 @@ async def test_any_change_below_the_folder_begins_the_quiet_anew(home: Path, sti
     (home / "readme.md").write_text("x")
     office = await opened(home)
     (home / "devices/a.txt").unlink()
-    await office.intake.refresh()
-    await office.intake.settle()
+    await office.informer.refresh()
+    await office.informer.settle()
     office.clock.moved += QUIET_SECONDS + 1
     stir(home)
-    await office.intake.settle()
+    await office.informer.settle()
     assert office.held() == {"a1", "a2"}
     office.clock.moved += QUIET_SECONDS + 1
-    await office.intake.settle()
+    await office.informer.settle()
     assert office.held() == set()
 
 
@@ -155,10 +155,10 @@ async def test_a_folder_that_is_never_quiet_holds_for_ten_minutes_at_most(home: 
     """Whatever goes on below the folder, no device waits for ever."""
     office = await opened(home)
     (home / "devices/a.txt").unlink()
-    await office.intake.refresh()
+    await office.informer.refresh()
     office.clock.moved += LONGEST_SECONDS + 1
     (home / "restless").write_text("x")
-    await office.intake.settle()
+    await office.informer.settle()
     assert office.held() == set()
 
 
@@ -167,7 +167,7 @@ async def test_a_file_that_went_away_while_no_process_ran_waits_as_well(home: Pa
     before = await opened(home)
     (home / "devices/a.txt").unlink()
     after = Office(home / "desired-state.toml", before.state)
-    await after.intake.begin()
+    await after.informer.begin()
     assert after.held() == {"a1", "a2"}
 
 
@@ -176,8 +176,8 @@ async def test_a_command_that_runs_once_waits_for_a_quiet_folder(home: Path) -> 
     before = await opened(home)
     (home / "devices/a.txt").unlink()
     once = Office(home / "desired-state.toml", before.state)
-    reading = asyncio.create_task(once.intake.require())
-    await eventually(lambda: bool(once.intake.accepted.texts) and once.held() == {"a1", "a2"})
+    reading = asyncio.create_task(once.informer.require())
+    await eventually(lambda: bool(once.informer.accepted.texts) and once.held() == {"a1", "a2"})
     (home / "devices/a.txt").write_text("a1\na2\n")
     await reading
     assert once.planned().unsubscribes == ()
@@ -190,7 +190,7 @@ async def test_a_command_that_runs_once_falls_back_to_no_older_text(home: Path) 
     (home / "devices/a.txt").unlink()
     (home / "desired-state.toml").write_text("version = ")
     with pytest.raises(Invalid):
-        await Office(home / "desired-state.toml", before.state).intake.require()
+        await Office(home / "desired-state.toml", before.state).informer.require()
 
 
 async def test_a_file_that_moved_holds_nothing(home: Path) -> None:
@@ -198,11 +198,11 @@ async def test_a_file_that_moved_holds_nothing(home: Path) -> None:
     office = await opened(home)
     (home / "devices/a.txt").rename(home / "devices/b.txt")
     (home / "devices/z.txt").write_text("z1\n")
-    await office.intake.refresh()
+    await office.informer.refresh()
     assert office.held() <= {"z2"}
-    await office.intake.settle()
+    await office.informer.settle()
     office.clock.moved += QUIET_SECONDS + 1
-    await office.intake.settle()
+    await office.informer.settle()
     assert {one.device for one in office.planned().unsubscribes} == {"z2"}
 
 
@@ -210,7 +210,7 @@ async def test_an_edit_of_the_text_that_names_a_file_no_more_is_a_removal(home: 
     """The file is still there, so nobody is at work on it."""
     office = await opened(home)
     (home / "desired-state.toml").write_text('version = 1\ndevice_files = ["devices/z.txt"]\n')
-    await office.intake.refresh()
+    await office.informer.refresh()
     assert office.held() == set()
 
 
@@ -219,20 +219,20 @@ async def test_a_tracked_file_that_is_missing_holds_until_its_removal_is_committ
     committed(home)
     office = await opened(home)
     (home / "devices/a.txt").unlink()
-    await office.intake.refresh()
-    await office.intake.settle()
+    await office.informer.refresh()
+    await office.informer.settle()
     office.clock.moved += 60
-    await office.intake.settle()
+    await office.informer.settle()
     assert office.held() == {"a1", "a2"}
     assert "devices/a.txt" in office.words()
-    revision = office.intake.accepted.revision
+    revision = office.informer.accepted.revision
     assert revision is not None
     assert revision.commit is not None
     assert revision.commit.dirty
     assert revision.made_by is None
     git(home, "commit", "--quiet", "--all", "--message=sold")
     assert office.source.poll()
-    await office.intake.refresh()
+    await office.informer.refresh()
     assert office.held() == set()
 
 
@@ -241,13 +241,13 @@ async def test_a_tracked_file_that_is_missing_holds_for_ten_minutes_at_most(home
     committed(home)
     office = await opened(home)
     (home / "devices/a.txt").unlink()
-    await office.intake.refresh()
-    await office.intake.settle()
+    await office.informer.refresh()
+    await office.informer.settle()
     office.clock.moved += LONGEST_SECONDS - 5
-    await office.intake.settle()
+    await office.informer.settle()
     assert office.held() == {"a1", "a2"}
     office.clock.moved += 6
-    await office.intake.settle()
+    await office.informer.settle()
     assert office.held() == set()
 
 
@@ -256,7 +256,7 @@ async def test_a_tracked_file_that_was_never_read_here_is_known_from_the_commit(
     committed(home)
     (home / "devices/a.txt").unlink()
     office = Office(home / "desired-state.toml")
-    await office.intake.begin()
+    await office.informer.begin()
     assert office.held() == {"a1", "a2"}
 
 
@@ -267,7 +267,7 @@ async def test_a_missing_file_of_which_git_has_no_list_holds_all(home: Path) -> 
     (home / "devices/a.txt").unlink()
     (home / "devices/z.txt").write_text("z1\n")
     office = Office(home / "desired-state.toml")
-    await office.intake.begin()
+    await office.informer.begin()
     assert office.held() == LIVE - {"z1"}
 
 
@@ -277,9 +277,9 @@ async def test_a_file_that_is_left_out_on_purpose_is_not_missing(home: Path) -> 
     git(home, "update-index", "--skip-worktree", "devices/a.txt")
     (home / "devices/a.txt").unlink()
     office = Office(home / "desired-state.toml")
-    await office.intake.begin()
+    await office.informer.begin()
     assert office.held() == set()
-    revision = office.intake.accepted.revision
+    revision = office.informer.accepted.revision
     assert revision is not None
     assert revision.commit is not None
     assert not revision.commit.dirty
@@ -297,7 +297,7 @@ async def test_a_reading_waits_while_git_holds_its_lock(home: Path, *, linked: b
     office = await opened(home)
     lock.write_bytes(b"")
     (home / "devices/a.txt").unlink()
-    reading = asyncio.create_task(office.intake.refresh())
+    reading = asyncio.create_task(office.informer.refresh())
     await asyncio.sleep(0.4)
     assert not reading.done()
     (home / "devices/a.txt").write_text("a1 # Lobby\na2\n")
@@ -314,15 +314,15 @@ async def test_behind_a_lock_that_stays_the_text_is_read_and_its_unsubscribes_wa
     lock = home / ".git/index.lock"
     old_lock(lock, 75)
     (home / "devices/z.txt").write_text("z1\nnew\n")
-    await office.intake.refresh()
+    await office.informer.refresh()
     assert office.held() == {"z2"}
     assert [one.device for one in office.planned().subscribes] == ["new"]
     assert str(lock) in office.words()
     assert "1m1" in office.words()
-    await office.intake.settle()
+    await office.informer.settle()
     assert office.held() == {"z2"}
     lock.unlink()
-    await office.intake.settle()
+    await office.informer.settle()
     assert {one.device for one in office.planned().unsubscribes} == {"z2"}
 
 
@@ -332,7 +332,7 @@ async def test_a_fresh_lock_is_waited_for_a_minute_and_no_longer(home: Path) -> 
     office = await opened(home)
     (home / ".git/index.lock").write_bytes(b"")
     (home / "devices/z.txt").write_text("z1\n")
-    reading = asyncio.create_task(office.intake.refresh())
+    reading = asyncio.create_task(office.informer.refresh())
     await asyncio.sleep(0.3)
     assert not reading.done()
     office.clock.moved += LOCK_SECONDS
@@ -351,11 +351,11 @@ async def test_the_swap_of_a_mounted_folder_is_a_removal_at_once(tmp_path: Path)
     for name in ("desired-state.toml", "a.txt", "z.txt"):
         (tmp_path / name).symlink_to(f"..data/{name}")
     office = Office(tmp_path / "desired-state.toml")
-    await office.intake.begin()
+    await office.informer.begin()
     (tmp_path / "..new").symlink_to("..2")
     (tmp_path / "..new").rename(tmp_path / "..data")
     (tmp_path / "a.txt").unlink()
-    await office.intake.refresh()
+    await office.informer.refresh()
     assert office.held() == set()
     assert {one.device for one in office.planned().unsubscribes} == {"a1", "a2"}
 
@@ -364,14 +364,14 @@ async def test_a_link_to_another_folder_is_a_removal_at_once(home: Path) -> None
     """A side-car writes the next version beside the last one, and then exchanges the link."""
     (home.parent / "current").symlink_to(home)
     office = Office(home.parent / "current/desired-state.toml")
-    await office.intake.begin()
+    await office.informer.begin()
     other = home.parent / "other"
     (other / "devices").mkdir(parents=True)
     (other / "desired-state.toml").write_text(TEXT)
     (other / "devices/z.txt").write_text("z1\nz2\n")
     (home.parent / "next").symlink_to(other)
     (home.parent / "next").rename(home.parent / "current")
-    await office.intake.refresh()
+    await office.informer.refresh()
     assert {one.device for one in office.planned().unsubscribes} == {"a1", "a2"}
 
 
@@ -390,9 +390,9 @@ async def test_a_daemon_sees_a_slow_pull_through(home: Path) -> None:
     moving = asyncio.create_task(asyncio.to_thread(git, home, "checkout", "--quiet", "renamed"))
     while not moving.done():
         if office.source.poll():
-            await office.intake.refresh()
+            await office.informer.refresh()
         assert office.planned().unsubscribes == ()
         await asyncio.sleep(0.02)
     await moving
-    await office.intake.refresh()
+    await office.informer.refresh()
     await eventually(lambda: not office.planned().unsubscribes and not office.held())

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from simulated import COMMIT, START, YEAR, SimulatedClock, SimulatedTransport, at_once
 from structlog.testing import capture_logs
 
-from reconciler.controller.reconciler import Means, Reconciler
+from reconciler.controller.reconciler import Dependencies, Reconciler
 from reconciler.core.acceptance import Claims, Text
 from reconciler.core.model import (
     AccountName,
@@ -28,7 +28,7 @@ from reconciler.core.model import (
     Reason,
     Revision,
 )
-from reconciler.core.status import Ending
+from reconciler.core.status import PassReport
 from reconciler.pcc.client import Client
 from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.quota import Quota
@@ -60,7 +60,7 @@ class Twins:
         self.state = State.in_memory(self.clock)
         self.metrics = Metrics()
         self.transport = SimulatedTransport(self.platform, self.clock)
-        means = Means(
+        means = Dependencies(
             state=self.state,
             metrics=self.metrics,
             interval=timedelta(minutes=10),
@@ -85,13 +85,13 @@ class Twins:
         self.claims.follow(self.texts)
         self.claims.enforce(dict(self.texts))
 
-    async def reconcile(self, *names: AccountName, after: timedelta = SOON) -> dict[AccountName, Ending]:
+    async def reconcile(self, *names: AccountName, after: timedelta = SOON) -> dict[AccountName, PassReport]:
         """Let time pass, make a pass of each account, and return what they came to."""
         self.clock.pass_by(after)
         endings = {}
         for name in names or (EAST, WEST):
             await self.reconciler.reconcile(name)
-            ending = self.reconciler.standings[name].last
+            ending = self.reconciler.statuses[name].last
             assert ending is not None
             endings[name] = ending
         return endings
@@ -123,7 +123,7 @@ class Twins:
         )
 
 
-def held(ending: Ending) -> dict[str, Reason]:
+def held(ending: PassReport) -> dict[str, Reason]:
     """Return the reason of each held change."""
     return {one.change.device: one.reason for one in ending.held}
 
@@ -211,12 +211,12 @@ async def test_two_accounts_with_the_same_list_are_named_and_nothing_is_held() -
             assert {one.condition for one in endings.values()} == {Condition.IN_SYNC}
     told = [(line["accounts"], line["devices"]) for line in lines if line["event"] == "accounts.alike"]
     assert told == [(["east", "west"], 2)]
-    standings = twins.reconciler.standings
-    assert (standings[EAST].alike, standings[WEST].alike) == ((WEST,), (EAST,))
-    report = account_report(standings[EAST], twins.texts[EAST], None)
+    statuses = twins.reconciler.statuses
+    assert (statuses[EAST].alike, statuses[WEST].alike) == ((WEST,), (EAST,))
+    report = account_report(statuses[EAST], twins.texts[EAST], None)
     assert report.remarks == ("LG lists the same 2 devices for west: most likely the accounts are one LG user",)
     twins.reconciler.forget(WEST)
-    assert twins.reconciler.standings[EAST].alike == ()
+    assert twins.reconciler.statuses[EAST].alike == ()
 
 
 async def test_one_device_or_none_in_both_lists_is_no_sign_of_one_user() -> None:
@@ -225,7 +225,7 @@ async def test_one_device_or_none_in_both_lists_is_no_sign_of_one_user() -> None
     twins.want({EAST: twins.owned[:1], WEST: twins.owned[:1]})
     for _ in range(2):
         await twins.reconcile()
-    assert [one.alike for one in twins.reconciler.standings.values()] == [(), ()]
+    assert [one.alike for one in twins.reconciler.statuses.values()] == [(), ()]
 
 
 POOL = tuple(DeviceId(f"device-{number}") for number in range(6))

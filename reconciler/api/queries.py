@@ -21,9 +21,9 @@ from starlette.routing import Route
 
 from reconciler.api.response_cache import Questions
 from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted, suggestion
-from reconciler.reporting.explain import Story
+from reconciler.reporting.explain import Explanation
 from reconciler.reporting.formats.encoding import json_text
-from reconciler.reporting.queries import AccountDetail, Explanation, Page, insist_on_values
+from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Page, insist_on_values
 
 Local = Callable[[str], str]
 
@@ -33,8 +33,8 @@ class Reading:
     """What the calls ask. Each raises ``Unknown`` for what is not known, ``ReconcilerError`` for what cannot be."""
 
     account: Callable[[str], Awaitable[AccountDetail]]
-    device: Callable[[str, str], Awaitable[Story]]
-    explain: Callable[[str, str | None], Awaitable[Explanation]]
+    device: Callable[[str, str], Awaitable[Explanation]]
+    explain: Callable[[str, str | None], Awaitable[DeviceExplanation]]
     history: Callable[[Mapping[str, str]], Awaitable[Page]]
 
 

@@ -52,7 +52,7 @@ Told = Callable[[Iterable[AccountName]], None]
 Result = TypeVar("Result")
 
 
-class Intake:
+class Informer:
     """What is in force. ``told`` gets the accounts for which that changed, came or went.
 
     ``patience``: after so many seconds, files that are being written all the while are a fault of the source.

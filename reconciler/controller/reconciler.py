@@ -46,7 +46,7 @@ from reconciler.core.model import (
     Result,
 )
 from reconciler.core.planner import OVERLAY, overlaid, plan
-from reconciler.core.status import Ending, Standing, counts, figures, reasons
+from reconciler.core.status import AccountStatus, PassReport, counts, figures, reasons
 from reconciler.desired import approval_block
 from reconciler.pcc.client import Client
 from reconciler.state import State
@@ -67,7 +67,7 @@ log = structlog.get_logger()
 class Course:
     """What one account carries from pass to pass in this process; a restart begins a new one."""
 
-    standing: Standing
+    standing: AccountStatus
     list_failures: int = 0
     broken_off: int = 0
     stops: int = 0
@@ -97,7 +97,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class Dependencies:
     """What every pass works with. ``wake`` asks for passes of other accounts, ``claims`` knows what these want.
 
     Clock, randomness and the way to a worker thread are arguments like the rest.
@@ -120,7 +120,7 @@ class Means:
     pass_id: Callable[[], str] = lambda: uuid4().hex[:12]
 
 
-class Withheld(Exception):
+class PassAborted(Exception):
     """There is no list to act on: the account is stopped, out of calls, or LG did not give one."""
 
     def __init__(self, reason: Reason, message: str, until: datetime) -> None:
@@ -136,7 +136,7 @@ class Reconciler:
         self,
         texts: Callable[[AccountName], Text | None],
         clients: Callable[[AccountName], Client | str],
-        means: Means,
+        means: Dependencies,
     ) -> None:
         self._texts = texts
         self._clients = clients
@@ -147,7 +147,7 @@ class Reconciler:
         self._alike: dict[int, set[AccountName]] = {}
 
     @property
-    def standings(self) -> Mapping[AccountName, Standing]:
+    def statuses(self) -> Mapping[AccountName, AccountStatus]:
         """Return where every account stands that had a pass."""
         found = {account: course.standing for account, course in self._courses.items()}
         for accounts in self._alike.values():
@@ -207,7 +207,7 @@ class Reconciler:
             return None
         return one.weigh(observed, client)[0]
 
-    async def look(self, account: AccountName) -> Ending | None:
+    async def look(self, account: AccountName) -> PassReport | None:
         """Return what a pass would do and hold. Nothing is changed and nothing remembered."""
         one = self._pass(account)
         if one is None:
@@ -247,13 +247,13 @@ class Reconciler:
             name for name, client in clients.items() if isinstance(client, Client) and client.service == service
         )
 
-    def propose(self, text: Text, claims: Claims) -> Ending:
+    def propose(self, text: Text, claims: Claims) -> PassReport:
         """Return what a pass on a proposed text would do and hold, by what is known of the live list. Calls nothing.
 
         ``claims`` are those of all that is proposed with it.
         """
         account = text.desired.account
-        course = replace(self._courses.get(account, Course(Standing(account))))
+        course = replace(self._courses.get(account, Course(AccountStatus(account))))
         self.keep_time()
         means = replace(self._means, claims=claims)
         one = Pass(text, course, means, lambda: text, self._full_until, two=self._two)
@@ -264,7 +264,7 @@ class Reconciler:
         if text is None:
             return None
         self.keep_time()
-        course = self._courses.setdefault(account, Course(Standing(account)))
+        course = self._courses.setdefault(account, Course(AccountStatus(account)))
         newest = partial(self._texts, account)
         room, listed = self._room, self._listed
         return Pass(text, course, self._means, newest, self._full_until, two=self._two, room=room, listed=listed)
@@ -277,7 +277,7 @@ class Pass:
         self,
         text: Text,
         course: Course,
-        means: Means,
+        means: Dependencies,
         newest: Callable[[], Text | None],
         full_until: dict[str, datetime],
         *,
@@ -326,7 +326,7 @@ class Pass:
         began = self._means.clock.steady()
         try:
             ending = await self._reconcile(self._allowed(client), expect)
-        except Withheld as withheld:
+        except PassAborted as withheld:
             ending = self._withheld(withheld)
         self._record(ending, client)
         if isinstance(client, Client):
@@ -337,12 +337,12 @@ class Pass:
         longest = max(self._means.interval * 1.1, LONGEST_REST)
         return min(max(ending.due - self._now(), timedelta(0)), longest)
 
-    async def look(self, client: Client | str) -> Ending:
+    async def look(self, client: Client | str) -> PassReport:
         """Observe, plan and guard only."""
         try:
             client = self._allowed(client)
             observed = await self._observe(client)
-        except Withheld as withheld:
+        except PassAborted as withheld:
             return self._withheld(withheld)
         judged, situation = self.weigh(observed, client)
         return self._ending(judged, situation, Work(), client)
@@ -355,14 +355,16 @@ class Pass:
         situation = self._situation(observed, memory, client)
         return self._judge(self._planned(observed, memory), situation)
 
-    def propose(self, in_force: Text | None) -> Ending:
+    def propose(self, in_force: Text | None) -> PassReport:
         """Plan and guard only, on the last trusted list with our confirmed changes since.
 
         An account that is not in force yet has none, so of such a one nothing can be said but what it would subscribe.
         """
         memory, last = self._means.state.glance(self._account, self._began), self._course.standing.last_success
         if memory.expected is None and in_force is not None:
-            return self._withheld(Withheld(Reason.RETRY, "no live list of this account was trusted yet", self._began))
+            return self._withheld(
+                PassAborted(Reason.RETRY, "no live list of this account was trusted yet", self._began)
+            )
         if in_force is not None:
             edited = self._text.desired.edited_since(in_force.desired)
             waiting = {device: retry for device, retry in memory.retries.items() if device not in edited}
@@ -374,7 +376,7 @@ class Pass:
         known = "nothing is known of the live list of a new account, so it is taken as empty"
         if memory.expected is not None:
             known = "planned on the last trusted list" + ("" if last is None else f", of {last:%Y-%m-%dT%H:%M:%SZ}")
-        return Ending(
+        return PassReport(
             desired=self._text.desired,
             began=self._began,
             due=self._began,
@@ -387,7 +389,7 @@ class Pass:
             remarks=(known, *approvals.remarks(self._text.desired, observed.devices, self._began)),
         )
 
-    async def _reconcile(self, client: Client, expect: Digest | None) -> Ending:
+    async def _reconcile(self, client: Client, expect: Digest | None) -> PassReport:
         observed = await self._observe(client)
         self._client = client
         observed, memory = await self._remember(observed, client)
@@ -412,12 +414,12 @@ class Pass:
         if isinstance(client, str):
             self._course.stopped_at_list = True
             self._stop(client)
-            raise Withheld(Reason.ACCOUNT_STOPPED, client, course.stopped_until or self._began)
+            raise PassAborted(Reason.ACCOUNT_STOPPED, client, course.stopped_until or self._began)
         if course.stopped is not None and course.stopped_until is not None and self._began < course.stopped_until:
-            raise Withheld(Reason.ACCOUNT_STOPPED, course.stopped, course.stopped_until)
+            raise PassAborted(Reason.ACCOUNT_STOPPED, course.stopped, course.stopped_until)
         opens = client.opens_for_pass(course.waiting)
         if opens is not None:
-            raise Withheld(Reason.QUOTA, "the account's calls are used up, or LG throttles it", opens)
+            raise PassAborted(Reason.QUOTA, "the account's calls are used up, or LG throttles it", opens)
         return client
 
     async def _observe(self, client: Client) -> Observed:
@@ -580,7 +582,7 @@ class Pass:
         passed = now - self._began
         return abs(theirs - before - passed) > TOLERATED or abs(self._means.clock.now() - now) > TOLERATED
 
-    def _ending(self, judged: Plan, situation: Situation, work: Work, client: Client) -> Ending:
+    def _ending(self, judged: Plan, situation: Situation, work: Work, client: Client) -> PassReport:
         """Say what the pass came to, and when the next is due."""
         now = self._now()
         left, opens = self._left(work, client, now)
@@ -590,7 +592,7 @@ class Pass:
             due = self._after_doubt(situation.memory, now)
             situation = self._as_known(situation)
             known = self._planned(situation.observed, situation.memory)
-        return Ending(
+        return PassReport(
             desired=self._text.desired,
             began=self._began,
             due=due or self._due(judged, work, opens, now),
@@ -661,7 +663,7 @@ class Pass:
             return (*subscribes, *(Held(one, reason, until) for one in work.left if not _is_subscribe(one))), until
         return tuple(Held(change, reason, until) for change in work.left), until
 
-    def _withheld(self, withheld: Withheld) -> Ending:
+    def _withheld(self, withheld: PassAborted) -> PassReport:
         """Say what a pass without a list came to: what is known to be wanted is held, all of it."""
         memory = self._means.state.recall(self._account, self._began)
         judged: Plan | None = None
@@ -679,7 +681,7 @@ class Pass:
                 Held(change, withheld.reason, withheld.until) for change in (*judged.subscribes, *judged.unsubscribes)
             )
         regular = self._regular() if withheld.reason is Reason.ACCOUNT_STOPPED else withheld.until
-        return Ending(
+        return PassReport(
             desired=self._text.desired,
             began=self._began,
             due=min(withheld.until, regular) if withheld.until > self._began else regular,
@@ -695,18 +697,18 @@ class Pass:
             remarks=_without_list(withheld, judged),
         )
 
-    def _no_list(self, error: PlatformError, client: Client) -> Withheld:
+    def _no_list(self, error: PlatformError, client: Client) -> PassAborted:
         """Say why there is no list, and when to ask again."""
         now = self._now()
         if isinstance(error, Throttled):
-            return Withheld(Reason.QUOTA, str(error), client.opens_for_pass(0) or now)
+            return PassAborted(Reason.QUOTA, str(error), client.opens_for_pass(0) or now)
         if _stops(error):
             self._course.stopped_at_list = True
-            return Withheld(Reason.ACCOUNT_STOPPED, str(error), self._stop(str(error)))
+            return PassAborted(Reason.ACCOUNT_STOPPED, str(error), self._stop(str(error)))
         self._course.list_failures += 1
         wait = backoff.LIST.after(self._course.list_failures, self._means.random)
         log.warning("list.failed", error=str(error), message_id=error.message_id, words=error.words)
-        return Withheld(Reason.RETRY, str(error), now + wait)
+        return PassAborted(Reason.RETRY, str(error), now + wait)
 
     def _stop(self, why: str) -> datetime:
         """Stop the account and return when it may try again by itself."""
@@ -725,7 +727,7 @@ class Pass:
             course.stopped, course.stopped_until, course.stops = None, None, 0
             log.info("account.resumed")
 
-    def _record(self, ending: Ending, client: Client | str) -> None:
+    def _record(self, ending: PassReport, client: Client | str) -> None:
         """Leave figures and lines for people; what a restart must know is in state already."""
         course, metrics = self._course, self._means.metrics
         course.standing = course.standing.after(ending)
@@ -750,7 +752,7 @@ class Pass:
         if made_room and not full and isinstance(client, Client):
             self._room(client.service)
 
-    def _tell(self, ending: Ending) -> None:
+    def _tell(self, ending: PassReport) -> None:
         course, tripped = self._course, ending.plan.tripped if ending.plan is not None else ()
         guarding = {one.reason: one for one in tripped if one.reason.kind is Kind.GUARD}
         for reason in guarding.keys() - course.tripped:
@@ -805,7 +807,7 @@ class Pass:
         return self._began + timedelta(seconds=self._means.clock.steady() - self._steady)
 
 
-def _without_list(withheld: Withheld, judged: Plan | None) -> tuple[str, ...]:
+def _without_list(withheld: PassAborted, judged: Plan | None) -> tuple[str, ...]:
     """Return what a person should know of a pass that had no list: what it rests on, and what it waits for."""
     rests = ("this rests on the last trusted list, because none could be had now",) if judged is not None else ()
     if withheld.reason is not Reason.QUOTA:

@@ -69,7 +69,7 @@ class Platform:
 
 
 @dataclass(frozen=True, slots=True)
-class Brake:
+class PauseOverride:
     """A pause set by command, and when it ends."""
 
     pause: Pause = Pause.NONE
@@ -93,7 +93,7 @@ class Situation:
     now: datetime
     observing: bool = False
     rejected: Cause | None = None
-    brake: Brake = field(default_factory=Brake)
+    brake: PauseOverride = field(default_factory=PauseOverride)
     platform: Platform = field(default_factory=Platform)
     unsettled: Unsettled | None = None
     elsewhere: Mapping[DeviceId, AccountName] = field(default_factory=lambda: MappingProxyType({}))

@@ -33,7 +33,7 @@ from reconciler.core.model import (
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class PassReport:
     """What one pass came to.
 
     ``plan`` is what it found, with all that was held, or nothing where no list was ever trusted; ``left`` was wanted
@@ -151,14 +151,14 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccountStatus:
     """One account: its last pass, and since when it is as it is. Times are nothing where there was none yet.
 
     ``alike`` are other accounts whose last trusted list has the very same devices, two or more.
     """
 
     account: AccountName
-    last: Ending | None = None
+    last: PassReport | None = None
     observed: int = 0
     last_success: datetime | None = None
     out_of_sync_since: datetime | None = None
@@ -169,7 +169,7 @@ class Standing:
         """Return the account's condition; before its first pass it is on its way."""
         return self.last.condition if self.last is not None else Condition.CONVERGING
 
-    def after(self, ending: Ending) -> Standing:
+    def after(self, ending: PassReport) -> AccountStatus:
         """Return where the account stands once a pass has ended.
 
         A pass without a list leaves an account in sync that was in sync, unless its text wants something else by now.
@@ -178,7 +178,7 @@ class Standing:
         in_sync = ending.settled or (
             not trusted and self.last_success is not None and self.out_of_sync_since is None and not ending.held
         )
-        return Standing(
+        return AccountStatus(
             account=self.account,
             last=ending,
             observed=ending.observed if ending.observed is not None else self.observed,
@@ -187,7 +187,7 @@ class Standing:
         )
 
 
-def states(ending: Ending) -> dict[str, int]:
+def states(ending: PassReport) -> dict[str, int]:
     """Return how many devices are what to us, after the pass; the numbers add up to all that is wanted or live.
 
     Where the list was doubted, what was made is in the plan already that they are counted from.
@@ -231,7 +231,7 @@ class Figures:
 
 
 def figures(
-    standing: Standing,
+    standing: AccountStatus,
     *,
     quota_limit: int | None = None,
     quota_remaining: int | None = None,
@@ -265,7 +265,7 @@ def figures(
     )
 
 
-def counts(ending: Ending) -> dict[str, int]:
+def counts(ending: PassReport) -> dict[str, int]:
     """Return the counts of one pass for its log line and its report."""
     made = Counter((outcome.change.action, outcome.result.confirmed) for outcome in ending.outcomes)
     results = Counter(outcome.result for outcome in ending.outcomes)
@@ -279,7 +279,7 @@ def counts(ending: Ending) -> dict[str, int]:
     }
 
 
-def reasons(ending: Ending) -> dict[Reason, int]:
+def reasons(ending: PassReport) -> dict[Reason, int]:
     """Return how many changes each reason holds."""
     return dict(Counter(held.reason for held in ending.held))
 

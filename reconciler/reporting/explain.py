@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from reconciler.core import guards
 from reconciler.core.acceptance import Text
-from reconciler.core.guards import REMEDIES, Brake, Situation
+from reconciler.core.guards import REMEDIES, PauseOverride, Situation
 from reconciler.core.model import (
     AccountName,
     Action,
@@ -31,7 +31,7 @@ from reconciler.core.model import (
     Retry,
 )
 from reconciler.core.planner import plan
-from reconciler.core.status import Ending
+from reconciler.core.status import PassReport
 from reconciler.desired import Role, Sighting
 from reconciler.state import Mark, Past, Stay
 
@@ -129,7 +129,7 @@ class ApprovalReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class Explanation:
     """All that is known of one device in one account. ``observed`` is nothing where no list was ever trusted."""
 
     account: str
@@ -175,10 +175,10 @@ class Facts:
     stay: Stay = field(default_factory=Stay)
     pasts: Sequence[Past] = ()
     sightings: Sequence[Sighting] = ()
-    ending: Ending | None = None
+    ending: PassReport | None = None
     observed_at: datetime | None = None
     next_pass: datetime | None = None
-    brake: Brake = field(default_factory=Brake)
+    brake: PauseOverride = field(default_factory=PauseOverride)
     observing: bool = False
 
     @property
@@ -248,14 +248,14 @@ def _since(retry: Retry, pasts: Sequence[Past]) -> datetime | None:
     return since
 
 
-def tell(facts: Facts) -> Story:
+def tell(facts: Facts) -> Explanation:
     """Return the story of one device in one account."""
     alone = _alone(facts)
     state = _state(facts, alone)
     hold = _hold(facts)
     entry, text = facts.entry, facts.text
     following, at = _next(facts, state, hold)
-    return Story(
+    return Explanation(
         account=facts.account,
         device=facts.device,
         name=entry.name if entry is not None else None,

@@ -13,7 +13,7 @@ from functools import partial
 from reconciler.core.acceptance import Accepted, Claims, Text, chosen
 from reconciler.core.errors import Fault, Invalid
 from reconciler.core.model import Revision
-from reconciler.core.status import Ending
+from reconciler.core.status import PassReport
 from reconciler.desired import Document, Loaded, MemoryTree, load
 from reconciler.reporting import PlanReport
 from reconciler.reporting.endable import done_in_time
@@ -40,7 +40,11 @@ class Proposed:
 
 
 async def planned(
-    proposal: Proposal, accepted: Accepted, propose: Callable[[Text, Claims], Ending], *, environment: str | None = None
+    proposal: Proposal,
+    accepted: Accepted,
+    propose: Callable[[Text, Claims], PassReport],
+    *,
+    environment: str | None = None,
 ) -> Proposed:
     """Return what the files would do. Raises ``Invalid`` with every fault where they would not be accepted.
 

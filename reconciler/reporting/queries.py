@@ -23,14 +23,14 @@ from reconciler.core import duration
 from reconciler.core.acceptance import Accepted, Text
 from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted, suggestion
 from reconciler.core.model import AccountName, DeviceId, Pause, Reason
-from reconciler.core.status import Standing
+from reconciler.core.status import AccountStatus
 from reconciler.desired import Document, MemoryTree, Sighting
 from reconciler.reporting import AccountReport, PauseReport, StatusReport, account_report
 from reconciler.reporting.explain import (
     ApprovalReport,
     ChangeReport,
+    Explanation,
     Facts,
-    Story,
     WaitReport,
     change_report,
     tell,
@@ -62,7 +62,7 @@ class Knowledge:
     accepted: Accepted
     state: State
     kept: Kept
-    standings: Mapping[AccountName, Standing] = field(default_factory=lambda: MappingProxyType({}))
+    statuses: Mapping[AccountName, AccountStatus] = field(default_factory=lambda: MappingProxyType({}))
     passes: Mapping[AccountName, datetime] = field(default_factory=lambda: MappingProxyType({}))
     observing: bool = False
 
@@ -79,13 +79,13 @@ class Knowledge:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class DeviceExplanation:
     """What is known of one device, account by account. ``taken_by`` says what of it was asked for."""
 
     at: datetime
     device: str
     taken_by: str
-    accounts: tuple[Story, ...]
+    accounts: tuple[Explanation, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def overview(known: Knowledge, status: StatusReport) -> Overview:
         return Overview(status, unread=str(error))
 
 
-def explain(known: Knowledge, asked: str, account: str | None = None) -> Explanation:
+def explain(known: Knowledge, asked: str, account: str | None = None) -> DeviceExplanation:
     """Return what is known of the device that a person named; raises ``Unknown``."""
     if account is not None:
         _insist_on(known, account)
@@ -142,10 +142,10 @@ def explain(known: Knowledge, asked: str, account: str | None = None) -> Explana
     device, taken_by, where = _resolve(known, asked, names)
     seen = _Sightings(known, device)
     stories = tuple(tell(_facts(known, name, device, seen)) for name in sorted(where))
-    return Explanation(known.now, device, taken_by, stories)
+    return DeviceExplanation(known.now, device, taken_by, stories)
 
 
-def device(known: Knowledge, account: str, asked: str) -> Story:
+def device(known: Knowledge, account: str, asked: str) -> Explanation:
     """Return the story of a device in one account, by its id; raises ``Unknown``."""
     _insist_on(known, account)
     found, taken_by, _where = _resolve(known, asked, [AccountName(account)])
@@ -161,7 +161,7 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
     if text is None:
         _insist_on(known, asked)
         raise Unknown(f"account {asked} is abandoned: it left the text, and no call is made for it")
-    report = account_report(known.standings.get(name, Standing(name)), text, known.passes.get(name))
+    report = account_report(known.statuses.get(name, AccountStatus(name)), text, known.passes.get(name))
     brake = known.state.brake(name, known.now)
     return AccountDetail(
         **{one.name: getattr(report, one.name) for one in fields(report)},
@@ -221,7 +221,7 @@ class _Sightings:
 
 def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightings) -> Facts:
     """Gather what is known of one device in one account."""
-    text, standing = known.accepted.texts.get(name), known.standings.get(name, Standing(name))
+    text, standing = known.accepted.texts.get(name), known.statuses.get(name, AccountStatus(name))
     return Facts(
         account=name,
         device=device,

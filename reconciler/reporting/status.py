@@ -16,9 +16,9 @@ from reconciler import __version__
 from reconciler.core import duration
 from reconciler.core.acceptance import Accepted, Text
 from reconciler.core.clock import TOLERATED
-from reconciler.core.guards import Brake
+from reconciler.core.guards import PauseOverride
 from reconciler.core.model import AccountName, Commit, Condition, DeviceId, Held, Kind, Pause, Plan, Reason
-from reconciler.core.status import Ending, Standing, counts, states
+from reconciler.core.status import AccountStatus, PassReport, counts, states
 from reconciler.core.text import counted
 from reconciler.desired import approval_block
 from reconciler.reporting.forecast import BoundaryReport
@@ -145,7 +145,7 @@ class StatusReport:
     clock_trouble: str = ""
 
 
-def account_report(standing: Standing, text: Text, next_pass: datetime | None) -> AccountReport:
+def account_report(standing: AccountStatus, text: Text, next_pass: datetime | None) -> AccountReport:
     """Return one account's report; ``text`` is what is in force for it."""
     last = standing.last
     return AccountReport(
@@ -180,7 +180,7 @@ def _guards(plan: Plan | None) -> tuple[GuardReport, ...]:
     return tuple(GuardReport(one.reason, one.message) for one in tripped if one.reason.kind is Kind.GUARD)
 
 
-def alike_remarks(standing: Standing) -> tuple[str, ...]:
+def alike_remarks(standing: AccountStatus) -> tuple[str, ...]:
     """Return the warning about other accounts with the same list, if there are any."""
     if not standing.alike:
         return ()
@@ -210,7 +210,7 @@ def held_reports(plan: Plan | None, held: Iterable[Held]) -> tuple[HeldReport, .
 
 def status_report(
     accepted: Accepted,
-    standings: Mapping[AccountName, Standing],
+    statuses: Mapping[AccountName, AccountStatus],
     *,
     mode: str,
     source: str,
@@ -221,7 +221,7 @@ def status_report(
     state_trouble: str = "",
     stalled: str = "",
     ahead: timedelta = timedelta(0),
-    brakes: Mapping[AccountName | None, Brake] = MappingProxyType({}),
+    brakes: Mapping[AccountName | None, PauseOverride] = MappingProxyType({}),
     coming: tuple[BoundaryReport, ...] = (),
 ) -> StatusReport:
     """Return everything as it stands now. ``brakes`` are those set by command; no account stands for all.
@@ -230,7 +230,7 @@ def status_report(
     is by how much this machine's clock is ahead of LG's.
     """
     accounts = [
-        account_report(standings.get(account, Standing(account)), text, passes.get(account))
+        account_report(statuses.get(account, AccountStatus(account)), text, passes.get(account))
         for account, text in sorted(accepted.texts.items())
     ]
     revision = accepted.revision
@@ -267,7 +267,7 @@ def status_report(
     )
 
 
-def pause_reports(accepted: Accepted, brakes: Mapping[AccountName | None, Brake]) -> tuple[PauseReport, ...]:
+def pause_reports(accepted: Accepted, brakes: Mapping[AccountName | None, PauseOverride]) -> tuple[PauseReport, ...]:
     """Return the brakes that are on: by command, then by the text; one of the text that is on all is told once."""
     texts: dict[AccountName | None, Pause] = {
         account: text.desired.policy.pause for account, text in accepted.texts.items()
@@ -361,7 +361,7 @@ class PlanReport:
 
     account: AccountName
     revision: str
-    ending: Ending
+    ending: PassReport
 
     @property
     def plan(self) -> Plan:

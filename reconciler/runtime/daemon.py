@@ -29,19 +29,19 @@ from reconciler.controller.queue import Controller
 from reconciler.core.acceptance import chosen
 from reconciler.core.clock import TOLERATED
 from reconciler.core.errors import ReconcilerError
-from reconciler.core.guards import Brake
+from reconciler.core.guards import PauseOverride
 from reconciler.core.model import AccountName, Pause
 from reconciler.pcc.credentials import SecretReader
 from reconciler.reporting import StatusReport, queries, status_report
-from reconciler.reporting.explain import Story
+from reconciler.reporting.explain import Explanation
 from reconciler.reporting.forecast import Calendar
 from reconciler.reporting.preview import Proposal, Proposed, planned
-from reconciler.runtime.environment import Surroundings
+from reconciler.runtime.environment import Environment
 from reconciler.runtime.pushes import Pushes
 from reconciler.runtime.server import listening
 from reconciler.runtime.settings import Listen, Mode, Settings
 from reconciler.runtime.ticker import SchedulerTicker, Ticker
-from reconciler.runtime.wiring import Parts, built
+from reconciler.runtime.wiring import Components, built
 from reconciler.source import FileSource
 from reconciler.state import State
 from reconciler.telemetry.masking import Masking
@@ -78,7 +78,7 @@ class Daemon:
         settings: Settings,
         *,
         masking: Masking | None = None,
-        surroundings: Surroundings | None = None,
+        environment: Environment | None = None,
         ticker: Callable[[], Ticker] = SchedulerTicker,
         front: Callable[[Listen], AbstractContextManager[Front]] = listening,
         ready: Callable[[str], None] = lambda _url: None,
@@ -86,7 +86,7 @@ class Daemon:
     ) -> None:
         self._settings = settings
         self._masking = masking or Masking()
-        self._around = surroundings or Surroundings()
+        self._around = environment or Environment()
         self._clock = self._around.clock
         self._ticker = ticker
         self._front = front
@@ -138,7 +138,7 @@ class Daemon:
                     settings,
                     state,
                     masking=self._masking,
-                    surroundings=self._around,
+                    environment=self._around,
                     stopping=self._stopping.is_set,
                     told=self._told,
                     wake=self._wake,
@@ -155,7 +155,7 @@ class Daemon:
             await self._work(parts, front)
         log.info("daemon.stopped")
 
-    async def _work(self, parts: Parts, front: Front) -> None:
+    async def _work(self, parts: Components, front: Front) -> None:
         parts.metrics.queue_depth.set_function(lambda: self._controller.depth)  # when asked: ticks may be what fails
         parts.metrics.queue_oldest.set_function(lambda: self._controller.oldest)
         parts.metrics.clock_ahead.set_function(parts.two_clocks.seconds_ahead)
@@ -247,20 +247,20 @@ class Daemon:
         try:
             return await self._parts.reconciler.reconcile(account)
         finally:
-            if self._parts.intake.text(account) is None:
+            if self._parts.informer.text(account) is None:
                 self._parts.metrics.leave(account)
 
-    async def _follow_source(self, parts: Parts) -> None:
-        await parts.intake.begin()
+    async def _follow_source(self, parts: Components) -> None:
+        await parts.informer.begin()
         async for _ in parts.source.wakes():
             await self._refresh()
 
     async def _refresh(self) -> None:
         """Read what may be an edit. A repository is waited for, and that takes no passes' time."""
         with self._controller.quiet() if self._parts.source.kind == FileSource.kind else nullcontext():
-            await self._parts.intake.refresh()
+            await self._parts.informer.refresh()
 
-    async def _follow_credentials(self, parts: Parts) -> None:
+    async def _follow_credentials(self, parts: Components) -> None:
         async for _ in parts.clients.changes():
             await self._look_at_credentials()
 
@@ -277,7 +277,7 @@ class Daemon:
         """Take the news of the intake: accounts with another text, or that came or went."""
         parts, names = self._parts, sorted(accounts)
         for account in names:
-            if parts.intake.text(account) is not None:
+            if parts.informer.text(account) is not None:
                 parts.metrics.enter(account)
             else:
                 parts.metrics.leave(account)
@@ -314,9 +314,9 @@ class Daemon:
             log.error("state.failed", error=self._trouble)
         elif before and not self._trouble:
             log.info("state.restored")
-            self._controller.wake(sorted(self._parts.intake.accepted.texts))  # what was held for it need not wait
+            self._controller.wake(sorted(self._parts.informer.accepted.texts))  # what was held for it need not wait
 
-    async def _follow_state(self, parts: Parts) -> None:
+    async def _follow_state(self, parts: Components) -> None:
         """Write what waits, and see to it that the state's file is there: apart from all else, as disks may hang."""
         while True:
             await self._state_due.wait()
@@ -325,21 +325,21 @@ class Daemon:
 
     def _look(self) -> None:
         """Read again if the source changed unnoticed."""
-        intake, source = self._parts.intake, self._parts.source
+        informer, source = self._parts.informer, self._parts.source
 
         async def look() -> None:
             if await asyncio.to_thread(source.poll):
                 await self._refresh()
             else:
-                await intake.settle()
+                await informer.settle()
 
-        if not intake.reading and not self._errands:
+        if not informer.reading and not self._errands:
             self._errand(look(), "look")
 
     def _fetch_again(self) -> None:
         """Read again if there was no newest text to be had, and the source does not come back to that by itself."""
-        intake = self._parts.intake
-        if intake.trouble and not self._parts.source.persistent and not intake.reading and not self._errands:
+        informer = self._parts.informer
+        if informer.trouble and not self._parts.source.persistent and not informer.reading and not self._errands:
             self._errand(self._refresh(), "fetch again")
 
     def _pushed(self) -> None:
@@ -350,7 +350,7 @@ class Daemon:
         """Do the same for a call that came before; it may be repeated by somebody who recorded it."""
         self._pushes.ask(repeated=True)
 
-    def _surface(self, parts: Parts) -> Surface:
+    def _surface(self, parts: Components) -> Surface:
         return Surface(
             metrics=parts.metrics,
             status=partial(self._status, parts),
@@ -360,7 +360,7 @@ class Daemon:
             acting=self._acting() if self._settings.acting_allowed else None,
             hook=self._hook(),
             reading=self._reading(parts),
-            holds=parts.intake.holds,
+            holds=parts.informer.holds,
             steady=self._clock.steady,
             local=seen_from(self._home()),
         )
@@ -372,15 +372,15 @@ class Daemon:
             return Path()
         return path if path.is_dir() else path.parent
 
-    def _reading(self, parts: Parts) -> Reading:
+    def _reading(self, parts: Components) -> Reading:
         """Return what answers people's questions: from disk, so in worker threads, and explanations one at a time."""
         one_at_a_time = asyncio.Lock()
 
-        async def explain(device: str, account: str | None) -> queries.Explanation:
+        async def explain(device: str, account: str | None) -> queries.DeviceExplanation:
             async with one_at_a_time:
                 return await asyncio.to_thread(queries.explain, self._known(parts), device, account)
 
-        async def story(account: str, device: str) -> Story:
+        async def story(account: str, device: str) -> Explanation:
             async with one_at_a_time:
                 return await asyncio.to_thread(queries.device, self._known(parts), account, device)
 
@@ -393,16 +393,16 @@ class Daemon:
 
         return Reading(account, story, explain, history)
 
-    def _known(self, parts: Parts) -> queries.Knowledge:
+    def _known(self, parts: Components) -> queries.Knowledge:
         """Return what is known at this moment, as values that a thread may look at."""
-        now, accepted = self._clock.now(), parts.intake.accepted
+        now, accepted = self._clock.now(), parts.informer.accepted
         due = {account: self._controller.next_due(account) for account in accepted.texts}
         return queries.Knowledge(
             now=now,
             accepted=accepted,
             state=parts.state,
             kept=parts.state.kept_texts,
-            standings=parts.reconciler.standings,
+            statuses=parts.reconciler.statuses,
             passes={account: now + timedelta(seconds=span) for account, span in due.items() if span is not None},
             observing=self._settings.mode is Mode.OBSERVE,
         )
@@ -444,7 +444,7 @@ class Daemon:
         parts, names, now = self._parts, self._named(account), self._clock.now()
         if pause is not Pause.NONE and (not span or not reason.strip()):
             raise ReconcilerError("a pause needs an end and a reason: for (like 2h) and reason")
-        brake = None if pause is Pause.NONE or span is None else Brake(pause, now + span, reason.strip())
+        brake = None if pause is Pause.NONE or span is None else PauseOverride(pause, now + span, reason.strip())
         await asyncio.to_thread(parts.state.pause, account, brake, now)
         if brake is None:
             log.info("pause.ended", account=account)
@@ -458,7 +458,7 @@ class Daemon:
         parts = self._parts
         async with self._planning:
             return await planned(
-                proposal, parts.intake.accepted, parts.reconciler.propose, environment=self._settings.environment
+                proposal, parts.informer.accepted, parts.reconciler.propose, environment=self._settings.environment
             )
 
     def _wake(self, accounts: Iterable[AccountName]) -> None:
@@ -466,28 +466,28 @@ class Daemon:
         self._controller.wake(accounts)
 
     def _named(self, account: AccountName | None) -> list[AccountName]:
-        return chosen(None if account is None else [account], sorted(self._parts.intake.accepted.texts))
+        return chosen(None if account is None else [account], sorted(self._parts.informer.accepted.texts))
 
-    async def _status(self, parts: Parts) -> StatusReport:
+    async def _status(self, parts: Components) -> StatusReport:
         """Return where everything stands."""
         return await asyncio.to_thread(self._stood(parts, self._known(parts)))
 
-    async def _overview(self, parts: Parts) -> queries.Overview:
+    async def _overview(self, parts: Components) -> queries.Overview:
         """Return what the page shows."""
         known = self._known(parts)
         stood = self._stood(parts, known)
         return await asyncio.to_thread(lambda: queries.overview(known, stood()))
 
-    def _stood(self, parts: Parts, known: queries.Knowledge) -> Callable[[], StatusReport]:
+    def _stood(self, parts: Components, known: queries.Knowledge) -> Callable[[], StatusReport]:
         """Return what tells where everything stood at this moment: for a worker thread, as it counts long lists."""
-        intake, trouble, stalled = parts.intake, parts.state.trouble, self._wedged()
+        informer, trouble, stalled = parts.informer, parts.state.trouble, self._wedged()
         ahead = parts.two_clocks.ahead
-        source, fetch_trouble, fetched_at = parts.source.kind, intake.trouble, intake.fetched_at
+        source, fetch_trouble, fetched_at = parts.source.kind, informer.trouble, informer.fetched_at
 
         def stood() -> StatusReport:
             return status_report(
                 known.accepted,
-                known.standings,
+                known.statuses,
                 mode=self._settings.mode,
                 source=source,
                 trouble=fetch_trouble,
@@ -517,8 +517,8 @@ class Daemon:
             return "accounts are due, and no pass ended and no call was made"
         return ""
 
-    def _not_ready(self, parts: Parts) -> str:
+    def _not_ready(self, parts: Components) -> str:
         """Return why nothing can be expected yet: once open, a state that fails is an alert, not a reason to hide."""
         if not self._state_opened:
             return f"the state cannot be opened: {parts.state.trouble}"
-        return "" if parts.intake.accepted.revision is not None else "no text is accepted yet"
+        return "" if parts.informer.accepted.revision is not None else "no text is accepted yet"

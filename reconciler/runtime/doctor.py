@@ -29,10 +29,10 @@ from reconciler.pcc.transport import proxy_of
 from reconciler.reporting import diagnosis
 from reconciler.reporting.diagnosis import Asked, Examination, Examined, Finding, Speaking
 from reconciler.runtime.clock import SystemClock
-from reconciler.runtime.environment import Surroundings
+from reconciler.runtime.environment import Environment
 from reconciler.runtime.oneshot import Follower
 from reconciler.runtime.settings import Settings
-from reconciler.runtime.wiring import Parts, built
+from reconciler.runtime.wiring import Components, built
 from reconciler.state import State, can_be_kept
 from reconciler.telemetry.masking import Masking
 
@@ -49,9 +49,9 @@ async def examine(
     clock = clock or SystemClock()
     state, unreadable = _opened(settings.state_dir, clock)
     with closing(state):
-        around = Surroundings(clock=clock)
-        async with built(settings, state, keeps=False, read_only=True, masking=masking, surroundings=around) as parts:
-            await parts.intake.begin()
+        around = Environment(clock=clock)
+        async with built(settings, state, keeps=False, read_only=True, masking=masking, environment=around) as parts:
+            await parts.informer.begin()
             names = chosen(asked, _known(parts, asked))
             _follow(parts, names)
             accounts = await _each(parts, names, follower, clock)
@@ -66,14 +66,14 @@ def _opened(folder: Path, clock: Clock) -> tuple[State, str]:
         return State.in_memory(clock), str(error)
 
 
-def _judged(parts: Parts) -> bool:
+def _judged(parts: Components) -> bool:
     """Say whether the newest text could be read and is in force."""
-    return parts.intake.accepted.rejected is None and not parts.intake.trouble
+    return parts.informer.accepted.rejected is None and not parts.informer.trouble
 
 
-def _known(parts: Parts, asked: Sequence[str] | None) -> list[AccountName]:
+def _known(parts: Components, asked: Sequence[str] | None) -> list[AccountName]:
     """Return the accounts there are; where no text says so, those that have credentials, or else the one by default."""
-    accepted = parts.intake.accepted
+    accepted = parts.informer.accepted
     known = set(accepted.texts)
     if asked or not _judged(parts):
         known |= parts.store.accounts()
@@ -82,9 +82,9 @@ def _known(parts: Parts, asked: Sequence[str] | None) -> list[AccountName]:
     return sorted(known or {DEFAULT_ACCOUNT})
 
 
-def _follow(parts: Parts, names: Sequence[AccountName]) -> None:
+def _follow(parts: Components, names: Sequence[AccountName]) -> None:
     """Bring the clients in step with the accounts that the text names, and those that are looked at."""
-    texts = parts.intake.accepted.texts
+    texts = parts.informer.accepted.texts
     countries: dict[AccountName, str | None] = dict.fromkeys(names)
     countries |= {name: text.desired.country for name, text in texts.items()}
     parts.clients.follow(countries)
@@ -93,13 +93,13 @@ def _follow(parts: Parts, names: Sequence[AccountName]) -> None:
     parts.masking.know(parts.settings.secrets() | parts.store.secrets())
 
 
-def _policy(parts: Parts, name: AccountName) -> Policy:
-    text = parts.intake.text(name)
+def _policy(parts: Components, name: AccountName) -> Policy:
+    text = parts.informer.text(name)
     return text.desired.policy if text is not None else Policy()
 
 
-def _general(parts: Parts, unreadable: str) -> tuple[Finding, ...]:
-    settings, accepted = parts.settings, parts.intake.accepted
+def _general(parts: Components, unreadable: str) -> tuple[Finding, ...]:
+    settings, accepted = parts.settings, parts.informer.accepted
     readers = (settings.listen_token_reader(), settings.webhook_secret_reader())
     secrets = [reader.read() for reader in readers if reader is not None]
     strays = parts.store.accounts() - accepted.texts.keys() - accepted.retired if _judged(parts) else ()
@@ -119,7 +119,7 @@ def _general(parts: Parts, unreadable: str) -> tuple[Finding, ...]:
         ),
         diagnosis.desired_state(
             accepted,
-            parts.intake.trouble,
+            parts.informer.trouble,
             str(settings.desired_state),
             _abandoned(parts),
             git=settings.git_url is not None,
@@ -129,8 +129,8 @@ def _general(parts: Parts, unreadable: str) -> tuple[Finding, ...]:
     return tuple(finding for finding in findings if finding is not None)
 
 
-def _abandoned(parts: Parts) -> frozenset[AccountName]:
-    accepted = parts.intake.accepted
+def _abandoned(parts: Components) -> frozenset[AccountName]:
+    accepted = parts.informer.accepted
     if not _judged(parts):
         return frozenset()
     try:
@@ -139,7 +139,9 @@ def _abandoned(parts: Parts) -> frozenset[AccountName]:
         return frozenset()
 
 
-async def _each(parts: Parts, names: Sequence[AccountName], follower: Follower, clock: Clock) -> tuple[Examined, ...]:
+async def _each(
+    parts: Components, names: Sequence[AccountName], follower: Follower, clock: Clock
+) -> tuple[Examined, ...]:
     """Look at the accounts, a few at once."""
     room = asyncio.Semaphore(parts.settings.workers)
     lists: dict[AccountName, Asked] = {}
@@ -167,7 +169,7 @@ def _alike(name: AccountName, lists: Mapping[AccountName, Asked]) -> list[Findin
     return [diagnosis.alike(mine.devices or 0, others)] if others else []
 
 
-async def _account(parts: Parts, name: AccountName, clock: Clock) -> tuple[list[Finding], Asked | None]:
+async def _account(parts: Components, name: AccountName, clock: Clock) -> tuple[list[Finding], Asked | None]:
     """Look at one account; return what was found, and what asking LG brought."""
     began, settings = clock.now(), parts.settings
     client, credentials = parts.clients(name), parts.clients.credentials(name)
@@ -176,12 +178,12 @@ async def _account(parts: Parts, name: AccountName, clock: Clock) -> tuple[list[
     if not isinstance(client, str) and not isinstance(credentials, str):
         speaking = Speaking(credentials, parts.store.origins(name), settings.phase, settings.request_timeout)
         asked = await _asked(parts, client, credentials, clock)
-    findings = diagnosis.account(parts.intake.text(name), speaking, asked, judged=_judged(parts))
+    findings = diagnosis.account(parts.informer.text(name), speaking, asked, judged=_judged(parts))
     tripped = asked.tripped if asked is not None else ()
     return [*findings, _quota(parts, name, began, clock.now()), *diagnosis.guards(tripped)], asked
 
 
-async def _asked(parts: Parts, client: Client, credentials: Credentials, clock: Clock) -> Asked:
+async def _asked(parts: Components, client: Client, credentials: Credentials, clock: Clock) -> Asked:
     """Ask for a new token, where one can be had, and for the list."""
     asked = Asked(
         began=clock.now(),
@@ -208,7 +210,7 @@ async def _asked(parts: Parts, client: Client, credentials: Credentials, clock: 
     )
 
 
-async def _listed(parts: Parts, name: AccountName, client: Client, asked: Asked, clock: Clock) -> Asked:
+async def _listed(parts: Components, name: AccountName, client: Client, asked: Asked, clock: Clock) -> Asked:
     """Ask for the list, and what a pass would make of it. It may be long: only its length and its hash are kept."""
     times: list[tuple[datetime | None, datetime | None]] = []
     other_ids: list[bool] = []
@@ -230,7 +232,7 @@ async def _listed(parts: Parts, name: AccountName, client: Client, asked: Asked,
     return replace(asked, ended=clock.now(), envelope=envelope, header=header, other_id=any(other_ids))
 
 
-def _quota(parts: Parts, name: AccountName, began: datetime, now: datetime) -> Finding:
+def _quota(parts: Components, name: AccountName, began: datetime, now: datetime) -> Finding:
     """Tell what is known of an account's calls: those that the state remembers, and ours."""
     quota = parts.clients.quota(name)
     remaining = quota.remaining(now.timestamp())

@@ -23,7 +23,7 @@ from reconciler.state import Connect, connect
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Environment:
     """Everything around the program. ``transport`` of nothing is the network.
 
     ``unique`` makes the ids of passes and messages. ``connect`` opens the state's file. ``look`` tells whether a file

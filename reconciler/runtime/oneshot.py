@@ -16,12 +16,12 @@ from reconciler.controller.reconciler import Watch
 from reconciler.core.acceptance import chosen
 from reconciler.core.errors import PlatformError, ReconcilerError, Throttled
 from reconciler.core.model import AccountName, Cause, Desired, Device, DeviceId, DeviceType, Digest
-from reconciler.core.status import Ending
+from reconciler.core.status import PassReport
 from reconciler.pcc.protocol import Registered
 from reconciler.reporting import PlanReport
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.settings import Settings
-from reconciler.runtime.wiring import Parts, built
+from reconciler.runtime.wiring import Components, built
 from reconciler.state import State
 from reconciler.telemetry.masking import Masking
 
@@ -87,11 +87,11 @@ async def apply(
             if expect is not None and len(names) != 1:
                 raise Misuse(f"--expect is for one account, and here are {len(names)}: add --account NAME")
 
-            async def make(name: AccountName) -> Ending | None:
+            async def make(name: AccountName) -> PassReport | None:
                 if stopping():
                     return None
                 await parts.reconciler.reconcile(name, expect)
-                return parts.reconciler.standings[name].last
+                return parts.reconciler.statuses[name].last
 
             reports = await _each(parts, names, make, follower)
             return Work(reports, _notes(parts))
@@ -126,14 +126,14 @@ async def adopt(
             found, aside[name] = await _found(parts, name, registered=registered)
             wanted.append(_adopted(found, texts.get(name), now))
             follower.account_done()
-        present = parts.intake.accepted
+        present = parts.informer.accepted
         environment = settings.environment or present.environment
         text = desired.dump(wanted, environment=environment, retired=present.retired - set(names), aside=aside)
     _insist_on_validity(text, settings)
     return text
 
 
-async def _present(parts: Parts) -> dict[AccountName, Desired]:
+async def _present(parts: Components) -> dict[AccountName, Desired]:
     """Return the accounts of the present text; there need not be one.
 
     An empty file is none: the shell makes it in ``export > desired-state.toml`` before we begin.
@@ -141,14 +141,14 @@ async def _present(parts: Parts) -> dict[AccountName, Desired]:
     path = parts.settings.desired_state
     if parts.settings.git_url is None and path.is_file() and not path.stat().st_size:
         return {}
-    await parts.intake.refresh()
-    if parts.intake.accepted.rejected is Cause.MISSING:
+    await parts.informer.refresh()
+    if parts.informer.accepted.rejected is Cause.MISSING:
         return {}
-    await parts.intake.require()
-    return {name: text.desired for name, text in parts.intake.accepted.texts.items()}
+    await parts.informer.require()
+    return {name: text.desired for name, text in parts.informer.accepted.texts.items()}
 
 
-async def _found(parts: Parts, name: AccountName, *, registered: bool) -> tuple[Desired, list[desired.Aside]]:
+async def _found(parts: Components, name: AccountName, *, registered: bool) -> tuple[Desired, list[desired.Aside]]:
     """Return the devices to adopt as LG tells of them, and those that no text should want."""
     client = parts.clients(name)
     if isinstance(client, str):
@@ -197,8 +197,8 @@ def _insist_on_validity(text: str, settings: Settings) -> None:
         raise ReconcilerError(f"what LG lists cannot be written as a valid file: {loaded.faults[0].message}")
 
 
-def _notes(parts: Parts) -> list[str]:
-    notes = [f"{warning} (warning)" for warning in parts.intake.accepted.warnings]
+def _notes(parts: Components) -> list[str]:
+    notes = [f"{warning} (warning)" for warning in parts.informer.accepted.warnings]
     if parts.state.trouble:
         notes.append(f"state: {parts.state.trouble}")
     if parts.state.set_aside is not None:
@@ -206,24 +206,24 @@ def _notes(parts: Parts) -> list[str]:
     return notes
 
 
-async def _ready(parts: Parts, asked: Sequence[str] | None) -> list[AccountName]:
+async def _ready(parts: Components, asked: Sequence[str] | None) -> list[AccountName]:
     """Insist on the newest text and return the accounts to work on."""
-    await parts.intake.require()
+    await parts.informer.require()
     parts.follow_credentials()
-    return chosen(asked, sorted(parts.intake.accepted.texts))
+    return chosen(asked, sorted(parts.informer.accepted.texts))
 
 
 async def _each(
-    parts: Parts,
+    parts: Components,
     names: Sequence[AccountName],
-    work: Callable[[AccountName], Awaitable[Ending | None]],
+    work: Callable[[AccountName], Awaitable[PassReport | None]],
     follower: Follower,
 ) -> list[PlanReport]:
     """Do the work of each account, a few at once, and return the reports in the order of the names."""
     room = asyncio.Semaphore(parts.settings.workers)
 
     async def one(name: AccountName) -> PlanReport | None:
-        text = parts.intake.text(name)
+        text = parts.informer.text(name)
         async with room:
             ending = await work(name)
         follower.account_done()

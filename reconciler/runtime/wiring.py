@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from reconciler.controller.informer import Intake
-from reconciler.controller.reconciler import Means, Reconciler, Watch
+from reconciler.controller.informer import Informer
+from reconciler.controller.reconciler import Dependencies, Reconciler, Watch
 from reconciler.core.acceptance import Claims
 from reconciler.core.clock import TwoClocks
 from reconciler.core.model import AccountName
@@ -22,7 +22,7 @@ from reconciler.pcc.credentials import CredentialStore
 from reconciler.pcc.protocol import CODES
 from reconciler.pcc.quota import HOUR, Learned
 from reconciler.pcc.transport import open_http
-from reconciler.runtime.environment import Surroundings
+from reconciler.runtime.environment import Environment
 from reconciler.runtime.settings import Mode, Settings
 from reconciler.runtime.source import opened
 from reconciler.source import FileSource, Source
@@ -32,14 +32,14 @@ from reconciler.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Components:
     """What a process is made of. One-shot commands use the same parts as the daemon."""
 
     settings: Settings
     state: State
     metrics: Metrics
     source: Source
-    intake: Intake
+    informer: Informer
     clients: Clients
     reconciler: Reconciler
     masking: Masking
@@ -48,7 +48,7 @@ class Parts:
 
     def follow_credentials(self) -> frozenset[AccountName]:
         """Bring clients in step with the accounts in force; return those that may speak with others' words now."""
-        texts = self.intake.accepted.texts
+        texts = self.informer.accepted.texts
         changed = self.clients.follow({account: text.desired.country for account, text in texts.items()})
         for account, text in texts.items():
             self.clients.limit(account, text.desired.policy.calls_per_hour)
@@ -60,7 +60,7 @@ class Parts:
 
         Credentials are read only where an account is new, has left or is in another country.
         """
-        texts = self.intake.accepted.texts
+        texts = self.informer.accepted.texts
         if not self.clients.serves({account: text.desired.country for account, text in texts.items()}):
             return self.follow_credentials()
         for account in accounts:
@@ -76,17 +76,17 @@ async def built(
     keeps: bool = True,
     read_only: bool = False,
     masking: Masking | None = None,
-    surroundings: Surroundings | None = None,
+    environment: Environment | None = None,
     stopping: Callable[[], bool] = lambda: False,
     told: Callable[[Iterable[AccountName]], None] = lambda _accounts: None,
     wake: Callable[[Iterable[AccountName]], None] = lambda _accounts: None,
     watch: Watch | None = None,
-) -> AsyncIterator[Parts]:
+) -> AsyncIterator[Components]:
     """Give the parts of a process, and close what has to be closed.
 
     ``read_only``: nothing but GET can leave it. Without ``keeps`` texts are not remembered in ``state``.
     """
-    around, masking = surroundings or Surroundings(), masking or Masking()
+    around, masking = environment or Environment(), masking or Masking()
     clock = around.clock
     two = TwoClocks(clock)
     state.keep_time(two)
@@ -112,7 +112,7 @@ async def built(
         two_clocks=two,
     )
     claims = Claims()
-    means = Means(
+    means = Dependencies(
         state=state,
         metrics=metrics,
         interval=settings.interval,
@@ -133,7 +133,7 @@ async def built(
     )
     async with http:
         with opened(settings, lasting=not read_only, files=files) as source:
-            intake = Intake(
+            informer = Informer(
                 source,
                 state,
                 metrics,
@@ -143,14 +143,14 @@ async def built(
                 keeps=keeps,
                 claims=claims,
             )
-            yield Parts(
+            yield Components(
                 settings=settings,
                 state=state,
                 metrics=metrics,
                 source=source,
-                intake=intake,
+                informer=informer,
                 clients=clients,
-                reconciler=Reconciler(intake.text, clients, means),
+                reconciler=Reconciler(informer.text, clients, means),
                 masking=masking,
                 store=store,
                 two_clocks=two,

@@ -25,7 +25,7 @@ from typing import Self
 
 from reconciler.core.clock import Clock, TwoClocks
 from reconciler.core.errors import StateError
-from reconciler.core.guards import LIMIT_WINDOW, Brake
+from reconciler.core.guards import LIMIT_WINDOW, PauseOverride
 from reconciler.core.memory import KEPT, AccountMemory, Members, Past, Shelf, intents
 from reconciler.core.model import (
     AccountName,
@@ -90,7 +90,7 @@ class State:
         self._ram, self._disk = threading.RLock(), threading.Lock()
         self._accounts: dict[AccountName, AccountMemory] = {}
         self._credentials: dict[AccountName, str | None] = {}
-        self._pauses: dict[AccountName, Brake] | None = None
+        self._pauses: dict[AccountName, PauseOverride] | None = None
         self._waiting = Waiting()
         self._unread = ""
         self._flushed_at = -QUOTA_WAITS
@@ -344,7 +344,7 @@ class State:
         with self._changing(account) as known:
             self._drop_retries(account, known.drop_retries(devices))
 
-    def pause(self, account: AccountName | None, brake: Brake | None, now: datetime) -> None:
+    def pause(self, account: AccountName | None, brake: PauseOverride | None, now: datetime) -> None:
         """Set a brake by command, or take it off. No account means all: taking it off then takes off every one.
 
         Brakes that have ended by ``now`` are forgotten with it.
@@ -366,7 +366,7 @@ class State:
                 self._save(("pause", one), "DELETE FROM pause WHERE account = ?", (one,), lasting=True)
         self._flush()
 
-    def brake(self, account: AccountName, now: datetime) -> Brake:
+    def brake(self, account: AccountName, now: datetime) -> PauseOverride:
         """Return the stricter of the account's brake and the general one, as far as they have not ended."""
         with self._ram:
             pauses = self._known_pauses()
@@ -377,9 +377,9 @@ class State:
             ]
         strictest = reduce(Pause.stricter, (brake.pause for brake in on), Pause.NONE)
         alike = (brake for brake in on if brake.pause is strictest)
-        return max(alike, key=lambda brake: (brake.until is None, brake.until or now), default=Brake())
+        return max(alike, key=lambda brake: (brake.until is None, brake.until or now), default=PauseOverride())
 
-    def brakes(self, now: datetime) -> Mapping[AccountName | None, Brake]:
+    def brakes(self, now: datetime) -> Mapping[AccountName | None, PauseOverride]:
         """Return every brake that was set by command and has not ended; no account stands for all of them."""
         with self._ram:
             return {
@@ -750,14 +750,14 @@ class State:
             known.calls, known.calls_per_hour = tuple(one for (one,) in struct.iter_unpack("<d", calls)), limit
         return known
 
-    def _known_pauses(self) -> dict[AccountName, Brake]:
+    def _known_pauses(self) -> dict[AccountName, PauseOverride]:
         if self._pauses is None:
             try:
                 rows = self._database.read("SELECT account, pause, until, reason FROM pause")
             except StateError as error:
                 self._unread, rows = str(error), []
             self._pauses = {
-                AccountName(name): Brake(Pause(pause), tables.moment_or_none(until), reason)
+                AccountName(name): PauseOverride(Pause(pause), tables.moment_or_none(until), reason)
                 for name, pause, until, reason in rows
             }
         return self._pauses
@@ -766,7 +766,7 @@ class State:
         """Let a row wait that says all there is to say under its key."""
         self._waiting.add(Group((Statement(sql, (row,)),), lasting=lasting), key)
 
-    def _save_pause(self, name: AccountName, brake: Brake) -> None:
+    def _save_pause(self, name: AccountName, brake: PauseOverride) -> None:
         row = (name, brake.pause.value, tables.stamp_or_none(brake.until), tables.fit(brake.reason))
         self._save(("pause", name), "INSERT OR REPLACE INTO pause VALUES (?, ?, ?, ?)", row, lasting=True)
 

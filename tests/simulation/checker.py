@@ -134,7 +134,7 @@ class Known:
 
 
 @dataclass(slots=True)
-class Brake:
+class PauseOverride:
     """A pause by command: from when on it is known by the true time, and until when it lasts by the machine's clock."""
 
     account: str | None
@@ -191,7 +191,7 @@ class Checker:
         self._message_ids: set[str] = set()
         self._sent_now: set[str] = set()
         self._users: dict[str, list[tuple[float, str | None]]] = {}
-        self._brakes: list[Brake] = []
+        self._brakes: list[PauseOverride] = []
         self._steps: list[tuple[float, float]] = []
         self._changed_at = wall()
         self._read: dict[str, Wanted] = {}
@@ -283,7 +283,7 @@ class Checker:
         self._brakes = [one for one in self._brakes if account is not None and one.account != account]
         if pause != "none":
             until = self._wall() + timedelta(seconds=seconds - 1)
-            self._brakes.append(Brake(account, pause, self._now() + GRACE_SECONDS, until))
+            self._brakes.append(PauseOverride(account, pause, self._now() + GRACE_SECONDS, until))
 
     def person_agreed(self, account: str) -> None:
         """Hear of a person's ``reconcile``."""

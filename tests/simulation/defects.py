@@ -40,7 +40,7 @@ _NAMES = (
 _ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.quota", "pcc.protocol", "core.memory", "state.store")
 _ABOUT_FILES = ("desired.loader", "state.sqlite.database")
 accepted: Any
-accepted, controller, guards, intake, ledger, masking, model, parts, plan, reconcile = (
+accepted, controller, guards, informer, ledger, masking, model, parts, plan, reconcile = (
     _module(name) for name in _NAMES
 )
 auth: Any
@@ -149,12 +149,12 @@ def _vanished_goes_on() -> None:
         gone = {name: before.texts[name] for name in before.texts.keys() - after.texts.keys()}
         return replace(after, texts={**after.texts, **gone}, abandoned=frozenset())
 
-    intake.acceptance.accept = accept
+    informer.acceptance.accept = accept
 
 
 def _any_environment() -> None:
-    right = intake.load
-    intake.load = lambda *documents, **given: right(*documents, **{**given, "environment": None})
+    right = informer.load
+    informer.load = lambda *documents, **given: right(*documents, **{**given, "environment": None})
 
 
 def _first_on_what_was() -> None:
@@ -164,7 +164,7 @@ def _first_on_what_was() -> None:
         await asyncio.sleep(5)  # what a fetch takes where texts come from afar
         await self.refresh()
 
-    intake.Intake.begin = begin
+    informer.Informer.begin = begin
 
 
 def _list_with_holes() -> None:

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 
 from reconciler.runtime import settings
 from reconciler.runtime.daemon import Daemon
-from reconciler.runtime.environment import Surroundings
+from reconciler.runtime.environment import Environment
 from reconciler.runtime.settings import Listen
 from reconciler.runtime.ticker import SchedulerTicker
 from reconciler.simulator import Platform
@@ -105,7 +105,7 @@ class Machine:
         self.life += 1
         self._wire = Wire(self._loop, self._platform, self._weather, self._random, self._listener)
         self._door = door = Door()
-        around = Surroundings(
+        around = Environment(
             clock=self._clock,
             random=self._random.random,
             unique=lambda: UUID(int=self._random.getrandbits(128), version=4),
@@ -122,7 +122,7 @@ class Machine:
 
         ticker = partial(SchedulerTicker, self._clock.steady)
         chosen = settings.load({**self.given, "PCC_STATE_DIR": str(self.state)})
-        self._daemon = Daemon(chosen, masking=self._masking, surroundings=around, ticker=ticker, front=front)
+        self._daemon = Daemon(chosen, masking=self._masking, environment=around, ticker=ticker, front=front)
         context = contextvars.copy_context()
         context.run(LIFE.set, self.life)
         self._running = self._loop.create_task(self._daemon.run(), context=context)

@@ -16,7 +16,7 @@ import msgspec
 
 from reconciler.core.errors import DaemonError, NoDaemon, Unknown, quoted, suggestion
 from reconciler.reporting import StatusReport, queries
-from reconciler.reporting.queries import LONGEST_PAGE, AccountDetail, AtHand, Explanation, Page, RefusedReport
+from reconciler.reporting.queries import LONGEST_PAGE, AccountDetail, AtHand, DeviceExplanation, Page, RefusedReport
 
 Report = TypeVar("Report")
 
@@ -54,11 +54,11 @@ class Consultation:
                 found += self._get(f"/api/v1/accounts/{quote(one.account, safe='')}", AccountDetail).refused_devices
         return found
 
-    def explain(self, device: str, account: str | None) -> Answer[Explanation]:
+    def explain(self, device: str, account: str | None) -> Answer[DeviceExplanation]:
         """Return what is known of a device; raises ``Unknown``."""
         query = {"device": device} | ({"account": account} if account is not None else {})
         return self._answer(
-            lambda: self._get(f"/api/v1/devices?{urlencode(query)}", Explanation),
+            lambda: self._get(f"/api/v1/devices?{urlencode(query)}", DeviceExplanation),
             lambda at_hand: queries.explain(at_hand.known, device, account),
         )
 

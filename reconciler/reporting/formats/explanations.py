@@ -16,15 +16,15 @@ from reconciler.reporting import AccountReport, StatusReport, TextReport
 from reconciler.reporting.explain import (
     ApprovalReport,
     ChangeReport,
+    Explanation,
     MarkReport,
     PlaceReport,
-    Story,
     WaitReport,
     stamp,
 )
 from reconciler.reporting.formats.comment import Part, Section, comment
 from reconciler.reporting.formats.encoding import json_text
-from reconciler.reporting.queries import Explanation, Page, RefusedReport
+from reconciler.reporting.queries import DeviceExplanation, Page, RefusedReport
 
 SHORT = 12
 """So much of a commit id is shown to people."""
@@ -144,7 +144,7 @@ def _refused_row(one: RefusedReport, now: datetime) -> Row:
 # -- one device
 
 
-def explanation_text(explanation: Explanation, answered_by: str) -> str:
+def explanation_text(explanation: DeviceExplanation, answered_by: str) -> str:
     """Return what is known of a device for a terminal; ``answered_by`` says who was asked."""
     head = [f"device {quoted(explanation.device)}"]
     if explanation.taken_by != "id":
@@ -158,7 +158,7 @@ def explanation_text(explanation: Explanation, answered_by: str) -> str:
     return "\n\n".join([*parts, f"Asked: {one_line(answered_by)}."]) + "\n"
 
 
-def explanation_markdown(explanation: Explanation, answered_by: str) -> str:
+def explanation_markdown(explanation: DeviceExplanation, answered_by: str) -> str:
     """Return what is known of a device as a comment."""
     taken = "" if explanation.taken_by == "id" else f" (taken by its {markdown(explanation.taken_by)})"
     sections = [Section([f"### Device {markdown_code(quoted(explanation.device))}{taken}"])]
@@ -169,7 +169,7 @@ def explanation_markdown(explanation: Explanation, answered_by: str) -> str:
     return comment([*sections, Section([f"Asked: {markdown(quoted(answered_by))}."])])
 
 
-def _story_rows(story: Story, now: datetime) -> list[tuple[str, str]]:
+def _story_rows(story: Explanation, now: datetime) -> list[tuple[str, str]]:
     """Return what is told of one device in one account, as labels and words."""
     called = ", ".join(word for word in (quoted(story.name or ""), story.type) if word)
     rows = [("called", called)] if called else []
@@ -188,7 +188,7 @@ def _story_rows(story: Story, now: datetime) -> list[tuple[str, str]]:
     return rows + _labelled("changes", [_change(one) for one in story.changes])
 
 
-def _hold_rows(story: Story, now: datetime) -> list[tuple[str, str]]:
+def _hold_rows(story: Explanation, now: datetime) -> list[tuple[str, str]]:
     hold = story.hold
     if hold is None:
         return []
@@ -201,7 +201,7 @@ def _labelled(label: str, each: Sequence[str]) -> list[tuple[str, str]]:
     return [(label if number == 0 else "", words) for number, words in enumerate(each)]
 
 
-def _observed(story: Story, now: datetime) -> str:
+def _observed(story: Explanation, now: datetime) -> str:
     if story.observed is None:
         return "not known: no list of LG's was trusted so far"
     when = "" if story.observed_at is None else f" of {moment_words(story.observed_at, now)}"
