@@ -46,12 +46,12 @@ async def working(
     passes: Callable[[AccountName], Awaitable[timedelta | None]],
     *,
     workers: int = 1,
-    ailing: Callable[[AccountName], bool] = lambda _account: False,
+    degraded: Callable[[AccountName], bool] = lambda _account: False,
     heard_at: Callable[[AccountName], float | None] = lambda _account: None,
 ) -> AsyncIterator[tuple[Controller, SimulatedClock]]:
     """Run a controller for as long as the block lasts."""
     clock = SimulatedClock()
-    controller = Controller(passes, workers=workers, clock=clock, ailing=ailing, heard_at=heard_at)
+    controller = Controller(passes, workers=workers, clock=clock, degraded=degraded, heard_at=heard_at)
     task = asyncio.create_task(controller.run())
     yield controller, clock
     controller.stop()
@@ -256,7 +256,7 @@ async def test_ailing_accounts_leave_half_of_the_workers_to_the_others() -> None
             await gate.wait()
         return None
 
-    async with working(one, workers=4, ailing=ill.__contains__) as (controller, _):
+    async with working(one, workers=4, degraded=ill.__contains__) as (controller, _):
         controller.wake(ill, first=True)
         controller.wake(well)
         await settle()
@@ -272,9 +272,9 @@ async def test_ailing_accounts_leave_half_of_the_workers_to_the_others() -> None
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 async def test_ailing_accounts_get_their_passes_too(workers: int) -> None:
-    """Even with one worker an ailing account is tried again, and those that wait go on when one comes to its end."""
+    """Even with one worker an degraded account is tried again, and those that wait go on when one comes to its end."""
     passes = Passes()
-    async with working(passes, workers=workers, ailing=lambda _: True) as (controller, _):
+    async with working(passes, workers=workers, degraded=lambda _: True) as (controller, _):
         controller.wake([A, B, C])
         await settle()
     assert passes.begun == [A, B, C]
@@ -285,7 +285,7 @@ async def test_an_account_ails_for_as_long_as_it_is_said() -> None:
     ill = {A, B}
     passes = Passes()
     passes.gate = asyncio.Event()
-    async with working(passes, workers=3, ailing=ill.__contains__) as (controller, _):
+    async with working(passes, workers=3, degraded=ill.__contains__) as (controller, _):
         controller.wake([A, B])
         await settle()
         assert passes.begun == [A]

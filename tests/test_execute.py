@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.controller.executor import BATCH, Work, execute
+from reconciler.controller.executor import BATCH, execute
 from reconciler.core.errors import (
     ConfigurationRefused,
     CredentialsRefused,
@@ -21,6 +21,7 @@ from reconciler.core.errors import (
     Unavailable,
 )
 from reconciler.core.model import AccountName, Action, Change, DeviceId, Outcome, Plan, Result
+from reconciler.core.summary import Work
 from reconciler.pcc.protocol import Answer
 
 ACCOUNT = AccountName("default")

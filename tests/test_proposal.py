@@ -138,7 +138,7 @@ async def test_new_and_vanished_accounts_are_told(tmp_path: Path) -> None:
         code, out, err = await plan_there(one, proposed, "--detailed-exitcode")
         assert code == 2
         assert out.count("\n  + ") == 3
-        assert "nothing is known of the live list of a new account" in out
+        assert "The live list of a new account is not known yet" in out
         assert "account seoul is in force and not in these files: it would be abandoned" in err
         code, _, err = await plan_there(one, proposed, "--account", "bussan")
         assert code == 1
@@ -153,8 +153,8 @@ async def test_proposed_accounts_leave_nothing_behind() -> None:
     assert one.text is not None
     for number in range(20):
         stranger = replace(one.text.desired, account=AccountName(f"stranger-{number}"))
-        one.reconciler.propose(Text(stranger, one.text.revision), Claims())
-    one.reconciler.propose(replace(one.text, desired=replace(one.text.desired, devices=frozenset())), Claims())
+        one.reconciler.preview(Text(stranger, one.text.revision), Claims())
+    one.reconciler.preview(replace(one.text, desired=replace(one.text.desired, devices=frozenset())), Claims())
     assert set(one.state._accounts) == before
     assert one.reconciler.statuses == standing
     assert (await one.reconcile()).settled

@@ -310,7 +310,7 @@ async def test_expect_makes_nothing_of_another_plan() -> None:
     fleet = Fleet(12)
     fleet.platform.subscribe("default", *fleet.owned)
     fleet.want(fleet.owned[:10])
-    looked = await fleet.reconciler.look(DEFAULT_ACCOUNT)
+    looked = await fleet.reconciler.dry_run(DEFAULT_ACCOUNT)
     assert looked is not None
     assert looked.plan is not None
     await fleet.reconciler.reconcile(DEFAULT_ACCOUNT, Digest("sha256:0"))
@@ -323,7 +323,7 @@ async def test_a_look_changes_and_remembers_nothing() -> None:
     """Planning leaves no trace: neither calls that change anything nor anything in state."""
     fleet = Fleet(12)
     before = fleet.state.recall(DEFAULT_ACCOUNT, fleet.clock.now())
-    looked = await fleet.reconciler.look(DEFAULT_ACCOUNT)
+    looked = await fleet.reconciler.dry_run(DEFAULT_ACCOUNT)
     assert looked is not None
     assert looked.plan is not None
     assert len(looked.plan.subscribes) == 12
@@ -375,7 +375,7 @@ async def test_a_throttled_list_is_told_with_its_message_id_and_when_it_is_asked
     assert (line["log_level"], bool(line["message_id"])) == ("warning", True)
     assert not ending.held
     rests, waits = ending.remarks
-    assert "rests on the last trusted list" in rests
+    assert "last trusted list" in rests
     assert "asked again at 2026-11-01T00:11:00Z" in waits
 
 

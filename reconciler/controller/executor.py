@@ -1,7 +1,7 @@
 """Turns a plan into outcomes: the only place from which a device is changed.
 
 Owns: the order of calls, the probe, how many are in flight, and when to stop.
-Must not: decide what to change, retry, or remember; a ledger is told what is about to be done before it is done.
+Must not: decide what to change, retry, or remember; a journal hears what is about to be done before it is done.
 
 One call goes first as a probe; only when it came back are up to ``concurrency`` in flight. Three failures in a row that
 are not about the device end the work: LG is unwell, and the next pass starts with a list that shows what was done.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -27,6 +26,7 @@ from reconciler.core.errors import (
     Throttled,
 )
 from reconciler.core.model import Action, Change, DeviceId, MessageId, Outcome, Plan, Result
+from reconciler.core.summary import Work
 from reconciler.pcc.protocol import Answer
 
 BATCH = 64
@@ -50,7 +50,7 @@ class Changer(Protocol):
         """Return when the next change may be sent, or nothing if that is now."""
 
 
-class Ledger(Protocol):
+class Journal(Protocol):
     """What remembers changes."""
 
     async def intend(self, changes: Sequence[Change]) -> None:
@@ -66,32 +66,10 @@ class Ledger(Protocol):
         """Say at once what came of one change."""
 
 
-@dataclass(slots=True)
-class Work:
-    """What became of a plan.
-
-    ``left`` are the changes that were not tried or not judged, and one of the other fields says why: the text in force
-    is another one now (``outdated``), LG ended it (``ended``), its cap on subscribed devices is reached (``full``), or
-    the account's calls are used up until ``opens_at``.
-    """
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    left: list[Change] = field(default_factory=list)
-    outdated: bool = False
-    ended: PlatformError | None = None
-    full: SubscriptionsFull | None = None
-    opens_at: datetime | None = None
-
-    @property
-    def over(self) -> bool:
-        """Say whether no further call may be made."""
-        return self.outdated or self.ended is not None or self.opens_at is not None
-
-
 async def execute(
     plan: Plan,
     changer: Changer,
-    ledger: Ledger,
+    journal: Journal,
     *,
     outdated: Callable[[], bool],
     concurrency: int,
@@ -99,7 +77,7 @@ async def execute(
 ) -> Work:
     """Make the changes of a plan, subscribes first. ``outdated`` is asked right before each call."""
     execution = _Execution(
-        changer, ledger, approved=plan.approved, outdated=outdated, concurrency=concurrency, clock=clock
+        changer, journal, approved=plan.approved, outdated=outdated, concurrency=concurrency, clock=clock
     )
     try:
         await execution.phase(plan.subscribes)
@@ -116,7 +94,7 @@ class _Execution:
     def __init__(
         self,
         changer: Changer,
-        ledger: Ledger,
+        journal: Journal,
         *,
         approved: frozenset[DeviceId],
         outdated: Callable[[], bool],
@@ -125,7 +103,7 @@ class _Execution:
     ) -> None:
         self.work = Work()
         self._changer = changer
-        self._ledger = ledger
+        self._journal = journal
         self._approved = approved
         self._outdated = outdated
         self._concurrency = concurrency
@@ -161,7 +139,7 @@ class _Execution:
         """Record the outcomes that are not recorded yet."""
         outcomes, self._unrecorded = self._unrecorded, []
         if outcomes:
-            await self._ledger.record(outcomes)
+            await self._journal.record(outcomes)
 
     async def _worker(self) -> None:
         while (change := await self._next()) is not None:
@@ -173,7 +151,7 @@ class _Execution:
             async with self._refill:  # with nothing left, one waits for the batch that another is writing
                 if len(self._intended) <= AHEAD and self._waiting and self._may_go_on():
                     batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-                    await self._ledger.intend(batch)
+                    await self._journal.intend(batch)
                     self._intended.extend(batch)
         return self._intended.popleft() if self._intended and self._may_go_on() else None
 
@@ -231,7 +209,7 @@ class _Execution:
 
     async def _note(self, outcome: Outcome) -> None:
         self.work.outcomes.append(outcome)
-        self._ledger.tell(outcome)
+        self._journal.tell(outcome)
         self._unrecorded.append(outcome)
         if len(self._unrecorded) >= BATCH:
             await self.flush()
@@ -247,4 +225,4 @@ class _Execution:
     async def _untried(self, changes: Sequence[Change]) -> None:
         if changes:
             self.work.left.extend(changes)
-            await self._ledger.withdraw(changes)
+            await self._journal.withdraw(changes)

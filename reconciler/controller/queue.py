@@ -48,7 +48,7 @@ SPARES = 3
 class Controller:
     """The queue, the heap and the workers.
 
-    ``ailing`` says whether LG failed an account at its last pass, ``heard_at`` when its last call ended, in steady
+    ``degraded`` says whether LG failed an account at its last pass, ``heard_at`` when its last call ended, in steady
     seconds.
     """
 
@@ -58,12 +58,12 @@ class Controller:
         *,
         workers: int,
         clock: Clock,
-        ailing: Callable[[AccountName], bool] = lambda _account: False,
+        degraded: Callable[[AccountName], bool] = lambda _account: False,
         heard_at: Callable[[AccountName], float | None] = lambda _account: None,
     ) -> None:
         self._work = work
         self._count = workers
-        self._ailing = ailing
+        self._degraded = degraded
         self._heard_at = heard_at
         self._clock = clock
         self._due: dict[AccountName, float] = {}
@@ -224,13 +224,13 @@ class Controller:
                 del queue[account]
                 self._due.pop(account, None)
                 self._working[account] = self._clock.steady()
-                if self._ailing(account):
+                if self._degraded(account):
                     self._in_doubt.add(account)
                 return account
         return None
 
     def _may_begin(self, account: AccountName) -> bool:
-        return len(self._in_doubt) < max(self._count // 2, 1) or not self._ailing(account)
+        return len(self._in_doubt) < max(self._count // 2, 1) or not self._degraded(account)
 
     async def _guarded(self, account: AccountName) -> timedelta | None:
         """Make one pass; a defect of ours costs that pass, never the worker or another account."""

@@ -1,33 +1,28 @@
-"""Writes down what one pass does: intents before the calls, outcomes after them, and a line for each change.
+"""Writes down what one pass learned and did: to the state first, then to the log and the metrics.
 
-Owns: how an outcome becomes a state record, a waiting time, a metric and a log line.
+Owns: how a list, a verdict, a change and a report become state records, log lines and figures.
 Must not: decide what to change, or whether.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
-from reconciler.core import backoff
+from reconciler.controller.twins import Twins
+from reconciler.core import approvals, backoff, guards
+from reconciler.core.account import AccountState
 from reconciler.core.backoff import Random
-from reconciler.core.model import (
-    AccountName,
-    Change,
-    DeviceId,
-    Memory,
-    Outcome,
-    PassId,
-    Plan,
-    Reason,
-    Result,
-    Retry,
-    Revision,
-)
+from reconciler.core.evaluate import Verdict
+from reconciler.core.model import Change, Kind, Memory, Observed, Outcome, Reason, Result, Retry
+from reconciler.core.planner import overlaid
+from reconciler.core.status import Figures, PassReport, counts, reasons
+from reconciler.core.summary import Run
+from reconciler.desired import approval_block
 from reconciler.state import State
 from reconciler.telemetry.metrics import Metrics
 
@@ -41,62 +36,96 @@ EVENTS = {
 }
 
 
-class Ledger:
-    """The books of one pass."""
+class PassObserver(Protocol):
+    """Follows the changes of passes, for a progress bar: how many are about to be made, and each that is done."""
+
+    def changes(self, count: int) -> None:
+        """Hear that this many more changes are about to be made."""
+
+    def change_done(self) -> None:
+        """Hear that one of them was made, failed or was refused."""
+
+
+class Recorder:
+    """The books of all passes. Everything that blocks runs through ``blocking``, beside the event loop."""
 
     def __init__(
         self,
-        account: AccountName,
-        pass_id: PassId,
-        revision: Revision,
-        memory: Memory,
-        approved: frozenset[DeviceId],
-        *,
         state: State,
         metrics: Metrics,
-        blocking: Callable[..., Awaitable[Any]],
-        now: Callable[[], datetime],
         random: Random,
-        done: Callable[[], None],
+        blocking: Callable[..., Awaitable[Any]],
+        observer: PassObserver | None,
     ) -> None:
-        self._account = account
-        self._pass_id = pass_id
-        self._revision = revision
-        self._memory = memory
-        self._approved = approved
         self._state = state
         self._metrics = metrics
-        self._blocking = blocking
-        self._now = now
         self._random = random
-        self._done = done
+        self._blocking = blocking
+        self._observer = observer
 
-    async def intend(self, changes: Sequence[Change]) -> None:
-        """Note what is about to be done."""
-        await self._blocking(
-            self._state.intend, self._account, self._pass_id, changes, self._approved, self._revision, self._now()
-        )
+    async def learn(
+        self, run: Run, observed: Observed, credential: str | None, twins: Twins
+    ) -> tuple[Observed, Memory]:
+        """Return the list and what is known from before, with this list taken in if it is to be believed."""
+        state, account = self._state, run.name
+        changed = state.credential(account, credential)
+        if state.knows(account):
+            memory = state.recall(account, run.began)
+        else:
+            memory = await self._blocking(state.recall, account, run.began)
+        observed = observed.sharing(memory.expected).sharing(run.text.desired.devices)
+        if guards.is_suspect(observed, memory):
+            return observed, await self._doubt(run, observed, memory, another_credential=changed)
+        twins.listed(account, observed.devices)
+        live = overlaid(observed, memory)
+        if state.agrees(account, observed, credential, live):
+            return observed, memory
+        settled = await self._blocking(state.trust, account, observed, credential, run.began, live)
+        for outcome in settled:
+            self.tell(run, outcome)
+        return observed, state.recall(account, run.began)
 
-    async def withdraw(self, changes: Sequence[Change]) -> None:
-        """Note that some of it was not even tried."""
-        devices = [change.device for change in changes]
-        await self._blocking(self._state.withdraw, self._account, self._pass_id, devices)
+    async def _doubt(self, run: Run, observed: Observed, memory: Memory, *, another_credential: bool) -> Memory:
+        """Count a doubted list, and return what is known without it.
 
-    async def record(self, outcomes: Sequence[Outcome]) -> None:
-        """Note what came of it, and how long each device waits now."""
-        retries = {outcome.change.device: self._retry(outcome) for outcome in outcomes}
-        told = [replace(outcome, revision=outcome.revision or self._revision) for outcome in outcomes]
-        await self._blocking(self._state.record, self._account, self._pass_id, told, retries, self._now())
+        Where a small account has another credential, what LG refused is asked again: it may be another user's.
+        """
+        await self._blocking(self._state.doubt, run.name, run.began)
+        expected = memory.expected or frozenset()
+        log.warning("list.suspect", expected=len(expected), seen=len(expected & observed.devices))
+        if not (another_credential and memory.credential_changed and guards.subscribes_in_doubt(memory)):
+            return memory
+        refused = {device for device, retry in memory.retries.items() if retry.reason is Reason.REFUSED}
+        await self._blocking(self._state.forget_retries, run.name, refused)
+        waiting = {device: retry for device, retry in memory.retries.items() if device not in refused}
+        return replace(memory, retries=waiting)
 
-    def tell(self, outcome: Outcome) -> None:
+    async def settle(self, run: Run, verdict: Verdict) -> None:
+        """Write down what a list said of waiting retries: which are over, and which changes it denies."""
+        if verdict.over:
+            await self._blocking(self._state.forget_retries, run.name, verdict.over)
+        if verdict.contradicted:
+            await self._blocking(self._state.record, run.name, run.id, (), verdict.contradicted, run.began)
+        for device, retry in verdict.contradicted.items():
+            change = Change(run.name, retry.action, device)
+            self.tell(run, Outcome(change, Result.FAILED, run.began, words=retry.words))
+
+    def journal(self, run: Run, verdict: Verdict, now: Callable[[], datetime]) -> PassJournal:
+        """Return what the calls of one pass are written to, and announce how many there may be."""
+        if self._observer is not None:
+            self._observer.changes(verdict.plan.changes)
+        return PassJournal(self, run, verdict, self._state, self._blocking, now, self._random)
+
+    def tell(self, run: Run, outcome: Outcome) -> None:
         """Count and log one change at once, with what an auditor and LG's support ask for."""
-        self._done()
-        change, commit = outcome.change, (outcome.revision or self._revision).made_by
-        self._metrics.changed(self._account, change.action, outcome.result)
+        if self._observer is not None:
+            self._observer.change_done()
+        change, commit = outcome.change, (outcome.revision or run.text.revision).made_by
+        self._metrics.changed(run.name, change.action, outcome.result)
         facts: dict[str, Any] = {"device": change.device, "action": change.action, "result": outcome.result}
         if commit is not None:
             facts |= {"commit": commit.id, "author": commit.author}
-        told = {
+        optional = {
             "message_id": outcome.message_id,
             "lg_message_id": outcome.lg_message_id,
             "status": outcome.status,
@@ -105,12 +134,97 @@ class Ledger:
             "confirmed_by": outcome.confirmed_by,
             "approved": outcome.approved or None,
         }
-        facts |= {key: value for key, value in told.items() if value not in {None, ""}}
+        facts |= {key: value for key, value in optional.items() if value not in {None, ""}}
         (log.info if outcome.result.confirmed else log.warning)(EVENTS[outcome.result], **facts)
+
+    def record(  # noqa: PLR0917 - what one pass leaves behind
+        self, run: Run, before: AccountState, after: AccountState, report: PassReport, shown: Figures, now: datetime
+    ) -> None:
+        """Leave figures and log lines for people; what a restart must know is in the state already."""
+        if report.settled and before.desired_since is not None:
+            self._metrics.convergence.observe((now - before.desired_since).total_seconds())
+        self._metrics.figures(run.name, shown)
+        self._log_stop(before, after)
+        self._log_guards(before, after, report)
+        news = bool(report.outcomes or after.held - before.held)
+        facts = {"result": report.result, "condition": after.status.condition, **counts(report)}
+        if report.held:
+            facts["reasons"] = reasons(report)
+        if report.error:
+            facts["error"] = report.error
+        (log.info if news else log.debug)("pass.completed", **facts)
+
+    @staticmethod
+    def _log_stop(before: AccountState, after: AccountState) -> None:
+        why_before = before.stop.why if before.stop is not None else None
+        if after.stop is None:
+            if why_before is not None:
+                log.info("account.resumed")
+        elif after.stop.why != why_before:
+            log.error("account.stopped", error=after.stop.why)
+
+    @staticmethod
+    def _log_guards(before: AccountState, after: AccountState, report: PassReport) -> None:
+        for tripped in report.plan.tripped if report.plan is not None else ():
+            if tripped.reason.kind is not Kind.GUARD or tripped.reason in before.tripped:
+                continue
+            facts: dict[str, Any] = {"reason": tripped.reason, "message": tripped.message, "exc_info": tripped.error}
+            if tripped.reason in approvals.APPROVABLE:
+                facts["approval"] = approval_block(report.desired.account, report.needs_approval, report.began)
+            log.warning("guard.tripped", **facts)
+        for reason in before.tripped - after.tripped:
+            log.info("guard.cleared", reason=reason)
+        for device in sorted(report.flapping - before.flapping):
+            log.warning("device.flapping", device=device, hint="another writer is at work?")
+
+
+class PassJournal:
+    """The calls of one pass: intents before the calls, outcomes after them."""
+
+    def __init__(  # noqa: PLR0917 - what the recorder has, and one pass
+        self,
+        recorder: Recorder,
+        run: Run,
+        verdict: Verdict,
+        state: State,
+        blocking: Callable[..., Awaitable[Any]],
+        now: Callable[[], datetime],
+        random: Random,
+    ) -> None:
+        self._recorder = recorder
+        self._run = run
+        self._approved = verdict.plan.approved
+        self._retries = verdict.situation.memory.retries
+        self._state = state
+        self._blocking = blocking
+        self._now = now
+        self._random = random
+
+    async def intend(self, changes: Sequence[Change]) -> None:
+        """Note what is about to be done."""
+        run = self._run
+        await self._blocking(
+            self._state.intend, run.name, run.id, changes, self._approved, run.text.revision, self._now()
+        )
+
+    async def withdraw(self, changes: Sequence[Change]) -> None:
+        """Note that some of it was not even tried."""
+        devices = [change.device for change in changes]
+        await self._blocking(self._state.withdraw, self._run.name, self._run.id, devices)
+
+    async def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Note what came of it, and how long each device waits now."""
+        retries = {outcome.change.device: self._retry(outcome) for outcome in outcomes}
+        dated = [replace(outcome, revision=outcome.revision or self._run.text.revision) for outcome in outcomes]
+        await self._blocking(self._state.record, self._run.name, self._run.id, dated, retries, self._now())
+
+    def tell(self, outcome: Outcome) -> None:
+        """Count and log one change at once."""
+        self._recorder.tell(self._run, outcome)
 
     def _retry(self, outcome: Outcome) -> Retry | None:
         """Return how the device waits after this outcome; a ``noop`` keeps its count until the list agrees with it."""
-        change, before = outcome.change, self._memory.retries.get(outcome.change.device)
+        change, before = outcome.change, self._retries.get(outcome.change.device)
         if outcome.result is Result.SUCCESS:
             return None
         if outcome.result is Result.NOOP:
@@ -121,21 +235,3 @@ class Ledger:
         attempts = before.attempts + 1 if before is not None and again else 1
         until = outcome.at + curve.after(attempts, self._random)
         return Retry(change.action, reason, attempts, until, outcome.code, outcome.words)
-
-
-def contradicted(
-    plan: Plan, memory: Memory, believed_until: datetime, now: datetime, random: Random
-) -> Mapping[DeviceId, Retry]:
-    """Return new waits for devices that LG called done, while its list, long enough after, still shows otherwise."""
-    found = {}
-    for change in (*plan.subscribes, *plan.unsubscribes):
-        confirmed, retry = memory.confirmed.get(change.device), memory.retries.get(change.device)
-        if confirmed is None or confirmed.result is not Result.NOOP or confirmed.action is not change.action:
-            continue
-        if confirmed.at > believed_until or (retry is not None and retry.until > confirmed.at):
-            continue
-        attempts = retry.attempts + 1 if retry is not None and retry.action is change.action else 1
-        until = now + backoff.DEVICE.after(attempts, random)
-        words = "LG says that it is so already, its list says otherwise"
-        found[change.device] = Retry(change.action, Reason.RETRY, attempts, until, words=words)
-    return found

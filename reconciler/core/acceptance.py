@@ -169,6 +169,14 @@ class Claims:
                     break
         return MappingProxyType(found)
 
+    def by_either_clock(
+        self, account: AccountName, devices: Iterable[DeviceId], ours: datetime, theirs: datetime | None
+    ) -> Mapping[DeviceId, AccountName]:
+        """Return which of an account's devices another account wants, by our clock or by LG's where it differs."""
+        devices = tuple(devices)
+        by_theirs = self.elsewhere(account, devices, theirs) if theirs is not None else {}
+        return {**by_theirs, **self.elsewhere(account, devices, ours)}
+
     def _wants(self, account: AccountName, device: DeviceId, now: datetime) -> bool:
         text = self._texts.get(account)
         entry = text.desired.entry(device) if text is not None else None

@@ -13,6 +13,11 @@ Random = Callable[[], float]
 """Returns a number from 0 to 1; a seeded one makes a run repeatable."""
 
 
+def longest() -> float:
+    """Return 1, as randomness for whoever only explains: a wait is shown as long as it can be."""
+    return 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Curve:
     """``first`` doubled with each attempt, up to ``most``; with full jitter anything from nothing to that."""

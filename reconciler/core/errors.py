@@ -191,3 +191,8 @@ class Outdated(PlatformError):
 
 class Surprise(PlatformError):
     """An answer that is not in LG's documents. It is never acted on."""
+
+
+def stops_account(error: PlatformError | None) -> bool:
+    """Say whether LG does not let the account in. A token that may not be valid yet is no reason to stop."""
+    return isinstance(error, CredentialsRefused | ConfigurationRefused) and not isinstance(error, NotYetAccepted)

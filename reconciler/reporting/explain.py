@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from reconciler.core import guards
-from reconciler.core.acceptance import Text
-from reconciler.core.guards import REMEDIES, PauseOverride, Situation
+from reconciler.core import backoff
+from reconciler.core.acceptance import Claims, Text
+from reconciler.core.evaluate import evaluate
+from reconciler.core.guards import REMEDIES, PauseOverride, Platform, Situation
 from reconciler.core.model import (
     AccountName,
     Action,
@@ -163,7 +164,8 @@ class Explanation:
 class Facts:
     """What was gathered of one device in one account. ``pasts`` are its changes, newest first.
 
-    ``ending`` is what the account's last pass came to, where one was made in this process.
+    ``ending`` is what the account's last pass came to, where one was made in this process. ``platform`` is what LG does
+    not let the account do for now, ``claims`` what other accounts want.
     """
 
     account: AccountName
@@ -180,6 +182,8 @@ class Facts:
     next_pass: datetime | None = None
     brake: PauseOverride = field(default_factory=PauseOverride)
     observing: bool = False
+    platform: Platform = field(default_factory=Platform)
+    claims: Claims = field(default_factory=Claims)
 
     @property
     def entry(self) -> Device | None:
@@ -336,21 +340,22 @@ def _hold(facts: Facts) -> HoldReport | None:
 
 
 def _judged(facts: Facts, text: Text) -> Plan | None:
-    """Return what the guards say to what is known from before, as long as no pass of this text has ended."""
+    """Return what a pass would hold now, by what is known from before; None where no list was ever trusted."""
     memory = facts.memory
     if memory.expected is None:
         return None
-    observed = Observed(memory.expected, facts.now)
     situation = Situation(
         desired=text.desired,
-        observed=observed,
+        observed=Observed(memory.expected, facts.now),
         memory=memory,
         now=facts.now,
         observing=facts.observing,
         rejected=text.rejected,
+        unsettled=text.unsettled,
         brake=facts.brake,
+        platform=facts.platform,
     )
-    return guards.judge(plan(text.desired, observed, memory, facts.now), situation)
+    return evaluate(situation, facts.claims, backoff.longest).plan
 
 
 def _waiting(facts: Facts) -> Held | None:

@@ -12,15 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from reconciler.core.acceptance import Text
-from reconciler.core.guards import LIMIT_WINDOW, Situation, judge
+from reconciler.core.acceptance import Claims, Text
+from reconciler.core.backoff import longest
+from reconciler.core.evaluate import evaluate
+from reconciler.core.guards import LIMIT_WINDOW, Situation
 from reconciler.core.model import AccountName, Action, Desired, DeviceId, Held, Memory, Observed, Plan, Prune, Reason
-from reconciler.core.planner import plan
 
 OF_ACCOUNT = 5
 """So many moments of one account are foretold: each costs a plan."""
 OF_ALL = 50
 """So many are told of all accounts together."""
+
+
+NO_CLAIMS = Claims()
+"""A forecast looks at one account alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ def boundaries(desired: Desired, now: datetime, most: int = OF_ACCOUNT) -> tuple
 def _judged(desired: Desired, live: frozenset[DeviceId], counted: frozenset[DeviceId], at: datetime) -> Plan:
     observed = Observed(live, at)
     memory = Memory(inventory=live, expected=live, unsubscribed=counted)
-    return judge(plan(desired, observed, memory, at), Situation(desired, observed, memory, at))
+    return evaluate(Situation(desired, observed, memory, at), NO_CLAIMS, longest).plan
 
 
 def _report(

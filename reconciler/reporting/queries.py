@@ -20,8 +20,9 @@ from types import MappingProxyType
 
 from reconciler import desired
 from reconciler.core import duration
-from reconciler.core.acceptance import Accepted, Text
+from reconciler.core.acceptance import Accepted, Claims, Text
 from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted, suggestion
+from reconciler.core.guards import Platform
 from reconciler.core.model import AccountName, DeviceId, Pause, Reason
 from reconciler.core.status import AccountStatus
 from reconciler.desired import Document, MemoryTree, Sighting
@@ -65,6 +66,8 @@ class Knowledge:
     statuses: Mapping[AccountName, AccountStatus] = field(default_factory=lambda: MappingProxyType({}))
     passes: Mapping[AccountName, datetime] = field(default_factory=lambda: MappingProxyType({}))
     observing: bool = False
+    platforms: Mapping[AccountName, Platform] = field(default_factory=lambda: MappingProxyType({}))
+    claims: Claims = field(default_factory=Claims)
 
     @property
     def accounts(self) -> frozenset[AccountName]:
@@ -237,6 +240,8 @@ def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightin
         next_pass=known.passes.get(name),
         brake=known.state.brake(name, known.now),
         observing=known.observing,
+        platform=known.platforms.get(name, Platform()),
+        claims=known.claims,
     )
 
 

@@ -149,7 +149,7 @@ class Daemon:
                 self._pass,
                 workers=settings.workers,
                 clock=self._clock,
-                ailing=parts.reconciler.ailing,
+                degraded=parts.reconciler.degraded,
                 heard_at=parts.clients.last_call_at,
             )
             await self._work(parts, front)
@@ -405,6 +405,8 @@ class Daemon:
             statuses=parts.reconciler.statuses,
             passes={account: now + timedelta(seconds=span) for account, span in due.items() if span is not None},
             observing=self._settings.mode is Mode.OBSERVE,
+            platforms=parts.reconciler.platforms,
+            claims=parts.reconciler.claims,
         )
 
     def _acting(self) -> Acting:
@@ -458,7 +460,7 @@ class Daemon:
         parts = self._parts
         async with self._planning:
             return await planned(
-                proposal, parts.informer.accepted, parts.reconciler.propose, environment=self._settings.environment
+                proposal, parts.informer.accepted, parts.reconciler.preview, environment=self._settings.environment
             )
 
     def _wake(self, accounts: Iterable[AccountName]) -> None:

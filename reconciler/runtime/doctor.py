@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from reconciler.controller.reconciler import ALIKE_FROM
+from reconciler.controller.twins import ALIKE_FROM
 from reconciler.core.acceptance import chosen
 from reconciler.core.clock import Clock
 from reconciler.core.errors import PlatformError, StateError

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from reconciler import desired
 from reconciler.core import acceptance
-from reconciler.core.acceptance import Accepted
+from reconciler.core.acceptance import Accepted, Claims
 from reconciler.core.clock import Clock
 from reconciler.core.errors import Fault, SourceError
 from reconciler.core.model import Revision
@@ -34,12 +34,16 @@ def at_hand(settings: Settings, clock: Clock) -> AtHand:
     has_state, folder = is_there(settings.state_dir), str(settings.state_dir)
     if not has_state:
         notes = (*notes, f"{no_state(folder)}: what was done is not known")
+    claims = Claims()
+    claims.follow(in_force.texts)
+    claims.enforce(in_force.texts)
     known = Knowledge(
         now=clock.now(),
         accepted=in_force,
         state=state,
         kept=lambda: (*read, *(one for one in kept if one.revision not in revisions)),
         observing=settings.mode is Mode.OBSERVE,
+        claims=claims,
     )
     return AtHand(known, notes, folder, has_state)
 

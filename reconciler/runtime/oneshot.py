@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from reconciler import desired
-from reconciler.controller.reconciler import Watch
 from reconciler.core.acceptance import chosen
 from reconciler.core.errors import PlatformError, ReconcilerError, Throttled
 from reconciler.core.model import AccountName, Cause, Desired, Device, DeviceId, DeviceType, Digest
@@ -62,7 +61,7 @@ async def look(settings: Settings, masking: Masking, asked: Sequence[str] | None
     """Return what a pass of each account would do and hold. Nothing is changed, and nothing written anywhere."""
     state = State.read_only(settings.state_dir, SystemClock())
     async with built(settings, state, keeps=False, read_only=True, masking=masking) as parts:
-        reports = await _each(parts, await _ready(parts, asked), parts.reconciler.look, follower)
+        reports = await _each(parts, await _ready(parts, asked), parts.reconciler.dry_run, follower)
         return Work(reports, _notes(parts))
 
 
@@ -80,9 +79,8 @@ async def apply(
     Raises ``StateError`` beside a daemon that holds the state, and ``Misuse`` where ``expect`` meets several accounts.
     """
     state = State.open(settings.state_dir, SystemClock())
-    watch = Watch(follower.changes, follower.change_done)
     try:
-        async with built(settings, state, masking=masking, stopping=stopping, watch=watch) as parts:
+        async with built(settings, state, masking=masking, stopping=stopping, observer=follower) as parts:
             names = await _ready(parts, asked)
             if expect is not None and len(names) != 1:
                 raise Misuse(f"--expect is for one account, and here are {len(names)}: add --account NAME")

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from reconciler.controller.informer import Informer
-from reconciler.controller.reconciler import Dependencies, Reconciler, Watch
+from reconciler.controller.reconciler import Dependencies, Reconciler
+from reconciler.controller.recorder import PassObserver
 from reconciler.core.acceptance import Claims
 from reconciler.core.clock import TwoClocks
 from reconciler.core.model import AccountName
@@ -80,7 +81,7 @@ async def built(
     stopping: Callable[[], bool] = lambda: False,
     told: Callable[[Iterable[AccountName]], None] = lambda _accounts: None,
     wake: Callable[[Iterable[AccountName]], None] = lambda _accounts: None,
-    watch: Watch | None = None,
+    observer: PassObserver | None = None,
 ) -> AsyncIterator[Components]:
     """Give the parts of a process, and close what has to be closed.
 
@@ -124,7 +125,7 @@ async def built(
         random=around.random,
         stopping=stopping,
         wake=wake,
-        watch=watch or Watch(),
+        observer=observer,
         claims=claims,
         pass_id=lambda: around.unique().hex[:12],
     )

@@ -1,0 +1,255 @@
+"""What a pass came to, and when the next is due.
+
+Owns: the step from a verdict and what was done about it to the report of a pass, and every reason to come back.
+Pure. Must not: read a clock, do I/O, or log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from reconciler.core import approvals, backoff, guards
+from reconciler.core.acceptance import Text
+from reconciler.core.account import AccountState, Contact, ListRead
+from reconciler.core.backoff import Random
+from reconciler.core.errors import PlatformError, SubscriptionsFull, Throttled, stops_account
+from reconciler.core.evaluate import Verdict, everything_held
+from reconciler.core.guards import PauseOverride
+from reconciler.core.model import (
+    AccountName,
+    Action,
+    Change,
+    DeviceId,
+    Held,
+    Memory,
+    Observed,
+    Outcome,
+    PassId,
+    Pause,
+    Reason,
+    Retry,
+)
+from reconciler.core.planner import overlaid, plan
+from reconciler.core.status import PassReport
+
+ON_THE_LAST_LIST = "Based on the last trusted list; LG's list is not available now."
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One pass as it began: what it is about, and all that it compares with before each call.
+
+    ``account`` is what the passes before left behind. ``steady`` is the start in seconds of the steady clock.
+    ``theirs`` is LG's time at the start, where it differs from ours; ``sure`` the latest moment that has come for sure.
+    ``boundary`` is the next date at which the wanted devices or the approvals change, by either clock.
+    """
+
+    id: PassId
+    text: Text
+    account: AccountState
+    began: datetime
+    steady: float
+    theirs: datetime | None
+    sure: datetime
+    boundary: datetime | None
+    pause_override: PauseOverride
+    observing: bool
+
+    @property
+    def name(self) -> AccountName:
+        """Return the account's name."""
+        return self.text.desired.account
+
+    @property
+    def pause(self) -> Pause:
+        """Return the stricter of the pause in the file and the pause by command."""
+        return self.text.desired.policy.pause.stricter(self.pause_override.pause)
+
+
+@dataclass(slots=True)
+class Work:
+    """What became of a plan.
+
+    ``left`` are the changes that were not tried or not judged, and one of the other fields says why: the text in force
+    is another one now (``outdated``), LG ended it (``ended``), its cap on subscribed devices is reached (``full``), or
+    the account's calls are used up until ``opens_at``. ``unexpected``: the plan was not the one that a person agreed
+    to, so nothing was tried.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    left: list[Change] = field(default_factory=list)
+    outdated: bool = False
+    ended: PlatformError | None = None
+    full: SubscriptionsFull | None = None
+    opens_at: datetime | None = None
+    unexpected: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Say whether no further call may be made."""
+        return self.outdated or self.ended is not None or self.opens_at is not None
+
+
+class PassAborted(Exception):
+    """There is no list to act on: the account is stopped, out of calls, or LG did not give one."""
+
+    def __init__(self, reason: Reason, message: str, until: datetime, contact: Contact) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.until = until
+        self.contact = contact
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """What the calls did not get to: each change with its reason, when the account may go on, how LG treated it."""
+
+    held: tuple[Held, ...] = ()
+    opens: datetime | None = None
+    contact: Contact = field(default_factory=lambda: Contact(ListRead.READ))
+
+
+def remainder(
+    run: Run, verdict: Verdict, work: Work, *, now: datetime, opens: datetime | None, random: Random
+) -> Remainder:
+    """Return what is left of a plan. ``opens`` is when the quota has room again for what is left, if it is used up."""
+    account = run.account.touched(Contact(ListRead.READ))
+    full_until = now + backoff.FULL if work.full is not None else None
+    if work.outdated:
+        return Remainder((), now, _contact(verdict, work))
+    reason, until, contact = Reason.QUOTA, work.opens_at, _contact(verdict, work)
+    if isinstance(work.ended, Throttled):
+        until = opens or now
+    elif stops_account(work.ended):
+        stop = account.next_stop(str(work.ended), now, random, at_list=False)
+        reason, until = Reason.ACCOUNT_STOPPED, stop.until
+        contact = Contact(ListRead.READ, stop=stop)
+    elif work.ended is not None:
+        reason, until = Reason.RETRY, now + backoff.LIST.after(account.broken_passes + 1, random)
+        contact = Contact(ListRead.READ, broken_off=True)
+    elif full_until is not None and work.opens_at is None:
+        reason, until = Reason.SUBSCRIPTIONS_FULL, full_until
+    return Remainder(_held(work, reason, until, full_until), until, contact)
+
+
+def _contact(verdict: Verdict, work: Work) -> Contact:
+    return Contact(ListRead.READ, all_taken=work.ended is None and not verdict.retries_hold and not work.unexpected)
+
+
+def _held(work: Work, reason: Reason, until: datetime | None, full_until: datetime | None) -> tuple[Held, ...]:
+    """Hold each change that is left; where LG's cap is reached too, subscribes have that as their reason."""
+    held = []
+    for change in work.left:
+        if full_until is not None and change.action is Action.SUBSCRIBE:
+            held.append(Held(change, Reason.SUBSCRIPTIONS_FULL, full_until))
+        else:
+            held.append(Held(change, reason, until))
+    return tuple(held)
+
+
+def summarize(
+    run: Run, verdict: Verdict, work: Work, left: Remainder, memory: Memory, *, due: datetime, stopped: bool
+) -> PassReport:
+    """Return the report of a pass that had a list. ``memory`` is what is known after it.
+
+    Where the list is doubted, people's figures rest on what is known without it.
+    """
+    situation, known = verdict.situation, None
+    if verdict.suspect:
+        observed = Observed(memory.expected or frozenset(), run.began)
+        situation = replace(situation, observed=observed, memory=memory)
+        known = plan(run.text.desired, observed, memory, run.began, theirs=run.theirs)
+    live = overlaid(situation.observed, situation.memory)
+    return PassReport(
+        desired=run.text.desired,
+        began=run.began,
+        due=due,
+        plan=verdict.plan,
+        known=known,
+        left=left.held,
+        outcomes=tuple(work.outcomes),
+        observed=None if verdict.suspect else len(situation.observed.devices),
+        budget_remaining=guards.budget(situation),
+        pause=run.pause,
+        observing=run.observing,
+        stopped=stopped,
+        error="" if work.ended is None else str(work.ended),
+        rejected=run.text.rejected,
+        theirs=run.theirs,
+        unexpected=work.unexpected,
+        remarks=approvals.remarks(run.text.desired, live, run.began),
+    )
+
+
+def summarize_without_list(
+    run: Run, verdict: Verdict | None, aborted: PassAborted, *, due: datetime, stopped: bool
+) -> PassReport:
+    """Return the report of a pass that had no list: what is known to be wanted is held, all of it.
+
+    ``verdict`` rests on the last trusted list, and is None where there never was one.
+    """
+    return PassReport(
+        desired=run.text.desired,
+        began=run.began,
+        due=due,
+        plan=verdict.plan if verdict is not None else None,
+        left=everything_held(verdict, aborted.reason, aborted.until) if verdict is not None else (),
+        budget_remaining=verdict.budget if verdict is not None else 0,
+        pause=run.pause,
+        observing=run.observing,
+        stopped=stopped,
+        error="" if aborted.reason is Reason.QUOTA else str(aborted),
+        rejected=run.text.rejected,
+        theirs=run.theirs,
+        remarks=_remarks_without_list(verdict, aborted),
+    )
+
+
+def _remarks_without_list(verdict: Verdict | None, aborted: PassAborted) -> tuple[str, ...]:
+    remarks = [] if verdict is None else [ON_THE_LAST_LIST]
+    if aborted.reason is Reason.QUOTA:
+        remarks.append(f"{aborted}; asked again at {aborted.until:%Y-%m-%dT%H:%M:%SZ}")
+    return tuple(remarks)
+
+
+def read_again(verdict: Verdict, now: datetime, confirm_delay: timedelta) -> datetime | None:
+    """Return when a doubted list is read again, or None where the pass comes back like any other.
+
+    Not sooner for anything else, as the third doubted list in a row is believed. After that many it takes a person, and
+    asking again soon does not help.
+    """
+    helps = verdict.situation.memory.suspect_readings + 1 < guards.BELIEVED_AFTER
+    return now + confirm_delay if verdict.suspect and helps else None
+
+
+def next_due(
+    run: Run,
+    verdict: Verdict,
+    work: Work,
+    left: Remainder,
+    *,
+    now: datetime,
+    regular: datetime,
+    waits: Mapping[DeviceId, Retry],
+) -> datetime:
+    """Return when the next pass is due: the first of all that is waited for.
+
+    Where the whole pass was held because its list is doubted, nothing but the regular time helps.
+    """
+    if verdict.suspect and not guards.subscribes_in_doubt(verdict.situation.memory):
+        return regular
+    dates = [regular, run.boundary, left.opens]
+    dates += [held.until for held in verdict.plan.held if held.reason not in {Reason.RETRY, Reason.REFUSED}]
+    flapping = [held.until for held in verdict.plan.held if held.change.device in verdict.plan.flapping]
+    retries = [retry.until for retry in waits.values()]
+    retries += [until for until in flapping if until is not None]
+    if retries and work.ended is None:
+        dates.append(max(min(retries), now + backoff.GATHER))
+    return min(date for date in dates if date is not None)
+
+
+def due_while_stopped(run: Run, aborted: PassAborted, regular: datetime) -> datetime:
+    """Return when a stopped account is tried again: when its stop ends, and at the regular time at the latest."""
+    return min(aborted.until, regular) if aborted.until > run.began else regular
