@@ -39,25 +39,25 @@ layers: $(INSTALLED) ## imports go one way
 check: lint types layers test ## what must pass before a change is sent
 
 simulate: $(INSTALLED) ## years of operation in minutes: SEEDS=200 HOURS=48 FROM=1, SEEDS=fresh, or DEFECTS=all
-	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(or $(SEEDS),20) --hours $(or $(HOURS),48) --from $(or $(FROM),1) \
+	@PYTHONPATH=tests:tests/support $(BIN)/python -m simulation --seeds $(or $(SEEDS),20) --hours $(or $(HOURS),48) --from $(or $(FROM),1) \
 	  $(if $(DEFECTS),--defects "$(DEFECTS)") $(if $(JOBS),--jobs $(JOBS))
 
 bench: $(INSTALLED) ## measure speed and memory beside floors and peers, print a table
-	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
+	@PYTHONPATH=tests:tests/support $(BIN)/python -m benchmarks $(ARGS)
 
 bench-quick: $(INSTALLED) ## the same, smaller: fails where a ratio is far out of line
-	@PYTHONPATH=tests $(BIN)/python -m benchmarks --quick $(ARGS)
+	@PYTHONPATH=tests:tests/support $(BIN)/python -m benchmarks --quick $(ARGS)
 
 pictures: $(INSTALLED) ## take the documents' pictures of the status page again (needs Chromium)
-	@$(BIN)/python tests/pictures.py $(ARGS)
+	@PYTHONPATH=tests/support $(BIN)/python tools/pictures.py $(ARGS)
 
 mutants: $(INSTALLED) ## break the core in every small way; each breakage has to be noticed (minutes)
-	@$(BIN)/python tests/mutants.py $(ARGS)
+	@$(BIN)/python tools/mutants.py $(ARGS)
 
 docs: $(INSTALLED) ## write what is made from something else: parts of the documents, the dashboards, the PrometheusRule
-	@$(BIN)/python tests/documents.py
-	@$(BIN)/python tests/dashboards.py
-	@$(BIN)/python tests/manifests.py
+	@$(BIN)/python tools/documents.py
+	@$(BIN)/python tools/dashboards.py
+	@$(BIN)/python tools/manifests.py
 
 format: $(INSTALLED) ## lay out the code, mend what ruff can mend
 	@$(BIN)/ruff check --fix-only

@@ -16,6 +16,12 @@ from pathlib import Path
 from random import Random
 from statistics import fmean
 
+from benchmarks import Row, at_most, compared
+from benchmarks._processes import apart
+from reconciler.simulator import Match, Options, Platform, Rule, sample_devices
+from reconciler.simulator.faults import Effect, Error, Hang, Html
+from reconciler.telemetry.logs import set_up_logs
+from reconciler.telemetry.masking import Masking
 from simulation import texts
 from simulation.answers import Between
 from simulation.clockwork import MachineClock, VirtualLoop
@@ -23,13 +29,6 @@ from simulation.disk import Disk
 from simulation.machine import Machine
 from simulation.texts import Account, Entry, Fleet
 from simulation.wire import Weather
-
-from benchmarks import Row, at_most, compared
-from benchmarks._processes import apart
-from reconciler.simulator import Match, Options, Platform, Rule, sample_devices
-from reconciler.simulator.faults import Effect, Error, Hang, Html
-from reconciler.telemetry.logs import set_up_logs
-from reconciler.telemetry.masking import Masking
 
 USER, DEVICES = "hotel", 300
 DAY, HOUR = 86_400.0, 3_600.0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
 from secrets_scan import Scan, SecretsScan
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from power import Power
-
 from simulation.clockwork import MachineClock, VirtualLoop
 
 NEWS_TRAVELS_SECONDS = 0.05

@@ -1,0 +1,284 @@
+"""Where an account stands after a pass: conditions, results, counts, and since when it is not as wanted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from core_strategies import (
+    ACCOUNT,
+    FOREVER,
+    HOUR,
+    NOW,
+    desiring,
+    fleet,
+    planned,
+    situations,
+    some,
+    subscribes,
+    unsubscribes,
+)
+from reconciler.core.guards import judge
+from reconciler.core.model import (
+    Action,
+    Approval,
+    Change,
+    Condition,
+    Device,
+    DeviceId,
+    Held,
+    Outcome,
+    PassResult,
+    Pause,
+    Plan,
+    Reason,
+    Result,
+    Tripped,
+)
+from reconciler.core.planner import overlaid
+from reconciler.core.status import AccountStatus, PassReport, counts, figures, reasons, states
+
+A, B = subscribes(some("a"))[0], subscribes(some("b"))[0]
+X = unsubscribes(some("x"))[0]
+TEXT = desiring(some("a", "b", "same"))
+
+
+def ending(**more: Any) -> PassReport:
+    """Return the end of a pass that found everything as wanted, unless told otherwise."""
+    facts: dict[str, Any] = {"plan": Plan(ACCOUNT, in_sync=1), "observed": 1, **more}
+    return PassReport(TEXT, NOW, NOW + HOUR, **facts)
+
+
+def holding(*reasons: Reason, **more: Any) -> PassReport:
+    """Return the end of a pass in which each of these reasons held a change."""
+    held = tuple(Held(Change(ACCOUNT, Action.UNSUBSCRIBE, DeviceId(reason)), reason) for reason in reasons)
+    tripped = tuple(Tripped(reason, "because") for reason in reasons)
+    return ending(plan=Plan(ACCOUNT, held=held, tripped=tripped), **more)
+
+
+def outcome(change: Change, result: Result) -> Outcome:
+    """Return what came of a change."""
+    return Outcome(change, result, NOW)
+
+
+def making(plan: Plan, *outcomes: Outcome, **more: Any) -> PassReport:
+    """Return the end of a pass that made something."""
+    return ending(plan=plan, outcomes=outcomes, **more)
+
+
+BOTH = Plan(ACCOUNT, subscribes=(A,), unsubscribes=(X,), in_sync=1)
+DONE, FAILED = outcome(A, Result.SUCCESS), outcome(A, Result.FAILED)
+SUSPECT = Plan(ACCOUNT, tripped=(Tripped(Reason.SUSPECT_LIST, "short"),))
+
+ENDINGS: dict[str, tuple[PassReport, Condition, PassResult]] = {
+    "as wanted": (ending(), Condition.IN_SYNC, PassResult.CLEAN),
+    "all made": (making(BOTH, DONE, outcome(X, Result.NOOP)), Condition.IN_SYNC, PassResult.CHANGED),
+    "one failed": (making(BOTH, FAILED, outcome(X, Result.SUCCESS)), Condition.CONVERGING, PassResult.PARTIAL),
+    "one refused": (
+        making(BOTH, outcome(A, Result.REFUSED), outcome(X, Result.SUCCESS)),
+        Condition.CONVERGING,
+        PassResult.PARTIAL,
+    ),
+    "broken off": (making(BOTH, DONE), Condition.CONVERGING, PassResult.PARTIAL),
+    "broken off at once": (making(BOTH), Condition.CONVERGING, PassResult.PARTIAL),
+    "out of calls": (making(BOTH, DONE, left=(Held(X, Reason.QUOTA),)), Condition.CONVERGING, PassResult.PARTIAL),
+    "not as agreed": (making(BOTH, unexpected=True), Condition.CONVERGING, PassResult.HELD),
+    "held by a guard": (holding(Reason.TOO_MANY), Condition.HELD, PassResult.HELD),
+    "held by policy": (holding(Reason.UNSUBSCRIBE_AFTER), Condition.HELD, PassResult.HELD),
+    "held by the platform": (holding(Reason.RETRY), Condition.CONVERGING, PassResult.HELD),
+    "held by two kinds": (holding(Reason.RETRY, Reason.TOO_MANY), Condition.HELD, PassResult.HELD),
+    "paused, nothing to do": (ending(pause=Pause.UNSUBSCRIBE), Condition.PAUSED, PassResult.CLEAN),
+    "paused": (holding(Reason.PAUSED, pause=Pause.ALL), Condition.PAUSED, PassResult.HELD),
+    "observing": (holding(Reason.PAUSED, observing=True), Condition.PAUSED, PassResult.HELD),
+    "paused and guarded": (holding(Reason.TOO_MANY, pause=Pause.ALL), Condition.PAUSED, PassResult.HELD),
+    "doubted list": (holding(Reason.SUSPECT_LIST, observed=None), Condition.HELD, PassResult.HELD),
+    "doubted list, nothing to do": (ending(plan=SUSPECT, observed=None), Condition.HELD, PassResult.HELD),
+    "no list": (ending(plan=None, observed=None, error="time-out"), Condition.CONVERGING, PassResult.FAILED),
+    "no list, changes known": (
+        holding(Reason.RETRY, observed=None, error="time-out"),
+        Condition.CONVERGING,
+        PassResult.FAILED,
+    ),
+    "no calls": (ending(plan=None, observed=None), Condition.CONVERGING, PassResult.FAILED),
+    "no calls, changes known": (holding(Reason.QUOTA, observed=None), Condition.CONVERGING, PassResult.HELD),
+    "stopped": (
+        holding(Reason.ACCOUNT_STOPPED, observed=None, error="no token", stopped=True, pause=Pause.ALL),
+        Condition.STOPPED,
+        PassResult.FAILED,
+    ),
+}
+
+
+@pytest.mark.parametrize(("end", "condition", "result"), ENDINGS.values(), ids=ENDINGS)
+def test_condition_and_result(end: PassReport, condition: Condition, result: PassResult) -> None:
+    """A pass leaves its account in one condition and has one result: the first of each list that applies."""
+    assert end.condition is condition
+    assert end.result is result
+
+
+@pytest.mark.parametrize(("end", "condition", "_result"), ENDINGS.values(), ids=ENDINGS)
+def test_settled(end: PassReport, condition: Condition, _result: PassResult) -> None:
+    """An account is settled when a trusted list leaves nothing to change, paused or not."""
+    nothing_to_do = condition is Condition.IN_SYNC or end is ENDINGS["paused, nothing to do"][0]
+    assert end.settled is nothing_to_do
+
+
+def test_held_are_those_of_the_plan_and_those_not_come_to() -> None:
+    """What guards held and what a pass did not come to are both held changes."""
+    left = Held(B, Reason.QUOTA)
+    end = holding(Reason.TOO_MANY, left=(left,))
+    assert end.held == (*(end.plan.held if end.plan else ()), left)
+    assert reasons(end) == {Reason.TOO_MANY: 1, Reason.QUOTA: 1}
+    assert ending(plan=None).held == ()
+
+
+def test_unmade_are_the_changes_that_lg_did_not_make() -> None:
+    """Failed and refused changes are not made; those that were so already are."""
+    noop, refused = outcome(X, Result.NOOP), outcome(B, Result.REFUSED)
+    assert making(BOTH, FAILED, noop, refused, DONE).unmade == (FAILED, refused)
+    assert not ending(plan=None).unfinished
+
+
+def test_a_new_account_is_on_its_way() -> None:
+    """Before its first pass an account is converging, and has no figures."""
+    assert AccountStatus(ACCOUNT).condition is Condition.CONVERGING
+    assert figures(AccountStatus(ACCOUNT)).last_attempt == 0.0
+    assert figures(AccountStatus(ACCOUNT)).desired == 0
+
+
+def at(moment: datetime, end: PassReport) -> PassReport:
+    """Return the same end of a pass that began at another time."""
+    return replace(end, began=moment)
+
+
+def test_out_of_sync_since_the_first_pass_that_saw_it() -> None:
+    """The time runs from the first pass that left something to do until one that left nothing."""
+    one = AccountStatus(ACCOUNT).after(at(NOW, holding(Reason.RETRY)))
+    two = one.after(at(NOW + HOUR, making(BOTH, FAILED)))
+    assert (one.out_of_sync_since, two.out_of_sync_since) == (NOW, NOW)
+    healed = two.after(at(NOW + 2 * HOUR, ending()))
+    assert healed.out_of_sync_since is None
+    assert healed.after(at(NOW + 3 * HOUR, holding(Reason.TOO_MANY))).out_of_sync_since == NOW + 3 * HOUR
+
+
+def test_without_a_list_an_account_stays_as_it_was() -> None:
+    """A pass that got no list leaves an account in sync that was so, and out of sync one that was not."""
+    nothing = at(NOW + HOUR, ENDINGS["no list"][0])
+    in_sync = AccountStatus(ACCOUNT).after(at(NOW, ending(observed=7)))
+    after = in_sync.after(nothing)
+    assert (after.out_of_sync_since, after.last_success, after.observed) == (None, NOW, 7)
+    out = AccountStatus(ACCOUNT).after(at(NOW, holding(Reason.RETRY, observed=7)))
+    after = out.after(nothing)
+    assert (after.out_of_sync_since, after.last_success, after.observed) == (NOW, NOW, 7)
+    assert after.last is nothing
+
+
+def test_a_pass_that_did_not_make_everything_is_out_of_sync() -> None:
+    """An account that was in sync is not any more when a pass with a list left something unmade, held or not."""
+    in_sync = AccountStatus(ACCOUNT).after(at(NOW, ending()))
+    for end in (making(BOTH, FAILED), making(BOTH)):
+        assert in_sync.after(at(NOW + HOUR, end)).out_of_sync_since == NOW + HOUR
+
+
+def test_an_edit_is_out_of_sync_though_no_list_can_be_had() -> None:
+    """Where the text wants more than is known to be live, the account is not in sync, list or none."""
+    in_sync = AccountStatus(ACCOUNT).after(at(NOW, ending()))
+    after = in_sync.after(at(NOW + HOUR, holding(Reason.RETRY, observed=None, error="time-out")))
+    assert after.out_of_sync_since == NOW + HOUR
+
+
+def test_an_account_never_seen_is_not_in_sync() -> None:
+    """An account of which no list was ever had is not in sync, so that its time runs."""
+    after = AccountStatus(ACCOUNT).after(at(NOW, ENDINGS["no list"][0]))
+    assert (after.out_of_sync_since, after.last_success, after.observed) == (NOW, None, 0)
+    assert after.after(at(NOW + HOUR, ending())).out_of_sync_since is None
+
+
+def test_an_empty_list_is_a_list() -> None:
+    """A trusted list without a device counts as seen."""
+    after = AccountStatus(ACCOUNT, observed=7).after(at(NOW, ending(observed=0)))
+    assert (after.observed, after.last_success, after.out_of_sync_since) == (0, NOW, None)
+
+
+def test_states_follow_what_was_made() -> None:
+    """Missing and extra devices shrink by what was made; what was subscribed is in sync."""
+    plan = Plan(
+        ACCOUNT,
+        subscribes=(A, B),
+        unsubscribes=(X,),
+        held=(Held(unsubscribes(some("y"))[0], Reason.RETRY),),
+        unmanaged=some("u", "v"),
+        ignored=some("i"),
+        in_sync=4,
+    )
+    before = {"in_sync": 4, "missing": 2, "extra": 2, "unmanaged": 2, "ignored": 1}
+    assert states(making(plan)) == before
+    made = making(plan, DONE, outcome(B, Result.FAILED), outcome(X, Result.NOOP))
+    assert states(made) == {**before, "in_sync": 5, "missing": 1, "extra": 1}
+    assert states(ending(plan=None)) == {}
+
+
+@given(situations)
+def test_states_add_up(situation: Any) -> None:
+    """The numbers add up to all that is wanted or live, whatever is held."""
+    plan = judge(planned(situation), situation)
+    live = overlaid(situation.observed, situation.memory)
+    assert sum(states(ending(plan=plan)).values()) == len(live | situation.desired.wanted_at(NOW))
+
+
+def test_counts_of_a_pass() -> None:
+    """The counts of a pass say what was made, what was not, and what is held."""
+    plan = Plan(ACCOUNT, subscribes=(A, B), unsubscribes=(X,), in_sync=1)
+    end = making(
+        plan,
+        DONE,
+        outcome(B, Result.SUCCESS),
+        outcome(subscribes(some("c"))[0], Result.REFUSED),
+        outcome(X, Result.NOOP),
+        *(outcome(one, Result.FAILED) for one in unsubscribes(some("p", "q", "r"))),
+        left=(Held(B, Reason.QUOTA),),
+    )
+    found = counts(end)
+    assert {key: found[key] for key in ("subscribed", "unsubscribed", "failed", "refused", "held")} == {
+        "subscribed": 2,
+        "unsubscribed": 1,
+        "failed": 3,
+        "refused": 1,
+        "held": 1,
+    }
+    assert found["in_sync"] == 3
+
+
+def test_figures() -> None:
+    """Figures say in numbers what the last pass came to."""
+    text = replace(
+        desiring([Device(DeviceId("later"), from_=FOREVER), *(Device(one) for one in fleet(3))]),
+        approvals=(Approval(some("q"), NOW + HOUR, "r"), Approval(some("q"), NOW, "r"), Approval(some("q"), NOW, "r")),
+    )
+    end = replace(holding(Reason.TOO_MANY, Reason.RETRY, Reason.PAUSED, observed=9, budget_remaining=4), desired=text)
+    found = figures(
+        AccountStatus(ACCOUNT).after(end),
+        quota_limit=100,
+        quota_remaining=60,
+        token_expiry=1.5,
+    )
+    assert found.condition is Condition.HELD
+    assert (found.desired, found.observed) == (3, 9)
+    assert found.held == {(Action.UNSUBSCRIBE, reason): 1 for reason in (Reason.TOO_MANY, Reason.RETRY, Reason.PAUSED)}
+    assert found.tripped == {Reason.TOO_MANY}
+    assert (found.approvals_active, found.approvals_expired) == (1, 2)
+    assert (found.budget_remaining, found.quota_limit, found.quota_remaining, found.token_expiry) == (4, 100, 60, 1.5)
+    assert found.last_attempt == found.last_success == found.out_of_sync_since == NOW.timestamp()
+    assert found.states == states(end)
+
+
+def test_figures_of_an_account_that_is_in_sync_or_never_seen() -> None:
+    """Times are 0 where there was none, and no reason trips where there is no plan."""
+    calm = figures(AccountStatus(ACCOUNT).after(ending()))
+    assert (calm.out_of_sync_since, calm.tripped, calm.budget_remaining) == (0.0, frozenset(), 0)
+    unseen = figures(AccountStatus(ACCOUNT).after(ENDINGS["no list"][0]))
+    assert (unseen.last_success, unseen.tripped, unseen.states) == (0.0, frozenset(), {})

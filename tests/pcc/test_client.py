@@ -1,0 +1,651 @@
+"""LG's platform as verbs: what is sent, what is sent once more, and what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import threading
+import weakref
+from base64 import urlsafe_b64decode
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import RFC_4122, UUID
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from reconciler.core.errors import (
+    ConfigurationRefused,
+    CredentialsRefused,
+    DeviceRefused,
+    NotYetAccepted,
+    Outdated,
+    PlatformError,
+    Surprise,
+    Throttled,
+    Unavailable,
+)
+from reconciler.core.model import DeviceId, Unlimited
+from reconciler.pcc.client import ROUTES, Client, SentIds, new_message_id
+from reconciler.pcc.credentials import Credentials
+from reconciler.pcc.protocol import CODES, Call
+from reconciler.pcc.quota import HOUR, Learned, Quota
+from reconciler.telemetry.metrics import Metrics
+from recording import ACCESS, ACCOUNT, REFRESH, SERVICE_KEY, StillClock, credentials
+
+A = DeviceId("a")
+
+
+def success(response: object = None) -> httpx.Response:
+    """Return LG's answer to a call that did its work."""
+    return httpx.Response(200, json={"messageId": "lg-1", "timestamp": "t", "response": response})
+
+
+def refusal(code: str, status: int = 401, words: str = "words of LG's") -> httpx.Response:
+    """Return LG's answer to a call that did not."""
+    return httpx.Response(status, json={"messageId": "lg-2", "error": {"code": code, "message": words}})
+
+
+@dataclass
+class Rig:
+    """One account's client before a platform that answers as told; a token endpoint beside it."""
+
+    answer: Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]] = lambda _request: success()
+    own: dict[str, Any] = field(default_factory=dict)
+    quota: Quota = field(default_factory=Quota)
+    seconds: float = 30.0
+    sent: SentIds | None = None
+    requests: list[httpx.Request] = field(default_factory=list)
+    refreshes: int = 0
+    refresh_answer: Callable[[int], httpx.Response] = lambda number: httpx.Response(
+        200, json={"access_token": f"access-token-{number}", "expires_in": "3600"}
+    )
+
+    def __post_init__(self) -> None:
+        self.credentials: Credentials | None = credentials(**self.own)
+        self.clock = StillClock()
+        self.metrics = Metrics()
+        self.metrics.platform(ROUTES.values(), CODES)
+        self.client = Client(
+            ACCOUNT,
+            httpx.AsyncClient(transport=httpx.MockTransport(self._respond)),
+            self._credentials,
+            metrics=self.metrics,
+            timeout_seconds=self.seconds,
+            quota=self.quota,
+            clock=self.clock,
+            read_again=self._read_again,
+            sent=self.sent,
+        )
+
+    @property
+    def calls(self) -> list[str]:
+        """Return verb and path of what reached LG."""
+        return [f"{request.method} {request.url.path}" for request in self.requests]
+
+    @property
+    def tokens(self) -> list[str]:
+        """Return the tokens that the calls came with."""
+        return [request.headers["authorization"].removeprefix("Bearer ") for request in self.requests]
+
+    def counted(self, method: str, route: str, status: str, code: str = "") -> float | None:
+        """Return the metric of the calls that ended so."""
+        labels = {"method": method, "route": route, "status": status, "code": code}
+        return self.metrics.registry.get_sample_value("pcc_api_requests_total", labels)
+
+    stored: Credentials | None = None
+
+    def _read_again(self) -> None:
+        self.credentials = self.stored or self.credentials
+
+    def _credentials(self) -> Credentials:
+        if self.credentials is None:
+            raise CredentialsRefused("there are none any more")
+        return self.credentials
+
+    async def _respond(self, request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0)  # other tasks get their turn, as they would on a network
+        if request.url.path.endswith("/token"):
+            self.refreshes += 1
+            return self.refresh_answer(self.refreshes)
+        self.requests.append(request)
+        answer = self.answer(request)
+        return answer if isinstance(answer, httpx.Response) else await answer
+
+
+def with_refresh_token(rig: Rig) -> Rig:
+    """Give the rig's account an access token and the means to get another."""
+    rig.credentials = credentials(refresh_token=REFRESH)
+    return rig
+
+
+def test_message_ids_are_uuids_in_22_characters() -> None:
+    """Each is the url-safe base64 of a UUIDv4 without its padding, and none comes twice."""
+    ids = [new_message_id() for _ in range(2000)]
+    assert len(set(ids)) == 2000
+    for one in ids:
+        assert len(one) == 22
+        uuid = UUID(bytes=urlsafe_b64decode(one + "=="))
+        assert (uuid.version, uuid.variant) == (4, RFC_4122)
+
+
+async def test_every_call_has_a_message_id_of_its_own() -> None:
+    """The second call after a renewed token is another call, and so is the one after the device list."""
+    rig = with_refresh_token(Rig(lambda _request: refusal("1302") if len(rig.requests) == 1 else refusal("1213", 404)))
+    with pytest.raises(DeviceRefused) as caught:
+        await rig.client.subscribe(A)
+    ids = [request.headers["x-message-id"] for request in rig.requests]
+    assert rig.calls == ["POST /pcc/a", "POST /pcc/a", "GET /devices"]
+    assert len(set(ids)) == 3
+    assert caught.value.message_id == ids[1]
+
+
+REFUSED_TOKEN = [
+    *(refusal("1302", 401), refusal("1218", 400), refusal("1103", 400)),
+    *(httpx.Response(401), httpx.Response(403), httpx.Response(401, text="<html>no</html>")),
+]
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED_TOKEN)))
+async def test_a_refused_token_is_renewed_once_and_the_call_made_once_more(number: int) -> None:
+    """What LG says of an expired or broken token leads to one refresh and one further call, with the new token."""
+    refused = REFUSED_TOKEN[number]
+    rig = with_refresh_token(Rig(lambda _request: refused if len(rig.requests) == 1 else success([{"deviceId": "a"}])))
+    assert (await rig.client.list_devices()).devices == {"a"}
+    assert rig.tokens == [ACCESS, "access-token-1"]
+    assert rig.refreshes == 1
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED_TOKEN)))
+async def test_a_token_refused_again_is_borne_with_for_a_while(number: int) -> None:
+    """There is no third call: the new token may not be valid yet. After a while the credentials are refused."""
+    rig = with_refresh_token(Rig(lambda _request: REFUSED_TOKEN[number]))
+    with pytest.raises(NotYetAccepted, match="may not be valid yet"):
+        await rig.client.subscribe(A)
+    assert (len(rig.requests), rig.refreshes) == (2, 1)
+    rig.clock.move(20)
+    with pytest.raises(NotYetAccepted):
+        await rig.client.subscribe(A)
+    assert (len(rig.requests), rig.refreshes) == (3, 1)
+    rig.clock.move(20)
+    with pytest.raises(CredentialsRefused) as caught:
+        await rig.client.subscribe(A)
+    assert not isinstance(caught.value, NotYetAccepted)
+    assert (len(rig.requests), rig.refreshes) == (5, 2)
+
+
+async def test_a_token_that_becomes_valid_late_is_not_renewed_again() -> None:
+    """A token that LG accepts two seconds after it was issued costs one renewal, and stops nobody."""
+    rig = Rig(lambda _request: REFUSED_TOKEN[0] if rig.clock.steady() < ready else success([{"deviceId": "a"}]))
+    rig.credentials = credentials(access_token=None, refresh_token=REFRESH)
+    ready = rig.clock.steady() + 2
+    with pytest.raises(NotYetAccepted):
+        await rig.client.list_devices()
+    rig.clock.move(3)
+    assert (await rig.client.list_devices()).devices == {"a"}
+    assert rig.refreshes == 1
+
+
+async def test_a_token_that_only_lists_is_borne_with_once() -> None:
+    """Where LG accepts each new token for lists and refuses it for changes, it is not renewed again and again."""
+    rig = with_refresh_token(Rig(lambda request: success([]) if request.method == "GET" else REFUSED_TOKEN[0]))
+    borne = 0
+    for _ in range(8):
+        await rig.client.list_devices()
+        with pytest.raises(CredentialsRefused) as caught:
+            await rig.client.subscribe(A)
+        borne += isinstance(caught.value, NotYetAccepted)
+        rig.clock.move(25)
+    assert borne == 2
+
+
+@pytest.mark.parametrize("renews", [True, False])
+@pytest.mark.parametrize("page", ["<html>Blocked by policy</html>", "Forbidden", '{"reason":"category"}'])
+async def test_a_page_with_403_does_not_blame_the_token(page: str, *, renews: bool) -> None:
+    """A web filter answers in LG's place. The token may be wrong all the same, so it is renewed once."""
+    rig = Rig(lambda _request: httpx.Response(403, text=page))
+    if renews:
+        rig = with_refresh_token(rig)
+    for call in (rig.client.list_devices, lambda: rig.client.subscribe(A)):
+        with pytest.raises(Surprise, match="web filter") as caught:
+            await call()
+        assert caught.value.status == 403
+        assert "token" not in str(caught.value)
+    assert len(rig.requests) == (4 if renews else 2)
+
+
+async def test_a_token_endpoint_that_redirects_names_where_to() -> None:
+    """A login page of a network in between shows itself by its address; its query may hold secrets."""
+    rig = with_refresh_token(Rig(lambda _request: httpx.Response(401)))
+    place = "https://user:word@login.corp.example:8443/sso?state=secret"
+    rig.refresh_answer = lambda _number: httpx.Response(302, headers={"location": place})
+    with pytest.raises(Unavailable, match=r"redirect to https://login\.corp\.example:8443/sso$"):
+        await rig.client.list_devices()
+
+
+async def test_a_static_token_is_not_tried_twice() -> None:
+    """Where there is no other token, a second call could not help; LG's own words are what is told."""
+    rig = Rig(lambda _request: refusal("1302", words="Not found token"))
+    with pytest.raises(CredentialsRefused, match="1302 Not found token") as caught:
+        await rig.client.list_devices()
+    assert caught.value.code == "1302"
+    assert len(rig.requests) == 1
+
+
+async def test_a_static_token_that_was_replaced_unnoticed_is_read_again() -> None:
+    """The call is made once more with what stands in the file by now, without stopping the account."""
+    rig = Rig(lambda _request: refusal("1302") if len(rig.requests) == 1 else success([]))
+    rig.stored = credentials(access_token="token-of-today")
+    await rig.client.list_devices()
+    assert rig.tokens == [ACCESS, "token-of-today"]
+
+
+async def test_a_change_is_never_sent_with_another_users_token() -> None:
+    """What was planned from one user's list is not made of another's devices, whenever the credential changes."""
+    rig = Rig(lambda request: success([]) if request.method == "GET" else refusal("1302"))
+    await rig.client.list_devices()
+    rig.stored = credentials(access_token="token-of-another-user")
+    for _ in range(2):  # found when the token is refused, and known before the call
+        with pytest.raises(Outdated):
+            await rig.client.unsubscribe(A)
+    assert rig.calls == ["GET /pcc", "DELETE /pcc/a"]
+    assert rig.tokens == [ACCESS] * 2
+    await rig.client.list_devices()
+    rig.answer = lambda _request: success()
+    await rig.client.unsubscribe(A)
+    assert rig.tokens == [ACCESS] * 2 + ["token-of-another-user"] * 2
+
+
+async def test_a_credential_that_changes_during_a_refresh_stops_a_change() -> None:
+    """While EMP is asked, much can happen; the user is looked at again before the call goes out."""
+    rig = with_refresh_token(Rig(lambda _request: success([])))
+    await rig.client.list_devices()
+    rig.answer = lambda _request: refusal("1302") if len(rig.requests) == 2 else success()
+
+    def swapped(number: int) -> httpx.Response:
+        rig.credentials = credentials(refresh_token="refresh-token-of-another")
+        return httpx.Response(200, json={"access_token": f"access-token-{number}", "expires_in": "3600"})
+
+    rig.refresh_answer = swapped
+    with pytest.raises(Outdated):
+        await rig.client.subscribe(A)
+    assert rig.calls == ["GET /pcc", "POST /pcc/a"]
+
+
+@pytest.mark.parametrize(("status", "error"), [(503, Unavailable), (400, CredentialsRefused)])
+async def test_a_token_endpoint_that_is_down_is_no_refusal(status: int, error: type[PlatformError]) -> None:
+    """An account stops when EMP says no, not when EMP is down."""
+    rig = with_refresh_token(Rig(lambda _request: refusal("1302")))
+    rig.refresh_answer = lambda _number: httpx.Response(status)
+    with pytest.raises(error):
+        await rig.client.list_devices()
+    assert len(rig.requests) == 1
+
+
+async def test_fifty_calls_whose_token_expired_are_one_refresh() -> None:
+    """All calls in flight are refused together, and together go on with one new token."""
+    rig = with_refresh_token(
+        Rig(lambda request: refusal("1302") if request.headers["authorization"].endswith(ACCESS) else success())
+    )
+    await asyncio.gather(*(rig.client.subscribe(DeviceId(f"d{number}")) for number in range(50)))
+    assert rig.refreshes == 1
+    assert rig.tokens.count("access-token-1") == 50
+
+
+ASKS_FIRST = {"subscribe": ["1205", "1210", "1211", "1213"], "unsubscribe": ["1205", "1210", "1211", "1213"]}
+
+
+@pytest.mark.parametrize(("verb", "code"), [(verb, code) for verb, codes in ASKS_FIRST.items() for code in codes])
+async def test_the_device_list_is_asked_before_the_first_unknown_device_is_believed(verb: str, code: str) -> None:
+    """LG documents GET /devices as due before other calls: until then an unknown device may mean only this."""
+    rig = Rig(lambda request: success([]) if request.method == "GET" else first_refused())
+
+    def first_refused() -> httpx.Response:
+        return refusal(code, 404) if "GET /devices" not in rig.calls else success()
+
+    answer = await getattr(rig.client, verb)(A)
+    assert answer.code is None
+    assert len(rig.calls) == 3
+    assert rig.calls[1] == "GET /devices"
+    await getattr(rig.client, verb)(A)
+    assert rig.calls.count("GET /devices") == 1
+
+
+async def test_the_device_list_is_asked_once_however_many_wait() -> None:
+    """Eight calls refused at once are one question; what is refused afterwards is believed."""
+    rig = Rig(lambda request: success([]) if request.method == "GET" else refusal("1213", 404))
+    devices = [DeviceId(f"d{number}") for number in range(8)]
+    results = await asyncio.gather(*map(rig.client.subscribe, devices), return_exceptions=True)
+    assert {type(result) for result in results} == {DeviceRefused}
+    assert rig.calls.count("GET /devices") == 1
+    assert len(rig.calls) == 17
+    with pytest.raises(DeviceRefused):
+        await rig.client.subscribe(A)
+    assert len(rig.calls) == 18
+
+
+@pytest.mark.parametrize("code", ["1212", "1214", "1217", "1219", "1221", "1224"])
+async def test_other_refusals_are_believed_at_once(code: str) -> None:
+    """A call that cannot help is not made."""
+    rig = Rig(lambda _request: refusal(code, 404))
+    with pytest.raises(DeviceRefused):
+        await rig.client.subscribe(A)
+    assert rig.calls == ["POST /pcc/a"]
+
+
+@pytest.mark.parametrize("listed", [refusal("1305"), httpx.Response(404), httpx.Response(200, text="<html></html>")])
+async def test_a_service_that_may_not_ask_for_devices_is_not_stopped(listed: httpx.Response) -> None:
+    """Where GET /devices is not allowed, what LG said of the device stands, and the question is not repeated."""
+    rig = Rig(lambda request: listed if request.method == "GET" else refusal("1205", 404))
+    with capture_logs() as lines:
+        for _ in range(2):
+            with pytest.raises(DeviceRefused):
+                await rig.client.subscribe(A)
+        assert (await rig.client.unsubscribe(A)).code == "1205"
+    assert rig.calls == ["POST /pcc/a", "GET /devices", "POST /pcc/a", "DELETE /pcc/a"]
+    assert [line["event"] for line in lines] == ["devices.failed"]
+
+
+@pytest.mark.parametrize(("listed", "error"), [(refusal("1314"), Throttled), (httpx.Response(502), Unavailable)])
+async def test_a_device_list_that_fails_for_now_is_asked_again(
+    listed: httpx.Response, error: type[PlatformError]
+) -> None:
+    """A throttle or an outage in between is what is told, and the next refusal asks again."""
+    rig = Rig(lambda request: listed if request.method == "GET" else refusal("1205", 404))
+    with pytest.raises(error):
+        await rig.client.subscribe(A)
+    rig.clock.move(600)
+    with pytest.raises(error):
+        await rig.client.subscribe(A)
+    assert rig.calls.count("GET /devices") == 2
+
+
+async def test_an_export_has_asked_for_the_devices() -> None:
+    """Whoever read the device list already does not read it again for a refused device."""
+    rig = Rig(lambda request: success([]) if request.method == "GET" else refusal("1205", 404))
+    assert await rig.client.registered() == ()
+    with pytest.raises(DeviceRefused):
+        await rig.client.subscribe(A)
+    assert rig.calls == ["GET /devices", "POST /pcc/a"]
+
+
+async def test_every_request_to_lg_is_counted_and_no_other() -> None:
+    """The quota counts what reaches LG, second calls and device lists included, but not the refresh at EMP."""
+    rig = with_refresh_token(Rig(lambda _request: refusal("1302") if len(rig.requests) == 1 else success([])))
+    rig.quota.follow(100)
+    await rig.client.list_devices()
+    await rig.client.registered()
+    await rig.client.subscribe(A)
+    assert (len(rig.requests), rig.refreshes) == (4, 1)
+    assert rig.quota.remaining(rig.clock.steady()) == 96
+
+
+async def test_no_call_goes_out_beyond_the_limit() -> None:
+    """Calls that passed the check together and then waited for a token cannot together be too many."""
+    rig = Rig(own={"access_token": None, "refresh_token": REFRESH}, quota=Quota(10))
+    calls = [rig.client.subscribe(DeviceId(f"d{number}")) for number in range(25)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(isinstance(result, Throttled) for result in results) == 15
+    assert len(rig.requests) == 10
+    assert rig.client.opens_for_pass(0) is not None
+    assert rig.metrics.registry.get_sample_value("pcc_api_throttled_total", {"account": ACCOUNT}) in {None, 0}
+    rig.clock.move(HOUR + 10)
+    assert rig.client.opens_for_pass(5) is None
+    await rig.client.subscribe(A)
+
+
+async def test_no_call_goes_out_in_a_pause() -> None:
+    """After a throttle nothing is sent until LG's time is over, whoever asks."""
+    rig = Rig(lambda _request: httpx.Response(429, headers={"retry-after": "90"}))
+    with pytest.raises(Throttled) as caught:
+        await rig.client.list_devices()
+    assert (caught.value.retry_after, rig.quota.limit) == (90.0, None)
+    with pytest.raises(Throttled):
+        await rig.client.subscribe(A)
+    assert len(rig.requests) == 1
+    opens = rig.client.opens_for_change()
+    assert opens is not None
+    assert 90 <= (opens - rig.clock.now()).total_seconds() < 91
+    rig.clock.moment = opens
+    assert rig.client.opens_for_change() is None
+
+
+async def test_a_throttle_with_a_code_teaches_the_limit_and_says_so_once() -> None:
+    """A limit that was learned is one line in the log, with the number, however many calls were in flight."""
+    rig = Rig(lambda _request: success() if len(rig.requests) <= 200 else refusal("1314"))
+    with capture_logs() as lines:
+        for _ in range(200):
+            await rig.client.subscribe(A)
+        calls = [rig.client.subscribe(DeviceId(f"d{number}")) for number in range(8)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(result) for result in results} == {Throttled}
+    assert rig.quota.limit == 180
+    learned = [line["calls_per_hour"] for line in lines if line["event"] == "quota.learned"]
+    throttled = [line["message_id"] for line in lines if line["event"] == "account.throttled"]
+    assert (learned, len(lines)) == ([180], 1 + len(throttled))
+    assert all(throttled)
+    assert rig.counted("POST", "/pcc/{device-id}", "401", "1314") == len(rig.requests) - 200
+
+
+async def test_beyond_what_is_known_calls_go_one_at_a_time() -> None:
+    """When a tenth more is tried and LG throttles, one call is lost and not as many as are in flight."""
+    rig = Rig(lambda _request: answer(), quota=Quota(learned=Learned((), 100)))
+    open_now, most = 0, 0
+
+    async def answer() -> httpx.Response:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        await asyncio.sleep(0)
+        open_now -= 1
+        return success() if len(rig.requests) <= 94 + 100 else refusal("1314")
+
+    for _ in range(94):
+        await rig.client.subscribe(A)
+    assert rig.client.opens_for_change() is not None
+    rig.clock.move(HOUR + 10)
+    assert rig.client.opens_for_change() is None
+    assert rig.quota.limit == 110
+    results: list[object] = []
+
+    async def worker() -> None:
+        while rig.client.opens_for_change() is None and not any(isinstance(one, Throttled) for one in results):
+            results.extend(await asyncio.gather(rig.client.subscribe(A), return_exceptions=True))
+
+    await asyncio.gather(*(worker() for _ in range(8)))
+    assert most == 8
+    assert len(rig.requests) == 94 + 101
+    assert rig.counted("POST", "/pcc/{device-id}", "401", "1314") == 1
+
+
+async def test_what_a_call_came_to_is_counted_by_route_status_and_code() -> None:
+    """The metric shows the route and never a device; a code that nobody published is other, a lost call is none."""
+    answers = [success([]), refusal("1221", 406), refusal("8765", 400), httpx.Response(502), refusal("1207", 404)]
+    rig = Rig(lambda _request: answers[len(rig.requests) - 1])
+    await rig.client.list_devices()
+    for error in (DeviceRefused, Surprise, Unavailable):
+        with pytest.raises(error):
+            await rig.client.subscribe(A)
+    await rig.client.subscribe(A)
+    rig.answer = lambda request: (_ for _ in ()).throw(httpx.ReadError("lost", request=request))
+    with pytest.raises(Unavailable):
+        await rig.client.unsubscribe(A)
+    assert rig.counted("GET", "/pcc", "200") == 1
+    assert rig.counted("POST", "/pcc/{device-id}", "406", "1221") == 1
+    assert rig.counted("POST", "/pcc/{device-id}", "400", "other") == 1
+    assert rig.counted("POST", "/pcc/{device-id}", "502") == 1
+    assert rig.counted("POST", "/pcc/{device-id}", "404", "1207") == 1
+    assert rig.counted("DELETE", "/pcc/{device-id}", "none") == 1
+
+
+async def test_a_call_without_an_end_is_unavailable() -> None:
+    """One limit is around the call, and the message id says which call it was."""
+
+    async def hang() -> httpx.Response:
+        await asyncio.Event().wait()
+        return success()
+
+    rig = Rig(lambda _request: hang(), seconds=0.01)
+    with pytest.raises(Unavailable, match="no answer in time") as caught:
+        await rig.client.subscribe(A)
+    assert caught.value.message_id == rig.requests[0].headers["x-message-id"]
+    assert rig.counted("POST", "/pcc/{device-id}", "none") == 1
+
+
+async def test_a_cancelled_call_is_counted_and_leaves_nothing_behind() -> None:
+    """A pass that is broken off is no reason for the next call to wait or to be throttled."""
+    started = asyncio.Event()
+
+    async def hang() -> httpx.Response:
+        started.set()
+        await asyncio.Event().wait()
+        return success()
+
+    rig = Rig(lambda _request: hang(), quota=Quota(2))
+    task = asyncio.create_task(rig.client.subscribe(A))
+    await started.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    rig.answer = lambda _request: success()
+    await rig.client.subscribe(A)
+    assert rig.quota.remaining(rig.clock.steady()) == 0
+
+
+async def test_credentials_are_those_of_the_moment_of_the_call() -> None:
+    """A rotated service key or another host is in use with the next call."""
+    rig = Rig()
+    await rig.client.subscribe(A)
+    rig.credentials = credentials(service_key="service-key-of-today", country="US", base_url="http://127.0.0.1:2")
+    await rig.client.subscribe(A)
+    assert [request.headers["x-service-key"] for request in rig.requests] == [SERVICE_KEY, "service-key-of-today"]
+    assert [request.headers["x-country-code"] for request in rig.requests] == ["KR", "US"]
+    assert [request.url.port for request in rig.requests] == [1, 2]
+
+
+async def test_the_fingerprint_is_of_the_token_that_the_list_was_read_with() -> None:
+    """A credential replaced while LG answers must not make the old user's list pass for the new user's."""
+    rig = Rig(lambda _request: swapped())
+    before = rig.client.credential
+
+    def swapped() -> httpx.Response:
+        rig.credentials = credentials(access_token="token-of-another-user")
+        return success([])
+
+    await rig.client.list_devices()
+    assert rig.client.credential == before
+    await rig.client.list_devices()
+    assert rig.client.credential != before
+    assert "token-of-another-user" not in rig.client.credential
+
+
+async def test_an_answer_is_let_go_of_once_it_is_read() -> None:
+    """A list of a million devices has 80 MB; they do not lie there until the garbage collector comes by."""
+    answers: list[weakref.ref[httpx.Response]] = []
+
+    def kept(_request: httpx.Request) -> httpx.Response:
+        answer = success([])
+        answers.append(weakref.ref(answer))
+        return answer
+
+    rig = Rig(kept)
+    gc.disable()
+    try:
+        await rig.client.list_devices()
+        await rig.client.subscribe(A)
+        assert [answer() for answer in answers] == [None, None]
+    finally:
+        gc.enable()
+
+
+async def test_a_long_list_is_read_beside_the_event_loop() -> None:
+    """Reading a million devices takes half a second, in which all else would stand still; a short list no time."""
+    read_in: list[int] = []
+
+    def read(length: int) -> Rig:
+        return Rig(lambda _request: success([{"deviceId": f"device-{number}"} for number in range(length)]))
+
+    for length in (3, 50_000):
+        observed = await read(length).client.list_devices(lambda _reply: read_in.append(threading.get_ident()))
+        assert observed.devices == {f"device-{number}" for number in range(length)}
+    assert read_in[0] == threading.get_ident() != read_in[1]
+
+
+async def test_a_long_list_that_is_malformed_is_a_surprise_as_a_short_one_is() -> None:
+    """Where a list is read changes nothing of what is said of it."""
+    rig = Rig(lambda _request: success([*({"deviceId": f"device-{number}"} for number in range(50_000)), {}]))
+    with pytest.raises(Surprise, match="the list is malformed"):
+        await rig.client.list_devices()
+    assert rig.counted("GET", "/pcc", "200") == 1
+
+
+async def test_fingerprints_outlive_the_credentials() -> None:
+    """A pass in the middle of which the credentials went can still say what it was about."""
+    rig = Rig(lambda _request: success([]))
+    await rig.client.list_devices()
+    before = (rig.client.credential, rig.client.service)
+    rig.credentials = None
+    assert (rig.client.credential, rig.client.service) == before
+    with pytest.raises(CredentialsRefused, match="none any more"):
+        await rig.client.subscribe(A)
+    assert len(rig.requests) == 1
+
+
+@pytest.mark.parametrize("code", ["1218", "1221", "1301", "1000", "2000"])
+async def test_no_error_shows_what_was_sent(code: str) -> None:
+    """LG may repeat a token or a key in its words; they are masked before anyone sees them."""
+    words = json.dumps([ACCESS, REFRESH, SERVICE_KEY])
+    rig = with_refresh_token(Rig(lambda _request: refusal(code, 400, words)))
+    with pytest.raises((CredentialsRefused, DeviceRefused, ConfigurationRefused, Surprise, Unavailable)) as caught:
+        await rig.client.subscribe(A)
+    shown = f"{caught.value!r} {caught.value.words} {caught.value.__context__!r} {rig.client!r}"
+    assert not [secret for secret in (ACCESS, REFRESH, SERVICE_KEY, "access-token-1") if secret in shown]
+    assert "****" in caught.value.words
+
+
+async def test_an_unlimited_account_is_never_told_to_wait() -> None:
+    """Without a limit there is nothing to open."""
+    rig = Rig(quota=Quota(Unlimited.UNLIMITED))
+    await asyncio.gather(*(rig.client.subscribe(A) for _ in range(200)))
+    assert rig.client.opens_for_change() is rig.client.opens_for_pass(999) is None
+
+
+async def test_a_cached_list_is_not_believed_and_another_message_id_is_counted() -> None:
+    """A cache hands out what an earlier request got; also another account's request counts as ours."""
+    kept: list[bytes] = []
+
+    def cached(request: httpx.Request) -> httpx.Response:
+        told = {"messageId": request.headers["x-message-id"], "timestamp": "t", "response": [{"deviceId": "a"}]}
+        kept.append(json.dumps(told).encode())
+        return httpx.Response(200, content=kept[0])
+
+    sent = SentIds()
+    first, second = Rig(cached, sent=sent), Rig(cached, sent=sent)
+    assert (await first.client.list_devices()).devices == {"a"}
+    for rig in (first, second):
+        with pytest.raises(Surprise, match="earlier request"):
+            await rig.client.list_devices()
+    counted = second.metrics.registry.get_sample_value("pcc_api_other_message_ids_total", {"account": ACCOUNT})
+    assert counted == 1
+
+
+async def test_another_message_id_alone_is_no_reason_to_doubt() -> None:
+    """LG may name its answers as it likes; it is counted for each call."""
+    rig = Rig(lambda _request: success([]))
+    await rig.client.list_devices()
+    await rig.client.subscribe(A)
+    counted = rig.metrics.registry.get_sample_value("pcc_api_other_message_ids_total", {"account": ACCOUNT})
+    assert counted == 2
+
+
+def test_many_changes_do_not_push_out_the_message_ids_of_lists() -> None:
+    """The memory of what was sent is bounded, for lists and changes apart."""
+    sent = SentIds(reads=2, changes=2)
+    for number in range(3):
+        sent.add(f"list-{number}", Call.LIST)
+    for number in range(9):
+        sent.add(f"change-{number}", Call.SUBSCRIBE)
+    assert [f"list-{number}" in sent for number in range(3)] == [False, True, True]
+    assert [f"change-{number}" in sent for number in (6, 7, 8)] == [False, True, True]

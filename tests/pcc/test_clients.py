@@ -1,0 +1,318 @@
+"""The clients of all accounts, in step with the credentials that a person or Kubernetes puts in place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from reconciler.core.errors import CredentialsRefused
+from reconciler.core.model import AccountName, DeviceId
+from reconciler.pcc.client import Client
+from reconciler.pcc.clients import LOOK_AGAIN_SECONDS, Clients
+from reconciler.pcc.credentials import CredentialStore, Given, Shared
+from reconciler.pcc.quota import Learned
+from reconciler.source.watch import watch
+from reconciler.telemetry.masking import MASK, Masking
+from reconciler.telemetry.metrics import Metrics
+from recording import ACCESS, SERVICE_ID, SERVICE_KEY, StillClock
+
+SEOUL, BUSAN = AccountName("seoul"), AccountName("busan")
+BOTH: dict[AccountName, str | None] = {SEOUL: None, BUSAN: None}
+
+
+class Rig:
+    """The clients of a folder of credentials, before a platform that says yes to everything."""
+
+    def __init__(self, folder: Path, learned: Learned | None = None, **shared: Any) -> None:
+        self.folder = folder
+        self.requests: list[httpx.Request] = []
+        self.masking = Masking()
+        self.refused: set[str] = set()
+        self.clock = StillClock()
+        self.clients = Clients(
+            httpx.AsyncClient(transport=httpx.MockTransport(self._respond)),
+            CredentialStore(
+                replace(
+                    Shared(
+                        service_id=Given("PCC_SERVICE_ID", SecretStr(SERVICE_ID)),
+                        service_key=Given("PCC_SERVICE_KEY", SecretStr(SERVICE_KEY)),
+                        country="KR",
+                        base_url="http://127.0.0.1:1",
+                    ),
+                    **shared,
+                ),
+                folder,
+            ),
+            Metrics(),
+            timeout_seconds=30,
+            clock=self.clock,
+            learned=lambda _account: learned or Learned(),
+            masking=self.masking,
+            watch=watch,
+        )
+
+    def give(self, account: str, token: str) -> None:
+        """Put an account's token in its place."""
+        (self.folder / f"{account}.access_token").write_text(token, encoding="utf-8")
+
+    def client(self, account: AccountName) -> Client:
+        """Return the client of an account that has one."""
+        client = self.clients(account)
+        assert isinstance(client, Client)
+        return client
+
+    async def token(self, account: AccountName) -> str:
+        """Return the token that a call of the account goes out with."""
+        await self.client(account).subscribe(DeviceId("a"))
+        return str(self.requests[-1].headers["authorization"].removeprefix("Bearer "))
+
+    def _respond(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if request.headers["authorization"].removeprefix("Bearer ") in self.refused:
+            return httpx.Response(401)
+        return httpx.Response(200, json={"messageId": "m", "response": {}})
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    """Return clients of an empty folder."""
+    return Rig(tmp_path)
+
+
+async def test_an_account_calls_with_its_own_token(rig: Rig) -> None:
+    """Each account in force has a client that speaks with its token and nobody else's."""
+    rig.give("seoul", "token-of-seoul")
+    rig.give("busan", "token-of-busan")
+    assert rig.clients.follow(BOTH) == {SEOUL, BUSAN}
+    assert [await rig.token(account) for account in (SEOUL, BUSAN)] == ["token-of-seoul", "token-of-busan"]
+    assert rig.client(SEOUL) is rig.client(SEOUL)
+    assert rig.clients.follow(BOTH) == frozenset()
+
+
+async def test_credentials_read_beside_the_loop_never_replace_newer_ones(rig: Rig) -> None:
+    """What was read while another reading came before its end is read once more; a new secret is masked before use."""
+    rig.give("seoul", "token-of-seoul")
+    rig.clients.follow({SEOUL: None})
+    rig.give("seoul", "token-of-seoul-2")
+    rig.give("busan", "token-of-busan")
+    looking = asyncio.create_task(rig.clients.look())
+    await asyncio.sleep(0)
+    assert rig.clients.follow(BOTH) == {SEOUL, BUSAN}
+    assert await looking == frozenset()
+    assert [await rig.token(account) for account in (SEOUL, BUSAN)] == ["token-of-seoul-2", "token-of-busan"]
+    rig.give("busan", "token-of-busan-2")
+    assert await rig.clients.look() == {BUSAN}
+    assert await rig.token(BUSAN) == "token-of-busan-2"
+    assert rig.clients.serves(BOTH)
+    assert not rig.clients.serves({SEOUL: None})
+
+
+def test_an_account_without_credentials_answers_a_sentence(rig: Rig) -> None:
+    """What lacks, and where it would have to be put, is said in words; no other account is concerned."""
+    rig.give("seoul", ACCESS)
+    rig.clients.follow(BOTH)
+    assert "busan.access_token" in str(rig.clients(BUSAN))
+    assert isinstance(rig.clients(SEOUL), Client)
+    assert rig.clients(AccountName("jeju")) == "the account has no credentials"
+
+
+def test_two_accounts_with_one_token_are_both_stopped(rig: Rig) -> None:
+    """Each would unsubscribe the other's devices; the sentences name the other account and show no token."""
+    rig.give("seoul", ACCESS)
+    rig.give("busan", ACCESS)
+    rig.clients.follow(BOTH)
+    assert "account 'busan'" in str(rig.clients(SEOUL))
+    assert "account 'seoul'" in str(rig.clients(BUSAN))
+    assert ACCESS not in f"{rig.clients(SEOUL)} {rig.clients(BUSAN)}"
+    rig.give("busan", "token-of-busan")
+    assert rig.clients.refresh() == {SEOUL, BUSAN}
+    assert isinstance(rig.clients(SEOUL), Client)
+
+
+async def test_only_accounts_with_other_credentials_are_named(rig: Rig) -> None:
+    """A new token of one account wakes that one, and its client goes on with it."""
+    rig.give("seoul", "token-of-seoul")
+    rig.give("busan", "token-of-busan")
+    rig.clients.follow(BOTH)
+    before = rig.client(SEOUL)
+    rig.give("seoul", "token-of-seoul-2")
+    assert rig.clients.refresh() == {SEOUL}
+    assert rig.client(SEOUL) is before
+    assert await rig.token(SEOUL) == "token-of-seoul-2"
+    assert rig.clients.refresh() == frozenset()
+
+
+async def test_a_token_that_is_refused_is_looked_for_again_before_the_account_stops(rig: Rig) -> None:
+    """What was put in its place a moment ago is used at once, masked, and told to whoever asks for changes later."""
+    rig.give("seoul", "token-of-seoul")
+    rig.give("busan", "token-of-busan")
+    rig.clients.follow(BOTH)
+    rig.refused = {"token-of-seoul"}
+    rig.give("seoul", "token-of-seoul-2")
+    rig.give("busan", "token-of-busan-2")
+    rig.clock.move(1)
+    assert (await rig.client(SEOUL).list_devices()).devices == frozenset()
+    assert rig.requests[-1].headers["authorization"] == "Bearer token-of-seoul-2"
+    assert rig.masking.text("token-of-seoul-2") == MASK
+    assert await rig.token(BUSAN) == "token-of-busan-2"
+    assert rig.clients.refresh() == {SEOUL, BUSAN}
+    assert rig.clients.refresh() == frozenset()
+
+
+async def test_a_fleet_of_dead_tokens_does_not_read_the_folder_for_each_of_them(rig: Rig) -> None:
+    """Looking again costs a stat of every file, so once a second is enough for all accounts together."""
+    rig.give("seoul", "token-of-seoul")
+    rig.clients.follow({SEOUL: None})
+    rig.refused = {"token-of-seoul"}
+    rig.give("seoul", "token-of-seoul-2")
+    with pytest.raises(CredentialsRefused):
+        await rig.client(SEOUL).list_devices()
+    rig.clock.move(1)
+    await rig.client(SEOUL).list_devices()
+
+
+async def test_a_credential_that_went_stops_the_client_that_is_in_use(rig: Rig) -> None:
+    """A pass that still holds the client cannot make another call with what is gone; it is fine when it is back."""
+    rig.give("seoul", ACCESS)
+    rig.clients.follow({SEOUL: None})
+    client = rig.client(SEOUL)
+    (rig.folder / "seoul.access_token").unlink()
+    assert rig.clients.refresh() == {SEOUL}
+    assert isinstance(rig.clients(SEOUL), str)
+    with pytest.raises(CredentialsRefused, match=r"seoul\.access_token"):
+        await client.subscribe(DeviceId("a"))
+    rig.give("seoul", ACCESS)
+    assert rig.clients.refresh() == {SEOUL}
+    assert await rig.token(SEOUL) == ACCESS
+
+
+async def test_an_account_that_left_cannot_be_called_for(rig: Rig) -> None:
+    """Neither a new asker nor a pass that still holds the client makes a call for it."""
+    rig.give("seoul", ACCESS)
+    rig.clients.follow({SEOUL: None})
+    client = rig.client(SEOUL)
+    rig.clients.follow({})
+    assert rig.clients(SEOUL) == "the account has no credentials"
+    with pytest.raises(CredentialsRefused, match="has left the texts"):
+        await client.subscribe(DeviceId("a"))
+    assert rig.requests == []
+
+
+async def test_the_quota_outlives_an_account_that_left(rig: Rig) -> None:
+    """LG goes on counting while the account is away, so its calls of the hour are still there when it is back."""
+    rig.give("seoul", ACCESS)
+    rig.clients.follow({SEOUL: None})
+    rig.clients.limit(SEOUL, 10)
+    await rig.token(SEOUL)
+    rig.clients.follow({})
+    rig.clients.follow({SEOUL: None})
+    assert rig.client(SEOUL).quota.remaining(StillClock().steady()) == 9
+
+
+def test_a_limit_holds_before_there_is_a_client(rig: Rig) -> None:
+    """The text may come before the credentials."""
+    rig.clients.follow({SEOUL: None})
+    rig.clients.limit(SEOUL, 10)
+    rig.give("seoul", ACCESS)
+    rig.clients.refresh()
+    assert rig.client(SEOUL).quota.limit == 10
+
+
+def test_what_was_learned_before_this_process_is_known(tmp_path: Path) -> None:
+    """A restart forgets neither the calls of the last hour nor the limit."""
+    rig = Rig(tmp_path, Learned((StillClock().steady() - 60,), 100))
+    rig.give("seoul", ACCESS)
+    rig.clients.follow({SEOUL: None})
+    assert rig.client(SEOUL).quota.remaining(StillClock().steady()) == 99
+
+
+@asynccontextmanager
+async def watching(clients: Clients) -> AsyncIterator[asyncio.Queue[frozenset[AccountName]]]:
+    """Give the news of credentials as they come, as the daemon would take them."""
+    news: asyncio.Queue[frozenset[AccountName]] = asyncio.Queue()
+
+    async def follow() -> None:
+        async for _ in clients.changes():
+            changed = clients.refresh()
+            if changed:
+                news.put_nowait(changed)
+
+    task = asyncio.create_task(follow())
+    for _ in range(20):  # the watch begins with the first steps of the task, and tells nobody
+        await asyncio.sleep(0)
+    try:
+        yield news
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+SOON = LOOK_AGAIN_SECONDS - 1
+"""What comes sooner than the regular look came from the kernel."""
+
+
+async def test_a_plain_write_is_noticed_at_once(rig: Rig) -> None:
+    """A person who writes a token file does not wait for the next regular look."""
+    rig.give("seoul", ACCESS)
+    rig.clients.follow({SEOUL: None})
+    async with watching(rig.clients) as news:
+        rig.give("seoul", "token-of-today")
+        assert await asyncio.wait_for(news.get(), SOON) == {SEOUL}
+        assert await rig.token(SEOUL) == "token-of-today"
+
+
+def mount(folder: Path, version: str, token: str) -> None:
+    """Put a version of a Secret in place as Kubernetes does: a new folder, and a link swapped over the old one."""
+    (folder / version).mkdir()
+    (folder / version / "seoul.access_token").write_text(token, encoding="utf-8")
+    link = folder / "..data_tmp"
+    link.symlink_to(version)
+    link.rename(folder / "..data")
+
+
+async def test_a_swap_of_a_mounted_secret_is_noticed_at_once(tmp_path: Path) -> None:
+    """Kubernetes replaces a mounted Secret by one swap of a link; the files themselves never change."""
+    mount(tmp_path, "..2026_1", ACCESS)
+    (tmp_path / "seoul.access_token").symlink_to("..data/seoul.access_token")
+    rig = Rig(tmp_path)
+    rig.clients.follow({SEOUL: None})
+    async with watching(rig.clients) as news:
+        mount(tmp_path, "..2026_2", "token-of-today")
+        assert await asyncio.wait_for(news.get(), SOON) == {SEOUL}
+        assert await rig.token(SEOUL) == "token-of-today"
+
+
+async def test_a_file_of_the_services_own_is_watched_too(tmp_path: Path) -> None:
+    """A service key that is renewed is in use for every account."""
+    key, folder = tmp_path / "own" / "key", tmp_path / "tokens"
+    key.parent.mkdir()
+    folder.mkdir()
+    key.write_text(SERVICE_KEY, encoding="utf-8")
+    rig = Rig(folder, service_key=Given("PCC_SERVICE_KEY", path=key))
+    rig.give("seoul", "token-of-seoul")
+    rig.give("busan", "token-of-busan")
+    rig.clients.follow(BOTH)
+    async with watching(rig.clients) as news:
+        key.write_text("service-key-of-today", encoding="utf-8")
+        assert await asyncio.wait_for(news.get(), SOON) == {SEOUL, BUSAN}
+
+
+async def test_looking_goes_on_where_there_is_nothing_to_watch(tmp_path: Path) -> None:
+    """A folder that is not there yet is found by a regular look."""
+    rig = Rig(tmp_path / "later")
+    rig.clients.follow({SEOUL: None})
+    assert isinstance(rig.clients(SEOUL), str)
+    async with watching(rig.clients) as news:
+        rig.folder.mkdir()
+        rig.give("seoul", ACCESS)
+        assert await asyncio.wait_for(news.get(), 2 * LOOK_AGAIN_SECONDS + 5) == {SEOUL}
+        rig.give("seoul", "token-of-today")
+        assert await asyncio.wait_for(news.get(), 2 * LOOK_AGAIN_SECONDS + 5) == {SEOUL}

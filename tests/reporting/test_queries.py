@@ -1,0 +1,199 @@
+"""Finding out: places of a device in texts, pages of past changes, and how a device may be named."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler import desired
+from reconciler.core.acceptance import Accepted, accept
+from reconciler.core.errors import ReconcilerError, Unknown
+from reconciler.core.model import (
+    DEFAULT_ACCOUNT,
+    AccountName,
+    Action,
+    Change,
+    DeviceId,
+    Outcome,
+    PassId,
+    Result,
+    Revision,
+)
+from reconciler.desired import Document, MemoryTree, Role, Sighting
+from reconciler.reporting import queries
+from reconciler.reporting.queries import Knowledge
+from reconciler.state import State
+from simulated import SimulatedClock
+
+NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+TEXT = """\
+version = 1
+policy.ignore = ["ignored1", "x-device"]
+[accounts.seoul]
+devices = [
+  "other123",
+  { id = "x-device", name = "Fridge" },  # "x-device"
+]
+[accounts.busan]
+device_files = ["devices/*.txt"]
+policy = { ignore = ["x-device"] }
+[[approvals]]
+account = "seoul"
+devices = ["gone1234"]
+expires = 2099-01-01T00:00:00Z
+reason = "one"
+[[approvals]]
+account = "seoul"
+device_files = ["removed.txt"]
+expires = 2099-01-01T00:00:00Z
+reason = "two"
+"""
+FILES = {
+    "devices/a.txt": b"first123\n  x-device   # Oven\nx-device-2\n",
+    "devices/b.txt": b"# nothing but x-device in a remark\n",
+    "removed.txt": b"\ngone5678\nx-device\n",
+}
+
+
+def test_every_place_of_a_device_is_found() -> None:
+    """As an entry, on a line of a device file, in an approval and under ``ignore``, each with line and column."""
+    found = desired.sightings([Document("d.toml", TEXT.encode())], MemoryTree(FILES), DeviceId("x-device"))
+    seoul, busan = AccountName("seoul"), AccountName("busan")
+    assert set(found) == {
+        Sighting(Role.DEVICE, seoul, "d.toml", 6, 3),
+        Sighting(Role.DEVICE, busan, "devices/a.txt", 2, 3),
+        Sighting(Role.IGNORE, busan, "d.toml", 10, 22),
+        Sighting(Role.IGNORE, None, "d.toml", 2, 30),
+        Sighting(Role.APPROVAL, seoul, "removed.txt", 3, 1, 1),
+    }
+    assert desired.sightings([Document("d.toml", TEXT.encode())], MemoryTree(FILES), DeviceId("x-dev")) == ()
+
+
+@given(
+    before=st.lists(
+        st.sampled_from(["", "aaaa1111", "needle99x", "xneedle99", "# needle99", "  bbbb # c"]), max_size=6
+    ),
+    after=st.lists(st.sampled_from(["", "cccc2222", "# needle99"]), max_size=3),
+    indent=st.integers(0, 3),
+)
+def test_the_line_in_a_device_file_is_that_of_the_id_itself(before: list[str], after: list[str], indent: int) -> None:
+    """Wherever it stands, and whatever else holds its letters, the place is where the id is a line of its own."""
+    lines = [*before, " " * indent + "needle99", *after]
+    files = {"ids.txt": "".join(f"{line}\n" for line in lines).encode()}
+    document = Document("d.toml", b'version = 1\ndevice_files = ["ids.txt"]\n')
+    (found,) = desired.sightings([document], MemoryTree(files), DeviceId("needle99"))
+    assert (found.path, found.line, found.column) == ("ids.txt", len(before) + 1, indent + 1)
+
+
+def changes(state: State, clock: SimulatedClock, *moments: int) -> list[tuple[str, int]]:
+    """Record one change for each moment, and return devices and moments, newest first."""
+    revision = Revision("0" * 64)
+    for number, moment in enumerate(moments):
+        clock.moment = NOW + timedelta(seconds=moment)
+        change = Change(DEFAULT_ACCOUNT, Action.SUBSCRIBE, DeviceId(f"device{number:02}"))
+        name = PassId(f"pass{number}")
+        state.intend(DEFAULT_ACCOUNT, name, [change], frozenset(), revision, clock.now())
+        state.record(DEFAULT_ACCOUNT, name, [Outcome(change, Result.SUCCESS, clock.now())], {}, clock.now())
+    return sorted(((f"device{n:02}", moment) for n, moment in enumerate(moments)), key=lambda one: (-one[1], one[0]))
+
+
+@given(moments=st.lists(st.integers(0, 4), max_size=12), limit=st.integers(1, 5))
+def test_pages_hold_each_change_once_in_order(moments: list[int], limit: int) -> None:
+    """However many changes share a moment, page follows page without a gap or a repetition."""
+    clock = SimulatedClock()
+    state = State.in_memory(clock)
+    expected = changes(state, clock, *moments)
+    known = Knowledge(NOW, Accepted(), state, state.kept_texts)
+    found: list[str] = []
+    asked = {"limit": str(limit)}
+    while True:
+        page = queries.history(known, queries.wanted(asked, NOW))
+        assert len(page.changes) <= limit
+        found += [one.device for one in page.changes]
+        if page.next is None:
+            break
+        asked["before"] = page.next
+    assert found == [device for device, _ in expected]
+
+
+@pytest.mark.parametrize("at", [2**56, -(2**60), 1])
+def test_a_cursor_of_no_moment_is_refused(at: int) -> None:
+    """A cursor that somebody made up is told as such, whatever moment it stands for."""
+    made_up = base64.urlsafe_b64encode(json.dumps([at, 0, "a", "b"]).encode()).decode()
+    with pytest.raises(ReconcilerError, match="what an earlier answer gave as next"):
+        queries.wanted({"before": made_up}, NOW)
+
+
+def test_changes_are_filtered_by_time_and_device() -> None:
+    """From ``since`` on and before ``until``, by a moment or a span before now; one device or all."""
+    clock = SimulatedClock()
+    state = State.in_memory(clock)
+    changes(state, clock, 0, 10, 20)
+    known = Knowledge(NOW + timedelta(seconds=25), Accepted(), state, state.kept_texts)
+
+    def devices(**asked: str) -> list[str]:
+        return [one.device for one in queries.history(known, queries.wanted(asked, known.now)).changes]
+
+    assert devices(since="15s") == ["device02", "device01"]
+    assert devices(since="2026-11-22T19:00:10+09:00", until="2026-11-22T10:00:20Z") == ["device01"]
+    assert devices(device="device00") == ["device00"]
+    assert devices(device="device00", until="20s") == ["device00"]
+    assert devices(device="device00", since="15s") == [], "known, and nothing happened to it since"
+    assert devices(account="default", limit="1") == ["device02"]
+    with pytest.raises(Unknown, match="there is no account 'nobody'"):
+        devices(account="nobody")
+    with pytest.raises(ReconcilerError, match="with its offset"):
+        devices(since="2026-11-22T10:00:00")
+
+
+def test_changes_of_a_device_are_found_by_what_a_person_calls_it() -> None:
+    """The beginning of an id and a name will do, page after page; what nobody knows is told, not an empty answer."""
+    clock = SimulatedClock()
+    state = State.in_memory(clock)
+    changes(state, clock, 0, 10)
+    document = Document("d.toml", b'version = 1\ndevices = [{id = "device01", name = "Fridge"}, "new00000x"]\n')
+    texts = accept(Accepted(), desired.load([document], MemoryTree({})), Revision("0" * 64))
+    known = Knowledge(NOW, texts, state, state.kept_texts)
+
+    def devices(device: str, **more: str) -> list[str]:
+        asked = queries.wanted({"device": device, **more}, known.now)
+        return [one.device for one in queries.history(known, asked).changes]
+
+    assert devices("Fridge") == devices("device01") == devices("Fridge", account="default") == ["device01"]
+    assert devices("new00000") == [], "wanted, and never changed"
+    for stranger in ("Frigde", "device0", "cafe0123"):
+        with pytest.raises(Unknown, match=f"no device '{stranger}' is known"):
+            devices(stranger)
+
+
+def test_a_device_that_only_the_state_knows_is_found_by_its_beginning() -> None:
+    """What was live or changed once is known, also while the disk takes no writes, and by the whole id only once."""
+    clock = SimulatedClock()
+    state = State.in_memory(clock)
+    changes(state, clock, 0, 10)
+    assert state.devices_like("device0", 10) == {(DEFAULT_ACCOUNT, "device00"), (DEFAULT_ACCOUNT, "device01")}
+    assert state.devices_like("device0", 1) == {(DEFAULT_ACCOUNT, "device00")}
+    assert state.devices_like("evice0", 10) == frozenset()
+    document = Document("d.toml", b'version = 1\ndevices = ["device0123", "device0129"]\n')
+    texts = accept(Accepted(), desired.load([document], MemoryTree({})), Revision("0" * 64))
+    known = Knowledge(NOW, texts, state, state.kept_texts)
+    assert queries.explain(known, "device00").taken_by == "id"
+    with pytest.raises(Unknown, match="did you mean"):
+        queries.explain(known, "device0")
+    with pytest.raises(Unknown, match="'device012' is the prefix of 2 devices: device0123, device0129"):
+        queries.explain(known, "device012")
+    assert queries.explain(known, "device0123").device == "device0123"
+
+
+def test_a_name_that_several_devices_have_is_told_with_their_ids() -> None:
+    """Which of them is meant cannot be guessed."""
+    document = Document("d.toml", b'version = 1\ndevices = [{id = "a1", name = "F"}, {id = "b2", name = "F"}]\n')
+    texts = accept(Accepted(), desired.load([document], MemoryTree({})), Revision("0" * 64))
+    state = State.in_memory(SimulatedClock())
+    with pytest.raises(Unknown, match="'F' is the name of 2 devices: a1, b2"):
+        queries.explain(Knowledge(NOW, texts, state, state.kept_texts), "F")

@@ -1,0 +1,73 @@
+"""The demonstration, as a person starts it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from processes import exit_of, process, welcome
+from reconciler.core.errors import Invalid
+from reconciler.runtime.demo import Demo
+from reconciler.simulator import create_app, serving
+from scenarios import eventually_true, fleet
+
+
+def remove_first_device(file: Path) -> None:
+    """Edit a text as a person would."""
+    lines = file.read_text().splitlines(keepends=True)
+    first = next(number for number, line in enumerate(lines) if line.strip().startswith(("{", '"')))
+    file.write_text("".join(lines[:first] + lines[first + 1 :]))
+
+
+async def test_demo_shows_the_main_job(tmp_path: Path) -> None:
+    """It says first where everything is; the file is followed; Ctrl-C ends it with exit code 0 and nothing left."""
+    given = {"TMPDIR": str(tmp_path)}
+    async with process(given, "demo", "--listen", "127.0.0.1:0") as child, httpx.AsyncClient() as http:
+        said = await welcome(child)
+        assert list(said) == ["status page", "metrics", "simulator", "edit", "curl"]
+
+        async def count(number: int) -> bool:
+            found = (await http.get(f"{said['simulator']}/users/default/subscriptions")).json()
+            return len(found) == number
+
+        await eventually_true(lambda: count(23))
+        remove_first_device(Path(said["edit"]))
+        await eventually_true(lambda: count(22))
+        address, body = re.findall(r"http\S+|{.*}", said["curl"])
+        lost = json.loads(body)["ids"]
+        assert lost[0] in (await http.post(address, content=body)).text
+
+        async def healed() -> bool:
+            found = (await http.get(f"{said['simulator']}/users/default/subscriptions")).json()
+            return set(lost) <= {one["id"] if isinstance(one, dict) else one for one in found}
+
+        await eventually_true(healed)
+        assert "in sync" in (await http.get(said["status page"])).text
+        assert "pcc_build_info" in (await http.get(said["metrics"])).text
+        child.send_signal(signal.SIGINT)
+        code, logged = await exit_of(child)
+    assert code == 0
+    assert json.loads(logged.splitlines()[-1])["event"] == "daemon.stopped"
+    assert not Path(said["edit"]).parent.exists()
+
+
+async def test_demo_takes_another_port() -> None:
+    """Where the port is taken the demonstration takes another, and says which."""
+    async with serving(create_app(fleet(1))) as taken:
+        words: list[str] = []
+        one = Demo(listen=taken.removeprefix("http://"), devices=4, seed=0, say=words.append)
+        one.stop()
+        await one.run()
+        assert "status page" in words[0]
+        assert f"{taken}/\n" not in words[0]
+
+
+async def test_demo_refuses_a_bad_address() -> None:
+    """An address that is none is told like any other wrong setting."""
+    with pytest.raises(Invalid, match="PCC_LISTEN"):
+        await Demo(listen="somewhere", devices=4, seed=0, say=lambda _words: None).run()

@@ -1,0 +1,239 @@
+"""Files and folders as a source: what is read, what is refused, and what counts as a change."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from reconciler.core.errors import SourceError
+from reconciler.desired import Unreadable, load
+from reconciler.source import SETTLE_SECONDS, DiskTree, FileSource, MissingError, read_file
+from scenarios import ConfigMap, rename_over, write
+
+TEXT = 'version = 1\ndevice_files = ["devices/*.txt"]\n'
+
+
+def read(source: FileSource) -> None:
+    """Read everything that the text names, as the intake does."""
+    fetched = source.fetch()
+    load(fetched.documents, fetched.tree)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Give a text that names device files, and one such file."""
+    write(tmp_path / "desired-state.toml", TEXT)
+    write(tmp_path / "devices" / "a.txt", "0a77c3f2\n")
+    return tmp_path / "desired-state.toml"
+
+
+def test_file_is_read_as_it_is(path: Path) -> None:
+    """One file is one document, under the path that a person wrote."""
+    fetched = FileSource(path).fetch()
+    assert [(one.path, one.content) for one in fetched.documents] == [(str(path), TEXT.encode())]
+    assert not fetched.unreadable
+
+
+def test_folder_is_its_toml_files(path: Path) -> None:
+    """Of a folder each TOML file is read, sorted, but none below it and none that is hidden."""
+    folder = path.parent
+    for name in ("b.toml", "a.toml", ".hidden.toml", "notes.txt", "devices/below.toml", "x.toml.bak"):
+        write(folder / name, "version = 1\n")
+    names = [Path(one.path).name for one in FileSource(folder).fetch().documents]
+    assert names == ["a.toml", "b.toml", "desired-state.toml"]
+
+
+def test_nothing_there_is_missing(tmp_path: Path) -> None:
+    """No file, a link that leads nowhere, and a folder without a text are each missing, by name."""
+    (tmp_path / "dangling.toml").symlink_to("nowhere")
+    (tmp_path / "empty").mkdir()
+    for name, words in (("none.toml", "no such file"), ("dangling.toml", "no such file"), ("empty", r"no \*\.toml")):
+        with pytest.raises(MissingError, match=f"{name}: there is {words}"):
+            FileSource(tmp_path / name).fetch()
+
+
+def test_unreadable_text_does_not_hide_the_others(path: Path) -> None:
+    """Of a folder, a text that cannot be read is told beside the others; alone, it is a fault of the source."""
+    (path.parent / "pipe.toml").unlink(missing_ok=True)
+    os.mkfifo(path.parent / "pipe.toml")
+    (path.parent / "folder.toml").mkdir()
+    fetched = FileSource(path.parent).fetch()
+    assert [one.path for one in fetched.documents] == [str(path)]
+    assert sorted(str(one).removeprefix(f"{path.parent}/") for one in fetched.unreadable) == [
+        "folder.toml: is not a regular file",
+        "pipe.toml: is not a regular file",
+    ]
+    with pytest.raises(SourceError, match=r"pipe\.toml: is not a regular file"):
+        FileSource(path.parent / "pipe.toml").fetch()
+
+
+def test_only_regular_files_of_a_fair_size_are_read(tmp_path: Path) -> None:
+    """A FIFO does not make the reader wait, a folder and a device are refused, and so is a file that is too large."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 97 * 1024 * 1024)
+    for name, words in (
+        (tmp_path / "pipe", "is not a regular file"),
+        (tmp_path, "is not a regular file"),
+        (Path("/dev/null"), "is not a regular file"),
+        (tmp_path / "large", "is larger than 96 MB"),
+        (tmp_path / "none", "cannot be read: No such file or directory"),
+    ):
+        with pytest.raises(Unreadable, match=words):
+            read_file(str(name))
+    handles = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count of what was left open
+    for _ in range(50):
+        with pytest.raises(Unreadable):
+            read_file(str(tmp_path))
+    assert len(os.listdir("/proc/self/fd")) == handles  # noqa: PTH208 - as above
+
+
+def test_pattern_stays_in_its_folder(path: Path, tmp_path: Path) -> None:
+    """A pattern that leads out of the folder, by dots or by a link, is refused; one within it may follow links."""
+    outside = tmp_path / "inside"
+    write(outside / "desired-state.toml", TEXT)
+    write(tmp_path / "secret.txt", "not for everybody\n")
+    tree = DiskTree()
+    with pytest.raises(Unreadable, match="leads out of the folder"):
+        tree.match(str(outside), "../*.txt")
+    (outside / "link.txt").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(Unreadable, match="leads out of the folder"):
+        tree.match(str(outside), "*.txt")
+    (path.parent / "devices" / "b.txt").symlink_to("a.txt")
+    assert len(tree.match(str(path.parent), "devices/*.txt")) == 2
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "text written": lambda path: write(path, TEXT + "\n"),
+    "text renamed over": lambda path: rename_over(path, TEXT),
+    "text removed": lambda path: path.unlink(),
+    "device file written": lambda path: write(path.parent / "devices" / "a.txt", "0a77c3f3\n"),
+    "device file appears": lambda path: write(path.parent / "devices" / "b.txt", "ff638995\n"),
+    "device file removed": lambda path: (path.parent / "devices" / "a.txt").unlink(),
+    "rights changed": lambda path: path.chmod(0o600),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_look_finds_every_change(path: Path, change: str) -> None:
+    """Where the kernel says nothing, a look finds any change of what was read, and finds nothing without one."""
+    source = FileSource(path)
+    read(source)
+    assert not source.poll()
+    time.sleep(0.02)  # the kernel's clock for files has to move on
+    CHANGES[change](path)
+    assert source.poll()
+
+
+def test_change_with_its_time_set_back_is_found(path: Path) -> None:
+    """A write that keeps length and modification time, as a careful copy does, is a change all the same."""
+    source = FileSource(path)
+    read(source)
+    times = path.stat()
+    time.sleep(0.02)
+    write(path, TEXT.replace("1", "2"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert source.poll()
+
+
+def test_look_finds_a_swapped_configmap(tmp_path: Path) -> None:
+    """The swap of ``..data`` is a change even if the contents are of the same length."""
+    configmap = ConfigMap(tmp_path / "mounted", {"desired-state.toml": TEXT, "a.txt": "0a77c3f2\n"})
+    source = FileSource(tmp_path / "mounted")
+    read(source)
+    assert not source.poll()
+    configmap.swap({"desired-state.toml": TEXT, "a.txt": "0a77c3f3\n"})
+    assert source.poll()
+
+
+def test_fresh_write_is_not_at_rest(path: Path) -> None:
+    """What was written a moment ago may not be whole; what has rested and is still the same is settled."""
+    source = FileSource(path)
+    write(path, TEXT)
+    read(source)
+    while source.at_rest():  # the machine was so slow that it had rested when it was looked at
+        write(path, TEXT)
+    assert not source.settled()
+    time.sleep(SETTLE_SECONDS * 1.5)
+    read(source)
+    assert source.settled()
+    write(path, TEXT)
+    time.sleep(SETTLE_SECONDS * 1.5)
+    assert source.at_rest()
+    assert not source.settled(), "what was read is older than the last write"
+
+
+def test_look_may_come_while_another_thread_reads(path: Path) -> None:
+    """A look during a reading of many files does no harm."""
+    for number in range(300):
+        write(path.parent / "devices" / f"{number}.txt", f"{number:08x}\n")
+    source = FileSource(path)
+    read(source)
+
+    async def both() -> None:
+        reading = asyncio.create_task(asyncio.to_thread(read, source))
+        while not reading.done():
+            await asyncio.to_thread(source.poll)
+            source.at_rest()
+            source.settled()
+        await reading
+
+    asyncio.run(both())
+    assert not source.poll()
+
+
+async def woken_by(source: FileSource, change: Callable[[], object]) -> None:
+    """See that a change wakes, as soon as the watch has begun."""
+    async with aclosing(source.wakes()) as wakes, asyncio.timeout(30):  # type: ignore[type-var]  # a generator it is
+        wake = asyncio.ensure_future(anext(wakes))
+        while not wake.done():
+            change()
+            await asyncio.wait({wake}, timeout=0.5)
+
+
+async def test_kernel_wakes(path: Path) -> None:
+    """A write, a rename, a new device file and a swap each wake without a look."""
+    source = FileSource(path)
+    read(source)
+    await woken_by(source, lambda: write(path, TEXT))
+    await woken_by(source, lambda: rename_over(path, TEXT))
+    await woken_by(source, lambda: write(path.parent / "devices" / "b.txt", "ff638995\n"))
+
+
+async def test_folder_made_anew_is_watched_again(path: Path) -> None:
+    """A folder that is removed and made again is another one to the kernel, and is watched again."""
+    source = FileSource(path)
+    read(source)
+    devices = path.parent / "devices"
+    async with aclosing(source.wakes()) as wakes, asyncio.timeout(60):  # type: ignore[type-var]  # a generator it is
+        wake = asyncio.ensure_future(anext(wakes))
+        while not wake.done():
+            write(path, TEXT)
+            await asyncio.wait({wake}, timeout=0.5)
+        (devices / "a.txt").unlink()
+        devices.rmdir()
+        write(devices / "a.txt", "0a77c3f2\n")
+        read(source)
+        source.settled()
+        for _ in range(3):
+            wake = asyncio.ensure_future(anext(wakes))
+            while not wake.done():
+                write(devices / "a.txt", "0a77c3f2\n")
+                await asyncio.wait({wake}, timeout=0.5)
+
+
+async def test_wakes_outlive_a_folder_that_is_gone(path: Path) -> None:
+    """Without any folder to watch, waiting for a wake is just waiting."""
+    source = FileSource(path.parent / "nowhere" / "desired-state.toml")
+    async with aclosing(source.wakes()) as wakes:  # type: ignore[type-var]  # a generator it is
+        wake = asyncio.ensure_future(anext(wakes))
+        done, _ = await asyncio.wait({wake}, timeout=0.3)
+        assert not done
+        wake.cancel()
+        await asyncio.wait({wake})

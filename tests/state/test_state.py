@@ -1,0 +1,1412 @@
+"""What outlives a pass, a restart, a kill and a full disk."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import permutations
+from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from disks import START, Disk, StandingClock
+from reconciler.core.errors import StateError
+from reconciler.core.guards import PauseOverride
+from reconciler.core.model import (
+    AccountName,
+    Action,
+    Change,
+    Commit,
+    Confirmed,
+    Desired,
+    DeviceId,
+    Memory,
+    MessageId,
+    Observed,
+    Outcome,
+    PassId,
+    Pause,
+    Reason,
+    Result,
+    Retry,
+    Revision,
+    Verified,
+)
+from reconciler.core.planner import overlaid
+from reconciler.state import KEPT, KeptText, Mark, State, Stay
+from reconciler.state.sqlite import tables
+from reconciler.state.store import QUOTA_WAITS
+from reconciler.state.waiting import MOST_PASTS
+
+HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
+ONE, TWO, THREE = DeviceId("one"), DeviceId("two"), DeviceId("three")
+PASS = PassId("pass")
+FIRST = Revision("a" * 64)
+SECOND = Revision("b" * 64, Commit("c" * 40, "Kim <kim@example.com>", "Wing B", START, Verified.YES, dirty=True))
+FULL = "database or disk is full"
+
+
+def wanting(*devices: DeviceId, account: AccountName = HOTEL) -> Desired:
+    """Return an account's part of a text that wants these devices."""
+    return Desired(account, frozenset(devices))
+
+
+def change(action: Action, device: DeviceId, account: AccountName = HOTEL) -> Change:
+    """Return one change."""
+    return Change(account, action, device)
+
+
+def subscribed(device: DeviceId, at: datetime, result: Result = Result.SUCCESS) -> Outcome:
+    """Return what came of subscribing a device."""
+    return Outcome(change(Action.SUBSCRIBE, device), result, at)
+
+
+def unsubscribed(device: DeviceId, at: datetime, result: Result = Result.SUCCESS, *, approved: bool = False) -> Outcome:
+    """Return what came of unsubscribing a device."""
+    return Outcome(change(Action.UNSUBSCRIBE, device), result, at, approved)
+
+
+def ids(*devices: DeviceId) -> frozenset[DeviceId]:
+    """Return a set of devices."""
+    return frozenset(devices)
+
+
+def reopened_too(state: State, opened: Callable[[], State]) -> Iterator[State]:
+    """Return a state, and then what is in its file."""
+    yield state
+    yield opened()
+
+
+def trust(
+    state: State, now: datetime, *devices: DeviceId, account: AccountName = HOTEL, credential: str | None = "mark"
+) -> tuple[Outcome, ...]:
+    """Let a list with these devices be believed, as a pass does: with the overlay of what was confirmed just now."""
+    observed = Observed(frozenset(devices), now)
+    return state.trust(account, observed, credential, now, overlaid(observed, state.recall(account, now)))
+
+
+def intend(
+    state: State, now: datetime, *changes: Change, pass_id: PassId = PASS, approved: Sequence[DeviceId] = ()
+) -> None:
+    """Let changes be written down before their calls."""
+    state.intend(HOTEL, pass_id, changes, frozenset(approved), SECOND, now)
+
+
+@pytest.fixture
+def clock() -> StandingClock:
+    """Return the clock of a test."""
+    return StandingClock()
+
+
+@pytest.fixture
+def disk() -> Disk:
+    """Return the disk of a test."""
+    return Disk()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return the folder that state is kept in."""
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def opened(folder: Path, clock: StandingClock, disk: Disk) -> Iterator[Callable[[], State]]:
+    """Return what opens the state, letting go of it first where it is open."""
+    states: list[State] = []
+
+    def open_() -> State:
+        for state in states:
+            state.close()
+        states.append(State.open(folder, clock, disk.connect))
+        return states[-1]
+
+    yield open_
+    for state in states:
+        state.close()
+
+
+def test_an_unknown_account_has_an_empty_memory(clock: StandingClock) -> None:
+    """What was never seen is an empty memory, which owns nothing and has counted nothing."""
+    assert State.in_memory(clock).recall(HOTEL, START) == Memory()
+
+
+def test_a_glance_says_what_recall_says_and_keeps_nothing(
+    opened: Callable[[], State], clock: StandingClock, disk: Disk
+) -> None:
+    """Anybody may propose accounts of any name: each is looked up, and none takes up memory afterwards."""
+    state = opened()
+    state.desire(wanting(ONE, TWO), FIRST, START)
+    trust(state, START, ONE, TWO)
+    known = state.recall(HOTEL, clock.at)
+    assert state.glance(HOTEL, clock.at) == known
+    state = opened()
+    for _ in range(2):
+        disk.asked.clear()
+        assert state.glance(HOTEL, clock.at) == known
+        assert state.glance(CLINIC, clock.at) == Memory()
+        assert [sql for sql in disk.asked if "'clinic'" in sql]
+    disk.fault = FULL
+    assert state.glance(CLINIC, clock.at) == Memory()
+    assert state.writable
+
+
+def test_everything_remembered_survives_a_restart(opened: Callable[[], State], clock: StandingClock) -> None:
+    """Inventory, expected list, absences, day's count, retries and suspicion are the same after a restart."""
+    state = opened()
+    state.desire(wanting(ONE, TWO), FIRST, START)
+    trust(state, START, ONE, TWO)
+    state.desire(wanting(TWO, THREE), SECOND, clock.wait(minutes=1))
+    intend(state, clock.at, change(Action.SUBSCRIBE, THREE), change(Action.UNSUBSCRIBE, ONE))
+    retry = Retry(Action.SUBSCRIBE, Reason.REFUSED, 3, clock.at + timedelta(hours=1), "1221", "no such type")
+    refused = subscribed(THREE, clock.at, Result.REFUSED)
+    state.record(HOTEL, PASS, [unsubscribed(ONE, clock.at), refused], {THREE: retry, ONE: None}, clock.at)
+    state.doubt(HOTEL, clock.at)
+    told = Memory(
+        inventory=frozenset({ONE, TWO, THREE}),
+        expected=frozenset({TWO}),
+        confirmed={ONE: Confirmed(Action.UNSUBSCRIBE, Result.SUCCESS, clock.at)},
+        unsubscribed=frozenset({ONE}),
+        absent_since={ONE: clock.at},
+        retries={THREE: retry},
+        suspect_readings=1,
+    )
+    assert state.recall(HOTEL, clock.at) == told
+    assert opened().recall(HOTEL, clock.at) == told
+
+
+def test_sets_are_kept_as_the_objects_that_were_handed_in(opened: Callable[[], State]) -> None:
+    """A text that says what is known already takes its place as an object, and so do lists: nothing is held twice."""
+    state = opened()
+    state.desire(wanting(ONE, TWO), FIRST, START)
+    trust(state, START, ONE, TWO)
+    state = opened()
+    desired, observed = wanting(ONE, TWO), Observed(frozenset({ONE, TWO}), START)
+    state.desire(desired, FIRST, START)
+    state.trust(HOTEL, observed, "mark", START, observed.devices)
+    memory = state.recall(HOTEL, START)
+    assert memory.inventory is desired.devices
+    assert memory.expected is desired.devices
+    trust(state, START, ONE)
+    assert state.recall(HOTEL, START).expected == frozenset({ONE})
+    assert state.recall(HOTEL, START).inventory is desired.devices
+
+
+def test_a_pass_with_nothing_to_do_asks_nothing_of_the_disk(opened: Callable[[], State], disk: Disk) -> None:
+    """Once an account is known, a pass that finds everything as it was neither reads nor writes."""
+    state = opened()
+    state.desire(wanting(ONE), FIRST, START)
+    trust(state, START, ONE)
+    state.keep_quota(HOTEL, [1.5], 60)
+    state.write()
+    state.brake(HOTEL, START)
+    disk.asked.clear()
+    state.desire(wanting(ONE), SECOND, START)
+    state.credential(HOTEL, "mark")
+    assert trust(state, START, ONE) == ()
+    state.record(HOTEL, PASS, (), {}, START)
+    state.forget_retries(HOTEL, [ONE])
+    state.withdraw(HOTEL, PASS, [ONE])
+    state.intend(HOTEL, PASS, (), frozenset(), FIRST, START)
+    state.keep_quota(HOTEL, [1.5], 60)
+    state.brake(HOTEL, START)
+    state.recall(HOTEL, START)
+    assert disk.asked == []
+
+
+def test_what_was_handed_out_stays_as_it_was(clock: StandingClock) -> None:
+    """A memory that a pass holds is not changed by what happens afterwards."""
+    state = State.in_memory(clock)
+    state.desire(wanting(ONE, TWO), FIRST, START)
+    trust(state, START, ONE)
+    retry = Retry(Action.SUBSCRIBE, Reason.RETRY, 1, START)
+    state.record(HOTEL, PASS, [], {TWO: retry}, START)
+    before = state.recall(HOTEL, START)
+    state.desire(wanting(TWO), SECOND, START)
+    state.record(HOTEL, PASS, [unsubscribed(ONE, START)], {TWO: None}, START)
+    assert before == Memory(frozenset({ONE, TWO}), frozenset({ONE}), {}, retries={TWO: retry})
+
+
+def test_the_day_is_over_after_24_hours(opened: Callable[[], State], clock: StandingClock) -> None:
+    """Confirmed changes count for the last 24 hours, also over a restart, and not a moment longer."""
+    state = opened()
+    trust(state, START, ONE, TWO)
+    state.record(HOTEL, PASS, [unsubscribed(ONE, START)], {}, START)
+    later = clock.wait(hours=12)
+    state.record(HOTEL, PASS, [unsubscribed(TWO, later)], {}, later)
+    for now, gone in (
+        (START + timedelta(hours=24, microseconds=-1), {ONE, TWO}),
+        (START + timedelta(hours=24), {TWO}),
+        (later + timedelta(hours=24), set()),
+    ):
+        clock.at = now
+        assert state.recall(HOTEL, now).unsubscribed == gone
+        assert state.recall(HOTEL, now).confirmed.keys() == gone
+        assert opened().recall(HOTEL, now).unsubscribed == gone
+    assert len(opened().history()) == 2
+
+
+def test_approved_unsubscribes_are_not_counted(clock: StandingClock) -> None:
+    """An unsubscribe with an approval is confirmed like any other, and not part of the day's count."""
+    state = State.in_memory(clock)
+    state.record(HOTEL, PASS, [unsubscribed(ONE, START, approved=True), unsubscribed(TWO, START)], {}, START)
+    memory = state.recall(HOTEL, START)
+    assert (memory.unsubscribed, frozenset(memory.confirmed)) == (ids(TWO), ids(ONE, TWO))
+
+
+@pytest.mark.parametrize("result", [Result.SUCCESS, Result.NOOP])
+def test_confirmed_changes_move_the_expected_list(result: Result, opened: Callable[[], State]) -> None:
+    """What LG confirms should be live, or not, from then on; what it did not confirm changes nothing."""
+    state = opened()
+    trust(state, START, ONE)
+    lost = [subscribed(THREE, START, Result.FAILED), unsubscribed(ONE, START, Result.REFUSED)]
+    state.record(HOTEL, PASS, lost, {}, START)
+    assert state.recall(HOTEL, START).expected == ids(ONE)
+    state.record(HOTEL, PASS, [subscribed(TWO, START, result), unsubscribed(ONE, START, result)], {}, START)
+    assert state.recall(HOTEL, START).expected == ids(TWO)
+    assert opened().recall(HOTEL, START).expected == ids(TWO)
+
+
+def test_without_a_trusted_list_nothing_is_expected(opened: Callable[[], State]) -> None:
+    """A confirmed change alone is no list; an empty trusted list is one."""
+    state = opened()
+    state.record(HOTEL, PASS, [subscribed(ONE, START)], {}, START)
+    assert state.recall(HOTEL, START).expected is None
+    assert opened().recall(HOTEL, START).expected is None
+    state = opened()
+    later = START + timedelta(hours=1)
+    trust(state, later)
+    assert state.recall(HOTEL, later).expected == frozenset()
+    assert opened().recall(HOTEL, later).expected == frozenset()
+
+
+def test_a_trusted_list_ends_the_suspicion(clock: StandingClock) -> None:
+    """Lists that were not believed are counted until one is."""
+    state = State.in_memory(clock)
+    state.doubt(HOTEL, START)
+    state.doubt(HOTEL, START)
+    assert state.recall(HOTEL, START).suspect_readings == 2
+    trust(state, START)
+    assert state.recall(HOTEL, START).suspect_readings == 0
+
+
+def test_another_credential_than_that_of_the_last_trusted_list_is_told(opened: Callable[[], State]) -> None:
+    """A changed credential shows until a list got with it is trusted, also when it changed while we were away."""
+    state = opened()
+    state.credential(HOTEL, "old")
+    assert not state.recall(HOTEL, START).credential_changed
+    trust(state, START, credential="old")
+    state = opened()
+    assert not state.recall(HOTEL, START).credential_changed
+    state.credential(HOTEL, "new")
+    assert state.recall(HOTEL, START).credential_changed
+    trust(state, START, credential="new")
+    assert not state.recall(HOTEL, START).credential_changed
+
+
+def test_a_person_vouches_for_a_credential_and_ends_all_waiting(opened: Callable[[], State]) -> None:
+    """After a person's word the credential in use counts as the known one, and no device waits any more."""
+    state = opened()
+    trust(state, START, credential="old")
+    state.credential(HOTEL, "new")
+    state.record(HOTEL, PASS, [], {ONE: Retry(Action.SUBSCRIBE, Reason.RETRY, 1, START)}, START)
+    state.person_agrees(HOTEL)
+    for one in reopened_too(state, opened):
+        one.credential(HOTEL, "new")
+        assert one.recall(HOTEL, START) == Memory(expected=frozenset())
+        one.credential(HOTEL, "newer")
+        assert one.recall(HOTEL, START).credential_changed
+
+
+def test_a_changed_entry_ends_only_its_devices_waiting(opened: Callable[[], State]) -> None:
+    """Forgetting the retries of some devices leaves the others waiting."""
+    state = opened()
+    retry = Retry(Action.SUBSCRIBE, Reason.REFUSED, 2, START, "1205", "who?")
+    state.record(HOTEL, PASS, [], {ONE: retry, TWO: retry}, START)
+    state.forget_retries(HOTEL, [ONE, THREE])
+    assert state.recall(HOTEL, START).retries == {TWO: retry}
+    assert opened().recall(HOTEL, START).retries == {TWO: retry}
+
+
+def test_devices_come_and_go_with_the_text_that_says_so(opened: Callable[[], State], clock: StandingClock) -> None:
+    """For each device it is known which text brought it in and which took it out; coming back clears the absence."""
+    state = opened()
+    state.desire(wanting(ONE), FIRST, START)
+    trust(state, START, ONE)
+    left = clock.wait(hours=1)
+    state.desire(wanting(), SECOND, left)
+    assert state.recall(HOTEL, left).absent_since == {ONE: left}
+    assert opened().came_and_went(HOTEL, ONE) == Stay(Mark(FIRST, START), Mark(SECOND, left))
+    state, back = opened(), clock.wait(hours=1)
+    state.desire(wanting(ONE), FIRST, back)
+    assert state.recall(HOTEL, back).absent_since == {}
+    assert opened().came_and_went(HOTEL, ONE) == Stay(Mark(FIRST, back))
+    assert opened().came_and_went(HOTEL, TWO) == Stay()
+
+
+def test_a_live_device_that_no_text_ever_named_is_absent_since_there_are_texts(
+    opened: Callable[[], State], clock: StandingClock
+) -> None:
+    """Under ``unsubscribe_after`` a stranger counts as absent from the first text on, not for ever from now."""
+    state = opened()
+    state.desire(wanting(ONE), FIRST, START)
+    later = clock.wait(hours=1)
+    trust(state, later, ONE, TWO)
+    state = opened()
+    absences = state.recall(HOTEL, later).absent_since
+    assert absences == {TWO: START}
+    assert (absences.get(ONE), absences.get(TWO), len(absences), list(absences)) == (None, START, 1, [TWO])
+    state.desire(wanting(ONE, TWO), SECOND, later)
+    state.desire(wanting(ONE), SECOND, later)
+    assert state.recall(HOTEL, later).absent_since == {TWO: later}
+
+
+def test_an_absence_goes_on_while_lists_lack_a_device(opened: Callable[[], State], clock: StandingClock) -> None:
+    """A device that left the texts, was in two believed lists no more and is live again is absent since it left."""
+    state = opened()
+    state.desire(wanting(ONE, TWO), FIRST, START)
+    trust(state, clock.wait(hours=1), ONE, TWO)
+    left = clock.wait(hours=1)
+    state.desire(wanting(TWO), SECOND, left)
+    for _ in range(2):
+        trust(state, clock.wait(minutes=5), TWO)
+    assert state.recall(HOTEL, clock.at).inventory == {TWO}
+    for one in reopened_too(state, opened):
+        trust(one, clock.wait(minutes=5), ONE, TWO)
+        assert one.recall(HOTEL, clock.at).absent_since == {ONE: left}
+    state, back = opened(), clock.wait(hours=1)
+    state.desire(wanting(ONE, TWO), FIRST, back)
+    state.desire(wanting(TWO), SECOND, clock.wait(hours=1))
+    for one in reopened_too(state, opened):
+        assert one.recall(HOTEL, clock.at).absent_since == {ONE: clock.at}
+
+
+def test_a_device_is_ours_until_a_list_confirms_our_unsubscribe(
+    opened: Callable[[], State], clock: StandingClock
+) -> None:
+    """A device that left the texts is in the inventory while live, and while a list shows it after our call."""
+    state = opened()
+    state.desire(wanting(ONE, TWO), FIRST, START)
+    trust(state, START, ONE, TWO)
+    state.desire(wanting(TWO), SECOND, START)
+    trust(state, clock.wait(hours=1), ONE, TWO)
+    state.record(HOTEL, PASS, [unsubscribed(ONE, clock.at, Result.FAILED)], {}, clock.at)
+    trust(state, clock.wait(hours=1), ONE, TWO)
+    assert ONE in state.recall(HOTEL, clock.at).inventory
+    state.record(HOTEL, PASS, [unsubscribed(ONE, clock.at)], {}, clock.at)
+    trust(state, clock.wait(seconds=10), ONE, TWO)
+    assert ONE in state.recall(HOTEL, clock.at).inventory
+    trust(state, clock.wait(seconds=10), TWO)
+    assert state.recall(HOTEL, clock.at).inventory == {TWO}
+    assert opened().recall(HOTEL, clock.at).inventory == {TWO}
+
+
+def test_a_device_that_others_removed_is_ours_until_a_second_list(clock: StandingClock) -> None:
+    """One list without a device that left the texts may be short by mistake; two in a row are believed."""
+    state = State.in_memory(clock)
+    state.desire(wanting(ONE, TWO), FIRST, START)
+    trust(state, START, ONE, TWO)
+    desired = wanting(TWO)
+    state.desire(desired, SECOND, START)
+    trust(state, clock.wait(minutes=10), TWO)
+    assert ONE in state.recall(HOTEL, clock.at).inventory
+    trust(state, clock.wait(minutes=10), TWO)
+    assert state.recall(HOTEL, clock.at).inventory is desired.devices
+
+
+def test_a_wait_that_nothing_can_end_is_forgotten(opened: Callable[[], State]) -> None:
+    """A device that is neither wanted nor live has nothing to wait for; one that is either goes on waiting."""
+    state = opened()
+    state.desire(wanting(ONE), FIRST, START)
+    retry = Retry(Action.UNSUBSCRIBE, Reason.RETRY, 1, START)
+    state.record(HOTEL, PASS, [], {ONE: retry, TWO: retry, THREE: retry}, START)
+    trust(state, START, TWO)
+    assert state.recall(HOTEL, START).retries == {ONE: retry, TWO: retry}
+    assert opened().recall(HOTEL, START).retries == {ONE: retry, TWO: retry}
+
+
+def test_a_list_tells_what_no_answer_did(opened: Callable[[], State], clock: StandingClock) -> None:
+    """Changes without an answer that a list shows as made are told once as success, and count as if confirmed."""
+    state = opened()
+    trust(state, START, ONE, TWO)
+    changes = [change(Action.SUBSCRIBE, THREE), change(Action.UNSUBSCRIBE, ONE), change(Action.UNSUBSCRIBE, TWO)]
+    intend(state, START, *changes, approved=[ONE])
+    timed_out = Outcome(changes[2], Result.FAILED, START, message_id=MessageId("m"), words="timed out")
+    state.record(HOTEL, PASS, [timed_out], {}, START)
+    state, now = opened(), clock.wait(minutes=5)
+    assert sorted(trust(state, now, THREE), key=lambda outcome: outcome.change) == [
+        Outcome(changes[0], Result.SUCCESS, now, confirmed_by="list", revision=SECOND),
+        Outcome(changes[1], Result.SUCCESS, now, approved=True, confirmed_by="list", revision=SECOND),
+        Outcome(changes[2], Result.SUCCESS, now, message_id=MessageId("m"), confirmed_by="list", revision=SECOND),
+    ]
+    for one in reopened_too(state, opened):
+        assert trust(one, now, THREE) == ()
+        assert one.recall(HOTEL, now).unsubscribed == {TWO}
+        assert {past.confirmed_by for past in one.history()} == {"list"}
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "found"),
+    [
+        (Result.FAILED, None, 1),
+        (Result.FAILED, 504, 1),
+        (Result.FAILED, 429, 0),
+        (Result.REFUSED, None, 0),
+    ],
+)
+def test_only_calls_that_may_have_done_their_work_wait_for_a_list(
+    result: Result, status: int | None, found: int, clock: StandingClock
+) -> None:
+    """A time-out, a lost connection or a broken server may hide a success; LG's own no does not."""
+    state = State.in_memory(clock)
+    intend(state, START, change(Action.SUBSCRIBE, ONE))
+    state.record(HOTEL, PASS, [Outcome(change(Action.SUBSCRIBE, ONE), result, START, status=status)], {}, START)
+    assert len(trust(state, clock.wait(minutes=5), ONE)) == found
+
+
+def test_a_list_that_denies_a_change_closes_it_in_time(opened: Callable[[], State], clock: StandingClock) -> None:
+    """A list may lag behind a call: an early one can show that a change was made, only a later one that it was not."""
+    state = opened()
+    trust(state, START, TWO)
+    intend(state, START, change(Action.SUBSCRIBE, ONE), change(Action.UNSUBSCRIBE, TWO))
+    assert trust(state, clock.wait(seconds=20), TWO) == ()
+    assert [past.result for past in opened().history()] == [Result.FAILED] * 2
+    state = opened()
+    late = trust(state, clock.wait(seconds=20), ONE, TWO)
+    assert [outcome.change.device for outcome in late] == [ONE]
+    assert trust(state, clock.wait(minutes=2), ONE, TWO) == ()
+    assert trust(state, clock.wait(minutes=2), ONE) == ()
+    assert {past.device: past.result for past in opened().history()} == {ONE: Result.SUCCESS, TWO: Result.FAILED}
+
+
+def test_a_list_older_than_a_change_tells_nothing_of_it(clock: StandingClock) -> None:
+    """A list that was asked for before the change was begun neither confirms nor closes it."""
+    state = State.in_memory(clock)
+    intend(state, START, change(Action.SUBSCRIBE, ONE))
+    old = Observed(frozenset({ONE}), START - timedelta(seconds=1))
+    assert state.trust(HOTEL, old, None, START, old.devices) == ()
+    assert state.history()[0].result is None
+
+
+def test_a_list_that_fresher_knowledge_contradicts_confirms_nothing(clock: StandingClock) -> None:
+    """An unsubscribe without an answer is not taken for made by a list too old to show the subscribe before it."""
+    state = State.in_memory(clock)
+    state.record(HOTEL, PASS, [subscribed(ONE, START)], {}, START)
+    intend(state, START, change(Action.UNSUBSCRIBE, ONE), pass_id=PassId("next"))
+    assert trust(state, clock.wait(seconds=5)) == ()
+
+
+def test_a_new_attempt_closes_the_one_before(opened: Callable[[], State], clock: StandingClock) -> None:
+    """Only the latest change of a device can be confirmed by a list; the one before it has failed."""
+    state = opened()
+    intend(state, START, change(Action.SUBSCRIBE, ONE), pass_id=PassId("first"))
+    intend(state, clock.wait(seconds=1), change(Action.SUBSCRIBE, ONE), pass_id=PassId("second"))
+    assert len(trust(opened(), clock.wait(seconds=1), ONE)) == 1
+    state = opened()
+    assert trust(state, clock.wait(seconds=1), ONE) == ()
+    assert [(past.pass_id, past.result) for past in state.history()] == [
+        ("second", Result.SUCCESS),
+        ("first", Result.FAILED),
+    ]
+
+
+def test_an_outcome_without_its_intent_closes_an_older_intent(
+    opened: Callable[[], State], clock: StandingClock
+) -> None:
+    """What is recorded of a later pass ends the waiting of an earlier one, on disk too."""
+    state = opened()
+    intend(state, START, change(Action.SUBSCRIBE, ONE), pass_id=PassId("first"))
+    now = clock.wait(seconds=1)
+    state.record(HOTEL, PassId("second"), [subscribed(ONE, now)], {}, now)
+    assert trust(opened(), clock.wait(minutes=5), ONE) == ()
+
+
+def test_an_outcome_without_its_intent_still_says_by_which_text(opened: Callable[[], State]) -> None:
+    """Where the intent was lost with its file, the audit has the revision from the outcome."""
+    state = opened()
+    state.record(HOTEL, PASS, [replace(subscribed(ONE, START), revision=SECOND)], {}, START)
+    for one in reopened_too(state, opened):
+        assert [past.revision for past in one.history()] == [SECOND]
+
+
+def test_calls_that_were_never_made_leave_no_trace(opened: Callable[[], State]) -> None:
+    """Intents that a pass takes back are not in history, and no list confirms them; those with an outcome stay."""
+    state = opened()
+    intend(state, START, change(Action.SUBSCRIBE, ONE), change(Action.SUBSCRIBE, TWO))
+    state.record(HOTEL, PASS, [subscribed(TWO, START, Result.FAILED)], {}, START)
+    state.withdraw(HOTEL, PassId("another"), [ONE])
+    assert len(state.history()) == 2
+    state.withdraw(HOTEL, PASS, [ONE, TWO, THREE])
+    assert [past.device for past in opened().history()] == [TWO]
+
+
+def test_a_kill_between_intent_and_outcome_loses_no_change(folder: Path, opened: Callable[[], State]) -> None:
+    """What a killed process had begun is on disk, and the next list tells which of it was done."""
+    program = f"""
+import sys
+from pathlib import Path
+from datetime import UTC, datetime
+from reconciler.clock import SystemClock
+from reconciler.model import *
+from reconciler.state import State
+state, now = State.open(Path({str(folder)!r}), SystemClock()), datetime.fromisoformat({START.isoformat()!r})
+hotel = AccountName("seoul-hotel")
+state.desire(Desired(hotel, frozenset({{"one", "two"}})), Revision("a" * 64), now)
+state.trust(hotel, Observed(frozenset({{"three"}}), now), None, now, frozenset({{"three"}}))
+changes = [Change(hotel, Action.SUBSCRIBE, "one"), Change(hotel, Action.SUBSCRIBE, "two")]
+state.intend(hotel, PassId("pass"), changes, frozenset(), Revision("a" * 64), now)
+print("begun", flush=True)
+sys.stdin.read()
+"""
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as daemon:  # noqa: S603 - our own
+        assert daemon.stdout is not None
+        assert daemon.stdout.readline() == b"begun\n"
+        beside = State.read_only(folder, StandingClock())
+        assert [past.result for past in beside.history()] == [None, None]
+        beside.close()
+        daemon.kill()
+        daemon.wait()
+    state, later = opened(), START + timedelta(minutes=5)
+    assert state.recall(HOTEL, later).expected == ids(THREE)
+    assert [outcome.change.device for outcome in trust(state, later, ONE, THREE)] == [ONE]
+    assert {past.device: past.result for past in state.history()} == {ONE: Result.SUCCESS, TWO: Result.FAILED}
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+@pytest.mark.parametrize("part", [0.0, 0.5])
+def test_what_no_list_can_tell_outlives_a_loss_of_power(
+    part: float, order: Sequence[int], folder: Path, disk: Disk, opened: Callable[[], State]
+) -> None:
+    """That devices are about to go, brakes and the texts in force are on the disk before anything follows from them."""
+    state = opened()
+    brake, text = PauseOverride(Pause.ALL, None, "drill"), KeptText("a.toml", FIRST, {"a.toml": b"version = 1"})
+    state.pause(CLINIC, brake, START)
+    state.keep_texts([KeptText("b.toml", FIRST, {"b.toml": b"version = 1"})])
+    steps = (
+        lambda: state.pause(HOTEL, brake, START),
+        lambda: state.pause(CLINIC, None, START),
+        lambda: state.keep_texts([text], gone=["b.toml"]),
+        lambda: intend(state, START, change(Action.UNSUBSCRIBE, ONE)),
+    )
+    for number in order:
+        steps[number]()
+    state.record(HOTEL, PASS, [unsubscribed(ONE, START)], {}, START)
+    after = copytree(folder, folder.with_name("after"))
+    disk.power.fail(after / "state.db", part)
+    left = State.open(after, StandingClock())
+    assert (left.brakes(START), left.kept_texts()) == ({HOTEL: brake}, [text])
+    assert [past.device for past in left.history()] == [ONE]
+    left.close()
+
+
+def test_a_loss_of_power_takes_nothing_from_the_days_count(
+    folder: Path, disk: Disk, clock: StandingClock, opened: Callable[[], State]
+) -> None:
+    """A device that went and came back counts, though the list after the loss does not show that it ever went."""
+    state = opened()
+    trust(state, START, ONE)
+    for action, outcome in ((Action.UNSUBSCRIBE, unsubscribed), (Action.SUBSCRIBE, subscribed)):
+        intend(state, clock.wait(minutes=2), change(action, ONE))
+        state.record(HOTEL, PASS, [outcome(ONE, clock.at)], {}, clock.at)
+    after = copytree(folder, folder.with_name("after"))
+    disk.power.fail(after / "state.db", 0.0)
+    left = State.open(after, clock)
+    trust(left, clock.wait(minutes=5), ONE)
+    assert left.recall(HOTEL, clock.at).unsubscribed == {ONE}
+    left.close()
+
+
+def test_history_tells_everything_of_a_change(opened: Callable[[], State]) -> None:
+    """An engineer finds time, action, result, text, author, pass, both message ids, and LG's code and words."""
+    state = opened()
+    intend(state, START, change(Action.UNSUBSCRIBE, ONE), approved=[ONE])
+    later = START + timedelta(seconds=2)
+    outcome = Outcome(
+        change(Action.UNSUBSCRIBE, ONE),
+        Result.NOOP,
+        later,
+        approved=True,
+        message_id=MessageId("ours"),
+        lg_message_id="theirs",
+        status=404,
+        code="1206",
+        words="gone \ud800",
+    )
+    state.record(HOTEL, PASS, [outcome], {}, later)
+    (past,) = opened().history()
+    assert (past.account, past.device, past.action, past.result) == (HOTEL, ONE, Action.UNSUBSCRIBE, Result.NOOP)
+    assert (past.intended, past.at, past.pass_id, past.revision) == (START, later, PASS, SECOND)
+    assert (past.message_id, past.lg_message_id, past.status, past.code) == ("ours", "theirs", 404, "1206")
+    assert (past.words, past.approved, past.confirmed_by) == ("gone ?", True, None)
+
+
+@pytest.mark.parametrize("fault", ["", FULL])
+def test_history_is_newest_first_and_filtered(
+    fault: str, opened: Callable[[], State], clock: StandingClock, disk: Disk
+) -> None:
+    """Past changes are found by account, device and time, at most so many, whether they are on disk or still wait."""
+    state = opened()
+    for minute in range(4):
+        disk.write_fault = fault if minute > 1 else ""
+        now, account = clock.wait(minutes=1), (HOTEL, CLINIC)[minute % 2]
+        device = DeviceId(f"device-{minute // 2}")
+        outcome = Outcome(change(Action.SUBSCRIBE, device, account), Result.SUCCESS, now)
+        state.record(account, PassId(f"{minute}"), [outcome], {}, now)
+    intend(state, clock.at, change(Action.SUBSCRIBE, ONE))
+    state.withdraw(HOTEL, PASS, [ONE])
+
+    def passes(**filters: object) -> list[str]:
+        return [past.pass_id for past in state.history(**filters)]  # type: ignore[arg-type]  # shorter calls below
+
+    assert passes() == ["3", "2", "1", "0"]
+    assert passes(account=HOTEL) == ["2", "0"]
+    assert passes(device=DeviceId("device-0")) == ["1", "0"]
+    assert passes(account=CLINIC, device=DeviceId("device-1")) == ["3"]
+    assert passes(since=START + timedelta(minutes=2), until=START + timedelta(minutes=4)) == ["2", "1"]
+    assert passes(limit=3) == ["3", "2", "1"]
+    assert state.writable is not bool(fault)
+
+
+def test_what_is_old_is_removed(opened: Callable[[], State], clock: StandingClock) -> None:
+    """After 90 days past changes are gone, and so is what is known of devices that are ours no longer."""
+    state = opened()
+    state.desire(wanting(ONE, TWO), FIRST, START)
+    state.desire(wanting(TWO), SECOND, START)
+    intend(state, START, change(Action.SUBSCRIBE, TWO))
+    trust(state, clock.wait(hours=1), TWO)
+    intend(state, clock.at, change(Action.SUBSCRIBE, ONE))
+    clock.at = START + KEPT
+    state.doubt(HOTEL, clock.at)
+    assert len(state.history()) == 2
+    assert state.came_and_went(HOTEL, ONE).went == Mark(SECOND, START)
+    clock.wait(minutes=90)
+    state = opened()
+    assert [past.device for past in state.history()] == []
+    assert (state.came_and_went(HOTEL, ONE), state.came_and_went(HOTEL, TWO)) == (Stay(), Stay(Mark(FIRST, START)))
+
+
+def test_what_is_old_is_removed_once_a_day_in_a_long_run(opened: Callable[[], State], clock: StandingClock) -> None:
+    """A daemon that is never restarted keeps house too."""
+    state = opened()
+    intend(state, START, change(Action.SUBSCRIBE, ONE))
+    clock.at = START + KEPT + timedelta(seconds=1)
+    assert len(state.history()) == 1
+    state.doubt(CLINIC, clock.at)
+    assert state.history() == []
+
+
+def test_quota_survives_a_restart(opened: Callable[[], State]) -> None:
+    """Call times and the learned limit are kept to the last bit."""
+    state = opened()
+    assert state.quota(HOTEL) == ((), None)
+    state.keep_quota(HOTEL, [1.1, 1767323045.123456], 60)
+    assert opened().quota(HOTEL) == ((1.1, 1767323045.123456), 60)
+
+
+def test_brakes_are_kept_and_end_by_themselves(opened: Callable[[], State]) -> None:
+    """Of an account's own and the general brake the stricter holds; each ends in time; lifting all lifts each."""
+    state, hour = opened(), timedelta(hours=1)
+    own = PauseOverride(Pause.ALL, START + hour, "night")
+    general = PauseOverride(Pause.UNSUBSCRIBE, START + 2 * hour, "audit \ud800")
+    state.pause(HOTEL, own, START)
+    state.pause(None, general, START)
+    state = opened()
+    kept = PauseOverride(Pause.UNSUBSCRIBE, START + 2 * hour, "audit ?")
+    assert (state.brake(HOTEL, START), state.brake(CLINIC, START)) == (own, kept)
+    assert (state.brake(HOTEL, START + hour), state.brake(HOTEL, START + 2 * hour)) == (kept, PauseOverride())
+    state.pause(HOTEL, None, START)
+    assert opened().brake(HOTEL, START) == kept
+    state = opened()
+    state.pause(HOTEL, own, START)
+    state.pause(None, None, START)
+    for one in reopened_too(state, opened):
+        assert (one.brake(HOTEL, START), one.brake(CLINIC, START)) == (PauseOverride(), PauseOverride())
+
+
+def test_of_two_equal_brakes_the_longer_is_told(clock: StandingClock) -> None:
+    """Where both brakes hold the same, the one that ends later, or never, is what a person has to know of."""
+    state, hour = State.in_memory(clock), timedelta(hours=1)
+    longer = PauseOverride(Pause.ALL, START + 2 * hour, "longer")
+    state.pause(HOTEL, PauseOverride(Pause.ALL, START + hour, "shorter"), START)
+    state.pause(None, longer, START)
+    assert state.brake(HOTEL, START) == longer
+    endless = PauseOverride(Pause.ALL, None, "endless")
+    state.pause(HOTEL, endless, START)
+    assert state.brake(HOTEL, START) == endless
+
+
+def test_brakes_that_have_ended_are_forgotten(opened: Callable[[], State], folder: Path, clock: StandingClock) -> None:
+    """Setting or lifting a brake clears those that ended by themselves."""
+    state = opened()
+    state.pause(HOTEL, PauseOverride(Pause.ALL, START, "over"), START)
+    state.pause(CLINIC, PauseOverride(Pause.ALL, None, "on"), START)
+    state.close()
+    reader = State.read_only(folder, clock)
+    before = START - timedelta(hours=1)
+    assert (reader.brake(HOTEL, before), reader.brake(CLINIC, before).reason) == (PauseOverride(), "on")
+    reader.close()
+
+
+def test_accepted_texts_are_kept_with_their_files(opened: Callable[[], State]) -> None:
+    """A text comes back byte for byte with its revision and files; the next takes its place; a dropped one is gone."""
+    state = opened()
+    files = {"fleet.toml": b"version = 1\n", "devices/a.txt": b"one\n" * 1000}
+    state.keep_texts([KeptText("fleet.toml", FIRST, files)])
+    state.keep_texts([KeptText("other.toml", SECOND, {"other.toml": b"", "devices/a.txt": files["devices/a.txt"]})])
+    assert opened().kept_texts() == [
+        KeptText("fleet.toml", FIRST, files),
+        KeptText("other.toml", SECOND, {"other.toml": b"", "devices/a.txt": files["devices/a.txt"]}),
+    ]
+    state = opened()
+    state.keep_texts([KeptText("fleet.toml", SECOND, {"fleet.toml": b"version = 1 # newer\n"})])
+    state.keep_texts([], gone=["other.toml"])
+    assert opened().kept_texts() == [KeptText("fleet.toml", SECOND, {"fleet.toml": b"version = 1 # newer\n"})]
+    state = opened()
+    state.keep_texts([], gone=["fleet.toml"])
+    assert opened().kept_texts() == []
+
+
+def test_files_that_no_text_needs_any_more_take_no_room(opened: Callable[[], State], disk: Disk, folder: Path) -> None:
+    """Of a text that changes with each commit only the newest is kept, and unchanged files are not rewritten."""
+    state = opened()
+    devices = {"devices.txt": b"one\n"}
+    for number in range(3):
+        state.keep_texts([KeptText("fleet.toml", FIRST, {"fleet.toml": f"# {number}\n".encode(), **devices})])
+    contents = Disk()
+    reader = State.read_only(folder, StandingClock(), contents.connect)
+    assert reader._database.read("SELECT count(*) FROM content") == [(2,)]
+    reader.close()
+    assert sum(sql.startswith("INSERT OR IGNORE INTO content") for sql in disk.asked) == 4
+
+
+def test_of_a_text_that_did_not_change_only_its_revision_is_written(opened: Callable[[], State], disk: Disk) -> None:
+    """An edit of one text among hundreds brings all of them under a new revision, and rewrites no other."""
+    state = opened()
+    files = {"fleet.toml": b"version = 1\n", "devices.txt": b"one\n"}
+    state.keep_texts([KeptText("fleet.toml", FIRST, files)])
+    disk.asked.clear()
+    state.keep_texts([KeptText("fleet.toml", SECOND, files)])
+    assert not [sql for sql in disk.asked if "text_file" in sql and not sql.startswith("SELECT")]
+    assert opened().kept_texts() == [KeptText("fleet.toml", SECOND, files)]
+
+
+def test_a_text_that_is_not_whole_any_more_is_not_had_at_all(opened: Callable[[], State]) -> None:
+    """Bytes that changed on disk are never taken for what a person wrote."""
+    state = opened()
+    state.keep_texts([KeptText("a.toml", FIRST, {"a.toml": b"a\n"})])
+    state.keep_texts([KeptText("b.toml", FIRST, {"b.toml": b"b\n"})])
+    state.keep_texts([KeptText("c.toml", FIRST, {"c.toml": b"c\n"})])
+    damage = "UPDATE content SET compressed = {} WHERE sha256 = (SELECT sha256 FROM text_file WHERE document = '{}')"
+    connection = state._database._connection
+    connection.execute(damage.format("x'00'", "a.toml"))
+    other = "(SELECT compressed FROM content JOIN text_file USING (sha256) WHERE document = 'c.toml')"
+    connection.execute(damage.format(other, "b.toml"))
+    assert [text.document for text in opened().kept_texts()] == ["c.toml"]
+
+
+def test_accounts_with_live_devices_are_known(opened: Callable[[], State]) -> None:
+    """Which accounts should have live devices is known from disk and from what was remembered since."""
+    state = opened()
+    trust(state, START, ONE)
+    trust(state, START, ONE, account=CLINIC)
+    assert opened().live_accounts() == {HOTEL, CLINIC}
+    state = opened()
+    trust(state, START, account=CLINIC)
+    assert state.live_accounts() == {HOTEL}
+    assert opened().live_accounts() == {HOTEL}
+
+
+def test_a_retired_account_is_forgotten_but_for_its_history(opened: Callable[[], State], disk: Disk) -> None:
+    """Of a retired account only past changes stay; should it come back, it begins anew."""
+    state = opened()
+    state.desire(wanting(ONE), FIRST, START)
+    trust(state, START, TWO)
+    state.keep_quota(HOTEL, [1.0], 60)
+    state.pause(HOTEL, PauseOverride(Pause.ALL, None, "off"), START)
+    intend(state, START, change(Action.SUBSCRIBE, ONE))
+    disk.write_fault = FULL
+    state.doubt(HOTEL, START)
+    state.retire(HOTEL)
+    disk.write_fault = ""
+    for one in reopened_too(state, opened):
+        assert (one.live_accounts(), one.quota(HOTEL), one.brake(HOTEL, START)) == (
+            frozenset(),
+            ((), None),
+            PauseOverride(),
+        )
+        assert len(one.history(device=ONE)) == 1
+    state = opened()
+    assert trust(state, START + timedelta(minutes=5), ONE) == ()
+    assert state.came_and_went(HOTEL, ONE) == Stay()
+
+
+@pytest.mark.parametrize(
+    ("sql", "index"),
+    [
+        (tables.PAST_OF_ALL, "change_at"),
+        (tables.PAST_OF_ACCOUNT, "change_of_account"),
+        (tables.PAST_OF_DEVICE, "PRIMARY KEY (account=? AND device=?)"),
+        (tables.PAST_OF_BOTH, "PRIMARY KEY (account=? AND device=?)"),
+        (tables.DEVICES_LIKE, "PRIMARY KEY (account=? AND device>? AND device<?)"),
+        (tables.CONFIRMED, "change_of_account"),
+        (tables.SENT, "change_of_account"),
+        (tables.OPEN, "change_open"),
+    ],
+)
+def test_no_question_goes_through_all_past_changes(sql: str, index: str, clock: StandingClock) -> None:
+    """Every question about past changes has an index, however many there are."""
+    state = State.in_memory(clock)
+    steps = state._database.read(f"EXPLAIN QUERY PLAN {sql}", ("",) * sql.count("?"))
+    assert any("change USING" in step and index in step for *_, step in steps), steps
+
+
+def test_the_state_opened_for_reading_is_never_written(opened: Callable[[], State], folder: Path) -> None:
+    """A reader knows what the writer knows, says what the writer would, and refuses everything that changes it."""
+    absent = State.read_only(folder, StandingClock())
+    assert (absent.recall(HOTEL, START), absent.live_accounts(), absent.history()) == (Memory(), frozenset(), [])
+    absent.close()
+    assert not folder.exists()
+    state = opened()
+    trust(state, START, ONE, credential="old")
+    reader = State.read_only(folder, StandingClock())
+    reader.credential(HOTEL, "new")
+    assert reader.recall(HOTEL, START) == Memory(expected=frozenset({ONE}), credential_changed=True)
+    assert reader.writable
+    refused: list[Callable[[], object]] = [
+        lambda: reader.desire(wanting(ONE), FIRST, START),
+        lambda: trust(reader, START),
+        lambda: reader.doubt(HOTEL, START),
+        lambda: reader.person_agrees(HOTEL),
+        lambda: intend(reader, START, change(Action.SUBSCRIBE, ONE)),
+        lambda: reader.withdraw(HOTEL, PASS, []),
+        lambda: reader.record(HOTEL, PASS, [], {}, START),
+        lambda: reader.forget_retries(HOTEL, []),
+        lambda: reader.pause(None, None, START),
+        lambda: reader.keep_quota(HOTEL, [], None),
+        lambda: reader.keep_texts([KeptText("", FIRST, {})]),
+        lambda: reader.keep_texts([], gone=[""]),
+        lambda: reader.retire(HOTEL),
+    ]
+    for write in refused:
+        with pytest.raises(StateError, match="reading only"):
+            write()
+    reader.close()
+
+
+def remember_a_day(state: State, clock: StandingClock) -> None:
+    """Let a state go through a bit of everything."""
+    state.desire(wanting(ONE, TWO), FIRST, clock.at)
+    state.credential(HOTEL, "mark")
+    trust(state, clock.at, ONE, THREE)
+    intend(state, clock.at, change(Action.SUBSCRIBE, TWO), change(Action.UNSUBSCRIBE, THREE))
+    retry = Retry(Action.UNSUBSCRIBE, Reason.RETRY, 1, clock.at, None, "late")
+    failed = unsubscribed(THREE, clock.at, Result.FAILED)
+    state.record(HOTEL, PASS, [subscribed(TWO, clock.at), failed], {THREE: retry}, clock.at)
+    state.desire(wanting(TWO), SECOND, clock.wait(minutes=1))
+    state.doubt(HOTEL, clock.at)
+    state.keep_quota(HOTEL, [1.0], 60)
+    state.keep_quota(HOTEL, [1.0, 2.0], 61)
+    state.pause(HOTEL, PauseOverride(Pause.ALL, None, "night"), clock.at)
+    state.keep_texts([KeptText("fleet.toml", FIRST, {"fleet.toml": b"old"})])
+    state.keep_texts([KeptText("fleet.toml", SECOND, {"fleet.toml": b"new"})])
+
+
+@pytest.mark.parametrize("when", ["from the start", "while running"])
+@pytest.mark.parametrize("what", ["fault", "write_fault"])
+def test_a_full_disk_delays_what_is_kept_and_loses_nothing(
+    when: str, what: str, opened: Callable[[], State], clock: StandingClock, disk: Disk
+) -> None:
+    """While nothing can be written the state works in memory and says so; the first write to succeed keeps it all."""
+    before = opened()
+    trust(before, START, ONE, account=CLINIC)
+    if when == "from the start":
+        setattr(disk, what, FULL)
+        state = opened()
+    else:
+        state = opened()
+        state.recall(HOTEL, START)
+        setattr(disk, what, FULL)
+    remember_a_day(state, clock)
+    in_memory = State.in_memory(clock)
+    clock.at = START
+    remember_a_day(in_memory, clock)
+    told = in_memory.recall(HOTEL, clock.at)
+    assert (state.writable, state.trouble) == (False, f"the state cannot be written: {FULL}")
+    memory = state.recall(HOTEL, clock.at)
+    assert not memory.writable
+    assert (memory.expected, memory.retries, memory.inventory) == (told.expected, told.retries, told.inventory)
+    assert (memory.unsubscribed, memory.confirmed, memory.absent_since) == (
+        told.unsubscribed,
+        told.confirmed,
+        told.absent_since,
+    )
+    setattr(disk, what, "")
+    state.forget_retries(CLINIC, [])
+    assert (state.writable, state.trouble) == (True, "")
+    for one in reopened_too(state, opened):
+        one.credential(HOTEL, "mark")
+        assert one.recall(HOTEL, clock.at) == told
+        assert one.recall(CLINIC, clock.at).expected == ids(ONE)
+        assert one.history() == in_memory.history()
+        assert one.quota(HOTEL) == in_memory.quota(HOTEL)
+        assert one.brake(HOTEL, clock.at) == in_memory.brake(HOTEL, clock.at)
+        assert one.kept_texts() == in_memory.kept_texts()
+        for device in (ONE, TWO, THREE):
+            assert one.came_and_went(HOTEL, device) == in_memory.came_and_went(HOTEL, device)
+
+
+def test_many_threads_lose_nothing_of_each_other(opened: Callable[[], State], disk: Disk) -> None:
+    """Accounts worked on at once, on a disk that fills up and has room again meanwhile, are all kept."""
+    state, accounts = opened(), [AccountName(f"account-{number}") for number in range(4)]
+
+    def work(account: AccountName) -> None:
+        for number in range(30):
+            devices = [DeviceId(f"{number}"), DeviceId(f"{number + 1}")]
+            disk.write_fault = FULL if number % 7 == 3 else ""
+            state.desire(wanting(*devices, account=account), SECOND, START)
+            trust(state, START, *devices, account=account)
+            state.doubt(account, START)
+            state.keep_quota(account, [float(number)], None)
+            assert state.recall(account, START).suspect_readings == 1
+
+    with ThreadPoolExecutor(len(accounts)) as threads:
+        for done in [threads.submit(work, account) for account in accounts]:
+            done.result()
+    disk.write_fault = ""
+    told = [state.recall(account, START).expected for account in accounts]
+    assert told == [ids(DeviceId("29"), DeviceId("30"))] * 4
+    state = opened()
+    assert [state.recall(account, START).expected for account in accounts] == told
+    assert {state.quota(account) for account in accounts} == {((29.0,), None)}
+
+
+def test_what_waits_is_seen_by_who_asks(opened: Callable[[], State], clock: StandingClock, disk: Disk) -> None:
+    """While the disk is full, history and explanations tell also what is not written yet."""
+    state = opened()
+    state.desire(wanting(ONE), FIRST, START)
+    disk.write_fault = FULL
+    state.desire(wanting(TWO), SECOND, clock.wait(minutes=1))
+    intend(state, clock.at, change(Action.SUBSCRIBE, TWO))
+    assert state.came_and_went(HOTEL, ONE) == Stay(Mark(FIRST, START), Mark(SECOND, clock.at))
+    assert state.came_and_went(HOTEL, TWO) == Stay(Mark(SECOND, clock.at))
+    assert [past.device for past in state.history()] == [TWO]
+
+
+def test_passes_without_news_do_not_pile_up_while_the_disk_is_full(opened: Callable[[], State], disk: Disk) -> None:
+    """What only the latest of matters waits once, however long the disk is full."""
+    state = opened()
+    disk.write_fault = FULL
+    for number in range(50):
+        state.keep_quota(HOTEL, [float(number)], None)
+        state.doubt(HOTEL, START)
+        state.keep_texts([KeptText("fleet.toml", FIRST, {"fleet.toml": str(number).encode()})])
+        trust(state, START, ONE)
+    assert len(state._waiting.groups) < 10
+    disk.write_fault = ""
+    assert opened().quota(HOTEL) == ((49.0,), None)
+
+
+def full_of_news(state: State, clock: StandingClock, rounds: int) -> None:
+    """Let much happen to an account, again and again: edits, lists, failed, withdrawn and confirmed changes."""
+    state.credential(HOTEL, "mark")
+    for number in range(rounds):
+        clock.wait(minutes=1)
+        coming, lasting = DeviceId(f"d{number % 7}"), DeviceId(f"d{(number + 1) % 7}")
+        state.desire(wanting(coming, lasting), (FIRST, SECOND)[number % 2], clock.at)
+        trust(state, clock.at, lasting, DeviceId(f"d{(number + 3) % 7}"))
+        one = PassId(f"pass-{number}")
+        going = DeviceId(f"d{(number + 3) % 7}")
+        several = (change(Action.SUBSCRIBE, coming), change(Action.UNSUBSCRIBE, going), change(Action.SUBSCRIBE, ONE))
+        intend(state, clock.at, *several, pass_id=one)
+        state.withdraw(HOTEL, one, [ONE])
+        result = Result.SUCCESS if number % 3 else Result.FAILED
+        retry = None if number % 3 else Retry(Action.UNSUBSCRIBE, Reason.RETRY, 1, clock.at, None, "late")
+        outcomes = [subscribed(coming, clock.at), unsubscribed(going, clock.at, result)]
+        state.record(HOTEL, one, outcomes, {going: retry}, clock.at)
+
+
+@pytest.mark.parametrize("rounds", [100, 450])
+def test_what_waits_for_a_disk_that_stays_full_grows_with_devices_and_not_with_time(
+    rounds: int, opened: Callable[[], State], clock: StandingClock, disk: Disk
+) -> None:
+    """However much happens meanwhile, what waits is bounded, is seen by readers, and is all there after a restart."""
+    full_of_news(opened(), clock, 10)
+    state = opened()
+    state.recall(HOTEL, clock.at)
+    disk.write_fault = FULL
+    full_of_news(state, clock, rounds)
+    assert len(state._waiting.groups) <= 1001
+    clock.at = START
+    told = State.in_memory(clock)
+    full_of_news(told, clock, 10)
+    full_of_news(told, clock, rounds)
+    assert state.history(limit=10_000) == told.history(limit=10_000)
+    disk.write_fault = ""
+    state.write()
+    assert (state.trouble, state.waits) == ("", False)
+    for one in reopened_too(state, opened):
+        one.credential(HOTEL, "mark")
+        assert one.recall(HOTEL, clock.at) == told.recall(HOTEL, clock.at)
+        assert one.history(limit=10_000) == told.history(limit=10_000)
+        for number in range(7):
+            device = DeviceId(f"d{number}")
+            assert one.came_and_went(HOTEL, device) == told.came_and_went(HOTEL, device)
+
+
+def test_of_past_changes_that_wait_too_long_the_newest_and_the_days_count_are_kept(
+    opened: Callable[[], State], clock: StandingClock, disk: Disk
+) -> None:
+    """Old failures are dropped, which the log says; no unsubscribe of the day is."""
+    state = opened()
+    disk.write_fault = FULL
+    state.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
+    devices = [DeviceId(f"d{number}") for number in range(500)]
+    for _ in range(100):
+        at = clock.wait(seconds=1)
+        failed = [replace(unsubscribed(device, at, Result.FAILED), status=400) for device in devices]
+        state.record(HOTEL, PASS, failed, {}, at)
+    assert sum(len(group.pasts) for group in state._waiting.groups.values()) <= 2 * MOST_PASTS + 1
+    assert any("history lacks" in notice for notice in state.notices())
+    assert state.history(limit=1)[0].at == clock.at
+    disk.write_fault = ""
+    state = opened()
+    assert state.recall(HOTEL, clock.at).unsubscribed == ids(THREE)
+
+
+@pytest.mark.parametrize("harm", ["emptied", "filled with noise", "log filled with noise"])
+def test_what_is_in_memory_outlives_a_file_that_is_ruined_while_it_is_open(
+    harm: str, opened: Callable[[], State], folder: Path, clock: StandingClock
+) -> None:
+    """The day's count, waits, lists and brakes are written to a fresh file where the old one cannot be read."""
+    state = opened()
+    remember_a_day(state, clock)
+    state.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
+    before = state.recall(HOTEL, clock.at)
+    match harm:
+        case "emptied":
+            (folder / "state.db").write_bytes(b"")
+        case "filled with noise":
+            (folder / "state.db").write_bytes(b"\xff" * 200_000)
+        case _:
+            (folder / "state.db-wal").write_bytes(b"\xff" * 200_000)
+    state.look()
+    assert not state.writable
+    assert any("while it was open" in notice for notice in state.notices())
+    clock.wait(seconds=2)
+    state.look()
+    assert state.writable
+    for one in reopened_too(state, opened):
+        one.credential(HOTEL, "mark")
+        after = one.recall(HOTEL, clock.at)
+        assert (after.unsubscribed, after.expected, after.inventory) == (
+            before.unsubscribed,
+            before.expected,
+            before.inventory,
+        )
+        assert (after.retries, after.absent_since) == (before.retries, before.absent_since)
+        assert one.quota(HOTEL) == ((1.0, 2.0), 61)
+        assert one.brake(HOTEL, clock.at) == PauseOverride(Pause.ALL, None, "night")
+
+
+def test_a_state_that_is_taken_away_holds_unsubscribes_until_it_is_back(
+    opened: Callable[[], State], folder: Path, clock: StandingClock
+) -> None:
+    """An intent that finds the file gone is not written, and that is seen before the call it is about."""
+    state = opened()
+    state.desire(wanting(ONE), FIRST, clock.at)
+    for path in folder.glob("state.db*"):
+        path.unlink()
+    intend(state, clock.at, change(Action.UNSUBSCRIBE, THREE))
+    assert not state.writable
+    assert not state.recall(HOTEL, clock.at).writable
+    clock.wait(seconds=2)
+    state.look()
+    assert state.writable
+    assert [past.device for past in opened().history()] == [THREE]
+
+
+def test_calls_of_many_accounts_wait_a_second_and_are_written_together(
+    opened: Callable[[], State], clock: StandingClock, disk: Disk
+) -> None:
+    """A write for the one list of each pass would cost more than the pass; a limit that was learned does not wait."""
+    state = opened()
+    accounts = [AccountName(f"account-{number}") for number in range(50)]
+    state.write()
+    disk.asked.clear()
+    assert not any(state.keep_quota(account, [1.5], None) for account in accounts)
+    assert state.quota(accounts[0]) == ((1.5,), None)
+    assert state.keep_quota(accounts[1], [1.5, 1.6], 60)
+    assert "COMMIT" not in disk.asked
+    assert state.waits
+    state.write()
+    assert not state.waits
+    assert disk.asked.count("COMMIT") == 1
+    assert not state.keep_quota(accounts[2], [1.5], None)
+    clock.at += timedelta(seconds=QUOTA_WAITS)
+    assert state.keep_quota(accounts[2], [1.5, 2.5], None)
+    assert [opened().quota(account)[0] for account in accounts[:3]] == [(1.5,), (1.5, 1.6), (1.5, 2.5)]
+
+
+def test_only_a_list_that_teaches_nothing_agrees(opened: Callable[[], State]) -> None:
+    """A pass takes a list for known only where to believe it would change nothing at all."""
+    state, devices = opened(), frozenset({ONE, TWO})
+    observed = Observed(devices, START)
+    agrees = partial(state.agrees, HOTEL, observed, "mark", devices)
+    assert not agrees()
+    state.desire(wanting(ONE, TWO), FIRST, START)
+    assert not agrees()
+    state.trust(HOTEL, observed, "mark", START, devices)
+    assert agrees()
+    assert not state.agrees(HOTEL, observed, "another mark", devices)
+    assert not state.agrees(HOTEL, Observed(frozenset({ONE}), START), "mark", frozenset({ONE}))
+    assert not state.agrees(HOTEL, observed, "mark", frozenset({ONE}))
+    state.doubt(HOTEL, START)
+    assert not agrees()
+    state.trust(HOTEL, observed, "mark", START, devices)
+    state.intend(HOTEL, PASS, [change(Action.SUBSCRIBE, THREE)], frozenset(), FIRST, START)
+    assert not agrees()
+    state.withdraw(HOTEL, PASS, [THREE])
+    assert agrees()
+    waits = Retry(Action.SUBSCRIBE, Reason.RETRY, 1, START)
+    state.record(HOTEL, PASS, (), {THREE: waits}, START)
+    assert not agrees()
+    state.forget_retries(HOTEL, [THREE])
+    assert agrees()
+    state.desire(wanting(ONE), SECOND, START)
+    assert not agrees()
+
+
+def test_a_disk_that_cannot_be_read_is_trouble_and_is_read_again(opened: Callable[[], State], disk: Disk) -> None:
+    """An account that cannot be read has an empty memory that says so, until it can be read; nothing is overwritten."""
+    state = opened()
+    state.desire(wanting(ONE, TWO), FIRST, START)
+    state.keep_texts([KeptText("fleet.toml", FIRST, {"fleet.toml": b"version = 1\n"})])
+    state = opened()
+    disk.fault = "disk I/O error"
+    assert state.recall(HOTEL, START) == Memory(writable=False)
+    assert state.brake(HOTEL, START) == PauseOverride()
+    assert state.kept_texts() == []
+    assert state.trouble == "the state cannot be read: disk I/O error"
+    state.desire(wanting(ONE), SECOND, START)
+    with pytest.raises(StateError, match="disk I/O error"):
+        state.history()
+    disk.fault = ""
+    state.doubt(CLINIC, START)
+    assert (state.writable, state.recall(HOTEL, START).inventory) == (True, ids(ONE, TWO))
+    assert len(state.kept_texts()) == 1
+
+
+def test_a_damaged_state_begins_anew_and_tells_where_the_old_one_is(opened: Callable[[], State], folder: Path) -> None:
+    """After damage memory is empty, writing works, and the damaged file has a new name."""
+    trust(opened(), START, ONE)
+    opened().close()
+    (folder / "state.db").write_bytes(b"not a database" * 1000)
+    state = opened()
+    assert state.set_aside is not None
+    assert state.set_aside.name == "state.db.corrupt-20260102T030405Z"
+    assert (state.recall(HOTEL, START), state.writable) == (Memory(), True)
+
+
+def test_no_table_has_room_for_a_secret(folder: Path, opened: Callable[[], State]) -> None:
+    """The only thing known of a credential is the mark that was handed in with a trusted list."""
+    state = opened()
+    state.credential(HOTEL, "announced-mark")
+    trust(state, START, credential="trusted-mark")
+    state.close()
+    written = b"".join(path.read_bytes() for path in folder.iterdir())
+    assert (b"trusted-mark" in written, b"announced-mark" in written) == (True, False)
+
+
+DEVICES = st.frozensets(st.sampled_from([DeviceId(f"d{number}") for number in range(5)]))
+ACCOUNTS = st.sampled_from([HOTEL, CLINIC])
+ENDS = st.sampled_from(["killed", "withdrawn", *Result])
+
+
+class Remembering(RuleBasedStateMachine):
+    """A state on a disk that fills and empties, restarted and killed at any time, beside one that only remembers.
+
+    However the events fall, the one on disk knows what the other does, and a reader of the file knows it too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = TemporaryDirectory()
+        self.folder = Path(self.room.name) / "state"
+        self.clock, self.disk = StandingClock(datetime(2026, 5, 1, tzinfo=UTC)), Disk()
+        self.state, self.ideal = State.open(self.folder, self.clock, self.disk.connect), State.in_memory(self.clock)
+        self.marks: dict[AccountName, str] = {}
+        self.passes = 0
+
+    def teardown(self) -> None:
+        """Let go of the files."""
+        self.state.close()
+        self.ideal.close()
+        self.room.cleanup()
+
+    def both(self, event: Callable[[State], object]) -> None:
+        """Let the same happen to both, and see that both say the same."""
+        assert event(self.state) == event(self.ideal)
+
+    @rule(minutes=st.sampled_from([0.2, 0.8, 2, 300, 1000]))
+    def wait(self, minutes: float) -> None:
+        """Let time pass."""
+        self.clock.wait(minutes=minutes)
+
+    @rule(account=ACCOUNTS, devices=DEVICES, revision=st.sampled_from([FIRST, SECOND]))
+    def text(self, account: AccountName, devices: frozenset[DeviceId], revision: Revision) -> None:
+        """Let a text come into force."""
+        self.both(lambda state: state.desire(Desired(account, devices), revision, self.clock.at))
+
+    @rule(account=ACCOUNTS, devices=DEVICES, ago=st.sampled_from([0, 30]))
+    def list_trusted(self, account: AccountName, devices: frozenset[DeviceId], ago: int) -> None:
+        """Let a list be believed that was asked for some seconds ago."""
+        observed, mark = Observed(devices, self.clock.at - timedelta(seconds=ago)), self.marks.get(account)
+
+        def event(state: State) -> tuple[Outcome, ...]:
+            live = overlaid(observed, state.recall(account, self.clock.at))
+            return tuple(sorted(state.trust(account, observed, mark, self.clock.at, live), key=lambda one: one.change))
+
+        self.both(event)
+
+    @rule(account=ACCOUNTS)
+    def list_doubted(self, account: AccountName) -> None:
+        """Let a list not be believed."""
+        self.both(lambda state: state.doubt(account, self.clock.at))
+
+    @rule(
+        account=ACCOUNTS,
+        ends=st.dictionaries(
+            DEVICES.filter(bool).map(min), st.tuples(st.sampled_from(Action), ENDS, st.sampled_from([None, 404, 502]))
+        ),
+        approved=DEVICES,
+    )
+    def changes(
+        self,
+        account: AccountName,
+        ends: dict[DeviceId, tuple[Action, str | Result, int | None]],
+        approved: frozenset[DeviceId],
+    ) -> None:
+        """Let a pass make changes, of which some are never tried, and some never heard of again."""
+        self.passes += 1
+        now, pass_id = self.clock.wait(seconds=1), PassId(f"pass-{self.passes}")
+        changes = [Change(account, action, device) for device, (action, _, _) in ends.items()]
+        outcomes = [
+            Outcome(Change(account, action, device), end, now, device in approved, status=status)
+            for device, (action, end, status) in ends.items()
+            if isinstance(end, Result)
+        ]
+        untried = [device for device, (_, end, _) in ends.items() if end == "withdrawn"]
+        retries = {
+            outcome.change.device: None
+            if outcome.result.confirmed
+            else Retry(outcome.change.action, Reason.RETRY, self.passes, now)
+            for outcome in outcomes
+        }
+        self.both(lambda state: state.intend(account, pass_id, changes, approved, SECOND, now))
+        self.both(lambda state: state.record(account, pass_id, outcomes, retries, now))
+        self.both(lambda state: state.withdraw(account, pass_id, untried))
+
+    @rule(account=ACCOUNTS, mark=st.sampled_from(["one", "two"]))
+    def credential(self, account: AccountName, mark: str) -> None:
+        """Let an account's credential change."""
+        self.marks[account] = mark
+        self.both(lambda state: state.credential(account, mark))
+
+    @rule(account=ACCOUNTS, devices=DEVICES)
+    def people(self, account: AccountName, devices: frozenset[DeviceId]) -> None:
+        """Let a person edit entries, or say that all is well."""
+        if devices:
+            self.both(lambda state: state.forget_retries(account, devices))
+        else:
+            self.both(lambda state: state.person_agrees(account))
+
+    @rule(account=st.none() | ACCOUNTS, brake=st.none() | st.builds(PauseOverride, st.sampled_from(Pause)))
+    def pause(self, account: AccountName | None, brake: PauseOverride | None) -> None:
+        """Let a brake be set or taken off."""
+        self.both(lambda state: state.pause(account, brake, self.clock.at))
+
+    @rule(account=ACCOUNTS, calls=st.lists(st.floats(0, 1e10), max_size=2), limit=st.none() | st.just(60))
+    def quota(self, account: AccountName, calls: list[float], limit: int | None) -> None:
+        """Let calls be counted."""
+
+        def keep(state: State) -> None:
+            if state.keep_quota(account, calls, limit):
+                state.write()
+
+        self.both(keep)
+
+    @rule(document=st.sampled_from(["a", "b"]), content=st.none() | st.sampled_from([b"x", b"y"]))
+    def kept(self, document: str, content: bytes | None) -> None:
+        """Let a text be kept or dropped."""
+        if content is None:
+            self.both(lambda state: state.keep_texts([], gone=[document]))
+        else:
+            self.both(lambda state: state.keep_texts([KeptText(document, FIRST, {document: content, "shared": b"z"})]))
+
+    @rule(account=ACCOUNTS)
+    def retire(self, account: AccountName) -> None:
+        """Let an account be retired."""
+        self.both(lambda state: state.retire(account))
+
+    @rule(fault=st.sampled_from(["", FULL]), reads=st.sampled_from(["", FULL]))
+    def disk_changes(self, fault: str, reads: str) -> None:
+        """Let the disk fill up, or have room again; one that cannot be read either meets every account in memory."""
+        for account in (HOTEL, CLINIC):
+            self.state.recall(account, self.clock.at)
+            self.state.brake(account, self.clock.at)
+        self.disk.write_fault = fault
+        self.disk.fault = reads if fault else ""
+
+    @precondition(lambda self: not self.disk.write_fault and not self.disk.fault)
+    @rule(how=st.sampled_from(["killed", "closed"]))
+    def restart(self, how: str) -> None:
+        """End the process, orderly or not, and begin a new one."""
+        self.state.forget_retries(HOTEL, [])
+        if how == "killed":  # the system closes what a killed process held, without a word from it
+            self.state._database._connection.close()
+            self.state._database._release()
+        else:
+            self.state.close()
+        self.state = State.open(self.folder, self.clock, self.disk.connect)
+        for account, mark in self.marks.items():
+            self.state.credential(account, mark)
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        """See that both states, and a reader once everything could be written, say the same."""
+        if not self.disk.fault and not self.disk.write_fault:
+            self.state.forget_retries(HOTEL, [])
+            assert self.state.writable, self.state.trouble
+            reader = State.read_only(self.folder, self.clock)
+            for account, mark in self.marks.items():
+                reader.credential(account, mark)
+            self.compare(self.state)
+            self.compare(reader)
+            reader.close()
+
+    def compare(self, state: State) -> None:
+        """See that a state knows what the ideal one does."""
+        now = self.clock.at
+        for account in (HOTEL, CLINIC):
+            assert state.recall(account, now) == self.ideal.recall(account, now)
+            assert state.brake(account, now) == self.ideal.brake(account, now)
+            assert state.quota(account) == self.ideal.quota(account)
+            assert state.came_and_went(account, DeviceId("d0")) == self.ideal.came_and_went(account, DeviceId("d0"))
+        assert state.history() == self.ideal.history()
+        assert state.kept_texts() == self.ideal.kept_texts()
+        assert state.live_accounts() == self.ideal.live_accounts()
+
+
+TestRemembering = Remembering.TestCase
+TestRemembering.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

@@ -1,0 +1,173 @@
+"""The parts of the documents that are made from code, between ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``.
+
+``make docs`` writes them; a test fails where a document is not what this writes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from prometheus_client import Metric
+
+from reactions import CALLS, Case, Run, Seen, observed
+from reconciler.core.guards import GUARDS
+from reconciler.core.model import DEFAULT_ACCOUNT, Cause
+from reconciler.core.status import Figures
+from reconciler.pcc.client import ROUTES
+from reconciler.pcc.protocol import CODES, Call
+from reconciler.simulator import Route
+from reconciler.telemetry.metrics import Metrics
+from stories import told
+
+ROOT = Path(__file__).parent.parent
+
+
+def reasons() -> list[str]:
+    """Return the table of reasons, in the order in which a change gets its one."""
+    rows = [
+        f"| {guard.reason.kind} | [`{guard.reason}`](#{guard.reason}) | {guard.holds} | {guard.when} |"
+        for guard in GUARDS
+    ]
+    return ["| kind | reason | holds | when |", "|---|---|---|---|", *rows]
+
+
+def metrics() -> list[str]:
+    """Return the table of metrics with their labels."""
+    every = Metrics()
+    every.enter(DEFAULT_ACCOUNT)
+    every.figures(DEFAULT_ACCOUNT, Figures(quota_limit=1, quota_remaining=1, token_expiry=1.0))
+    every.platform(ROUTES.values(), CODES)
+    every.sources(["missing"], Cause)
+    every.revision("sha256:0", "file", "unchecked")
+    every.mode("enforce")
+    rows = [_metric_row(metric) for metric in every.registry.collect() if not metric.name.endswith("_created")]
+    return ["| metric | type | labels | meaning |", "|---|---|---|---|", *sorted(rows)]
+
+
+def _metric_row(metric: Metric) -> str:
+    name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+    labels = sorted({label for sample in metric.samples for label in sample.labels} - {"le"})
+    return f"| `{name}` | {metric.type} | {', '.join(f'`{label}`' for label in labels)} | {metric.documentation} |"
+
+
+def codes() -> list[str]:
+    """Return the table of LG's codes and what is done after each, call by call."""
+    rows = [
+        f"| {number} | {code.words} | {code.status} | {' | '.join(code.on(call) for call in list(Call)[:3])} |"
+        for number, code in CODES.items()
+    ]
+    return ["| code | LG's words | status | list | subscribe | unsubscribe |", "|---|---|---|---|---|---|", *rows]
+
+
+def answers() -> list[str]:
+    """Return the table of what each of LG's answers was seen to lead to, call by call."""
+    run = observed()
+    found: dict[str, dict[Route, Case]] = {}
+    for case in run.seen:
+        found.setdefault(case.answer, {})[case.route] = case
+    rows = [
+        f"| {answer} | {_status(run, next(iter(routes.values())))} | "
+        + " | ".join(_outcome(run.seen[routes[route]]) if route in routes else "" for route in CALLS)
+        + " |"
+        for answer, routes in found.items()
+    ]
+    head = " | ".join(f"after {verb}" for verb in CALLS.values())
+    return [f"| LG's answer | status | {head} |", "|---|---|---|---|---|", *rows]
+
+
+def _status(run: Run, case: Case) -> str:
+    status = next(one.status for one in run.records[case] if one.fault is not None)
+    return str(status) if case.has_code else ""
+
+
+def _outcome(seen: Seen) -> str:
+    """Return in a few words what came of the change, or of the list: what waits, or that it was done."""
+    if seen.kept:
+        return seen.kept[0].partition(": ")[2]
+    return "`noop`" if any("noop" in line for line in seen.log) else "`success`"
+
+
+def after(route: Route) -> Callable[[], list[str]]:
+    """Return what makes the table of all that was seen after the answers to one call, like ones together."""
+
+    def table() -> list[str]:
+        alike: dict[Seen, list[str]] = {}
+        for case, seen in observed().seen.items():
+            if case.route is route:
+                alike.setdefault(seen, []).append(case.answer)
+        rows = [f"| {' | '.join(map(_cell, (_told(cases), *_parts(seen))))} |" for seen, cases in alike.items()]
+        head = "| LG's answer | calls | log | what waits | condition | metrics |"
+        return [head, "|---|---|---|---|---|---|", *rows]
+
+    return table
+
+
+def _told(cases: list[str]) -> list[str]:
+    """Return LG's codes on one line, and each answer without a code on a line of its own."""
+    codes = " ".join(case for case in cases if case.isdigit() and len(case) == CODE_LENGTH)
+    return [*([codes] if codes else []), *(case for case in cases if case not in codes.split())]
+
+
+CODE_LENGTH = 4
+"""LG's codes have four digits, an HTTP status has three."""
+
+
+def _parts(seen: Seen) -> tuple[tuple[str, ...], ...]:
+    code = tuple(f"`{line}`" for line in seen.log)
+    return seen.calls, code, seen.kept, (f"`{seen.condition}`",), tuple(f"`{line}`" for line in seen.metrics)
+
+
+def _cell(lines: Sequence[str]) -> str:
+    return "<br>".join(lines)
+
+
+SECTIONS: dict[str, dict[str, Callable[[], list[str]]]] = {
+    "docs/guards.md": {"reasons": reasons},
+    "docs/observability.md": {"metrics": metrics},
+    "docs/lg.md": {"codes": codes},
+    "docs/explain.md": {"stories": told},
+    "docs/reactions.md": {"answers": answers, **{f"after {verb}": after(route) for route, verb in CALLS.items()}},
+}
+
+
+def written(document: str, path: str) -> str:
+    """Return a document with its generated sections as they should be."""
+    for name, make in SECTIONS[path].items():
+        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+        before, found, rest = document.partition(begin)
+        _old, ended, after = rest.partition(end)
+        if not (found and ended):
+            raise LookupError(f"{path} has no place for {name}")
+        document = before + begin + "".join(f"{line}\n" for line in make()) + end + after
+    return document
+
+
+def with_helps(document: str) -> str:
+    """Return the command reference with the help texts as the program prints them."""
+
+    def printed(block: re.Match[str]) -> str:
+        words = block.group(1).split()
+        environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+        command = [sys.executable, "-m", "reconciler", *words]
+        shown = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)  # noqa: S603 - ours
+        return f"```console\n$ pcc-reconciler {block.group(1)}\n{shown.stdout.rstrip()}\n```"
+
+    return re.sub(r"```console\n\$ pcc-reconciler ([a-z -]*--help)\n.*?\n```", printed, document, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Write every generated section."""
+    reference = ROOT / "docs" / "cli.md"
+    reference.write_text(with_helps(reference.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in SECTIONS:
+        file = ROOT / path
+        file.write_text(written(file.read_text(encoding="utf-8"), path), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

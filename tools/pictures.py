@@ -1,0 +1,229 @@
+"""The pictures of the status page in the documents: real daemons in the situations shown, in a real Chromium.
+
+``make pictures`` takes them again, into ``docs/images``. The tests of the page look at the same situations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from browser import chromium, looking
+from reconciler.simulator import Match, Route, Rule, sample_platform
+from reconciler.simulator.faults import Error
+from repositories import git
+from scenarios import Site, credentials_folder, eventually, eventually_true, fault, fleet, owned, site, write
+
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+HOTELS = {"busan-hotel": 40, "jeju-resort": 60, "seoul-hotel": 300}
+ROOMS = ("fridge", "washer", "oven", "dish washer")
+DESKTOP: Mapping[str, Any] = {"viewport": {"width": 1180, "height": 760}}
+PHONE: Mapping[str, Any] = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 1.5, "is_mobile": True}
+DARK: Mapping[str, Any] = {**DESKTOP, "color_scheme": "dark"}
+TALLEST = 1500
+
+Scene = Callable[[Path], AbstractAsyncContextManager[Site]]
+
+
+def hotel_text(account: str, devices: Sequence[str], *, ending: int = 0, policy: str = "") -> str:
+    """Return the text of one hotel: each device with a name, the first few of them only until the spring."""
+    until = (datetime.now(UTC) + timedelta(days=98)).date().replace(day=1)
+    lines = [
+        f'  {{ id = "{device}", name = "Room {1201 + number} {ROOMS[number % len(ROOMS)]}"'
+        f"{f', until = {until}' if number < ending else ''} }},\n"
+        for number, device in enumerate(devices)
+    ]
+    return f"version = 1\n\n[accounts.{account}]\n{policy}devices = [\n{''.join(lines)}]\n"
+
+
+class Hotels:
+    """Texts of several accounts in a Git working tree, one file each, and the platform that has their devices."""
+
+    def __init__(self, folder: Path) -> None:
+        self.platform = sample_platform(HOTELS, only_pcc=True, seed=3)
+        self.devices = {account: owned(self.platform, account) for account in HOTELS}
+        self.folder = folder
+        self.texts = folder / "fleet"
+        self.texts.mkdir()
+        git(self.texts, "init", "--quiet", "--initial-branch=main")
+        write(self.texts / "shared.toml", 'version = 1\ntimezone = "Asia/Seoul"\n')
+
+    @property
+    def given(self) -> dict[str, str]:
+        """Return the settings of a daemon that looks after them."""
+        credentials = credentials_folder(self.platform, self.folder / "credentials")
+        return {"PCC_DESIRED_STATE": str(self.texts), "PCC_CREDENTIALS_DIR": str(credentials), "PCC_INTERVAL": "3s"}
+
+    def write(self, account: str, take: slice = slice(None), **how: Any) -> None:
+        """Write the text of one account with these of its devices."""
+        write(self.texts / f"{account}.toml", hotel_text(account, self.devices[account][take], **how))
+
+    def commit(self, subject: str, author: str = "Mina Park") -> None:
+        """Commit what was written."""
+        git(self.texts, "add", "--all")
+        git(
+            self.texts,
+            *("-c", f"user.name={author}", "-c", "user.email=fleet@example.com"),
+            *("commit", "--quiet", "-m", subject),
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Site]:
+        """Give the daemon once every hotel is as its first text wants it."""
+        self.write("seoul-hotel", ending=48)
+        self.write("busan-hotel", slice(0, 38), ending=3)
+        self.write("jeju-resort")
+        self.commit("Take over all three hotels")
+        async with site(self.folder, self.platform, **self.given) as one:
+            for account in HOTELS:
+                await one.has(self.devices[account][: 38 if account == "busan-hotel" else None], account)
+            self.write("busan-hotel", slice(1, 40), ending=2)
+            self.commit("Room 1239 and 1240 are furnished, 1201 is closed", "Jun Lee")
+            await one.has(self.devices["busan-hotel"][1:], "busan-hotel")
+            await all_conditions(one, *HOTELS, condition="in_sync")
+            yield one
+
+
+async def status(one: Site) -> dict[str, Any]:
+    """Return the status of a daemon."""
+    answer: dict[str, Any] = (await one.get("/api/v1/status")).json()
+    return answer
+
+
+async def all_conditions(one: Site, *accounts: str, condition: str) -> None:
+    """Wait until these accounts are in this condition, after a pass of the text in force."""
+
+    async def so() -> bool:
+        found = {each["account"]: each for each in (await status(one))["accounts"]}
+        return all(
+            name in found and found[name]["condition"] == condition and found[name]["current"] for name in accounts
+        )
+
+    await eventually_true(so, f"{condition}: {accounts}")
+
+
+@asynccontextmanager
+async def well(folder: Path) -> AsyncIterator[Site]:
+    """Give three hotels in which all is as wanted."""
+    async with Hotels(folder).running() as one:
+        yield one
+
+
+@asynccontextmanager
+async def held(folder: Path) -> AsyncIterator[Site]:
+    """Give three hotels, of one of which the text was cut; another is paused, and LG refuses a device of the third."""
+    hotels = Hotels(folder)
+    async with hotels.running() as one:
+        seoul = hotels.devices["seoul-hotel"]
+        one.clock.go_ahead(timedelta(minutes=4))  # a list may lag for a minute behind what LG confirmed
+        refusal = Match(route=Route.SUBSCRIBE, devices=(seoul[-1],))
+        hotels.platform.set_faults(Rule(Error(code="1214"), match=refusal))
+        hotels.platform.unsubscribe("seoul-hotel", seoul[-1])
+        pause = {"account": "jeju-resort", "for": "2h", "reason": "LG maintains its platform tonight"}
+        (await one.http.post("/api/v1/pause", json=pause)).raise_for_status()
+        hotels.write("busan-hotel", slice(1, 24), ending=2)
+        hotels.commit("Sort the list")
+        await all_conditions(one, "busan-hotel", condition="held")
+        await all_conditions(one, "jeju-resort", condition="paused")
+
+        async def refused() -> bool:
+            reasons = {each["reason"] for account in (await status(one))["accounts"] for each in account["held"]}
+            return {"too-many", "refused"} <= reasons
+
+        await eventually_true(refused)
+        yield one
+
+
+@asynccontextmanager
+async def stopped(folder: Path) -> AsyncIterator[Site]:
+    """Give three hotels, one of which LG does not let in any more."""
+    hotels = Hotels(folder)
+    async with hotels.running() as one:
+        hotels.platform.set_faults(fault(Error(code="1302"), Route.LIST, user="jeju-resort"))
+        await all_conditions(one, "jeju-resort", condition="stopped")
+        yield one
+
+
+@asynccontextmanager
+async def empty(folder: Path) -> AsyncIterator[Site]:
+    """Give a daemon whose file is not there yet."""
+    async with site(folder, fleet(3)) as one:
+        await eventually(lambda: one.told("desired.rejected"))
+        yield one
+
+
+@asynccontextmanager
+async def large(folder: Path) -> AsyncIterator[Site]:
+    """Give 300 accounts, in a few of which something is the matter."""
+    cities = ("busan", "daegu", "daejeon", "gwangju", "incheon", "jeju", "sejong", "seoul", "suwon", "ulsan")
+    users = {f"{city}-{number:02}": 6 + (7 * number) % 23 for city in cities for number in range(1, 31)}
+    platform = sample_platform(users, only_pcc=True, subscribed=1.0, seed=5)
+    for user in users:
+        wanted = owned(platform, user)
+        cut = slice(0, 2) if user == "daegu-07" else slice(None)
+        write(folder / "fleet" / f"{user}.toml", hotel_text(user, wanted[cut]))
+    platform.set_faults(fault(Error(code="1302"), Route.LIST, user="sejong-12"))
+    given = {
+        "PCC_DESIRED_STATE": str(folder / "fleet"),
+        "PCC_CREDENTIALS_DIR": str(credentials_folder(platform, folder / "credentials")),
+        "PCC_WORKERS": "16",
+    }
+    async with site(folder, platform, **given) as one:
+
+        async def settled() -> bool:
+            found = [each["condition"] for each in (await status(one))["accounts"]]
+            return (found.count("in_sync"), found.count("held"), found.count("stopped")) == (298, 1, 1)
+
+        await eventually_true(settled)
+        yield one
+
+
+PICTURES: Sequence[tuple[Scene, Mapping[str, Mapping[str, Any]]]] = (
+    (well, {"page-well": DESKTOP}),
+    (held, {"page-guard": DESKTOP, "page-dark": DARK, "page-phone": PHONE}),
+    (stopped, {"page-stopped": DESKTOP}),
+    (empty, {"page-empty": DESKTOP}),
+    (large, {"page-300-accounts": DESKTOP}),
+)
+
+
+def shrink(picture: Path) -> None:
+    """Make a picture small, where the program for it is installed: 256 colours are more than the page has."""
+    program = shutil.which("pngquant")
+    if program is not None:
+        command = [program, "--force", "--strip", "--output", str(picture), "256", str(picture)]
+        subprocess.run(command, check=True)  # noqa: S603 - arguments are our own
+
+
+async def take(names: Sequence[str], into: Path = IMAGES) -> None:
+    """Take these pictures, or all of them."""
+    async with chromium() as browser:
+        for scene, pictures in PICTURES:
+            wanted = {name: how for name, how in pictures.items() if not names or name in names}
+            if not wanted:
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                async with scene(Path(folder)) as one:
+                    for name, how in wanted.items():
+                        async with looking(browser, str(one.http.base_url), **how) as (page, _):
+                            height = await page.evaluate("document.documentElement.scrollHeight")
+                            width = how["viewport"]["width"]
+                            await page.screenshot(
+                                path=into / f"{name}.png",
+                                full_page=True,
+                                clip={"x": 0, "y": 0, "width": width, "height": min(height, TALLEST)},
+                            )
+                            shrink(into / f"{name}.png")
+                            print(into / f"{name}.png")
+
+
+if __name__ == "__main__":
+    asyncio.run(take(sys.argv[1:]))
