@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -126,7 +127,40 @@ def _cell(lines: Sequence[str]) -> str:
     return "<br>".join(lines)
 
 
+FLOORS = (
+    *(
+        "cli",
+        "runtime",
+        "api",
+        "api/client",
+        "controller",
+        "reporting",
+        "reporting/formats",
+        "source",
+        "source/git",
+        "pcc",
+    ),
+    *("desired", "state", "state/sqlite", "telemetry", "core"),
+)
+"""The rooms, highest floor first."""
+
+
+def modules() -> list[str]:
+    """Return the table of modules, room by room: each with the first sentence of its docstring."""
+    rows: list[str] = []
+    for room in FLOORS:
+        paths = sorted((ROOT / "reconciler" / room).glob("*.py"))
+        rows += [f"| `{room}/{one.name}` | {_first_sentence(one)} |" for one in paths if one.stem != "__init__"]
+    return ["| module | is about |", "|---|---|", *rows]
+
+
+def _first_sentence(path: Path) -> str:
+    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return said.split("\n\n")[0].replace("\n", " ").replace("``", "`").replace("|", "\\|")
+
+
 SECTIONS: dict[str, dict[str, Callable[[], list[str]]]] = {
+    "docs/architecture.md": {"modules": modules},
     "docs/guards.md": {"reasons": reasons},
     "docs/observability.md": {"metrics": metrics},
     "docs/lg.md": {"codes": codes},

@@ -1,8 +1,8 @@
-"""The desired-state file: TOML text to values and back, with the place of every fault.
+"""The desired-state file: TOML text to values and back, with the position of every fault.
 
-``load`` reads documents and ``dump`` writes one; ``schema`` is the one home of keys, types and defaults. Inside, lowest
-first: ``places``, ``foreign`` and ``globs``, ``schema``, ``texts``, ``findings``, ``device_files``, ``document`` and
-``export``, ``load``.
+Owns: keys, types and defaults (``schema``), reading (``loader`` over ``parser`` and ``device_files``), writing
+(``writer``), where a fault is (``positions``, ``diagnostics``), and what is no file of ours (``foreign``).
+Must not: know where a file comes from, or what is in force.
 """
 
 from reconciler.core.acceptance import Loaded

@@ -1,1 +1,6 @@
-"""LG's PCC: the only package that speaks HTTP to it, and the only user of httpx."""
+"""LG's PCC: the protocol, and one client for each account.
+
+Owns: what LG's answers mean (``protocol``, ``doubt``), one call on the wire (``transport``), tokens (``auth``,
+``credentials``), the quota, and the calls as verbs (``client``, ``clients``). The only package that uses httpx.
+Must not: know what is desired, or decide what to change.
+"""

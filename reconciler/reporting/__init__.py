@@ -1,9 +1,8 @@
 """What people and programs ask for, as plain values ready to be shown.
 
-``status`` is where everything stands, and the plans of passes; ``coming`` what changes by itself; ``story`` what is
-known of one device and ``inquiry`` what it takes to find that out; ``comparison`` and ``proposal`` are for pull
-requests: what a change of the files adds and removes, and what it would do; ``examination`` is what ``doctor`` found.
-Must not: render, or change anything.
+Owns: the status and plans (``status``), boundaries to come (``forecast``), one device (``explain``), lookups and past
+changes (``queries``), pull requests (``diff``, ``preview``), and what ``doctor`` found (``diagnosis``). ``formats``
+shows them. Must not: change anything, or know who asks.
 """
 
 from reconciler.reporting.status import (

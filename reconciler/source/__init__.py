@@ -1,7 +1,8 @@
-"""Where the texts come from, and when there may be a newer one.
+"""Where the desired state comes from, and when there may be a newer revision.
 
-``files`` reads from this machine, ``repository`` follows a Git repository, ``fetched`` is what both give. ``checkout``
-knows the commit that files of this machine are from.
+Owns: reading files of this machine (``files``, ``checkout``), following a Git repository (``repository``, ``git``),
+what both give (``port``), and revisions of before (``revisions``, ``kept``).
+Must not: judge what it reads.
 
 What concerns repositories is imported from its own module: ``validate`` reads files, and answers sooner without it.
 """

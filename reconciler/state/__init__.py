@@ -1,8 +1,7 @@
-"""What outlives a pass and a restart, in one SQLite file.
+"""What outlives a pass and a restart.
 
-``State`` is all that others use. Inside, lowest first: ``database`` (one SQLite file: lock, versions, faults),
-``memory`` (the rules of remembering one account, pure), ``tables`` (schema, and rows to values), ``waiting`` (what
-could not be written yet, bounded), ``store`` (``State``).
+Owns: what is kept, and when it is written (``store``). ``sqlite`` is where it is kept; the rules of remembering are in
+``core.memory``. Must not: know LG, files or metrics, or judge.
 """
 
 from reconciler.core.memory import KEPT, Past

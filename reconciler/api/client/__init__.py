@@ -1,5 +1,6 @@
-"""What commands want of a running daemon, from another process.
+"""What commands ask of a running daemon, from another process.
 
-``ask`` is how it is spoken to; ``consult`` asks it, or else files and state; ``planning`` lets it plan the files that
-are here; ``waiting`` is what ``status --wait`` waits for. Must not: be used by the daemon itself.
+Owns: how it is spoken to (``connection``), falling back to files and state (``consult``), planning proposed files
+(``planning``), and ``status --wait`` (``waiting``).
+Must not: be used by the daemon itself.
 """

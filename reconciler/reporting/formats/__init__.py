@@ -1,5 +1,5 @@
 """How things look: as text, JSON, Markdown and workflow commands.
 
-Must not: know where they come from, or decide anything. ``plans``, ``findings`` (of files, and what a change adds and
-removes), ``stories`` (statuses, explanations, history) and ``examinations`` (what ``doctor`` found).
+Owns: one module a subject: ``plans``, ``validations``, ``explanations``, ``diagnoses``; ``styles`` and ``encoding`` are
+shared. Must not: know where the values come from, or decide anything.
 """

@@ -1,0 +1,88 @@
+"""The import contracts of pyproject.toml: each of them notices the import that it is there to forbid."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+CONTRACTS = [
+    one["name"] for one in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+]
+
+PLANTED = {
+    "Seven floors": ("core/model.py", "reconciler.telemetry.metrics"),
+    "Inside reconciler.pcc,": ("pcc/protocol.py", "reconciler.pcc.client"),
+    "Inside reconciler.desired,": ("desired/positions.py", "reconciler.desired.loader"),
+    "Inside reconciler.source,": ("source/watch.py", "reconciler.source.files"),
+    "Inside reconciler.state,": ("state/sqlite/tables.py", "reconciler.state.store"),
+    "Inside reconciler.controller,": ("controller/executor.py", "reconciler.controller.queue"),
+    "Inside reconciler.reporting,": ("reporting/status.py", "reconciler.reporting.formats"),
+    "Inside reconciler.cli,": ("cli/options.py", "reconciler.cli.run"),
+    "The core imports the standard library only": ("core/planner.py", "time"),
+    "Only reconciler.pcc speaks HTTP to LG": ("controller/queue.py", "httpx"),
+    "Only reconciler.source.git runs programs": ("runtime/doctor.py", "subprocess"),
+    "Only reconciler.state.sqlite knows SQLite": ("state/store.py", "sqlite3"),
+    "The simulator imports nothing of ours": ("simulator/errors.py", "reconciler.core.errors"),
+    "Only the commands and the demo start the simulator": ("runtime/oneshot.py", "reconciler.simulator"),
+}
+"""For each contract, by the beginning of its name: a module, and an import in it that breaks the contract."""
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Plant every violation in a copy of the program, and return what the linter says of it."""
+    copy = tmp_path_factory.mktemp("layers")
+    shutil.copytree(ROOT / "reconciler", copy / "reconciler", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    for path, name in PLANTED.values():
+        with (copy / "reconciler" / path).open("a", encoding="utf-8") as file:
+            file.write(f"\nimport {name}\n")
+    program = Path(sys.executable).with_name("lint-imports")
+    ran = subprocess.run(  # noqa: S603 - the project's own linter
+        [program, "--no-logo", "--no-cache"],
+        cwd=copy,
+        env={"PYTHONPATH": str(copy)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    return ran.stdout
+
+
+def test_each_contract_has_a_planted_violation() -> None:
+    """No contract is without an example of what it forbids, and no example is without its contract."""
+    assert [name for name in CONTRACTS if not name.startswith(tuple(PLANTED))] == []
+    assert [start for start in PLANTED if not any(name.startswith(start) for name in CONTRACTS)] == []
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_a_contract_notices_what_it_forbids(name: str, broken: str) -> None:
+    """The import that a contract forbids breaks it."""
+    (verdict,) = re.findall(rf"^{re.escape(name)} (KEPT|BROKEN)", broken, re.MULTILINE)
+    assert verdict == "BROKEN"
+
+
+def test_a_new_room_has_to_be_given_a_floor(tmp_path: Path) -> None:
+    """A package that no floor names breaks the contract of the floors."""
+    shutil.copytree(ROOT / "reconciler", tmp_path / "reconciler", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "reconciler" / "attic.py").write_text('"""A room that nobody planned."""\n', "utf-8")
+    program = Path(sys.executable).with_name("lint-imports")
+    ran = subprocess.run(  # noqa: S603 - the project's own linter
+        [program, "--no-logo", "--no-cache"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert "attic" in ran.stdout
