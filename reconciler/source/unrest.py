@@ -25,6 +25,8 @@ ASKING_SECONDS = 5.0
 MOST_ENTRIES = 20_000
 """So many files and folders are looked at to see whether anything changed; a larger folder is judged by those."""
 LOCK = "index.lock"
+GIT = ".git"
+"""Git's own folder, or the file that names it: what changes there is no change of the files."""
 WHOLE = "..data"
 """The link by which a mounted ConfigMap or Secret is exchanged in one step."""
 
@@ -108,14 +110,17 @@ class Unrest:
         return self._lock_path
 
     def _look(self) -> int:
-        """Return a number that is another one when something below the folder changed. Links are not followed."""
+        """Return a number that is another one when something below the folder changed. Links are not followed.
+
+        Names that begin with a dot count: whoever copies often gives such a name to a file that is not whole yet.
+        """
         found: list[tuple[str, int, int, int]] = []
         folders = [os.path.realpath(self._home())]
         for folder in folders:  # grows while it is walked
             try:
                 with os.scandir(folder) as names:
                     seen = islice(names, MOST_ENTRIES)
-                    entries = sorted((one for one in seen if not one.name.startswith(".")), key=_name)
+                    entries = sorted((one for one in seen if one.name != GIT), key=_name)
             except OSError:
                 continue
             for entry in entries:

@@ -133,11 +133,15 @@ async def test_a_file_that_went_away_is_no_removal_until_the_folder_is_quiet(hom
         lambda home: (home / "notes").mkdir(),
         lambda home: (home / "devices/new.md").write_text("x"),
         lambda home: (home / "readme.md").write_text("more"),
+        lambda home: (home / "devices/.b.txt.Xk3v9Q").write_text("as rsync names what it has not all of yet"),
+        lambda home: (home / ".incoming/b.txt").write_text("more"),
     ],
 )
 async def test_any_change_below_the_folder_begins_the_quiet_anew(home: Path, stir: Callable[[Path], object]) -> None:
     """A copy that goes on elsewhere below the folder may bring the file back yet."""
     (home / "readme.md").write_text("x")
+    (home / ".incoming").mkdir()
+    (home / ".incoming/b.txt").write_text("x")
     office = await opened(home)
     (home / "devices/a.txt").unlink()
     await office.informer.refresh()
@@ -147,6 +151,19 @@ async def test_any_change_below_the_folder_begins_the_quiet_anew(home: Path, sti
     await office.informer.settle()
     assert office.held() == {"a1", "a2"}
     office.clock.moved += QUIET_SECONDS + 1
+    await office.informer.settle()
+    assert office.held() == set()
+
+
+async def test_what_git_does_in_its_own_folder_is_no_change(home: Path) -> None:
+    """A `git status` refreshes the index, and a fetch brings objects: neither is a change of the files."""
+    (home / ".git").mkdir()
+    office = await opened(home)
+    (home / "devices/a.txt").unlink()
+    await office.informer.refresh()
+    await office.informer.settle()
+    office.clock.moved += QUIET_SECONDS + 1
+    (home / ".git/index").write_bytes(b"x")
     await office.informer.settle()
     assert office.held() == set()
 
