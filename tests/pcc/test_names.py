@@ -164,10 +164,10 @@ CALLING = (
     PLAYED
     + """
 import asyncio
-sys.path.insert(0, "tests")
+sys.path.insert(0, "tests/support")
 from recording import StillClock, credentials
-from reconciler.errors import Unavailable
-from reconciler.metrics import Metrics
+from reconciler.core.errors import Unavailable
+from reconciler.telemetry.metrics import Metrics
 from reconciler.pcc.client import Client
 from reconciler.pcc.transport import open_http
 

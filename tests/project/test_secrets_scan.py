@@ -22,9 +22,9 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from structlog.testing import capture_logs
-from reconciler.errors import ReconcilerError
-from reconciler.logs import set_up_logs
-from reconciler.masking import Masking
+from reconciler.core.errors import ReconcilerError
+from reconciler.telemetry.logs import set_up_logs
+from reconciler.telemetry.masking import Masking
 from reconciler.simulator import sample_platform
 
 IMPORTED = SecretStr("made-when-the-module-was-imported")
@@ -117,8 +117,8 @@ def test_address():
 INNOCENT = """
 import pytest, structlog
 from pydantic import SecretStr
-from reconciler.logs import set_up_logs
-from reconciler.masking import Masking
+from reconciler.telemetry.logs import set_up_logs
+from reconciler.telemetry.masking import Masking
 
 def test_masked(capsys):
     secret = SecretStr("made-by-a-test")

@@ -97,7 +97,7 @@ async def test_ticks_until_stopped() -> None:
 
 TICKING = """
 import asyncio, pathlib, sys
-from reconciler.ticker import SchedulerTicker
+from reconciler.runtime.ticker import SchedulerTicker
 
 async def main():
     clock, offsets = pathlib.Path(sys.argv[1]), sys.argv[2:]

@@ -522,7 +522,7 @@ def test_a_state_that_could_not_be_had_at_first_becomes_writable(
 OPENS = """
 import os, sys
 from pathlib import Path
-from reconciler.clock import SystemClock
+from reconciler.runtime.clock import SystemClock
 from reconciler.state import State, can_be_kept
 folder = Path(sys.argv[1])
 if os.geteuid() == 0:

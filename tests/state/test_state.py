@@ -556,8 +556,8 @@ def test_a_kill_between_intent_and_outcome_loses_no_change(folder: Path, opened:
 import sys
 from pathlib import Path
 from datetime import UTC, datetime
-from reconciler.clock import SystemClock
-from reconciler.model import *
+from reconciler.runtime.clock import SystemClock
+from reconciler.core.model import *
 from reconciler.state import State
 state, now = State.open(Path({str(folder)!r}), SystemClock()), datetime.fromisoformat({START.isoformat()!r})
 hotel = AccountName("seoul-hotel")
