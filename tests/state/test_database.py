@@ -122,7 +122,7 @@ def test_a_second_writer_is_told_who_holds_the_state(opened: Callable[..., Datab
 def test_the_lock_of_a_killed_process_is_free(opened: Callable[..., Database], tmp_path: Path) -> None:
     """Another process that holds the state shuts us out until it is gone, however it went."""
     program = (
-        "import sys; from pathlib import Path; from reconciler.core.clock import SystemClock; "
+        "import sys; from pathlib import Path; from reconciler.runtime.clock import SystemClock; "
         "from reconciler.state.sqlite.database import Database; "
         f"Database.open(Path({str(tmp_path / 'state')!r}), {FIRST!r}, SystemClock()); print('held', flush=True); "
         "sys.stdin.read()"
@@ -492,7 +492,7 @@ def test_a_state_that_could_not_be_had_at_first_becomes_writable(
 ) -> None:
     """What a kill left behind can be read at once while others lock it, and written as soon as they let go."""
     program = (
-        "import os; from pathlib import Path; from reconciler.core.clock import SystemClock; "
+        "import os; from pathlib import Path; from reconciler.runtime.clock import SystemClock; "
         "from reconciler.state.sqlite.database import Database, Statement; "
         f"d = Database.open(Path({str(tmp_path / 'state')!r}), {FIRST!r}, SystemClock()); "
         f"d.write([Statement({note('')[0].sql!r}, [('before',)])]); os._exit(9)"
