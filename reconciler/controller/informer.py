@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import structlog
 
 from reconciler.core import acceptance, unsettled
-from reconciler.core.acceptance import Accepted, Claims, Text
+from reconciler.core.acceptance import Accepted, AccountRevision, Claims
 from reconciler.core.clock import Clock
 from reconciler.core.errors import Fault, Invalid, SourceError, StateError
 from reconciler.core.model import AccountName, Cause, Commit, DeviceId, Revision, Verified
@@ -106,9 +106,9 @@ class Informer:
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
-    def text(self, account: AccountName) -> Text | None:
+    def current(self, account: AccountName) -> AccountRevision | None:
         """Return what is in force for an account, or nothing if it has left."""
-        return self.accepted.texts.get(account)
+        return self.accepted.accounts.get(account)
 
     @property
     def reading(self) -> bool:
@@ -151,7 +151,7 @@ class Informer:
         await self.recall()
         recalled = self.accepted
         await self.refresh()
-        untold = self.accepted.texts.keys() - acceptance.changed(recalled, self.accepted)
+        untold = self.accepted.accounts.keys() - acceptance.changed(recalled, self.accepted)
         if untold:
             self._told(untold)
 
@@ -340,7 +340,7 @@ class Informer:
         if not unreadable:
             return loaded
         paths = {fault.path for fault in unreadable}
-        known = {text.desired.path for text in self.accepted.texts.values()}
+        known = {text.desired.path for text in self.accepted.accounts.values()}
         return replace(
             loaded,
             faults=tuple(sorted((*loaded.faults, *unreadable))),
@@ -367,8 +367,8 @@ class Informer:
         changed = acceptance.changed(before, after)
         await self._aside(self._remember, before, after, changed)
         if changed:
-            await self._aside(self._claims.follow, after.texts)
-            self._claims.enforce(after.texts)
+            await self._aside(self._claims.follow, after.accounts)
+            self._claims.enforce(after.accounts)
         self.accepted = after
         self._tell(before, after, changed)
         if changed and tell:
@@ -387,7 +387,7 @@ class Informer:
             return
         now = self._clock.now()
         for account in sorted(changed):
-            old, new = before.texts.get(account), after.texts.get(account)
+            old, new = before.accounts.get(account), after.accounts.get(account)
             if new is None:
                 continue
             if old is None or old.desired is not new.desired:
@@ -465,8 +465,8 @@ def _facts(after: Accepted, changed: list[AccountName]) -> dict[str, Any]:
     revision = after.revision
     facts: dict[str, Any] = {
         "revision": str(revision),
-        "accounts": len(after.texts),
-        "devices": sum(len(text.desired.devices) for text in after.texts.values()),
+        "accounts": len(after.accounts),
+        "devices": sum(len(text.desired.devices) for text in after.accounts.values()),
         "changed": changed[:20],
     }
     commit = revision.made_by if revision is not None else None

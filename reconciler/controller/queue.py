@@ -45,7 +45,7 @@ SPARES = 3
 """At most so many spare workers for each worker: each holds what one pass needs."""
 
 
-class Controller:
+class Queue:
     """The queue, the heap and the workers.
 
     ``degraded`` says whether LG failed an account at its last pass, ``heard_at`` when its last call ended, in steady

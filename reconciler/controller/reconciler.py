@@ -22,7 +22,7 @@ from reconciler.controller.executor import execute
 from reconciler.controller.recorder import PassObserver, Recorder
 from reconciler.controller.twins import Twins
 from reconciler.core import approvals, backoff, guards
-from reconciler.core.acceptance import Claims, Text
+from reconciler.core.acceptance import AccountRevision, Claims
 from reconciler.core.account import AccountState, Contact, ListRead
 from reconciler.core.backoff import Random
 from reconciler.core.clock import TOLERATED, Clock, TwoClocks
@@ -96,7 +96,7 @@ class Reconciler:
 
     def __init__(
         self,
-        texts: Callable[[AccountName], Text | None],
+        texts: Callable[[AccountName], AccountRevision | None],
         clients: Callable[[AccountName], Client | str],
         dependencies: Dependencies,
     ) -> None:
@@ -216,7 +216,7 @@ class Reconciler:
         longest = max(self._with.interval * 1.1, LONGEST_REST)
         return min(max(report.due - self._now(run), timedelta(0)), longest)
 
-    def _begin(self, text: Text) -> Run:
+    def _begin(self, text: AccountRevision) -> Run:
         """Return one pass as it begins, and remember what the account wants."""
         self.keep_time()
         now, account = self._with.clock.now(), text.desired.account
@@ -224,7 +224,7 @@ class Reconciler:
         self._accounts[account] = state = before.beginning(text.desired, now)
         return self._run(text, state, now)
 
-    def _run(self, text: Text, state: AccountState, now: datetime) -> Run:
+    def _run(self, text: AccountRevision, state: AccountState, now: datetime) -> Run:
         return self._with_clocks(
             Run(
                 id=PassId(self._with.pass_id()),
@@ -477,7 +477,7 @@ class Reconciler:
         situation = self._situation(run, observed.sharing(memory.expected), memory, client)
         return evaluate(situation, self._with.claims, self._with.random)
 
-    def preview(self, text: Text, claims: Claims) -> PassReport:
+    def preview(self, text: AccountRevision, claims: Claims) -> PassReport:
         """Return what a pass on a proposed text would do and hold, by the last trusted list. Calls nobody.
 
         ``claims`` are those of all that is proposed with it. An account that is not in force yet has no list, so only

@@ -62,7 +62,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class AccountRevision:
     """One account's part of the text in force. ``rejected``: a newer text exists, and why it is not in force.
 
     ``unsettled``: the files that it was read from may be half written.
@@ -73,7 +73,7 @@ class Text:
     rejected: Cause | None = None
     unsettled: Unsettled | None = None
 
-    def decides_like(self, other: Text | None) -> bool:
+    def decides_like(self, other: AccountRevision | None) -> bool:
         """Say whether a pass on this text would decide as one on the other. Devices are compared by identity."""
         return (
             other is not None
@@ -103,7 +103,7 @@ class Accepted:
     ``seen`` are the last ``SEEN`` revisions that were read, oldest first, with what became of each.
     """
 
-    texts: Mapping[AccountName, Text] = field(default_factory=lambda: MappingProxyType({}))
+    accounts: Mapping[AccountName, AccountRevision] = field(default_factory=lambda: MappingProxyType({}))
     abandoned: frozenset[AccountName] = frozenset()
     retired: frozenset[AccountName] = frozenset()
     environment: str | None = None
@@ -125,7 +125,7 @@ class Claims:
 
     def __init__(self) -> None:
         self.version = 0
-        self._texts: Mapping[AccountName, Text] = {}
+        self._texts: Mapping[AccountName, AccountRevision] = {}
         self._known: dict[AccountName, frozenset[DeviceId]] = {}
         self._accounts: dict[DeviceId, tuple[AccountName, ...]] = {}
 
@@ -133,12 +133,12 @@ class Claims:
     def of(cls, accounts: Mapping[AccountName, Desired], revision: Revision) -> Claims:
         """Return the claims of texts that are all there is."""
         claims = cls()
-        texts = {name: Text(desired, revision) for name, desired in accounts.items()}
+        texts = {name: AccountRevision(desired, revision) for name, desired in accounts.items()}
         claims.follow(texts)
         claims.enforce(texts)
         return claims
 
-    def follow(self, texts: Mapping[AccountName, Text]) -> None:
+    def follow(self, texts: Mapping[AccountName, AccountRevision]) -> None:
         """Bring the index in step with texts that are about to come into force."""
         wanted = {name: text.desired.devices for name, text in texts.items()} if len(texts) > 1 else {}
         changed = [name for name in {**self._known, **wanted} if self._known.get(name) is not wanted.get(name)]
@@ -152,7 +152,7 @@ class Claims:
                 self._drop(device, name)
         self._known = wanted
 
-    def enforce(self, texts: Mapping[AccountName, Text]) -> None:
+    def enforce(self, texts: Mapping[AccountName, AccountRevision]) -> None:
         """Answer by these texts from now on."""
         self._texts = texts
         self.version += 1
@@ -199,12 +199,12 @@ def accept(before: Accepted, loaded: Loaded, revision: Revision, overtaken: Sequ
     accounts = {name: _text(before, desired, revision) for name, desired in loaded.accounts.items()}
     kept = {
         name: replace(text, rejected=Cause.INVALID)
-        for name, text in before.texts.items()
+        for name, text in before.accounts.items()
         if name not in accounts and name not in loaded.retired and _may_be_in_a_faulty_file(text, loaded)
     }
-    vanished = before.texts.keys() - accounts.keys() - kept.keys()
+    vanished = before.accounts.keys() - accounts.keys() - kept.keys()
     return Accepted(
-        texts=MappingProxyType({**accounts, **kept}),
+        accounts=MappingProxyType({**accounts, **kept}),
         abandoned=(before.abandoned | vanished) - accounts.keys() - kept.keys() - loaded.retired,
         retired=loaded.retired,
         environment=loaded.environment,
@@ -227,11 +227,12 @@ def reject(
 ) -> Accepted:
     """Return ``before`` with every account marked: its text stays in force, and a newer one is rejected."""
     texts = {
-        name: text if text.rejected is cause else replace(text, rejected=cause) for name, text in before.texts.items()
+        name: text if text.rejected is cause else replace(text, rejected=cause)
+        for name, text in before.accounts.items()
     }
     return replace(
         before,
-        texts=MappingProxyType(texts),
+        accounts=MappingProxyType(texts),
         newest=newest or before.newest,
         rejected=cause,
         faults=faults,
@@ -242,8 +243,8 @@ def reject(
 
 def changed(before: Accepted, after: Accepted) -> frozenset[AccountName]:
     """Return the accounts for which something else is in force now, or which came or went."""
-    same = {name for name, text in after.texts.items() if text.decides_like(before.texts.get(name))}
-    return frozenset((before.texts.keys() | after.texts.keys()) - same)
+    same = {name for name, text in after.accounts.items() if text.decides_like(before.accounts.get(name))}
+    return frozenset((before.accounts.keys() | after.accounts.keys()) - same)
 
 
 def _seen(before: Accepted, revision: Revision, cause: Cause | None, overtaken: Sequence[str]) -> tuple[Seen, ...]:
@@ -262,16 +263,16 @@ def _cause(before: Accepted, loaded: Loaded) -> Cause | None:
     return None if loaded.accounts or not loaded.faults else Cause.INVALID
 
 
-def _may_be_in_a_faulty_file(text: Text, loaded: Loaded) -> bool:
+def _may_be_in_a_faulty_file(text: AccountRevision, loaded: Loaded) -> bool:
     names = loaded.faulty.values()
     return text.desired.path in loaded.faulty or any(one is None or text.desired.account in one for one in names)
 
 
-def _text(before: Accepted, desired: Desired, revision: Revision) -> Text:
+def _text(before: Accepted, desired: Desired, revision: Revision) -> AccountRevision:
     """Keep the old object where nothing changed, so that "is this still the newest?" is a question of identity."""
-    old = before.texts.get(desired.account)
+    old = before.accounts.get(desired.account)
     same = old is not None and (old.desired is desired or old.desired == desired)  # nearly always the very object
-    return Text(old.desired if old is not None and same else desired, revision)
+    return AccountRevision(old.desired if old is not None and same else desired, revision)
 
 
 def chosen(asked: Sequence[str] | None, known: Sequence[AccountName]) -> list[AccountName]:

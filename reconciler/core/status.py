@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.core import approvals
-from reconciler.core.acceptance import Text
+from reconciler.core.acceptance import AccountRevision
 from reconciler.core.model import (
     NOTHING,
     AccountName,
@@ -104,7 +104,7 @@ class PassReport:
         said = (outcome.change.device for outcome in self.outcomes if outcome.result is Result.REFUSED)
         return frozenset((*said, *(held.change.device for held in self.held if held.reason is Reason.REFUSED)))
 
-    def of(self, text: Text) -> bool:
+    def of(self, text: AccountRevision) -> bool:
         """Say whether the pass was of this text, and knew as much of a newer one as is known now."""
         return self.desired is text.desired and self.rejected is text.rejected
 

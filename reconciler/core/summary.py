@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from reconciler.core import approvals, backoff, guards
-from reconciler.core.acceptance import Text
+from reconciler.core.acceptance import AccountRevision
 from reconciler.core.account import AccountState, Contact, ListRead
 from reconciler.core.backoff import Random
 from reconciler.core.errors import PlatformError, SubscriptionsFull, Throttled, stops_account
@@ -47,7 +47,7 @@ class Run:
     """
 
     id: PassId
-    text: Text
+    text: AccountRevision
     account: AccountState
     began: datetime
     steady: float

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from reconciler.core.acceptance import Accepted, Text
+from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.errors import quoted
 from reconciler.core.model import AccountName, DeviceId, Unsettled
 
@@ -65,8 +65,8 @@ def after_reading(
 ) -> Waits:
     """Return what waits after a reading. ``named`` are the files that each text in force before was read from."""
     gone = {}
-    for account, text in after.texts.items():
-        old = before.texts.get(account)
+    for account, text in after.accounts.items():
+        old = before.accounts.get(account)
         devices = waits.gone.get(account, frozenset())
         if old is not None and old.desired is not text.desired and not seen.gone.isdisjoint(_files(old, named)):
             devices |= old.desired.devices
@@ -100,7 +100,7 @@ def marked(accepted: Accepted, waits: Waits, now: float) -> Accepted:
     shared = _shared(waits, now)
     same: dict[int, bool] = {}  # most accounts have the one that they share, which may hold very many devices
     texts = {}
-    for account, text in accepted.texts.items():
+    for account, text in accepted.accounts.items():
         old = text.unsettled
         if account in waits.gone:
             new = _of(waits.gone[account], shared)
@@ -109,12 +109,12 @@ def marked(accepted: Accepted, waits: Waits, now: float) -> Accepted:
         if id(old) not in same:
             same[id(old)] = old == shared
         texts[account] = text if same[id(old)] else replace(text, unsettled=shared)
-    if all(accepted.texts[account] is text for account, text in texts.items()):
+    if all(accepted.accounts[account] is text for account, text in texts.items()):
         return accepted
-    return replace(accepted, texts=texts)
+    return replace(accepted, accounts=texts)
 
 
-def _files(text: Text, named: Mapping[str, frozenset[str]]) -> frozenset[str]:
+def _files(text: AccountRevision, named: Mapping[str, frozenset[str]]) -> frozenset[str]:
     return named.get(text.desired.path, frozenset()) | {text.desired.path}
 
 

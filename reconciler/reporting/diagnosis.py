@@ -20,7 +20,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from reconciler.core import duration
-from reconciler.core.acceptance import Accepted, Text
+from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.clock import TOLERATED
 from reconciler.core.errors import CredentialsRefused, Lost, PlatformError, Surprise, Throttled, Unavailable, quoted
 from reconciler.core.guards import REMEDIES
@@ -241,8 +241,8 @@ def desired_state(
     if gone:
         found = f"no text names {_listed(gone)} any more, and devices of {'it' if len(gone) == 1 else 'them'} are live"
         return finding(Level.WARN, found, "bring the account back into the text, or name it in `retired_accounts`")
-    devices = sum(len(text.desired.devices) for text in accepted.texts.values())
-    found = f"valid: {counted(len(accepted.texts), 'account')}, {counted(devices, 'device')}"
+    devices = sum(len(text.desired.devices) for text in accepted.accounts.values())
+    found = f"valid: {counted(len(accepted.accounts), 'account')}, {counted(devices, 'device')}"
     if accepted.warnings:
         found += f"; {_first(accepted.warnings, 'warning')}"
         return finding(Level.WARN, found, "correct the text; `validate` shows every warning with its place")
@@ -251,8 +251,8 @@ def desired_state(
 
 def _rejected(accepted: Accepted) -> tuple[str, str]:
     found = f"rejected, {_first(accepted.faults, 'fault')}"
-    if accepted.texts:
-        found += f"; an older text is in force for {_listed(sorted(accepted.texts))}"
+    if accepted.accounts:
+        found += f"; an older text is in force for {_listed(sorted(accepted.accounts))}"
     if accepted.rejected is Cause.ENVIRONMENT:
         return found, "let PCC_ENVIRONMENT and `environment` in the text say the same; is it the wrong branch?"
     if accepted.rejected is Cause.UNVERIFIED:
@@ -276,7 +276,9 @@ def folder(warnings: Sequence[str], strays: Iterable[AccountName]) -> Finding | 
 # One account
 
 
-def account(text: Text | None, speaking: Speaking | str, asked: Asked | None, *, judged: bool) -> list[Finding]:
+def account(
+    text: AccountRevision | None, speaking: Speaking | str, asked: Asked | None, *, judged: bool
+) -> list[Finding]:
     """Return what was found of one account, but for its quota. A ``str`` says why it cannot speak to LG.
 
     ``judged``: the newest text was read and accepted, so that an account of which it does not speak is none.
@@ -302,7 +304,7 @@ def defect(error: BaseException) -> Finding:
     return Finding(Check.PROGRAM, Level.FAIL, found, "nothing here mends it: please report it")
 
 
-def _wanted(text: Text | None, *, judged: bool) -> Finding:
+def _wanted(text: AccountRevision | None, *, judged: bool) -> Finding:
     if text is None:
         found = "no text names the account" if judged else "no text is in force that names the account"
         return _skipped(Check.DESIRED_STATE, found)

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from reconciler.core import backoff
-from reconciler.core.acceptance import Claims, Text
+from reconciler.core.acceptance import AccountRevision, Claims
 from reconciler.core.evaluate import evaluate
 from reconciler.core.guards import REMEDIES, PauseOverride, Platform, Situation
 from reconciler.core.model import (
@@ -171,7 +171,7 @@ class Facts:
     account: AccountName
     device: DeviceId
     now: datetime
-    text: Text | None = None
+    text: AccountRevision | None = None
     abandoned: bool = False
     memory: Memory = field(default_factory=Memory)
     stay: Stay = field(default_factory=Stay)
@@ -339,7 +339,7 @@ def _hold(facts: Facts) -> HoldReport | None:
     )
 
 
-def _judged(facts: Facts, text: Text) -> Plan | None:
+def _judged(facts: Facts, text: AccountRevision) -> Plan | None:
     """Return what a pass would hold now, by what is known from before; None where no list was ever trusted."""
     memory = facts.memory
     if memory.expected is None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from reconciler.core.acceptance import Claims, Text
+from reconciler.core.acceptance import AccountRevision, Claims
 from reconciler.core.backoff import longest
 from reconciler.core.evaluate import evaluate
 from reconciler.core.guards import LIMIT_WINDOW, Situation
@@ -121,7 +121,7 @@ class Calendar:
     def __init__(self) -> None:
         self._known: Mapping[AccountName, _Foretold] = {}
 
-    def coming(self, texts: Mapping[AccountName, Text], now: datetime) -> tuple[BoundaryReport, ...]:
+    def coming(self, texts: Mapping[AccountName, AccountRevision], now: datetime) -> tuple[BoundaryReport, ...]:
         """Return the next boundaries of all accounts, earliest first."""
         before = self._known
         self._known = known = {account: _foretold(before.get(account), text, now) for account, text in texts.items()}
@@ -129,7 +129,7 @@ class Calendar:
         return tuple(sorted(every, key=lambda one: (one.at, one.account))[:OF_ALL])
 
 
-def _foretold(before: _Foretold | None, text: Text, now: datetime) -> _Foretold:
+def _foretold(before: _Foretold | None, text: AccountRevision, now: datetime) -> _Foretold:
     if before is not None and before.stands(text.desired, now):
         return before
     return _Foretold(text.desired, now, boundaries(text.desired, now))

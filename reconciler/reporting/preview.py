@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from reconciler.core.acceptance import Accepted, Claims, Text, chosen
+from reconciler.core.acceptance import Accepted, AccountRevision, Claims, chosen
 from reconciler.core.errors import Fault, Invalid
 from reconciler.core.model import Revision
 from reconciler.core.status import PassReport
@@ -42,7 +42,7 @@ class Proposed:
 async def planned(
     proposal: Proposal,
     accepted: Accepted,
-    propose: Callable[[Text, Claims], PassReport],
+    propose: Callable[[AccountRevision, Claims], PassReport],
     *,
     environment: str | None = None,
 ) -> Proposed:
@@ -56,10 +56,10 @@ async def planned(
     claims = await asyncio.to_thread(Claims.of, loaded.accounts, revision)
     reports = []
     for name in names:
-        text = accepted.texts.get(name)
+        text = accepted.accounts.get(name)
         desired = loaded.accounts[name]
         same = text is not None and text.desired == desired
-        proposed = Text(text.desired if text is not None and same else desired, revision)
+        proposed = AccountRevision(text.desired if text is not None and same else desired, revision)
         reports.append(PlanReport(name, str(revision), await asyncio.to_thread(propose, proposed, claims)))
     return Proposed(tuple(reports), tuple(_notes(loaded, accepted)))
 
@@ -79,7 +79,7 @@ def _loaded(proposal: Proposal, environment: str | None) -> Loaded:
 def _notes(loaded: Loaded, accepted: Accepted) -> list[str]:
     """Return what no account's plan says: warnings, and accounts that these files would abandon."""
     notes = [f"{warning} (warning)" for warning in loaded.warnings]
-    for name in sorted(accepted.texts.keys() - loaded.accounts.keys()):
+    for name in sorted(accepted.accounts.keys() - loaded.accounts.keys()):
         fate = "retired: no call would be made for it" if name in loaded.retired else "abandoned while devices are live"
         notes.append(f"account {name} is in force and not in these files: it would be {fate}")
     return notes

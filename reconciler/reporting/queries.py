@@ -20,7 +20,7 @@ from types import MappingProxyType
 
 from reconciler import desired
 from reconciler.core import duration
-from reconciler.core.acceptance import Accepted, Claims, Text
+from reconciler.core.acceptance import Accepted, AccountRevision, Claims
 from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted, suggestion
 from reconciler.core.guards import Platform
 from reconciler.core.model import AccountName, DeviceId, Pause, Reason
@@ -72,11 +72,11 @@ class Knowledge:
     @property
     def accounts(self) -> frozenset[AccountName]:
         """Return the accounts in force, and those that are missed."""
-        return frozenset((*self.accepted.texts, *self.accepted.abandoned))
+        return frozenset((*self.accepted.accounts, *self.accepted.abandoned))
 
     def name(self, account: AccountName, device: DeviceId) -> str | None:
         """Return what the text in force calls a device."""
-        text = self.accepted.texts.get(account)
+        text = self.accepted.accounts.get(account)
         entry = text.desired.described.get(device) if text is not None else None
         return entry.name if entry is not None else None
 
@@ -160,7 +160,7 @@ def device(known: Knowledge, account: str, asked: str) -> Explanation:
 def account(known: Knowledge, asked: str) -> AccountDetail:
     """Return one account in full; raises ``Unknown``."""
     name = AccountName(asked)
-    text = known.accepted.texts.get(name)
+    text = known.accepted.accounts.get(name)
     if text is None:
         _insist_on(known, asked)
         raise Unknown(f"account {asked} is abandoned: it left the text, and no call is made for it")
@@ -206,14 +206,14 @@ class _Sightings:
         self._kept: Sequence[KeptText] | None = None
         self._found: dict[str, tuple[Sighting, ...]] = {}
 
-    def of(self, text: Text) -> tuple[Sighting, ...]:
+    def of(self, text: AccountRevision) -> tuple[Sighting, ...]:
         """Return the places in the text that an account's part is from; none where its bytes are not at hand."""
         sha256 = text.revision.sha256
         if sha256 not in self._found:
             self._found[sha256] = self._find(text)
         return self._found[sha256]
 
-    def _find(self, text: Text) -> tuple[Sighting, ...]:
+    def _find(self, text: AccountRevision) -> tuple[Sighting, ...]:
         if self._kept is None:
             self._kept = self._known.kept()
         kept = [one for one in self._kept if one.revision.sha256 == text.revision.sha256]
@@ -224,7 +224,7 @@ class _Sightings:
 
 def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightings) -> Facts:
     """Gather what is known of one device in one account."""
-    text, standing = known.accepted.texts.get(name), known.statuses.get(name, AccountStatus(name))
+    text, standing = known.accepted.accounts.get(name), known.statuses.get(name, AccountStatus(name))
     return Facts(
         account=name,
         device=device,
@@ -245,12 +245,12 @@ def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightin
     )
 
 
-def _named(text: Text) -> Iterable[frozenset[DeviceId]]:
+def _named(text: AccountRevision) -> Iterable[frozenset[DeviceId]]:
     """Return the sets of devices that an account's part of a text names."""
     return (text.desired.devices, text.desired.policy.ignore, *(one.devices for one in text.desired.approvals))
 
 
-def _names(text: Text, device: str) -> bool:
+def _names(text: AccountRevision, device: str) -> bool:
     return any(device in devices for devices in _named(text))
 
 
@@ -259,7 +259,7 @@ def _resolve(
 ) -> tuple[DeviceId, str, frozenset[AccountName]]:
     """Return which device is meant, by what it was named, and which accounts know it; raises ``Unknown``."""
     remembered = [one for one in known.state.devices_like(asked, LONGEST_PAGE) if one[0] in accounts] if asked else []
-    texts = {name: text for name in accounts if (text := known.accepted.texts.get(name)) is not None}
+    texts = {name: text for name in accounts if (text := known.accepted.accounts.get(name)) is not None}
 
     def where(device: str) -> frozenset[AccountName]:
         by_text = (name for name, text in texts.items() if _names(text, device))
@@ -285,7 +285,7 @@ def _resolve(
     raise Unknown(_nothing_like(asked, texts.values()))
 
 
-def _nothing_like(asked: str, texts: Iterable[Text]) -> str:
+def _nothing_like(asked: str, texts: Iterable[AccountRevision]) -> str:
     """Return that a device is not known, with what was perhaps meant."""
     ids = {one for text in texts for devices in _named(text) for one in devices}
     if len(ids) > NEAR:

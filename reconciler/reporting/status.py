@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from reconciler import __version__
 from reconciler.core import duration
-from reconciler.core.acceptance import Accepted, Text
+from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.clock import TOLERATED
 from reconciler.core.guards import PauseOverride
 from reconciler.core.model import AccountName, Commit, Condition, DeviceId, Held, Kind, Pause, Plan, Reason
@@ -145,7 +145,7 @@ class StatusReport:
     clock_trouble: str = ""
 
 
-def account_report(standing: AccountStatus, text: Text, next_pass: datetime | None) -> AccountReport:
+def account_report(standing: AccountStatus, text: AccountRevision, next_pass: datetime | None) -> AccountReport:
     """Return one account's report; ``text`` is what is in force for it."""
     last = standing.last
     return AccountReport(
@@ -231,7 +231,7 @@ def status_report(
     """
     accounts = [
         account_report(statuses.get(account, AccountStatus(account)), text, passes.get(account))
-        for account, text in sorted(accepted.texts.items())
+        for account, text in sorted(accepted.accounts.items())
     ]
     revision = accepted.revision
     text_report = TextReport(
@@ -270,7 +270,7 @@ def status_report(
 def pause_reports(accepted: Accepted, brakes: Mapping[AccountName | None, PauseOverride]) -> tuple[PauseReport, ...]:
     """Return the brakes that are on: by command, then by the text; one of the text that is on all is told once."""
     texts: dict[AccountName | None, Pause] = {
-        account: text.desired.policy.pause for account, text in accepted.texts.items()
+        account: text.desired.policy.pause for account, text in accepted.accounts.items()
     }
     alike = len(texts) > 1 and len(set(texts.values())) == 1
     by_text = {None: next(iter(texts.values()))} if alike else texts

@@ -25,7 +25,7 @@ from reconciler.api.commands import Acting
 from reconciler.api.local import seen_from
 from reconciler.api.queries import Reading
 from reconciler.api.webhook import Hook
-from reconciler.controller.queue import Controller
+from reconciler.controller.queue import Queue
 from reconciler.core.acceptance import chosen
 from reconciler.core.clock import TOLERATED
 from reconciler.core.errors import ReconcilerError
@@ -145,7 +145,7 @@ class Daemon:
                 )
             )
             self._parts = parts
-            self._controller = Controller(
+            self._controller = Queue(
                 self._pass,
                 workers=settings.workers,
                 clock=self._clock,
@@ -247,7 +247,7 @@ class Daemon:
         try:
             return await self._parts.reconciler.reconcile(account)
         finally:
-            if self._parts.informer.text(account) is None:
+            if self._parts.informer.current(account) is None:
                 self._parts.metrics.leave(account)
 
     async def _follow_source(self, parts: Components) -> None:
@@ -277,7 +277,7 @@ class Daemon:
         """Take the news of the intake: accounts with another text, or that came or went."""
         parts, names = self._parts, sorted(accounts)
         for account in names:
-            if parts.informer.text(account) is not None:
+            if parts.informer.current(account) is not None:
                 parts.metrics.enter(account)
             else:
                 parts.metrics.leave(account)
@@ -314,7 +314,7 @@ class Daemon:
             log.error("state.failed", error=self._trouble)
         elif before and not self._trouble:
             log.info("state.restored")
-            self._controller.wake(sorted(self._parts.informer.accepted.texts))  # what was held for it need not wait
+            self._controller.wake(sorted(self._parts.informer.accepted.accounts))  # what was held for it need not wait
 
     async def _follow_state(self, parts: Components) -> None:
         """Write what waits, and see to it that the state's file is there: apart from all else, as disks may hang."""
@@ -396,7 +396,7 @@ class Daemon:
     def _known(self, parts: Components) -> queries.Knowledge:
         """Return what is known at this moment, as values that a thread may look at."""
         now, accepted = self._clock.now(), parts.informer.accepted
-        due = {account: self._controller.next_due(account) for account in accepted.texts}
+        due = {account: self._controller.next_due(account) for account in accepted.accounts}
         return queries.Knowledge(
             now=now,
             accepted=accepted,
@@ -468,7 +468,7 @@ class Daemon:
         self._controller.wake(accounts)
 
     def _named(self, account: AccountName | None) -> list[AccountName]:
-        return chosen(None if account is None else [account], sorted(self._parts.informer.accepted.texts))
+        return chosen(None if account is None else [account], sorted(self._parts.informer.accepted.accounts))
 
     async def _status(self, parts: Components) -> StatusReport:
         """Return where everything stands."""
@@ -500,7 +500,7 @@ class Daemon:
                 stalled=stalled,
                 ahead=ahead,
                 brakes=parts.state.brakes(known.now),
-                coming=self._calendar.coming(known.accepted.texts, known.now),
+                coming=self._calendar.coming(known.accepted.accounts, known.now),
             )
 
         return stood

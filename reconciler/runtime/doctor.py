@@ -74,7 +74,7 @@ def _judged(parts: Components) -> bool:
 def _known(parts: Components, asked: Sequence[str] | None) -> list[AccountName]:
     """Return the accounts there are; where no text says so, those that have credentials, or else the one by default."""
     accepted = parts.informer.accepted
-    known = set(accepted.texts)
+    known = set(accepted.accounts)
     if asked or not _judged(parts):
         known |= parts.store.accounts()
     if asked and not _judged(parts):  # the text that names them may be the one that cannot be read
@@ -84,7 +84,7 @@ def _known(parts: Components, asked: Sequence[str] | None) -> list[AccountName]:
 
 def _follow(parts: Components, names: Sequence[AccountName]) -> None:
     """Bring the clients in step with the accounts that the text names, and those that are looked at."""
-    texts = parts.informer.accepted.texts
+    texts = parts.informer.accepted.accounts
     countries: dict[AccountName, str | None] = dict.fromkeys(names)
     countries |= {name: text.desired.country for name, text in texts.items()}
     parts.clients.follow(countries)
@@ -94,7 +94,7 @@ def _follow(parts: Components, names: Sequence[AccountName]) -> None:
 
 
 def _policy(parts: Components, name: AccountName) -> Policy:
-    text = parts.informer.text(name)
+    text = parts.informer.current(name)
     return text.desired.policy if text is not None else Policy()
 
 
@@ -102,7 +102,7 @@ def _general(parts: Components, unreadable: str) -> tuple[Finding, ...]:
     settings, accepted = parts.settings, parts.informer.accepted
     readers = (settings.listen_token_reader(), settings.webhook_secret_reader())
     secrets = [reader.read() for reader in readers if reader is not None]
-    strays = parts.store.accounts() - accepted.texts.keys() - accepted.retired if _judged(parts) else ()
+    strays = parts.store.accounts() - accepted.accounts.keys() - accepted.retired if _judged(parts) else ()
     findings = (
         diagnosis.settings(
             settings.mode,
@@ -134,7 +134,7 @@ def _abandoned(parts: Components) -> frozenset[AccountName]:
     if not _judged(parts):
         return frozenset()
     try:
-        return parts.state.live_accounts() - accepted.texts.keys() - accepted.retired
+        return parts.state.live_accounts() - accepted.accounts.keys() - accepted.retired
     except StateError:  # it is told where the state is judged
         return frozenset()
 
@@ -178,7 +178,7 @@ async def _account(parts: Components, name: AccountName, clock: Clock) -> tuple[
     if not isinstance(client, str) and not isinstance(credentials, str):
         speaking = Speaking(credentials, parts.store.origins(name), settings.phase, settings.request_timeout)
         asked = await _asked(parts, client, credentials, clock)
-    findings = diagnosis.account(parts.informer.text(name), speaking, asked, judged=_judged(parts))
+    findings = diagnosis.account(parts.informer.current(name), speaking, asked, judged=_judged(parts))
     tripped = asked.tripped if asked is not None else ()
     return [*findings, _quota(parts, name, began, clock.now()), *diagnosis.guards(tripped)], asked
 

@@ -35,8 +35,8 @@ def at_hand(settings: Settings, clock: Clock) -> AtHand:
     if not has_state:
         notes = (*notes, f"{no_state(folder)}: what was done is not known")
     claims = Claims()
-    claims.follow(in_force.texts)
-    claims.enforce(in_force.texts)
+    claims.follow(in_force.accounts)
+    claims.enforce(in_force.accounts)
     known = Knowledge(
         now=clock.now(),
         accepted=in_force,

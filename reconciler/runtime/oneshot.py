@@ -143,7 +143,7 @@ async def _present(parts: Components) -> dict[AccountName, Desired]:
     if parts.informer.accepted.rejected is Cause.MISSING:
         return {}
     await parts.informer.require()
-    return {name: text.desired for name, text in parts.informer.accepted.texts.items()}
+    return {name: text.desired for name, text in parts.informer.accepted.accounts.items()}
 
 
 async def _found(parts: Components, name: AccountName, *, registered: bool) -> tuple[Desired, list[desired.Aside]]:
@@ -208,7 +208,7 @@ async def _ready(parts: Components, asked: Sequence[str] | None) -> list[Account
     """Insist on the newest text and return the accounts to work on."""
     await parts.informer.require()
     parts.follow_credentials()
-    return chosen(asked, sorted(parts.informer.accepted.texts))
+    return chosen(asked, sorted(parts.informer.accepted.accounts))
 
 
 async def _each(
@@ -221,7 +221,7 @@ async def _each(
     room = asyncio.Semaphore(parts.settings.workers)
 
     async def one(name: AccountName) -> PlanReport | None:
-        text = parts.informer.text(name)
+        text = parts.informer.current(name)
         async with room:
             ending = await work(name)
         follower.account_done()

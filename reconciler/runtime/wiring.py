@@ -49,7 +49,7 @@ class Components:
 
     def follow_credentials(self) -> frozenset[AccountName]:
         """Bring clients in step with the accounts in force; return those that may speak with others' words now."""
-        texts = self.informer.accepted.texts
+        texts = self.informer.accepted.accounts
         changed = self.clients.follow({account: text.desired.country for account, text in texts.items()})
         for account, text in texts.items():
             self.clients.limit(account, text.desired.policy.calls_per_hour)
@@ -61,7 +61,7 @@ class Components:
 
         Credentials are read only where an account is new, has left or is in another country.
         """
-        texts = self.informer.accepted.texts
+        texts = self.informer.accepted.accounts
         if not self.clients.serves({account: text.desired.country for account, text in texts.items()}):
             return self.follow_credentials()
         for account in accounts:
@@ -151,7 +151,7 @@ async def built(
                 source=source,
                 informer=informer,
                 clients=clients,
-                reconciler=Reconciler(informer.text, clients, means),
+                reconciler=Reconciler(informer.current, clients, means),
                 masking=masking,
                 store=store,
                 two_clocks=two,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from reconciler.core.acceptance import Accepted, Text
+from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.model import AccountName
 from reconciler.desired import Again, Document, MemoryTree, load
 from reconciler.state import KeptText
@@ -34,7 +34,7 @@ def recalled(
     if loaded.faults:  # they were good once, but not together, or not to this version of the program
         log.warning("desired.not_recalled", faults=[str(fault) for fault in loaded.faults])
     revisions = {one.document: one.revision for one in kept}
-    texts = {name: Text(one, revisions[one.path]) for name, one in loaded.accounts.items()}
+    texts = {name: AccountRevision(one, revisions[one.path]) for name, one in loaded.accounts.items()}
     return Accepted(
         texts,
         abandoned=frozenset() if loaded.faults else live_accounts() - texts.keys() - loaded.retired,

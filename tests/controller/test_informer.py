@@ -129,7 +129,7 @@ class Office:
 
     def devices(self, account: AccountName) -> set[str]:
         """Return what is in force for an account."""
-        found = self.informer.text(account)
+        found = self.informer.current(account)
         return set() if found is None else set(found.desired.devices)
 
     def restarted(self) -> Office:
@@ -239,7 +239,7 @@ async def test_rejected_text_is_told_and_so_is_its_mending() -> None:
         office.source.files["west.toml"] = FAULTY
         await office.informer.refresh()
         await office.informer.refresh()
-        west = office.informer.text(WEST)
+        west = office.informer.current(WEST)
         assert west is not None
         assert (west.rejected, office.devices(WEST)) == (Cause.INVALID, {"b"})
         assert office.metric('pcc_desired_rejected{cause="invalid"} 1.0')
@@ -309,7 +309,7 @@ async def test_unreadable_file_that_nobody_knows_may_hold_the_policy() -> None:
     office = Office(MemorySource(east=text("east", "a")))
     office.source.unreadable = (Fault("policy.toml", 0, 0, "is not a regular file"),)
     await office.informer.refresh()
-    assert not office.informer.accepted.texts
+    assert not office.informer.accepted.accounts
     assert office.informer.accepted.rejected is Cause.INVALID
 
 
@@ -323,7 +323,7 @@ async def test_kept_texts_go_on_after_a_restart() -> None:
     await again.informer.recall()
     assert (again.devices(EAST), again.devices(WEST)) == ({"c"}, {"b"})
     await again.informer.refresh()
-    west, east = again.informer.text(WEST), again.informer.text(EAST)
+    west, east = again.informer.current(WEST), again.informer.current(EAST)
     assert west is not None
     assert east is not None
     assert (west.rejected, east.rejected) == (Cause.INVALID, None)
@@ -351,7 +351,7 @@ async def test_file_that_went_is_not_recalled() -> None:
     await office.informer.refresh()
     again = office.restarted()
     await again.informer.recall()
-    assert set(again.informer.accepted.texts) == {EAST}
+    assert set(again.informer.accepted.accounts) == {EAST}
 
 
 async def test_what_a_process_had_no_time_to_keep_is_kept_by_the_next() -> None:
@@ -459,7 +459,7 @@ async def test_commit_that_is_not_believed_is_rejected_unread() -> None:
     office.source.unreadable = (Fault("", 0, 0, "it is not signed"),)
     with capture_logs() as events:
         await office.informer.refresh()
-    east = office.informer.text(EAST)
+    east = office.informer.current(EAST)
     assert east is not None
     assert (east.rejected, office.devices(EAST)) == (Cause.UNVERIFIED, {"a"})
     assert office.metric('pcc_desired_rejected{cause="unverified"} 1.0')

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from reconciler.controller.queue import AFTER_A_DEFECT, LONGEST_QUIET, Controller
+from reconciler.controller.queue import AFTER_A_DEFECT, LONGEST_QUIET, Queue
 from reconciler.core.model import AccountName
 from simulated import SimulatedClock
 
@@ -48,10 +48,10 @@ async def working(
     workers: int = 1,
     degraded: Callable[[AccountName], bool] = lambda _account: False,
     heard_at: Callable[[AccountName], float | None] = lambda _account: None,
-) -> AsyncIterator[tuple[Controller, SimulatedClock]]:
+) -> AsyncIterator[tuple[Queue, SimulatedClock]]:
     """Run a controller for as long as the block lasts."""
     clock = SimulatedClock()
-    controller = Controller(passes, workers=workers, clock=clock, degraded=degraded, heard_at=heard_at)
+    controller = Queue(passes, workers=workers, clock=clock, degraded=degraded, heard_at=heard_at)
     task = asyncio.create_task(controller.run())
     yield controller, clock
     controller.stop()
@@ -417,7 +417,7 @@ async def test_stop_begins_no_further_pass_and_waits_for_those_under_way() -> No
     passes = Passes()
     passes.gate = asyncio.Event()
     clock = SimulatedClock()
-    controller = Controller(passes, workers=1, clock=clock)
+    controller = Queue(passes, workers=1, clock=clock)
     task = asyncio.create_task(controller.run())
     controller.wake([A, B])
     await settle()

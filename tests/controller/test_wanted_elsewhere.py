@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from reconciler.controller.reconciler import Dependencies, Reconciler
-from reconciler.core.acceptance import Claims, Text
+from reconciler.core.acceptance import AccountRevision, Claims
 from reconciler.core.model import (
     AccountName,
     Approval,
@@ -55,7 +55,7 @@ class Twins:
         world.user("west").devices.update(world.user("east").devices)
         self.owned = sorted(DeviceId(one) for one in world.user("east").devices)
         self.tokens = {name: SecretStr(self.platform.issue_token(user)) for name, user in self.users.items()}
-        self.texts: dict[AccountName, Text] = {}
+        self.texts: dict[AccountName, AccountRevision] = {}
         self.claims = Claims()
         self.state = State.in_memory(self.clock)
         self.metrics = Metrics()
@@ -79,7 +79,7 @@ class Twins:
         for name, each in devices.items():
             approval = Approval(frozenset(approved) - frozenset(each), START + timedelta(days=365), "moved")
             desired = Desired(name, frozenset(each), policy=OPEN, approvals=(approval,) if approval.devices else ())
-            self.texts[name] = Text(desired, Revision(f"{len(self.texts):064x}", COMMIT))
+            self.texts[name] = AccountRevision(desired, Revision(f"{len(self.texts):064x}", COMMIT))
             self.state.desire(desired, self.texts[name].revision, self.clock.now())
             self.metrics.enter(name)
         self.claims.follow(self.texts)
@@ -239,8 +239,12 @@ def test_the_index_says_what_the_texts_say(history: Sequence[Mapping[AccountName
     """After any order of texts the index answers as if all texts were looked through."""
     claims = Claims()
     for texts in history:
-        claims.follow({name: Text(Desired(name, devices), Revision("0" * 64)) for name, devices in texts.items()})
-        claims.enforce({name: Text(Desired(name, devices), Revision("0" * 64)) for name, devices in texts.items()})
+        claims.follow(
+            {name: AccountRevision(Desired(name, devices), Revision("0" * 64)) for name, devices in texts.items()}
+        )
+        claims.enforce(
+            {name: AccountRevision(Desired(name, devices), Revision("0" * 64)) for name, devices in texts.items()}
+        )
         for account in NAMES:
             others = frozenset[DeviceId]().union(*(each for name, each in texts.items() if name != account))
             known = account in texts or len(texts) > 1

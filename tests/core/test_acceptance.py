@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.acceptance import SEEN, Accepted, Seen, Text, accept, changed, reject
+from reconciler.core.acceptance import SEEN, Accepted, AccountRevision, Seen, accept, changed, reject
 from reconciler.core.errors import Fault
 from reconciler.core.model import AccountName, Cause, Desired, DeviceId, Policy, Revision
 from reconciler.desired import Loaded
@@ -60,15 +60,15 @@ def three() -> Accepted:
 
 def in_force(accepted: Accepted) -> dict[AccountName, frozenset[DeviceId]]:
     """Return the devices that are in force for each account."""
-    return {name: text.desired.devices for name, text in accepted.texts.items()}
+    return {name: text.desired.devices for name, text in accepted.accounts.items()}
 
 
 def test_the_first_text() -> None:
     """A sound text is in force for each of its accounts, and nothing is rejected."""
     after = three()
     assert in_force(after) == {SEOUL: {"a"}, BUSAN: {"b"}, JEJU: {"c"}}
-    assert {text.revision for text in after.texts.values()} == {FIRST}
-    assert {text.rejected for text in after.texts.values()} == {None}
+    assert {text.revision for text in after.accounts.values()} == {FIRST}
+    assert {text.rejected for text in after.accounts.values()} == {None}
     assert (after.revision, after.newest, after.rejected) == (FIRST, FIRST, None)
     assert (after.abandoned, after.retired, after.faults, after.warnings) == (frozenset(), frozenset(), (), ())
 
@@ -77,7 +77,7 @@ def test_a_newer_text_replaces_an_older_one() -> None:
     """What a newer sound text says is in force, for every account of it, under its revision."""
     after = accept(three(), loaded(part(SEOUL, "x"), part(BUSAN, "b"), part(JEJU, "c"), warnings=(WARNING,)), SECOND)
     assert in_force(after)[SEOUL] == {"x"}
-    assert {text.revision for text in after.texts.values()} == {SECOND}
+    assert {text.revision for text in after.accounts.values()} == {SECOND}
     assert after.warnings == (WARNING,)
 
 
@@ -86,9 +86,9 @@ def test_the_file_is_the_failure_domain() -> None:
     before = three()
     after = accept(before, loaded(part(BUSAN, "b2"), part(JEJU, "c"), faulty={"seoul.toml": [SEOUL]}), SECOND)
     assert in_force(after) == {SEOUL: {"a"}, BUSAN: {"b2"}, JEJU: {"c"}}
-    assert after.texts[SEOUL] == Text(before.texts[SEOUL].desired, FIRST, Cause.INVALID)
-    assert after.texts[BUSAN].rejected is None
-    assert after.texts[BUSAN].revision == SECOND
+    assert after.accounts[SEOUL] == AccountRevision(before.accounts[SEOUL].desired, FIRST, Cause.INVALID)
+    assert after.accounts[BUSAN].rejected is None
+    assert after.accounts[BUSAN].revision == SECOND
     assert (after.revision, after.newest, after.rejected) == (SECOND, SECOND, Cause.INVALID)
     assert after.faults == (FAULT,)
     assert after.abandoned == frozenset()
@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_parsed_might_hold_any_account() -> None:
     """While a file cannot be read at all, an account that is nowhere else keeps its text: it may have moved there."""
     after = accept(three(), loaded(part(BUSAN, "b"), faulty={"new.toml": None}), SECOND)
     assert in_force(after) == {SEOUL: {"a"}, BUSAN: {"b"}, JEJU: {"c"}}
-    assert {name for name, text in after.texts.items() if text.rejected is Cause.INVALID} == {SEOUL, JEJU}
+    assert {name for name, text in after.accounts.items() if text.rejected is Cause.INVALID} == {SEOUL, JEJU}
     assert after.abandoned == frozenset()
 
 
@@ -106,14 +106,14 @@ def test_an_account_that_left_a_faulty_file_that_can_be_read() -> None:
     """A faulty file keeps the accounts it defines now and those it defined before; others that vanish are abandoned."""
     before = accept(Accepted(), loaded(part(SEOUL, "a"), part(BUSAN, "b", path="seoul.toml"), part(JEJU, "c")), FIRST)
     after = accept(before, loaded(part(AccountName("new"), "d"), faulty={"seoul.toml": [SEOUL]}), SECOND)
-    assert set(after.texts) == {SEOUL, BUSAN, AccountName("new")}
+    assert set(after.accounts) == {SEOUL, BUSAN, AccountName("new")}
     assert after.abandoned == {JEJU}
 
 
 def test_an_account_that_moved_into_a_faulty_file() -> None:
     """An account that a faulty file defines now keeps its text, wherever it was before."""
     after = accept(three(), loaded(part(BUSAN, "b"), part(JEJU, "c"), faulty={"moved.toml": [SEOUL]}), SECOND)
-    assert after.texts[SEOUL].rejected is Cause.INVALID
+    assert after.accounts[SEOUL].rejected is Cause.INVALID
     assert after.abandoned == frozenset()
 
 
@@ -121,14 +121,14 @@ def test_an_account_that_moved_out_of_a_faulty_file() -> None:
     """An account that a sound file defines follows that file, though its old file is faulty."""
     moved = part(SEOUL, "a2", path="busan.toml")
     after = accept(three(), loaded(moved, part(BUSAN, "b"), part(JEJU, "c"), faulty={"seoul.toml": []}), SECOND)
-    assert after.texts[SEOUL] == Text(moved, SECOND)
+    assert after.accounts[SEOUL] == AccountRevision(moved, SECOND)
 
 
 def test_a_mended_file_is_in_force_again() -> None:
     """Once the file is sound its accounts follow it, and no mark remains."""
     broken = accept(three(), loaded(part(BUSAN, "b"), part(JEJU, "c"), faulty={"seoul.toml": [SEOUL]}), SECOND)
     after = accept(broken, loaded(part(SEOUL, "a"), part(BUSAN, "b"), part(JEJU, "c")), THIRD)
-    assert after.texts[SEOUL].rejected is None
+    assert after.accounts[SEOUL].rejected is None
     assert (after.rejected, after.faults) == (None, ())
     assert changed(broken, after) == {SEOUL}
 
@@ -149,8 +149,8 @@ def test_a_fault_that_concerns_all_rejects_all(text: Loaded) -> None:
     before = three()
     after = accept(before, text, SECOND)
     assert in_force(after) == in_force(before)
-    assert {one.rejected for one in after.texts.values()} == {Cause.INVALID}
-    assert {one.revision for one in after.texts.values()} == {FIRST}
+    assert {one.rejected for one in after.accounts.values()} == {Cause.INVALID}
+    assert {one.revision for one in after.accounts.values()} == {FIRST}
     assert (after.revision, after.newest, after.rejected) == (FIRST, SECOND, Cause.INVALID)
     assert after.faults == (FAULT,)
 
@@ -161,7 +161,7 @@ def test_a_file_that_held_shared_keys_before_still_might() -> None:
     broken = loaded(part(SEOUL), faulty={"policy.toml": None})
     after = accept(before, broken, SECOND)
     assert in_force(after) == {SEOUL: {"a"}}
-    assert after.texts[SEOUL].rejected is Cause.INVALID
+    assert after.accounts[SEOUL].rejected is Cause.INVALID
     again = accept(after, broken, THIRD)
     assert in_force(again) == {SEOUL: {"a"}}
     assert again.shared == {"policy.toml"}
@@ -181,7 +181,7 @@ def test_a_wrong_environment_rejects_all() -> None:
     wrong = Fault("all.toml", 2, 1, "the environment is 'test', not 'production'")
     after = accept(three(), loaded(part(SEOUL), wrong_environment=wrong, faults=(FAULT,)), SECOND)
     assert in_force(after) == in_force(three())
-    assert {one.rejected for one in after.texts.values()} == {Cause.ENVIRONMENT}
+    assert {one.rejected for one in after.accounts.values()} == {Cause.ENVIRONMENT}
     assert after.faults == (wrong, FAULT)
     assert after.rejected is Cause.ENVIRONMENT
 
@@ -189,12 +189,12 @@ def test_a_wrong_environment_rejects_all() -> None:
 def test_accounts_that_vanish_are_abandoned_until_they_are_back() -> None:
     """An account that no file names any more is abandoned, over later texts too, until it is back."""
     gone = accept(three(), loaded(part(SEOUL, "a")), SECOND)
-    assert set(gone.texts) == {SEOUL}
+    assert set(gone.accounts) == {SEOUL}
     assert gone.abandoned == {BUSAN, JEJU}
     later = accept(gone, loaded(part(SEOUL, "a2")), THIRD)
     assert later.abandoned == {BUSAN, JEJU}
     back = accept(later, loaded(part(SEOUL, "a2"), part(BUSAN, "b")), FIRST)
-    assert set(back.texts) == {SEOUL, BUSAN}
+    assert set(back.accounts) == {SEOUL, BUSAN}
     assert back.abandoned == {JEJU}
 
 
@@ -211,22 +211,22 @@ def test_retired_accounts_are_not_abandoned() -> None:
 def test_a_retired_account_is_not_kept_by_a_faulty_file() -> None:
     """A person's word that an account is retired counts though a file that might hold it is faulty."""
     after = accept(three(), loaded(part(SEOUL, "a"), faulty={"busan.toml": None}, retired=[BUSAN]), SECOND)
-    assert set(after.texts) == {SEOUL, JEJU}
+    assert set(after.accounts) == {SEOUL, JEJU}
     assert after.abandoned == frozenset()
 
 
 def test_a_text_that_brings_nothing_into_force_is_not_the_revision() -> None:
     """The revision is the newest one that brought something into force."""
     empty = accept(three(), loaded(retired=[SEOUL, BUSAN, JEJU]), SECOND)
-    assert (empty.texts, empty.revision, empty.newest) == ({}, FIRST, SECOND)
+    assert (empty.accounts, empty.revision, empty.newest) == ({}, FIRST, SECOND)
 
 
 def test_what_did_not_change_stays_the_same_object() -> None:
     """An account whose part is equal keeps the very object, so a pass need not stop for another account's edit."""
     before = three()
     after = accept(before, loaded(part(SEOUL, "a"), part(BUSAN, "b2"), part(JEJU, "c")), SECOND)
-    assert after.texts[SEOUL].desired is before.texts[SEOUL].desired
-    assert after.texts[BUSAN].desired is not before.texts[BUSAN].desired
+    assert after.accounts[SEOUL].desired is before.accounts[SEOUL].desired
+    assert after.accounts[BUSAN].desired is not before.accounts[BUSAN].desired
     assert changed(before, after) == {BUSAN}
 
 
@@ -236,7 +236,7 @@ def test_another_policy_is_another_text() -> None:
     strict = part(SEOUL, "a", policy=Policy(max_unsubscribe=0))
     after = accept(before, loaded(strict, part(BUSAN, "b"), part(JEJU, "c")), SECOND)
     assert changed(before, after) == {SEOUL}
-    assert after.texts[SEOUL].desired is strict
+    assert after.accounts[SEOUL].desired is strict
 
 
 def test_changed_names_what_came_went_and_was_marked() -> None:
@@ -257,10 +257,10 @@ def test_reject_keeps_everything_in_force(cause: Cause) -> None:
     before = replace(three(), abandoned=frozenset({AccountName("old")}), warnings=(WARNING,))
     after = reject(before, cause, (FAULT,), SECOND)
     assert in_force(after) == in_force(before)
-    assert {one.rejected for one in after.texts.values()} == {cause}
+    assert {one.rejected for one in after.accounts.values()} == {cause}
     seen = (*before.seen, Seen(str(SECOND), SECOND.sha256, cause))
     told: dict[str, Any] = {"newest": SECOND, "rejected": cause, "faults": (FAULT,), "warnings": (), "seen": seen}
-    assert after == replace(before, texts=after.texts, **told)
+    assert after == replace(before, accounts=after.accounts, **told)
 
 
 def test_what_became_of_each_revision_is_remembered() -> None:
@@ -298,10 +298,10 @@ def test_rejecting_again_keeps_the_marked_texts() -> None:
     """A text that is rejected for the same cause again stays the same object."""
     once = reject(three(), Cause.INVALID, (FAULT,))
     twice = reject(once, Cause.INVALID, (FAULT,))
-    assert all(twice.texts[name] is text for name, text in once.texts.items())
+    assert all(twice.accounts[name] is text for name, text in once.accounts.items())
 
 
 def test_rejecting_at_the_start_brings_nothing_into_force() -> None:
     """Where nothing was accepted before, a rejected text leaves nothing in force and says why."""
     after = accept(Accepted(), loaded(faulty={"seoul.toml": [SEOUL]}), FIRST)
-    assert (after.texts, after.revision, after.newest, after.rejected) == ({}, None, FIRST, Cause.INVALID)
+    assert (after.accounts, after.revision, after.newest, after.rejected) == ({}, None, FIRST, Cause.INVALID)

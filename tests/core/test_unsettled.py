@@ -59,7 +59,7 @@ class Office:
 
     def planned(self) -> Plan:
         """Return what a pass would do now, with all four devices live."""
-        text = self.informer.accepted.texts[DEFAULT_ACCOUNT]
+        text = self.informer.accepted.accounts[DEFAULT_ACCOUNT]
         observed = Observed(LIVE, self.clock.now())
         situation = Situation(text.desired, observed, Memory(), self.clock.now(), unsettled=text.unsettled)
         return judge(plan(text.desired, observed, Memory(), self.clock.now()), situation)
@@ -194,7 +194,7 @@ async def test_a_command_that_runs_once_waits_for_a_quiet_folder(home: Path) -> 
     (home / "devices/a.txt").unlink()
     once = Office(home / "desired-state.toml", before.state)
     reading = asyncio.create_task(once.informer.require())
-    await eventually(lambda: bool(once.informer.accepted.texts) and once.held() == {"a1", "a2"})
+    await eventually(lambda: bool(once.informer.accepted.accounts) and once.held() == {"a1", "a2"})
     (home / "devices/a.txt").write_text("a1\na2\n")
     await reading
     assert once.planned().unsubscribes == ()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_strategies import ACCOUNT, HOUR, NOW, desiring
-from reconciler.core.acceptance import Text
+from reconciler.core.acceptance import AccountRevision
 from reconciler.core.model import AccountName, Approval, Desired, Device, DeviceId, Pause, Policy, Prune, Revision
 from reconciler.reporting.forecast import OF_ALL, BoundaryReport, Calendar, boundaries
 
@@ -114,10 +114,10 @@ def test_the_calendar_of_all_accounts() -> None:
     """All accounts come in one order of time, so many at most, and follow a new text and the passing of moments."""
     calendar = Calendar()
 
-    def texts(until: timedelta, accounts: int = 60) -> dict[AccountName, Text]:
+    def texts(until: timedelta, accounts: int = 60) -> dict[AccountName, AccountRevision]:
         names = [AccountName(f"a{number:02}") for number in range(accounts)]
         made = desiring([Device(DeviceId("x"), until=NOW + until)])
-        return {name: Text(replace(made, account=name), Revision("0")) for name in names}
+        return {name: AccountRevision(replace(made, account=name), Revision("0")) for name in names}
 
     first = texts(HOUR)
     found = calendar.coming(first, NOW)

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.api.client.waiting import Watch
 from reconciler.api.page import Page
-from reconciler.core.acceptance import Accepted, Text
+from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.model import AccountName, Condition, Desired, DeviceId, Kind, Plan, Reason, Revision, Tripped
 from reconciler.core.status import AccountStatus, PassReport
 from reconciler.reporting import PlanReport, StatusReport, exit_code, status_report
@@ -34,7 +34,7 @@ def ending(*reasons: Reason, trusted: bool = True) -> PassReport:
 
 def status(end: PassReport, mode: str = "enforce") -> StatusReport:
     """Return a status with that pass as the last one of its only account."""
-    text = Text(TEXT, REVISION)
+    text = AccountRevision(TEXT, REVISION)
     accepted = Accepted({ACCOUNT: text}, revision=REVISION, newest=REVISION)
     facts: dict[str, Any] = {"source": "file", "trouble": "", "fetched_at": NOW.timestamp(), "passes": {}, "now": NOW}
     return status_report(accepted, {ACCOUNT: AccountStatus(ACCOUNT).after(end)}, mode=mode, **facts)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from reconciler.core.acceptance import Claims, Text
+from reconciler.core.acceptance import AccountRevision, Claims
 from reconciler.core.model import AccountName
 from reconciler.simulator import Route
 from reconciler.simulator.faults import Error
@@ -153,7 +153,7 @@ async def test_proposed_accounts_leave_nothing_behind() -> None:
     assert one.text is not None
     for number in range(20):
         stranger = replace(one.text.desired, account=AccountName(f"stranger-{number}"))
-        one.reconciler.preview(Text(stranger, one.text.revision), Claims())
+        one.reconciler.preview(AccountRevision(stranger, one.text.revision), Claims())
     one.reconciler.preview(replace(one.text, desired=replace(one.text.desired, devices=frozenset())), Claims())
     assert set(one.state._accounts) == before
     assert one.reconciler.statuses == standing

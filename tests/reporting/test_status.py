@@ -12,7 +12,7 @@ import pytest
 
 from core_strategies import ACCOUNT, HOUR, NOW, SECOND, desiring, some, subscribes, unsubscribes
 from reconciler import __version__
-from reconciler.core.acceptance import Accepted, Text
+from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.errors import Fault
 from reconciler.core.model import (
     AccountName,
@@ -71,9 +71,9 @@ def status(
 ) -> StatusReport:
     """Return the status of accounts after these passes."""
     names = {AccountName(name): end for name, end in endings.items()}
-    texts = {name: Text(TEXT, REVISION) for name in names}
+    texts = {name: AccountRevision(TEXT, REVISION) for name in names}
     return status_report(
-        Accepted(**{"texts": texts, "revision": REVISION, "newest": REVISION, **accepted}),
+        Accepted(**{"accounts": texts, "revision": REVISION, "newest": REVISION, **accepted}),
         {name: AccountStatus(name).after(end) for name, end in names.items() if end is not None},
         mode=mode,
         source="file",
@@ -361,14 +361,16 @@ def test_a_pass_counts_only_for_the_text_that_it_was_made_of() -> None:
     """Another text, or a newer one rejected or mended since, is not yet what the last pass was of."""
     end = ending(Reason.DESIRED_REJECTED, rejected=Cause.INVALID)
     one = AccountStatus(ACCOUNT).after(end)
-    assert account_report(one, Text(TEXT, REVISION, Cause.INVALID), None).current
-    assert not account_report(one, Text(TEXT, REVISION), None).current
-    assert not account_report(one, Text(replace(TEXT, path="other.toml"), REVISION, Cause.INVALID), None).current
-    assert not account_report(AccountStatus(ACCOUNT), Text(TEXT, REVISION), None).current
+    assert account_report(one, AccountRevision(TEXT, REVISION, Cause.INVALID), None).current
+    assert not account_report(one, AccountRevision(TEXT, REVISION), None).current
+    assert not account_report(
+        one, AccountRevision(replace(TEXT, path="other.toml"), REVISION, Cause.INVALID), None
+    ).current
+    assert not account_report(AccountStatus(ACCOUNT), AccountRevision(TEXT, REVISION), None).current
 
 
 def test_refused_devices_are_counted_once() -> None:
     """Just refused by LG or waiting since an earlier refusal, a device counts as one."""
     refusals = tuple(Outcome(one, Result.REFUSED, NOW) for one in (A, B))
     end = ending(Reason.REFUSED, Reason.TOO_MANY, outcomes=refusals)
-    assert account_report(AccountStatus(ACCOUNT).after(end), Text(TEXT, REVISION), None).refused == 3
+    assert account_report(AccountStatus(ACCOUNT).after(end), AccountRevision(TEXT, REVISION), None).refused == 3

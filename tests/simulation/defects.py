@@ -146,8 +146,8 @@ def _vanished_goes_on() -> None:
 
     def accept(before: Any, loaded: Any, revision: Any, overtaken: Any = ()) -> Any:
         after = right(before, loaded, revision, overtaken)
-        gone = {name: before.texts[name] for name in before.texts.keys() - after.texts.keys()}
-        return replace(after, texts={**after.texts, **gone}, abandoned=frozenset())
+        gone = {name: before.accounts[name] for name in before.accounts.keys() - after.accounts.keys()}
+        return replace(after, accounts={**after.accounts, **gone}, abandoned=frozenset())
 
     informer.acceptance.accept = accept
 
@@ -160,7 +160,7 @@ def _any_environment() -> None:
 def _first_on_what_was() -> None:
     async def begin(self: Any) -> None:
         await self.recall()
-        self._told(self.accepted.texts.keys())
+        self._told(self.accepted.accounts.keys())
         await asyncio.sleep(5)  # what a fetch takes where texts come from afar
         await self.refresh()
 
@@ -224,14 +224,14 @@ def _writes_while_observing() -> None:
 
 
 def _passes_overlap() -> None:
-    right = controller.Controller.wake
+    right = controller.Queue.wake
 
     def wake(self: Any, accounts: Iterable[Any], *, first: bool = False) -> None:
         working, self._working = self._working, {}
         right(self, accounts, first=first)
         self._working = working
 
-    controller.Controller.wake = wake
+    controller.Queue.wake = wake
 
     async def worker(self: Any) -> None:
         while (account := await self._next()) is not None:
@@ -241,7 +241,7 @@ def _passes_overlap() -> None:
             if due is not None:
                 self._schedule(account, due)
 
-    controller.Controller._worker = worker
+    controller.Queue._worker = worker
 
 
 def _dates_off() -> None:

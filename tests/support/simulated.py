@@ -12,7 +12,7 @@ import httpx
 from pydantic import SecretStr
 
 from reconciler.controller.reconciler import Dependencies, Reconciler
-from reconciler.core.acceptance import Text
+from reconciler.core.acceptance import AccountRevision
 from reconciler.core.clock import TwoClocks
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
@@ -116,7 +116,7 @@ class Fleet:
         self.metrics = Metrics()
         self.metrics.enter(DEFAULT_ACCOUNT)
         self.owned = sorted(DeviceId(one) for one in self.platform.world.user("default").devices)
-        self.text: Text | None = None
+        self.text: AccountRevision | None = None
         self.stopping = False
         self.transport = SimulatedTransport(self.platform, self.clock)
         self.token = SecretStr(self.platform.issue_token("default"))
@@ -166,7 +166,7 @@ class Fleet:
         desired = Desired(DEFAULT_ACCOUNT, frozenset(devices), described or {}, policy or before, **more)
         if isinstance(self.client, Client):
             self.client.quota.follow(desired.policy.calls_per_hour)
-        self.text = Text(desired, Revision(f"{len(desired.devices):064x}", COMMIT), rejected)
+        self.text = AccountRevision(desired, Revision(f"{len(desired.devices):064x}", COMMIT), rejected)
         self.state.desire(desired, self.text.revision, self.clock.now())
 
     async def reconcile(self, *, after: timedelta = timedelta(0)) -> PassReport:
@@ -192,7 +192,7 @@ class Fleet:
         """Return the value of one metric of this account."""
         return self.metrics.registry.get_sample_value(name, {"account": "default", **labels})
 
-    def _in_force(self, account: AccountName) -> Text | None:
+    def _in_force(self, account: AccountName) -> AccountRevision | None:
         return self.text if account == DEFAULT_ACCOUNT else None
 
     def _credentials(self) -> Credentials:

@@ -15,7 +15,7 @@ from functools import cache
 from structlog.testing import capture_logs
 
 from reconciler import desired
-from reconciler.core.acceptance import Accepted, Text
+from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.errors import Unknown
 from reconciler.core.model import DEFAULT_ACCOUNT, Commit, DeviceId, Revision
 from reconciler.desired import Document, MemoryTree
@@ -69,7 +69,7 @@ class Editor:
         digit = f"{self._commits}"
         commit = Commit(f"{digit}f2a91c7" + digit * 32, who, subject, fleet.clock.now())
         revision = Revision(loaded.sha256, commit)
-        text = Text(loaded.accounts[DEFAULT_ACCOUNT], revision)
+        text = AccountRevision(loaded.accounts[DEFAULT_ACCOUNT], revision)
         fleet.text = text
         fleet.state.desire(text.desired, revision, fleet.clock.now())
         fleet.state.keep_texts([KeptText(PATH, revision, loaded.files)])

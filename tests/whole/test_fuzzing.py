@@ -49,7 +49,7 @@ from foreign_strategies import (
 from reconciler import desired
 from reconciler.api import commands, webhook
 from reconciler.api import queries as reading
-from reconciler.core.acceptance import Accepted, Claims, Text
+from reconciler.core.acceptance import Accepted, AccountRevision, Claims
 from reconciler.core.errors import QUOTED, CredentialsRefused, Fault, Invalid, PlatformError, Throttled, Unavailable
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
@@ -668,7 +668,7 @@ class Deeds:
         return await planned(proposal, Accepted(), _planned)
 
 
-def _planned(text: Text, _claims: Claims) -> PassReport:
+def _planned(text: AccountRevision, _claims: Claims) -> PassReport:
     would = plan(text.desired, Observed(frozenset(), NOW), Memory(), NOW)
     return PassReport(text.desired, NOW, NOW, would, observed=0)
 
