@@ -49,8 +49,8 @@ LOOK_SECONDS = 0.5
 PATIENCE_SECONDS = 120.0
 """A body has to be here within this time."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
-PASSED_ON = ("forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip")
-PASSED_ON_PREFIXES = ("x-forwarded", "x-original-", "x-envoy-", "cf-", "x-proxy")
+PASSED_ON = ("via", "x-real-ip", "client-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip")
+PASSED_ON_PREFIXES = ("forwarded", "x-forwarded", "x-original-", "x-envoy-", "cf-", "x-proxy")
 """Headers that proxies add, and how the names of others begin."""
 OLD_HTTP = frozenset({"0.9", "1.0"})
 """Programs that call us speak HTTP/1.1; nginx speaks 1.0 to what is behind it, and adds no header."""
@@ -262,7 +262,8 @@ def _check_directness(request: Request) -> None:
     if _host(request.headers.get("host", "")) not in LOOPBACK:
         raise Refused(403, "without PCC_LISTEN_TOKEN this call is answered under a loopback name only")
     for name in request.headers:
-        if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES):
+        plain = name.replace("_", "-")
+        if plain in PASSED_ON or plain.startswith(PASSED_ON_PREFIXES):
             raise Refused(403, f"{quoted(name)} says that a proxy passed this call on: {NEEDS_TOKEN}")
     if request.scope.get("http_version") in OLD_HTTP:
         raise Refused(403, f"HTTP/1.0 is what proxies speak: {NEEDS_TOKEN}")
