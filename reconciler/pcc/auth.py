@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +22,8 @@ import structlog
 from reconciler.core.clock import Clock
 from reconciler.core.errors import CredentialsRefused, Lost, Unavailable, quoted
 from reconciler.pcc.credentials import Credentials, check_secret
-from reconciler.telemetry.masking import Masking
+from reconciler.pcc.doubt import unread
+from reconciler.telemetry.masking import MASK, Masking
 
 AHEAD_SECONDS = 120.0
 """A token is renewed this long before it expires, or at half its life where that is shorter."""
@@ -39,6 +41,9 @@ EMP_REFUSES = frozenset({200, 400, 401, 412})
 """The statuses with which EMP says no, by its documents."""
 BEGINNING = 64 * 1024
 """Bytes of an answer in which secrets are sought; of what is found only a line is shown."""
+
+_LONG_WORD = re.compile(r"[\w.~+/=-]{16,}")
+"""What may be a token: it has at least so many characters, and no space."""
 
 Exchange = Callable[[str, dict[str, str]], Awaitable[tuple[int, bytes]]]
 """Sends a form to a token URL and returns status and body, or raises ``Unavailable``."""
@@ -244,11 +249,22 @@ def _granted(status: int, body: bytes, refresh_token: str) -> _Granted:
     is_object, is_empty = granted is not None, not body.strip()
     if told or (status in EMP_REFUSES and (is_object or (is_empty and status >= BAD_REQUEST))):
         raise CredentialsRefused(f"the refresh token was refused: {words}", status=status)
-    beginning = quoted(masking.text(body[:BEGINNING].decode("utf-8", "replace")))
-    words = f"status {status}, and what answers is not LG's account service: {beginning}".removesuffix(": ")
-    unavailable = Unavailable(f"the token endpoint failed: {words}", status=status)
+    beginning = quoted(masking.text(_beginning(body)))
+    parts = (f"status {status}, and what answers is not LG's account service", unread(body, "a token"), beginning)
+    unavailable = Unavailable(f"the token endpoint failed: {': '.join(filter(None, parts))}", status=status)
     unavailable.lost = Lost.STRANGER
     raise unavailable
+
+
+def _beginning(body: bytes) -> str:
+    """Return what may be shown of an answer that was not understood: it may grant a token that nobody has masked yet.
+
+    A page is shown. Of anything else, what speaks of tokens is not shown at all, and no long word of the rest.
+    """
+    text = body[:BEGINNING].decode("utf-8", "replace").replace("\0", "").strip("\ufeff\ufffd \t\r\n")
+    if text.startswith("<"):
+        return text
+    return "" if "token" in text.lower() else _LONG_WORD.sub(MASK, text)
 
 
 def _is_usable(token: Any) -> bool:

@@ -132,8 +132,11 @@ def why(listed: Listed) -> str:
     )
 
 
-def unread(body: bytes) -> str:
-    """Return why a body is no envelope of LG's, for whoever sees it quoted and finds nothing wrong with it."""
+ENVELOPE = "LG's envelope with a `messageId`"
+
+
+def unread(body: bytes, wanted: str = ENVELOPE) -> str:
+    """Return why a body is not what was wanted, for whoever sees it quoted and finds nothing wrong with it."""
     start = body[:LOOKED_INTO].lstrip()
     mark = next((name for mark, name in _MARKS if start.startswith(mark)), "")
     if mark:
@@ -141,10 +144,10 @@ def unread(body: bytes) -> str:
     end = body.rstrip(b" \r\n\t")
     if end.endswith(b"\x00"):
         return "it ends with a NUL byte"
-    return _malformed(end) if end else "it is empty"
+    return _malformed(end, wanted) if end else "it is empty"
 
 
-def _malformed(body: bytes) -> str:
+def _malformed(body: bytes, wanted: str) -> str:
     try:
         body.decode()
         msgspec.json.decode(body)
@@ -152,7 +155,7 @@ def _malformed(body: bytes) -> str:
         return f"it is not UTF-8 at byte {error.start}"
     except (msgspec.MsgspecError, RecursionError) as error:
         return f"it is not valid JSON: {quoted(str(error))}"
-    return "it is JSON, but not LG's envelope with a `messageId`"
+    return f"it is JSON, but not {wanted}"
 
 
 def _age(header: str) -> str:

@@ -220,6 +220,42 @@ async def test_what_does_not_come_from_emp_refuses_no_token(status: int, body: b
     assert rig.told == ["unavailable"]
 
 
+GRANT = granted(1).decode()
+SPOILT = {
+    "a byte order mark (BOM)": b"\xef\xbb\xbf" + GRANT.encode(),
+    "a byte order mark of UTF-16": GRANT.encode("utf-16"),
+    "UTF-16 or UTF-32": GRANT.encode("utf-16-le"),
+    "ends with a NUL byte": GRANT.encode() + b"\0",
+    "trailing characters": GRANT.encode() + b"\x1a",
+    "not valid JSON": b"access_token=access-token-1&expires_in=3600",
+    "JSON is malformed": b"access-token-1",
+    "truncated": GRANT.encode()[:-3],
+    "not a token": f"[{GRANT}]".encode(),
+    "not UTF-8": GRANT.encode() + b"\xff",
+}
+
+
+@pytest.mark.parametrize("why", SPOILT)
+async def test_a_grant_that_is_not_read_says_why_and_shows_no_token(why: str) -> None:
+    """A token in an answer that cannot be read is masked by nobody yet, so it is not quoted; the reason is."""
+    body = SPOILT[why]
+    rig = Rig()
+    rig.emp.reply = lambda _number: (200, body)
+    with pytest.raises(Unavailable) as caught:
+        await rig.access.token()
+    words = str(caught.value)
+    assert why in words
+    assert "accesstoken1" not in words.replace("-", "").replace(" ", "")
+
+
+async def test_the_word_of_a_stranger_is_shown() -> None:
+    """What says no in plain words is quoted."""
+    rig = Rig()
+    rig.emp.reply = lambda _number: (200, b"Blocked by policy 7")
+    with pytest.raises(Unavailable, match="Blocked by policy 7"):
+        await rig.access.token()
+
+
 async def test_a_page_of_a_stranger_shows_no_token() -> None:
     """It may repeat what was sent to it."""
     rig = Rig()
