@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from reconciler.runtime.settings import GitVerify, Settings
 from reconciler.source.files import FileSource
-from reconciler.source.git import Clone
+from reconciler.source.git.clone import Clone
 from reconciler.source.port import Source
 from reconciler.source.repository import GitSource
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from reconciler.core.errors import ReconcilerError
 from reconciler.core.model import Commit
 from reconciler.desired import LARGEST_FILE
-from reconciler.source.git import Entry, GitTimeout, Kind, WorkingTree, blob_id
+from reconciler.source.git.commits import Entry, Kind, WorkingTree, blob_id
+from reconciler.source.git.process import GitTimeout
 from reconciler.source.signatures import Signature, signature
 
 PATIENCE_SECONDS = 1.0

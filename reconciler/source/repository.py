@@ -26,7 +26,10 @@ import structlog
 from reconciler.core.errors import Fault, SourceError
 from reconciler.core.model import Cause, Commit, Verified
 from reconciler.desired import LARGEST_FILE, Document, MemoryTree, Names, Unreadable, patterns
-from reconciler.source.git import Clone, Entry, GitError, GitMissing, GitTimeout, Kind, Repository, TooLarge, verdict
+from reconciler.source.git.clone import Clone
+from reconciler.source.git.commits import Entry, Kind, Repository
+from reconciler.source.git.process import GitError, GitMissing, GitTimeout, TooLarge
+from reconciler.source.git.signatures import verdict
 from reconciler.source.port import NOTHING, Fetched, FetchError, Known, MissingError
 from reconciler.source.unrest import Unrest
 

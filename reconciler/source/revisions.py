@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 
 from reconciler.core.model import Commit
-from reconciler.source.git import GitError, WorkingTree
+from reconciler.source.git.commits import WorkingTree
+from reconciler.source.git.process import GitError
 from reconciler.source.port import Fetched, FetchError, MissingError
 from reconciler.source.repository import read_commit
 

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from reconciler.core.errors import ReconcilerError
-from reconciler.source.git import WorkingTree
+from reconciler.source.git.commits import WorkingTree
 from reconciler.source.signatures import Signature, signature
 
 LOCK_SECONDS = 60.0

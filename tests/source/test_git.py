@@ -20,18 +20,10 @@ from reconciler.core.model import Cause, Commit, Verified
 from reconciler.desired import Unreadable, load
 from reconciler.source import NOTHING, Fetched, FetchError, FileSource, Known, MissingError
 from reconciler.source.checkout import Checkout
-from reconciler.source.git import (
-    Clone,
-    Git,
-    GitError,
-    GitTimeout,
-    Repository,
-    TooLarge,
-    WorkingTree,
-    _heard,
-    option_free,
-    verdict,
-)
+from reconciler.source.git.clone import Clone
+from reconciler.source.git.commits import Repository, WorkingTree
+from reconciler.source.git.process import Git, GitError, GitTimeout, TooLarge, option_free, read_output
+from reconciler.source.git.signatures import verdict
 from reconciler.source.repository import GitSource
 from repositories import AUTHOR, GitServer, Keyring, Remote, allow, git, http_server, signed_by, ssh_key, ssh_server
 from scenarios import write
@@ -626,11 +618,11 @@ class Late:
             os.close(descriptor)
 
 
-def test_last_words_are_heard() -> None:
+def test_last_words_areread_output() -> None:
     """What git printed just before its end was once lost, if nothing had come for a while: half a listing, no error."""
     process = Late()
     try:
-        assert _heard(cast("Any", process), b"", 30, 1000) == (b"all that was asked for\n", b"")
+        assert read_output(cast("Any", process), b"", 30, 1000) == (b"all that was asked for\n", b"")
     finally:
         process.close()
 
