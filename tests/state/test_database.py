@@ -358,6 +358,11 @@ def _exchange(folder: Path) -> None:
     older.replace(folder / "state.db")
 
 
+def _link_to_it(folder: Path) -> None:
+    (folder / "state.db").rename(folder.parent / "moved.db")
+    (folder / "state.db").symlink_to("../moved.db")
+
+
 def _copy_over(folder: Path) -> None:
     (folder / "state.db").write_bytes((folder.parent / "older.db").read_bytes())
 
@@ -370,7 +375,16 @@ def _delete_the_lock(folder: Path) -> None:
     (folder / "state.lock").unlink()
 
 
-TAKEN = (_delete, _delete_the_folder, _move_the_folder, _move, _exchange, _delete_the_log, _delete_the_lock)
+TAKEN = (
+    _delete,
+    _delete_the_folder,
+    _move_the_folder,
+    _move,
+    _exchange,
+    _link_to_it,
+    _delete_the_log,
+    _delete_the_lock,
+)
 
 
 @pytest.mark.parametrize("take", TAKEN)

@@ -79,8 +79,13 @@ def connect(uri: str) -> sqlite3.Connection:
 
 @dataclass(frozen=True, slots=True)
 class _Sign:
-    """What tells the files at the path from any others: which they are, and when SQLite last wrote them."""
+    """What tells the files at the path from any others: which they are, and when SQLite last wrote them.
 
+    ``link`` is where the path itself leads, if it is a link: SQLite looks for the log beside what it leads to, so the
+    same file behind another link comes without its log.
+    """
+
+    link: str
     main: Row | None
     log: Row | None
     shared: Row | None
@@ -91,7 +96,7 @@ class _Sign:
             return ""
         if now.main is None:
             return "was deleted or moved"
-        if self.main is None or now.main[:2] != self.main[:2]:
+        if self.main is None or now.main[:2] != self.main[:2] or now.link != self.link:
             return "was replaced by another file"
         if now.main != self.main:
             return "was written by another program"
@@ -117,7 +122,7 @@ class Database:
         self._turn = threading.Lock()
         self._lock: int | None = None
         self._attached = self._in_memory = False
-        self._sign = _Sign(None, None, None)
+        self._sign = _Sign("", None, None, None)
         self._taken = ""
         self._checked: Row | None = None
         self._connection = self._empty()
@@ -272,7 +277,7 @@ class Database:
         main, log, shared = (
             _there(Path(f"{self._folder / FILE}{suffix}"), dated=suffix != "-shm") for suffix in BESIDE
         )
-        return _Sign(main, log, shared)
+        return _Sign(_link(self._folder / FILE), main, log, shared)
 
     def _is_damage(self, error: Exception) -> bool:
         """Say whether an error means that the open file is not what SQLite once wrote, or lacks a table."""
@@ -506,6 +511,14 @@ def _there(path: Path, *, dated: bool = False) -> Row | None:
         return _identity(path.stat(), dated=dated)
     except OSError:
         return None
+
+
+def _link(path: Path) -> str:
+    """Return what a link holds, or nothing where there is no link."""
+    try:
+        return str(path.readlink())
+    except OSError:
+        return ""
 
 
 def _age(path: Path) -> float:
