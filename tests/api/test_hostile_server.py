@@ -215,6 +215,16 @@ def test_what_is_no_json_is_no_daemon(nested: bytes) -> None:
         ask(url, "/api/v1/status")
 
 
+@pytest.mark.parametrize("depth", [80, 400, 700, 900, 990, 1100])
+@pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}")])
+def test_an_answer_nested_deeply_is_told_in_a_sentence(brackets: tuple[bytes, bytes], depth: int) -> None:
+    """JSON that can just be read is not deeper than what is done with it."""
+    begin, end = brackets
+    body = b'{"api":1,"a":' + begin * depth + b"1" + end * depth + b"}"
+    with server(lambda _path: (200, body)) as url, pytest.raises((DaemonError, NoDaemon)):
+        ask(url, "/api/v1/status")
+
+
 def test_an_answer_without_end_is_left() -> None:
     """An answer is read up to its bound and no further."""
     with server(lambda _path: (200, b'{"a": "' + b"x" * 3_000_000)) as url, pytest.raises(NoDaemon, match="longer"):

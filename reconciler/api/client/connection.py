@@ -37,6 +37,8 @@ LONGEST_WORDS = 16 * 1024
 """Characters of one string of an answer. Only a plan as it is shown is longer."""
 LINES = {"shown": 64 * 1024 * 1024, "approval": 1024 * 1024}
 """The keys of strings that have several lines, and how long those may be."""
+DEEPEST = 64
+"""Levels of an answer; the daemon's have fewer than twenty. All that reads it later is safe below that."""
 REFUSALS = 1000
 """So many faults of a refusal are shown."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -89,7 +91,7 @@ def ask(
         raise NoDaemon(f"no daemon answers at {server} ({quoted(str(reason))}); is it running? see --server") from error
     if not isinstance(said, dict):
         raise SomebodyElse(f"what answers at {server} is not this daemon")
-    return {key: _printable(value, key) for key, value in said.items()}
+    return _fit_to_print(server, said)
 
 
 def _read(answer: HTTPResponse | HTTPError, largest: int, end: float) -> bytes:
@@ -106,15 +108,29 @@ def _read(answer: HTTPResponse | HTTPError, largest: int, end: float) -> bytes:
     return bytes(body)
 
 
-def _printable(value: Any, key: str = "") -> Any:
+def _fit_to_print(server: str, said: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer without what steers a terminal; one that is nested too deeply is nobody's of ours."""
+    try:
+        return {key: _printable(value, key) for key, value in said.items()}
+    except _TooDeepError as error:
+        raise SomebodyElse(f"what answers at {server} is not this daemon: its answer is nested too deeply") from error
+
+
+class _TooDeepError(Exception):
+    """An answer is nested more deeply than any of the daemon's."""
+
+
+def _printable(value: Any, key: str = "", deeper: int = DEEPEST) -> Any:
     """Return an answer with no character that steers a terminal; what is too long ends in an ellipsis."""
+    if deeper < 0:
+        raise _TooDeepError
     match value:
         case str():
             return _words(value, key)
         case dict():
-            return {_words(str(name), ""): _printable(one, name) for name, one in value.items()}
+            return {_words(str(name), ""): _printable(one, name, deeper - 1) for name, one in value.items()}
         case list():
-            return [_printable(one, key) for one in value]
+            return [_printable(one, key, deeper - 1) for one in value]
         case _:
             return value
 
