@@ -304,6 +304,6 @@ def _print_status(output: Output, report: StatusReport, refused: Sequence[Refuse
 
 def _print_accounts(words: str, answer: dict[str, Any]) -> None:
     accounts = answer.get("accounts")
-    if not isinstance(accounts, list):
+    if not isinstance(accounts, list) or not all(isinstance(one, str) for one in accounts):
         raise DaemonError("what answers is not this daemon, or one of another version")
-    print_data(f"{words} {', '.join(quoted(str(one)) for one in accounts) or 'no account'}\n")
+    print_data(f"{words} {', '.join(map(quoted, accounts)) or 'no account'}\n")

@@ -175,6 +175,19 @@ def test_an_answer_of_any_shape_is_told_in_a_sentence(
     assert not STEERING.search(said.out + said.err)
 
 
+@pytest.mark.parametrize("line", ["reconcile", "pause --for 1h --reason x", "resume"])
+@pytest.mark.parametrize("accounts", [None, 5, "seoul", [None], [{"account": "seoul"}], ["seoul", 7]])
+def test_a_call_is_done_only_where_our_daemon_names_the_accounts(
+    capsys: pytest.CaptureFixture[str], line: str, accounts: object
+) -> None:
+    """A stranger that answers anything else has not paused, resumed or woken an account."""
+    with server(answers({"/api/v1/": {"api": 1, "accounts": accounts}})) as url:
+        assert cli.run([*line.split(), "--server", url]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "not this daemon" in said.err
+
+
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_refusal_is_cut_short(capsys: pytest.CaptureFixture[str], line: str) -> None:
     """Thousands of faults in a refusal are a number, and a reason phrase is words."""
