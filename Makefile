@@ -58,6 +58,7 @@ docs: $(INSTALLED) ## write what is made from something else: parts of the docum
 	@$(BIN)/python tools/documents.py
 	@$(BIN)/python tools/dashboards.py
 	@$(BIN)/python tools/manifests.py
+	@$(BIN)/python tools/floors.py
 
 format: $(INSTALLED) ## lay out the code, mend what ruff can mend
 	@$(BIN)/ruff check --fix-only

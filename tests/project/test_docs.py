@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import floors
 from documents import ROOT, SECTIONS, written
 from log_events import events_in_code
 from reconciler.core.guards import GUARDS
@@ -71,6 +72,11 @@ def test_links_lead_somewhere(path: Path) -> None:
     """Every link to a file of the project leads to one that is there."""
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
+
+
+def test_the_picture_of_the_floors_is_current() -> None:
+    """The picture is what the imports and the contract of the floors make of it now."""
+    assert floors.PICTURE.read_text("utf-8") == floors.drawn(), "run: make docs"
 
 
 def test_the_architecture_shows_every_room() -> None:
