@@ -557,6 +557,20 @@ def inside() -> list[Line]:
                          Query(of("pcc_build_info"), "{{version}}"), look=Look("none", ((None, PLAIN),)), names=True)),
             ],
         ),
+        Line(
+            3,
+            [
+                (8, stat("Clock ahead of LG's", "By how much this machine's clock is ahead of LG's. Beyond five minutes"
+                         " a device is wanted when either clock has it so: check NTP.",
+                         Query(f"max({of('pcc_clock_ahead_seconds')})"),
+                         look=Look("s", ((None, ORANGE), (-300, GREEN), (300, ORANGE))))),
+                (8, count("Log lines dropped", "Log lines of the last hour that nobody read in time.",
+                          f"sum(increase({of('pcc_log_lines_dropped_total')}{HOUR}))", ORANGE)),
+                (8, count("Answers to other requests", "Answers of LG's in the last hour that name another message id"
+                          " than their request: a cache or a proxy may mix them up.",
+                          f"sum(increase({of('pcc_api_other_message_ids_total')}{HOUR}))", ORANGE)),
+            ],
+        ),
     ]  # fmt: skip
 
 

@@ -153,15 +153,15 @@ def test_the_daemon_speaks_exactly_the_documented_protocol(tmp_path: Path) -> No
     write(tmp_path / "desired-state.toml", ODD)
     with recording() as (recorder, url), daemon(tmp_path, url) as process:
         recorder.wait_until_live(set(ODD))
-        write(tmp_path / "desired-state.toml", [*ODD[1:], "added;later"])
-        recorder.wait_until_live({*ODD[1:], "added;later"})
+        write(tmp_path / "desired-state.toml", [*ODD[1:], "added~later"])
+        recorder.wait_until_live({*ODD[1:], "added~later"})
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
 
     calls = recorder.calls
     assert {call.path for call in calls if call.method == "GET"} == {"/pcc"}
     assert sorted(call.path for call in calls if call.method == "POST") == sorted(
-        f"/pcc/{quote(device, safe='')}" for device in [*ODD[1:], "added;later"]
+        f"/pcc/{quote(device, safe='')}" for device in [*ODD[1:], "added~later"]
     )
     assert sorted(call.path for call in calls if call.method == "DELETE") == sorted(
         f"/pcc/{quote(device, safe='')}" for device in [*STRANGERS, ODD[0]]
