@@ -86,7 +86,7 @@ class State:
 
     def __init__(self, database: Database, clock: Clock, *, sure: bool = True) -> None:
         self._database, self._clock = database, clock
-        self._generation, self._losses = database.generation, database.losses
+        self._generation, self._lost = database.generation, _lost(database)
         self._ram, self._disk = threading.RLock(), threading.Lock()
         self._accounts: dict[AccountName, AccountMemory] = {}
         self._credentials: dict[AccountName, str | None] = {}
@@ -650,14 +650,14 @@ class State:
                 self._pauses = None
 
     def _write_all(self) -> None:
-        """Write what waits, and all that is remembered where the file that held it was lost."""
+        """Write what waits, and all that is remembered where the file that held it was lost, or may be an older one."""
         while self._next_written():
             pass
         if self.trouble:
             self._database.write(())
-        if self._losses == self._database.losses:
+        if self._lost == _lost(self._database):
             return
-        losses = self._database.losses
+        lost = _lost(self._database)
         with self._ram:
             for known in self._accounts.values():
                 self._waiting.add(everything(known), ("folded", known.name))
@@ -665,7 +665,7 @@ class State:
                 self._save_pause(name, brake)
         while self._next_written():
             pass
-        self._losses = losses
+        self._lost = lost
 
     def _fold(self) -> None:
         """Keep what waits from growing for as long as nothing can be written."""
@@ -810,6 +810,11 @@ class State:
             return None
         rows = self._database.read("SELECT * FROM revision WHERE key = ?", (key,))
         return Mark(tables.read_revision(rows[0]), tables.moment(at)) if rows else None
+
+
+def _lost(database: Database) -> tuple[int, int]:
+    """Return a mark that changes when the file may hold less than what is in memory."""
+    return database.losses, database.doubts
 
 
 def _each(account: AccountName, devices: Collection[DeviceId], *statements: str) -> list[Statement]:

@@ -188,11 +188,12 @@ def folded(groups: Sequence[Group], known: AccountMemory, now: datetime, most: i
 
 
 def everything(known: AccountMemory) -> Group:
-    """Return what writes all that is remembered of an account to a file in which nothing is."""
+    """Return what writes all that is remembered of an account to a file that lost it, or that may be an older one."""
     devices = known.inventory.get() | known.expected.get() | known.left.look().keys() | known.disowned.look().keys()
     pasts = tuple(remembered(known))
     quota = Statement(tables.SAVE_QUOTA, (tables.quota_row(known.name, known.calls, known.calls_per_hour),))
-    statements = (*_where_it_stands(known, devices, (), first=False), *_changes(known, pasts, ()), quota)
+    once = Statement(tables.DROP_TOLD_TWICE, ((known.name, AGAIN),))
+    statements = (*_where_it_stands(known, devices, (), first=True), *_changes(known, pasts, ()), once, quota)
     return Group(statements, lasting=True, pasts=pasts, account=known.name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -1117,6 +1118,50 @@ def test_what_is_in_memory_outlives_a_file_that_is_ruined_while_it_is_open(
         assert (after.retries, after.absent_since) == (before.retries, before.absent_since)
         assert one.quota(HOTEL) == ((1.0, 2.0), 61)
         assert one.brake(HOTEL, clock.at) == PauseOverride(Pause.ALL, None, "night")
+
+
+def test_the_day_outlives_an_older_copy_written_over_the_open_files(
+    opened: Callable[[], State], folder: Path, clock: StandingClock
+) -> None:
+    """A backup that is written over all three files is what the open connection reads from then on, without a fault."""
+    state = opened()
+    remember_a_day(state, clock)
+    older = {path: path.read_bytes() for path in folder.glob("state.db*")}
+    state.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
+    before = state.recall(HOTEL, clock.at)
+    for path, content in older.items():
+        with path.open("r+b") as file:
+            file.write(content)
+    state.look()
+    assert not state.writable
+    clock.wait(seconds=2)
+    state.look()
+    assert state.writable
+    for one in reopened_too(state, opened):
+        after = one.recall(HOTEL, clock.at)
+        assert (after.unsubscribed, after.expected, after.inventory) == (
+            before.unsubscribed,
+            before.expected,
+            before.inventory,
+        )
+
+
+def test_a_file_that_is_only_touched_keeps_its_history_as_it_is(
+    opened: Callable[[], State], folder: Path, clock: StandingClock
+) -> None:
+    """What memory writes once more of a change that the file has does not make two of it."""
+    state = opened()
+    remember_a_day(state, clock)
+    state.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
+    before = list(state.history())
+    os.utime(folder / "state.db", ns=(1, 1))
+    state.look()
+    assert not state.writable
+    clock.wait(seconds=2)
+    state.look()
+    assert state.writable
+    for one in reopened_too(state, opened):
+        assert list(one.history()) == before
 
 
 def test_a_state_that_is_taken_away_holds_unsubscribes_until_it_is_back(

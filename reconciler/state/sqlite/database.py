@@ -102,19 +102,29 @@ class _Sign:
             return "was written by another program"
         return "lost its write-ahead log, or another program wrote that"
 
+    def overwritten(self, now: _Sign) -> bool:
+        """Say whether they are the same files with other bytes. One that is gone is still whole where it is open."""
+        pairs = ((self.main, now.main), (self.log, now.log))
+        return now.main is not None and not (
+            self.link != now.link
+            or any(old is not None and new is not None and old[:2] != new[:2] for old, new in pairs)
+            or all(old is None or new is None or old == new for old, new in pairs)
+        )
+
 
 class Database:
     """The file, or what stands in for it while it cannot be had for writing.
 
     ``trouble`` is one sentence while writes fail, and empty otherwise. ``generation`` counts how often the file behind
     this object was exchanged, so that who keeps things in memory knows when to read them again. ``losses`` counts how
-    often what the file held was lost with it. ``set_aside`` is the new name of a damaged file, if one was found.
+    often what the file held was lost with it, ``doubts`` how often another program wrote into it while it was open:
+    then it may be older than what is in memory. ``set_aside`` is the new name of a damaged file, if one was found.
     ``notices`` are sentences for the log about what happened to the file.
     """
 
     def __init__(self, folder: Path, migrations: Migrations, clock: Clock, connect: Connect = connect) -> None:
         self.trouble = ""
-        self.generation = self.losses = 0
+        self.generation = self.losses = self.doubts = 0
         self.notices: deque[str] = deque(maxlen=MOST_NOTICES)
         self.set_aside: Path | None = None
         self.frozen = self._closed = False
@@ -260,7 +270,9 @@ class Database:
         """Notice that the open files are not those at the path."""
         if self._in_memory or self.frozen or self._taken:
             return
-        what = self._sign.missing(self._look_at())
+        now = self._look_at()
+        what = self._sign.missing(now)
+        self.doubts += self._sign.overwritten(now)
         if not what and self._lock is not None and _identity(os.fstat(self._lock)) != _there(self._folder / LOCK):
             what = f"lost its lock file {LOCK}"
         if what:

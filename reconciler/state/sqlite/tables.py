@@ -103,6 +103,12 @@ FILES_OF_TEXT = "SELECT path, sha256 FROM text_file JOIN content USING (sha256) 
 DROP_UNUSED = "DELETE FROM content WHERE sha256 NOT IN (SELECT sha256 FROM text_file)"
 SAVE_CHANGE = "INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DROP_CHANGE = "DELETE FROM change WHERE account = ? AND device = ? AND intended = ? AND pass = ?"
+DROP_TOLD_TWICE = (
+    "DELETE FROM change WHERE account = ? AND pass = ? AND EXISTS (SELECT 1 FROM change AS other WHERE other.account = "
+    "change.account AND other.device = change.device AND other.action = change.action AND other.at = change.at "
+    "AND other.pass <> change.pass)"
+)
+"""Removes what memory added of a change that the file still has."""
 SAVE_RETRY = "INSERT OR REPLACE INTO retry VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 DROP_RETRY = "DELETE FROM retry WHERE account = ? AND device = ?"
 DROP_RETRIES = "DELETE FROM retry WHERE account = ?"
