@@ -180,7 +180,8 @@ def compiled(pattern: str) -> tuple[Name | None, ...]:
 def matches(path: str, pattern: str, effort: Effort | None = None) -> bool:
     """Say whether a relative path matches a glob: ``*``, ``?``, ``[…]`` in a name, ``**`` for any folders.
 
-    As in a shell, a name that begins with a dot matches only where the pattern says the dot.
+    As in a shell, a name that begins with a dot matches only where the pattern says the dot, and ``**`` at the end is
+    what is below a folder, never the folder or a file itself.
     """
     if len(path) > LONGEST_PATH or len(pattern) > LONGEST_PATTERN or pattern.count("/") >= DEEPEST_PATTERN:
         return False
@@ -194,6 +195,8 @@ def matches(path: str, pattern: str, effort: Effort | None = None) -> bool:
             part = parts[one]
             if part is None and not name.startswith("."):
                 taken.add(one)
+                if one == len(parts) - 1:
+                    taken.add(len(parts))
             elif part is not None and part.matches(name, effort):
                 taken.add(one + 1)
         used = _with_none_for_any(taken, parts)
@@ -203,8 +206,8 @@ def matches(path: str, pattern: str, effort: Effort | None = None) -> bool:
 
 
 def _with_none_for_any(used: set[int], parts: Sequence[Name | None]) -> set[int]:
-    """Return how many parts of a pattern may be used up, also where each ``**`` that comes next stands for nothing."""
-    for one, part in enumerate(parts):
+    """Return how many parts of a pattern may be used up, also where each ``**`` before others stands for nothing."""
+    for one, part in enumerate(parts[:-1]):
         if part is None and one in used:
             used.add(one + 1)
     return used
