@@ -80,7 +80,7 @@ def validate(
 
 def schema() -> None:
     """Print the JSON Schema of the desired-state file."""
-    from reconciler.desired.schema import json_schema
+    from reconciler.desired.json_schema import json_schema
 
     print_data(json.dumps(json_schema(), indent=2) + "\n", for_programs=True)
 

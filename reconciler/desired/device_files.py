@@ -13,9 +13,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.model import DeviceId
-from reconciler.desired import foreign, schema
+from reconciler.desired import foreign
+from reconciler.desired.checks import tidy
 from reconciler.desired.diagnostics import Finding, Where, byte_place
 from reconciler.desired.documents import Tree, Unreadable
+from reconciler.desired.ids import ID_WORDS, plain_ids, plain_lines, wrong_id
 
 _MARK = "\ufeff".encode()
 
@@ -54,7 +56,7 @@ def read_list(path: str, content: bytes, *, kept: bool = False) -> Listed:
 
     ``kept``: it was accepted before, maybe by a version that took an empty file and lines of other formats.
     """
-    ids = schema.plain_lines(content) if content else None
+    ids = plain_lines(content) if content else None
     if ids is not None:
         return Listed(path, content, ids)
     what = None if kept else foreign.whole(content)
@@ -67,13 +69,26 @@ def read_list(path: str, content: bytes, *, kept: bool = False) -> Listed:
     if not kept and not text.strip():
         return Listed(path, content, faults=(Finding(Where(path, line=1, column=1), foreign.EMPTY),))
     warnings = (Finding(Where(path, line=1, column=1), foreign.BYTE_ORDER_MARK),) if content[:3] == _MARK else ()
-    pairs = [(before.strip(), name) for before, _mark, name in (line.partition("#") for line in text.split("\n"))]
-    plain = [device for device, _name in pairs if device]
-    names = {DeviceId(device): tidy for device, name in pairs if device and (tidy := schema.tidy(name))}
-    ids = schema.plain_ids(plain)
+    plain, names = _with_names(text)
+    ids = plain_ids(plain)
     if ids is None or len(ids) != len(plain) or (text and not text.endswith("\n")) or NULL in content:
         return replace(_list_carefully(path, content, names, kept=kept), warnings=warnings)
     return Listed(path, content, ids, names, warnings=warnings)
+
+
+def _with_names(text: str) -> tuple[list[str], dict[DeviceId, str]]:
+    """Return the ids of a device file as they are written, and the names behind them."""
+    devices: list[str] = []
+    names: dict[DeviceId, str] = {}
+    for line in text.split("\n"):
+        before, _mark, comment = line.partition("#")
+        device = before.strip()
+        if device:
+            devices.append(device)
+            name = tidy(comment)
+            if name:
+                names[DeviceId(device)] = name
+    return devices, names
 
 
 def _list_carefully(path: str, content: bytes, names: Mapping[DeviceId, str], *, kept: bool) -> Listed:
@@ -87,9 +102,9 @@ def _list_carefully(path: str, content: bytes, names: Mapping[DeviceId, str], *,
     first: dict[str, Where] = {}
     for number, column, device in _lines(text):
         where = Where(path, line=number, column=column)
-        wrong = schema.wrong_id(device, kept=kept)
+        wrong = wrong_id(device, kept=kept)
         if wrong is not None:
-            words = wrong if wrong is schema.ID_WORDS else f"it {wrong}"
+            words = wrong if wrong is ID_WORDS else f"it {wrong}"
             faults.append(Finding(where, f"this line is not a device id: {words}"))
         elif device in first:
             faults.append(Finding(where, "this device is listed twice, first at", first[device]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconciler.desired.schema import Loc
+from reconciler.desired.positions import Loc
 
 
 @dataclass(frozen=True, slots=True)

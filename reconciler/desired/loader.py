@@ -37,12 +37,21 @@ from reconciler.core.model import (
     Unlimited,
 )
 from reconciler.desired import positions as places
-from reconciler.desired import schema
+from reconciler.desired.checks import OUT_OF_RANGE, limit, one_of
 from reconciler.desired.device_files import Listed, OnlyOne, Shelf
 from reconciler.desired.diagnostics import Finding, Where
 from reconciler.desired.documents import Document, Role, Sighting, Tree, Unreadable, digest
 from reconciler.desired.parser import SHARED, SUGGESTED, Reading, read
-from reconciler.desired.schema import AccountTable, ApprovalTable, DeviceTable, IdList, Loc, PolicyTable, Text
+from reconciler.desired.positions import Loc
+from reconciler.desired.schema import (
+    AccountTable,
+    ApprovalTable,
+    DeviceTable,
+    DocumentTable,
+    IdList,
+    PolicyTable,
+    id_of,
+)
 from reconciler.desired.thinned import thinned
 from reconciler.desired.writer import toml_string
 
@@ -75,7 +84,7 @@ class _Collected:
         """Find every place of some ids, in the order of the text."""
         if self.inline.ids & wanted:
             for index, entry in enumerate(self.inline.entries):
-                if entry is not None and (device := schema.id_of(entry)) in wanted:
+                if entry is not None and (device := id_of(entry)) in wanted:
                     yield device, self.reading.at(*self.loc, "devices", index)
         for listed in self.lists:
             if listed.ids & wanted:
@@ -188,7 +197,7 @@ class Again:
         }
 
 
-def _share(before: Text, now: Text) -> None:
+def _share(before: DocumentTable, now: DocumentTable) -> None:
     """Let accounts with the devices that they had hold the very same, which are in force as well.
 
     Only these: of other tables equal ones may say different things, as a key with its default overrides a general one.
@@ -245,7 +254,7 @@ def _tell_twice(collected: _Collected) -> None:
     """Tell each place at which an account's device is listed again."""
     seen: set[DeviceId] = set()
     twice: set[DeviceId] = set()
-    inline = (schema.id_of(entry) for entry in collected.inline.entries if entry is not None)
+    inline = (id_of(entry) for entry in collected.inline.entries if entry is not None)
     for ids in (inline, *(listed.ids for listed in collected.lists)):
         for device in ids:
             (twice if device in seen else seen).add(device)
@@ -270,7 +279,7 @@ def _policy(*tables: PolicyTable | None) -> Policy:
     return Policy(
         prune=Prune(last("prune")),
         ignore=frozenset[DeviceId]().union(*(table.ignore.ids for table in said)),
-        max_unsubscribe=schema.limit(last("max_unsubscribe")),
+        max_unsubscribe=limit(last("max_unsubscribe")),
         max_unsubscribe_floor=last("max_unsubscribe_floor"),
         unsubscribe_after=duration.parse(last("unsubscribe_after")),
         allow_empty=last("allow_empty"),
@@ -282,7 +291,7 @@ def _policy(*tables: PolicyTable | None) -> Policy:
 def _ignored(reading: Reading, policy: PolicyTable, loc: Loc, device: DeviceId) -> Iterator[Where]:
     """Find a device among those that a policy ignores."""
     for index, entry in enumerate(policy.ignore.entries if device in policy.ignore.ids else ()):
-        if entry is not None and schema.id_of(entry) == device:
+        if entry is not None and id_of(entry) == device:
             yield reading.at(*loc, index)
 
 
@@ -320,7 +329,7 @@ class _Loading:
 
     # -- what is shared
 
-    def _tables(self) -> Iterator[tuple[Reading, Text]]:
+    def _tables(self) -> Iterator[tuple[Reading, DocumentTable]]:
         return ((reading, reading.table) for reading in self._readings if reading.table is not None)
 
     def _said(self, key: str) -> tuple[Reading, Any] | None:
@@ -363,7 +372,7 @@ class _Loading:
         try:
             return datetime.combine(value, time.min, self._zone).astimezone(UTC)
         except OverflowError:
-            reading.fault(reading.at(*loc), schema.OUT_OF_RANGE)
+            reading.fault(reading.at(*loc), OUT_OF_RANGE)
             return None
 
     # -- accounts
@@ -386,16 +395,16 @@ class _Loading:
                 reading.fault(reading.at(*loc), message)
             yield self._part(reading, AccountName(name), account, loc)
 
-    def _part(self, reading: Reading, name: AccountName, table: Text | AccountTable, loc: Loc) -> _Part:
+    def _part(self, reading: Reading, name: AccountName, table: DocumentTable | AccountTable, loc: Loc) -> _Part:
         collected = self._collect(reading, table, loc)
         if len(collected.inline) + sum(len(listed.ids) for listed in collected.lists) != len(collected.ids):
             _tell_twice(collected)
         described = self._describe(collected)
-        if isinstance(table, Text):
+        if isinstance(table, DocumentTable):
             return _Part(name, collected, described)
         return _Part(name, collected, described, table.country, table.policy)
 
-    def _collect(self, reading: Reading, table: Text | AccountTable | ApprovalTable, loc: Loc) -> _Collected:
+    def _collect(self, reading: Reading, table: DocumentTable | AccountTable | ApprovalTable, loc: Loc) -> _Collected:
         """Gather the devices that a table names. A file that two patterns match is read as one."""
         inline = table.devices or IdList()
         lists: dict[str, Listed] = {}
@@ -442,7 +451,7 @@ class _Loading:
         if table.type in _DOCUMENTED:
             kind = DeviceType(table.type)
         elif table.type is not None:
-            message = f"LG knows this type, but PCC is documented for {schema.one_of(_DOCUMENTED)} only"
+            message = f"LG knows this type, but PCC is documented for {one_of(_DOCUMENTED)} only"
             reading.warnings.append(Finding(reading.at(*loc, "type"), message))
         return Device(DeviceId(table.id), table.name or None, kind, from_, until)
 

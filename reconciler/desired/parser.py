@@ -18,10 +18,13 @@ from pydantic import ValidationError
 
 from reconciler.core.errors import quoted
 from reconciler.core.model import DEFAULT_ACCOUNT, AccountName
-from reconciler.desired import foreign, schema
+from reconciler.desired import foreign
+from reconciler.desired.checks import VERSION
 from reconciler.desired.diagnostics import Finding, Where, byte_place
 from reconciler.desired.documents import Document
-from reconciler.desired.schema import Loc, Text
+from reconciler.desired.messages import explain
+from reconciler.desired.positions import Loc
+from reconciler.desired.schema import ACCOUNT, KEPT, DocumentTable
 
 SHARED = ("environment", "timezone", "policy", "retired_accounts")
 """The top-level keys that concern all accounts, and stand in one document only."""
@@ -56,7 +59,7 @@ class Reading:
     content: bytes
     keys: frozenset[str] | None = None
     names: frozenset[AccountName] = frozenset()
-    table: Text | None = None
+    table: DocumentTable | None = None
     broken: set[Loc] = field(default_factory=set)
     named: set[str] = field(default_factory=set)
     faults: list[Finding] = field(default_factory=list)
@@ -117,7 +120,7 @@ def read(document: Document, *, kept: bool = False) -> Reading:
     """Decode, parse and validate one document. ``kept``: it was accepted before, maybe by rules that were fewer."""
     reading = Reading(document.path, document.content)
     if not document.content or document.content.isspace():
-        reading.fault(reading.at(), f"the file is empty: not even version = {schema.VERSION} is left")
+        reading.fault(reading.at(), f"the file is empty: not even version = {VERSION} is left")
         return reading
     what = foreign.whole(document.content)
     conflict = foreign.conflict(document.content)
@@ -147,7 +150,7 @@ def read(document: Document, *, kept: bool = False) -> Reading:
 def _names(raw: Mapping[str, Any]) -> frozenset[AccountName]:
     """Return the accounts that a text defines, as far as can be read."""
     accounts = raw.get("accounts")
-    names = {name for name in accounts if re.fullmatch(schema.ACCOUNT, name)} if isinstance(accounts, dict) else set()
+    names = {name for name in accounts if re.fullmatch(ACCOUNT, name)} if isinstance(accounts, dict) else set()
     if "devices" in raw or "device_files" in raw:
         names.add(DEFAULT_ACCOUNT)
     return frozenset(map(AccountName, names))
@@ -165,19 +168,19 @@ def _syntax_fault(path: str, message: str) -> tuple[Where, str]:
 def _validate(reading: Reading, raw: dict[str, Any], *, kept: bool) -> None:
     """Check a document against the schema; take out what is faulty, so that the rest can be checked further."""
     version = raw.get("version")
-    if type(version) is int and version != schema.VERSION:
-        reading.fault(reading.at("version"), f"this program reads version {schema.VERSION} of the schema, not this one")
+    if type(version) is int and version != VERSION:
+        reading.fault(reading.at("version"), f"this program reads version {VERSION} of the schema, not this one")
         return
     for attempt in range(_ATTEMPTS):
         try:
-            reading.table = Text.model_validate(raw, context=schema.KEPT if kept else None)
+            reading.table = DocumentTable.model_validate(raw, context=KEPT if kept else None)
         except ValidationError as error:
             details = sorted(error.errors(include_url=False), key=lambda one: len(one["loc"]), reverse=True)
         else:
             return
         # Deep parts go first: what is left of a table whose key went is gone with it.
         for number, detail in enumerate(details):
-            loc, at_key, message = schema.explain(detail, briefly=attempt > 0 or number >= SUGGESTED)
+            loc, at_key, message = explain(detail, briefly=attempt > 0 or number >= SUGGESTED)
             reading.broken.add(loc)
             if attempt == 0:
                 reading.fault(reading.at(*loc, key=at_key), message)
@@ -187,7 +190,7 @@ def _validate(reading: Reading, raw: dict[str, Any], *, kept: bool) -> None:
 def _take_out(raw: dict[str, Any], loc: Loc) -> None:
     """Take a faulty part out of what the TOML reader gave, and no more than that part."""
     if loc == ("version",):
-        raw["version"] = schema.VERSION
+        raw["version"] = VERSION
         return
     if loc[0] == "approvals" and len(loc) > 1:
         raw["approvals"][int(loc[1])] = dict(_NO_APPROVAL)

@@ -4,7 +4,7 @@ Owns: a tolerant walk over text that a TOML reader has already accepted. No read
 good text pays nothing and the faulty one is walked once, however many faults it has.
 Must not: judge the text or give values; on text that is not TOML it answers with what it saw until it got lost.
 
-A path is what the reader's answer is indexed with: ``("accounts", "seoul-hotel", "devices", 3, "type")``.
+A key path is what the reader's answer is indexed with: ``("accounts", "seoul-hotel", "devices", 3, "type")``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import rtoml
 
-Path = tuple[str | int, ...]
+Loc = tuple[str | int, ...]
 """Keys and array indices, from the top of the text down."""
 
 _BLANK = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
@@ -61,7 +61,7 @@ class _LostError(Exception):
     """The text is not the TOML that this walk knows."""
 
 
-def find(text: str, paths: Collection[Path]) -> dict[Path, Spot]:
+def find(text: str, paths: Collection[Loc]) -> dict[Loc, Spot]:
     """Return the spot of every path, in one walk; what is not in the text stands where its nearest parent does."""
     walk = _Walk(text, paths)
     # What was seen until the walk got lost has its place, the rest its parent's.
@@ -83,14 +83,14 @@ def find(text: str, paths: Collection[Path]) -> dict[Path, Spot]:
 class _Walk:
     """One walk through a text that remembers the offsets of the wanted paths and of their parents."""
 
-    def __init__(self, text: str, paths: Collection[Path]) -> None:
+    def __init__(self, text: str, paths: Collection[Loc]) -> None:
         self._text = text
         self._at = 0
         self._wanted = {path[:depth] for path in paths for depth in range(len(path) + 1)}
-        self._found: dict[Path, _Offsets] = {(): _Offsets(0, 0)}
-        self._tables: dict[Path, int] = {}
+        self._found: dict[Loc, _Offsets] = {(): _Offsets(0, 0)}
+        self._tables: dict[Loc, int] = {}
 
-    def nearest(self, path: Path) -> _Offsets:
+    def nearest(self, path: Loc) -> _Offsets:
         """Return the offsets of a path, or those of its nearest parent's value."""
         if path in self._found:
             return self._found[path]
@@ -100,7 +100,7 @@ class _Walk:
 
     def document(self) -> None:
         """Walk the whole text: headers and pairs."""
-        table: Path = ()
+        table: Loc = ()
         while not self._ended():
             if self._here() == "[":
                 table = self._header()
@@ -126,22 +126,22 @@ class _Walk:
             raise _LostError
         self._at += len(mark)
 
-    def _note(self, path: Path, key: int, value: int) -> None:
+    def _note(self, path: Loc, key: int, value: int) -> None:
         if path in self._wanted:
             self._found[path] = _Offsets(key, value)
 
-    def _note_first(self, path: Path, key: int, value: int) -> None:
+    def _note_first(self, path: Loc, key: int, value: int) -> None:
         if path not in self._found:
             self._note(path, key, value)
 
-    def _header(self) -> Path:
+    def _header(self) -> Loc:
         """Read ``[a.b]`` or ``[[a.b]]`` and return the path of the table that it opens."""
         start = self._at
         many = self._text.startswith("[[", start)
         self._take("[[" if many else "[")
         *parents, (name, last) = self._keys()
         self._take("]]" if many else "]")
-        path: Path = ()
+        path: Loc = ()
         for parent, offset in parents:
             path = self._latest((*path, parent))
             self._note_first(path, offset, start)
@@ -155,7 +155,7 @@ class _Walk:
         self._note(path, start, start)
         return path
 
-    def _latest(self, path: Path) -> Path:
+    def _latest(self, path: Loc) -> Loc:
         """Return the path of the table meant: of an array of tables, the latest."""
         return (*path, self._tables[path]) if path in self._tables else path
 
@@ -179,7 +179,7 @@ class _Walk:
             return token[1:-1]
         return str(rtoml.loads(f"key = {token}")["key"])
 
-    def _pair(self, table: Path | None) -> None:
+    def _pair(self, table: Loc | None) -> None:
         """Read ``a.b = value``; a table of ``None`` is one that nobody asks for."""
         *parents, (name, last) = self._keys()
         self._take("=")
@@ -195,7 +195,7 @@ class _Walk:
         self._note(path, last, self._at)
         self._value(path if path in self._wanted else None)
 
-    def _value(self, path: Path | None) -> None:
+    def _value(self, path: Loc | None) -> None:
         first = self._here()
         if first == "[":
             self._array(path)
@@ -206,7 +206,7 @@ class _Walk:
         else:
             self._skip(_SCALAR)
 
-    def _array(self, path: Path | None) -> None:
+    def _array(self, path: Loc | None) -> None:
         self._take("[")
         index = 0
         while True:
@@ -224,7 +224,7 @@ class _Walk:
                 self._take(",")
         self._take("]")
 
-    def _inline_table(self, path: Path | None) -> None:
+    def _inline_table(self, path: Loc | None) -> None:
         self._take("{")
         while True:
             self._skip(_BLANK)

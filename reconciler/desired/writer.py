@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from reconciler.core import duration
 from reconciler.core.model import DEFAULT_ACCOUNT, AccountName, Approval, Desired, Device, DeviceId, Policy
-from reconciler.desired import schema
+from reconciler.desired.checks import VERSION, tidy
 
 SCHEMA_FILE = "desired-state.schema.json"
 """The name of the committed JSON Schema, as the first line of a text points to it."""
@@ -48,7 +48,7 @@ def dump(
     ``default`` alone takes the short form.
     """
     wanted = sorted(accounts, key=lambda one: one.account)
-    lines = [f"#:schema ./{SCHEMA_FILE}", f"version = {schema.VERSION}"]
+    lines = [f"#:schema ./{SCHEMA_FILE}", f"version = {VERSION}"]
     if environment is not None:
         lines.append(f"environment = {toml_string(environment)}")
     if gone := sorted(retired):
@@ -96,7 +96,7 @@ def _policy(policy: Policy) -> dict[str, str]:
 
 def _aside_lines(desired: Desired, aside: Mapping[AccountName, Iterable[Aside]] | None) -> list[str]:
     found = sorted((aside or {}).get(desired.account, ()), key=lambda one: one.device)
-    return [f"# {one.device}  {schema.tidy(': '.join(filter(None, (one.why, one.name))))}" for one in found]
+    return [f"# {one.device}  {tidy(': '.join(filter(None, (one.why, one.name))))}" for one in found]
 
 
 def _device_lines(desired: Desired) -> list[str]:
@@ -113,7 +113,7 @@ def _device_lines(desired: Desired) -> list[str]:
 def _entry(device: Device) -> str:
     said = {
         "id": toml_string(device.id),
-        "name": toml_string(schema.tidy(device.name)) if device.name else None,
+        "name": toml_string(tidy(device.name)) if device.name else None,
         "type": toml_string(device.type) if device.type is not None else None,
         "from": _moment(device.from_) if device.from_ is not None else None,
         "until": _moment(device.until) if device.until is not None else None,
@@ -145,7 +145,7 @@ def _dump_approval(account: AccountName, approval: Approval, *, file: str | None
 
 def dump_device_file(devices: Iterable[DeviceId], names: Mapping[DeviceId, str]) -> str:
     """Return a device file: one id a line, its name in a comment; a comment alone where there is no device."""
-    lines = (f"{one}  # {schema.tidy(names[one])}" if names.get(one) else one for one in sorted(devices))
+    lines = (f"{one}  # {tidy(names[one])}" if names.get(one) else one for one in sorted(devices))
     return "".join(f"{line}\n" for line in lines) or "# no device\n"
 
 

@@ -32,7 +32,7 @@ from reconciler.core.errors import (
     quoted,
 )
 from reconciler.core.model import DeviceId
-from reconciler.desired.schema import is_id, plain_ids
+from reconciler.desired.ids import is_id, plain_ids
 from reconciler.pcc import doubt
 
 

@@ -30,8 +30,10 @@ from reconciler.core.model import (
     Share,
     Unlimited,
 )
-from reconciler.desired import SHOWN, Again, Document, Loaded, MemoryTree, Unreadable, load, matches, schema
+from reconciler.desired import SHOWN, Again, Document, Loaded, MemoryTree, Unreadable, load, matches
 from reconciler.desired.device_files import read_list
+from reconciler.desired.ids import is_id, plain_ids
+from reconciler.desired.json_schema import json_schema
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = (ROOT / "desired-state.example.toml").read_text()
@@ -539,13 +541,13 @@ def test_ids_read_in_batches_are_told_apart_as_one_by_one(at: int, odd: Sequence
     content = ("\n".join(lines) + end).encode()
     found = read_list("f.txt", content)
     ids = [line.partition("#")[0].strip() for line in content.decode().split("\n")]
-    assert found.ids == {one for one in ids if schema.is_id(one)}
+    assert found.ids == {one for one in ids if is_id(one)}
     assert len({fault.where.line for fault in found.faults if "cut" not in fault.message}) == sum(
-        bool(one) and (not schema.is_id(one) or one in ids[:number]) for number, one in enumerate(ids)
+        bool(one) and (not is_id(one) or one in ids[:number]) for number, one in enumerate(ids)
     )
     assert any("cut" in fault.message for fault in found.faults) is not end.startswith("\n")
-    inline = schema.plain_ids(lines)
-    assert (inline is None) == any(not one.isascii() or not schema.is_id(one) for one in odd)
+    inline = plain_ids(lines)
+    assert (inline is None) == any(not one.isascii() or not is_id(one) for one in odd)
     assert inline is None or inline == frozenset(lines)
 
 
@@ -934,7 +936,7 @@ def _keys(node: Any) -> set[str]:
 
 
 def _schema_keys() -> set[str]:
-    tables = [schema.json_schema(), *schema.json_schema()["$defs"].values()]
+    tables = [json_schema(), *json_schema()["$defs"].values()]
     return {key for table in tables for key in table["properties"]}
 
 
@@ -948,7 +950,7 @@ def test_the_documentation_names_every_key_and_default() -> None:
     page = (ROOT / "docs" / "desired-state.md").read_text()
     for key in _schema_keys():
         assert f"`{key}`" in page
-    for key, about in schema.json_schema()["$defs"]["PolicyTable"]["properties"].items():
+    for key, about in json_schema()["$defs"]["PolicyTable"]["properties"].items():
         assert f"| `{key}` | `{json.dumps(about['default'])}` |" in page
 
 
@@ -965,13 +967,13 @@ def test_the_texts_of_the_documentation_are_valid() -> None:
 def test_the_committed_schema_is_the_one_in_code() -> None:
     """Editors see what the program checks."""
     committed = (ROOT / "desired-state.schema.json").read_text()
-    assert committed == json.dumps(schema.json_schema(), indent=2) + "\n"
+    assert committed == json.dumps(json_schema(), indent=2) + "\n"
 
 
 def test_the_schema_accepts_the_example_and_refuses_what_load_refuses() -> None:
     """The JSON Schema is valid in itself, and judges whole texts as the program does where a schema can."""
-    validator = jsonschema.Draft202012Validator(schema.json_schema())
-    validator.check_schema(schema.json_schema())
+    validator = jsonschema.Draft202012Validator(json_schema())
+    validator.check_schema(json_schema())
     for text in (EXAMPLE, uncommented(EXAMPLE)):
         validator.validate(_as_json(tomllib.loads(text)))
     for text in (

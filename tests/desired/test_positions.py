@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.desired.positions import Path, Place, find
+from reconciler.desired.positions import Loc, Place, find
 from strategies import toml_texts
 
 TEXT = '''\
@@ -62,7 +62,7 @@ def at(text: str, place: Place) -> str:
         (("accounts",), "accounts]\nm", "[accounts]\nm"),
     ],
 )
-def test_find_points_at_keys_and_values(path: Path, key: str, value: str) -> None:
+def test_find_points_at_keys_and_values(path: Loc, key: str, value: str) -> None:
     """Every way to write a table gives the place of its keys and of what they hold."""
     spot = find(TEXT, [path])[path]
     assert at(TEXT, spot.key).startswith(key)
@@ -84,7 +84,7 @@ def test_escaped_keys_are_found_by_what_they_mean() -> None:
 
 
 @given(toml_texts())
-def test_every_value_of_any_text_is_found(drawn: tuple[str, Mapping[Path, str]]) -> None:
+def test_every_value_of_any_text_is_found(drawn: tuple[str, Mapping[Loc, str]]) -> None:
     """For any TOML text, the place of each value is where that value is written."""
     text, expected = drawn
     tomllib.loads(text)

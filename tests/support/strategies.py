@@ -24,7 +24,7 @@ from reconciler.core.model import (
     Share,
     Unlimited,
 )
-from reconciler.desired.schema import wrong_id
+from reconciler.desired.ids import wrong_id
 
 _ID_CHARACTERS = st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="/?#%\\")
 

@@ -14,7 +14,7 @@ from reconciler.core.approvals import APPROVABLE
 from reconciler.core.errors import DaemonError, Invalid
 from reconciler.core.model import AccountName, Action, DeviceId
 from reconciler.desired import Loaded, load
-from reconciler.desired.schema import is_id
+from reconciler.desired.ids import is_id
 from reconciler.source import FileSource
 
 Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
