@@ -52,8 +52,12 @@ BELIEVED_AFTER = 3
 """So many short lists in a row are believed: a real wipe looks the same each time, a glitch does not."""
 FLAPPING_WAIT = timedelta(hours=1)
 """A device that LG loses again and again is subscribed at most this often."""
-QUOTES = "\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2039\u203a\u00ab\u00bb"
-"""Straight and typographic quotes, which word processors and spreadsheets leave around an id."""
+QUOTES = (
+    "\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2039\u203a\u00ab\u00bb"
+    "\u02bb\u02bc\u2032\u2033\u2035\u2036\u300c\u300d\u300e\u300f\u301d\u301e\u301f\uff02\uff07"
+)
+"""Straight and typographic quotes, which word processors and spreadsheets leave around an id, also those of Korean,
+Japanese and Chinese text, and the primes and apostrophes that stand in for quotes."""
 LIMIT_WINDOW = timedelta(hours=24)
 """The span over which unsubscribes are counted, so that a slow leak is stopped like a sudden one."""
 

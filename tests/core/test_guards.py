@@ -611,6 +611,9 @@ def test_an_approval_releases_what_another_account_wants_until_it_is_back() -> N
         ("stra\u00dfe", "STRASSE"),
         ("ab12", "'ab12'"),
         ("ab12", "\u201cAB12\u201d"),
+        ("ab12", "\uff02AB12\uff02"),
+        ("ab12", "\u300cab12\u300d"),
+        ("ab12", "\u2033AB12\u2033"),
         ('"ab12"', "ab12"),
     ],
 )
