@@ -52,13 +52,13 @@ pictures: $(INSTALLED) ## take the documents' pictures of the status page again 
 	@PYTHONPATH=tests/support $(BIN)/python tools/pictures.py $(ARGS)
 
 mutants: $(INSTALLED) ## break the core in every small way; each breakage has to be noticed (minutes)
-	@$(BIN)/python tools/mutants.py $(ARGS)
+	@PYTHONPATH=tests/support $(BIN)/python tools/mutants.py $(ARGS)
 
 docs: $(INSTALLED) ## write what is made from something else: parts of the documents, the dashboards, the PrometheusRule
-	@$(BIN)/python tools/documents.py
-	@$(BIN)/python tools/dashboards.py
-	@$(BIN)/python tools/manifests.py
-	@$(BIN)/python tools/floors.py
+	@PYTHONPATH=tests/support $(BIN)/python tools/documents.py
+	@PYTHONPATH=tests/support $(BIN)/python tools/dashboards.py
+	@PYTHONPATH=tests/support $(BIN)/python tools/manifests.py
+	@PYTHONPATH=tests/support $(BIN)/python tools/floors.py
 
 format: $(INSTALLED) ## lay out the code, mend what ruff can mend
 	@$(BIN)/ruff check --fix-only

@@ -104,7 +104,7 @@ def apply(
 
         def stopping() -> None:
             stop.set()
-            say(f"{NAME}: calls in flight end, no new ones are made; once more, after two seconds, to end at once")
+            say(f"{NAME}: stopping, waiting for calls in flight. Press Ctrl-C again after two seconds to quit now.")
 
         with signals(stopping, _end_at_once):
             digest = Digest(expect) if expect is not None else None

@@ -124,7 +124,7 @@ def history(
 
 
 def reconcile(account: OneAccount = None, server: Server = None, env_file: EnvFile = None) -> None:
-    """Ask the running daemon for a pass now. Nothing waits any more, and the credential in use is vouched for.
+    """Ask the running daemon for a pass now. Clears all retry waits and accepts the current credential.
 
     Without ACCOUNT it is for every account.
     """

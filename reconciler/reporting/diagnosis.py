@@ -301,7 +301,7 @@ def account(
 def defect(error: BaseException) -> Finding:
     """Return what is told where our own examination of an account broke."""
     found = f"the examination broke off, by an error of this program: {type(error).__name__}: {quoted(str(error))}"
-    return Finding(Check.PROGRAM, Level.FAIL, found, "nothing here mends it: please report it")
+    return Finding(Check.PROGRAM, Level.FAIL, found, "please report it; this is a defect of the program")
 
 
 def _wanted(text: AccountRevision | None, *, judged: bool) -> Finding:
@@ -485,18 +485,18 @@ def _about_token(error: PlatformError) -> bool:
 
 def _mend_list(speaking: Speaking, asked: Asked, error: PlatformError) -> str:
     known = CODES.get(error.code or "")
-    support = f"LG's support asks for the message id {error.message_id}"
+    support = f"give LG support the message id {error.message_id}"
     if known is not None and known.hint:
         return f"check {speaking.placed(known.hint)}"
     if isinstance(error, Throttled):
         return "wait, as the daemon does; if it happens often, set `calls_per_hour` in the text, or ask LG for more"
     if isinstance(error, Unavailable) and error.lost is None:
-        return f"nothing here mends it: it is LG that failed; if it lasts, {support}"
+        return f"nothing to fix on your side: LG failed. If it persists, {support}"
     if isinstance(error, Unavailable):
         return _mend_loss(speaking, error, speaking.place("base_url"), asked.proxy)
     if isinstance(error, Surprise) and error.code is None:
         return _mend_surprise(speaking, asked, error)
-    return f"nothing here mends it: LG documents no such answer to this call; {support}"
+    return f"nothing to fix on your side: LG documents no such answer to this call; {support}"
 
 
 def _mend_surprise(speaking: Speaking, asked: Asked, error: Surprise) -> str:
@@ -521,7 +521,7 @@ def _mend_loss(speaking: Speaking, error: PlatformError, place: str, proxy: str)
         Lost.PROXY: "correct HTTPS_PROXY or HTTP_PROXY, or name the host in NO_PROXY",
         Lost.STRANGER: _mend_stranger(error, place),
         Lost.OTHER: f"look at the network between here and what {place} names",
-        None: f"nothing here mends it if {place} is right: wait, it is tried again",
+        None: f"wait if {place} is right: it is tried again",
     }
     return mends[error.lost if isinstance(error, Unavailable) else None] + _via(proxy)
 

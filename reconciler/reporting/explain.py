@@ -492,7 +492,7 @@ def _after_hold(facts: Facts, hold: HoldReport) -> Step:
     if hold.kind == Kind.GUARD:
         if hold.reason == Reason.SUSPECT_LIST:
             return "the list is read again", facts.next_pass
-        return f"{verb} made only after a person acted", None
+        return f"will not {hold.action} until someone approves it or ends the hold", None
     if hold.until is not None:
         again = "tried again" if hold.reason in {Reason.RETRY, Reason.REFUSED} else "made"
         return f"{verb} {again} when the wait is over", hold.until

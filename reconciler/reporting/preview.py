@@ -80,6 +80,9 @@ def _notes(loaded: Loaded, accepted: Accepted) -> list[str]:
     """Return what no account's plan says: warnings, and accounts that these files would abandon."""
     notes = [f"{warning} (warning)" for warning in loaded.warnings]
     for name in sorted(accepted.accounts.keys() - loaded.accounts.keys()):
-        fate = "retired: no call would be made for it" if name in loaded.retired else "abandoned while devices are live"
-        notes.append(f"account {name} is in force and not in these files: it would be {fate}")
+        if name in loaded.retired:
+            notes.append(f"Account {name} is retired in these files; no call would be made for it.")
+        else:
+            lost = "its live devices would be left unmanaged"
+            notes.append(f"Account {name} is managed today but missing from these files; {lost}.")
     return notes

@@ -293,8 +293,8 @@ def _nothing_like(asked: str, texts: Iterable[AccountRevision]) -> str:
         ids = set(sorted(one for one in ids if one.startswith(ends[0]) or one.endswith(ends[1]))[:NEAR])
     names = {one.name for text in texts for one in text.desired.described.values() if one.name}
     near = suggestion(asked, [*ids, *sorted(names)[:NEAR]])
-    short = f"; an id may be shortened to {SHORTEST_PREFIX} characters" if len(asked) < SHORTEST_PREFIX else ""
-    return f"no device {quoted(asked)!r} is known, neither in the text in force nor from LG's lists{near or short}"
+    short = f"; use at least {SHORTEST_PREFIX} characters of an id" if len(asked) < SHORTEST_PREFIX else ""
+    return f"device {quoted(asked)!r} not found in the desired state or in LG's lists{near or short}"
 
 
 # -- past changes

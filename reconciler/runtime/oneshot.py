@@ -45,8 +45,8 @@ class Follower:
 class Work:
     """What became of the accounts, and what a person should hear beside: warnings of the text, trouble with state.
 
-    Reports stay out of its ``repr``: ``asyncio.run`` makes one of whatever it returns (to give SIGINT back it shows the
-    enum of handlers its own, which holds the task and its result), and theirs has every device in it.
+    ``reports`` is left out of its ``repr``: ``asyncio.run`` makes a repr of the result when it restores SIGINT, and a
+    report lists every device.
     """
 
     reports: Sequence[PlanReport] = field(repr=False)

@@ -48,7 +48,7 @@ class Components:
     two_clocks: TwoClocks
 
     def follow_credentials(self) -> frozenset[AccountName]:
-        """Bring clients in step with the accounts in force; return those that may speak with others' words now."""
+        """Bring clients in step with the accounts in force; return the accounts whose credentials may have changed."""
         texts = self.informer.accepted.accounts
         changed = self.clients.follow({account: text.desired.country for account, text in texts.items()})
         for account, text in texts.items():

@@ -139,7 +139,7 @@ async def test_new_and_vanished_accounts_are_told(tmp_path: Path) -> None:
         assert code == 2
         assert out.count("\n  + ") == 3
         assert "The live list of a new account is not known yet" in out
-        assert "account seoul is in force and not in these files: it would be abandoned" in err
+        assert "Account seoul is managed today but missing from these files" in err
         code, _, err = await plan_there(one, proposed, "--account", "bussan")
         assert code == 1
         assert "did you mean 'busan'?" in err

@@ -167,7 +167,7 @@ def test_changes_of_a_device_are_found_by_what_a_person_calls_it() -> None:
     assert devices("Fridge") == devices("device01") == devices("Fridge", account="default") == ["device01"]
     assert devices("new00000") == [], "wanted, and never changed"
     for stranger in ("Frigde", "device0", "cafe0123"):
-        with pytest.raises(Unknown, match=f"no device '{stranger}' is known"):
+        with pytest.raises(Unknown, match=f"device '{stranger}' not found"):
             devices(stranger)
 
 

@@ -87,7 +87,7 @@ class Consultation:
                 raise
             at_hand = self.at_hand()
             asked = f"the files and the state in {at_hand.state}"
-            notes = (f"{error}; asked are {asked}", *at_hand.notes)
+            notes = (f"{error}; using {asked} instead", *at_hand.notes)
             return Answer(otherwise(at_hand), f"{asked}, as no daemon answered", notes)
 
     def _get(self, path: str, kind: type[Report]) -> Report:
