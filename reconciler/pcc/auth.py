@@ -21,7 +21,8 @@ import structlog
 
 from reconciler.core.clock import Clock
 from reconciler.core.errors import CredentialsRefused, Lost, Unavailable, quoted
-from reconciler.pcc.credentials import Credentials, check_secret
+from reconciler.pcc.checks import check_secret
+from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.doubt import unread
 from reconciler.telemetry.masking import MASK, Masking
 

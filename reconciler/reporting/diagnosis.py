@@ -26,8 +26,9 @@ from reconciler.core.errors import CredentialsRefused, Lost, PlatformError, Surp
 from reconciler.core.guards import REMEDIES
 from reconciler.core.model import AccountName, Cause, Kind, Reason, Tripped, Unlimited
 from reconciler.core.text import counted
-from reconciler.pcc.credentials import Credentials, Origin, Phase, cloud_of, region_of, service_url
+from reconciler.pcc.credentials import Credentials, Origin
 from reconciler.pcc.protocol import CODES, Call
+from reconciler.pcc.regions import Phase, cloud_of, region_of, service_url
 
 CLOCK_NEAR, CLOCK_FAR = timedelta(seconds=30), TOLERATED
 """A clock that differs by more than the first from LG's is a warning, by more than the second a failure: it takes

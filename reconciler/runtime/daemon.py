@@ -31,7 +31,7 @@ from reconciler.core.clock import TOLERATED
 from reconciler.core.errors import ReconcilerError
 from reconciler.core.guards import PauseOverride
 from reconciler.core.model import AccountName, Pause
-from reconciler.pcc.credentials import SecretReader
+from reconciler.pcc.secret_files import SecretReader
 from reconciler.reporting import StatusReport, queries, status_report
 from reconciler.reporting.explain import Explanation
 from reconciler.reporting.forecast import Calendar
@@ -39,7 +39,8 @@ from reconciler.reporting.preview import Proposal, Proposed, planned
 from reconciler.runtime.environment import Environment
 from reconciler.runtime.pushes import Pushes
 from reconciler.runtime.server import listening
-from reconciler.runtime.settings import Listen, Mode, Settings
+from reconciler.runtime.setting_values import Listen, Mode
+from reconciler.runtime.settings import Settings
 from reconciler.runtime.ticker import SchedulerTicker, Ticker
 from reconciler.runtime.wiring import Components, built
 from reconciler.source import FileSource

@@ -17,7 +17,7 @@ from reconciler import desired
 from reconciler.core.model import DEFAULT_ACCOUNT, Desired, Device, DeviceId, DeviceType
 from reconciler.runtime import settings
 from reconciler.runtime.daemon import Daemon
-from reconciler.runtime.settings import Listen
+from reconciler.runtime.setting_values import Listen
 from reconciler.simulator import Platform, create_app, sample_platform, serving
 from reconciler.telemetry.masking import Masking
 

@@ -16,7 +16,8 @@ from reconciler.core.clock import Clock
 from reconciler.core.errors import Fault, SourceError
 from reconciler.core.model import Revision
 from reconciler.reporting.queries import AtHand, Knowledge, no_state
-from reconciler.runtime.settings import Mode, Settings
+from reconciler.runtime.setting_values import Mode
+from reconciler.runtime.settings import Settings
 from reconciler.source import FileSource
 from reconciler.source.kept import recalled
 from reconciler.state import KeptText, State, is_there

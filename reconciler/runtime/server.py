@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from reconciler.core.errors import ReconcilerError
-from reconciler.runtime.settings import Listen
+from reconciler.runtime.setting_values import Listen
 
 MOST_CONNECTIONS = 256
 """How many connections there are at most, however many descriptors there are."""

@@ -1,11 +1,11 @@
-"""Every setting: its name, default, meaning, and what is wrong with a value.
+"""Every setting: its name, default and meaning, and how the environment is read.
 
 Owns: reading the environment and an env file, once, for the daemon and the command line. The fields of ``Settings`` are
-the one table of settings; the documentation is made from it.
+the one table of settings; the documentation is made from it (``settings_table``).
 Must not: be imported by anything else (collaborators get values), read the ambient environment behind its caller's
-back, or show a value in a fault: any of them may be a secret that stands in the wrong place.
+back, or show a value in a fault: any of them may be a secret in the wrong place.
 
-An empty variable counts as one that is not set: Kubernetes and Compose files leave such behind. White space around a
+An empty variable counts as not set: Kubernetes and Compose files leave such variables behind. White space around a
 value is not part of it.
 """
 
@@ -14,182 +14,57 @@ from __future__ import annotations
 import os
 import pwd
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from enum import Enum, StrEnum
-from io import StringIO
 from pathlib import Path, PurePath
-from typing import Annotated, Any, NamedTuple, TypeVar
-from urllib.parse import unquote
+from typing import Annotated, Any
 
-from dotenv.parser import parse_stream
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
     PrivateAttr,
-    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from reconciler.core import addresses, duration
+from reconciler.core import addresses
 from reconciler.core.errors import Fault, Invalid, suggestion
-from reconciler.pcc import credentials, proxies
-from reconciler.pcc.credentials import Given, Phase, Region, SecretReader, Shared
+from reconciler.pcc import proxies
+from reconciler.pcc.checks import SHORTEST, check_country, check_printable
+from reconciler.pcc.credentials import Shared
 from reconciler.pcc.proxies import Proxies
+from reconciler.pcc.regions import Phase, Region
+from reconciler.pcc.secret_files import Given, SecretReader
+from reconciler.runtime.env_file import Variable, read_env_file
+from reconciler.runtime.setting_values import (
+    Address,
+    Count,
+    GitVerify,
+    Identifier,
+    Listen,
+    LogFormat,
+    LogLevel,
+    Mode,
+    Secret,
+    Span,
+    Truth,
+    Wait,
+    check_git_ref,
+    check_git_url,
+    one_of,
+    read_listen,
+)
 
 PREFIX = "PCC_"
 
 # What Kubernetes puts into every container for a Service whose name begins with "pcc".
 _INJECTED = re.compile(r"PCC_(?:\w*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w*)?|PORT|PORT_\d+_\w+)", re.ASCII)
 
-_LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})", re.ASCII)
-_REF = re.compile(r"(?!-)(?!.*\.\.)(?!.*@\{)[^\s\x00-\x20\x7f~^:?*\[\\]+")
-_GIT_URL = re.compile(r"(?!-)(?![A-Za-z0-9.+-]*::)[!-~]+")
-_HIGHEST_PORT = 65535
-
-
-class Mode(StrEnum):
-    """Whether we change anything at LG."""
-
-    ENFORCE = "enforce"
-    OBSERVE = "observe"
-
-
-class GitVerify(StrEnum):
-    """Which commits are accepted."""
-
-    NONE = "none"
-    COMMIT = "commit"
-
-
-class LogLevel(StrEnum):
-    """The least important line that is logged."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class LogFormat(StrEnum):
-    """How a line of the log looks."""
-
-    AUTO = "auto"
-    CONSOLE = "console"
-    JSON = "json"
-
-
-class Listen(NamedTuple):
-    """Where the HTTP surface is bound. Port 0 lets the system choose one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-# One reader for each form of value. Each gets text from a variable, or a finished value (a default, a test), and raises
-# ValueError with a sentence that does not show what it was given.
-
-
-def _span(value: object) -> object:
-    return duration.parse(value) if isinstance(value, str) else value
-
-
-def _waiting(value: timedelta) -> timedelta:
-    if value < timedelta(seconds=1):
-        raise ValueError("has to be at least 1s")
-    return value
-
-
-def _whole(value: object) -> object:
-    if isinstance(value, str):
-        if not re.fullmatch(r"[0-9]{1,6}", value) or not int(value):
-            raise ValueError("has to be a whole number from 1 to 999999")
-        return int(value)
-    return value
-
-
-def _truth(value: object) -> object:
-    if isinstance(value, str):
-        if value not in {"true", "false"}:
-            raise ValueError(f"has to be true or false{suggestion(value.lower(), ('true', 'false'))}")
-        return value == "true"
-    return value
-
-
-_Word = TypeVar("_Word", bound=Enum)
-
-
-def _one_of(words: type[_Word]) -> Callable[[object], object]:
-    def read(value: object) -> object:
-        known = [word.value for word in words]
-        if isinstance(value, str) and value not in known:
-            raise ValueError(f"has to be one of {', '.join(known)}{suggestion(value.lower(), known)}")
-        return value
-
-    return read
-
-
-def _listen(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _LISTEN.fullmatch(value)
-    if match is None or int(match["port"]) > _HIGHEST_PORT:
-        raise ValueError("has to be an address and a port, like 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080")
-    return Listen(match["six"] or match["host"], int(match["port"]))
-
-
-def _git_url(value: str) -> str:
-    if not _GIT_URL.fullmatch(value):
-        raise ValueError(
-            "has to be a repository's address, https, ssh or a path without spaces; it cannot begin with '-'"
-        )
-    address = addresses.split(value)
-    if not (unquote(address.user) + unquote(address.password or "")).isprintable():
-        raise ValueError("has a user name or password with a character that cannot be printed")
-    if address.scheme == "ssh" and address.password is not None:
-        raise ValueError("ssh takes no password in an address; give the daemon's user a key")
-    return value
-
-
-def _git_ref(value: str) -> str:
-    if not _REF.fullmatch(value):
-        raise ValueError("has to be the name of a branch or a tag, or a commit; it cannot begin with '-'")
-    return value
-
-
-def _identifier(value: SecretStr) -> SecretStr:
-    credentials.check_printable(value.get_secret_value())
-    return value
-
-
-def _secret(value: SecretStr) -> SecretStr:
-    credentials.check_secret(value.get_secret_value())
-    return value
-
-
-def _address(value: str, info: ValidationInfo) -> str:
-    return credentials.check_url(value, allow_http=info.data.get("allow_http") is True)
-
-
-_Span = Annotated[timedelta, BeforeValidator(_span)]
-_Wait = Annotated[timedelta, BeforeValidator(_span), AfterValidator(_waiting)]
-_Count = Annotated[int, BeforeValidator(_whole)]
-_Truth = Annotated[bool, BeforeValidator(_truth)]
-_Address = Annotated[str, AfterValidator(_address)]
-_Identifier = Annotated[SecretStr, AfterValidator(_identifier)]
-_Secret = Annotated[SecretStr, AfterValidator(_secret)]
-
-_SECRETS = ("service_key", "access_token", "refresh_token", "webhook_secret", "listen_token")
-_READ_FROM_FILES = (*_SECRETS, "service_id", "client_id")
+SECRETS = ("service_key", "access_token", "refresh_token", "webhook_secret", "listen_token")
+_READ_FROM_FILES = (*SECRETS, "service_id", "client_id")
 
 
 def _in_file(name: str) -> Any:
@@ -207,16 +82,18 @@ class Settings(BaseSettings):
         Path("desired-state.toml"),
         description="the desired-state file, or a folder of them; with `PCC_GIT_URL` a path inside that repository",
     )
-    git_url: Annotated[str, AfterValidator(_git_url)] | None = Field(
+    git_url: Annotated[str, AfterValidator(check_git_url)] | None = Field(
         None,
         repr=False,
         description="follow this Git repository instead of local files: https, ssh, `file://` or a path",
     )
-    git_ref: Annotated[str, AfterValidator(_git_ref)] = Field("main", description="the branch, tag or commit to follow")
-    git_interval: _Wait = Field(
+    git_ref: Annotated[str, AfterValidator(check_git_ref)] = Field(
+        "main", description="the branch, tag or commit to follow"
+    )
+    git_interval: Wait = Field(
         timedelta(seconds=30), description="how often the repository is asked for something new; a webhook is quicker"
     )
-    git_verify: Annotated[GitVerify, BeforeValidator(_one_of(GitVerify))] = Field(
+    git_verify: Annotated[GitVerify, BeforeValidator(one_of(GitVerify))] = Field(
         GitVerify.NONE,
         description="`commit`: accept only commits with a good SSH or PGP signature. `none`: whoever can push decides",
     )
@@ -225,7 +102,7 @@ class Settings(BaseSettings):
         description="file of the SSH keys whose signatures are good, in the format of `ssh-keygen`; PGP keys come from"
         " git's own configuration (`GNUPGHOME`)",
     )
-    webhook_secret: _Secret | None = Field(
+    webhook_secret: Secret | None = Field(
         None,
         description="turns on `POST /hooks/git`; the secret that the Git host signs its calls with",
     )
@@ -233,78 +110,78 @@ class Settings(BaseSettings):
     environment: str | None = Field(
         None, description="a text whose `environment` is not this word is rejected: it comes from the wrong branch"
     )
-    allow_http: _Truth = Field(
+    allow_http: Truth = Field(
         default=False,
         description="allow plain http to hosts that are not loopback. The service key and tokens then cross the network"
         " readable: for a trial network only",
     )
-    base_url: _Address | None = Field(
+    base_url: Address | None = Field(
         None,
         description="where LG's API is: https, or http on loopback. Unset, it follows from region and phase",
         json_schema_extra={"shown": "derived"},
     )
-    region: Annotated[Region, BeforeValidator(_one_of(Region))] | None = Field(
+    region: Annotated[Region, BeforeValidator(one_of(Region))] | None = Field(
         None,
         description="LG's cloud: `kic` Asia and Pacific, `eic` Europe, Middle East and Africa, `aic` the Americas",
         json_schema_extra={"shown": "from the country"},
     )
-    phase: Annotated[Phase, BeforeValidator(_one_of(Phase))] = Field(
+    phase: Annotated[Phase, BeforeValidator(one_of(Phase))] = Field(
         Phase.OP, description="LG's platform: `op` in operation, `qa` for trials"
     )
-    service_id: _Identifier | None = Field(
+    service_id: Identifier | None = Field(
         None, description="the id that LG gave your service; for every account without its own"
     )
     service_id_file: Path | None = _in_file("SERVICE_ID")
-    service_key: _Secret | None = Field(
+    service_key: Secret | None = Field(
         None, description="the key that goes with that id; for every account without its own"
     )
     service_key_file: Path | None = _in_file("SERVICE_KEY")
-    client_id: _Identifier | None = Field(
+    client_id: Identifier | None = Field(
         None, description="the app key that a refresh token was issued to; for every account without its own"
     )
     client_id_file: Path | None = _in_file("CLIENT_ID")
-    token_url: _Address | None = Field(
+    token_url: Address | None = Field(
         None,
         description="where access tokens are renewed; https, or http on loopback",
         json_schema_extra={"shown": "from country and phase"},
     )
-    backend_url: Annotated[str, AfterValidator(credentials.check_printable)] | None = Field(
+    backend_url: Annotated[str, AfterValidator(check_printable)] | None = Field(
         None, description="the `oauth2_backend_url` that LG returned at login; sent along when a token is renewed"
     )
-    country: Annotated[str, AfterValidator(credentials.check_country)] | None = Field(
+    country: Annotated[str, AfterValidator(check_country)] | None = Field(
         None, description="two upper-case letters, like `KR`; for every account that names none of its own"
     )
-    access_token: _Secret | None = Field(
+    access_token: Secret | None = Field(
         None, description="access token of the account `default` only; it ends after about an hour"
     )
     access_token_file: Path | None = _in_file("ACCESS_TOKEN")
-    refresh_token: _Secret | None = Field(
+    refresh_token: Secret | None = Field(
         None, description="refresh token of the account `default` only; gets access tokens by itself"
     )
     refresh_token_file: Path | None = _in_file("REFRESH_TOKEN")
     credentials_dir: Path | None = Field(
         None, description="folder of files `ACCOUNT.access_token`, `ACCOUNT.service_id` and so on; watched"
     )
-    mode: Annotated[Mode, BeforeValidator(_one_of(Mode))] = Field(
+    mode: Annotated[Mode, BeforeValidator(one_of(Mode))] = Field(
         Mode.ENFORCE,
         description="`enforce`: make the live list equal to the file. `observe`: only look and report; nothing but GET"
         " (and a token renewal) can leave the process",
     )
-    interval: _Wait = Field(
+    interval: Wait = Field(
         timedelta(minutes=10),
         description="time between two passes of an account, give or take 10 %; each costs a call of LG's quota, and"
         " drift is healed no sooner. A change of the file does not wait for it",
     )
-    workers: _Count = Field(
+    workers: Count = Field(
         8,
         description="how many accounts are in work at once; those that LG did not answer the last time take at most"
         " half of these places",
     )
-    concurrency: _Count = Field(8, description="how many calls are in flight at once in one account")
-    request_timeout: _Wait = Field(
+    concurrency: Count = Field(8, description="how many calls are in flight at once in one account")
+    request_timeout: Wait = Field(
         timedelta(seconds=15), description="limit for one whole call to LG, as in LG's own clients"
     )
-    confirm_delay: _Wait = Field(
+    confirm_delay: Wait = Field(
         timedelta(seconds=30), description="how long to wait before a live list that looks wrong is read again"
     )
     state_dir: Path = Field(
@@ -312,27 +189,27 @@ class Settings(BaseSettings):
         " and the count that limits unsubscribes",
         json_schema_extra={"shown": "`$XDG_STATE_HOME/pcc-reconciler`, else `~/.local/state/pcc-reconciler`"},
     )
-    listen: Annotated[Listen, BeforeValidator(_listen)] = Field(
+    listen: Annotated[Listen, BeforeValidator(read_listen)] = Field(
         Listen("127.0.0.1", 8080),
         description="address and port of page, metrics and API; IPv6 as `[::1]:8080`; port 0 takes a free one",
     )
-    listen_token: _Secret | None = Field(
+    listen_token: Secret | None = Field(
         None,
         description="bearer token for the calls that act or take input. Without it they exist only while the bind"
         " address is `127.0.0.1`, `::1` or `localhost`",
     )
     listen_token_file: Path | None = _in_file("LISTEN_TOKEN")
-    log_level: Annotated[LogLevel, BeforeValidator(_one_of(LogLevel))] = Field(
+    log_level: Annotated[LogLevel, BeforeValidator(one_of(LogLevel))] = Field(
         LogLevel.INFO, description="`debug`, `info`, `warning` or `error`"
     )
-    log_format: Annotated[LogFormat, BeforeValidator(_one_of(LogFormat))] = Field(
+    log_format: Annotated[LogFormat, BeforeValidator(one_of(LogFormat))] = Field(
         LogFormat.AUTO,
         description="on stderr. `json`: one object a line; `console`: for people; `auto`: console if it is a terminal",
     )
-    metrics_per_account: _Truth = Field(
+    metrics_per_account: Truth = Field(
         default=True, description="`false` for fleets of thousands of accounts: only the sums, without account labels"
     )
-    shutdown_grace: _Span = Field(
+    shutdown_grace: Span = Field(
         timedelta(seconds=25),
         description="how long calls in flight may take to end after SIGTERM; less than Kubernetes' own 30 s",
     )
@@ -370,7 +247,7 @@ class Settings(BaseSettings):
     def _one_form_only(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         name = str(info.field_name).removesuffix("_file")
         if value is not None and info.data.get(name, "") is not None:
-            raise ValueError(f"set this or {_variable(name)}, not both")
+            raise ValueError(f"set this or {variable(name)}, not both")
         return value
 
     @property
@@ -417,13 +294,13 @@ class Settings(BaseSettings):
 
     def secrets(self) -> frozenset[str]:
         """Return every secret that is in a variable itself, for the masking of logs."""
-        given = (self._given(name).value for name in (*_SECRETS, "service_id"))
+        given = (self._given(name).value for name in (*SECRETS, "service_id"))
         found = frozenset(value.get_secret_value() for value in given if value is not None)
-        long = frozenset(value for value in found if len(value) >= credentials.SHORTEST)
+        long = frozenset(value for value in found if len(value) >= SHORTEST)
         return long | _secrets_in_url(self.git_url or "") | self._proxies.secrets
 
     def _given(self, name: str) -> Given:
-        return Given(_variable(name), getattr(self, name), getattr(self, f"{name}_file"))
+        return Given(variable(name), getattr(self, name), getattr(self, f"{name}_file"))
 
 
 def _secrets_in_url(url: str) -> set[str]:
@@ -431,25 +308,15 @@ def _secrets_in_url(url: str) -> set[str]:
     return addresses.secrets_in(url, users=url.lower().startswith(("http://", "https://")))
 
 
-def _variable(field: str) -> str:
+def variable(field: str) -> str:
+    """Return the name of the variable that sets a field."""
     return f"{PREFIX}{field.upper()}"
 
 
-_VARIABLES = {field: _variable(field) for field in Settings.model_fields}
+_VARIABLES = {field: variable(field) for field in Settings.model_fields}
 
 NAMES = tuple(_VARIABLES.values())
 """The names of all settings."""
-
-
-class _Text(NamedTuple):
-    """What a variable says, and the line of the env file if it stands there."""
-
-    value: str
-    path: str = ""
-    line: int = 0
-
-    def fault(self, message: str) -> Fault:
-        return Fault(self.path, self.line, 1 if self.line else 0, message)
 
 
 def load(
@@ -461,8 +328,8 @@ def load(
     ``PCC_*`` is read, and nothing in it is expanded: a ``$`` in a key is a ``$``. ``user`` is asked only where the
     environment does not tell a home folder.
     """
-    in_file, faults = ({}, []) if env_file is None else _read_env_file(env_file)
-    in_environment = {name: _Text(value) for name, value in environ.items()}
+    in_file, faults = ({}, []) if env_file is None else read_env_file(env_file)
+    in_environment = {name: Variable(value) for name, value in environ.items()}
     for name, text in in_environment.items():
         if text.value.strip():
             in_file.pop(f"{name}_FILE", None)
@@ -490,7 +357,7 @@ def suspects(environ: Mapping[str, str] = os.environ, env_file: Path | None = No
 
     It is what to mask before anything is checked: a fault, or a defect of this program, must not print it either.
     """
-    in_file, _ = ({}, []) if env_file is None else _read_env_file(env_file)
+    in_file, _ = ({}, []) if env_file is None else read_env_file(env_file)
     found = set(proxies.read(environ).secrets)
     for name, value in [*((name, text.value) for name, text in in_file.items()), *environ.items()]:
         if not name.upper().startswith(PREFIX) or _INJECTED.fullmatch(name):
@@ -498,16 +365,16 @@ def suspects(environ: Mapping[str, str] = os.environ, env_file: Path | None = No
         field = name.upper().removeprefix(PREFIX).lower()
         bare = addresses.unquoted(value.strip()).strip()
         known = field in Settings.model_fields
-        if (field in _SECRETS or field == "service_id" or not known) and len(bare) >= credentials.SHORTEST:
+        if (field in SECRETS or field == "service_id" or not known) and len(bare) >= SHORTEST:
             found |= {value.strip(), bare}
-        if known and field not in _SECRETS:
+        if known and field not in SECRETS:
             found |= _secrets_in_url(bare)
     return frozenset(found)
 
 
 def log_format(environ: Mapping[str, str] = os.environ, env_file: Path | None = None) -> str:
     """Return how the log is wanted, also where other settings are not valid: the last line of a failed start asks."""
-    in_file, _ = ({}, []) if env_file is None else _read_env_file(env_file)
+    in_file, _ = ({}, []) if env_file is None else read_env_file(env_file)
     name = f"{PREFIX}LOG_FORMAT"
     written = environ.get(name, "").strip() or (in_file[name].value.strip() if name in in_file else "")
     wanted = addresses.unquoted(written).strip().lower()
@@ -535,26 +402,6 @@ def _nearest(name: str) -> str:
     return suggestion(name.upper(), NAMES)
 
 
-def _read_env_file(path: Path) -> tuple[dict[str, _Text], list[Fault]]:
-    """Return the variables of an env file, and what cannot be read in it."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        return {}, [Fault(str(path), 0, 0, f"cannot be read: {error.strerror}")]
-    except UnicodeDecodeError:
-        return {}, [Fault(str(path), 0, 0, "is not UTF-8 text")]
-    texts, faults = {}, []
-    for binding in parse_stream(StringIO(text)):
-        original = binding.original.string
-        blank = original[: len(original) - len(original.lstrip())]
-        here = _Text(binding.value or "", str(path), binding.original.line + blank.count("\n"))
-        if binding.error or (binding.key is not None and binding.value is None):
-            faults.append(here.fault("not a line of the form NAME=value"))  # not shown: it may be a stray secret
-        elif binding.key is not None:
-            texts[binding.key] = here
-    return texts, faults
-
-
 def _state_home(environ: Mapping[str, str], user: Callable[[], int]) -> Path | None:
     """Return the user's state folder by the XDG rules, of which one is that a relative path does not count."""
     named = environ.get("XDG_STATE_HOME", "")
@@ -569,60 +416,12 @@ def _state_home(environ: Mapping[str, str], user: Callable[[], int]) -> Path | N
     return Path(home) / ".local/state/pcc-reconciler"
 
 
-def _faults(error: ValidationError, given: Mapping[str, _Text]) -> list[Fault]:
+def _faults(error: ValidationError, given: Mapping[str, Variable]) -> list[Fault]:
     faults = []
     for one in error.errors(include_url=False, include_input=False):
-        name = _variable(str(one["loc"][0]))
+        name = variable(str(one["loc"][0]))
         cause = one.get("ctx", {}).get("error", one["msg"])
         if one["type"] == "missing":
             cause = "has to be set: this user has no home folder to keep state in"
-        faults.append(given.get(name, _Text("")).fault(f"{name}: {cause}"))
+        faults.append(given.get(name, Variable("")).fault(f"{name}: {cause}"))
     return faults
-
-
-@dataclass(frozen=True, slots=True)
-class SettingRow:
-    """One line of the table of settings, fit for Markdown."""
-
-    name: str
-    default: str
-    meaning: str
-    secret: bool
-
-
-def table() -> Sequence[SettingRow]:
-    """Return every setting, in the order of the documentation."""
-    return tuple(
-        SettingRow(_variable(name), _shown_default(field), field.description or "", secret=name in _SECRETS)
-        for name, field in Settings.model_fields.items()
-    )
-
-
-def _shown_default(field: FieldInfo) -> str:
-    extra = field.json_schema_extra
-    if isinstance(extra, dict):
-        return str(extra["shown"])
-    match field.default:
-        case None:
-            return "not set"
-        case bool() as truth:
-            return f"`{str(truth).lower()}`"
-        case timedelta() as span:
-            return f"`{duration.show(span)}`"
-        case value:
-            return f"`{value}`"
-
-
-BEGIN = "<!-- The table is made from reconciler/runtime/settings.py by with_table; edit it there. -->"
-END = "<!-- End of the table. -->"
-
-
-def with_table(document: str) -> str:
-    """Return a Markdown document with the table of settings between the two marker lines brought up to date."""
-    before, _, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError("the document does not have the two marker lines of the table")
-    rows = [f"| `{row.name}`{' (secret)' * row.secret} | {row.default} | {row.meaning} |" for row in table()]
-    lines = [BEGIN, "", "| setting | default | meaning |", "|---|---|---|", *rows, "", END]
-    return before + "\n".join(lines) + after

@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from reconciler.runtime.settings import GitVerify, Settings
+from reconciler.runtime.setting_values import GitVerify
+from reconciler.runtime.settings import Settings
 from reconciler.source.files import FileSource
 from reconciler.source.git.clone import Clone
 from reconciler.source.port import Source

@@ -19,12 +19,13 @@ from reconciler.core.clock import TwoClocks
 from reconciler.core.model import AccountName
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.clients import Clients
-from reconciler.pcc.credentials import CredentialStore
+from reconciler.pcc.credential_store import CredentialStore
 from reconciler.pcc.protocol import CODES
 from reconciler.pcc.quota import HOUR, Learned
 from reconciler.pcc.transport import open_http
 from reconciler.runtime.environment import Environment
-from reconciler.runtime.settings import Mode, Settings
+from reconciler.runtime.setting_values import Mode
+from reconciler.runtime.settings import Settings
 from reconciler.runtime.source import opened
 from reconciler.source import FileSource, Source
 from reconciler.state import State

@@ -22,7 +22,8 @@ from compose_spec import PyCompose
 from image import DOCKERFILE, instructions, let_in, stages
 from manifests import DEPLOY, PLAYED, played
 from reconciler.runtime import settings
-from reconciler.runtime.settings import Mode, Settings
+from reconciler.runtime.setting_values import Mode
+from reconciler.runtime.settings import Settings
 from reconciler.simulator import Route, create_app, serving
 from scenarios import ConfigMap, child_environment, eventually, fleet, owned, site, text
 

@@ -20,7 +20,8 @@ from manifests import DEPLOY, MADE, RULES
 from reconciler import desired
 from reconciler.desired import Document, MemoryTree
 from reconciler.runtime import settings
-from reconciler.runtime.settings import Mode, Settings
+from reconciler.runtime.setting_values import Mode
+from reconciler.runtime.settings import Settings
 
 KUBERNETES = DEPLOY / "kubernetes"
 SCHEMAS = ("1.35", "1.36", "1.37")

@@ -17,8 +17,10 @@ from reconciler.core.errors import CredentialsRefused
 from reconciler.core.model import AccountName, DeviceId
 from reconciler.pcc.client import Client
 from reconciler.pcc.clients import LOOK_AGAIN_SECONDS, Clients
-from reconciler.pcc.credentials import CredentialStore, Given, Shared
+from reconciler.pcc.credential_store import CredentialStore
+from reconciler.pcc.credentials import Shared
 from reconciler.pcc.quota import Learned
+from reconciler.pcc.secret_files import Given
 from reconciler.source.watch import watch
 from reconciler.telemetry.masking import MASK, Masking
 from reconciler.telemetry.metrics import Metrics

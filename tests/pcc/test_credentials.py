@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from reconciler.core.model import AccountName
-from reconciler.pcc import credentials
-from reconciler.pcc.credentials import Credentials, CredentialStore, Given, Phase, Region, SecretReader, Shared
+from reconciler.pcc import checks, credentials, regions, secret_files
+from reconciler.pcc.credential_store import CredentialStore
+from reconciler.pcc.credentials import Credentials, Shared
+from reconciler.pcc.regions import Phase, Region
+from reconciler.pcc.secret_files import Given, SecretReader
 
 DEFAULT = AccountName("default")
 SEOUL = AccountName("seoul-hotel")
@@ -280,10 +283,10 @@ def test_an_accounts_own_address_is_judged_like_the_setting(tmp_path: Path, kind
 
 def test_each_country_has_one_region() -> None:
     """The map of countries has no country twice and nothing that is not a country code."""
-    countries = [country for names in credentials._COUNTRIES.values() for country in names.split()]
+    countries = [country for names in regions._COUNTRIES.values() for country in names.split()]
     assert len(countries) == len(set(countries)) == 162
-    assert all(credentials.check_country(country) for country in countries)
-    assert [credentials.region_of(country) for country in ("JP", "US", "GB")] == [Region.KIC, Region.AIC, Region.EIC]
+    assert all(checks.check_country(country) for country in countries)
+    assert [regions.region_of(country) for country in ("JP", "US", "GB")] == [Region.KIC, Region.AIC, Region.EIC]
 
 
 # --- Faults ----------------------------------------------------------------------------------------------------------
@@ -314,7 +317,7 @@ def test_everything_that_is_missing_is_told_at_once() -> None:
         (b"line-one-\nline-two-", "has characters that a header cannot carry"),
         (b" begins-with-space", "has characters that a header cannot carry"),
         ("토큰-토큰-토큰-토큰".encode(), "has characters that a header cannot carry"),
-        (b"x" * (credentials.LARGEST + 1), "is too big for a credential"),
+        (b"x" * (secret_files.LARGEST + 1), "is too big for a credential"),
     ],
 )
 def test_an_unusable_file_stops_its_own_account_only(tmp_path: Path, content: bytes, words: str) -> None:
@@ -375,7 +378,7 @@ def test_credentials_do_not_show_their_secrets() -> None:
 def test_what_passes_as_a_secret_can_be_sent_in_a_header(text: str) -> None:
     """A value that is accepted is visible ASCII, and never makes the HTTP library fail."""
     try:
-        accepted = credentials.check_secret(text)
+        accepted = checks.check_secret(text)
     except ValueError:
         return
     assert accepted == text == text.strip()

@@ -32,7 +32,7 @@ from documents import ROOT, metrics
 from log_events import events_in_code
 from reconciler import cli
 from reconciler.pcc.protocol import CODES
-from reconciler.runtime import settings
+from reconciler.runtime import settings_table
 from reconciler.state.sqlite.tables import MIGRATIONS
 from scenarios import (
     DEADLINE_SECONDS,
@@ -551,7 +551,7 @@ def check_desired(text: str, folder: Path) -> None:
     assert cli.run(["validate", str(folder / "desired-state.toml")]) == 0
 
 
-SETTINGS = {row.name for row in settings.table()}
+SETTINGS = {row.name for row in settings_table.table()}
 NO_SETTINGS = {
     "PCC_PORT": "what Kubernetes makes, and what does nothing",
 }

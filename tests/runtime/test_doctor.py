@@ -37,8 +37,9 @@ from reconciler.core.model import (
     Observed,
     Revision,
 )
-from reconciler.pcc.credentials import Credentials, Origin, Phase
+from reconciler.pcc.credentials import Credentials, Origin
 from reconciler.pcc.protocol import CODES, Call, Reaction, Reply, envelope_time, header_time
+from reconciler.pcc.regions import Phase
 from reconciler.pcc.transport import how_lost
 from reconciler.reporting import diagnosis
 from reconciler.reporting.diagnosis import Asked, Check, Examination, Finding, Level, Speaking

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from reconciler.runtime import server as ports
 from reconciler.runtime.server import Port, listening, most_connections
-from reconciler.runtime.settings import Listen
+from reconciler.runtime.setting_values import Listen
 
 MOST = 10
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from reconciler.core.errors import Invalid
-from reconciler.pcc.credentials import Phase, Region
-from reconciler.runtime import settings
-from reconciler.runtime.settings import Listen, LogFormat, LogLevel, Mode, Settings, load
+from reconciler.pcc.regions import Phase, Region
+from reconciler.runtime import settings, settings_table
+from reconciler.runtime.setting_values import Listen, LogFormat, LogLevel, Mode
+from reconciler.runtime.settings import Settings, load
 
 HOME = {"HOME": "/home/someone"}
 SECRET = "sesame-open-9000"
@@ -556,18 +557,18 @@ def test_an_env_file_that_cannot_be_read_is_a_fault_beside_the_others(tmp_path: 
 def test_the_documented_table_is_current() -> None:
     """The table in the documentation is what with_table makes of it: write its result to the file to mend this."""
     document = DOCUMENT.read_text(encoding="utf-8")
-    assert settings.with_table(document) == document
+    assert settings_table.with_table(document) == document
 
 
 def test_a_document_without_the_markers_is_refused() -> None:
     """A table cannot be put where no place is marked."""
     with pytest.raises(ValueError, match="marker"):
-        settings.with_table("# Settings\n")
+        settings_table.with_table("# Settings\n")
 
 
 def test_every_row_of_the_table_says_something() -> None:
     """Each setting has a meaning and a default in words, in one line, and secrets are marked."""
-    rows = settings.table()
+    rows = settings_table.table()
     assert tuple(row.name for row in rows) == settings.NAMES
     for row in rows:
         assert row.meaning

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 from reconciler.runtime import settings
 from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.environment import Environment
-from reconciler.runtime.settings import Listen
+from reconciler.runtime.setting_values import Listen
 from reconciler.runtime.ticker import SchedulerTicker
 from reconciler.simulator import Platform
 from reconciler.telemetry.masking import Masking

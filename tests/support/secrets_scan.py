@@ -28,7 +28,7 @@ from starlette.applications import Starlette
 from structlog.testing import LogCapture
 
 from reconciler.core.errors import PlatformError, ReconcilerError
-from reconciler.pcc.credentials import SHORTEST
+from reconciler.pcc.checks import SHORTEST
 from reconciler.simulator.world import User, World
 from reconciler.telemetry.logs import _Lines
 from reconciler.telemetry.masking import MASK, Masking
