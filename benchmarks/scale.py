@@ -112,7 +112,10 @@ async def _measured(where: Path) -> tuple[float, float, float]:
         began = time.perf_counter()
         await parts.reconciler.reconcile(DEFAULT_ACCOUNT)
         passed = time.perf_counter() - began
-        assert parts.reconciler.statuses[DEFAULT_ACCOUNT].condition in {Condition.IN_SYNC, Condition.CONVERGING}
+        assert parts.reconciler.accounts.statuses[DEFAULT_ACCOUNT].condition in {
+            Condition.IN_SYNC,
+            Condition.CONVERGING,
+        }
     state.close()
     return read, passed, recalled
 

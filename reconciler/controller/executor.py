@@ -26,7 +26,7 @@ from reconciler.core.errors import (
     Throttled,
 )
 from reconciler.core.model import Action, Change, DeviceId, MessageId, Outcome, Plan, Result
-from reconciler.core.summary import Work
+from reconciler.core.run import Work
 from reconciler.pcc.protocol import Answer
 
 BATCH = 64

@@ -74,7 +74,7 @@ class Informer:
         claims: Claims | None = None,
     ) -> None:
         self.accepted = Accepted()
-        self._claims = claims or Claims()
+        self.claims = claims or Claims()
         self.fetched_at: float = 0.0
         self.trouble: str = ""
         self._source = source
@@ -367,8 +367,8 @@ class Informer:
         changed = acceptance.changed(before, after)
         await self._aside(self._remember, before, after, changed)
         if changed:
-            await self._aside(self._claims.follow, after.accounts)
-            self._claims.enforce(after.accounts)
+            await self._aside(self.claims.follow, after.accounts)
+            self.claims.enforce(after.accounts)
         self.accepted = after
         self._tell(before, after, changed)
         if changed and tell:

@@ -6,25 +6,24 @@ Must not: decide what to change, or whether.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
+from reconciler.controller.clocks import Clocks
+from reconciler.controller.dependencies import Dependencies
 from reconciler.controller.twins import Twins
 from reconciler.core import approvals, backoff, guards
 from reconciler.core.account import AccountState
-from reconciler.core.backoff import Random
 from reconciler.core.evaluate import Verdict
-from reconciler.core.model import Change, Kind, Memory, Observed, Outcome, Reason, Result, Retry
+from reconciler.core.model import Change, Kind, Memory, Observed, Outcome, PassResult, Reason, Result, Retry
 from reconciler.core.planner import overlaid
-from reconciler.core.status import Figures, PassReport, counts, reasons
-from reconciler.core.summary import Run
+from reconciler.core.run import Run
+from reconciler.core.status import Figures, PassReport, counts, figures, reasons
 from reconciler.desired import approval_block
-from reconciler.state import State
-from reconciler.telemetry.metrics import Metrics
+from reconciler.pcc.client import Client
 
 log = structlog.get_logger()
 
@@ -36,36 +35,19 @@ EVENTS = {
 }
 
 
-class PassObserver(Protocol):
-    """Follows the changes of passes, for a progress bar: how many are about to be made, and each that is done."""
-
-    def changes(self, count: int) -> None:
-        """Hear that this many more changes are about to be made."""
-
-    def change_done(self) -> None:
-        """Hear that one of them was made, failed or was refused."""
-
-
 class Recorder:
-    """The books of all passes. Everything that blocks runs through ``blocking``, beside the event loop."""
+    """The books of all passes."""
 
-    def __init__(
-        self,
-        state: State,
-        metrics: Metrics,
-        random: Random,
-        blocking: Callable[..., Awaitable[Any]],
-        observer: PassObserver | None,
-    ) -> None:
-        self._state = state
-        self._metrics = metrics
-        self._random = random
-        self._blocking = blocking
-        self._observer = observer
+    def __init__(self, dependencies: Dependencies, clocks: Clocks, twins: Twins) -> None:
+        self._with = dependencies
+        self._clocks = clocks
+        self._twins = twins
+        self._state = dependencies.state
+        self._metrics = dependencies.metrics
+        self._observer = dependencies.observer
+        self._blocking = dependencies.blocking
 
-    async def learn(
-        self, run: Run, observed: Observed, credential: str | None, twins: Twins
-    ) -> tuple[Observed, Memory]:
+    async def learn(self, run: Run, observed: Observed, credential: str | None) -> tuple[Observed, Memory]:
         """Return the list and what is known from before, with this list taken in if it is to be believed."""
         state, account = self._state, run.name
         changed = state.credential(account, credential)
@@ -73,10 +55,10 @@ class Recorder:
             memory = state.recall(account, run.began)
         else:
             memory = await self._blocking(state.recall, account, run.began)
-        observed = observed.sharing(memory.expected).sharing(run.text.desired.devices)
+        observed = observed.sharing(memory.expected).sharing(run.desired.devices)
         if guards.is_suspect(observed, memory):
             return observed, await self._doubt(run, observed, memory, another_credential=changed)
-        twins.listed(account, observed.devices)
+        self._twins.listed(account, observed.devices)
         live = overlaid(observed, memory)
         if state.agrees(account, observed, credential, live):
             return observed, memory
@@ -110,17 +92,17 @@ class Recorder:
             change = Change(run.name, retry.action, device)
             self.tell(run, Outcome(change, Result.FAILED, run.began, words=retry.words))
 
-    def journal(self, run: Run, verdict: Verdict, now: Callable[[], datetime]) -> PassJournal:
+    def journal(self, run: Run, verdict: Verdict) -> PassJournal:
         """Return what the calls of one pass are written to, and announce how many there may be."""
         if self._observer is not None:
             self._observer.changes(verdict.plan.changes)
-        return PassJournal(self, run, verdict, self._state, self._blocking, now, self._random)
+        return PassJournal(self, run, verdict, self._with, self._clocks)
 
     def tell(self, run: Run, outcome: Outcome) -> None:
         """Count and log one change at once, with what an auditor and LG's support ask for."""
         if self._observer is not None:
             self._observer.change_done()
-        change, commit = outcome.change, (outcome.revision or run.text.revision).made_by
+        change, commit = outcome.change, (outcome.revision or run.accepted.revision).made_by
         self._metrics.changed(run.name, change.action, outcome.result)
         facts: dict[str, Any] = {"device": change.device, "action": change.action, "result": outcome.result}
         if commit is not None:
@@ -137,13 +119,14 @@ class Recorder:
         facts |= {key: value for key, value in optional.items() if value not in {None, ""}}
         (log.info if outcome.result.confirmed else log.warning)(EVENTS[outcome.result], **facts)
 
-    def record(  # noqa: PLR0917 - what one pass leaves behind
-        self, run: Run, before: AccountState, after: AccountState, report: PassReport, shown: Figures, now: datetime
+    def record(
+        self, run: Run, before: AccountState, after: AccountState, report: PassReport, client: Client | str
     ) -> None:
         """Leave figures and log lines for people; what a restart must know is in the state already."""
         if report.settled and before.desired_since is not None:
-            self._metrics.convergence.observe((now - before.desired_since).total_seconds())
-        self._metrics.figures(run.name, shown)
+            taken = self._clocks.within(run) - before.desired_since
+            self._metrics.convergence.observe(taken.total_seconds())
+        self._metrics.figures(run.name, _figures(after, client))
         self._log_stop(before, after)
         self._log_guards(before, after, report)
         news = bool(report.outcomes or after.held - before.held)
@@ -177,35 +160,54 @@ class Recorder:
         for device in sorted(report.flapping - before.flapping):
             log.warning("device.flapping", device=device, hint="another writer is at work?")
 
+    async def keep_quota(self, run: Run, client: Client | str) -> None:
+        """Remember the calls of this hour over a restart."""
+        if isinstance(client, str):
+            return
+        learned = client.learned
+        if self._state.keep_quota(run.name, learned.calls, learned.limit):
+            await self._blocking(self._state.write)
+
+    def ended(self, run: Run, report: PassReport) -> None:
+        """Count a pass that came to its end, and how long it took."""
+        self._metrics.passed(run.name, report.result, self._clocks.steady() - run.steady)
+
+    def crashed(self, run: Run) -> None:
+        """Count a pass that an error of ours ended."""
+        self._metrics.passed(run.name, PassResult.FAILED, 0.0)
+
+
+def _figures(account: AccountState, client: Client | str) -> Figures:
+    if isinstance(client, str):
+        return figures(account.status)
+    return figures(
+        account.status,
+        quota_limit=client.quota.limit,
+        quota_remaining=client.calls_left,
+        token_expiry=client.access.expires_at,
+    )
+
 
 class PassJournal:
     """The calls of one pass: intents before the calls, outcomes after them."""
 
-    def __init__(  # noqa: PLR0917 - what the recorder has, and one pass
-        self,
-        recorder: Recorder,
-        run: Run,
-        verdict: Verdict,
-        state: State,
-        blocking: Callable[..., Awaitable[Any]],
-        now: Callable[[], datetime],
-        random: Random,
+    def __init__(
+        self, recorder: Recorder, run: Run, verdict: Verdict, dependencies: Dependencies, clocks: Clocks
     ) -> None:
         self._recorder = recorder
         self._run = run
         self._approved = verdict.plan.approved
         self._retries = verdict.situation.memory.retries
-        self._state = state
-        self._blocking = blocking
-        self._now = now
-        self._random = random
+        self._state = dependencies.state
+        self._blocking = dependencies.blocking
+        self._random = dependencies.random
+        self._clocks = clocks
 
     async def intend(self, changes: Sequence[Change]) -> None:
         """Note what is about to be done."""
-        run = self._run
-        await self._blocking(
-            self._state.intend, run.name, run.id, changes, self._approved, run.text.revision, self._now()
-        )
+        run, now = self._run, self._clocks.within(self._run)
+        revision = run.accepted.revision
+        await self._blocking(self._state.intend, run.name, run.id, changes, self._approved, revision, now)
 
     async def withdraw(self, changes: Sequence[Change]) -> None:
         """Note that some of it was not even tried."""
@@ -215,8 +217,9 @@ class PassJournal:
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Note what came of it, and how long each device waits now."""
         retries = {outcome.change.device: self._retry(outcome) for outcome in outcomes}
-        dated = [replace(outcome, revision=outcome.revision or self._run.text.revision) for outcome in outcomes]
-        await self._blocking(self._state.record, self._run.name, self._run.id, dated, retries, self._now())
+        dated = [replace(outcome, revision=outcome.revision or self._run.accepted.revision) for outcome in outcomes]
+        now = self._clocks.within(self._run)
+        await self._blocking(self._state.record, self._run.name, self._run.id, dated, retries, now)
 
     def tell(self, outcome: Outcome) -> None:
         """Count and log one change at once."""

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from reconciler.core import backoff
 from reconciler.core.backoff import Random
+from reconciler.core.guards import Platform
 from reconciler.core.model import Change, Desired, DeviceId, Kind, Reason
 from reconciler.core.status import AccountStatus, PassReport
 
@@ -76,6 +77,11 @@ class AccountState:
     def degraded(self) -> bool:
         """Say whether LG did not answer this account when it was last asked; the next call may wait in vain, too."""
         return self.failed_lists > 0 or self.broken_passes > 0
+
+    @property
+    def platform(self) -> Platform:
+        """Return what LG does not let the account do for now: everything, while it is stopped."""
+        return Platform() if self.stop is None else Platform(self.stop.why, self.stop.until)
 
     @property
     def waits_for_room(self) -> bool:

@@ -28,13 +28,14 @@ class Verdict:
 
     ``plan`` is judged: what guards hold is under ``held``. ``situation`` is what was judged. ``over``: devices whose
     wait ended, because the list shows them as wanted. ``contradicted``: devices that begin to wait, because LG called
-    their change done and its list denies it.
+    their change done and its list denies it. ``claims_version`` is that of what other accounts wanted.
     """
 
     plan: Plan
     situation: Situation
     over: frozenset[DeviceId] = frozenset()
     contradicted: Mapping[DeviceId, Retry] = field(default_factory=lambda: MappingProxyType({}))
+    claims_version: int = 0
 
     @property
     def suspect(self) -> bool:
@@ -56,6 +57,7 @@ class Verdict:
 def evaluate(situation: Situation, claims: Claims, random: Random) -> Verdict:
     """Return what a pass in this situation would do and hold. ``claims`` knows what other accounts want."""
     desired, now, theirs = situation.desired, situation.now, situation.theirs
+    version = claims.version
     planned = plan(desired, situation.observed, situation.memory, now, theirs=theirs)
     going = (change.device for change in planned.unsubscribes)
     elsewhere = claims.by_either_clock(desired.account, going, now, theirs)
@@ -64,7 +66,7 @@ def evaluate(situation: Situation, claims: Claims, random: Random) -> Verdict:
     if over or contradicted:
         waiting = {device: retry for device, retry in situation.memory.retries.items() if device not in over}
         situation = replace(situation, memory=replace(situation.memory, retries={**waiting, **contradicted}))
-    return Verdict(guards.judge(planned, situation), situation, over, contradicted)
+    return Verdict(guards.judge(planned, situation), situation, over, contradicted, version)
 
 
 def edited(memory: Memory, devices: frozenset[DeviceId]) -> Memory:

@@ -109,6 +109,14 @@ class PassReport:
         return self.desired is text.desired and self.rejected is text.rejected
 
     @property
+    def made_room(self) -> bool:
+        """Say whether devices were unsubscribed, and no subscribe was left because LG's cap was reached."""
+        if any(held.reason is Reason.SUBSCRIPTIONS_FULL for held in self.left):
+            return False
+        confirmed = (outcome.change.action for outcome in self.outcomes if outcome.result.confirmed)
+        return Action.UNSUBSCRIBE in confirmed
+
+    @property
     def guarded(self) -> bool:
         """Say whether a person has to decide: a guard holds something, or doubts the list as a whole."""
         reasons = [held.reason for held in self.held] + [one.reason for one in (self.plan.tripped if self.plan else ())]

@@ -11,95 +11,24 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from reconciler.core import approvals, backoff, guards
-from reconciler.core.acceptance import AccountRevision
-from reconciler.core.account import AccountState, Contact, ListRead
+from reconciler.core.account import Contact, ListRead
 from reconciler.core.backoff import Random
-from reconciler.core.errors import PlatformError, SubscriptionsFull, Throttled, stops_account
+from reconciler.core.errors import Throttled, stops_account
 from reconciler.core.evaluate import Verdict, everything_held
-from reconciler.core.guards import PauseOverride
 from reconciler.core.model import (
-    AccountName,
     Action,
-    Change,
     DeviceId,
     Held,
     Memory,
     Observed,
-    Outcome,
-    PassId,
-    Pause,
     Reason,
     Retry,
 )
 from reconciler.core.planner import overlaid, plan
+from reconciler.core.run import PassAborted, Run, Work
 from reconciler.core.status import PassReport
 
 ON_THE_LAST_LIST = "Based on the last trusted list; LG's list is not available now."
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One pass as it began: what it is about, and all that it compares with before each call.
-
-    ``account`` is what the passes before left behind. ``steady`` is the start in seconds of the steady clock.
-    ``theirs`` is LG's time at the start, where it differs from ours; ``sure`` the latest moment that has come for sure.
-    ``boundary`` is the next date at which the wanted devices or the approvals change, by either clock.
-    """
-
-    id: PassId
-    text: AccountRevision
-    account: AccountState
-    began: datetime
-    steady: float
-    theirs: datetime | None
-    sure: datetime
-    boundary: datetime | None
-    pause_override: PauseOverride
-    observing: bool
-
-    @property
-    def name(self) -> AccountName:
-        """Return the account's name."""
-        return self.text.desired.account
-
-    @property
-    def pause(self) -> Pause:
-        """Return the stricter of the pause in the file and the pause by command."""
-        return self.text.desired.policy.pause.stricter(self.pause_override.pause)
-
-
-@dataclass(slots=True)
-class Work:
-    """What became of a plan.
-
-    ``left`` are the changes that were not tried or not judged, and one of the other fields says why: the text in force
-    is another one now (``outdated``), LG ended it (``ended``), its cap on subscribed devices is reached (``full``), or
-    the account's calls are used up until ``opens_at``. ``unexpected``: the plan was not the one that a person agreed
-    to, so nothing was tried.
-    """
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    left: list[Change] = field(default_factory=list)
-    outdated: bool = False
-    ended: PlatformError | None = None
-    full: SubscriptionsFull | None = None
-    opens_at: datetime | None = None
-    unexpected: bool = False
-
-    @property
-    def over(self) -> bool:
-        """Say whether no further call may be made."""
-        return self.outdated or self.ended is not None or self.opens_at is not None
-
-
-class PassAborted(Exception):
-    """There is no list to act on: the account is stopped, out of calls, or LG did not give one."""
-
-    def __init__(self, reason: Reason, message: str, until: datetime, contact: Contact) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.until = until
-        self.contact = contact
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +78,7 @@ def _held(work: Work, reason: Reason, until: datetime | None, full_until: dateti
     return tuple(held)
 
 
-def summarize(
-    run: Run, verdict: Verdict, work: Work, left: Remainder, memory: Memory, *, due: datetime, stopped: bool
-) -> PassReport:
+def summarize(run: Run, verdict: Verdict, work: Work, left: Remainder, memory: Memory, *, due: datetime) -> PassReport:
     """Return the report of a pass that had a list. ``memory`` is what is known after it.
 
     Where the list is doubted, people's figures rest on what is known without it.
@@ -160,10 +87,10 @@ def summarize(
     if verdict.suspect:
         observed = Observed(memory.expected or frozenset(), run.began)
         situation = replace(situation, observed=observed, memory=memory)
-        known = plan(run.text.desired, observed, memory, run.began, theirs=run.theirs)
+        known = plan(run.desired, observed, memory, run.began, theirs=run.theirs)
     live = overlaid(situation.observed, situation.memory)
     return PassReport(
-        desired=run.text.desired,
+        desired=run.desired,
         began=run.began,
         due=due,
         plan=verdict.plan,
@@ -174,24 +101,22 @@ def summarize(
         budget_remaining=guards.budget(situation),
         pause=run.pause,
         observing=run.observing,
-        stopped=stopped,
+        stopped=run.account.touched(left.contact).stop is not None,
         error="" if work.ended is None else str(work.ended),
-        rejected=run.text.rejected,
+        rejected=run.accepted.rejected,
         theirs=run.theirs,
         unexpected=work.unexpected,
-        remarks=approvals.remarks(run.text.desired, live, run.began),
+        remarks=approvals.remarks(run.desired, live, run.began),
     )
 
 
-def summarize_without_list(
-    run: Run, verdict: Verdict | None, aborted: PassAborted, *, due: datetime, stopped: bool
-) -> PassReport:
+def summarize_without_list(run: Run, verdict: Verdict | None, aborted: PassAborted, *, due: datetime) -> PassReport:
     """Return the report of a pass that had no list: what is known to be wanted is held, all of it.
 
     ``verdict`` rests on the last trusted list, and is None where there never was one.
     """
     return PassReport(
-        desired=run.text.desired,
+        desired=run.desired,
         began=run.began,
         due=due,
         plan=verdict.plan if verdict is not None else None,
@@ -199,9 +124,9 @@ def summarize_without_list(
         budget_remaining=verdict.budget if verdict is not None else 0,
         pause=run.pause,
         observing=run.observing,
-        stopped=stopped,
+        stopped=run.account.touched(aborted.contact).stop is not None,
         error="" if aborted.reason is Reason.QUOTA else str(aborted),
-        rejected=run.text.rejected,
+        rejected=run.accepted.rejected,
         theirs=run.theirs,
         remarks=_remarks_without_list(verdict, aborted),
     )

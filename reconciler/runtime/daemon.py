@@ -150,7 +150,7 @@ class Daemon:
                 self._pass,
                 workers=settings.workers,
                 clock=self._clock,
-                degraded=parts.reconciler.degraded,
+                degraded=parts.reconciler.accounts.degraded,
                 heard_at=parts.clients.last_call_at,
             )
             await self._work(parts, front)
@@ -271,7 +271,7 @@ class Daemon:
     def _credentials_changed(self, changed: Iterable[AccountName]) -> None:
         """Let accounts with other credentials try at once."""
         for account in changed:
-            self._parts.reconciler.resume(account)
+            self._parts.reconciler.accounts.resume(account)
         self._controller.wake(sorted(changed), first=True)
 
     def _told(self, accounts: Iterable[AccountName]) -> None:
@@ -403,11 +403,11 @@ class Daemon:
             accepted=accepted,
             state=parts.state,
             kept=parts.state.kept_texts,
-            statuses=parts.reconciler.statuses,
+            statuses=parts.reconciler.accounts.statuses,
             passes={account: now + timedelta(seconds=span) for account, span in due.items() if span is not None},
             observing=self._settings.mode is Mode.OBSERVE,
-            platforms=parts.reconciler.platforms,
-            claims=parts.reconciler.claims,
+            platforms=parts.reconciler.accounts.platforms,
+            claims=parts.informer.claims,
         )
 
     def _acting(self) -> Acting:
@@ -436,7 +436,7 @@ class Daemon:
         parts, names = self._parts, self._named(account)
         for name in names:
             await asyncio.to_thread(parts.state.person_agrees, name)
-            parts.reconciler.resume(name)
+            parts.reconciler.accounts.resume(name)
         self._controller.wake(names, first=True)
         return names
 
@@ -461,7 +461,10 @@ class Daemon:
         parts = self._parts
         async with self._planning:
             return await planned(
-                proposal, parts.informer.accepted, parts.reconciler.preview, environment=self._settings.environment
+                proposal,
+                parts.informer.accepted,
+                parts.reconciler.previews.preview,
+                environment=self._settings.environment,
             )
 
     def _wake(self, accounts: Iterable[AccountName]) -> None:

@@ -222,7 +222,7 @@ async def _listed(parts: Components, name: AccountName, client: Client, asked: A
     asked = replace(asked, began=clock.now())
     try:
         observed = await client.list_devices(heard)
-        plan = parts.reconciler.weigh(name, observed)
+        plan = parts.reconciler.previews.weigh(name, observed)
         tripped = plan.tripped if plan is not None else ()
         devices = len(observed.devices)
         asked = replace(asked, devices=devices, list_hash=hash(observed.devices), tripped=tripped)

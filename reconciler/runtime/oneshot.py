@@ -61,7 +61,7 @@ async def look(settings: Settings, masking: Masking, asked: Sequence[str] | None
     """Return what a pass of each account would do and hold. Nothing is changed, and nothing written anywhere."""
     state = State.read_only(settings.state_dir, SystemClock())
     async with built(settings, state, keeps=False, read_only=True, masking=masking) as parts:
-        reports = await _each(parts, await _ready(parts, asked), parts.reconciler.dry_run, follower)
+        reports = await _each(parts, await _ready(parts, asked), parts.reconciler.previews.dry_run, follower)
         return Work(reports, _notes(parts))
 
 
@@ -89,7 +89,7 @@ async def apply(
                 if stopping():
                     return None
                 await parts.reconciler.reconcile(name, expect)
-                return parts.reconciler.statuses[name].last
+                return parts.reconciler.accounts.statuses[name].last
 
             reports = await _each(parts, names, make, follower)
             return Work(reports, _notes(parts))

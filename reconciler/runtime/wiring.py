@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from reconciler.controller.dependencies import Dependencies, PassObserver
 from reconciler.controller.informer import Informer
-from reconciler.controller.reconciler import Dependencies, Reconciler
-from reconciler.controller.recorder import PassObserver
+from reconciler.controller.reconciler import Reconciler
 from reconciler.core.acceptance import Claims
 from reconciler.core.clock import TwoClocks
 from reconciler.core.model import AccountName
@@ -152,7 +152,7 @@ async def built(
                 source=source,
                 informer=informer,
                 clients=clients,
-                reconciler=Reconciler(informer.current, clients, means),
+                reconciler=Reconciler(informer, clients, means),
                 masking=masking,
                 store=store,
                 two_clocks=two,

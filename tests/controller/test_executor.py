@@ -21,7 +21,7 @@ from reconciler.core.errors import (
     Unavailable,
 )
 from reconciler.core.model import AccountName, Action, Change, DeviceId, Outcome, Plan, Result
-from reconciler.core.summary import Work
+from reconciler.core.run import Work
 from reconciler.pcc.protocol import Answer
 
 ACCOUNT = AccountName("default")

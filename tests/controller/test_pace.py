@@ -251,7 +251,7 @@ async def test_a_pass_waits_until_it_is_worth_its_list() -> None:
     assert made == 294
     await pace.for_(HOUR - TENTH)
     assert len(pace.calls) == made
-    last = pace.fleet.reconciler.statuses[DEFAULT_ACCOUNT].last
+    last = pace.fleet.reconciler.accounts.statuses[DEFAULT_ACCOUNT].last
     assert last is not None
     assert {held.reason for held in last.held} == {Reason.QUOTA}
 

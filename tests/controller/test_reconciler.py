@@ -208,7 +208,7 @@ async def test_a_changed_credential_lets_a_stopped_account_go_on_at_once() -> No
     fleet.platform.set_faults(Rule(effect=Error(code="1301")))
     await fleet.reconcile()
     fleet.platform.set_faults()
-    fleet.reconciler.resume(DEFAULT_ACCOUNT)
+    fleet.reconciler.accounts.resume(DEFAULT_ACCOUNT)
     await fleet.reconcile()
     assert fleet.live == frozenset(fleet.owned)
 
@@ -310,7 +310,7 @@ async def test_expect_makes_nothing_of_another_plan() -> None:
     fleet = Fleet(12)
     fleet.platform.subscribe("default", *fleet.owned)
     fleet.want(fleet.owned[:10])
-    looked = await fleet.reconciler.dry_run(DEFAULT_ACCOUNT)
+    looked = await fleet.reconciler.previews.dry_run(DEFAULT_ACCOUNT)
     assert looked is not None
     assert looked.plan is not None
     await fleet.reconciler.reconcile(DEFAULT_ACCOUNT, Digest("sha256:0"))
@@ -323,7 +323,7 @@ async def test_a_look_changes_and_remembers_nothing() -> None:
     """Planning leaves no trace: neither calls that change anything nor anything in state."""
     fleet = Fleet(12)
     before = fleet.state.recall(DEFAULT_ACCOUNT, fleet.clock.now())
-    looked = await fleet.reconciler.dry_run(DEFAULT_ACCOUNT)
+    looked = await fleet.reconciler.previews.dry_run(DEFAULT_ACCOUNT)
     assert looked is not None
     assert looked.plan is not None
     assert len(looked.plan.subscribes) == 12

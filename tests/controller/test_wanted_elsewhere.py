@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from reconciler.controller.reconciler import Dependencies, Reconciler
+from reconciler.controller.dependencies import Dependencies
+from reconciler.controller.reconciler import Reconciler
 from reconciler.core.acceptance import AccountRevision, Claims
 from reconciler.core.model import (
     AccountName,
@@ -72,7 +73,11 @@ class Twins:
             claims=self.claims,
         )
         self.clients = {name: self._client(name) for name in self.users}
-        self.reconciler = Reconciler(self.texts.get, self.clients.__getitem__, means)
+        self.reconciler = Reconciler(self, self.clients.__getitem__, means)
+
+    def current(self, account: AccountName) -> AccountRevision | None:
+        """Return what is in force."""
+        return self.texts.get(account)
 
     def want(self, devices: Mapping[AccountName, Iterable[DeviceId]], approved: Iterable[DeviceId] = ()) -> None:
         """Bring a text into force in which these accounts approve the same devices, unless they want them."""
@@ -91,7 +96,7 @@ class Twins:
         endings = {}
         for name in names or (EAST, WEST):
             await self.reconciler.reconcile(name)
-            ending = self.reconciler.statuses[name].last
+            ending = self.reconciler.accounts.statuses[name].last
             assert ending is not None
             endings[name] = ending
         return endings
@@ -211,12 +216,12 @@ async def test_two_accounts_with_the_same_list_are_named_and_nothing_is_held() -
             assert {one.condition for one in endings.values()} == {Condition.IN_SYNC}
     told = [(line["accounts"], line["devices"]) for line in lines if line["event"] == "accounts.alike"]
     assert told == [(["east", "west"], 2)]
-    statuses = twins.reconciler.statuses
+    statuses = twins.reconciler.accounts.statuses
     assert (statuses[EAST].alike, statuses[WEST].alike) == ((WEST,), (EAST,))
     report = account_report(statuses[EAST], twins.texts[EAST], None)
     assert report.remarks == ("LG lists the same 2 devices for west: most likely the accounts are one LG user",)
-    twins.reconciler.forget(WEST)
-    assert twins.reconciler.statuses[EAST].alike == ()
+    twins.reconciler.accounts.forget(WEST)
+    assert twins.reconciler.accounts.statuses[EAST].alike == ()
 
 
 async def test_one_device_or_none_in_both_lists_is_no_sign_of_one_user() -> None:
@@ -225,7 +230,7 @@ async def test_one_device_or_none_in_both_lists_is_no_sign_of_one_user() -> None
     twins.want({EAST: twins.owned[:1], WEST: twins.owned[:1]})
     for _ in range(2):
         await twins.reconcile()
-    assert [one.alike for one in twins.reconciler.statuses.values()] == [(), ()]
+    assert [one.alike for one in twins.reconciler.accounts.statuses.values()] == [(), ()]
 
 
 POOL = tuple(DeviceId(f"device-{number}") for number in range(6))

@@ -161,7 +161,7 @@ def test_foreign_words_stay_words_wherever_they_are_shown() -> None:
 
 async def story(one: Fleet, device: str, **more: Any) -> Explanation:
     """Return the story of a device of a fleet."""
-    standing = one.reconciler.statuses[DEFAULT_ACCOUNT]
+    standing = one.reconciler.accounts.statuses[DEFAULT_ACCOUNT]
     name = DeviceId(device)
     facts: dict[str, Any] = {
         "text": one.text,

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from reconciler.controller.reconciler import Dependencies, Reconciler
+from reconciler.controller.dependencies import Dependencies
+from reconciler.controller.reconciler import Reconciler
 from reconciler.core.acceptance import AccountRevision
 from reconciler.core.clock import TwoClocks
 from reconciler.core.model import (
@@ -136,7 +137,7 @@ class Fleet:
             stopping=lambda: self.stopping,
             blocking=at_once,
         )
-        self.reconciler = Reconciler(self._in_force, lambda _account: self.client, means)
+        self.reconciler = Reconciler(self, lambda _account: self.client, means)
         self.want(self.owned[:wanted], policy=policy)
 
     def reach(self, transport: httpx.AsyncBaseTransport) -> None:
@@ -173,7 +174,7 @@ class Fleet:
         """Let time pass, make one pass and return what it came to."""
         self.clock.pass_by(after)
         self.due = await self.reconciler.reconcile(DEFAULT_ACCOUNT)
-        ending = self.reconciler.statuses[DEFAULT_ACCOUNT].last
+        ending = self.reconciler.accounts.statuses[DEFAULT_ACCOUNT].last
         assert ending is not None
         return ending
 
@@ -192,7 +193,8 @@ class Fleet:
         """Return the value of one metric of this account."""
         return self.metrics.registry.get_sample_value(name, {"account": "default", **labels})
 
-    def _in_force(self, account: AccountName) -> AccountRevision | None:
+    def current(self, account: AccountName) -> AccountRevision | None:
+        """Return what is in force."""
         return self.text if account == DEFAULT_ACCOUNT else None
 
     def _credentials(self) -> Credentials:

@@ -105,7 +105,7 @@ async def live(fleet: Fleet) -> World:
         accepted=editor.accepted,
         state=fleet.state,
         kept=fleet.state.kept_texts,
-        statuses=fleet.reconciler.statuses,
+        statuses=fleet.reconciler.accounts.statuses,
         passes={DEFAULT_ACCOUNT: now + timedelta(minutes=10)},
     )
     return World(known, dict(zip(CASES, (devices[0], gone, leaving[4], refused, unmanaged, leaving[0]), strict=True)))

@@ -1,0 +1,110 @@
+"""One pass as it begins, why it may have no list, and what became of its changes.
+
+Owns: the values that a pass hands from step to step.
+Pure. Must not: read a clock, do I/O, or log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from reconciler.core.acceptance import AccountRevision
+from reconciler.core.account import AccountState, Contact
+from reconciler.core.errors import PlatformError, SubscriptionsFull
+from reconciler.core.guards import PauseOverride, Platform, Situation
+from reconciler.core.model import AccountName, Change, Desired, Memory, Observed, Outcome, PassId, Pause, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One pass as it began: what it is about, and all that it compares with before each call.
+
+    ``accepted`` is the account's revision in force. ``account`` is what the passes before left behind. ``steady`` is
+    the start in seconds of the steady clock. ``theirs`` is LG's time at the start, where it differs from ours; ``sure``
+    the latest moment that has come for sure. ``boundary`` is the next date at which the wanted devices or the approvals
+    change, by either clock.
+    """
+
+    id: PassId
+    accepted: AccountRevision
+    account: AccountState
+    began: datetime
+    steady: float
+    theirs: datetime | None
+    sure: datetime
+    boundary: datetime | None
+    pause_override: PauseOverride
+    observing: bool
+
+    @property
+    def name(self) -> AccountName:
+        """Return the account's name."""
+        return self.accepted.desired.account
+
+    @property
+    def desired(self) -> Desired:
+        """Return what the account wants."""
+        return self.accepted.desired
+
+    @property
+    def pause(self) -> Pause:
+        """Return the stricter of the pause in the file and the pause by command."""
+        return self.desired.policy.pause.stricter(self.pause_override.pause)
+
+    def situation(self, observed: Observed, memory: Memory, platform: Platform) -> Situation:
+        """Return all that decides what this pass does, given a list and what is known from before."""
+        return Situation(
+            desired=self.desired,
+            observed=observed,
+            memory=memory,
+            now=self.began,
+            observing=self.observing,
+            rejected=self.accepted.rejected,
+            unsettled=self.accepted.unsettled,
+            brake=self.pause_override,
+            platform=platform,
+            theirs=self.theirs,
+            sure=self.sure,
+        )
+
+
+class PassAborted(Exception):
+    """There is no list to act on: the account is stopped, out of calls, or LG did not give one."""
+
+    def __init__(self, reason: Reason, message: str, until: datetime, contact: Contact) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.until = until
+        self.contact = contact
+
+    @property
+    def platform(self) -> Platform:
+        """Return what LG does not let the account do for now."""
+        stopped = str(self) if self.reason is Reason.ACCOUNT_STOPPED else None
+        throttled = self.until if self.reason is Reason.QUOTA else None
+        return Platform(stopped=stopped, stopped_until=self.until, throttled_until=throttled)
+
+
+@dataclass(slots=True)
+class Work:
+    """What became of a plan.
+
+    ``left`` are the changes that were not tried or not judged, and one of the other fields says why: the revision in
+    force is another one now (``outdated``), LG ended it (``ended``), its cap on subscribed devices is reached
+    (``full``), or the account's calls are used up until ``opens_at``. ``unexpected``: the plan was not the one that a
+    person agreed to, so nothing was tried.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    left: list[Change] = field(default_factory=list)
+    outdated: bool = False
+    ended: PlatformError | None = None
+    full: SubscriptionsFull | None = None
+    opens_at: datetime | None = None
+    unexpected: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Say whether no further call may be made."""
+        return self.outdated or self.ended is not None or self.opens_at is not None
