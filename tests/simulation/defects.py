@@ -35,14 +35,13 @@ _NAMES = (
     "core.model",
     "runtime.wiring",
     "core.planner",
-    "controller.reconciler",
+    "core.evaluate",
+    "controller.basis",
 )
 _ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.quota", "pcc.protocol", "core.memory", "state.store")
 _ABOUT_FILES = ("desired.loader", "state.sqlite.database")
-accepted: Any
-accepted, controller, guards, informer, ledger, masking, model, parts, plan, reconcile = (
-    _module(name) for name in _NAMES
-)
+acceptance: Any
+acceptance, queue, guards, informer, recorder, masking, model, wiring, planner, evaluate, basis = map(_module, _NAMES)
 auth: Any
 auth, client, quota, wire, memory, store = map(_module, _ABOUT_LG)
 load: Any
@@ -90,19 +89,19 @@ def _day_of_an_hour() -> None:
 
 
 def _no_overlay() -> None:
-    for module in (plan, memory, reconcile):
+    for module in (planner, memory, evaluate):
         module.OVERLAY = timedelta(0)
 
 
 def _widening_approval() -> None:
-    right = reconcile.plan
+    right = evaluate.plan
 
-    def approving(desired: Any, observed: Any, known: Any, now: Any) -> Any:
-        made = right(desired, observed, known, now)
+    def approving(desired: Any, observed: Any, known: Any, now: Any, **more: Any) -> Any:
+        made = right(desired, observed, known, now, **more)
         everything = frozenset(change.device for change in made.unsubscribes)
         return replace(made, approved=everything) if desired.approved_at(now) else made
 
-    reconcile.plan = approving
+    evaluate.plan = approving
 
 
 def _expired_approvals_hold() -> None:
@@ -134,7 +133,7 @@ def _survivors_forgotten() -> None:
 
 
 def _stale_plan() -> None:
-    reconcile.Pass._outdated = lambda self: self._means.stopping()
+    basis.Basis.outdated = lambda self: self._with.stopping()
 
 
 def _no_throttle() -> None:
@@ -142,7 +141,7 @@ def _no_throttle() -> None:
 
 
 def _vanished_goes_on() -> None:
-    right = accepted.accept
+    right = acceptance.accept
 
     def accept(before: Any, loaded: Any, revision: Any, overtaken: Any = ()) -> Any:
         after = right(before, loaded, revision, overtaken)
@@ -202,7 +201,7 @@ def _nothing_intended() -> None:
     async def intend(_self: Any, _changes: Any) -> None:
         return None
 
-    ledger.Ledger.intend = intend
+    recorder.PassJournal.intend = intend
 
 
 def _tried_again_at_once() -> None:
@@ -218,20 +217,20 @@ def _tried_again_at_once() -> None:
 
 
 def _writes_while_observing() -> None:
-    opened, judge = parts.open_http, guards.judge
-    parts.open_http = lambda **given: opened(**{**given, "read_only": False})
+    opened, judge = wiring.open_http, guards.judge
+    wiring.open_http = lambda **given: opened(**{**given, "read_only": False})
     guards.judge = lambda planned, situation: judge(planned, replace(situation, observing=False))
 
 
 def _passes_overlap() -> None:
-    right = controller.Queue.wake
+    right = queue.Queue.wake
 
     def wake(self: Any, accounts: Iterable[Any], *, first: bool = False) -> None:
         working, self._working = self._working, {}
         right(self, accounts, first=first)
         self._working = working
 
-    controller.Queue.wake = wake
+    queue.Queue.wake = wake
 
     async def worker(self: Any) -> None:
         while (account := await self._next()) is not None:
@@ -241,7 +240,7 @@ def _passes_overlap() -> None:
             if due is not None:
                 self._schedule(account, due)
 
-    controller.Queue._worker = worker
+    queue.Queue._worker = worker
 
 
 def _dates_off() -> None:
@@ -307,12 +306,12 @@ def _counted_by_pass() -> None:
 
 
 def _ignored_is_removed() -> None:
-    right = reconcile.plan
+    right = evaluate.plan
 
-    def without(desired: Any, *rest: Any) -> Any:
-        return right(replace(desired, policy=replace(desired.policy, ignore=frozenset())), *rest)
+    def without(desired: Any, *rest: Any, **more: Any) -> Any:
+        return right(replace(desired, policy=replace(desired.policy, ignore=frozenset())), *rest, **more)
 
-    reconcile.plan = without
+    evaluate.plan = without
 
 
 def _noop_is_forgotten() -> None:
