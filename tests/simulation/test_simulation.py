@@ -27,6 +27,7 @@ from simulation.checker import listed
 from simulation.clockwork import MACHINE, MachineClock, Stuck, VirtualLoop
 from simulation.defects import DEFECTS, FOUND, read
 from simulation.foreign import FOREIGN, foreign
+from simulation.histories import differences
 from simulation.meaning import State, Texts, after
 from simulation.meaning import read as meaning_of
 from simulation.seed import run
@@ -272,3 +273,13 @@ def test_time_leaps_over_ticks_that_nobody_needs(loop: VirtualLoop) -> None:
     assert len(ticks) < 70
     assert any(3000.2 <= tick <= 3000.5 for tick in ticks)
     loop.close()
+
+
+def test_histories_are_compared_moment_by_moment() -> None:
+    """Lines of one moment may change places; one that is missing, new or another is shown with its side."""
+    before = ["01 Jun 03:00:00.000 a", "01 Jun 03:00:00.000 b", "01 Jun 04:00:00.000 c"]
+    assert list(differences(before, [before[1], before[0], before[2]])) == []
+    assert list(differences(before, [*before[:2], "01 Jun 04:00:00.000 d"])) == [
+        "- 01 Jun 04:00:00.000 c",
+        "+ 01 Jun 04:00:00.000 d",
+    ]
