@@ -21,6 +21,7 @@ from benchmarks._daemon import devices_of, rest, text_of
 from benchmarks._platform import Platform, platform
 from benchmarks._processes import apart, processor_seconds
 from reconciler.runtime import oneshot, settings
+from reconciler.runtime.accounts import Follower
 from reconciler.telemetry.logs import set_up_logs
 
 CHANGES, QUICK_CHANGES = 5_000, 1_000
@@ -83,7 +84,7 @@ def _apply(lg: dict[str, str], devices: list[str], folder: str) -> Took:
         masking = set_up_logs("info", "json", stream=log)
         masking.know(given.secrets())
         began = _clocks()
-        work = asyncio.run(oneshot.apply(given, masking, None, oneshot.Follower()))
+        work = asyncio.run(oneshot.apply(given, masking, None, Follower()))
         took = _since(began)
     assert len(work.reports) == 1
     return took

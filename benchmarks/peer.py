@@ -21,6 +21,7 @@ from benchmarks._daemon import devices_of, rest, text_of
 from benchmarks._platform import Platform, platform
 from benchmarks._processes import apart
 from reconciler.runtime import oneshot, settings
+from reconciler.runtime.accounts import Follower
 from reconciler.telemetry.logs import set_up_logs
 
 OCTODNS = "octodns==1.22.0"
@@ -85,7 +86,7 @@ def _plan(lg: dict[str, str], entries: int) -> float:
         masking = set_up_logs("critical", "json")
         masking.know(given.secrets())
         began = time.perf_counter()
-        work = asyncio.run(oneshot.look(given, masking, None, oneshot.Follower()))
+        work = asyncio.run(oneshot.look(given, masking, None, Follower()))
         took = time.perf_counter() - began
     [report] = work.reports
     assert report.plan is not None

@@ -131,6 +131,7 @@ FLOORS = (
     *(
         "cli",
         "runtime",
+        "runtime/services",
         "api",
         "api/client",
         "controller",

@@ -1,6 +1,7 @@
 """The HTTP surface as one ASGI app.
 
-Owns: paths, status codes, headers. Must not: know how an answer is made; it is handed functions that answer.
+Owns: the routes, the headers of every answer, the page, metrics and health. Must not: know how an answer is made; it
+asks the objects of ``port``.
 
 No request reaches another host: the page brings its own style, and the Content-Security-Policy allows nothing else.
 """
@@ -8,10 +9,9 @@ No request reaches another host: the page brings its own style, and the Content-
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -24,15 +24,11 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reconciler.api import commands as acting
-from reconciler.api import queries as reading
-from reconciler.api import webhook
-from reconciler.api.commands import Acting
+from reconciler.api import commands, queries, webhook
+from reconciler.api.local import ServerFolder
 from reconciler.api.page import Page
-from reconciler.api.queries import Reading
-from reconciler.api.response_cache import Questions, Sparing
-from reconciler.api.webhook import Hook
-from reconciler.reporting import StatusReport
+from reconciler.api.port import AccessPolicy, Health, Operations, Queries
+from reconciler.api.response_cache import Sparing
 from reconciler.reporting.queries import Overview
 from reconciler.telemetry.metrics import Metrics
 
@@ -41,112 +37,93 @@ POLICY = (
     b"form-action 'none'; frame-ancestors 'none'; base-uri 'none'; "
     b"require-trusted-types-for 'script'; trusted-types 'none'"
 )
-"""Nothing but our own two files and our own port; and no script may make markup of text, not even ours."""
+"""Only our own two files and our own port; and no script may turn a string into markup, not even ours."""
 HEADERS = (
     (b"content-security-policy", POLICY),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
-HERE = Path(__file__).parent
-_COMMIT = re.compile(r"[0-9a-fA-F]{7,64}", re.ASCII)
-
-
-async def _holds_nothing(_revision: str) -> bool:
-    """Know no history."""
-    return False
+STATIC = Path(__file__).parent / "static"
 
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What the app asks. ``live`` and ``ready`` return why not, or nothing; ``overview`` is what the page shows.
-
-    ``local`` takes the server's own folder out of words.
-    ``holds`` says whether a commit is in the history of what is in force.
-    Without ``acting`` it only shows, without ``hook`` no forge is heard. ``steady`` tells how long an answer took.
-    """
+    """What the app asks. ``folder`` is left out of what is said, ``steady`` tells how long an answer took."""
 
     metrics: Metrics
-    status: Callable[[], Awaitable[StatusReport]]
-    overview: Callable[[], Awaitable[Overview]]
-    live: Callable[[], str]
-    ready: Callable[[], str]
-    acting: Acting | None = None
-    hook: Hook | None = None
-    reading: Reading | None = None
-    holds: Callable[[str], Awaitable[bool]] = _holds_nothing
+    queries: Queries
+    operations: Operations
+    health: Health
+    policy: AccessPolicy
+    folder: ServerFolder = field(default_factory=ServerFolder)
     steady: Callable[[], float] = time.monotonic
-    local: Callable[[str], str] = str
 
 
 def create_app(surface: Surface) -> ASGIApp:
     """Return the app."""
-    registry = surface.metrics.registry
-    status_page = cache(Page)  # its template takes 5 MB and a tenth of a second, which only those pay who look at it
-
-    async def rendered() -> str:
-        overview = await surface.overview()
-        return await asyncio.to_thread(lambda: surface.local(status_page().render(overview)))
-
-    steady = surface.steady
-    html = Sparing(rendered, steady)
-    plain = Sparing(lambda: asyncio.to_thread(generate_latest, registry), steady)
-    open_metrics = Sparing(lambda: asyncio.to_thread(openmetrics.generate_latest, registry), steady)
-
-    async def page(_request: Request) -> Response:
-        if not status_page.cache_info().currsize:  # else the first look would serve for as long as the template costs
-            await asyncio.to_thread(status_page)
-        return HTMLResponse(await html.get())
-
-    async def metrics(request: Request) -> Response:
-        if "application/openmetrics-text" in request.headers.get("accept", ""):
-            return Response(await open_metrics.get(), media_type=openmetrics.CONTENT_TYPE_LATEST)
-        return Response(await plain.get(), media_type=CONTENT_TYPE_LATEST)
-
-    async def healthz(_request: Request) -> Response:
-        return _health(surface.live(), "live")
-
-    async def readyz(_request: Request) -> Response:
-        return _health(surface.ready(), "ready")
-
+    views = _Views(surface)
     routes = [
-        Route("/", page),
+        Route("/", views.page),
         Route("/style.css", _file("style.css", "text/css")),
         Route("/page.js", _file("page.js", "text/javascript")),
-        Route("/metrics", metrics),
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
-        Route("/api/v1/status", _status(surface)),
-        *(reading.routes(surface.reading, steady, surface.local) if surface.reading is not None else []),
-        *(acting.routes(surface.acting) if surface.acting is not None else acting.absent()),
-        *([webhook.route(surface.hook)] if surface.hook is not None else []),
+        Route("/metrics", views.metrics),
+        Route("/healthz", views.healthz),
+        Route("/readyz", views.readyz),
+        *queries.routes(surface.queries, surface.steady, surface.folder),
+        *commands.routes(surface.operations, surface.policy),
     ]
+    if surface.policy.has_webhook:
+        routes.append(webhook.route(surface.operations, surface.policy))
     return _Headers(Starlette(routes=routes, exception_handlers={HTTPException: _no_such_call}))
 
 
-def _status(surface: Surface) -> Callable[[Request], Awaitable[Response]]:
-    stood = Sparing(surface.status, surface.steady)
-    questions = Questions[str](surface.steady)
+class _Views:
+    """The page, metrics and health."""
 
-    async def found(revision: str | None) -> str:
-        report = await stood.get()
-        if revision is not None:
-            holds = await surface.holds(revision)
-            report = replace(report, text=replace(report.text, holds=holds))
-        return await asyncio.to_thread(reading.as_json, report, surface.local)
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+        self._page = cache(Page)  # its template takes 5 MB and a tenth of a second: only for those who look at it
+        self._html = Sparing(self._rendered, surface.steady)
+        self._metrics = Sparing(self._exposition, surface.steady)
+        self._open_metrics = Sparing(self._open_exposition, surface.steady)
 
-    async def status(request: Request) -> Response:
-        revision = request.query_params.get("revision")
-        if revision is not None and not _COMMIT.fullmatch(revision):
-            return JSONResponse({"error": "revision: has to be 7 to 64 digits of a commit's id"}, status_code=400)
-        asked = None if revision is None else revision.lower()
-        return reading.answer(await questions.get(asked, lambda: found(asked)))
+    async def page(self, _request: Request) -> Response:
+        """Answer with the status page."""
+        if not self._page.cache_info().currsize:  # else the first page would serve for as long as the template took
+            await asyncio.to_thread(self._page)
+        return HTMLResponse(await self._html.get())
 
-    return status
+    async def metrics(self, request: Request) -> Response:
+        """Answer with the metrics, in the form that is asked for."""
+        if "application/openmetrics-text" in request.headers.get("accept", ""):
+            return Response(await self._open_metrics.get(), media_type=openmetrics.CONTENT_TYPE_LATEST)
+        return Response(await self._metrics.get(), media_type=CONTENT_TYPE_LATEST)
+
+    async def healthz(self, _request: Request) -> Response:
+        """Say whether the process is alive."""
+        return _health(self._surface.health.live(), "live")
+
+    async def readyz(self, _request: Request) -> Response:
+        """Say whether the process is ready."""
+        return _health(self._surface.health.ready(), "ready")
+
+    async def _rendered(self) -> str:
+        overview = await self._surface.queries.overview()
+        return await asyncio.to_thread(self._render, overview)
+
+    def _render(self, overview: Overview) -> str:
+        return self._surface.folder.hide(self._page().render(overview))
+
+    async def _exposition(self) -> bytes:
+        return await asyncio.to_thread(generate_latest, self._surface.metrics.registry)
+
+    async def _open_exposition(self) -> bytes:
+        return await asyncio.to_thread(openmetrics.generate_latest, self._surface.metrics.registry)
 
 
 async def _no_such_call(request: Request, error: Exception) -> Response:
-    """Say that a path or a method is not there: programs that speak to the API are told in JSON, like all else."""
+    """Say that a path or a method does not exist. Programs that use the API get JSON, as for all else."""
     if not isinstance(error, HTTPException):
         raise error
     if not request.url.path.startswith("/api/"):
@@ -155,7 +132,7 @@ async def _no_such_call(request: Request, error: Exception) -> Response:
 
 
 def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
-    content = (HERE / name).read_bytes()
+    content = (STATIC / name).read_bytes()
 
     async def answer(_request: Request) -> Response:
         return Response(content, media_type=media_type)

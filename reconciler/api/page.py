@@ -25,7 +25,7 @@ from reconciler.reporting import AccountReport, StatusReport
 from reconciler.reporting.forecast import BoundaryReport
 from reconciler.reporting.queries import Overview
 
-HERE = Path(__file__).parent
+TEMPLATES = Path(__file__).parent / "templates"
 ROWS = 12
 """Where there are no more accounts than this each has a row; of more, those in which all is well are told in brief."""
 MOMENTS = 6
@@ -70,7 +70,7 @@ class Page:
 
     def __init__(self) -> None:
         environment = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
+            loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,

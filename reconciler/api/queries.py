@@ -1,7 +1,7 @@
-"""The calls that only read, beside the status: one account, one device, past changes.
+"""The calls that only read: the status, one account, one device, past changes.
 
-Owns: their paths, what they take, and which status says what. Must not: know how an answer is found; it is handed
-functions that find it.
+Owns: their paths, what they take, and which status says what. Must not: know how an answer is found; it asks the
+``Queries``.
 
 Whoever reaches the port may read: no token, any Host, as for the page. No answer allows another origin to read it.
 """
@@ -9,9 +9,10 @@ Whoever reaches the port may read: no token, any Host, as for the page. No answe
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -19,39 +20,73 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from reconciler.api.response_cache import Questions
+from reconciler.api.local import ServerFolder
+from reconciler.api.port import Queries
+from reconciler.api.response_cache import Questions, Sparing
 from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted, suggestion
-from reconciler.reporting.explain import Explanation
 from reconciler.reporting.formats.encoding import json_text
-from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Page, insist_on_values
+from reconciler.reporting.queries import insist_on_values
 
-Local = Callable[[str], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What the calls ask. Each raises ``Unknown`` for what is not known, ``ReconcilerError`` for what cannot be."""
-
-    account: Callable[[str], Awaitable[AccountDetail]]
-    device: Callable[[str, str], Awaitable[Explanation]]
-    explain: Callable[[str, str | None], Awaitable[DeviceExplanation]]
-    history: Callable[[Mapping[str, str]], Awaitable[Page]]
+_COMMIT = re.compile(r"[0-9a-fA-F]{7,64}", re.ASCII)
+Find = Callable[[Request], Awaitable[object]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def routes(reading: Reading, steady: Callable[[], float] = time.monotonic, local: Local = str) -> Sequence[Route]:
-    """Return the routes of the calls that only read.
+def routes(
+    queries: Queries, steady: Callable[[], float] = time.monotonic, folder: ServerFolder | None = None
+) -> Sequence[Route]:
+    """Return the routes of the calls that only read. ``steady`` tells how long an answer took.
 
-    ``steady`` tells how long an answer took, ``local`` takes the server's own folder out of words.
+    ``folder`` is left out of what is said.
     """
-    stories, records = Questions[str](steady), Questions[str](steady)
+    calls = _Calls(queries, steady, folder or ServerFolder())
+    return [
+        Route("/api/v1/status", calls.status),
+        Route("/api/v1/accounts/{account}", calls.answering(calls.account, calls.records)),
+        Route("/api/v1/accounts/{account}/devices/{device:path}", calls.answering(calls.device, calls.devices)),
+        Route("/api/v1/devices", calls.answering(calls.explain, calls.devices)),
+        Route("/api/v1/history", calls.answering(calls.history, calls.records)),
+    ]
 
-    async def account(request: Request) -> object:
-        return await reading.account(request.path_params["account"])
 
-    async def device(request: Request) -> object:
-        return await reading.device(request.path_params["account"], request.path_params["device"])
+class _Calls:
+    """What is asked, and the answers that serve whoever asks next."""
 
-    async def devices(request: Request) -> object:
+    def __init__(self, queries: Queries, steady: Callable[[], float], folder: ServerFolder) -> None:
+        self._queries, self._folder = queries, folder
+        self._status = Sparing(queries.status, steady)
+        self._statuses = Questions[str](steady)
+        self.devices, self.records = Questions[str](steady), Questions[str](steady)
+
+    async def status(self, request: Request) -> Response:
+        """Answer with the status, and whether a commit is in the history of what is in force."""
+        revision = request.query_params.get("revision")
+        if revision is not None and not _COMMIT.fullmatch(revision):
+            return JSONResponse({"error": "revision: has to be 7 to 64 digits of a commit's id"}, status_code=400)
+        asked = None if revision is None else revision.lower()
+
+        async def found() -> str:
+            return await self._status_json(asked)
+
+        return _answer(await self._statuses.get(asked, found))
+
+    async def _status_json(self, revision: str | None) -> str:
+        report = await self._status.get()
+        if revision is not None:
+            holds = await self._queries.holds(revision)
+            report = replace(report, text=replace(report.text, holds=holds))
+        return await asyncio.to_thread(_as_json, report, self._folder)
+
+    async def account(self, request: Request) -> object:
+        """Find one account."""
+        return await self._queries.account(request.path_params["account"])
+
+    async def device(self, request: Request) -> object:
+        """Find one device of one account."""
+        return await self._queries.device(request.path_params["account"], request.path_params["device"])
+
+    async def explain(self, request: Request) -> object:
+        """Find one device, by whatever a person calls it."""
         asked = _parameters(request)
         for key in asked:
             if key not in {"device", "account"}:
@@ -59,17 +94,32 @@ def routes(reading: Reading, steady: Callable[[], float] = time.monotonic, local
         if not asked.get("device", "").strip():
             raise ReconcilerError("say which device: ?device=ID, the beginning of an id, or a name")
         insist_on_values(asked)
-        return await reading.explain(asked["device"], asked.get("account"))
+        return await self._queries.explain(asked["device"], asked.get("account"))
 
-    async def history(request: Request) -> object:
-        return await reading.history(_parameters(request))
+    async def history(self, request: Request) -> object:
+        """Find past changes."""
+        return await self._queries.history(_parameters(request))
 
-    return [
-        Route("/api/v1/accounts/{account}", _answered(account, records, local)),
-        Route("/api/v1/accounts/{account}/devices/{device:path}", _answered(device, stories, local)),
-        Route("/api/v1/devices", _answered(devices, stories, local)),
-        Route("/api/v1/history", _answered(history, records, local)),
-    ]
+    def answering(self, find: Find, questions: Questions[str]) -> Endpoint:
+        """Return an endpoint that answers in JSON with what ``find`` finds."""
+
+        async def endpoint(request: Request) -> Response:
+            async def found() -> str:
+                return await asyncio.to_thread(_as_json, await find(request), self._folder)
+
+            try:
+                return _answer(await questions.get((request.url.path, request.url.query), found))
+            except Unknown as error:
+                return self._error(error, 404)
+            except StateError as error:
+                return self._error(error, 503)
+            except ReconcilerError as error:
+                return self._error(error, 400)
+
+        return endpoint
+
+    def _error(self, error: ReconcilerError, status: int) -> Response:
+        return JSONResponse({"error": self._folder.hide(str(error))}, status_code=status)
 
 
 def _parameters(request: Request) -> Mapping[str, str]:
@@ -81,31 +131,11 @@ def _parameters(request: Request) -> Mapping[str, str]:
     return given
 
 
-def as_json(report: object, local: Local = str) -> str:
-    """Return a report as the JSON of this version. ``local`` takes the server's own folder out of words."""
+def _as_json(report: object, folder: ServerFolder) -> str:
+    """Return a report as the JSON of this version."""
     plain: dict[str, Any] = msgspec.to_builtins(report)
-    return local(json_text({"api": 1, **plain}))
+    return folder.hide(json_text({"api": 1, **plain}))
 
 
-def answer(text: str) -> Response:
-    """Return JSON as an answer."""
+def _answer(text: str) -> Response:
     return Response(text, media_type="application/json")
-
-
-def _answered(
-    find: Callable[[Request], Awaitable[object]], questions: Questions[str], local: Local
-) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        async def found() -> str:
-            return await asyncio.to_thread(as_json, await find(request), local)
-
-        try:
-            return answer(await questions.get((request.url.path, request.url.query), found))
-        except Unknown as error:
-            return JSONResponse({"error": local(str(error))}, status_code=404)
-        except StateError as error:
-            return JSONResponse({"error": local(str(error))}, status_code=503)
-        except ReconcilerError as error:
-            return JSONResponse({"error": local(str(error))}, status_code=400)
-
-    return endpoint

@@ -20,7 +20,7 @@ from reconciler.core.errors import Invalid, ReconcilerError
 from reconciler.telemetry.masking import Masking
 
 if TYPE_CHECKING:
-    from reconciler.runtime.oneshot import Follower
+    from reconciler.runtime.accounts import Follower
     from reconciler.runtime.settings import Settings
 
 NAME = "pcc-reconciler"
@@ -158,7 +158,7 @@ def coloured(stream: TextIO) -> bool:
 @contextmanager
 def progress() -> Iterator[Follower]:
     """Give progress bars on a terminal, and somebody who looks away elsewhere."""
-    from reconciler.runtime.oneshot import Follower
+    from reconciler.runtime.accounts import Follower
 
     if not movable(sys.stderr):
         yield Follower()

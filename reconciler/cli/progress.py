@@ -10,7 +10,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from reconciler.runtime.oneshot import Follower
+from reconciler.runtime.accounts import Follower
 
 
 class Bars(Follower):

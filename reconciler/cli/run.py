@@ -32,7 +32,8 @@ from reconciler.core.errors import Invalid
 from reconciler.core.model import Digest
 
 if TYPE_CHECKING:
-    from reconciler.runtime.oneshot import Follower, Work
+    from reconciler.runtime.accounts import Follower
+    from reconciler.runtime.oneshot import Work
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 AT_ONCE_SECONDS = 0.2
@@ -108,7 +109,7 @@ def apply(
 
         with signals(stopping, _end_at_once):
             digest = Digest(expect) if expect is not None else None
-            done = await oneshot.apply(chosen, masking, account, follower, expect=digest, stopping=stop.is_set)
+            done = await oneshot.apply(chosen, masking, account, follower, expect=digest, stop=stop)
             return done, stop.is_set()
 
     try:

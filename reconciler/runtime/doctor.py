@@ -10,7 +10,6 @@ and those that have credentials.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -28,9 +27,9 @@ from reconciler.pcc.protocol import Reply, differs, envelope_time, header_time
 from reconciler.pcc.transport import proxy_of
 from reconciler.reporting import diagnosis
 from reconciler.reporting.diagnosis import Asked, Examination, Examined, Finding, Speaking
+from reconciler.runtime.accounts import Follower, each_account
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.environment import Environment
-from reconciler.runtime.oneshot import Follower
 from reconciler.runtime.settings import Settings
 from reconciler.runtime.wiring import Components, built
 from reconciler.state import State, can_be_kept
@@ -50,12 +49,14 @@ async def examine(
     state, unreadable = _opened(settings.state_dir, clock)
     with closing(state):
         around = Environment(clock=clock)
-        async with built(settings, state, keeps=False, read_only=True, masking=masking, environment=around) as parts:
-            await parts.informer.begin()
-            names = chosen(asked, _known(parts, asked))
-            _follow(parts, names)
-            accounts = await _each(parts, names, follower, clock)
-            return Examination(_general(parts, unreadable), accounts)
+        async with built(
+            settings, state, keeps=False, read_only=True, masking=masking, environment=around
+        ) as components:
+            await components.informer.begin()
+            names = chosen(asked, _known(components, asked))
+            _follow(components, names)
+            accounts = await _each(components, names, follower, clock)
+            return Examination(_general(components, unreadable), accounts)
 
 
 def _opened(folder: Path, clock: Clock) -> tuple[State, str]:
@@ -66,43 +67,45 @@ def _opened(folder: Path, clock: Clock) -> tuple[State, str]:
         return State.in_memory(clock), str(error)
 
 
-def _judged(parts: Components) -> bool:
+def _judged(components: Components) -> bool:
     """Say whether the newest text could be read and is in force."""
-    return parts.informer.accepted.rejected is None and not parts.informer.trouble
+    return components.informer.accepted.rejected is None and not components.informer.trouble
 
 
-def _known(parts: Components, asked: Sequence[str] | None) -> list[AccountName]:
+def _known(components: Components, asked: Sequence[str] | None) -> list[AccountName]:
     """Return the accounts there are; where no text says so, those that have credentials, or else the one by default."""
-    accepted = parts.informer.accepted
+    accepted = components.informer.accepted
     known = set(accepted.accounts)
-    if asked or not _judged(parts):
-        known |= parts.store.accounts()
-    if asked and not _judged(parts):  # the text that names them may be the one that cannot be read
+    if asked or not _judged(components):
+        known |= components.credentials.accounts()
+    if asked and not _judged(components):  # the text that names them may be the one that cannot be read
         known |= {AccountName(name) for name in asked}
     return sorted(known or {DEFAULT_ACCOUNT})
 
 
-def _follow(parts: Components, names: Sequence[AccountName]) -> None:
+def _follow(components: Components, names: Sequence[AccountName]) -> None:
     """Bring the clients in step with the accounts that the text names, and those that are looked at."""
-    texts = parts.informer.accepted.accounts
+    texts = components.informer.accepted.accounts
     countries: dict[AccountName, str | None] = dict.fromkeys(names)
     countries |= {name: text.desired.country for name, text in texts.items()}
-    parts.clients.follow(countries)
+    components.clients.follow(countries)
     for name in countries:
-        parts.clients.limit(name, _policy(parts, name).calls_per_hour)
-    parts.masking.know(parts.settings.secrets() | parts.store.secrets())
+        components.clients.limit(name, _policy(components, name).calls_per_hour)
+    components.masking.know(components.settings.secrets() | components.credentials.secrets())
 
 
-def _policy(parts: Components, name: AccountName) -> Policy:
-    text = parts.informer.current(name)
+def _policy(components: Components, name: AccountName) -> Policy:
+    text = components.informer.current(name)
     return text.desired.policy if text is not None else Policy()
 
 
-def _general(parts: Components, unreadable: str) -> tuple[Finding, ...]:
-    settings, accepted = parts.settings, parts.informer.accepted
+def _general(components: Components, unreadable: str) -> tuple[Finding, ...]:
+    settings, accepted = components.settings, components.informer.accepted
     readers = (settings.listen_token_reader(), settings.webhook_secret_reader())
     secrets = [reader.read() for reader in readers if reader is not None]
-    strays = parts.store.accounts() - accepted.accounts.keys() - accepted.retired if _judged(parts) else ()
+    strays = (
+        components.credentials.accounts() - accepted.accounts.keys() - accepted.retired if _judged(components) else ()
+    )
     findings = (
         diagnosis.settings(
             settings.mode,
@@ -114,50 +117,49 @@ def _general(parts: Components, unreadable: str) -> tuple[Finding, ...]:
             str(settings.state_dir),
             exists=settings.state_dir.is_dir(),
             locked=can_be_kept(settings.state_dir),
-            trouble=parts.state.trouble,
+            trouble=components.state.trouble,
             unreadable=unreadable,
         ),
         diagnosis.desired_state(
             accepted,
-            parts.informer.trouble,
+            components.informer.trouble,
             str(settings.desired_state),
-            _abandoned(parts),
+            _abandoned(components),
             git=settings.git_url is not None,
         ),
-        diagnosis.folder(parts.store.warnings(), strays),
+        diagnosis.folder(components.credentials.warnings(), strays),
     )
     return tuple(finding for finding in findings if finding is not None)
 
 
-def _abandoned(parts: Components) -> frozenset[AccountName]:
-    accepted = parts.informer.accepted
-    if not _judged(parts):
+def _abandoned(components: Components) -> frozenset[AccountName]:
+    accepted = components.informer.accepted
+    if not _judged(components):
         return frozenset()
     try:
-        return parts.state.live_accounts() - accepted.accounts.keys() - accepted.retired
+        return components.state.live_accounts() - accepted.accounts.keys() - accepted.retired
     except StateError:  # it is told where the state is judged
         return frozenset()
 
 
 async def _each(
-    parts: Components, names: Sequence[AccountName], follower: Follower, clock: Clock
+    components: Components, names: Sequence[AccountName], follower: Follower, clock: Clock
 ) -> tuple[Examined, ...]:
     """Look at the accounts, a few at once."""
-    room = asyncio.Semaphore(parts.settings.workers)
     lists: dict[AccountName, Asked] = {}
 
     async def one(name: AccountName) -> list[Finding]:
-        async with room:
-            findings, asked = await _account(parts, name, clock)
+        findings, asked = await _account(components, name, clock)
         if asked is not None:
             lists[name] = asked
-        follower.account_done()
         return findings
 
-    follower.accounts(len(names))
-    found = await asyncio.gather(*map(one, names), return_exceptions=True)
-    findings = [[diagnosis.defect(each)] if isinstance(each, BaseException) else each for each in found]
-    return tuple(Examined(name, (*each, *_alike(name, lists))) for name, each in zip(names, findings, strict=True))
+    found = await each_account(names, one, follower, at_once=components.settings.workers)
+    examined = []
+    for name, each in zip(names, found, strict=True):
+        findings = [diagnosis.defect(each)] if isinstance(each, BaseException) else each
+        examined.append(Examined(name, (*findings, *_alike(name, lists))))
+    return tuple(examined)
 
 
 def _alike(name: AccountName, lists: Mapping[AccountName, Asked]) -> list[Finding]:
@@ -169,21 +171,21 @@ def _alike(name: AccountName, lists: Mapping[AccountName, Asked]) -> list[Findin
     return [diagnosis.alike(mine.devices or 0, others)] if others else []
 
 
-async def _account(parts: Components, name: AccountName, clock: Clock) -> tuple[list[Finding], Asked | None]:
+async def _account(components: Components, name: AccountName, clock: Clock) -> tuple[list[Finding], Asked | None]:
     """Look at one account; return what was found, and what asking LG brought."""
-    began, settings = clock.now(), parts.settings
-    client, credentials = parts.clients(name), parts.clients.credentials(name)
+    began, settings = clock.now(), components.settings
+    client, credentials = components.clients(name), components.clients.credentials(name)
     speaking: Speaking | str = str(credentials)
     asked: Asked | None = None
     if not isinstance(client, str) and not isinstance(credentials, str):
-        speaking = Speaking(credentials, parts.store.origins(name), settings.phase, settings.request_timeout)
-        asked = await _asked(parts, client, credentials, clock)
-    findings = diagnosis.account(parts.informer.current(name), speaking, asked, judged=_judged(parts))
+        speaking = Speaking(credentials, components.credentials.origins(name), settings.phase, settings.request_timeout)
+        asked = await _asked(components, client, credentials, clock)
+    findings = diagnosis.account(components.informer.current(name), speaking, asked, judged=_judged(components))
     tripped = asked.tripped if asked is not None else ()
-    return [*findings, _quota(parts, name, began, clock.now()), *diagnosis.guards(tripped)], asked
+    return [*findings, _quota(components, name, began, clock.now()), *diagnosis.guards(tripped)], asked
 
 
-async def _asked(parts: Components, client: Client, credentials: Credentials, clock: Clock) -> Asked:
+async def _asked(components: Components, client: Client, credentials: Credentials, clock: Clock) -> Asked:
     """Ask for a new token, where one can be had, and for the list."""
     asked = Asked(
         began=clock.now(),
@@ -201,7 +203,7 @@ async def _asked(parts: Components, client: Client, credentials: Credentials, cl
             await client.access.renewed(token)
         except PlatformError as error:
             asked = replace(asked, token_error=error)
-    asked = await _listed(parts, credentials.account, client, asked, clock)
+    asked = await _listed(components, credentials.account, client, asked, clock)
     ends = client.access.expires_at
     return replace(
         asked,
@@ -210,7 +212,7 @@ async def _asked(parts: Components, client: Client, credentials: Credentials, cl
     )
 
 
-async def _listed(parts: Components, name: AccountName, client: Client, asked: Asked, clock: Clock) -> Asked:
+async def _listed(components: Components, name: AccountName, client: Client, asked: Asked, clock: Clock) -> Asked:
     """Ask for the list, and what a pass would make of it. It may be long: only its length and its hash are kept."""
     times: list[tuple[datetime | None, datetime | None]] = []
     other_ids: list[bool] = []
@@ -222,7 +224,7 @@ async def _listed(parts: Components, name: AccountName, client: Client, asked: A
     asked = replace(asked, began=clock.now())
     try:
         observed = await client.list_devices(heard)
-        plan = parts.reconciler.previews.weigh(name, observed)
+        plan = components.reconciler.previews.weigh(name, observed)
         tripped = plan.tripped if plan is not None else ()
         devices = len(observed.devices)
         asked = replace(asked, devices=devices, list_hash=hash(observed.devices), tripped=tripped)
@@ -232,13 +234,13 @@ async def _listed(parts: Components, name: AccountName, client: Client, asked: A
     return replace(asked, ended=clock.now(), envelope=envelope, header=header, other_id=any(other_ids))
 
 
-def _quota(parts: Components, name: AccountName, began: datetime, now: datetime) -> Finding:
+def _quota(components: Components, name: AccountName, began: datetime, now: datetime) -> Finding:
     """Tell what is known of an account's calls: those that the state remembers, and ours."""
-    quota = parts.clients.quota(name)
+    quota = components.clients.quota(name)
     remaining = quota.remaining(now.timestamp())
     calls = quota.learned.calls
     return diagnosis.quota(
-        _policy(parts, name).calls_per_hour,
+        _policy(components, name).calls_per_hour,
         limit=quota.limit,
         remaining=remaining,
         calls=len(calls),

@@ -18,35 +18,19 @@ from reconciler.core.model import AccountName, Cause, Desired, Device, DeviceId,
 from reconciler.core.status import PassReport
 from reconciler.pcc.protocol import Registered
 from reconciler.reporting import PlanReport
+from reconciler.runtime.accounts import Follower, each_account
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.settings import Settings
-from reconciler.runtime.wiring import Components, built
+from reconciler.runtime.wiring import Components, Host, built
 from reconciler.state import State
 from reconciler.telemetry.masking import Masking
 
 
-class Follower:
-    """Somebody who follows the work, such as progress bars. This one looks away."""
-
-    def accounts(self, count: int) -> None:
-        """Hear how many accounts there are to work on."""
-
-    def account_done(self) -> None:
-        """Hear that one of them is done."""
-
-    def changes(self, count: int) -> None:
-        """Hear that so many more changes are about to be made."""
-
-    def change_done(self) -> None:
-        """Hear that one of them is done, for good or ill."""
-
-
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What became of the accounts, and what a person should hear beside: warnings of the text, trouble with state.
+    """What became of the accounts, and what else a person should know: warnings of the files, trouble with the state.
 
-    ``reports`` is left out of its ``repr``: ``asyncio.run`` makes a repr of the result when it restores SIGINT, and a
-    report lists every device.
+    ``reports`` is excluded from ``repr``: ``asyncio.run`` makes the repr of its result, and reports list every device.
     """
 
     reports: Sequence[PlanReport] = field(repr=False)
@@ -54,15 +38,27 @@ class Work:
 
 
 class Misuse(ReconcilerError):
-    """The command was given what does not fit the text."""
+    """The command was given what does not fit the desired state."""
 
 
 async def look(settings: Settings, masking: Masking, asked: Sequence[str] | None, follower: Follower) -> Work:
     """Return what a pass of each account would do and hold. Nothing is changed, and nothing written anywhere."""
     state = State.read_only(settings.state_dir, SystemClock())
-    async with built(settings, state, keeps=False, read_only=True, masking=masking) as parts:
-        reports = await _each(parts, await _ready(parts, asked), parts.reconciler.previews.dry_run, follower)
-        return Work(reports, _notes(parts))
+    async with built(settings, state, keeps=False, read_only=True, masking=masking) as components:
+        names = await _ready(components, asked)
+        reports = await _reports(components, names, components.reconciler.previews.dry_run, follower)
+        return Work(reports, _notes(components))
+
+
+class _Stoppable(Host):
+    """A command that makes no new call after ``stop``."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+
+    def stopping(self) -> bool:
+        """Say whether no new call is to be made."""
+        return self._stop.is_set()
 
 
 async def apply(
@@ -72,27 +68,28 @@ async def apply(
     follower: Follower,
     *,
     expect: Digest | None = None,
-    stopping: Callable[[], bool] = lambda: False,
+    stop: asyncio.Event | None = None,
 ) -> Work:
-    """Make one pass of each account. Where ``stopping`` says so, no new call is made and no further account begun.
+    """Make one pass of each account. After ``stop`` no new call is made and no further account begun.
 
     Raises ``StateError`` beside a daemon that holds the state, and ``Misuse`` where ``expect`` meets several accounts.
     """
+    host = _Stoppable(stop or asyncio.Event())
     state = State.open(settings.state_dir, SystemClock())
     try:
-        async with built(settings, state, masking=masking, stopping=stopping, observer=follower) as parts:
-            names = await _ready(parts, asked)
+        async with built(settings, state, host=host, masking=masking, observer=follower) as components:
+            names = await _ready(components, asked)
             if expect is not None and len(names) != 1:
                 raise Misuse(f"--expect is for one account, and here are {len(names)}: add --account NAME")
 
-            async def make(name: AccountName) -> PassReport | None:
-                if stopping():
+            async def one_pass(name: AccountName) -> PassReport | None:
+                if host.stopping():
                     return None
-                await parts.reconciler.reconcile(name, expect)
-                return parts.reconciler.accounts.statuses[name].last
+                await components.reconciler.reconcile(name, expect)
+                return components.reconciler.accounts.statuses[name].last
 
-            reports = await _each(parts, names, make, follower)
-            return Work(reports, _notes(parts))
+            reports = await _reports(components, names, one_pass, follower)
+            return Work(reports, _notes(components))
     finally:
         state.close()
 
@@ -111,44 +108,44 @@ async def adopt(
     present text the accounts are those that have credentials.
     """
     memory = State.in_memory(SystemClock())
-    async with built(settings, memory, read_only=True, masking=masking) as parts:
-        texts = await _present(parts)
-        names = chosen(asked, sorted(texts.keys() | parts.store.accounts()))
+    async with built(settings, memory, read_only=True, masking=masking) as components:
+        texts = await _present(components)
+        names = chosen(asked, sorted(texts.keys() | components.credentials.accounts()))
         if not names:
             raise ReconcilerError("no account: set PCC_ACCESS_TOKEN or PCC_REFRESH_TOKEN, or PCC_CREDENTIALS_DIR")
-        parts.clients.follow({name: texts[name].country if name in texts else None for name in names})
-        masking.know(parts.store.secrets())
+        components.clients.follow({name: texts[name].country if name in texts else None for name in names})
+        masking.know(components.credentials.secrets())
         follower.accounts(len(names))
         now, wanted, aside = SystemClock().now(), [], {}
         for name in names:
-            found, aside[name] = await _found(parts, name, registered=registered)
+            found, aside[name] = await _found(components, name, registered=registered)
             wanted.append(_adopted(found, texts.get(name), now))
             follower.account_done()
-        present = parts.informer.accepted
+        present = components.informer.accepted
         environment = settings.environment or present.environment
         text = desired.dump(wanted, environment=environment, retired=present.retired - set(names), aside=aside)
     _insist_on_validity(text, settings)
     return text
 
 
-async def _present(parts: Components) -> dict[AccountName, Desired]:
+async def _present(components: Components) -> dict[AccountName, Desired]:
     """Return the accounts of the present text; there need not be one.
 
     An empty file is none: the shell makes it in ``export > desired-state.toml`` before we begin.
     """
-    path = parts.settings.desired_state
-    if parts.settings.git_url is None and path.is_file() and not path.stat().st_size:
+    path = components.settings.desired_state
+    if components.settings.git_url is None and path.is_file() and not path.stat().st_size:
         return {}
-    await parts.informer.refresh()
-    if parts.informer.accepted.rejected is Cause.MISSING:
+    await components.informer.refresh()
+    if components.informer.accepted.rejected is Cause.MISSING:
         return {}
-    await parts.informer.require()
-    return {name: text.desired for name, text in parts.informer.accepted.accounts.items()}
+    await components.informer.require()
+    return {name: text.desired for name, text in components.informer.accepted.accounts.items()}
 
 
-async def _found(parts: Components, name: AccountName, *, registered: bool) -> tuple[Desired, list[desired.Aside]]:
+async def _found(components: Components, name: AccountName, *, registered: bool) -> tuple[Desired, list[desired.Aside]]:
     """Return the devices to adopt as LG tells of them, and those that no text should want."""
-    client = parts.clients(name)
+    client = components.clients(name)
     if isinstance(client, str):
         raise ReconcilerError(f"account {name}: {client}")
     try:
@@ -195,41 +192,38 @@ def _insist_on_validity(text: str, settings: Settings) -> None:
         raise ReconcilerError(f"what LG lists cannot be written as a valid file: {loaded.faults[0].message}")
 
 
-def _notes(parts: Components) -> list[str]:
-    notes = [f"{warning} (warning)" for warning in parts.informer.accepted.warnings]
-    if parts.state.trouble:
-        notes.append(f"state: {parts.state.trouble}")
-    if parts.state.set_aside is not None:
-        notes.append(f"state: it was damaged; a fresh one is begun, and the old one is kept as {parts.state.set_aside}")
+def _notes(components: Components) -> list[str]:
+    notes = [f"{warning} (warning)" for warning in components.informer.accepted.warnings]
+    if components.state.trouble:
+        notes.append(f"state: {components.state.trouble}")
+    if components.state.set_aside is not None:
+        notes.append(
+            f"state: it was damaged; a fresh one is begun, and the old one is kept as {components.state.set_aside}"
+        )
     return notes
 
 
-async def _ready(parts: Components, asked: Sequence[str] | None) -> list[AccountName]:
+async def _ready(components: Components, asked: Sequence[str] | None) -> list[AccountName]:
     """Insist on the newest text and return the accounts to work on."""
-    await parts.informer.require()
-    parts.follow_credentials()
-    return chosen(asked, sorted(parts.informer.accepted.accounts))
+    await components.informer.require()
+    components.follow_credentials()
+    return chosen(asked, sorted(components.informer.accepted.accounts))
 
 
-async def _each(
-    parts: Components,
+async def _reports(
+    components: Components,
     names: Sequence[AccountName],
     work: Callable[[AccountName], Awaitable[PassReport | None]],
     follower: Follower,
 ) -> list[PlanReport]:
-    """Do the work of each account, a few at once, and return the reports in the order of the names."""
-    room = asyncio.Semaphore(parts.settings.workers)
-
-    async def one(name: AccountName) -> PlanReport | None:
-        text = parts.informer.current(name)
-        async with room:
-            ending = await work(name)
-        follower.account_done()
-        return PlanReport(name, str(text.revision), ending) if text is not None and ending is not None else None
-
-    follower.accounts(len(names))
-    reports = await asyncio.gather(*(one(name) for name in names), return_exceptions=True)
-    for report in reports:  # only now: what goes wrong in one account does not break off the others
+    """Do the work of each account and return the reports. An error is raised after all accounts are done."""
+    revisions = {name: components.informer.current(name) for name in names}
+    done = await each_account(names, work, follower, at_once=components.settings.workers)
+    reports = []
+    for name, report in zip(names, done, strict=True):
         if isinstance(report, BaseException):
             raise report
-    return [report for report in reports if isinstance(report, PlanReport)]
+        revision = revisions[name]
+        if report is not None and revision is not None:
+            reports.append(PlanReport(name, str(revision.revision), report))
+    return reports

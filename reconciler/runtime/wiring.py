@@ -1,11 +1,11 @@
 """The composition root: what a process is made of, be it the daemon or a command that ends.
 
-Owns: what is handed to whom. Must not: run anything, or hold a rule of its own about devices, texts or LG.
+Owns: what is handed to whom. Must not: run anything, or hold a rule of its own about devices, files or LG.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from reconciler.controller.dependencies import Dependencies, PassObserver
 from reconciler.controller.informer import Informer
 from reconciler.controller.reconciler import Reconciler
 from reconciler.core.acceptance import Claims
-from reconciler.core.clock import TwoClocks
+from reconciler.core.clock import Clock, TwoClocks
 from reconciler.core.model import AccountName
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.clients import Clients
@@ -33,41 +33,60 @@ from reconciler.telemetry.masking import Masking
 from reconciler.telemetry.metrics import Metrics
 
 
+class Host:
+    """Who runs the components. This one never stops, and does not follow what changes: for commands that end."""
+
+    def stopping(self) -> bool:
+        """Say whether no new call is to be made."""
+        return False
+
+    def accounts_changed(self, accounts: Iterable[AccountName]) -> None:
+        """Hear which accounts have another revision in force, are new, or left."""
+
+    def wake(self, accounts: Iterable[AccountName]) -> None:
+        """Hear which accounts need a pass because of another account's pass."""
+
+
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What a process is made of. One-shot commands use the same parts as the daemon."""
+    """What a process is made of. One-shot commands use the same components as the daemon."""
 
     settings: Settings
+    clock: Clock
+    clocks: TwoClocks
     state: State
     metrics: Metrics
     source: Source
     informer: Informer
+    credentials: CredentialStore
     clients: Clients
     reconciler: Reconciler
     masking: Masking
-    store: CredentialStore
-    two_clocks: TwoClocks
 
     def follow_credentials(self) -> frozenset[AccountName]:
         """Bring clients in step with the accounts in force; return the accounts whose credentials may have changed."""
-        texts = self.informer.accepted.accounts
-        changed = self.clients.follow({account: text.desired.country for account, text in texts.items()})
-        for account, text in texts.items():
-            self.clients.limit(account, text.desired.policy.calls_per_hour)
+        changed = self.clients.follow(self._countries())
+        self._limit(self.informer.accepted.accounts)
         self.masking.know(self.settings.secrets())
         return changed
 
-    def follow_texts(self, accounts: Iterable[AccountName]) -> frozenset[AccountName]:
-        """Do that after another text came into force for some accounts; what an edit costs does not grow with others.
+    def follow_accounts(self, accounts: Iterable[AccountName]) -> frozenset[AccountName]:
+        """Do the same for the accounts that another revision changed: the cost of an edit does not grow with others.
 
         Credentials are read only where an account is new, has left or is in another country.
         """
-        texts = self.informer.accepted.accounts
-        if not self.clients.serves({account: text.desired.country for account, text in texts.items()}):
+        if not self.clients.serves(self._countries()):
             return self.follow_credentials()
-        for account in accounts:
-            self.clients.limit(account, texts[account].desired.policy.calls_per_hour)
+        self._limit(accounts)
         return frozenset()
+
+    def _countries(self) -> Mapping[AccountName, str | None]:
+        return {account: one.desired.country for account, one in self.informer.accepted.accounts.items()}
+
+    def _limit(self, accounts: Iterable[AccountName]) -> None:
+        for account in accounts:
+            policy = self.informer.accepted.accounts[account].desired.policy
+            self.clients.limit(account, policy.calls_per_hour)
 
 
 @asynccontextmanager
@@ -77,90 +96,125 @@ async def built(
     *,
     keeps: bool = True,
     read_only: bool = False,
+    host: Host | None = None,
     masking: Masking | None = None,
     environment: Environment | None = None,
-    stopping: Callable[[], bool] = lambda: False,
-    told: Callable[[Iterable[AccountName]], None] = lambda _accounts: None,
-    wake: Callable[[Iterable[AccountName]], None] = lambda _accounts: None,
     observer: PassObserver | None = None,
 ) -> AsyncIterator[Components]:
-    """Give the parts of a process, and close what has to be closed.
+    """Give the components of a process, and close what has to be closed.
 
-    ``read_only``: nothing but GET can leave it. Without ``keeps`` texts are not remembered in ``state``.
+    ``read_only``: only GET can leave it. Without ``keeps`` revisions are not remembered in ``state``.
     """
-    around, masking = environment or Environment(), masking or Masking()
-    clock = around.clock
-    two = TwoClocks(clock)
-    state.keep_time(two)
-    observing = settings.mode is Mode.OBSERVE
-    metrics = _metrics(settings)
-    store = CredentialStore(settings.shared_credentials(), settings.credentials_dir, wall=around.file_time)
-    http = open_http(
-        read_only=read_only or observing,
-        connections=settings.workers * settings.concurrency + settings.workers,
-        transport=around.transport,
-        timeout_seconds=settings.request_timeout.total_seconds(),
-    )
-    clients = Clients(
-        http,
-        store,
-        metrics,
-        timeout_seconds=settings.request_timeout.total_seconds(),
-        clock=clock,
-        learned=lambda account: known_quota(state, account, clock.now()),
-        masking=masking,
-        watch=around.watch,
-        unique=around.unique,
-        two_clocks=two,
-    )
-    claims = Claims()
-    means = Dependencies(
-        state=state,
-        metrics=metrics,
-        interval=settings.interval,
-        concurrency=settings.concurrency,
-        confirm_delay=settings.confirm_delay,
-        observing=observing,
-        clock=clock,
-        two_clocks=two,
-        random=around.random,
-        stopping=stopping,
-        wake=wake,
-        observer=observer,
-        claims=claims,
-        pass_id=lambda: around.unique().hex[:12],
-    )
-    files = partial(
-        FileSource, watch=around.watch, look=around.look, file_time=around.file_time, steady=around.clock.steady
-    )
-    async with http:
-        with opened(settings, lasting=not read_only, files=files) as source:
-            informer = Informer(
-                source,
-                state,
-                metrics,
-                environment=settings.environment,
-                clock=clock,
-                told=told,
-                keeps=keeps,
-                claims=claims,
+    builder = _Builder(settings, state, host or Host(), masking or Masking(), environment or Environment())
+    async with builder.clients(read_only=read_only) as clients:
+        with opened(settings, lasting=not read_only, files=builder.files) as source:
+            yield builder.components(clients, source, keeps=keeps, observer=observer)
+
+
+class _Builder:
+    """Makes the components of one process."""
+
+    def __init__(
+        self, settings: Settings, state: State, host: Host, masking: Masking, environment: Environment
+    ) -> None:
+        self._settings, self._state, self._host = settings, state, host
+        self._masking, self._environment = masking, environment
+        self._clock = environment.clock
+        self._clocks = TwoClocks(self._clock)
+        self._metrics = _metrics(settings)
+        self._credentials = CredentialStore(
+            settings.shared_credentials(), settings.credentials_dir, wall=environment.file_time
+        )
+        self._claims = Claims()
+        self._observing = settings.mode is Mode.OBSERVE
+        self.files = partial(
+            FileSource,
+            watch=environment.watch,
+            look=environment.look,
+            file_time=environment.file_time,
+            steady=environment.clock.steady,
+        )
+        state.keep_time(self._clocks)
+
+    @asynccontextmanager
+    async def clients(self, *, read_only: bool) -> AsyncIterator[Clients]:
+        """Give the clients of LG, which share one pool of connections."""
+        settings, around = self._settings, self._environment
+        timeout_seconds = settings.request_timeout.total_seconds()
+        http = open_http(
+            read_only=read_only or self._observing,
+            connections=settings.workers * settings.concurrency + settings.workers,
+            transport=around.transport,
+            timeout_seconds=timeout_seconds,
+        )
+        async with http:
+            yield Clients(
+                http,
+                self._credentials,
+                self._metrics,
+                timeout_seconds=timeout_seconds,
+                clock=self._clock,
+                learned=self._learned,
+                masking=self._masking,
+                watch=around.watch,
+                unique=around.unique,
+                two_clocks=self._clocks,
             )
-            yield Components(
-                settings=settings,
-                state=state,
-                metrics=metrics,
-                source=source,
-                informer=informer,
-                clients=clients,
-                reconciler=Reconciler(informer, clients, means),
-                masking=masking,
-                store=store,
-                two_clocks=two,
-            )
+
+    def components(self, clients: Clients, source: Source, *, keeps: bool, observer: PassObserver | None) -> Components:
+        """Return everything, put together."""
+        informer = Informer(
+            source,
+            self._state,
+            self._metrics,
+            environment=self._settings.environment,
+            clock=self._clock,
+            told=self._host.accounts_changed,
+            keeps=keeps,
+            claims=self._claims,
+        )
+        return Components(
+            settings=self._settings,
+            clock=self._clock,
+            clocks=self._clocks,
+            state=self._state,
+            metrics=self._metrics,
+            source=source,
+            informer=informer,
+            credentials=self._credentials,
+            clients=clients,
+            reconciler=Reconciler(informer, clients, self._dependencies(observer)),
+            masking=self._masking,
+        )
+
+    def _dependencies(self, observer: PassObserver | None) -> Dependencies:
+        settings = self._settings
+        return Dependencies(
+            state=self._state,
+            metrics=self._metrics,
+            interval=settings.interval,
+            concurrency=settings.concurrency,
+            confirm_delay=settings.confirm_delay,
+            observing=self._observing,
+            clock=self._clock,
+            two_clocks=self._clocks,
+            random=self._environment.random,
+            stopping=self._host.stopping,
+            wake=self._host.wake,
+            observer=observer,
+            claims=self._claims,
+            pass_id=self._pass_id,
+        )
+
+    def _learned(self, account: AccountName) -> Learned:
+        return known_quota(self._state, account, self._clock.now())
+
+    def _pass_id(self) -> str:
+        return self._environment.unique().hex[:12]
 
 
 def _metrics(settings: Settings) -> Metrics:
-    """Return metrics that say from the start what is known from the start."""
+    """Return metrics that show from the start what is known from the start."""
     metrics = Metrics(per_account=settings.metrics_per_account)
     metrics.platform(ROUTES.values(), CODES)
     metrics.mode(settings.mode)

@@ -24,10 +24,10 @@ from reconciler.api.page import ROWS, moments
 from reconciler.api.response_cache import LONGEST_SECONDS, MOST_QUESTIONS, REST, Questions, Sparing
 from reconciler.reporting import AccountReport, GuardReport, HeldReport, PauseReport, StatusReport, TextReport
 from reconciler.reporting.forecast import BoundaryReport
-from reconciler.reporting.queries import Overview
 from reconciler.simulator import Route
 from reconciler.telemetry.metrics import Metrics
 from scenarios import account_text, credentials_folder, eventually_true, fleet, owned, site, text, write
+from surfaces import FakeHealth, FakeOperations, FakePolicy, FakeQueries
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 HOSTILE = "<script>alert('x')</script>\"&{{ 7 * 7 }}"
@@ -71,17 +71,15 @@ async def asking(**given: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client of a surface whose answers are as given."""
     answers: dict[str, Callable[[], Any]] = {"status": report, "live": str, "ready": str, **given}
 
-    async def status() -> StatusReport:
-        found: StatusReport = answers["status"]()
-        return found
+    class Given(FakeQueries):
+        """Queries whose status is as given."""
 
-    async def overview() -> Overview:
-        return Overview(await status())
+        async def status(self) -> StatusReport:
+            found: StatusReport = answers["status"]()
+            return found
 
-    async def holds(revision: str) -> bool:
-        return revision == "abcdef0"
-
-    surface = Surface(Metrics(), status, overview, answers["live"], answers["ready"], holds=holds)
+    health = FakeHealth(answers["live"], answers["ready"])
+    surface = Surface(Metrics(), Given(), FakeOperations(), health, FakePolicy())
     transport = httpx.ASGITransport(create_app(surface), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         yield http
@@ -144,10 +142,10 @@ async def test_unknown_path_is_not_found() -> None:
 
 async def test_health_says_why_not() -> None:
     """Not live and not ready are 503 with the reason in words; otherwise 200."""
-    async with asking(live=lambda: "the ticker does not tick", ready=lambda: "no text is accepted yet") as http:
+    async with asking(live=lambda: "the ticker does not tick", ready=lambda: "no revision is accepted yet") as http:
         live, ready = await http.get("/healthz"), await http.get("/readyz")
         assert (live.status_code, live.text) == (503, "the ticker does not tick\n")
-        assert (ready.status_code, ready.text) == (503, "no text is accepted yet\n")
+        assert (ready.status_code, ready.text) == (503, "no revision is accepted yet\n")
     async with asking() as http:
         live, ready = await http.get("/healthz"), await http.get("/readyz")
         assert (live.status_code, live.text) == (200, "live\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -17,15 +18,17 @@ from starlette.types import ASGIApp, Message
 
 from reconciler.api.app import create_app
 from reconciler.api.client.connection import ask
-from reconciler.api.commands import PROPOSALS, Acting, routes
+from reconciler.api.commands import PROPOSALS, routes
 from reconciler.core.errors import DaemonError, NoDaemon
-from reconciler.core.model import AccountName
 from reconciler.pcc.protocol import CODES
 from reconciler.reporting import PlanReport
 from reconciler.reporting.preview import Proposal, Proposed
+from reconciler.runtime.access import SettingsPolicy
 from reconciler.simulator import Route
 from reconciler.simulator.faults import Error
+from reconciler.telemetry.masking import Masking
 from scenarios import command, eventually, eventually_true, fault, fleet, owned, site, text, write
+from surfaces import FakeOperations, FakePolicy, nothing_planned
 
 TOKEN = "a-listen-token-of-some-length"
 
@@ -164,13 +167,11 @@ async def test_without_token_and_off_loopback_nobody_can_act(tmp_path: Path) -> 
     platform = fleet(2)
     write(tmp_path / "desired-state.toml", text(owned(platform)))
     async with site(tmp_path, platform) as one:
-        assert one.daemon is not None
-        surface = one.daemon._surface(one.daemon._parts)
-        assert surface.acting is not None
-        listen = one.daemon._settings.listen._replace(host="10.0.0.1")
-        one.daemon._settings = one.daemon._settings.model_copy(update={"listen": listen})
-        surface = one.daemon._surface(one.daemon._parts)
-        assert surface.acting is None
+        surface, chosen = one.process.surface(), one.process.components.settings
+        assert surface.policy.acting_allowed
+        elsewhere = chosen.model_copy(update={"listen": chosen.listen._replace(host="10.0.0.1")})
+        surface = replace(surface, policy=SettingsPolicy(elsewhere, Masking(), one.clock))
+        assert not surface.policy.acting_allowed
         transport = httpx.ASGITransport(create_app(surface))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             for path in ("/api/v1/reconcile", "/api/v1/pause", "/api/v1/plan"):
@@ -229,16 +230,7 @@ class Called:
 
 def acting_app(plan: Callable[[Proposal], Awaitable[Proposed]], **how: float) -> ASGIApp:
     """Return an app that plans so, and does nothing else."""
-
-    async def nobody(*_arguments: object) -> list[AccountName]:
-        return []
-
-    return Starlette(routes=routes(Acting(lambda: None, nobody, nobody, plan), **how))
-
-
-async def proposed(_proposal: Proposal) -> Proposed:
-    """Plan nothing."""
-    return Proposed((), ())
+    return Starlette(routes=routes(FakeOperations(plan), FakePolicy(), **how))
 
 
 PROPOSAL = b'{"documents": [], "files": {}}'
@@ -246,14 +238,14 @@ PROPOSAL = b'{"documents": [], "files": {}}'
 
 async def test_a_body_that_never_comes_is_not_waited_for() -> None:
     """Whoever begins a call and falls silent is told so in the end; what was sent is let go."""
-    one = Called(acting_app(proposed, patience=0.01))
+    one = Called(acting_app(nothing_planned, patience=0.01))
     one.give(PROPOSAL[:9], more=True)
     assert await one.status() == 408
 
 
 async def test_a_caller_that_leaves_in_the_middle_is_no_error() -> None:
     """A lost connection ends its call, and nothing else comes of it."""
-    one = Called(acting_app(proposed))
+    one = Called(acting_app(nothing_planned))
     one.give(PROPOSAL[:9], more=True)
     one.pieces.put_nowait({"type": "http.disconnect"})
     await one.task
@@ -261,7 +253,7 @@ async def test_a_caller_that_leaves_in_the_middle_is_no_error() -> None:
 
 async def test_of_many_proposals_few_are_in_memory() -> None:
     """They may be large, so the body of one is not read before those ahead of it are planned; each has its turn."""
-    app = acting_app(proposed)
+    app = acting_app(nothing_planned)
     calls = [Called(app) for _ in range(PROPOSALS + 3)]
     for _ in range(20):
         await asyncio.sleep(0)
@@ -498,28 +490,19 @@ PROXIES = [
 @pytest.mark.parametrize("path", ["/api/v1/reconcile", "/api/v1/pause", "/api/v1/plan"])
 async def test_without_a_token_a_proxy_on_this_machine_cannot_act(headers: dict[str, str], path: str) -> None:
     """What was passed on from elsewhere is refused, with what to do, and nothing comes of it."""
-    done = list[object]()
-
-    async def act(*given: object) -> list[AccountName]:
-        done.append(given)
-        return []
-
-    app = Starlette(routes=routes(Acting(lambda: None, act, act, proposed)))
+    operations = FakeOperations()
+    app = Starlette(routes=routes(operations, FakePolicy()))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
         answer = await client.post(path, json={}, headers=headers)
     assert answer.status_code == 403
     assert "PCC_LISTEN_TOKEN" in answer.json()["error"]
-    assert not done
+    assert not operations.done
 
 
 async def test_with_a_token_a_proxy_may_stand_between() -> None:
     """Who shows the token may act, whichever way the call came."""
-
-    async def act(*_given: object) -> list[AccountName]:
-        return []
-
-    app = Starlette(routes=routes(Acting(lambda: TOKEN, act, act, proposed)))
+    app = Starlette(routes=routes(FakeOperations(), FakePolicy(TOKEN)))
     headers = {"authorization": f"Bearer {TOKEN}", **{key: value for one in PROXIES for key, value in one.items()}}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="https://pcc.example") as client:
@@ -528,11 +511,7 @@ async def test_with_a_token_a_proxy_may_stand_between() -> None:
 
 async def test_a_page_of_the_daemons_own_origin_may_act() -> None:
     """A browser names the origin also where the page is the daemon's own."""
-
-    async def act(*_given: object) -> list[AccountName]:
-        return []
-
-    app = Starlette(routes=routes(Acting(lambda: None, act, act, proposed)))
+    app = Starlette(routes=routes(FakeOperations(), FakePolicy()))
     headers = {"origin": "http://localhost:8080", "sec-fetch-site": "same-origin"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from reconciler.api.commands import PauseBody, PlanBody
-from reconciler.api.local import seen_from
+from reconciler.api.local import ServerFolder
 from reconciler.core.model import Commit
 from reconciler.reporting import (
     AccountReport,
@@ -247,8 +247,7 @@ async def test_an_unreadable_state_is_told_and_nothing_else_suffers(tmp_path: Pa
     write(tmp_path / "desired-state.toml", text(owned(platform)[:2]))
     async with site(tmp_path, platform) as one:
         await one.has(owned(platform)[:2])
-        assert one.daemon is not None
-        database = one.daemon._parts.state._database
+        database = one.process.components.state._database
         with database._turn:
             database._connection.execute("ALTER TABLE change RENAME TO gone")
         answer = await one.get("/api/v1/history")
@@ -313,6 +312,6 @@ async def test_places_are_seen_from_the_folder_of_the_texts(tmp_path: Path) -> N
 )
 def test_only_the_folder_itself_is_taken_out(words: str, shown: str) -> None:
     """Other paths that begin or end alike stay as they are."""
-    assert seen_from(Path("/etc/pcc"))(words) == shown
-    assert seen_from(Path("etc/pcc"))(words) == words
-    assert seen_from(Path("/"))(words) == words
+    assert ServerFolder(Path("/etc/pcc")).hide(words) == shown
+    assert ServerFolder(Path("etc/pcc")).hide(words) == words
+    assert ServerFolder(Path("/")).hide(words) == words

@@ -217,7 +217,7 @@ async def test_hostile_words_are_harmless(tmp_path: Path, browser: Browser) -> N
     git(folder, *who, "commit", "--quiet", "-m", f"{HOSTILE}{LONG}")
     async with site(tmp_path, platform, PCC_INTERVAL="2s", PCC_DESIRED_STATE=str(folder / "desired-state.toml")) as one:
         await one.has(devices[1:])
-        pause = {"for": "2h", "reason": f"{HOSTILE}{LONG}", "pause": "unsubscribe"}
+        pause = {"for": "2h", "reason": f"{HOSTILE}{LONG}"[:1000], "pause": "unsubscribe"}
         (await one.http.post("/api/v1/pause", json=pause)).raise_for_status()
         write(folder / "desired-state.toml", f"{TEXT}{toml(HOSTILE)} = 1\n{toml(LONG)} = 2\n")
 

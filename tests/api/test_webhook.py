@@ -14,12 +14,17 @@ from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
 from reconciler.api import webhook
-from reconciler.api.webhook import LARGEST_BODY, Hook
+from reconciler.api.webhook import LARGEST_BODY
 from reconciler.core.errors import ReconcilerError
 from scenarios import Site, eventually, fleet, idle_site, owned, text, write
+from surfaces import FakeOperations, FakePolicy
 
 SECRET = "correct-horse-battery-staple"
 BODY = b'{"ref": "refs/heads/main", "after": "\\n::error::forged"}'
+
+
+Done = list[tuple[object, ...]]
+"""What a call had the daemon do."""
 
 
 def signed(body: bytes = BODY, secret: str = SECRET) -> str:
@@ -28,12 +33,14 @@ def signed(body: bytes = BODY, secret: str = SECRET) -> str:
 
 
 @asynccontextmanager
-async def forge(secret: Callable[[], str] = lambda: SECRET) -> AsyncIterator[tuple[httpx.AsyncClient, list[str]]]:
-    """Give a client of the webhook, and the wakes it caused."""
-    wakes: list[str] = []
-    app = Starlette(routes=[webhook.route(Hook(secret, lambda: wakes.append("wake")))])
+async def forge(
+    secret: Callable[[], str] = lambda: SECRET,
+) -> AsyncIterator[tuple[httpx.AsyncClient, list[tuple[object, ...]]]]:
+    """Give a client of the webhook, and what it had the daemon do."""
+    operations = FakeOperations()
+    app = Starlette(routes=[webhook.route(operations, FakePolicy(secret=secret, has_webhook=True))])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
-        yield client, wakes
+        yield client, operations.done
 
 
 GOOD = {
@@ -49,23 +56,20 @@ GOOD = {
 @pytest.mark.parametrize("media_type", ["application/json", "application/x-www-form-urlencoded"])
 async def test_a_forge_that_knows_the_secret_wakes(form: str, media_type: str) -> None:
     """The forms of GitHub, Gitea and GitLab are believed, whatever the content type."""
-    async with forge() as (client, wakes):
+    async with forge() as (client, done):
         answer = await client.post("/hooks/git", content=BODY, headers={**GOOD[form], "content-type": media_type})
-    assert (answer.status_code, answer.json(), wakes) == (202, {"accepted": True}, ["wake"])
+    assert (answer.status_code, answer.json(), done) == (202, {"accepted": True}, [("pushed",)])
 
 
 async def test_a_call_that_is_repeated_is_known_as_one() -> None:
     """Whoever recorded a call can send it again, and is told from a forge that has something new; both are answered."""
-    woken: list[str] = []
-    hook = Hook(lambda: SECRET, lambda: woken.append("new"), lambda: woken.append("again"))
-    app = Starlette(routes=[webhook.route(hook)])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+    async with forge() as (client, done):
         many = [str(number).encode() for number in range(webhook.MOST_HEARD)]
         for body in (b"one", b"one", b"two", b"one", *many, b"one"):
             answer = await client.post("/hooks/git", content=body, headers={"X-Gitea-Signature": signed(body)})
             assert answer.status_code == 202
-    assert woken[:4] == ["new", "again", "new", "again"]
-    assert set(woken[4:]) == {"new"}
+    assert done[:4] == [("pushed",), ("pushed again",), ("pushed",), ("pushed again",)]
+    assert set(done[4:]) == {("pushed",)}
 
 
 BAD = {
@@ -90,10 +94,10 @@ BAD = {
 async def test_who_does_not_know_the_secret_is_refused(form: str) -> None:
     """A wrong or missing signature wakes nothing, and nothing of the request is logged or sent back."""
     headers = [(name.encode(), value.encode("latin-1")) for name, value in BAD[form].items()]
-    async with forge() as (client, wakes):
+    async with forge() as (client, done):
         with capture_logs() as lines:
             answer = await client.post("/hooks/git", content=BODY, headers=headers)
-    assert (answer.status_code, wakes) == (401, [])
+    assert (answer.status_code, done) == (401, [])
     assert [line["event"] for line in lines] == ["webhook.refused"]
     assert set(lines[0]) == {"event", "log_level", "status", "reason"}
     written = answer.text + repr(lines)
@@ -111,18 +115,18 @@ async def test_a_body_of_ten_megabytes_is_refused(headers: dict[str, str]) -> No
             read += 65536
             yield b"x" * 65536
 
-    async with forge() as (client, wakes):
+    async with forge() as (client, done):
         answer = await client.post("/hooks/git", content=body(), headers=headers)
-    assert (answer.status_code, wakes) == (413, [])
+    assert (answer.status_code, done) == (413, [])
     assert read <= LARGEST_BODY + 2 * 65536
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
 async def test_only_post_is_heard(method: str) -> None:
     """Any other method is refused, even with a good token."""
-    async with forge() as (client, wakes):
+    async with forge() as (client, done):
         answer = await client.request(method, "/hooks/git", headers={"X-Gitlab-Token": SECRET})
-    assert (answer.status_code, wakes) == (405, [])
+    assert (answer.status_code, done) == (405, [])
 
 
 async def test_nobody_is_believed_while_the_secret_cannot_be_read() -> None:
@@ -131,10 +135,10 @@ async def test_nobody_is_believed_while_the_secret_cannot_be_read() -> None:
     def unreadable() -> str:
         raise ReconcilerError("PCC_WEBHOOK_SECRET_FILE: cannot be read")
 
-    async with forge(unreadable) as (client, wakes):
+    async with forge(unreadable) as (client, done):
         with capture_logs() as lines:
             answer = await client.post("/hooks/git", content=BODY, headers=GOOD["github"])
-    assert (answer.status_code, wakes) == (503, [])
+    assert (answer.status_code, done) == (503, [])
     assert [(line["event"], line["log_level"]) for line in lines] == [("webhook.refused", "error")]
 
 
@@ -165,5 +169,4 @@ async def test_without_a_secret_there_is_no_webhook(tmp_path: Path) -> None:
 
 def fetched_at(one: Site) -> float:
     """Return when the daemon last read its source."""
-    assert one.daemon is not None
-    return one.daemon._parts.informer.fetched_at
+    return one.process.components.informer.fetched_at

@@ -80,7 +80,7 @@ def test_nothing_but_the_package_reaches_the_build() -> None:
         ".env",
     ):
         assert not let_in(outside), outside
-    assert let_in("reconciler/api/style.css")
+    assert let_in("reconciler/api/static/style.css")
     assert not let_in("reconciler/api/__pycache__/app.cpython-313.pyc")
 
 

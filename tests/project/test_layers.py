@@ -25,6 +25,8 @@ PLANTED = {
     "Inside reconciler.state,": ("state/sqlite/tables.py", "reconciler.state.store"),
     "Inside reconciler.controller,": ("controller/executor.py", "reconciler.controller.queue"),
     "Inside reconciler.reporting,": ("reporting/status.py", "reconciler.reporting.formats"),
+    "Inside reconciler.runtime,": ("runtime/wiring.py", "reconciler.runtime.daemon"),
+    "Inside reconciler.api,": ("api/port.py", "reconciler.api.app"),
     "Inside reconciler.cli,": ("cli/options.py", "reconciler.cli.run"),
     "The core imports the standard library only": ("core/planner.py", "time"),
     "Only reconciler.pcc speaks HTTP to LG": ("controller/queue.py", "httpx"),

@@ -179,7 +179,7 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
         for path in (ROOT / "reconciler").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {"reconciler/py.typed", "reconciler/api/style.css", "reconciler/api/templates/status.html"} <= package
+    assert {"reconciler/py.typed", "reconciler/api/static/style.css", "reconciler/api/templates/status.html"} <= package
     (metadata,) = [inside[name].decode() for name in inside if name.endswith(".dist-info/METADATA")]
     assert f"\nVersion: {reconciler.__version__}\n" in metadata
     assert [name for name in inside if name.endswith("licenses/LICENSE")]

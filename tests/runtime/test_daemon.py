@@ -248,8 +248,7 @@ async def test_newer_text_stops_an_older_plan(tmp_path: Path) -> None:
         wire = one.transport = Wire()
         await one.start()
         await eventually(lambda: len(one.calls(Route.SUBSCRIBE)) >= 4)
-        assert one.daemon is not None
-        informer = one.daemon._parts.informer
+        informer = one.process.components.informer
         wanted = sorted(str(call.device) for call in one.calls(Route.SUBSCRIBE))
         informer_told = informer._told
 
@@ -348,9 +347,8 @@ async def test_unreadable_file_is_a_faulty_file(
         (folder / "west.toml").mkdir()
         write(folder / "east.toml", account_text("east", devices["east"][:6]))
         await one.has(devices["east"], "east")
-        assert (await one.get("/api/v1/status")).json()["text"]["faults"] == [
-            f"{folder}/west.toml: is not a regular file"
-        ]
+        faults = (await one.get("/api/v1/status")).json()["text"]["faults"]
+        assert faults == ["west.toml: is not a regular file"]
         assert one.live("west") == set(devices["west"][:4])
 
 
@@ -554,7 +552,7 @@ async def test_missing_file_at_start(tmp_path: Path) -> None:
     async with site(tmp_path, platform, PCC_DESIRED_STATE=str(folder / "desired-state.toml")) as one:
         await eventually(lambda: one.told("desired.rejected", cause="missing"))
         ready = await one.get("/readyz")
-        assert (ready.status_code, ready.text) == (503, "no text is accepted yet\n")
+        assert (ready.status_code, ready.text) == (503, "no revision is accepted yet\n")
         assert 'pcc_desired_rejected{cause="missing"} 1.0' in await one.metrics()
         assert "there is no such file" in (await one.get("/api/v1/status")).json()["summary"]
         write(folder / "desired-state.toml", text(owned(platform)))
@@ -604,7 +602,7 @@ async def test_stop_while_the_file_never_rests(tmp_path: Path) -> None:
 
     scribbling = asyncio.create_task(scribble())
     async with site(tmp_path, platform) as one:
-        await eventually(lambda: one.daemon is not None and one.daemon._parts.informer.reading)
+        await eventually(lambda: one.process.components.informer.reading)
         await one.stop()
         assert one.told("daemon.stopped")
     writing = False
@@ -648,8 +646,7 @@ async def test_defect_in_judging_a_text_rejects_it(tmp_path: Path) -> None:
     write(tmp_path / "desired-state.toml", text(wanted[:3]))
     async with site(tmp_path, platform, **SOON) as one:
         await one.has(wanted[:3])
-        assert one.daemon is not None
-        source = one.daemon._parts.source
+        source = one.process.components.source
         fetch = source.fetch
 
         def defective(known: Known = NOTHING) -> Any:
@@ -678,23 +675,23 @@ async def test_defect_in_the_background_ends_the_process(tmp_path: Path, where: 
     write(tmp_path / "desired-state.toml", text(owned(platform)))
     async with site(tmp_path, platform) as one:
         await one.has(owned(platform))
-        daemon = one.daemon
-        assert daemon is not None
+
+        components, queue = one.process.components, one.process.queue
 
         def defective(*_anything: object) -> Any:
             raise ValueError("a defect")
 
         match where:
             case "tick":
-                daemon._controller.tick = defective  # type: ignore[method-assign]  # the defect of this test
+                queue.tick = defective  # type: ignore[method-assign]  # the defect of this test
             case "look":
-                daemon._parts.source.poll = defective  # type: ignore[method-assign]  # a defect of ours, put in
+                components.source.poll = defective  # type: ignore[method-assign]  # a defect of ours, put in
             case "told":
-                daemon._parts.informer._told = defective
+                components.informer._told = defective
             case "worker":
-                daemon._controller._next = defective  # type: ignore[method-assign]  # a defect of ours, put in
+                queue._next = defective  # type: ignore[method-assign]  # a defect of ours, put in
             case _:
-                daemon._parts.informer.refresh = defective  # type: ignore[method-assign]  # a defect of ours, put in
+                components.informer.refresh = defective  # type: ignore[method-assign]  # a defect of ours, put in
         write(one.file, text(owned(platform)[:2]))
         with pytest.raises((ValueError, ExceptionGroup)):
             await one.ended()
@@ -733,7 +730,7 @@ async def test_account_that_leaves_during_its_pass_leaves_no_series(
         async def gone() -> bool:
             return 'account="west"' not in await one.metrics()
 
-        await eventually(lambda: one.daemon is not None and not one.daemon._controller.under_way)
+        await eventually(lambda: not one.process.queue.under_way)
         await eventually_true(gone)
         assert not one.told("pass.crashed")
 

@@ -45,8 +45,8 @@ from reconciler.reporting import diagnosis
 from reconciler.reporting.diagnosis import Asked, Check, Examination, Finding, Level, Speaking
 from reconciler.reporting.formats import diagnoses, styles
 from reconciler.runtime import doctor, settings
+from reconciler.runtime.accounts import Follower
 from reconciler.runtime.clock import SystemClock
-from reconciler.runtime.oneshot import Follower
 from reconciler.simulator import Match, Platform, Route, Rule, create_app, sample_platform, serving
 from reconciler.simulator import faults as fault
 from reconciler.state import KeptText, State

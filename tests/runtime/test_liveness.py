@@ -166,8 +166,7 @@ async def test_a_pass_that_is_busy_without_a_call_is_found(tmp_path: Path) -> No
     write(tmp_path / "desired-state.toml", text(owned(platform)))
     async with site(tmp_path, platform, **PATIENT, PCC_SHUTDOWN_GRACE="1s") as one:
         await one.has(owned(platform))
-        await eventually(lambda: one.daemon is not None and not one.daemon._controller.under_way)
-        assert one.daemon is not None
+        await eventually(lambda: not one.process.queue.under_way)
         turns = 0
 
         async def busy(_account: object) -> None:
@@ -176,7 +175,7 @@ async def test_a_pass_that_is_busy_without_a_call_is_found(tmp_path: Path) -> No
                 turns += 1
                 await asyncio.sleep(0)
 
-        one.daemon._parts.reconciler.reconcile = busy  # type: ignore[method-assign,assignment]  # the defect of this test
+        one.process.components.reconciler.reconcile = busy  # type: ignore[method-assign,assignment]  # the defect of this test
         (await one.http.post("/api/v1/reconcile", json={})).raise_for_status()
         await eventually(lambda: turns > 10)
         assert await health(one) == (200, "live\n")
@@ -190,7 +189,7 @@ async def test_idling_is_living(tmp_path: Path) -> None:
     write(tmp_path / "desired-state.toml", text(owned(platform)))
     async with site(tmp_path, platform, **PATIENT) as one:
         await one.has(owned(platform))
-        await eventually(lambda: one.daemon is not None and not one.daemon._controller.under_way)
+        await eventually(lambda: not one.process.queue.under_way)
         listed = partial(lists_beyond, one, len(one.calls(Route.LIST)))
         one.clock.go_ahead(timedelta(hours=5))
         await becomes(one, 200, "live\n")

@@ -165,8 +165,8 @@ class Machine:
             return await client.request(method, path, json=body if method == "POST" else None)
 
     def _first_due(self) -> float | None:
-        controller = getattr(self._daemon, "_controller", None)
-        heap = controller._heap if controller is not None else ()
+        process = self._daemon.process if self._daemon is not None else None
+        heap = process.queue._heap if process is not None else ()
         return heap[0][0] if heap else None
 
     def _over(self, running: asyncio.Task[None]) -> None:

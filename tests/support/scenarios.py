@@ -24,7 +24,7 @@ from structlog.testing import capture_logs
 
 from reconciler.runtime import settings
 from reconciler.runtime.clock import SystemClock
-from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.daemon import Daemon, Process
 from reconciler.runtime.environment import Environment
 from reconciler.simulator import Match, Platform, Record, Route, Rule, create_app, sample_platform, serving
 
@@ -227,6 +227,13 @@ class Site:
             await asyncio.wait({self._running})
         running, self._running, self.daemon = self._running, None, None
         running.result()
+
+    @property
+    def process(self) -> Process:
+        """Return the parts of the running daemon."""
+        assert self.daemon is not None
+        assert self.daemon.process is not None
+        return self.daemon.process
 
     async def get(self, path: str) -> httpx.Response:
         """Ask the daemon."""

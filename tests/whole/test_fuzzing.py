@@ -61,7 +61,6 @@ from reconciler.core.model import (
     Observed,
     Outcome,
     PassId,
-    Pause,
     Result,
     Revision,
 )
@@ -92,6 +91,7 @@ from reconciler.state import State
 from reconciler.telemetry.masking import Masking
 from simulated import SimulatedClock
 from strategies import fleets
+from surfaces import FakeOperations, FakePolicy, FakeQueries
 
 Found = TypeVar("Found")
 Error = TypeVar("Error", bound=Exception)
@@ -587,14 +587,14 @@ def proven(lines: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
 @given(header_lines, st.just(PUSHED) | st.just(b"") | damaged(st.just(PUSHED)), st.integers(1, 5))
 def test_only_who_knows_the_secret_wakes(lines: list[tuple[bytes, bytes]], body: bytes, parts: int) -> None:
     """A wake is answered with 202 and has a header that nobody makes without the secret; all else is a refusal."""
-    wakes: list[int] = []
-    app = Starlette(routes=[webhook.route(webhook.Hook(lambda: SECRET, lambda: wakes.append(1)))])
+    operations = FakeOperations()
+    app = Starlette(routes=[webhook.route(operations, FakePolicy(secret=lambda: SECRET, has_webhook=True))])
     size = len(body) // parts + 1
     chunks = [body[at : at + size] for at in range(0, len(body), size)]
     status, said, _read = called(app, webhook.PATH, headers=lines, body=chunks)
     assert status in {202, 401}
-    assert len(wakes) == (status == 202) == proven(lines, body)
-    if wakes:
+    assert len(operations.done) == (status == 202) == proven(lines, body)
+    if operations.done:
         assert any(SECRET.encode() == value or signature(body).encode() in value.lower() for _name, value in lines)
     assert not any(value in said for _name, value in lines if len(value) > 12)
 
@@ -602,14 +602,14 @@ def test_only_who_knows_the_secret_wakes(lines: list[tuple[bytes, bytes]], body:
 @given(st.lists(st.sampled_from([0, 1, 65536, 1 << 20]), max_size=12))
 def test_no_more_of_a_body_is_read_than_is_bearable(sizes: list[int]) -> None:
     """Even who knows the secret sends so much and no more, and what is beyond is not read."""
-    wakes: list[int] = []
-    app = Starlette(routes=[webhook.route(webhook.Hook(lambda: SECRET, lambda: wakes.append(1)))])
+    operations = FakeOperations()
+    app = Starlette(routes=[webhook.route(operations, FakePolicy(secret=lambda: SECRET, has_webhook=True))])
     token = [(b"x-gitlab-token", SECRET.encode())]
     chunks = [bytes(size) for size in sizes]
     status, _said, read = called(app, webhook.PATH, headers=token, body=chunks)
     total = sum(sizes)
     assert status == (413 if total > webhook.LARGEST_BODY else 202)
-    assert len(wakes) == (status == 202)
+    assert len(operations.done) == (status == 202)
     assert sum(sizes[: read - 1]) <= webhook.LARGEST_BODY or not read
 
 
@@ -643,30 +643,15 @@ PLANS = st.fixed_dictionaries(good_plans, optional=shown) | st.fixed_dictionarie
 JSON_TYPE = [(b"host", b"127.0.0.1:8080"), (b"content-type", b"application/json")]
 
 
-class Deeds:
-    """Takes what the calls that act would do, and writes it down."""
+class Deeds(FakeOperations):
+    """Takes what the calls that act would do, and writes it down; plans as the daemon does, on no live devices."""
 
     def __init__(self) -> None:
-        self.done: list[tuple[object, ...]] = []
-        self.app = Starlette(
-            routes=commands.routes(commands.Acting(lambda: None, self.reconcile, self.pause, self.plan))
-        )
+        super().__init__(self.plan_on_nothing, accounts=(DEFAULT_ACCOUNT,))
+        self.app = Starlette(routes=commands.routes(self, FakePolicy()))
 
-    async def reconcile(self, account: AccountName | None) -> Iterable[AccountName]:
-        """Write down a pass."""
-        self.done.append(("reconcile", account))
-        return [DEFAULT_ACCOUNT]
-
-    async def pause(
-        self, account: AccountName | None, pause: Pause, span: timedelta | None, reason: str
-    ) -> Iterable[AccountName]:
-        """Write down a brake."""
-        self.done.append(("pause", account, pause, span, reason))
-        return [DEFAULT_ACCOUNT]
-
-    async def plan(self, proposal: Proposal) -> Proposed:
+    async def plan_on_nothing(self, proposal: Proposal) -> Proposed:
         """Read the proposed files as the daemon does, and plan on an account without live devices."""
-        self.done.append(("plan", proposal))
         return await planned(proposal, Accepted(), _planned)
 
 
@@ -759,11 +744,13 @@ def past() -> tuple[Starlette, list[tuple[datetime, DeviceId]]]:
         made.append((clock.now(), change.device))
     known = inquiry.Knowledge(NOW, Accepted(), state, state.kept_texts)
 
-    async def history(asked: Mapping[str, str]) -> inquiry.Page:
-        return inquiry.history(known, inquiry.wanted(asked, NOW))
+    class OnlyHistory(FakeQueries):
+        """Knows past changes and nothing else."""
 
-    nothing = cast("Any", None)
-    return Starlette(routes=reading.routes(reading.Reading(nothing, nothing, nothing, history))), made
+        async def history(self, asked: Mapping[str, str]) -> inquiry.Page:
+            return inquiry.history(known, inquiry.wanted(asked, NOW))
+
+    return Starlette(routes=reading.routes(OnlyHistory())), made
 
 
 def encoded(content: bytes) -> str:

@@ -141,7 +141,7 @@ async def test_webhook_does_not_wait_for_the_interval(
         await eventually(lambda: changes_since(platform, passed))
         request.node.user_properties.append(("seconds to the first call", monotonic() - began))
         await one.has(devices)
-        await eventually(lambda: one.daemon is not None and not one.daemon._parts.informer.reading)
+        await eventually(lambda: not one.process.components.informer.reading)
         looks = server.asked()
         server.open.clear()
         assert await pushed_hook(one) == 202
@@ -149,7 +149,7 @@ async def test_webhook_does_not_wait_for_the_interval(
         assert [await pushed_hook(one) for _ in range(20)] == [202] * 20
         server.open.set()
         await eventually(lambda: server.asked() == looks + 2)
-        await eventually(lambda: one.daemon is not None and not one.daemon._parts.informer.reading)
+        await eventually(lambda: not one.process.components.informer.reading)
         assert server.asked() == looks + 2
 
 
@@ -182,8 +182,7 @@ async def test_push_in_the_middle_of_a_pass_stops_the_old_plan(
         await one.start()
         await eventually(lambda: len(one.calls(Route.SUBSCRIBE)) >= 3)
         wanted = sorted(str(call.device) for call in one.calls(Route.SUBSCRIBE))
-        assert one.daemon is not None
-        informer = one.daemon._parts.informer
+        informer = one.process.components.informer
         tell = informer._told
 
         def told(accounts: Any) -> None:
@@ -300,8 +299,7 @@ async def test_remote_that_is_gone_for_an_hour(
         await one.has(devices[:15])
 
         def fetched() -> float:
-            assert one.daemon is not None
-            return one.daemon._parts.informer.fetched_at
+            return one.process.components.informer.fetched_at
 
         before = fetched()
         await eventually(lambda: fetched() > before)  # a look without news counts: the remote was there
@@ -309,7 +307,7 @@ async def test_remote_that_is_gone_for_an_hour(
         await eventually(lambda: one.told("source.failed", kind="fetch"))
         last = fetched()
         one.clock.go_ahead(timedelta(hours=1))
-        failures = one.daemon._parts.metrics.source_errors.labels("fetch") if one.daemon else None
+        failures = one.process.components.metrics.source_errors.labels("fetch") if one.daemon else None
         assert failures is not None
         counted = failures._value.get()
         await eventually(lambda: failures._value.get() > counted)

@@ -1,0 +1,95 @@
+"""What the HTTP surface asks of the daemon.
+
+Owns: four small interfaces: what is looked up, what is done, whether the process is well, and who may call.
+Must not: know how any of it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Protocol
+
+from reconciler.core.model import AccountName, Pause
+from reconciler.reporting import StatusReport
+from reconciler.reporting.explain import Explanation
+from reconciler.reporting.preview import Proposal, Proposed
+from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
+
+
+class Queries(Protocol):
+    """Answers questions and changes nothing.
+
+    Raises ``Unknown`` for an account or device that is not known, and ``ReconcilerError`` for a question that cannot be
+    answered.
+    """
+
+    async def status(self) -> StatusReport:
+        """Return the status of everything."""
+
+    async def overview(self) -> Overview:
+        """Return what the page shows."""
+
+    async def account(self, name: str) -> AccountDetail:
+        """Return one account in full."""
+
+    async def device(self, account: str, device: str) -> Explanation:
+        """Return what is known of one device of one account."""
+
+    async def explain(self, device: str, account: str | None) -> DeviceExplanation:
+        """Return what is known of a device, in one account or in all of them."""
+
+    async def history(self, asked: Mapping[str, str]) -> Page:
+        """Return past changes."""
+
+    async def holds(self, revision: str) -> bool:
+        """Say whether a commit is in the history of what is in force."""
+
+
+class Operations(Protocol):
+    """Acts. Raises ``ReconcilerError`` where it cannot, ``Unknown`` for an account that is not known."""
+
+    async def reconcile(self, account: AccountName | None) -> Iterable[AccountName]:
+        """Begin a pass of one account, or of all, and return their names."""
+
+    async def pause(
+        self, account: AccountName | None, pause: Pause, span: timedelta | None, reason: str
+    ) -> Iterable[AccountName]:
+        """Pause one account, or all, or end that pause; return their names."""
+
+    async def plan(self, proposal: Proposal) -> Proposed:
+        """Plan proposed files. Nothing comes into force."""
+
+    def pushed(self, *, repeated: bool) -> None:
+        """Read the source soon. ``repeated``: the call that says so came before."""
+
+
+class Health(Protocol):
+    """Says whether the process is well. An empty answer means yes, any other says why not."""
+
+    def live(self) -> str:
+        """Say why the process is not alive."""
+
+    def ready(self) -> str:
+        """Say why the process is not ready."""
+
+
+class AccessPolicy(Protocol):
+    """Says which calls exist and what callers have to show. A secret is read anew for each call.
+
+    Raises ``ReconcilerError`` for a secret that cannot be read.
+    """
+
+    @property
+    def acting_allowed(self) -> bool:
+        """Say whether the calls that act exist."""
+
+    @property
+    def has_webhook(self) -> bool:
+        """Say whether there is a webhook."""
+
+    def listen_token(self) -> str | None:
+        """Return the bearer token that calls that act have to show, if there is one."""
+
+    def webhook_secret(self) -> str:
+        """Return the secret that is shared with the forge."""

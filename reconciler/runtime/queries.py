@@ -1,0 +1,127 @@
+"""Answers questions about the running daemon.
+
+Owns: what the process knows at one moment, handed to ``reporting`` in worker threads, as that reads disks and counts
+long lists. Must not: know how a question comes in, or change anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from reconciler.controller.queue import Queue
+from reconciler.reporting import StatusReport, queries, status_report
+from reconciler.reporting.explain import Explanation
+from reconciler.reporting.forecast import Calendar
+from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Knowledge, Overview, Page
+from reconciler.runtime.health import ProcessHealth
+from reconciler.runtime.setting_values import Mode
+from reconciler.runtime.wiring import Components
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What a status is made of, as it is at one moment: values that a thread may look at."""
+
+    known: Knowledge
+    trouble: str
+    fetched_at: float
+    state_trouble: str
+    stalled: str
+    ahead: timedelta
+
+
+class DaemonQueries:
+    """What people and programs ask the daemon. Explanations are made one at a time: each may read many files."""
+
+    def __init__(self, components: Components, queue: Queue, health: ProcessHealth) -> None:
+        self._components, self._queue, self._health = components, queue, health
+        self._one_at_a_time = asyncio.Lock()
+        self._calendar = Calendar()
+
+    async def status(self) -> StatusReport:
+        """Return the status of everything."""
+        return await asyncio.to_thread(self._status, self._moment())
+
+    async def overview(self) -> Overview:
+        """Return what the page shows."""
+        return await asyncio.to_thread(self._overview, self._moment())
+
+    async def account(self, name: str) -> AccountDetail:
+        """Return one account in full."""
+        return await asyncio.to_thread(queries.account, self._known(), name)
+
+    async def device(self, account: str, device: str) -> Explanation:
+        """Return what is known of one device of one account."""
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(queries.device, self._known(), account, device)
+
+    async def explain(self, device: str, account: str | None) -> DeviceExplanation:
+        """Return what is known of a device, in one account or in all of them."""
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(queries.explain, self._known(), device, account)
+
+    async def history(self, asked: Mapping[str, str]) -> Page:
+        """Return past changes."""
+        known = self._known()
+        return await asyncio.to_thread(queries.history, known, queries.wanted(asked, known.now))
+
+    async def holds(self, revision: str) -> bool:
+        """Say whether a commit is in the history of what is in force."""
+        return await self._components.informer.holds(revision)
+
+    def _known(self) -> Knowledge:
+        """Return what is known at this moment, as values that a thread may look at."""
+        components, now = self._components, self._components.clock.now()
+        accepted, reconciler = components.informer.accepted, components.reconciler
+        passes = {}
+        for account in accepted.accounts:
+            seconds = self._queue.next_due(account)
+            if seconds is not None:
+                passes[account] = now + timedelta(seconds=seconds)
+        return Knowledge(
+            now=now,
+            accepted=accepted,
+            state=components.state,
+            kept=components.state.kept_texts,
+            statuses=reconciler.accounts.statuses,
+            passes=passes,
+            observing=components.settings.mode is Mode.OBSERVE,
+            platforms=reconciler.accounts.platforms,
+            claims=components.informer.claims,
+        )
+
+    def _moment(self) -> _Moment:
+        components = self._components
+        return _Moment(
+            known=self._known(),
+            trouble=components.informer.trouble,
+            fetched_at=components.informer.fetched_at,
+            state_trouble=components.state.trouble,
+            stalled=self._health.live(),
+            ahead=components.clocks.ahead,
+        )
+
+    def _status(self, moment: _Moment) -> StatusReport:
+        """Return the status of that moment. It counts long lists and reads the disk: for a worker thread."""
+        known = moment.known
+        return status_report(
+            known.accepted,
+            known.statuses,
+            mode=self._components.settings.mode,
+            source=self._components.source.kind,
+            trouble=moment.trouble,
+            fetched_at=moment.fetched_at,
+            passes=known.passes,
+            now=known.now,
+            state_trouble=moment.state_trouble,
+            stalled=moment.stalled,
+            ahead=moment.ahead,
+            brakes=self._components.state.brakes(known.now),
+            coming=self._calendar.coming(known.accepted.accounts, known.now),
+        )
+
+    def _overview(self, moment: _Moment) -> Overview:
+        return queries.overview(moment.known, self._status(moment))

@@ -1,0 +1,107 @@
+"""What stands in for the daemon behind its HTTP surface."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from reconciler.core.errors import Unknown
+from reconciler.core.model import AccountName, Pause
+from reconciler.reporting import StatusReport
+from reconciler.reporting.explain import Explanation
+from reconciler.reporting.preview import Proposal, Proposed
+from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
+
+
+async def nothing_planned(_proposal: Proposal) -> Proposed:
+    """Plan nothing."""
+    return Proposed((), ())
+
+
+class FakeQueries:
+    """Queries that know of nothing; a test overrides what it asks."""
+
+    async def status(self) -> StatusReport:
+        """Know no status."""
+        raise NotImplementedError
+
+    async def overview(self) -> Overview:
+        """Show the status and no changes."""
+        return Overview(await self.status())
+
+    async def account(self, name: str) -> AccountDetail:
+        """Know no account."""
+        raise Unknown(name)
+
+    async def device(self, account: str, device: str) -> Explanation:
+        """Know no device."""
+        raise Unknown(f"{account} {device}")
+
+    async def explain(self, device: str, account: str | None) -> DeviceExplanation:
+        """Know no device."""
+        raise Unknown(f"{device} {account}")
+
+    async def history(self, asked: Mapping[str, str]) -> Page:
+        """Know no change."""
+        raise Unknown(str(asked))
+
+    async def holds(self, revision: str) -> bool:
+        """Know no commit but one."""
+        return revision == "abcdef0"
+
+
+@dataclass
+class FakeHealth:
+    """A health that is as given."""
+
+    live: Callable[[], str] = str
+    ready: Callable[[], str] = str
+
+
+@dataclass
+class FakeOperations:
+    """Operations that are written down in ``done``, and have no effect."""
+
+    planned: Callable[[Proposal], Awaitable[Proposed]] = nothing_planned
+    done: list[tuple[object, ...]] = field(default_factory=list)
+    accounts: tuple[AccountName, ...] = ()
+
+    async def reconcile(self, account: AccountName | None) -> Iterable[AccountName]:
+        """Write down a pass."""
+        self.done.append(("reconcile", account))
+        return self.accounts
+
+    async def pause(
+        self, account: AccountName | None, pause: Pause, span: timedelta | None, reason: str
+    ) -> Iterable[AccountName]:
+        """Write down a pause."""
+        self.done.append(("pause", account, pause, span, reason))
+        return self.accounts
+
+    async def plan(self, proposal: Proposal) -> Proposed:
+        """Write down a plan."""
+        self.done.append(("plan", proposal))
+        return await self.planned(proposal)
+
+    def pushed(self, *, repeated: bool) -> None:
+        """Write down a push."""
+        self.done.append(("pushed again" if repeated else "pushed",))
+
+
+@dataclass
+class FakePolicy:
+    """A policy with these secrets."""
+
+    token: str | None = None
+    secret: Callable[[], str] = str
+    acting_allowed: bool = True
+    has_webhook: bool = False
+
+    def listen_token(self) -> str | None:
+        """Return the bearer token."""
+        return self.token
+
+    def webhook_secret(self) -> str:
+        """Return the webhook's secret."""
+        return self.secret()
