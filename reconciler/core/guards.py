@@ -521,7 +521,7 @@ GUARDS: tuple[Guard, ...] = (
         "unsubscribes",
         "the newest text was rejected and an older accepted one is in force",
         _desired_rejected,
-        "mend the text; `pcc-reconciler validate` names every fault with its place.",
+        "fix the file; `pcc-reconciler validate` names every fault with its place.",
     ),
     Guard(
         Reason.STATE_UNWRITABLE,
@@ -585,7 +585,7 @@ GUARDS: tuple[Guard, ...] = (
         "everything",
         "credentials or configuration are refused, missing or shared with another account",
         _account_stopped,
-        "mend what the message names; a changed credential is tried at once.",
+        "fix what the message names; a changed credential is tried at once.",
     ),
 )
 """Every reason, first match wins. Documents, metrics and tests are made from this table."""

@@ -163,7 +163,7 @@ async def test_an_account_is_stopped(tmp_path: Path, browser: Browser) -> None:
         )
         failing = page.locator("#failing")
         await expect(failing).to_contain_text("1302")
-        await expect(failing).to_contain_text("mend what the message names")
+        await expect(failing).to_contain_text("fix what the message names")
         first = page.get_by_role("row").nth(1)
         await expect(first).to_contain_text("jeju-resort")
         at_home(seen, one)
