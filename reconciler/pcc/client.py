@@ -7,14 +7,12 @@ for it, and the count of calls. Must not: retry anything else, decide what to ch
 from __future__ import annotations
 
 import asyncio
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TypeVar
 from urllib.parse import quote
-from uuid import UUID, uuid4
 
 import httpx
 import structlog
@@ -35,6 +33,7 @@ from reconciler.core.model import AccountName, DeviceId, MessageId, Observed
 from reconciler.pcc import protocol
 from reconciler.pcc.auth import Access, Token
 from reconciler.pcc.credentials import Credentials
+from reconciler.pcc.message_ids import SentIds, new_message_id
 from reconciler.pcc.quota import Learned, Quota
 from reconciler.pcc.reading import TooLongError
 from reconciler.pcc.transport import LOST, TOKEN_REFRESH, how_lost, why_lost
@@ -52,14 +51,8 @@ ROUTES = {
 ASK_DEVICES_FIRST = frozenset({"1205", "1210", "1211", "1213"})
 """LG documents ``GET /devices`` as due before other calls, so the first of these codes may only mean that."""
 
-CHANGES = frozenset({protocol.Call.SUBSCRIBE, protocol.Call.UNSUBSCRIBE})
-"""Calls that rest on a list, and must go out for the user whose list it was."""
-
 READ_IN_THE_LOOP = 1024 * 1024
 """Bytes of an answer that are read in a few milliseconds; a list of a million devices has 80 times as many."""
-
-READS_REMEMBERED, CHANGES_REMEMBERED = 65_536, 16_384
-"""How many message ids are remembered, of lists and of changes apart: many changes must not push out the lists."""
 
 Meaning = TypeVar("Meaning")
 Read = Callable[[protocol.Reply, datetime], Meaning]
@@ -68,29 +61,26 @@ Read = Callable[[protocol.Reply, datetime], Meaning]
 log = structlog.get_logger()
 
 
-def new_message_id(unique: Callable[[], UUID] = uuid4) -> MessageId:
-    """Return a fresh ``x-message-id``: the 16 bytes of a UUIDv4 in url-safe base64 without padding, 22 characters."""
-    return MessageId(urlsafe_b64encode(unique().bytes)[:-2].decode())
+class TokenEndpoint:
+    """EMP, LG's account service. Its calls are not counted: the quota is that of another service."""
 
+    def __init__(self, http: httpx.AsyncClient, timeout_seconds: float) -> None:
+        self._http = http
+        self._timeout_seconds = timeout_seconds
 
-class SentIds:
-    """The message ids of this process's latest requests, of all accounts: by them a mixed-up answer is known."""
-
-    def __init__(self, reads: int = READS_REMEMBERED, changes: int = CHANGES_REMEMBERED) -> None:
-        self._reads: dict[str, None] = {}
-        self._changes: dict[str, None] = {}
-        self._most_reads, self._most_changes = reads, changes
-
-    def add(self, message_id: str, call: protocol.Call) -> None:
-        """Take the message id of one request, and forget the oldest where there are too many."""
-        is_change = call in CHANGES
-        ids, most = (self._changes, self._most_changes) if is_change else (self._reads, self._most_reads)
-        ids[message_id] = None
-        if len(ids) > most:
-            del ids[next(iter(ids))]
-
-    def __contains__(self, message_id: object) -> bool:
-        return message_id in self._reads or message_id in self._changes
+    async def exchange(self, url: str, form: dict[str, str]) -> tuple[int, bytes]:
+        """Send a token refresh, and return the status and the body of the answer."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                response = await self._http.post(url, data=form, extensions={TOKEN_REFRESH: True})
+        except LOST as error:
+            raise _lost("the token endpoint", error) from error
+        if response.is_redirect:
+            target = protocol.target(response.headers.get("location", ""))
+            elsewhere = Unavailable(f"the token endpoint answered {response.status_code}{target}")
+            elsewhere.lost, elsewhere.status = Lost.STRANGER, response.status_code
+            raise elsewhere
+        return response.status_code, response.content
 
 
 class Client:
@@ -136,7 +126,8 @@ class Client:
         self._limit_told = self.quota.learned_limit
         self._headers: tuple[Credentials, httpx.Headers] | None = None
         self._listed_with: str | None = None
-        self.access = Access(credentials, self._exchange, self._clock, self._renewal, renewed, read_again=read_again)
+        endpoint = TokenEndpoint(http, timeout_seconds)
+        self.access = Access(credentials, endpoint.exchange, self._clock, self._renewal, renewed, read_again=read_again)
 
     @property
     def credential(self) -> str:
@@ -279,7 +270,7 @@ class Client:
     async def _measured(self, call: protocol.Call, path: str, token: Token, read: Read[Meaning]) -> Meaning:
         """Make one request and read its answer; count, time and learn from it, whatever it says."""
         async with self._alone if self.quota.is_trying(self._now()) else nullcontext():
-            if call in CHANGES and not self.same_user:
+            if call in protocol.CHANGES and not self.same_user:
                 raise Outdated(f"{call}: not sent, because the account's credential was replaced since its last list")
             if not self.quota.take(self._now()):
                 raise Throttled(f"{call}: not sent, because the account has no calls left or LG throttles it")
@@ -325,16 +316,14 @@ class Client:
             raise Surprise(f"{call}: {error}", status=error.status, message_id=message_id) from error
         except LOST as error:
             raise _lost(str(call), error, message_id) from error
-        content = response.content
-        response.stream = httpx.ByteStream(b"")  # refers back to the answer: with it that lay there, all its bytes too
         return protocol.Reply(
             call,
             response.status_code,
-            content,
+            response.content,
             message_id,
             response.headers.get("retry-after"),
             response.headers.get("date"),
-            mask=lambda text: _masked(text, token, credentials),
+            mask=_Sent(token, credentials).masked,
             headers=response.headers,
             sent=self._sent_ids,
         )
@@ -361,20 +350,6 @@ class Client:
             headers["x-service-key"] = credentials.service_key.get_secret_value()
             self._headers = (credentials, headers)
         return self._headers[1]
-
-    async def _exchange(self, url: str, form: dict[str, str]) -> tuple[int, bytes]:
-        """Send a token refresh. It is not counted: EMP is another service than the one with the quota."""
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                response = await self._http.post(url, data=form, extensions={TOKEN_REFRESH: True})
-        except LOST as error:
-            raise _lost("the token endpoint", error) from error
-        if response.is_redirect:
-            target = protocol.target(response.headers.get("location", ""))
-            elsewhere = Unavailable(f"the token endpoint answered {response.status_code}{target}")
-            elsewhere.lost, elsewhere.status = Lost.STRANGER, response.status_code
-            raise elsewhere
-        return response.status_code, response.content
 
     def _learn(self, error: PlatformError) -> None:
         if isinstance(error, Throttled):
@@ -427,12 +402,22 @@ def _user(credentials: Credentials) -> str:
     return _fingerprint(token.get_secret_value() if token is not None else "")
 
 
-def _masked(text: str, token: Token, credentials: Credentials) -> str:
-    """Return LG's words without what was sent to it."""
-    secrets = (credentials.service_id, credentials.service_key, credentials.access_token, credentials.refresh_token)
-    masking = Masking()
-    masking.know([token.value, *(secret.get_secret_value() for secret in secrets if secret is not None)])
-    return masking.text(text)
+class _Sent:
+    """The secrets that went out with one call, to be taken out of LG's words about it."""
+
+    def __init__(self, token: Token, credentials: Credentials) -> None:
+        self._token = token
+        self._credentials = credentials
+
+    def masked(self, text: str) -> str:
+        """Return LG's words without what was sent to it."""
+        own = self._credentials
+        masking = Masking()
+        masking.know([self._token.value])
+        for secret in (own.service_id, own.service_key, own.access_token, own.refresh_token):
+            if secret is not None:
+                masking.know([secret.get_secret_value()])
+        return masking.text(text)
 
 
 def _fingerprint(secret: str) -> str:

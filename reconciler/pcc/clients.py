@@ -17,9 +17,10 @@ from reconciler.core.clock import Clock, TwoClocks
 from reconciler.core.errors import CredentialsRefused
 from reconciler.core.model import AccountName, Unlimited
 from reconciler.core.watch import Watch
-from reconciler.pcc.client import Client, SentIds, new_message_id
+from reconciler.pcc.client import Client
 from reconciler.pcc.credential_store import CredentialStore
 from reconciler.pcc.credentials import Credentials
+from reconciler.pcc.message_ids import SentIds, new_message_id
 from reconciler.pcc.quota import Learned, Quota
 from reconciler.telemetry.masking import Masking
 from reconciler.telemetry.metrics import Metrics

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -34,6 +33,7 @@ from reconciler.core.errors import (
 from reconciler.core.model import DeviceId
 from reconciler.desired.ids import is_id, plain_ids
 from reconciler.pcc import doubt
+from reconciler.pcc.dates import aware, read_date, seconds_to_wait
 
 
 class Call(StrEnum):
@@ -43,6 +43,10 @@ class Call(StrEnum):
     SUBSCRIBE = "subscribe"
     UNSUBSCRIBE = "unsubscribe"
     DEVICES = "devices"
+
+
+CHANGES = frozenset({Call.SUBSCRIBE, Call.UNSUBSCRIBE})
+"""Calls that rest on a list, and must go out for the user whose list it was."""
 
 
 class Reaction(StrEnum):
@@ -72,7 +76,7 @@ ERRORS: dict[Reaction, type[PlatformError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One of LG's codes: LG's words for it, the HTTP status it comes with, and our reaction where the call matters not.
+    """One of LG's codes: LG's words for it, the HTTP status it comes with, and our usual reaction.
 
     ``subscribe`` and ``unsubscribe`` override it for those calls. ``hint`` names what a person should look at.
     """
@@ -90,17 +94,14 @@ class Code:
         return specific or self.reaction
 
 
-def _device(words: str, status: int, *, gone: bool = False, unsubscribe: bool = True) -> Code:
+def _device(words: str, status: int, *, gone: bool = False) -> Code:
     """Return a code that refuses one device; ``gone``: to unsubscribe it is then already done."""
-    after = Reaction.DONE if gone else Reaction.REFUSED if unsubscribe else None
-    return Code(words, status, subscribe=Reaction.REFUSED, unsubscribe=after)
+    unsubscribe = Reaction.DONE if gone else Reaction.REFUSED
+    return Code(words, status, subscribe=Reaction.REFUSED, unsubscribe=unsubscribe)
 
 
 BEGINNING = 64 * 1024
-"""Bytes of a body that is not understood in which secrets are sought; of what is found only a line is told."""
-
-LONGEST_HEADER = 1024
-"""Characters of a header that are read."""
+"""Bytes of a body that is not understood in which secrets are masked; only a line of it is shown."""
 
 LONGEST_LOCATION = 2048
 """Characters of a redirect's address that are looked at."""
@@ -210,8 +211,11 @@ class _Envelope(msgspec.Struct):
         if not isinstance(self.error, dict):
             return None, self.error if isinstance(self.error, str) else ""
         code, words = self.error.get("code"), self.error.get("message")
-        code = f"{code:04}" if type(code) is int else code
-        return code if isinstance(code, str) and code else None, words if isinstance(words, str) else ""
+        if type(code) is int:
+            code = f"{code:04}"
+        if not isinstance(code, str) or not code:
+            code = None
+        return code, words if isinstance(words, str) else ""
 
 
 class _Stamp(msgspec.Struct):
@@ -298,7 +302,7 @@ def registered_devices(reply: Reply, now: datetime) -> tuple[Registered, ...]:
 
 
 def _list(reply: Reply, decoder: msgspec.json.Decoder[list[Item]], now: datetime) -> list[Item]:
-    """Return the items under ``response``; ``null``, ``{}``, ``[]`` and nothing at all are what LG means by empty."""
+    """Return the items under ``response``. LG sends ``null``, ``{}``, ``[]`` or no member at all for an empty list."""
     envelope = _read(reply.body)
     _judged(reply, envelope, now)
     if envelope is None:
@@ -363,43 +367,6 @@ def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
     raise error
 
 
-def seconds_to_wait(header: str | None, now: datetime) -> float | None:
-    """Return what a ``Retry-After`` asks for: the longest of all its seconds and dates; nothing where it has none.
-
-    Seconds may have a fraction, and a date any form of HTTP's three. What is past counts as absent.
-    ``now`` should be by the clock of whoever wrote the dates.
-    """
-    waits = (_wait(value, now) for value in _values(header or ""))
-    return max((wait for wait in waits if wait is not None and wait > 0), default=None)
-
-
-def _values(header: str) -> list[str]:
-    """Return the values of a header that came several times, joined by commas; a date has one after its weekday."""
-    values: list[str] = []
-    for part in header[:LONGEST_HEADER].split(","):
-        if values and values[-1].isalpha():
-            values[-1] += f", {part.strip()}"
-        else:
-            values.append(part.strip())
-    return values
-
-
-def _wait(value: str, now: datetime) -> float | None:
-    whole, _, fraction = value.partition(".")
-    try:
-        if whole.isdigit() and (fraction.isdigit() or not fraction):
-            return float(value)
-        moment = parsedate_to_datetime(value)
-        return (_aware(moment) - now).total_seconds()
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _aware(moment: datetime) -> datetime:
-    """Return a moment in UTC where it names no zone: HTTP's dates and LG's are in UTC."""
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
 def differs(reply: Reply) -> bool:
     """Say whether an answer names another message id than its request. That alone is no reason to doubt it."""
     envelope = _read(reply.body)
@@ -408,7 +375,7 @@ def differs(reply: Reply) -> bool:
 
 
 def envelope_time(reply: Reply) -> datetime | None:
-    """Return when LG says the request came; nothing where it does not say so in a form that is known.
+    """Return when LG received the request, as its envelope states it; None where the form is not known.
 
     LG writes ISO 8601 without a zone and means UTC (answers of the live gateway); one page shows epoch seconds.
     """
@@ -417,16 +384,12 @@ def envelope_time(reply: Reply) -> datetime | None:
         moment = datetime.fromtimestamp(float(stamp), UTC) if str(stamp).isdigit() else datetime.fromisoformat(stamp)
     except (*_MALFORMED, TypeError, ValueError, OverflowError, OSError):
         return None
-    return _aware(moment)
+    return aware(moment)
 
 
 def header_time(reply: Reply) -> datetime | None:
-    """Return the time in an answer's ``Date``, in whole seconds; nothing where there is none."""
-    try:
-        moment = parsedate_to_datetime(reply.date or "")
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return _aware(moment)
+    """Return the time in an answer's ``Date``, in whole seconds; None where there is none."""
+    return read_date(reply.date or "")
 
 
 def _read(body: bytes) -> _Envelope | None:
@@ -441,7 +404,7 @@ def _read(body: bytes) -> _Envelope | None:
 def _by_status(reply: Reply, envelope: _Envelope | None) -> Reaction:
     status = reply.status
     if 200 <= status < 300:  # noqa: PLR2004 - what HTTP calls success
-        is_change = reply.call in {Call.SUBSCRIBE, Call.UNSUBSCRIBE}
+        is_change = reply.call in CHANGES
         if envelope is None:
             fine = is_change and not reply.body.strip()
         else:
@@ -464,7 +427,7 @@ def _holds_error(response: msgspec.Raw) -> bool:
 
 
 def _beginning(body: bytes) -> str:
-    """Return what is masked and then quoted of a body: far more than is shown, so that no half of a secret is."""
+    """Return enough of the body to mask it before truncating, so that half a secret cannot leak."""
     return body[:BEGINNING].decode("utf-8", "replace")
 
 

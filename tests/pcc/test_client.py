@@ -29,10 +29,12 @@ from reconciler.core.errors import (
     Unavailable,
 )
 from reconciler.core.model import DeviceId, Unlimited
-from reconciler.pcc.client import ROUTES, Client, SentIds, new_message_id
+from reconciler.pcc.client import ROUTES, Client
 from reconciler.pcc.credentials import Credentials
+from reconciler.pcc.message_ids import SentIds, new_message_id
 from reconciler.pcc.protocol import CODES, Call
 from reconciler.pcc.quota import HOUR, Learned, Quota
+from reconciler.pcc.transport import PlainClient
 from reconciler.telemetry.metrics import Metrics
 from recording import ACCESS, ACCOUNT, REFRESH, SERVICE_KEY, StillClock, credentials
 
@@ -71,7 +73,7 @@ class Rig:
         self.metrics.platform(ROUTES.values(), CODES)
         self.client = Client(
             ACCOUNT,
-            httpx.AsyncClient(transport=httpx.MockTransport(self._respond)),
+            PlainClient(httpx.MockTransport(self._respond)),
             self._credentials,
             metrics=self.metrics,
             timeout_seconds=self.seconds,

@@ -25,6 +25,7 @@ from reconciler.core.errors import (
     Throttled,
     Unavailable,
 )
+from reconciler.pcc.dates import seconds_to_wait
 from reconciler.pcc.protocol import (
     CODES,
     ERRORS,
@@ -36,7 +37,6 @@ from reconciler.pcc.protocol import (
     judge,
     live_devices,
     registered_devices,
-    seconds_to_wait,
 )
 from reconciler.telemetry.masking import MASK, Masking
 

@@ -68,6 +68,7 @@ from reconciler.core.planner import plan
 from reconciler.core.status import PassReport
 from reconciler.desired import Document, Loaded, MemoryTree
 from reconciler.pcc.auth import LONGEST_LIFE, Access, _granted
+from reconciler.pcc.dates import seconds_to_wait
 from reconciler.pcc.protocol import (
     BEGINNING,
     Answer,
@@ -78,7 +79,6 @@ from reconciler.pcc.protocol import (
     judge,
     live_devices,
     registered_devices,
-    seconds_to_wait,
 )
 from reconciler.pcc.quota import RETRY_AFTER_MOST, Quota
 from reconciler.reporting import queries as inquiry
