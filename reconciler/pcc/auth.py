@@ -119,7 +119,7 @@ class Access:
             self._renewed_at = None
 
     def fresh_for(self, token: Token) -> float | None:
-        """Return how many seconds ago a refused token was renewed, where it may not be valid yet; else nothing."""
+        """Return how many seconds ago a refused token was renewed, where it may not be valid yet; else None."""
         if token is not self._token or self._renewed_at is None:
             return None
         now = self._clock.steady()

@@ -180,16 +180,16 @@ class Client:
         return await self._change(protocol.Call.UNSUBSCRIBE, device)
 
     def opens_for_pass(self, changes: int) -> datetime | None:
-        """Return when a pass with that many changes may start, or nothing if that is now."""
+        """Return when a pass with that many changes may start, or None if that is now."""
         return self._later(self.quota.opens_for_pass(self._now(), changes))
 
     def opens_for_change(self) -> datetime | None:
-        """Return when the next change may be sent, or nothing if that is now."""
+        """Return when the next change may be sent, or None if that is now."""
         return self._later(self.quota.opens_for_change(self._now()))
 
     @property
     def calls_left(self) -> int | None:
-        """Return how many calls are left in this hour, or nothing where there is no limit."""
+        """Return how many calls are left in this hour, or None where there is no limit."""
         return self.quota.remaining(self._now())
 
     @property
@@ -238,7 +238,7 @@ class Client:
         try:
             return await self._measured(call, path, token, read)
         except CredentialsRefused as refused:
-            self._bear_with(refused, token)
+            self._raise_if_fresh(refused, token)
             try:
                 token = await self.access.renewed(token)
             except CredentialsRefused as why:
@@ -246,10 +246,10 @@ class Client:
         try:
             return await self._measured(call, path, token, read)
         except CredentialsRefused as refused:
-            self._bear_with(refused, token)
+            self._raise_if_fresh(refused, token)
             raise _blamed(refused) from refused
 
-    def _bear_with(self, refused: CredentialsRefused, token: Token) -> None:
+    def _raise_if_fresh(self, refused: CredentialsRefused, token: Token) -> None:
         """Raise another error where a token was renewed so lately that it may not be valid yet.
 
         Another renewal would only give one that is younger still.
@@ -269,7 +269,8 @@ class Client:
 
     async def _measured(self, call: protocol.Call, path: str, token: Token, read: Read[Meaning]) -> Meaning:
         """Make one request and read its answer; count, time and learn from it, whatever it says."""
-        async with self._alone if self.quota.is_trying(self._now()) else nullcontext():
+        turn = self._alone if self.quota.is_trying(self._now()) else nullcontext()
+        async with turn:
             if call in protocol.CHANGES and not self.same_user:
                 raise Outdated(f"{call}: not sent, because the account's credential was replaced since its last list")
             if not self.quota.take(self._now()):
@@ -331,13 +332,14 @@ class Client:
     async def _understood(self, reply: protocol.Reply, read: Read[Meaning]) -> Meaning:
         """Return what an answer means; a long one is read beside the event loop, which would stand still meanwhile."""
         now = self._clock.now()
-        if len(reply.body) > READ_IN_THE_LOOP:
+        is_long = len(reply.body) > READ_IN_THE_LOOP
+        if is_long:
             differs = await asyncio.to_thread(protocol.differs, reply)
         else:
             differs = protocol.differs(reply)
         if differs:
             self._metrics.answered_otherwise(self.account)
-        return await asyncio.to_thread(read, reply, now) if len(reply.body) > READ_IN_THE_LOOP else read(reply, now)
+        return await asyncio.to_thread(read, reply, now) if is_long else read(reply, now)
 
     def _fixed_headers(self, credentials: Credentials) -> httpx.Headers:
         """Return the headers that are the same for every call, built once for one set of credentials."""
@@ -360,7 +362,7 @@ class Client:
             self._tell_limit()
 
     def _tell_limit(self) -> None:
-        """Say once when another limit was learned, up or down."""
+        """Log once when another limit was learned, up or down."""
         limit, before = self.quota.learned_limit, self._limit_told
         if limit != before and limit is not None:
             self._limit_told = limit

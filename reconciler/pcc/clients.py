@@ -124,7 +124,7 @@ class Clients:
             self._unnamed |= self._read()
 
     def last_call_at(self, account: AccountName) -> float | None:
-        """Return when an account's last call ended, in steady seconds; nothing where it made none yet."""
+        """Return when an account's last call ended, in steady seconds; None where it made none yet."""
         client = self._clients.get(account)
         return None if client is None else client.last_call_at
 

@@ -37,7 +37,7 @@ from reconciler.pcc.secret_files import Found, SecretFiles, look_up
 
 
 class CredentialStore:
-    """The credentials of every account, as they stand now.
+    """The credentials of every account, as they are now.
 
     ``watched`` lists what to watch for changes: the files that hold the service's own values, and the folder. Where
     such a file comes from a mounted Kubernetes Secret, its own folder is what changes.
@@ -59,10 +59,10 @@ class CredentialStore:
         self.watched: tuple[Path, ...] = (*paths, *([] if directory is None else [directory]))
 
     def read(self, accounts: Mapping[AccountName, str | None]) -> Mapping[AccountName, Credentials | str]:
-        """Return what each account speaks with, or the sentence that says why it cannot (a plain ``str``).
+        """Return each account's credentials, or the sentence that says why there are none (a plain ``str``).
 
-        ``accounts`` are all accounts of the accepted texts, each with the country that its text names: two of them with
-        one token can only be told when both are there. An account whose parts did not change gets the same object as
+        ``accounts`` are all accounts of the accepted files, each with the country that its file names: that two of them
+        share a token is seen only when both are there. An account whose parts did not change gets the same object as
         the last time. Costs one listing of the folder and a stat of each file of a known account. May be called from
         any thread.
         """
@@ -73,8 +73,10 @@ class CredentialStore:
         self._read_common()
         unreadable = self._list()
         made = {name: self._account(name, country, unreadable) for name, country in accounts.items()}
-        fresh = [new for name, new in made.items() if new is not self._made.get(name)]
-        if fresh or made.keys() != self._made.keys():
+        has_changed = made.keys() != self._made.keys()
+        for name, new in made.items():
+            has_changed = has_changed or new is not self._made.get(name)
+        if has_changed:
             self._made = made
             self._remember()
             doubled = _doubled({name: new.tokens for name, new in made.items()})
@@ -82,14 +84,18 @@ class CredentialStore:
         return MappingProxyType(self._results)
 
     def accounts(self) -> frozenset[AccountName]:
-        """Return the accounts for which a user token is given, whether a text names them or not."""
+        """Return the accounts for which a user token is given, whether a file names them or not."""
         self._list()
-        named = {name for name, parts in self._places.items() if not parts.keys().isdisjoint(USER_TOKENS)}
-        own = self._shared.access_token.is_set or self._shared.refresh_token.is_set
-        return frozenset(AccountName(name) for name in named | ({DEFAULT_ACCOUNT} if own else set()))
+        named = set()
+        for name, parts in self._places.items():
+            if not parts.keys().isdisjoint(USER_TOKENS):
+                named.add(AccountName(name))
+        if self._shared.access_token.is_set or self._shared.refresh_token.is_set:
+            named.add(DEFAULT_ACCOUNT)
+        return frozenset(named)
 
     def origins(self, account: AccountName) -> Mapping[str, Origin]:
-        """Return where each part of an account's credentials stood when they were last read, by its kind."""
+        """Return where each part of an account's credentials was when they were last read, by its kind."""
         made = self._made.get(account)
         return MappingProxyType({}) if made is None else made.origins
 
@@ -100,16 +106,22 @@ class CredentialStore:
     def warnings(self) -> tuple[str, ...]:
         """Return a sentence for each entry of the folder that no account will ever be asked for, sorted.
 
-        A file of an account that is not in the text is none of them: the account may come later.
+        The file of an account that is not in force is not among them: the account may come later.
         """
         unreadable = self._list()
-        return (unreadable,) if unreadable else tuple(filter(None, map(_misnamed, sorted(self._names))))
+        if unreadable:
+            return (unreadable,)
+        sentences = map(_misnamed, sorted(self._names))
+        return tuple(sentence for sentence in sentences if sentence)
 
     def _read_common(self) -> None:
         """Bring the service's own values up to date; the same object stays where none of them changed."""
         kinds = ("service_id", "service_key", "client_id", *USER_TOKENS)
-        looked_up = {kind: look_up(getattr(self._shared, kind), self._files) for kind in kinds}
-        common = {kind: found for kind, found in looked_up.items() if found is not None}
+        common = {}
+        for kind in kinds:
+            found = look_up(getattr(self._shared, kind), self._files)
+            if found is not None:
+                common[kind] = found
         if common != self._common:
             self._common = common
             self._remember()
@@ -149,10 +161,11 @@ class CredentialStore:
         return Assembly(name, usable | own, self._shared, in_folder=in_folder).make(parts, country)
 
     def _remember(self) -> None:
-        """Bring the secrets up to date. One that was not even read as a whole is none to be found in a line."""
-        own = (value for one in self._made.values() for value in one.secrets)
-        common = (found.value for kind, found in self._common.items() if kind in MASKED)
-        self._secrets = frozenset(value for value in (*own, *common) if len(value) >= SHORTEST)
+        """Bring the secrets up to date. What is shorter than any secret is left out."""
+        values = [found.value for kind, found in self._common.items() if kind in MASKED]
+        for one in self._made.values():
+            values += one.secrets
+        self._secrets = frozenset(value for value in values if len(value) >= SHORTEST)
 
 
 def _result(made: Assembled, doubled: Sequence[str]) -> Credentials | str:
@@ -180,7 +193,9 @@ def _doubled(tokens: Mapping[AccountName, tuple[tuple[str, str], ...]]) -> Mappi
             users[token].append(account)
     faults: defaultdict[AccountName, list[str]] = defaultdict(list)
     for (kind, _), sharing in users.items():
-        for account in sharing if len(sharing) > 1 else ():
+        if len(sharing) == 1:
+            continue
+        for account in sharing:
             faults[account].append(
                 f"has the same {WORDS[kind]} as {_named(other for other in sharing if other != account)}: each would"
                 f" unsubscribe the other's devices; give each account the {WORDS[kind]} of its own LG user"

@@ -75,7 +75,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a part of an account's credentials stands, in words, and when its file was written, in epoch seconds."""
+    """Where a part of an account's credentials is, in words, and when its file was written, in epoch seconds."""
 
     words: str
     written: float | None = None
@@ -107,7 +107,7 @@ class Assembly:
         self._faults: list[str] = []
 
     def make(self, parts: object, country: str | None) -> Assembled:
-        """Return the credentials, or nothing and all the faults."""
+        """Return the credentials, or None and all the faults."""
         service_id = self._needed("service_id", check_printable)
         service_key = self._needed("service_key", check_secret)
         access = self._part("access_token", check_secret)
@@ -137,7 +137,7 @@ class Assembly:
         return Assembled(parts, None if self._faults else credentials, tuple(self._faults), tokens, secrets, origins)
 
     def _part(self, kind: str, check: Callable[[str], str]) -> str | None:
-        """Return one part, checked, or nothing if it is not there or, with a fault noted, not usable."""
+        """Return one part, checked, or None if it is not there or, with a fault noted, not usable."""
         found = self._found.get(kind)
         if found is None:
             return None
@@ -156,7 +156,7 @@ class Assembly:
         return self._part(kind, check) or ""
 
     def _missing(self, what: str, *kinds: str, also: str = "") -> None:
-        """Note that a part is not there, with every place where it could be put for this account."""
+        """Note that a part is missing, with every place where it could be put for this account."""
         files = " or ".join(f"{self._account}.{kind}" for kind in kinds)
         into = f"put {files} into {'' if self._in_folder else 'a folder and name that in '}PCC_CREDENTIALS_DIR"
         if self._account == DEFAULT_ACCOUNT or not set(kinds) <= set(USER_TOKENS):
@@ -164,7 +164,7 @@ class Assembly:
         self._faults.append(f"{what}: {also}{into}")
 
     def _country(self, named: str | None) -> str:
-        """Return the country: the text's word, then the account's file, then the service's own."""
+        """Return the country: from the desired state, else the account's file, else the service's own."""
         if named is not None:
             self._found = {**self._found, "country": Found("the country that the text names", named)}
         elif "country" not in self._found:

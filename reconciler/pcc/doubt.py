@@ -119,7 +119,7 @@ def names_twice(body: bytes) -> bool:
 
 
 def why(listed: Listed) -> str:
-    """Return why a list is not believed, or nothing where there is no reason to doubt it."""
+    """Return why a list is not believed, or None where there is no reason to doubt it."""
     return (
         (listed.status != 200 and "only a list with status 200 is believed")  # noqa: PLR2004 - what HTTP calls OK
         or ("content-range" in listed.headers and "its header Content-Range says that it is a part")
@@ -265,7 +265,7 @@ def _plain(name: str) -> str:
 
 
 def _number(value: object) -> float | None:
-    """Return a number, also one that is written as text; nothing for anything else."""
+    """Return a number, also one that is written as text; None for anything else."""
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         return float(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

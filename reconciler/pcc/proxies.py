@@ -75,7 +75,7 @@ class Proxies:
     warnings: tuple[str, ...] = ()
 
     def of(self, address: str) -> Proxy | Unusable | None:
-        """Return the proxy for an address, or nothing where it is called directly."""
+        """Return the proxy for an address, or None where it is called directly."""
         parts = urlsplit(address)
         found = self.chosen.get(parts.scheme)
         if found is None or parts.hostname is None:
@@ -129,8 +129,7 @@ def _proxy(variable: str, value: str) -> Proxy | Unusable:
             variable, f"{kind} proxies cannot be used; give an HTTP proxy as http://host:port, or unset the variable"
         )
     match = _HOST.fullmatch(address.rest)
-    port = int(match["port"] or DEFAULT_PORT) if match and len(match["port"] or "") <= len(str(_HIGHEST_PORT)) else 0
-    if match is None or not 0 < port <= _HIGHEST_PORT or not _is_host(match["host"]):
+    if match is None or not _is_host(match["host"]) or not (port := _port(match["port"] or "")):
         return Unusable(
             variable, "is not the address of a proxy, like http://host:port or http://user:password@host:port"
         )
@@ -138,6 +137,14 @@ def _proxy(variable: str, value: str) -> Proxy | Unusable:
     if ":" in user or not _can_be_sent(user + password):
         return Unusable(variable, "has a user name or password that no proxy can be given")
     return Proxy(variable, match["host"], port, user, password)
+
+
+def _port(digits: str) -> int:
+    """Return a port by its digits, the default without any, or 0 where there is no such port."""
+    if len(digits) > len(str(_HIGHEST_PORT)):
+        return 0
+    port = int(digits or DEFAULT_PORT)
+    return port if port <= _HIGHEST_PORT else 0
 
 
 def _can_be_sent(words: str) -> bool:

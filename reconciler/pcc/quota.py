@@ -25,7 +25,7 @@ SLACK = 5.0
 LEAST_LEARNED = 60
 """The smallest limit that is learned from a throttle: one call a minute."""
 LEARNED_SHARE = 0.9
-"""Of the calls made in the hour before a throttle, so much is taken as the limit: others may use the same user."""
+"""The share of the calls in the hour before a throttle that is taken as the limit: others may use the same user."""
 KEPT_FOR_LISTS = 6
 """One list each ten minutes is always possible."""
 PAUSE_FIRST, PAUSE_MOST = 60.0, 600.0
@@ -60,7 +60,7 @@ class Quota:
 
     @property
     def limit(self) -> int | None:
-        """Return the calls allowed in any rolling hour, or nothing where none is known."""
+        """Return the calls allowed in any rolling hour, or None where none is known."""
         if isinstance(self._policy, int):
             return self._policy
         return self._learned if self._policy is Unlimited.AUTO else None
@@ -110,7 +110,7 @@ class Quota:
         return self._pause_until
 
     def remaining(self, now: float) -> int | None:
-        """Return how many calls are left in this hour, or nothing where there is no limit."""
+        """Return how many calls are left in this hour, or None where there is no limit."""
         self._forget(now)
         self._raise()
         return None if self.limit is None else max(self.limit - len(self._calls), 0)
@@ -120,7 +120,9 @@ class Quota:
         remaining, limit = self.remaining(now), self.limit
         if remaining is None or limit is None:
             return max(now, self._pause_until)
-        needed = 1 + (min(changes, max(limit // 10, 1)) + self._kept if changes else 0)
+        needed = 1  # the list
+        if changes:
+            needed += min(changes, max(limit // 10, 1)) + self._kept
         return max(self._room_at(now, min(needed, limit)), self._pause_until)
 
     def opens_for_change(self, now: float) -> float:
@@ -137,7 +139,7 @@ class Quota:
         return 0 if self.limit is None else min(KEPT_FOR_LISTS, self.limit // 10)
 
     def _learn(self, limit: int) -> None:
-        """Take a limit; whether it holds will be told by an hour that begins after this."""
+        """Take a limit; the next hour shows whether it holds."""
         self._learned, self._since_learned, self._used_up = limit, 0, False
 
     def _raise(self) -> None:

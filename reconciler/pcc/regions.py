@@ -41,7 +41,7 @@ _REGIONS = MappingProxyType({country: region for region, names in _COUNTRIES.ite
 
 
 def region_of(country: str) -> Region | None:
-    """Return the cloud that serves a country, or nothing where LG's own client does not know it."""
+    """Return the cloud that serves a country, or None where LG's own client does not know it."""
     return _REGIONS.get(country)
 
 
@@ -54,7 +54,7 @@ _SERVICE_URLS = MappingProxyType({service_url(region, phase): (region, phase) fo
 
 
 def cloud_of(url: str) -> tuple[Region, Phase] | None:
-    """Return which of LG's clouds an address leads to, or nothing where it is none of them."""
+    """Return which of LG's clouds an address leads to, or None where it is none of them."""
     return _SERVICE_URLS.get(url.lower())
 
 

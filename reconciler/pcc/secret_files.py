@@ -28,7 +28,7 @@ the same modification time."""
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One of the service's own values: as it stands, or the path of the file that holds it. Neither means not set."""
+    """One of the service's own values: given directly, or as the path of its file. Neither means not set."""
 
     name: str
     value: SecretStr | None = None
@@ -42,7 +42,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A value and the words for where it stood; or, with ``fault``, why there is none to be had from there."""
+    """A value and the words for where it was; or, with ``fault``, why it is not available there."""
 
     origin: str
     value: str = ""
@@ -116,7 +116,7 @@ class SecretReader:
         return self._given.name
 
     def read(self) -> SecretStr | str:
-        """Return the secret as it stands now, or the sentence that says why there is none (a plain ``str``)."""
+        """Return the secret as it is now, or the sentence that says why there is none (a plain ``str``)."""
         found = look_up(self._given, self._files)
         if found is None:
             return f"{self._given.name} is not set"

@@ -70,7 +70,7 @@ _LOST_BY: tuple[tuple[Lost, tuple[type[BaseException], ...]], ...] = (
     (Lost.REFUSED, (ConnectionRefusedError,)),
     (Lost.TIME, (TimeoutError,)),
 )
-"""What stands for each kind of loss, somewhere among an error and its causes; the first that is found decides."""
+"""The errors that mean each kind of loss, anywhere among an error and its causes; the first that is found decides."""
 
 
 _OUT_OF_DATE = frozenset({9, 10, 11, 12})
@@ -83,10 +83,12 @@ def how_lost(error: BaseException | None) -> Lost:
     while error is not None:
         found.append(error)
         error = error.__cause__
-    if any(_is_out_of_date(one) for one in found):
+    if any(map(_is_out_of_date, found)):
         return Lost.DATES
-    kinds = (kind for kind, types in _LOST_BY if any(isinstance(one, types) for one in found))
-    return next(kinds, Lost.OTHER)
+    for kind, types in _LOST_BY:
+        if any(isinstance(one, types) for one in found):
+            return kind
+    return Lost.OTHER
 
 
 def _is_out_of_date(error: BaseException) -> bool:
@@ -96,7 +98,7 @@ def _is_out_of_date(error: BaseException) -> bool:
 
 
 def proxy_of(address: str) -> str:
-    """Return the proxy that calls to an address go through, without its password; nothing where they go directly."""
+    """Return the proxy that calls to an address go through, without its password; None where they go directly."""
     found = _proxies().of(address)
     return found.address if isinstance(found, Proxy) else ""
 

@@ -16,7 +16,7 @@ from reconciler.core.errors import Fault
 
 
 class Variable(NamedTuple):
-    """What a variable says, and the line of the env file if it stands there."""
+    """What a variable says, and its line if it is in the env file."""
 
     value: str
     path: str = ""

@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     )
     webhook_secret_file: Path | None = _in_file("WEBHOOK_SECRET")
     environment: str | None = Field(
-        None, description="a text whose `environment` is not this word is rejected: it comes from the wrong branch"
+        None, description="a file whose `environment` is not this word is rejected: it comes from the wrong branch"
     )
     allow_http: Truth = Field(
         default=False,
@@ -156,7 +156,7 @@ class Settings(BaseSettings):
     )
     access_token_file: Path | None = _in_file("ACCESS_TOKEN")
     refresh_token: Secret | None = Field(
-        None, description="refresh token of the account `default` only; gets access tokens by itself"
+        None, description="refresh token of the account `default` only; gets access tokens automatically"
     )
     refresh_token_file: Path | None = _in_file("REFRESH_TOKEN")
     credentials_dir: Path | None = Field(
@@ -273,12 +273,12 @@ class Settings(BaseSettings):
         )
 
     def webhook_secret_reader(self) -> SecretReader | None:
-        """Return what reads the webhook's secret anew at each use, or nothing where there is no webhook."""
+        """Return what reads the webhook's secret anew at each use, or None where there is no webhook."""
         given = self._given("webhook_secret")
         return SecretReader(given) if given.is_set else None
 
     def listen_token_reader(self) -> SecretReader | None:
-        """Return what reads the bearer token anew at each use, or nothing where none is asked for."""
+        """Return what reads the bearer token anew at each use, or None where none is asked for."""
         given = self._given("listen_token")
         return SecretReader(given) if given.is_set else None
 

@@ -44,7 +44,7 @@ def set_up_logs(
     """Make every log line of the process one event: JSON, or for a terminal in words.
 
     ``stream`` is whatever ``sys.stderr`` is at the moment of a line, unless given. ``colours`` only matter in words;
-    they are there on a terminal unless told otherwise. Lines of libraries come from ``warning`` up. ``queued`` lines
+    by default they are on for a terminal. Lines of libraries come from ``warning`` up. ``queued`` lines
     are written by a thread of their own, to what ``sys.stderr`` is now.
     """
     masking = masking or Masking()
@@ -228,12 +228,17 @@ def _words(*, colours: bool) -> structlog.typing.Processor:
 
 def _printable(value: Any) -> Any:
     """Return foreign words so that they cannot steer a terminal."""
-    return repr(value) if type(value) is str and not value.isprintable() and "\n" not in value else value
+    if type(value) is not str or value.isprintable() or "\n" in value:
+        return value
+    return repr(value)
 
 
 def _json(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
-    first = {key: event[key] for key in ("ts", "level", "event") if key in event}
-    facts = {**first, **event}
+    facts: dict[str, Any] = {}
+    for key in ("ts", "level", "event"):
+        if key in event:
+            facts[key] = event[key]
+    facts |= event
     try:
         return msgspec.json.encode(facts, enc_hook=str).decode()
     except (TypeError, ValueError):  # such as a file name that is not UTF-8: better an ugly line than none

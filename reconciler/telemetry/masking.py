@@ -1,6 +1,6 @@
 """What must never be printed.
 
-Owns: the secrets of this process, and every spelling in which one of them may stand in a text.
+Owns: the secrets of this process, and every spelling of each that a text may hold.
 Must not: know where a secret comes from, or what prints.
 """
 
@@ -15,17 +15,18 @@ from urllib.parse import quote, quote_plus
 MASK = "**********"
 
 FEW = 500
-"""So many spellings are sought one by one: time for each of them. The index costs time for each character of a text."""
+"""The number of spellings that are sought one by one, which costs time for each. Beyond it, an index costs time for
+each character of a text."""
 RENEWALS = 3
-"""So many sets of secrets of one owner stay masked: a line may still quote one that was replaced a moment ago."""
+"""The number of sets of secrets of one owner that stay masked: a line may still quote one that was just replaced."""
 KEPT_SECONDS = 3600.0
-"""So long a secret that was replaced stays masked: a pass, an error or a line of the log may still quote it."""
+"""Seconds for which a replaced secret stays masked: a pass, an error or a line of the log may still quote it."""
 WIDTH = 8
 """Characters by which the index knows the beginning of a spelling; fewer where a shorter secret is known."""
 
 
 class Masking:
-    """The last step of anything that is printed: replaces every known secret, wherever in the text it stands.
+    """The last step of anything that is printed: replaces every known secret, wherever it is in the text.
 
     Not a character of a secret is left, also where two of them overlap. What it costs does not grow with the number of
     secrets beyond ``FEW``: a fleet has several for each account.
@@ -67,9 +68,12 @@ class Masking:
             self._remove(sets.popleft())
 
     def _add(self, secrets: Iterable[str]) -> None:
-        spellings = [spelling for secret in secrets for spelling in _spellings(secret)]
-        new = {spelling for spelling in spellings if spelling not in self._spellings}
-        self._spellings.update(spellings)
+        new = set()
+        for secret in secrets:
+            for spelling in _spellings(secret):
+                if spelling not in self._spellings:
+                    new.add(spelling)
+                self._spellings[spelling] += 1
         if not new:
             return
         width = min(self._index.width, *map(len, new))
@@ -81,11 +85,12 @@ class Masking:
             self._index.add(new)
 
     def _remove(self, secrets: Iterable[str]) -> None:
-        for spelling in [spelling for secret in secrets for spelling in _spellings(secret)]:
-            self._spellings[spelling] -= 1
-            if not self._spellings[spelling]:
-                del self._spellings[spelling]
-                self._index.remove(spelling)
+        for secret in secrets:
+            for spelling in _spellings(secret):
+                self._spellings[spelling] -= 1
+                if not self._spellings[spelling]:
+                    del self._spellings[spelling]
+                    self._index.remove(spelling)
 
     def text(self, text: str) -> str:
         """Return a text without secrets."""
@@ -147,7 +152,7 @@ class _Index:
 
 
 def _spans(spelling: str, text: str) -> Iterator[tuple[int, int]]:
-    """Yield where a spelling stands in a text, also where it overlaps itself."""
+    """Yield where a spelling is in a text, also where it overlaps itself."""
     at = text.find(spelling)
     while at >= 0:
         yield at, at + len(spelling)
@@ -155,7 +160,7 @@ def _spans(spelling: str, text: str) -> Iterator[tuple[int, int]]:
 
 
 def _spellings(secret: str) -> set[str]:
-    """Return how a secret may stand in a text: as it is, in JSON, quoted by Python, in an address or a form."""
+    """Return how a secret may look in a text: as it is, in JSON, quoted by Python, in an address or a form."""
     quoted = {_json(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
     inside = {_json(one) for one in quoted}  # an exception's words in a JSON line are quoted twice
     return {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), *quoted, *inside}

@@ -3,8 +3,8 @@
 Owns: names, labels and meaning of all metrics, and which series exist before anything happened.
 Must not: know where a figure comes from; others hand it in.
 
-Gauges of an account are figures that the account's last pass left behind, read when Prometheus asks; so an account that
-left the file leaves no series behind, and with ``PCC_METRICS_PER_ACCOUNT=false`` they are summed instead.
+Gauges of an account are figures of the account's last pass, read when Prometheus asks. So an account that left the
+file leaves no series behind, and with ``PCC_METRICS_PER_ACCOUNT=false`` they are summed instead.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def _earliest_given(moments: list[float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class AccountGauge:
-    """One gauge that is told account by account: how it is read, and how accounts are put together to one figure.
+    """One gauge for each account: how it is read, and how the accounts become one figure.
 
-    Figures add up; but of moments the earliest is told, because the laggard is what matters.
+    Figures are added up. Of moments the earliest counts, because the laggard is what matters.
     """
 
     name: str
@@ -82,16 +82,20 @@ def _states(figures: Figures) -> Cells:
 
 
 def _held(figures: Figures) -> Cells:
-    return {
-        (action, guard.reason.kind, guard.reason): figures.held.get((action, guard.reason), 0)
-        for guard in GUARDS
-        for action in held_actions(guard.reason)
-    }
+    cells: dict[tuple[str, ...], float] = {}
+    for guard in GUARDS:
+        reason = guard.reason
+        for action in held_actions(reason):
+            cells[action, reason.kind, reason] = figures.held.get((action, reason), 0)
+    return cells
 
 
 def _tripped(figures: Figures) -> Cells:
-    reasons = [guard.reason for guard in GUARDS if guard.reason.kind is Kind.GUARD]
-    return {(reason,): reason in figures.tripped for reason in reasons}
+    cells: dict[tuple[str, ...], float] = {}
+    for guard in GUARDS:
+        if guard.reason.kind is Kind.GUARD:
+            cells[guard.reason,] = guard.reason in figures.tripped
+    return cells
 
 
 def _approvals(figures: Figures) -> Cells:
@@ -119,7 +123,7 @@ ACCOUNT_GAUGES: tuple[AccountGauge, ...] = (
     _single("pcc_unsubscribe_budget_remaining",
             "Devices that may still be unsubscribed within 24 hours without an approval.",
             lambda one: one.budget_remaining),
-    AccountGauge("pcc_approvals", "Approvals in the text by state.", ("state",), _approvals),
+    AccountGauge("pcc_approvals", "Approvals in the desired state by state.", ("state",), _approvals),
     _single("pcc_pass_last_attempt_timestamp_seconds", "When the last pass began.",
             lambda one: one.last_attempt, _earliest),
     _single("pcc_pass_last_success_timestamp_seconds", "When the live list was last trusted.",
@@ -135,7 +139,7 @@ ACCOUNT_GAUGES: tuple[AccountGauge, ...] = (
             "When the access token in use ends; absent where that is not known.",
             lambda one: one.token_expiry, _earliest_given),
 )
-"""Every gauge that is told account by account."""
+"""Every gauge that has a figure for each account."""
 # fmt: on
 
 
@@ -166,12 +170,13 @@ class _AccountCollector(Collector):
         yield accounts
 
     def _family(self, gauge: AccountGauge, figures: Mapping[AccountName, Figures]) -> Metric:
-        labels = [*(["account"] if self._per_account else []), *gauge.labels]
+        labels = ["account", *gauge.labels] if self._per_account else gauge.labels
         family = GaugeMetricFamily(gauge.name, gauge.help, labels=labels)
         gathered: dict[tuple[str, ...], list[float]] = {}
         for account, one in figures.items():
             for cell, value in gauge.read(one).items():
-                gathered.setdefault((account, *cell) if self._per_account else cell, []).append(float(value))
+                key = (account, *cell) if self._per_account else cell
+                gathered.setdefault(key, []).append(float(value))
         for cell, values in gathered.items():
             family.add_metric(list(cell), gauge.together(values))
         return family
@@ -189,10 +194,10 @@ class Metrics:
         self.registry.register(self._accounts)
         self._causes: tuple[str, ...] = ()
         self._codes: frozenset[str] = frozenset()
-        self._define_process_and_texts()
+        self._define_process_and_source()
         self._define_work()
 
-    def _define_process_and_texts(self) -> None:
+    def _define_process_and_source(self) -> None:
         gauge = self._gauge
         gauge("pcc_build_info", "The program's version.", "version").labels(__version__).set(1)
         self._mode = gauge("pcc_mode_info", "Whether changes are made.", "mode")
@@ -209,22 +214,24 @@ class Metrics:
         self.clock_ahead = gauge(
             "pcc_clock_ahead_seconds", "By how much this machine's clock is ahead of LG's; 0 where LG's is not known."
         )
-        self.state_writable = gauge("pcc_state_writable", "1 if what we do can be remembered.")
+        self.state_writable = gauge("pcc_state_writable", "1 if the state can be written.")
         self.reload_successful = gauge(
-            "pcc_desired_last_reload_successful", "1 if the newest text was accepted as a whole."
+            "pcc_desired_last_reload_successful", "1 if the newest revision was accepted as a whole."
         )
         self.reload_success_timestamp = gauge(
-            "pcc_desired_last_reload_success_timestamp_seconds", "When a text was last accepted as a whole."
+            "pcc_desired_last_reload_success_timestamp_seconds", "When a revision was last accepted as a whole."
         )
         self._revision = gauge("pcc_desired_revision_info", "The revision in force.", "revision", "source", "verified")
         self.commit_timestamp = gauge(
             "pcc_desired_commit_timestamp_seconds", "When the commit in force was made; 0 without Git."
         )
-        self._rejected = gauge("pcc_desired_rejected", "1 while the newest text is rejected for this cause.", "cause")
-        self.source_success_timestamp = gauge(
-            "pcc_source_last_success_timestamp_seconds", "When the newest text was last fetched."
+        self._rejected = gauge(
+            "pcc_desired_rejected", "1 while the newest revision is rejected for this cause.", "cause"
         )
-        self.source_errors = self._counter("pcc_source_errors", "Fetches of the newest text that failed.", "kind")
+        self.source_success_timestamp = gauge(
+            "pcc_source_last_success_timestamp_seconds", "When the newest revision was last fetched."
+        )
+        self.source_errors = self._counter("pcc_source_errors", "Fetches of the newest revision that failed.", "kind")
 
     def _define_work(self) -> None:
         counter, histogram = self._counter, self._histogram
@@ -279,7 +286,7 @@ class Metrics:
         self._log_lines_counted = since_the_start
 
     def rejected(self, cause: str | None) -> None:
-        """Say why the newest text is rejected, or that it is not."""
+        """Say why the newest revision is rejected, or that it is not."""
         for one in self._causes:
             self._rejected.labels(one).set(one == cause)
 
@@ -293,49 +300,47 @@ class Metrics:
         self._figures[account] = figures
 
     def abandoned(self, accounts: Iterable[AccountName]) -> None:
-        """Say which accounts vanished from the texts while devices of them are live: they have a condition only."""
+        """Say which accounts left the files while devices of them are live: they have a condition only."""
         self._accounts.abandoned = frozenset(accounts)
 
     def enter(self, account: AccountName) -> None:
         """Start every counter of a new account at 0, so that the first event is seen as a rise."""
         self._figures.setdefault(account, Figures())
-        for counter, cells in self._of_account():
-            for cell in cells:
-                if labels := (*self._label(account), *cell):
-                    counter.labels(*labels)
+        for counter, cell in self._of_account():
+            self._series(counter, account, *cell)
 
     def leave(self, account: AccountName) -> None:
-        """Remove every series of an account that left the texts."""
+        """Remove every series of an account that left the files."""
         self._figures.pop(account, None)
         if not self.per_account:
             return
-        for counter, cells in self._of_account():
-            for cell in cells:
-                counter.remove(account, *cell)
+        for counter, cell in self._of_account():
+            counter.remove(account, *cell)
 
-    def _of_account(self) -> list[tuple[Counter, list[tuple[str, ...]]]]:
-        """Return the counters that are told account by account, each with all values of its other labels."""
-        return [
-            (self._changes, list(product(Action, Result))),
-            (self._passes, list(product(PassResult))),
-            (self._refreshes, list(product(TOKEN_RESULTS))),
-            (self._throttled, [()]),
-            (self._otherwise, [()]),
-        ]
+    def _of_account(self) -> Iterator[tuple[Counter, tuple[str, ...]]]:
+        """Yield the counters that have a series for each account, with every combination of their other labels."""
+        for action, change_result in product(Action, Result):
+            yield self._changes, (action, change_result)
+        for pass_result in PassResult:
+            yield self._passes, (pass_result,)
+        for token_result in TOKEN_RESULTS:
+            yield self._refreshes, (token_result,)
+        yield self._throttled, ()
+        yield self._otherwise, ()
 
     def changed(self, account: AccountName, action: Action, result: Result, count: int = 1) -> None:
         """Count changes that ended."""
-        self._changes.labels(*self._label(account), action, result).inc(count)
+        self._series(self._changes, account, action, result).inc(count)
 
     def passed(self, account: AccountName, result: str, seconds: float) -> None:
         """Count one pass that ended."""
-        self._passes.labels(*self._label(account), result).inc()
+        self._series(self._passes, account, result).inc()
         self.pass_duration.observe(seconds)
 
     def called(
         self, method: str, route: str, status: int | None, code: str | None, *, began: float, ended: float
     ) -> None:
-        """Count one call to LG, from and to steady seconds. ``status`` is nothing where no answer came."""
+        """Count one call to LG, from and to steady seconds. ``status`` is None where no answer came."""
         self.last_call_at = ended
         known = code if not code or code in self._codes else "other"
         self._requests.labels(method, route, "none" if status is None else str(status), known or "").inc()
@@ -343,15 +348,17 @@ class Metrics:
 
     def throttled(self, account: AccountName) -> None:
         """Count one throttled call."""
-        (self._throttled.labels(account) if self.per_account else self._throttled).inc()
+        self._series(self._throttled, account).inc()
 
     def answered_otherwise(self, account: AccountName) -> None:
         """Count one answer that names another message id than its request."""
-        (self._otherwise.labels(account) if self.per_account else self._otherwise).inc()
+        self._series(self._otherwise, account).inc()
 
     def token_refreshed(self, account: AccountName, result: str) -> None:
         """Count one token renewal."""
-        self._refreshes.labels(*self._label(account), result).inc()
+        self._series(self._refreshes, account, result).inc()
 
-    def _label(self, account: AccountName) -> tuple[str, ...]:
-        return (account,) if self.per_account else ()
+    def _series(self, counter: Counter, account: AccountName, *others: str) -> Counter:
+        """Return the series of an account; without labels for accounts, the one that all of them share."""
+        labels = (account, *others) if self.per_account else others
+        return counter.labels(*labels) if labels else counter
