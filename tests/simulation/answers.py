@@ -19,7 +19,7 @@ import httpx
 from reconciler.simulator import Answer
 
 OLD = ("aged", "replayed")
-"""An earlier list comes again: with its age, or with nothing that tells but the message id."""
+"""An earlier list comes again: in today's envelope with its age, or with nothing that tells but the message id."""
 CHANGED = ("young", "another id", "a range", "a part", "elsewhere", "beside", "a next page", "a larger total")
 """What becomes of today's list."""
 FLOODS = ("no end", "a bomb")
@@ -58,7 +58,7 @@ class Between:
         chosen = self._chosen(call.account)
         before = self.kept.get(call.account)
         if chosen in OLD:
-            return (answer if before is None else _old(before, chosen, self.random)), ""
+            return (answer if before is None else _old(before, answer, chosen, self.random)), ""
         if answer.status != 200 or not _members(answer.body):
             return answer, ""
         self.kept[call.account] = answer
@@ -73,9 +73,13 @@ class Between:
         return ""
 
 
-def _old(answer: Answer, how: str, random: Random) -> Answer:
-    headers = (("age", str(random.choice((61, 120, 86_400)))),) if how == "aged" else ()
-    return replace(answer, headers=(*answer.headers, *headers))
+def _old(before: Answer, answer: Answer, how: str, random: Random) -> Answer:
+    """Return an earlier list: as it was, or in today's envelope with its age."""
+    if how == "replayed":
+        return before
+    said = _members(before.body) | {"messageId": _members(answer.body).get("messageId", "")}
+    age = ("age", str(random.choice((61, 120, 86_400))))
+    return replace(before, headers=(*before.headers, age), body=_body(said))
 
 
 def _changed(answer: Answer, how: str, random: Random) -> Answer:

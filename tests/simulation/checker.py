@@ -135,12 +135,16 @@ class Known:
 
 @dataclass(slots=True)
 class PauseOverride:
-    """A pause by command: from when on it is known by the true time, and until when it lasts by the machine's clock."""
+    """A pause by command: from when on it is known, and until when it lasts, by the machine's clock and the true time.
+
+    A step of the clock back does not prolong it.
+    """
 
     account: str | None
     pause: str
     from_: float
     until: datetime
+    ends: float
 
 
 class Checker:
@@ -283,7 +287,8 @@ class Checker:
         self._brakes = [one for one in self._brakes if account is not None and one.account != account]
         if pause != "none":
             until = self._wall() + timedelta(seconds=seconds - 1)
-            self._brakes.append(PauseOverride(account, pause, self._now() + GRACE_SECONDS, until))
+            ends = self._now() + seconds - 1
+            self._brakes.append(PauseOverride(account, pause, self._now() + GRACE_SECONDS, until, ends))
 
     def person_agreed(self, account: str) -> None:
         """Hear of a person's ``reconcile``."""
@@ -331,6 +336,7 @@ class Checker:
             known.acting, known.listed = False, None
             known.throttled_until = known.stopped_until = 0.0
             known.devices_answered = known.keeping = False
+            known.other_credential = known.other_credential or known.kept
             self.last_call[account] = self._now()
             if blind:
                 known.expected = None
@@ -391,7 +397,7 @@ class Checker:
                 (account, since),
             ).fetchall()
         known.expected = frozenset(one for one, _, live, _ in devices if live) if trusted and trusted[0] else None
-        known.suspect_readings = trusted[1] if trusted else 0
+        known.suspect_readings = abs(trusted[1]) if trusted else 0  # kept below zero for another credential
         known.owned = {one for one, owned, _, _ in devices if owned}
         known.left = {one: _moment(went / 1e6) for one, owned, _, went in devices if owned and went is not None}
         if count:
@@ -742,7 +748,7 @@ class Checker:
 
     def _pause(self, account: str, wanted: Wanted) -> str:
         now, wall = self._now(), self._wall()
-        on = (one for one in self._brakes if one.from_ <= now and wall < one.until)
+        on = (one for one in self._brakes if one.from_ <= now < one.ends and wall < one.until)
         words = [one.pause for one in on if one.account in {None, account}]
         return max((str(wanted.policy["pause"]), *words), key=PAUSES.index)
 
@@ -890,7 +896,9 @@ def listed(answer: Any, earlier: Container[str]) -> frozenset[str] | None:
         return None
     others = envelope.keys() - {"messageId", "timestamp", "response"}
     items = envelope.get("response")
-    if others and ("response" not in envelope or any(isinstance(envelope[one], list) for one in others)):
+    if others and (
+        "response" not in envelope or any(envelope[one] and isinstance(envelope[one], list) for one in others)
+    ):
         return None
     if items is None or items in ({}, []):
         items = []

@@ -311,7 +311,7 @@ class Life:
         for name in order[:4]:
             self._write_one(folder, name, changes[name])
             if slow:
-                await asyncio.sleep(self._random.uniform(0.02, 0.6))
+                await asyncio.sleep(self._random.uniform(0.02, self._random.choice((0.6, 3.0))))
         for name in order[4:]:
             self._write_one(folder, name, changes[name])
 
@@ -326,7 +326,9 @@ class Life:
             (self._disk.write if in_place else self._disk.rename_over)(path, content)
         self._checker.files_changed(read(self.files, self._environment))
 
-    async def _edit(self, what: str, account: str, change: Callable[[Fleet, Account], object]) -> None:
+    async def _edit(
+        self, what: str, account: str, change: Callable[[Fleet, Account], object], *, slowly: bool | None = None
+    ) -> None:
         fleet = self.fleet.copy()
         change(fleet, fleet.accounts[account])
         after = fleet.accounts[account].devices
@@ -335,7 +337,7 @@ class Life:
                 approval.devices = [one for one in approval.devices if one not in after]
         fleet.approvals = [one for one in fleet.approvals if one.devices]
         self.note(f"a person edits {account}: {what}", account, seconds=MINUTE)
-        await self._publish(fleet)
+        await self._publish(fleet, slowly=slowly)
 
     def _unlisted(self, account: str) -> list[str]:
         devices = self.user(account).devices
@@ -485,6 +487,7 @@ class Life:
             f"its wings are {', '.join(wings)}",
             self._random.choice(accounts),
             lambda _, one: setattr(one, "wings", wings),
+            slowly=True,
         )
 
     async def second_thoughts(self) -> None:
@@ -744,7 +747,7 @@ class Life:
         if len(names) < 2:
             return
         one, other = self._random.sample(names, 2)
-        how = self._random.choice(("swapped", "none", "same"))
+        how = self._random.choice(("swapped", "swapped", "none", "same"))
         self.note(f"credentials of {one} and {other}: {how}", one, other, seconds=MINUTE)
         self._meddled(None, seconds=2 * HOUR)
         self._credential(one, None if how == "none" else other)
@@ -976,7 +979,7 @@ class Life:
     def _step(self) -> float:
         """Return by how much a clock may be wrong where nobody looks after it."""
         most = self._random.choice((10 * MINUTE, HOUR, 9 * HOUR, DAY, 3 * DAY, 30 * DAY))
-        return self._random.uniform(0.5, 1.1) * most * self._random.choice((-1, 1))
+        return self._random.uniform(0.5, 1.1) * most * self._random.choice((-1, 1, 1))
 
     def _set_clock(self, seconds: float, words: str) -> None:
         self._clock.set_by(timedelta(seconds=seconds))
@@ -1093,7 +1096,7 @@ EVENTS: tuple[tuple[float, Callable[[Life], Awaitable[None]]], ...] = (
     (1, Life.empty),
     (1, Life.rename),
     (1.5, Life.misspell),
-    (2, Life.wings),
+    (4, Life.wings),
     (4, Life.second_thoughts),
     (4, Life.dates),
     (3, Life.revert),
@@ -1110,7 +1113,7 @@ EVENTS: tuple[tuple[float, Callable[[Life], Awaitable[None]]], ...] = (
     (1.5, Life.consent),
     (2, Life.tokens_end),
     (12, Life.faults),
-    (5, Life.odd),
+    (8, Life.odd),
     (2, Life.outage),
     (2, Life.slow),
     (4, Life.lose),

@@ -5,8 +5,9 @@ here; what is in no line of this file is held against the program exactly as the
 
 Four are no numbers:
 
-- What LG refused an account of a few devices is asked for again once when its credential changed, and once when a list
-  of it is believed after doubted ones: it may have been refused to another user.
+- What LG refused an account of a few devices is asked for again once when its credential changed, once after a start
+  while its list is doubted, and once when a list is believed after doubted ones: it may have been refused to another
+  user.
 - An answer that has the message id of a request of an earlier process is believed: nobody keeps those ids.
 - While git's lock is there any text since it came may be in force, and the one from before; from those since it came
   nothing may be unsubscribed.
