@@ -24,7 +24,7 @@ from reconciler.core.clock import Clock
 from reconciler.core.errors import Fault, Invalid, SourceError, StateError
 from reconciler.core.model import AccountName, Cause, Commit, DeviceId, Revision, Verified
 from reconciler.core.unsettled import Waits
-from reconciler.desired import Again, Loaded, digest, load, read_list
+from reconciler.desired import LoadCache, Loaded, digest, load, read_list
 from reconciler.source import (
     LOCK_SECONDS,
     RESTLESS_SECONDS,
@@ -93,7 +93,7 @@ class Informer:
         self._kept_as: Revision | None = None
         self._keeps = keeps
         self._known = Known()
-        self._again = Again()
+        self._cache = LoadCache()
         self._waits = Waits()
         self._named: dict[str, frozenset[str]] = {}
         self._thread = ThreadPoolExecutor(1, "texts")
@@ -171,7 +171,7 @@ class Informer:
         self._kept = {one.document for one in kept}
         self._known = Known(signed=_signed(kept))
         self._named = {one.document: frozenset(one.files) for one in kept}
-        return recalled(kept, self._state.live_accounts, self._environment, self._again)
+        return recalled(kept, self._state.live_accounts, self._environment, self._cache)
 
     async def require(self) -> None:
         """Read the newest text once and insist on it: one-shot commands never fall back to an older one.
@@ -329,7 +329,7 @@ class Informer:
             return None
         if fetched.cause is not None:
             return fetched, None, self._source.commit({})
-        loaded = load(fetched.documents, fetched.tree, environment=self._environment, again=self._again)
+        loaded = load(fetched.documents, fetched.tree, environment=self._environment, cache=self._cache)
         return fetched, self._with_unreadable(loaded, fetched.unreadable), self._source.commit(loaded.files)
 
     def _with_unreadable(self, loaded: Loaded, unreadable: Sequence[Fault]) -> Loaded:

@@ -1,11 +1,14 @@
 """The desired-state file: TOML text to values and back, with the position of every fault.
 
-Owns: keys, types and defaults (``schema``), reading (``loader`` over ``parser`` and ``device_files``), writing
-(``writer``), where a fault is (``positions``, ``diagnostics``), and what is no file of ours (``foreign``).
+Owns: one document by itself (``parser`` by the tables of ``schema``, ``checks`` of values, ``ids``, ``messages``), the
+accounts in it (``accounts``, ``collected`` from ``device_files``), all documents together (``loader``, ``conflicts``,
+``cache``), where a fault is (``diagnostics``, ``positions``, ``faults``), where a device is named (``sightings``,
+``thinned``), writing (``writer``), and what is no file of ours (``foreign``).
 Must not: know where a file comes from, or what is in force.
 """
 
 from reconciler.core.acceptance import Loaded
+from reconciler.desired.cache import LoadCache
 from reconciler.desired.device_files import read_list
 from reconciler.desired.documents import (
     LARGEST_FILE,
@@ -19,9 +22,11 @@ from reconciler.desired.documents import (
     Unreadable,
     digest,
 )
+from reconciler.desired.faults import SHOWN
 from reconciler.desired.globs import matches
-from reconciler.desired.loader import SHOWN, Again, load, sightings
+from reconciler.desired.loader import load
 from reconciler.desired.parser import patterns
+from reconciler.desired.sightings import sightings
 from reconciler.desired.writer import SCHEMA_FILE, Aside, account_lines, approval_block, dump, dump_device_file
 
 __all__ = [
@@ -29,9 +34,9 @@ __all__ = [
     "SCHEMA_FILE",
     "SHOWN",
     "TOO_MUCH",
-    "Again",
     "Aside",
     "Document",
+    "LoadCache",
     "Loaded",
     "MemoryTree",
     "Names",

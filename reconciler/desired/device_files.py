@@ -146,14 +146,14 @@ class OnlyOne:
         return b"".join(kept)
 
 
-class Shelf:
+class DeviceFiles:
     """Every device file that the documents name, read once however often it is named."""
 
     def __init__(self, tree: Tree, *, kept: bool = False) -> None:
         self._tree = tree
         self._kept = kept
         self._lists: dict[str, Listed | Unreadable] = {}
-        self.files: dict[str, bytes] = {}
+        self.contents: dict[str, bytes] = {}
 
     def find(self, folder: str, pattern: str) -> dict[str, Listed | Unreadable]:
         """Read the files that a pattern matches, each as a list or as why it cannot be read."""
@@ -169,5 +169,5 @@ class Shelf:
             content = self._tree.read(path)
         except Unreadable as error:
             return error
-        self.files[path] = content
+        self.contents[path] = content
         return read_list(path, content, kept=self._kept)

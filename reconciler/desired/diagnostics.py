@@ -1,11 +1,11 @@
-"""Faults and warnings before their place is known: looking a place up costs a walk through the text.
+"""Faults and warnings before their place is known: looking a place up costs a walk through the document.
 
-Owns: how a place is named until then. Must not: know what is faulty.
+Owns: how a place is named until then, and what is noted of one document. Must not: know what is faulty.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.desired.positions import Loc
 
@@ -23,11 +23,38 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault or warning. ``other`` is a second place, told at the end of the message."""
+    """A fault or warning. ``other`` is a second place, named at the end of the message."""
 
     where: Where
     message: str
     other: Where | None = None
+
+
+@dataclass(slots=True)
+class Notes:
+    """What is noted of one document: faults and warnings in it and in the device files that it names, and those."""
+
+    faults: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
+    device_files: set[str] = field(default_factory=set)
+
+    def fault(self, where: Where, message: str, other: Where | None = None) -> None:
+        """Note a fault."""
+        self.faults.append(Finding(where, message, other))
+
+    def warn(self, where: Where, message: str, other: Where | None = None) -> None:
+        """Note a warning."""
+        self.warnings.append(Finding(where, message, other))
+
+    def copy(self) -> Notes:
+        """Return the same notes, to be continued."""
+        return Notes(self.faults[:], self.warnings[:], set(self.device_files))
+
+    def add(self, other: Notes) -> None:
+        """Take over what another step noted of the same document."""
+        self.faults += other.faults
+        self.warnings += other.warnings
+        self.device_files |= other.device_files
 
 
 def byte_place(path: str, content: bytes, offset: int) -> Where:

@@ -1,6 +1,6 @@
 """One TOML document: decoded, parsed and checked by itself.
 
-Owns: what can be said of a text without looking at another one, and taking faulty parts out so that the rest can be
+Owns: what can be stated about a document without another one, and taking faulty parts out so that the rest can be
 checked further. Must not: let an exception escape for any bytes.
 """
 
@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 import rtoml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from reconciler.core.errors import quoted
 from reconciler.core.model import DEFAULT_ACCOUNT, AccountName
 from reconciler.desired import foreign
 from reconciler.desired.checks import VERSION
-from reconciler.desired.diagnostics import Finding, Where, byte_place
+from reconciler.desired.diagnostics import Finding, Notes, Where, byte_place
 from reconciler.desired.documents import Document
 from reconciler.desired.messages import explain
 from reconciler.desired.positions import Loc
@@ -30,11 +31,11 @@ SHARED = ("environment", "timezone", "policy", "retired_accounts")
 """The top-level keys that concern all accounts, and stand in one document only."""
 
 _LOOKS_SHARED = re.compile(rb"""^[ \t]*+\[*+[ \t]*+["']?+(?:%s)\b""" % "|".join(SHARED).encode(), re.MULTILINE)
-"""Nothing in it is tried twice: the text may be white space only, and as long as a text can be."""
+"""Nothing in it is tried twice: the document may be white space only, and as long as one can be."""
 
 
 SUGGESTED = 100
-"""For so many faults of one document it is looked for what was meant: that takes longer than all else."""
+"""For so many faults of one document a guess is made at what was meant: that takes longer than all else."""
 
 _SHARED_LOCS = frozenset((key,) for key in SHARED)
 
@@ -46,61 +47,65 @@ _NO_APPROVAL = {"devices": [], "expires": date.max, "reason": "-"}
 """Stands where a faulty approval stood, so that those after it keep their places."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """One document on its way through the checks.
+    """One document, checked by itself.
 
-    ``keys`` are its top-level keys, or nothing when it could not be parsed, and ``names`` the accounts that it defines,
+    ``keys`` are its top-level keys, ``None`` when it could not be parsed, and ``names`` the accounts that it defines,
     both as written. ``table`` is what the schema made of it, with faulty parts taken out so that the checks that follow
-    can look at the rest; ``broken`` are the key paths of those parts. ``named`` are the paths of its device files.
+    can look at the rest; ``broken`` are the key paths of those parts.
     """
 
     path: str
     content: bytes
+    notes: Notes = field(default_factory=Notes)
     keys: frozenset[str] | None = None
     names: frozenset[AccountName] = frozenset()
     table: DocumentTable | None = None
-    broken: set[Loc] = field(default_factory=set)
-    named: set[str] = field(default_factory=set)
-    faults: list[Finding] = field(default_factory=list)
-    warnings: list[Finding] = field(default_factory=list)
+    broken: frozenset[Loc] = frozenset()
 
     @property
     def text(self) -> str:
-        """What the document says, made anew each time: it is as long as the bytes. Raises where they are not UTF-8."""
+        """The content, decoded anew each time: it is as long as the bytes. Raises where they are not UTF-8."""
         return self.content.decode().removeprefix("\ufeff")
 
     def at(self, *loc: str | int, key: bool = False) -> Where:
         """Name a place in this document."""
         return Where(self.path, loc, key=key)
 
-    def fault(self, where: Where, message: str, other: Where | None = None) -> None:
-        """Note a fault that belongs to this document."""
-        self.faults.append(Finding(where, message, other))
-
-    def says(self, key: str) -> bool:
-        """Say whether a top-level key is in the text, well or badly written."""
+    def has(self, key: str) -> bool:
+        """Return whether a top-level key is in the document, well or badly written."""
         return self.keys is not None and key in self.keys
 
     @property
     def shared(self) -> bool:
-        """Whether a key that concerns all is in the text, or seems to be in one that cannot be parsed."""
+        """Whether a key that concerns all is in the document, or seems to be in one that cannot be parsed."""
         if self.keys is None:
             return _LOOKS_SHARED.search(self.content) is not None
         return not self.keys.isdisjoint(SHARED)
 
-    @property
-    def shared_fault(self) -> bool:
-        """Whether what concerns all cannot be taken from this document."""
+    def has_shared_fault(self, faults: Iterable[Finding]) -> bool:
+        """Return whether what concerns all cannot be taken from this document. ``faults``: all that it has."""
         if self.table is None:
             return self.shared
-        return any(finding.where.path == self.path and finding.where.loc[:1] in _SHARED_LOCS for finding in self.faults)
+        return any(one.where.path == self.path and one.where.loc[:1] in _SHARED_LOCS for one in faults)
+
+
+def stated(readings: Iterable[Reading], key: str) -> tuple[Reading, Any] | None:
+    """Return the first document that states a shared key, and its value."""
+    for reading in readings:
+        value = getattr(reading.table, key, None)
+        if value is not None:
+            return reading, value
+    return None
 
 
 def patterns(content: bytes) -> frozenset[str]:
-    """Return the patterns of device files that a text names, as far as can be seen: a hint at what will be read."""
+    """Return the patterns of device files that a document names, as far as can be seen: a hint at what will be read."""
+    if b"device_files" not in content:
+        return frozenset()
     try:
-        raw = rtoml.loads(content.decode().removeprefix("\ufeff")) if b"device_files" in content else {}
+        raw = rtoml.loads(content.decode().removeprefix("\ufeff"))
     except (UnicodeDecodeError, rtoml.TomlParsingError):
         return frozenset()
     return frozenset(posixpath.normpath(pattern) for pattern in _patterns(raw))
@@ -109,7 +114,8 @@ def patterns(content: bytes) -> frozenset[str]:
 def _patterns(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         named = value.get("device_files")
-        yield from (one for one in named if isinstance(one, str)) if isinstance(named, list) else ()
+        if isinstance(named, list):
+            yield from (one for one in named if isinstance(one, str))
         value = list(value.values())
     if isinstance(value, list):
         for one in value:
@@ -118,39 +124,49 @@ def _patterns(value: Any) -> Iterator[str]:
 
 def read(document: Document, *, kept: bool = False) -> Reading:
     """Decode, parse and validate one document. ``kept``: it was accepted before, maybe by rules that were fewer."""
-    reading = Reading(document.path, document.content)
-    if not document.content or document.content.isspace():
-        reading.fault(reading.at(), f"the file is empty: not even version = {VERSION} is left")
-        return reading
-    what = foreign.whole(document.content)
-    conflict = foreign.conflict(document.content)
+    path, content = document.path, document.content
+    notes = Notes()
+    raw = _parse(path, content, notes)
+    if raw is None:
+        return Reading(path, content, notes)
+    keys, names = frozenset(raw), _names(raw)
+    table, broken = _validate(path, raw, notes, kept=kept)
+    return Reading(path, content, notes, keys, names, table, broken)
+
+
+def _parse(path: str, content: bytes, notes: Notes) -> dict[str, Any] | None:
+    """Return what the TOML reader makes of a document, or ``None`` with a fault noted."""
+    if not content or content.isspace():
+        notes.fault(Where(path), f"the file is empty: not even version = {VERSION} is left")
+        return None
+    first = Where(path, line=1, column=1)
+    what = foreign.whole(content)
     if what is not None:
-        reading.fault(Where(document.path, line=1, column=1), f"this file {what}")
-        return reading
+        notes.fault(first, f"this file {what}")
+        return None
     try:
-        raw = rtoml.loads(reading.text)
+        raw = rtoml.loads(content.decode().removeprefix("\ufeff"))
     except UnicodeDecodeError as error:
-        reading.fault(byte_place(document.path, document.content, error.start), "is not UTF-8")
+        notes.fault(byte_place(path, content, error.start), "is not UTF-8")
+        return None
     except rtoml.TomlParsingError as error:
+        conflict = foreign.conflict(content)
         if conflict >= 0:
-            where = byte_place(document.path, document.content, conflict)
-            reading.fault(where, "an unresolved merge conflict begins here: resolve it")
+            notes.fault(byte_place(path, content, conflict), "an unresolved merge conflict begins here: resolve it")
         else:
-            reading.fault(*_syntax_fault(document.path, str(error)))
-    else:
-        if document.content.startswith("\ufeff".encode()):
-            where = Where(document.path, line=1, column=1)
-            reading.warnings.append(Finding(where, f"this file {foreign.BYTE_ORDER_MARK}"))
-        reading.keys = frozenset(raw)
-        reading.names = _names(raw)
-        _validate(reading, raw, kept=kept)
-    return reading
+            notes.fault(*_syntax_fault(path, str(error)))
+        return None
+    if content.startswith("\ufeff".encode()):
+        notes.warn(first, f"this file {foreign.BYTE_ORDER_MARK}")
+    return raw
 
 
 def _names(raw: Mapping[str, Any]) -> frozenset[AccountName]:
-    """Return the accounts that a text defines, as far as can be read."""
+    """Return the accounts that a document defines, as far as can be read."""
     accounts = raw.get("accounts")
-    names = {name for name in accounts if re.fullmatch(ACCOUNT, name)} if isinstance(accounts, dict) else set()
+    names = set[str]()
+    if isinstance(accounts, dict):
+        names.update(name for name in accounts if re.fullmatch(ACCOUNT, name))
     if "devices" in raw or "device_files" in raw:
         names.add(DEFAULT_ACCOUNT)
     return frozenset(map(AccountName, names))
@@ -165,26 +181,37 @@ def _syntax_fault(path: str, message: str) -> tuple[Where, str]:
     return Where(path, line=int(line), column=int(column)), f"not valid TOML: {quoted(words)}"
 
 
-def _validate(reading: Reading, raw: dict[str, Any], *, kept: bool) -> None:
-    """Check a document against the schema; take out what is faulty, so that the rest can be checked further."""
+def _validate(
+    path: str, raw: dict[str, Any], notes: Notes, *, kept: bool
+) -> tuple[DocumentTable | None, frozenset[Loc]]:
+    """Check a document against the schema; take out what is faulty, so that the rest can be checked further.
+
+    Returns the table and the key paths of what was taken out.
+    """
     version = raw.get("version")
     if type(version) is int and version != VERSION:
-        reading.fault(reading.at("version"), f"this program reads version {VERSION} of the schema, not this one")
-        return
+        notes.fault(Where(path, ("version",)), f"this program reads version {VERSION} of the schema, not this one")
+        return None, frozenset()
+    broken: set[Loc] = set()
     for attempt in range(_ATTEMPTS):
         try:
-            reading.table = DocumentTable.model_validate(raw, context=KEPT if kept else None)
+            return DocumentTable.model_validate(raw, context=KEPT if kept else None), frozenset(broken)
         except ValidationError as error:
-            details = sorted(error.errors(include_url=False), key=lambda one: len(one["loc"]), reverse=True)
-        else:
-            return
+            details = sorted(error.errors(include_url=False), key=_depth, reverse=True)
         # Deep parts go first: what is left of a table whose key went is gone with it.
         for number, detail in enumerate(details):
             loc, at_key, message = explain(detail, briefly=attempt > 0 or number >= SUGGESTED)
-            reading.broken.add(loc)
+            broken.add(loc)
             if attempt == 0:
-                reading.fault(reading.at(*loc, key=at_key), message)
+                notes.fault(Where(path, loc, key=at_key), message)
             _take_out(raw, loc)
+    return None, frozenset(broken)
+
+
+def _depth(detail: ErrorDetails) -> int:
+    """Return how deep a faulty part is. A key that is wrong is as deep as its value: what is in that goes first."""
+    loc = detail["loc"]
+    return len(loc) - 1 if loc[-1] == "[key]" else len(loc)
 
 
 def _take_out(raw: dict[str, Any], loc: Loc) -> None:

@@ -11,7 +11,7 @@ import structlog
 
 from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.model import AccountName
-from reconciler.desired import Again, Document, MemoryTree, load
+from reconciler.desired import Document, LoadCache, MemoryTree, load
 from reconciler.state import KeptText
 
 log = structlog.get_logger()
@@ -21,12 +21,12 @@ def recalled(
     kept: Sequence[KeptText],
     live_accounts: Callable[[], frozenset[AccountName]],
     environment: str | None,
-    again: Again | None = None,
+    cache: LoadCache | None = None,
 ) -> Accepted | None:
     """Return what kept texts bring into force, each account with its own revision, or nothing if there are none."""
     files = {path: content for one in kept for path, content in one.files.items()}
     documents = [Document(one.document, one.files[one.document]) for one in kept]
-    loaded = load(documents, MemoryTree(files), environment=environment, again=again)
+    loaded = load(documents, MemoryTree(files), environment=environment, cache=cache)
     if loaded.faults:  # a version that refuses what an earlier one accepted still heals what is in force
         loaded = load(documents, MemoryTree(files), environment=environment, kept=True)
     if not loaded.accounts:

@@ -30,7 +30,7 @@ from reconciler.core.model import (
     Share,
     Unlimited,
 )
-from reconciler.desired import SHOWN, Again, Document, Loaded, MemoryTree, Unreadable, load, matches
+from reconciler.desired import SHOWN, Document, LoadCache, Loaded, MemoryTree, Unreadable, load, matches
 from reconciler.desired.device_files import read_list
 from reconciler.desired.ids import is_id, plain_ids
 from reconciler.desired.json_schema import json_schema
@@ -374,12 +374,12 @@ FAULTS = {
     ],
     HEAD + "devices = []\n[accounts.default]\ndevices = []": [
         (
-            "2:1: account default stands in one place only; top-level devices and device_files are short for it;"
-            " it is also at a.toml:3:11"
+            "2:1: account default may be defined in one place only; top-level devices and device_files are short for"
+            " it; it is also at a.toml:3:11"
         ),
         (
-            "3:11: account default stands in one place only; top-level devices and device_files are short for it;"
-            " it is also at a.toml:2:1"
+            "3:11: account default may be defined in one place only; top-level devices and device_files are short for"
+            " it; it is also at a.toml:2:1"
         ),
     ],
     HEAD + "devices = []\n[[approvals]]\ndevices = ['a']": ["3:1: expires is missing", "3:1: reason is missing"],
@@ -583,11 +583,11 @@ def test_what_loads_have_in_common_makes_no_difference(
     steps: Sequence[tuple[Sequence[str], str]], environment: str | None
 ) -> None:
     """A load after others says the same, fault for fault and place for place, as one that begins from nothing."""
-    again = Again()
+    cache = LoadCache()
     for bodies, listing in steps:
         texts = [f"version = 1\n{body}\n".replace("{a}", "abc"[index]) for index, body in enumerate(bodies)]
         tree = MemoryTree({"f.txt": listing.encode()})
-        told = load(_documents(texts), tree, environment=environment, again=again)
+        told = load(_documents(texts), tree, environment=environment, cache=cache)
         assert told == load(_documents(texts), tree, environment=environment)
 
 
@@ -598,39 +598,50 @@ def test_what_loads_have_in_common_makes_no_difference(
 )
 def test_a_device_of_two_accounts_is_told_whatever_changed_last(edits: Sequence[tuple[int, Sequence[str]]]) -> None:
     """Where one of many accounts is another one, its devices are compared with those of all others."""
-    again = Again()
+    cache = LoadCache()
     texts = [f"version = 1\n[accounts.a{number}]\ndevices = ['d{number}']" for number in range(25)]
-    load(_documents(texts), MemoryTree({}), again=again)
+    load(_documents(texts), MemoryTree({}), cache=cache)
     for number, devices in edits:
         listed = ", ".join(f"'{device}'" for device in devices)
         texts[number] = f"version = 1\n[accounts.a{number}]\ndevices = [{listed}]"
-        told = load(_documents(texts), MemoryTree({}), again=again)
+        told = load(_documents(texts), MemoryTree({}), cache=cache)
         assert told == load(_documents(texts), MemoryTree({}))
 
 
 def test_accounts_of_a_text_that_did_not_change_are_the_same_objects() -> None:
     """Of hundreds of texts an edit changes one; only that one is read."""
-    again = Again()
+    cache = LoadCache()
     one, two = "version = 1\n[accounts.a]\ndevices = ['x']", "version = 1\n[accounts.b]\ndevices = ['y']"
-    before = load(_documents([one, two]), MemoryTree({}), again=again).accounts
-    after = load(_documents([one, two.replace("y", "z")]), MemoryTree({}), again=again).accounts
+    before = load(_documents([one, two]), MemoryTree({}), cache=cache).accounts
+    after = load(_documents([one, two.replace("y", "z")]), MemoryTree({}), cache=cache).accounts
     assert after[AccountName("a")] is before[AccountName("a")]
     assert after[AccountName("b")].devices == {"z"}
 
 
 def test_what_an_edit_leaves_as_it_was_is_not_there_twice() -> None:
     """An edited text is read anew, and still its other accounts hold the very sets that are in force."""
-    again = Again()
+    cache = LoadCache()
     texts = (
         "version = 1\n[accounts.a]\ndevices = ['x']\n[accounts.b]\ndevices = ['y']",
         "version = 1\n[accounts.c]\ndevices = []",
     )
-    before = load(_documents(texts), MemoryTree({}), again=again).accounts
+    before = load(_documents(texts), MemoryTree({}), cache=cache).accounts
     edited = texts[0].replace("'y'", "'y', 'z'")
-    after = load(_documents([edited, texts[1]]), MemoryTree({}), again=again).accounts
+    after = load(_documents([edited, texts[1]]), MemoryTree({}), cache=cache).accounts
     assert after[AccountName("a")].devices is before[AccountName("a")].devices
     assert after[AccountName("b")].devices == {"y", "z"}
     assert load(_documents([edited, texts[1]]), MemoryTree({})).accounts == after
+
+
+def test_a_fault_in_an_account_of_a_wrong_name_is_told() -> None:
+    """What is wrong inside goes before the name of it: once this was no fault but an error of ours."""
+    assert told("version = 1\n[accounts.A]\ndevices = ['a/b', { id = 'c', name = 3 }]\ncountry = 'x'\nbogus = 1") == [
+        "a.toml:2:11: an account name is 1 to 63 of a-z, 0-9 and -, and begins and ends with a letter or digit",
+        f"a.toml:3:12: {ID_WORDS}",
+        "a.toml:3:38: must be text in quotes",
+        "a.toml:4:11: a country is two capital letters of ISO 3166, like KR",
+        "a.toml:5:1: unknown key 'bogus'",
+    ]
 
 
 def test_a_tree_in_memory_has_only_its_files() -> None:
@@ -703,8 +714,8 @@ def test_an_account_in_two_texts_is_a_fault_of_both() -> None:
     text = "version = 1\n[accounts.a]\ndevices = []"
     loaded = read(text, text, "version = 1\n[accounts.b]\ndevices = []")
     assert [str(fault) for fault in loaded.faults] == [
-        "a.toml:2:11: account a stands in one place only; it is also at b.toml:2:11",
-        "b.toml:2:11: account a stands in one place only; it is also at a.toml:2:11",
+        "a.toml:2:11: account a may be defined in one place only; it is also at b.toml:2:11",
+        "b.toml:2:11: account a may be defined in one place only; it is also at a.toml:2:11",
     ]
     assert loaded.accounts.keys() == {"b"}
 
@@ -717,8 +728,8 @@ def test_a_shared_key_in_two_texts_concerns_all(key: str) -> None:
     loaded = read(f"version = 1\n{key}", f"version = 1\n{key}", "version = 1\ndevices = []")
     name = re.split(r"[. ]", key)[0]
     assert [str(fault) for fault in loaded.faults] == [
-        f"a.toml:2:1: {name} stands in one file only; it is also at b.toml:2:1",
-        f"b.toml:2:1: {name} stands in one file only; it is also at a.toml:2:1",
+        f"a.toml:2:1: {name} may be in one file only; it is also at b.toml:2:1",
+        f"b.toml:2:1: {name} may be in one file only; it is also at a.toml:2:1",
     ]
     assert loaded.shared_fault
     assert not loaded.accounts

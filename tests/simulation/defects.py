@@ -39,13 +39,13 @@ _NAMES = (
     "controller.basis",
 )
 _ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.quota", "pcc.protocol", "core.memory", "state.store")
-_ABOUT_FILES = ("desired.loader", "state.sqlite.database")
+_ABOUT_FILES = ("desired.accounts", "state.sqlite.database")
 acceptance: Any
 acceptance, queue, guards, informer, recorder, masking, model, wiring, planner, evaluate, basis = map(_module, _NAMES)
 auth: Any
 auth, client, quota, wire, memory, store = map(_module, _ABOUT_LG)
-load: Any
-load, database = map(_module, _ABOUT_FILES)
+texts: Any
+texts, database = map(_module, _ABOUT_FILES)
 FOUND = Path(__file__).parent / "defects.json"
 """Which seed found which defect, and by which rule."""
 
@@ -253,14 +253,17 @@ def _dates_late() -> None:
     model.Desired.wanted_at = lambda self, now: right(self, now - timedelta(hours=3))
 
 
+def _in_utc(_readings: Any) -> Any:
+    return UTC, None
+
+
 def _second_midnight() -> None:
-    right = load._Loading._moment
+    right = texts._moment
 
-    def moment(self: Any, *arguments: Any) -> Any:
-        self._zone = self._zone and _SecondMidnight(self._zone)
-        return right(self, *arguments)
+    def moment(value: Any, zone: Any, *rest: Any) -> Any:
+        return right(value, zone and _SecondMidnight(zone), *rest)
 
-    load._Loading._moment = moment
+    texts._moment = moment
 
 
 class _SecondMidnight(tzinfo):
@@ -362,7 +365,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect("passes overlap", "two passes of one account are under way at once", _passes_overlap),
     Defect("dates off", "devices come and go nine hours early", _dates_off),
     Defect("dates late", "devices come and go three hours late", _dates_late),
-    Defect("days of UTC", "a day begins with that of UTC", _changed(load._Loading, "_read_zone", value=lambda _: UTC)),
+    Defect("days of UTC", "a day begins with that of UTC", _changed(texts, "read_zone", value=_in_utc)),
     Defect("second midnight", "where a day begins twice, it begins the second time", _second_midnight),
     Defect("nothing lasts", "the disk is never waited for", _nothing_lasts),
     Defect("ignored is touched", "what is managed elsewhere is removed", _ignored_is_removed),
