@@ -39,7 +39,7 @@ ACCOUNT = b'version = 1\n[accounts.hotel]\ndevices = [\n  "a1",\n  "b2",\n]\n'
 
 def simulate(*words: str) -> tuple[int, list[str]]:
     """Run the simulation as a person does, and return its exit code and what it said."""
-    path = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "support")))
     done = subprocess.run(  # noqa: S603 - ourselves
         [sys.executable, "-m", "simulation", *words],
         env={**os.environ, "PYTHONPATH": path},
