@@ -39,6 +39,7 @@ from reconciler.core.model import (
     Tripped,
     Unsettled,
 )
+from reconciler.core.text import listing
 
 SUSPECT_FROM = 10
 """From this many known devices on, a doubted list ends the pass. Below, it holds unsubscribes only."""
@@ -296,11 +297,10 @@ def _wanted_elsewhere(plan: Plan, situation: Situation) -> Finding | None:
     if not changes:
         return None
     accounts = sorted({elsewhere[change.device] for change in changes})
-    more = f" and {len(accounts) - NAMED} more" if len(accounts) > NAMED else ""
     message = (
         f"{_count(len(changes))} that would go {'is' if len(changes) == 1 else 'are'} wanted by another account now: "
     )
-    return _holding(Reason.WANTED_ELSEWHERE, changes, f"{message}{', '.join(accounts[:NAMED])}{more}")
+    return _holding(Reason.WANTED_ELSEWHERE, changes, message + listing(accounts, NAMED))
 
 
 def _released(device: DeviceId, plan: Plan, memory: Memory) -> bool:

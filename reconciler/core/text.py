@@ -7,6 +7,7 @@ terminal they cannot steer it, in Markdown they are never markup. Must not: know
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 MARKUP = frozenset("\\`*_{}[]<>|!~&$")
@@ -53,6 +54,12 @@ def plural(word: str, count: int) -> str:
 def counted(number: int, word: str) -> str:
     """Return a number of things, like ``1 device``."""
     return f"{number} {plural(word, number)}"
+
+
+def listing(names: Sequence[str], most: int) -> str:
+    """Return names in a row; of more than ``most`` the rest as a number: ``a, b and 3 more``."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def markdown(text: str) -> str:

@@ -25,6 +25,7 @@ from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted,
 from reconciler.core.guards import Platform
 from reconciler.core.model import AccountName, DeviceId, Pause, Reason
 from reconciler.core.status import AccountStatus
+from reconciler.core.text import listing
 from reconciler.desired import Document, MemoryTree, Sighting
 from reconciler.reporting import AccountReport, PauseReport, StatusReport, account_report
 from reconciler.reporting.explain import (
@@ -279,9 +280,8 @@ def _resolve(
             (only,) = devices
             return only, taken_by, where(only)
         if devices:
-            shown = ", ".join(map(quoted, sorted(devices)[:NAMED]))
-            more = f" and {len(devices) - NAMED} more" if len(devices) > NAMED else ""
-            raise Unknown(f"{quoted(asked)!r} is the {taken_by} of {len(devices)} devices: {shown}{more}")
+            shown = listing([quoted(one) for one in sorted(devices)], NAMED)
+            raise Unknown(f"{quoted(asked)!r} is the {taken_by} of {len(devices)} devices: {shown}")
     raise Unknown(_nothing_like(asked, texts.values()))
 
 

@@ -7,7 +7,7 @@ Must not: render, or change anything.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from reconciler.core.clock import TOLERATED
 from reconciler.core.guards import PauseOverride
 from reconciler.core.model import AccountName, Commit, Condition, DeviceId, Held, Kind, Pause, Plan, Reason
 from reconciler.core.status import AccountStatus, PassReport, counts, states
-from reconciler.core.text import counted
+from reconciler.core.text import counted, listing
 from reconciler.desired import approval_block
 from reconciler.reporting.forecast import BoundaryReport
 
@@ -185,7 +185,9 @@ def alike_remarks(standing: AccountStatus) -> tuple[str, ...]:
     if not standing.alike:
         return ()
     devices = counted(standing.observed, "device")
-    return (f"LG lists the same {devices} for {_named(standing.alike)}: most likely the accounts are one LG user",)
+    return (
+        f"LG lists the same {devices} for {listing(standing.alike, NAMED)}: most likely the accounts are one LG user",
+    )
 
 
 def held_reports(plan: Plan | None, held: Iterable[Held]) -> tuple[HeldReport, ...]:
@@ -304,7 +306,7 @@ def _summary(
         (True, _in(accounts, Condition.CONVERGING), "on the way to the wanted state"),
     ):
         if names:
-            return well, f"{_named(names)} {'is' if len(names) == 1 else 'are'} {words}.{observing}"
+            return well, f"{listing(names, NAMED)} {'is' if len(names) == 1 else 'are'} {words}.{observing}"
     return True, f"All is well: {len(accounts)} account{'s' * (len(accounts) != 1)} as wanted.{observing}"
 
 
@@ -348,11 +350,6 @@ def _holding(accounts: Iterable[AccountReport], what: Kind | Reason) -> list[str
 def _first(faults: tuple[str, ...]) -> str:
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return f"{faults[0]}{more}" if faults else ""
-
-
-def _named(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:NAMED])
-    return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,10 @@ PLANTED = {
     "Inside reconciler.state,": ("state/sqlite/tables.py", "reconciler.state.store"),
     "Inside reconciler.controller,": ("controller/executor.py", "reconciler.controller.queue"),
     "Inside reconciler.reporting,": ("reporting/status.py", "reconciler.reporting.formats"),
+    "Inside reconciler.reporting.diagnosis,": (
+        "reporting/diagnosis/values.py",
+        "reconciler.reporting.diagnosis.accounts",
+    ),
     "Inside reconciler.runtime,": ("runtime/wiring.py", "reconciler.runtime.daemon"),
     "Inside reconciler.api,": ("api/port.py", "reconciler.api.app"),
     "Inside reconciler.cli,": ("cli/options.py", "reconciler.cli.run"),
