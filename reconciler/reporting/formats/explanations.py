@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from reconciler.core.errors import quoted
-from reconciler.core.text import counted, markdown, markdown_code, moment_words, one_line, plural
+from reconciler.core.text import counted, markdown, markdown_code, moment_words, one_line, plural, stamp_words
 from reconciler.reporting import AccountReport, StatusReport, TextReport
 from reconciler.reporting.explain import (
     ApprovalReport,
@@ -20,7 +20,6 @@ from reconciler.reporting.explain import (
     MarkReport,
     PlaceReport,
     WaitReport,
-    stamp,
 )
 from reconciler.reporting.formats.comment import Part, Section, comment
 from reconciler.reporting.formats.encoding import json_text
@@ -242,7 +241,7 @@ def _change(change: ChangeReport) -> str:
         f"message id {change.message_id}" if change.message_id else "",
         f"LG's {quoted(change.lg_message_id)}" if change.lg_message_id not in {None, change.message_id} else "",
     ]
-    return f"{stamp(change.at)}  {', '.join(fact for fact in facts if fact)}"
+    return f"{stamp_words(change.at)}  {', '.join(fact for fact in facts if fact)}"
 
 
 def _revision(change: ChangeReport) -> str:
@@ -286,7 +285,7 @@ def _change_row(one: ChangeReport) -> Row:
     revision, author = _short(one.revision or ""), quoted(one.author or "")
     name = quoted(one.name or "")
     return (
-        stamp(one.at),
+        stamp_words(one.at),
         one.account,
         quoted(one.device),
         name,

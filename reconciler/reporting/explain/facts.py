@@ -1,0 +1,63 @@
+"""The facts of one device in one account, from which its explanation is made.
+
+Owns: what has to be known, and what follows from it at once. Must not: gather it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from reconciler.core.acceptance import AccountRevision, Claims
+from reconciler.core.guards import PauseOverride, Platform
+from reconciler.core.model import AccountName, Device, DeviceId, Memory, Retry
+from reconciler.core.status import PassReport
+from reconciler.desired import Sighting
+from reconciler.state import Past, Stay
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was gathered of one device in one account. ``pasts`` are its changes, newest first.
+
+    ``ending`` is what the account's last pass came to, where one was made in this process. ``platform`` is what LG does
+    not let the account do for now, ``claims`` what other accounts want.
+    """
+
+    account: AccountName
+    device: DeviceId
+    now: datetime
+    text: AccountRevision | None = None
+    abandoned: bool = False
+    memory: Memory = field(default_factory=Memory)
+    stay: Stay = field(default_factory=Stay)
+    pasts: Sequence[Past] = ()
+    sightings: Sequence[Sighting] = ()
+    ending: PassReport | None = None
+    observed_at: datetime | None = None
+    next_pass: datetime | None = None
+    brake: PauseOverride = field(default_factory=PauseOverride)
+    observing: bool = False
+    platform: Platform = field(default_factory=Platform)
+    claims: Claims = field(default_factory=Claims)
+
+    @property
+    def entry(self) -> Device | None:
+        """Return what the text in force says of the device."""
+        return self.text.desired.entry(self.device) if self.text is not None else None
+
+    @property
+    def wanted(self) -> bool:
+        """Say whether the text in force wants the device live now."""
+        return self.entry is not None and self.entry.wanted_at(self.now)
+
+    @property
+    def live(self) -> bool | None:
+        """Say whether the device should be live by all that is known, or None where no list was ever trusted."""
+        return None if self.memory.expected is None else self.device in self.memory.expected
+
+    @property
+    def retry(self) -> Retry | None:
+        """Return what the device waits for."""
+        return self.memory.retries.get(self.device)
