@@ -29,6 +29,7 @@ PLANTED = {
         "reporting/diagnosis/values.py",
         "reconciler.reporting.diagnosis.accounts",
     ),
+    "Inside reconciler.reporting.explain,": ("reporting/explain/values.py", "reconciler.reporting.explain.story"),
     "Inside reconciler.runtime,": ("runtime/wiring.py", "reconciler.runtime.daemon"),
     "Inside reconciler.api,": ("api/port.py", "reconciler.api.app"),
     "Inside reconciler.cli,": ("cli/options.py", "reconciler.cli.run"),
