@@ -190,7 +190,7 @@ def test_a_section_of_the_runbook_serves_at_three_in_the_morning(name: str) -> N
     section = re.search(rf"^## {name}\n\n(.*?)(?=^## |\Z)", document, re.MULTILINE | re.DOTALL)
     assert section is not None
     assert section[1].startswith(f"**{ALERTS[name]['labels']['severity'].capitalize()}.**")
-    for part in ("- **Look:**", "- **Do", "- **Do not**", "- **By itself:**"):
+    for part in ("- **Look:**", "- **Do", "- **Do not**", "- **Resolves:**"):
         assert part in section[1], part
 
 
