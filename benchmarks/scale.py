@@ -103,7 +103,7 @@ async def _measured(where: Path) -> tuple[float, float, float]:
     environment = Environment(transport=_Answering(where / LIVE))
     async with built(settings.load(given), state, environment=environment) as parts:
         began = time.perf_counter()
-        await asyncio.to_thread(state.recall, DEFAULT_ACCOUNT, SystemClock().now())
+        await asyncio.to_thread(state.accounts.recall, DEFAULT_ACCOUNT, SystemClock().now())
         recalled = time.perf_counter() - began
         began = time.perf_counter()
         await parts.informer.refresh()

@@ -68,6 +68,6 @@ class Basis:
             return True
         if state.writable is not self._verdict.situation.memory.writable:
             return True
-        if state.brake(run.name, now) != run.pause_override:
+        if state.pauses.of(run.name, now) != run.pause_override:
             return True
         return not self._client.same_user or self._clocks.moved(run)

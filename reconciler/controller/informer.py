@@ -167,18 +167,18 @@ class Informer:
                 await self._enforce(recalled, tell=False)
 
     def _recalled(self) -> Accepted | None:
-        kept = self._state.kept_texts()
+        kept = self._state.revisions.kept()
         self._kept = {one.document for one in kept}
         self._known = Known(signed=_signed(kept))
         self._named = {one.document: frozenset(one.files) for one in kept}
-        return recalled(kept, self._state.live_accounts, self._environment, self._cache)
+        return recalled(kept, self._state.accounts.live_accounts, self._environment, self._cache)
 
     async def require(self) -> None:
         """Read the newest text once and insist on it: one-shot commands never fall back to an older one.
 
         Where a file went away that the last accepted text was read from, it is waited until its folder is quiet.
         """
-        kept = await self._aside(self._state.kept_texts)
+        kept = await self._aside(self._state.revisions.kept)
         self._known = Known(signed=_signed(kept))
         before = await self._aside(self._with_files_gone, kept)
         if before is not None:
@@ -198,7 +198,7 @@ class Informer:
         if unrest is None or not unrest.gone((path for one in kept for path in one.files), {}):
             return None
         self._named = {one.document: frozenset(one.files) for one in kept}
-        return recalled(kept, self._state.live_accounts, self._environment)
+        return recalled(kept, self._state.accounts.live_accounts, self._environment)
 
     async def refresh(self) -> None:
         """Read the newest text and bring into force what can be. Never raises for what it reads."""
@@ -377,7 +377,7 @@ class Informer:
     def _with_live_devices(self, vanished: frozenset[AccountName]) -> frozenset[AccountName]:
         """Return the accounts that are missed: those of which devices are live, as far as can be known."""
         try:
-            return vanished & self._state.live_accounts()
+            return vanished & self._state.accounts.live_accounts()
         except StateError:
             return vanished
 
@@ -391,11 +391,11 @@ class Informer:
             if new is None:
                 continue
             if old is None or old.desired is not new.desired:
-                self._state.desire(new.desired, new.revision, now)
+                self._state.accounts.desire(new.desired, new.revision, now)
             if old is not None:
-                self._state.forget_retries(account, new.desired.edited_since(old.desired))
+                self._state.accounts.forget_retries(account, new.desired.edited_since(old.desired))
         for account in after.retired - before.retired:
-            self._state.retire(account)
+            self._state.accounts.retire(account)
 
     def _tell(self, before: Accepted, after: Accepted, changed: Iterable[AccountName]) -> None:
         self._metrics.reload_successful.set(after.rejected is None)
@@ -427,7 +427,7 @@ class Informer:
         paths = {document.path for document in fetched.documents}
         good = paths - loaded.faulty.keys()
         texts = (KeptText(path, revision, loaded.files_of(path)) for path in sorted(good))
-        self._state.keep_texts(texts, gone=self._kept - paths)
+        self._state.revisions.keep(texts, gone=self._kept - paths)
         self._kept, self._kept_as = (self._kept & paths) | good, revision
 
 

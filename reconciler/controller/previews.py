@@ -71,8 +71,8 @@ class Previews:
         return self._evaluate(self._runs.begin(accepted), observed, client).plan
 
     def _evaluate(self, run: Run, observed: Observed, client: Client) -> Verdict:
-        self._with.state.credential(run.name, client.credential)
-        memory = self._with.state.recall(run.name, run.began)
+        self._with.state.accounts.credential(run.name, client.credential)
+        memory = self._with.state.accounts.recall(run.name, run.began)
         room = self._accounts.room(client.service, run.began)
         situation = run.situation(observed.sharing(memory.expected), memory, room)
         return evaluate(situation, self._with.claims, self._with.random)
@@ -85,7 +85,7 @@ class Previews:
         """
         run = self._runs.suppose(proposed)
         in_force = self._in_force.current(run.name)
-        memory = self._with.state.glance(run.name, run.began)
+        memory = self._with.state.accounts.glance(run.name, run.began)
         if memory.expected is None and in_force is not None:
             why = "no live list of this account was trusted yet"
             return self._reports.without_list(run, PassAborted(Reason.RETRY, why, run.began, Contact()))

@@ -51,7 +51,7 @@ class Reports:
 
     def _report(self, run: Run, verdict: Verdict, work: Work, left: Remainder) -> PassReport:
         now = self._clocks.within(run)
-        memory = self._with.state.recall(run.name, now)
+        memory = self._with.state.accounts.recall(run.name, now)
         due = read_again(verdict, now, self._with.confirm_delay)
         if due is None:
             due = next_due(run, verdict, work, left, now=now, regular=self._regular(now), waits=memory.retries)
@@ -59,7 +59,7 @@ class Reports:
 
     def without_list(self, run: Run, aborted: PassAborted) -> PassReport:
         """Return what a pass without a list came to, by what is known from the last trusted one."""
-        memory = self._with.state.recall(run.name, run.began)
+        memory = self._with.state.accounts.recall(run.name, run.began)
         verdict = None
         if memory.expected is not None:
             situation = run.situation(Observed(memory.expected, run.began), memory, aborted.platform)

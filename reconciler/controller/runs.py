@@ -50,7 +50,7 @@ class Runs:
 
     def refreshed(self, run: Run) -> Run:
         """Return the pass with what is known now of its start: LG's answers may have told its time."""
-        return replace(self._clocks.dated(run), pause_override=self._with.state.brake(run.name, run.began))
+        return replace(self._clocks.dated(run), pause_override=self._with.state.pauses.of(run.name, run.began))
 
     def _run(self, accepted: AccountRevision, account: AccountState, now: datetime) -> Run:
         begun = Run(

@@ -166,7 +166,7 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
         _insist_on(known, asked)
         raise Unknown(f"account {asked} is abandoned: it left the text, and no call is made for it")
     report = account_report(known.statuses.get(name, AccountStatus(name)), text, known.passes.get(name))
-    brake = known.state.brake(name, known.now)
+    brake = known.state.pauses.of(name, known.now)
     return AccountDetail(
         **{one.name: getattr(report, one.name) for one in fields(report)},
         approvals=tuple(
@@ -180,11 +180,14 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
 
 
 def _refused(known: Knowledge, name: AccountName) -> tuple[RefusedReport, ...]:
-    retries = known.state.recall(name, known.now).retries
+    retries = known.state.accounts.recall(name, known.now).retries
     refused = sorted(one for one, retry in retries.items() if retry.reason is Reason.REFUSED)[:REFUSED]
     return tuple(
         RefusedReport(
-            name, one, known.name(name, one), wait_report(retries[one], known.state.history(name, one, limit=CHANGES))
+            name,
+            one,
+            known.name(name, one),
+            wait_report(retries[one], known.state.history.changes(name, one, limit=CHANGES)),
         )
         for one in refused
     )
@@ -232,14 +235,14 @@ def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightin
         now=known.now,
         text=text,
         abandoned=name in known.accepted.abandoned,
-        memory=known.state.recall(name, known.now),
-        stay=known.state.came_and_went(name, device),
-        pasts=known.state.history(name, device, limit=CHANGES),
+        memory=known.state.accounts.recall(name, known.now),
+        stay=known.state.history.came_and_went(name, device),
+        pasts=known.state.history.changes(name, device, limit=CHANGES),
         sightings=seen.of(text) if text is not None and _names(text, device) else (),
         ending=standing.last,
         observed_at=standing.last_success,
         next_pass=known.passes.get(name),
-        brake=known.state.brake(name, known.now),
+        brake=known.state.pauses.of(name, known.now),
         observing=known.observing,
         platform=known.platforms.get(name, Platform()),
         claims=known.claims,
@@ -259,12 +262,13 @@ def _resolve(
     known: Knowledge, asked: str, accounts: Sequence[AccountName]
 ) -> tuple[DeviceId, str, frozenset[AccountName]]:
     """Return which device is meant, by what it was named, and which accounts know it; raises ``Unknown``."""
-    remembered = [one for one in known.state.devices_like(asked, LONGEST_PAGE) if one[0] in accounts] if asked else []
+    like = known.state.history.devices_like(asked, LONGEST_PAGE) if asked else frozenset()
+    remembered = [one for one in like if one[0] in accounts]
     texts = {name: text for name in accounts if (text := known.accepted.accounts.get(name)) is not None}
 
     def where(device: str) -> frozenset[AccountName]:
         by_text = (name for name, text in texts.items() if _names(text, device))
-        like = known.state.devices_like(device, LONGEST_PAGE)
+        like = known.state.history.devices_like(device, LONGEST_PAGE)
         return frozenset((*by_text, *(name for name, one in like if one == device and name in accounts)))
 
     if found := where(asked):
@@ -365,7 +369,7 @@ def history(known: Knowledge, asked: Wanted) -> Page:
 
 def _meant(known: Knowledge, asked: Wanted) -> DeviceId | None:
     """Return whose changes are asked for: what has any by its whole id, also if no account is left that knows it."""
-    if asked.device is None or known.state.history(device=asked.device, limit=1):
+    if asked.device is None or known.state.history.changes(device=asked.device, limit=1):
         return asked.device
     return _resolve(known, asked.device, sorted(known.accounts))[0]
 
@@ -378,7 +382,7 @@ def _newest(state: State, asked: Wanted) -> tuple[Sequence[Past], bool]:
         until = last if until is None else min(until, last)
     most = asked.limit + 1
     while True:
-        read = state.history(asked.account, asked.device, asked.since, until, most)
+        read = state.history.changes(asked.account, asked.device, asked.since, until, most)
         found = [one for one in read if asked.before is None or newest_first(one) > asked.before]
         if len(found) > asked.limit or len(read) < most:
             return found[: asked.limit], len(found) > asked.limit

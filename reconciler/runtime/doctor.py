@@ -137,7 +137,7 @@ def _abandoned(components: Components) -> frozenset[AccountName]:
     if not _judged(components):
         return frozenset()
     try:
-        return components.state.live_accounts() - accepted.accounts.keys() - accepted.retired
+        return components.state.accounts.live_accounts() - accepted.accounts.keys() - accepted.retired
     except StateError:  # it is told where the state is judged
         return frozenset()
 

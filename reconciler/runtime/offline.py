@@ -26,8 +26,8 @@ from reconciler.state import KeptText, State, is_there
 def at_hand(settings: Settings, clock: Clock) -> AtHand:
     """Return what the files and the state say, without a daemon. Nothing is written, and there need be no state."""
     state = State.read_only(settings.state_dir, clock)
-    kept = state.kept_texts()
-    before = recalled(kept, state.live_accounts, settings.environment) if kept else None
+    kept = state.revisions.kept()
+    before = recalled(kept, state.accounts.live_accounts, settings.environment) if kept else None
     in_force, read, notes = _newest_text(settings, before or Accepted(), kept)
     revisions = [one.revision for one in read]
     if state.trouble:

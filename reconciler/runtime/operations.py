@@ -33,7 +33,7 @@ class DaemonOperations:
         """Begin passes because a person asks: clear all retry waits, and accept the current credential."""
         components, names = self._components, self._dispatcher.names(account)
         for name in names:
-            await asyncio.to_thread(components.state.person_agrees, name)
+            await asyncio.to_thread(components.state.accounts.person_agrees, name)
             components.reconciler.accounts.resume(name)
         self._dispatcher.wake_first(names)
         return names
@@ -48,7 +48,7 @@ class DaemonOperations:
             if not span or not reason.strip():
                 raise ReconcilerError("a pause needs an end and a reason: for (like 2h) and reason")
             override = PauseOverride(pause, now + span, reason.strip())
-        await asyncio.to_thread(self._components.state.pause, account, override, now)
+        await asyncio.to_thread(self._components.state.pauses.set, account, override, now)
         if override is None:
             log.info("pause.ended", account=account)
         else:

@@ -85,7 +85,7 @@ class DaemonQueries:
             now=now,
             accepted=accepted,
             state=components.state,
-            kept=components.state.kept_texts,
+            kept=components.state.revisions.kept,
             statuses=reconciler.accounts.statuses,
             passes=passes,
             observing=components.settings.mode is Mode.OBSERVE,
@@ -119,7 +119,7 @@ class DaemonQueries:
             state_trouble=moment.state_trouble,
             stalled=moment.stalled,
             ahead=moment.ahead,
-            brakes=self._components.state.brakes(known.now),
+            brakes=self._components.state.pauses.all(known.now),
             coming=self._calendar.coming(known.accepted.accounts, known.now),
         )
 

@@ -224,7 +224,7 @@ def _metrics(settings: Settings) -> Metrics:
 
 def known_quota(state: State, account: AccountName, now: datetime) -> Learned:
     """Return what is known of an account's quota from before this process, however that one ended."""
-    calls, limit = state.quota(account)
+    calls, limit = state.quotas.of(account)
     last_kept = datetime.fromtimestamp(max(calls, default=0.0), UTC)
-    later = state.sent_after(account, max(last_kept, now - timedelta(seconds=HOUR)))
+    later = state.history.sent_after(account, max(last_kept, now - timedelta(seconds=HOUR)))
     return Learned((*calls, *(moment.timestamp() for moment in later)), limit)

@@ -1,14 +1,15 @@
 """What outlives a pass and a restart.
 
-Owns: what is kept, and when it is written (``store``). ``sqlite`` is where it is kept; the rules of remembering are in
-``core.memory``. Must not: know LG, files or metrics, or judge.
+Owns: what is kept, and when it is written. ``port`` says what callers may ask; each noun has its store (``accounts``,
+``changes``, ``history``, ``pauses``, ``quotas``, ``revisions``); all of them write through ``write_behind``. ``sqlite``
+is where it is kept; the rules of remembering are in ``core.memory``. Must not: know LG, files or metrics, or judge.
 """
 
 from reconciler.core.memory import KEPT, Past
+from reconciler.state.port import KeptText, Stay
+from reconciler.state.records import Mark, newest_first
 from reconciler.state.sqlite.database import Connect, can_be_kept, connect, is_there
-from reconciler.state.sqlite.tables import newest_first
-from reconciler.state.store import KeptText, State, Stay
-from reconciler.state.waiting import Mark
+from reconciler.state.state import State
 
 __all__ = [
     "KEPT",

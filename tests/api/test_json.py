@@ -247,7 +247,7 @@ async def test_an_unreadable_state_is_told_and_nothing_else_suffers(tmp_path: Pa
     write(tmp_path / "desired-state.toml", text(owned(platform)[:2]))
     async with site(tmp_path, platform) as one:
         await one.has(owned(platform)[:2])
-        database = one.process.components.state._database
+        database: Any = one.process.components.state._storage.medium
         with database._turn:
             database._connection.execute("ALTER TABLE change RENAME TO gone")
         answer = await one.get("/api/v1/history")

@@ -70,7 +70,7 @@ async def test_a_flapping_device_is_subscribed_at_most_once_an_hour() -> None:
     first = len(posts(fleet, device))
     for _ in range(60):
         fleet.platform.unsubscribe("default", device)
-        fleet.state.person_agrees(DEFAULT_ACCOUNT)
+        fleet.state.accounts.person_agrees(DEFAULT_ACCOUNT)
         await fleet.reconcile(after=min(fleet.due or INTERVAL, INTERVAL))
     times = posts(fleet, device)[first - 1 :]
     assert len(times) > 5

@@ -180,7 +180,9 @@ async def test_state_knows_before_others_are_told() -> None:
     office = Office(MemorySource(east=text("east", "a", "b")))
     await office.informer.refresh()
     seen: list[Any] = []
-    office.informer._told = lambda _accounts: seen.append(office.state.recall(EAST, SystemClock().now()).absent_since)
+    office.informer._told = lambda _accounts: seen.append(
+        office.state.accounts.recall(EAST, SystemClock().now()).absent_since
+    )
     office.source.files["east.toml"] = text("east", "a")
     await office.informer.refresh()
     assert [set(one) for one in seen] == [{"b"}]
@@ -358,10 +360,10 @@ async def test_what_a_process_had_no_time_to_keep_is_kept_by_the_next() -> None:
     """Where a process ended between two files of one edit, a later start finds no older one in their place."""
     office = Office(MemorySource(east=text("east", "a", "b"), west=text("west", "b")))
     await office.informer.refresh()
-    (old,) = [one for one in office.state.kept_texts() if one.document == "east.toml"]
+    (old,) = [one for one in office.state.revisions.kept() if one.document == "east.toml"]
     office.source.files |= {"east.toml": text("east", "a"), "west.toml": text("west", "c")}
     await office.informer.refresh()
-    office.state.keep_texts([old])  # as if it had come no further
+    office.state.revisions.keep([old])  # as if it had come no further
     again = office.restarted()
     await again.informer.recall()
     await again.informer.refresh()
@@ -383,17 +385,16 @@ async def test_rejected_whole_is_not_kept() -> None:
     assert again.devices(EAST) == {"a"}
 
 
-class Unlucky(State):
-    """A state whose kept texts cannot be had."""
-
-    def kept_texts(self) -> list[KeptText]:
-        """Fail."""
-        raise StateError("the state cannot be read: the disk is ill")
+def unreadable() -> list[KeptText]:
+    """Fail."""
+    raise StateError("the state cannot be read: the disk is ill")
 
 
 async def test_state_that_cannot_be_read_is_told_and_no_end() -> None:
     """Where kept texts cannot be read that is said, and the newest text comes into force all the same."""
-    office = Office(MemorySource(east=text("east", "a")), Unlucky.in_memory(SystemClock()))
+    state = State.in_memory(SystemClock())
+    state.revisions.kept = unreadable  # type: ignore[method-assign]  # an unlucky disk
+    office = Office(MemorySource(east=text("east", "a")), state)
     with capture_logs() as events:
         await office.informer.recall()
     assert [event["event"] for event in events] == ["state.failed"]

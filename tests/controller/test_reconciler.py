@@ -322,13 +322,13 @@ async def test_expect_makes_nothing_of_another_plan() -> None:
 async def test_a_look_changes_and_remembers_nothing() -> None:
     """Planning leaves no trace: neither calls that change anything nor anything in state."""
     fleet = Fleet(12)
-    before = fleet.state.recall(DEFAULT_ACCOUNT, fleet.clock.now())
+    before = fleet.state.accounts.recall(DEFAULT_ACCOUNT, fleet.clock.now())
     looked = await fleet.reconciler.previews.dry_run(DEFAULT_ACCOUNT)
     assert looked is not None
     assert looked.plan is not None
     assert len(looked.plan.subscribes) == 12
     assert {one.method for one in fleet.calls()} == {"GET"}
-    assert fleet.state.recall(DEFAULT_ACCOUNT, fleet.clock.now()) == before
+    assert fleet.state.accounts.recall(DEFAULT_ACCOUNT, fleet.clock.now()) == before
 
 
 async def test_dates_bring_a_device_in_and_take_it_out() -> None:

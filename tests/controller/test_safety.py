@@ -145,7 +145,7 @@ async def test_another_users_token_changes_nothing_until_a_person_says_so(tmp_pa
     fleet.token = stranger
     await fleet.reconcile(after=HOUR)
     assert len(fleet.calls("POST", "DELETE")) == calls
-    fleet.state.person_agrees(DEFAULT_ACCOUNT)
+    fleet.state.accounts.person_agrees(DEFAULT_ACCOUNT)
     await fleet.reconcile()
     await fleet.reconcile(after=HOUR)
     assert fleet.platform.subscribed("stranger") >= frozenset(theirs[:30])

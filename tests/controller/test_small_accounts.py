@@ -70,7 +70,7 @@ async def test_another_users_token_unsubscribes_nobody_until_a_person_says_so(de
     assert (tripped(ending), ending.condition) == (set(), Condition.IN_SYNC)
     home.become("stranger")
     await home.reconcile(after=TEN_MINUTES)
-    home.state.person_agrees(DEFAULT_ACCOUNT)
+    home.state.accounts.person_agrees(DEFAULT_ACCOUNT)
     for _ in range(3):
         await home.reconcile(after=TEN_MINUTES)
     assert set(home.deleted()) <= set(home.theirs)

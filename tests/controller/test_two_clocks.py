@@ -290,11 +290,11 @@ async def test_a_pause_lasts_as_long_as_it_was_asked_for(step: timedelta) -> Non
     found = wrong_by(timedelta(0))
     await found.reconcile()
     until = found.clock.now() + 2 * HOURS
-    found.state.pause(None, PauseOverride(Pause.ALL, until, "night"), found.clock.now())
+    found.state.pauses.set(None, PauseOverride(Pause.ALL, until, "night"), found.clock.now())
     found.want(found.owned[1:])
     found.clock.set_by(step)
     assert holds(await found.reconcile(after=HOURS)) == {Reason.PAUSED}
-    (brake,) = found.state.brakes(found.clock.now()).values()
+    (brake,) = found.state.pauses.all(found.clock.now()).values()
     assert brake.until == until + step
     await found.reconcile(after=HOURS + timedelta(seconds=1))
     assert len(found.calls("DELETE")) == 1
@@ -305,7 +305,7 @@ async def test_a_pause_from_before_a_restart_ends_by_lgs_clock_too(tmp_path: Pat
     """A machine that comes up with its clock ahead does not take off a pause; when LG's clock says so it ends."""
     clock = SimulatedClock()
     before = State.open(tmp_path, clock, sure=False)
-    before.pause(None, PauseOverride(Pause.ALL, clock.now() + 2 * HOURS, "night"), clock.now())
+    before.pauses.set(None, PauseOverride(Pause.ALL, clock.now() + 2 * HOURS, "night"), clock.now())
     before.close()
     clock.set_by(wrong)
     found = Fleet(20, clock=clock, state=State.open(tmp_path, clock, sure=False))
@@ -325,7 +325,7 @@ async def test_a_device_waits_as_long_as_it_would_have(step: timedelta, code: st
     found = Fleet(3)
     found.platform.set_faults(Rule(Error(code=code), match=Match(route=Route.SUBSCRIBE, devices=(found.owned[0],))))
     await found.reconcile()
-    memory = found.state.recall(DEFAULT_ACCOUNT, found.clock.now())
+    memory = found.state.accounts.recall(DEFAULT_ACCOUNT, found.clock.now())
     left = memory.retries[found.owned[0]].until - found.clock.now()
     assert timedelta(0) < left <= wait
     asked = len(found.calls("POST"))

@@ -85,7 +85,7 @@ class Twins:
             approval = Approval(frozenset(approved) - frozenset(each), START + timedelta(days=365), "moved")
             desired = Desired(name, frozenset(each), policy=OPEN, approvals=(approval,) if approval.devices else ())
             self.texts[name] = AccountRevision(desired, Revision(f"{len(self.texts):064x}", COMMIT))
-            self.state.desire(desired, self.texts[name].revision, self.clock.now())
+            self.state.accounts.desire(desired, self.texts[name].revision, self.clock.now())
             self.metrics.enter(name)
         self.claims.follow(self.texts)
         self.claims.enforce(dict(self.texts))

@@ -22,7 +22,7 @@ PLANTED = {
     "Inside reconciler.desired,": ("desired/positions.py", "reconciler.desired.loader"),
     "Inside reconciler.source,": ("source/watch.py", "reconciler.source.files"),
     "Inside reconciler.source.git,": ("source/git/process.py", "reconciler.source.git.clone"),
-    "Inside reconciler.state,": ("state/sqlite/tables.py", "reconciler.state.store"),
+    "Inside reconciler.state,": ("state/sqlite/tables.py", "reconciler.state.state"),
     "Inside reconciler.controller,": ("controller/executor.py", "reconciler.controller.queue"),
     "Inside reconciler.reporting,": ("reporting/status.py", "reconciler.reporting.formats"),
     "Inside reconciler.reporting.diagnosis,": (
@@ -36,7 +36,7 @@ PLANTED = {
     "The core imports the standard library only": ("core/planner.py", "time"),
     "Only reconciler.pcc speaks HTTP to LG": ("controller/queue.py", "httpx"),
     "Only reconciler.source.git.process runs programs": ("source/git/clone.py", "subprocess"),
-    "Only reconciler.state.sqlite knows SQLite": ("state/store.py", "sqlite3"),
+    "Only reconciler.state.sqlite knows SQLite": ("state/state.py", "sqlite3"),
     "The simulator imports nothing of ours": ("simulator/errors.py", "reconciler.core.errors"),
     "Only the commands and the demo start the simulator": ("runtime/oneshot.py", "reconciler.simulator"),
 }

@@ -165,8 +165,8 @@ async def story(one: Fleet, device: str, **more: Any) -> Explanation:
     name = DeviceId(device)
     facts: dict[str, Any] = {
         "text": one.text,
-        "memory": one.state.recall(DEFAULT_ACCOUNT, one.clock.now()),
-        "pasts": one.state.history(DEFAULT_ACCOUNT, name),
+        "memory": one.state.accounts.recall(DEFAULT_ACCOUNT, one.clock.now()),
+        "pasts": one.state.history.changes(DEFAULT_ACCOUNT, name),
         "ending": standing.last,
     }
     return tell(Facts(DEFAULT_ACCOUNT, name, one.clock.now(), **(facts | more)))
@@ -274,25 +274,24 @@ async def test_every_change_carries_commit_author_and_pass_in_log_and_history() 
     for line in told:
         assert (line["commit"], line["author"]) == (COMMIT.id, COMMIT.author)
         assert re.fullmatch(r"[0-9a-f]{12}", line["pass_id"])
-    pasts = one.state.history()
+    pasts = one.state.history.changes()
     assert {past.result for past in pasts} >= {"success", "refused"}
     for past in pasts:
         assert past.revision is not None
         assert (past.revision.commit, bool(past.pass_id)) == (COMMIT, True)
 
 
-class Forgetful(State):
-    """A state that lost the intents, as with a file that was damaged and begun anew."""
-
-    def intend(self, *_arguments: object, **_named: object) -> None:
-        """Keep nothing."""
+def forget(*_arguments: object, **_named: object) -> None:
+    """Keep nothing."""
 
 
 async def test_a_change_whose_intent_was_lost_still_says_by_which_commit() -> None:
     """What is recorded has the commit of the pass that made it, whatever became of the note before the call."""
-    one = Fleet(3, state=Forgetful.in_memory(SimulatedClock()))
+    state = State.in_memory(SimulatedClock())
+    state.changes.intend = forget  # type: ignore[method-assign]  # as with a file that was damaged and begun anew
+    one = Fleet(3, state=state)
     await one.reconcile()
-    found = [past.revision.commit for past in one.state.history() if past.revision is not None]
+    found = [past.revision.commit for past in one.state.history.changes() if past.revision is not None]
     assert found == [COMMIT] * 3
 
 
@@ -495,7 +494,7 @@ async def test_the_state_is_read_beside_a_running_daemon(tmp_path: Path) -> None
 def past_devices(folder: Path) -> set[str]:
     """Return the devices of past changes, from the state alone."""
     with closing(State.read_only(folder / "state", SystemClock())) as state:
-        return {past.device for past in state.history()}
+        return {past.device for past in state.history.changes()}
 
 
 @pytest.mark.system

@@ -149,13 +149,13 @@ async def test_proposed_accounts_leave_nothing_behind() -> None:
     """Whatever accounts somebody proposes, the daemon remembers no more than before, and a pass goes on as before."""
     one = Fleet(12)
     await one.reconcile()
-    before, standing = set(one.state._accounts), one.reconciler.accounts.statuses
+    before, standing = set(one.state._behind.remembered.accounts), one.reconciler.accounts.statuses
     assert one.text is not None
     for number in range(20):
         stranger = replace(one.text.desired, account=AccountName(f"stranger-{number}"))
         one.reconciler.previews.preview(AccountRevision(stranger, one.text.revision), Claims())
     one.reconciler.previews.preview(replace(one.text, desired=replace(one.text.desired, devices=frozenset())), Claims())
-    assert set(one.state._accounts) == before
+    assert set(one.state._behind.remembered.accounts) == before
     assert one.reconciler.accounts.statuses == standing
     assert (await one.reconcile()).settled
     assert len(one.live) == 12

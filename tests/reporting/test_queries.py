@@ -97,8 +97,8 @@ def changes(state: State, clock: SimulatedClock, *moments: int) -> list[tuple[st
         clock.moment = NOW + timedelta(seconds=moment)
         change = Change(DEFAULT_ACCOUNT, Action.SUBSCRIBE, DeviceId(f"device{number:02}"))
         name = PassId(f"pass{number}")
-        state.intend(DEFAULT_ACCOUNT, name, [change], frozenset(), revision, clock.now())
-        state.record(DEFAULT_ACCOUNT, name, [Outcome(change, Result.SUCCESS, clock.now())], {}, clock.now())
+        state.changes.intend(DEFAULT_ACCOUNT, name, [change], frozenset(), revision, clock.now())
+        state.changes.record(DEFAULT_ACCOUNT, name, [Outcome(change, Result.SUCCESS, clock.now())], {}, clock.now())
     return sorted(((f"device{n:02}", moment) for n, moment in enumerate(moments)), key=lambda one: (-one[1], one[0]))
 
 
@@ -108,7 +108,7 @@ def test_pages_hold_each_change_once_in_order(moments: list[int], limit: int) ->
     clock = SimulatedClock()
     state = State.in_memory(clock)
     expected = changes(state, clock, *moments)
-    known = Knowledge(NOW, Accepted(), state, state.kept_texts)
+    known = Knowledge(NOW, Accepted(), state, state.revisions.kept)
     found: list[str] = []
     asked = {"limit": str(limit)}
     while True:
@@ -134,7 +134,7 @@ def test_changes_are_filtered_by_time_and_device() -> None:
     clock = SimulatedClock()
     state = State.in_memory(clock)
     changes(state, clock, 0, 10, 20)
-    known = Knowledge(NOW + timedelta(seconds=25), Accepted(), state, state.kept_texts)
+    known = Knowledge(NOW + timedelta(seconds=25), Accepted(), state, state.revisions.kept)
 
     def devices(**asked: str) -> list[str]:
         return [one.device for one in queries.history(known, queries.wanted(asked, known.now)).changes]
@@ -158,7 +158,7 @@ def test_changes_of_a_device_are_found_by_what_a_person_calls_it() -> None:
     changes(state, clock, 0, 10)
     document = Document("d.toml", b'version = 1\ndevices = [{id = "device01", name = "Fridge"}, "new00000x"]\n')
     texts = accept(Accepted(), desired.load([document], MemoryTree({})), Revision("0" * 64))
-    known = Knowledge(NOW, texts, state, state.kept_texts)
+    known = Knowledge(NOW, texts, state, state.revisions.kept)
 
     def devices(device: str, **more: str) -> list[str]:
         asked = queries.wanted({"device": device, **more}, known.now)
@@ -176,12 +176,12 @@ def test_a_device_that_only_the_state_knows_is_found_by_its_beginning() -> None:
     clock = SimulatedClock()
     state = State.in_memory(clock)
     changes(state, clock, 0, 10)
-    assert state.devices_like("device0", 10) == {(DEFAULT_ACCOUNT, "device00"), (DEFAULT_ACCOUNT, "device01")}
-    assert state.devices_like("device0", 1) == {(DEFAULT_ACCOUNT, "device00")}
-    assert state.devices_like("evice0", 10) == frozenset()
+    assert state.history.devices_like("device0", 10) == {(DEFAULT_ACCOUNT, "device00"), (DEFAULT_ACCOUNT, "device01")}
+    assert state.history.devices_like("device0", 1) == {(DEFAULT_ACCOUNT, "device00")}
+    assert state.history.devices_like("evice0", 10) == frozenset()
     document = Document("d.toml", b'version = 1\ndevices = ["device0123", "device0129"]\n')
     texts = accept(Accepted(), desired.load([document], MemoryTree({})), Revision("0" * 64))
-    known = Knowledge(NOW, texts, state, state.kept_texts)
+    known = Knowledge(NOW, texts, state, state.revisions.kept)
     assert queries.explain(known, "device00").taken_by == "id"
     with pytest.raises(Unknown, match="did you mean"):
         queries.explain(known, "device0")
@@ -196,4 +196,4 @@ def test_a_name_that_several_devices_have_is_told_with_their_ids() -> None:
     texts = accept(Accepted(), desired.load([document], MemoryTree({})), Revision("0" * 64))
     state = State.in_memory(SimulatedClock())
     with pytest.raises(Unknown, match="'F' is the name of 2 devices: a1, b2"):
-        queries.explain(Knowledge(NOW, texts, state, state.kept_texts), "F")
+        queries.explain(Knowledge(NOW, texts, state, state.revisions.kept), "F")

@@ -774,6 +774,6 @@ async def test_the_calls_of_a_pass_are_on_disk_a_moment_later(tmp_path: Path) ->
 
         def kept() -> bool:
             with closing(State.read_only(tmp_path / "state", SystemClock())) as state:
-                return len(state.quota(DEFAULT_ACCOUNT)[0]) == 4
+                return len(state.quotas.of(DEFAULT_ACCOUNT)[0]) == 4
 
         await eventually(kept)

@@ -198,8 +198,8 @@ async def test_the_state_is_read_beside_its_holder_and_not_written() -> None:
     async with practice() as one:
         now = time.time()
         state = State.open(Path("state"), SystemClock())
-        state.keep_quota(DEFAULT_ACCOUNT, [now - 60, now - 30], 300)
-        state.write()
+        state.quotas.keep(DEFAULT_ACCOUNT, [now - 60, now - 30], 300)
+        state.flush()
         files = {name: digest for name, digest in snapshot(Path("state")).items() if not name.endswith("-shm")}
         found = await one.examine()
         after = {name: digest for name, digest in snapshot(Path("state")).items() if not name.endswith("-shm")}
@@ -214,8 +214,8 @@ async def test_a_used_up_quota_is_respected() -> None:
     async with practice() as one:
         write(f"policy.calls_per_hour = 2\n{TEXT}")
         state = State.open(Path("state"), SystemClock())
-        state.keep_quota(DEFAULT_ACCOUNT, [time.time() - 60, time.time() - 30], None)
-        state.write()
+        state.quotas.keep(DEFAULT_ACCOUNT, [time.time() - 60, time.time() - 30], None)
+        state.flush()
         state.close()
         found = await one.examine()
         assert levels(found) == {"list": "warn", "clock": "skip"}
@@ -690,7 +690,7 @@ async def test_a_broken_text_leaves_the_one_that_the_state_keeps() -> None:
     async with practice("seoul-hotel", text="version = [") as one:
         old = b'version = 1\n[accounts.seoul-hotel]\ncountry = "KR"\ndevices = ["a1"]\n'
         state = State.open(Path("state"), SystemClock())
-        state.keep_texts(
+        state.revisions.keep(
             [KeptText("desired-state.toml", Revision(sha256(old).hexdigest()), {"desired-state.toml": old})]
         )
         state.close()
@@ -724,8 +724,8 @@ async def test_an_account_that_vanished_is_told() -> None:
     async with practice() as one:
         state = State.open(Path("state"), SystemClock())
         account, live, now = AccountName("busan-hotel"), frozenset({DeviceId("a1")}), SystemClock().now()
-        state.desire(Desired(account, live), Revision("0" * 64), now)
-        state.trust(account, Observed(live, now), "credential", now, live)
+        state.accounts.desire(Desired(account, live), Revision("0" * 64), now)
+        state.accounts.trust(account, Observed(live, now), "credential", now, live)
         state.close()
         found = await one.examine()
         finding = of(found, Check.DESIRED_STATE, None)
@@ -1016,9 +1016,9 @@ def remembered(live: Sequence[str]) -> None:
     clock = SystemClock()
     with closing(State.open(Path("state"), clock)) as state:
         devices = frozenset(map(DeviceId, live))
-        state.credential(DEFAULT_ACCOUNT, "the mark of another token")
+        state.accounts.credential(DEFAULT_ACCOUNT, "the mark of another token")
         now = clock.now()
-        state.trust(DEFAULT_ACCOUNT, Observed(devices, now), "the mark of another token", now, devices)
+        state.accounts.trust(DEFAULT_ACCOUNT, Observed(devices, now), "the mark of another token", now, devices)
 
 
 @pytest.mark.parametrize("known", [1, 4, 9, 30])

@@ -48,7 +48,7 @@ async def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
             code, _ = await exit_of(child)
             assert code == 0
     state = State.read_only(tmp_path / "state", SystemClock())
-    confirmed = Counter(past.device for past in state.history(limit=5000) if past.result is Result.SUCCESS)
+    confirmed = Counter(past.device for past in state.history.changes(limit=5000) if past.result is Result.SUCCESS)
     state.close()
     assert confirmed == Counter(wanted)
 

@@ -38,14 +38,14 @@ _NAMES = (
     "core.evaluate",
     "controller.basis",
 )
-_ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.quota", "pcc.protocol", "core.memory", "state.store")
-_ABOUT_FILES = ("desired.accounts", "state.sqlite.database")
+_ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.quota", "pcc.protocol", "core.memory", "state.accounts", "state.clocks")
+_ABOUT_FILES = ("desired.accounts", "state.sqlite.database", "state.sqlite.storage")
 acceptance: Any
 acceptance, queue, guards, informer, recorder, masking, model, wiring, planner, evaluate, basis = map(_module, _NAMES)
 auth: Any
-auth, client, quota, wire, memory, store = map(_module, _ABOUT_LG)
+auth, client, quota, wire, memory, accounts, clocks = map(_module, _ABOUT_LG)
 texts: Any
-texts, database = map(_module, _ABOUT_FILES)
+texts, database, storage = map(_module, _ABOUT_FILES)
 FOUND = Path(__file__).parent / "defects.json"
 """Which seed found which defect, and by which rule."""
 
@@ -84,7 +84,7 @@ def _limit_of_what_is_desired() -> None:
 
 
 def _day_of_an_hour() -> None:
-    for module in (guards, memory, store):
+    for module in (guards, memory, clocks, storage):
         module.LIMIT_WINDOW = timedelta(hours=1)
 
 
@@ -346,7 +346,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "retries not cleared",
         "an edited entry goes on waiting",
-        _changed(store.State, "forget_retries", value=_no),
+        _changed(accounts.AccountStore, "forget_retries", value=_no),
     ),
     Defect("stale plan", "a pass goes on with a text that is not the newest any more", _stale_plan),
     Defect("other user", "a pass goes on with another user's token", _changed(client.Client, "same_user", value=True)),

@@ -14,6 +14,7 @@ from itertools import permutations
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -45,9 +46,9 @@ from reconciler.core.model import (
 )
 from reconciler.core.planner import overlaid
 from reconciler.state import KEPT, KeptText, Mark, State, Stay
-from reconciler.state.sqlite import tables
-from reconciler.state.store import QUOTA_WAITS
-from reconciler.state.waiting import MOST_PASTS
+from reconciler.state.folding import MOST_PASTS
+from reconciler.state.quotas import QUOTA_WAITS
+from reconciler.state.sqlite import storage
 
 HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
 ONE, TWO, THREE = DeviceId("one"), DeviceId("two"), DeviceId("three")
@@ -82,6 +83,11 @@ def ids(*devices: DeviceId) -> frozenset[DeviceId]:
     return frozenset(devices)
 
 
+def medium(state: State) -> Any:
+    """Return the database behind a state."""
+    return state._storage.medium
+
+
 def reopened_too(state: State, opened: Callable[[], State]) -> Iterator[State]:
     """Return a state, and then what is in its file."""
     yield state
@@ -93,14 +99,16 @@ def trust(
 ) -> tuple[Outcome, ...]:
     """Let a list with these devices be believed, as a pass does: with the overlay of what was confirmed just now."""
     observed = Observed(frozenset(devices), now)
-    return state.trust(account, observed, credential, now, overlaid(observed, state.recall(account, now)))
+    return state.accounts.trust(
+        account, observed, credential, now, overlaid(observed, state.accounts.recall(account, now))
+    )
 
 
 def intend(
     state: State, now: datetime, *changes: Change, pass_id: PassId = PASS, approved: Sequence[DeviceId] = ()
 ) -> None:
     """Let changes be written down before their calls."""
-    state.intend(HOTEL, pass_id, changes, frozenset(approved), SECOND, now)
+    state.changes.intend(HOTEL, pass_id, changes, frozenset(approved), SECOND, now)
 
 
 @pytest.fixture
@@ -139,7 +147,7 @@ def opened(folder: Path, clock: StandingClock, disk: Disk) -> Iterator[Callable[
 
 def test_an_unknown_account_has_an_empty_memory(clock: StandingClock) -> None:
     """What was never seen is an empty memory, which owns nothing and has counted nothing."""
-    assert State.in_memory(clock).recall(HOTEL, START) == Memory()
+    assert State.in_memory(clock).accounts.recall(HOTEL, START) == Memory()
 
 
 def test_a_glance_says_what_recall_says_and_keeps_nothing(
@@ -147,32 +155,32 @@ def test_a_glance_says_what_recall_says_and_keeps_nothing(
 ) -> None:
     """Anybody may propose accounts of any name: each is looked up, and none takes up memory afterwards."""
     state = opened()
-    state.desire(wanting(ONE, TWO), FIRST, START)
+    state.accounts.desire(wanting(ONE, TWO), FIRST, START)
     trust(state, START, ONE, TWO)
-    known = state.recall(HOTEL, clock.at)
-    assert state.glance(HOTEL, clock.at) == known
+    known = state.accounts.recall(HOTEL, clock.at)
+    assert state.accounts.glance(HOTEL, clock.at) == known
     state = opened()
     for _ in range(2):
         disk.asked.clear()
-        assert state.glance(HOTEL, clock.at) == known
-        assert state.glance(CLINIC, clock.at) == Memory()
+        assert state.accounts.glance(HOTEL, clock.at) == known
+        assert state.accounts.glance(CLINIC, clock.at) == Memory()
         assert [sql for sql in disk.asked if "'clinic'" in sql]
     disk.fault = FULL
-    assert state.glance(CLINIC, clock.at) == Memory()
+    assert state.accounts.glance(CLINIC, clock.at) == Memory()
     assert state.writable
 
 
 def test_everything_remembered_survives_a_restart(opened: Callable[[], State], clock: StandingClock) -> None:
     """Inventory, expected list, absences, day's count, retries and suspicion are the same after a restart."""
     state = opened()
-    state.desire(wanting(ONE, TWO), FIRST, START)
+    state.accounts.desire(wanting(ONE, TWO), FIRST, START)
     trust(state, START, ONE, TWO)
-    state.desire(wanting(TWO, THREE), SECOND, clock.wait(minutes=1))
+    state.accounts.desire(wanting(TWO, THREE), SECOND, clock.wait(minutes=1))
     intend(state, clock.at, change(Action.SUBSCRIBE, THREE), change(Action.UNSUBSCRIBE, ONE))
     retry = Retry(Action.SUBSCRIBE, Reason.REFUSED, 3, clock.at + timedelta(hours=1), "1221", "no such type")
     refused = subscribed(THREE, clock.at, Result.REFUSED)
-    state.record(HOTEL, PASS, [unsubscribed(ONE, clock.at), refused], {THREE: retry, ONE: None}, clock.at)
-    state.doubt(HOTEL, clock.at)
+    state.changes.record(HOTEL, PASS, [unsubscribed(ONE, clock.at), refused], {THREE: retry, ONE: None}, clock.at)
+    state.accounts.doubt(HOTEL, clock.at)
     told = Memory(
         inventory=frozenset({ONE, TWO, THREE}),
         expected=frozenset({TWO}),
@@ -182,59 +190,59 @@ def test_everything_remembered_survives_a_restart(opened: Callable[[], State], c
         retries={THREE: retry},
         suspect_readings=1,
     )
-    assert state.recall(HOTEL, clock.at) == told
-    assert opened().recall(HOTEL, clock.at) == told
+    assert state.accounts.recall(HOTEL, clock.at) == told
+    assert opened().accounts.recall(HOTEL, clock.at) == told
 
 
 def test_sets_are_kept_as_the_objects_that_were_handed_in(opened: Callable[[], State]) -> None:
     """A text that says what is known already takes its place as an object, and so do lists: nothing is held twice."""
     state = opened()
-    state.desire(wanting(ONE, TWO), FIRST, START)
+    state.accounts.desire(wanting(ONE, TWO), FIRST, START)
     trust(state, START, ONE, TWO)
     state = opened()
     desired, observed = wanting(ONE, TWO), Observed(frozenset({ONE, TWO}), START)
-    state.desire(desired, FIRST, START)
-    state.trust(HOTEL, observed, "mark", START, observed.devices)
-    memory = state.recall(HOTEL, START)
+    state.accounts.desire(desired, FIRST, START)
+    state.accounts.trust(HOTEL, observed, "mark", START, observed.devices)
+    memory = state.accounts.recall(HOTEL, START)
     assert memory.inventory is desired.devices
     assert memory.expected is desired.devices
     trust(state, START, ONE)
-    assert state.recall(HOTEL, START).expected == frozenset({ONE})
-    assert state.recall(HOTEL, START).inventory is desired.devices
+    assert state.accounts.recall(HOTEL, START).expected == frozenset({ONE})
+    assert state.accounts.recall(HOTEL, START).inventory is desired.devices
 
 
 def test_a_pass_with_nothing_to_do_asks_nothing_of_the_disk(opened: Callable[[], State], disk: Disk) -> None:
     """Once an account is known, a pass that finds everything as it was neither reads nor writes."""
     state = opened()
-    state.desire(wanting(ONE), FIRST, START)
+    state.accounts.desire(wanting(ONE), FIRST, START)
     trust(state, START, ONE)
-    state.keep_quota(HOTEL, [1.5], 60)
-    state.write()
-    state.brake(HOTEL, START)
+    state.quotas.keep(HOTEL, [1.5], 60)
+    state.flush()
+    state.pauses.of(HOTEL, START)
     disk.asked.clear()
-    state.desire(wanting(ONE), SECOND, START)
-    state.credential(HOTEL, "mark")
+    state.accounts.desire(wanting(ONE), SECOND, START)
+    state.accounts.credential(HOTEL, "mark")
     assert trust(state, START, ONE) == ()
-    state.record(HOTEL, PASS, (), {}, START)
-    state.forget_retries(HOTEL, [ONE])
-    state.withdraw(HOTEL, PASS, [ONE])
-    state.intend(HOTEL, PASS, (), frozenset(), FIRST, START)
-    state.keep_quota(HOTEL, [1.5], 60)
-    state.brake(HOTEL, START)
-    state.recall(HOTEL, START)
+    state.changes.record(HOTEL, PASS, (), {}, START)
+    state.accounts.forget_retries(HOTEL, [ONE])
+    state.changes.withdraw(HOTEL, PASS, [ONE])
+    state.changes.intend(HOTEL, PASS, (), frozenset(), FIRST, START)
+    state.quotas.keep(HOTEL, [1.5], 60)
+    state.pauses.of(HOTEL, START)
+    state.accounts.recall(HOTEL, START)
     assert disk.asked == []
 
 
 def test_what_was_handed_out_stays_as_it_was(clock: StandingClock) -> None:
     """A memory that a pass holds is not changed by what happens afterwards."""
     state = State.in_memory(clock)
-    state.desire(wanting(ONE, TWO), FIRST, START)
+    state.accounts.desire(wanting(ONE, TWO), FIRST, START)
     trust(state, START, ONE)
     retry = Retry(Action.SUBSCRIBE, Reason.RETRY, 1, START)
-    state.record(HOTEL, PASS, [], {TWO: retry}, START)
-    before = state.recall(HOTEL, START)
-    state.desire(wanting(TWO), SECOND, START)
-    state.record(HOTEL, PASS, [unsubscribed(ONE, START)], {TWO: None}, START)
+    state.changes.record(HOTEL, PASS, [], {TWO: retry}, START)
+    before = state.accounts.recall(HOTEL, START)
+    state.accounts.desire(wanting(TWO), SECOND, START)
+    state.changes.record(HOTEL, PASS, [unsubscribed(ONE, START)], {TWO: None}, START)
     assert before == Memory(frozenset({ONE, TWO}), frozenset({ONE}), {}, retries={TWO: retry})
 
 
@@ -242,26 +250,26 @@ def test_the_day_is_over_after_24_hours(opened: Callable[[], State], clock: Stan
     """Confirmed changes count for the last 24 hours, also over a restart, and not a moment longer."""
     state = opened()
     trust(state, START, ONE, TWO)
-    state.record(HOTEL, PASS, [unsubscribed(ONE, START)], {}, START)
+    state.changes.record(HOTEL, PASS, [unsubscribed(ONE, START)], {}, START)
     later = clock.wait(hours=12)
-    state.record(HOTEL, PASS, [unsubscribed(TWO, later)], {}, later)
+    state.changes.record(HOTEL, PASS, [unsubscribed(TWO, later)], {}, later)
     for now, gone in (
         (START + timedelta(hours=24, microseconds=-1), {ONE, TWO}),
         (START + timedelta(hours=24), {TWO}),
         (later + timedelta(hours=24), set()),
     ):
         clock.at = now
-        assert state.recall(HOTEL, now).unsubscribed == gone
-        assert state.recall(HOTEL, now).confirmed.keys() == gone
-        assert opened().recall(HOTEL, now).unsubscribed == gone
-    assert len(opened().history()) == 2
+        assert state.accounts.recall(HOTEL, now).unsubscribed == gone
+        assert state.accounts.recall(HOTEL, now).confirmed.keys() == gone
+        assert opened().accounts.recall(HOTEL, now).unsubscribed == gone
+    assert len(opened().history.changes()) == 2
 
 
 def test_approved_unsubscribes_are_not_counted(clock: StandingClock) -> None:
     """An unsubscribe with an approval is confirmed like any other, and not part of the day's count."""
     state = State.in_memory(clock)
-    state.record(HOTEL, PASS, [unsubscribed(ONE, START, approved=True), unsubscribed(TWO, START)], {}, START)
-    memory = state.recall(HOTEL, START)
+    state.changes.record(HOTEL, PASS, [unsubscribed(ONE, START, approved=True), unsubscribed(TWO, START)], {}, START)
+    memory = state.accounts.recall(HOTEL, START)
     assert (memory.unsubscribed, frozenset(memory.confirmed)) == (ids(TWO), ids(ONE, TWO))
 
 
@@ -271,88 +279,88 @@ def test_confirmed_changes_move_the_expected_list(result: Result, opened: Callab
     state = opened()
     trust(state, START, ONE)
     lost = [subscribed(THREE, START, Result.FAILED), unsubscribed(ONE, START, Result.REFUSED)]
-    state.record(HOTEL, PASS, lost, {}, START)
-    assert state.recall(HOTEL, START).expected == ids(ONE)
-    state.record(HOTEL, PASS, [subscribed(TWO, START, result), unsubscribed(ONE, START, result)], {}, START)
-    assert state.recall(HOTEL, START).expected == ids(TWO)
-    assert opened().recall(HOTEL, START).expected == ids(TWO)
+    state.changes.record(HOTEL, PASS, lost, {}, START)
+    assert state.accounts.recall(HOTEL, START).expected == ids(ONE)
+    state.changes.record(HOTEL, PASS, [subscribed(TWO, START, result), unsubscribed(ONE, START, result)], {}, START)
+    assert state.accounts.recall(HOTEL, START).expected == ids(TWO)
+    assert opened().accounts.recall(HOTEL, START).expected == ids(TWO)
 
 
 def test_without_a_trusted_list_nothing_is_expected(opened: Callable[[], State]) -> None:
     """A confirmed change alone is no list; an empty trusted list is one."""
     state = opened()
-    state.record(HOTEL, PASS, [subscribed(ONE, START)], {}, START)
-    assert state.recall(HOTEL, START).expected is None
-    assert opened().recall(HOTEL, START).expected is None
+    state.changes.record(HOTEL, PASS, [subscribed(ONE, START)], {}, START)
+    assert state.accounts.recall(HOTEL, START).expected is None
+    assert opened().accounts.recall(HOTEL, START).expected is None
     state = opened()
     later = START + timedelta(hours=1)
     trust(state, later)
-    assert state.recall(HOTEL, later).expected == frozenset()
-    assert opened().recall(HOTEL, later).expected == frozenset()
+    assert state.accounts.recall(HOTEL, later).expected == frozenset()
+    assert opened().accounts.recall(HOTEL, later).expected == frozenset()
 
 
 def test_a_trusted_list_ends_the_suspicion(clock: StandingClock) -> None:
     """Lists that were not believed are counted until one is."""
     state = State.in_memory(clock)
-    state.doubt(HOTEL, START)
-    state.doubt(HOTEL, START)
-    assert state.recall(HOTEL, START).suspect_readings == 2
+    state.accounts.doubt(HOTEL, START)
+    state.accounts.doubt(HOTEL, START)
+    assert state.accounts.recall(HOTEL, START).suspect_readings == 2
     trust(state, START)
-    assert state.recall(HOTEL, START).suspect_readings == 0
+    assert state.accounts.recall(HOTEL, START).suspect_readings == 0
 
 
 def test_another_credential_than_that_of_the_last_trusted_list_is_told(opened: Callable[[], State]) -> None:
     """A changed credential shows until a list got with it is trusted, also when it changed while we were away."""
     state = opened()
-    state.credential(HOTEL, "old")
-    assert not state.recall(HOTEL, START).credential_changed
+    state.accounts.credential(HOTEL, "old")
+    assert not state.accounts.recall(HOTEL, START).credential_changed
     trust(state, START, credential="old")
     state = opened()
-    assert not state.recall(HOTEL, START).credential_changed
-    state.credential(HOTEL, "new")
-    assert state.recall(HOTEL, START).credential_changed
+    assert not state.accounts.recall(HOTEL, START).credential_changed
+    state.accounts.credential(HOTEL, "new")
+    assert state.accounts.recall(HOTEL, START).credential_changed
     trust(state, START, credential="new")
-    assert not state.recall(HOTEL, START).credential_changed
+    assert not state.accounts.recall(HOTEL, START).credential_changed
 
 
 def test_a_person_vouches_for_a_credential_and_ends_all_waiting(opened: Callable[[], State]) -> None:
     """After a person's word the credential in use counts as the known one, and no device waits any more."""
     state = opened()
     trust(state, START, credential="old")
-    state.credential(HOTEL, "new")
-    state.record(HOTEL, PASS, [], {ONE: Retry(Action.SUBSCRIBE, Reason.RETRY, 1, START)}, START)
-    state.person_agrees(HOTEL)
+    state.accounts.credential(HOTEL, "new")
+    state.changes.record(HOTEL, PASS, [], {ONE: Retry(Action.SUBSCRIBE, Reason.RETRY, 1, START)}, START)
+    state.accounts.person_agrees(HOTEL)
     for one in reopened_too(state, opened):
-        one.credential(HOTEL, "new")
-        assert one.recall(HOTEL, START) == Memory(expected=frozenset())
-        one.credential(HOTEL, "newer")
-        assert one.recall(HOTEL, START).credential_changed
+        one.accounts.credential(HOTEL, "new")
+        assert one.accounts.recall(HOTEL, START) == Memory(expected=frozenset())
+        one.accounts.credential(HOTEL, "newer")
+        assert one.accounts.recall(HOTEL, START).credential_changed
 
 
 def test_a_changed_entry_ends_only_its_devices_waiting(opened: Callable[[], State]) -> None:
     """Forgetting the retries of some devices leaves the others waiting."""
     state = opened()
     retry = Retry(Action.SUBSCRIBE, Reason.REFUSED, 2, START, "1205", "who?")
-    state.record(HOTEL, PASS, [], {ONE: retry, TWO: retry}, START)
-    state.forget_retries(HOTEL, [ONE, THREE])
-    assert state.recall(HOTEL, START).retries == {TWO: retry}
-    assert opened().recall(HOTEL, START).retries == {TWO: retry}
+    state.changes.record(HOTEL, PASS, [], {ONE: retry, TWO: retry}, START)
+    state.accounts.forget_retries(HOTEL, [ONE, THREE])
+    assert state.accounts.recall(HOTEL, START).retries == {TWO: retry}
+    assert opened().accounts.recall(HOTEL, START).retries == {TWO: retry}
 
 
 def test_devices_come_and_go_with_the_text_that_says_so(opened: Callable[[], State], clock: StandingClock) -> None:
     """For each device it is known which text brought it in and which took it out; coming back clears the absence."""
     state = opened()
-    state.desire(wanting(ONE), FIRST, START)
+    state.accounts.desire(wanting(ONE), FIRST, START)
     trust(state, START, ONE)
     left = clock.wait(hours=1)
-    state.desire(wanting(), SECOND, left)
-    assert state.recall(HOTEL, left).absent_since == {ONE: left}
-    assert opened().came_and_went(HOTEL, ONE) == Stay(Mark(FIRST, START), Mark(SECOND, left))
+    state.accounts.desire(wanting(), SECOND, left)
+    assert state.accounts.recall(HOTEL, left).absent_since == {ONE: left}
+    assert opened().history.came_and_went(HOTEL, ONE) == Stay(Mark(FIRST, START), Mark(SECOND, left))
     state, back = opened(), clock.wait(hours=1)
-    state.desire(wanting(ONE), FIRST, back)
-    assert state.recall(HOTEL, back).absent_since == {}
-    assert opened().came_and_went(HOTEL, ONE) == Stay(Mark(FIRST, back))
-    assert opened().came_and_went(HOTEL, TWO) == Stay()
+    state.accounts.desire(wanting(ONE), FIRST, back)
+    assert state.accounts.recall(HOTEL, back).absent_since == {}
+    assert opened().history.came_and_went(HOTEL, ONE) == Stay(Mark(FIRST, back))
+    assert opened().history.came_and_went(HOTEL, TWO) == Stay()
 
 
 def test_a_live_device_that_no_text_ever_named_is_absent_since_there_are_texts(
@@ -360,36 +368,36 @@ def test_a_live_device_that_no_text_ever_named_is_absent_since_there_are_texts(
 ) -> None:
     """Under ``unsubscribe_after`` a stranger counts as absent from the first text on, not for ever from now."""
     state = opened()
-    state.desire(wanting(ONE), FIRST, START)
+    state.accounts.desire(wanting(ONE), FIRST, START)
     later = clock.wait(hours=1)
     trust(state, later, ONE, TWO)
     state = opened()
-    absences = state.recall(HOTEL, later).absent_since
+    absences = state.accounts.recall(HOTEL, later).absent_since
     assert absences == {TWO: START}
     assert (absences.get(ONE), absences.get(TWO), len(absences), list(absences)) == (None, START, 1, [TWO])
-    state.desire(wanting(ONE, TWO), SECOND, later)
-    state.desire(wanting(ONE), SECOND, later)
-    assert state.recall(HOTEL, later).absent_since == {TWO: later}
+    state.accounts.desire(wanting(ONE, TWO), SECOND, later)
+    state.accounts.desire(wanting(ONE), SECOND, later)
+    assert state.accounts.recall(HOTEL, later).absent_since == {TWO: later}
 
 
 def test_an_absence_goes_on_while_lists_lack_a_device(opened: Callable[[], State], clock: StandingClock) -> None:
     """A device that left the texts, was in two believed lists no more and is live again is absent since it left."""
     state = opened()
-    state.desire(wanting(ONE, TWO), FIRST, START)
+    state.accounts.desire(wanting(ONE, TWO), FIRST, START)
     trust(state, clock.wait(hours=1), ONE, TWO)
     left = clock.wait(hours=1)
-    state.desire(wanting(TWO), SECOND, left)
+    state.accounts.desire(wanting(TWO), SECOND, left)
     for _ in range(2):
         trust(state, clock.wait(minutes=5), TWO)
-    assert state.recall(HOTEL, clock.at).inventory == {TWO}
+    assert state.accounts.recall(HOTEL, clock.at).inventory == {TWO}
     for one in reopened_too(state, opened):
         trust(one, clock.wait(minutes=5), ONE, TWO)
-        assert one.recall(HOTEL, clock.at).absent_since == {ONE: left}
+        assert one.accounts.recall(HOTEL, clock.at).absent_since == {ONE: left}
     state, back = opened(), clock.wait(hours=1)
-    state.desire(wanting(ONE, TWO), FIRST, back)
-    state.desire(wanting(TWO), SECOND, clock.wait(hours=1))
+    state.accounts.desire(wanting(ONE, TWO), FIRST, back)
+    state.accounts.desire(wanting(TWO), SECOND, clock.wait(hours=1))
     for one in reopened_too(state, opened):
-        assert one.recall(HOTEL, clock.at).absent_since == {ONE: clock.at}
+        assert one.accounts.recall(HOTEL, clock.at).absent_since == {ONE: clock.at}
 
 
 def test_a_device_is_ours_until_a_list_confirms_our_unsubscribe(
@@ -397,43 +405,43 @@ def test_a_device_is_ours_until_a_list_confirms_our_unsubscribe(
 ) -> None:
     """A device that left the texts is in the inventory while live, and while a list shows it after our call."""
     state = opened()
-    state.desire(wanting(ONE, TWO), FIRST, START)
+    state.accounts.desire(wanting(ONE, TWO), FIRST, START)
     trust(state, START, ONE, TWO)
-    state.desire(wanting(TWO), SECOND, START)
+    state.accounts.desire(wanting(TWO), SECOND, START)
     trust(state, clock.wait(hours=1), ONE, TWO)
-    state.record(HOTEL, PASS, [unsubscribed(ONE, clock.at, Result.FAILED)], {}, clock.at)
+    state.changes.record(HOTEL, PASS, [unsubscribed(ONE, clock.at, Result.FAILED)], {}, clock.at)
     trust(state, clock.wait(hours=1), ONE, TWO)
-    assert ONE in state.recall(HOTEL, clock.at).inventory
-    state.record(HOTEL, PASS, [unsubscribed(ONE, clock.at)], {}, clock.at)
+    assert ONE in state.accounts.recall(HOTEL, clock.at).inventory
+    state.changes.record(HOTEL, PASS, [unsubscribed(ONE, clock.at)], {}, clock.at)
     trust(state, clock.wait(seconds=10), ONE, TWO)
-    assert ONE in state.recall(HOTEL, clock.at).inventory
+    assert ONE in state.accounts.recall(HOTEL, clock.at).inventory
     trust(state, clock.wait(seconds=10), TWO)
-    assert state.recall(HOTEL, clock.at).inventory == {TWO}
-    assert opened().recall(HOTEL, clock.at).inventory == {TWO}
+    assert state.accounts.recall(HOTEL, clock.at).inventory == {TWO}
+    assert opened().accounts.recall(HOTEL, clock.at).inventory == {TWO}
 
 
 def test_a_device_that_others_removed_is_ours_until_a_second_list(clock: StandingClock) -> None:
     """One list without a device that left the texts may be short by mistake; two in a row are believed."""
     state = State.in_memory(clock)
-    state.desire(wanting(ONE, TWO), FIRST, START)
+    state.accounts.desire(wanting(ONE, TWO), FIRST, START)
     trust(state, START, ONE, TWO)
     desired = wanting(TWO)
-    state.desire(desired, SECOND, START)
+    state.accounts.desire(desired, SECOND, START)
     trust(state, clock.wait(minutes=10), TWO)
-    assert ONE in state.recall(HOTEL, clock.at).inventory
+    assert ONE in state.accounts.recall(HOTEL, clock.at).inventory
     trust(state, clock.wait(minutes=10), TWO)
-    assert state.recall(HOTEL, clock.at).inventory is desired.devices
+    assert state.accounts.recall(HOTEL, clock.at).inventory is desired.devices
 
 
 def test_a_wait_that_nothing_can_end_is_forgotten(opened: Callable[[], State]) -> None:
     """A device that is neither wanted nor live has nothing to wait for; one that is either goes on waiting."""
     state = opened()
-    state.desire(wanting(ONE), FIRST, START)
+    state.accounts.desire(wanting(ONE), FIRST, START)
     retry = Retry(Action.UNSUBSCRIBE, Reason.RETRY, 1, START)
-    state.record(HOTEL, PASS, [], {ONE: retry, TWO: retry, THREE: retry}, START)
+    state.changes.record(HOTEL, PASS, [], {ONE: retry, TWO: retry, THREE: retry}, START)
     trust(state, START, TWO)
-    assert state.recall(HOTEL, START).retries == {ONE: retry, TWO: retry}
-    assert opened().recall(HOTEL, START).retries == {ONE: retry, TWO: retry}
+    assert state.accounts.recall(HOTEL, START).retries == {ONE: retry, TWO: retry}
+    assert opened().accounts.recall(HOTEL, START).retries == {ONE: retry, TWO: retry}
 
 
 def test_a_list_tells_what_no_answer_did(opened: Callable[[], State], clock: StandingClock) -> None:
@@ -443,7 +451,7 @@ def test_a_list_tells_what_no_answer_did(opened: Callable[[], State], clock: Sta
     changes = [change(Action.SUBSCRIBE, THREE), change(Action.UNSUBSCRIBE, ONE), change(Action.UNSUBSCRIBE, TWO)]
     intend(state, START, *changes, approved=[ONE])
     timed_out = Outcome(changes[2], Result.FAILED, START, message_id=MessageId("m"), words="timed out")
-    state.record(HOTEL, PASS, [timed_out], {}, START)
+    state.changes.record(HOTEL, PASS, [timed_out], {}, START)
     state, now = opened(), clock.wait(minutes=5)
     assert sorted(trust(state, now, THREE), key=lambda outcome: outcome.change) == [
         Outcome(changes[0], Result.SUCCESS, now, confirmed_by="list", revision=SECOND),
@@ -452,8 +460,8 @@ def test_a_list_tells_what_no_answer_did(opened: Callable[[], State], clock: Sta
     ]
     for one in reopened_too(state, opened):
         assert trust(one, now, THREE) == ()
-        assert one.recall(HOTEL, now).unsubscribed == {TWO}
-        assert {past.confirmed_by for past in one.history()} == {"list"}
+        assert one.accounts.recall(HOTEL, now).unsubscribed == {TWO}
+        assert {past.confirmed_by for past in one.history.changes()} == {"list"}
 
 
 @pytest.mark.parametrize(
@@ -471,7 +479,7 @@ def test_only_calls_that_may_have_done_their_work_wait_for_a_list(
     """A time-out, a lost connection or a broken server may hide a success; LG's own no does not."""
     state = State.in_memory(clock)
     intend(state, START, change(Action.SUBSCRIBE, ONE))
-    state.record(HOTEL, PASS, [Outcome(change(Action.SUBSCRIBE, ONE), result, START, status=status)], {}, START)
+    state.changes.record(HOTEL, PASS, [Outcome(change(Action.SUBSCRIBE, ONE), result, START, status=status)], {}, START)
     assert len(trust(state, clock.wait(minutes=5), ONE)) == found
 
 
@@ -481,13 +489,16 @@ def test_a_list_that_denies_a_change_closes_it_in_time(opened: Callable[[], Stat
     trust(state, START, TWO)
     intend(state, START, change(Action.SUBSCRIBE, ONE), change(Action.UNSUBSCRIBE, TWO))
     assert trust(state, clock.wait(seconds=20), TWO) == ()
-    assert [past.result for past in opened().history()] == [Result.FAILED] * 2
+    assert [past.result for past in opened().history.changes()] == [Result.FAILED] * 2
     state = opened()
     late = trust(state, clock.wait(seconds=20), ONE, TWO)
     assert [outcome.change.device for outcome in late] == [ONE]
     assert trust(state, clock.wait(minutes=2), ONE, TWO) == ()
     assert trust(state, clock.wait(minutes=2), ONE) == ()
-    assert {past.device: past.result for past in opened().history()} == {ONE: Result.SUCCESS, TWO: Result.FAILED}
+    assert {past.device: past.result for past in opened().history.changes()} == {
+        ONE: Result.SUCCESS,
+        TWO: Result.FAILED,
+    }
 
 
 def test_a_list_older_than_a_change_tells_nothing_of_it(clock: StandingClock) -> None:
@@ -495,14 +506,14 @@ def test_a_list_older_than_a_change_tells_nothing_of_it(clock: StandingClock) ->
     state = State.in_memory(clock)
     intend(state, START, change(Action.SUBSCRIBE, ONE))
     old = Observed(frozenset({ONE}), START - timedelta(seconds=1))
-    assert state.trust(HOTEL, old, None, START, old.devices) == ()
-    assert state.history()[0].result is None
+    assert state.accounts.trust(HOTEL, old, None, START, old.devices) == ()
+    assert state.history.changes()[0].result is None
 
 
 def test_a_list_that_fresher_knowledge_contradicts_confirms_nothing(clock: StandingClock) -> None:
     """An unsubscribe without an answer is not taken for made by a list too old to show the subscribe before it."""
     state = State.in_memory(clock)
-    state.record(HOTEL, PASS, [subscribed(ONE, START)], {}, START)
+    state.changes.record(HOTEL, PASS, [subscribed(ONE, START)], {}, START)
     intend(state, START, change(Action.UNSUBSCRIBE, ONE), pass_id=PassId("next"))
     assert trust(state, clock.wait(seconds=5)) == ()
 
@@ -515,7 +526,7 @@ def test_a_new_attempt_closes_the_one_before(opened: Callable[[], State], clock:
     assert len(trust(opened(), clock.wait(seconds=1), ONE)) == 1
     state = opened()
     assert trust(state, clock.wait(seconds=1), ONE) == ()
-    assert [(past.pass_id, past.result) for past in state.history()] == [
+    assert [(past.pass_id, past.result) for past in state.history.changes()] == [
         ("second", Result.SUCCESS),
         ("first", Result.FAILED),
     ]
@@ -528,27 +539,27 @@ def test_an_outcome_without_its_intent_closes_an_older_intent(
     state = opened()
     intend(state, START, change(Action.SUBSCRIBE, ONE), pass_id=PassId("first"))
     now = clock.wait(seconds=1)
-    state.record(HOTEL, PassId("second"), [subscribed(ONE, now)], {}, now)
+    state.changes.record(HOTEL, PassId("second"), [subscribed(ONE, now)], {}, now)
     assert trust(opened(), clock.wait(minutes=5), ONE) == ()
 
 
 def test_an_outcome_without_its_intent_still_says_by_which_text(opened: Callable[[], State]) -> None:
     """Where the intent was lost with its file, the audit has the revision from the outcome."""
     state = opened()
-    state.record(HOTEL, PASS, [replace(subscribed(ONE, START), revision=SECOND)], {}, START)
+    state.changes.record(HOTEL, PASS, [replace(subscribed(ONE, START), revision=SECOND)], {}, START)
     for one in reopened_too(state, opened):
-        assert [past.revision for past in one.history()] == [SECOND]
+        assert [past.revision for past in one.history.changes()] == [SECOND]
 
 
 def test_calls_that_were_never_made_leave_no_trace(opened: Callable[[], State]) -> None:
     """Intents that a pass takes back are not in history, and no list confirms them; those with an outcome stay."""
     state = opened()
     intend(state, START, change(Action.SUBSCRIBE, ONE), change(Action.SUBSCRIBE, TWO))
-    state.record(HOTEL, PASS, [subscribed(TWO, START, Result.FAILED)], {}, START)
-    state.withdraw(HOTEL, PassId("another"), [ONE])
-    assert len(state.history()) == 2
-    state.withdraw(HOTEL, PASS, [ONE, TWO, THREE])
-    assert [past.device for past in opened().history()] == [TWO]
+    state.changes.record(HOTEL, PASS, [subscribed(TWO, START, Result.FAILED)], {}, START)
+    state.changes.withdraw(HOTEL, PassId("another"), [ONE])
+    assert len(state.history.changes()) == 2
+    state.changes.withdraw(HOTEL, PASS, [ONE, TWO, THREE])
+    assert [past.device for past in opened().history.changes()] == [TWO]
 
 
 def test_a_kill_between_intent_and_outcome_loses_no_change(folder: Path, opened: Callable[[], State]) -> None:
@@ -562,10 +573,10 @@ from reconciler.core.model import *
 from reconciler.state import State
 state, now = State.open(Path({str(folder)!r}), SystemClock()), datetime.fromisoformat({START.isoformat()!r})
 hotel = AccountName("seoul-hotel")
-state.desire(Desired(hotel, frozenset({{"one", "two"}})), Revision("a" * 64), now)
-state.trust(hotel, Observed(frozenset({{"three"}}), now), None, now, frozenset({{"three"}}))
+state.accounts.desire(Desired(hotel, frozenset({{"one", "two"}})), Revision("a" * 64), now)
+state.accounts.trust(hotel, Observed(frozenset({{"three"}}), now), None, now, frozenset({{"three"}}))
 changes = [Change(hotel, Action.SUBSCRIBE, "one"), Change(hotel, Action.SUBSCRIBE, "two")]
-state.intend(hotel, PassId("pass"), changes, frozenset(), Revision("a" * 64), now)
+state.changes.intend(hotel, PassId("pass"), changes, frozenset(), Revision("a" * 64), now)
 print("begun", flush=True)
 sys.stdin.read()
 """
@@ -574,14 +585,14 @@ sys.stdin.read()
         assert daemon.stdout is not None
         assert daemon.stdout.readline() == b"begun\n"
         beside = State.read_only(folder, StandingClock())
-        assert [past.result for past in beside.history()] == [None, None]
+        assert [past.result for past in beside.history.changes()] == [None, None]
         beside.close()
         daemon.kill()
         daemon.wait()
     state, later = opened(), START + timedelta(minutes=5)
-    assert state.recall(HOTEL, later).expected == ids(THREE)
+    assert state.accounts.recall(HOTEL, later).expected == ids(THREE)
     assert [outcome.change.device for outcome in trust(state, later, ONE, THREE)] == [ONE]
-    assert {past.device: past.result for past in state.history()} == {ONE: Result.SUCCESS, TWO: Result.FAILED}
+    assert {past.device: past.result for past in state.history.changes()} == {ONE: Result.SUCCESS, TWO: Result.FAILED}
 
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))
@@ -592,22 +603,22 @@ def test_what_no_list_can_tell_outlives_a_loss_of_power(
     """That devices are about to go, brakes and the texts in force are on the disk before anything follows from them."""
     state = opened()
     brake, text = PauseOverride(Pause.ALL, None, "drill"), KeptText("a.toml", FIRST, {"a.toml": b"version = 1"})
-    state.pause(CLINIC, brake, START)
-    state.keep_texts([KeptText("b.toml", FIRST, {"b.toml": b"version = 1"})])
+    state.pauses.set(CLINIC, brake, START)
+    state.revisions.keep([KeptText("b.toml", FIRST, {"b.toml": b"version = 1"})])
     steps = (
-        lambda: state.pause(HOTEL, brake, START),
-        lambda: state.pause(CLINIC, None, START),
-        lambda: state.keep_texts([text], gone=["b.toml"]),
+        lambda: state.pauses.set(HOTEL, brake, START),
+        lambda: state.pauses.set(CLINIC, None, START),
+        lambda: state.revisions.keep([text], gone=["b.toml"]),
         lambda: intend(state, START, change(Action.UNSUBSCRIBE, ONE)),
     )
     for number in order:
         steps[number]()
-    state.record(HOTEL, PASS, [unsubscribed(ONE, START)], {}, START)
+    state.changes.record(HOTEL, PASS, [unsubscribed(ONE, START)], {}, START)
     after = copytree(folder, folder.with_name("after"))
     disk.power.fail(after / "state.db", part)
     left = State.open(after, StandingClock())
-    assert (left.brakes(START), left.kept_texts()) == ({HOTEL: brake}, [text])
-    assert [past.device for past in left.history()] == [ONE]
+    assert (left.pauses.all(START), left.revisions.kept()) == ({HOTEL: brake}, [text])
+    assert [past.device for past in left.history.changes()] == [ONE]
     left.close()
 
 
@@ -619,12 +630,12 @@ def test_a_loss_of_power_takes_nothing_from_the_days_count(
     trust(state, START, ONE)
     for action, outcome in ((Action.UNSUBSCRIBE, unsubscribed), (Action.SUBSCRIBE, subscribed)):
         intend(state, clock.wait(minutes=2), change(action, ONE))
-        state.record(HOTEL, PASS, [outcome(ONE, clock.at)], {}, clock.at)
+        state.changes.record(HOTEL, PASS, [outcome(ONE, clock.at)], {}, clock.at)
     after = copytree(folder, folder.with_name("after"))
     disk.power.fail(after / "state.db", 0.0)
     left = State.open(after, clock)
     trust(left, clock.wait(minutes=5), ONE)
-    assert left.recall(HOTEL, clock.at).unsubscribed == {ONE}
+    assert left.accounts.recall(HOTEL, clock.at).unsubscribed == {ONE}
     left.close()
 
 
@@ -644,8 +655,8 @@ def test_history_tells_everything_of_a_change(opened: Callable[[], State]) -> No
         code="1206",
         words="gone \ud800",
     )
-    state.record(HOTEL, PASS, [outcome], {}, later)
-    (past,) = opened().history()
+    state.changes.record(HOTEL, PASS, [outcome], {}, later)
+    (past,) = opened().history.changes()
     assert (past.account, past.device, past.action, past.result) == (HOTEL, ONE, Action.UNSUBSCRIBE, Result.NOOP)
     assert (past.intended, past.at, past.pass_id, past.revision) == (START, later, PASS, SECOND)
     assert (past.message_id, past.lg_message_id, past.status, past.code) == ("ours", "theirs", 404, "1206")
@@ -663,12 +674,12 @@ def test_history_is_newest_first_and_filtered(
         now, account = clock.wait(minutes=1), (HOTEL, CLINIC)[minute % 2]
         device = DeviceId(f"device-{minute // 2}")
         outcome = Outcome(change(Action.SUBSCRIBE, device, account), Result.SUCCESS, now)
-        state.record(account, PassId(f"{minute}"), [outcome], {}, now)
+        state.changes.record(account, PassId(f"{minute}"), [outcome], {}, now)
     intend(state, clock.at, change(Action.SUBSCRIBE, ONE))
-    state.withdraw(HOTEL, PASS, [ONE])
+    state.changes.withdraw(HOTEL, PASS, [ONE])
 
     def passes(**filters: object) -> list[str]:
-        return [past.pass_id for past in state.history(**filters)]  # type: ignore[arg-type]  # shorter calls below
+        return [past.pass_id for past in state.history.changes(**filters)]  # type: ignore[arg-type]  # shorter calls below
 
     assert passes() == ["3", "2", "1", "0"]
     assert passes(account=HOTEL) == ["2", "0"]
@@ -682,19 +693,22 @@ def test_history_is_newest_first_and_filtered(
 def test_what_is_old_is_removed(opened: Callable[[], State], clock: StandingClock) -> None:
     """After 90 days past changes are gone, and so is what is known of devices that are ours no longer."""
     state = opened()
-    state.desire(wanting(ONE, TWO), FIRST, START)
-    state.desire(wanting(TWO), SECOND, START)
+    state.accounts.desire(wanting(ONE, TWO), FIRST, START)
+    state.accounts.desire(wanting(TWO), SECOND, START)
     intend(state, START, change(Action.SUBSCRIBE, TWO))
     trust(state, clock.wait(hours=1), TWO)
     intend(state, clock.at, change(Action.SUBSCRIBE, ONE))
     clock.at = START + KEPT
-    state.doubt(HOTEL, clock.at)
-    assert len(state.history()) == 2
-    assert state.came_and_went(HOTEL, ONE).went == Mark(SECOND, START)
+    state.accounts.doubt(HOTEL, clock.at)
+    assert len(state.history.changes()) == 2
+    assert state.history.came_and_went(HOTEL, ONE).went == Mark(SECOND, START)
     clock.wait(minutes=90)
     state = opened()
-    assert [past.device for past in state.history()] == []
-    assert (state.came_and_went(HOTEL, ONE), state.came_and_went(HOTEL, TWO)) == (Stay(), Stay(Mark(FIRST, START)))
+    assert [past.device for past in state.history.changes()] == []
+    assert (state.history.came_and_went(HOTEL, ONE), state.history.came_and_went(HOTEL, TWO)) == (
+        Stay(),
+        Stay(Mark(FIRST, START)),
+    )
 
 
 def test_what_is_old_is_removed_once_a_day_in_a_long_run(opened: Callable[[], State], clock: StandingClock) -> None:
@@ -702,17 +716,17 @@ def test_what_is_old_is_removed_once_a_day_in_a_long_run(opened: Callable[[], St
     state = opened()
     intend(state, START, change(Action.SUBSCRIBE, ONE))
     clock.at = START + KEPT + timedelta(seconds=1)
-    assert len(state.history()) == 1
-    state.doubt(CLINIC, clock.at)
-    assert state.history() == []
+    assert len(state.history.changes()) == 1
+    state.accounts.doubt(CLINIC, clock.at)
+    assert state.history.changes() == []
 
 
 def test_quota_survives_a_restart(opened: Callable[[], State]) -> None:
     """Call times and the learned limit are kept to the last bit."""
     state = opened()
-    assert state.quota(HOTEL) == ((), None)
-    state.keep_quota(HOTEL, [1.1, 1767323045.123456], 60)
-    assert opened().quota(HOTEL) == ((1.1, 1767323045.123456), 60)
+    assert state.quotas.of(HOTEL) == ((), None)
+    state.quotas.keep(HOTEL, [1.1, 1767323045.123456], 60)
+    assert opened().quotas.of(HOTEL) == ((1.1, 1767323045.123456), 60)
 
 
 def test_brakes_are_kept_and_end_by_themselves(opened: Callable[[], State]) -> None:
@@ -720,42 +734,42 @@ def test_brakes_are_kept_and_end_by_themselves(opened: Callable[[], State]) -> N
     state, hour = opened(), timedelta(hours=1)
     own = PauseOverride(Pause.ALL, START + hour, "night")
     general = PauseOverride(Pause.UNSUBSCRIBE, START + 2 * hour, "audit \ud800")
-    state.pause(HOTEL, own, START)
-    state.pause(None, general, START)
+    state.pauses.set(HOTEL, own, START)
+    state.pauses.set(None, general, START)
     state = opened()
     kept = PauseOverride(Pause.UNSUBSCRIBE, START + 2 * hour, "audit ?")
-    assert (state.brake(HOTEL, START), state.brake(CLINIC, START)) == (own, kept)
-    assert (state.brake(HOTEL, START + hour), state.brake(HOTEL, START + 2 * hour)) == (kept, PauseOverride())
-    state.pause(HOTEL, None, START)
-    assert opened().brake(HOTEL, START) == kept
+    assert (state.pauses.of(HOTEL, START), state.pauses.of(CLINIC, START)) == (own, kept)
+    assert (state.pauses.of(HOTEL, START + hour), state.pauses.of(HOTEL, START + 2 * hour)) == (kept, PauseOverride())
+    state.pauses.set(HOTEL, None, START)
+    assert opened().pauses.of(HOTEL, START) == kept
     state = opened()
-    state.pause(HOTEL, own, START)
-    state.pause(None, None, START)
+    state.pauses.set(HOTEL, own, START)
+    state.pauses.set(None, None, START)
     for one in reopened_too(state, opened):
-        assert (one.brake(HOTEL, START), one.brake(CLINIC, START)) == (PauseOverride(), PauseOverride())
+        assert (one.pauses.of(HOTEL, START), one.pauses.of(CLINIC, START)) == (PauseOverride(), PauseOverride())
 
 
 def test_of_two_equal_brakes_the_longer_is_told(clock: StandingClock) -> None:
     """Where both brakes hold the same, the one that ends later, or never, is what a person has to know of."""
     state, hour = State.in_memory(clock), timedelta(hours=1)
     longer = PauseOverride(Pause.ALL, START + 2 * hour, "longer")
-    state.pause(HOTEL, PauseOverride(Pause.ALL, START + hour, "shorter"), START)
-    state.pause(None, longer, START)
-    assert state.brake(HOTEL, START) == longer
+    state.pauses.set(HOTEL, PauseOverride(Pause.ALL, START + hour, "shorter"), START)
+    state.pauses.set(None, longer, START)
+    assert state.pauses.of(HOTEL, START) == longer
     endless = PauseOverride(Pause.ALL, None, "endless")
-    state.pause(HOTEL, endless, START)
-    assert state.brake(HOTEL, START) == endless
+    state.pauses.set(HOTEL, endless, START)
+    assert state.pauses.of(HOTEL, START) == endless
 
 
 def test_brakes_that_have_ended_are_forgotten(opened: Callable[[], State], folder: Path, clock: StandingClock) -> None:
     """Setting or lifting a brake clears those that ended by themselves."""
     state = opened()
-    state.pause(HOTEL, PauseOverride(Pause.ALL, START, "over"), START)
-    state.pause(CLINIC, PauseOverride(Pause.ALL, None, "on"), START)
+    state.pauses.set(HOTEL, PauseOverride(Pause.ALL, START, "over"), START)
+    state.pauses.set(CLINIC, PauseOverride(Pause.ALL, None, "on"), START)
     state.close()
     reader = State.read_only(folder, clock)
     before = START - timedelta(hours=1)
-    assert (reader.brake(HOTEL, before), reader.brake(CLINIC, before).reason) == (PauseOverride(), "on")
+    assert (reader.pauses.of(HOTEL, before), reader.pauses.of(CLINIC, before).reason) == (PauseOverride(), "on")
     reader.close()
 
 
@@ -763,19 +777,19 @@ def test_accepted_texts_are_kept_with_their_files(opened: Callable[[], State]) -
     """A text comes back byte for byte with its revision and files; the next takes its place; a dropped one is gone."""
     state = opened()
     files = {"fleet.toml": b"version = 1\n", "devices/a.txt": b"one\n" * 1000}
-    state.keep_texts([KeptText("fleet.toml", FIRST, files)])
-    state.keep_texts([KeptText("other.toml", SECOND, {"other.toml": b"", "devices/a.txt": files["devices/a.txt"]})])
-    assert opened().kept_texts() == [
+    state.revisions.keep([KeptText("fleet.toml", FIRST, files)])
+    state.revisions.keep([KeptText("other.toml", SECOND, {"other.toml": b"", "devices/a.txt": files["devices/a.txt"]})])
+    assert opened().revisions.kept() == [
         KeptText("fleet.toml", FIRST, files),
         KeptText("other.toml", SECOND, {"other.toml": b"", "devices/a.txt": files["devices/a.txt"]}),
     ]
     state = opened()
-    state.keep_texts([KeptText("fleet.toml", SECOND, {"fleet.toml": b"version = 1 # newer\n"})])
-    state.keep_texts([], gone=["other.toml"])
-    assert opened().kept_texts() == [KeptText("fleet.toml", SECOND, {"fleet.toml": b"version = 1 # newer\n"})]
+    state.revisions.keep([KeptText("fleet.toml", SECOND, {"fleet.toml": b"version = 1 # newer\n"})])
+    state.revisions.keep([], gone=["other.toml"])
+    assert opened().revisions.kept() == [KeptText("fleet.toml", SECOND, {"fleet.toml": b"version = 1 # newer\n"})]
     state = opened()
-    state.keep_texts([], gone=["fleet.toml"])
-    assert opened().kept_texts() == []
+    state.revisions.keep([], gone=["fleet.toml"])
+    assert opened().revisions.kept() == []
 
 
 def test_files_that_no_text_needs_any_more_take_no_room(opened: Callable[[], State], disk: Disk, folder: Path) -> None:
@@ -783,10 +797,10 @@ def test_files_that_no_text_needs_any_more_take_no_room(opened: Callable[[], Sta
     state = opened()
     devices = {"devices.txt": b"one\n"}
     for number in range(3):
-        state.keep_texts([KeptText("fleet.toml", FIRST, {"fleet.toml": f"# {number}\n".encode(), **devices})])
+        state.revisions.keep([KeptText("fleet.toml", FIRST, {"fleet.toml": f"# {number}\n".encode(), **devices})])
     contents = Disk()
     reader = State.read_only(folder, StandingClock(), contents.connect)
-    assert reader._database.read("SELECT count(*) FROM content") == [(2,)]
+    assert medium(reader).read("SELECT count(*) FROM content") == [(2,)]
     reader.close()
     assert sum(sql.startswith("INSERT OR IGNORE INTO content") for sql in disk.asked) == 4
 
@@ -795,25 +809,25 @@ def test_of_a_text_that_did_not_change_only_its_revision_is_written(opened: Call
     """An edit of one text among hundreds brings all of them under a new revision, and rewrites no other."""
     state = opened()
     files = {"fleet.toml": b"version = 1\n", "devices.txt": b"one\n"}
-    state.keep_texts([KeptText("fleet.toml", FIRST, files)])
+    state.revisions.keep([KeptText("fleet.toml", FIRST, files)])
     disk.asked.clear()
-    state.keep_texts([KeptText("fleet.toml", SECOND, files)])
+    state.revisions.keep([KeptText("fleet.toml", SECOND, files)])
     assert not [sql for sql in disk.asked if "text_file" in sql and not sql.startswith("SELECT")]
-    assert opened().kept_texts() == [KeptText("fleet.toml", SECOND, files)]
+    assert opened().revisions.kept() == [KeptText("fleet.toml", SECOND, files)]
 
 
 def test_a_text_that_is_not_whole_any_more_is_not_had_at_all(opened: Callable[[], State]) -> None:
     """Bytes that changed on disk are never taken for what a person wrote."""
     state = opened()
-    state.keep_texts([KeptText("a.toml", FIRST, {"a.toml": b"a\n"})])
-    state.keep_texts([KeptText("b.toml", FIRST, {"b.toml": b"b\n"})])
-    state.keep_texts([KeptText("c.toml", FIRST, {"c.toml": b"c\n"})])
+    state.revisions.keep([KeptText("a.toml", FIRST, {"a.toml": b"a\n"})])
+    state.revisions.keep([KeptText("b.toml", FIRST, {"b.toml": b"b\n"})])
+    state.revisions.keep([KeptText("c.toml", FIRST, {"c.toml": b"c\n"})])
     damage = "UPDATE content SET compressed = {} WHERE sha256 = (SELECT sha256 FROM text_file WHERE document = '{}')"
-    connection = state._database._connection
+    connection = medium(state)._connection
     connection.execute(damage.format("x'00'", "a.toml"))
     other = "(SELECT compressed FROM content JOIN text_file USING (sha256) WHERE document = 'c.toml')"
     connection.execute(damage.format(other, "b.toml"))
-    assert [text.document for text in opened().kept_texts()] == ["c.toml"]
+    assert [text.document for text in opened().revisions.kept()] == ["c.toml"]
 
 
 def test_accounts_with_live_devices_are_known(opened: Callable[[], State]) -> None:
@@ -821,83 +835,87 @@ def test_accounts_with_live_devices_are_known(opened: Callable[[], State]) -> No
     state = opened()
     trust(state, START, ONE)
     trust(state, START, ONE, account=CLINIC)
-    assert opened().live_accounts() == {HOTEL, CLINIC}
+    assert opened().accounts.live_accounts() == {HOTEL, CLINIC}
     state = opened()
     trust(state, START, account=CLINIC)
-    assert state.live_accounts() == {HOTEL}
-    assert opened().live_accounts() == {HOTEL}
+    assert state.accounts.live_accounts() == {HOTEL}
+    assert opened().accounts.live_accounts() == {HOTEL}
 
 
 def test_a_retired_account_is_forgotten_but_for_its_history(opened: Callable[[], State], disk: Disk) -> None:
     """Of a retired account only past changes stay; should it come back, it begins anew."""
     state = opened()
-    state.desire(wanting(ONE), FIRST, START)
+    state.accounts.desire(wanting(ONE), FIRST, START)
     trust(state, START, TWO)
-    state.keep_quota(HOTEL, [1.0], 60)
-    state.pause(HOTEL, PauseOverride(Pause.ALL, None, "off"), START)
+    state.quotas.keep(HOTEL, [1.0], 60)
+    state.pauses.set(HOTEL, PauseOverride(Pause.ALL, None, "off"), START)
     intend(state, START, change(Action.SUBSCRIBE, ONE))
     disk.write_fault = FULL
-    state.doubt(HOTEL, START)
-    state.retire(HOTEL)
+    state.accounts.doubt(HOTEL, START)
+    state.accounts.retire(HOTEL)
     disk.write_fault = ""
     for one in reopened_too(state, opened):
-        assert (one.live_accounts(), one.quota(HOTEL), one.brake(HOTEL, START)) == (
+        assert (one.accounts.live_accounts(), one.quotas.of(HOTEL), one.pauses.of(HOTEL, START)) == (
             frozenset(),
             ((), None),
             PauseOverride(),
         )
-        assert len(one.history(device=ONE)) == 1
+        assert len(one.history.changes(device=ONE)) == 1
     state = opened()
     assert trust(state, START + timedelta(minutes=5), ONE) == ()
-    assert state.came_and_went(HOTEL, ONE) == Stay()
+    assert state.history.came_and_went(HOTEL, ONE) == Stay()
 
 
 @pytest.mark.parametrize(
     ("sql", "index"),
     [
-        (tables.PAST_OF_ALL, "change_at"),
-        (tables.PAST_OF_ACCOUNT, "change_of_account"),
-        (tables.PAST_OF_DEVICE, "PRIMARY KEY (account=? AND device=?)"),
-        (tables.PAST_OF_BOTH, "PRIMARY KEY (account=? AND device=?)"),
-        (tables.DEVICES_LIKE, "PRIMARY KEY (account=? AND device>? AND device<?)"),
-        (tables.CONFIRMED, "change_of_account"),
-        (tables.SENT, "change_of_account"),
-        (tables.OPEN, "change_open"),
+        (storage.PAST_OF_ALL, "change_at"),
+        (storage.PAST_OF_ACCOUNT, "change_of_account"),
+        (storage.PAST_OF_DEVICE, "PRIMARY KEY (account=? AND device=?)"),
+        (storage.PAST_OF_BOTH, "PRIMARY KEY (account=? AND device=?)"),
+        (storage.DEVICES_LIKE, "PRIMARY KEY (account=? AND device>? AND device<?)"),
+        (storage.CONFIRMED, "change_of_account"),
+        (storage.SENT, "change_of_account"),
+        (storage.OPEN, "change_open"),
     ],
 )
 def test_no_question_goes_through_all_past_changes(sql: str, index: str, clock: StandingClock) -> None:
     """Every question about past changes has an index, however many there are."""
     state = State.in_memory(clock)
-    steps = state._database.read(f"EXPLAIN QUERY PLAN {sql}", ("",) * sql.count("?"))
+    steps = medium(state).read(f"EXPLAIN QUERY PLAN {sql}", ("",) * sql.count("?"))
     assert any("change USING" in step and index in step for *_, step in steps), steps
 
 
 def test_the_state_opened_for_reading_is_never_written(opened: Callable[[], State], folder: Path) -> None:
     """A reader knows what the writer knows, says what the writer would, and refuses everything that changes it."""
     absent = State.read_only(folder, StandingClock())
-    assert (absent.recall(HOTEL, START), absent.live_accounts(), absent.history()) == (Memory(), frozenset(), [])
+    assert (absent.accounts.recall(HOTEL, START), absent.accounts.live_accounts(), absent.history.changes()) == (
+        Memory(),
+        frozenset(),
+        [],
+    )
     absent.close()
     assert not folder.exists()
     state = opened()
     trust(state, START, ONE, credential="old")
     reader = State.read_only(folder, StandingClock())
-    reader.credential(HOTEL, "new")
-    assert reader.recall(HOTEL, START) == Memory(expected=frozenset({ONE}), credential_changed=True)
+    reader.accounts.credential(HOTEL, "new")
+    assert reader.accounts.recall(HOTEL, START) == Memory(expected=frozenset({ONE}), credential_changed=True)
     assert reader.writable
     refused: list[Callable[[], object]] = [
-        lambda: reader.desire(wanting(ONE), FIRST, START),
+        lambda: reader.accounts.desire(wanting(ONE), FIRST, START),
         lambda: trust(reader, START),
-        lambda: reader.doubt(HOTEL, START),
-        lambda: reader.person_agrees(HOTEL),
+        lambda: reader.accounts.doubt(HOTEL, START),
+        lambda: reader.accounts.person_agrees(HOTEL),
         lambda: intend(reader, START, change(Action.SUBSCRIBE, ONE)),
-        lambda: reader.withdraw(HOTEL, PASS, []),
-        lambda: reader.record(HOTEL, PASS, [], {}, START),
-        lambda: reader.forget_retries(HOTEL, []),
-        lambda: reader.pause(None, None, START),
-        lambda: reader.keep_quota(HOTEL, [], None),
-        lambda: reader.keep_texts([KeptText("", FIRST, {})]),
-        lambda: reader.keep_texts([], gone=[""]),
-        lambda: reader.retire(HOTEL),
+        lambda: reader.changes.withdraw(HOTEL, PASS, []),
+        lambda: reader.changes.record(HOTEL, PASS, [], {}, START),
+        lambda: reader.accounts.forget_retries(HOTEL, []),
+        lambda: reader.pauses.set(None, None, START),
+        lambda: reader.quotas.keep(HOTEL, [], None),
+        lambda: reader.revisions.keep([KeptText("", FIRST, {})]),
+        lambda: reader.revisions.keep([], gone=[""]),
+        lambda: reader.accounts.retire(HOTEL),
     ]
     for write in refused:
         with pytest.raises(StateError, match="reading only"):
@@ -907,20 +925,20 @@ def test_the_state_opened_for_reading_is_never_written(opened: Callable[[], Stat
 
 def remember_a_day(state: State, clock: StandingClock) -> None:
     """Let a state go through a bit of everything."""
-    state.desire(wanting(ONE, TWO), FIRST, clock.at)
-    state.credential(HOTEL, "mark")
+    state.accounts.desire(wanting(ONE, TWO), FIRST, clock.at)
+    state.accounts.credential(HOTEL, "mark")
     trust(state, clock.at, ONE, THREE)
     intend(state, clock.at, change(Action.SUBSCRIBE, TWO), change(Action.UNSUBSCRIBE, THREE))
     retry = Retry(Action.UNSUBSCRIBE, Reason.RETRY, 1, clock.at, None, "late")
     failed = unsubscribed(THREE, clock.at, Result.FAILED)
-    state.record(HOTEL, PASS, [subscribed(TWO, clock.at), failed], {THREE: retry}, clock.at)
-    state.desire(wanting(TWO), SECOND, clock.wait(minutes=1))
-    state.doubt(HOTEL, clock.at)
-    state.keep_quota(HOTEL, [1.0], 60)
-    state.keep_quota(HOTEL, [1.0, 2.0], 61)
-    state.pause(HOTEL, PauseOverride(Pause.ALL, None, "night"), clock.at)
-    state.keep_texts([KeptText("fleet.toml", FIRST, {"fleet.toml": b"old"})])
-    state.keep_texts([KeptText("fleet.toml", SECOND, {"fleet.toml": b"new"})])
+    state.changes.record(HOTEL, PASS, [subscribed(TWO, clock.at), failed], {THREE: retry}, clock.at)
+    state.accounts.desire(wanting(TWO), SECOND, clock.wait(minutes=1))
+    state.accounts.doubt(HOTEL, clock.at)
+    state.quotas.keep(HOTEL, [1.0], 60)
+    state.quotas.keep(HOTEL, [1.0, 2.0], 61)
+    state.pauses.set(HOTEL, PauseOverride(Pause.ALL, None, "night"), clock.at)
+    state.revisions.keep([KeptText("fleet.toml", FIRST, {"fleet.toml": b"old"})])
+    state.revisions.keep([KeptText("fleet.toml", SECOND, {"fleet.toml": b"new"})])
 
 
 @pytest.mark.parametrize("when", ["from the start", "while running"])
@@ -936,15 +954,15 @@ def test_a_full_disk_delays_what_is_kept_and_loses_nothing(
         state = opened()
     else:
         state = opened()
-        state.recall(HOTEL, START)
+        state.accounts.recall(HOTEL, START)
         setattr(disk, what, FULL)
     remember_a_day(state, clock)
     in_memory = State.in_memory(clock)
     clock.at = START
     remember_a_day(in_memory, clock)
-    told = in_memory.recall(HOTEL, clock.at)
+    told = in_memory.accounts.recall(HOTEL, clock.at)
     assert (state.writable, state.trouble) == (False, f"the state cannot be written: {FULL}")
-    memory = state.recall(HOTEL, clock.at)
+    memory = state.accounts.recall(HOTEL, clock.at)
     assert not memory.writable
     assert (memory.expected, memory.retries, memory.inventory) == (told.expected, told.retries, told.inventory)
     assert (memory.unsubscribed, memory.confirmed, memory.absent_since) == (
@@ -953,18 +971,18 @@ def test_a_full_disk_delays_what_is_kept_and_loses_nothing(
         told.absent_since,
     )
     setattr(disk, what, "")
-    state.forget_retries(CLINIC, [])
+    state.accounts.forget_retries(CLINIC, [])
     assert (state.writable, state.trouble) == (True, "")
     for one in reopened_too(state, opened):
-        one.credential(HOTEL, "mark")
-        assert one.recall(HOTEL, clock.at) == told
-        assert one.recall(CLINIC, clock.at).expected == ids(ONE)
-        assert one.history() == in_memory.history()
-        assert one.quota(HOTEL) == in_memory.quota(HOTEL)
-        assert one.brake(HOTEL, clock.at) == in_memory.brake(HOTEL, clock.at)
-        assert one.kept_texts() == in_memory.kept_texts()
+        one.accounts.credential(HOTEL, "mark")
+        assert one.accounts.recall(HOTEL, clock.at) == told
+        assert one.accounts.recall(CLINIC, clock.at).expected == ids(ONE)
+        assert one.history.changes() == in_memory.history.changes()
+        assert one.quotas.of(HOTEL) == in_memory.quotas.of(HOTEL)
+        assert one.pauses.of(HOTEL, clock.at) == in_memory.pauses.of(HOTEL, clock.at)
+        assert one.revisions.kept() == in_memory.revisions.kept()
         for device in (ONE, TWO, THREE):
-            assert one.came_and_went(HOTEL, device) == in_memory.came_and_went(HOTEL, device)
+            assert one.history.came_and_went(HOTEL, device) == in_memory.history.came_and_went(HOTEL, device)
 
 
 def test_many_threads_lose_nothing_of_each_other(opened: Callable[[], State], disk: Disk) -> None:
@@ -975,33 +993,33 @@ def test_many_threads_lose_nothing_of_each_other(opened: Callable[[], State], di
         for number in range(30):
             devices = [DeviceId(f"{number}"), DeviceId(f"{number + 1}")]
             disk.write_fault = FULL if number % 7 == 3 else ""
-            state.desire(wanting(*devices, account=account), SECOND, START)
+            state.accounts.desire(wanting(*devices, account=account), SECOND, START)
             trust(state, START, *devices, account=account)
-            state.doubt(account, START)
-            state.keep_quota(account, [float(number)], None)
-            assert state.recall(account, START).suspect_readings == 1
+            state.accounts.doubt(account, START)
+            state.quotas.keep(account, [float(number)], None)
+            assert state.accounts.recall(account, START).suspect_readings == 1
 
     with ThreadPoolExecutor(len(accounts)) as threads:
         for done in [threads.submit(work, account) for account in accounts]:
             done.result()
     disk.write_fault = ""
-    told = [state.recall(account, START).expected for account in accounts]
+    told = [state.accounts.recall(account, START).expected for account in accounts]
     assert told == [ids(DeviceId("29"), DeviceId("30"))] * 4
     state = opened()
-    assert [state.recall(account, START).expected for account in accounts] == told
-    assert {state.quota(account) for account in accounts} == {((29.0,), None)}
+    assert [state.accounts.recall(account, START).expected for account in accounts] == told
+    assert {state.quotas.of(account) for account in accounts} == {((29.0,), None)}
 
 
 def test_what_waits_is_seen_by_who_asks(opened: Callable[[], State], clock: StandingClock, disk: Disk) -> None:
     """While the disk is full, history and explanations tell also what is not written yet."""
     state = opened()
-    state.desire(wanting(ONE), FIRST, START)
+    state.accounts.desire(wanting(ONE), FIRST, START)
     disk.write_fault = FULL
-    state.desire(wanting(TWO), SECOND, clock.wait(minutes=1))
+    state.accounts.desire(wanting(TWO), SECOND, clock.wait(minutes=1))
     intend(state, clock.at, change(Action.SUBSCRIBE, TWO))
-    assert state.came_and_went(HOTEL, ONE) == Stay(Mark(FIRST, START), Mark(SECOND, clock.at))
-    assert state.came_and_went(HOTEL, TWO) == Stay(Mark(SECOND, clock.at))
-    assert [past.device for past in state.history()] == [TWO]
+    assert state.history.came_and_went(HOTEL, ONE) == Stay(Mark(FIRST, START), Mark(SECOND, clock.at))
+    assert state.history.came_and_went(HOTEL, TWO) == Stay(Mark(SECOND, clock.at))
+    assert [past.device for past in state.history.changes()] == [TWO]
 
 
 def test_passes_without_news_do_not_pile_up_while_the_disk_is_full(opened: Callable[[], State], disk: Disk) -> None:
@@ -1009,32 +1027,32 @@ def test_passes_without_news_do_not_pile_up_while_the_disk_is_full(opened: Calla
     state = opened()
     disk.write_fault = FULL
     for number in range(50):
-        state.keep_quota(HOTEL, [float(number)], None)
-        state.doubt(HOTEL, START)
-        state.keep_texts([KeptText("fleet.toml", FIRST, {"fleet.toml": str(number).encode()})])
+        state.quotas.keep(HOTEL, [float(number)], None)
+        state.accounts.doubt(HOTEL, START)
+        state.revisions.keep([KeptText("fleet.toml", FIRST, {"fleet.toml": str(number).encode()})])
         trust(state, START, ONE)
-    assert len(state._waiting.groups) < 10
+    assert len(state._behind.waiting.groups) < 10
     disk.write_fault = ""
-    assert opened().quota(HOTEL) == ((49.0,), None)
+    assert opened().quotas.of(HOTEL) == ((49.0,), None)
 
 
 def full_of_news(state: State, clock: StandingClock, rounds: int) -> None:
     """Let much happen to an account, again and again: edits, lists, failed, withdrawn and confirmed changes."""
-    state.credential(HOTEL, "mark")
+    state.accounts.credential(HOTEL, "mark")
     for number in range(rounds):
         clock.wait(minutes=1)
         coming, lasting = DeviceId(f"d{number % 7}"), DeviceId(f"d{(number + 1) % 7}")
-        state.desire(wanting(coming, lasting), (FIRST, SECOND)[number % 2], clock.at)
+        state.accounts.desire(wanting(coming, lasting), (FIRST, SECOND)[number % 2], clock.at)
         trust(state, clock.at, lasting, DeviceId(f"d{(number + 3) % 7}"))
         one = PassId(f"pass-{number}")
         going = DeviceId(f"d{(number + 3) % 7}")
         several = (change(Action.SUBSCRIBE, coming), change(Action.UNSUBSCRIBE, going), change(Action.SUBSCRIBE, ONE))
         intend(state, clock.at, *several, pass_id=one)
-        state.withdraw(HOTEL, one, [ONE])
+        state.changes.withdraw(HOTEL, one, [ONE])
         result = Result.SUCCESS if number % 3 else Result.FAILED
         retry = None if number % 3 else Retry(Action.UNSUBSCRIBE, Reason.RETRY, 1, clock.at, None, "late")
         outcomes = [subscribed(coming, clock.at), unsubscribed(going, clock.at, result)]
-        state.record(HOTEL, one, outcomes, {going: retry}, clock.at)
+        state.changes.record(HOTEL, one, outcomes, {going: retry}, clock.at)
 
 
 @pytest.mark.parametrize("rounds", [100, 450])
@@ -1044,25 +1062,25 @@ def test_what_waits_for_a_disk_that_stays_full_grows_with_devices_and_not_with_t
     """However much happens meanwhile, what waits is bounded, is seen by readers, and is all there after a restart."""
     full_of_news(opened(), clock, 10)
     state = opened()
-    state.recall(HOTEL, clock.at)
+    state.accounts.recall(HOTEL, clock.at)
     disk.write_fault = FULL
     full_of_news(state, clock, rounds)
-    assert len(state._waiting.groups) <= 1001
+    assert len(state._behind.waiting.groups) <= 1001
     clock.at = START
     told = State.in_memory(clock)
     full_of_news(told, clock, 10)
     full_of_news(told, clock, rounds)
-    assert state.history(limit=10_000) == told.history(limit=10_000)
+    assert state.history.changes(limit=10_000) == told.history.changes(limit=10_000)
     disk.write_fault = ""
-    state.write()
+    state.flush()
     assert (state.trouble, state.waits) == ("", False)
     for one in reopened_too(state, opened):
-        one.credential(HOTEL, "mark")
-        assert one.recall(HOTEL, clock.at) == told.recall(HOTEL, clock.at)
-        assert one.history(limit=10_000) == told.history(limit=10_000)
+        one.accounts.credential(HOTEL, "mark")
+        assert one.accounts.recall(HOTEL, clock.at) == told.accounts.recall(HOTEL, clock.at)
+        assert one.history.changes(limit=10_000) == told.history.changes(limit=10_000)
         for number in range(7):
             device = DeviceId(f"d{number}")
-            assert one.came_and_went(HOTEL, device) == told.came_and_went(HOTEL, device)
+            assert one.history.came_and_went(HOTEL, device) == told.history.came_and_went(HOTEL, device)
 
 
 def test_of_past_changes_that_wait_too_long_the_newest_and_the_days_count_are_kept(
@@ -1071,18 +1089,18 @@ def test_of_past_changes_that_wait_too_long_the_newest_and_the_days_count_are_ke
     """Old failures are dropped, which the log says; no unsubscribe of the day is."""
     state = opened()
     disk.write_fault = FULL
-    state.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
+    state.changes.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
     devices = [DeviceId(f"d{number}") for number in range(500)]
     for _ in range(100):
         at = clock.wait(seconds=1)
         failed = [replace(unsubscribed(device, at, Result.FAILED), status=400) for device in devices]
-        state.record(HOTEL, PASS, failed, {}, at)
-    assert sum(len(group.pasts) for group in state._waiting.groups.values()) <= 2 * MOST_PASTS + 1
+        state.changes.record(HOTEL, PASS, failed, {}, at)
+    assert sum(len(group.pasts) for group in state._behind.waiting.groups.values()) <= 2 * MOST_PASTS + 1
     assert any("history lacks" in notice for notice in state.notices())
-    assert state.history(limit=1)[0].at == clock.at
+    assert state.history.changes(limit=1)[0].at == clock.at
     disk.write_fault = ""
     state = opened()
-    assert state.recall(HOTEL, clock.at).unsubscribed == ids(THREE)
+    assert state.accounts.recall(HOTEL, clock.at).unsubscribed == ids(THREE)
 
 
 @pytest.mark.parametrize("harm", ["emptied", "filled with noise", "log filled with noise"])
@@ -1092,8 +1110,8 @@ def test_what_is_in_memory_outlives_a_file_that_is_ruined_while_it_is_open(
     """The day's count, waits, lists and brakes are written to a fresh file where the old one cannot be read."""
     state = opened()
     remember_a_day(state, clock)
-    state.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
-    before = state.recall(HOTEL, clock.at)
+    state.changes.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
+    before = state.accounts.recall(HOTEL, clock.at)
     match harm:
         case "emptied":
             (folder / "state.db").write_bytes(b"")
@@ -1108,16 +1126,16 @@ def test_what_is_in_memory_outlives_a_file_that_is_ruined_while_it_is_open(
     state.look()
     assert state.writable
     for one in reopened_too(state, opened):
-        one.credential(HOTEL, "mark")
-        after = one.recall(HOTEL, clock.at)
+        one.accounts.credential(HOTEL, "mark")
+        after = one.accounts.recall(HOTEL, clock.at)
         assert (after.unsubscribed, after.expected, after.inventory) == (
             before.unsubscribed,
             before.expected,
             before.inventory,
         )
         assert (after.retries, after.absent_since) == (before.retries, before.absent_since)
-        assert one.quota(HOTEL) == ((1.0, 2.0), 61)
-        assert one.brake(HOTEL, clock.at) == PauseOverride(Pause.ALL, None, "night")
+        assert one.quotas.of(HOTEL) == ((1.0, 2.0), 61)
+        assert one.pauses.of(HOTEL, clock.at) == PauseOverride(Pause.ALL, None, "night")
 
 
 def test_the_day_outlives_an_older_copy_written_over_the_open_files(
@@ -1127,8 +1145,8 @@ def test_the_day_outlives_an_older_copy_written_over_the_open_files(
     state = opened()
     remember_a_day(state, clock)
     older = {path: path.read_bytes() for path in folder.glob("state.db*")}
-    state.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
-    before = state.recall(HOTEL, clock.at)
+    state.changes.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
+    before = state.accounts.recall(HOTEL, clock.at)
     for path, content in older.items():
         with path.open("r+b") as file:
             file.write(content)
@@ -1138,7 +1156,7 @@ def test_the_day_outlives_an_older_copy_written_over_the_open_files(
     state.look()
     assert state.writable
     for one in reopened_too(state, opened):
-        after = one.recall(HOTEL, clock.at)
+        after = one.accounts.recall(HOTEL, clock.at)
         assert (after.unsubscribed, after.expected, after.inventory) == (
             before.unsubscribed,
             before.expected,
@@ -1152,8 +1170,8 @@ def test_a_file_that_is_only_touched_keeps_its_history_as_it_is(
     """What memory writes once more of a change that the file has does not make two of it."""
     state = opened()
     remember_a_day(state, clock)
-    state.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
-    before = list(state.history())
+    state.changes.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
+    before = list(state.history.changes())
     os.utime(folder / "state.db", ns=(1, 1))
     state.look()
     assert not state.writable
@@ -1161,7 +1179,7 @@ def test_a_file_that_is_only_touched_keeps_its_history_as_it_is(
     state.look()
     assert state.writable
     for one in reopened_too(state, opened):
-        assert list(one.history()) == before
+        assert list(one.history.changes()) == before
 
 
 def test_a_state_that_is_taken_away_holds_unsubscribes_until_it_is_back(
@@ -1169,16 +1187,16 @@ def test_a_state_that_is_taken_away_holds_unsubscribes_until_it_is_back(
 ) -> None:
     """An intent that finds the file gone is not written, and that is seen before the call it is about."""
     state = opened()
-    state.desire(wanting(ONE), FIRST, clock.at)
+    state.accounts.desire(wanting(ONE), FIRST, clock.at)
     for path in folder.glob("state.db*"):
         path.unlink()
     intend(state, clock.at, change(Action.UNSUBSCRIBE, THREE))
     assert not state.writable
-    assert not state.recall(HOTEL, clock.at).writable
+    assert not state.accounts.recall(HOTEL, clock.at).writable
     clock.wait(seconds=2)
     state.look()
     assert state.writable
-    assert [past.device for past in opened().history()] == [THREE]
+    assert [past.device for past in opened().history.changes()] == [THREE]
 
 
 def test_calls_of_many_accounts_wait_a_second_and_are_written_together(
@@ -1187,69 +1205,69 @@ def test_calls_of_many_accounts_wait_a_second_and_are_written_together(
     """A write for the one list of each pass would cost more than the pass; a limit that was learned does not wait."""
     state = opened()
     accounts = [AccountName(f"account-{number}") for number in range(50)]
-    state.write()
+    state.flush()
     disk.asked.clear()
-    assert not any(state.keep_quota(account, [1.5], None) for account in accounts)
-    assert state.quota(accounts[0]) == ((1.5,), None)
-    assert state.keep_quota(accounts[1], [1.5, 1.6], 60)
+    assert not any(state.quotas.keep(account, [1.5], None) for account in accounts)
+    assert state.quotas.of(accounts[0]) == ((1.5,), None)
+    assert state.quotas.keep(accounts[1], [1.5, 1.6], 60)
     assert "COMMIT" not in disk.asked
     assert state.waits
-    state.write()
+    state.flush()
     assert not state.waits
     assert disk.asked.count("COMMIT") == 1
-    assert not state.keep_quota(accounts[2], [1.5], None)
+    assert not state.quotas.keep(accounts[2], [1.5], None)
     clock.at += timedelta(seconds=QUOTA_WAITS)
-    assert state.keep_quota(accounts[2], [1.5, 2.5], None)
-    assert [opened().quota(account)[0] for account in accounts[:3]] == [(1.5,), (1.5, 1.6), (1.5, 2.5)]
+    assert state.quotas.keep(accounts[2], [1.5, 2.5], None)
+    assert [opened().quotas.of(account)[0] for account in accounts[:3]] == [(1.5,), (1.5, 1.6), (1.5, 2.5)]
 
 
 def test_only_a_list_that_teaches_nothing_agrees(opened: Callable[[], State]) -> None:
     """A pass takes a list for known only where to believe it would change nothing at all."""
     state, devices = opened(), frozenset({ONE, TWO})
     observed = Observed(devices, START)
-    agrees = partial(state.agrees, HOTEL, observed, "mark", devices)
+    agrees = partial(state.accounts.agrees, HOTEL, observed, "mark", devices)
     assert not agrees()
-    state.desire(wanting(ONE, TWO), FIRST, START)
+    state.accounts.desire(wanting(ONE, TWO), FIRST, START)
     assert not agrees()
-    state.trust(HOTEL, observed, "mark", START, devices)
+    state.accounts.trust(HOTEL, observed, "mark", START, devices)
     assert agrees()
-    assert not state.agrees(HOTEL, observed, "another mark", devices)
-    assert not state.agrees(HOTEL, Observed(frozenset({ONE}), START), "mark", frozenset({ONE}))
-    assert not state.agrees(HOTEL, observed, "mark", frozenset({ONE}))
-    state.doubt(HOTEL, START)
+    assert not state.accounts.agrees(HOTEL, observed, "another mark", devices)
+    assert not state.accounts.agrees(HOTEL, Observed(frozenset({ONE}), START), "mark", frozenset({ONE}))
+    assert not state.accounts.agrees(HOTEL, observed, "mark", frozenset({ONE}))
+    state.accounts.doubt(HOTEL, START)
     assert not agrees()
-    state.trust(HOTEL, observed, "mark", START, devices)
-    state.intend(HOTEL, PASS, [change(Action.SUBSCRIBE, THREE)], frozenset(), FIRST, START)
+    state.accounts.trust(HOTEL, observed, "mark", START, devices)
+    state.changes.intend(HOTEL, PASS, [change(Action.SUBSCRIBE, THREE)], frozenset(), FIRST, START)
     assert not agrees()
-    state.withdraw(HOTEL, PASS, [THREE])
+    state.changes.withdraw(HOTEL, PASS, [THREE])
     assert agrees()
     waits = Retry(Action.SUBSCRIBE, Reason.RETRY, 1, START)
-    state.record(HOTEL, PASS, (), {THREE: waits}, START)
+    state.changes.record(HOTEL, PASS, (), {THREE: waits}, START)
     assert not agrees()
-    state.forget_retries(HOTEL, [THREE])
+    state.accounts.forget_retries(HOTEL, [THREE])
     assert agrees()
-    state.desire(wanting(ONE), SECOND, START)
+    state.accounts.desire(wanting(ONE), SECOND, START)
     assert not agrees()
 
 
 def test_a_disk_that_cannot_be_read_is_trouble_and_is_read_again(opened: Callable[[], State], disk: Disk) -> None:
     """An account that cannot be read has an empty memory that says so, until it can be read; nothing is overwritten."""
     state = opened()
-    state.desire(wanting(ONE, TWO), FIRST, START)
-    state.keep_texts([KeptText("fleet.toml", FIRST, {"fleet.toml": b"version = 1\n"})])
+    state.accounts.desire(wanting(ONE, TWO), FIRST, START)
+    state.revisions.keep([KeptText("fleet.toml", FIRST, {"fleet.toml": b"version = 1\n"})])
     state = opened()
     disk.fault = "disk I/O error"
-    assert state.recall(HOTEL, START) == Memory(writable=False)
-    assert state.brake(HOTEL, START) == PauseOverride()
-    assert state.kept_texts() == []
+    assert state.accounts.recall(HOTEL, START) == Memory(writable=False)
+    assert state.pauses.of(HOTEL, START) == PauseOverride()
+    assert state.revisions.kept() == []
     assert state.trouble == "the state cannot be read: disk I/O error"
-    state.desire(wanting(ONE), SECOND, START)
+    state.accounts.desire(wanting(ONE), SECOND, START)
     with pytest.raises(StateError, match="disk I/O error"):
-        state.history()
+        state.history.changes()
     disk.fault = ""
-    state.doubt(CLINIC, START)
-    assert (state.writable, state.recall(HOTEL, START).inventory) == (True, ids(ONE, TWO))
-    assert len(state.kept_texts()) == 1
+    state.accounts.doubt(CLINIC, START)
+    assert (state.writable, state.accounts.recall(HOTEL, START).inventory) == (True, ids(ONE, TWO))
+    assert len(state.revisions.kept()) == 1
 
 
 def test_a_damaged_state_begins_anew_and_tells_where_the_old_one_is(opened: Callable[[], State], folder: Path) -> None:
@@ -1260,13 +1278,13 @@ def test_a_damaged_state_begins_anew_and_tells_where_the_old_one_is(opened: Call
     state = opened()
     assert state.set_aside is not None
     assert state.set_aside.name == "state.db.corrupt-20260102T030405Z"
-    assert (state.recall(HOTEL, START), state.writable) == (Memory(), True)
+    assert (state.accounts.recall(HOTEL, START), state.writable) == (Memory(), True)
 
 
 def test_no_table_has_room_for_a_secret(folder: Path, opened: Callable[[], State]) -> None:
     """The only thing known of a credential is the mark that was handed in with a trusted list."""
     state = opened()
-    state.credential(HOTEL, "announced-mark")
+    state.accounts.credential(HOTEL, "announced-mark")
     trust(state, START, credential="trusted-mark")
     state.close()
     written = b"".join(path.read_bytes() for path in folder.iterdir())
@@ -1311,7 +1329,7 @@ class Remembering(RuleBasedStateMachine):
     @rule(account=ACCOUNTS, devices=DEVICES, revision=st.sampled_from([FIRST, SECOND]))
     def text(self, account: AccountName, devices: frozenset[DeviceId], revision: Revision) -> None:
         """Let a text come into force."""
-        self.both(lambda state: state.desire(Desired(account, devices), revision, self.clock.at))
+        self.both(lambda state: state.accounts.desire(Desired(account, devices), revision, self.clock.at))
 
     @rule(account=ACCOUNTS, devices=DEVICES, ago=st.sampled_from([0, 30]))
     def list_trusted(self, account: AccountName, devices: frozenset[DeviceId], ago: int) -> None:
@@ -1319,15 +1337,17 @@ class Remembering(RuleBasedStateMachine):
         observed, mark = Observed(devices, self.clock.at - timedelta(seconds=ago)), self.marks.get(account)
 
         def event(state: State) -> tuple[Outcome, ...]:
-            live = overlaid(observed, state.recall(account, self.clock.at))
-            return tuple(sorted(state.trust(account, observed, mark, self.clock.at, live), key=lambda one: one.change))
+            live = overlaid(observed, state.accounts.recall(account, self.clock.at))
+            return tuple(
+                sorted(state.accounts.trust(account, observed, mark, self.clock.at, live), key=lambda one: one.change)
+            )
 
         self.both(event)
 
     @rule(account=ACCOUNTS)
     def list_doubted(self, account: AccountName) -> None:
         """Let a list not be believed."""
-        self.both(lambda state: state.doubt(account, self.clock.at))
+        self.both(lambda state: state.accounts.doubt(account, self.clock.at))
 
     @rule(
         account=ACCOUNTS,
@@ -1358,36 +1378,36 @@ class Remembering(RuleBasedStateMachine):
             else Retry(outcome.change.action, Reason.RETRY, self.passes, now)
             for outcome in outcomes
         }
-        self.both(lambda state: state.intend(account, pass_id, changes, approved, SECOND, now))
-        self.both(lambda state: state.record(account, pass_id, outcomes, retries, now))
-        self.both(lambda state: state.withdraw(account, pass_id, untried))
+        self.both(lambda state: state.changes.intend(account, pass_id, changes, approved, SECOND, now))
+        self.both(lambda state: state.changes.record(account, pass_id, outcomes, retries, now))
+        self.both(lambda state: state.changes.withdraw(account, pass_id, untried))
 
     @rule(account=ACCOUNTS, mark=st.sampled_from(["one", "two"]))
     def credential(self, account: AccountName, mark: str) -> None:
         """Let an account's credential change."""
         self.marks[account] = mark
-        self.both(lambda state: state.credential(account, mark))
+        self.both(lambda state: state.accounts.credential(account, mark))
 
     @rule(account=ACCOUNTS, devices=DEVICES)
     def people(self, account: AccountName, devices: frozenset[DeviceId]) -> None:
         """Let a person edit entries, or say that all is well."""
         if devices:
-            self.both(lambda state: state.forget_retries(account, devices))
+            self.both(lambda state: state.accounts.forget_retries(account, devices))
         else:
-            self.both(lambda state: state.person_agrees(account))
+            self.both(lambda state: state.accounts.person_agrees(account))
 
     @rule(account=st.none() | ACCOUNTS, brake=st.none() | st.builds(PauseOverride, st.sampled_from(Pause)))
     def pause(self, account: AccountName | None, brake: PauseOverride | None) -> None:
         """Let a brake be set or taken off."""
-        self.both(lambda state: state.pause(account, brake, self.clock.at))
+        self.both(lambda state: state.pauses.set(account, brake, self.clock.at))
 
     @rule(account=ACCOUNTS, calls=st.lists(st.floats(0, 1e10), max_size=2), limit=st.none() | st.just(60))
     def quota(self, account: AccountName, calls: list[float], limit: int | None) -> None:
         """Let calls be counted."""
 
         def keep(state: State) -> None:
-            if state.keep_quota(account, calls, limit):
-                state.write()
+            if state.quotas.keep(account, calls, limit):
+                state.flush()
 
         self.both(keep)
 
@@ -1395,21 +1415,23 @@ class Remembering(RuleBasedStateMachine):
     def kept(self, document: str, content: bytes | None) -> None:
         """Let a text be kept or dropped."""
         if content is None:
-            self.both(lambda state: state.keep_texts([], gone=[document]))
+            self.both(lambda state: state.revisions.keep([], gone=[document]))
         else:
-            self.both(lambda state: state.keep_texts([KeptText(document, FIRST, {document: content, "shared": b"z"})]))
+            self.both(
+                lambda state: state.revisions.keep([KeptText(document, FIRST, {document: content, "shared": b"z"})])
+            )
 
     @rule(account=ACCOUNTS)
     def retire(self, account: AccountName) -> None:
         """Let an account be retired."""
-        self.both(lambda state: state.retire(account))
+        self.both(lambda state: state.accounts.retire(account))
 
     @rule(fault=st.sampled_from(["", FULL]), reads=st.sampled_from(["", FULL]))
     def disk_changes(self, fault: str, reads: str) -> None:
         """Let the disk fill up, or have room again; one that cannot be read either meets every account in memory."""
         for account in (HOTEL, CLINIC):
-            self.state.recall(account, self.clock.at)
-            self.state.brake(account, self.clock.at)
+            self.state.accounts.recall(account, self.clock.at)
+            self.state.pauses.of(account, self.clock.at)
         self.disk.write_fault = fault
         self.disk.fault = reads if fault else ""
 
@@ -1417,25 +1439,25 @@ class Remembering(RuleBasedStateMachine):
     @rule(how=st.sampled_from(["killed", "closed"]))
     def restart(self, how: str) -> None:
         """End the process, orderly or not, and begin a new one."""
-        self.state.forget_retries(HOTEL, [])
+        self.state.accounts.forget_retries(HOTEL, [])
         if how == "killed":  # the system closes what a killed process held, without a word from it
-            self.state._database._connection.close()
-            self.state._database._release()
+            medium(self.state)._connection.close()
+            medium(self.state)._release()
         else:
             self.state.close()
         self.state = State.open(self.folder, self.clock, self.disk.connect)
         for account, mark in self.marks.items():
-            self.state.credential(account, mark)
+            self.state.accounts.credential(account, mark)
 
     @invariant()
     def nothing_is_lost(self) -> None:
         """See that both states, and a reader once everything could be written, say the same."""
         if not self.disk.fault and not self.disk.write_fault:
-            self.state.forget_retries(HOTEL, [])
+            self.state.accounts.forget_retries(HOTEL, [])
             assert self.state.writable, self.state.trouble
             reader = State.read_only(self.folder, self.clock)
             for account, mark in self.marks.items():
-                reader.credential(account, mark)
+                reader.accounts.credential(account, mark)
             self.compare(self.state)
             self.compare(reader)
             reader.close()
@@ -1444,13 +1466,15 @@ class Remembering(RuleBasedStateMachine):
         """See that a state knows what the ideal one does."""
         now = self.clock.at
         for account in (HOTEL, CLINIC):
-            assert state.recall(account, now) == self.ideal.recall(account, now)
-            assert state.brake(account, now) == self.ideal.brake(account, now)
-            assert state.quota(account) == self.ideal.quota(account)
-            assert state.came_and_went(account, DeviceId("d0")) == self.ideal.came_and_went(account, DeviceId("d0"))
-        assert state.history() == self.ideal.history()
-        assert state.kept_texts() == self.ideal.kept_texts()
-        assert state.live_accounts() == self.ideal.live_accounts()
+            assert state.accounts.recall(account, now) == self.ideal.accounts.recall(account, now)
+            assert state.pauses.of(account, now) == self.ideal.pauses.of(account, now)
+            assert state.quotas.of(account) == self.ideal.quotas.of(account)
+            assert state.history.came_and_went(account, DeviceId("d0")) == self.ideal.history.came_and_went(
+                account, DeviceId("d0")
+            )
+        assert state.history.changes() == self.ideal.history.changes()
+        assert state.revisions.kept() == self.ideal.revisions.kept()
+        assert state.accounts.live_accounts() == self.ideal.accounts.live_accounts()
 
 
 TestRemembering = Remembering.TestCase

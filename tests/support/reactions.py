@@ -298,7 +298,7 @@ def _run(
     for case in every:
         records[case] = tuple(one for one in requests if one.user == case.account)
         lines[case] = tuple(dict(one) for one in site.events if one.get("account") == case.account)
-        retries = state.recall(case.account, START).retries
+        retries = state.accounts.recall(case.account, START).retries
         waits = {devices[case][device]: (retry.reason, retry.until) for device, retry in retries.items()}
         seen[case] = Seen(
             calls=tuple(_call(one, devices[case]) for one in records[case]),

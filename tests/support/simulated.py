@@ -168,7 +168,7 @@ class Fleet:
         if isinstance(self.client, Client):
             self.client.quota.follow(desired.policy.calls_per_hour)
         self.text = AccountRevision(desired, Revision(f"{len(desired.devices):064x}", COMMIT), rejected)
-        self.state.desire(desired, self.text.revision, self.clock.now())
+        self.state.accounts.desire(desired, self.text.revision, self.clock.now())
 
     async def reconcile(self, *, after: timedelta = timedelta(0)) -> PassReport:
         """Let time pass, make one pass and return what it came to."""

@@ -71,8 +71,8 @@ class Editor:
         revision = Revision(loaded.sha256, commit)
         text = AccountRevision(loaded.accounts[DEFAULT_ACCOUNT], revision)
         fleet.text = text
-        fleet.state.desire(text.desired, revision, fleet.clock.now())
-        fleet.state.keep_texts([KeptText(PATH, revision, loaded.files)])
+        fleet.state.accounts.desire(text.desired, revision, fleet.clock.now())
+        fleet.state.revisions.keep([KeptText(PATH, revision, loaded.files)])
         self.accepted = Accepted({DEFAULT_ACCOUNT: text}, revision=revision, newest=revision)
         await fleet.reconcile(after=timedelta(seconds=1))
 
@@ -104,7 +104,7 @@ async def live(fleet: Fleet) -> World:
         now=now + timedelta(minutes=2),
         accepted=editor.accepted,
         state=fleet.state,
-        kept=fleet.state.kept_texts,
+        kept=fleet.state.revisions.kept,
         statuses=fleet.reconciler.accounts.statuses,
         passes={DEFAULT_ACCOUNT: now + timedelta(minutes=10)},
     )

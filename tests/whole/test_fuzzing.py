@@ -738,11 +738,13 @@ def past() -> tuple[Starlette, list[tuple[datetime, DeviceId]]]:
     for number in range(12):
         clock.moment = NOW - timedelta(minutes=number // 2)
         change = Change(DEFAULT_ACCOUNT, Action.SUBSCRIBE, DeviceId(f"device{number:02}"))
-        state.intend(DEFAULT_ACCOUNT, PassId(f"p{number}"), [change], frozenset(), Revision("0" * 64), clock.now())
+        state.changes.intend(
+            DEFAULT_ACCOUNT, PassId(f"p{number}"), [change], frozenset(), Revision("0" * 64), clock.now()
+        )
         done = Outcome(change, Result.SUCCESS, clock.now())
-        state.record(DEFAULT_ACCOUNT, PassId(f"p{number}"), [done], {}, clock.now())
+        state.changes.record(DEFAULT_ACCOUNT, PassId(f"p{number}"), [done], {}, clock.now())
         made.append((clock.now(), change.device))
-    known = inquiry.Knowledge(NOW, Accepted(), state, state.kept_texts)
+    known = inquiry.Knowledge(NOW, Accepted(), state, state.revisions.kept)
 
     class OnlyHistory(FakeQueries):
         """Knows past changes and nothing else."""

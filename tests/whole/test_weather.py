@@ -102,7 +102,9 @@ class Storm:
 
     def successes(self) -> Counter[DeviceId]:
         """Return how often each device's change stands in the history as made."""
-        return Counter(one.device for one in self.fleet.state.history(limit=100_000) if one.result is Result.SUCCESS)
+        return Counter(
+            one.device for one in self.fleet.state.history.changes(limit=100_000) if one.result is Result.SUCCESS
+        )
 
     @property
     def changes(self) -> set[DeviceId]:

@@ -1,7 +1,7 @@
 """The tables in which state is kept, and what their rows mean.
 
-Owns: the schema and its migrations, every SQL statement that is used in more than one way, and the way between rows and
-values. Must not: open, read or write anything, or know when something is kept.
+Owns: the schema and its migrations, and how rows become values and values rows. Must not: open, read or write anything,
+or know when something is kept.
 
 Keys say what a row is and are never counted up, so that what waited in memory can be written to whatever file is there.
 Moments are kept as microseconds since 1970.
@@ -10,12 +10,12 @@ Moments are kept as microseconds since 1970.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from reconciler.core.memory import AccountMemory, Past
+from reconciler.core.guards import PauseOverride
+from reconciler.core.memory import Past
 from reconciler.core.model import (
     AccountName,
     Action,
@@ -23,13 +23,14 @@ from reconciler.core.model import (
     DeviceId,
     MessageId,
     PassId,
+    Pause,
     Reason,
     Result,
     Retry,
     Revision,
     Verified,
 )
-from reconciler.state.sqlite.database import Row, Statement
+from reconciler.state.sqlite.database import Row
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST, LATEST = -(2**63), 2**63 - 1
@@ -74,67 +75,6 @@ MIGRATIONS = (
 )
 """The statements that lead from each version to the next. What was once released is never edited, only added to."""
 
-SAVE_ACCOUNT = "INSERT OR REPLACE INTO account VALUES (?, ?, ?, ?, ?)"
-KNOW_ACCOUNT = "INSERT OR IGNORE INTO account VALUES (?, NULL, 0, 0, NULL)"
-ENTER = """INSERT INTO device (account, came, came_at, id, owned, live) VALUES (?, ?, ?, ?, 1, 0)
-    ON CONFLICT DO UPDATE SET owned = 1, came = excluded.came, came_at = excluded.came_at, went = NULL, went_at = NULL
-    WHERE NOT owned OR went_at IS NOT NULL"""
-# nearly all devices are owned and live and have never left: of a million only the ids are read
-OWNED_AND_LIVE = "SELECT id FROM device WHERE account = ? AND owned AND live AND went_at IS NULL"
-NOT_OWNED_AND_LIVE = """SELECT id, owned, live, went_at FROM device
-    WHERE account = ? AND NOT (owned AND live AND went_at IS NULL)"""
-LEAVE = "UPDATE device SET went = ?, went_at = ? WHERE account = ? AND id = ?"
-DISOWN = "UPDATE device SET owned = 0 WHERE account = ? AND id = ?"
-APPEAR = """INSERT INTO device (account, id, owned, live) VALUES (?, ?, 0, 1) ON CONFLICT DO UPDATE SET live = 1"""
-VANISH = (
-    "DELETE FROM device WHERE account = ? AND id = ? AND came IS NULL",
-    "UPDATE device SET live = 0 WHERE account = ? AND id = ?",
-)
-EXPECT_NOTHING = (
-    "DELETE FROM device WHERE account = ? AND came IS NULL",
-    "UPDATE device SET live = 0 WHERE account = ? AND live",
-)
-SETTLE = """INSERT INTO device (account, id, owned, live, came, came_at, went, went_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET owned = excluded.owned, live = excluded.live, came = coalesce(excluded.came, came),
-    came_at = coalesce(excluded.came_at, came_at), went_at = excluded.went_at,
-    went = CASE WHEN excluded.went_at IS NULL THEN NULL ELSE coalesce(excluded.went, went) END"""
-DROP_NOWHERE = "DELETE FROM device WHERE account = ? AND NOT owned AND NOT live AND went_at IS NULL"
-FILES_OF_TEXT = "SELECT path, sha256 FROM text_file JOIN content USING (sha256) WHERE document = ?"
-DROP_UNUSED = "DELETE FROM content WHERE sha256 NOT IN (SELECT sha256 FROM text_file)"
-SAVE_CHANGE = "INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-DROP_CHANGE = "DELETE FROM change WHERE account = ? AND device = ? AND intended = ? AND pass = ?"
-DROP_TOLD_TWICE = (
-    "DELETE FROM change WHERE account = ? AND pass = ? AND EXISTS (SELECT 1 FROM change AS other WHERE other.account = "
-    "change.account AND other.device = change.device AND other.action = change.action AND other.at = change.at "
-    "AND other.pass <> change.pass)"
-)
-"""Removes what memory added of a change that the file still has."""
-SAVE_RETRY = "INSERT OR REPLACE INTO retry VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-DROP_RETRY = "DELETE FROM retry WHERE account = ? AND device = ?"
-DROP_RETRIES = "DELETE FROM retry WHERE account = ?"
-SAVE_QUOTA = "INSERT OR REPLACE INTO quota VALUES (?, ?, ?)"
-_SAVE_REVISION = "INSERT OR IGNORE INTO revision VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_PAST = """SELECT account, device, action, intended, at, pass, approved, result, confirmed_by, message_id,
-    lg_message_id, status, code, words, revision.* FROM change """
-_ITS_REVISION = "LEFT JOIN revision ON revision.key = change.revision "
-_PAST_IN_FULL = _PAST + _ITS_REVISION
-_ANY_ACCOUNT = "(SELECT name FROM account)"
-_NEWEST = " ORDER BY at DESC, intended DESC, account, device LIMIT ?"
-_WITHIN = "at >= ? AND at < ?" + _NEWEST
-# the plus keeps SQLite from going through all changes of a span, or of an account, where it can go by the device
-_OF_DEVICE_WITHIN = "AND device = ? AND +at >= ? AND +at < ?" + _NEWEST
-PAST_OF_ALL = _PAST_IN_FULL + "WHERE " + _WITHIN
-PAST_OF_ACCOUNT = _PAST_IN_FULL + "WHERE account = ? AND " + _WITHIN
-PAST_OF_DEVICE = _PAST_IN_FULL + "WHERE account IN " + _ANY_ACCOUNT + _OF_DEVICE_WITHIN
-PAST_OF_BOTH = _PAST_IN_FULL + "WHERE account = ? " + _OF_DEVICE_WITHIN
-DEVICES_LIKE = """SELECT account, id FROM device
-    WHERE account IN (SELECT name FROM account) AND id >= ? AND id < ?
-    UNION SELECT account, device FROM change
-    WHERE account IN (SELECT name FROM account) AND device >= ? AND device < ? LIMIT ?"""
-CONFIRMED = _PAST_IN_FULL + "WHERE account = ? AND at > ? AND result IN ('success', 'noop') ORDER BY at, intended"
-SENT = "SELECT at FROM change WHERE account = ? AND at > ? AND intended > ? AND confirmed_by IS NULL ORDER BY at"
-OPEN = _PAST + "INDEXED BY change_open " + _ITS_REVISION + "WHERE account = ? AND open ORDER BY intended"
-
 _REASONS = {reason.value: reason for reason in Reason}
 
 
@@ -168,9 +108,9 @@ def revision_key(revision: Revision) -> int:
     return int.from_bytes(sha256(repr(_revision_row(revision)).encode()).digest()[:8], "big", signed=True)
 
 
-def save_revision(revision: Revision) -> Statement:
-    """Return what makes a revision known under its key."""
-    return Statement(_SAVE_REVISION, ((revision_key(revision), *_revision_row(revision)),))
+def revision_row(revision: Revision) -> Row:
+    """Return all columns of a revision."""
+    return (revision_key(revision), *_revision_row(revision))
 
 
 def read_revision(row: Row) -> Revision:
@@ -181,15 +121,25 @@ def read_revision(row: Row) -> Revision:
     return Revision(digest, Commit(commit, author, subject, moment(committed), Verified(verified), bool(dirty)))
 
 
-def account_row(known: AccountMemory) -> Row:
-    """Return an account for ``SAVE_ACCOUNT``."""
-    since = stamp_or_none(known.texts_since)
-    return (known.name, since, known.trusted, known.suspect_readings, known.credential)
-
-
 def quota_row(account: AccountName, calls: Sequence[float], limit: int | None) -> Row:
-    """Return when an account's last calls were made and the limit that was learned, for ``SAVE_QUOTA``."""
+    """Return when an account's last calls were made, and the limit that was learned."""
     return (account, struct.pack(f"<{len(calls)}d", *calls), limit)
+
+
+def read_calls(packed: bytes) -> tuple[float, ...]:
+    """Return when calls were made, in seconds."""
+    return tuple(one for (one,) in struct.iter_unpack("<d", packed))
+
+
+def pause_row(account: AccountName, override: PauseOverride) -> Row:
+    """Return a pause that was set by command."""
+    return (account, override.pause.value, stamp_or_none(override.until), fit(override.reason))
+
+
+def read_pause(row: Row) -> PauseOverride:
+    """Return a pause from the columns after the account."""
+    pause, until, reason = row
+    return PauseOverride(Pause(pause), moment_or_none(until), reason)
 
 
 def past_key(past: Past) -> Row:
@@ -198,7 +148,7 @@ def past_key(past: Past) -> Row:
 
 
 def past_row(past: Past, *, is_open: bool) -> Row:
-    """Return a past change for ``SAVE_CHANGE``; ``is_open``: a later list may still tell what became of it."""
+    """Return a past change; ``is_open``: a later list may still show what became of it."""
     return (
         *past_key(past),
         past.action.value,
@@ -217,7 +167,7 @@ def past_row(past: Past, *, is_open: bool) -> Row:
 
 
 def read_past(row: Row) -> Past:
-    """Return a past change from what a ``PAST_OF`` query finds."""
+    """Return a past change from its columns, followed by those of its revision."""
     account, device, action, intended, at, pass_id, approved, result, by, ours, theirs, status, code, words = row[:14]
     return Past(
         account=AccountName(account),
@@ -238,13 +188,8 @@ def read_past(row: Row) -> Past:
     )
 
 
-def newest_first(past: Past) -> tuple[int, int, str, str]:
-    """Return by what past changes are sorted, as those queries do."""
-    return -stamp(past.at), -stamp(past.intended), past.account, past.device
-
-
 def retry_row(account: AccountName, device: DeviceId, retry: Retry) -> Row:
-    """Return what a device waits for, for ``SAVE_RETRY``."""
+    """Return what a device waits for."""
     until, words = stamp(retry.until), fit(retry.words)
     return (account, device, retry.action.value, retry.reason.value, retry.attempts, until, retry.code, words)
 
@@ -253,15 +198,6 @@ def read_retry(row: Row) -> Retry:
     """Return what a device waits for, from the columns after account and device."""
     action, reason, attempts, until, code, words = row
     return Retry(Action(action), _REASONS[reason], attempts, moment(until), code, words)
-
-
-def read_content(name: str, compressed: bytes | None) -> bytes | None:
-    """Return the bytes of a file if they are what they were."""
-    try:
-        content = None if compressed is None else zlib.decompress(compressed)
-    except zlib.error:
-        return None
-    return content if content is not None and sha256(content).hexdigest() == name else None
 
 
 def _revision_row(revision: Revision) -> Row:

@@ -1,0 +1,164 @@
+"""What is remembered of each account, and what each event leaves to be written of it.
+
+Owns: which records an event becomes. The rules of remembering are in ``core.memory``. Must not: hold a secret: a
+credential is known by a fingerprint that reveals nothing about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from reconciler.core.memory import AccountMemory, Belief
+from reconciler.core.model import AccountName, Desired, DeviceId, Memory, Observed, Outcome, Revision
+from reconciler.state.memories import Memories
+from reconciler.state.port import Accounts
+from reconciler.state.records import (
+    AccountRetired,
+    AccountSaved,
+    ChangesSaved,
+    DevicesDisowned,
+    DevicesMoved,
+    ListChanged,
+    ListCleared,
+    Mark,
+    Record,
+    RetriesDropped,
+)
+from reconciler.state.write_behind import WriteBehind
+
+
+class AccountStore(Accounts):
+    """The accounts, over the shared memory and the write-behind."""
+
+    def __init__(self, behind: WriteBehind, memories: Memories) -> None:
+        self._behind, self._memories = behind, memories
+        self._remembered = behind.remembered
+        self._credentials: dict[AccountName, str | None] = {}
+
+    def recall(self, account: AccountName, now: datetime) -> Memory:
+        with self._memories.known(account, now) as known:
+            return self._recalled(known, now)
+
+    def glance(self, account: AccountName, now: datetime) -> Memory:
+        with self._remembered.lock:
+            known = self._memories.get(account)
+            if known is not None:
+                return self._recalled(known, now)
+        return self._recalled(self._memories.glance(account, now), now)
+
+    def knows(self, account: AccountName) -> bool:
+        with self._remembered.lock:
+            return self._memories.get(account) is not None
+
+    def agrees(
+        self, account: AccountName, observed: Observed, credential: str | None, live: frozenset[DeviceId]
+    ) -> bool:
+        with self._remembered.lock:
+            known = self._memories.get(account)
+            return known is not None and known.agrees(observed, credential, live)
+
+    def live_accounts(self) -> frozenset[AccountName]:
+        stored = self._behind.storage.live_accounts()
+        with self._remembered.lock:
+            accounts = self._remembered.accounts
+            live = (name for name, known in accounts.items() if known.expected.get())
+            return (stored - accounts.keys()).union(live)
+
+    def credential(self, account: AccountName, fingerprint: str | None) -> bool:
+        with self._remembered.lock:
+            changed = self._credentials.get(account) != fingerprint
+            self._credentials[account] = fingerprint
+            return changed
+
+    def desire(self, desired: Desired, revision: Revision, now: datetime) -> None:
+        with self._memories.changing(desired.account, now) as known:
+            new = known.texts_since is None
+            moves = known.desire(desired.devices, now)
+            if new:
+                self._save(known)
+            if moves.entering or moves.leaving:
+                moved = DevicesMoved(known.name, Mark(revision, now), moves.entering, moves.leaving)
+                self._behind.add(moved, account=known.name)
+
+    def trust(
+        self,
+        account: AccountName,
+        observed: Observed,
+        credential: str | None,
+        now: datetime,
+        live: frozenset[DeviceId],
+    ) -> tuple[Outcome, ...]:
+        with self._memories.changing(account, now) as known:
+            before = AccountSaved.of(known)
+            belief = known.believe(observed, credential, now, live)
+            records = _learned(known, belief)
+            changed = AccountSaved.of(known) != before
+            if records and changed:  # together: that there is an expected list, and what is on it
+                self._behind.drop(("account", account))
+                records.append(AccountSaved.of(known))
+            elif changed:
+                self._save(known)
+            if records:
+                self._behind.add(*records, account=account)
+            return belief.confirmed
+
+    def doubt(self, account: AccountName, now: datetime) -> None:
+        with self._memories.changing(account, now) as known:
+            known.doubt(self._credentials.get(account))
+            self._save(known)
+
+    def person_agrees(self, account: AccountName) -> None:
+        with self._memories.changing(account) as known:
+            before = known.credential
+            waited = known.vouch(self._credentials.get(account))
+            if known.credential != before:
+                self._save(known)
+            self._drop_retries(account, waited)
+
+    def forget_retries(self, account: AccountName, devices: Collection[DeviceId]) -> None:
+        with self._memories.changing(account) as known:
+            self._drop_retries(account, known.drop_retries(devices))
+
+    def retire(self, account: AccountName) -> None:
+        with self._memories.changing(account) as known:
+            fresh = known.retired()
+            self._remembered.accounts[account] = fresh
+            self._memories.pauses().pop(account, None)
+            self._behind.drop(("account", account), ("quota", account), ("pause", account))
+            self._behind.add(AccountRetired(account))
+            self._save(fresh)
+
+    def reset(self, step: timedelta, now: datetime) -> None:
+        """Take a step of the wall clock, to ``now``: waits last as long as before."""
+        with self._remembered.lock:
+            for known in self._remembered.accounts.values():
+                known.reset(step, now)
+
+    def _recalled(self, known: AccountMemory, now: datetime) -> Memory:
+        counted_to, credential = self._behind.clock.counted_to(now), self._credentials.get(known.name)
+        return known.recall(counted_to, credential, writable=self._behind.writable)
+
+    def _save(self, known: AccountMemory) -> None:
+        self._behind.replace(("account", known.name), AccountSaved.of(known))
+
+    def _drop_retries(self, account: AccountName, devices: frozenset[DeviceId]) -> None:
+        if devices:
+            self._behind.add(RetriesDropped(account, devices), account=account)
+
+
+def _learned(known: AccountMemory, belief: Belief) -> list[Record]:
+    """Return what a trusted list changes in the storage."""
+    records: list[Record] = []
+    if belief.first:
+        records.append(ListCleared(known.name))
+    if belief.appeared or belief.vanished:
+        records.append(ListChanged(known.name, belief.appeared, belief.vanished))
+    if belief.left_inventory:
+        records.append(DevicesDisowned(known.name, belief.left_inventory))
+    if belief.moot_retries:
+        records.append(RetriesDropped(known.name, belief.moot_retries))
+    pasts = belief.open + belief.closed
+    if pasts:
+        records.append(ChangesSaved.of(known, pasts))
+    return records

@@ -1,0 +1,93 @@
+"""What passes are about to change, written before each call, and what came of it.
+
+Owns: which of it must outlive a loss of power. Must not: decide what to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from reconciler.core.memory import AccountMemory, intents
+from reconciler.core.model import AccountName, Action, Change, DeviceId, Outcome, PassId, Retry, Revision
+from reconciler.state.memories import Memories
+from reconciler.state.port import Changes
+from reconciler.state.records import (
+    ChangesDropped,
+    ChangesSaved,
+    ListChanged,
+    Record,
+    RetriesDropped,
+    RetriesSaved,
+)
+from reconciler.state.write_behind import WriteBehind
+
+
+class ChangeStore(Changes):
+    """Intents and outcomes, over the shared memory and the write-behind."""
+
+    def __init__(self, behind: WriteBehind, memories: Memories) -> None:
+        self._behind, self._memories = behind, memories
+
+    def intend(  # noqa: PLR0917 - called through a worker thread, which takes no keywords
+        self,
+        account: AccountName,
+        pass_id: PassId,
+        changes: Sequence[Change],
+        approved: frozenset[DeviceId],
+        revision: Revision,
+        now: datetime,
+    ) -> None:
+        if not changes:
+            return
+        with self._memories.changing(account, now) as known:
+            begun = intents(changes, pass_id, approved, revision, now)
+            saved = ChangesSaved.of(known, known.intend(begun) + begun)
+            lasting = any(change.action is Action.UNSUBSCRIBE for change in changes)
+            self._behind.add(saved, account=account, lasting=lasting)
+
+    def withdraw(self, account: AccountName, pass_id: PassId, devices: Collection[DeviceId]) -> None:
+        with self._memories.changing(account) as known:
+            withdrawn = known.withdraw(pass_id, devices)
+            if withdrawn:
+                self._behind.add(ChangesDropped(withdrawn), account=account)
+
+    def record(
+        self,
+        account: AccountName,
+        pass_id: PassId,
+        outcomes: Sequence[Outcome],
+        retries: Mapping[DeviceId, Retry | None],
+        now: datetime,
+    ) -> None:
+        with self._memories.changing(account, now) as known:
+            pasts = known.record(pass_id, outcomes)
+            records: list[Record] = []
+            if pasts:
+                records.append(ChangesSaved.of(known, pasts))
+            records += _waits(account, retries, ended=known.wait(retries))
+            if known.trusted:
+                records += _expected(known, outcomes)
+            unsubscribed = (one for one in outcomes if one.change.action is Action.UNSUBSCRIBE)
+            if records:
+                lasting = any(one.result.confirmed for one in unsubscribed)
+                self._behind.add(*records, account=account, lasting=lasting)
+
+
+def _waits(
+    account: AccountName, retries: Mapping[DeviceId, Retry | None], *, ended: frozenset[DeviceId]
+) -> Iterable[Record]:
+    """Return which devices wait no longer, and which do."""
+    if ended:
+        yield RetriesDropped(account, ended)
+    waiting = {device: retry for device, retry in retries.items() if retry is not None}
+    if waiting:
+        yield RetriesSaved(account, waiting)
+
+
+def _expected(known: AccountMemory, outcomes: Iterable[Outcome]) -> Iterable[Record]:
+    """Return what confirmed changes do to the expected list."""
+    last = {one.change.device: one.change.action for one in outcomes if one.result.confirmed}
+    if last:
+        appeared = frozenset(device for device, action in last.items() if action is Action.SUBSCRIBE)
+        yield ListChanged(known.name, appeared, frozenset(last) - appeared)

@@ -1,0 +1,68 @@
+"""What was done: past changes and devices, as the storage has them and as they wait to be written.
+
+Owns: how what waits is laid over what is stored. Must not: change anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from reconciler.core.errors import StateError
+from reconciler.core.memory import Past
+from reconciler.core.model import AccountName, DeviceId
+from reconciler.state.port import HISTORY, Asked, History, Stay
+from reconciler.state.records import newest_first, past_key
+from reconciler.state.write_behind import WriteBehind
+
+
+class HistoryStore(History):
+    """The past, over the write-behind."""
+
+    def __init__(self, behind: WriteBehind) -> None:
+        self._behind, self._storage = behind, behind.storage
+
+    def changes(
+        self,
+        account: AccountName | None = None,
+        device: DeviceId | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = HISTORY,
+    ) -> Sequence[Past]:
+        asked = Asked(account, device, since, until)
+        with self._behind.reading() as groups:
+            waiting = sum(len(group.pasts) + len(group.withdrawn) for group in groups)
+            found = {past_key(past): past for past in self._storage.changes(asked, limit + waiting)}
+        for group in groups:
+            found.update((past_key(past), past) for past in group.pasts)
+            for past in group.withdrawn:
+                found.pop(past_key(past), None)
+        return sorted(filter(asked.takes, found.values()), key=newest_first)[:limit]
+
+    def devices_like(self, prefix: str, limit: int) -> frozenset[tuple[AccountName, DeviceId]]:
+        with self._behind.reading() as groups:
+            found = set(self._storage.devices_like(prefix, limit))
+        for group in groups:
+            found.update((past.account, past.device) for past in group.pasts if past.device.startswith(prefix))
+            for moved in group.moved:
+                found.update((moved.account, one) for one in moved.entering if one.startswith(prefix))
+        return frozenset(sorted(found)[:limit])
+
+    def came_and_went(self, account: AccountName, device: DeviceId) -> Stay:
+        with self._behind.reading() as groups:
+            stay = self._storage.came_and_went(account, device)
+        for group in groups:
+            for moved in group.moved:
+                if moved.account == account and device in moved.entering:
+                    stay = Stay(came=moved.mark)
+                elif moved.account == account and device in moved.leaving:
+                    stay = Stay(stay.came, moved.mark)
+        return stay
+
+    def sent_after(self, account: AccountName, moment: datetime) -> tuple[datetime, ...]:
+        with self._behind.disk:
+            try:
+                return self._storage.sent_after(account, moment)
+            except StateError:
+                return ()

@@ -1,0 +1,76 @@
+"""The memory of each account, and the pauses: read from the storage at first sight, then held here.
+
+Owns: when something is read, and that two threads never change it at once. Must not: know what an event means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from reconciler.core.errors import StateError
+from reconciler.core.guards import PauseOverride
+from reconciler.core.memory import AccountMemory
+from reconciler.core.model import AccountName
+from reconciler.state.write_behind import WriteBehind
+
+
+class Memories:
+    """What is in memory, shared by the stores that change it."""
+
+    def __init__(self, behind: WriteBehind) -> None:
+        self._behind = behind
+        self._remembered = behind.remembered
+
+    def get(self, account: AccountName) -> AccountMemory | None:
+        """Return an account's memory if it was read already."""
+        return self._remembered.accounts.get(account)
+
+    @contextmanager
+    def known(self, account: AccountName, now: datetime | None = None) -> Iterator[AccountMemory]:
+        """Hold an account's memory for oneself, read from the storage at first sight."""
+        while True:
+            with self._remembered.lock:
+                known = self.get(account)
+                if known is not None:
+                    yield known
+                    return
+            self._read(account, now or self._behind.clock.now())
+
+    @contextmanager
+    def changing(self, account: AccountName, now: datetime | None = None) -> Iterator[AccountMemory]:
+        """Hold an account's memory for change, and write afterwards what waits."""
+        self._behind.refuse_if_frozen()
+        with self.known(account, now) as known:
+            yield known
+        self._behind.flush()
+
+    def glance(self, account: AccountName, now: datetime) -> AccountMemory:
+        """Return an account's memory from the storage, and keep it nowhere; an empty one if it cannot be read."""
+        with self._behind.disk:
+            try:
+                return self._behind.storage.account(account, now)
+            except StateError:
+                return AccountMemory(account)
+
+    def pauses(self) -> dict[AccountName, PauseOverride]:
+        """Return the pauses, which may be changed. Hold the lock of ``Remembered``."""
+        if self._remembered.pauses is None:
+            try:
+                self._remembered.pauses = self._behind.storage.pauses()
+            except StateError as error:
+                self._behind.unread(error)
+                self._remembered.pauses = {}
+        return self._remembered.pauses
+
+    def _read(self, account: AccountName, now: datetime) -> None:
+        """Read an account's memory from the storage, or begin with an empty one and ``trouble``."""
+        with self._behind.disk:
+            try:
+                known = self._behind.storage.account(account, now)
+            except StateError as error:
+                self._behind.unread(error)
+                known = AccountMemory(account)
+        with self._remembered.lock:
+            self._remembered.accounts.setdefault(account, known)

@@ -1,0 +1,300 @@
+"""What the rest of the program may ask of the state, and what a database must offer to keep it.
+
+Owns: one Protocol for each noun that callers use, and ``Storage``, which is implemented once for each database. Callers
+take the Protocol they need. Must not: contain code.
+
+Every method may be called from any thread. A method that writes raises ``StateError`` where the state was opened for
+reading only. What cannot be written waits, and the caller goes on: see ``write_behind``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from reconciler.core.guards import PauseOverride
+from reconciler.core.memory import AccountMemory, Past
+from reconciler.core.model import (
+    AccountName,
+    Change,
+    Desired,
+    DeviceId,
+    Memory,
+    Observed,
+    Outcome,
+    PassId,
+    Retry,
+    Revision,
+)
+from reconciler.state.records import Group, Mark
+
+HISTORY = 1000
+"""How many past changes are returned by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """How a device last came into an account's desired state, and how it left if it did."""
+
+    came: Mark | None = None
+    went: Mark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptText:
+    """An accepted document as it was read: its path, and every file it was made of by path."""
+
+    document: str
+    revision: Revision
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """An accepted document in a storage: its files by path, each with its SHA-256."""
+
+    document: str
+    revision: Revision
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which past changes are wanted: of an account, of a device, from ``since`` on, and before ``until``."""
+
+    account: AccountName | None = None
+    device: DeviceId | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def takes(self, past: Past) -> bool:
+        """Say whether a past change is among those that are wanted."""
+        if self.account not in {None, past.account} or self.device not in {None, past.device}:
+            return False
+        return (self.since is None or self.since <= past.at) and (self.until is None or past.at < self.until)
+
+
+class Accounts(Protocol):
+    """What is remembered of each account. A method waits for the disk only at the first sight of an account."""
+
+    def recall(self, account: AccountName, now: datetime) -> Memory:
+        """Return what a pass of this account may know."""
+
+    def glance(self, account: AccountName, now: datetime) -> Memory:
+        """Return what ``recall`` would, and keep nothing in memory for it: the account may not exist."""
+
+    def knows(self, account: AccountName) -> bool:
+        """Say whether an account was read from disk already, so that ``recall`` does not wait for it."""
+
+    def agrees(
+        self, account: AccountName, observed: Observed, credential: str | None, live: frozenset[DeviceId]
+    ) -> bool:
+        """Say whether ``trust`` would learn nothing from a list. This is the common case, and needs no disk."""
+
+    def live_accounts(self) -> frozenset[AccountName]:
+        """Return the accounts that are expected to have live devices. Raises ``StateError``."""
+
+    def credential(self, account: AccountName, fingerprint: str | None) -> bool:
+        """Note which credential an account uses now, by a fingerprint that is not secret; say whether it changed."""
+
+    def desire(self, desired: Desired, revision: Revision, now: datetime) -> None:
+        """Take the desired state that came into force for an account: when it changed, and at start."""
+
+    def trust(
+        self,
+        account: AccountName,
+        observed: Observed,
+        credential: str | None,
+        now: datetime,
+        live: frozenset[DeviceId],
+    ) -> tuple[Outcome, ...]:
+        """Take a list that is trusted. ``live`` is that list with our freshest confirmed changes.
+
+        Returns the changes that had no answer and that this list shows as made: each once, to be logged and counted.
+        """
+
+    def doubt(self, account: AccountName, now: datetime) -> None:
+        """Count a list that was not trusted."""
+
+    def person_agrees(self, account: AccountName) -> None:
+        """Clear all retry waits, and accept the current credential: somebody ran ``reconcile``."""
+
+    def forget_retries(self, account: AccountName, devices: Collection[DeviceId]) -> None:
+        """End the wait of these devices, because their entry changed."""
+
+    def retire(self, account: AccountName) -> None:
+        """Forget an account; its past changes, and with them the day's count, are kept until they are old."""
+
+
+class Changes(Protocol):
+    """What passes are about to change, and what came of it."""
+
+    def intend(  # noqa: PLR0917 - called through a worker thread, which takes no keywords
+        self,
+        account: AccountName,
+        pass_id: PassId,
+        changes: Sequence[Change],
+        approved: frozenset[DeviceId],
+        revision: Revision,
+        now: datetime,
+    ) -> None:
+        """Write changes down before their calls. Check ``writable`` after it, and before unsubscribing."""
+
+    def withdraw(self, account: AccountName, pass_id: PassId, devices: Collection[DeviceId]) -> None:
+        """Take back intents of this pass whose calls were never made, so that history does not show them as failed."""
+
+    def record(
+        self,
+        account: AccountName,
+        pass_id: PassId,
+        outcomes: Sequence[Outcome],
+        retries: Mapping[DeviceId, Retry | None],
+        now: datetime,
+    ) -> None:
+        """Take what came of changes, and which devices wait; ``None`` ends a device's wait."""
+
+
+class History(Protocol):
+    """What was done, for people. Changes that are not written yet are included."""
+
+    def changes(
+        self,
+        account: AccountName | None = None,
+        device: DeviceId | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = HISTORY,
+    ) -> Sequence[Past]:
+        """Return past changes, newest first: from ``since`` on, and before ``until``. Raises ``StateError``."""
+
+    def devices_like(self, prefix: str, limit: int) -> frozenset[tuple[AccountName, DeviceId]]:
+        """Return known devices, each with an account, whose id begins with this; at most ``limit``.
+
+        Known are devices that are live or owned, and those of all past changes that are kept. Raises ``StateError``.
+        """
+
+    def came_and_went(self, account: AccountName, device: DeviceId) -> Stay:
+        """Return which revisions brought a device in and took it out. Raises ``StateError``."""
+
+    def sent_after(self, account: AccountName, moment: datetime) -> tuple[datetime, ...]:
+        """Return when the changes were sent that were intended after a moment; none where the disk cannot be read.
+
+        A pass that was killed did not save its calls for the quota; but it wrote its intents before its calls.
+        """
+
+
+class Revisions(Protocol):
+    """The accepted documents, with all their files."""
+
+    def keep(self, texts: Iterable[KeptText], gone: Iterable[str] = ()) -> None:
+        """Keep accepted documents, each in place of the one before; the documents ``gone`` are removed.
+
+        All of it is written in one go. Of a document whose files did not change only the revision is written.
+        """
+
+    def kept(self) -> Sequence[KeptText]:
+        """Return the accepted documents, sorted. This is slow. A document with a damaged file is left out."""
+
+
+class Pauses(Protocol):
+    """The pauses that were set by command."""
+
+    def set(self, account: AccountName | None, override: PauseOverride | None, now: datetime) -> None:
+        """Set a pause, or take it off. No account means all of them: taking that off takes off every pause.
+
+        Pauses that have ended by ``now`` are removed as well.
+        """
+
+    def of(self, account: AccountName, now: datetime) -> PauseOverride:
+        """Return the stricter one of the account's pause and the general one, unless they have ended."""
+
+    def all(self, now: datetime) -> Mapping[AccountName | None, PauseOverride]:
+        """Return every pause that has not ended. The key ``None`` is the general one."""
+
+
+class Quotas(Protocol):
+    """When each account made its last calls, and the limit that was learned for it."""
+
+    def keep(self, account: AccountName, calls: Sequence[float], limit: int | None) -> bool:
+        """Keep when an account's last calls were made, in seconds, and the limit that was learned.
+
+        It is written together with whatever is written next: with thousands of accounts in turn, a write for the one
+        list of each pass costs more than the pass. Returns whether it is time to flush: always when a new limit was
+        learned. After a crash an hour's count may lack a second of lists.
+        """
+
+    def of(self, account: AccountName) -> tuple[tuple[float, ...], int | None]:
+        """Return what was kept."""
+
+
+class Medium(Protocol):
+    """The file or server behind a storage.
+
+    ``trouble`` is one sentence while writes fail, and empty otherwise. ``generation`` counts how often the data was
+    exchanged, so that what was read before must be read again. ``losses`` counts how often data was lost,
+    ``doubts`` how often another program wrote it, so that it may be older than what is in memory. ``set_aside`` is the
+    new name of a damaged file. ``notices`` are sentences for the log. ``frozen``: opened for reading only.
+    """
+
+    trouble: str
+    generation: int
+    losses: int
+    doubts: int
+    set_aside: Path | None
+    notices: deque[str]
+    frozen: bool
+
+    def look(self) -> bool:
+        """Check that the data is still the data that was opened; say whether it is news that it is not."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Storage(Protocol):
+    """Where state is kept. Each database has one implementation, and ``tests/state/test_port.py`` tests them all.
+
+    Every method but ``medium``'s raises ``StateError`` where the database fails.
+    """
+
+    medium: Medium
+
+    def write(self, groups: Iterable[Group], *, more: bool = False) -> None:
+        """Write all groups or none. ``more`` groups wait: ``trouble`` is not over before they are written."""
+
+    def account(self, account: AccountName, now: datetime) -> AccountMemory:
+        """Return what is kept of an account; of its past changes, the open ones and those of the last day."""
+
+    def pauses(self) -> dict[AccountName, PauseOverride]:
+        """Return all pauses."""
+
+    def live_accounts(self) -> frozenset[AccountName]:
+        """Return the accounts that are expected to have live devices."""
+
+    def changes(self, asked: Asked, limit: int) -> Sequence[Past]:
+        """Return the newest past changes that are wanted, newest first."""
+
+    def devices_like(self, prefix: str, limit: int) -> frozenset[tuple[AccountName, DeviceId]]:
+        """Return known devices whose id begins with this."""
+
+    def came_and_went(self, account: AccountName, device: DeviceId) -> Stay:
+        """Return which revisions brought a device in and took it out."""
+
+    def sent_after(self, account: AccountName, moment: datetime) -> tuple[datetime, ...]:
+        """Return when the changes were sent that were intended after a moment and that no list confirmed."""
+
+    def documents(self) -> Sequence[StoredDocument]:
+        """Return the accepted documents, sorted."""
+
+    def digests(self, document: str) -> Mapping[str, str]:
+        """Return the files of a document whose bytes are kept: paths with their SHA-256."""
+
+    def contents(self) -> Mapping[str, bytes]:
+        """Return the compressed bytes of all files, by SHA-256."""
+
+    def has_contents(self, digests: Sequence[str]) -> frozenset[str]:
+        """Return those whose bytes are kept."""

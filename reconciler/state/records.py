@@ -1,0 +1,292 @@
+"""What is written: the values in which the stores tell a storage what changed.
+
+Owns: one class for each kind of difference, and the group that is written together or not at all. Must not: know any
+database, or when something is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+
+from reconciler.core.guards import PauseOverride
+from reconciler.core.memory import AccountMemory, Past
+from reconciler.core.model import NOTHING, AccountName, DeviceId, PassId, Retry, Revision
+
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The revision that brought a device in or took it out, and when it came into force."""
+
+    revision: Revision
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSaved:
+    """The few facts about an account as a whole."""
+
+    account: AccountName
+    texts_since: datetime | None
+    trusted: bool
+    suspect_readings: int
+    credential: str | None
+
+    @staticmethod
+    def of(known: AccountMemory) -> AccountSaved:
+        """Return those facts as they are at this moment."""
+        return AccountSaved(known.name, known.texts_since, known.trusted, known.suspect_readings, known.credential)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRetired:
+    """Everything about an account is forgotten, except its past changes."""
+
+    account: AccountName
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesMoved:
+    """The devices that came into an account's desired state and those that left it, by one revision."""
+
+    account: AccountName
+    mark: Mark
+    entering: frozenset[DeviceId]
+    leaving: frozenset[DeviceId]
+
+    @property
+    def devices(self) -> frozenset[DeviceId]:
+        """Return the devices this is about."""
+        return self.entering | self.leaving
+
+
+@dataclass(frozen=True, slots=True)
+class ListCleared:
+    """No device of an account is expected to be live: its first trusted list follows."""
+
+    account: AccountName
+
+
+@dataclass(frozen=True, slots=True)
+class ListChanged:
+    """The devices that are expected to be live from now on, and those that are not any more."""
+
+    account: AccountName
+    appeared: frozenset[DeviceId]
+    vanished: frozenset[DeviceId]
+
+    @property
+    def devices(self) -> frozenset[DeviceId]:
+        """Return the devices this is about."""
+        return self.appeared | self.vanished
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesDisowned:
+    """The devices that are not in the inventory any more."""
+
+    account: AccountName
+    devices: frozenset[DeviceId]
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesSettled:
+    """Where each device is now, whatever was written of it before. ``moved``: by which revisions it came and went."""
+
+    account: AccountName
+    devices: frozenset[DeviceId]
+    owned: frozenset[DeviceId]
+    live: frozenset[DeviceId]
+    left: Mapping[DeviceId, datetime]
+    disowned: Mapping[DeviceId, datetime]
+    moved: tuple[DevicesMoved, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RetriesSaved:
+    """What devices wait for. ``all_of_them``: no other device of the account waits."""
+
+    account: AccountName
+    retries: Mapping[DeviceId, Retry]
+    all_of_them: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RetriesDropped:
+    """The devices that wait no longer."""
+
+    account: AccountName
+    devices: frozenset[DeviceId]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesSaved:
+    """Past changes of one account. ``open``: a later list may still show what became of them."""
+
+    account: AccountName
+    closed: tuple[Past, ...]
+    open: tuple[Past, ...]
+
+    @property
+    def pasts(self) -> tuple[Past, ...]:
+        """Return all of them."""
+        return self.closed + self.open
+
+    @staticmethod
+    def of(known: AccountMemory, pasts: tuple[Past, ...]) -> ChangesSaved:
+        """Return past changes, with those marked as open that are open at this moment."""
+        still_open = tuple(past for past in pasts if known.open.get(past.device) is past)
+        closed = tuple(past for past in pasts if known.open.get(past.device) is not past)
+        return ChangesSaved(known.name, closed, still_open)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesDropped:
+    """Intents that were withdrawn: their calls were never made."""
+
+    pasts: tuple[Past, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedChangesDropped:
+    """The changes that were saved once more from memory, as changes of this pass, and that the storage still had."""
+
+    account: AccountName
+    pass_id: PassId
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaSaved:
+    """When an account's last calls were made, in seconds, and the limit that was learned."""
+
+    account: AccountName
+    calls: tuple[float, ...]
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PauseSaved:
+    """A pause that was set by command; ``None`` takes it off."""
+
+    account: AccountName
+    override: PauseOverride | None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSaved:
+    """The revision of an accepted document.
+
+    ``digests`` are its files' paths with their SHA-256, ``None`` where they are kept already. ``contents`` are those
+    bytes, compressed, that are not.
+    """
+
+    document: str
+    revision: Revision
+    digests: Mapping[str, str] | None
+    contents: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentDropped:
+    """A document that is not accepted any more."""
+
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedContentsDropped:
+    """The bytes of files that no document has any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class OldDropped:
+    """Past changes, and devices that are neither owned nor live, from before a moment."""
+
+    before: datetime
+
+
+Record = (
+    AccountSaved
+    | AccountRetired
+    | DevicesMoved
+    | ListCleared
+    | ListChanged
+    | DevicesDisowned
+    | DevicesSettled
+    | RetriesSaved
+    | RetriesDropped
+    | ChangesSaved
+    | ChangesDropped
+    | RepeatedChangesDropped
+    | QuotaSaved
+    | PauseSaved
+    | DocumentSaved
+    | DocumentDropped
+    | UnusedContentsDropped
+    | OldDropped
+)
+_OF_DEVICES = (DevicesMoved, ListChanged, DevicesDisowned, DevicesSettled, RetriesDropped)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What is written together or not at all.
+
+    ``lasting``: it must outlive a loss of power. What else is forgotten then makes nothing more permissive: LG's next
+    list shows what is live, and waits begin anew. No list shows that we unsubscribed devices, which may be back by
+    then, which revision was in force, or that somebody paused an account.
+
+    ``account`` names whose memory the group comes from; such a group can be folded.
+    """
+
+    records: tuple[Record, ...]
+    lasting: bool = False
+    account: AccountName | None = None
+
+    @property
+    def pasts(self) -> tuple[Past, ...]:
+        """Return the past changes that are written."""
+        return tuple(chain.from_iterable(one.pasts for one in self.records if isinstance(one, ChangesSaved)))
+
+    @property
+    def withdrawn(self) -> tuple[Past, ...]:
+        """Return the past changes that are removed."""
+        return tuple(chain.from_iterable(one.pasts for one in self.records if isinstance(one, ChangesDropped)))
+
+    @property
+    def moved(self) -> Iterator[DevicesMoved]:
+        """Return which devices came and went, by which revisions."""
+        for record in self.records:
+            if isinstance(record, DevicesMoved):
+                yield record
+            elif isinstance(record, DevicesSettled):
+                yield from record.moved
+
+    @property
+    def first(self) -> bool:
+        """Say whether nothing was expected to be live before this."""
+        return any(isinstance(one, ListCleared) for one in self.records)
+
+    @property
+    def devices(self) -> frozenset[DeviceId]:
+        """Return the devices whose place the group changes."""
+        found: frozenset[DeviceId] = NOTHING
+        for record in self.records:
+            if isinstance(record, _OF_DEVICES):
+                found |= record.devices
+        return found
+
+
+def past_key(past: Past) -> Hashable:
+    """Return what tells a past change from every other."""
+    return past.account, past.device, past.intended, past.pass_id
+
+
+def newest_first(past: Past) -> tuple[int, int, str, str]:
+    """Return the key by which past changes are sorted, newest first: moments in microseconds since 1970, negative."""
+    at, intended = ((moment - _EPOCH) // _MICROSECOND for moment in (past.at, past.intended))
+    return -at, -intended, past.account, past.device

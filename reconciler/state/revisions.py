@@ -1,0 +1,98 @@
+"""The accepted documents, with all their files, so that a restart without its source goes on with them.
+
+Owns: that a file is written once, and is read back only if it is whole. Must not: know what a document says.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+
+from reconciler.core.errors import StateError
+from reconciler.state.port import KeptText, Revisions
+from reconciler.state.records import DocumentDropped, DocumentSaved, UnusedContentsDropped
+from reconciler.state.write_behind import WriteBehind
+
+
+class RevisionStore(Revisions):
+    """The accepted documents, over the write-behind."""
+
+    def __init__(self, behind: WriteBehind) -> None:
+        self._behind, self._storage = behind, behind.storage
+
+    def keep(self, texts: Iterable[KeptText], gone: Iterable[str] = ()) -> None:
+        self._behind.refuse_if_frozen()
+        records: dict[str, DocumentSaved | DocumentDropped] = {document: DocumentDropped(document) for document in gone}
+        exchanged = bool(records)
+        for text in texts:
+            saved = records[text.document] = self._saved(text)
+            exchanged = exchanged or saved.digests is not None
+        with self._behind.remembered.lock:
+            for document, record in records.items():
+                self._behind.replace(("text", document), record, lasting=True)
+            if exchanged:
+                self._behind.drop("unused")
+                self._behind.replace("unused", UnusedContentsDropped())
+        self._behind.flush()
+
+    def kept(self) -> Sequence[KeptText]:
+        try:
+            documents, compressed = self._storage.documents(), self._storage.contents()
+        except StateError as error:
+            self._behind.unread(error)
+            return []
+        contents = {digest: _decompressed(digest, content) for digest, content in compressed.items()}
+        kept = []
+        for one in documents:
+            files = _files(one.digests, contents)
+            if len(files) == len(one.digests) and one.document in files:
+                kept.append(KeptText(one.document, one.revision, files))
+        return kept
+
+    def _saved(self, text: KeptText) -> DocumentSaved:
+        """Return what puts a document in the place of the one before: only its revision if its files are the same."""
+        digests = {path: sha256(content).hexdigest() for path, content in text.files.items()}
+        if self._has(text.document, digests):
+            return DocumentSaved(text.document, text.revision, None, {})
+        stored = self._stored(tuple(digests.values()))
+        missing = {digest: text.files[path] for path, digest in digests.items() if digest not in stored}
+        compressed = {digest: zlib.compress(content, 1) for digest, content in missing.items()}
+        return DocumentSaved(text.document, text.revision, digests, compressed)
+
+    def _has(self, document: str, digests: Mapping[str, str]) -> bool:
+        """Say whether a document is stored with these files; never while something waits that might change that."""
+        if self._behind.waits:
+            return False
+        try:
+            return self._storage.digests(document) == digests
+        except StateError:
+            return False
+
+    def _stored(self, digests: Sequence[str]) -> frozenset[str]:
+        """Return which bytes need not be written: none while something waits that might remove them first."""
+        if self._behind.waits:
+            return frozenset()
+        try:
+            return self._storage.has_contents(digests)
+        except StateError:
+            return frozenset()
+
+
+def _files(digests: Mapping[str, str], contents: Mapping[str, bytes | None]) -> Mapping[str, bytes]:
+    """Return the files of which the bytes are whole."""
+    files = {}
+    for path, digest in digests.items():
+        content = contents.get(digest)
+        if content is not None:
+            files[path] = content
+    return files
+
+
+def _decompressed(digest: str, compressed: bytes) -> bytes | None:
+    """Return the bytes of a file if they are what they were."""
+    try:
+        content = zlib.decompress(compressed)
+    except zlib.error:
+        return None
+    return content if sha256(content).hexdigest() == digest else None

@@ -1,0 +1,120 @@
+"""What outlives a pass and a restart: opens the state, and has one store for each noun.
+
+Owns: which storage is behind the stores, and the state as a whole: whether it can be written, and what time it
+believes. Must not: know what is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+from reconciler.core.clock import Clock, TwoClocks
+from reconciler.state.accounts import AccountStore
+from reconciler.state.changes import ChangeStore
+from reconciler.state.clocks import StateClock
+from reconciler.state.history import HistoryStore
+from reconciler.state.memories import Memories
+from reconciler.state.pauses import PauseStore
+from reconciler.state.port import Accounts, Changes, History, Pauses, Quotas, Revisions, Storage
+from reconciler.state.quotas import QuotaStore
+from reconciler.state.revisions import RevisionStore
+from reconciler.state.sqlite.database import Connect, connect
+from reconciler.state.sqlite.storage import SqliteStorage
+from reconciler.state.write_behind import WriteBehind
+
+
+class State:
+    """What the daemon remembers. Every method, also of the stores, may be called from any thread."""
+
+    accounts: Accounts
+    changes: Changes
+    history: History
+    pauses: Pauses
+    quotas: Quotas
+    revisions: Revisions
+
+    def __init__(self, storage: Storage, clock: Clock, *, sure: bool = True) -> None:
+        self._storage, self._clock = storage, StateClock(clock, sure=sure)
+        self._behind = behind = WriteBehind(storage, self._clock)
+        memories = Memories(behind)
+        self.accounts = self._accounts = AccountStore(behind, memories)
+        self.pauses = self._pauses = PauseStore(behind, memories)
+        self.changes = ChangeStore(behind, memories)
+        self.history = HistoryStore(behind)
+        self.quotas = QuotaStore(behind, memories)
+        self.revisions = RevisionStore(behind)
+
+    @classmethod
+    def open(cls, folder: Path, clock: Clock, connect: Connect = connect, *, sure: bool = True) -> Self:
+        """Open the state in this folder for writing, and create it if needed.
+
+        Unless the clock is ``sure``, nothing is removed as too old before ``keep_time`` has said that it is.
+
+        Raises ``StateError`` where another process holds it, or where a newer program wrote it.
+        """
+        state = cls(SqliteStorage.open(folder, clock, connect), clock, sure=sure)
+        state.flush()
+        return state
+
+    @classmethod
+    def read_only(cls, folder: Path, clock: Clock, connect: Connect = connect) -> Self:
+        """Open the state in this folder without creating or writing anything; a missing one is empty."""
+        return cls(SqliteStorage.read_only(folder, clock, connect), clock)
+
+    @classmethod
+    def in_memory(cls, clock: Clock) -> Self:
+        """Return a state that ends with the process."""
+        return cls(SqliteStorage.in_memory(clock), clock)
+
+    @property
+    def writable(self) -> bool:
+        """Say whether what we do is remembered. A state opened for reading says what its writer would."""
+        return self._behind.writable
+
+    @property
+    def waits(self) -> bool:
+        """Say whether something waits to be written, as the calls of a pass may."""
+        return self._behind.waits
+
+    @property
+    def trouble(self) -> str:
+        """Return in one sentence why the state is not as it should be."""
+        return self._behind.trouble
+
+    @property
+    def set_aside(self) -> Path | None:
+        """Return the new name of a damaged file that was replaced by a fresh one."""
+        return self._storage.medium.set_aside
+
+    def notices(self) -> Sequence[str]:
+        """Return what happened to the file since the last call, in one sentence each, for the log."""
+        notices, found = self._storage.medium.notices, []
+        while notices:
+            found.append(notices.popleft())
+        return found
+
+    def keep_time(self, two: TwoClocks) -> None:
+        """Take what tells how far the wall clock is to be believed: by it the day's count and pauses end."""
+        self._clock.two = two
+
+    def reset(self, step: timedelta, now: datetime) -> None:
+        """Take a step of the wall clock, to ``now``: waits, and pauses set by this process, last as long as before."""
+        with self._behind.remembered.lock:
+            self._accounts.reset(step, now)
+            self._pauses.reset(step)
+
+    def look(self) -> None:
+        """Check that the open file is still the one at its path, and write what waits."""
+        self._behind.look()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._behind.refuse_if_frozen()
+        self._behind.flush()
+
+    def close(self) -> None:
+        """Write what waits, if the disk takes it, and let others have the state."""
+        self._behind.close()

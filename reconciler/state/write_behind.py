@@ -1,0 +1,216 @@
+"""Written later, and in order: what changed in memory waits here until the storage has taken it.
+
+Owns: the groups that wait, when they are written, and the promise that no pass fails because of a disk. While the disk
+takes no writes the groups wait in order, and the next write brings them all. Must not: know SQL, texts or metrics, or
+judge.
+
+Losing the file forgets the day's count, the last trusted list and what is owned. Nothing else becomes more permissive.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+
+from reconciler.core.errors import StateError
+from reconciler.core.guards import PauseOverride
+from reconciler.core.memory import KEPT, AccountMemory
+from reconciler.core.model import AccountName
+from reconciler.state.clocks import StateClock
+from reconciler.state.folding import Waiting, everything
+from reconciler.state.port import Storage
+from reconciler.state.records import Group, OldDropped, PauseSaved, Record
+
+HOUSEKEEPING = timedelta(days=1)
+TRIED_AGAIN = 1.0
+"""After how many seconds a failed write is tried again, if nothing else is to be written."""
+TOGETHER = 1000
+"""How many groups are written in one transaction, each of them all or nothing as it would be alone."""
+
+
+@dataclass(slots=True)
+class Remembered:
+    """What is in memory. Hold the lock for as long as you read or change it."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    accounts: dict[AccountName, AccountMemory] = field(default_factory=dict)
+    pauses: dict[AccountName, PauseOverride] | None = None
+
+    def forget(self) -> None:
+        """Read everything anew when it is next asked for."""
+        self.accounts.clear()
+        self.pauses = None
+
+
+class WriteBehind:
+    """The groups that wait for the storage. Every method may be called from any thread.
+
+    What cannot be written waits: ``writable`` is false then, ``trouble`` says why in one sentence, and every later
+    write tries again. Whoever holds both locks takes ``disk`` first.
+    """
+
+    def __init__(self, storage: Storage, clock: StateClock) -> None:
+        self.storage, self.clock = storage, clock
+        self.remembered = Remembered()
+        self.disk = threading.Lock()
+        self.waiting = Waiting()
+        self._medium = storage.medium
+        self._generation, self._lost = self._medium.generation, self._lost_now()
+        self._unread = ""
+        self._flushed_at: float | None = None
+        self._kept_house: datetime | None = None
+
+    @property
+    def frozen(self) -> bool:
+        """Say whether the state was opened for reading only."""
+        return self._medium.frozen
+
+    @property
+    def writable(self) -> bool:
+        """Say whether what we do is remembered. A state opened for reading says what its writer would."""
+        return self.frozen or not self.trouble
+
+    @property
+    def trouble(self) -> str:
+        """Return in one sentence why the state is not as it should be."""
+        return self._medium.trouble or self._unread
+
+    @property
+    def waits(self) -> bool:
+        """Say whether something waits to be written."""
+        with self.remembered.lock:
+            return bool(self.waiting.groups)
+
+    def since_flush(self) -> float:
+        """Return how many seconds ago the last flush began."""
+        return float("inf") if self._flushed_at is None else self.clock.steady() - self._flushed_at
+
+    def refuse_if_frozen(self) -> None:
+        """Raise ``StateError`` if the state was opened for reading only."""
+        if self.frozen:
+            raise StateError("the state is open for reading only")
+
+    def add(self, *records: Record, account: AccountName | None = None, lasting: bool = False) -> None:
+        """Let records wait that are written together or not at all."""
+        with self.remembered.lock:
+            self.waiting.add(Group(records, lasting=lasting, account=account))
+
+    def replace(self, key: Hashable, *records: Record, lasting: bool = False) -> None:
+        """Let records wait that say all there is to say under this key: they take the place of earlier ones."""
+        with self.remembered.lock:
+            self.waiting.add(Group(records, lasting=lasting), key)
+
+    def drop(self, *keys: Hashable) -> None:
+        """Let groups wait no longer: something later says all that they say."""
+        with self.remembered.lock:
+            self.waiting.drop(*keys)
+
+    def groups(self) -> tuple[Group, ...]:
+        """Return the groups that wait, oldest first."""
+        with self.remembered.lock:
+            return tuple(self.waiting.groups.values())
+
+    def unread(self, error: StateError) -> None:
+        """Note that something could not be read: it is trouble until it was read."""
+        self._unread = str(error)
+
+    def look(self) -> None:
+        """Check that the open file is still the one at its path, and write what waits.
+
+        New trouble stays until the next look, so that others see it too. Old trouble is tried again, but not as often
+        as somebody looks.
+        """
+        if self.frozen or self._medium.look():
+            return
+        due = self.since_flush() >= TRIED_AGAIN if self.trouble else self.waits
+        if due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits, oldest first. What cannot be written goes on waiting."""
+        with self.disk:
+            self._flushed_at = self.clock.steady()
+            self._keep_house()
+            try:
+                self._write_all()
+            except StateError:
+                self._fold()
+                return
+            with self.remembered.lock:
+                exchanged = self._generation != self._medium.generation
+                if self.waiting.groups or not (self._unread or exchanged):
+                    return
+                # the file could not be read before, or it is another one now: it holds what was remembered without it
+                self._generation, self._unread = self._medium.generation, ""
+                self.remembered.forget()
+
+    def close(self) -> None:
+        """Write what waits, if the disk takes it, and let go of the storage."""
+        if not self.frozen:
+            self.flush()
+        with self.disk:
+            self._medium.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[tuple[Group, ...]]:
+        """Keep the storage as it is while it is read, and return the groups that it lacks."""
+        with self.disk:
+            yield self.groups()
+
+    def _write_all(self) -> None:
+        """Write what waits, and all that is remembered where the file that held it was lost, or may be an older one."""
+        while self._write_next():
+            pass
+        if self.trouble:
+            self.storage.write(())
+        lost = self._lost_now()
+        if lost == self._lost:
+            return
+        with self.remembered.lock:
+            for known in self.remembered.accounts.values():
+                self.waiting.add(everything(known), ("folded", known.name))
+            for name, override in (self.remembered.pauses or {}).items():
+                self.replace(("pause", name), PauseSaved(name, override), lasting=True)
+        while self._write_next():
+            pass
+        self._lost = lost
+
+    def _lost_now(self) -> tuple[int, int]:
+        """Return a mark that changes when the file may hold less than what is in memory."""
+        return self._medium.losses, self._medium.doubts
+
+    def _write_next(self) -> bool:
+        """Write the next groups in one transaction; say whether there were any."""
+        with self.remembered.lock:
+            groups = dict(islice(self.waiting.groups.items(), TOGETHER))
+            more = len(self.waiting.groups) > len(groups)
+        if not groups:
+            return False
+        self.storage.write(groups.values(), more=more)
+        with self.remembered.lock:
+            for key, group in groups.items():
+                if self.waiting.groups.get(key) is group:
+                    del self.waiting.groups[key]
+        return True
+
+    def _fold(self) -> None:
+        """Keep what waits from growing for as long as nothing can be written."""
+        with self.remembered.lock:
+            lost = self.waiting.fold(self.remembered.accounts, self.clock.now())
+        if lost:
+            notice = f"history lacks {lost} changes: the state could not be written for too long"
+            self._medium.notices.append(notice)
+
+    def _keep_house(self) -> None:
+        """Remove what is too old to be kept: at start, or as soon as the time is sure, and once a day."""
+        now = self.clock.now()
+        if not self.clock.is_sure:
+            return
+        if self._kept_house is not None and now - self._kept_house < HOUSEKEEPING:
+            return
+        self._kept_house = now
+        self.replace("old", OldDropped(self.clock.counted_to(now) - KEPT))

@@ -1,0 +1,331 @@
+"""What every storage of the state must do, whichever database it is.
+
+Each test runs against each implementation of ``port.Storage``. A new one is added to ``STORAGES``.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from disks import START, StandingClock
+from reconciler.core.guards import PauseOverride
+from reconciler.core.memory import Past
+from reconciler.core.model import (
+    AccountName,
+    Action,
+    Commit,
+    Confirmed,
+    DeviceId,
+    MessageId,
+    PassId,
+    Pause,
+    Reason,
+    Result,
+    Retry,
+    Revision,
+    Verified,
+)
+from reconciler.state import records
+from reconciler.state.port import Asked, Stay, Storage, StoredDocument
+from reconciler.state.records import Group, Mark, Record
+from reconciler.state.sqlite.storage import SqliteStorage
+
+STORAGES: dict[str, Callable[[Path], Storage]] = {
+    "SQLite on disk": lambda folder: SqliteStorage.open(folder / "state", StandingClock()),
+    "SQLite in memory": lambda _: SqliteStorage.in_memory(StandingClock()),
+}
+HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
+ONE, TWO, THREE = DeviceId("one"), DeviceId("two"), DeviceId("three")
+FIRST = Revision("a" * 64)
+SECOND = Revision("b" * 64, Commit("c" * 40, "Kim <kim@example.com>", "Wing B", START, Verified.YES, dirty=True))
+LATER = START + timedelta(hours=1)
+NOBODY: frozenset[DeviceId] = frozenset()
+PAST = Past(HOTEL, ONE, Action.SUBSCRIBE, START, START, PassId("pass"))
+
+
+@pytest.fixture(params=list(STORAGES))
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    """Return each storage in turn."""
+    opened = STORAGES[request.param](tmp_path)
+    yield opened
+    opened.medium.close()
+
+
+def write(storage: Storage, *written: Record) -> None:
+    """Write records, each in a group of its own and all in one go."""
+    storage.write([Group((record,)) for record in written])
+
+
+def ids(*found: DeviceId) -> frozenset[DeviceId]:
+    """Return a set of devices."""
+    return frozenset(found)
+
+
+def moved(*entering: DeviceId, leaving: DeviceId | None = None, mark: Mark | None = None) -> records.DevicesMoved:
+    """Return what a revision moves."""
+    gone = NOBODY if leaving is None else frozenset({leaving})
+    return records.DevicesMoved(HOTEL, mark or Mark(FIRST, START), frozenset(entering), gone)
+
+
+def listed(*appeared: DeviceId, vanished: DeviceId | None = None, account: AccountName = HOTEL) -> records.ListChanged:
+    """Return what a list changes."""
+    gone = NOBODY if vanished is None else frozenset({vanished})
+    return records.ListChanged(account, frozenset(appeared), gone)
+
+
+def saved(*closed: Past, still_open: tuple[Past, ...] = ()) -> records.ChangesSaved:
+    """Return past changes of one account."""
+    return records.ChangesSaved((*closed, *still_open)[0].account, closed, still_open)
+
+
+def done(device: DeviceId, at: datetime = START, result: Result = Result.SUCCESS) -> Past:
+    """Return an unsubscribe with its outcome."""
+    return replace(PAST, device=device, action=Action.UNSUBSCRIBE, intended=at, at=at, result=result)
+
+
+def devices(storage: Storage) -> tuple[frozenset[DeviceId], frozenset[DeviceId]]:
+    """Return which devices are owned, and which are expected to be live."""
+    known = storage.account(HOTEL, LATER)
+    return known.inventory.get(), known.expected.get()
+
+
+def test_an_empty_storage_knows_nothing(storage: Storage) -> None:
+    """Whatever is asked, the answer is an empty one."""
+    known = storage.account(HOTEL, START)
+    assert (known.trusted, known.texts_since, known.open, known.calls) == (False, None, {}, ())
+    assert (storage.pauses(), storage.live_accounts(), storage.changes(Asked(), 10)) == ({}, frozenset(), [])
+    assert (storage.documents(), storage.contents(), storage.digests("a.toml")) == ([], {}, {})
+    assert (storage.came_and_went(HOTEL, ONE), storage.sent_after(HOTEL, START)) == (Stay(), ())
+    assert (storage.devices_like("o", 10), storage.has_contents(["x"])) == (frozenset(), frozenset())
+    assert (storage.medium.trouble, storage.medium.losses) == ("", 0)
+
+
+def test_an_account_is_read_as_it_was_saved(storage: Storage) -> None:
+    """The last facts count, and each account has its own."""
+    write(storage, records.AccountSaved(HOTEL, None, trusted=False, suspect_readings=0, credential=None))
+    write(storage, records.AccountSaved(HOTEL, START, trusted=True, suspect_readings=-2, credential="mark"))
+    known = storage.account(HOTEL, START)
+    assert (known.texts_since, known.trusted, known.suspect_readings, known.credential) == (START, True, -2, "mark")
+    assert storage.account(CLINIC, START).credential is None
+
+
+def test_devices_come_and_go_by_revisions(storage: Storage) -> None:
+    """A device is owned from its coming on; its going is dated; coming back clears that."""
+    write(storage, moved(ONE, TWO), moved(leaving=ONE, mark=Mark(SECOND, LATER)))
+    assert devices(storage) == (ids(ONE, TWO), NOBODY)
+    assert storage.account(HOTEL, LATER).left.look() == {ONE: LATER}
+    assert storage.came_and_went(HOTEL, ONE) == Stay(Mark(FIRST, START), Mark(SECOND, LATER))
+    write(storage, moved(ONE, mark=Mark(SECOND, LATER)))
+    assert storage.account(HOTEL, LATER).left.look() == {}
+    assert storage.came_and_went(HOTEL, ONE) == Stay(Mark(SECOND, LATER))
+
+
+def test_a_device_that_is_disowned_keeps_the_date_of_its_going(storage: Storage) -> None:
+    """It is ours no longer, and should it be live again it has been absent since then."""
+    write(storage, moved(ONE, TWO), moved(leaving=ONE), records.DevicesDisowned(HOTEL, ids(ONE)))
+    known = storage.account(HOTEL, LATER)
+    assert (known.inventory.get(), known.left.look(), known.disowned.look()) == (ids(TWO), {}, {ONE: START})
+
+
+def test_lists_change_what_is_expected(storage: Storage) -> None:
+    """Devices appear and vanish; those that no revision named leave nothing behind; clearing keeps what is owned."""
+    write(storage, moved(ONE), listed(ONE, TWO), listed(THREE, vanished=TWO))
+    assert devices(storage) == (ids(ONE), ids(ONE, THREE))
+    assert storage.live_accounts() == frozenset()
+    write(storage, records.AccountSaved(HOTEL, START, trusted=True, suspect_readings=0, credential=None))
+    assert storage.live_accounts() == {HOTEL}
+    write(storage, records.ListCleared(HOTEL))
+    assert devices(storage) == (ids(ONE), NOBODY)
+    assert storage.live_accounts() == frozenset()
+
+
+@pytest.mark.parametrize("before", [(), (moved(ONE, TWO), listed(TWO, THREE), moved(leaving=TWO))])
+def test_settling_says_where_each_device_is(before: tuple[Record, ...], storage: Storage) -> None:
+    """Whatever was written of them before, the devices are where they are said to be afterwards."""
+    write(storage, *before)
+    entered = moved(ONE, leaving=TWO, mark=Mark(SECOND, LATER))
+    write(
+        storage,
+        records.DevicesSettled(
+            HOTEL,
+            ids(ONE, TWO, THREE),
+            owned=ids(ONE),
+            live=ids(ONE),
+            left={},
+            disowned={TWO: LATER},
+            moved=(entered,),
+        ),
+    )
+    known = storage.account(HOTEL, LATER)
+    assert (known.inventory.get(), known.expected.get(), known.disowned.look()) == (ids(ONE), ids(ONE), {TWO: LATER})
+    assert storage.came_and_went(HOTEL, ONE) == Stay(Mark(SECOND, LATER))
+    assert storage.came_and_went(HOTEL, TWO).went == Mark(SECOND, LATER)
+    assert storage.came_and_went(HOTEL, THREE) == Stay()
+
+
+def test_waits_are_saved_by_device(storage: Storage) -> None:
+    """A wait replaces the one before; it ends alone, or with all of the account that are not named again."""
+    retry = Retry(Action.SUBSCRIBE, Reason.REFUSED, 3, LATER, "1221", "no such type")
+    write(storage, records.RetriesSaved(HOTEL, {ONE: retry, TWO: retry, THREE: retry}))
+    write(storage, records.RetriesSaved(HOTEL, {ONE: replace(retry, attempts=4)}))
+    write(storage, records.RetriesDropped(HOTEL, ids(TWO)))
+    assert storage.account(HOTEL, LATER).retries.look() == {ONE: replace(retry, attempts=4), THREE: retry}
+    write(storage, records.RetriesSaved(HOTEL, {TWO: retry}, all_of_them=True))
+    assert storage.account(HOTEL, LATER).retries.look() == {TWO: retry}
+
+
+def test_a_past_change_is_read_with_everything_that_is_known_of_it(storage: Storage) -> None:
+    """All its fields come back, with the commit of its revision; saving it again replaces it."""
+    whole = replace(
+        done(ONE, result=Result.NOOP),
+        approved=True,
+        revision=SECOND,
+        confirmed_by="list",
+        message_id=MessageId("ours"),
+        lg_message_id="theirs",
+        status=404,
+        code="1206",
+        words="gone",
+    )
+    write(storage, saved(still_open=(replace(whole, result=None),)), saved(whole))
+    assert storage.changes(Asked(), 10) == [whole]
+    assert storage.account(HOTEL, START).open == {}
+
+
+def test_open_changes_and_those_of_the_day_are_part_of_an_account(storage: Storage) -> None:
+    """What a later list may settle is read at any age, confirmed changes for 24 hours back from the newest."""
+    old = START - timedelta(hours=30)
+    pending = replace(PAST, device=THREE, intended=old, at=old)
+    write(storage, saved(done(ONE), done(TWO, old), still_open=(pending,)))
+    write(storage, saved(replace(PAST, account=CLINIC, result=Result.SUCCESS)))
+    known = storage.account(HOTEL, START)
+    assert known.open == {THREE: pending}
+    assert known.confirmed.look() == {ONE: Confirmed(Action.UNSUBSCRIBE, Result.SUCCESS, START)}
+    assert known.unsubscribed.look() == {ONE: START}
+    by_a_clock_that_is_ahead = storage.account(HOTEL, START + timedelta(days=3))
+    assert by_a_clock_that_is_ahead.unsubscribed.look() == {ONE: START}
+
+
+def test_withdrawn_changes_are_gone(storage: Storage) -> None:
+    """Only the very changes that are named are removed."""
+    other = replace(PAST, pass_id=PassId("other"))
+    write(storage, saved(PAST, other), records.ChangesDropped((PAST,)))
+    assert storage.changes(Asked(), 10) == [other]
+
+
+def test_changes_that_were_saved_once_more_are_dropped_where_they_are_known(storage: Storage) -> None:
+    """What memory wrote again stays only where the storage has no other record of it."""
+    again = PassId("again")
+    known, unknown = replace(done(ONE), pass_id=again), replace(done(TWO), pass_id=again)
+    write(storage, saved(done(ONE)), saved(known, unknown), records.RepeatedChangesDropped(HOTEL, again))
+    assert storage.changes(Asked(), 10) == [done(ONE), unknown]
+
+
+def test_past_changes_are_found_newest_first(storage: Storage) -> None:
+    """They are filtered by account, device and time, and limited to the newest."""
+    pasts = [done(DeviceId(f"d{number % 2}"), START + timedelta(minutes=number)) for number in range(4)]
+    pasts[3] = replace(pasts[3], account=CLINIC)
+    write(storage, saved(*pasts[:3]), saved(pasts[3]))
+
+    def found(limit: int = 10, **asked: object) -> list[int]:
+        return [pasts.index(past) for past in storage.changes(Asked(**asked), limit)]  # type: ignore[arg-type]
+
+    assert found() == [3, 2, 1, 0]
+    assert (found(2), found(account=HOTEL), found(device="d1")) == ([3, 2], [2, 1, 0], [3, 1])
+    assert found(account=HOTEL, device="d1") == [1]
+    assert found(since=pasts[1].at, until=pasts[3].at) == [2, 1]
+
+
+def test_the_calls_of_a_killed_pass_are_known_from_its_intents(storage: Storage) -> None:
+    """They are the changes that were intended after a moment and that were not confirmed by a list alone."""
+    sent = replace(PAST, intended=LATER, at=LATER)
+    found_later = replace(sent, device=TWO, confirmed_by="list")
+    write(storage, saved(PAST, sent, found_later))
+    assert storage.sent_after(HOTEL, START) == (LATER,)
+
+
+def test_devices_are_found_by_how_their_id_begins(storage: Storage) -> None:
+    """Owned and live ones are found, and those of past changes, each with its account and at most so many."""
+    write(storage, moved(ONE), saved(done(DeviceId("onward"))), saved(replace(PAST, account=CLINIC)), listed(TWO))
+    found = {(HOTEL, ONE), (HOTEL, DeviceId("onward")), (CLINIC, ONE)}
+    assert storage.devices_like("on", 10) == found
+    assert len(storage.devices_like("on", 2)) == 2
+    assert storage.devices_like("x", 10) == frozenset()
+
+
+def test_quotas_are_kept_to_the_last_bit(storage: Storage) -> None:
+    """The newest calls count."""
+    write(storage, records.QuotaSaved(HOTEL, (1.0,), None), records.QuotaSaved(HOTEL, (1.1, 1767323045.123456), 60))
+    known = storage.account(HOTEL, START)
+    assert (known.calls, known.calls_per_hour) == ((1.1, 1767323045.123456), 60)
+
+
+def test_pauses_are_set_and_taken_off(storage: Storage) -> None:
+    """Each account has one at most."""
+    night = PauseOverride(Pause.ALL, LATER, "night")
+    write(storage, records.PauseSaved(HOTEL, PauseOverride(Pause.UNSUBSCRIBE)), records.PauseSaved(CLINIC, night))
+    write(storage, records.PauseSaved(HOTEL, night))
+    assert storage.pauses() == {HOTEL: night, CLINIC: night}
+    write(storage, records.PauseSaved(HOTEL, None))
+    assert storage.pauses() == {CLINIC: night}
+
+
+def test_documents_are_kept_with_their_files(storage: Storage) -> None:
+    """Files are exchanged together, bytes are shared, and those that no document has any more are removed."""
+    contents = {sha256(one).hexdigest(): zlib.compress(one) for one in (b"a", b"b", b"shared")}
+    a, b, shared = contents
+    write(
+        storage,
+        records.DocumentSaved("b.toml", FIRST, {"b.toml": b, "devices": shared}, contents),
+        records.DocumentSaved("a.toml", FIRST, {"a.toml": a, "devices": shared}, {}),
+    )
+    assert storage.documents() == [
+        StoredDocument("a.toml", FIRST, {"a.toml": a, "devices": shared}),
+        StoredDocument("b.toml", FIRST, {"b.toml": b, "devices": shared}),
+    ]
+    assert storage.digests("a.toml") == {"a.toml": a, "devices": shared}
+    assert storage.has_contents([a, b, "other"]) == {a, b}
+    write(storage, records.DocumentSaved("a.toml", SECOND, None, {}), records.DocumentDropped("b.toml"))
+    write(storage, records.UnusedContentsDropped())
+    assert storage.documents() == [StoredDocument("a.toml", SECOND, {"a.toml": a, "devices": shared})]
+    assert storage.contents() == {a: contents[a], shared: contents[shared]}
+
+
+def test_a_retired_account_leaves_its_past_changes(storage: Storage) -> None:
+    """Nothing else of it is kept, no later list settles what was open, and other accounts stay as they were."""
+    pause = PauseOverride(Pause.ALL)
+    kept = records.PauseSaved(CLINIC, pause), records.QuotaSaved(CLINIC, (1.0,), 1)
+    gone = records.PauseSaved(HOTEL, pause), records.QuotaSaved(HOTEL, (1.0,), 1)
+    write(storage, *kept, *gone, moved(ONE), listed(TWO), saved(still_open=(PAST,)))
+    write(storage, records.RetriesSaved(HOTEL, {ONE: Retry(Action.SUBSCRIBE, Reason.RETRY, 1, LATER)}))
+    write(storage, records.AccountRetired(HOTEL))
+    known = storage.account(HOTEL, START)
+    assert (known.open, known.retries.look(), known.calls, devices(storage)) == ({}, {}, (), (NOBODY, NOBODY))
+    assert (storage.changes(Asked(), 10), storage.pauses()) == ([PAST], {CLINIC: pause})
+    assert storage.account(CLINIC, START).calls == (1.0,)
+
+
+def test_what_is_old_is_removed(storage: Storage) -> None:
+    """Past changes go, and devices that are neither owned nor live."""
+    write(storage, moved(ONE, TWO), moved(leaving=ONE), records.DevicesDisowned(HOTEL, ids(ONE)))
+    write(storage, saved(PAST), records.OldDropped(START))
+    assert (len(storage.changes(Asked(), 10)), storage.came_and_went(HOTEL, ONE).went) == (1, Mark(FIRST, START))
+    write(storage, records.OldDropped(LATER))
+    assert (storage.changes(Asked(), 10), storage.came_and_went(HOTEL, ONE)) == ([], Stay())
+    assert devices(storage) == (ids(TWO), NOBODY)
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_groups_are_written_in_their_order(lasting: bool, storage: Storage) -> None:  # noqa: FBT001 - an example
+    """What is said last counts, within a group and between groups."""
+    first = Group((listed(ONE), listed(TWO, vanished=ONE)), lasting=lasting)
+    storage.write([first, Group((listed(THREE, vanished=TWO),))], more=True)
+    storage.write([])
+    assert devices(storage)[1] == {THREE}
