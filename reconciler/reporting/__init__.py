@@ -6,8 +6,12 @@ shows them. Must not: change anything, or know who asks.
 """
 
 from reconciler.reporting.status import (
+    ERROR,
+    HELD,
     NAMED,
     PENDING,
+    REFUSED,
+    SEVERITY,
     AccountReport,
     GuardReport,
     HeldReport,
@@ -24,8 +28,12 @@ from reconciler.reporting.status import (
 )
 
 __all__ = [
+    "ERROR",
+    "HELD",
     "NAMED",
     "PENDING",
+    "REFUSED",
+    "SEVERITY",
     "AccountReport",
     "GuardReport",
     "HeldReport",

@@ -1,4 +1,4 @@
-"""What changes by itself: the next moments at which devices begin or end by their dates, or approvals expire.
+"""What changes automatically: the next moments at which devices begin or end by their dates, or approvals expire.
 
 Owns: the forecast of a text, and whether the guards would hold what ends. Pure. Must not: have rules of its own about
 what is wanted or held: the planner and the guards are asked, about those moments.
@@ -54,7 +54,7 @@ class _Gone:
 
 
 def boundaries(desired: Desired, now: datetime, most: int = OF_ACCOUNT) -> tuple[BoundaryReport, ...]:
-    """Return the next moments after ``now`` at which one account's text changes by itself, earliest first."""
+    """Return the next moments after ``now`` at which one account's text changes automatically, earliest first."""
     found: list[BoundaryReport] = []
     wanted = live = desired.wanted_at(now)
     gone: list[_Gone] = []

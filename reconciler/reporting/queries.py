@@ -41,17 +41,17 @@ from reconciler.reporting.explain import (
 from reconciler.state import KeptText, Past, State, newest_first
 
 CHANGES = 10
-"""So many past changes belong to the story of one device, and to the page."""
+"""How many past changes the explanation of one device shows, and the page."""
 REFUSED = 1000
-"""So many refused devices of one account are told."""
+"""How many refused devices of one account are reported."""
 PAGE, LONGEST_PAGE = 100, 1000
 """How many past changes one answer has where nobody says, and at most."""
 SHORTEST_PREFIX = 8
-"""An id may be shortened to so many characters."""
+"""An id may be shortened to this number of characters."""
 NEAR = 2000
-"""Among so many ids a near miss is looked for; of more, only among those that begin or end alike."""
+"""Up to this number of ids all are searched for a near miss; of more, only those that begin or end alike."""
 NAMED = 10
-"""So many devices are named where it is not clear which is meant."""
+"""How many devices are named where it is not clear which is meant."""
 
 Kept = Callable[[], Sequence[KeptText]]
 
@@ -104,7 +104,7 @@ class RefusedReport:
 
 @dataclass(frozen=True, slots=True)
 class AccountDetail(AccountReport):
-    """One account in full: beside its report what is approved, braked, refused, and what changes by itself next."""
+    """One account in full: its report, approvals, pause, refused devices, and the next automatic change."""
 
     approvals: tuple[ApprovalReport, ...] = ()
     pause: PauseReport | None = None
@@ -114,7 +114,7 @@ class AccountDetail(AccountReport):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Past changes, newest first. ``next`` goes back in as ``before`` to get older ones; nothing if these are all."""
+    """Past changes, newest first. ``next`` goes back in as ``before`` to get older ones; None if these are all."""
 
     at: datetime
     changes: tuple[ChangeReport, ...]
@@ -123,7 +123,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the page shows: where everything stands and the last changes. ``unread`` is why those cannot be read."""
+    """What the page shows: the status and the last changes. ``unread`` is why those cannot be read."""
 
     status: StatusReport
     changes: tuple[ChangeReport, ...] = ()
@@ -150,7 +150,7 @@ def explain(known: Knowledge, asked: str, account: str | None = None) -> DeviceE
 
 
 def device(known: Knowledge, account: str, asked: str) -> Explanation:
-    """Return the story of a device in one account, by its id; raises ``Unknown``."""
+    """Return the explanation of a device in one account, by its id; raises ``Unknown``."""
     _insist_on(known, account)
     found, taken_by, _where = _resolve(known, asked, [AccountName(account)])
     if taken_by != "id":
@@ -262,31 +262,49 @@ def _resolve(
     known: Knowledge, asked: str, accounts: Sequence[AccountName]
 ) -> tuple[DeviceId, str, frozenset[AccountName]]:
     """Return which device is meant, by what it was named, and which accounts know it; raises ``Unknown``."""
-    like = known.state.history.devices_like(asked, LONGEST_PAGE) if asked else frozenset()
-    remembered = [one for one in like if one[0] in accounts]
-    texts = {name: text for name in accounts if (text := known.accepted.accounts.get(name)) is not None}
-
-    def where(device: str) -> frozenset[AccountName]:
-        by_text = (name for name, text in texts.items() if _names(text, device))
-        like = known.state.history.devices_like(device, LONGEST_PAGE)
-        return frozenset((*by_text, *(name for name, one in like if one == device and name in accounts)))
-
-    if found := where(asked):
+    texts = {name: known.accepted.accounts[name] for name in accounts if name in known.accepted.accounts}
+    found = _knowing(known, asked, accounts, texts)
+    if found:
         return DeviceId(asked), "id", found
-    called = {
-        one.id for text in texts.values() for one in text.desired.described.values() if one.name and one.name == asked
-    }
-    begun = {device for _name, device in remembered}
-    if len(asked) >= SHORTEST_PREFIX:
-        begun |= {one for text in texts.values() for ids in _named(text) for one in ids if one.startswith(asked)}
-    for devices, taken_by in ((begun if len(asked) >= SHORTEST_PREFIX else set(), "prefix"), (called, "name")):
+    for taken_by, devices in (("prefix", _begun(known, asked, accounts, texts)), ("name", _called(asked, texts))):
         if len(devices) == 1:
             (only,) = devices
-            return only, taken_by, where(only)
+            return only, taken_by, _knowing(known, only, accounts, texts)
         if devices:
             shown = listing([quoted(one) for one in sorted(devices)], NAMED)
             raise Unknown(f"{quoted(asked)!r} is the {taken_by} of {len(devices)} devices: {shown}")
     raise Unknown(_nothing_like(asked, texts.values()))
+
+
+Texts = Mapping[AccountName, AccountRevision]
+
+
+def _knowing(known: Knowledge, device: str, accounts: Sequence[AccountName], texts: Texts) -> frozenset[AccountName]:
+    """Return the accounts that know a device, by their text or by the state."""
+    found = {name for name, text in texts.items() if _names(text, device)}
+    for name, one in known.state.history.devices_like(device, LONGEST_PAGE):
+        if one == device and name in accounts:
+            found.add(name)
+    return frozenset(found)
+
+
+def _begun(known: Knowledge, asked: str, accounts: Sequence[AccountName], texts: Texts) -> set[DeviceId]:
+    """Return the devices whose ids begin like this; none where it is too short to be meant so."""
+    if len(asked) < SHORTEST_PREFIX:
+        return set()
+    found = {device for name, device in known.state.history.devices_like(asked, LONGEST_PAGE) if name in accounts}
+    for text in texts.values():
+        for ids in _named(text):
+            found.update(one for one in ids if one.startswith(asked))
+    return found
+
+
+def _called(asked: str, texts: Texts) -> set[DeviceId]:
+    """Return the devices that have this name in a text."""
+    found = set[DeviceId]()
+    for text in texts.values():
+        found.update(one.id for one in text.desired.described.values() if one.name and one.name == asked)
+    return found
 
 
 def _nothing_like(asked: str, texts: Iterable[AccountRevision]) -> str:

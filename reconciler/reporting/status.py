@@ -191,23 +191,19 @@ def alike_remarks(standing: AccountStatus) -> tuple[str, ...]:
 
 
 def held_reports(plan: Plan | None, held: Iterable[Held]) -> tuple[HeldReport, ...]:
-    """Return held changes by action and reason, in the order of the table of reasons."""
+    """Return held changes by reason and action, in the order of the table of reasons."""
     messages = {one.reason: one.message for one in plan.tripped} if plan is not None else {}
-    groups: dict[tuple[Reason, str], list[Held]] = {}
+    groups: dict[Reason, dict[str, list[Held]]] = {}
     for one in held:
-        groups.setdefault((one.reason, one.change.action), []).append(one)
-    order = list(Reason)
-    return tuple(
-        HeldReport(
-            action=action,
-            kind=reason.kind,
-            reason=reason,
-            count=len(group),
-            until=min((one.until for one in group if one.until is not None), default=None),
-            message=messages.get(reason, ""),
-        )
-        for (reason, action), group in sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
-    )
+        groups.setdefault(one.reason, {}).setdefault(one.change.action, []).append(one)
+    found = []
+    for reason in Reason:
+        actions = groups.get(reason, {})
+        for action in sorted(actions):
+            until = min((one.until for one in actions[action] if one.until is not None), default=None)
+            count = len(actions[action])
+            found.append(HeldReport(action, reason.kind, reason, count, until, messages.get(reason, "")))
+    return tuple(found)
 
 
 def status_report(
@@ -276,15 +272,17 @@ def pause_reports(accepted: Accepted, brakes: Mapping[AccountName | None, PauseO
     }
     alike = len(texts) > 1 and len(set(texts.values())) == 1
     by_text = {None: next(iter(texts.values()))} if alike else texts
-    commanded = (PauseReport(one.pause, one.until, one.reason, account) for account, one in brakes.items())
-    written = (
-        PauseReport(pause, None, "the text says so", account, by="text")
-        for account, pause in by_text.items()
-        if pause is not Pause.NONE
-    )
-    return tuple(
-        one for group in (commanded, written) for one in sorted(group, key=lambda report: report.account or "")
-    )
+    commanded = [PauseReport(one.pause, one.until, one.reason, account) for account, one in brakes.items()]
+    written = []
+    for account, pause in by_text.items():
+        if pause is not Pause.NONE:
+            written.append(PauseReport(pause, None, "the text says so", account, by="text"))
+    return (*sorted(commanded, key=_account_first), *sorted(written, key=_account_first))
+
+
+def _account_first(report: PauseReport) -> str:
+    """Return what pauses are sorted by; the one on all accounts is first."""
+    return report.account or ""
 
 
 def _summary(
@@ -298,7 +296,7 @@ def _summary(
         (False, _in(accounts, Condition.STOPPED), "stopped: look at credentials and settings"),
         (False, [one.account for one in accounts if one.guarded], "held by a guard: a person has to decide"),
         (False, sorted(abandoned), "abandoned: bring them back, or name them in retired_accounts"),
-        (False, [one.account for one in accounts if one.error], "waiting for LG, which is asked again by itself"),
+        (False, [one.account for one in accounts if one.error], "waiting for LG; retried automatically"),
         (False, _holding(accounts, Reason.SUBSCRIPTIONS_FULL), "at LG's cap on subscribed devices: ask LG to raise it"),
         (False, _holding(accounts, Reason.REFUSED), "partly refused by LG: look at the devices it refuses"),
         (True, [] if observing else _in(accounts, Condition.PAUSED), "paused"),
@@ -335,7 +333,7 @@ def _text_trouble(text: TextReport) -> str:
     if text.revision is None:
         return f"No text is in force yet: {text.trouble or _first(text.faults) or 'none was read so far'}"
     if text.rejected:
-        return f"The newest text is rejected ({text.rejected}); mend it: {_first(text.faults)}"
+        return f"The newest text is rejected ({text.rejected}); fix it: {_first(text.faults)}"
     return f"The newest text cannot be fetched: {text.trouble}" if text.trouble else ""
 
 
@@ -376,28 +374,42 @@ class PlanReport:
         return self.ending.desired.names
 
 
-PENDING = 2
-"""The exit code of changes that wait to be made."""
+ERROR, PENDING, HELD, REFUSED = 1, 2, 3, 4
+"""The exit codes: no list, changes that wait to be made, held by a guard, failed or refused by LG."""
+SEVERITY = (ERROR, HELD, REFUSED, PENDING)
+"""The exit codes, the gravest first: of several accounts the first that one has is the code of all."""
 
 
 def exit_code(reports: Iterable[PlanReport], *, pending: int | None = None) -> int:
-    """Return the exit code: 1 before 3 before 4 before ``pending``; 0 when there is nothing to tell.
+    """Return the exit code: 1 before 3 before 4 before ``pending``; 0 when there is nothing to report.
 
     Kind *guard* makes 3; failed, refused and held by *platform* make 4; held by *policy* makes neither. With
     ``pending`` the passes only looked; without, a change that was not held and not made makes 4 too.
     """
-    found = Counter[int]()
+    found = set[int]()
     for report in reports:
-        ending = report.ending
-        withheld = any(held.reason.kind is Kind.PLATFORM for held in ending.held)
-        found[1] += bool(not ending.trusted and ending.error)
-        found[3] += ending.unexpected or ending.guarded
-        found[4] += withheld or bool(ending.unmade) or not ending.trusted
-        if pending is not None:
-            found[pending] += bool(report.plan.changes)
-        else:
-            found[4] += ending.unfinished
-    return next((code for code in (1, 3, 4, *([] if pending is None else [pending])) if found[code]), 0)
+        found |= _codes(report.ending)
+        if pending is None and report.ending.unfinished:
+            found.add(REFUSED)
+        if pending is not None and report.plan.changes:
+            found.add(pending)
+    for code in SEVERITY:
+        if code in found:
+            return code
+    return 0
+
+
+def _codes(ending: PassReport) -> set[int]:
+    """Return the exit codes that what one pass came to calls for."""
+    found = set[int]()
+    if ending.error and not ending.trusted:
+        found.add(ERROR)
+    if ending.unexpected or ending.guarded:
+        found.add(HELD)
+    withheld = any(held.reason.kind is Kind.PLATFORM for held in ending.held)
+    if withheld or ending.unmade or not ending.trusted:
+        found.add(REFUSED)
+    return found
 
 
 def total(reports: Iterable[PlanReport]) -> Mapping[str, int]:

@@ -105,12 +105,12 @@ SENTENCES: dict[str, tuple[StatusReport, bool, str]] = {
     "rejected": (
         status({"seoul": ending()}, rejected=Cause.INVALID, faults=(FIRST,)),
         False,
-        "The newest text is rejected (invalid); mend it: all.toml:3:1: not an id.",
+        "The newest text is rejected (invalid); fix it: all.toml:3:1: not an id.",
     ),
     "rejected, before all else": (
         status({"seoul": ending(Reason.TOO_MANY)}, rejected=Cause.MISSING, faults=(FIRST,), trouble="gone"),
         False,
-        "The newest text is rejected (missing); mend it: all.toml:3:1: not an id.",
+        "The newest text is rejected (missing); fix it: all.toml:3:1: not an id.",
     ),
     "not fetched": (
         status({"seoul": ending()}, trouble="connection refused."),
@@ -140,7 +140,7 @@ SENTENCES: dict[str, tuple[StatusReport, bool, str]] = {
     "no list": (
         status({"seoul": ending(error="time-out", **UNSEEN)}),
         False,
-        "seoul is waiting for LG, which is asked again by itself.",
+        "seoul is waiting for LG; retried automatically.",
     ),
     "full": (
         status({"seoul": ending(Reason.SUBSCRIPTIONS_FULL)}),
@@ -183,7 +183,7 @@ SENTENCES: dict[str, tuple[StatusReport, bool, str]] = {
     "observing a rejected text": (
         status({"seoul": ending(observing=True)}, mode="observe", rejected=Cause.INVALID, faults=(FIRST,)),
         False,
-        "The newest text is rejected (invalid); mend it: all.toml:3:1: not an id. Observe mode: nothing is changed.",
+        "The newest text is rejected (invalid); fix it: all.toml:3:1: not an id. Observe mode: nothing is changed.",
     ),
 }
 

@@ -980,7 +980,7 @@ def test_colours_and_foreign_words_are_for_a_terminal() -> None:
     text = diagnoses.examination_text(Examination((finding,)), colours=True)
     assert f"{styles.RED}fail{styles.PLAIN}" in text
     assert "\x1b[2J" not in text
-    assert "to mend it: look" in text
+    assert "to fix it: look" in text
 
 
 def test_only_what_is_wrong_makes_the_exit_code() -> None:

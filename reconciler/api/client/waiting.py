@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from reconciler.core.errors import NoDaemon, SomebodyElse, quoted, suggestion
 from reconciler.core.model import Condition, Kind, PassResult, Reason
 from reconciler.core.text import counted
-from reconciler.reporting import AccountReport, StatusReport, TextReport
+from reconciler.reporting import ERROR, HELD, REFUSED, SEVERITY, AccountReport, StatusReport, TextReport
 
 POLL_SECONDS = 1.0
 SHORTEST = 7
@@ -28,7 +28,6 @@ LASTING = frozenset({Reason.REFUSED, Reason.SUBSCRIPTIONS_FULL, Reason.ACCOUNT_S
 """What LG or a setting holds for so long that a merge is not kept waiting for it."""
 PASSING = frozenset({Reason.SUSPECT_LIST, Reason.FILES_UNSETTLED})
 """What a guard holds only until the list or the files were read again."""
-ERROR, HELD, REFUSED = 1, 3, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +171,9 @@ def _unless_under_way(account: AccountReport, status: StatusReport) -> Verdict:
     """Return how an account stands; where it is not in sync, a pass that is due or under way may still change that."""
     judged = judge(account)
     under_way = account.next_pass is not None and account.next_pass <= status.at
-    return (
-        Verdict(None, "a pass is under way")
-        if under_way and not account.settled and judged.code is not None
-        else judged
-    )
+    if under_way and not account.settled and judged.code is not None:
+        return Verdict(None, "a pass is under way")
+    return judged
 
 
 def wait(
@@ -219,12 +216,13 @@ def _sum(found: Iterable[tuple[str, Verdict]], status: StatusReport) -> Verdict:
         more = f" (and {len(early) - 1} more)" if len(early) > 1 else ""
         late = min(one.late for _, one in early)
         return Verdict(None, f"waiting for {early[0][0]}: {early[0][1].words}{more}", late)
-    for code in (HELD, REFUSED):
+    for code in SEVERITY:
         told = [f"{name} is {one.words}" for name, one in each if one.code == code]
         if told:
             return Verdict(code, f"{'; '.join(told)} ({under})")
-    apart = [f"{name} is {one.words}" for name, one in each if one.words != "in sync"]
-    return Verdict(0, f"{counted(len(each), 'account')} done with {under}{''.join(f'; {one}' for one in apart)}")
+    words = [f"{counted(len(each), 'account')} done with {under}"]
+    words += [f"{name} is {one.words}" for name, one in each if one.words != "in sync"]
+    return Verdict(0, "; ".join(words))
 
 
 def _first(faults: Sequence[str]) -> str:

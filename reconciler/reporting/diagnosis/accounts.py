@@ -58,7 +58,7 @@ def _wanted(text: AccountRevision | None, *, judged: bool) -> Finding:
     if text.rejected is None:
         return Finding(Check.DESIRED_STATE, Level.OK, found, facts=facts)
     found = f"{counted(devices, 'device')} in the text that is in force; a newer one is rejected ({text.rejected})"
-    mend = "correct the newest text, as is told above; until then nothing of this account is unsubscribed"
+    mend = "correct the newest text, as reported above; until then nothing of this account is unsubscribed"
     return Finding(Check.DESIRED_STATE, Level.WARN, found, mend, facts)
 
 

@@ -30,10 +30,10 @@ def _given(speaking: Speaking, asked: Asked) -> Finding:
         )
     if isinstance(asked.error, CredentialsRefused):
         found = f"an access token that LG does not accept: {reported(asked.error)}{words}"
-        mend = f"replace {origin.words}, or give a refresh token, which gets new ones by itself: {renewable}"
+        mend = f"replace {origin.words}, or give a refresh token, which gets new ones automatically: {renewable}"
         return Finding(Check.TOKEN, Level.FAIL, found, mend, facts)
     if not was_accepted(asked):
-        found = f"an access token; whether LG accepts it was not to be found out{words}"
+        found = f"an access token; whether LG accepts it is not known{words}"
         return Finding(Check.TOKEN, Level.SKIP, found, facts=facts)
     if age is None:
         found = "an access token that LG accepts; it ends about an hour after it was issued, and nothing renews it"

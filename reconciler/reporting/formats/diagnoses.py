@@ -24,7 +24,7 @@ def examination_text(examination: Examination, *, colours: bool = False) -> str:
             mark = f"{one.level:<4}"
             mark = f"{LEVELS[one.level]}{mark}{PLAIN}" if colours and LEVELS[one.level] else mark
             lines.append(f"  {mark}  {one.check:<13}  {one_line(one.found)}")
-            lines += [f"{'':23}to mend it: {one_line(one.mend)}"] if one.mend else []
+            lines += [f"{'':23}to fix it: {one_line(one.mend)}"] if one.mend else []
         parts.append("\n".join(lines))
     return "\n\n".join([*parts, _diagnosis(examination)]) + "\n"
 
@@ -35,7 +35,7 @@ def examination_markdown(examination: Examination) -> str:
     for title, findings in _examined(examination):
         rows = [f"| {one.level} | {one.check} | {markdown(one.found)} | {markdown(one.mend)} |" for one in findings]
         levels = [str(one.level) for one in findings]
-        head = ["| | check | found | to mend it |", "|---|---|---|---|"]
+        head = ["| | check | found | to fix it |", "|---|---|---|---|"]
         part = Part(rows, "check", head, labels=levels, first=URGENCY)
         rank = min((URGENCY.index(one) for one in levels), default=0)
         sections.append(Section([f"#### {markdown(title.capitalize())}"], [part], rank))
