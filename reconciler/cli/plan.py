@@ -36,13 +36,11 @@ def plan(
     ] = False,
     approval: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the devices that wait for a person's word to this new device file."),
+        typer.Option(metavar="FILE", help="Write the devices that wait for approval to this new device file."),
     ] = None,
     server: Annotated[
         str | None,
-        typer.Option(
-            metavar="URL", help="Let this running daemon plan these files, on what it knows: no credentials are needed."
-        ),
+        typer.Option(metavar="URL", help="Let this running daemon plan these files; needs no credentials."),
     ] = None,
     env_file: EnvFile = None,
 ) -> int:
@@ -125,7 +123,7 @@ def _approval_place(file: Path, text: Path) -> tuple[Path, str]:
 
 
 def _write_approval(file: Path, waiting: Iterable[tuple[Sequence[DeviceId], Mapping[DeviceId, str]]]) -> bool:
-    """Write the devices that wait for a person's word, and say whether there are any.
+    """Write the devices that wait for approval, and say whether there are any.
 
     ``waiting`` are those devices for each account, and the names that the text gives devices.
     """

@@ -143,7 +143,7 @@ def export(
 
 
 def doctor(account: Accounts = None, output: OutputOption = Output.TEXT, env_file: EnvFile = None) -> int:
-    """Find out what is wrong, and which setting mends it. Changes nothing; works beside the daemon.
+    """Find what is wrong, and which setting fixes it. Changes nothing; works beside the daemon.
 
     Looks at settings, state and text, and for each account at its token, region, clock and quota, with one GET of the
     live list. Exits 1 when something is wrong; warnings alone exit 0.
@@ -171,7 +171,7 @@ def doctor(account: Accounts = None, output: OutputOption = Output.TEXT, env_fil
 
 
 def _end_overdue() -> None:
-    """End although something does not come to its end. What was done is in the state already."""
+    """Exit although something has not finished. What was done is in the state already."""
     import structlog
 
     from reconciler.telemetry.logs import flush
@@ -182,7 +182,7 @@ def _end_overdue() -> None:
 
 
 def _end_at_once() -> None:
-    """End without more ado, but for the cursor that progress bars hide."""
+    """Exit now; only show the cursor again, which progress bars hide."""
     if sys.stderr.isatty():
         os.write(sys.stderr.fileno(), b"\x1b[?25h\n")
     end_log(AT_ONCE_SECONDS)

@@ -93,8 +93,12 @@ def demo(
     set_up_logs("info", "auto", masking=masking, colours=coloured(sys.stderr))
 
     async def work() -> None:
-        one = Demo(listen=listen, devices=devices, seed=seed, say=lambda text: print_data(text + "\n"), masking=masking)
+        one = Demo(listen=listen, devices=devices, seed=seed, say=_print_line, masking=masking)
         with signals(one.stop):
             await one.run()
 
     asyncio.run(work())
+
+
+def _print_line(text: str) -> None:
+    print_data(f"{text}\n")

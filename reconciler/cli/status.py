@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 OnlyAccount = Annotated[str | None, typer.Option("--account", metavar="NAME", help="Only in this account.")]
 OneAccount = Annotated[str | None, typer.Argument(metavar="ACCOUNT", hidden=True)]
 Server = Annotated[
-    str | None, typer.Option("--server", metavar="URL", help="Where the daemon is; default the address of PCC_LISTEN.")
+    str | None, typer.Option("--server", metavar="URL", help="Address of the daemon; default from PCC_LISTEN.")
 ]
 
 
 def status(
     account: Accounts = None,
     refused: Annotated[
-        bool, typer.Option("--refused", help="List the devices that LG refuses, with its words.")
+        bool, typer.Option("--refused", help="List the devices that LG refuses, with LG's message.")
     ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until a revision is in force and every account is done with it.")
@@ -44,7 +45,7 @@ def status(
     revision: Annotated[
         str | None,
         typer.Option(
-            metavar="REV", help="Wait for this commit (7 characters will do) or sha256:…; default the newest text."
+            metavar="REV", help="Wait for this commit (7 characters will do) or sha256:…; default the newest revision."
         ),
     ] = None,
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait.")] = "10m",
@@ -52,7 +53,7 @@ def status(
     server: Server = None,
     env_file: EnvFile = None,
 ) -> int:
-    """Show where everything stands. Asks the running daemon; with --wait it is for CI after a merge.
+    """Show the status of every account. Asks the running daemon; --wait is for CI after a merge.
 
     Exits 0 whatever it shows. With --wait: 0 in sync, 3 held by a guard, 4 refused or stopped by LG, 1 timed out or
     rejected.
@@ -73,10 +74,10 @@ def explain(
     server: Server = None,
     env_file: EnvFile = None,
 ) -> None:
-    """Tell everything known of one device. Wanted or not and why, live or not, what was done, what comes next.
+    """Explain one device. Whether it is wanted and why, whether it is live, past changes, what comes next.
 
-    DEVICE is an id, the first 8 or more characters of one, or a name in the text. Asks the running daemon, or without
-    one the files and the state.
+    DEVICE is an id, the first 8 or more characters of one, or its name in the desired state. Asks the running
+    daemon, or without one the files and the state.
     """
     from reconciler.reporting.formats import explanations
 
@@ -98,12 +99,12 @@ def history(
         typer.Option(metavar="TIME", help="Not before this time, like 2026-11-22T10:00:00Z, or 2h or 7d ago."),
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what is older than this time.")] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="So many at most.")] = 50,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many at most.")] = 50,
     output: OutputOption = Output.TEXT,
     server: Server = None,
     env_file: EnvFile = None,
 ) -> None:
-    """Show past changes, newest first. What LG did, and by which commit; they are kept for 90 days.
+    """Show past changes, newest first. With LG's answer and the commit; kept for 90 days.
 
     Asks the running daemon, or without one the state.
     """
@@ -140,7 +141,7 @@ def pause(
     server: Server = None,
     env_file: EnvFile = None,
 ) -> None:
-    """Put the brake on the running daemon for a while. Without a commit; kept over restarts, ends by itself.
+    """Pause the running daemon for a while. Needs no commit, survives restarts, ends automatically.
 
     Without ACCOUNT it is for every account.
     """
@@ -149,7 +150,7 @@ def pause(
 
 
 def resume(account: OneAccount = None, server: Server = None, env_file: EnvFile = None) -> None:
-    """Take off the brake that pause put on. A pause in the file stays.
+    """End the pause that the command pause began. A pause in the file stays.
 
     Without ACCOUNT every brake is taken off.
     """
@@ -196,7 +197,9 @@ def ask_daemon(
 def _address(chosen: Settings) -> str:
     """Return where the daemon of these settings can be asked."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(chosen.listen.host, chosen.listen.host)  # noqa: S104 - compared
-    return f"http://{f'[{host}]' if ':' in host else host}:{chosen.listen.port}"
+    if ":" in host:
+        host = f"[{host}]"
+    return f"http://{host}:{chosen.listen.port}"
 
 
 def _consultation(server: str | None, env_file: Path | None, *, files_too: bool = True) -> Consultation:
@@ -208,8 +211,10 @@ def _consultation(server: str | None, env_file: Path | None, *, files_too: bool 
 
     chosen = read_settings(env_file)
     address = server or _address(chosen)
-    at_hand = (lambda: offline.at_hand(chosen, SystemClock())) if files_too and server is None else None
-    return Consultation(address, lambda path: ask(address, path), at_hand)
+    get = partial(ask, address)
+    if server is not None or not files_too:
+        return Consultation(address, get)
+    return Consultation(address, get, partial(offline.at_hand, chosen, SystemClock()))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -256,9 +261,12 @@ def _wait(asked: Consultation, watch: Watch, seconds: float) -> tuple[int, Statu
             sys.stderr.write(f"\r\x1b[K{masking.text(quoted(words))[:100]}")
             sys.stderr.flush()
 
+    def fetch() -> StatusReport:
+        return asked.status(watch.commit)
+
     verdict, report = waiting.wait(
         watch,
-        lambda: asked.status(watch.commit),
+        fetch,
         seconds=seconds,
         steady=time.monotonic,
         sleep=time.sleep,
@@ -283,7 +291,7 @@ def _only(report: StatusReport, accounts: Sequence[str], *, waited: bool) -> Sta
 
 
 def _print_status(output: Output, report: StatusReport, refused: Sequence[RefusedReport] | None) -> None:
-    """Print where everything stands, or of ``refused`` devices only those."""
+    """Print the status, or of ``refused`` devices only those."""
     from reconciler.reporting.formats import explanations
 
     if refused is not None:

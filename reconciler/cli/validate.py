@@ -51,7 +51,7 @@ def validate(
     ] = None,
     env_file: EnvFile = None,
 ) -> int:
-    """Check desired-state files offline. Tells every fault at once, each with its place.
+    """Check desired-state files offline. Reports every fault at once, each with its place.
 
     PATH is a file or a folder. Each is a desired state of its own; without any it is that of PCC_DESIRED_STATE.
     """

@@ -301,5 +301,6 @@ def test_somebody_else_ends_the_wait() -> None:
         raise SomebodyElse("what answers is a page")
 
     naps: list[float] = []
-    verdict, report = wait(Watch(), fetch, seconds=600, steady=lambda: sum(naps), sleep=naps.append)
+    told: list[str] = []
+    verdict, report = wait(Watch(), fetch, seconds=600, steady=lambda: sum(naps), sleep=naps.append, follow=told.append)
     assert (verdict.code, verdict.words, report, naps) == (1, "what answers is a page", None, [])

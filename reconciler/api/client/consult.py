@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -65,18 +66,12 @@ class Consultation:
     def history(self, asked: Mapping[str, str], limit: int) -> Answer[Page]:
         """Return past changes, newest first, as many as ``limit`` says, page by page."""
 
-        def read(page: Callable[[Mapping[str, str]], Page]) -> Page:
-            query = {**asked, "limit": str(min(limit, LONGEST_PAGE))}
-            found = page(query)
-            while found.next is not None and len(found.changes) < limit:
-                left = min(limit - len(found.changes), LONGEST_PAGE)
-                older = page({**query, "limit": str(left), "before": found.next})
-                found = replace(older, at=found.at, changes=(*found.changes, *older.changes))
-            return found
+        def ask(query: Mapping[str, str]) -> Page:
+            return self._get(f"/api/v1/history?{urlencode(query)}", Page)
 
         return self._answer(
-            lambda: read(lambda query: self._get(f"/api/v1/history?{urlencode(query)}", Page)),
-            lambda at_hand: read(lambda query: _past(at_hand, query)),
+            lambda: _read(ask, asked, limit),
+            lambda at_hand: _read(partial(_past, at_hand), asked, limit),
         )
 
     def _answer(self, ask: Callable[[], Report], otherwise: Callable[[AtHand], Report]) -> Answer[Report]:
@@ -97,6 +92,16 @@ class Consultation:
         except (msgspec.ValidationError, RecursionError) as error:
             said = quoted(str(error))
             raise DaemonError(f"the daemon at {self.address} answers as another version would: {said}") from error
+
+
+def _read(page: Callable[[Mapping[str, str]], Page], asked: Mapping[str, str], limit: int) -> Page:
+    """Return the pages of past changes as one, with at most ``limit`` changes."""
+    found = page({**asked, "limit": str(min(limit, LONGEST_PAGE))})
+    while found.next is not None and len(found.changes) < limit:
+        left = min(limit - len(found.changes), LONGEST_PAGE)
+        older = page({**asked, "limit": str(left), "before": found.next})
+        found = replace(older, at=found.at, changes=(*found.changes, *older.changes))
+    return found
 
 
 def _past(at_hand: AtHand, query: Mapping[str, str]) -> Page:

@@ -183,7 +183,7 @@ def wait(
     seconds: float,
     steady: Callable[[], float],
     sleep: Callable[[float], None],
-    follow: Callable[[str], None] = lambda _words: None,
+    follow: Callable[[str], None],
 ) -> tuple[Verdict, StatusReport | None]:
     """Return the verdict and the status it rests on. A daemon that does not answer is asked again until the end.
 

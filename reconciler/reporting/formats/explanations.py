@@ -1,4 +1,4 @@
-"""Statuses, stories of devices and past changes as text, JSON and Markdown.
+"""Statuses, explanations of devices and past changes as text, JSON and Markdown.
 
 Owns: how they look. Must not: know where they come from, or decide anything.
 """
@@ -26,7 +26,7 @@ from reconciler.reporting.formats.encoding import json_text
 from reconciler.reporting.queries import DeviceExplanation, Page, RefusedReport
 
 SHORT = 12
-"""So much of a commit id is shown to people."""
+"""How many characters of a commit id people are shown."""
 STATES = ("in_sync", "missing", "extra", "unmanaged")
 
 Row = Sequence[str]
@@ -135,7 +135,7 @@ def refused_json(refused: Sequence[RefusedReport]) -> str:
 def _refused_row(one: RefusedReport, now: datetime) -> Row:
     wait = one.wait
     since = moment_words(wait.since, now) if wait.since is not None else "not known"
-    says = " ".join(word for word in (wait.code, quoted(wait.words)) if word)
+    says = _says(wait.code, wait.words)
     tried = moment_words(wait.next_try, now)
     return (one.account, quoted(one.device), quoted(one.name or ""), says, str(wait.attempts), since, tried)
 
@@ -215,9 +215,14 @@ def _mark(mark: MarkReport, now: datetime) -> str:
 
 
 def _wait(wait: WaitReport, now: datetime) -> str:
-    says = " ".join(word for word in (wait.code, quoted(wait.words)) if word) or "nothing"
+    says = _says(wait.code, wait.words) or "nothing"
     since = f", since {moment_words(wait.since, now)}" if wait.since is not None else ""
     return f"{says} ({wait.action}, {counted(wait.attempts, 'attempt')}{since})"
+
+
+def _says(code: str | None, words: str) -> str:
+    """Return LG's code and message, as far as there are any."""
+    return " ".join(word for word in (code, quoted(words)) if word)
 
 
 def _approval(approval: ApprovalReport, now: datetime) -> str:
@@ -235,7 +240,7 @@ def _change(change: ChangeReport) -> str:
         f"{change.action} {change.result or 'begun, outcome not known yet'}",
         "confirmed by a list" if change.confirmed_by else "",
         "approved" if change.approved else "",
-        " ".join(word for word in (change.code, quoted(change.words)) if word),
+        _says(change.code, change.words),
         f"pass {change.pass_id}",
         _revision(change),
         f"message id {change.message_id}" if change.message_id else "",
@@ -280,7 +285,7 @@ def _older(page: Page) -> list[str]:
 def _change_row(one: ChangeReport) -> Row:
     how = [f"{one.action} {one.result or 'begun'}", *(["by list"] if one.confirmed_by else [])]
     how += ["approved"] if one.approved else []
-    says = " ".join(word for word in (one.code, quoted(one.words)) if word)
+    says = _says(one.code, one.words)
     ids = " ".join(dict.fromkeys(quoted(word) for word in (one.message_id, one.lg_message_id) if word))
     revision, author = _short(one.revision or ""), quoted(one.author or "")
     name = quoted(one.name or "")
