@@ -86,7 +86,7 @@ def _plan(lg: dict[str, str], entries: int) -> float:
         masking = set_up_logs("critical", "json")
         masking.know(given.secrets())
         began = time.perf_counter()
-        work = asyncio.run(oneshot.look(given, masking, None, Follower()))
+        work = asyncio.run(oneshot.dry_run(given, masking, None, Follower()))
         took = time.perf_counter() - began
     [report] = work.reports
     assert report.plan is not None

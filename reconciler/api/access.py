@@ -64,7 +64,7 @@ async def whole_body(request: Request, largest: int, patience: float) -> bytes:
             async for piece in pieces(request, largest):
                 body += piece
     except TimeoutError as error:
-        raise Refused(408, "the body did not come in time") from error
+        raise Refused(408, "the body did not arrive in time") from error
     return bytes(body)
 
 
@@ -85,7 +85,7 @@ def check_form(request: Request, takes: Sequence[str]) -> None:
     turn a call for one account into a call for all.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refused(415, "this call takes application/json")
+        raise Refused(415, "this call needs the content type application/json")
     for name in request.query_params.keys() - set(takes):
         raise Refused(400, f"this call has no parameter {quoted(name)!r}{suggestion(name, takes)}")
     for name in takes:
@@ -111,13 +111,13 @@ async def signed_digest(request: Request, secret: bytes, largest: int) -> str:
 def _check_directness(request: Request) -> None:
     """Let a call pass that a program on this machine made itself: under a loopback name, and through no proxy."""
     if _host(request.headers.get("host", "")) not in LOOPBACK:
-        raise Refused(403, "without PCC_LISTEN_TOKEN this call is answered under a loopback name only")
+        raise Refused(403, "without PCC_LISTEN_TOKEN the Host of this call has to be a loopback name")
     for name in request.headers:
         plain = name.replace("_", "-")
         if plain in PASSED_ON or plain.startswith(PASSED_ON_PREFIXES):
             raise Refused(403, f"{quoted(name)} says that a proxy passed this call on: {NEEDS_TOKEN}")
     if request.scope.get("http_version") in OLD_HTTP:
-        raise Refused(403, f"HTTP/1.0 is what proxies speak: {NEEDS_TOKEN}")
+        raise Refused(403, f"HTTP/1.0 suggests that a proxy passed this call on: {NEEDS_TOKEN}")
     origin = request.headers.get("origin")
     site = request.headers.get("sec-fetch-site", "none")
     if (origin is not None and origin != f"http://{request.headers['host']}") or site not in SAME_SITE:

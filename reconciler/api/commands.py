@@ -129,7 +129,7 @@ class _Calls:
 
 
 async def _while_wanted(request: Request, work: Awaitable[Proposed], seconds: float) -> Proposed:
-    """Return what work comes to, which ends when it takes too long or when whoever asked has hung up."""
+    """Return the result of work, which is ended when it takes too long or when the caller has hung up."""
     doing, gone = asyncio.ensure_future(work), asyncio.create_task(_gone(request))
     try:
         done, _ = await asyncio.wait({doing, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -141,14 +141,14 @@ async def _while_wanted(request: Request, work: Awaitable[Proposed], seconds: fl
         try:
             return doing.result()
         except TimeoutError as error:
-            raise Refused(503, "these files took too long to be read") from error
+            raise Refused(503, "reading these files took too long") from error
     if gone in done:
         raise ClientDisconnect
     raise Refused(503, f"this plan was not done within {seconds:g} seconds: try again, or send fewer files")
 
 
 async def _gone(request: Request) -> None:
-    """Return when whoever asked has hung up. A server that always has an answer must not keep the loop from others."""
+    """Return when the caller has hung up. A server that answers at once every time must not block the loop."""
     while True:
         message = await request.receive()
         if message["type"] == "http.disconnect":
@@ -157,7 +157,7 @@ async def _gone(request: Request) -> None:
 
 
 def _account(given: str | msgspec.UnsetType | None) -> AccountName | None:
-    """Return the account that a call names, or nothing where it names none and so means every account."""
+    """Return the account that a call names, or None where it names none and so means every account."""
     if isinstance(given, msgspec.UnsetType):
         return None
     if given is None or not given.strip():
@@ -172,13 +172,17 @@ def _concerned(accounts: Iterable[AccountName]) -> dict[str, Any]:
 def _planned(proposed: Proposed, show: str, approval: str | None) -> dict[str, Any]:
     """Return the plans as ``plan --output json`` prints them, with the exit code that waiting changes would make."""
     reports = proposed.reports
-    shown = {"text": plans.plan_text, "markdown": plans.plan_markdown}
     code = exit_code(reports, pending=PENDING)
+    shown = None
+    if show == "text":
+        shown = plans.plan_text(reports, approval=approval)
+    elif show == "markdown":
+        shown = plans.plan_markdown(reports, approval=approval)
     return {
         "api": 1,
         "plan": json.loads(plans.plan_json(reports, code=code, approval=approval)),
         "notes": list(proposed.notes),
-        "shown": shown[show](reports, approval=approval) if show in shown else None,
+        "shown": shown,
     }
 
 
@@ -195,7 +199,7 @@ def _guarded(policy: AccessPolicy, handle: Handler, *takes: str) -> Callable[[Re
             answer = await asyncio.to_thread(JSONResponse, await handle(request))
         except Invalid as invalid:
             faults = [str(fault) for fault in invalid.faults]
-            return JSONResponse({"error": "the proposed text is not valid", "faults": faults}, status_code=422)
+            return JSONResponse({"error": "the proposed files are not valid", "faults": faults}, status_code=422)
         except Refused as error:
             return JSONResponse({"error": str(error)}, status_code=error.status)
         except Unknown as error:
@@ -210,7 +214,7 @@ def _guarded(policy: AccessPolicy, handle: Handler, *takes: str) -> Callable[[Re
 
 
 def _token(policy: AccessPolicy) -> str | None:
-    """Return the token that is to be shown. Why it cannot be read is nothing for callers that have not shown it."""
+    """Return the token that callers have to show. They do not learn why it cannot be read."""
     try:
         return policy.listen_token()
     except ReconcilerError as error:
@@ -221,4 +225,4 @@ def _decoded(body: bytes, form: type[Body]) -> Body:
     try:
         return msgspec.json.decode(body or b"{}", type=form)
     except msgspec.MsgspecError as error:
-        raise Refused(400, f"the body is not what this call takes: {quoted(str(error))}") from error
+        raise Refused(400, f"the body does not fit this call: {quoted(str(error))}") from error

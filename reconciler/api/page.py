@@ -1,19 +1,19 @@
-"""The status page: what stands on it, in which order, and how much of it.
+"""The status page: what is on it, in which order, and how much of it.
 
-Owns: which accounts come first, what is summed up, how long a word from outside may be, and the template. Pure but for
+Owns: which accounts come first, what is summed up, how long a foreign word may be, and the template. Pure but for
 reading its own files. Must not: find anything out, or judge: it shows an ``Overview``.
 
-Words from outside (names, LG's messages, faults) are cut, lose what steers the direction of writing, and are escaped.
+Foreign words (names, LG's messages, faults) are cut, lose what steers the direction of writing, and are escaped.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -27,42 +27,67 @@ from reconciler.reporting.queries import Overview
 
 TEMPLATES = Path(__file__).parent / "templates"
 ROWS = 12
-"""Where there are no more accounts than this each has a row; of more, those in which all is well are told in brief."""
+"""Up to this number of accounts each has a row; of more, those that are in sync are listed in brief."""
 MOMENTS = 6
-"""So many coming moments are told."""
+"""How many coming moments are shown."""
 DEVICES = 20
-"""So many devices of one kind are named; the rest is a number."""
+"""How many devices of one kind are named; the rest is a number."""
 FAULTS = 50
-"""So many faults of a text are shown; ``validate`` shows all."""
+"""How many faults are shown; ``validate`` shows all."""
 SHORT, LONG = 80, 600
-"""A name may have so many characters here, and a sentence so many."""
+"""The most characters of a name, and of a sentence."""
 
 ORDER = ("stopped", "held", "converging", "paused", "in_sync")
-"""Conditions of accounts from what wants a person most to what wants nobody. Abandoned ones are told apart."""
+"""Conditions of accounts, from those that need a person most. Abandoned accounts have a place of their own."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Moment:
     """One coming moment, of all accounts that it concerns."""
 
     at: datetime
-    accounts: tuple[str, ...]
-    begins: int
-    ends: int
-    held: int
-    expires: tuple[str, ...]
-    messages: tuple[str, ...]
+    accounts: list[str] = field(default_factory=list)
+    begins: int = 0
+    ends: int = 0
+    held: int = 0
+    expires: list[str] = field(default_factory=list)
+    _messages: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, boundary: BoundaryReport) -> None:
+        """Add what this moment brings to one more account."""
+        self.accounts.append(boundary.account)
+        self.begins += boundary.begins
+        self.ends += boundary.ends
+        self.held += boundary.held
+        self.expires += boundary.expires
+        if boundary.message:
+            self._messages.append((boundary.account, boundary.message))
+
+    @property
+    def messages(self) -> list[str]:
+        """Return what is said of it; of several accounts, each sentence with its account."""
+        if len(self.accounts) == 1:
+            return [message for _account, message in self._messages]
+        return [f"{account}: {message}" for account, message in self._messages]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sums:
     """What all accounts come to. ``devices`` are those of which LG's list is known."""
 
-    wanted: int
-    devices: Counter[str]
-    held: int
-    refused: int
-    flapping: int
+    wanted: int = 0
+    devices: Counter[str] = field(default_factory=Counter)
+    held: int = 0
+    refused: int = 0
+    flapping: int = 0
+
+    def add(self, account: AccountReport) -> None:
+        """Add one more account."""
+        self.wanted += account.desired
+        self.devices.update(account.devices)
+        self.held += sum(held.count for held in account.held)
+        self.refused += account.refused
+        self.flapping += len(account.flapping)
 
 
 class Page:
@@ -81,29 +106,21 @@ class Page:
             "spoken": span_words,
             "counted": counted,
             "plural": plural,
-            "short": lambda words: _cut(words, SHORT),
-            "long": lambda words: _cut(words, LONG),
-            "person": lambda author: _cut(author.partition(" <")[0] or author, SHORT),
-            "in_path": lambda word: quote(word, safe=""),
-            "number": lambda number: f"{number:,}",
+            "short": _short,
+            "long": _long,
+            "person": _person,
+            "in_path": _in_path,
+            "number": _number,
         }
         self._template = environment.get_template("status.html")
 
     def render(self, overview: Overview) -> str:
         """Return the page as HTML."""
         status = overview.status
-        accounts = sorted(status.accounts, key=_urgency)
-        brief = len(accounts) > ROWS
         return self._template.render(
             overview=overview,
             status=status,
             tone=_tone(status),
-            sums=sums(accounts),
-            rows=[one for one in accounts if not brief or not _in_brief(one)],
-            brief=[one for one in accounts if brief and _in_brief(one)],
-            guarded=[one for one in accounts if one.guarded],
-            failing=[one for one in accounts if one.error],
-            told=[one for one in accounts if _has_more_to_tell(one)],
             moments=moments(status.coming)[:MOMENTS],
             remedies=REMEDIES,
             GUARD=Kind.GUARD,
@@ -111,67 +128,58 @@ class Page:
             STOPPED=Reason.ACCOUNT_STOPPED,
             DEVICES=DEVICES,
             FAULTS=FAULTS,
+            **_sections(status.accounts),
         )
 
 
-def sums(accounts: Iterable[AccountReport]) -> Sums:
-    """Return what these accounts come to."""
-    every = list(accounts)
-    devices: Counter[str] = Counter()
-    for one in every:
-        devices.update(one.devices)
-    return Sums(
-        wanted=sum(one.desired for one in every),
-        devices=devices,
-        held=sum(held.count for one in every for held in one.held),
-        refused=sum(one.refused for one in every),
-        flapping=sum(len(one.flapping) for one in every),
-    )
+def _sections(reports: Sequence[AccountReport]) -> dict[str, Any]:
+    """Return the accounts by the section that shows them, those that need a person first, and their sums."""
+    sums = Sums()
+    sections: dict[str, list[AccountReport]] = {"rows": [], "brief": [], "guarded": [], "failing": [], "remarked": []}
+    for account in sorted(reports, key=_urgency):
+        sums.add(account)
+        in_brief = len(reports) > ROWS and _is_calm(account)
+        sections["brief" if in_brief else "rows"].append(account)
+        if account.guarded:
+            sections["guarded"].append(account)
+        if account.error:
+            sections["failing"].append(account)
+        if _has_remarks(account):
+            sections["remarked"].append(account)
+    return {"sums": sums, **sections}
 
 
 def moments(coming: Sequence[BoundaryReport]) -> list[Moment]:
     """Return the coming moments, earliest first, each with all that it brings."""
-    found = []
-    for at, several in groupby(coming, key=lambda one: one.at):
-        group = list(several)
-        found.append(
-            Moment(
-                at=at,
-                accounts=tuple(one.account for one in group),
-                begins=sum(one.begins for one in group),
-                ends=sum(one.ends for one in group),
-                held=sum(one.held for one in group),
-                expires=tuple(reason for one in group for reason in one.expires),
-                messages=tuple(_of(one.account, one.message, group) for one in group if one.message),
-            )
-        )
+    found: list[Moment] = []
+    for boundary in coming:
+        if not found or found[-1].at != boundary.at:
+            found.append(Moment(boundary.at))
+        found[-1].add(boundary)
     return found
 
 
-def _of(account: str, message: str, group: Sequence[BoundaryReport]) -> str:
-    return message if len(group) == 1 else f"{account}: {message}"
-
-
 def _tone(status: StatusReport) -> str:
-    """Return how the page greets: all as wanted, nothing for a person to do, or look."""
+    """Return the tone: everything in sync, nothing for a person to do, or something that needs attention."""
     if not status.well:
         return "look"
     return "well" if all(one.condition == "in_sync" for one in status.accounts) else "calm"
 
 
 def _urgency(account: AccountReport) -> tuple[int, int, str]:
-    """Return what sorts accounts: those that want a person first, and among them those held by a guard."""
+    """Return what sorts accounts: those that need a person first, and among them those held by a guard."""
     condition = ORDER.index(account.condition) if account.condition in ORDER else 0
     return condition, 0 if account.guarded or account.error else 1, account.account
 
 
-def _in_brief(account: AccountReport) -> bool:
+def _is_calm(account: AccountReport) -> bool:
+    """Say whether an account needs no row: it is in sync, and there is nothing to say about it."""
     calm = account.condition == "in_sync" and not account.error and not account.guarded
-    return calm and not _has_more_to_tell(account)
+    return calm and not _has_remarks(account)
 
 
-def _has_more_to_tell(account: AccountReport) -> bool:
-    """Say whether an account has more to tell than its error and what a guard holds, which have places of their own."""
+def _has_remarks(account: AccountReport) -> bool:
+    """Say whether there is more to say than the error and what a guard holds, which have places of their own."""
     others = any(held.kind != Kind.GUARD for held in account.held)
     return bool(account.rejected or account.flapping or account.remarks or account.refused or others)
 
@@ -179,3 +187,24 @@ def _has_more_to_tell(account: AccountReport) -> bool:
 def _cut(words: str, most: int) -> str:
     line = one_line(words[: 4 * most])
     return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def _short(words: str) -> str:
+    return _cut(words, SHORT)
+
+
+def _long(words: str) -> str:
+    return _cut(words, LONG)
+
+
+def _person(author: str) -> str:
+    """Return the name of an author, without the address."""
+    return _short(author.partition(" <")[0] or author)
+
+
+def _in_path(word: str) -> str:
+    return quote(word, safe="")
+
+
+def _number(number: int) -> str:
+    return f"{number:,}"

@@ -4,7 +4,7 @@ Owns: how long an answer serves whoever asks next, and how much of the time diff
 what is in an answer.
 
 Making an answer takes a small share of the time, whoever asks and however often: one that was made in 2 ms serves for
-the next 40, one that took 50 ms for a second. So what is cheap is always fresh, and what is dear slows no pass.
+the next 40, one that took 50 ms for a second. So what is cheap is always fresh, and what is expensive slows no pass.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
 from typing import Generic, TypeVar
 
 REST = 20.0
-"""An answer serves for so many times as long as it took to make."""
+"""An answer serves this many times as long as it took to make."""
 LONGEST_SECONDS = 2.0
 """And no longer than this."""
 
 MOST_QUESTIONS = 64
-"""So many different questions have their last answer kept."""
+"""How many different questions have their last answer kept."""
 
 Answer = TypeVar("Answer")
 
@@ -65,7 +66,7 @@ class Questions(Generic[Answer]):
 
     async def get(self, question: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return the answer to a question; what ``make`` raises is raised to whoever asked, and kept for nobody."""
-        sparing = self._asked.pop(question, None) or Sparing(lambda: self._made(make), self._steady)
+        sparing = self._asked.pop(question, None) or Sparing(partial(self._made, make), self._steady)
         self._asked[question] = sparing
         while len(self._asked) > MOST_QUESTIONS:
             del self._asked[next(iter(self._asked))]

@@ -62,7 +62,7 @@ def _plan_here(
 
     chosen = read_settings(env_file)
     with progress() as follower:
-        looked = asyncio.run(oneshot.look(chosen, masking, accounts, follower))
+        looked = asyncio.run(oneshot.dry_run(chosen, masking, accounts, follower))
     code = _chosen_code(
         exit_code(looked.reports, pending=PENDING),
         detailed=detailed,

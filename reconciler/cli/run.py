@@ -1,7 +1,7 @@
 """Commands that speak to LG: ``run``, ``apply``, ``export`` and ``doctor``.
 
 ``plan``, which can leave that to a running daemon, is in ``planning``. Must not: decide anything; the daemon,
-``oneshot`` and the package's ``doctor`` do.
+``runtime`` does.
 """
 
 from __future__ import annotations
@@ -134,11 +134,11 @@ def export(
     """Print the live lists as a desired-state file. It is how to adopt what exists; sends GET only."""
     import asyncio
 
-    from reconciler.runtime import oneshot
+    from reconciler.runtime import adoption
 
     chosen = read_settings(env_file)
     with progress() as follower:
-        text = asyncio.run(oneshot.adopt(chosen, masking, account, follower, registered=registered))
+        text = asyncio.run(adoption.adopt(chosen, masking, account, follower, registered=registered))
     print_data(text, for_programs=True)
 
 

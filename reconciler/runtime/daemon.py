@@ -120,7 +120,7 @@ class Daemon:
         around = self._environment
         state = State.open(self._settings.state_dir, around.clock, around.connect, sure=False)
         if state.set_aside is not None:
-            log.error("state.failed", error=f"it was damaged: kept as {state.set_aside}, and a fresh one begun")
+            log.error("state.failed", error=f"it was damaged: kept as {state.set_aside}, and a new one was begun")
         return state
 
     async def _run(self, process: Process, url: str) -> None:

@@ -22,7 +22,7 @@ from reconciler.simulator import Platform, create_app, sample_platform, serving
 from reconciler.telemetry.masking import Masking
 
 MISSING_AT_FIRST = 3
-"""So many wanted devices are not subscribed yet when the demonstration begins: something to watch at once."""
+"""How many wanted devices are not subscribed yet when the demonstration begins: something to watch at once."""
 INTERVAL = "10s"
 """Short, so that drift is healed while one looks."""
 TYPES = {f"DEVICE_{kind.name}": kind for kind in DeviceType}

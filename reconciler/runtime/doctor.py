@@ -1,11 +1,11 @@
-"""Asks whether all is as it should be: settings, state, texts, and LG for each account. It never changes anything.
+"""Checks whether everything works: settings, state, desired state, and LG for each account. It never changes anything.
 
-Owns: what is asked of whom, and that one broken account, file or network keeps nothing else from being looked at.
-Must not: judge what was found (that is ``examination``), print, write anywhere, or send anything but GET and a renewal
-of a token. Works beside a running daemon.
+Owns: what is asked of whom, and that one broken account, file or network keeps nothing else from being checked.
+Must not: judge what was found (``diagnosis`` does), print, write anywhere, or send anything but GET and a renewal of a
+token. Works beside a running daemon.
 
-Where the newest text is no good, the accounts are those that the state knows from the text before, as in the daemon,
-and those that have credentials.
+Where the newest revision is not in force, the accounts are those that the state knows from the one before, as in the
+daemon, and those that have credentials.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ async def examine(
     *,
     clock: Clock | None = None,
 ) -> Examination:
-    """Look at everything, and at each account, or at those that are asked for. One call of LG's quota for each."""
+    """Check everything, and each account, or those that are asked for. One call of LG's quota for each."""
     clock = clock or SystemClock()
     state, unreadable = _opened(settings.state_dir, clock)
+    around = Environment(clock=clock)
     with closing(state):
-        around = Environment(clock=clock)
-        async with built(
-            settings, state, keeps=False, read_only=True, masking=masking, environment=around
-        ) as components:
+        opened = built(settings, state, keeps=False, read_only=True, masking=masking, environment=around)
+        async with opened as components:
             await components.informer.begin()
-            names = chosen(asked, _known(components, asked))
-            _follow(components, names)
-            accounts = await _each(components, names, follower, clock)
-            return Examination(_general(components, unreadable), accounts)
+            doctor = _Doctor(components)
+            names = chosen(asked, doctor.known(asked))
+            doctor.follow(names)
+            accounts = await doctor.accounts(names, follower)
+            return Examination(doctor.general(unreadable), accounts)
 
 
 def _opened(folder: Path, clock: Clock) -> tuple[State, str]:
@@ -67,99 +67,194 @@ def _opened(folder: Path, clock: Clock) -> tuple[State, str]:
         return State.in_memory(clock), str(error)
 
 
-def _judged(components: Components) -> bool:
-    """Say whether the newest text could be read and is in force."""
-    return components.informer.accepted.rejected is None and not components.informer.trouble
+class _Doctor:
+    """One examination."""
 
+    def __init__(self, components: Components) -> None:
+        self._components, self._clock = components, components.clock
+        accepted = components.informer.accepted
+        self._in_force = accepted.rejected is None and not components.informer.trouble
+        self._managed = accepted.accounts.keys() | accepted.retired
 
-def _known(components: Components, asked: Sequence[str] | None) -> list[AccountName]:
-    """Return the accounts there are; where no text says so, those that have credentials, or else the one by default."""
-    accepted = components.informer.accepted
-    known = set(accepted.accounts)
-    if asked or not _judged(components):
-        known |= components.credentials.accounts()
-    if asked and not _judged(components):  # the text that names them may be the one that cannot be read
-        known |= {AccountName(name) for name in asked}
-    return sorted(known or {DEFAULT_ACCOUNT})
+    def known(self, asked: Sequence[str] | None) -> list[AccountName]:
+        """Return the accounts there are; where no revision says so, those with credentials, or else the default one."""
+        known = set(self._components.informer.accepted.accounts)
+        if asked or not self._in_force:
+            known |= self._components.credentials.accounts()
+        if asked and not self._in_force:  # the file that names them may be the one that cannot be read
+            known |= {AccountName(name) for name in asked}
+        return sorted(known or {DEFAULT_ACCOUNT})
 
+    def follow(self, names: Sequence[AccountName]) -> None:
+        """Bring the clients in step with the accounts in force, and those that are checked."""
+        components = self._components
+        countries: dict[AccountName, str | None] = dict.fromkeys(names)
+        for name, account in components.informer.accepted.accounts.items():
+            countries[name] = account.desired.country
+        components.clients.follow(countries)
+        for name in countries:
+            components.clients.limit(name, self._policy(name).calls_per_hour)
+        components.masking.know(components.settings.secrets() | components.credentials.secrets())
 
-def _follow(components: Components, names: Sequence[AccountName]) -> None:
-    """Bring the clients in step with the accounts that the text names, and those that are looked at."""
-    texts = components.informer.accepted.accounts
-    countries: dict[AccountName, str | None] = dict.fromkeys(names)
-    countries |= {name: text.desired.country for name, text in texts.items()}
-    components.clients.follow(countries)
-    for name in countries:
-        components.clients.limit(name, _policy(components, name).calls_per_hour)
-    components.masking.know(components.settings.secrets() | components.credentials.secrets())
+    def general(self, unreadable: str) -> tuple[Finding, ...]:
+        """Return the findings that concern no single account. ``unreadable`` is why the state cannot be read."""
+        components = self._components
+        findings = (
+            self._settings(),
+            diagnosis.state(
+                str(components.settings.state_dir),
+                exists=components.settings.state_dir.is_dir(),
+                locked=can_be_kept(components.settings.state_dir),
+                trouble=components.state.trouble,
+                unreadable=unreadable,
+            ),
+            diagnosis.desired_state(
+                components.informer.accepted,
+                components.informer.trouble,
+                str(components.settings.desired_state),
+                self._abandoned(),
+                git=components.settings.git_url is not None,
+            ),
+            self._credentials_folder(),
+        )
+        return tuple(finding for finding in findings if finding is not None)
 
+    def _settings(self) -> Finding:
+        settings = self._components.settings
+        unreadable = []
+        for reader in (settings.listen_token_reader(), settings.webhook_secret_reader()):
+            secret = reader.read() if reader is not None else None
+            if isinstance(secret, str):
+                unreadable.append(secret)
+        return diagnosis.settings(
+            settings.mode, allow_http=settings.allow_http, unreadable=unreadable, warnings=settings.warnings
+        )
 
-def _policy(components: Components, name: AccountName) -> Policy:
-    text = components.informer.current(name)
-    return text.desired.policy if text is not None else Policy()
+    def _credentials_folder(self) -> Finding | None:
+        credentials = self._components.credentials
+        strays: frozenset[AccountName] = frozenset()
+        if self._in_force:
+            strays = credentials.accounts() - self._managed
+        return diagnosis.folder(credentials.warnings(), strays)
 
+    def _abandoned(self) -> frozenset[AccountName]:
+        if not self._in_force:
+            return frozenset()
+        try:
+            return self._components.state.accounts.live_accounts() - self._managed
+        except StateError:  # reported where the state is judged
+            return frozenset()
 
-def _general(components: Components, unreadable: str) -> tuple[Finding, ...]:
-    settings, accepted = components.settings, components.informer.accepted
-    readers = (settings.listen_token_reader(), settings.webhook_secret_reader())
-    secrets = [reader.read() for reader in readers if reader is not None]
-    strays = (
-        components.credentials.accounts() - accepted.accounts.keys() - accepted.retired if _judged(components) else ()
-    )
-    findings = (
-        diagnosis.settings(
-            settings.mode,
-            allow_http=settings.allow_http,
-            unreadable=[why for why in secrets if isinstance(why, str)],
-            warnings=settings.warnings,
-        ),
-        diagnosis.state(
-            str(settings.state_dir),
-            exists=settings.state_dir.is_dir(),
-            locked=can_be_kept(settings.state_dir),
-            trouble=components.state.trouble,
-            unreadable=unreadable,
-        ),
-        diagnosis.desired_state(
-            accepted,
-            components.informer.trouble,
-            str(settings.desired_state),
-            _abandoned(components),
-            git=settings.git_url is not None,
-        ),
-        diagnosis.folder(components.credentials.warnings(), strays),
-    )
-    return tuple(finding for finding in findings if finding is not None)
+    def _policy(self, name: AccountName) -> Policy:
+        account = self._components.informer.current(name)
+        return account.desired.policy if account is not None else Policy()
 
+    async def accounts(self, names: Sequence[AccountName], follower: Follower) -> tuple[Examined, ...]:
+        """Check the accounts, a few at once."""
+        lists: dict[AccountName, Asked] = {}
 
-def _abandoned(components: Components) -> frozenset[AccountName]:
-    accepted = components.informer.accepted
-    if not _judged(components):
-        return frozenset()
-    try:
-        return components.state.accounts.live_accounts() - accepted.accounts.keys() - accepted.retired
-    except StateError:  # it is told where the state is judged
-        return frozenset()
+        async def one(name: AccountName) -> list[Finding]:
+            findings, asked = await self._account(name)
+            if asked is not None:
+                lists[name] = asked
+            return findings
 
+        found = await each_account(names, one, follower, at_once=self._components.settings.workers)
+        examined = []
+        for name, result in zip(names, found, strict=True):
+            findings = [diagnosis.defect(result)] if isinstance(result, BaseException) else result
+            examined.append(Examined(name, (*findings, *_alike(name, lists))))
+        return tuple(examined)
 
-async def _each(
-    components: Components, names: Sequence[AccountName], follower: Follower, clock: Clock
-) -> tuple[Examined, ...]:
-    """Look at the accounts, a few at once."""
-    lists: dict[AccountName, Asked] = {}
-
-    async def one(name: AccountName) -> list[Finding]:
-        findings, asked = await _account(components, name, clock)
+    async def _account(self, name: AccountName) -> tuple[list[Finding], Asked | None]:
+        """Check one account; return what was found, and what asking LG brought."""
+        components, began = self._components, self._clock.now()
+        client, credentials = components.clients(name), components.clients.credentials(name)
+        speaking: Speaking | str = str(credentials)
+        asked: Asked | None = None
+        if not isinstance(client, str) and not isinstance(credentials, str):
+            settings = components.settings
+            origins = components.credentials.origins(name)
+            speaking = Speaking(credentials, origins, settings.phase, settings.request_timeout)
+            asked = await self._asked(client, credentials)
+        account = components.informer.current(name)
+        findings = list(diagnosis.account(account, speaking, asked, judged=self._in_force))
+        findings.append(self._quota(name, began))
         if asked is not None:
-            lists[name] = asked
-        return findings
+            findings += diagnosis.guards(asked.tripped)
+        return findings, asked
 
-    found = await each_account(names, one, follower, at_once=components.settings.workers)
-    examined = []
-    for name, each in zip(names, found, strict=True):
-        findings = [diagnosis.defect(each)] if isinstance(each, BaseException) else each
-        examined.append(Examined(name, (*findings, *_alike(name, lists))))
-    return tuple(examined)
+    async def _asked(self, client: Client, credentials: Credentials) -> Asked:
+        """Ask for a new token, where one can be had, and for the list."""
+        asked = Asked(
+            began=self._clock.now(),
+            ended=self._clock.now(),
+            proxy=proxy_of(credentials.base_url),
+            token_proxy=proxy_of(credentials.token_url or credentials.base_url),
+        )
+        try:
+            token = await client.access.token()
+        except PlatformError as error:
+            return replace(asked, token_error=error, ended=self._clock.now())
+        if credentials.access_token is not None and credentials.refresh_token is not None:
+            # The token that is there would serve, and hide for an hour that there will be no other.
+            try:
+                await client.access.renewed(token)
+            except PlatformError as error:
+                asked = replace(asked, token_error=error)
+        asked = await self._listed(credentials.account, client, asked)
+        ends = client.access.expires_at
+        return replace(
+            asked,
+            expires_at=None if ends is None else datetime.fromtimestamp(ends, UTC),
+            rotated=client.access.rotated,
+        )
+
+    async def _listed(self, name: AccountName, client: Client, asked: Asked) -> Asked:
+        """Ask for the list, and what a pass would make of it. It may be long: only its length and hash are kept."""
+        heard = _Heard()
+        asked = replace(asked, began=self._clock.now())
+        try:
+            observed = await client.list_devices(heard.hear)
+            plan = self._components.reconciler.previews.weigh(name, observed)
+            asked = replace(
+                asked,
+                devices=len(observed.devices),
+                list_hash=hash(observed.devices),
+                tripped=plan.tripped if plan is not None else (),
+            )
+        except PlatformError as error:
+            asked = replace(asked, error=error)
+        return replace(
+            asked, ended=self._clock.now(), envelope=heard.envelope, header=heard.header, other_id=heard.other_id
+        )
+
+    def _quota(self, name: AccountName, began: datetime) -> Finding:
+        """Return what is known of an account's calls: those that the state remembers, and those made here."""
+        quota = self._components.clients.quota(name)
+        remaining = quota.remaining(self._clock.now().timestamp())
+        calls = quota.learned.calls
+        return diagnosis.quota(
+            self._policy(name).calls_per_hour,
+            limit=quota.limit,
+            remaining=remaining,
+            calls=len(calls),
+            cost=sum(call >= began.timestamp() for call in calls),
+        )
+
+
+class _Heard:
+    """What the replies to a list say about time and about whose reply it is. The times are the last reply's."""
+
+    def __init__(self) -> None:
+        self.envelope: datetime | None = None
+        self.header: datetime | None = None
+        self.other_id = False
+
+    def hear(self, reply: Reply) -> None:
+        """Take one reply."""
+        self.envelope, self.header = envelope_time(reply), header_time(reply)
+        self.other_id = self.other_id or differs(reply)
 
 
 def _alike(name: AccountName, lists: Mapping[AccountName, Asked]) -> list[Finding]:
@@ -169,80 +264,3 @@ def _alike(name: AccountName, lists: Mapping[AccountName, Asked]) -> list[Findin
         return []
     others = [other for other, one in sorted(lists.items()) if other != name and one.list_hash == mine.list_hash]
     return [diagnosis.alike(mine.devices or 0, others)] if others else []
-
-
-async def _account(components: Components, name: AccountName, clock: Clock) -> tuple[list[Finding], Asked | None]:
-    """Look at one account; return what was found, and what asking LG brought."""
-    began, settings = clock.now(), components.settings
-    client, credentials = components.clients(name), components.clients.credentials(name)
-    speaking: Speaking | str = str(credentials)
-    asked: Asked | None = None
-    if not isinstance(client, str) and not isinstance(credentials, str):
-        speaking = Speaking(credentials, components.credentials.origins(name), settings.phase, settings.request_timeout)
-        asked = await _asked(components, client, credentials, clock)
-    findings = diagnosis.account(components.informer.current(name), speaking, asked, judged=_judged(components))
-    tripped = asked.tripped if asked is not None else ()
-    return [*findings, _quota(components, name, began, clock.now()), *diagnosis.guards(tripped)], asked
-
-
-async def _asked(components: Components, client: Client, credentials: Credentials, clock: Clock) -> Asked:
-    """Ask for a new token, where one can be had, and for the list."""
-    asked = Asked(
-        began=clock.now(),
-        ended=clock.now(),
-        proxy=proxy_of(credentials.base_url),
-        token_proxy=proxy_of(credentials.token_url or credentials.base_url),
-    )
-    try:
-        token = await client.access.token()
-    except PlatformError as error:
-        return replace(asked, token_error=error, ended=clock.now())
-    if credentials.access_token is not None and credentials.refresh_token is not None:
-        # The token that is there would serve, and hide for an hour that there will be no other.
-        try:
-            await client.access.renewed(token)
-        except PlatformError as error:
-            asked = replace(asked, token_error=error)
-    asked = await _listed(components, credentials.account, client, asked, clock)
-    ends = client.access.expires_at
-    return replace(
-        asked,
-        expires_at=None if ends is None else datetime.fromtimestamp(ends, UTC),
-        rotated=client.access.rotated,
-    )
-
-
-async def _listed(components: Components, name: AccountName, client: Client, asked: Asked, clock: Clock) -> Asked:
-    """Ask for the list, and what a pass would make of it. It may be long: only its length and its hash are kept."""
-    times: list[tuple[datetime | None, datetime | None]] = []
-    other_ids: list[bool] = []
-
-    def heard(reply: Reply) -> None:
-        times.append((envelope_time(reply), header_time(reply)))
-        other_ids.append(differs(reply))
-
-    asked = replace(asked, began=clock.now())
-    try:
-        observed = await client.list_devices(heard)
-        plan = components.reconciler.previews.weigh(name, observed)
-        tripped = plan.tripped if plan is not None else ()
-        devices = len(observed.devices)
-        asked = replace(asked, devices=devices, list_hash=hash(observed.devices), tripped=tripped)
-    except PlatformError as error:
-        asked = replace(asked, error=error)
-    envelope, header = times[-1] if times else (None, None)
-    return replace(asked, ended=clock.now(), envelope=envelope, header=header, other_id=any(other_ids))
-
-
-def _quota(components: Components, name: AccountName, began: datetime, now: datetime) -> Finding:
-    """Tell what is known of an account's calls: those that the state remembers, and ours."""
-    quota = components.clients.quota(name)
-    remaining = quota.remaining(now.timestamp())
-    calls = quota.learned.calls
-    return diagnosis.quota(
-        _policy(components, name).calls_per_hour,
-        limit=quota.limit,
-        remaining=remaining,
-        calls=len(calls),
-        cost=sum(call >= began.timestamp() for call in calls),
-    )

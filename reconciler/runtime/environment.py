@@ -1,7 +1,7 @@
-"""What a process stands in: time, chance, the wire, the disk, and the kernel's news of files.
+"""What a process depends on outside itself: time, chance, the network, the disk, and the kernel's news of files.
 
-Owns: the one list of everything that is not decided by settings, texts and LG's answers, each with what is real. A
-simulation hands in others, and then runs the very program that runs in earnest. Must not: hold a rule of its own.
+Owns: the one list of everything that settings, files and LG's answers do not decide, each with its real form. A
+simulation hands in others, and so runs the same program as production. Must not: hold a rule of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from reconciler.state import Connect, connect
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Everything around the program. ``transport`` of nothing is the network.
+    """Everything around the program. Without ``transport`` calls go to the network.
 
     ``unique`` makes the ids of passes and messages. ``connect`` opens the state's file. ``look`` tells whether a file
     changed, and ``file_time`` is the time by which files are dated, in epoch seconds.

@@ -1,6 +1,6 @@
 """Says whether the process is alive and ready.
 
-Owns: how long work may be due, or a pass under way, with nothing coming of it. Must not: end or mend anything.
+Owns: how long work may be due, or a pass under way, with nothing coming of it. Must not: end or repair anything.
 """
 
 from __future__ import annotations

@@ -8,19 +8,43 @@ missing here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from reconciler import desired
 from reconciler.core import acceptance
 from reconciler.core.acceptance import Accepted, Claims
 from reconciler.core.clock import Clock
-from reconciler.core.errors import Fault, SourceError
+from reconciler.core.errors import SourceError
 from reconciler.core.model import Revision
 from reconciler.reporting.queries import AtHand, Knowledge, no_state
 from reconciler.runtime.setting_values import Mode
 from reconciler.runtime.settings import Settings
-from reconciler.source import FileSource
+from reconciler.source import Fetched, FileSource
 from reconciler.source.kept import recalled
 from reconciler.state import KeptText, State, is_there
+
+LAST_ACCEPTED = "showing what the daemon accepted last"
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """What would be in force, the files it was read from, and what is wrong with them."""
+
+    accepted: Accepted
+    read: Sequence[KeptText] = ()
+    notes: Sequence[str] = ()
+
+
+class _Kept:
+    """The files that a device may be named in: those that were read now, and those that the state keeps beside them."""
+
+    def __init__(self, read: Sequence[KeptText], kept: Sequence[KeptText]) -> None:
+        newer = {one.revision for one in read}
+        older = [one for one in kept if one.revision not in newer]
+        self._files = (*read, *older)
+
+    def __call__(self) -> Sequence[KeptText]:
+        return self._files
 
 
 def at_hand(settings: Settings, clock: Clock) -> AtHand:
@@ -28,45 +52,51 @@ def at_hand(settings: Settings, clock: Clock) -> AtHand:
     state = State.read_only(settings.state_dir, clock)
     kept = state.revisions.kept()
     before = recalled(kept, state.accounts.live_accounts, settings.environment) if kept else None
-    in_force, read, notes = _newest_text(settings, before or Accepted(), kept)
-    revisions = [one.revision for one in read]
+    newest = _newest(settings, before or Accepted(), kept)
+    notes = list(newest.notes)
     if state.trouble:
-        notes = (*notes, f"state: {state.trouble}")
+        notes.append(f"state: {state.trouble}")
     has_state, folder = is_there(settings.state_dir), str(settings.state_dir)
     if not has_state:
-        notes = (*notes, f"{no_state(folder)}: what was done is not known")
+        notes.append(f"{no_state(folder)}: past changes are not known")
     claims = Claims()
-    claims.follow(in_force.accounts)
-    claims.enforce(in_force.accounts)
+    claims.follow(newest.accepted.accounts)
+    claims.enforce(newest.accepted.accounts)
     known = Knowledge(
         now=clock.now(),
-        accepted=in_force,
+        accepted=newest.accepted,
         state=state,
-        kept=lambda: (*read, *(one for one in kept if one.revision not in revisions)),
+        kept=_Kept(newest.read, kept),
         observing=settings.mode is Mode.OBSERVE,
         claims=claims,
     )
-    return AtHand(known, notes, folder, has_state)
+    return AtHand(known, tuple(notes), folder, has_state)
 
 
-def _newest_text(
-    settings: Settings, before: Accepted, kept: Sequence[KeptText]
-) -> tuple[Accepted, Sequence[KeptText], tuple[str, ...]]:
-    """Return what would be in force if a daemon read the files now, the files, and what is wrong with them."""
+def _newest(settings: Settings, before: Accepted, kept: Sequence[KeptText]) -> _Newest:
+    """Return what would be in force if a daemon read the files now."""
     if settings.git_url is not None:
-        return before, (), ("the repository is not asked: texts are those that the daemon accepted last",)
+        return _Newest(before, notes=(f"the repository is not asked: {LAST_ACCEPTED}",))
     source = FileSource(settings.desired_state)
     try:
         fetched = source.fetch()
     except SourceError as error:
-        return before, (), (f"{error}; texts are those that the daemon accepted last",)
+        return _Newest(before, notes=(f"{error}; {LAST_ACCEPTED}",))
     if fetched.unreadable:
-        return before, (), (*map(str, fetched.unreadable), "texts are those that the daemon accepted last")
-    loaded = desired.load(fetched.documents, fetched.tree, environment=settings.environment)
-    same = [one.revision for one in kept if one.revision.sha256 == loaded.sha256]
-    commit = source.commit(loaded.files) or next((one.commit for one in same), None)
+        return _Newest(before, notes=(*map(str, fetched.unreadable), LAST_ACCEPTED))
+    return _judged(source, fetched, before, kept, settings.environment)
+
+
+def _judged(
+    source: FileSource, fetched: Fetched, before: Accepted, kept: Sequence[KeptText], environment: str | None
+) -> _Newest:
+    """Return what these files would bring into force."""
+    loaded = desired.load(fetched.documents, fetched.tree, environment=environment)
+    commit = source.commit(loaded.files)
+    if commit is None:
+        known = [one.revision.commit for one in kept if one.revision.sha256 == loaded.sha256]
+        commit = known[0] if known else None
     revision = Revision(loaded.sha256, commit)
-    after = acceptance.accept(before, loaded, revision)
+    accepted = acceptance.accept(before, loaded, revision)
     read = [KeptText(one.path, revision, loaded.files) for one in fetched.documents]
-    faults: Sequence[Fault] = after.faults
-    return after, read, tuple(f"{fault} (not in force)" for fault in faults)
+    return _Newest(accepted, read, [f"{fault} (not in force)" for fault in accepted.faults])

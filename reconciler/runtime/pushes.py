@@ -1,7 +1,7 @@
-"""When to look at the source because somebody says that there is something new.
+"""When to read the source because a forge announced a push.
 
-Owns: the pace of such looks: one under way, at most one waiting, and a pause after each.
-Must not: know who says so, or what a look is.
+Owns: the pace of such readings: one under way, at most one waiting, and a pause after each.
+Must not: know who announced it, or what a reading is.
 
 A forge calls for every push, and whoever recorded one of its calls can repeat it as often as they like. Each call asks
 for a look; none of them asks for its own.
@@ -16,11 +16,11 @@ from typing import Any
 PAUSE_SECONDS = 1.0
 """Between the end of one look and the next."""
 REPEATED_SECONDS = 5.0
-"""The same where a call says only what an earlier one said."""
+"""The same where a call only repeats an earlier one."""
 
 
 class Pushes:
-    """Looks once for all that ask while it waits. ``begin`` starts the work that ``look`` is; it ends by itself."""
+    """Looks once for all that ask while it waits. ``begin`` starts the work that ``look`` is."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Pushes:
         self._schedule()
 
     def stop(self) -> None:
-        """Begin no look any more."""
+        """Begin no further look."""
         self._stopped = True
         self._cancel()
 

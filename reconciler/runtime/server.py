@@ -26,9 +26,9 @@ from reconciler.core.errors import ReconcilerError
 from reconciler.runtime.setting_values import Listen
 
 MOST_CONNECTIONS = 256
-"""How many connections there are at most, however many descriptors there are."""
+"""The most connections there may be, however many descriptors there are."""
 SHARE = 4
-"""One in so many descriptors is for callers."""
+"""One in this many descriptors is for callers."""
 FEWEST = 8
 """And never fewer than this."""
 TOGETHER = 16
@@ -39,7 +39,7 @@ ANSWER_SECONDS = 300.0
 """And all of it, body and answer, is over within this time."""
 SHORT_SECONDS = 0.2
 """How long nobody is let in after there was no descriptor for the last."""
-TOLD_SECONDS = 60.0
+REPORTED_SECONDS = 60.0
 """How often the log may say that it is crowded."""
 
 log = structlog.get_logger()
@@ -93,7 +93,7 @@ class _Crowd:
         self._coming: set[asyncio.Task[Any]] = set()
         self._again: asyncio.TimerHandle | None = None
         self._cut_off = 0
-        self._told_at = -TOLD_SECONDS
+        self._reported_at = -REPORTED_SECONDS
         listener.settimeout(0)
         self._loop.add_reader(listener, self._accept)
 
@@ -141,8 +141,8 @@ class _Crowd:
         if first is not None:
             first.transport.abort()
             self._cut_off += 1
-        if now - self._told_at >= TOLD_SECONDS:
-            self._told_at = now
+        if now - self._reported_at >= REPORTED_SECONDS:
+            self._reported_at = now
             cut_off, self._cut_off = self._cut_off, 0
             log.warning("http.crowded", connections=len(self.callers), most=self._most, cut_off=cut_off, error=error)
 
@@ -187,7 +187,7 @@ class Port:
 class _Server(uvicorn.Server):
     """Uvicorn without signals, with a crowd of ours, looking up once a second.
 
-    By itself it does that ten times, even where nobody asks, and lets everybody in.
+    Uvicorn alone does that ten times a second, even where nobody asks, and lets everybody in.
     """
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket, most: int) -> None:

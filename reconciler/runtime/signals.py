@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 MOMENT_SECONDS = 2.0
-"""A second signal within this time is the same wish: wrappers pass on what the whole process group gets anyway."""
+"""A second signal within this time counts as the first: wrappers pass on what the whole process group gets anyway."""
 
 
 def end_within(seconds: float, end: Callable[[], None]) -> None:
-    """Call ``end`` from a thread of its own after so many seconds, unless the process has ended by then.
+    """Call ``end`` from a thread of its own after this many seconds, unless the process has ended by then.
 
     A thread that waits for a disk or a network cannot be broken off, and the end of the process waits for it.
     """
@@ -37,7 +37,7 @@ def signals(
 ) -> Iterator[None]:
     """Call ``stop`` at the first SIGTERM or SIGINT, ``second`` at the next that comes more than a moment later.
 
-    SIGHUP calls ``hang_up``; without one it is a wish to stop, and never more than that. Where it was ignored from the
+    SIGHUP calls ``hang_up``; without one it asks to stop, and never more than that. Where it was ignored from the
     start, as under ``nohup``, it stays so.
     """
     loop = asyncio.get_running_loop()
@@ -63,5 +63,5 @@ def signals(
     finally:
         for number in handlers:
             loop.remove_signal_handler(number)
-            if came is not None:  # the rest of the way to the end is no time to die of the same wish again
+            if came is not None:  # until the end, the same signal again must not kill the process
                 signal.signal(number, (lambda *_: again()) if number != signal.SIGHUP else signal.SIG_IGN)

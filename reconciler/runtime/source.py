@@ -1,7 +1,7 @@
-"""Where the settings say that texts come from.
+"""Where the settings say that the desired state comes from.
 
 Owns: the choice between files of this machine and a repository that is followed, and where a clone of it is kept.
-Must not: read or judge a text.
+Must not: read or judge a file.
 """
 
 from __future__ import annotations

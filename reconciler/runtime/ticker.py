@@ -22,13 +22,13 @@ from apscheduler.triggers.base import BaseTrigger
 
 
 class Ticker(Protocol):
-    """Calls something again and again; APScheduler in earnest, a virtual clock in simulations."""
+    """Calls something again and again: APScheduler, in simulations on a virtual clock."""
 
     def every(self, seconds: float, call: Callable[[], object]) -> None:
-        """Call ``call`` every so many seconds until ``stop``."""
+        """Call ``call`` at this interval until ``stop``."""
 
     def stop(self) -> None:
-        """Call nothing any more."""
+        """Make no further call."""
 
 
 class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
@@ -95,7 +95,7 @@ class SchedulerTicker:
         self._count = 0
 
     def every(self, seconds: float, call: Callable[[], object]) -> None:
-        """Call ``call`` every so many seconds."""
+        """Call ``call`` at this interval."""
 
         async def job() -> None:  # a coroutine runs in the loop, a plain function in a thread of APScheduler's
             call()
@@ -105,5 +105,5 @@ class SchedulerTicker:
         self._scheduler.add_job(job, Every(seconds), id=name, coalesce=True, misfire_grace_time=None)
 
     def stop(self) -> None:
-        """Call nothing any more."""
+        """Make no further call."""
         self._scheduler.shutdown(wait=False)

@@ -308,7 +308,7 @@ async def test_names_of_devices_and_lgs_words_reach_the_page_as_words(tmp_path: 
         write(one.file, 'version = 1\n"<script>alert(1)</script>" = 2\ndevices = []\n')
 
         async def rejected() -> bool:
-            return "Rejected text" in (await one.get("/")).text
+            return "Rejected revision" in (await one.get("/")).text
 
         await eventually_true(rejected)
         page = Tags()
@@ -343,9 +343,9 @@ def test_what_comes_at_one_moment_is_told_together() -> None:
     first = BoundaryReport(NOW, "east", 1, 3, ("closed",), 3, "too-many", "3 are too many")
     found = moments([first, replace(first, account="west"), replace(first, at=NOW + timedelta(days=1))])
     sums = [(one.accounts, one.begins, one.ends, one.held) for one in found]
-    assert sums == [(("east", "west"), 2, 6, 6), (("east",), 1, 3, 3)]
-    assert found[0].messages == ("east: 3 are too many", "west: 3 are too many")
-    assert found[1].messages == ("3 are too many",)
+    assert sums == [(["east", "west"], 2, 6, 6), (["east"], 1, 3, 3)]
+    assert found[0].messages == ["east: 3 are too many", "west: 3 are too many"]
+    assert found[1].messages == ["3 are too many"]
 
 
 async def test_an_answer_serves_for_some_times_as_long_as_it_took() -> None:

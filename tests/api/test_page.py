@@ -85,13 +85,13 @@ async def test_all_is_well(tmp_path: Path, browser: Browser) -> None:
     async with well(tmp_path) as one, looking(browser, url(one), **DESKTOP) as (page, seen):
         await expect(page).to_have_title("✓ All is well · PCC reconciler")
         await expect(page.get_by_role("heading", level=1)).to_have_text("All is well: 3 accounts as wanted.")
-        text = page.get_by_role("region", name="Text in force")
+        text = page.get_by_role("region", name="Revision in force")
         await expect(text).to_contain_text("Room 1239 and 1240 are furnished, 1201 is closed")
         await expect(text).to_contain_text("by Jun Lee")
         await expect(text).to_contain_text("signature not checked")
         row = page.get_by_role("row", name=re.compile("^seoul-hotel"))
         await expect(row.get_by_role("cell").nth(2)).to_have_text("300")
-        await expect(page.get_by_role("region", name="Coming by itself")).to_contain_text("48 would be held")
+        await expect(page.get_by_role("region", name="Upcoming")).to_contain_text("48 would be held")
         changes = page.get_by_role("region", name="Recent changes").get_by_role("listitem")
         await expect(changes).to_have_count(10)
         await expect(page.get_by_role("region", name="Recent changes")).to_contain_text("Unsubscribed")
@@ -126,11 +126,11 @@ async def test_every_link_leads_somewhere(tmp_path: Path, browser: Browser) -> N
 async def test_a_guard_waits(tmp_path: Path, browser: Browser) -> None:
     """The page says that a person has to decide, why, and gives the block, whole and ready to copy; also by night."""
     async with held(tmp_path) as one, looking(browser, url(one), **DARK) as (page, seen):
-        await expect(page).to_have_title("! Look · PCC reconciler")
+        await expect(page).to_have_title("! Needs attention · PCC reconciler")
         await expect(page.get_by_role("heading", level=1)).to_have_text(
             "busan-hotel is held by a guard: a person has to decide."
         )
-        guards = page.get_by_role("region", name="Waiting for a person's word", exact=True)
+        guards = page.get_by_role("region", name="Waiting for approval", exact=True)
         await expect(guards).to_contain_text("16 unsubscribes held: too-many.")
         await expect(guards).to_contain_text("17 devices would be unsubscribed within 24 hours")
         (busan,) = (
@@ -222,7 +222,7 @@ async def test_hostile_words_are_harmless(tmp_path: Path, browser: Browser) -> N
         write(folder / "desired-state.toml", f"{TEXT}{toml(HOSTILE)} = 1\n{toml(LONG)} = 2\n")
 
         async def rejected() -> bool:
-            return "Rejected text" in (await one.get("/")).text
+            return "Rejected revision" in (await one.get("/")).text
 
         await eventually_true(rejected)
         for how in (DESKTOP, PHONE):

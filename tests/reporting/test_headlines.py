@@ -59,7 +59,7 @@ def test_no_status_is_well_while_a_guard_is_tripped(reason: Reason, mode: str, *
         assert "held by a guard" in shown
     for shown in (explanations.status_text(one), explanations.status_markdown(one), page):
         assert f"{reason} says so" in shown.replace("\\", "")
-    assert "<title>! Look" in page
+    assert "<title>! Needs attention" in page
 
 
 @pytest.mark.parametrize("trusted", [True, False])

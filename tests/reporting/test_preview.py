@@ -122,7 +122,7 @@ async def test_faults_of_a_proposal_are_told_all(tmp_path: Path) -> None:
         code, out, err = await plan_there(one, proposed)
         assert (code, out) == (1, "")
         assert "another environment than 'production'" in err
-        assert "the proposed text is not valid" in err
+        assert "the proposed files are not valid" in err
 
 
 async def test_new_and_vanished_accounts_are_told(tmp_path: Path) -> None:

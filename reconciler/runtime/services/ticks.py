@@ -32,7 +32,7 @@ class Ticks:
         raise await self._failed
 
     def stop(self) -> None:
-        """Tick no more."""
+        """Make no further tick."""
         if self._ticker is not None:
             self._ticker.stop()
             self._ticker = None
