@@ -127,22 +127,7 @@ def _cell(lines: Sequence[str]) -> str:
     return "<br>".join(lines)
 
 
-FLOORS = (
-    *(
-        "cli",
-        "runtime",
-        "runtime/services",
-        "api",
-        "api/client",
-        "controller",
-        "reporting",
-        "reporting/formats",
-        "source",
-        "source/git",
-        "pcc",
-    ),
-    *("desired", "state", "state/sqlite", "telemetry", "core"),
-)
+FLOORS = ("cli", "runtime", "api", "controller", "reporting", "source", "pcc", "desired", "state", "telemetry", "core")
 """The rooms, highest floor first."""
 
 
@@ -150,9 +135,14 @@ def modules() -> list[str]:
     """Return the table of modules, room by room: each with the first sentence of its docstring."""
     rows: list[str] = []
     for room in FLOORS:
-        paths = sorted((ROOT / "reconciler" / room).glob("*.py"))
-        rows += [f"| `{room}/{one.name}` | {_first_sentence(one)} |" for one in paths if one.stem != "__init__"]
+        inits = sorted((ROOT / "reconciler" / room).glob("**/__init__.py"), key=lambda one: one.parent)
+        for package in (one.parent for one in inits):
+            rows += [_row(one) for one in sorted(package.glob("*.py")) if one.stem != "__init__"]
     return ["| module | is about |", "|---|---|", *rows]
+
+
+def _row(path: Path) -> str:
+    return f"| `{path.relative_to(ROOT / 'reconciler').as_posix()}` | {_first_sentence(path)} |"
 
 
 def _first_sentence(path: Path) -> str:
