@@ -8,7 +8,8 @@ is where it is kept; the rules of remembering are in ``core.memory``. Must not: 
 from reconciler.core.memory import KEPT, Past
 from reconciler.state.port import KeptText, Stay
 from reconciler.state.records import Mark, newest_first
-from reconciler.state.sqlite.database import Connect, can_be_kept, connect, is_there
+from reconciler.state.sqlite.connection import Connect, connect
+from reconciler.state.sqlite.folder import can_be_kept, is_there
 from reconciler.state.state import State
 
 __all__ = [

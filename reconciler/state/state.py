@@ -21,7 +21,7 @@ from reconciler.state.pauses import PauseStore
 from reconciler.state.port import Accounts, Changes, History, Pauses, Quotas, Revisions, Storage
 from reconciler.state.quotas import QuotaStore
 from reconciler.state.revisions import RevisionStore
-from reconciler.state.sqlite.database import Connect, connect
+from reconciler.state.sqlite.connection import Connect, connect
 from reconciler.state.sqlite.storage import SqliteStorage
 from reconciler.state.write_behind import WriteBehind
 

@@ -22,6 +22,7 @@ PLANTED = {
     "Inside reconciler.desired,": ("desired/positions.py", "reconciler.desired.loader"),
     "Inside reconciler.source,": ("source/watch.py", "reconciler.source.files"),
     "Inside reconciler.source.git,": ("source/git/process.py", "reconciler.source.git.clone"),
+    "Inside reconciler.state.sqlite,": ("state/sqlite/connection.py", "reconciler.state.sqlite.database"),
     "Inside reconciler.state,": ("state/sqlite/tables.py", "reconciler.state.state"),
     "Inside reconciler.controller,": ("controller/executor.py", "reconciler.controller.queue"),
     "Inside reconciler.reporting,": ("reporting/status.py", "reconciler.reporting.formats"),

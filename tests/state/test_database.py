@@ -20,7 +20,9 @@ from disks import Disk, StandingClock
 from reconciler.core.errors import StateError
 from reconciler.runtime.clock import SystemClock
 from reconciler.state import State
-from reconciler.state.sqlite.database import MOST_REPLACED, Database, Held, Newer, Statement, connect
+from reconciler.state.sqlite.connection import Newer, Statement, connect
+from reconciler.state.sqlite.database import Database
+from reconciler.state.sqlite.folder import MOST_REPLACED, Held
 
 FIRST = (("CREATE TABLE note (words TEXT)",),)
 SECOND = (*FIRST, ("ALTER TABLE note ADD COLUMN author TEXT NOT NULL DEFAULT 'nobody'",))

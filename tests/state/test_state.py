@@ -1442,7 +1442,7 @@ class Remembering(RuleBasedStateMachine):
         self.state.accounts.forget_retries(HOTEL, [])
         if how == "killed":  # the system closes what a killed process held, without a word from it
             medium(self.state)._connection.close()
-            medium(self.state)._release()
+            medium(self.state)._folder.release()
         else:
             self.state.close()
         self.state = State.open(self.folder, self.clock, self.disk.connect)

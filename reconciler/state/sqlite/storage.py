@@ -18,7 +18,8 @@ from reconciler.core.model import AccountName, DeviceId
 from reconciler.state.port import Asked, Stay, Storage, StoredDocument
 from reconciler.state.records import Group, Mark
 from reconciler.state.sqlite import tables
-from reconciler.state.sqlite.database import Connect, Database, Statement, connect
+from reconciler.state.sqlite.connection import Connect, Statement, connect
+from reconciler.state.sqlite.database import Database
 from reconciler.state.sqlite.writes import statements
 
 ACCOUNT = "SELECT texts_since, trusted, suspect_readings, credential FROM account WHERE name = ?"

@@ -30,7 +30,7 @@ from reconciler.core.model import (
     Revision,
     Verified,
 )
-from reconciler.state.sqlite.database import Row
+from reconciler.state.sqlite.connection import Row
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST, LATEST = -(2**63), 2**63 - 1

@@ -13,7 +13,7 @@ from reconciler.core.model import DeviceId, Revision
 from reconciler.state import records
 from reconciler.state.records import DevicesMoved, DevicesSettled, Record
 from reconciler.state.sqlite import tables
-from reconciler.state.sqlite.database import Row, Statement
+from reconciler.state.sqlite.connection import Row, Statement
 
 SAVE_ACCOUNT = "INSERT OR REPLACE INTO account VALUES (?, ?, ?, ?, ?)"
 KNOW_ACCOUNT = "INSERT OR IGNORE INTO account VALUES (?, NULL, 0, 0, NULL)"

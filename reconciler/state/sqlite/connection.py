@@ -1,0 +1,120 @@
+"""What every connection to SQLite needs: how it is opened, checked, migrated and written.
+
+Owns: the schema's version, and which errors mean damage. Must not: know where a file lies, or what the tables mean.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.core.errors import StateError
+
+DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+Row = tuple[Any, ...]
+Connect = Callable[[str], sqlite3.Connection]
+Migrations = Sequence[Sequence[str]]
+"""For each version, from 1 on, the statements that make it of the version before."""
+
+
+class Newer(StateError):
+    """A newer program wrote this state, and this one cannot know what it means."""
+
+
+class DamagedError(sqlite3.DatabaseError):
+    """The file is not what SQLite once wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL statement, carried out for each row of values. It must be possible to go through the rows again."""
+
+    sql: str
+    rows: Iterable[Row] = ((),)
+
+
+def connect(uri: str) -> sqlite3.Connection:
+    """Open a file by its address, without implicit transactions, for use from any thread under a lock of ours."""
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+
+def empty(migrations: Migrations) -> sqlite3.Connection:
+    """Return a connection to an empty state that ends with the process."""
+    connection = connect(":memory:")
+    migrate(connection, migrations)
+    return connection
+
+
+def check(connection: sqlite3.Connection, newest: int, *, wholly: bool = True) -> int:
+    """Return the version of a sound file; not ``wholly``, it is taken for sound."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > newest:
+        raise Newer(
+            f"the state is of version {version}, and this program knows versions up to {newest}: "
+            "a newer program wrote it, use that one, or another state folder"
+        )
+    if wholly and connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        raise DamagedError
+    return version
+
+
+def migrate(connection: sqlite3.Connection, migrations: Migrations) -> None:
+    """Bring the tables to the newest version. Writes in any case: a disk that takes no writes is known at once."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    with transaction(connection):
+        for step in migrations[version:]:
+            for sql in step:
+                connection.execute(sql)
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Do everything or nothing of what is written inside."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # after some faults SQLite has rolled back already
+            connection.execute("ROLLBACK")
+        raise
+
+
+def primary(error: sqlite3.Error) -> int:
+    """Return SQLite's own code of an error, without its finer distinctions."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def damaged(error: BaseException) -> bool:
+    """Say whether an error means that a file is not what SQLite once wrote."""
+    return isinstance(error, sqlite3.DatabaseError) and primary(error) in DAMAGED
+
+
+def lacking(connection: sqlite3.Connection, migrations: Migrations) -> frozenset[str]:
+    """Return the tables and indexes that the newest version has and this file does not have."""
+    every = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+    with closing(empty(migrations)) as whole:
+        try:
+            there = {name for (name,) in connection.execute(every)}
+            return frozenset(name for (name,) in whole.execute(every)) - there
+        except sqlite3.Error:
+            return frozenset()  # whatever is wrong, it is not that a table is missing
+
+
+def require_tables(connection: sqlite3.Connection, migrations: Migrations) -> None:
+    """Raise ``DamagedError`` if a table or an index is missing."""
+    if lacking(connection, migrations):
+        raise DamagedError
+
+
+def copied(connection: sqlite3.Connection, migrations: Migrations) -> sqlite3.Connection:
+    """Return a copy in memory, of the newest version."""
+    copy = connect(":memory:")
+    connection.backup(copy)
+    migrate(copy, migrations)
+    return copy

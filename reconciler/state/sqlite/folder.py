@@ -1,0 +1,158 @@
+"""The folder that holds the state's file: its lock, its permissions, and what is put aside in it.
+
+Owns: the names of the files, and that one process writes them. Must not: open a state file; closing a second handle of
+it would end SQLite's locks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+from reconciler.core.clock import Clock
+from reconciler.core.errors import StateError
+from reconciler.state.sqlite.connection import Row
+
+FILE, LOCK = "state.db", "state.lock"
+FRESH = f"{FILE}.fresh"
+"""The file that takes the place of one that was taken away, until it is whole."""
+BESIDE = ("", "-wal", "-shm")
+"""What SQLite adds to the name of a file for its companions."""
+MOST_REPLACED = 5
+"""How many files that were found in the place of ours are kept; the oldest are removed."""
+
+
+class Held(StateError):
+    """Another process writes this state."""
+
+
+class StateFolder:
+    """One folder with a state file, which this process may hold for writing."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path, self.file = path, path / FILE
+        self._clock = clock
+        self._lock: int | None = None
+
+    def hold(self) -> None:
+        """Create the folder if needed, and hold the lock that lies in it now. Raises ``Held``."""
+        if not self.path.is_dir():
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._lock is not None and not self.lost_lock():
+            return
+        taken = _locked(self.path / LOCK)
+        self.release()
+        self._lock = taken
+
+    def lost_lock(self) -> bool:
+        """Say whether the lock that is held is not the one in the folder any more."""
+        return self._lock is not None and identity(os.fstat(self._lock)) != there(self.path / LOCK)
+
+    def release(self) -> None:
+        """Let others have the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def fresh(self) -> Path:
+        """Return an empty file of ours, which takes the place of the state file once it is whole."""
+        fresh = self.path / FRESH
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            Path(f"{fresh}{suffix}").unlink(missing_ok=True)
+        make_private(fresh)
+        return fresh
+
+    def put_aside(self, why: str) -> Path | None:
+        """Rename the state file, its companions first; return the new name if there was a file."""
+        name = f"{FILE}.{why}-{self._clock.now():%Y%m%dT%H%M%SZ}"
+        names = (self.path / f"{name}{f'.{number}' if number else ''}" for number in count())
+        aside = next(free for free in names if not free.exists())
+        was_there = self.file.exists()
+        # A log must never lie beside a file that it does not belong to: SQLite would play it into that file.
+        for suffix in reversed(BESIDE):
+            with suppress(FileNotFoundError):
+                Path(f"{self.file}{suffix}").rename(f"{aside}{suffix}")
+        if why == "replaced":
+            self._remove_oldest()
+        return aside if was_there else None
+
+    def _remove_oldest(self) -> None:
+        """Remove the oldest of the files that were found in place of ours."""
+        kept = [one for one in self.path.glob(f"{FILE}.replaced-*") if not one.name.endswith(BESIDE[1:])]
+        for old in sorted(kept, key=_age)[:-MOST_REPLACED]:
+            for suffix in BESIDE:
+                with suppress(OSError):
+                    Path(f"{old}{suffix}").unlink()
+
+
+def make_private(path: Path) -> None:
+    """Make sure that a file exists and that only its owner may read it; SQLite gives its companions the same mode.
+
+    A file of another user that we may write serves as it is: only its owner can change its mode.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.fstat(handle).st_mode & 0o077:
+            with suppress(PermissionError):
+                os.fchmod(handle, 0o600)
+    finally:
+        os.close(handle)
+
+
+def can_be_kept(folder: Path) -> str:
+    """Return which path this user would have to write to keep the state and cannot, or nothing where all is well."""
+    if not folder.exists():
+        parents = folder.absolute().parents
+        there = next(one for one in parents if one.exists())
+        return "" if there.is_dir() and os.access(there, os.W_OK | os.X_OK) else str(folder)
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return str(folder)
+    files = (folder / LOCK, *(folder / f"{FILE}{suffix}" for suffix in BESIDE))
+    return next((str(one) for one in files if one.exists() and not os.access(one, os.R_OK | os.W_OK)), "")
+
+
+def is_there(folder: Path) -> bool:
+    """Say whether a folder holds a state."""
+    return (folder / FILE).exists()
+
+
+def identity(found: os.stat_result, *, dated: bool = False) -> Row:
+    """Return which file this is, and when it was last written if that is asked for."""
+    which = (found.st_dev, found.st_ino)
+    return (*which, found.st_size, found.st_mtime_ns) if dated else which
+
+
+def there(path: Path, *, dated: bool = False) -> Row | None:
+    """Return the identity of the file at a path, if there is one."""
+    try:
+        return identity(path.stat(), dated=dated)
+    except OSError:
+        return None
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_ctime
+    except OSError:
+        return 0.0
+
+
+def _locked(path: Path) -> int:
+    """Take the lock, which ends with the process however that ends. The file says who has it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError:
+        holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
+        os.close(handle)
+        who = f"process {holder}" if holder.isdigit() else "another process"
+        raise Held(f"the state in {path.parent} is held by {who}") from None
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
