@@ -88,8 +88,7 @@ def schema() -> None:
 def _load(path: Path, chosen: Settings | None, *, followed: bool) -> Loaded | Fault:
     """Read the texts at a path, here or in the repository, and say what they mean, or why there are none."""
     from reconciler.core.errors import SourceError
-    from reconciler.desired import load
-    from reconciler.source import FileSource, Source
+    from reconciler.source import FileSource, Source, load_fetched
 
     opening: AbstractContextManager[Source] = nullcontext(FileSource(path))
     if chosen is not None and followed:
@@ -101,10 +100,9 @@ def _load(path: Path, chosen: Settings | None, *, followed: bool) -> Loaded | Fa
             fetched = source.fetch()
             if fetched is None or fetched.cause is not None:
                 return fetched.unreadable[0] if fetched is not None else Fault("", 0, 0, "there is no text to read")
-            loaded = load(fetched.documents, fetched.tree, environment=None if chosen is None else chosen.environment)
+            return load_fetched(fetched, environment=None if chosen is None else chosen.environment)
     except SourceError as error:
         return Fault("", 0, 0, str(error)) if followed else Fault(str(path), 0, 0, str(error).removeprefix(f"{path}: "))
-    return replace(loaded, faults=tuple(sorted((*loaded.faults, *fetched.unreadable))))
 
 
 def _compared(revision: str, path: Path, loaded: Loaded) -> Comparison:

@@ -24,7 +24,7 @@ from reconciler.core.clock import Clock
 from reconciler.core.errors import Fault, Invalid, SourceError, StateError
 from reconciler.core.model import AccountName, Cause, Commit, DeviceId, Revision, Verified
 from reconciler.core.unsettled import Waits
-from reconciler.desired import LoadCache, Loaded, digest, load, read_list
+from reconciler.desired import LoadCache, Loaded, digest, read_list
 from reconciler.source import (
     LOCK_SECONDS,
     RESTLESS_SECONDS,
@@ -35,6 +35,7 @@ from reconciler.source import (
     MissingError,
     RestlessError,
     Source,
+    load_fetched,
 )
 from reconciler.source.kept import recalled
 from reconciler.state import KeptText, State
@@ -329,24 +330,9 @@ class Informer:
             return None
         if fetched.cause is not None:
             return fetched, None, self._source.commit({})
-        loaded = load(fetched.documents, fetched.tree, environment=self._environment, cache=self._cache)
-        return fetched, self._with_unreadable(loaded, fetched.unreadable), self._source.commit(loaded.files)
-
-    def _with_unreadable(self, loaded: Loaded, unreadable: Sequence[Fault]) -> Loaded:
-        """Take a document that cannot be read for a faulty one that may define any account.
-
-        One that is not known from before may also hold the keys that concern all.
-        """
-        if not unreadable:
-            return loaded
-        paths = {fault.path for fault in unreadable}
-        known = {text.desired.path for text in self.accepted.accounts.values()}
-        return replace(
-            loaded,
-            faults=tuple(sorted((*loaded.faults, *unreadable))),
-            faulty={**loaded.faulty, **dict.fromkeys(paths)},
-            shared=loaded.shared | (paths - known),
-        )
+        known = {one.desired.path for one in self.accepted.accounts.values()}
+        loaded = load_fetched(fetched, environment=self._environment, cache=self._cache, known=known)
+        return fetched, loaded, self._source.commit(loaded.files)
 
     async def _not_fetched(self, error: Exception) -> None:
         """Keep what is in force. A text that is not there, or that we fail to judge, is a rejected one."""

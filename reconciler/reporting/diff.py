@@ -14,6 +14,7 @@ from types import MappingProxyType
 from reconciler.core.acceptance import Claims
 from reconciler.core.model import AccountName, Commit, Desired, DeviceId, Revision
 from reconciler.desired import Loaded, MemoryTree, account_lines, load
+from reconciler.source import load_fetched
 from reconciler.source.revisions import texts_at
 
 
@@ -58,10 +59,11 @@ def since(revision: str, path: Path, after: Loaded, now: datetime) -> Comparison
     commit, fetched = texts_at(path, revision)
     if fetched is None:
         return Comparison(revision, commit, compare(load([], MemoryTree({})), after, now))
-    before = load(fetched.documents, fetched.tree)
-    faults = (*fetched.unreadable, *before.faults)
-    if faults:
-        return Comparison(revision, commit, trouble=f"the text was not valid then, so nothing can be said: {faults[0]}")
+    before = load_fetched(fetched)
+    if before.faults:
+        return Comparison(
+            revision, commit, trouble=f"the files were not valid then, so they cannot be compared: {before.faults[0]}"
+        )
     return Comparison(revision, commit, compare(before, after, now))
 
 

@@ -14,9 +14,10 @@ from reconciler.core.acceptance import Accepted, AccountRevision, Claims, chosen
 from reconciler.core.errors import Fault, Invalid
 from reconciler.core.model import Revision
 from reconciler.core.status import PassReport
-from reconciler.desired import Document, Loaded, MemoryTree, load
+from reconciler.desired import Document, Loaded, MemoryTree
 from reconciler.reporting import PlanReport
 from reconciler.reporting.endable import done_in_time
+from reconciler.source import Fetched, load_fetched
 
 LOADED_SECONDS = 60.0
 """How long proposed files may take to be read; a million devices take a few seconds."""
@@ -69,8 +70,8 @@ def _loaded(proposal: Proposal, environment: str | None) -> Loaded:
     missing = [path for path in proposal.documents if path not in files]
     if missing:
         raise Invalid([Fault(path, 0, 0, "the content of this document was not sent") for path in missing])
-    documents = [Document(path, files[path]) for path in proposal.documents]
-    loaded = load(documents, MemoryTree(files), environment=environment)
+    documents = tuple(Document(path, files[path]) for path in proposal.documents)
+    loaded = load_fetched(Fetched(documents, MemoryTree(files)), environment=environment)
     if loaded.every_fault:
         raise Invalid(loaded.every_fault)
     return loaded

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reconciler import desired
 from reconciler.core import acceptance
 from reconciler.core.acceptance import Accepted, Claims
 from reconciler.core.clock import Clock
@@ -19,7 +18,7 @@ from reconciler.core.model import Revision
 from reconciler.reporting.queries import AtHand, Knowledge, no_state
 from reconciler.runtime.setting_values import Mode
 from reconciler.runtime.settings import Settings
-from reconciler.source import Fetched, FileSource
+from reconciler.source import Fetched, FileSource, load_fetched
 from reconciler.source.kept import recalled
 from reconciler.state import KeptText, State, is_there
 
@@ -82,8 +81,6 @@ def _newest(settings: Settings, before: Accepted, kept: Sequence[KeptText]) -> _
         fetched = source.fetch()
     except SourceError as error:
         return _Newest(before, notes=(f"{error}; {LAST_ACCEPTED}",))
-    if fetched.unreadable:
-        return _Newest(before, notes=(*map(str, fetched.unreadable), LAST_ACCEPTED))
     return _judged(source, fetched, before, kept, settings.environment)
 
 
@@ -91,7 +88,8 @@ def _judged(
     source: FileSource, fetched: Fetched, before: Accepted, kept: Sequence[KeptText], environment: str | None
 ) -> _Newest:
     """Return what these files would bring into force."""
-    loaded = desired.load(fetched.documents, fetched.tree, environment=environment)
+    paths = {one.desired.path for one in before.accounts.values()}
+    loaded = load_fetched(fetched, environment=environment, known=paths)
     commit = source.commit(loaded.files)
     if commit is None:
         known = [one.revision.commit for one in kept if one.revision.sha256 == loaded.sha256]

@@ -213,7 +213,7 @@ def test_what_cannot_be_compared_is_said(validate: Validate) -> None:
     write("fleet/desired.toml", 'version = 1\ndevices = ["aaaa1111"]\n')
     code, out, err = validate("--against", "HEAD")
     assert (code, err) == (0, "")
-    assert "the text was not valid then" in out
+    assert "the files were not valid then" in out
 
 
 @pytest.mark.system

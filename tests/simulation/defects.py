@@ -152,8 +152,8 @@ def _vanished_goes_on() -> None:
 
 
 def _any_environment() -> None:
-    right = informer.load
-    informer.load = lambda *documents, **given: right(*documents, **{**given, "environment": None})
+    right = informer.load_fetched
+    informer.load_fetched = lambda *documents, **given: right(*documents, **{**given, "environment": None})
 
 
 def _first_on_what_was() -> None:

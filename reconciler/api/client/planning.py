@@ -13,9 +13,9 @@ from typing import Any
 from reconciler.core.approvals import APPROVABLE
 from reconciler.core.errors import DaemonError, Invalid
 from reconciler.core.model import AccountName, Action, DeviceId
-from reconciler.desired import Loaded, load
+from reconciler.desired import Loaded
 from reconciler.desired.ids import is_id
-from reconciler.source import FileSource
+from reconciler.source import FileSource, load_fetched
 
 Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 """Sends a path and a body to the daemon, and returns its answer."""
@@ -71,10 +71,9 @@ def plan(
 
 def _proposed(path: Path, environment: str | None) -> tuple[Loaded, list[str]]:
     fetched = FileSource(path).fetch()
-    loaded = load(fetched.documents, fetched.tree, environment=environment)
-    faults = (*fetched.unreadable, *loaded.every_fault)
-    if faults:
-        raise Invalid(faults)
+    loaded = load_fetched(fetched, environment=environment)
+    if loaded.every_fault:
+        raise Invalid(loaded.every_fault)
     return loaded, [document.path for document in fetched.documents]
 
 

@@ -1,0 +1,38 @@
+"""What fetched documents state.
+
+Owns: how a document that cannot be read counts, for the daemon and for every command alike.
+Must not: fetch anything, or judge what is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from reconciler.core.acceptance import Loaded
+from reconciler.desired import LoadCache, load
+from reconciler.source.port import Fetched
+
+
+def load_fetched(
+    fetched: Fetched,
+    *,
+    environment: str | None = None,
+    cache: LoadCache | None = None,
+    known: Collection[str] = (),
+) -> Loaded:
+    """Return what fetched documents state, with every fault in them and in those that cannot be read.
+
+    The good files of a folder count. One that cannot be read is a faulty one that may define any account. Unless it is
+    ``known`` from before, as the document of an account in force, it may also hold the keys that concern all.
+    """
+    loaded = load(fetched.documents, fetched.tree, environment=environment, cache=cache)
+    if not fetched.unreadable:
+        return loaded
+    paths = {fault.path for fault in fetched.unreadable}
+    return replace(
+        loaded,
+        faults=tuple(sorted((*loaded.faults, *fetched.unreadable))),
+        faulty={**loaded.faulty, **dict.fromkeys(paths)},
+        shared=loaded.shared | paths.difference(known),
+    )
