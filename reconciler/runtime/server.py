@@ -80,13 +80,17 @@ class _Caller(H11Protocol):
 
     def late(self, now: float) -> bool:
         """Say whether it takes longer than it may."""
-        return now - self.since > (ANSWER_SECONDS if self.stage is _Stage.BUSY else REQUEST_SECONDS)
+        limit = ANSWER_SECONDS if self.stage is _Stage.BUSY else self.crowd.request_seconds
+        return now - self.since > limit
 
 
 class _Crowd:
     """All connections of a port."""
 
-    def __init__(self, listener: socket.socket, protocol: Callable[[], asyncio.Protocol], most: int) -> None:
+    def __init__(
+        self, listener: socket.socket, protocol: Callable[[], asyncio.Protocol], most: int, request_seconds: float
+    ) -> None:
+        self.request_seconds = request_seconds
         self.callers: dict[_Caller, None] = {}
         self._listener, self._protocol, self._most = listener, protocol, most
         self._loop = asyncio.get_running_loop()
@@ -156,10 +160,13 @@ class _Crowd:
 class Port:
     """A port of this machine, served by uvicorn inside our loop, without signals of its own."""
 
-    def __init__(self, listener: socket.socket, most: int | None = None) -> None:
+    def __init__(
+        self, listener: socket.socket, most: int | None = None, request_seconds: float = REQUEST_SECONDS
+    ) -> None:
         host, port = listener.getsockname()[:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._listener, self._most = listener, most or most_connections()
+        self._request_seconds = request_seconds
         self._server: _Server | None = None
 
     async def serve(self, app: ASGIApp) -> None:
@@ -175,7 +182,7 @@ class Port:
             server_header=False,
             timeout_graceful_shutdown=2,
         )
-        self._server = _Server(config, self._listener, self._most)
+        self._server = _Server(config, self._listener, self._most, self._request_seconds)
         await self._server.serve([])
 
     def stop(self) -> None:
@@ -190,9 +197,10 @@ class _Server(uvicorn.Server):
     Uvicorn alone does that ten times a second, even where nobody asks, and lets everybody in.
     """
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, most: int) -> None:
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, most: int, request_seconds: float) -> None:
         super().__init__(config)
         self._listener, self._most = listener, most
+        self._request_seconds = request_seconds
         self._ending = asyncio.Event()
 
     def end(self) -> None:
@@ -203,7 +211,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the door."""
         await super().startup(sockets)
-        self._crowd = _Crowd(self._listener, self._caller, self._most)
+        self._crowd = _Crowd(self._listener, self._caller, self._most, self._request_seconds)
 
     def _caller(self) -> asyncio.Protocol:
         caller = _Caller(self.config, self.server_state, self.lifespan.state)

@@ -560,6 +560,8 @@ class Reader:
 
 STILL = {
     "Queue": "six accounts never wait long enough for a worker to be seen waiting",
+    "Log lines dropped": "the log of these daemons is read",
+    "Answers to other requests": "nothing mixes up LG's answers here",
     "Flapping": "LG would have to lose a device five times, and a loss is believed after a minute",
 }
 """Panels that may show nothing but 0, and why."""

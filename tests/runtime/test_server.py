@@ -13,8 +13,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from reconciler.runtime import server as ports
-from reconciler.runtime.server import Port, listening, most_connections
+from reconciler.runtime.server import REQUEST_SECONDS, Port, listening, most_connections
 from reconciler.runtime.setting_values import Listen
 
 MOST = 10
@@ -30,10 +29,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def served(most: int = MOST) -> AsyncIterator[int]:
+async def served(most: int = MOST, request_seconds: float = REQUEST_SECONDS) -> AsyncIterator[int]:
     """Serve the app on a free port, with room for so many."""
     with listening(Listen("127.0.0.1", 0)) as free:
-        one = Port(free._listener, most)
+        one = Port(free._listener, most, request_seconds)
         task = asyncio.create_task(one.serve(app))
         number = free._listener.getsockname()[1]
         await asyncio.sleep(0.05)
@@ -91,11 +90,10 @@ async def test_who_asks_goes_before_who_only_waits() -> None:
             one.close()
 
 
-async def test_a_request_has_to_come_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_has_to_come_in_time() -> None:
     """Who says nothing, half a request, or nothing after the first answer, is cut off; who goes on asking is not."""
-    monkeypatch.setattr(ports, "REQUEST_SECONDS", 0.5)
     whole = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-    async with served() as number:
+    async with served(request_seconds=0.5) as number:
         late = [await came(number, said) for said in (b"", b"GET / HTTP/1.1\r\n", whole + b"GET / HT")]
         asking, writer = await came(number, b"")
         async with asyncio.timeout(10):
