@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from reconciler.core import guards
 from reconciler.core.clock import TOLERATED, Clock, TwoClocks
+from reconciler.core.guards import limits
 from reconciler.core.model import Desired
 from reconciler.core.run import Run
 
@@ -51,7 +51,7 @@ class Clocks:
     def dated(self, run: Run) -> Run:
         """Return the pass with what both clocks say now of the moment at which it began."""
         theirs = self._both.theirs(run.began)
-        window = max(guards.LIMIT_WINDOW, run.desired.policy.unsubscribe_after)
+        window = max(limits.LIMIT_WINDOW, run.desired.policy.unsubscribe_after)
         return replace(
             run,
             theirs=theirs,

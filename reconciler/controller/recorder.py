@@ -15,9 +15,10 @@ import structlog
 from reconciler.controller.clocks import Clocks
 from reconciler.controller.dependencies import Dependencies
 from reconciler.controller.twins import Twins
-from reconciler.core import approvals, backoff, guards
+from reconciler.core import approvals, backoff
 from reconciler.core.account import AccountState
 from reconciler.core.evaluate import Verdict
+from reconciler.core.guards import lists
 from reconciler.core.model import Change, Kind, Memory, Observed, Outcome, PassResult, Reason, Result, Retry
 from reconciler.core.planner import overlaid
 from reconciler.core.run import Run
@@ -56,7 +57,7 @@ class Recorder:
         else:
             memory = await self._blocking(state.accounts.recall, account, run.began)
         observed = observed.sharing(memory.expected).sharing(run.desired.devices)
-        if guards.is_suspect(observed, memory):
+        if lists.is_suspect(observed, memory):
             return observed, await self._doubt(run, observed, memory, another_credential=changed)
         self._twins.listed(account, observed.devices)
         live = overlaid(observed, memory)
@@ -75,7 +76,7 @@ class Recorder:
         await self._blocking(self._state.accounts.doubt, run.name, run.began)
         expected = memory.expected or frozenset()
         log.warning("list.suspect", expected=len(expected), seen=len(expected & observed.devices))
-        if not (another_credential and memory.credential_changed and guards.subscribes_in_doubt(memory)):
+        if not (another_credential and memory.credential_changed and lists.subscribes_in_doubt(memory)):
             return memory
         refused = {device for device, retry in memory.retries.items() if retry.reason is Reason.REFUSED}
         await self._blocking(self._state.accounts.forget_retries, run.name, refused)

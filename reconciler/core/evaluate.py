@@ -15,7 +15,7 @@ from types import MappingProxyType
 from reconciler.core import backoff, guards
 from reconciler.core.acceptance import Claims
 from reconciler.core.backoff import Random
-from reconciler.core.guards import Situation
+from reconciler.core.guards import Situation, lists
 from reconciler.core.model import Change, DeviceId, Held, Memory, Plan, Reason, Result, Retry
 from reconciler.core.planner import OVERLAY, plan
 
@@ -88,8 +88,8 @@ def _retries(
     memory = situation.memory
     if not memory.retries and not memory.confirmed:
         return frozenset(), {}
-    doubted = guards.is_suspect(situation.observed, memory)
-    if doubted and not guards.subscribes_in_doubt(memory):
+    doubted = lists.is_suspect(situation.observed, memory)
+    if doubted and not lists.subscribes_in_doubt(memory):
         return frozenset(), {}
     changes = planned.subscribes if doubted else (*planned.subscribes, *planned.unsubscribes)
     wanted = {change.device for change in changes}

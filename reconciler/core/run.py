@@ -62,7 +62,7 @@ class Run:
             observing=self.observing,
             rejected=self.accepted.rejected,
             unsettled=self.accepted.unsettled,
-            brake=self.pause_override,
+            pause_override=self.pause_override,
             platform=platform,
             theirs=self.theirs,
             sure=self.sure,

@@ -15,6 +15,7 @@ from reconciler.core.account import Contact, ListRead
 from reconciler.core.backoff import Random
 from reconciler.core.errors import Throttled, stops_account
 from reconciler.core.evaluate import Verdict, everything_held
+from reconciler.core.guards import lists
 from reconciler.core.model import (
     Action,
     DeviceId,
@@ -145,7 +146,7 @@ def read_again(verdict: Verdict, now: datetime, confirm_delay: timedelta) -> dat
     Not sooner for anything else, as the third doubted list in a row is believed. After that many it takes a person, and
     asking again soon does not help.
     """
-    helps = verdict.situation.memory.suspect_readings + 1 < guards.BELIEVED_AFTER
+    helps = verdict.situation.memory.suspect_readings + 1 < lists.BELIEVED_AFTER
     return now + confirm_delay if verdict.suspect and helps else None
 
 
@@ -163,7 +164,7 @@ def next_due(
 
     Where the whole pass was held because its list is doubted, nothing but the regular time helps.
     """
-    if verdict.suspect and not guards.subscribes_in_doubt(verdict.situation.memory):
+    if verdict.suspect and not lists.subscribes_in_doubt(verdict.situation.memory):
         return regular
     dates = [regular, run.boundary, left.opens]
     dates += [held.until for held in verdict.plan.held if held.reason not in {Reason.RETRY, Reason.REFUSED}]

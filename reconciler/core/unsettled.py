@@ -148,7 +148,7 @@ def _missing_words(late: Mapping[str, Absent], now: float) -> str:
 
 def _of(devices: frozenset[DeviceId], shared: Unsettled | None) -> Unsettled:
     words = (
-        "a device file went away a moment ago; its devices wait until nothing below the folder of the text has "
+        "a device file went away a moment ago; its devices wait until nothing below the folder of the files has "
         f"changed for {QUIET_SECONDS:.0f} s"
     )
     if shared is None:

@@ -113,12 +113,12 @@ def everything(known: AccountMemory) -> Group:
 
 def remembered(known: AccountMemory) -> Iterator[Past]:
     """Return the past changes that memory still knows: those of the day, and those whose end a list has to tell."""
-    counted = known.unsubscribed.look()
-    for device, one in known.confirmed.look().items():
+    counted = known.day.unsubscribed.look()
+    for device, one in known.day.confirmed.look().items():
         approved = one.action is Action.UNSUBSCRIBE and device not in counted
         yield _again(known.name, device, one.action, one.result, one.at, approved=approved)
     for device, at in counted.items():
-        last = known.confirmed.look().get(device)
+        last = known.day.confirmed.look().get(device)
         if last is None or last.at != at:
             yield _again(known.name, device, Action.UNSUBSCRIBE, Result.SUCCESS, at, approved=False)
     yield from known.open.values()

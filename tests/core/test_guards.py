@@ -130,8 +130,8 @@ ROWS: list[tuple[Reason, Situation, frozenset[Action], datetime | None]] = [
     (Reason.PAUSED, mixed(replace(OPEN, pause=Pause.ALL)), BOTH, None),
     (Reason.PAUSED, mixed(replace(OPEN, pause=Pause.UNSUBSCRIBE)), ONLY_UNSUBSCRIBE, None),
     (Reason.PAUSED, mixed(observing=True), BOTH, None),
-    (Reason.PAUSED, mixed(brake=PauseOverride(Pause.ALL, LATER, "r")), BOTH, LATER),
-    (Reason.PAUSED, mixed(brake=PauseOverride(Pause.UNSUBSCRIBE, LATER, "r")), ONLY_UNSUBSCRIBE, LATER),
+    (Reason.PAUSED, mixed(pause_override=PauseOverride(Pause.ALL, LATER, "r")), BOTH, LATER),
+    (Reason.PAUSED, mixed(pause_override=PauseOverride(Pause.UNSUBSCRIBE, LATER, "r")), ONLY_UNSUBSCRIBE, LATER),
     (Reason.UNSUBSCRIBE_AFTER, mixed(replace(OPEN, unsubscribe_after=HOUR)), ONLY_UNSUBSCRIBE, LATER),
     *(
         (reason, mixed(memory=Memory(retries={device: waiting(action, reason, LATER)})), frozenset({action}), LATER)
@@ -479,7 +479,7 @@ def test_a_swapped_token_is_never_believed_by_itself(readings: int) -> None:
     result = judged(situated(desiring(fleet(20)), fleet(30, first=500), memory))
     assert result.changes == 0
     assert set(reasons(result).values()) == {Reason.SUSPECT_LIST, Reason.TOO_MANY}
-    assert "a person has to say" in message(result, Reason.SUSPECT_LIST)
+    assert "a person has to confirm" in message(result, Reason.SUSPECT_LIST)
 
 
 def test_a_new_token_of_the_same_user_is_no_matter() -> None:
@@ -749,7 +749,7 @@ def test_an_unwritable_state_holds_approved_devices_too() -> None:
 @pytest.mark.parametrize("by_command", Pause)
 def test_of_two_pauses_the_stricter_holds(by_text: Pause, by_command: Pause) -> None:
     """File and command may both pause: the stricter counts, and a time is known only for what the file would let go."""
-    situation = mixed(replace(OPEN, pause=by_text), brake=PauseOverride(by_command, LATER, "night shift"))
+    situation = mixed(replace(OPEN, pause=by_text), pause_override=PauseOverride(by_command, LATER, "night shift"))
     result = judged(situation)
     stopped = {Pause.NONE: set(), Pause.UNSUBSCRIBE: {Action.UNSUBSCRIBE}, Pause.ALL: set(Action)}
     assert {one.change.action for one in result.held} == stopped[by_text] | stopped[by_command]
@@ -758,13 +758,13 @@ def test_of_two_pauses_the_stricter_holds(by_text: Pause, by_command: Pause) -> 
         assert one.until == (None if one.change.action in stopped[by_text] else LATER)
     if result.held:
         by_text_alone = stopped[by_text] >= stopped[by_command]
-        said = f"the text says pause = '{by_text.value}'" if by_text_alone else "paused by command: night shift"
+        said = f"the file sets pause = '{by_text.value}'" if by_text_alone else "paused by command: night shift"
         assert message(result, Reason.PAUSED) == said
 
 
 def test_observe_mode_has_no_end() -> None:
     """In observe mode everything is held and no time is known, whatever a command says beside it."""
-    result = judged(mixed(observing=True, brake=PauseOverride(Pause.UNSUBSCRIBE, LATER, "r")))
+    result = judged(mixed(observing=True, pause_override=PauseOverride(Pause.UNSUBSCRIBE, LATER, "r")))
     assert {one.until for one in result.held} == {None}
     assert message(result, Reason.PAUSED) == "observe mode: nothing is changed"
 

@@ -15,6 +15,7 @@ from reconciler.core.guards import (
     GUARDS,
     SUSPECT_FROM,
     Guard,
+    PauseOverride,
     Situation,
     allowance,
     budget,
@@ -215,7 +216,7 @@ def test_brakes_only_ever_hold_more(situation: Situation) -> None:
     result = judged(situation)
     calm = replace(situation, memory=replace(situation.memory, writable=True), rejected=None, unsettled=None)
     calm = replace(calm, observing=False)
-    loosest = judged(replace(calm, platform=type(calm.platform)(), brake=type(calm.brake)()))
+    loosest = judged(replace(calm, platform=type(calm.platform)(), pause_override=PauseOverride()))
     assert set(result.subscribes) <= set(loosest.subscribes)
     assert set(result.unsubscribes) <= set(loosest.unsubscribes)
 

@@ -34,6 +34,8 @@ PLANTED = {
     "Inside reconciler.runtime,": ("runtime/wiring.py", "reconciler.runtime.daemon"),
     "Inside reconciler.api,": ("api/port.py", "reconciler.api.app"),
     "Inside reconciler.cli,": ("cli/options.py", "reconciler.cli.run"),
+    "Inside reconciler.core.guards,": ("core/guards/situation.py", "reconciler.core.guards.table"),
+    "Inside reconciler.core.memory,": ("core/memory/shelves.py", "reconciler.core.memory.day"),
     "The core imports the standard library only": ("core/planner.py", "time"),
     "Only reconciler.pcc speaks HTTP to LG": ("controller/queue.py", "httpx"),
     "Only reconciler.source.git.process runs programs": ("source/git/clone.py", "subprocess"),

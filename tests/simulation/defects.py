@@ -28,7 +28,6 @@ def _module(name: str) -> Any:
 _NAMES = (
     "core.acceptance",
     "controller.queue",
-    "core.guards",
     "controller.informer",
     "controller.recorder",
     "telemetry.masking",
@@ -38,12 +37,18 @@ _NAMES = (
     "core.evaluate",
     "controller.basis",
 )
-_ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.quota", "pcc.protocol", "core.memory", "state.accounts", "state.clocks")
+_GUARDS = ("core.guards", "core.guards.table", "core.guards.lists", "core.guards.limits")
+_MEMORY = ("core.memory.account", "core.memory.changes", "state.accounts", "state.clocks")
+_ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.quota", "pcc.protocol")
 _ABOUT_FILES = ("desired.accounts", "state.sqlite.database", "state.sqlite.storage")
 acceptance: Any
-acceptance, queue, guards, informer, recorder, masking, model, wiring, planner, evaluate, basis = map(_module, _NAMES)
+acceptance, queue, informer, recorder, masking, model, wiring, planner, evaluate, basis = map(_module, _NAMES)
+guards: Any
+guards, table, lists, limits = map(_module, _GUARDS)
 auth: Any
-auth, client, quota, wire, memory, accounts, clocks = map(_module, _ABOUT_LG)
+auth, client, quota, wire = map(_module, _ABOUT_LG)
+memory: Any
+memory, changes, accounts, clocks = map(_module, _MEMORY)
 texts: Any
 texts, database, storage = map(_module, _ABOUT_FILES)
 FOUND = Path(__file__).parent / "defects.json"
@@ -61,7 +66,7 @@ class Defect:
 
 def _without(reason: Reason) -> Callable[[], None]:
     def plant() -> None:
-        guards.GUARDS = tuple(one for one in guards.GUARDS if one.reason is not reason)
+        table.GUARDS = tuple(one for one in table.GUARDS if one.reason is not reason)
 
     return plant
 
@@ -78,18 +83,18 @@ def _limit_of_what_is_desired() -> None:
     def allowance(situation: Any) -> int:
         policy = situation.desired.policy
         base = len(situation.desired.devices | situation.observed.devices) * 3
-        return int(max(guards.limit(base, policy.max_unsubscribe), policy.max_unsubscribe_floor))
+        return int(max(limits.limit(base, policy.max_unsubscribe), policy.max_unsubscribe_floor))
 
-    guards.allowance = allowance
+    limits.allowance = allowance
 
 
 def _day_of_an_hour() -> None:
-    for module in (guards, memory, clocks, storage):
+    for module in (limits, memory, clocks, storage):
         module.LIMIT_WINDOW = timedelta(hours=1)
 
 
 def _no_overlay() -> None:
-    for module in (planner, memory, evaluate):
+    for module in (planner, changes, evaluate):
         module.OVERLAY = timedelta(0)
 
 
@@ -329,7 +334,7 @@ def _noop_is_forgotten() -> None:
 DEFECTS: tuple[Defect, ...] = (
     Defect("no empty-desired", "an emptied account is cleared", _without(Reason.EMPTY_DESIRED)),
     Defect("no too-many", "nothing limits how many devices go", _without(Reason.TOO_MANY)),
-    Defect("no suspect-list", "a list that lost most devices is acted on", _changed(guards, "is_suspect", value=_no)),
+    Defect("no suspect-list", "a list that lost most devices is acted on", _changed(lists, "is_suspect", value=_no)),
     Defect("no desired-rejected", "devices go though the newest text is rejected", _without(Reason.DESIRED_REJECTED)),
     Defect("no state-unwritable", "devices go though nothing can be remembered", _without(Reason.STATE_UNWRITABLE)),
     Defect("no paused", "nobody minds a pause", _without(Reason.PAUSED)),
@@ -352,7 +357,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect("other user", "a pass goes on with another user's token", _changed(client.Client, "same_user", value=True)),
     Defect("no throttle", "LG's throttle is not minded", _no_throttle),
     Defect(
-        "believed at once", "a short list is believed at its first reading", _changed(guards, "BELIEVED_AFTER", value=1)
+        "believed at once", "a short list is believed at its first reading", _changed(lists, "BELIEVED_AFTER", value=1)
     ),
     Defect("vanished goes on", "an account that vanished from the texts is looked after as before", _vanished_goes_on),
     Defect("any environment", "a text for another environment is accepted", _any_environment),

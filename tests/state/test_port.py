@@ -207,10 +207,10 @@ def test_open_changes_and_those_of_the_day_are_part_of_an_account(storage: Stora
     write(storage, saved(replace(PAST, account=CLINIC, result=Result.SUCCESS)))
     known = storage.account(HOTEL, START)
     assert known.open == {THREE: pending}
-    assert known.confirmed.look() == {ONE: Confirmed(Action.UNSUBSCRIBE, Result.SUCCESS, START)}
-    assert known.unsubscribed.look() == {ONE: START}
+    assert known.day.confirmed.look() == {ONE: Confirmed(Action.UNSUBSCRIBE, Result.SUCCESS, START)}
+    assert known.day.unsubscribed.look() == {ONE: START}
     by_a_clock_that_is_ahead = storage.account(HOTEL, START + timedelta(days=3))
-    assert by_a_clock_that_is_ahead.unsubscribed.look() == {ONE: START}
+    assert by_a_clock_that_is_ahead.day.unsubscribed.look() == {ONE: START}
 
 
 def test_withdrawn_changes_are_gone(storage: Storage) -> None:

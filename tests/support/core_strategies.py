@@ -96,7 +96,7 @@ def situated(
     *,
     observing: bool = False,
     rejected: Cause | None = None,
-    brake: PauseOverride | None = None,
+    pause_override: PauseOverride | None = None,
     platform: Platform | None = None,
     unsettled: Unsettled | None = None,
 ) -> Situation:
@@ -108,7 +108,7 @@ def situated(
         NOW,
         observing,
         rejected,
-        brake or PauseOverride(),
+        pause_override or PauseOverride(),
         platform or Platform(),
         unsettled=unsettled,
     )
@@ -215,7 +215,7 @@ situations = st.builds(
     rejected=st.sampled_from([None, None, None, *Cause]),
     unsettled=st.sampled_from([None, None, None, Unsettled(None, "half a checkout")])
     | st.builds(Unsettled, id_sets, st.just("a file went away")),
-    brake=brakes,
+    pause_override=brakes,
     platform=platforms,
     elsewhere=few_ids.map(lambda devices: dict.fromkeys(devices, AccountName("busan-hotel"))),
 )

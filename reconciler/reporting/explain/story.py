@@ -151,7 +151,7 @@ def _judged(facts: Facts, text: AccountRevision) -> Plan | None:
         observing=facts.observing,
         rejected=text.rejected,
         unsettled=text.unsettled,
-        brake=facts.brake,
+        pause_override=facts.brake,
         platform=facts.platform,
     )
     return evaluate(situation, facts.claims, backoff.longest).plan

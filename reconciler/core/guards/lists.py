@@ -1,0 +1,64 @@
+"""Whether LG's list is to be believed.
+
+Owns: how short a list has to be to be doubted, and how often.
+Must not: count the readings; the memory of the account does.
+"""
+
+from __future__ import annotations
+
+from reconciler.core.guards.finding import Finding, everything, holding
+from reconciler.core.guards.situation import Situation
+from reconciler.core.model import DeviceId, Memory, Observed, Plan, Reason
+from reconciler.core.text import counted
+
+SUSPECT_FROM = 10
+"""From this many known devices on, a doubted list ends the pass. Below, it holds unsubscribes only."""
+SUSPECT_ALONE = 2
+"""Below ``SUSPECT_FROM``, a list that shows no known device is doubted only where at least this many are known."""
+BELIEVED_AFTER = 3
+"""This many short lists in a row are believed: a real wipe looks the same each time, a glitch does not."""
+
+
+def is_suspect(observed: Observed, memory: Memory) -> bool:
+    """Say whether too many of the devices that should be live are missing from this list to believe it now."""
+    return _too_short(observed, memory) and (memory.credential_changed or memory.suspect_readings + 1 < BELIEVED_AFTER)
+
+
+def subscribes_in_doubt(memory: Memory) -> bool:
+    """Say whether subscribes go on while the list is doubted: so few devices are known that they do no harm."""
+    return len(_expected(memory)) < SUSPECT_FROM
+
+
+def suspect_list(plan: Plan, situation: Situation) -> Finding | None:
+    """Hold everything while the list is doubted; of a small account unsubscribes only."""
+    observed, memory = situation.observed, situation.memory
+    if not is_suspect(observed, memory):
+        return None
+    expected = _expected(memory)
+    message = (
+        f"of {counted(len(expected), 'device')} that should be live the list shows {len(expected & observed.devices)}"
+    )
+    if memory.credential_changed:
+        message += ", and the credential changed since the last trusted list: a person has to confirm it"
+    else:
+        message += f" (reading {memory.suspect_readings + 1} of {BELIEVED_AFTER} before it is believed)"
+    changes = plan.unsubscribes if subscribes_in_doubt(memory) else everything(plan)
+    return holding(Reason.SUSPECT_LIST, changes, message)
+
+
+def _expected(memory: Memory) -> frozenset[DeviceId]:
+    return memory.expected or frozenset()
+
+
+def _too_short(observed: Observed, memory: Memory) -> bool:
+    """Say whether a list lacks most known devices; of few devices with an unchanged credential, all of them."""
+    expected, lost = len(_expected(memory)), _lost(observed, memory)
+    if expected >= SUSPECT_FROM or memory.credential_changed:
+        return 2 * lost > expected
+    return expected >= SUSPECT_ALONE and lost == expected
+
+
+def _lost(observed: Observed, memory: Memory) -> int:
+    """Count the devices that should be live and are not in this list."""
+    expected = _expected(memory)
+    return 0 if observed.devices is expected else len(expected - observed.devices)

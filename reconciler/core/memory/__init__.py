@@ -1,0 +1,16 @@
+"""What is remembered of one account, and how each event changes it.
+
+Owns: the rules by which devices enter and leave the inventory, the expected list, the day's counts and the open
+intents (``account``, with ``day`` and ``changes``), and the sets and maps that hold them (``shelves``, ``absences``).
+Every event returns its differences, so that what is kept on disk is written by differences too.
+Must not: do I/O, read a clock, or know how anything is kept. Not for use by two threads at once.
+
+Sets may hold a million devices. They are kept as the very objects that were handed in where those are equal. What is
+handed out stays as it was: a later event changes a copy, and only one however many events follow.
+"""
+
+from reconciler.core.memory.account import KEPT, AccountMemory, Belief, Moves
+from reconciler.core.memory.changes import Past, intents
+from reconciler.core.memory.shelves import Members, Shelf
+
+__all__ = ["KEPT", "AccountMemory", "Belief", "Members", "Moves", "Past", "Shelf", "intents"]
