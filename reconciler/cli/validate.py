@@ -99,7 +99,7 @@ def _load(path: Path, chosen: Settings | None, *, followed: bool) -> Loaded | Fa
         with opening as source:
             fetched = source.fetch()
             if fetched is None or fetched.cause is not None:
-                return fetched.unreadable[0] if fetched is not None else Fault("", 0, 0, "there is no text to read")
+                return fetched.unreadable[0] if fetched is not None else Fault("", 0, 0, "there is no file to read")
             return load_fetched(fetched, environment=None if chosen is None else chosen.environment)
     except SourceError as error:
         return Fault("", 0, 0, str(error)) if followed else Fault(str(path), 0, 0, str(error).removeprefix(f"{path}: "))

@@ -185,7 +185,7 @@ class KnownAccounts:
         return name in self._names
 
     def suggestion(self, name: str) -> str:
-        """Return a guess at what was meant; after many nothing, because it takes long."""
+        """Return a guess at what was meant. After many it is empty, because guessing takes long."""
         self._suggestions -= 1
         return suggestion(name, sorted(self._shown)) if self._suggestions >= 0 else ""
 

@@ -19,7 +19,7 @@ from reconciler.desired.schema import DocumentTable, PolicyTable
 LONGEST_KEPT = 1024 * 1024
 """Bytes of the longest document of which more than its accounts stays in memory from one load to the next."""
 MANY = 10
-"""Where one account in so many is another one, all are looked at together: it costs less than one by one."""
+"""Where one account in this many is another one, all are looked at together: it costs less than one by one."""
 
 
 class LoadCache:

@@ -92,7 +92,7 @@ def _with_names(text: str) -> tuple[list[str], dict[DeviceId, str]]:
 
 
 def _list_carefully(path: str, content: bytes, names: Mapping[DeviceId, str], *, kept: bool) -> Listed:
-    """Read a device file in which something is off, or unusual, and tell every fault in it."""
+    """Read a device file in which something is wrong or unusual, and find every fault in it."""
     conflict = -1 if kept else foreign.conflict(content)
     if conflict >= 0:
         where = byte_place(path, content, conflict)

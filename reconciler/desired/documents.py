@@ -1,6 +1,6 @@
 """What comes in and what goes out: documents, the folder they live in, and all that a load found.
 
-Owns: those values, how device files are matched, and the digest of what was read. Must not: read or judge a text.
+Owns: those values, how device files are matched, and the digest of what was read. Must not: read or judge a document.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from reconciler.core.model import AccountName
 from reconciler.desired import globs
 
 LARGEST_FILE = 96 * 1024 * 1024
-"""Bytes of the largest text or device file. A million ids are 65 MB."""
+"""Bytes of the largest document or device file. A million ids are 65 MB."""
 
 
 class Unreadable(ReconcilerError):
@@ -24,13 +24,13 @@ class Unreadable(ReconcilerError):
 
 
 TOO_MUCH = (
-    f"the patterns of this text would be compared with more than {globs.MOST_STEPS} names: give fewer patterns, and "
+    f"the patterns of this file would be compared with more than {globs.MOST_STEPS} names: give fewer patterns, and "
     "name the folders in them"
 )
 
 
 class Tree(Protocol):
-    """The folder that the texts live in, wherever it is kept. Paths are relative to its root, with ``/``."""
+    """The folder that the documents are in, wherever it is kept. Paths are relative to its root, with ``/``."""
 
     def match(self, folder: str, pattern: str) -> Sequence[str]:
         """Return the sorted paths that match a glob relative to ``folder``; ``Unreadable`` if one leads outside."""
@@ -58,7 +58,7 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class MemoryTree:
-    """A tree of files already read: accepted texts after a restart, proposed ones sent for a plan, and tests."""
+    """A tree of files already read: accepted ones after a restart, and those sent for a plan."""
 
     files: Mapping[str, bytes]
     _names: Names = field(init=False, repr=False, compare=False)
@@ -81,7 +81,7 @@ class MemoryTree:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One TOML text. Its device files are looked for beside it, so ``path`` is also its place in the tree.
+    """One TOML file. Its device files are looked for beside it, so ``path`` is also its place in the tree.
 
     One that is not ``ours`` to show is reached by a link out of its folder: no fault repeats what is in it.
     """
@@ -92,7 +92,7 @@ class Document:
 
 
 class Role(StrEnum):
-    """What a text names a device for."""
+    """What a document names a device for."""
 
     DEVICE = "device"
     APPROVAL = "approval"
@@ -101,7 +101,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One place at which a text names a device. The general policy names it for no one account.
+    """One place at which a document names a device. The general policy names it for no one account.
 
     ``approval`` counts the account's approvals from 0, as ``Desired.approvals`` does.
     """

@@ -1,8 +1,8 @@
-"""Lines and texts in another format than ours, and what they are.
+"""Lines and files in another format than ours, and what they are.
 
 Owns: how a line of a spreadsheet, of JSON or of a merge conflict is known from a device id, and how a file that is not
 a list of ids is named. Must not: know places, or repeat what is in a line. Every look takes time in proportion to the
-length of the text: no pattern here goes back.
+length of the file: no pattern here goes back.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SAMPLE = 4096
 
 
 def line(text: str) -> str | None:
-    """Say what an id, or what stands in its place, is if it is in another format, or nothing."""
+    """Return what an id, or what is in its place, is if it is in another format, or ``None``."""
     ends = {text[:1], text[-1:]}
     if not ENDS.isdisjoint(ends):
         found = "has a comma, semicolon, quote or bracket at an end: give the bare id, without marks of CSV or JSON"
@@ -48,7 +48,7 @@ def line(text: str) -> str | None:
 
 
 def whole(content: bytes) -> str | None:
-    """Say what a file is if it is known for something else than a text of ours, or nothing."""
+    """Return what a file is if it is known for something else than a file of ours, or ``None``."""
     if content.startswith(_LFS):
         return "is a Git LFS pointer, not the file that it stands for: run git lfs pull where it is checked out"
     if content.startswith(_UTF_16) or _every_other_is_null(content[:_SAMPLE]):
@@ -76,6 +76,6 @@ def _line_with(content: bytes, mark: bytes, start: int) -> int:
 
 
 def _every_other_is_null(sample: bytes) -> bool:
-    """Say whether all odd or all even bytes are null: ASCII in UTF-16 without a mark."""
+    """Return whether all odd or all even bytes are null: ASCII in UTF-16 without a mark."""
     half = len(sample) // 2
     return half >= FEWEST_MARKS and half in (sample[::2].count(0), sample[1::2].count(0))

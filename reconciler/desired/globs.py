@@ -44,7 +44,7 @@ class Effort:
 
 
 def has_magic(part: str) -> bool:
-    """Say whether a part of a pattern may match more than one name."""
+    """Return whether a part of a pattern may match more than one name."""
     return not _MAGIC.isdisjoint(part)
 
 
@@ -69,7 +69,7 @@ class Name:
         self._masks = None if self._plain or self._pieces is not None else _Masks(part)
 
     def matches(self, name: str, effort: Effort | None = None) -> bool:
-        """Say whether a name matches. A name that begins with a dot does only where the pattern says the dot."""
+        """Return whether a name matches. A name that begins with a dot does only where the pattern says the dot."""
         if self._plain:
             return name == self._part
         if len(name) > LONGEST_NAME or (name.startswith(".") and not self._hidden):
@@ -80,7 +80,7 @@ class Name:
 
 
 def _in_order(pieces: Sequence[str] | None, name: str) -> bool:
-    """Say whether a name is these pieces with anything between them. Each is looked for once, after the one before."""
+    """Return whether a name is these pieces with anything between. Each is looked for once, after the one before."""
     if pieces is None:
         return False
     first, *middle, last = pieces
@@ -116,7 +116,7 @@ class _Masks:
         self._end = 1 << len(tokens)
 
     def match(self, name: str) -> bool:
-        """Say whether a name matches."""
+        """Return whether a name matches."""
         places = self._beyond_stars(1)
         for letter in name:
             moves = self._any | self._letters.get(letter, 0)
@@ -138,7 +138,7 @@ class _Masks:
 def _tokens(part: str) -> list[str]:
     """Take a pattern apart: single letters, ``?``, ``*`` (several are one), and sets with their brackets.
 
-    A letter ``*``, ``?`` or ``[`` that is meant stands in a set, or is a bracket that nothing closes.
+    A letter ``*``, ``?`` or ``[`` that is meant is in a set, or is a bracket that nothing closes.
     """
     tokens: list[str] = []
     at = 0
@@ -173,12 +173,12 @@ def _set(token: str) -> tuple[frozenset[str], tuple[tuple[str, str], ...], bool]
 
 @lru_cache(maxsize=4096)
 def compiled(pattern: str) -> tuple[Name | None, ...]:
-    """Return the parts of a pattern, ready to match; nothing stands for ``**``."""
+    """Return the parts of a pattern, ready to match; ``None`` stands for ``**``."""
     return tuple(None if part == ANY_FOLDERS else Name(part) for part in pattern.split("/"))
 
 
 def matches(path: str, pattern: str, effort: Effort | None = None) -> bool:
-    """Say whether a relative path matches a glob: ``*``, ``?``, ``[…]`` in a name, ``**`` for any folders.
+    """Return whether a relative path matches a glob: ``*``, ``?``, ``[…]`` in a name, ``**`` for any folders.
 
     As in a shell, a name that begins with a dot matches only where the pattern says the dot, and ``**`` at the end is
     what is below a folder, never the folder or a file itself.

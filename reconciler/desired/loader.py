@@ -25,7 +25,7 @@ from reconciler.desired.faults import located, shown
 from reconciler.desired.parser import Reading, read, stated
 from reconciler.desired.writer import toml_string
 
-_NO_DOCUMENT = Fault("", 0, 0, "there is no text to read")
+_NO_DOCUMENT = Fault("", 0, 0, "there is no file to read")
 
 
 def load(
@@ -154,7 +154,7 @@ def _wrong_environment(
     if wanted is None or not readings or (found is not None and found[1] == wanted):
         return None
     if found is not None:
-        message = f"this text is for another environment than {quoted(wanted)!r}"
+        message = f"this file is for another environment than {quoted(wanted)!r}"
         return located([Finding(found[0].at("environment"), message)], readings, hidden)[0]
     if shared_fault:
         return None

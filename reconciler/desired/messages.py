@@ -1,4 +1,4 @@
-"""What pydantic says of a document, in plain sentences.
+"""What pydantic finds in a document, in plain sentences.
 
 Owns: the sentence for each way to get a key or a value wrong, and the guess at what was meant.
 Must not: repeat a value in a message.

@@ -35,7 +35,7 @@ _LOOKS_SHARED = re.compile(rb"""^[ \t]*+\[*+[ \t]*+["']?+(?:%s)\b""" % "|".join(
 
 
 SUGGESTED = 100
-"""For so many faults of one document a guess is made at what was meant: that takes longer than all else."""
+"""For this number of faults of one document a guess is made at what was meant: that takes longer than all else."""
 
 _SHARED_LOCS = frozenset((key,) for key in SHARED)
 

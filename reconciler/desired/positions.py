@@ -1,4 +1,4 @@
-"""Where in a TOML text a key path stands: line and column, walked only when there is a fault to tell.
+"""Where in a TOML text a key path is: line and column, walked only when there is a fault to show.
 
 Owns: a tolerant walk over text that a TOML reader has already accepted. No reader that is fast keeps places, so the
 good text pays nothing and the faulty one is walked once, however many faults it has.
@@ -62,7 +62,7 @@ class _LostError(Exception):
 
 
 def find(text: str, paths: Collection[Loc]) -> dict[Loc, Spot]:
-    """Return the spot of every path, in one walk; what is not in the text stands where its nearest parent does."""
+    """Return the spot of every path, in one walk; what is not in the text is where its nearest parent is."""
     walk = _Walk(text, paths)
     # What was seen until the walk got lost has its place, the rest its parent's.
     with suppress(_LostError, RecursionError, rtoml.TomlParsingError):

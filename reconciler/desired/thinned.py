@@ -1,8 +1,8 @@
-"""A text of which only what may name one device is left, every line where it was.
+"""A document of which only what may name one device is left, every line where it was.
 
-Owns: which lines of a text can be taken out. Must not: find the device, or say what a text means.
+Owns: which lines of a document can be taken out. Must not: find the device, or know what a document states.
 
-To find one device among a hundred thousand, their entries need not be taken apart. An entry that stands on a line of
+To find one device among a hundred thousand, their entries need not be taken apart. An entry that is on a line of
 its own, inside ``devices`` or ``ignore``, and does not contain the id, is replaced by an empty line. The first entry of
 each list stays, so that a list that names devices goes on naming one.
 """
@@ -19,7 +19,7 @@ _ENTRY = re.compile(
 
 
 def thinned(content: bytes, device: str) -> bytes:
-    """Return the text without the entries of other devices, as far as they stand on lines of their own."""
+    """Return the document without the entries of other devices, as far as they are on lines of their own."""
     wanted = device.encode()
     lines = content.split(b"\n")
     inside = first = False
@@ -36,5 +36,5 @@ def thinned(content: bytes, device: str) -> bytes:
 
 
 def _goes_on(line: bytes) -> bool:
-    """Say whether a list goes on after a line that is no plain entry: a blank, a comment, an entry with escapes."""
+    """Return whether a list goes on after a line that is no plain entry: a blank, a comment, an entry with escapes."""
     return not line or line.startswith(b"#") or (line.startswith((b"{", b'"', b"'")) and line.endswith(b","))

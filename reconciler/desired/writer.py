@@ -1,6 +1,6 @@
 """Values back to TOML text.
 
-Owns: how a text is written, so that ``load`` makes the same values of it. Must not: know how one is read.
+Owns: how a document is written, so that ``load`` makes the same values of it. Must not: know how one is read.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from reconciler.core.model import DEFAULT_ACCOUNT, AccountName, Approval, Desire
 from reconciler.desired.checks import VERSION, tidy
 
 SCHEMA_FILE = "desired-state.schema.json"
-"""The name of the committed JSON Schema, as the first line of a text points to it."""
+"""The name of the committed JSON Schema, as the first line of a document points to it."""
 
 
 INLINE = 20
-"""So many ids stand in the block itself; more go to a device file beside it."""
+"""The most ids in the block itself; more go to a device file beside it."""
 VALID_FOR = timedelta(days=7)
 SAY_WHY = "say why these devices go"
 
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """A device that a text mentions in a comment only, and why."""
+    """A device that a document mentions in a comment only, and why."""
 
     device: DeviceId
     why: str
@@ -40,10 +40,10 @@ def dump(
     retired: Iterable[AccountName] = (),
     aside: Mapping[AccountName, Iterable[Aside]] | None = None,
 ) -> str:
-    """Return a text that ``load`` makes these accounts of.
+    """Return a document that ``load`` makes these accounts of.
 
-    ``aside`` are devices that stand in comments above the wanted ones of their account.
-    Policy stands before the devices, so that a text that is cut cannot lose it, and every key of it is written, so that
+    ``aside`` are devices that are in comments above the wanted ones of their account.
+    Policy is before the devices, so that a document that is cut cannot lose it, and every key of it is written, so that
     a later default cannot change it. Names that LG gave and that would not fit a line are made to fit. An account named
     ``default`` alone takes the short form.
     """
@@ -71,7 +71,7 @@ def dump(
 
 
 def account_lines(desired: Desired) -> dict[str, str]:
-    """Return an account's keys beside its devices as lines of a text, by key."""
+    """Return an account's keys beside its devices as lines of a document, by key."""
     country = {} if desired.country is None else {"country": toml_string(desired.country)}
     return {key: f"{key} = {value}" for key, value in (country | _policy(desired.policy)).items()}
 
@@ -111,14 +111,14 @@ def _device_lines(desired: Desired) -> list[str]:
 
 
 def _entry(device: Device) -> str:
-    said = {
+    values = {
         "id": toml_string(device.id),
         "name": toml_string(tidy(device.name)) if device.name else None,
         "type": toml_string(device.type) if device.type is not None else None,
         "from": _moment(device.from_) if device.from_ is not None else None,
         "until": _moment(device.until) if device.until is not None else None,
     }
-    return "{ " + ", ".join(f"{key} = {value}" for key, value in said.items() if value is not None) + " }"
+    return "{ " + ", ".join(f"{key} = {value}" for key, value in values.items() if value is not None) + " }"
 
 
 def approval_block(account: AccountName, devices: Iterable[DeviceId], now: datetime, *, file: str | None = None) -> str:

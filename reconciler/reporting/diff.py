@@ -15,7 +15,7 @@ from reconciler.core.acceptance import Claims
 from reconciler.core.model import AccountName, Commit, Desired, DeviceId, Revision
 from reconciler.desired import Loaded, MemoryTree, account_lines, load
 from reconciler.source import load_fetched
-from reconciler.source.revisions import texts_at
+from reconciler.source.revisions import documents_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Comparison:
 
 def since(revision: str, path: Path, after: Loaded, now: datetime) -> Comparison:
     """Return what changed since a revision of the repository that a path is in. Raises ``SourceError``."""
-    commit, fetched = texts_at(path, revision)
+    commit, fetched = documents_at(path, revision)
     if fetched is None:
         return Comparison(revision, commit, compare(load([], MemoryTree({})), after, now))
     before = load_fetched(fetched)

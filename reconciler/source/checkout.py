@@ -28,7 +28,7 @@ RELUCTANT_SECONDS = 300.0
 Named = Callable[[str], bool]
 """Says whether a path, relative to the folder of the documents, would be read if it were there."""
 Missing = bytes | None
-"""What the commit has under a path that is not there; nothing where that cannot be had."""
+"""What the commit has under a path that is not there; ``None`` where that is not available."""
 
 
 class Checkout:
@@ -47,7 +47,7 @@ class Checkout:
         """Return the commit that the documents are checked out from; ``dirty`` where it holds other contents.
 
         ``named`` says whether a path relative to the folder of the documents would be read if it were there: one that
-        the commit has and the folder has not is ``missing``. Nothing where no document is tracked, or that cannot be
+        the commit has and the folder has not is ``missing``. ``None`` where no document is tracked, or that cannot be
         found out in time.
         """
         self._head = {}
@@ -64,7 +64,7 @@ class Checkout:
         return None
 
     def holds(self, document: str, commit: str, revision: str) -> bool:
-        """Say whether a revision is a commit, or in its history, where a document is checked out from."""
+        """Return whether a revision is a commit, or in its history, where a document is checked out from."""
         try:
             tree = WorkingTree(Path(os.path.realpath(document)).parent, seconds=self._patience)
             return tree.holds(commit, revision) is True
@@ -72,7 +72,7 @@ class Checkout:
             return False
 
     def moved(self) -> bool:
-        """Say whether another commit may be checked out than when that was last asked."""
+        """Return whether another commit may be checked out than when that was last asked."""
         return any(signature(path) != before for path, before in self._head.copy().items())
 
     def _checked_out(
@@ -113,5 +113,5 @@ def _missing(tree: WorkingTree, folder: Path, held: Mapping[str, Entry], named: 
 
 
 def _under_version_control(folder: str) -> bool:
-    """Say whether git would find a repository here: without running it, because most mounted folders are in none."""
+    """Return whether git would find a repository here: without running it, because most mounted folders are in none."""
     return any(os.path.lexists(os.path.join(above, ".git")) for above in (folder, *map(str, Path(folder).parents)))

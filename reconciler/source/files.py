@@ -1,11 +1,11 @@
 """Files on this machine as a source.
 
 Owns: reading files and folders so that nothing half-written, misplaced or hostile gets in, and the wakes on change.
-Must not: know what a text means, or decide whether it is accepted.
+Must not: know what a file states, or decide whether it is accepted.
 
 A change is noticed by the kernel (plain writes, a rename over the file, the swap of a mounted ConfigMap's ``..data``)
-and, where the kernel says nothing, by looking every now and then. Watched are folders, because editors and ConfigMaps
-replace files; never below them, because a folder may hold a whole checkout.
+and, where the kernel reports nothing, by looking every now and then. Folders are watched, because editors and
+ConfigMaps replace files; never below them, because a folder may hold a whole checkout.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ SETTLE_SECONDS, SETTLE_MOST_SECONDS = 0.1, 1.0
 _READING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _PASSING = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 RESTLESS_SECONDS = 60.0
-"""A file that is still being written after this long is told as a fault of the source; it is not read in between."""
+"""A file still being written after this long is reported as a fault of the source; it is not read in between."""
 
 
 class DiskTree:
-    """Files on disk, and a record of what was looked at: enough to tell later whether any of it changed.
+    """Files on disk, and a record of what was looked at: enough to know later whether any of it changed.
 
     It may be asked about that in one thread while it is read from in another.
     """
@@ -80,7 +80,7 @@ class DiskTree:
         return {pattern for _folder, pattern in self._matches.copy()}
 
     def same(self) -> bool:
-        """Say whether everything looked at is as it was."""
+        """Return whether everything looked at is as it was."""
         walk = Walk()
         try:
             return all(self._look(path) == before for path, before in self._signatures.copy().items()) and all(
@@ -90,7 +90,7 @@ class DiskTree:
             return False
 
     def at_rest(self) -> bool:
-        """Say whether the last write to any file read is long enough ago that its writer is done."""
+        """Return whether the last write to any file read is long enough ago that its writer is done."""
         newest = max((self._look(path)[0] for path in self._signatures.copy()), default=0)
         return abs(self._file_time() - newest / 1e9) >= SETTLE_SECONDS
 
@@ -129,7 +129,7 @@ class FileSource:
         self._watched: Mapping[str, int] = {}
 
     def fetch(self, known: Known = NOTHING) -> Fetched:
-        """Return the texts as they are on disk at this moment."""
+        """Return the documents as they are on disk at this moment."""
         del known
         self._tree = tree = DiskTree(self._look, self._file_time)
         try:
@@ -158,36 +158,36 @@ class FileSource:
         return self._checkout.missing
 
     def _home(self) -> str:
-        """Return the folder that the texts are in."""
+        """Return the folder that the documents are in."""
         return str(self._path if self._path.is_dir() else self._path.parent)
 
     def _named(self, path: str) -> bool:
-        """Say whether a path relative to the folder of the texts would be read if it were there."""
+        """Return whether a path relative to the folder of the documents would be read if it were there."""
         if self._documents and os.path.dirname(os.path.realpath(self._documents[0])) != os.path.realpath(self._home()):
-            return False  # the text is a link to elsewhere, and its device files are not beside what it leads to
+            return False  # the document is a link to elsewhere, and its device files are not beside what it leads to
         if self._path.is_dir() and "/" not in path and path.endswith(".toml") and not path.startswith("."):
             return True
         return any(matches(path, pattern) for pattern in self._tree.patterns())
 
     def holds(self, commit: str, revision: str) -> bool | None:
-        """Say whether a revision is a commit or in its history, where the files are checked out from."""
+        """Return whether a revision is a commit or in its history, where the files are checked out from."""
         return bool(self._documents) and self._checkout.holds(self._documents[0], commit, revision)
 
     def deepen(self) -> None:
         """Do nothing: a checkout is as deep as whoever made it wants it."""
 
     def at_rest(self) -> bool:
-        """Say whether the last write to any file read is long enough ago that its writer is done."""
+        """Return whether the last write to any file read is long enough ago that its writer is done."""
         return self._tree.at_rest()
 
     def settled(self) -> bool:
-        """Say whether what was read is still what is there, and at rest."""
+        """Return whether what was read is still what is there, and at rest."""
         if self._folders() != self._watched:
             self._folders_changed.set()
         return self.at_rest() and not self.poll()
 
     def poll(self) -> bool:
-        """Say whether any file that was read looks different, one came or went, or another commit is checked out."""
+        """Return whether any file that was read looks different, one came or went, or another commit is checked out."""
         try:
             return self._find() != self._documents or not self._tree.same() or self._checkout.moved()
         except (OSError, SourceError):
@@ -222,8 +222,8 @@ class FileSource:
             names = [entry.name for entry in islice(entries, self._most + 1)]
         if len(names) > self._most:
             raise SourceError(f"{self._path}: there are more than {self._most} names in this folder")
-        texts = (name for name in names if name.endswith(".toml") and not name.startswith("."))
-        return sorted(str(self._path / name) for name in texts)
+        documents = [name for name in names if name.endswith(".toml") and not name.startswith(".")]
+        return sorted(str(self._path / name) for name in documents)
 
     def _folders(self) -> Mapping[str, int]:
         """Return the folders to watch, each with its inode: one that was made anew is not the one that is watched."""
@@ -233,7 +233,7 @@ class FileSource:
 
 
 def leads_out(path: str) -> bool:
-    """Say whether a link on the way to a file leads out of the folder that the link is in.
+    """Return whether a link on the way to a file leads out of the folder that the link is in.
 
     Looked at is what a commit may hold: the way from the working directory, or else the last folder and the file. The
     links of a mounted ConfigMap, and one to a release beside it, stay in their folder.
@@ -254,7 +254,7 @@ def read_file(path: str, *, within: Path | None = None) -> bytes:
     A FIFO is opened without waiting for a writer, and refused for what it is. ``within`` is a folder, without a link in
     its path, that the file is in, whatever is exchanged for what meanwhile.
     """
-    if not path.isprintable():  # such a name could not be told, logged or kept
+    if not path.isprintable():  # such a name could not be shown, logged or kept
         raise Unreadable("has a name that is not printable text")
     try:
         handle = os.open(path, _READING) if within is None else _open_within(path, within)

@@ -23,7 +23,7 @@ def recalled(
     environment: str | None,
     cache: LoadCache | None = None,
 ) -> Accepted | None:
-    """Return what kept texts bring into force, each account with its own revision, or nothing if there are none."""
+    """Return what kept files bring into force, each account with its own revision, or ``None`` if there are none."""
     files = {path: content for one in kept for path, content in one.files.items()}
     documents = [Document(one.document, one.files[one.document]) for one in kept]
     loaded = load(documents, MemoryTree(files), environment=environment, cache=cache)
@@ -34,10 +34,10 @@ def recalled(
     if loaded.faults:  # they were good once, but not together, or not to this version of the program
         log.warning("desired.not_recalled", faults=[str(fault) for fault in loaded.faults])
     revisions = {one.document: one.revision for one in kept}
-    texts = {name: AccountRevision(one, revisions[one.path]) for name, one in loaded.accounts.items()}
+    accounts = {name: AccountRevision(one, revisions[one.path]) for name, one in loaded.accounts.items()}
     return Accepted(
-        texts,
-        abandoned=frozenset() if loaded.faults else live_accounts() - texts.keys() - loaded.retired,
+        accounts,
+        abandoned=frozenset() if loaded.faults else live_accounts() - accounts.keys() - loaded.retired,
         retired=loaded.retired,
         shared=loaded.shared,
         revision=kept[-1].revision,

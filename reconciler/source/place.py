@@ -1,4 +1,4 @@
-"""Where a file of this machine stands in its repository, as a forge names it.
+"""Where a file of this machine is in its repository, as a forge names it.
 
 Owns: which folder a forge counts from. Must not: run git; a check in a pull request asks this for every fault.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def in_repository(path: str, workspace: str | None) -> str | None:
-    """Return a path as seen from the root of its repository, or nothing where it is outside of any.
+    """Return a path as seen from the root of its repository, or ``None`` where it is outside of any.
 
     ``workspace`` is where a forge's runner checked the repository out, if one did. A path that is relative and in no
     repository stays as it is. The last part of a path may be a link: it is the link that the repository has.

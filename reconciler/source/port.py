@@ -1,6 +1,6 @@
 """What a source gives, and what is asked of any.
 
-Owns: the words between sources and whoever brings texts into force. Must not: read anything.
+Owns: the words between sources and whoever brings revisions into force. Must not: read anything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from reconciler.source.unrest import Unrest
 
 
 class MissingError(SourceError):
-    """There is no text where one should be."""
+    """There is no file where one should be."""
 
 
 class RestlessError(SourceError):
@@ -40,10 +40,10 @@ NOTHING = Known()
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The newest texts, and the folder they may read device files from.
+    """The newest documents, and the folder they may read device files from.
 
-    ``unreadable`` says of the texts that could not be read why. ``cause``: they are rejected as a whole for that, and
-    nothing of them was read. ``identity``: where it is equal, so is everything that was fetched; empty where that
+    ``unreadable`` are those that could not be read, and why. ``cause``: they are rejected as a whole for that, and
+    none of them was read. ``identity``: where it is equal, so is everything that was fetched; empty where that
     cannot be known. ``rewritten``: the commit that was followed before, if this one does not descend from it; if it
     does, ``overtaken`` are those between the two, oldest first and not too many.
     """
@@ -58,7 +58,7 @@ class Fetched:
 
 
 class Source(Protocol):
-    """What brings texts. ``kind`` is its word in metrics; ``persistent`` says that it wakes again after a failure.
+    """What brings revisions. ``kind`` is its word in metrics; ``persistent``: it wakes again after a failure.
 
     ``unrest`` looks for files that are half written, where that can be.
     """
@@ -68,7 +68,7 @@ class Source(Protocol):
     unrest: Unrest | None
 
     def fetch(self, known: Known = NOTHING) -> Fetched | None:
-        """Return the newest texts, or nothing if they are those already known. Raises ``SourceError``."""
+        """Return the newest documents, or ``None`` if they are those already known. Raises ``SourceError``."""
 
     def commit(self, files: Mapping[str, bytes]) -> Commit | None:
         """Return the commit that what was fetched last is from, if there is one. ``files`` is everything that was read.
@@ -80,25 +80,25 @@ class Source(Protocol):
         """Return the files that the commit has and the folder lacks, with what the commit has of each, if known."""
 
     def holds(self, commit: str, revision: str) -> bool | None:
-        """Say whether a revision is a commit or in its history. Never raises.
+        """Return whether a revision is a commit or in its history. Never raises.
 
-        Nothing: that cannot be known before ``deepen``.
+        ``None``: that cannot be known before ``deepen``.
         """
 
     def deepen(self) -> None:
         """Fetch what more there is of the history. May take long. Raises ``SourceError``."""
 
     def at_rest(self) -> bool:
-        """Say whether nobody is writing to what was last read, so that it is worth reading again."""
+        """Return whether nobody is writing to what was last read, so that it is worth reading again."""
 
     def settled(self) -> bool:
-        """Say whether what was read is still what is there, and at rest."""
+        """Return whether what was read is still what is there, and at rest."""
 
     def poll(self) -> bool:
-        """Say whether there may be anything newer than what was last fetched."""
+        """Return whether there may be anything newer than what was last fetched."""
 
     def wakes(self) -> AsyncIterator[None]:
-        """Yield whenever there may be a newer text."""
+        """Yield whenever there may be a newer revision."""
 
     def close(self) -> None:
         """End what is under way; nothing is fetched any more."""

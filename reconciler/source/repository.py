@@ -1,9 +1,9 @@
 """A Git repository as a source.
 
 Owns: following a branch, a tag or a commit of a repository: what of a commit is read, and which commits are believed.
-Must not: know what a text means, or how git is run.
+Must not: know what a file states, or how git is run.
 
-Read is what the commit holds and nothing else: regular files of a fair size, never through a link and never into a
+Only what the commit holds is read: regular files of a fair size, never through a link and never into a
 submodule. A remote that cannot be reached, a branch that is gone, a clone that is damaged: none of it changes what is
 in force, and a clone that is damaged is made anew.
 
@@ -34,7 +34,7 @@ from reconciler.source.port import NOTHING, Fetched, FetchError, Known, MissingE
 from reconciler.source.unrest import Unrest
 
 SHOWN = 12
-"""So many digits of a commit's id are told to people."""
+"""The number of digits of a commit's id that are shown."""
 AGAIN_SECONDS = 5.0
 """After a first failure the remote is asked again so soon, then half as often each time, down to the interval."""
 ANEW_SECONDS, LONGEST_ANEW_SECONDS = 60.0, 3600.0
@@ -64,7 +64,7 @@ class CommitTree:
 
     def read(self, path: str) -> bytes:
         """Return the content of one regular file. Raises ``Unreadable``, or ``FetchError`` if it cannot be had."""
-        if not path.isprintable():  # such a name could not be told, logged or kept
+        if not path.isprintable():  # such a name could not be shown, logged or kept
             raise Unreadable("has a name that is not printable text")
         entry = self._entries.get(path)
         if entry is None:
@@ -90,7 +90,7 @@ class CommitTree:
             contents = self._repository.contents(set(wanted.values()) - too_large, most=LARGEST_FILE)
             self._contents |= {path: contents.get(id_) for path, id_ in wanted.items()}
 
-    def texts(self, folder: str) -> list[str]:
+    def documents(self, folder: str) -> list[str]:
         """Return the TOML files of the folder, as of a folder on disk: none below it, and none that is hidden."""
         return sorted(
             path
@@ -108,7 +108,7 @@ def check_regular(entry: Entry) -> None:
 
 
 def read_commit(repository: Repository, id_: str, path: str, likely: Collection[str] = ()) -> Fetched:
-    """Return the texts at a path of a commit: a file, or the TOML files of a folder; the empty path is its root.
+    """Return the documents at a path of a commit: a file, or the TOML files of a folder; the empty path is its root.
 
     ``likely`` are paths that will probably be read, so that they can be fetched together.
     """
@@ -121,7 +121,7 @@ def read_commit(repository: Repository, id_: str, path: str, likely: Collection[
         above = repository.entry(id_, folder)
         tree = above.id if above is not None else ""
     files = CommitTree(repository, tree, folder)
-    paths = files.texts(path) if entry.kind is Kind.FOLDER else [path]
+    paths = files.documents(path) if entry.kind is Kind.FOLDER else [path]
     if not paths:
         raise MissingError(f"{path or '.'}: there is no *.toml file in this folder of commit {id_[:SHOWN]}")
     files.prepare([*paths, *likely])
@@ -132,7 +132,7 @@ def read_commit(repository: Repository, id_: str, path: str, likely: Collection[
         except Unreadable as error:
             unreadable.append(Fault(one, 0, 0, str(error)))
     for pattern in {pattern for document in documents for pattern in patterns(document.content)}:
-        with suppress(Unreadable):  # told when it is read in earnest
+        with suppress(Unreadable):  # reported when it is really read
             files.prepare(files.match(folder, pattern))
     cause = None if documents else Cause.INVALID
     return Fetched(tuple(documents), files, unreadable=tuple(unreadable), cause=cause, identity=id_)
@@ -141,7 +141,7 @@ def read_commit(repository: Repository, id_: str, path: str, likely: Collection[
 class GitSource:
     """A branch, a tag or a commit of a remote repository, and in it a file or a folder.
 
-    ``interval``: so many seconds lie between two looks; a webhook causes one in between.
+    ``interval``: the seconds between two looks; a webhook causes one in between.
     """
 
     kind = "git"
@@ -171,7 +171,7 @@ class GitSource:
         self._not_anew_before = 0.0
 
     def fetch(self, known: Known = NOTHING) -> Fetched | None:
-        """Return the texts of the remote's newest commit, or nothing if that is known. Raises ``SourceError``."""
+        """Return the documents of the remote's newest commit, or ``None`` if that is known. Raises ``SourceError``."""
         try:
             fetched = self._fetched(known)
         except SourceError:
@@ -186,11 +186,11 @@ class GitSource:
         return self._commit
 
     def missing(self) -> Mapping[str, bytes | None]:
-        """Return nothing: a commit is always whole."""
+        """Return an empty mapping: a commit is always whole."""
         return {}
 
     def holds(self, commit: str, revision: str) -> bool | None:
-        """Say whether a revision is a commit or in its history, as far as that is here."""
+        """Return whether a revision is a commit or in its history, as far as that is here."""
         try:
             return self._clone.holds(commit, revision)
         except GitError:
@@ -204,15 +204,15 @@ class GitSource:
             raise FetchError(f"the history cannot be fetched: {error}") from error
 
     def at_rest(self) -> bool:
-        """Say that nobody writes to a commit."""
+        """Return ``True``: nobody writes to a commit."""
         return True
 
     def settled(self) -> bool:
-        """Say that a commit stays what it is."""
+        """Return ``True``: a commit stays what it is."""
         return True
 
     def poll(self) -> bool:
-        """Say that nothing is known of anything newer: the remote is asked by ``fetch``, whenever this wakes."""
+        """Return ``False``: the remote is asked by ``fetch``, whenever this wakes."""
         return False
 
     async def wakes(self) -> AsyncIterator[None]:
@@ -258,7 +258,7 @@ class GitSource:
         return fetched
 
     def _read(self, name: str, id_: str, known: Known) -> Fetched | None:
-        """Return the texts of a commit, unless they are known."""
+        """Return the documents of a commit, unless they are known."""
         self._clone.fetch(name, id_)
         commit = self._clone.commit(id_)
         wrong = self._wrong(id_, known.signed) if self._verify else ""
@@ -270,7 +270,7 @@ class GitSource:
             fault = Fault("", 0, 0, f"commit {id_[:SHOWN]} by {commit.author} is not accepted: {wrong}")
             return Fetched((), MemoryTree({}), unreadable=(fault,), cause=Cause.UNVERIFIED, identity=identity)
         before = self._clone.followed()
-        files = self._texts(id_)
+        files = self._documents(id_)
         rewritten = before is not None and not self._clone.descends(id_, before)
         self._clone.follow(id_)
         self._commit = replace(commit, verified=Verified.YES) if self._verify else commit
@@ -281,8 +281,8 @@ class GitSource:
         overtaken = () if before is None else self._clone.between(before, id_)
         return replace(files, identity=identity, overtaken=overtaken)
 
-    def _texts(self, id_: str) -> Fetched:
-        """Return the texts of a commit; one that lacks them is rejected by its own name, like any other."""
+    def _documents(self, id_: str) -> Fetched:
+        """Return the documents of a commit; one that lacks them is rejected by its own name, like any other."""
         try:
             return read_commit(self._clone, id_, self._path, self._was_read)
         except MissingError as error:

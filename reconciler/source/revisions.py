@@ -1,4 +1,4 @@
-"""The texts of a checkout as they were at some revision.
+"""The documents of a checkout as they were at some revision.
 
 Owns: where a path of this machine is in the repository it is checked out from. Must not: change the checkout, or read
 anything from it but its history.
@@ -16,8 +16,8 @@ from reconciler.source.port import Fetched, FetchError, MissingError
 from reconciler.source.repository import read_commit
 
 
-def texts_at(path: Path, revision: str) -> tuple[Commit, Fetched | None]:
-    """Return the commit that a revision names, and the texts at a path as they were in it, if there were any.
+def documents_at(path: Path, revision: str) -> tuple[Commit, Fetched | None]:
+    """Return the commit that a revision names, and the documents at a path as they were in it, if there were any.
 
     Raises ``SourceError``: no repository, no such revision, or objects that are not here.
     """

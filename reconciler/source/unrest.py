@@ -1,8 +1,8 @@
 """Signs that local files are half written: git at work in their folder, and files that went away a moment ago.
 
-Owns: git's index lock, files that were there before, and whether anything below the
-folder of the texts changed of late. Must not: decide what is held for it, follow a link, or raise: a folder may be in
-no repository, belong to somebody else, or be gone.
+Owns: git's index lock, files that were there before, and whether anything below the folder of the documents changed of
+late. Must not: decide what is held for it, follow a link, or raise: a folder may be in no repository, belong to another
+user, or be gone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Lock:
 
 
 class Unrest:
-    """Looks at the folder of the texts. ``steady`` is a clock that is never set, ``wall`` the one that dates files."""
+    """Looks at the folder of the documents. ``steady`` is a clock that is never set, ``wall`` dates files."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Unrest:
         return Lock(path, now - self._seen[1])
 
     def occupied(self) -> bool:
-        """Say whether git is at work, so that a reading is better put off."""
+        """Return whether git is at work, so that a reading is better postponed."""
         lock = self.lock()
         return lock is not None and lock.age < LOCK_SECONDS
 

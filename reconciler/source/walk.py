@@ -3,7 +3,7 @@
 Owns: how folders are walked, so that no loop of links, no size of a tree and no number of patterns makes it last.
 Must not: read a file, or know what a pattern means.
 
-A folder is listed once for all patterns. ``**`` follows no link. Where a pattern says a folder by its name, or by a
+A folder is listed once for all patterns. ``**`` follows no link. Where a pattern names a folder, or by a
 pattern for one name, a link to a folder counts as one (a mounted ConfigMap has such), but each folder only once.
 """
 
@@ -80,7 +80,7 @@ class Walk:
                     found.add(f"{below}{name}")
 
     def _again(self, home: str, below: str, used: int, seen: set[tuple[int, int, int]]) -> bool:
-        """Say whether this folder was walked for this part of the pattern before, by whatever path."""
+        """Return whether this folder was walked for this part of the pattern before, by whatever path."""
         try:
             status = os.stat(os.path.join(home, below))
         except OSError:

@@ -1,7 +1,7 @@
 """News of changes in folders, from the kernel.
 
 Owns: how watchfiles is asked: which folders, not below them, nothing filtered, and when a burst of changes counts as
-one. Must not: know what is in the folders, or read anything. Where the kernel says nothing, others look now and then.
+one. Must not: know what is in the folders, or read anything. Where the kernel is silent, others look now and then.
 """
 
 from __future__ import annotations

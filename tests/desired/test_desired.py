@@ -775,7 +775,7 @@ def test_a_faulty_approval_leaves_the_account_of_another_text_alone() -> None:
 def test_a_text_for_another_environment_is_told_apart() -> None:
     """A wrong branch is a cause of its own: no fault, but nothing of it is loaded."""
     wrong = read_for("production", "version = 1\nenvironment = 'staging'\ndevices = []")
-    assert str(wrong.wrong_environment) == "a.toml:2:15: this text is for another environment than 'production'"
+    assert str(wrong.wrong_environment) == "a.toml:2:15: this file is for another environment than 'production'"
     silent = read_for("production", "version = 1\ndevices = []")
     assert str(silent.wrong_environment).startswith("a.toml:1:1: environment is missing")
     assert wrong.faults == silent.faults == ()
@@ -793,7 +793,7 @@ def test_a_text_for_another_environment_is_told_apart() -> None:
 def test_no_text_at_all_is_a_fault() -> None:
     """An empty folder is not an empty fleet."""
     loaded = read()
-    assert [str(fault) for fault in loaded.faults] == ["there is no text to read"]
+    assert [str(fault) for fault in loaded.faults] == ["there is no file to read"]
     assert loaded.shared_fault
 
 

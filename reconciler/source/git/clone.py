@@ -28,7 +28,7 @@ LARGEST_PACK = 1024 * 1024 * 1024
 NEWEST, FOLLOWED = "refs/pcc/newest", "refs/pcc/followed"
 """Refs of the clone: the last commit that was fetched, and the last one that was followed."""
 _REFS_ONLY = ("not our ref", "unadvertised object", "no such remote ref")
-"""How a server says that it gives no objects by name."""
+"""How a server refuses to give objects by name."""
 _AGAIN_LARGE, _AGAIN_SLOW = (3600.0, 86400.0), (300.0, 3600.0)
 """Seconds before a commit is tried again that is too large, or took too long: at first, and at most."""
 _LEFT_BEHIND = (

@@ -33,7 +33,7 @@ _ODD = "git printed something else than was asked for"
 
 
 class Kind(StrEnum):
-    """What a name in a tree stands for."""
+    """What a name in a tree is."""
 
     FILE = "file"
     FOLDER = "folder"
