@@ -38,7 +38,7 @@ from reconciler.source import (
     load_fetched,
 )
 from reconciler.source.kept import recalled
-from reconciler.state import KeptText, State
+from reconciler.state import Accounts, KeptText, Revisions
 from reconciler.telemetry.metrics import Metrics
 
 SOURCE_ERRORS = ("missing", "fetch", "unreadable", "restless", "defect")
@@ -57,14 +57,15 @@ class Informer:
     """What is in force. ``told`` gets the accounts for which that changed, came or went.
 
     ``patience``: after so many seconds, files that are being written all the while are a fault of the source.
-    ``claims`` is kept in step with what is in force. Without ``keeps`` nothing is written to ``state``: whoever only
+    ``claims`` is kept in step with what is in force. Without ``keeps`` nothing is written to the state: whoever only
     looks has no later use of it.
     """
 
     def __init__(
         self,
         source: Source,
-        state: State,
+        accounts: Accounts,
+        revisions: Revisions,
         metrics: Metrics,
         *,
         environment: str | None = None,
@@ -79,7 +80,8 @@ class Informer:
         self.fetched_at: float = 0.0
         self.trouble: str = ""
         self._source = source
-        self._state = state
+        self._accounts = accounts
+        self._revisions = revisions
         self._metrics = metrics
         self._environment = environment
         self._clock = clock
@@ -168,18 +170,18 @@ class Informer:
                 await self._enforce(recalled, tell=False)
 
     def _recalled(self) -> Accepted | None:
-        kept = self._state.revisions.kept()
+        kept = self._revisions.kept()
         self._kept = {one.document for one in kept}
         self._known = Known(signed=_signed(kept))
         self._named = {one.document: frozenset(one.files) for one in kept}
-        return recalled(kept, self._state.accounts.live_accounts, self._environment, self._cache)
+        return recalled(kept, self._accounts.live_accounts, self._environment, self._cache)
 
     async def require(self) -> None:
         """Read the newest text once and insist on it: one-shot commands never fall back to an older one.
 
         Where a file went away that the last accepted text was read from, it is waited until its folder is quiet.
         """
-        kept = await self._aside(self._state.revisions.kept)
+        kept = await self._aside(self._revisions.kept)
         self._known = Known(signed=_signed(kept))
         before = await self._aside(self._with_files_gone, kept)
         if before is not None:
@@ -199,7 +201,7 @@ class Informer:
         if unrest is None or not unrest.gone((path for one in kept for path in one.files), {}):
             return None
         self._named = {one.document: frozenset(one.files) for one in kept}
-        return recalled(kept, self._state.accounts.live_accounts, self._environment)
+        return recalled(kept, self._accounts.live_accounts, self._environment)
 
     async def refresh(self) -> None:
         """Read the newest text and bring into force what can be. Never raises for what it reads."""
@@ -363,7 +365,7 @@ class Informer:
     def _with_live_devices(self, vanished: frozenset[AccountName]) -> frozenset[AccountName]:
         """Return the accounts that are missed: those of which devices are live, as far as can be known."""
         try:
-            return vanished & self._state.accounts.live_accounts()
+            return vanished & self._accounts.live_accounts()
         except StateError:
             return vanished
 
@@ -377,11 +379,11 @@ class Informer:
             if new is None:
                 continue
             if old is None or old.desired is not new.desired:
-                self._state.accounts.desire(new.desired, new.revision, now)
+                self._accounts.desire(new.desired, new.revision, now)
             if old is not None:
-                self._state.accounts.forget_retries(account, new.desired.edited_since(old.desired))
+                self._accounts.forget_retries(account, new.desired.edited_since(old.desired))
         for account in after.retired - before.retired:
-            self._state.accounts.retire(account)
+            self._accounts.retire(account)
 
     def _tell(self, before: Accepted, after: Accepted, changed: Iterable[AccountName]) -> None:
         self._metrics.reload_successful.set(after.rejected is None)
@@ -413,7 +415,7 @@ class Informer:
         paths = {document.path for document in fetched.documents}
         good = paths - loaded.faulty.keys()
         texts = (KeptText(path, revision, loaded.files_of(path)) for path in sorted(good))
-        self._state.revisions.keep(texts, gone=self._kept - paths)
+        self._revisions.keep(texts, gone=self._kept - paths)
         self._kept, self._kept_as = (self._kept & paths) | good, revision
 
 

@@ -43,52 +43,53 @@ class Recorder:
         self._with = dependencies
         self._clocks = clocks
         self._twins = twins
-        self._state = dependencies.state
+        self._accounts = dependencies.state.accounts
+        self._changes = dependencies.state.changes
         self._metrics = dependencies.metrics
         self._observer = dependencies.observer
         self._blocking = dependencies.blocking
 
     async def learn(self, run: Run, observed: Observed, credential: str | None) -> tuple[Observed, Memory]:
         """Return the list and what is known from before, with this list taken in if it is to be believed."""
-        state, account = self._state, run.name
-        changed = state.accounts.credential(account, credential)
-        if state.accounts.knows(account):
-            memory = state.accounts.recall(account, run.began)
+        accounts, account = self._accounts, run.name
+        changed = accounts.credential(account, credential)
+        if accounts.knows(account):
+            memory = accounts.recall(account, run.began)
         else:
-            memory = await self._blocking(state.accounts.recall, account, run.began)
+            memory = await self._blocking(accounts.recall, account, run.began)
         observed = observed.sharing(memory.expected).sharing(run.desired.devices)
         if lists.is_suspect(observed, memory):
             return observed, await self._doubt(run, observed, memory, another_credential=changed)
         self._twins.listed(account, observed.devices)
         live = overlaid(observed, memory)
-        if state.accounts.agrees(account, observed, credential, live):
+        if accounts.agrees(account, observed, credential, live):
             return observed, memory
-        settled = await self._blocking(state.accounts.trust, account, observed, credential, run.began, live)
+        settled = await self._blocking(accounts.trust, account, observed, credential, run.began, live)
         for outcome in settled:
             self.tell(run, outcome)
-        return observed, state.accounts.recall(account, run.began)
+        return observed, accounts.recall(account, run.began)
 
     async def _doubt(self, run: Run, observed: Observed, memory: Memory, *, another_credential: bool) -> Memory:
         """Count a doubted list, and return what is known without it.
 
         Where a small account has another credential, what LG refused is asked again: it may be another user's.
         """
-        await self._blocking(self._state.accounts.doubt, run.name, run.began)
+        await self._blocking(self._accounts.doubt, run.name, run.began)
         expected = memory.expected or frozenset()
         log.warning("list.suspect", expected=len(expected), seen=len(expected & observed.devices))
         if not (another_credential and memory.credential_changed and lists.subscribes_in_doubt(memory)):
             return memory
         refused = {device for device, retry in memory.retries.items() if retry.reason is Reason.REFUSED}
-        await self._blocking(self._state.accounts.forget_retries, run.name, refused)
+        await self._blocking(self._accounts.forget_retries, run.name, refused)
         waiting = {device: retry for device, retry in memory.retries.items() if device not in refused}
         return replace(memory, retries=waiting)
 
     async def settle(self, run: Run, verdict: Verdict) -> None:
         """Write down what a list said of waiting retries: which are over, and which changes it denies."""
         if verdict.over:
-            await self._blocking(self._state.accounts.forget_retries, run.name, verdict.over)
+            await self._blocking(self._accounts.forget_retries, run.name, verdict.over)
         if verdict.contradicted:
-            await self._blocking(self._state.changes.record, run.name, run.id, (), verdict.contradicted, run.began)
+            await self._blocking(self._changes.record, run.name, run.id, (), verdict.contradicted, run.began)
         for device, retry in verdict.contradicted.items():
             change = Change(run.name, retry.action, device)
             self.tell(run, Outcome(change, Result.FAILED, run.began, words=retry.words))
@@ -166,8 +167,9 @@ class Recorder:
         if isinstance(client, str):
             return
         learned = client.learned
-        if self._state.quotas.keep(run.name, learned.calls, learned.limit):
-            await self._blocking(self._state.flush)
+        state = self._with.state
+        if state.quotas.keep(run.name, learned.calls, learned.limit):
+            await self._blocking(state.flush)
 
     def ended(self, run: Run, report: PassReport) -> None:
         """Count a pass that came to its end, and how long it took."""
@@ -199,7 +201,7 @@ class PassJournal:
         self._run = run
         self._approved = verdict.plan.approved
         self._retries = verdict.situation.memory.retries
-        self._state = dependencies.state
+        self._changes = dependencies.state.changes
         self._blocking = dependencies.blocking
         self._random = dependencies.random
         self._clocks = clocks
@@ -208,19 +210,19 @@ class PassJournal:
         """Note what is about to be done."""
         run, now = self._run, self._clocks.within(self._run)
         revision = run.accepted.revision
-        await self._blocking(self._state.changes.intend, run.name, run.id, changes, self._approved, revision, now)
+        await self._blocking(self._changes.intend, run.name, run.id, changes, self._approved, revision, now)
 
     async def withdraw(self, changes: Sequence[Change]) -> None:
         """Note that some of it was not even tried."""
         devices = [change.device for change in changes]
-        await self._blocking(self._state.changes.withdraw, self._run.name, self._run.id, devices)
+        await self._blocking(self._changes.withdraw, self._run.name, self._run.id, devices)
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Note what came of it, and how long each device waits now."""
         retries = {outcome.change.device: self._retry(outcome) for outcome in outcomes}
         dated = [replace(outcome, revision=outcome.revision or self._run.accepted.revision) for outcome in outcomes]
         now = self._clocks.within(self._run)
-        await self._blocking(self._state.changes.record, self._run.name, self._run.id, dated, retries, now)
+        await self._blocking(self._changes.record, self._run.name, self._run.id, dated, retries, now)
 
     def tell(self, outcome: Outcome) -> None:
         """Count and log one change at once."""

@@ -38,7 +38,7 @@ from reconciler.reporting.explain import (
     tell,
     wait_report,
 )
-from reconciler.state import KeptText, Past, State, newest_first
+from reconciler.state import History, KeptText, Past, State, newest_first
 
 CHANGES = 10
 """How many past changes the explanation of one device shows, and the page."""
@@ -375,7 +375,7 @@ def moment(name: str, text: str, now: datetime) -> datetime:
 def history(known: Knowledge, asked: Wanted) -> Page:
     """Return past changes, newest first; raises ``Unknown`` where nothing at all is known of the account or device."""
     asked = replace(asked, device=_meant(known, asked))
-    found, more = _newest(known.state, asked)
+    found, more = _newest(known.state.history, asked)
     if not found and asked.account is not None and asked.account not in known.accounts:
         _insist_on(known, asked.account)
     return Page(
@@ -392,7 +392,7 @@ def _meant(known: Knowledge, asked: Wanted) -> DeviceId | None:
     return _resolve(known, asked.device, sorted(known.accounts))[0]
 
 
-def _newest(state: State, asked: Wanted) -> tuple[Sequence[Past], bool]:
+def _newest(history: History, asked: Wanted) -> tuple[Sequence[Past], bool]:
     """Return one page, and whether there are older ones. Many changes may share a moment, so a cursor is no moment."""
     until = asked.until
     if asked.before is not None:
@@ -400,7 +400,7 @@ def _newest(state: State, asked: Wanted) -> tuple[Sequence[Past], bool]:
         until = last if until is None else min(until, last)
     most = asked.limit + 1
     while True:
-        read = state.history.changes(asked.account, asked.device, asked.since, until, most)
+        read = history.changes(asked.account, asked.device, asked.since, until, most)
         found = [one for one in read if asked.before is None or newest_first(one) > asked.before]
         if len(found) > asked.limit or len(read) < most:
             return found[: asked.limit], len(found) > asked.limit

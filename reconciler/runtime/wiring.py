@@ -28,7 +28,7 @@ from reconciler.runtime.setting_values import Mode
 from reconciler.runtime.settings import Settings
 from reconciler.runtime.source import opened
 from reconciler.source import FileSource, Source
-from reconciler.state import State
+from reconciler.state import History, Quotas, State
 from reconciler.telemetry.masking import Masking
 from reconciler.telemetry.metrics import Metrics
 
@@ -165,7 +165,8 @@ class _Builder:
         """Return everything, put together."""
         informer = Informer(
             source,
-            self._state,
+            self._state.accounts,
+            self._state.revisions,
             self._metrics,
             environment=self._settings.environment,
             clock=self._clock,
@@ -207,7 +208,7 @@ class _Builder:
         )
 
     def _learned(self, account: AccountName) -> Learned:
-        return known_quota(self._state, account, self._clock.now())
+        return known_quota(self._state.quotas, self._state.history, account, self._clock.now())
 
     def _pass_id(self) -> str:
         return self._environment.unique().hex[:12]
@@ -222,9 +223,9 @@ def _metrics(settings: Settings) -> Metrics:
     return metrics
 
 
-def known_quota(state: State, account: AccountName, now: datetime) -> Learned:
+def known_quota(quotas: Quotas, history: History, account: AccountName, now: datetime) -> Learned:
     """Return what is known of an account's quota from before this process, however that one ended."""
-    calls, limit = state.quotas.of(account)
+    calls, limit = quotas.of(account)
     last_kept = datetime.fromtimestamp(max(calls, default=0.0), UTC)
-    later = state.history.sent_after(account, max(last_kept, now - timedelta(seconds=HOUR)))
+    later = history.sent_after(account, max(last_kept, now - timedelta(seconds=HOUR)))
     return Learned((*calls, *(moment.timestamp() for moment in later)), limit)

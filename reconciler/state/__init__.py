@@ -6,7 +6,7 @@ is where it is kept; the rules of remembering are in ``core.memory``. Must not: 
 """
 
 from reconciler.core.memory import KEPT, Past
-from reconciler.state.port import KeptText, Stay
+from reconciler.state.port import Accounts, Changes, History, KeptText, Pauses, Quotas, Revisions, Stay
 from reconciler.state.records import Mark, newest_first
 from reconciler.state.sqlite.connection import Connect, connect
 from reconciler.state.sqlite.folder import can_be_kept, is_there
@@ -14,10 +14,16 @@ from reconciler.state.state import State
 
 __all__ = [
     "KEPT",
+    "Accounts",
+    "Changes",
     "Connect",
+    "History",
     "KeptText",
     "Mark",
     "Past",
+    "Pauses",
+    "Quotas",
+    "Revisions",
     "State",
     "Stay",
     "can_be_kept",

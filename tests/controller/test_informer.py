@@ -119,7 +119,13 @@ class Office:
         self.told: list[tuple[AccountName, ...]] = []
         self.threads: set[threading.Thread] = set()
         self.informer = Informer(
-            source, self.state, self.metrics, told=self.take, patience=patience, clock=SystemClock()
+            source,
+            self.state.accounts,
+            self.state.revisions,
+            self.metrics,
+            told=self.take,
+            patience=patience,
+            clock=SystemClock(),
         )
 
     def take(self, accounts: Iterable[AccountName]) -> None:

@@ -52,7 +52,9 @@ class Office:
         self.state = state or State.in_memory(self.clock)
         self.source = FileSource(path, steady=self.clock.steady)
         self.told = 0
-        self.informer = Informer(self.source, self.state, Metrics(), clock=self.clock, told=self._take)
+        self.informer = Informer(
+            self.source, self.state.accounts, self.state.revisions, Metrics(), clock=self.clock, told=self._take
+        )
 
     def _take(self, _accounts: object) -> None:
         self.told += 1

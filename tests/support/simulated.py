@@ -148,7 +148,7 @@ class Fleet:
             self._credentials,
             metrics=self.metrics,
             timeout_seconds=15,
-            quota=Quota(learned=known_quota(self.state, DEFAULT_ACCOUNT, self.clock.now())),
+            quota=Quota(learned=known_quota(self.state.quotas, self.state.history, DEFAULT_ACCOUNT, self.clock.now())),
             clock=self.clock,
             two_clocks=self.two_clocks,
         )

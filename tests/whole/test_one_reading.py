@@ -48,7 +48,7 @@ async def folder(tmp_path: Path) -> Path:
     write(home / "west.toml", WEST)
     clock = SystemClock()
     with closing(State.open(tmp_path / "state", clock)) as state:
-        await accepted_by(Informer(FileSource(home), state, Metrics(), clock=clock))
+        await accepted_by(Informer(FileSource(home), state.accounts, state.revisions, Metrics(), clock=clock))
     write(home / "east.toml", EAST.replace('"e1"', '"e1", "e2"'))
     (home / "west.toml").unlink()
     (home / "west.toml").mkdir()
@@ -64,7 +64,9 @@ async def test_the_good_files_of_a_folder_count(folder: Path, tmp_path: Path) ->
     alone = offline.at_hand(chosen, SystemClock())
     clock = SystemClock()
     with closing(State.open(tmp_path / "state", clock)) as state:
-        daemon = await accepted_by(Informer(FileSource(folder), state, Metrics(), clock=clock, keeps=False))
+        daemon = await accepted_by(
+            Informer(FileSource(folder), state.accounts, state.revisions, Metrics(), clock=clock, keeps=False)
+        )
     expected = {"east": (frozenset({"e1", "e2"}), None), "west": (frozenset({"w1"}), "invalid")}
     assert in_force(daemon) == in_force(alone.known.accepted) == expected
     assert daemon.faults == alone.known.accepted.faults
