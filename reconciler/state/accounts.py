@@ -11,20 +11,10 @@ from datetime import datetime, timedelta
 
 from reconciler.core.memory import AccountMemory, Belief
 from reconciler.core.model import AccountName, Desired, DeviceId, Memory, Observed, Outcome, Revision
+from reconciler.state import records
 from reconciler.state.memories import Memories
 from reconciler.state.port import Accounts
-from reconciler.state.records import (
-    AccountRetired,
-    AccountSaved,
-    ChangesSaved,
-    DevicesDisowned,
-    DevicesMoved,
-    ListChanged,
-    ListCleared,
-    Mark,
-    Record,
-    RetriesDropped,
-)
+from reconciler.state.records import Group, Mark, Record
 from reconciler.state.write_behind import WriteBehind
 
 
@@ -78,8 +68,8 @@ class AccountStore(Accounts):
             if new:
                 self._save(known)
             if moves.entering or moves.leaving:
-                moved = DevicesMoved(known.name, Mark(revision, now), moves.entering, moves.leaving)
-                self._behind.add(moved, account=known.name)
+                moved = records.DevicesMoved(known.name, Mark(revision, now), moves.entering, moves.leaving)
+                self._behind.waiting.add(moved, account=known.name)
 
     def trust(
         self,
@@ -90,17 +80,17 @@ class AccountStore(Accounts):
         live: frozenset[DeviceId],
     ) -> tuple[Outcome, ...]:
         with self._memories.changing(account, now) as known:
-            before = AccountSaved.of(known)
+            before = records.AccountSaved.of(known)
             belief = known.believe(observed, credential, now, live)
-            records = _learned(known, belief)
-            changed = AccountSaved.of(known) != before
-            if records and changed:  # together: that there is an expected list, and what is on it
-                self._behind.drop(("account", account))
-                records.append(AccountSaved.of(known))
+            written = _learned(known, belief)
+            changed = records.AccountSaved.of(known) != before
+            if written and changed:  # together: that there is an expected list, and what is on it
+                self._behind.waiting.drop(("account", account))
+                written.append(records.AccountSaved.of(known))
             elif changed:
                 self._save(known)
-            if records:
-                self._behind.add(*records, account=account)
+            if written:
+                self._behind.waiting.add(*written, account=account)
             return belief.confirmed
 
     def doubt(self, account: AccountName, now: datetime) -> None:
@@ -125,8 +115,8 @@ class AccountStore(Accounts):
             fresh = known.retired()
             self._remembered.accounts[account] = fresh
             self._memories.pauses().pop(account, None)
-            self._behind.drop(("account", account), ("quota", account), ("pause", account))
-            self._behind.add(AccountRetired(account))
+            self._behind.waiting.drop(("account", account), ("quota", account), ("pause", account))
+            self._behind.waiting.put(Group((records.AccountRetired(account),)))
             self._save(fresh)
 
     def reset(self, step: timedelta, now: datetime) -> None:
@@ -140,25 +130,25 @@ class AccountStore(Accounts):
         return known.recall(counted_to, credential, writable=self._behind.writable)
 
     def _save(self, known: AccountMemory) -> None:
-        self._behind.replace(("account", known.name), AccountSaved.of(known))
+        self._behind.waiting.replace(("account", known.name), records.AccountSaved.of(known))
 
     def _drop_retries(self, account: AccountName, devices: frozenset[DeviceId]) -> None:
         if devices:
-            self._behind.add(RetriesDropped(account, devices), account=account)
+            self._behind.waiting.add(records.RetriesDropped(account, devices), account=account)
 
 
 def _learned(known: AccountMemory, belief: Belief) -> list[Record]:
     """Return what a trusted list changes in the storage."""
-    records: list[Record] = []
+    written: list[Record] = []
     if belief.first:
-        records.append(ListCleared(known.name))
+        written.append(records.ListCleared(known.name))
     if belief.appeared or belief.vanished:
-        records.append(ListChanged(known.name, belief.appeared, belief.vanished))
+        written.append(records.ListChanged(known.name, belief.appeared, belief.vanished))
     if belief.left_inventory:
-        records.append(DevicesDisowned(known.name, belief.left_inventory))
+        written.append(records.DevicesDisowned(known.name, belief.left_inventory))
     if belief.moot_retries:
-        records.append(RetriesDropped(known.name, belief.moot_retries))
+        written.append(records.RetriesDropped(known.name, belief.moot_retries))
     pasts = belief.open + belief.closed
     if pasts:
-        records.append(ChangesSaved.of(known, pasts))
-    return records
+        written.append(records.ChangesSaved.of(known, pasts))
+    return written

@@ -10,16 +10,10 @@ from datetime import datetime
 
 from reconciler.core.memory import AccountMemory, intents
 from reconciler.core.model import AccountName, Action, Change, DeviceId, Outcome, PassId, Retry, Revision
+from reconciler.state import records
 from reconciler.state.memories import Memories
 from reconciler.state.port import Changes
-from reconciler.state.records import (
-    ChangesDropped,
-    ChangesSaved,
-    ListChanged,
-    Record,
-    RetriesDropped,
-    RetriesSaved,
-)
+from reconciler.state.records import Record
 from reconciler.state.write_behind import WriteBehind
 
 
@@ -42,15 +36,15 @@ class ChangeStore(Changes):
             return
         with self._memories.changing(account, now) as known:
             begun = intents(changes, pass_id, approved, revision, now)
-            saved = ChangesSaved.of(known, known.intend(begun) + begun)
+            saved = records.ChangesSaved.of(known, known.intend(begun) + begun)
             lasting = any(change.action is Action.UNSUBSCRIBE for change in changes)
-            self._behind.add(saved, account=account, lasting=lasting)
+            self._behind.waiting.add(saved, account=account, lasting=lasting)
 
     def withdraw(self, account: AccountName, pass_id: PassId, devices: Collection[DeviceId]) -> None:
         with self._memories.changing(account) as known:
             withdrawn = known.withdraw(pass_id, devices)
             if withdrawn:
-                self._behind.add(ChangesDropped(withdrawn), account=account)
+                self._behind.waiting.add(records.ChangesDropped(withdrawn), account=account)
 
     def record(
         self,
@@ -62,16 +56,16 @@ class ChangeStore(Changes):
     ) -> None:
         with self._memories.changing(account, now) as known:
             pasts = known.record(pass_id, outcomes)
-            records: list[Record] = []
+            written: list[Record] = []
             if pasts:
-                records.append(ChangesSaved.of(known, pasts))
-            records += _waits(account, retries, ended=known.wait(retries))
+                written.append(records.ChangesSaved.of(known, pasts))
+            written += _waits(account, retries, ended=known.wait(retries))
             if known.trusted:
-                records += _expected(known, outcomes)
+                written += _expected(known, outcomes)
             unsubscribed = (one for one in outcomes if one.change.action is Action.UNSUBSCRIBE)
-            if records:
+            if written:
                 lasting = any(one.result.confirmed for one in unsubscribed)
-                self._behind.add(*records, account=account, lasting=lasting)
+                self._behind.waiting.add(*written, account=account, lasting=lasting)
 
 
 def _waits(
@@ -79,10 +73,10 @@ def _waits(
 ) -> Iterable[Record]:
     """Return which devices wait no longer, and which do."""
     if ended:
-        yield RetriesDropped(account, ended)
+        yield records.RetriesDropped(account, ended)
     waiting = {device: retry for device, retry in retries.items() if retry is not None}
     if waiting:
-        yield RetriesSaved(account, waiting)
+        yield records.RetriesSaved(account, waiting)
 
 
 def _expected(known: AccountMemory, outcomes: Iterable[Outcome]) -> Iterable[Record]:
@@ -90,4 +84,4 @@ def _expected(known: AccountMemory, outcomes: Iterable[Outcome]) -> Iterable[Rec
     last = {one.change.device: one.change.action for one in outcomes if one.result.confirmed}
     if last:
         appeared = frozenset(device for device, action in last.items() if action is Action.SUBSCRIBE)
-        yield ListChanged(known.name, appeared, frozenset(last) - appeared)
+        yield records.ListChanged(known.name, appeared, frozenset(last) - appeared)

@@ -1,7 +1,6 @@
-"""What could not be written yet: kept in order, seen by readers, and bounded however long the disk stays full.
+"""How the many groups of one account become one, and how all that is remembered of it becomes one.
 
-Owns: the groups that wait, and how those of one account become one group when there are too many.
-Must not: write anything, or know when something is written.
+Owns: what may be left out. Must not: know when something is folded.
 
 A folded group says where each device is now instead of every way there. So it grows with the devices, not with time.
 Of past changes the newest are kept, and in any case those that the day's count and the next list need.
@@ -9,80 +8,18 @@ Of past changes the newest are kept, and in any case those that the day's count 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from reconciler.core.guards import LIMIT_WINDOW
 from reconciler.core.memory import AccountMemory, Past
 from reconciler.core.model import NOTHING, AccountName, Action, DeviceId, PassId, Result
-from reconciler.state.records import (
-    AccountSaved,
-    ChangesDropped,
-    ChangesSaved,
-    DevicesMoved,
-    DevicesSettled,
-    Group,
-    ListCleared,
-    QuotaSaved,
-    Record,
-    RepeatedChangesDropped,
-    RetriesSaved,
-    newest_first,
-    past_key,
-)
+from reconciler.state import records
+from reconciler.state.records import DevicesMoved, Group, Record, newest_first, past_key
 
-MOST_GROUPS = 1000
-"""When more groups than this wait and cannot be written, those of each account are folded into one."""
-MOST_PASTS = 20_000
-"""How many past changes may wait besides those that the day's count and the next list need."""
 AGAIN = PassId("from-memory")
 """The pass of a change that was written again from memory: which one it was is not remembered."""
-
-
-@dataclass(slots=True)
-class Waiting:
-    """Groups not yet written, oldest first. A later one under the same key replaces an earlier one where that stood."""
-
-    groups: dict[Hashable, Group] = field(default_factory=dict)
-    count: int = 0
-    most_groups: int = MOST_GROUPS
-    most_pasts: int = 2 * MOST_PASTS
-
-    def add(self, group: Group, key: Hashable = None) -> None:
-        """Let a group wait."""
-        self.count += 1
-        self.groups[self.count if key is None else key] = group
-
-    def drop(self, *keys: Hashable) -> None:
-        """Let groups wait no longer: something later says all that they say."""
-        for key in keys:
-            self.groups.pop(key, None)
-
-    def fold(self, accounts: Mapping[AccountName, AccountMemory], now: datetime) -> int:
-        """Make one group of all that waits for each account, if there is too much; return how many changes it cost."""
-        if len(self.groups) <= self.most_groups and self._pasts() <= self.most_pasts:
-            return 0
-        lost = 0
-        theirs: dict[AccountName, list[Hashable]] = {}
-        for key, group in self.groups.items():
-            if group.account is not None:
-                theirs.setdefault(group.account, []).append(key)
-        share = max(MOST_PASTS // len(theirs), 1) if theirs else 0
-        for account, keys in theirs.items():
-            if account not in accounts:
-                continue
-            group, dropped = folded([self.groups[key] for key in keys], accounts[account], now, share)
-            self.drop(*keys, ("account", account))
-            self.add(group, ("folded", account))
-            lost += dropped
-        # What is left is as short as it can be; with thousands of accounts that may still be more than the bound.
-        self.most_groups = max(MOST_GROUPS, 2 * len(self.groups))
-        self.most_pasts = 2 * max(MOST_PASTS, self._pasts())
-        return lost
-
-    def _pasts(self) -> int:
-        return sum(len(group.pasts) for group in self.groups.values())
 
 
 def folded(groups: Sequence[Group], known: AccountMemory, now: datetime, most: int) -> tuple[Group, int]:
@@ -93,10 +30,12 @@ def folded(groups: Sequence[Group], known: AccountMemory, now: datetime, most: i
     moved = _latest([one for group in groups for one in group.moved])
     pasts, withdrawn = _last_of_each(groups)
     kept = _kept(pasts, known, now, most)
-    cleared = (ListCleared(known.name),) if any(group.first for group in groups) else ()
+    cleared = (records.ListCleared(known.name),) if any(group.first for group in groups) else ()
     settled = _settled(known, devices, moved)
     group = Group(
-        (*cleared, *settled, ChangesSaved.of(known, kept), ChangesDropped(withdrawn)), lasting=True, account=known.name
+        (*cleared, *settled, records.ChangesSaved.of(known, kept), records.ChangesDropped(withdrawn)),
+        lasting=True,
+        account=known.name,
     )
     return group, len(pasts) - len(kept)
 
@@ -104,11 +43,11 @@ def folded(groups: Sequence[Group], known: AccountMemory, now: datetime, most: i
 def everything(known: AccountMemory) -> Group:
     """Return what writes all that is remembered of an account to a file that lost it, or that may be an older one."""
     devices = known.inventory.get() | known.expected.get() | known.left.look().keys() | known.disowned.look().keys()
-    changes = ChangesSaved.of(known, tuple(remembered(known)))
-    quota = QuotaSaved(known.name, known.calls, known.calls_per_hour)
-    once = RepeatedChangesDropped(known.name, AGAIN)
-    records = (ListCleared(known.name), *_settled(known, devices, ()), changes, once, quota)
-    return Group(records, lasting=True, account=known.name)
+    changes = records.ChangesSaved.of(known, tuple(remembered(known)))
+    quota = records.QuotaSaved(known.name, known.calls, known.calls_per_hour)
+    once = records.RepeatedChangesDropped(known.name, AGAIN)
+    whole = (records.ListCleared(known.name), *_settled(known, devices, ()), changes, once, quota)
+    return Group(whole, lasting=True, account=known.name)
 
 
 def remembered(known: AccountMemory) -> Iterator[Past]:
@@ -132,7 +71,7 @@ def _again(
 
 def _settled(known: AccountMemory, devices: frozenset[DeviceId], moved: tuple[DevicesMoved, ...]) -> tuple[Record, ...]:
     """Return where an account and these devices are at this moment: what is remembered later does not change it."""
-    settled = DevicesSettled(
+    settled = records.DevicesSettled(
         known.name,
         devices,
         owned=known.inventory.get(),
@@ -141,8 +80,8 @@ def _settled(known: AccountMemory, devices: frozenset[DeviceId], moved: tuple[De
         disowned=known.disowned.lend(),
         moved=moved,
     )
-    retries = RetriesSaved(known.name, known.retries.lend(), all_of_them=True)
-    return (AccountSaved.of(known), settled, retries)
+    retries = records.RetriesSaved(known.name, known.retries.lend(), all_of_them=True)
+    return (records.AccountSaved.of(known), settled, retries)
 
 
 def _last_of_each(groups: Iterable[Group]) -> tuple[list[Past], tuple[Past, ...]]:

@@ -45,7 +45,7 @@ class PauseStore(Pauses):
                 over.add(name)
             for one in over & pauses.keys():
                 del pauses[one]
-                self._behind.replace(("pause", one), PauseSaved(one, None), lasting=True)
+                self._behind.waiting.replace(("pause", one), PauseSaved(one, None), lasting=True)
         self._behind.flush()
 
     def of(self, account: AccountName, now: datetime) -> PauseOverride:
@@ -76,7 +76,7 @@ class PauseStore(Pauses):
 
     def _save(self, name: AccountName, override: PauseOverride) -> None:
         self._memories.pauses()[name] = override
-        self._behind.replace(("pause", name), PauseSaved(name, override), lasting=True)
+        self._behind.waiting.replace(("pause", name), PauseSaved(name, override), lasting=True)
 
     def _ended(self, name: AccountName, now: datetime) -> bool:
         """Say whether a pause has ended. For one that another process set, LG's clock must say so as well."""

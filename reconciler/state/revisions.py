@@ -30,10 +30,10 @@ class RevisionStore(Revisions):
             exchanged = exchanged or saved.digests is not None
         with self._behind.remembered.lock:
             for document, record in records.items():
-                self._behind.replace(("text", document), record, lasting=True)
+                self._behind.waiting.replace(("text", document), record, lasting=True)
             if exchanged:
-                self._behind.drop("unused")
-                self._behind.replace("unused", UnusedContentsDropped())
+                self._behind.waiting.drop("unused")
+                self._behind.waiting.replace("unused", UnusedContentsDropped())
         self._behind.flush()
 
     def kept(self) -> Sequence[KeptText]:
@@ -62,7 +62,7 @@ class RevisionStore(Revisions):
 
     def _has(self, document: str, digests: Mapping[str, str]) -> bool:
         """Say whether a document is stored with these files; never while something waits that might change that."""
-        if self._behind.waits:
+        if self._behind.waiting:
             return False
         try:
             return self._storage.digests(document) == digests
@@ -71,7 +71,7 @@ class RevisionStore(Revisions):
 
     def _stored(self, digests: Sequence[str]) -> frozenset[str]:
         """Return which bytes need not be written: none while something waits that might remove them first."""
-        if self._behind.waits:
+        if self._behind.waiting:
             return frozenset()
         try:
             return self._storage.has_contents(digests)

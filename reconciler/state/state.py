@@ -77,7 +77,7 @@ class State:
     @property
     def waits(self) -> bool:
         """Say whether something waits to be written, as the calls of a pass may."""
-        return self._behind.waits
+        return bool(self._behind.waiting)
 
     @property
     def trouble(self) -> str:

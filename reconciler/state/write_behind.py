@@ -10,7 +10,7 @@ Losing the file forgets the day's count, the last trusted list and what is owned
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,9 +21,10 @@ from reconciler.core.guards import PauseOverride
 from reconciler.core.memory import KEPT, AccountMemory
 from reconciler.core.model import AccountName
 from reconciler.state.clocks import StateClock
-from reconciler.state.folding import Waiting, everything
+from reconciler.state.folding import everything
 from reconciler.state.port import Storage
-from reconciler.state.records import Group, OldDropped, PauseSaved, Record
+from reconciler.state.records import Group, OldDropped, PauseSaved
+from reconciler.state.waiting import Waiting
 
 HOUSEKEEPING = timedelta(days=1)
 TRIED_AGAIN = 1.0
@@ -57,7 +58,7 @@ class WriteBehind:
         self.storage, self.clock = storage, clock
         self.remembered = Remembered()
         self.disk = threading.Lock()
-        self.waiting = Waiting()
+        self.waiting = Waiting(self.remembered.lock)
         self._medium = storage.medium
         self._generation, self._lost = self._medium.generation, self._lost_now()
         self._unread = ""
@@ -79,12 +80,6 @@ class WriteBehind:
         """Return in one sentence why the state is not as it should be."""
         return self._medium.trouble or self._unread
 
-    @property
-    def waits(self) -> bool:
-        """Say whether something waits to be written."""
-        with self.remembered.lock:
-            return bool(self.waiting.groups)
-
     def since_flush(self) -> float:
         """Return how many seconds ago the last flush began."""
         return float("inf") if self._flushed_at is None else self.clock.steady() - self._flushed_at
@@ -93,26 +88,6 @@ class WriteBehind:
         """Raise ``StateError`` if the state was opened for reading only."""
         if self.frozen:
             raise StateError("the state is open for reading only")
-
-    def add(self, *records: Record, account: AccountName | None = None, lasting: bool = False) -> None:
-        """Let records wait that are written together or not at all."""
-        with self.remembered.lock:
-            self.waiting.add(Group(records, lasting=lasting, account=account))
-
-    def replace(self, key: Hashable, *records: Record, lasting: bool = False) -> None:
-        """Let records wait that say all there is to say under this key: they take the place of earlier ones."""
-        with self.remembered.lock:
-            self.waiting.add(Group(records, lasting=lasting), key)
-
-    def drop(self, *keys: Hashable) -> None:
-        """Let groups wait no longer: something later says all that they say."""
-        with self.remembered.lock:
-            self.waiting.drop(*keys)
-
-    def groups(self) -> tuple[Group, ...]:
-        """Return the groups that wait, oldest first."""
-        with self.remembered.lock:
-            return tuple(self.waiting.groups.values())
 
     def unread(self, error: StateError) -> None:
         """Note that something could not be read: it is trouble until it was read."""
@@ -126,7 +101,7 @@ class WriteBehind:
         """
         if self.frozen or self._medium.look():
             return
-        due = self.since_flush() >= TRIED_AGAIN if self.trouble else self.waits
+        due = self.since_flush() >= TRIED_AGAIN if self.trouble else bool(self.waiting)
         if due:
             self.flush()
 
@@ -159,7 +134,7 @@ class WriteBehind:
     def reading(self) -> Iterator[tuple[Group, ...]]:
         """Keep the storage as it is while it is read, and return the groups that it lacks."""
         with self.disk:
-            yield self.groups()
+            yield self.waiting.all()
 
     def _write_all(self) -> None:
         """Write what waits, and all that is remembered where the file that held it was lost, or may be an older one."""
@@ -172,9 +147,9 @@ class WriteBehind:
             return
         with self.remembered.lock:
             for known in self.remembered.accounts.values():
-                self.waiting.add(everything(known), ("folded", known.name))
+                self.waiting.put(everything(known), ("folded", known.name))
             for name, override in (self.remembered.pauses or {}).items():
-                self.replace(("pause", name), PauseSaved(name, override), lasting=True)
+                self.waiting.replace(("pause", name), PauseSaved(name, override), lasting=True)
         while self._write_next():
             pass
         self._lost = lost
@@ -213,4 +188,4 @@ class WriteBehind:
         if self._kept_house is not None and now - self._kept_house < HOUSEKEEPING:
             return
         self._kept_house = now
-        self.replace("old", OldDropped(self.clock.counted_to(now) - KEPT))
+        self.waiting.replace("old", OldDropped(self.clock.counted_to(now) - KEPT))

@@ -46,9 +46,9 @@ from reconciler.core.model import (
 )
 from reconciler.core.planner import overlaid
 from reconciler.state import KEPT, KeptText, Mark, State, Stay
-from reconciler.state.folding import MOST_PASTS
 from reconciler.state.quotas import QUOTA_WAITS
 from reconciler.state.sqlite import storage
+from reconciler.state.waiting import MOST_PASTS
 
 HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
 ONE, TWO, THREE = DeviceId("one"), DeviceId("two"), DeviceId("three")
