@@ -21,7 +21,7 @@ class StateClock:
 
     @property
     def is_sure(self) -> bool:
-        """Say whether something may be removed because it is too old."""
+        """Return whether something may be removed because it is too old."""
         return self._sure if self.two is None else self.two.is_sure
 
     def counted_to(self, now: datetime) -> datetime:
@@ -29,7 +29,7 @@ class StateClock:
         return now if self.two is None else self.two.restrained(now, LIMIT_WINDOW)
 
     def has_ended(self, until: datetime, now: datetime, *, by_both: bool) -> bool:
-        """Say whether something has ended; ``by_both``: LG's clock must say so as well."""
+        """Return whether something has ended; ``by_both``: LG's clock must say so as well."""
         if until > now:
             return False
         return self.two is None or not by_both or until <= self.two.believed(now, LIMIT_WINDOW)

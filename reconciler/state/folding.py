@@ -51,7 +51,7 @@ def everything(known: AccountMemory) -> Group:
 
 
 def remembered(known: AccountMemory) -> Iterator[Past]:
-    """Return the past changes that memory still knows: those of the day, and those whose end a list has to tell."""
+    """Return the past changes that memory still knows: those of the day, and those that a later list settles."""
     counted = known.day.unsubscribed.look()
     for device, one in known.day.confirmed.look().items():
         approved = one.action is Action.UNSUBSCRIBE and device not in counted
@@ -110,7 +110,7 @@ def _kept(pasts: Sequence[Past], known: AccountMemory, now: datetime, most: int)
 
 
 def _latest(moved: Sequence[DevicesMoved]) -> tuple[DevicesMoved, ...]:
-    """Return the moves that still say something: each device's last coming, and its last going after that."""
+    """Return the moves that still count: each device's last coming, and its last going after that."""
     kept: list[DevicesMoved] = []
     came: set[DeviceId] = set()
     went: set[DeviceId] = set()

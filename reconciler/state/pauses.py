@@ -79,7 +79,7 @@ class PauseStore(Pauses):
         self._behind.waiting.replace(("pause", name), PauseSaved(name, override), lasting=True)
 
     def _ended(self, name: AccountName, now: datetime) -> bool:
-        """Say whether a pause has ended. For one that another process set, LG's clock must say so as well."""
+        """Return whether a pause has ended. For one that another process set, LG's clock must say so as well."""
         until = self._memories.pauses()[name].until
         if until is None:
             return False

@@ -72,7 +72,7 @@ class Asked:
     until: datetime | None = None
 
     def takes(self, past: Past) -> bool:
-        """Say whether a past change is among those that are wanted."""
+        """Return whether a past change is among those that are wanted."""
         if self.account not in {None, past.account} or self.device not in {None, past.device}:
             return False
         return (self.since is None or self.since <= past.at) and (self.until is None or past.at < self.until)
@@ -88,18 +88,18 @@ class Accounts(Protocol):
         """Return what ``recall`` would, and keep nothing in memory for it: the account may not exist."""
 
     def knows(self, account: AccountName) -> bool:
-        """Say whether an account was read from disk already, so that ``recall`` does not wait for it."""
+        """Return whether an account was read from disk already, so that ``recall`` does not wait for it."""
 
     def agrees(
         self, account: AccountName, observed: Observed, credential: str | None, live: frozenset[DeviceId]
     ) -> bool:
-        """Say whether ``trust`` would learn nothing from a list. This is the common case, and needs no disk."""
+        """Return whether ``trust`` would learn nothing from a list. This is the common case, and needs no disk."""
 
     def live_accounts(self) -> frozenset[AccountName]:
         """Return the accounts that are expected to have live devices. Raises ``StateError``."""
 
     def credential(self, account: AccountName, fingerprint: str | None) -> bool:
-        """Note which credential an account uses now, by a fingerprint that is not secret; say whether it changed."""
+        """Note which credential an account uses now, by a fingerprint that is not secret; return whether it changed."""
 
     def desire(self, desired: Desired, revision: Revision, now: datetime) -> None:
         """Take the desired state that came into force for an account: when it changed, and at start."""
@@ -249,7 +249,7 @@ class Medium(Protocol):
     frozen: bool
 
     def look(self) -> bool:
-        """Check that the data is still the data that was opened; say whether it is news that it is not."""
+        """Check that the data is still the data that was opened; return whether it is new that it is not."""
 
     def close(self) -> None:
         """Let go of it."""

@@ -1,6 +1,6 @@
-"""What is written: the values in which the stores tell a storage what changed.
+"""What is written: one value for each kind of change to the storage.
 
-Owns: one class for each kind of difference, and the group that is written together or not at all. Must not: know any
+Owns: these values, and the group that is written together or not at all. Must not: know any
 database, or when something is written.
 """
 
@@ -153,7 +153,7 @@ class ChangesDropped:
 
 @dataclass(frozen=True, slots=True)
 class RepeatedChangesDropped:
-    """The changes that were saved once more from memory, as changes of this pass, and that the storage still had."""
+    """The changes of this pass that the storage has twice: they were saved once more from memory."""
 
     account: AccountName
     pass_id: PassId
@@ -268,7 +268,7 @@ class Group:
 
     @property
     def first(self) -> bool:
-        """Say whether nothing was expected to be live before this."""
+        """Return whether nothing was expected to be live before this."""
         return any(isinstance(one, ListCleared) for one in self.records)
 
     @property
@@ -282,7 +282,7 @@ class Group:
 
 
 def past_key(past: Past) -> Hashable:
-    """Return what tells a past change from every other."""
+    """Return the key of a past change."""
     return past.account, past.device, past.intended, past.pass_id
 
 

@@ -61,7 +61,7 @@ class RevisionStore(Revisions):
         return DocumentSaved(text.document, text.revision, digests, compressed)
 
     def _has(self, document: str, digests: Mapping[str, str]) -> bool:
-        """Say whether a document is stored with these files; never while something waits that might change that."""
+        """Return whether a document is stored with these files; never while something waits that might change that."""
         if self._behind.waiting:
             return False
         try:

@@ -1,4 +1,4 @@
-"""What outlives a pass and a restart: opens the state, and has one store for each noun.
+"""Opens the state, which outlives a pass and a restart, and has one store for each noun.
 
 Owns: which storage is behind the stores, and the state as a whole: whether it can be written, and what time it
 believes. Must not: know what is kept.
@@ -71,12 +71,12 @@ class State:
 
     @property
     def writable(self) -> bool:
-        """Say whether what we do is remembered. A state opened for reading says what its writer would."""
+        """Return whether what we do is remembered. A state opened for reading says what its writer would."""
         return self._behind.writable
 
     @property
     def waits(self) -> bool:
-        """Say whether something waits to be written, as the calls of a pass may."""
+        """Return whether something waits to be written, as the calls of a pass may."""
         return bool(self._behind.waiting)
 
     @property
@@ -97,7 +97,7 @@ class State:
         return found
 
     def keep_time(self, two: TwoClocks) -> None:
-        """Take what tells how far the wall clock is to be believed: by it the day's count and pauses end."""
+        """Take LG's clock beside ours: both decide when a day is over and when a pause ends."""
         self._clock.two = two
 
     def reset(self, step: timedelta, now: datetime) -> None:

@@ -34,7 +34,7 @@ class Waiting:
         self._most_pasts = 2 * MOST_PASTS
 
     def __bool__(self) -> bool:
-        """Say whether something waits."""
+        """Return whether something waits."""
         with self._lock:
             return bool(self.groups)
 

@@ -1,4 +1,4 @@
-"""Written later, and in order: what changed in memory waits here until the storage has taken it.
+"""Writes what changed in memory to the storage, later and in order; what cannot be written waits.
 
 Owns: the groups that wait, when they are written, and the promise that no pass fails because of a disk. While the disk
 takes no writes the groups wait in order, and the next write brings them all. Must not: know SQL, texts or metrics, or
@@ -67,12 +67,12 @@ class WriteBehind:
 
     @property
     def frozen(self) -> bool:
-        """Say whether the state was opened for reading only."""
+        """Return whether the state was opened for reading only."""
         return self._medium.frozen
 
     @property
     def writable(self) -> bool:
-        """Say whether what we do is remembered. A state opened for reading says what its writer would."""
+        """Return whether what we do is remembered. A state opened for reading says what its writer would."""
         return self.frozen or not self.trouble
 
     @property
@@ -159,7 +159,7 @@ class WriteBehind:
         return self._medium.losses, self._medium.doubts
 
     def _write_next(self) -> bool:
-        """Write the next groups in one transaction; say whether there were any."""
+        """Write the next groups in one transaction; return whether there were any."""
         with self.remembered.lock:
             groups = dict(islice(self.waiting.groups.items(), TOGETHER))
             more = len(self.waiting.groups) > len(groups)

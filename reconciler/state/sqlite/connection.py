@@ -91,7 +91,7 @@ def primary(error: sqlite3.Error) -> int:
 
 
 def damaged(error: BaseException) -> bool:
-    """Say whether an error means that a file is not what SQLite once wrote."""
+    """Return whether an error means that a file is not what SQLite once wrote."""
     return isinstance(error, sqlite3.DatabaseError) and primary(error) in DAMAGED
 
 

@@ -168,7 +168,7 @@ class Database:
                 self.trouble = ""
 
     def look(self) -> bool:
-        """Check that the files at the path are those that are open; say whether it is news that they are not."""
+        """Check that the files at the path are those that are open; return whether it is new that they are not."""
         with self._turn:
             before = self._taken
             if self._attached and not self._closed:
@@ -220,7 +220,7 @@ class Database:
             self._watch.renew()
 
     def _is_damage(self, error: Exception) -> bool:
-        """Say whether an error means that the open file is not what SQLite once wrote, or lacks a table."""
+        """Return whether an error means that the open file is not what SQLite once wrote, or lacks a table."""
         if not isinstance(error, sqlite3.Error) or not self._attached or self._taken:
             return False
         if primary(error) == sqlite3.SQLITE_ERROR:  # what SQLite says of a missing table, among other things
@@ -262,7 +262,7 @@ class Database:
         self._notice(replaced, whole=whole)
 
     def _is_whole(self) -> bool:
-        """Say whether the open file can still be read from end to end, wherever it is now."""
+        """Return whether the open file can still be read from end to end, wherever it is now."""
         try:
             check(self._connection, len(self._migrations))
             return not lacking(self._connection, self._migrations)

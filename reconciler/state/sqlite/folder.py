@@ -48,7 +48,7 @@ class StateFolder:
         self._lock = taken
 
     def lost_lock(self) -> bool:
-        """Say whether the lock that is held is not the one in the folder any more."""
+        """Return whether the lock that is held is not the one in the folder any more."""
         return self._lock is not None and identity(os.fstat(self._lock)) != there(self.path / LOCK)
 
     def release(self) -> None:
@@ -103,7 +103,7 @@ def make_private(path: Path) -> None:
 
 
 def can_be_kept(folder: Path) -> str:
-    """Return which path this user would have to write to keep the state and cannot, or nothing where all is well."""
+    """Return a path that this user must write to keep the state and cannot; an empty string if there is none."""
     if not folder.exists():
         parents = folder.absolute().parents
         there = next(one for one in parents if one.exists())
@@ -115,7 +115,7 @@ def can_be_kept(folder: Path) -> str:
 
 
 def is_there(folder: Path) -> bool:
-    """Say whether a folder holds a state."""
+    """Return whether a folder holds a state."""
     return (folder / FILE).exists()
 
 

@@ -3,7 +3,7 @@
 Owns: the schema and its migrations, and how rows become values and values rows. Must not: open, read or write anything,
 or know when something is kept.
 
-Keys say what a row is and are never counted up, so that what waited in memory can be written to whatever file is there.
+Keys are made from what a row says, never from a counter, so that what waits in memory can be written to any file.
 Moments are kept as microseconds since 1970.
 """
 
@@ -47,7 +47,7 @@ MIGRATIONS = (
             came INTEGER, came_at INTEGER, went INTEGER, went_at INTEGER, PRIMARY KEY (account, id)
         ) WITHOUT ROWID""",
         "CREATE INDEX device_gone ON device (went_at) WHERE NOT owned AND NOT live",
-        # open: a later list may still tell what became of it
+        # open: a later list may still show what became of it
         """CREATE TABLE change (
             account TEXT NOT NULL, device TEXT NOT NULL, intended INTEGER NOT NULL, pass TEXT NOT NULL,
             action TEXT NOT NULL, at INTEGER NOT NULL, open INTEGER NOT NULL, approved INTEGER NOT NULL,
@@ -143,7 +143,7 @@ def read_pause(row: Row) -> PauseOverride:
 
 
 def past_key(past: Past) -> Row:
-    """Return what tells a past change from every other."""
+    """Return the primary key of a past change."""
     return (past.account, past.device, stamp(past.intended), past.pass_id)
 
 

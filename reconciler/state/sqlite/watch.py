@@ -1,6 +1,6 @@
 """The watch over the open file: somebody may delete it, move it, or put another in its place.
 
-Owns: what tells the files at the path from those that were opened. Must not: decide what follows when they differ.
+Owns: how the files at the path are compared with those that were opened. Must not: decide what follows from it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from reconciler.state.sqlite.folder import BESIDE, LOCK, StateFolder, there
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """What tells the files at the path from any others: which they are, and when SQLite last wrote them.
+    """What identifies the files at the path: which they are, and when SQLite last wrote them.
 
     ``link`` is where the path itself leads, if it is a link: SQLite looks for the log beside what it leads to, so the
     same file behind another link comes without its log.
@@ -33,7 +33,7 @@ class Sign:
         return cls(_link(file), main, log, shared)
 
     def missing(self, now: Sign) -> str:
-        """Return in a few words what happened since, or nothing."""
+        """Return in a few words what happened since, or an empty string."""
         if now == self:
             return ""
         if now.main is None:
@@ -45,7 +45,7 @@ class Sign:
         return "lost its write-ahead log, or another program wrote that"
 
     def overwritten(self, now: Sign) -> bool:
-        """Say whether they are the same files with other bytes. One that is gone is still whole where it is open."""
+        """Return whether they are the same files with other bytes. One that is gone is still whole where it is open."""
         pairs = ((self.main, now.main), (self.log, now.log))
         return now.main is not None and not (
             self.link != now.link
