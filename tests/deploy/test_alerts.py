@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.controller.informer import SOURCE_ERRORS
+from reconciler.controller.revision_recorder import SOURCE_ERRORS
 from reconciler.core.model import DEFAULT_ACCOUNT, Cause
 from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES

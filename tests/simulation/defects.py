@@ -36,13 +36,14 @@ _NAMES = (
     "core.planner",
     "core.evaluate",
     "controller.basis",
+    "controller.reader",
 )
 _GUARDS = ("core.guards", "core.guards.table", "core.guards.lists", "core.guards.limits")
 _MEMORY = ("core.memory.account", "core.memory.changes", "state.accounts", "state.clocks")
 _ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.quota", "pcc.protocol")
 _ABOUT_FILES = ("desired.accounts", "state.sqlite.database", "state.sqlite.storage")
 acceptance: Any
-acceptance, queue, informer, recorder, masking, model, wiring, planner, evaluate, basis = map(_module, _NAMES)
+acceptance, queue, informer, recorder, masking, model, wiring, planner, evaluate, basis, reader = map(_module, _NAMES)
 guards: Any
 guards, table, lists, limits = map(_module, _GUARDS)
 auth: Any
@@ -157,8 +158,8 @@ def _vanished_goes_on() -> None:
 
 
 def _any_environment() -> None:
-    right = informer.load_fetched
-    informer.load_fetched = lambda *documents, **given: right(*documents, **{**given, "environment": None})
+    right = reader.load_fetched
+    reader.load_fetched = lambda *documents, **given: right(*documents, **{**given, "environment": None})
 
 
 def _first_on_what_was() -> None:

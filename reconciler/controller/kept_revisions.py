@@ -1,0 +1,94 @@
+"""What the state keeps of the revisions in force, so that a restart goes on with them.
+
+Owns: which good documents are kept, and what the state is told of each account's wishes.
+Must not: judge a revision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from reconciler.core.acceptance import Accepted
+from reconciler.core.clock import Clock
+from reconciler.core.errors import StateError
+from reconciler.core.model import AccountName, Revision, Verified
+from reconciler.desired import LoadCache, Loaded
+from reconciler.source import Fetched
+from reconciler.source.kept import recalled
+from reconciler.state import Accounts, KeptText, Revisions
+
+
+class KeptRevisions:
+    """The kept revisions. All methods may wait for the disk. Without ``writes`` nothing is written."""
+
+    def __init__(
+        self, accounts: Accounts, revisions: Revisions, clock: Clock, environment: str | None, *, writes: bool
+    ) -> None:
+        self._accounts = accounts
+        self._revisions = revisions
+        self._clock = clock
+        self._environment = environment
+        self._writes = writes
+        self._documents: set[str] = set()
+        self._last: Revision | None = None
+
+    def load(self) -> Sequence[KeptText]:
+        """Return the documents that are kept."""
+        return self._revisions.kept()
+
+    def follow(self, kept: Sequence[KeptText]) -> None:
+        """Take the documents that are kept, to drop those that a later revision does not have."""
+        self._documents = {one.document for one in kept}
+
+    @property
+    def last(self) -> Revision | None:
+        """Return the revision that was kept last by this process."""
+        return self._last
+
+    def accepted(self, kept: Sequence[KeptText], cache: LoadCache | None = None) -> Accepted | None:
+        """Return what kept documents bring into force, each account with its own revision, or None without any."""
+        return recalled(kept, self._accounts.live_accounts, self._environment, cache)
+
+    def with_live_devices(self, vanished: frozenset[AccountName]) -> frozenset[AccountName]:
+        """Return the accounts that are missed: those of which devices are live, as far as can be known."""
+        try:
+            return vanished & self._accounts.live_accounts()
+        except StateError:
+            return vanished
+
+    def remember(self, before: Accepted, after: Accepted, changed: Iterable[AccountName]) -> None:
+        """Let the state know what each account wants now, before a pass can ask."""
+        if not self._writes:
+            return
+        now = self._clock.now()
+        for account in sorted(changed):
+            old, new = before.accounts.get(account), after.accounts.get(account)
+            if new is None:
+                continue
+            if old is None or old.desired is not new.desired:
+                self._accounts.desire(new.desired, new.revision, now)
+            if old is not None:
+                self._accounts.forget_retries(account, new.desired.edited_since(old.desired))
+        for account in after.retired - before.retired:
+            self._accounts.retire(account)
+
+    def keep(self, fetched: Fetched, loaded: Loaded, revision: Revision, *, in_force: bool) -> None:
+        """Keep the good documents of a revision in force for a restart that finds a bad one."""
+        if not in_force or not self._writes:
+            return
+        paths = {document.path for document in fetched.documents}
+        good = paths - loaded.faulty.keys()
+        texts = (KeptText(path, revision, loaded.files_of(path)) for path in sorted(good))
+        self._revisions.keep(texts, gone=self._documents - paths)
+        self._documents = (self._documents & paths) | good
+        self._last = revision
+
+
+def signed(kept: Iterable[KeptText]) -> frozenset[str]:
+    """Return the commits whose signature was good when their documents were accepted."""
+    found = set()
+    for one in kept:
+        commit = one.revision.commit
+        if commit is not None and commit.verified is Verified.YES:
+            found.add(commit.id)
+    return frozenset(found)
