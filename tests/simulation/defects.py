@@ -40,18 +40,24 @@ _NAMES = (
 )
 _GUARDS = ("core.guards", "core.guards.table", "core.guards.lists", "core.guards.limits")
 _MEMORY = ("core.memory.account", "core.memory.changes", "state.accounts", "state.clocks")
-_ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.quota", "pcc.protocol")
-_ABOUT_FILES = ("desired.accounts", "state.sqlite.database", "state.sqlite.storage")
+_ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.doubt", "pcc.quota", "pcc.transport", "pcc.protocol")
+_ABOUT_FILES = ("desired.accounts", "desired.device_files", "desired.foreign", "source.files", "source.unrest")
+_ABOUT_STATE = ("state.sqlite.database", "state.sqlite.storage")
+_ABOUT_MACHINES = ("core.clock", "runtime.ticker")
 acceptance: Any
 acceptance, queue, informer, recorder, masking, model, wiring, planner, evaluate, basis, reader = map(_module, _NAMES)
 guards: Any
 guards, table, lists, limits = map(_module, _GUARDS)
 auth: Any
-auth, client, quota, wire = map(_module, _ABOUT_LG)
+auth, client, doubt, quota, transport, wire = map(_module, _ABOUT_LG)
 memory: Any
 memory, changes, accounts, clocks = map(_module, _MEMORY)
 texts: Any
-texts, database, storage = map(_module, _ABOUT_FILES)
+texts, device_files, foreign, files, unrest = map(_module, _ABOUT_FILES)
+database: Any
+database, storage = map(_module, _ABOUT_STATE)
+clock: Any
+clock, ticker = map(_module, _ABOUT_MACHINES)
 FOUND = Path(__file__).parent / "defects.json"
 """Which seed found which defect, and by which rule."""
 
@@ -332,6 +338,101 @@ def _noop_is_forgotten() -> None:
     memory.AccountMemory.record = record
 
 
+def _small_lists_believed() -> None:
+    right = lists._too_short
+    lists._too_short = lambda observed, known: (
+        len(known.expected or ()) >= lists.SUSPECT_FROM and right(observed, known)
+    )
+
+
+def _few_are_held() -> None:
+    lists.subscribes_in_doubt = _no
+
+
+def _empty_files_believed() -> None:
+    right = device_files.read_list
+
+    def read_list(path: Any, content: Any, *, kept: bool = False) -> Any:
+        return right(path, content, kept=kept or not content.strip())
+
+    device_files.read_list = read_list
+
+
+def _other_formats_are_ids() -> None:
+    foreign.line = foreign.whole = lambda _text: None
+    foreign.conflict = lambda _content: -1
+
+
+def _no_lock() -> None:
+    unrest.Unrest.lock = lambda _self: None
+
+
+def _gone_at_once() -> None:
+    unrest.Unrest.gone = lambda *_asked: frozenset()
+
+
+def _missing_is_removed() -> None:
+    files.FileSource.missing = lambda _self: {}
+
+
+def _own_clock_alone() -> None:
+    clock.TwoClocks.theirs = lambda _self, _ours: None
+
+
+def _both_clocks_want() -> None:
+    def wanted_by(self: Any, now: Any, theirs: Any) -> Any:
+        return self.wanted_at(now) if theirs is None else self.wanted_at(now) & self.wanted_at(theirs)
+
+    model.Desired.wanted_by = wanted_by
+
+
+def _either_clock_approves() -> None:
+    def approved_by(self: Any, now: Any, theirs: Any) -> Any:
+        return self.approved_at(now) if theirs is None else self.approved_at(now) | self.approved_at(theirs)
+
+    model.Desired.approved_by = approved_by
+
+
+def _day_by_wall_clock() -> None:
+    clock.TwoClocks.restrained = lambda _self, now, _window: now
+    memory.AccountMemory.reset = _no
+
+
+def _ticks_by_wall_clock() -> None:
+    class Ticker:
+        def __init__(self, _steady: Any = None) -> None:
+            self._scheduler = ticker.AsyncIOScheduler()
+            self._scheduler.start()
+
+        def every(self, seconds: float, call: Callable[[], object]) -> None:
+            async def job() -> None:
+                call()
+
+            self._scheduler.add_job(job, "interval", seconds=seconds, coalesce=True, misfire_grace_time=None)
+
+        def stop(self) -> None:
+            self._scheduler.shutdown(wait=False)
+
+    ticker.SchedulerTicker = Ticker
+    import_module("simulation.machine").SchedulerTicker = Ticker  # type: ignore[attr-defined]
+
+
+def _no_bounds() -> None:
+    async def read_whole(response: Any, *_asked: Any) -> Any:
+        return await response.aread()
+
+    transport.read_whole = read_whole
+
+
+def _believing(name: str) -> Callable[[], None]:
+    """Return how to leave out one of the reasons not to believe a list."""
+    return lambda: setattr(doubt, name, lambda *_asked: "")
+
+
+def _parts_believed() -> None:
+    doubt._part_by_members = doubt._part_by_headers = lambda *_asked: ""
+
+
 DEFECTS: tuple[Defect, ...] = (
     Defect("no empty-desired", "an emptied account is cleared", _without(Reason.EMPTY_DESIRED)),
     Defect("no too-many", "nothing limits how many devices go", _without(Reason.TOO_MANY)),
@@ -376,6 +477,28 @@ DEFECTS: tuple[Defect, ...] = (
     Defect("nothing lasts", "the disk is never waited for", _nothing_lasts),
     Defect("ignored is touched", "what is managed elsewhere is removed", _ignored_is_removed),
     Defect("token in the log", "a token is logged and not masked", _token_in_the_log),
+    Defect("small lists believed", "a list that lost all of a few devices is acted on", _small_lists_believed),
+    Defect("consent in vain", "a home that consents again is not subscribed again", _few_are_held),
+    Defect("no wanted-elsewhere", "what another account wants is removed", _without(Reason.WANTED_ELSEWHERE)),
+    Defect("no look-alike", "an id in another spelling is removed", _without(Reason.LOOK_ALIKE)),
+    Defect("no bytes believed", "an empty device file is an account without devices", _empty_files_believed),
+    Defect("any line is an id", "a line of another format is a device", _other_formats_are_ids),
+    Defect("no lock", "nobody minds that git is at work on the files", _no_lock),
+    Defect("gone at once", "a file that went away is a removal at once", _gone_at_once),
+    Defect("missing is removed", "a tracked file that is missing is a removal", _missing_is_removed),
+    Defect("own clock alone", "nobody minds what LG's clock says", _own_clock_alone),
+    Defect("both clocks want", "a device is wanted only while both clocks say so", _both_clocks_want),
+    Defect("either clock approves", "an approval is good while either clock says so", _either_clock_approves),
+    Defect("day by wall clock", "a step of the clock frees the day's count", _day_by_wall_clock),
+    Defect("ticks by wall clock", "the ticker rests while the clock was put back", _ticks_by_wall_clock),
+    Defect("old lists believed", "a list with an age is believed", _believing("_age")),
+    Defect("replayed lists believed", "the answer to an earlier request is believed", _believing("_answers_another")),
+    Defect("lists elsewhere ignored", "a list under another name is none", _believing("_elsewhere")),
+    Defect("parts believed", "a first page is the whole list", _parts_believed),
+    Defect("no bounds", "an answer without an end is read to its end", _no_bounds),
+    Defect(
+        "exchange unnoticed", "nobody minds whose file the state is", _changed(database.Database, "_compare", value=_no)
+    ),
     Defect("outcomes forgotten", "what came of an unsubscribe is not remembered", _noop_is_forgotten),
 )
 
