@@ -132,9 +132,9 @@ def test_all_that_trips_is_told(situation: Situation) -> None:
 def test_an_approval_never_releases_what_it_does_not_name(situation: Situation, named: frozenset[DeviceId]) -> None:
     """What goes unnamed beside approved devices is what would go if those were never candidates at all."""
     bare = replace(situation, desired=replace(situation.desired, approvals=()))
+    named -= bare.desired.devices  # to ignore a wanted device would also end what it holds as another spelling
     approval = Approval(named, FOREVER, "a reason")
     approved = replace(bare, desired=replace(bare.desired, approvals=(approval,)))
-    named -= bare.desired.devices  # to ignore a wanted device would also end what it holds as another spelling
     without = with_policy(bare, lambda policy: replace(policy, ignore=policy.ignore | named))
     assert going(approved) - named == going(without)
     assert going(approved) & named >= going(bare) & named

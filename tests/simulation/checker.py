@@ -517,7 +517,10 @@ class Checker:
         known.user_trusted, known.vouched, known.acting = user, False, True
         if known.kept:
             known.refused.clear()  # it may have been refused to another user; see the tolerances
-        known.kept = known.other_credential = False
+        known.kept = False
+        changes = self._users.get(call.account, [])
+        if not changes or changes[-1][0] < known.list_sent_at:  # else the list was asked for with the credential before
+            known.other_credential = False
         for key in [key for key in known.refused if (key[0] == "POST") is (key[1] in live)]:
             del known.refused[key]
 

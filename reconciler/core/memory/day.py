@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from reconciler.core.memory.changes import Past
 from reconciler.core.memory.shelves import Shelf, cap
 from reconciler.core.model import Action, Confirmed, Result
+from reconciler.core.planner import OVERLAY
 
 
 class Day:
@@ -61,9 +62,15 @@ class Day:
             confirmed[device] = replace(one, at=one.at + step)
 
     def not_later_than(self, now: datetime) -> None:
-        """Bring dates that are to come to ``now``: the clock that wrote them was ahead."""
+        """Bring dates that are to come to ``now``: the clock that wrote them was ahead, or ours is behind.
+
+        A confirmed change far in the future counts as just too old for the overlay: nothing waits for its date.
+        """
         if self._oldest is not None:
             self._oldest = min(self._oldest, now)
+        ahead = [device for device, one in self.confirmed.look().items() if one.at > now + OVERLAY]
+        for device in ahead:
+            self.confirmed.mine()[device] = replace(self.confirmed.look()[device], at=now - OVERLAY)
         cap(self.unsubscribed, now)
         late = [device for device, each in self.resubscribed.look().items() if each[-1] > now]
         for device in late:
