@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types layers check simulate bench bench-quick pictures mutants docs format requirements clean
+.PHONY: help demo test test-all lint types layers check simulate bench bench-quick pictures house mutants docs format requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +50,9 @@ bench-quick: $(INSTALLED) ## the same, smaller: fails where a ratio is far out o
 
 pictures: $(INSTALLED) ## take the documents' pictures of the status page again (needs Chromium)
 	@PYTHONPATH=tests/support $(BIN)/python tools/pictures.py $(ARGS)
+
+house: $(INSTALLED) ## how much a reader has to hold in mind: rooms, sizes, density
+	@$(BIN)/python tools/house.py
 
 mutants: $(INSTALLED) ## break the core in every small way; each breakage has to be noticed (minutes)
 	@PYTHONPATH=tests/support $(BIN)/python tools/mutants.py $(ARGS)
