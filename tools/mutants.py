@@ -27,11 +27,19 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKERS = os.cpu_count() or 1
 TIME_LIMIT_SECONDS = 300
 
+GUARDS = ("tests/core/test_guards.py", "tests/core/test_guards_properties.py")
 TESTS = {
     "core/planner": ("tests/core/test_planner.py", "tests/core/test_planner_properties.py"),
-    "core/guards": ("tests/core/test_guards.py", "tests/core/test_guards_properties.py"),
-    "core/acceptance": ("tests/core/test_acceptance.py",),
-    "core/status": ("tests/core/test_account_status.py",),
+    **{
+        f"core/guards/{part}": GUARDS
+        for part in ("desired", "identity", "limits", "lists", "platform", "policy", "table")
+    },
+    "core/evaluate": ("tests/core/test_evaluate.py",),
+    "core/run": ("tests/core/test_summary.py",),
+    "core/summary": ("tests/core/test_summary.py",),
+    "core/account": ("tests/core/test_account.py",),
+    "core/acceptance": ("tests/core/test_acceptance.py", "tests/controller/test_wanted_elsewhere.py"),
+    "core/status": ("tests/core/test_account_status.py", "tests/core/test_account.py"),
     "reporting/status": ("tests/reporting/test_status.py",),
 }
 """The tests of each module, the quick ones first: slower ones are run only where those saw nothing."""

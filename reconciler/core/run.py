@@ -81,9 +81,11 @@ class PassAborted(Exception):
     @property
     def platform(self) -> Platform:
         """Return what LG does not let the account do for now."""
-        stopped = str(self) if self.reason is Reason.ACCOUNT_STOPPED else None
-        throttled = self.until if self.reason is Reason.QUOTA else None
-        return Platform(stopped=stopped, stopped_until=self.until, throttled_until=throttled)
+        if self.reason is Reason.ACCOUNT_STOPPED:
+            return Platform(stopped=str(self), stopped_until=self.until)
+        if self.reason is Reason.QUOTA:
+            return Platform(throttled_until=self.until)
+        return Platform()
 
 
 @dataclass(slots=True)
