@@ -4,8 +4,8 @@ Owns: a list of small faults (another comparison, operator, constant; a conditio
 value not returned, a row taken off a table), and the loop that puts them, one at a time, into a copy of the project.
 Must not: touch the project itself. Not collected by pytest.
 
-Usage: ``python tools/mutants.py [MODULE…]``, for example ``python tools/mutants.py plan guards``. Each survivor is
-printed as its place and what was put there; the exit code is 1 if there are any beyond ``EQUIVALENT``.
+Usage: ``python tools/mutants.py [MODULE…]``, for example ``python tools/mutants.py core/planner core/evaluate``. Each
+survivor is printed as its place and what was put there; the exit code is 1 if there are any beyond ``EQUIVALENT``.
 """
 
 from __future__ import annotations

@@ -50,17 +50,19 @@ class Accounts:
     def platforms(self) -> Mapping[AccountName, Platform]:
         """Return what LG does not let accounts do for now: those that are stopped, or whose service has no room."""
         found = {}
-        for account, state in self._states.items():
-            platform = replace(state.platform, full_until=self._full_until_of(account))
+        for account in self._states:
+            platform = self.platform(account)
             if platform != Platform():
                 found[account] = platform
         return found
 
-    def _full_until_of(self, account: AccountName) -> datetime | None:
-        if not self._full_until:
-            return None
-        client = self._clients(account)
-        return self._full_until.get(client.service) if isinstance(client, Client) else None
+    def platform(self, account: AccountName) -> Platform:
+        """Return what LG does not let an account do for now."""
+        platform = self.state(account).platform
+        client = self._clients(account) if self._full_until else ""
+        if isinstance(client, Client):
+            return replace(platform, full_until=self._full_until.get(client.service))
+        return platform
 
     def state(self, account: AccountName) -> AccountState:
         """Return the state of an account; a new one where it had no pass."""

@@ -92,7 +92,8 @@ class Previews:
         if in_force is not None:
             memory = edited(memory, run.desired.edited_since(in_force.desired))
         observed = Observed(memory.expected or frozenset(), run.began)
-        verdict = evaluate(run.situation(observed, memory, run.account.platform), claims, self._with.random)
+        platform = self._accounts.platform(run.name)
+        verdict = evaluate(run.situation(observed, memory, platform), claims, self._with.random)
         report = summarize(run, verdict, Work(), Remainder(contact=Contact()), memory, due=run.began)
         basis = _basis(memory, run.account.status.last_success)
         ended = approvals.remarks(run.desired, observed.devices, run.began)

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from reconciler.controller.dependencies import Dependencies
 from reconciler.controller.reconciler import Reconciler
-from reconciler.core.acceptance import AccountRevision
+from reconciler.core.acceptance import AccountRevision, Claims
 from reconciler.core.clock import TwoClocks
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
@@ -124,6 +124,7 @@ class Fleet:
         self.client: Client | str = ""
         self.reach(ReadOnlyTransport(self.transport) if observing else self.transport)
         random = Random(seed)  # noqa: S311 - repeatable, and no secret
+        self.claims = Claims()
         means = Dependencies(
             state=self.state,
             metrics=self.metrics,
@@ -136,6 +137,7 @@ class Fleet:
             random=random.random,
             stopping=lambda: self.stopping,
             blocking=at_once,
+            claims=self.claims,
         )
         self.reconciler = Reconciler(self, lambda _account: self.client, means)
         self.want(self.owned[:wanted], policy=policy)
