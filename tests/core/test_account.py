@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core_runs import midpoint, state_of
 from core_strategies import ACCOUNT, HOUR, NOW, desiring, some, subscribes, unsubscribes
-from reconciler.core.account import AccountState, Contact, ListRead, Stop
+from reconciler.core.account import Contact, ListRead, Stop
 from reconciler.core.guards import Platform
 from reconciler.core.model import Change, Held, Outcome, Plan, Reason, Result, Tripped
 from reconciler.core.status import PassReport
@@ -175,7 +175,13 @@ def test_room_is_made_by_an_unsubscribe(
     assert report(outcomes=found, left=left).made_room is made
 
 
+def test_a_pass_that_asked_nothing_changes_nothing() -> None:
+    """LG neither took nor refused anything, so what was before goes on."""
+    before = replace(FRESH, failed_lists=2, broken_passes=1, stop=REFUSED)
+    assert before.touched(Contact()) == before
+
+
 def test_a_new_account_has_nothing() -> None:
     """It is neither failing nor stopped, and waits for nothing."""
-    assert AccountState(FRESH.status) == FRESH
+    assert (FRESH.failed_lists, FRESH.broken_passes, FRESH.waiting) == (0, 0, 0)
     assert (FRESH.degraded, FRESH.waits_for_room, FRESH.stop) == (False, False, None)
