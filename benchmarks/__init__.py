@@ -60,7 +60,9 @@ class Target:
 
     def _times_worse(self, found: float) -> float:
         above, below = _over(found, self.value), _over(self.value, found)
-        return {Bound.AT_MOST: above, Bound.AT_LEAST: below, Bound.EXACTLY: max(above, below)}[self.bound]
+        return {Bound.AT_MOST: above, Bound.AT_LEAST: below, Bound.EXACTLY: max(above, below)}[
+            self.bound
+        ]
 
 
 def at_most(value: float, *, absolute: bool = False) -> Target:
@@ -161,7 +163,9 @@ def turns(pairs: int) -> Iterator[tuple[int, int]]:
         yield (0, 1) if number % 2 == 0 else (1, 0)
 
 
-def alternating(ours: Callable[[], float], other: Callable[[], float], pairs: int) -> list[tuple[float, float]]:
+def alternating(
+    ours: Callable[[], float], other: Callable[[], float], pairs: int
+) -> list[tuple[float, float]]:
     """Let both take turns and return what each gave, pair by pair."""
     found = []
     for order in turns(pairs):

@@ -20,15 +20,28 @@ from rich.table import Table
 import benchmarks
 from benchmarks import Bound, Row, Verdict, exit_code
 
-COLOURS = {Verdict.MET: "green", Verdict.MISSED: "red", Verdict.NOT_MEASURED: "yellow", Verdict.NO_TARGET: "dim"}
+COLOURS = {
+    Verdict.MET: "green",
+    Verdict.MISSED: "red",
+    Verdict.NOT_MEASURED: "yellow",
+    Verdict.NO_TARGET: "dim",
+}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, print one table, keep it as JSON; exit with 1 where a ratio is far out of line."""
-    known = sorted(one.name for one in pkgutil.iter_modules(benchmarks.__path__) if not one.name.startswith("_"))
+    known = sorted(
+        one.name
+        for one in pkgutil.iter_modules(benchmarks.__path__)
+        if not one.name.startswith("_")
+    )
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(known)}; all, unless named")
-    parser.add_argument("--quick", action="store_true", help="smaller and fewer rounds: minutes in all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(known)}; all, unless named"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller and fewer rounds: minutes in all"
+    )
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"), metavar="FILE")
     asked = parser.parse_args(arguments)
     if unknown := set(asked.names) - set(known):
@@ -42,7 +55,9 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{(datetime.now(UTC) - began).total_seconds():.0f} s\n")
     Console(width=None if sys.stdout.isatty() else 200).print(table(found))
     asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_text(json.dumps(as_data(found, quick=asked.quick), indent=1, ensure_ascii=False) + "\n")
+    asked.json.write_text(
+        json.dumps(as_data(found, quick=asked.quick), indent=1, ensure_ascii=False) + "\n"
+    )
     return exit_code(row for rows in found.values() for row in rows)
 
 
@@ -106,7 +121,9 @@ def _digits(value: float) -> str:
 def _ratio(row: Row) -> str:
     if row.ratio is None:
         return ""
-    between = "" if row.spread is None else f" ({_digits(row.spread[0])} to {_digits(row.spread[1])})"
+    between = (
+        "" if row.spread is None else f" ({_digits(row.spread[0])} to {_digits(row.spread[1])})"
+    )
     return f"x {_digits(row.ratio)}{between}"
 
 
@@ -114,7 +131,11 @@ def _target(row: Row) -> str:
     if row.target is None:
         return ""
     sign = "" if row.target.bound is Bound.EXACTLY else f"{row.target.bound} "
-    return sign + (_figure(row.target.value, row.unit) if row.target.absolute else f"x {_digits(row.target.value)}")
+    return sign + (
+        _figure(row.target.value, row.unit)
+        if row.target.absolute
+        else f"x {_digits(row.target.value)}"
+    )
 
 
 if __name__ == "__main__":

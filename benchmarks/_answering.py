@@ -52,8 +52,12 @@ class _Platform:
             self.changes.append((self.listed[account], time.monotonic(), device))
             (live.append if method == b"POST" else live.remove)(device)
         named = request.lower().partition(b"\r\nx-message-id: ")[0]
-        message_id = request[len(named) + len(b"\r\nx-message-id: ") :].partition(b"\r\n")[0].decode()
-        return json.dumps({"messageId": message_id, "timestamp": "t", "response": response}).encode()
+        message_id = (
+            request[len(named) + len(b"\r\nx-message-id: ") :].partition(b"\r\n")[0].decode()
+        )
+        return json.dumps(
+            {"messageId": message_id, "timestamp": "t", "response": response}
+        ).encode()
 
 
 class _Connection(asyncio.Protocol):
@@ -74,7 +78,9 @@ class _Connection(asyncio.Protocol):
         while b"\r\n\r\n" in self._heard:
             request, _, self._heard = self._heard.partition(b"\r\n\r\n")
             body = self._platform.answer(request + b"\r\n")
-            asyncio.get_running_loop().call_later(self._platform.latency, self._send, HEAD % len(body) + body)
+            asyncio.get_running_loop().call_later(
+                self._platform.latency, self._send, HEAD % len(body) + body
+            )
 
     def _send(self, answer: bytes) -> None:
         if not self._transport.is_closing():
@@ -97,7 +103,9 @@ def answering(devices: int, latency: float) -> Iterator[str]:
 def _serve(told: Connection, devices: int, latency: float) -> None:
     async def serve() -> None:
         platform = _Platform(devices, latency)
-        server = await asyncio.get_running_loop().create_server(lambda: _Connection(platform), "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: _Connection(platform), "127.0.0.1", 0
+        )
         host, port = server.sockets[0].getsockname()
         told.send(f"http://{host}:{port}")
         await server.serve_forever()

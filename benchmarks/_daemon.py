@@ -38,7 +38,9 @@ class Daemon(NamedTuple):
         """Wait until its readiness probe says so."""
         began = time.monotonic()
         while time.monotonic() - began < WAIT_SECONDS:
-            host = re.search(rb'"event":"daemon.started".*?"listen":"(?:http://)?([^"/]+)', self.log.read_bytes())
+            host = re.search(
+                rb'"event":"daemon.started".*?"listen":"(?:http://)?([^"/]+)', self.log.read_bytes()
+            )
             if host is not None and _is_ready(host[1].decode()):
                 return
             time.sleep(LOOK_SECONDS)
@@ -62,7 +64,10 @@ def devices_of(count: int) -> list[str]:
 @contextmanager
 def running(lg: Platform, devices: Sequence[str], folder: Path) -> Iterator[Daemon]:
     """Give a daemon that wants these devices and logs as JSON; text and state are in the folder."""
-    texts, log = folder / "texts", folder / "log"  # apart: whatever is written beside a text is looked at
+    texts, log = (
+        folder / "texts",
+        folder / "log",
+    )  # apart: whatever is written beside a text is looked at
     texts.mkdir()
     text = texts / "desired-state.toml"
     text.write_text(text_of(devices), encoding="utf-8")
@@ -78,7 +83,9 @@ def running(lg: Platform, devices: Sequence[str], folder: Path) -> Iterator[Daem
         "PCC_SHUTDOWN_GRACE": "1s",
     }
     with log.open("wb") as lines:
-        child = subprocess.Popen([sys.executable, "-m", "reconciler", "run"], env=given, stderr=lines)
+        child = subprocess.Popen(
+            [sys.executable, "-m", "reconciler", "run"], env=given, stderr=lines
+        )
         try:
             yield Daemon(child.pid, text, log)
         finally:

@@ -20,7 +20,9 @@ def ids(count: int) -> list[str]:
 def write_device_file(folder: Path, devices: Sequence[str]) -> None:
     """Write a text that names one device file."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "devices.txt").write_text("".join(f"{device}\n" for device in devices), encoding="utf-8")
+    (folder / "devices.txt").write_text(
+        "".join(f"{device}\n" for device in devices), encoding="utf-8"
+    )
     text = 'version = 1\ndevice_files = ["devices.txt"]\n'
     (folder / "desired-state.toml").write_text(text, encoding="utf-8")
 
@@ -29,7 +31,9 @@ def write_inline(folder: Path, devices: Sequence[str]) -> None:
     """Write a text that holds the ids itself."""
     folder.mkdir(parents=True, exist_ok=True)
     listed = "".join(f'  "{device}",\n' for device in devices)
-    (folder / "desired-state.toml").write_text(f"version = 1\ndevices = [\n{listed}]\n", encoding="utf-8")
+    (folder / "desired-state.toml").write_text(
+        f"version = 1\ndevices = [\n{listed}]\n", encoding="utf-8"
+    )
 
 
 def write_live(path: Path, devices: Sequence[str]) -> None:
@@ -37,4 +41,6 @@ def write_live(path: Path, devices: Sequence[str]) -> None:
     shuffled = list(devices)
     random.Random(1).shuffle(shuffled)  # noqa: S311 - no secret
     response = [{"deviceId": device} for device in shuffled]
-    path.write_text(json.dumps({"messageId": "m", "timestamp": "t", "response": response}), encoding="utf-8")
+    path.write_text(
+        json.dumps({"messageId": "m", "timestamp": "t", "response": response}), encoding="utf-8"
+    )

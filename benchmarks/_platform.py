@@ -137,7 +137,10 @@ class _Connection(asyncio.Protocol):
         if not end:
             return
         first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines)
+        }
         if len(body) < int(headers.get("content-length", "0")):
             return
         self._read = b""
@@ -147,10 +150,15 @@ class _Connection(asyncio.Protocol):
             content = b'{"access_token":"an-access-token","expires_in":"3600"}'
         else:
             message_id = headers.get("x-message-id", "").encode()
-            content = b'{"messageId":"%b","timestamp":"2026-01-01T00:00:00","response":%b}' % (message_id, given)
+            content = b'{"messageId":"%b","timestamp":"2026-01-01T00:00:00","response":%b}' % (
+                message_id,
+                given,
+            )
         start = f"HTTP/1.1 200 OK\r\ncontent-type: application/json;charset=UTF-8\r\ncontent-length: {len(content)}"
         send: Callable[[bytes], None] = self._transport.write
-        asyncio.get_running_loop().call_later(self._latency_seconds, send, start.encode() + HEADER_END + content)
+        asyncio.get_running_loop().call_later(
+            self._latency_seconds, send, start.encode() + HEADER_END + content
+        )
 
 
 def _serve(told: Connection, latency_seconds: float) -> None:
@@ -166,7 +174,9 @@ def _serve(told: Connection, latency_seconds: float) -> None:
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Connection(world, latency_seconds), "127.0.0.1", 0)
+        server = await loop.create_server(
+            lambda: _Connection(world, latency_seconds), "127.0.0.1", 0
+        )
         loop.add_reader(told.fileno(), asked)
         told.send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         await server.serve_forever()

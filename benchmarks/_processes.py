@@ -32,7 +32,9 @@ class Took(NamedTuple):
     peak_bytes: int
 
 
-def apart(work: Callable[Arguments, Given], *arguments: Arguments.args, **named: Arguments.kwargs) -> Took:
+def apart(
+    work: Callable[Arguments, Given], *arguments: Arguments.args, **named: Arguments.kwargs
+) -> Took:
     """Run a function of a module in a fresh process, and return what it gave and took. Imports count."""
     ours, theirs = PROCESSES.Pipe()
     process = PROCESSES.Process(target=_run, args=(theirs, work, arguments, named))
@@ -46,7 +48,9 @@ def apart(work: Callable[Arguments, Given], *arguments: Arguments.args, **named:
         process.join()
 
 
-def _run(told: Connection, work: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+def _run(
+    told: Connection, work: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]
+) -> None:
     given = work(*arguments, **named)
     told.send((given, processor_seconds(os.getpid()), peak_bytes(os.getpid())))
 

@@ -53,7 +53,10 @@ def rows(*, quick: bool) -> Iterator[Row]:
             os.kill(pid, signal.SIGSTOP)
             pairs = []
             for order in turns(size.pairs):
-                rates = {place: (_ours, _bare)[place](pid, base_url, names, size.seconds) for place in order}
+                rates = {
+                    place: (_ours, _bare)[place](pid, base_url, names, size.seconds)
+                    for place in order
+                }
                 pairs.append((rates[0], rates[1]))
             yield compared(
                 f"{what}, CPU a list", [(ours.milliseconds, bare.milliseconds) for ours, bare in pairs], "ms",
@@ -74,7 +77,12 @@ def rows(*, quick: bool) -> Iterator[Row]:
                 target=at_most(500, absolute=True),
                 remark=f"{size.edits} edits, {waits[0]:.0f} to {waits[-1]:.0f}; to its first change {to_change:.0f} ms",
             )  # fmt: skip
-            yield Row(f"{what}, memory at most", peak_bytes(pid) / 1e6, "MB", target=at_most(300, absolute=True))
+            yield Row(
+                f"{what}, memory at most",
+                peak_bytes(pid) / 1e6,
+                "MB",
+                target=at_most(300, absolute=True),
+            )
 
 
 class Pace(NamedTuple):
@@ -111,7 +119,9 @@ def _loop(base_url: str, names: list[str], seconds: float) -> Pace:
                 nonlocal asked
                 while time.monotonic() < ends:
                     name = names[(number + asked) % len(names)]
-                    answer = await http.get(f"{base_url}/pcc", headers={"authorization": f"{TOKEN.decode()}{name}"})
+                    answer = await http.get(
+                        f"{base_url}/pcc", headers={"authorization": f"{TOKEN.decode()}{name}"}
+                    )
                     assert answer.content
                     asked += 1
 
@@ -161,7 +171,9 @@ def _write(folder: Path, names: list[str]) -> None:
     texts: dict[Path, list[str]] = {}
     for name in names:
         listed = ", ".join(f'"{device}"' for device in devices_of(name, DEVICES))
-        texts.setdefault(_text_of(folder, name), ["version = 1"]).append(f"[accounts.{name}]\ndevices = [{listed}]")
+        texts.setdefault(_text_of(folder, name), ["version = 1"]).append(
+            f"[accounts.{name}]\ndevices = [{listed}]"
+        )
         (folder / "credentials" / f"{name}.access_token").write_text(f"{TOKEN.decode()}{name}\n")
     for path, parts in texts.items():
         path.write_text("\n".join([*parts, ""]))
@@ -186,7 +198,9 @@ def _daemon(folder: Path, base_url: str) -> Iterator[int]:
         "PCC_LOG_FORMAT": "json",
     }
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "reconciler", "run"], env=os.environ | given, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "reconciler", "run"], env=os.environ | given, stderr=log
+        )
         try:
             yield process.pid
         finally:

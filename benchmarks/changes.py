@@ -56,10 +56,14 @@ def rows(*, quick: bool) -> Iterator[Row]:
                     calls.append((sum(made.values()) - made["TOKEN"], changes + 1))
             pairs.append(pair)
     rates = [(changes / pair[0].seconds, changes / pair[1].seconds) for pair in pairs]
-    costs = [tuple(pair[place].processor_seconds * 1000 / changes for place in (0, 1)) for pair in pairs]
+    costs = [
+        tuple(pair[place].processor_seconds * 1000 / changes for place in (0, 1)) for pair in pairs
+    ]
     what, loop = f"{changes:,} subscribes, {IN_FLIGHT} in flight", "a bare httpx-aiohttp loop"
     yield compared(f"{what}, rate", rates, "a second", loop, at_least(0.9))
-    yield compared(f"{what}, CPU a change", [(one, other) for one, other in costs], "ms", loop, at_most(1.35))
+    yield compared(
+        f"{what}, CPU a change", [(one, other) for one, other in costs], "ms", loop, at_most(1.35)
+    )
     yield compared(f"{what}, calls to LG", calls, "calls", "N + 1", exactly(1))
 
 
@@ -104,7 +108,9 @@ def _loop(lg: dict[str, str], devices: list[str], _folder: str) -> Took:
             "x-service-key": lg["PCC_SERVICE_KEY"],
         }
         session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=IN_FLIGHT))
-        async with httpx.AsyncClient(transport=AiohttpTransport(client=session), timeout=15) as http:
+        async with httpx.AsyncClient(
+            transport=AiohttpTransport(client=session), timeout=15
+        ) as http:
             left = iter(devices)
 
             async def worker() -> None:

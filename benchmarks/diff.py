@@ -20,11 +20,19 @@ PAIRS = 5
 def rows(*, quick: bool) -> Iterator[Row]:
     """Measure the usual case, nothing to do, and a tenth of the devices to subscribe and another to unsubscribe."""
     for size in (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000):
-        ids = [DeviceId(sha256(str(number).encode()).hexdigest()) for number in range(size + size // 10)]
-        for what, wanted in (("in sync", frozenset(ids[:size])), ("10% new, 10% gone", frozenset(ids[-size:]))):
+        ids = [
+            DeviceId(sha256(str(number).encode()).hexdigest())
+            for number in range(size + size // 10)
+        ]
+        for what, wanted in (
+            ("in sync", frozenset(ids[:size])),
+            ("10% new, 10% gone", frozenset(ids[-size:])),
+        ):
             # Equal strings, not the same ones: the file and LG's answer are read apart.
             live = frozenset(DeviceId(str(device.encode(), "ascii")) for device in ids[:size])
-            ours = partial(plan, Desired(DEFAULT_ACCOUNT, wanted), Observed(live, NOW), Memory(), NOW)
+            ours = partial(
+                plan, Desired(DEFAULT_ACCOUNT, wanted), Observed(live, NOW), Memory(), NOW
+            )
             floor = partial(_differences, wanted, live)
             pairs = alternating(partial(_seconds, ours), partial(_seconds, floor), PAIRS)
             yield compared(f"plan of {size:,} devices, {what}", pairs, "s", "two set differences")

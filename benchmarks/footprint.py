@@ -27,7 +27,11 @@ def rows(*, quick: bool) -> Iterator[Row]:
 def _life(count: int, *, subscribed: bool, idle_seconds: float) -> Iterator[Row]:
     """Yield the figures of one daemon's life."""
     devices, what = devices_of(count), f"{count:,} devices"
-    memory, share = (at_most(80, absolute=True), at_most(0.5, absolute=True)) if count == SMALL else (None, None)
+    memory, share = (
+        (at_most(80, absolute=True), at_most(0.5, absolute=True))
+        if count == SMALL
+        else (None, None)
+    )
     with platform(latency_seconds=LATENCY_SECONDS) as lg, tempfile.TemporaryDirectory() as folder:
         lg.subscribe(devices if subscribed else ())
         with running(lg, devices, Path(folder)) as daemon:

@@ -39,7 +39,11 @@ def rows(*, quick: bool) -> Iterator[Row]:
         ours = partial(_seconds, partial(_load, inline))
         parse = partial(_seconds, partial(_parse, inline / TEXT))
         yield compared(
-            f"array of {count:,} ids", alternating(ours, parse, pairs), "s", "the TOML reader alone", at_most(1.3)
+            f"array of {count:,} ids",
+            alternating(ours, parse, pairs),
+            "s",
+            "the TOML reader alone",
+            at_most(1.3),
         )
         parse_to_set = partial(_seconds, partial(_parsed_set, inline / TEXT))
         yield compared(

@@ -32,7 +32,13 @@ from simulation.wire import Weather
 
 USER, DEVICES = "hotel", 300
 DAY, HOUR = 86_400.0, 3_600.0
-FAULTS: tuple[Effect, ...] = (Html(503), Html(502, commit=True), Hang(), Hang(commit=True), Error("2214"))
+FAULTS: tuple[Effect, ...] = (
+    Html(503),
+    Html(502, commit=True),
+    Hang(),
+    Hang(commit=True),
+    Error("2214"),
+)
 SHARE = 0.05
 Sample = tuple[int, float, int, int, int]
 """Passes so far, memory in MB, tasks, open files, and bytes of state."""
@@ -44,15 +50,21 @@ def rows(*, quick: bool) -> Iterator[Row]:
     samples: list[Sample] = apart(_live, passes).given
     early, late = samples[len(samples) // 5 : len(samples) // 2], samples[-len(samples) // 4 :]
     names = ("memory", "tasks", "open files")
-    for place, (name, unit) in enumerate(zip(names, ("MB", "tasks", "files"), strict=True), start=1):
+    for place, (name, unit) in enumerate(
+        zip(names, ("MB", "tasks", "files"), strict=True), start=1
+    ):
         pair = (fmean(one[place] for one in late), fmean(one[place] for one in early))
         against = f"the same life, passes {early[0][0]:,} to {early[-1][0]:,}"
-        yield compared(f"{passes:,} passes with faults, {name}", [pair], unit, against, at_most(1.05))
+        yield compared(
+            f"{passes:,} passes with faults, {name}", [pair], unit, against, at_most(1.05)
+        )
     if not quick:  # what is kept for 90 days has to grow that long
         aged = [one for one in samples if one[0] > passes * 0.75]
         pair = (aged[-1][4] / 1e6, aged[0][4] / 1e6)
         against = "the same life, when its history was 100 days long"
-        yield compared(f"{passes:,} passes with faults, state", [pair], "MB", against, at_most(1.05))
+        yield compared(
+            f"{passes:,} passes with faults, state", [pair], "MB", against, at_most(1.05)
+        )
 
 
 def _live(passes: int) -> list[Sample]:
@@ -60,7 +72,10 @@ def _live(passes: int) -> list[Sample]:
     random = Random(9)  # noqa: S311 - repeatable, and no secret
     loop = VirtualLoop(Random(10))  # noqa: S311 - as above
     asyncio.set_event_loop(loop)
-    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+    ):
         set_up_logs("info", "json", stream=nowhere, masking=Masking())
         life = _Life(loop, Path(folder), random)
         loop.run_until_complete(life.live(passes))
@@ -77,14 +92,20 @@ class _Life:
         clock = MachineClock(loop, datetime(2026, 11, 1, tzinfo=UTC))
         self._disk = Disk(loop, clock)
         self.platform = Platform(
-            options=Options(token_life=4 * HOUR), now=lambda: clock.start.timestamp() + loop.time(), log_size=0
+            options=Options(token_life=4 * HOUR),
+            now=lambda: clock.start.timestamp() + loop.time(),
+            log_size=0,
         )
         user = self.platform.world.add_user(USER)
         self.platform.world.add_devices(user, sample_devices(0, USER, DEVICES, only_pcc=True))
-        self.platform.set_faults(*(Rule(one, match=Match(), probability=SHARE / len(FAULTS)) for one in FAULTS))
+        self.platform.set_faults(
+            *(Rule(one, match=Match(), probability=SHARE / len(FAULTS)) for one in FAULTS)
+        )
         for name in ("texts", "credentials"):
             (folder / name).mkdir()
-        self._disk.write(folder / "credentials" / f"{USER}.refresh_token", f"{user.refresh_token}\n".encode())
+        self._disk.write(
+            folder / "credentials" / f"{USER}.refresh_token", f"{user.refresh_token}\n".encode()
+        )
         self._machine = Machine(
             loop,
             clock,
@@ -114,7 +135,9 @@ class _Life:
     def _edit(self) -> None:
         devices = list(self.platform.world.user(USER).devices)
         wanted = {one: Entry() for one in devices if self._random.random() < 0.98}
-        for name, content in texts.files(Fleet(accounts={USER: Account(wanted, in_file=True)})).items():
+        for name, content in texts.files(
+            Fleet(accounts={USER: Account(wanted, in_file=True)})
+        ).items():
             self._disk.rename_over(self._folder / "texts" / name, content)
 
     def _look(self) -> None:
@@ -123,7 +146,9 @@ class _Life:
         state = sum(path.stat().st_size for path in self._machine.state.iterdir())
         files = len(list(Path("/proc/self/fd").iterdir()))
         memory = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-        self.samples.append((self._passes, memory, len(asyncio.all_tasks(self._loop)), files, state))
+        self.samples.append(
+            (self._passes, memory, len(asyncio.all_tasks(self._loop)), files, state)
+        )
 
     def _given(self) -> dict[str, str]:
         service = self.platform.world.service

@@ -111,10 +111,14 @@ async def _measured(rounds: int) -> list[tuple[float, float]]:
     return list(zip(seconds["beside"], seconds["alone"], strict=True))
 
 
-def _noting(fleets: Sequence[Fleet]) -> Callable[[Any, str, MutableMapping[str, Any]], MutableMapping[str, Any]]:
+def _noting(
+    fleets: Sequence[Fleet],
+) -> Callable[[Any, str, MutableMapping[str, Any]], MutableMapping[str, Any]]:
     """Return a step of the log that takes note of passes and prints nothing."""
 
-    def note(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    def note(
+        _logger: Any, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
         if event["event"] == "pass.completed":
             for fleet in fleets:
                 fleet.pass_ended(event["account"])
@@ -136,7 +140,9 @@ def _given(platform: Platform, users: Sequence[str], base_url: str, folder: Path
     for name in users:
         user = world.user(name)
         listed = ", ".join(f'"{device}"' for device in user.devices)
-        (folder / "texts" / f"{name}.toml").write_text(f"version = 1\n[accounts.{name}]\ndevices = [{listed}]\n")
+        (folder / "texts" / f"{name}.toml").write_text(
+            f"version = 1\n[accounts.{name}]\ndevices = [{listed}]\n"
+        )
         (folder / "credentials" / f"{name}.refresh_token").write_text(f"{user.refresh_token}\n")
         if name == DEAD:
             world.revoke_refresh(user)

@@ -51,7 +51,9 @@ def _install() -> str:
     if (HOME / ".installed").exists():
         return ""
     try:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", HOME], check=True, capture_output=True)  # noqa: S603
+        subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "venv", "--clear", HOME], check=True, capture_output=True
+        )
         subprocess.run(  # noqa: S603 - a pinned name
             [HOME / "bin/python", "-m", "pip", "--quiet", "install", OCTODNS],
             check=True,
@@ -68,7 +70,10 @@ def _octodns(entries: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         program = Path(__file__).with_name("_octodns.py")
         ended = subprocess.run(  # noqa: S603 - our own program
-            [HOME / "bin/python", program, folder, str(entries)], check=True, capture_output=True, text=True
+            [HOME / "bin/python", program, folder, str(entries)],
+            check=True,
+            capture_output=True,
+            text=True,
         )
     return float(ended.stdout.split()[-1])
 
@@ -82,7 +87,9 @@ def _plan(lg: dict[str, str], entries: int) -> float:
         text = Path(folder, "desired-state.toml")
         text.write_text(text_of(devices_of(entries)), encoding="utf-8")
         rest()
-        given = settings.load({**lg, "PCC_DESIRED_STATE": str(text), "PCC_STATE_DIR": str(Path(folder, "state"))})
+        given = settings.load(
+            {**lg, "PCC_DESIRED_STATE": str(text), "PCC_STATE_DIR": str(Path(folder, "state"))}
+        )
         masking = set_up_logs("critical", "json")
         masking.know(given.secrets())
         began = time.perf_counter()

@@ -50,7 +50,9 @@ def rows(*, quick: bool) -> Iterator[Row]:
             )
             against = "read the ids, decode the list, two set differences"
             target = at_most(1.6) if size == sizes[-1] else None
-            yield compared(f"{size:,} devices, text and pass", cycles, "s", against, target, remark=ours_only)
+            yield compared(
+                f"{size:,} devices, text and pass", cycles, "s", against, target, remark=ours_only
+            )
             yield compared(
                 f"{size:,} devices, memory at most",
                 [(ours.peak_bytes / 1e6, floor.peak_bytes / 1e6) for ours, floor in found],

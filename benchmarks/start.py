@@ -19,7 +19,11 @@ PAIRS, QUICK_PAIRS = 15, 5
 STARTS, QUICK_STARTS = 7, 3
 DEVICES = 1_000
 BARE = (sys.executable, "-c", "pass")
-LIBRARIES = (sys.executable, "-c", "import typer._adapters, pydantic\nclass One(pydantic.BaseModel):\n    one: int")
+LIBRARIES = (
+    sys.executable,
+    "-c",
+    "import typer._adapters, pydantic\nclass One(pydantic.BaseModel):\n    one: int",
+)
 """What a command that reads a file by a schema begins with: typer, and pydantic with one model of one field."""
 SCRIPT = str(Path(sys.executable).with_name("pcc-reconciler"))
 ENVIRONMENT: Mapping[str, str] = {}
@@ -30,16 +34,23 @@ def rows(*, quick: bool) -> Iterator[Row]:
     """Measure commands in CPU seconds, which the rest of the machine changes least, and the daemon by the clock."""
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "desired-state.toml")
-        text.write_text('version = 1\ndevices = ["one", "two", { id = "three", name = "Room 3" }]\n')
+        text.write_text(
+            'version = 1\ndevices = ["one", "two", { id = "three", name = "Room 3" }]\n'
+        )
         validate = ["validate", str(text)]
         cases = [
             ("--version", ["--version"], BARE, "python -c pass", 4.0),
             ("validate", validate, LIBRARIES, "typer and one pydantic model", 2.0),
         ]
-        if not quick:  # those libraries alone are past this target; noise on top would call it far out of line
+        if (
+            not quick
+        ):  # those libraries alone are past this target; noise on top would call it far out of line
             cases.append(("validate", validate, BARE, "python -c pass", 12.0))
         for what, arguments, floor, against, most in cases:
-            for how, begin in (("python -m reconciler", [sys.executable, "-m", "reconciler"]), ("script", [SCRIPT])):
+            for how, begin in (
+                ("python -m reconciler", [sys.executable, "-m", "reconciler"]),
+                ("script", [SCRIPT]),
+            ):
                 pairs = alternating(
                     partial(_processor_seconds, [*begin, *arguments]),
                     partial(_processor_seconds, floor),

@@ -44,7 +44,9 @@ def rows(*, quick: bool) -> Iterator[Row]:
     pairs, asked = asyncio.run(_measured())
     for what, place in (("", 0), (", CPU of the daemon", 1)):
         of_clock = [(watched[place], alone[place]) for watched, alone in pairs]
-        yield compared(f"{CHANGES:,} changes, {asked:.0f} requests a second{what}", of_clock, "s", "unwatched")
+        yield compared(
+            f"{CHANGES:,} changes, {asked:.0f} requests a second{what}", of_clock, "s", "unwatched"
+        )
 
 
 async def _measured() -> tuple[list[tuple[Took, Took]], float]:
@@ -52,7 +54,11 @@ async def _measured() -> tuple[list[tuple[Took, Took]], float]:
     passes = _Passes()
     structlog.configure(processors=[passes.note])
     seconds: dict[bool, dict[tuple[int, int], Took]] = {False: {}, True: {}}
-    with tempfile.TemporaryDirectory() as folder, served(_platform) as base_url, _readers() as readers:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(_platform) as base_url,
+        _readers() as readers,
+    ):
         text = Path(folder) / "desired-state.toml"
         _write(text, wanted=False)
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -87,7 +93,9 @@ class _Passes:
         self._began = _clocks()
         self._seconds: asyncio.Queue[tuple[int, Took]] = asyncio.Queue()
 
-    def note(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    def note(
+        self, _logger: Any, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
         """Be a step of the log."""
         match event["event"]:
             case "desired.accepted":
@@ -162,7 +170,10 @@ def _read(url: Connection, on: Event, answered: Any) -> None:
                 answered.value += 1
             time.sleep(max(due - time.monotonic(), 0))
 
-    threads = [threading.Thread(target=reader, args=(number / REQUESTS_PER_SECOND,)) for number in range(READERS)]
+    threads = [
+        threading.Thread(target=reader, args=(number / REQUESTS_PER_SECOND,))
+        for number in range(READERS)
+    ]
     for one in threads:
         one.start()
 
@@ -180,7 +191,11 @@ def _world() -> Platform:
 
 def _write(text: Path, *, wanted: bool) -> None:
     """Write a text that wants every device, or none."""
-    devices = "".join(f'  "{device}",\n' for device in _world().world.user(USER).devices) if wanted else ""
+    devices = (
+        "".join(f'  "{device}",\n' for device in _world().world.user(USER).devices)
+        if wanted
+        else ""
+    )
     policy = 'policy.max_unsubscribe = "100%"\npolicy.allow_empty = true\n'
     beside = text.with_suffix(".new")
     beside.write_text(f"version = 1\n{policy}devices = [\n{devices}]\n")

@@ -24,13 +24,29 @@ if TYPE_CHECKING:
 FROM_OUTSIDE = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
-    *("NO_COLOR", "FORCE_COLOR", "PY_COLORS", "CLICOLOR_FORCE", "COLUMNS", "LINES", "GITHUB_ACTIONS"),
-    *("CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET", "XDG_STATE_HOME", "XDG_CONFIG_HOME"),
+    *(
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "PY_COLORS",
+        "CLICOLOR_FORCE",
+        "COLUMNS",
+        "LINES",
+        "GITHUB_ACTIONS",
+    ),
+    *(
+        "CREDENTIALS_DIRECTORY",
+        "STATE_DIRECTORY",
+        "NOTIFY_SOCKET",
+        "XDG_STATE_HOME",
+        "XDG_CONFIG_HOME",
+    ),
 )
 
 # Machines differ in speed, so no example has a deadline. HYPOTHESIS_PROFILE=thorough is for a night's run.
 settings.register_profile("local", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "local"))
 

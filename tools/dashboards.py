@@ -79,7 +79,9 @@ def of(metric: str, **labels: str) -> str:
     """
     told = {"job": "$job", **labels}
     matchers = (
-        f'{name}!="{value[1:]}"' if value[:1] == "!" else f'{name}{"=~" if "|" in value else "="}"{value}"'
+        f'{name}!="{value[1:]}"'
+        if value[:1] == "!"
+        else f'{name}{"=~" if "|" in value else "="}"{value}"'
         for name, value in told.items()
     )
     return f"{metric}{{{', '.join(matchers)}}}"
@@ -109,14 +111,18 @@ def slowness(histogram: str) -> list[Query]:
     """Return the usual, the slow and the slowest cases of a histogram's last quarter of an hour."""
     buckets = f"sum by (le) (rate({of(f'{histogram}_bucket')}{LATELY}))"
     named = {0.5: "half within", 0.95: "95 % within", 0.99: "99 % within"}
-    return [Query(f"histogram_quantile({share}, {buckets})", words) for share, words in named.items()]
+    return [
+        Query(f"histogram_quantile({share}, {buckets})", words) for share, words in named.items()
+    ]
 
 
 SLOWNESS = {"half within": GREEN, "95 % within": YELLOW, "99 % within": ORANGE}
 
 SINCE = of("pcc_out_of_sync_since_timestamp_seconds")
 OVERDUE = f"{age(f'({SINCE} > 0)')} > 3600"
-EXCUSED = "|".join([*(one for one in Reason if one.kind is Kind.POLICY), Reason.REFUSED, Reason.QUOTA])
+EXCUSED = "|".join(
+    [*(one for one in Reason if one.kind is Kind.POLICY), Reason.REFUSED, Reason.QUOTA]
+)
 """Reasons for which a device may be missing for long: a person said so, LG does not take it, or LG's pace."""
 MISSING = of("pcc_devices", state="missing")
 SET_ASIDE = f"sum without (action, kind, reason) ({of('pcc_changes_held', action='subscribe', reason=EXCUSED)})"
@@ -133,7 +139,11 @@ VERDICTS: Sequence[tuple[str, str, str]] = (
     ("The newest text is rejected", RED, f"{of('pcc_desired_last_reload_successful')} == 0"),
     ("A guard waits for a person", ORANGE, f"{of('pcc_guard_tripped')} > 0"),
     ("An account is abandoned", PURPLE, f"{of('pcc_accounts', condition='abandoned')} > 0"),
-    ("The text cannot be fetched", YELLOW, f"increase({of('pcc_source_errors_total')}{LATELY}) > 0"),
+    (
+        "The text cannot be fetched",
+        YELLOW,
+        f"increase({of('pcc_source_errors_total')}{LATELY}) > 0",
+    ),
     ("LG refuses devices", ORANGE, f"{of('pcc_changes_held', reason='refused')} > 0"),
     ("Well, but it only observes", BLUE, f"{of('pcc_mode_info', mode='observe')} > 0"),
     ("Well, but something is paused", BLUE, f"{of('pcc_accounts', condition='paused')} > 0"),
@@ -164,14 +174,17 @@ def daemon() -> Panel:
         "Daemon",
         "Whether Prometheus reaches the daemon, and whether it makes changes (enforce) or only looks (observe).",
         Query(first(*found, otherwise="vector(0)")),
-        look=Look("none", words={2: ("Up, acts", GREEN), 1: ("Up, only looks", BLUE), 0: ("Down", RED)}),
+        look=Look(
+            "none", words={2: ("Up, acts", GREEN), 1: ("Up, only looks", BLUE), 0: ("Down", RED)}
+        ),
     )
 
 
 def accounts() -> Panel:
     """Return how many accounts are in which condition."""
     queries = [
-        Query(f"sum({of('pcc_accounts', condition=condition)})", words) for condition, (words, _) in CONDITIONS.items()
+        Query(f"sum({of('pcc_accounts', condition=condition)})", words)
+        for condition, (words, _) in CONDITIONS.items()
     ]
     panel = stat(
         "Accounts",
@@ -195,7 +208,10 @@ def steps(base: str, *more: tuple[float, str]) -> list[Json]:
 def text_state() -> Panel:
     """Return whether the newest text is in force, and if not, why."""
     words = {number: (f"Rejected: {cause}", RED) for number, cause in enumerate(Cause, 1)}
-    found = [(number, f"{of('pcc_desired_rejected', cause=cause)} > 0") for number, cause in enumerate(Cause, 1)]
+    found = [
+        (number, f"{of('pcc_desired_rejected', cause=cause)} > 0")
+        for number, cause in enumerate(Cause, 1)
+    ]
     none_yet = len(words) + 1
     return stat(
         "Newest text",
@@ -231,7 +247,9 @@ def out_of_sync(title: str, select: Of) -> Panel:
         title,
         "How long a wanted change has not been made, whatever holds it. Yellow from 10 minutes, orange from an hour.",
         Query(f"max({age(f'({since} > 0)')}) or 0 * max({since})"),
-        look=Look("s", ((None, GREEN), (600, YELLOW), (3600, ORANGE)), words={0: ("in sync", GREEN)}),
+        look=Look(
+            "s", ((None, GREEN), (600, YELLOW), (3600, ORANGE)), words={0: ("in sync", GREEN)}
+        ),
     )
 
 
@@ -243,7 +261,8 @@ def revision() -> Panel:
         "Where the accepted text is from, the first 12 characters of its commit (or of its digest, where it is not"
         " from Git), and whether the commit's signature was found good.",
         Query(
-            f"label_replace({of('pcc_desired_revision_info')}, {short})", "{{source}} {{short}}, verified: {{verified}}"
+            f"label_replace({of('pcc_desired_revision_info')}, {short})",
+            "{{source}} {{short}}, verified: {{verified}}",
         ),
         look=Look("none", ((None, PLAIN),)),
         names=True,
@@ -303,7 +322,12 @@ def quota(select: Of) -> Panel:
         "Share of the hour's calls to LG that is left: of the account with the least; without the label account, of"
         " all together. No value while LG never throttled and the file sets no limit.",
         Query(share_left(select)),
-        look=Look("percentunit", ((None, RED), (0.02, YELLOW), (0.2, GREEN)), empty="no limit known", decimals=0),
+        look=Look(
+            "percentunit",
+            ((None, RED), (0.02, YELLOW), (0.2, GREEN)),
+            empty="no limit known",
+            decimals=0,
+        ),
     )
 
 
@@ -332,11 +356,16 @@ def devices(select: Of) -> Panel:
 
 def out_of_sync_accounts() -> Panel:
     """Return which accounts are not as wanted, the longest first."""
-    unwell = f"sum by (account, condition) ({of('pcc_account_condition', condition='!in_sync')}) > 0"
+    unwell = (
+        f"sum by (account, condition) ({of('pcc_account_condition', condition='!in_sync')}) > 0"
+    )
     also = f"and on (account) ({unwell})"
     link = "/d/pcc-account?var-account=${__value.text}&${datasource:queryparam}&${job:queryparam}&${__url_time_range}"
     since = of("pcc_out_of_sync_since_timestamp_seconds")
-    words = {condition: {"index": n, "text": w, "color": c} for n, (condition, (w, c)) in enumerate(CONDITIONS.items())}
+    words = {
+        condition: {"index": n, "text": w, "color": c}
+        for n, (condition, (w, c)) in enumerate(CONDITIONS.items())
+    }
     return table(
         "Accounts not in sync",
         "Accounts that are not as wanted, the longest first; a click on a name opens its dashboard. Without the label"
@@ -356,7 +385,12 @@ def out_of_sync_accounts() -> Panel:
         },
         sort="For",
         overrides=[
-            override("Account", links=[{"title": "Open the account's dashboard", "url": link, "targetBlank": False}]),
+            override(
+                "Account",
+                links=[
+                    {"title": "Open the account's dashboard", "url": link, "targetBlank": False}
+                ],
+            ),
             override(
                 "Condition",
                 mappings=[{"type": "value", "options": words}],
@@ -382,11 +416,18 @@ def held_changes(select: Of) -> Panel:
             override(
                 "Kind",
                 mappings=[
-                    {"type": "value", "options": {kind: {"text": kind, "color": to} for kind, to in KINDS.items()}}
+                    {
+                        "type": "value",
+                        "options": {
+                            kind: {"text": kind, "color": to} for kind, to in KINDS.items()
+                        },
+                    }
                 ],
                 custom_cellOptions={"type": "color-background", "mode": "basic"},
             ),
-            override("Reason", links=[{"title": "What to do about it", "url": link, "targetBlank": True}]),
+            override(
+                "Reason", links=[{"title": "What to do about it", "url": link, "targetBlank": True}]
+            ),
         ],
     )
 
@@ -404,7 +445,12 @@ def changes(select: Of) -> Panel:
         "Changes that ended within the hour before, by result: subscribes upwards, unsubscribes downwards. Noop: LG"
         " says it was so already. Failed: tried again by itself. Refused: LG does not take this device.",
         per_hour(select("pcc_changes_total"), "action", "result"),
-        look=Look("short", colours={f"{action} {result}": to for action in Action for result, to in RESULTS.items()}),
+        look=Look(
+            "short",
+            colours={
+                f"{action} {result}": to for action in Action for result, to in RESULTS.items()
+            },
+        ),
         stacked=True,
         overrides=[override("/^unsubscribe /", custom_transform="negative-Y")],
     )
@@ -416,7 +462,10 @@ def answers() -> Panel:
         "LG's answers a minute",
         "Calls to LG by HTTP status and LG's own code, averaged over 15 minutes. None: no answer came. The meaning of"
         " each code, and what is done after it, stands in docs/lg.md.",
-        Query(f"60 * sum by (status, code) (rate({of('pcc_api_requests_total')}{LATELY}))", "{{status}} {{code}}"),
+        Query(
+            f"60 * sum by (status, code) (rate({of('pcc_api_requests_total')}{LATELY}))",
+            "{{status}} {{code}}",
+        ),
         look=Look("reqpm", colours=ANSWERS),
         stacked=True,
     )
@@ -530,7 +579,9 @@ def moment(title: str, description: str, metric: str) -> Panel:
 
 def count(title: str, description: str, expression: str, colour: str) -> Panel:
     """Return a number that is best at 0."""
-    return stat(title, description, Query(expression), look=Look("short", ((None, GREEN), (1, colour))))
+    return stat(
+        title, description, Query(expression), look=Look("short", ((None, GREEN), (1, colour)))
+    )
 
 
 def inside() -> list[Line]:
@@ -591,7 +642,12 @@ def overview_lines() -> list[Line]:
     """Return the overview: a first line that answers, two that say where, and the inside below the first screen."""
     answer = [(6, verdict()), (3, daemon()), (6, accounts()), (3, missing(of))]
     answer += [(3, out_of_sync("Longest out of sync", of)), (3, text_state())]
-    facts = [(6, revision()), (3, commit_age()), (3, list_age("Oldest live list", of)), (3, guards_waiting(of))]
+    facts = [
+        (6, revision()),
+        (3, commit_age()),
+        (3, list_age("Oldest live list", of)),
+        (3, guards_waiting(of)),
+    ]
     facts += [(3, budget(of)), (3, quota(of)), (3, token(of))]
     where = [(8, devices(of)), (9, out_of_sync_accounts()), (7, held_changes(of))]
     flow = [(6, changes(of)), (6, answers()), (6, latency()), (6, throttling())]
@@ -601,9 +657,13 @@ def overview_lines() -> list[Line]:
 def condition() -> tuple[str, dict[int, tuple[str, str]]]:
     """Return the account's condition as a number, and what the numbers say."""
     numbered = list(enumerate(CONDITIONS))
-    parts = [(number, f"{mine('pcc_account_condition', condition=one)} > 0") for number, one in numbered]
+    parts = [
+        (number, f"{mine('pcc_account_condition', condition=one)} > 0") for number, one in numbered
+    ]
     *rest, last = parts
-    return first(*rest, otherwise=f"{last[0]} * group({last[1]})"), {n: CONDITIONS[one] for n, one in numbered}
+    return first(*rest, otherwise=f"{last[0]} * group({last[1]})"), {
+        n: CONDITIONS[one] for n, one in numbered
+    }
 
 
 def guards_over_time() -> Panel:
@@ -683,17 +743,36 @@ def account_lines() -> list[Line]:
     number, words = condition()
     told = Look("none", words=words, empty="No such account")
     now = stat("Condition", "The one condition that the account is in.", Query(number), look=told)
-    was = timeline("Condition over time", "The one condition that the account was in.", Query(number), look=told)
+    was = timeline(
+        "Condition over time",
+        "The one condition that the account was in.",
+        Query(number),
+        look=told,
+    )
     began = mine("pcc_pass_last_attempt_timestamp_seconds")
     answer = [(6, now), (3, missing(mine)), (3, out_of_sync("Out of sync for", mine))]
-    answer += [(3, list_age("Live list read", mine)), (3, guards_waiting(mine)), (6, held_changes(mine))]
-    facts = [(4, moment("Last pass began", "When the last pass of this account began.", began)), (4, budget(mine))]
+    answer += [
+        (3, list_age("Live list read", mine)),
+        (3, guards_waiting(mine)),
+        (6, held_changes(mine)),
+    ]
+    facts = [
+        (4, moment("Last pass began", "When the last pass of this account began.", began)),
+        (4, budget(mine)),
+    ]
     facts += [(4, quota(mine)), (4, token(mine)), (4, approvals_of_account()), (4, flapping())]
     sizes = [(8, devices(mine)), (8, wanted_and_live()), (8, held_over_time())]
     flow = [(8, changes(mine)), (8, passes(mine)), (8, budget_over_time())]
     far = [(12, calls()), (12, renewals(mine))]
     bands = [(12, was), (12, guards_over_time())]
-    return [Line(5, answer), Line(3, facts), Line(6, bands), Line(8, sizes), Line(8, flow), Line(8, far)]
+    return [
+        Line(5, answer),
+        Line(3, facts),
+        Line(6, bands),
+        Line(8, sizes),
+        Line(8, flow),
+        Line(8, far),
+    ]
 
 
 def approvals_of_account() -> Panel:
@@ -702,7 +781,10 @@ def approvals_of_account() -> Panel:
     return stat(
         "Approvals",
         "Approvals in the text for this account; an expired one lets nothing go any more.",
-        *(Query(f"sum({mine('pcc_approvals', state=state)})", state) for state in (active, expired)),
+        *(
+            Query(f"sum({mine('pcc_approvals', state=state)})", state)
+            for state in (active, expired)
+        ),
         look=Look("short", ((None, PLAIN),)),
     )
 
@@ -737,14 +819,19 @@ def variables() -> list[Json]:
 def links() -> list[Json]:
     """Return what every dashboard leads to."""
     runbook = to_page("Runbook", "What to do about each alert", "${docs:raw}/runbook.md")
-    held = to_page("What holds a change", "Every reason, and what to do about it", "${docs:raw}/guards.md")
+    held = to_page(
+        "What holds a change", "Every reason, and what to do about it", "${docs:raw}/guards.md"
+    )
     return [to_others("PCC dashboards", TAG), runbook, held]
 
 
 def dashboards() -> dict[str, Json]:
     """Return every dashboard by the name of its file."""
     account = values_variable(
-        "account", "Account", "One account of LG.", f"label_values({of('pcc_account_condition')}, account)"
+        "account",
+        "Account",
+        "One account of LG.",
+        f"label_values({of('pcc_account_condition')}, account)",
     )
     overview = dashboard(
         "pcc-overview",

@@ -20,7 +20,7 @@ from reconciler.core.guards import GUARDS
 from reconciler.core.model import DEFAULT_ACCOUNT, Cause
 from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
-from reconciler.pcc.protocol import CODES, Call
+from reconciler.pcc.codes import CODES, Call
 from reconciler.simulator import Route
 from reconciler.telemetry.metrics import Metrics
 from stories import told
@@ -46,7 +46,11 @@ def metrics() -> list[str]:
     every.sources(["missing"], Cause)
     every.revision("sha256:0", "file", "unchecked")
     every.mode("enforce")
-    rows = [_metric_row(metric) for metric in every.registry.collect() if not metric.name.endswith("_created")]
+    rows = [
+        _metric_row(metric)
+        for metric in every.registry.collect()
+        if not metric.name.endswith("_created")
+    ]
     return ["| metric | type | labels | meaning |", "|---|---|---|---|", *sorted(rows)]
 
 
@@ -62,7 +66,11 @@ def codes() -> list[str]:
         f"| {number} | {code.words} | {code.status} | {' | '.join(code.on(call) for call in list(Call)[:3])} |"
         for number, code in CODES.items()
     ]
-    return ["| code | LG's words | status | list | subscribe | unsubscribe |", "|---|---|---|---|---|---|", *rows]
+    return [
+        "| code | LG's words | status | list | subscribe | unsubscribe |",
+        "|---|---|---|---|---|---|",
+        *rows,
+    ]
 
 
 def answers() -> list[str]:
@@ -73,7 +81,9 @@ def answers() -> list[str]:
         found.setdefault(case.answer, {})[case.route] = case
     rows = [
         f"| {answer} | {_status(run, next(iter(routes.values())))} | "
-        + " | ".join(_outcome(run.seen[routes[route]]) if route in routes else "" for route in CALLS)
+        + " | ".join(
+            _outcome(run.seen[routes[route]]) if route in routes else "" for route in CALLS
+        )
         + " |"
         for answer, routes in found.items()
     ]
@@ -101,7 +111,10 @@ def after(route: Route) -> Callable[[], list[str]]:
         for case, seen in observed().seen.items():
             if case.route is route:
                 alike.setdefault(seen, []).append(case.answer)
-        rows = [f"| {' | '.join(map(_cell, (_told(cases), *_parts(seen))))} |" for seen, cases in alike.items()]
+        rows = [
+            f"| {' | '.join(map(_cell, (_told(cases), *_parts(seen))))} |"
+            for seen, cases in alike.items()
+        ]
         head = "| LG's answer | calls | log | what waits | condition | metrics |"
         return [head, "|---|---|---|---|---|---|", *rows]
 
@@ -120,14 +133,32 @@ CODE_LENGTH = 4
 
 def _parts(seen: Seen) -> tuple[tuple[str, ...], ...]:
     code = tuple(f"`{line}`" for line in seen.log)
-    return seen.calls, code, seen.kept, (f"`{seen.condition}`",), tuple(f"`{line}`" for line in seen.metrics)
+    return (
+        seen.calls,
+        code,
+        seen.kept,
+        (f"`{seen.condition}`",),
+        tuple(f"`{line}`" for line in seen.metrics),
+    )
 
 
 def _cell(lines: Sequence[str]) -> str:
     return "<br>".join(lines)
 
 
-FLOORS = ("cli", "runtime", "api", "controller", "reporting", "source", "pcc", "desired", "state", "telemetry", "core")
+FLOORS = (
+    "cli",
+    "runtime",
+    "api",
+    "controller",
+    "reporting",
+    "source",
+    "pcc",
+    "desired",
+    "state",
+    "telemetry",
+    "core",
+)
 """The rooms, highest floor first."""
 
 
@@ -135,7 +166,9 @@ def modules() -> list[str]:
     """Return the table of modules, room by room: each with the first sentence of its docstring."""
     rows: list[str] = []
     for room in FLOORS:
-        inits = sorted((ROOT / "reconciler" / room).glob("**/__init__.py"), key=lambda one: one.parent)
+        inits = sorted(
+            (ROOT / "reconciler" / room).glob("**/__init__.py"), key=lambda one: one.parent
+        )
         for package in (one.parent for one in inits):
             rows += [_row(one) for one in sorted(package.glob("*.py")) if one.stem != "__init__"]
     return ["| module | is about |", "|---|---|", *rows]
@@ -156,7 +189,10 @@ SECTIONS: dict[str, dict[str, Callable[[], list[str]]]] = {
     "docs/observability.md": {"metrics": metrics},
     "docs/lg.md": {"codes": codes},
     "docs/explain.md": {"stories": told},
-    "docs/reactions.md": {"answers": answers, **{f"after {verb}": after(route) for route, verb in CALLS.items()}},
+    "docs/reactions.md": {
+        "answers": answers,
+        **{f"after {verb}": after(route) for route, verb in CALLS.items()},
+    },
 }
 
 
@@ -182,7 +218,12 @@ def with_helps(document: str) -> str:
         shown = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)  # noqa: S603 - ours
         return f"```console\n$ pcc-reconciler {block.group(1)}\n{shown.stdout.rstrip()}\n```"
 
-    return re.sub(r"```console\n\$ pcc-reconciler ([a-z -]*--help)\n.*?\n```", printed, document, flags=re.DOTALL)
+    return re.sub(
+        r"```console\n\$ pcc-reconciler ([a-z -]*--help)\n.*?\n```",
+        printed,
+        document,
+        flags=re.DOTALL,
+    )
 
 
 def main() -> None:

@@ -46,7 +46,9 @@ class Room:
 
 def floors() -> list[list[str]]:
     """Return the rooms of each floor, highest first, as the import contract has them."""
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
     layers: list[str] = contracts[0]["layers"]
     return [[room.strip() for room in layer.split("|")] for layer in layers if layer != "__main__"]
 
@@ -79,7 +81,11 @@ def imports() -> Counter[tuple[str, str]]:
         if room not in known:
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("reconciler."):
+            if (
+                isinstance(node, ast.ImportFrom)
+                and node.module is not None
+                and node.module.startswith("reconciler.")
+            ):
                 target = node.module.split(".")[1]
                 if target in known and target != room:
                     counted[room, target] += 1

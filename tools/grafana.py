@@ -53,7 +53,10 @@ class Look:
             "unit": self.unit,
             "noValue": self.empty,
             "color": {"mode": "thresholds"},
-            "thresholds": {"mode": "absolute", "steps": [{"value": at, "color": to} for at, to in self.steps]},
+            "thresholds": {
+                "mode": "absolute",
+                "steps": [{"value": at, "color": to} for at, to in self.steps],
+            },
             "mappings": self._mappings(),
         }
         return found if self.decimals is None else {**found, "decimals": self.decimals}
@@ -67,14 +70,19 @@ class Look:
         if self.from_words is not None:
             begin, text, colour = self.from_words
             result = {"index": len(values), "text": text, "color": colour}
-            found.append({"type": "range", "options": {"from": begin, "to": None, "result": result}})
+            found.append(
+                {"type": "range", "options": {"from": begin, "to": None, "result": result}}
+            )
         return found
 
     @property
     def overrides(self) -> list[Json]:
         """Return the colours of single series."""
         return [
-            override(name, color={"mode": "shades" if name.startswith("/") else "fixed", "fixedColor": colour})
+            override(
+                name,
+                color={"mode": "shades" if name.startswith("/") else "fixed", "fixedColor": colour},
+            )
             for name, colour in (self.colours or {}).items()
         ]
 
@@ -82,7 +90,10 @@ class Look:
 def override(name: str, **properties: Any) -> Json:
     """Return what is special of one field; a name in slashes is a pattern, and ``custom_…`` stands for ``custom.…``."""
     matcher = "byRegexp" if name.startswith("/") else "byName"
-    told = [{"id": key.replace("custom_", "custom.", 1), "value": value} for key, value in properties.items()]
+    told = [
+        {"id": key.replace("custom_", "custom.", 1), "value": value}
+        for key, value in properties.items()
+    ]
     return {"matcher": {"id": matcher, "options": name}, "properties": told}
 
 
@@ -115,11 +126,20 @@ class Panel:
             "description": self.description,
             "gridPos": grid,
             "datasource": DATA_SOURCE,
-            "fieldConfig": {"defaults": defaults, "overrides": [*self.look.overrides, *self.overrides]},
+            "fieldConfig": {
+                "defaults": defaults,
+                "overrides": [*self.look.overrides, *self.overrides],
+            },
             "options": self.options,
-            "targets": [self._target(*one) for one in zip(ascii_uppercase, self.queries, strict=False)],
+            "targets": [
+                self._target(*one) for one in zip(ascii_uppercase, self.queries, strict=False)
+            ],
         }
-        return {**found, "transformations": list(self.transformations)} if self.transformations else found
+        return (
+            {**found, "transformations": list(self.transformations)}
+            if self.transformations
+            else found
+        )
 
     def _target(self, letter: str, query: Query) -> Json:
         return {
@@ -170,10 +190,17 @@ def series(
         "axisSoftMin": 0,
     }
     options: Json = {
-        "legend": {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": ["lastNotNull"]},
+        "legend": {
+            "showLegend": True,
+            "displayMode": "list",
+            "placement": "bottom",
+            "calcs": ["lastNotNull"],
+        },
         "tooltip": {"mode": "multi", "sort": "desc", "hideZeros": True},
     }
-    return Panel("timeseries", title, description, queries, look, options, custom=custom, overrides=overrides)
+    return Panel(
+        "timeseries", title, description, queries, look, options, custom=custom, overrides=overrides
+    )
 
 
 def timeline(title: str, description: str, *queries: Query, look: Look) -> Panel:
@@ -238,7 +265,12 @@ def laid(lines: Iterable[Line]) -> list[Json]:
         left = 0
         if line.heading:
             grid = {"h": line.height, "w": COLUMNS, "x": 0, "y": top}
-            heading: Json = {"id": len(found) + 1, "type": "row", "title": line.heading, "collapsed": False}
+            heading: Json = {
+                "id": len(found) + 1,
+                "type": "row",
+                "title": line.heading,
+                "collapsed": False,
+            }
             found.append({**heading, "gridPos": grid, "panels": []})
         for width, panel in line.panels:
             grid = {"h": line.height, "w": width, "x": left, "y": top}
@@ -274,7 +306,11 @@ def values_variable(name: str, label: str, description: str, query: str) -> Json
         "type": "query",
         "datasource": DATA_SOURCE,
         "definition": query,
-        "query": {"qryType": 1, "query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
+        "query": {
+            "qryType": 1,
+            "query": query,
+            "refId": "PrometheusVariableQueryEditor-VariableQuery",
+        },
         "current": {},
         "hide": 0,
         "includeAll": False,
@@ -291,7 +327,9 @@ def constant_variable(name: str, description: str, value: str) -> Json:
     return {"name": name, "description": description, "type": "constant", "query": value, "hide": 2}
 
 
-def annotation(name: str, colour: str, query: str, *, title: str, text: str, value_is_moment: bool = False) -> Json:
+def annotation(
+    name: str, colour: str, query: str, *, title: str, text: str, value_is_moment: bool = False
+) -> Json:
     """Return marks on every panel where a query has a value, or at the moments (milliseconds) that are its values."""
     return {
         "name": name,
@@ -325,7 +363,15 @@ def to_others(title: str, tag: str) -> Json:
 def to_page(title: str, tooltip: str, url: str) -> Json:
     """Return a link to a page outside Grafana."""
     kept: Json = {"asDropdown": False, "includeVars": False, "keepTime": False, "targetBlank": True}
-    return {"type": "link", "title": title, "tags": [], "icon": "doc", "tooltip": tooltip, "url": url, **kept}
+    return {
+        "type": "link",
+        "title": title,
+        "tags": [],
+        "icon": "doc",
+        "tooltip": tooltip,
+        "url": url,
+        **kept,
+    }
 
 
 def dashboard(

@@ -38,7 +38,9 @@ def fleet() -> str:
     kinds = {f"DEVICE_{kind.name}": kind for kind in DeviceType}
     owned = played().world.user(DEFAULT_ACCOUNT).devices.values()
     devices = {
-        DeviceId(one.id): Device(DeviceId(one.id), one.alias, kinds[one.type]) for one in owned if one.type in kinds
+        DeviceId(one.id): Device(DeviceId(one.id), one.alias, kinds[one.type])
+        for one in owned
+        if one.type in kinds
     }
     text = desired.dump([Desired(DEFAULT_ACCOUNT, frozenset(devices), devices)])
     return FLEET_HEAD + text.removeprefix(f"#:schema ./{desired.SCHEMA_FILE}\n")

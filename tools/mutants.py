@@ -38,7 +38,10 @@ TESTS = {
     "core/run": ("tests/core/test_summary.py",),
     "core/summary": ("tests/core/test_summary.py",),
     "core/account": ("tests/core/test_account.py",),
-    "core/acceptance": ("tests/core/test_acceptance.py", "tests/controller/test_wanted_elsewhere.py"),
+    "core/acceptance": (
+        "tests/core/test_acceptance.py",
+        "tests/controller/test_wanted_elsewhere.py",
+    ),
     "core/status": ("tests/core/test_account_status.py", "tests/core/test_account.py"),
     "reporting/status": ("tests/reporting/test_status.py",),
 }
@@ -104,13 +107,19 @@ def _breakages(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
     """Return expressions and what may stand in their place; annotations, decorators and messages are left alone."""
     if isinstance(node, ast.expr):
         yield from ((node, broken) for broken in _variants(node))
-    elif isinstance(node, ast.Return) and node.value is not None and ast.unparse(node.value) != "None":
+    elif (
+        isinstance(node, ast.Return)
+        and node.value is not None
+        and ast.unparse(node.value) != "None"
+    ):
         yield node.value, ast.Constant(None)
     tests = [node.test] if isinstance(node, ast.If | ast.IfExp) else getattr(node, "ifs", [])
     yield from ((test, ast.UnaryOp(ast.Not(), test)) for test in tests)
     yield from ((test, ast.Constant(value=True)) for test in getattr(node, "ifs", []))
     for field, value in ast.iter_fields(node):
-        if field not in {"annotation", "returns", "decorator_list"} and not isinstance(node, ast.JoinedStr):
+        if field not in {"annotation", "returns", "decorator_list"} and not isinstance(
+            node, ast.JoinedStr
+        ):
             for child in value if isinstance(value, list) else [value]:
                 if isinstance(child, ast.AST):
                     yield from _breakages(child)
@@ -163,11 +172,27 @@ def survives(mutant: Mutant, workshop: Path) -> bool:
 
 
 def _passes(tests: str, workshop: Path) -> bool:
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", tests]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:cacheprovider",
+        tests,
+    ]
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_PROFILE": "ci"}
     try:
         run = subprocess.run(  # noqa: S603 - our own interpreter and tests
-            command, cwd=workshop, env=environment, capture_output=True, check=False, timeout=TIME_LIMIT_SECONDS
+            command,
+            cwd=workshop,
+            env=environment,
+            capture_output=True,
+            check=False,
+            timeout=TIME_LIMIT_SECONDS,
         )
     except subprocess.TimeoutExpired:
         return False
@@ -196,7 +221,9 @@ def survivors(found: list[Mutant]) -> Iterator[Mutant]:
             finally:
                 free.put(workshop)
 
-        yield from (mutant for mutant, alive in zip(found, workers.map(lives, found), strict=True) if alive)
+        yield from (
+            mutant for mutant, alive in zip(found, workers.map(lives, found), strict=True) if alive
+        )
 
 
 def main(modules: list[str]) -> int:

@@ -20,13 +20,27 @@ from browser import chromium, looking
 from reconciler.simulator import Match, Route, Rule, sample_platform
 from reconciler.simulator.faults import Error
 from repositories import git
-from scenarios import Site, credentials_folder, eventually, eventually_true, fault, fleet, owned, site, write
+from scenarios import (
+    Site,
+    credentials_folder,
+    eventually,
+    eventually_true,
+    fault,
+    fleet,
+    owned,
+    site,
+    write,
+)
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 HOTELS = {"busan-hotel": 40, "jeju-resort": 60, "seoul-hotel": 300}
 ROOMS = ("fridge", "washer", "oven", "dish washer")
 DESKTOP: Mapping[str, Any] = {"viewport": {"width": 1180, "height": 760}}
-PHONE: Mapping[str, Any] = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 1.5, "is_mobile": True}
+PHONE: Mapping[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 1.5,
+    "is_mobile": True,
+}
 DARK: Mapping[str, Any] = {**DESKTOP, "color_scheme": "dark"}
 TALLEST = 1500
 
@@ -60,11 +74,17 @@ class Hotels:
     def given(self) -> dict[str, str]:
         """Return the settings of a daemon that looks after them."""
         credentials = credentials_folder(self.platform, self.folder / "credentials")
-        return {"PCC_DESIRED_STATE": str(self.texts), "PCC_CREDENTIALS_DIR": str(credentials), "PCC_INTERVAL": "3s"}
+        return {
+            "PCC_DESIRED_STATE": str(self.texts),
+            "PCC_CREDENTIALS_DIR": str(credentials),
+            "PCC_INTERVAL": "3s",
+        }
 
     def write(self, account: str, take: slice = slice(None), **how: Any) -> None:
         """Write the text of one account with these of its devices."""
-        write(self.texts / f"{account}.toml", hotel_text(account, self.devices[account][take], **how))
+        write(
+            self.texts / f"{account}.toml", hotel_text(account, self.devices[account][take], **how)
+        )
 
     def commit(self, subject: str, author: str = "Mina Park") -> None:
         """Commit what was written."""
@@ -84,7 +104,9 @@ class Hotels:
         self.commit("Take over all three hotels")
         async with site(self.folder, self.platform, **self.given) as one:
             for account in HOTELS:
-                await one.has(self.devices[account][: 38 if account == "busan-hotel" else None], account)
+                await one.has(
+                    self.devices[account][: 38 if account == "busan-hotel" else None], account
+                )
             self.write("busan-hotel", slice(1, 40), ending=2)
             self.commit("Room 1239 and 1240 are furnished, 1201 is closed", "Jun Lee")
             await one.has(self.devices["busan-hotel"][1:], "busan-hotel")
@@ -104,7 +126,8 @@ async def all_conditions(one: Site, *accounts: str, condition: str) -> None:
     async def so() -> bool:
         found = {each["account"]: each for each in (await status(one))["accounts"]}
         return all(
-            name in found and found[name]["condition"] == condition and found[name]["current"] for name in accounts
+            name in found and found[name]["condition"] == condition and found[name]["current"]
+            for name in accounts
         )
 
     await eventually_true(so, f"{condition}: {accounts}")
@@ -123,11 +146,17 @@ async def held(folder: Path) -> AsyncIterator[Site]:
     hotels = Hotels(folder)
     async with hotels.running() as one:
         seoul = hotels.devices["seoul-hotel"]
-        one.clock.go_ahead(timedelta(minutes=4))  # a list may lag for a minute behind what LG confirmed
+        one.clock.go_ahead(
+            timedelta(minutes=4)
+        )  # a list may lag for a minute behind what LG confirmed
         refusal = Match(route=Route.SUBSCRIBE, devices=(seoul[-1],))
         hotels.platform.set_faults(Rule(Error(code="1214"), match=refusal))
         hotels.platform.unsubscribe("seoul-hotel", seoul[-1])
-        pause = {"account": "jeju-resort", "for": "2h", "reason": "LG maintains its platform tonight"}
+        pause = {
+            "account": "jeju-resort",
+            "for": "2h",
+            "reason": "LG maintains its platform tonight",
+        }
         (await one.http.post("/api/v1/pause", json=pause)).raise_for_status()
         hotels.write("busan-hotel", slice(1, 24), ending=2)
         hotels.commit("Sort the list")
@@ -135,7 +164,11 @@ async def held(folder: Path) -> AsyncIterator[Site]:
         await all_conditions(one, "jeju-resort", condition="paused")
 
         async def refused() -> bool:
-            reasons = {each["reason"] for account in (await status(one))["accounts"] for each in account["held"]}
+            reasons = {
+                each["reason"]
+                for account in (await status(one))["accounts"]
+                for each in account["held"]
+            }
             return {"too-many", "refused"} <= reasons
 
         await eventually_true(refused)
@@ -163,8 +196,21 @@ async def empty(folder: Path) -> AsyncIterator[Site]:
 @asynccontextmanager
 async def large(folder: Path) -> AsyncIterator[Site]:
     """Give 300 accounts, in a few of which something is the matter."""
-    cities = ("busan", "daegu", "daejeon", "gwangju", "incheon", "jeju", "sejong", "seoul", "suwon", "ulsan")
-    users = {f"{city}-{number:02}": 6 + (7 * number) % 23 for city in cities for number in range(1, 31)}
+    cities = (
+        "busan",
+        "daegu",
+        "daejeon",
+        "gwangju",
+        "incheon",
+        "jeju",
+        "sejong",
+        "seoul",
+        "suwon",
+        "ulsan",
+    )
+    users = {
+        f"{city}-{number:02}": 6 + (7 * number) % 23 for city in cities for number in range(1, 31)
+    }
     platform = sample_platform(users, only_pcc=True, subscribed=1.0, seed=5)
     for user in users:
         wanted = owned(platform, user)
@@ -180,7 +226,11 @@ async def large(folder: Path) -> AsyncIterator[Site]:
 
         async def settled() -> bool:
             found = [each["condition"] for each in (await status(one))["accounts"]]
-            return (found.count("in_sync"), found.count("held"), found.count("stopped")) == (298, 1, 1)
+            return (found.count("in_sync"), found.count("held"), found.count("stopped")) == (
+                298,
+                1,
+                1,
+            )
 
         await eventually_true(settled)
         yield one
@@ -219,7 +269,12 @@ async def take(names: Sequence[str], into: Path = IMAGES) -> None:
                             await page.screenshot(
                                 path=into / f"{name}.png",
                                 full_page=True,
-                                clip={"x": 0, "y": 0, "width": width, "height": min(height, TALLEST)},
+                                clip={
+                                    "x": 0,
+                                    "y": 0,
+                                    "width": width,
+                                    "height": min(height, TALLEST),
+                                },
                             )
                             shrink(into / f"{name}.png")
                             print(into / f"{name}.png")

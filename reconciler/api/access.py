@@ -26,7 +26,14 @@ NEEDS_TOKEN = "set PCC_LISTEN_TOKEN to allow that"  # noqa: S105 - words
 PATIENCE_SECONDS = 120.0
 """A body has to arrive within this time."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
-PASSED_ON = ("via", "x-real-ip", "client-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip")
+PASSED_ON = (
+    "via",
+    "x-real-ip",
+    "client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+)
 PASSED_ON_PREFIXES = ("forwarded", "x-forwarded", "x-original-", "x-envoy-", "cf-", "x-proxy")
 """Headers that proxies add, and how the names of others begin."""
 OLD_HTTP = frozenset({"0.9", "1.0"})
@@ -84,7 +91,10 @@ def check_form(request: Request, takes: Sequence[str]) -> None:
     A form on another site's page cannot send a JSON content type without asking first. A misspelt parameter must not
     turn a call for one account into a call for all.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    if (
+        request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        != "application/json"
+    ):
         raise Refused(415, "this call needs the content type application/json")
     for name in request.query_params.keys() - set(takes):
         raise Refused(400, f"this call has no parameter {quoted(name)!r}{suggestion(name, takes)}")
@@ -111,16 +121,22 @@ async def signed_digest(request: Request, secret: bytes, largest: int) -> str:
 def _check_directness(request: Request) -> None:
     """Let a call pass that a program on this machine made itself: under a loopback name, and through no proxy."""
     if _host(request.headers.get("host", "")) not in LOOPBACK:
-        raise Refused(403, "without PCC_LISTEN_TOKEN the Host of this call has to be a loopback name")
+        raise Refused(
+            403, "without PCC_LISTEN_TOKEN the Host of this call has to be a loopback name"
+        )
     for name in request.headers:
         plain = name.replace("_", "-")
         if plain in PASSED_ON or plain.startswith(PASSED_ON_PREFIXES):
-            raise Refused(403, f"{quoted(name)} says that a proxy passed this call on: {NEEDS_TOKEN}")
+            raise Refused(
+                403, f"{quoted(name)} says that a proxy passed this call on: {NEEDS_TOKEN}"
+            )
     if request.scope.get("http_version") in OLD_HTTP:
         raise Refused(403, f"HTTP/1.0 suggests that a proxy passed this call on: {NEEDS_TOKEN}")
     origin = request.headers.get("origin")
     site = request.headers.get("sec-fetch-site", "none")
-    if (origin is not None and origin != f"http://{request.headers['host']}") or site not in SAME_SITE:
+    if (
+        origin is not None and origin != f"http://{request.headers['host']}"
+    ) or site not in SAME_SITE:
         raise Refused(403, f"a web page of another origin made this call: {NEEDS_TOKEN}")
 
 

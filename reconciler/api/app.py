@@ -83,21 +83,27 @@ class _Views:
 
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
-        self._page = cache(Page)  # its template takes 5 MB and a tenth of a second: only for those who look at it
+        self._page = cache(
+            Page
+        )  # its template takes 5 MB and a tenth of a second: only for those who look at it
         self._html = Sparing(self._rendered, surface.steady)
         self._metrics = Sparing(self._exposition, surface.steady)
         self._open_metrics = Sparing(self._open_exposition, surface.steady)
 
     async def page(self, _request: Request) -> Response:
         """Answer with the status page."""
-        if not self._page.cache_info().currsize:  # else the first page would serve for as long as the template took
+        if (
+            not self._page.cache_info().currsize
+        ):  # else the first page would serve for as long as the template took
             await asyncio.to_thread(self._page)
         return HTMLResponse(await self._html.get())
 
     async def metrics(self, request: Request) -> Response:
         """Answer with the metrics, in the form that is asked for."""
         if "application/openmetrics-text" in request.headers.get("accept", ""):
-            return Response(await self._open_metrics.get(), media_type=openmetrics.CONTENT_TYPE_LATEST)
+            return Response(
+                await self._open_metrics.get(), media_type=openmetrics.CONTENT_TYPE_LATEST
+            )
         return Response(await self._metrics.get(), media_type=CONTENT_TYPE_LATEST)
 
     async def healthz(self, _request: Request) -> Response:
@@ -128,7 +134,9 @@ async def _no_such_call(request: Request, error: Exception) -> Response:
         raise error
     if not request.url.path.startswith("/api/"):
         return PlainTextResponse(error.detail, status_code=error.status_code, headers=error.headers)
-    return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
+    return JSONResponse(
+        {"error": error.detail}, status_code=error.status_code, headers=error.headers
+    )
 
 
 def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:

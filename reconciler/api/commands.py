@@ -92,7 +92,9 @@ def routes(
 
 async def _nowhere(_request: Request) -> Response:
     """Answer in place of the calls that do not exist here, and say why."""
-    why = "calls that act exist only with PCC_LISTEN_TOKEN, or while PCC_LISTEN is a loopback address"
+    why = (
+        "calls that act exist only with PCC_LISTEN_TOKEN, or while PCC_LISTEN is a loopback address"
+    )
     return JSONResponse({"error": why}, status_code=404)
 
 
@@ -116,7 +118,9 @@ class _Calls:
         if len(asked.reason) > LONGEST_REASON:
             raise Refused(400, f"reason is longer than {LONGEST_REASON} characters")
         account = _account(asked.account)
-        return _concerned(await self._operations.pause(account, Pause(asked.pause), span, asked.reason))
+        return _concerned(
+            await self._operations.pause(account, Pause(asked.pause), span, asked.reason)
+        )
 
     async def plan(self, request: Request) -> dict[str, Any]:
         """Plan proposed files, a few proposals at once."""
@@ -132,7 +136,9 @@ async def _while_wanted(request: Request, work: Awaitable[Proposed], seconds: fl
     """Return the result of work, which is ended when it takes too long or when the caller has hung up."""
     doing, gone = asyncio.ensure_future(work), asyncio.create_task(_gone(request))
     try:
-        done, _ = await asyncio.wait({doing, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(
+            {doing, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
     finally:
         gone.cancel()
         if not doing.done():
@@ -144,7 +150,9 @@ async def _while_wanted(request: Request, work: Awaitable[Proposed], seconds: fl
             raise Refused(503, "reading these files took too long") from error
     if gone in done:
         raise ClientDisconnect
-    raise Refused(503, f"this plan was not done within {seconds:g} seconds: try again, or send fewer files")
+    raise Refused(
+        503, f"this plan was not done within {seconds:g} seconds: try again, or send fewer files"
+    )
 
 
 async def _gone(request: Request) -> None:
@@ -161,7 +169,9 @@ def _account(given: str | msgspec.UnsetType | None) -> AccountName | None:
     if isinstance(given, msgspec.UnsetType):
         return None
     if given is None or not given.strip():
-        raise Refused(400, "account is empty: name an account, or leave it out to mean every account")
+        raise Refused(
+            400, "account is empty: name an account, or leave it out to mean every account"
+        )
     return AccountName(given)
 
 
@@ -186,7 +196,9 @@ def _planned(proposed: Proposed, show: str, approval: str | None) -> dict[str, A
     }
 
 
-def _guarded(policy: AccessPolicy, handle: Handler, *takes: str) -> Callable[[Request], Awaitable[Response]]:
+def _guarded(
+    policy: AccessPolicy, handle: Handler, *takes: str
+) -> Callable[[Request], Awaitable[Response]]:
     """Return an endpoint that lets ``handle`` act only for who may, and answers in JSON either way.
 
     ``takes`` are its parameters: a misspelt one must not make a call for one account a call for all.
@@ -199,7 +211,9 @@ def _guarded(policy: AccessPolicy, handle: Handler, *takes: str) -> Callable[[Re
             answer = await asyncio.to_thread(JSONResponse, await handle(request))
         except Invalid as invalid:
             faults = [str(fault) for fault in invalid.faults]
-            return JSONResponse({"error": "the proposed files are not valid", "faults": faults}, status_code=422)
+            return JSONResponse(
+                {"error": "the proposed files are not valid", "faults": faults}, status_code=422
+            )
         except Refused as error:
             return JSONResponse({"error": str(error)}, status_code=error.status)
         except Unknown as error:

@@ -18,7 +18,9 @@ class ServerFolder:
         longest_first = sorted(map(re.escape, names - {"/"}), key=len, reverse=True)
         self._found: re.Pattern[str] | None = None
         if longest_first:
-            self._found = re.compile(rf"(?<![\w./-])(?:{'|'.join(longest_first)})(?:/(?=[^\s/\"])|(?![\w./-]))")
+            self._found = re.compile(
+                rf"(?<![\w./-])(?:{'|'.join(longest_first)})(?:/(?=[^\s/\"])|(?![\w./-]))"
+            )
 
     def hide(self, words: str) -> str:
         """Return words without the folder. A path below it becomes relative, the folder itself a dot.

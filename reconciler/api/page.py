@@ -135,7 +135,13 @@ class Page:
 def _sections(reports: Sequence[AccountReport]) -> dict[str, Any]:
     """Return the accounts by the section that shows them, those that need a person first, and their sums."""
     sums = Sums()
-    sections: dict[str, list[AccountReport]] = {"rows": [], "brief": [], "guarded": [], "failing": [], "remarked": []}
+    sections: dict[str, list[AccountReport]] = {
+        "rows": [],
+        "brief": [],
+        "guarded": [],
+        "failing": [],
+        "remarked": [],
+    }
     for account in sorted(reports, key=_urgency):
         sums.add(account)
         in_brief = len(reports) > ROWS and _is_calm(account)
@@ -181,7 +187,9 @@ def _is_calm(account: AccountReport) -> bool:
 def _has_remarks(account: AccountReport) -> bool:
     """Say whether there is more to say than the error and what a guard holds, which have places of their own."""
     others = any(held.kind != Kind.GUARD for held in account.held)
-    return bool(account.rejected or account.flapping or account.remarks or account.refused or others)
+    return bool(
+        account.rejected or account.flapping or account.remarks or account.refused or others
+    )
 
 
 def _cut(words: str, most: int) -> str:

@@ -33,7 +33,9 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def routes(
-    queries: Queries, steady: Callable[[], float] = time.monotonic, folder: ServerFolder | None = None
+    queries: Queries,
+    steady: Callable[[], float] = time.monotonic,
+    folder: ServerFolder | None = None,
 ) -> Sequence[Route]:
     """Return the routes of the calls that only read. ``steady`` tells how long an answer took.
 
@@ -43,7 +45,10 @@ def routes(
     return [
         Route("/api/v1/status", calls.status),
         Route("/api/v1/accounts/{account}", calls.answering(calls.account, calls.records)),
-        Route("/api/v1/accounts/{account}/devices/{device:path}", calls.answering(calls.device, calls.devices)),
+        Route(
+            "/api/v1/accounts/{account}/devices/{device:path}",
+            calls.answering(calls.device, calls.devices),
+        ),
         Route("/api/v1/devices", calls.answering(calls.explain, calls.devices)),
         Route("/api/v1/history", calls.answering(calls.history, calls.records)),
     ]
@@ -62,7 +67,9 @@ class _Calls:
         """Answer with the status, and whether a commit is in the history of what is in force."""
         revision = request.query_params.get("revision")
         if revision is not None and not _COMMIT.fullmatch(revision):
-            return JSONResponse({"error": "revision: has to be 7 to 64 digits of a commit's id"}, status_code=400)
+            return JSONResponse(
+                {"error": "revision: has to be 7 to 64 digits of a commit's id"}, status_code=400
+            )
         asked = None if revision is None else revision.lower()
 
         async def found() -> str:
@@ -83,14 +90,18 @@ class _Calls:
 
     async def device(self, request: Request) -> object:
         """Find one device of one account."""
-        return await self._queries.device(request.path_params["account"], request.path_params["device"])
+        return await self._queries.device(
+            request.path_params["account"], request.path_params["device"]
+        )
 
     async def explain(self, request: Request) -> object:
         """Find one device, by whatever a person calls it."""
         asked = _parameters(request)
         for key in asked:
             if key not in {"device", "account"}:
-                raise ReconcilerError(f"there is no parameter {quoted(key)!r}{suggestion(key, ('device', 'account'))}")
+                raise ReconcilerError(
+                    f"there is no parameter {quoted(key)!r}{suggestion(key, ('device', 'account'))}"
+                )
         if not asked.get("device", "").strip():
             raise ReconcilerError("say which device: ?device=ID, the beginning of an id, or a name")
         insist_on_values(asked)

@@ -29,7 +29,9 @@ Answer = TypeVar("Answer")
 class Sparing(Generic[Answer]):
     """Calls ``make`` for whoever asks, one call at a time; whoever asks meanwhile, or soon after, gets that answer."""
 
-    def __init__(self, make: Callable[[], Awaitable[Answer]], steady: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, make: Callable[[], Awaitable[Answer]], steady: Callable[[], float] = time.monotonic
+    ) -> None:
         self._make = make
         self._steady = steady
         self._one_at_a_time = asyncio.Lock()
@@ -47,7 +49,10 @@ class Sparing(Generic[Answer]):
             self._answer = None
             answer = await self._make()
             ended = self._steady()
-            self._answer, self._good_until = answer, ended + min(REST * (ended - began), LONGEST_SECONDS)
+            self._answer, self._good_until = (
+                answer,
+                ended + min(REST * (ended - began), LONGEST_SECONDS),
+            )
             return answer
 
 
@@ -66,7 +71,9 @@ class Questions(Generic[Answer]):
 
     async def get(self, question: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return the answer to a question; what ``make`` raises is raised to whoever asked, and kept for nobody."""
-        sparing = self._asked.pop(question, None) or Sparing(partial(self._made, make), self._steady)
+        sparing = self._asked.pop(question, None) or Sparing(
+            partial(self._made, make), self._steady
+        )
         self._asked[question] = sparing
         while len(self._asked) > MOST_QUESTIONS:
             del self._asked[next(iter(self._asked))]

@@ -140,7 +140,10 @@ def _misused(error: TyperException) -> int:
     """Say what is wrong with the arguments, and where to read how they should be."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else NAME
-    say(f"{command}: {error.format_message().replace('Value error, ', '')}", f"Try '{command} --help'.")
+    say(
+        f"{command}: {error.format_message().replace('Value error, ', '')}",
+        f"Try '{command} --help'.",
+    )
     return USAGE
 
 
@@ -149,6 +152,8 @@ def _show_completion(shell: str) -> int:
     from typer.completion import shell_complete
 
     if shell not in SHELLS:
-        raise typer.BadParameter(f"has to be one of {', '.join(SHELLS)}", param_hint="--show-completion")
+        raise typer.BadParameter(
+            f"has to be one of {', '.join(SHELLS)}", param_hint="--show-completion"
+        )
     variable = f"_{NAME.replace('-', '_').upper()}_COMPLETE"
     return shell_complete(typer.main.get_command(app), {}, NAME, variable, f"source_{shell}")

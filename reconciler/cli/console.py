@@ -104,7 +104,11 @@ def tell_in_log(error: Exception) -> None:
     log = structlog.get_logger()
     match error:
         case Invalid():
-            log.error("daemon.failed", error="the settings are not valid", faults=[str(one) for one in error.faults])
+            log.error(
+                "daemon.failed",
+                error="the settings are not valid",
+                faults=[str(one) for one in error.faults],
+            )
         case ReconcilerError():
             log.error("daemon.failed", error=str(error))
         case _:
@@ -112,7 +116,9 @@ def tell_in_log(error: Exception) -> None:
             log.error("daemon.failed", error=words, exc_info=error)
 
 
-def print_as(output: Output, *, text: Callable[[], str], json: Callable[[], str], markdown: Callable[[], str]) -> None:
+def print_as(
+    output: Output, *, text: Callable[[], str], json: Callable[[], str], markdown: Callable[[], str]
+) -> None:
     """Print data in the form that was asked for."""
     forms = {Output.TEXT: text, Output.JSON: json, Output.MARKDOWN: markdown}
     print_data(forms[output](), for_programs=output is not Output.TEXT)
@@ -140,7 +146,9 @@ def print_data(text: str, *, for_programs: bool = False) -> None:
 def say(*lines: str) -> None:
     """Print messages for people, without what could steer a terminal: messages quote names from outside."""
     for line in lines:
-        shown = "".join(one if one.isprintable() or one == "\n" else " " for one in masking.text(line))
+        shown = "".join(
+            one if one.isprintable() or one == "\n" else " " for one in masking.text(line)
+        )
         sys.stderr.write(shown + "\n")
     sys.stderr.flush()
 

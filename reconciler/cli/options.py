@@ -35,11 +35,18 @@ class Command(TyperCommand):
         given, _rest, _order = self.make_parser(ctx).parse_args(args=list(args))
         for parameter in self.get_params(ctx):
             words = _words(given.get(parameter.name or ""))
-            name = next((one for one in parameter.opts if one.startswith("--")), parameter.metavar or "argument")
+            name = next(
+                (one for one in parameter.opts if one.startswith("--")),
+                parameter.metavar or "argument",
+            )
             if any(not word.strip() for word in words):
-                raise typer.BadParameter("is empty; is a variable not set?", ctx=ctx, param_hint=name)
+                raise typer.BadParameter(
+                    "is empty; is a variable not set?", ctx=ctx, param_hint=name
+                )
             if parameter.metavar not in FILES and any(map(_is_no_text, words)):
-                raise typer.BadParameter("is not text in this locale; set LC_ALL=C.UTF-8", ctx=ctx, param_hint=name)
+                raise typer.BadParameter(
+                    "is not text in this locale; set LC_ALL=C.UTF-8", ctx=ctx, param_hint=name
+                )
 
 
 def _words(value: Any) -> list[str]:
@@ -62,11 +69,16 @@ class Output(StrEnum):
 
 
 EnvFile = Annotated[
-    Path | None, typer.Option("--env-file", metavar="FILE", help="Read PCC_* settings from this file too.")
+    Path | None,
+    typer.Option("--env-file", metavar="FILE", help="Read PCC_* settings from this file too."),
 ]
 Accounts = Annotated[
-    list[str] | None, typer.Option("--account", metavar="NAME", help="Only this account; may be repeated.")
+    list[str] | None,
+    typer.Option("--account", metavar="NAME", help="Only this account; may be repeated."),
 ]
 OutputOption = Annotated[
-    Output, typer.Option("--output", "-o", metavar="FORMAT", help="How to print it: text, json or markdown.")
+    Output,
+    typer.Option(
+        "--output", "-o", metavar="FORMAT", help="How to print it: text, json or markdown."
+    ),
 ]

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reconciler.cli.console import NAME, coloured, masking, print_as, print_data, progress, read_settings, say
+from reconciler.cli.console import (
+    NAME,
+    coloured,
+    masking,
+    print_as,
+    print_data,
+    progress,
+    read_settings,
+    say,
+)
 from reconciler.cli.options import Accounts, EnvFile, Output, OutputOption
 from reconciler.cli.status import ask_daemon
 from reconciler.core.errors import ReconcilerError
@@ -36,22 +45,33 @@ def plan(
     ] = False,
     approval: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the devices that wait for approval to this new device file."),
+        typer.Option(
+            metavar="FILE", help="Write the devices that wait for approval to this new device file."
+        ),
     ] = None,
     server: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Let this running daemon plan these files; needs no credentials."),
+        typer.Option(
+            metavar="URL", help="Let this running daemon plan these files; needs no credentials."
+        ),
     ] = None,
     env_file: EnvFile = None,
 ) -> int:
     """Show what a pass would do and hold, with reasons. Sends GET only, writes nothing."""
     if server is not None:
-        return _plan_there(server, env_file, account or [], output, approval, detailed=detailed_exitcode)
+        return _plan_there(
+            server, env_file, account or [], output, approval, detailed=detailed_exitcode
+        )
     return _plan_here(env_file, account, output, approval, detailed=detailed_exitcode)
 
 
 def _plan_here(
-    env_file: Path | None, accounts: list[str] | None, output: Output, approval: Path | None, *, detailed: bool
+    env_file: Path | None,
+    accounts: list[str] | None,
+    output: Output,
+    approval: Path | None,
+    *,
+    detailed: bool,
 ) -> int:
     """Ask LG what is live, and print what a pass would make of it."""
     import asyncio
@@ -79,7 +99,13 @@ def _plan_here(
 
 
 def _plan_there(
-    server: str, env_file: Path | None, accounts: list[str], output: Output, approval: Path | None, *, detailed: bool
+    server: str,
+    env_file: Path | None,
+    accounts: list[str],
+    output: Output,
+    approval: Path | None,
+    *,
+    detailed: bool,
 ) -> int:
     """Let the daemon at ``server`` plan the files that are here, and print what it says."""
     from reconciler.api.client import planning
@@ -92,13 +118,19 @@ def _plan_there(
     def ask(path: str, body: dict[str, Any]) -> dict[str, Any]:
         return ask_daemon(server, env_file, path, body, seconds=PLAN_SECONDS, largest=LARGEST_PLAN)
 
-    file, name = (None, None) if approval is None else _approval_place(approval, chosen.desired_state)
-    found = planning.plan(chosen.desired_state, chosen.environment, accounts, ask, show=show, approval=name)
+    file, name = (
+        (None, None) if approval is None else _approval_place(approval, chosen.desired_state)
+    )
+    found = planning.plan(
+        chosen.desired_state, chosen.environment, accounts, ask, show=show, approval=name
+    )
     code = _chosen_code(found.code, detailed=detailed)
     say(*found.notes)
     if file is not None:
         _write_approval(file, [(devices, found.names) for devices in found.needed.values()])
-    shown = json_text(found.document | {"exit_code": code}) if output is Output.JSON else found.shown
+    shown = (
+        json_text(found.document | {"exit_code": code}) if output is Output.JSON else found.shown
+    )
     print_data(shown, for_programs=output is not Output.TEXT)
     return code
 
@@ -115,14 +147,20 @@ def _approval_place(file: Path, text: Path) -> tuple[Path, str]:
     """Return where a device file is to be written, and its name as the text has to say it."""
     home = text if text.is_dir() else text.parent
     name = os.path.relpath(file, home)
-    if name.startswith("..") and not file.is_absolute():  # as the printed command has it: seen from the text
+    if (
+        name.startswith("..") and not file.is_absolute()
+    ):  # as the printed command has it: seen from the text
         file, name = home / file, os.path.normpath(file)
     if name.startswith(".."):
-        raise typer.BadParameter("has to be in the folder of the desired state, or below", param_hint="--approval")
+        raise typer.BadParameter(
+            "has to be in the folder of the desired state, or below", param_hint="--approval"
+        )
     return file, name
 
 
-def _write_approval(file: Path, waiting: Iterable[tuple[Sequence[DeviceId], Mapping[DeviceId, str]]]) -> bool:
+def _write_approval(
+    file: Path, waiting: Iterable[tuple[Sequence[DeviceId], Mapping[DeviceId, str]]]
+) -> bool:
     """Write the devices that wait for approval, and say whether there are any.
 
     ``waiting`` are those devices for each account, and the names that the text gives devices.
@@ -131,7 +169,9 @@ def _write_approval(file: Path, waiting: Iterable[tuple[Sequence[DeviceId], Mapp
 
     needing = [one for one in waiting if one[0]]
     if len(needing) > 1:
-        raise typer.BadParameter("several accounts wait for one: add --account NAME", param_hint="--approval")
+        raise typer.BadParameter(
+            "several accounts wait for one: add --account NAME", param_hint="--approval"
+        )
     if not needing:
         say(f"{NAME}: nothing waits for an approval; {file} is not written")
         return False
@@ -145,14 +185,21 @@ def _write_approval(file: Path, waiting: Iterable[tuple[Sequence[DeviceId], Mapp
 
 
 def print_plans(
-    output: Output, reports: Sequence[PlanReport], *, code: int, done: bool, approval: str | None = None
+    output: Output,
+    reports: Sequence[PlanReport],
+    *,
+    code: int,
+    done: bool,
+    approval: str | None = None,
 ) -> None:
     """Print plans, or what became of them where it is ``done``; ``approval`` is the device file that was written."""
     from reconciler.reporting.formats import plans
 
     print_as(
         output,
-        text=lambda: plans.plan_text(reports, done=done, colours=coloured(sys.stdout), approval=approval),
+        text=lambda: plans.plan_text(
+            reports, done=done, colours=coloured(sys.stdout), approval=approval
+        ),
         json=lambda: plans.plan_json(reports, code=code, approval=approval),
         markdown=lambda: plans.plan_markdown(reports, done=done, approval=approval),
     )

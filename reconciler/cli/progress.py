@@ -17,9 +17,16 @@ class Bars(Follower):
     """A bar of accounts, and one of changes as soon as there are any. Lines printed meanwhile appear above them."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         # stdout stays as it is: what goes there is data, and perhaps for a file.
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
+        self._progress = Progress(
+            *columns, console=Console(stderr=True), transient=True, redirect_stdout=False
+        )
         self._accounts = self._progress.add_task("accounts", visible=False)
         self._changes = self._progress.add_task("changes", visible=False)
         self._planned = 0

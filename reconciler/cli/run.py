@@ -59,7 +59,9 @@ def run(env_file: EnvFile = None) -> None:
 
         def stop() -> None:
             if not daemon.stopping:
-                end_within(chosen.shutdown_grace.total_seconds() + AFTER_GRACE_SECONDS, _end_overdue)
+                end_within(
+                    chosen.shutdown_grace.total_seconds() + AFTER_GRACE_SECONDS, _end_overdue
+                )
             daemon.stop()
 
         asyncio.get_running_loop().call_later(SETTLED_SECONDS, spare_the_collector)
@@ -83,7 +85,8 @@ def apply(
     expect: Annotated[
         str | None,
         typer.Option(
-            metavar="DIGEST", help="Only if the unsubscribes are exactly those that plan showed (one account)."
+            metavar="DIGEST",
+            help="Only if the unsubscribes are exactly those that plan showed (one account).",
         ),
     ] = None,
     output: OutputOption = Output.TEXT,
@@ -97,7 +100,9 @@ def apply(
     from reconciler.runtime.signals import signals
 
     if expect is not None and not DIGEST.fullmatch(expect):
-        raise typer.BadParameter("has to be a digest as plan shows it: sha256:…", param_hint="--expect")
+        raise typer.BadParameter(
+            "has to be a digest as plan shows it: sha256:…", param_hint="--expect"
+        )
     chosen = read_settings(env_file)
 
     async def work(follower: Follower) -> tuple[Work, bool]:
@@ -105,7 +110,9 @@ def apply(
 
         def stopping() -> None:
             stop.set()
-            say(f"{NAME}: stopping, waiting for calls in flight. Press Ctrl-C again after two seconds to quit now.")
+            say(
+                f"{NAME}: stopping, waiting for calls in flight. Press Ctrl-C again after two seconds to quit now."
+            )
 
         with signals(stopping, _end_at_once):
             digest = Digest(expect) if expect is not None else None
@@ -127,7 +134,10 @@ def export(
     account: Accounts = None,
     registered: Annotated[
         bool,
-        typer.Option("--registered", help="All devices that the users own, live or not, with LG's names and types."),
+        typer.Option(
+            "--registered",
+            help="All devices that the users own, live or not, with LG's names and types.",
+        ),
     ] = False,
     env_file: EnvFile = None,
 ) -> None:
@@ -138,11 +148,15 @@ def export(
 
     chosen = read_settings(env_file)
     with progress() as follower:
-        text = asyncio.run(adoption.adopt(chosen, masking, account, follower, registered=registered))
+        text = asyncio.run(
+            adoption.adopt(chosen, masking, account, follower, registered=registered)
+        )
     print_data(text, for_programs=True)
 
 
-def doctor(account: Accounts = None, output: OutputOption = Output.TEXT, env_file: EnvFile = None) -> int:
+def doctor(
+    account: Accounts = None, output: OutputOption = Output.TEXT, env_file: EnvFile = None
+) -> int:
     """Find what is wrong, and which setting fixes it. Changes nothing; works beside the daemon.
 
     Looks at settings, state and text, and for each account at its token, region, clock and quota, with one GET of the
@@ -176,7 +190,9 @@ def _end_overdue() -> None:
 
     from reconciler.telemetry.logs import flush
 
-    structlog.get_logger().error("daemon.overdue", message="something does not end, such as a disk: ended without it")
+    structlog.get_logger().error(
+        "daemon.overdue", message="something does not end, such as a disk: ended without it"
+    )
     flush(1.0)
     os._exit(1)
 

@@ -19,20 +19,34 @@ HIGHEST_PORT = 65535
 
 def simulate(
     listen: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Loopback address and port; port 0 takes a free one.")
+        str,
+        typer.Option(metavar="ADDRESS", help="Loopback address and port; port 0 takes a free one."),
     ] = "127.0.0.1:9000",
-    seed: Annotated[int, typer.Option(metavar="N", help="Makes every random choice repeatable.")] = 0,
-    users: Annotated[str, typer.Option(metavar="NAMES", help="Names of users, separated by commas.")] = "default",
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Makes every random choice repeatable.")
+    ] = 0,
+    users: Annotated[
+        str, typer.Option(metavar="NAMES", help="Names of users, separated by commas.")
+    ] = "default",
     devices: Annotated[int, typer.Option(metavar="N", min=0, help="Devices of each user.")] = 20,
     subscribed: Annotated[
-        float, typer.Option(metavar="SHARE", min=0, max=1, help="Share of them that is subscribed at first, 0 to 1.")
+        float,
+        typer.Option(
+            metavar="SHARE", min=0, max=1, help="Share of them that is subscribed at first, 0 to 1."
+        ),
     ] = 0.0,
     state: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep users and subscriptions in this file.")
     ] = None,
-    quota: Annotated[int | None, typer.Option(metavar="N", min=1, help="Calls an hour and user.")] = None,
-    faults: Annotated[Path | None, typer.Option(metavar="FILE", help="A fault plan as JSON.")] = None,
-    latency: Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="How long each answer takes.")] = None,
+    quota: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Calls an hour and user.")
+    ] = None,
+    faults: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A fault plan as JSON.")
+    ] = None,
+    latency: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, help="How long each answer takes.")
+    ] = None,
     token_life: Annotated[
         float | None, typer.Option(metavar="SECONDS", min=1, help="How long an access token lives.")
     ] = None,
@@ -77,10 +91,14 @@ def demo(
     listen: Annotated[
         str,
         typer.Option(
-            metavar="ADDRESS", callback=_checked_address, help="Where page and metrics are, or else on a free port."
+            metavar="ADDRESS",
+            callback=_checked_address,
+            help="Where page and metrics are, or else on a free port.",
         ),
     ] = "127.0.0.1:8080",
-    devices: Annotated[int, typer.Option(metavar="N", min=4, help="Devices of the sample fleet.")] = 24,
+    devices: Annotated[
+        int, typer.Option(metavar="N", min=4, help="Devices of the sample fleet.")
+    ] = 24,
     seed: Annotated[int, typer.Option(metavar="N", help="Another sample fleet.")] = 0,
 ) -> None:
     """Run simulator and daemon together until Ctrl-C. On a sample fleet, in a temporary folder."""

@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from reconciler.reporting.queries import RefusedReport
     from reconciler.runtime.settings import Settings
 
-OnlyAccount = Annotated[str | None, typer.Option("--account", metavar="NAME", help="Only in this account.")]
+OnlyAccount = Annotated[
+    str | None, typer.Option("--account", metavar="NAME", help="Only in this account.")
+]
 OneAccount = Annotated[str | None, typer.Argument(metavar="ACCOUNT", hidden=True)]
 Server = Annotated[
-    str | None, typer.Option("--server", metavar="URL", help="Address of the daemon; default from PCC_LISTEN.")
+    str | None,
+    typer.Option("--server", metavar="URL", help="Address of the daemon; default from PCC_LISTEN."),
 ]
 
 
@@ -40,12 +43,16 @@ def status(
         bool, typer.Option("--refused", help="List the devices that LG refuses, with LG's message.")
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until a revision is in force and every account is done with it.")
+        bool,
+        typer.Option(
+            "--wait", help="Wait until a revision is in force and every account is done with it."
+        ),
     ] = False,
     revision: Annotated[
         str | None,
         typer.Option(
-            metavar="REV", help="Wait for this commit (7 characters will do) or sha256:…; default the newest revision."
+            metavar="REV",
+            help="Wait for this commit (7 characters will do) or sha256:…; default the newest revision.",
         ),
     ] = None,
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait.")] = "10m",
@@ -96,9 +103,13 @@ def history(
     device: Annotated[str | None, typer.Option(metavar="ID", help="Only this device.")] = None,
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Not before this time, like 2026-11-22T10:00:00Z, or 2h or 7d ago."),
+        typer.Option(
+            metavar="TIME", help="Not before this time, like 2026-11-22T10:00:00Z, or 2h or 7d ago."
+        ),
     ] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what is older than this time.")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only what is older than this time.")
+    ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many at most.")] = 50,
     output: OutputOption = Output.TEXT,
     server: Server = None,
@@ -130,14 +141,20 @@ def reconcile(account: OneAccount = None, server: Server = None, env_file: EnvFi
     Without ACCOUNT it is for every account.
     """
     query = f"?{urlencode({'account': account})}" if account is not None else ""
-    _print_accounts("a pass begins for", ask_daemon(server, env_file, f"/api/v1/reconcile{query}", {}))
+    _print_accounts(
+        "a pass begins for", ask_daemon(server, env_file, f"/api/v1/reconcile{query}", {})
+    )
 
 
 def pause(
-    span: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, like 90m or 12h.")],
+    span: Annotated[
+        str, typer.Option("--for", metavar="DURATION", help="How long, like 90m or 12h.")
+    ],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; shown wherever the pause is.")],
     account: OneAccount = None,
-    unsubscribes_only: Annotated[bool, typer.Option("--unsubscribes-only", help="Go on subscribing.")] = False,
+    unsubscribes_only: Annotated[
+        bool, typer.Option("--unsubscribes-only", help="Go on subscribing.")
+    ] = False,
     server: Server = None,
     env_file: EnvFile = None,
 ) -> None:
@@ -145,7 +162,11 @@ def pause(
 
     Without ACCOUNT it is for every account.
     """
-    body = {"for": span, "reason": reason, "pause": "unsubscribe" if unsubscribes_only else "all"} | _one(account)
+    body = {
+        "for": span,
+        "reason": reason,
+        "pause": "unsubscribe" if unsubscribes_only else "all",
+    } | _one(account)
     _print_accounts(f"paused for {span}:", ask_daemon(server, env_file, "/api/v1/pause", body))
 
 
@@ -155,7 +176,9 @@ def resume(account: OneAccount = None, server: Server = None, env_file: EnvFile 
     Without ACCOUNT every brake is taken off.
     """
     body = {"pause": "none"} | _one(account)
-    _print_accounts("no longer paused by command:", ask_daemon(server, env_file, "/api/v1/pause", body))
+    _print_accounts(
+        "no longer paused by command:", ask_daemon(server, env_file, "/api/v1/pause", body)
+    )
 
 
 def _one(account: str | None) -> dict[str, str]:
@@ -202,7 +225,9 @@ def _address(chosen: Settings) -> str:
     return f"http://{host}:{chosen.listen.port}"
 
 
-def _consultation(server: str | None, env_file: Path | None, *, files_too: bool = True) -> Consultation:
+def _consultation(
+    server: str | None, env_file: Path | None, *, files_too: bool = True
+) -> Consultation:
     """Return whom to ask: the daemon, and unless a person named one, the files and the state where none answers."""
     from reconciler.api.client.connection import ask
     from reconciler.api.client.consult import Consultation
@@ -221,7 +246,9 @@ def _consultation(server: str | None, env_file: Path | None, *, files_too: bool 
 # Checking, waiting, printing
 
 
-def _watch(revision: str | None, timeout: str, accounts: Sequence[str], *, wait: bool) -> tuple[Watch, float]:
+def _watch(
+    revision: str | None, timeout: str, accounts: Sequence[str], *, wait: bool
+) -> tuple[Watch, float]:
     """Return what is waited for and for how many seconds, or say what does not fit."""
     from reconciler.api.client.waiting import Watch, check_revision
     from reconciler.core import duration
@@ -290,7 +317,9 @@ def _only(report: StatusReport, accounts: Sequence[str], *, waited: bool) -> Sta
         raise
 
 
-def _print_status(output: Output, report: StatusReport, refused: Sequence[RefusedReport] | None) -> None:
+def _print_status(
+    output: Output, report: StatusReport, refused: Sequence[RefusedReport] | None
+) -> None:
     """Print the status, or of ``refused`` devices only those."""
     from reconciler.reporting.formats import explanations
 

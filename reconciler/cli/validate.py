@@ -39,15 +39,24 @@ class Findings(StrEnum):
 def validate(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH", hidden=True),  # told above the options, without a type that nobody asked for
+        typer.Argument(
+            metavar="PATH", hidden=True
+        ),  # told above the options, without a type that nobody asked for
     ] = None,
     output: Annotated[
         Findings,
-        typer.Option("--output", "-o", metavar="FORMAT", help="How to print faults: text, json, markdown or github."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FORMAT",
+            help="How to print faults: text, json, markdown or github.",
+        ),
     ] = Findings.TEXT,
     against: Annotated[
         str | None,
-        typer.Option(metavar="REV", help="Also say what the change adds and removes since this Git revision."),
+        typer.Option(
+            metavar="REV", help="Also say what the change adds and removes since this Git revision."
+        ),
     ] = None,
     env_file: EnvFile = None,
 ) -> int:
@@ -59,7 +68,9 @@ def validate(
     chosen = read_settings(env_file) if not paths or env_file is not None or any_setting() else None
     followed = chosen is not None and chosen.git_url is not None and not paths
     if followed and against is not None:
-        raise typer.BadParameter("needs files of this machine: name their PATH", param_hint="--against")
+        raise typer.BadParameter(
+            "needs files of this machine: name their PATH", param_hint="--against"
+        )
     faults: list[Fault] = []
     warnings: list[Fault] = []
     accounts: list[Desired] = []
@@ -99,10 +110,18 @@ def _load(path: Path, chosen: Settings | None, *, followed: bool) -> Loaded | Fa
         with opening as source:
             fetched = source.fetch()
             if fetched is None or fetched.cause is not None:
-                return fetched.unreadable[0] if fetched is not None else Fault("", 0, 0, "there is no file to read")
+                return (
+                    fetched.unreadable[0]
+                    if fetched is not None
+                    else Fault("", 0, 0, "there is no file to read")
+                )
             return load_fetched(fetched, environment=None if chosen is None else chosen.environment)
     except SourceError as error:
-        return Fault("", 0, 0, str(error)) if followed else Fault(str(path), 0, 0, str(error).removeprefix(f"{path}: "))
+        return (
+            Fault("", 0, 0, str(error))
+            if followed
+            else Fault(str(path), 0, 0, str(error).removeprefix(f"{path}: "))
+        )
 
 
 def _compared(revision: str, path: Path, loaded: Loaded) -> Comparison:
@@ -126,7 +145,10 @@ def _print_findings(
 
     if output is Findings.TEXT:
         say(*validations.findings_lines(faults, warnings))
-        print_data(("" if faults else validations.good_news(accounts)) + validations.comparison_text(compared))
+        print_data(
+            ("" if faults else validations.good_news(accounts))
+            + validations.comparison_text(compared)
+        )
         return
     forms = {
         Findings.JSON: validations.findings_json,
@@ -151,5 +173,7 @@ def _placed(fault: Fault) -> Fault:
 
 def _placed_in(compared: Comparison) -> Comparison:
     """Return a comparison whose accounts are at their places in the repository."""
-    differences = tuple(replace(one, path=_placed(Fault(one.path, 1, 1, "")).path) for one in compared.differences)
+    differences = tuple(
+        replace(one, path=_placed(Fault(one.path, 1, 1, "")).path) for one in compared.differences
+    )
     return replace(compared, differences=differences)

@@ -29,7 +29,9 @@ class Accounts:
     """The state of every account. ``clients`` returns an account's client, or why there is none."""
 
     def __init__(
-        self, clients: Callable[[AccountName], Client | str], wake: Callable[[Iterable[AccountName]], None]
+        self,
+        clients: Callable[[AccountName], Client | str],
+        wake: Callable[[Iterable[AccountName]], None],
     ) -> None:
         self.twins = Twins()
         self._clients = clients
@@ -74,7 +76,9 @@ class Accounts:
         self._states[desired.account] = state
         return state
 
-    def end(self, run: Run, report: PassReport, contact: Contact) -> tuple[AccountState, AccountState]:
+    def end(
+        self, run: Run, report: PassReport, contact: Contact
+    ) -> tuple[AccountState, AccountState]:
         """Put an account into its next state after a pass; return the state before, and after."""
         before = self._states.get(run.name, run.account)
         after = before.after(report, contact)
@@ -115,7 +119,12 @@ class Accounts:
     def note_full(self, service: str, error: SubscriptionsFull, now: datetime) -> None:
         """Take note that LG's cap is reached for a service key."""
         if service not in self._full_until:
-            log.warning("subscriptions.full", code=error.code, words=error.words, message_id=error.message_id)
+            log.warning(
+                "subscriptions.full",
+                code=error.code,
+                words=error.words,
+                message_id=error.message_id,
+            )
         self._full_until[service] = now + backoff.FULL
 
     def note_room(self, service: str) -> None:

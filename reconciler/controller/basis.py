@@ -28,7 +28,13 @@ class Basis:
     """What the plan of one pass rests on: the revision, the pause, the state, the user, other accounts, the clocks."""
 
     def __init__(  # noqa: PLR0917 - one pass, and what it is compared with
-        self, run: Run, verdict: Verdict, client: Client, in_force: InForce, dependencies: Dependencies, clocks: Clocks
+        self,
+        run: Run,
+        verdict: Verdict,
+        client: Client,
+        in_force: InForce,
+        dependencies: Dependencies,
+        clocks: Clocks,
     ) -> None:
         self._run = run
         self._verdict = verdict
@@ -53,14 +59,18 @@ class Basis:
             return self._claimed
         self._claims_version = claims.version
         plan = self._verdict.plan
-        going = [change.device for change in plan.unsubscribes if change.device not in plan.approved]
+        going = [
+            change.device for change in plan.unsubscribes if change.device not in plan.approved
+        ]
         now = self._clocks.within(run)
         self._claimed = bool(claims.by_either_clock(run.name, going, now, self._clocks.theirs(now)))
         return self._claimed
 
     def _stopping_or_edited(self) -> bool:
         run = self._run
-        return self._with.stopping() or not run.accepted.decides_like(self._in_force.current(run.name))
+        return self._with.stopping() or not run.accepted.decides_like(
+            self._in_force.current(run.name)
+        )
 
     def _paused_or_moved(self) -> bool:
         run, state, now = self._run, self._with.state, self._clocks.within(self._run)

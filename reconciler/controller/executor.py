@@ -77,7 +77,12 @@ async def execute(
 ) -> Work:
     """Make the changes of a plan, subscribes first. ``outdated`` is asked right before each call."""
     execution = _Execution(
-        changer, journal, approved=plan.approved, outdated=outdated, concurrency=concurrency, clock=clock
+        changer,
+        journal,
+        approved=plan.approved,
+        outdated=outdated,
+        concurrency=concurrency,
+        clock=clock,
     )
     try:
         await execution.phase(plan.subscribes)
@@ -128,7 +133,10 @@ class _Execution:
 
     def made_room(self) -> list[Change]:
         """Return the subscribes that found no room under LG's cap, if unsubscribes made some since."""
-        made = any(one.change.action is Action.UNSUBSCRIBE and one.result.confirmed for one in self.work.outcomes)
+        made = any(
+            one.change.action is Action.UNSUBSCRIBE and one.result.confirmed
+            for one in self.work.outcomes
+        )
         if self.work.full is None or not made or self.work.over:
             return []
         self.work.full, again = None, self.work.left
@@ -147,8 +155,12 @@ class _Execution:
 
     async def _next(self) -> Change | None:
         """Return the next change to make, with its intent written, or nothing when this phase is over."""
-        if not self._intended or (len(self._intended) <= AHEAD and self._waiting and not self._refill.locked()):
-            async with self._refill:  # with nothing left, one waits for the batch that another is writing
+        if not self._intended or (
+            len(self._intended) <= AHEAD and self._waiting and not self._refill.locked()
+        ):
+            async with (
+                self._refill
+            ):  # with nothing left, one waits for the batch that another is writing
                 if len(self._intended) <= AHEAD and self._waiting and self._may_go_on():
                     batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
                     await self._journal.intend(batch)
@@ -166,12 +178,20 @@ class _Execution:
         return not self.work.over and not blocked
 
     async def _make(self, change: Change) -> None:
-        call = self._changer.subscribe if change.action is Action.SUBSCRIBE else self._changer.unsubscribe
+        call = (
+            self._changer.subscribe
+            if change.action is Action.SUBSCRIBE
+            else self._changer.unsubscribe
+        )
         try:
             answer = await call(change.device)
         except (Throttled, CredentialsRefused, ConfigurationRefused) as error:
-            if not isinstance(self.work.ended, Throttled | CredentialsRefused | ConfigurationRefused):
-                self.work.ended = error  # also after failures: what LG says of the account counts for more
+            if not isinstance(
+                self.work.ended, Throttled | CredentialsRefused | ConfigurationRefused
+            ):
+                self.work.ended = (
+                    error  # also after failures: what LG says of the account counts for more
+                )
             await self._untried([change])
         except Outdated:
             self.work.outdated = True
@@ -194,7 +214,9 @@ class _Execution:
         result = Result.REFUSED if refused else Result.FAILED
         await self._note(self._outcome(change, result, error, error.words or str(error)))
 
-    def _outcome(self, change: Change, result: Result, said: Answer | PlatformError, words: str = "") -> Outcome:
+    def _outcome(
+        self, change: Change, result: Result, said: Answer | PlatformError, words: str = ""
+    ) -> Outcome:
         return Outcome(
             change=change,
             result=result,

@@ -64,9 +64,13 @@ class HalfWritten:
         seen = unsettled.Reading(
             now=now,
             lock=lock.path if lock is not None else "",
-            lock_since=self._clock.now() - timedelta(seconds=lock.age) if lock is not None else None,
+            lock_since=self._clock.now() - timedelta(seconds=lock.age)
+            if lock is not None
+            else None,
             gone=unrest.gone(known, loaded.files),
-            missing={path: _devices_in(path, content) for path, content in self._source.missing().items()},
+            missing={
+                path: _devices_in(path, content) for path, content in self._source.missing().items()
+            },
         )
         self.waits = unsettled.after_reading(self.waits, seen, before, after, self._files)
         if after.newest is not None and after.revision is after.newest:

@@ -201,25 +201,38 @@ class Informer:
         fetched, loaded, commit = reading.fetched, reading.loaded, reading.commit
         self._reader.judged(reading, signed=False)
         if fetched.rewritten and commit is not None:
-            log.warning("source.rewritten", before=fetched.rewritten, commit=commit.id, author=commit.author)
+            log.warning(
+                "source.rewritten", before=fetched.rewritten, commit=commit.id, author=commit.author
+            )
         if loaded is None:
             revision = Revision(digest({}), commit)
             cause = fetched.cause or Cause.INVALID
-            await self._enforce(acceptance.reject(self.accepted, cause, fetched.unreadable, revision))
+            await self._enforce(
+                acceptance.reject(self.accepted, cause, fetched.unreadable, revision)
+            )
             return
         revision = Revision(loaded.sha256, commit)
         after = acceptance.accept(self.accepted, loaded, revision, fetched.overtaken)
-        await self._enforce(await self._reader.aside(self._half_written.mark, self.accepted, after, loaded))
+        await self._enforce(
+            await self._reader.aside(self._half_written.mark, self.accepted, after, loaded)
+        )
         in_force = self.accepted.revision == revision
         if in_force and commit is not None and commit.verified is Verified.YES:
             self._reader.judged(reading, signed=True)
-        if revision != self._kept.last:  # once after each start too: the last process may have kept only a part
-            await self._reader.aside(partial(self._kept.keep, fetched, loaded, revision, in_force=in_force))
+        if (
+            revision != self._kept.last
+        ):  # once after each start too: the last process may have kept only a part
+            await self._reader.aside(
+                partial(self._kept.keep, fetched, loaded, revision, in_force=in_force)
+            )
 
     async def _enforce(self, after: Accepted, *, tell: bool = True) -> None:
         before = self.accepted
         if after.abandoned - before.abandoned:
-            after = replace(after, abandoned=await self._reader.aside(self._kept.with_live_devices, after.abandoned))
+            after = replace(
+                after,
+                abandoned=await self._reader.aside(self._kept.with_live_devices, after.abandoned),
+            )
         changed = acceptance.changed(before, after)
         await self._reader.aside(self._kept.remember, before, after, changed)
         if changed:

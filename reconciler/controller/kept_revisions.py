@@ -22,7 +22,13 @@ class KeptRevisions:
     """The kept revisions. All methods may wait for the disk. Without ``writes`` nothing is written."""
 
     def __init__(
-        self, accounts: Accounts, revisions: Revisions, clock: Clock, environment: str | None, *, writes: bool
+        self,
+        accounts: Accounts,
+        revisions: Revisions,
+        clock: Clock,
+        environment: str | None,
+        *,
+        writes: bool,
     ) -> None:
         self._accounts = accounts
         self._revisions = revisions

@@ -30,14 +30,23 @@ class Lists:
     def admit(self, run: Run, client: Client | str) -> Client:
         """Return the account's client if LG may be called now."""
         if isinstance(client, str):
-            stop = run.account.next_stop(client, self._clocks.within(run), self._random, at_list=True)
-            raise PassAborted(Reason.ACCOUNT_STOPPED, client, stop.until or run.began, Contact(stop=stop))
+            stop = run.account.next_stop(
+                client, self._clocks.within(run), self._random, at_list=True
+            )
+            raise PassAborted(
+                Reason.ACCOUNT_STOPPED, client, stop.until or run.began, Contact(stop=stop)
+            )
         stopped = run.account.stop
         if stopped is not None and stopped.until is not None and run.began < stopped.until:
             raise PassAborted(Reason.ACCOUNT_STOPPED, stopped.why, stopped.until, Contact())
         opens = client.opens_for_pass(run.account.waiting)
         if opens is not None:
-            raise PassAborted(Reason.QUOTA, "the account's calls are used up, or LG throttles it", opens, Contact())
+            raise PassAborted(
+                Reason.QUOTA,
+                "the account's calls are used up, or LG throttles it",
+                opens,
+                Contact(),
+            )
         return client
 
     async def read(self, run: Run, client: Client) -> Observed:
@@ -54,7 +63,9 @@ class Lists:
             return PassAborted(Reason.QUOTA, str(error), client.opens_for_pass(0) or now, Contact())
         if stops_account(error):
             stop = run.account.next_stop(str(error), now, self._random, at_list=True)
-            return PassAborted(Reason.ACCOUNT_STOPPED, str(error), stop.until or now, Contact(stop=stop))
+            return PassAborted(
+                Reason.ACCOUNT_STOPPED, str(error), stop.until or now, Contact(stop=stop)
+            )
         contact = Contact(ListRead.FAILED)
         wait = backoff.LIST.after(run.account.touched(contact).failed_lists, self._random)
         log.warning("list.failed", error=str(error), message_id=error.message_id, words=error.words)

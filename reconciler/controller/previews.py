@@ -88,13 +88,17 @@ class Previews:
         memory = self._with.state.accounts.glance(run.name, run.began)
         if memory.expected is None and in_force is not None:
             why = "no live list of this account was trusted yet"
-            return self._reports.without_list(run, PassAborted(Reason.RETRY, why, run.began, Contact()))
+            return self._reports.without_list(
+                run, PassAborted(Reason.RETRY, why, run.began, Contact())
+            )
         if in_force is not None:
             memory = edited(memory, run.desired.edited_since(in_force.desired))
         observed = Observed(memory.expected or frozenset(), run.began)
         platform = self._accounts.platform(run.name)
         verdict = evaluate(run.situation(observed, memory, platform), claims, self._with.random)
-        report = summarize(run, verdict, Work(), Remainder(contact=Contact()), memory, due=run.began)
+        report = summarize(
+            run, verdict, Work(), Remainder(contact=Contact()), memory, due=run.began
+        )
         basis = _basis(memory, run.account.status.last_success)
         ended = approvals.remarks(run.desired, observed.devices, run.began)
         return replace(report, rejected=None, remarks=(basis, *ended))

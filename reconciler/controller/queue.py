@@ -185,15 +185,25 @@ class Queue:
 
     def _relieve(self) -> None:
         """Let spare workers begin, one for each that waits for LG in vain, while accounts wait for a worker."""
-        while self._group is not None and self._may_be_relieved() and (account := self._take()) is not None:
+        while (
+            self._group is not None
+            and self._may_be_relieved()
+            and (account := self._take()) is not None
+        ):
             self._spares += 1
             self._group.create_task(self._spare(account), name=f"spare-worker-{account}")
 
     def _may_be_relieved(self) -> bool:
-        if self._stopping or self._spares >= SPARES * self._count or not (self._first or self._routine):
+        if (
+            self._stopping
+            or self._spares >= SPARES * self._count
+            or not (self._first or self._routine)
+        ):
             return False
         now = self._clock.steady()
-        heard = (max(began, self._heard_at(account) or began) for account, began in self._working.items())
+        heard = (
+            max(began, self._heard_at(account) or began) for account, began in self._working.items()
+        )
         return self._spares < sum(now - moment > SILENT_SECONDS for moment in heard)
 
     async def _spare(self, account: AccountName | None) -> None:

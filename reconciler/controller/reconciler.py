@@ -52,7 +52,9 @@ class Reconciler:
         """Take a step of the wall clock, if there was one: every wait lasts for as long as it would have."""
         self._runs.keep_time()
 
-    async def reconcile(self, account: AccountName, expect: Digest | None = None) -> timedelta | None:
+    async def reconcile(
+        self, account: AccountName, expect: Digest | None = None
+    ) -> timedelta | None:
         """Make one pass and return when the next is due, or None where the account has left the desired state.
 
         With ``expect`` nothing is changed unless the plan's unsubscribes are exactly those of that digest.
@@ -77,7 +79,9 @@ class Reconciler:
             run = self._runs.refreshed(run)
             observed, memory = await self._recorder.learn(run, observed, client.credential)
             room = self.accounts.room(client.service, run.began)
-            verdict = evaluate(run.situation(observed, memory, room), self._with.claims, self._with.random)
+            verdict = evaluate(
+                run.situation(observed, memory, room), self._with.claims, self._with.random
+            )
             await self._recorder.settle(run, verdict)
             work = await self._execute(run, verdict, client, expect)
             report, contact = self._reports.executed(run, verdict, work, client)
@@ -91,7 +95,9 @@ class Reconciler:
         self._recorder.ended(run, report)
         return self._reports.rest(run, report)
 
-    async def _execute(self, run: Run, verdict: Verdict, client: Client, expect: Digest | None) -> Work:
+    async def _execute(
+        self, run: Run, verdict: Verdict, client: Client, expect: Digest | None
+    ) -> Work:
         """Make the changes that may be made now."""
         if expect is not None and verdict.plan.digest != expect:
             return Work(unexpected=True)

@@ -19,7 +19,17 @@ from reconciler.core import approvals, backoff
 from reconciler.core.account import AccountState
 from reconciler.core.evaluate import Verdict
 from reconciler.core.guards import lists
-from reconciler.core.model import Change, Kind, Memory, Observed, Outcome, PassResult, Reason, Result, Retry
+from reconciler.core.model import (
+    Change,
+    Kind,
+    Memory,
+    Observed,
+    Outcome,
+    PassResult,
+    Reason,
+    Result,
+    Retry,
+)
 from reconciler.core.planner import overlaid
 from reconciler.core.run import Run
 from reconciler.core.status import Figures, PassReport, counts, figures, reasons
@@ -49,7 +59,9 @@ class Recorder:
         self._observer = dependencies.observer
         self._blocking = dependencies.blocking
 
-    async def learn(self, run: Run, observed: Observed, credential: str | None) -> tuple[Observed, Memory]:
+    async def learn(
+        self, run: Run, observed: Observed, credential: str | None
+    ) -> tuple[Observed, Memory]:
         """Return the list and what is known from before, with this list taken in if it is to be believed."""
         accounts, account = self._accounts, run.name
         changed = accounts.credential(account, credential)
@@ -64,12 +76,16 @@ class Recorder:
         live = overlaid(observed, memory)
         if accounts.agrees(account, observed, credential, live):
             return observed, memory
-        settled = await self._blocking(accounts.trust, account, observed, credential, run.began, live)
+        settled = await self._blocking(
+            accounts.trust, account, observed, credential, run.began, live
+        )
         for outcome in settled:
             self.tell(run, outcome)
         return observed, accounts.recall(account, run.began)
 
-    async def _doubt(self, run: Run, observed: Observed, memory: Memory, *, another_credential: bool) -> Memory:
+    async def _doubt(
+        self, run: Run, observed: Observed, memory: Memory, *, another_credential: bool
+    ) -> Memory:
         """Count a doubted list, and return what is known without it.
 
         Where a small account has another credential, what LG refused is asked again: it may be another user's.
@@ -77,11 +93,17 @@ class Recorder:
         await self._blocking(self._accounts.doubt, run.name, run.began)
         expected = memory.expected or frozenset()
         log.warning("list.suspect", expected=len(expected), seen=len(expected & observed.devices))
-        if not (another_credential and memory.credential_changed and lists.subscribes_in_doubt(memory)):
+        if not (
+            another_credential and memory.credential_changed and lists.subscribes_in_doubt(memory)
+        ):
             return memory
-        refused = {device for device, retry in memory.retries.items() if retry.reason is Reason.REFUSED}
+        refused = {
+            device for device, retry in memory.retries.items() if retry.reason is Reason.REFUSED
+        }
         await self._blocking(self._accounts.forget_retries, run.name, refused)
-        waiting = {device: retry for device, retry in memory.retries.items() if device not in refused}
+        waiting = {
+            device: retry for device, retry in memory.retries.items() if device not in refused
+        }
         return replace(memory, retries=waiting)
 
     async def settle(self, run: Run, verdict: Verdict) -> None:
@@ -89,7 +111,9 @@ class Recorder:
         if verdict.over:
             await self._blocking(self._accounts.forget_retries, run.name, verdict.over)
         if verdict.contradicted:
-            await self._blocking(self._changes.record, run.name, run.id, (), verdict.contradicted, run.began)
+            await self._blocking(
+                self._changes.record, run.name, run.id, (), verdict.contradicted, run.began
+            )
         for device, retry in verdict.contradicted.items():
             change = Change(run.name, retry.action, device)
             self.tell(run, Outcome(change, Result.FAILED, run.began, words=retry.words))
@@ -106,7 +130,11 @@ class Recorder:
             self._observer.change_done()
         change, commit = outcome.change, (outcome.revision or run.accepted.revision).made_by
         self._metrics.changed(run.name, change.action, outcome.result)
-        facts: dict[str, Any] = {"device": change.device, "action": change.action, "result": outcome.result}
+        facts: dict[str, Any] = {
+            "device": change.device,
+            "action": change.action,
+            "result": outcome.result,
+        }
         if commit is not None:
             facts |= {"commit": commit.id, "author": commit.author}
         optional = {
@@ -122,7 +150,12 @@ class Recorder:
         (log.info if outcome.result.confirmed else log.warning)(EVENTS[outcome.result], **facts)
 
     def record(
-        self, run: Run, before: AccountState, after: AccountState, report: PassReport, client: Client | str
+        self,
+        run: Run,
+        before: AccountState,
+        after: AccountState,
+        report: PassReport,
+        client: Client | str,
     ) -> None:
         """Leave figures and log lines for people; what a restart must know is in the state already."""
         if report.settled and before.desired_since is not None:
@@ -153,9 +186,15 @@ class Recorder:
         for tripped in report.plan.tripped if report.plan is not None else ():
             if tripped.reason.kind is not Kind.GUARD or tripped.reason in before.tripped:
                 continue
-            facts: dict[str, Any] = {"reason": tripped.reason, "message": tripped.message, "exc_info": tripped.error}
+            facts: dict[str, Any] = {
+                "reason": tripped.reason,
+                "message": tripped.message,
+                "exc_info": tripped.error,
+            }
             if tripped.reason in approvals.APPROVABLE:
-                facts["approval"] = approval_block(report.desired.account, report.needs_approval, report.began)
+                facts["approval"] = approval_block(
+                    report.desired.account, report.needs_approval, report.began
+                )
             log.warning("guard.tripped", **facts)
         for reason in before.tripped - after.tripped:
             log.info("guard.cleared", reason=reason)
@@ -195,7 +234,12 @@ class PassJournal:
     """The calls of one pass: intents before the calls, outcomes after them."""
 
     def __init__(
-        self, recorder: Recorder, run: Run, verdict: Verdict, dependencies: Dependencies, clocks: Clocks
+        self,
+        recorder: Recorder,
+        run: Run,
+        verdict: Verdict,
+        dependencies: Dependencies,
+        clocks: Clocks,
     ) -> None:
         self._recorder = recorder
         self._run = run
@@ -210,7 +254,9 @@ class PassJournal:
         """Note what is about to be done."""
         run, now = self._run, self._clocks.within(self._run)
         revision = run.accepted.revision
-        await self._blocking(self._changes.intend, run.name, run.id, changes, self._approved, revision, now)
+        await self._blocking(
+            self._changes.intend, run.name, run.id, changes, self._approved, revision, now
+        )
 
     async def withdraw(self, changes: Sequence[Change]) -> None:
         """Note that some of it was not even tried."""
@@ -220,9 +266,14 @@ class PassJournal:
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Note what came of it, and how long each device waits now."""
         retries = {outcome.change.device: self._retry(outcome) for outcome in outcomes}
-        dated = [replace(outcome, revision=outcome.revision or self._run.accepted.revision) for outcome in outcomes]
+        dated = [
+            replace(outcome, revision=outcome.revision or self._run.accepted.revision)
+            for outcome in outcomes
+        ]
         now = self._clocks.within(self._run)
-        await self._blocking(self._changes.record, self._run.name, self._run.id, dated, retries, now)
+        await self._blocking(
+            self._changes.record, self._run.name, self._run.id, dated, retries, now
+        )
 
     def tell(self, outcome: Outcome) -> None:
         """Count and log one change at once."""
@@ -236,7 +287,9 @@ class PassJournal:
         if outcome.result is Result.NOOP:
             return before
         refused = outcome.result is Result.REFUSED
-        reason, curve = (Reason.REFUSED, backoff.REFUSED) if refused else (Reason.RETRY, backoff.DEVICE)
+        reason, curve = (
+            (Reason.REFUSED, backoff.REFUSED) if refused else (Reason.RETRY, backoff.DEVICE)
+        )
         again = before is not None and before.action is change.action and before.reason is reason
         attempts = before.attempts + 1 if before is not None and again else 1
         until = outcome.at + curve.after(attempts, self._random)

@@ -38,7 +38,9 @@ class Reports:
         self._with = dependencies
         self._clocks = clocks
 
-    def executed(self, run: Run, verdict: Verdict, work: Work, client: Client) -> tuple[PassReport, Contact]:
+    def executed(
+        self, run: Run, verdict: Verdict, work: Work, client: Client
+    ) -> tuple[PassReport, Contact]:
         """Return what a pass with a list came to, and how LG treated the account."""
         opens = client.opens_for_pass(len(work.left)) if isinstance(work.ended, Throttled) else None
         now = self._clocks.within(run)
@@ -54,7 +56,9 @@ class Reports:
         memory = self._with.state.accounts.recall(run.name, now)
         due = read_again(verdict, now, self._with.confirm_delay)
         if due is None:
-            due = next_due(run, verdict, work, left, now=now, regular=self._regular(now), waits=memory.retries)
+            due = next_due(
+                run, verdict, work, left, now=now, regular=self._regular(now), waits=memory.retries
+            )
         return summarize(run, verdict, work, left, memory, due=due)
 
     def without_list(self, run: Run, aborted: PassAborted) -> PassReport:
@@ -62,7 +66,9 @@ class Reports:
         memory = self._with.state.accounts.recall(run.name, run.began)
         verdict = None
         if memory.expected is not None:
-            situation = run.situation(Observed(memory.expected, run.began), memory, aborted.platform)
+            situation = run.situation(
+                Observed(memory.expected, run.began), memory, aborted.platform
+            )
             verdict = evaluate(situation, self._with.claims, self._with.random)
         due = aborted.until
         if aborted.reason is Reason.ACCOUNT_STOPPED:

@@ -45,7 +45,9 @@ class RevisionRecorder:
         """Note that the source could not be read. ``again``: for the same reason as the last time."""
         kind = _kind(error)
         self._metrics.source_errors.labels(kind).inc()
-        if again or isinstance(error, MissingError):  # a missing one is logged as a rejected revision
+        if again or isinstance(
+            error, MissingError
+        ):  # a missing one is logged as a rejected revision
             return
         defect = None if isinstance(error, SourceError) else error
         log.error("source.failed", kind=kind, error=words, exc_info=defect)
@@ -56,10 +58,17 @@ class RevisionRecorder:
         accepted_again = before.rejected is not None and after.rejected is None
         if after.revision is not None and (accepted_again or after.revision != before.revision):
             log.info("desired.accepted", **_facts(after, after.revision, sorted(changed)))
-        if after.rejected is not None and (after.rejected, after.faults) != (before.rejected, before.faults):
+        if after.rejected is not None and (after.rejected, after.faults) != (
+            before.rejected,
+            before.faults,
+        ):
             faults = [str(fault) for fault in after.faults]
-            newest = after.newest if after.newest is not before.newest else None  # None: nothing newer was available
-            log.error("desired.rejected", cause=after.rejected, revision=str(newest or ""), faults=faults)
+            newest = (
+                after.newest if after.newest is not before.newest else None
+            )  # None: nothing newer was available
+            log.error(
+                "desired.rejected", cause=after.rejected, revision=str(newest or ""), faults=faults
+            )
         for warning in sorted(set(after.warnings) - set(before.warnings)):
             log.warning("desired.warning", message=str(warning))
         for account in sorted(after.abandoned - before.abandoned):

@@ -46,11 +46,15 @@ class Runs:
     def suppose(self, proposed: AccountRevision) -> Run:
         """Return a pass as it would begin if this revision were in force. Nothing is remembered."""
         self.keep_time()
-        return self._run(proposed, self._accounts.state(proposed.desired.account), self._clocks.now())
+        return self._run(
+            proposed, self._accounts.state(proposed.desired.account), self._clocks.now()
+        )
 
     def refreshed(self, run: Run) -> Run:
         """Return the pass with what is known now of its start: LG's answers may have told its time."""
-        return replace(self._clocks.dated(run), pause_override=self._with.state.pauses.of(run.name, run.began))
+        return replace(
+            self._clocks.dated(run), pause_override=self._with.state.pauses.of(run.name, run.began)
+        )
 
     def _run(self, accepted: AccountRevision, account: AccountState, now: datetime) -> Run:
         begun = Run(

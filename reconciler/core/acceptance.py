@@ -16,7 +16,15 @@ from datetime import datetime
 from types import MappingProxyType
 
 from reconciler.core.errors import Fault, Unknown, quoted, suggestion
-from reconciler.core.model import NOTHING, AccountName, Cause, Desired, DeviceId, Revision, Unsettled
+from reconciler.core.model import (
+    NOTHING,
+    AccountName,
+    Cause,
+    Desired,
+    DeviceId,
+    Revision,
+    Unsettled,
+)
 
 SEEN = 20
 """How many revisions are remembered with what became of them, for whoever waits for one that was overtaken."""
@@ -52,7 +60,9 @@ class Loaded:
 
     def files_of(self, document: str) -> dict[str, bytes]:
         """Return what one document was read from: itself and the device files that it names."""
-        return {path: self.files[path] for path in sorted({document, *self.named.get(document, ())})}
+        return {
+            path: self.files[path] for path in sorted({document, *self.named.get(document, ())})
+        }
 
     @property
     def every_fault(self) -> tuple[Fault, ...]:
@@ -103,7 +113,9 @@ class Accepted:
     ``seen`` are the last ``SEEN`` revisions that were read, oldest first, with what became of each.
     """
 
-    accounts: Mapping[AccountName, AccountRevision] = field(default_factory=lambda: MappingProxyType({}))
+    accounts: Mapping[AccountName, AccountRevision] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     abandoned: frozenset[AccountName] = frozenset()
     retired: frozenset[AccountName] = frozenset()
     environment: str | None = None
@@ -140,8 +152,14 @@ class Claims:
 
     def follow(self, texts: Mapping[AccountName, AccountRevision]) -> None:
         """Bring the index in step with texts that are about to come into force."""
-        wanted = {name: text.desired.devices for name, text in texts.items()} if len(texts) > 1 else {}
-        changed = [name for name in {**self._known, **wanted} if self._known.get(name) is not wanted.get(name)]
+        wanted = (
+            {name: text.desired.devices for name, text in texts.items()} if len(texts) > 1 else {}
+        )
+        changed = [
+            name
+            for name in {**self._known, **wanted}
+            if self._known.get(name) is not wanted.get(name)
+        ]
         for name in changed:
             alone = (name,)  # one for all devices of the account
             for device in wanted.get(name, NOTHING) - self._known.get(name, NOTHING):
@@ -170,7 +188,11 @@ class Claims:
         return MappingProxyType(found)
 
     def by_either_clock(
-        self, account: AccountName, devices: Iterable[DeviceId], ours: datetime, theirs: datetime | None
+        self,
+        account: AccountName,
+        devices: Iterable[DeviceId],
+        ours: datetime,
+        theirs: datetime | None,
     ) -> Mapping[DeviceId, AccountName]:
         """Return which of an account's devices another account wants, by our clock or by LG's where it differs."""
         devices = tuple(devices)
@@ -190,7 +212,9 @@ class Claims:
             self._accounts.pop(device, None)
 
 
-def accept(before: Accepted, loaded: Loaded, revision: Revision, overtaken: Sequence[str] = ()) -> Accepted:
+def accept(
+    before: Accepted, loaded: Loaded, revision: Revision, overtaken: Sequence[str] = ()
+) -> Accepted:
     """Return what is in force after reading ``loaded``. ``overtaken`` are commits that it came with, oldest first."""
     cause = _cause(before, loaded)
     if cause is not None:
@@ -200,7 +224,9 @@ def accept(before: Accepted, loaded: Loaded, revision: Revision, overtaken: Sequ
     kept = {
         name: replace(text, rejected=Cause.INVALID)
         for name, text in before.accounts.items()
-        if name not in accounts and name not in loaded.retired and _may_be_in_a_faulty_file(text, loaded)
+        if name not in accounts
+        and name not in loaded.retired
+        and _may_be_in_a_faulty_file(text, loaded)
     }
     vanished = before.accounts.keys() - accounts.keys() - kept.keys()
     return Accepted(
@@ -243,14 +269,23 @@ def reject(
 
 def changed(before: Accepted, after: Accepted) -> frozenset[AccountName]:
     """Return the accounts for which something else is in force now, or which came or went."""
-    same = {name for name, text in after.accounts.items() if text.decides_like(before.accounts.get(name))}
+    same = {
+        name
+        for name, text in after.accounts.items()
+        if text.decides_like(before.accounts.get(name))
+    }
     return frozenset((before.accounts.keys() | after.accounts.keys()) - same)
 
 
-def _seen(before: Accepted, revision: Revision, cause: Cause | None, overtaken: Sequence[str]) -> tuple[Seen, ...]:
+def _seen(
+    before: Accepted, revision: Revision, cause: Cause | None, overtaken: Sequence[str]
+) -> tuple[Seen, ...]:
     """Return the revisions that were read, with this one as the latest."""
     newest = Seen(str(revision), revision.sha256, cause)
-    again = before.seen and (before.seen[-1].revision, before.seen[-1].sha256) == (newest.revision, newest.sha256)
+    again = before.seen and (before.seen[-1].revision, before.seen[-1].sha256) == (
+        newest.revision,
+        newest.sha256,
+    )
     earlier = before.seen[:-1] if again else before.seen
     return (*earlier, *(Seen(commit, rejected=cause) for commit in overtaken), newest)[-SEEN:]
 
@@ -265,13 +300,17 @@ def _cause(before: Accepted, loaded: Loaded) -> Cause | None:
 
 def _may_be_in_a_faulty_file(text: AccountRevision, loaded: Loaded) -> bool:
     names = loaded.faulty.values()
-    return text.desired.path in loaded.faulty or any(one is None or text.desired.account in one for one in names)
+    return text.desired.path in loaded.faulty or any(
+        one is None or text.desired.account in one for one in names
+    )
 
 
 def _text(before: Accepted, desired: Desired, revision: Revision) -> AccountRevision:
     """Keep the old object where nothing changed, so that "is this still the newest?" is a question of identity."""
     old = before.accounts.get(desired.account)
-    same = old is not None and (old.desired is desired or old.desired == desired)  # nearly always the very object
+    same = old is not None and (
+        old.desired is desired or old.desired == desired
+    )  # nearly always the very object
     return AccountRevision(old.desired if old is not None and same else desired, revision)
 
 

@@ -121,7 +121,9 @@ class AccountState:
             failed_lists = 0
         elif contact.list is ListRead.FAILED:
             failed_lists += 1
-        recovered = contact.all_taken or (contact.list is ListRead.READ and self.stop is not None and self.stop.at_list)
+        recovered = contact.all_taken or (
+            contact.list is ListRead.READ and self.stop is not None and self.stop.at_list
+        )
         broken_passes = 0 if recovered else self.broken_passes
         stop = None if recovered else self.stop
         return replace(

@@ -62,7 +62,11 @@ def split(address: str, *, has_path: bool = True) -> Address:
     rest = address[len(scheme) + 3 :] if scheme else address
     authority, last = re.split(r"[/?#]", rest, maxsplit=1)[0], rest.rfind("@")
     end = authority.rfind("@")
-    goes_on = not has_path or not _HOST.fullmatch(authority[end + 1 :]) or bool(re.search("[?#]", rest[:last]))
+    goes_on = (
+        not has_path
+        or not _HOST.fullmatch(authority[end + 1 :])
+        or bool(re.search("[?#]", rest[:last]))
+    )
     if last > end and goes_on:
         end = last
     if end < 0:

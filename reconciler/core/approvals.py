@@ -40,5 +40,7 @@ def remarks(desired: Desired, live: frozenset[DeviceId], now: datetime) -> tuple
         elif not left:
             found.append(f"{subject} names no live device (any more): it can be removed")
         elif left != approval.devices:
-            found.append(f"{subject} names {len(approval.devices - left)} devices that are not live")
+            found.append(
+                f"{subject} names {len(approval.devices - left)} devices that are not live"
+            )
     return tuple(found)

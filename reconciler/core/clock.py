@@ -97,7 +97,8 @@ class TwoClocks:
             return LONG_AGO
         since, offset = self._clock.steady() - window.total_seconds(), self._now_offset()
         slowest = min(
-            (before for left, before in self._left.copy() if left >= since), default=min(offset, self._offset)
+            (before for left, before in self._left.copy() if left >= since),
+            default=min(offset, self._offset),
         )
         ahead = timedelta(seconds=offset - min(slowest, offset, self._offset))
         theirs = self.theirs(now)

@@ -41,7 +41,9 @@ QUOTED = 256
 
 def quoted(words: str) -> str:
     """Return foreign words fit to print: on one line, without control characters, at most ``QUOTED`` long."""
-    line = "".join(character if character.isprintable() else " " for character in words[: QUOTED * 2])
+    line = "".join(
+        character if character.isprintable() else " " for character in words[: QUOTED * 2]
+    )
     line = " ".join(line.split())
     return line if len(line) <= QUOTED and len(words) <= QUOTED * 2 else line[: QUOTED - 1] + "…"
 
@@ -54,7 +56,9 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known word nearest to a mistyped one, or nothing."""
     if len(word) > LONGEST_WORD:
         return ""
-    near = get_close_matches(word, [one for one in islice(known, MOST_KNOWN) if len(one) <= LONGEST_WORD], n=1)
+    near = get_close_matches(
+        word, [one for one in islice(known, MOST_KNOWN) if len(one) <= LONGEST_WORD], n=1
+    )
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -72,7 +76,13 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        where = f"{self.path}:{self.line}:{self.column}: " if self.line else f"{self.path}: " if self.path else ""
+        where = (
+            f"{self.path}:{self.line}:{self.column}: "
+            if self.line
+            else f"{self.path}: "
+            if self.path
+            else ""
+        )
         return f"{where}{self.message}"
 
 
@@ -195,4 +205,6 @@ class Surprise(PlatformError):
 
 def stops_account(error: PlatformError | None) -> bool:
     """Say whether LG does not let the account in. A token that may not be valid yet is no reason to stop."""
-    return isinstance(error, CredentialsRefused | ConfigurationRefused) and not isinstance(error, NotYetAccepted)
+    return isinstance(error, CredentialsRefused | ConfigurationRefused) and not isinstance(
+        error, NotYetAccepted
+    )

@@ -51,7 +51,9 @@ class Verdict:
     def retries_hold(self) -> bool:
         """Say whether a change of this plan waits after a failed call."""
         waiting = self.situation.memory.retries
-        return any(one.reason is Reason.RETRY and one.change.device in waiting for one in self.plan.held)
+        return any(
+            one.reason is Reason.RETRY and one.change.device in waiting for one in self.plan.held
+        )
 
 
 def evaluate(situation: Situation, claims: Claims, random: Random) -> Verdict:
@@ -64,8 +66,14 @@ def evaluate(situation: Situation, claims: Claims, random: Random) -> Verdict:
     situation = replace(situation, elsewhere=elsewhere)
     over, contradicted = _retries(planned, situation, random)
     if over or contradicted:
-        waiting = {device: retry for device, retry in situation.memory.retries.items() if device not in over}
-        situation = replace(situation, memory=replace(situation.memory, retries={**waiting, **contradicted}))
+        waiting = {
+            device: retry
+            for device, retry in situation.memory.retries.items()
+            if device not in over
+        }
+        situation = replace(
+            situation, memory=replace(situation.memory, retries={**waiting, **contradicted})
+        )
     return Verdict(guards.judge(planned, situation), situation, over, contradicted, version)
 
 
@@ -108,7 +116,11 @@ def _contradiction(
 ) -> Retry | None:
     """Return the wait of a device that LG called done, while its list, long enough after, still shows otherwise."""
     confirmed, retry = memory.confirmed.get(change.device), memory.retries.get(change.device)
-    if confirmed is None or confirmed.result is not Result.NOOP or confirmed.action is not change.action:
+    if (
+        confirmed is None
+        or confirmed.result is not Result.NOOP
+        or confirmed.action is not change.action
+    ):
         return None
     if confirmed.at > believed_until:
         return None

@@ -116,7 +116,9 @@ class Device:
 
     def wanted_at(self, now: datetime) -> bool:
         """Say whether ``now`` lies inside the device's dates."""
-        return (self.from_ is None or self.from_ <= now) and (self.until is None or now < self.until)
+        return (self.from_ is None or self.from_ <= now) and (
+            self.until is None or now < self.until
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +165,16 @@ class Desired:
         """Return the devices that approvals name which are in force by both of two clocks that differ."""
         if theirs is None:
             return self.approved_at(now)
-        valid = [one.devices for one in self.approvals if now < one.expires and theirs < one.expires]
+        valid = [
+            one.devices for one in self.approvals if now < one.expires and theirs < one.expires
+        ]
         return frozenset().union(*valid)
 
     def next_boundary(self, now: datetime) -> datetime | None:
         """Return the first moment after ``now`` at which the wanted devices or the approvals change by themselves."""
-        dates = [date for device in self.described.values() for date in (device.from_, device.until)]
+        dates = [
+            date for device in self.described.values() for date in (device.from_, device.until)
+        ]
         dates += [approval.expires for approval in self.approvals]
         return min((date for date in dates if date is not None and date > now), default=None)
 
@@ -447,7 +453,9 @@ class Memory:
     expected: frozenset[DeviceId] | None = None
     confirmed: Mapping[DeviceId, Confirmed] = field(default_factory=lambda: MappingProxyType({}))
     unsubscribed: frozenset[DeviceId] = frozenset()
-    resubscribed: Mapping[DeviceId, tuple[datetime, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    resubscribed: Mapping[DeviceId, tuple[datetime, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     absent_since: Mapping[DeviceId, datetime] = field(default_factory=lambda: MappingProxyType({}))
     retries: Mapping[DeviceId, Retry] = field(default_factory=lambda: MappingProxyType({}))
     suspect_readings: int = 0

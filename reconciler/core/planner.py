@@ -46,7 +46,12 @@ FLAPPING_FROM = 5
 
 
 def plan(
-    desired: Desired, observed: Observed, memory: Memory, now: datetime, *, theirs: datetime | None = None
+    desired: Desired,
+    observed: Observed,
+    memory: Memory,
+    now: datetime,
+    *,
+    theirs: datetime | None = None,
 ) -> Plan:
     """Return the changes that would make the live devices equal to the wanted ones, and what is left alone.
 
@@ -56,7 +61,9 @@ def plan(
     ignore = desired.policy.ignore
     live = overlaid(observed, memory)
     wanted = desired.wanted_by(now, theirs)
-    ignored = ignore & (wanted | live) if ignore else NOTHING  # the union costs as much as the rest of a plan
+    ignored = (
+        ignore & (wanted | live) if ignore else NOTHING
+    )  # the union costs as much as the rest of a plan
     missing = wanted - live - ignored
     strangers = (live - wanted - ignored) or NOTHING
     extra = _prunable(strangers, desired.policy.prune, memory.inventory)
@@ -80,7 +87,11 @@ def overlaid(observed: Observed, memory: Memory) -> frozenset[DeviceId]:
     What is dated that much later was confirmed before the clock was set back: it is older than it looks.
     """
     began, known = observed.began, memory.confirmed
-    fresh = {device: change.action for device, change in known.items() if abs(change.at - began) < OVERLAY}
+    fresh = {
+        device: change.action
+        for device, change in known.items()
+        if abs(change.at - began) < OVERLAY
+    }
     if not fresh:
         return observed.devices
     subscribed = {device for device, action in fresh.items() if action is Action.SUBSCRIBE}
@@ -93,7 +104,9 @@ def digest(account: AccountName, unsubscribes: Iterable[DeviceId]) -> Digest:
     return Digest("sha256:" + sha256(lines.encode()).hexdigest())
 
 
-def _flapping(wanted: frozenset[DeviceId], missing: frozenset[DeviceId], memory: Memory) -> frozenset[DeviceId]:
+def _flapping(
+    wanted: frozenset[DeviceId], missing: frozenset[DeviceId], memory: Memory
+) -> frozenset[DeviceId]:
     """Return the devices that LG loses again and again: each subscribe repeated tells of one loss, and so does now."""
 
     def losses(device: DeviceId) -> int:
@@ -101,14 +114,20 @@ def _flapping(wanted: frozenset[DeviceId], missing: frozenset[DeviceId], memory:
         lost_now = device in missing and last is not None and last.taken
         return len(memory.resubscribed[device]) + lost_now
 
-    return frozenset(one for one in memory.resubscribed if one in wanted and losses(one) >= FLAPPING_FROM)
+    return frozenset(
+        one for one in memory.resubscribed if one in wanted and losses(one) >= FLAPPING_FROM
+    )
 
 
-def _prunable(strangers: frozenset[DeviceId], prune: Prune, inventory: frozenset[DeviceId]) -> frozenset[DeviceId]:
+def _prunable(
+    strangers: frozenset[DeviceId], prune: Prune, inventory: frozenset[DeviceId]
+) -> frozenset[DeviceId]:
     if prune is Prune.ALL:
         return strangers
     return strangers & inventory if prune is Prune.OWNED else NOTHING
 
 
-def _changes(account: AccountName, action: Action, devices: frozenset[DeviceId]) -> tuple[Change, ...]:
+def _changes(
+    account: AccountName, action: Action, devices: frozenset[DeviceId]
+) -> tuple[Change, ...]:
     return tuple(Change(account, action, device) for device in sorted(devices))

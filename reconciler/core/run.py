@@ -13,7 +13,17 @@ from reconciler.core.acceptance import AccountRevision
 from reconciler.core.account import AccountState, Contact
 from reconciler.core.errors import PlatformError, SubscriptionsFull
 from reconciler.core.guards import PauseOverride, Platform, Situation
-from reconciler.core.model import AccountName, Change, Desired, Memory, Observed, Outcome, PassId, Pause, Reason
+from reconciler.core.model import (
+    AccountName,
+    Change,
+    Desired,
+    Memory,
+    Observed,
+    Outcome,
+    PassId,
+    Pause,
+    Reason,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,8 +101,12 @@ class PassReport:
     @property
     def refused(self) -> frozenset[DeviceId]:
         """Return the devices of which LG refuses what is wanted, just now or until their next time."""
-        said = (outcome.change.device for outcome in self.outcomes if outcome.result is Result.REFUSED)
-        return frozenset((*said, *(held.change.device for held in self.held if held.reason is Reason.REFUSED)))
+        said = (
+            outcome.change.device for outcome in self.outcomes if outcome.result is Result.REFUSED
+        )
+        return frozenset(
+            (*said, *(held.change.device for held in self.held if held.reason is Reason.REFUSED))
+        )
 
     def of(self, text: AccountRevision) -> bool:
         """Say whether the pass was of this text, and knew as much of a newer one as is known now."""
@@ -119,7 +123,9 @@ class PassReport:
     @property
     def guarded(self) -> bool:
         """Say whether a person has to decide: a guard holds something, or doubts the list as a whole."""
-        reasons = [held.reason for held in self.held] + [one.reason for one in (self.plan.tripped if self.plan else ())]
+        reasons = [held.reason for held in self.held] + [
+            one.reason for one in (self.plan.tripped if self.plan else ())
+        ]
         return any(reason.kind is Kind.GUARD for reason in reasons)
 
     @property
@@ -148,7 +154,11 @@ class PassReport:
     def result(self) -> PassResult:
         """Return how the pass ended."""
         if not self.trusted:
-            return PassResult.HELD if (self.held or self.guarded) and not self.error else PassResult.FAILED
+            return (
+                PassResult.HELD
+                if (self.held or self.guarded) and not self.error
+                else PassResult.FAILED
+            )
         if self.unexpected:
             return PassResult.HELD
         if self.unfinished:
@@ -184,7 +194,10 @@ class AccountStatus:
         """
         trusted = ending.trusted
         in_sync = ending.settled or (
-            not trusted and self.last_success is not None and self.out_of_sync_since is None and not ending.held
+            not trusted
+            and self.last_success is not None
+            and self.out_of_sync_since is None
+            and not ending.held
         )
         return AccountStatus(
             account=self.account,

@@ -65,10 +65,15 @@ def remainder(
 
 
 def _contact(verdict: Verdict, work: Work) -> Contact:
-    return Contact(ListRead.READ, all_taken=work.ended is None and not verdict.retries_hold and not work.unexpected)
+    return Contact(
+        ListRead.READ,
+        all_taken=work.ended is None and not verdict.retries_hold and not work.unexpected,
+    )
 
 
-def _held(work: Work, reason: Reason, until: datetime | None, full_until: datetime | None) -> tuple[Held, ...]:
+def _held(
+    work: Work, reason: Reason, until: datetime | None, full_until: datetime | None
+) -> tuple[Held, ...]:
     """Hold each change that is left; where LG's cap is reached too, subscribes have that as their reason."""
     held = []
     for change in work.left:
@@ -79,7 +84,9 @@ def _held(work: Work, reason: Reason, until: datetime | None, full_until: dateti
     return tuple(held)
 
 
-def summarize(run: Run, verdict: Verdict, work: Work, left: Remainder, memory: Memory, *, due: datetime) -> PassReport:
+def summarize(
+    run: Run, verdict: Verdict, work: Work, left: Remainder, memory: Memory, *, due: datetime
+) -> PassReport:
     """Return the report of a pass that had a list. ``memory`` is what is known after it.
 
     Where the list is doubted, people's figures rest on what is known without it.
@@ -111,7 +118,9 @@ def summarize(run: Run, verdict: Verdict, work: Work, left: Remainder, memory: M
     )
 
 
-def summarize_without_list(run: Run, verdict: Verdict | None, aborted: PassAborted, *, due: datetime) -> PassReport:
+def summarize_without_list(
+    run: Run, verdict: Verdict | None, aborted: PassAborted, *, due: datetime
+) -> PassReport:
     """Return the report of a pass that had no list: what is known to be wanted is held, all of it.
 
     ``verdict`` rests on the last trusted list, and is None where there never was one.
@@ -167,8 +176,14 @@ def next_due(
     if verdict.suspect and not lists.subscribes_in_doubt(verdict.situation.memory):
         return regular
     dates = [regular, run.boundary, left.opens]
-    dates += [held.until for held in verdict.plan.held if held.reason not in {Reason.RETRY, Reason.REFUSED}]
-    flapping = [held.until for held in verdict.plan.held if held.change.device in verdict.plan.flapping]
+    dates += [
+        held.until
+        for held in verdict.plan.held
+        if held.reason not in {Reason.RETRY, Reason.REFUSED}
+    ]
+    flapping = [
+        held.until for held in verdict.plan.held if held.change.device in verdict.plan.flapping
+    ]
     retries = [retry.until for retry in waits.values()]
     retries += [until for until in flapping if until is not None]
     if retries and work.ended is None:

@@ -15,7 +15,8 @@ MARKUP = frozenset("\\`*_{}[]<>|!~&$")
 BREAK = "<!-- -->"
 """Parts a word in two where it is shown, and shows nothing: what looks for links in finished text finds none."""
 _LINK = re.compile(
-    r"www(?=\.)|:(?=//)|\bgh(?=-\d)|[!~$%&^](?=[\w\"])|:(?=(?:100|1234|8ball|[a-z_+-][\w+-]{0,60}):)", re.IGNORECASE
+    r"www(?=\.)|:(?=//)|\bgh(?=-\d)|[!~$%&^](?=[\w\"])|:(?=(?:100|1234|8ball|[a-z_+-][\w+-]{0,60}):)",
+    re.IGNORECASE,
 )
 """What forges make a link, a reference or a picture without any markup: ``www.``, ``https://``, ``GH-12``, ``!12``,
 ``:smile:``."""

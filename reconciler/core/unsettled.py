@@ -61,14 +61,22 @@ class Reading:
 
 
 def after_reading(
-    waits: Waits, seen: Reading, before: Accepted, after: Accepted, named: Mapping[str, frozenset[str]]
+    waits: Waits,
+    seen: Reading,
+    before: Accepted,
+    after: Accepted,
+    named: Mapping[str, frozenset[str]],
 ) -> Waits:
     """Return what waits after a reading. ``named`` are the files that each text in force before was read from."""
     gone = {}
     for account, text in after.accounts.items():
         old = before.accounts.get(account)
         devices = waits.gone.get(account, frozenset())
-        if old is not None and old.desired is not text.desired and not seen.gone.isdisjoint(_files(old, named)):
+        if (
+            old is not None
+            and old.desired is not text.desired
+            and not seen.gone.isdisjoint(_files(old, named))
+        ):
             devices |= old.desired.devices
         if left := devices - text.desired.devices:
             gone[account] = left
@@ -98,7 +106,9 @@ def after_a_look(waits: Waits, *, now: float, locked: bool, quiet_for: float) ->
 def marked(accepted: Accepted, waits: Waits, now: float) -> Accepted:
     """Return what is in force, with what waits of each account."""
     shared = _shared(waits, now)
-    same: dict[int, bool] = {}  # most accounts have the one that they share, which may hold very many devices
+    same: dict[
+        int, bool
+    ] = {}  # most accounts have the one that they share, which may hold very many devices
     texts = {}
     for account, text in accepted.accounts.items():
         old = text.unsettled
@@ -123,7 +133,9 @@ def _shared(waits: Waits, now: float) -> Unsettled | None:
     words, devices, everything = [], set[DeviceId](), False
     if waits.lock:
         everything = True
-        words.append(f"git is at work on the files: unsubscribes wait until {quoted(waits.lock)} is gone")
+        words.append(
+            f"git is at work on the files: unsubscribes wait until {quoted(waits.lock)} is gone"
+        )
     late = {path: one for path, one in waits.absent.items() if now - one.since < LONGEST_SECONDS}
     if late:
         everything = everything or any(one.devices is None for one in late.values())
@@ -139,7 +151,9 @@ def _missing_words(late: Mapping[str, Absent], now: float) -> str:
     which = quoted(first) + (f" and {len(more)} more" if more else "")
     left = timedelta(seconds=round(max(LONGEST_SECONDS - now + one.since for one in late.values())))
     unknown = any(one.devices is None for one in late.values())
-    whose = "what was in it is not known, so all unsubscribes wait" if unknown else "its devices wait"
+    whose = (
+        "what was in it is not known, so all unsubscribes wait" if unknown else "its devices wait"
+    )
     return (
         f"a file that git tracks is missing from the working tree: {which}; {whose} until the removal is committed, "
         f"or the file is back, at most for {round(left.total_seconds() / 60)} minutes"

@@ -27,7 +27,14 @@ from reconciler.desired.globs import matches
 from reconciler.desired.loader import load
 from reconciler.desired.parser import patterns
 from reconciler.desired.sightings import sightings
-from reconciler.desired.writer import SCHEMA_FILE, Aside, account_lines, approval_block, dump, dump_device_file
+from reconciler.desired.writer import (
+    SCHEMA_FILE,
+    Aside,
+    account_lines,
+    approval_block,
+    dump,
+    dump_device_file,
+)
 
 __all__ = [
     "LARGEST_FILE",

@@ -58,7 +58,9 @@ class AccountPart:
         loc = self.collected.loc
         if loc:
             return self.reading.at(*loc, key=True)
-        return self.reading.at("devices" if self.reading.has("devices") else "device_files", key=True)
+        return self.reading.at(
+            "devices" if self.reading.has("devices") else "device_files", key=True
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,9 @@ def read_zone(readings: Sequence[Reading]) -> tuple[tzinfo | None, Finding | Non
         return UTC, Finding(reading.at("timezone"), message)
 
 
-def read_accounts(reading: Reading, files: DeviceFiles, zone: tzinfo | None) -> tuple[tuple[AccountPart, ...], Notes]:
+def read_accounts(
+    reading: Reading, files: DeviceFiles, zone: tzinfo | None
+) -> tuple[tuple[AccountPart, ...], Notes]:
     """Return the accounts of a document, and what is noted of it on the way."""
     notes = Notes()
     parts: list[AccountPart] = []
@@ -118,7 +122,9 @@ def read_accounts(reading: Reading, files: DeviceFiles, zone: tzinfo | None) -> 
             notes.fault(reading.at(*loc), message)
         collected = collect(reading, account, loc, files, notes)
         described = _described(collected, zone, notes)
-        parts.append(AccountPart(AccountName(name), collected, described, account.country, account.policy))
+        parts.append(
+            AccountPart(AccountName(name), collected, described, account.country, account.policy)
+        )
     return tuple(parts), notes
 
 
@@ -128,7 +134,9 @@ def _names_no_devices(reading: Reading, account: AccountTable, loc: Loc) -> bool
     return reading.broken.isdisjoint({(*loc, "devices"), (*loc, "device_files")})
 
 
-def _described(collected: Collected, zone: tzinfo | None, notes: Notes) -> Mapping[DeviceId, Device]:
+def _described(
+    collected: Collected, zone: tzinfo | None, notes: Notes
+) -> Mapping[DeviceId, Device]:
     """Return the devices of which more is stated than their id. Notes those that are listed twice."""
     for where, first in collected.listed_twice():
         notes.fault(where, "this device is listed twice, first at", first)
@@ -143,11 +151,15 @@ def _described(collected: Collected, zone: tzinfo | None, notes: Notes) -> Mappi
     return described
 
 
-def _device(reading: Reading, loc: Loc, table: DeviceTable, zone: tzinfo | None, notes: Notes) -> Device:
+def _device(
+    reading: Reading, loc: Loc, table: DeviceTable, zone: tzinfo | None, notes: Notes
+) -> Device:
     from_ = _moment(table.from_, zone, reading.at(*loc, "from"), notes)
     until = _moment(table.until, zone, reading.at(*loc, "until"), notes)
     if from_ is not None and until is not None and until <= from_:
-        notes.fault(reading.at(*loc, "until"), "until is not after from: the device would never be desired")
+        notes.fault(
+            reading.at(*loc, "until"), "until is not after from: the device would never be desired"
+        )
     kind = None
     if table.type in _DOCUMENTED:
         kind = DeviceType(table.type)
@@ -162,7 +174,9 @@ def _moment(value: date | None, zone: tzinfo | None, where: Where, notes: Notes)
     if value is None or isinstance(value, datetime):
         return value
     if zone is None:
-        message = 'a bare date needs a zone: write timezone = "Asia/Seoul" or such at the top of the file'
+        message = (
+            'a bare date needs a zone: write timezone = "Asia/Seoul" or such at the top of the file'
+        )
         notes.fault(where, message)
         return None
     try:
@@ -209,11 +223,15 @@ def read_approvals(
         collected = collect(reading, approval, loc, files, notes)
         expires = _moment(approval.expires, zone, reading.at(*loc, "expires"), notes)
         if expires is not None:
-            parts.append(ApprovalPart(AccountName(approval.account), collected, expires, approval.reason))
+            parts.append(
+                ApprovalPart(AccountName(approval.account), collected, expires, approval.reason)
+            )
     return parts, notes
 
 
-def _check_account(reading: Reading, approval: ApprovalTable, loc: Loc, known: KnownAccounts, notes: Notes) -> None:
+def _check_account(
+    reading: Reading, approval: ApprovalTable, loc: Loc, known: KnownAccounts, notes: Notes
+) -> None:
     """Note an approval for an unknown account, and one that names none where there is no default one."""
     if not known.complete or approval.account in known:
         return

@@ -37,7 +37,9 @@ def fault(message: str) -> PydanticCustomError:
 
 def unknown_word(message: str, word: str, known: Sequence[str]) -> PydanticCustomError:
     """Return that a word is not a known one; what was meant is found out where the fault is shown."""
-    return PydanticCustomError("word", "{message}", {"message": message, "word": word, "known": tuple(known)})
+    return PydanticCustomError(
+        "word", "{message}", {"message": message, "word": word, "known": tuple(known)}
+    )
 
 
 # fmt: off
@@ -101,7 +103,9 @@ def moment(value: object) -> date:
     """Return a date as it is, to be given its hour later, and a date-time in UTC."""
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise fault("a date-time needs its offset, like 2026-12-01T00:00:00+09:00 or 2026-12-01T00:00:00Z")
+            raise fault(
+                "a date-time needs its offset, like 2026-12-01T00:00:00+09:00 or 2026-12-01T00:00:00Z"
+            )
         try:
             return value.astimezone(UTC)
         except OverflowError:
@@ -168,9 +172,13 @@ def pattern(value: object) -> object:
     if not value or not value.isprintable():
         raise fault("a pattern is printable text, like devices/*.txt")
     if value.startswith("/") or "\\" in value or ".." in value.split("/"):
-        raise fault("device files stay inside the folder of this file: no leading /, no .. and no \\")
+        raise fault(
+            "device files stay inside the folder of this file: no leading /, no .. and no \\"
+        )
     if len(value) > globs.LONGEST_PATTERN or value.count("/") >= globs.DEEPEST_PATTERN:
-        raise fault(f"a pattern has at most {globs.LONGEST_PATTERN} characters and {globs.DEEPEST_PATTERN} folders")
+        raise fault(
+            f"a pattern has at most {globs.LONGEST_PATTERN} characters and {globs.DEEPEST_PATTERN} folders"
+        )
     return value
 
 

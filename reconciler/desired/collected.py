@@ -69,7 +69,11 @@ class Collected:
 
 
 def collect(
-    reading: Reading, table: DocumentTable | AccountTable | ApprovalTable, loc: Loc, files: DeviceFiles, notes: Notes
+    reading: Reading,
+    table: DocumentTable | AccountTable | ApprovalTable,
+    loc: Loc,
+    files: DeviceFiles,
+    notes: Notes,
 ) -> Collected:
     """Gather the devices that a table names. A file that two patterns match is read as one."""
     inline = table.devices or IdList()
@@ -83,7 +87,9 @@ def collect(
     return Collected(reading, loc, inline, tuple(lists.values()), ids)
 
 
-def _matched(reading: Reading, pattern: str, where: Where, files: DeviceFiles, notes: Notes) -> Iterator[Listed]:
+def _matched(
+    reading: Reading, pattern: str, where: Where, files: DeviceFiles, notes: Notes
+) -> Iterator[Listed]:
     """Read what a pattern matches; faults of the files are faults of the document that names them."""
     try:
         found = files.find(posixpath.dirname(reading.path), posixpath.normpath(pattern))

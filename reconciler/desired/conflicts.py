@@ -45,7 +45,11 @@ def _defined_twice(parts: Sequence[AccountPart]) -> Found:
     for name, same in places.items():
         if len(same) < 2:  # noqa: PLR2004 - one is what is allowed
             continue
-        short = "; top-level devices and device_files are short for it" if name == DEFAULT_ACCOUNT else ""
+        short = (
+            "; top-level devices and device_files are short for it"
+            if name == DEFAULT_ACCOUNT
+            else ""
+        )
         for part in same:
             other = same[1] if part is same[0] else same[0]
             message = f"account {name} may be defined in one place only{short}; it is also at"
@@ -62,7 +66,10 @@ def _retired_and_present(contents: Contents) -> Found:
     for index, name in enumerate(names):
         if name in present:
             message = f"account {name} is retired and present at once; it is at"
-            yield reading, Finding(reading.at("retired_accounts", index), message, present[name].where)
+            yield (
+                reading,
+                Finding(reading.at("retired_accounts", index), message, present[name].where),
+            )
 
 
 def _desired_and_approved(contents: Contents) -> Found:
@@ -75,10 +82,14 @@ def _desired_and_approved(contents: Contents) -> Found:
         both = leaving.ids & desired.ids
         if not both:
             continue
-        both -= {DeviceId(table.id) for _index, table in desired.inline.tables if table.until is not None}
+        both -= {
+            DeviceId(table.id) for _index, table in desired.inline.tables if table.until is not None
+        }
         spots = desired.first(both)
         for device, where in leaving.where(both):
-            message = "this device may go and is desired at once, without an until; it is desired at"
+            message = (
+                "this device may go and is desired at once, without an until; it is desired at"
+            )
             yield leaving.reading, Finding(where, message, spots[device])
 
 
@@ -101,7 +112,9 @@ def in_two_accounts(parts: Sequence[AccountPart], cache: LoadCache) -> list[Find
     return found
 
 
-def _shared(accounts: Sequence[AccountPart]) -> Mapping[tuple[AccountName, AccountName], list[DeviceId]]:
+def _shared(
+    accounts: Sequence[AccountPart],
+) -> Mapping[tuple[AccountName, AccountName], list[DeviceId]]:
     """Return the devices that two accounts desire, by the first account that does and the later one."""
     first: dict[DeviceId, AccountName] = {}
     shared: dict[tuple[AccountName, AccountName], list[DeviceId]] = {}

@@ -65,13 +65,26 @@ def read_list(path: str, content: bytes, *, kept: bool = False) -> Listed:
     try:
         text = content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        return Listed(path, faults=(Finding(byte_place(path, content, error.start), "is not UTF-8"),))
+        return Listed(
+            path, faults=(Finding(byte_place(path, content, error.start), "is not UTF-8"),)
+        )
     if not kept and not text.strip():
-        return Listed(path, content, faults=(Finding(Where(path, line=1, column=1), foreign.EMPTY),))
-    warnings = (Finding(Where(path, line=1, column=1), foreign.BYTE_ORDER_MARK),) if content[:3] == _MARK else ()
+        return Listed(
+            path, content, faults=(Finding(Where(path, line=1, column=1), foreign.EMPTY),)
+        )
+    warnings = (
+        (Finding(Where(path, line=1, column=1), foreign.BYTE_ORDER_MARK),)
+        if content[:3] == _MARK
+        else ()
+    )
     plain, names = _with_names(text)
     ids = plain_ids(plain)
-    if ids is None or len(ids) != len(plain) or (text and not text.endswith("\n")) or NULL in content:
+    if (
+        ids is None
+        or len(ids) != len(plain)
+        or (text and not text.endswith("\n"))
+        or NULL in content
+    ):
         return replace(_list_carefully(path, content, names, kept=kept), warnings=warnings)
     return Listed(path, content, ids, names, warnings=warnings)
 
@@ -91,12 +104,16 @@ def _with_names(text: str) -> tuple[list[str], dict[DeviceId, str]]:
     return devices, names
 
 
-def _list_carefully(path: str, content: bytes, names: Mapping[DeviceId, str], *, kept: bool) -> Listed:
+def _list_carefully(
+    path: str, content: bytes, names: Mapping[DeviceId, str], *, kept: bool
+) -> Listed:
     """Read a device file in which something is wrong or unusual, and find every fault in it."""
     conflict = -1 if kept else foreign.conflict(content)
     if conflict >= 0:
         where = byte_place(path, content, conflict)
-        return Listed(path, faults=(Finding(where, "an unresolved merge conflict begins here: resolve it"),))
+        return Listed(
+            path, faults=(Finding(where, "an unresolved merge conflict begins here: resolve it"),)
+        )
     text = content.decode().removeprefix("\ufeff")
     faults = []
     first: dict[str, Where] = {}
@@ -111,7 +128,12 @@ def _list_carefully(path: str, content: bytes, names: Mapping[DeviceId, str], *,
         else:
             first[device] = where
     if NULL in content:
-        faults.append(Finding(byte_place(path, content, content.index(NULL)), "has a null byte here, so it is damaged"))
+        faults.append(
+            Finding(
+                byte_place(path, content, content.index(NULL)),
+                "has a null byte here, so it is damaged",
+            )
+        )
     if text and not text.endswith("\n"):
         last = text.rpartition("\n")[2]
         where = Where(path, line=text.count("\n") + 1, column=len(last) + 1)

@@ -61,4 +61,8 @@ def byte_place(path: str, content: bytes, offset: int) -> Where:
     """Return the line and column of a byte; everything before it on its line is UTF-8."""
     start = content.rfind(b"\n", 0, offset) + 1
     before = content[start:offset].decode(errors="replace")
-    return Where(path, line=content.count(b"\n", 0, offset) + 1, column=len(before.removeprefix("\ufeff")) + 1)
+    return Where(
+        path,
+        line=content.count(b"\n", 0, offset) + 1,
+        column=len(before.removeprefix("\ufeff")) + 1,
+    )

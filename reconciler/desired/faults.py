@@ -21,7 +21,9 @@ HIDDEN = "there is a fault here that is not shown: this file is a link to anothe
 
 
 def shown(
-    findings: Iterable[tuple[str, Sequence[Finding]]], readings: Sequence[Reading], hidden: frozenset[str]
+    findings: Iterable[tuple[str, Sequence[Finding]]],
+    readings: Sequence[Reading],
+    hidden: frozenset[str],
 ) -> tuple[Fault, ...]:
     """Return findings of documents with their places, sorted, and of very many in one document only the number."""
     placed: list[Finding] = []
@@ -34,7 +36,9 @@ def shown(
     return tuple(sorted(faults))
 
 
-def located(findings: Sequence[Finding], readings: Sequence[Reading], hidden: frozenset[str]) -> list[Fault]:
+def located(
+    findings: Sequence[Finding], readings: Sequence[Reading], hidden: frozenset[str]
+) -> list[Fault]:
     """Return findings with their lines and columns. Each document is walked once, and only if there is something."""
     spots = _spots(findings, readings)
     faults = []
@@ -43,21 +47,29 @@ def located(findings: Sequence[Finding], readings: Sequence[Reading], hidden: fr
         line, column = _place(finding.where, spots)
         message = finding.message
         if finding.other is not None:
-            message = f"{message} {finding.other.path}:{':'.join(map(str, _place(finding.other, spots)))}"
+            message = (
+                f"{message} {finding.other.path}:{':'.join(map(str, _place(finding.other, spots)))}"
+            )
         if path in hidden or (finding.other is not None and finding.other.path in hidden):
             message = HIDDEN
         faults.append(Fault(path, line, column, message))
     return faults
 
 
-def _spots(findings: Iterable[Finding], readings: Iterable[Reading]) -> Mapping[str, Mapping[Loc, Spot]]:
+def _spots(
+    findings: Iterable[Finding], readings: Iterable[Reading]
+) -> Mapping[str, Mapping[Loc, Spot]]:
     """Return the spots of all key paths that findings name, by document."""
     wanted: dict[str, set[Loc]] = {}
     for finding in findings:
         for where in (finding.where, finding.other):
             if where is not None and not where.line:
                 wanted.setdefault(where.path, set()).add(where.loc)
-    return {one.path: positions.find(one.text, wanted[one.path]) for one in readings if one.path in wanted}
+    return {
+        one.path: positions.find(one.text, wanted[one.path])
+        for one in readings
+        if one.path in wanted
+    }
 
 
 def _place(where: Where, spots: Mapping[str, Mapping[Loc, Spot]]) -> tuple[int, int]:

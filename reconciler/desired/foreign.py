@@ -23,7 +23,9 @@ MINUS_EXPONENT = re.compile(rb"^[0-9]++[eE]-[0-9]++$", re.MULTILINE)
 """The numbers among lines of plain ids; those with a point or a plus are not plain."""
 
 EMPTY = "the file is empty: one that is to list no device says so in a line with a comment, such as # none"
-BYTE_ORDER_MARK = "begins with a byte order mark (U+FEFF), which is not needed: save it as UTF-8 without one"
+BYTE_ORDER_MARK = (
+    "begins with a byte order mark (U+FEFF), which is not needed: save it as UTF-8 without one"
+)
 _LFS = b"version https://git-lfs.github.com/spec/"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SAMPLE = 4096

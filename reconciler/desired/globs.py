@@ -121,7 +121,9 @@ class _Masks:
         for letter in name:
             moves = self._any | self._letters.get(letter, 0)
             for letters, ranges, negated, bit in self._sets:
-                if (letter in letters or any(low <= letter <= high for low, high in ranges)) is not negated:
+                if (
+                    letter in letters or any(low <= letter <= high for low, high in ranges)
+                ) is not negated:
                     moves |= bit
             places = self._beyond_stars(((places & moves) << 1) | (places & self._stay))
             if not places:
@@ -144,7 +146,9 @@ def _tokens(part: str) -> list[str]:
     at = 0
     while at < len(part):
         letter = part[at]
-        close = part.find("]", at + (3 if part[at + 1 : at + 2] == "!" else 2)) if letter == "[" else -1
+        close = (
+            part.find("]", at + (3 if part[at + 1 : at + 2] == "!" else 2)) if letter == "[" else -1
+        )
         if close >= 0:
             tokens.append(part[at : close + 1])
             at = close + 1
@@ -183,7 +187,11 @@ def matches(path: str, pattern: str, effort: Effort | None = None) -> bool:
     As in a shell, a name that begins with a dot matches only where the pattern says the dot, and ``**`` at the end is
     what is below a folder, never the folder or a file itself.
     """
-    if len(path) > LONGEST_PATH or len(pattern) > LONGEST_PATTERN or pattern.count("/") >= DEEPEST_PATTERN:
+    if (
+        len(path) > LONGEST_PATH
+        or len(pattern) > LONGEST_PATTERN
+        or pattern.count("/") >= DEEPEST_PATTERN
+    ):
         return False
     parts = compiled(pattern)
     used = _with_none_for_any({0}, parts)

@@ -32,7 +32,12 @@ ID_WORDS = "an id is 1 to 256 printable characters without white space and witho
 
 def is_id(text: str) -> bool:
     """Return whether a text can be a device id, whatever its characters."""
-    return len(text) <= LONGEST and text.isprintable() and text not in _NOT_IDS and _NEVER.isdisjoint(text)
+    return (
+        len(text) <= LONGEST
+        and text.isprintable()
+        and text not in _NOT_IDS
+        and _NEVER.isdisjoint(text)
+    )
 
 
 def wrong_id(text: str, *, kept: bool = False) -> str | None:
@@ -84,7 +89,11 @@ def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         batch = texts[start : start + _BATCH]
         joined = "\n".join(batch).encode("ascii")
         newlines = joined.translate(None, _PLAIN)
-        if newlines != b"\n" * (len(batch) - 1) or _longest(joined, newlines, batch) > LONGEST or _has_number(joined):
+        if (
+            newlines != b"\n" * (len(batch) - 1)
+            or _longest(joined, newlines, batch) > LONGEST
+            or _has_number(joined)
+        ):
             raise _NotPlain
         yield batch
 

@@ -13,7 +13,11 @@ from reconciler.desired.schema import DocumentTable
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of the file."""
     schema = _tidied(DocumentTable.model_json_schema())
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "PCC desired state"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "PCC desired state",
+    }
 
 
 def _tidied(node: Any) -> Any:

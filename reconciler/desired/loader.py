@@ -16,7 +16,13 @@ from reconciler.core.acceptance import Loaded
 from reconciler.core.errors import Fault, quoted
 from reconciler.core.model import AccountName, Approval, Desired
 from reconciler.desired import accounts, conflicts
-from reconciler.desired.accounts import AccountPart, ApprovalPart, Contents, KnownAccounts, merged_policy
+from reconciler.desired.accounts import (
+    AccountPart,
+    ApprovalPart,
+    Contents,
+    KnownAccounts,
+    merged_policy,
+)
 from reconciler.desired.cache import LoadCache
 from reconciler.desired.device_files import DeviceFiles
 from reconciler.desired.diagnostics import Finding, Notes
@@ -70,7 +76,9 @@ def load(
         wrong_environment=wrong,
         files=MappingProxyType(named),
         sha256=digest(named),
-        named=MappingProxyType({path: frozenset(noted.device_files) for path, noted in notes.items()}),
+        named=MappingProxyType(
+            {path: frozenset(noted.device_files) for path, noted in notes.items()}
+        ),
     )
 
 
@@ -117,7 +125,9 @@ def _has_accounts(contents: Contents, notes: Mapping[str, Notes]) -> bool:
     return False
 
 
-def _desired(contents: Contents, notes: Mapping[str, Notes], cache: LoadCache) -> dict[AccountName, Desired]:
+def _desired(
+    contents: Contents, notes: Mapping[str, Notes], cache: LoadCache
+) -> dict[AccountName, Desired]:
     """Return what the accounts of documents without a fault want."""
     general = contents.general_policy()
     policy = merged_policy(general)
@@ -159,23 +169,35 @@ def _wrong_environment(
     if shared_fault:
         return None
     wanted = toml_string(quoted(wanted))
-    return Fault(readings[0].path, 1, 1, f"environment is missing: only files with environment = {wanted} are accepted")
+    return Fault(
+        readings[0].path,
+        1,
+        1,
+        f"environment is missing: only files with environment = {wanted} are accepted",
+    )
 
 
-def _faults(readings: Sequence[Reading], notes: Mapping[str, Notes], hidden: frozenset[str]) -> tuple[Fault, ...]:
+def _faults(
+    readings: Sequence[Reading], notes: Mapping[str, Notes], hidden: frozenset[str]
+) -> tuple[Fault, ...]:
     if not readings:
         return (_NO_DOCUMENT,)
     return shown([(path, noted.faults) for path, noted in notes.items()], readings, hidden)
 
 
 def _warnings(
-    readings: Sequence[Reading], notes: Mapping[str, Notes], in_two: Sequence[Finding], hidden: frozenset[str]
+    readings: Sequence[Reading],
+    notes: Mapping[str, Notes],
+    in_two: Sequence[Finding],
+    hidden: frozenset[str],
 ) -> tuple[Fault, ...]:
     found = [(path, noted.warnings) for path, noted in notes.items()]
     return shown([*found, ("", in_two)], readings, hidden)
 
 
-def _faulty(readings: Sequence[Reading], notes: Mapping[str, Notes]) -> dict[str, frozenset[AccountName] | None]:
+def _faulty(
+    readings: Sequence[Reading], notes: Mapping[str, Notes]
+) -> dict[str, frozenset[AccountName] | None]:
     """Return the accounts of each faulty document; ``None`` for one that could not be parsed."""
     found: dict[str, frozenset[AccountName] | None] = {}
     for reading in readings:

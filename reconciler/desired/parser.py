@@ -30,7 +30,9 @@ from reconciler.desired.schema import ACCOUNT, KEPT, DocumentTable
 SHARED = ("environment", "timezone", "policy", "retired_accounts")
 """The top-level keys that concern all accounts, and stand in one document only."""
 
-_LOOKS_SHARED = re.compile(rb"""^[ \t]*+\[*+[ \t]*+["']?+(?:%s)\b""" % "|".join(SHARED).encode(), re.MULTILINE)
+_LOOKS_SHARED = re.compile(
+    rb"""^[ \t]*+\[*+[ \t]*+["']?+(?:%s)\b""" % "|".join(SHARED).encode(), re.MULTILINE
+)
 """Nothing in it is tried twice: the document may be white space only, and as long as one can be."""
 
 
@@ -88,7 +90,9 @@ class Reading:
         """Return whether what concerns all cannot be taken from this document. ``faults``: all that it has."""
         if self.table is None:
             return self.shared
-        return any(one.where.path == self.path and one.where.loc[:1] in _SHARED_LOCS for one in faults)
+        return any(
+            one.where.path == self.path and one.where.loc[:1] in _SHARED_LOCS for one in faults
+        )
 
 
 def stated(readings: Iterable[Reading], key: str) -> tuple[Reading, Any] | None:
@@ -152,7 +156,10 @@ def _parse(path: str, content: bytes, notes: Notes) -> dict[str, Any] | None:
     except rtoml.TomlParsingError as error:
         conflict = foreign.conflict(content)
         if conflict >= 0:
-            notes.fault(byte_place(path, content, conflict), "an unresolved merge conflict begins here: resolve it")
+            notes.fault(
+                byte_place(path, content, conflict),
+                "an unresolved merge conflict begins here: resolve it",
+            )
         else:
             notes.fault(*_syntax_fault(path, str(error)))
         return None
@@ -190,12 +197,17 @@ def _validate(
     """
     version = raw.get("version")
     if type(version) is int and version != VERSION:
-        notes.fault(Where(path, ("version",)), f"this program reads version {VERSION} of the schema, not this one")
+        notes.fault(
+            Where(path, ("version",)),
+            f"this program reads version {VERSION} of the schema, not this one",
+        )
         return None, frozenset()
     broken: set[Loc] = set()
     for attempt in range(_ATTEMPTS):
         try:
-            return DocumentTable.model_validate(raw, context=KEPT if kept else None), frozenset(broken)
+            return DocumentTable.model_validate(raw, context=KEPT if kept else None), frozenset(
+                broken
+            )
         except ValidationError as error:
             details = sorted(error.errors(include_url=False), key=_depth, reverse=True)
         # Deep parts go first: what is left of a table whose key went is gone with it.

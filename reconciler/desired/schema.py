@@ -44,7 +44,9 @@ KEPT = {"kept": True}
 """The context for a document that was accepted before: rules that came later do not refuse it."""
 
 
-def _check_entry(value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
+def _check_entry(
+    value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+) -> object:
     if value is None:  # TOML has no null: this is an entry that was already found faulty
         return None
     if isinstance(value, str):
@@ -69,13 +71,17 @@ _ID_SCHEMA = {
 _MOMENT_SCHEMA = {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}
 _SHARE_SCHEMA = {"type": "string", "pattern": checks.SHARE}
 
-_NEEDS_DEVICES: dict[str, Any] = {"anyOf": [{"required": ["devices"]}, {"required": ["device_files"]}]}
+_NEEDS_DEVICES: dict[str, Any] = {
+    "anyOf": [{"required": ["devices"]}, {"required": ["device_files"]}]
+}
 _NAMES_ONLY: dict[str, Any] = {"additionalProperties": False}
 
 _Id = Annotated[str, PlainValidator(checks.device_id), WithJsonSchema(_ID_SCHEMA)]
 _Moment = Annotated[date, PlainValidator(checks.moment), WithJsonSchema(_MOMENT_SCHEMA)]
 _Number = Annotated[int, Field(ge=0, le=checks.MOST)]
-_Pattern = Annotated[str, BeforeValidator(checks.pattern), Field(min_length=1, max_length=globs.LONGEST_PATTERN)]
+_Pattern = Annotated[
+    str, BeforeValidator(checks.pattern), Field(min_length=1, max_length=globs.LONGEST_PATTERN)
+]
 _Patterns = Annotated[list[_Pattern], Field(max_length=globs.MOST_PATTERNS)]
 _Account = Annotated[str, Field(pattern=ACCOUNT)]
 _Word = Annotated[str, BeforeValidator(checks.word), Field(min_length=1, max_length=LONGEST)]
@@ -92,13 +98,17 @@ class DeviceTable(_Table):
 
     id: _Id
     name: Annotated[
-        str | None, PlainValidator(checks.name), WithJsonSchema({"type": "string", "maxLength": LONGEST})
+        str | None,
+        PlainValidator(checks.name),
+        WithJsonSchema({"type": "string", "maxLength": LONGEST}),
     ] = Field(
         default=None,
         description="For the reader: where the appliance is.",
     )
     type: Annotated[
-        str | None, PlainValidator(checks.device_type), WithJsonSchema({"type": "string", "enum": list(checks.TYPES)})
+        str | None,
+        PlainValidator(checks.device_type),
+        WithJsonSchema({"type": "string", "enum": list(checks.TYPES)}),
     ] = Field(
         default=None,
         description="For the reader: washer, refrigerator, dish_washer or oven, or LG's own DEVICE_WASHER and so on. "
@@ -118,7 +128,9 @@ class DeviceTable(_Table):
 class _IdOrTable:
     """Tells the JSON Schema that an entry may be an id alone."""
 
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         return {"anyOf": [_ID_SCHEMA, handler(core)]}
 
 
@@ -138,13 +150,19 @@ class IdList:
         """The entries that are tables, each with its index."""
         if self.plain:
             return []
-        return [(index, entry) for index, entry in enumerate(self.entries) if isinstance(entry, DeviceTable)]
+        return [
+            (index, entry)
+            for index, entry in enumerate(self.entries)
+            if isinstance(entry, DeviceTable)
+        ]
 
     def __len__(self) -> int:
         return len(self.entries) if self.plain else len(self.entries) - self.entries.count(None)
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, _source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        cls, _source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         items = handler.generate_schema(list[_Id])
         return core_schema.no_info_wrap_validator_function(cls._read, items)
 
@@ -153,15 +171,21 @@ class IdList:
         if type(value) is list and (ids := plain_ids(value)) is not None:
             return cls(value, ids)
         entries = handler(value)
-        return cls(entries, frozenset(id_of(entry) for entry in entries if entry is not None), plain=False)
+        return cls(
+            entries, frozenset(id_of(entry) for entry in entries if entry is not None), plain=False
+        )
 
 
 class DeviceList(IdList):
     """An array of devices: ids, or tables that say more."""
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, _source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_wrap_validator_function(cls._read, handler.generate_schema(list[_Entry]))
+    def __get_pydantic_core_schema__(
+        cls, _source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(
+            cls._read, handler.generate_schema(list[_Entry])
+        )
 
 
 def id_of(entry: str | DeviceTable) -> DeviceId:
@@ -184,7 +208,8 @@ class PolicyTable(_Table):
         "account's own add up.",
     )
     max_unsubscribe: Annotated[
-        _Number | Annotated[str, WithJsonSchema(_SHARE_SCHEMA)], BeforeValidator(checks.share_or_number)
+        _Number | Annotated[str, WithJsonSchema(_SHARE_SCHEMA)],
+        BeforeValidator(checks.share_or_number),
     ] = Field(
         default="10%",
         description="How many devices may be unsubscribed in any 24 hours: a share of the account's live devices, or "
@@ -195,7 +220,9 @@ class PolicyTable(_Table):
         description="This many may always be unsubscribed in 24 hours, so that small accounts are workable.",
     )
     unsubscribe_after: Annotated[
-        str, BeforeValidator(checks.span), WithJsonSchema({"type": "string", "pattern": duration.PATTERN})
+        str,
+        BeforeValidator(checks.span),
+        WithJsonSchema({"type": "string", "pattern": duration.PATTERN}),
     ] = Field(
         default="0s",
         description="A device must have been absent from accepted revisions for this long before it is unsubscribed.",
@@ -210,7 +237,8 @@ class PolicyTable(_Table):
         "and the account's own applies.",
     )
     calls_per_hour: Annotated[
-        Annotated[int, Field(ge=checks.FEWEST_CALLS, le=checks.MOST)] | Literal["auto", "unlimited"],
+        Annotated[int, Field(ge=checks.FEWEST_CALLS, le=checks.MOST)]
+        | Literal["auto", "unlimited"],
         BeforeValidator(checks.quota),
     ] = Field(
         default="auto",

@@ -29,10 +29,16 @@ def sightings(documents: Sequence[Document], tree: Tree, device: DeviceId) -> tu
 
     It costs a load of what is left when the entries of other devices are taken out, and a walk.
     """
-    readings = [read(Document(one.path, thinned(one.content, device)), kept=True) for one in documents]
-    contents, _notes = gather(readings, DeviceFiles(OnlyOne(tree, device), kept=True), LoadCache(), frozenset())
+    readings = [
+        read(Document(one.path, thinned(one.content, device)), kept=True) for one in documents
+    ]
+    contents, _notes = gather(
+        readings, DeviceFiles(OnlyOne(tree, device), kept=True), LoadCache(), frozenset()
+    )
     places = list(_places(contents, device))
-    faults = located([Finding(where, "") for _role, _account, _number, where in places], readings, frozenset())
+    faults = located(
+        [Finding(where, "") for _role, _account, _number, where in places], readings, frozenset()
+    )
     return tuple(
         Sighting(role, account, fault.path, fault.line, fault.column, number)
         for (role, account, number, _where), fault in zip(places, faults, strict=True)
@@ -45,7 +51,9 @@ def _places(contents: Contents, device: DeviceId) -> Iterator[_Place]:
         for _id, where in part.collected.where(wanted):
             yield Role.DEVICE, part.name, 0, where
         if part.policy is not None:
-            for where in _ignored(part.reading, part.policy, (*part.collected.loc, "policy"), device):
+            for where in _ignored(
+                part.reading, part.policy, (*part.collected.loc, "policy"), device
+            ):
                 yield Role.IGNORE, part.name, 0, where
     general = stated(contents.readings, "policy")
     if general is not None:

@@ -14,7 +14,11 @@ import re
 _LIST = re.compile(rb"^[^\n#\"\[]*\b(?:devices|ignore)[ \t]*=[ \t]*\[[ \t]*(?:#[^\n]*)?\r?$")
 _STRING = rb"\"[^\"\\\n]*\"|'[^'\n]*'"
 _ENTRY = re.compile(
-    rb"[ \t]*(?:" + _STRING + rb"|\{(?:[^{}\[\]#\"'\\\n]|" + _STRING + rb")*\})[ \t]*,[ \t]*(?:#[^\n]*)?\r?"
+    rb"[ \t]*(?:"
+    + _STRING
+    + rb"|\{(?:[^{}\[\]#\"'\\\n]|"
+    + _STRING
+    + rb")*\})[ \t]*,[ \t]*(?:#[^\n]*)?\r?"
 )
 
 
@@ -37,4 +41,8 @@ def thinned(content: bytes, device: str) -> bytes:
 
 def _goes_on(line: bytes) -> bool:
     """Return whether a list goes on after a line that is no plain entry: a blank, a comment, an entry with escapes."""
-    return not line or line.startswith(b"#") or (line.startswith((b"{", b'"', b"'")) and line.endswith(b","))
+    return (
+        not line
+        or line.startswith(b"#")
+        or (line.startswith((b"{", b'"', b"'")) and line.endswith(b","))
+    )

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from reconciler.core import duration
-from reconciler.core.model import DEFAULT_ACCOUNT, AccountName, Approval, Desired, Device, DeviceId, Policy
+from reconciler.core.model import (
+    DEFAULT_ACCOUNT,
+    AccountName,
+    Approval,
+    Desired,
+    Device,
+    DeviceId,
+    Policy,
+)
 from reconciler.desired.checks import VERSION, tidy
 
 SCHEMA_FILE = "desired-state.schema.json"
@@ -94,9 +102,13 @@ def _policy(policy: Policy) -> dict[str, str]:
     }
 
 
-def _aside_lines(desired: Desired, aside: Mapping[AccountName, Iterable[Aside]] | None) -> list[str]:
+def _aside_lines(
+    desired: Desired, aside: Mapping[AccountName, Iterable[Aside]] | None
+) -> list[str]:
     found = sorted((aside or {}).get(desired.account, ()), key=lambda one: one.device)
-    return [f"# {one.device}  {tidy(': '.join(filter(None, (one.why, one.name))))}" for one in found]
+    return [
+        f"# {one.device}  {tidy(': '.join(filter(None, (one.why, one.name))))}" for one in found
+    ]
 
 
 def _device_lines(desired: Desired) -> list[str]:
@@ -105,7 +117,10 @@ def _device_lines(desired: Desired) -> list[str]:
     described = desired.described
     return [
         "devices = [",
-        *(f"  {_entry(described[i]) if i in described else toml_string(i)}," for i in sorted(desired.devices)),
+        *(
+            f"  {_entry(described[i]) if i in described else toml_string(i)},"
+            for i in sorted(desired.devices)
+        ),
         "]",
     ]
 
@@ -118,10 +133,16 @@ def _entry(device: Device) -> str:
         "from": _moment(device.from_) if device.from_ is not None else None,
         "until": _moment(device.until) if device.until is not None else None,
     }
-    return "{ " + ", ".join(f"{key} = {value}" for key, value in values.items() if value is not None) + " }"
+    return (
+        "{ "
+        + ", ".join(f"{key} = {value}" for key, value in values.items() if value is not None)
+        + " }"
+    )
 
 
-def approval_block(account: AccountName, devices: Iterable[DeviceId], now: datetime, *, file: str | None = None) -> str:
+def approval_block(
+    account: AccountName, devices: Iterable[DeviceId], now: datetime, *, file: str | None = None
+) -> str:
     """Return the ``[[approvals]]`` block that lets exactly these devices go, ready to commit once it says why.
 
     More than ``INLINE`` devices are named by a device file: ``file``, or one that ``plan --approval`` can write.
@@ -153,7 +174,11 @@ def _approval_lines(account: AccountName, approval: Approval, file: str | None =
     if file is not None:
         which = [f"device_files = [{toml_string(file)}]"]
     else:  # one id a line, so that a review sees each
-        which = ["devices = [", *(f"  {toml_string(one)}," for one in sorted(approval.devices)), "]"]
+        which = [
+            "devices = [",
+            *(f"  {toml_string(one)}," for one in sorted(approval.devices)),
+            "]",
+        ]
     return [
         "[[approvals]]",
         f"account = {toml_string(account)}",

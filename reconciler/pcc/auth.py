@@ -153,7 +153,9 @@ class Access:
                 credentials = self._current()
                 if self._token is not None and self._token is not failed:
                     return self._token
-                if self._failure is not None and self._failures != failures:  # it failed for all who waited
+                if (
+                    self._failure is not None and self._failures != failures
+                ):  # it failed for all who waited
                     raise self._failure
                 try:
                     token = await self._refresh(credentials)
@@ -162,7 +164,9 @@ class Access:
                     if self._current() == credentials:
                         raise
                     continue
-                if self._current() == credentials:  # else the answer is that of another user, perhaps
+                if (
+                    self._current() == credentials
+                ):  # else the answer is that of another user, perhaps
                     self._token = token
                     self._renewed_at = self._clock.steady()
                     self._told("success", token)
@@ -187,7 +191,9 @@ class Access:
 
     async def _refresh(self, credentials: Credentials) -> Token:
         if credentials.refresh_token is None:
-            raise CredentialsRefused("the access token is not accepted, and there is no refresh token")
+            raise CredentialsRefused(
+                "the access token is not accepted, and there is no refresh token"
+            )
         form = {
             "grant_type": "refresh_token",
             "refresh_token": self._rotated or credentials.refresh_token.get_secret_value(),
@@ -202,7 +208,11 @@ class Access:
             self._failures, self._failure = self._failures + 1, error
             self._told("unavailable" if isinstance(error, Unavailable) else "refused", None)
             raise
-        secrets = (granted.access_token, granted.refresh_token, self._rotated)  # EMP sends the last one only once
+        secrets = (
+            granted.access_token,
+            granted.refresh_token,
+            self._rotated,
+        )  # EMP sends the last one only once
         self._renewed(secret for secret in secrets if isinstance(secret, str))
         self._keep(granted.refresh_token, form["refresh_token"], credentials)
         return self._dated(granted)
@@ -244,15 +254,25 @@ def _granted(status: int, body: bytes, refresh_token: str) -> _Granted:
     told = None if granted is None else granted.httpError or granted.error
     masking = Masking()
     masking.know([refresh_token])
-    words = quoted(masking.text(str(told))) if told else f"status {status}, no access token in the answer"
+    words = (
+        quoted(masking.text(str(told)))
+        if told
+        else f"status {status}, no access token in the answer"
+    )
     if status >= SERVER_FAULT or status in {REQUEST_TIMEOUT, TOO_MANY}:
         raise Unavailable(f"the token endpoint failed: {words}", status=status)
     is_object, is_empty = granted is not None, not body.strip()
     if told or (status in EMP_REFUSES and (is_object or (is_empty and status >= BAD_REQUEST))):
         raise CredentialsRefused(f"the refresh token was refused: {words}", status=status)
     beginning = quoted(masking.text(_beginning(body)))
-    parts = (f"status {status}, and what answers is not LG's account service", unread(body, "a token"), beginning)
-    unavailable = Unavailable(f"the token endpoint failed: {': '.join(filter(None, parts))}", status=status)
+    parts = (
+        f"status {status}, and what answers is not LG's account service",
+        unread(body, "a token"),
+        beginning,
+    )
+    unavailable = Unavailable(
+        f"the token endpoint failed: {': '.join(filter(None, parts))}", status=status
+    )
     unavailable.lost = Lost.STRANGER
     raise unavailable
 
@@ -262,7 +282,9 @@ def _beginning(body: bytes) -> str:
 
     A page is shown. Of anything else, what speaks of tokens is not shown at all, and no long word of the rest.
     """
-    text = body[:BEGINNING].decode("utf-8", "replace").replace("\0", "").strip("\ufeff\ufffd \t\r\n")
+    text = (
+        body[:BEGINNING].decode("utf-8", "replace").replace("\0", "").strip("\ufeff\ufffd \t\r\n")
+    )
     if text.startswith("<"):
         return text
     return "" if "token" in text.lower() else _LONG_WORD.sub(MASK, text)

@@ -22,7 +22,9 @@ def check_printable(text: str) -> str:
     if not text:
         raise ValueError("is empty")
     if not _PRINTABLE.fullmatch(text):
-        raise ValueError("has characters that a header cannot carry: only printable ASCII, no white space at the ends")
+        raise ValueError(
+            "has characters that a header cannot carry: only printable ASCII, no white space at the ends"
+        )
     return text
 
 
@@ -48,7 +50,9 @@ def check_url(text: str, *, allow_http: bool) -> str:
     """
     check_printable(text)
     if re.search(r"[\s\\@?#]", text):
-        raise ValueError("has to be a plain address: no user, password, query, fragment or white space")
+        raise ValueError(
+            "has to be a plain address: no user, password, query, fragment or white space"
+        )
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port

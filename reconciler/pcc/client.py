@@ -32,6 +32,7 @@ from reconciler.core.errors import (
 from reconciler.core.model import AccountName, DeviceId, MessageId, Observed
 from reconciler.pcc import protocol
 from reconciler.pcc.auth import Access, Token
+from reconciler.pcc.codes import CHANGES, Call
 from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.message_ids import SentIds, new_message_id
 from reconciler.pcc.quota import Learned, Quota
@@ -41,10 +42,10 @@ from reconciler.telemetry.masking import Masking
 from reconciler.telemetry.metrics import Metrics
 
 ROUTES = {
-    protocol.Call.LIST: ("GET", "/pcc"),
-    protocol.Call.SUBSCRIBE: ("POST", "/pcc/{device-id}"),
-    protocol.Call.UNSUBSCRIBE: ("DELETE", "/pcc/{device-id}"),
-    protocol.Call.DEVICES: ("GET", "/devices"),
+    Call.LIST: ("GET", "/pcc"),
+    Call.SUBSCRIBE: ("POST", "/pcc/{device-id}"),
+    Call.UNSUBSCRIBE: ("DELETE", "/pcc/{device-id}"),
+    Call.DEVICES: ("GET", "/devices"),
 }
 """Method and route of each call; the route is what metrics show, never a path with an id."""
 
@@ -127,7 +128,14 @@ class Client:
         self._headers: tuple[Credentials, httpx.Headers] | None = None
         self._listed_with: str | None = None
         endpoint = TokenEndpoint(http, timeout_seconds)
-        self.access = Access(credentials, endpoint.exchange, self._clock, self._renewal, renewed, read_again=read_again)
+        self.access = Access(
+            credentials,
+            endpoint.exchange,
+            self._clock,
+            self._renewal,
+            renewed,
+            read_again=read_again,
+        )
 
     @property
     def credential(self) -> str:
@@ -148,11 +156,15 @@ class Client:
     @property
     def service(self) -> str:
         """Return a fingerprint of the service key: LG's cap on subscribed devices is counted for each."""
-        with suppress(CredentialsRefused):  # they went in the middle of a pass: what was last used is what it is about
+        with suppress(
+            CredentialsRefused
+        ):  # they went in the middle of a pass: what was last used is what it is about
             self._fixed_headers(self._credentials())
         return _fingerprint("" if self._headers is None else self._headers[1]["x-service-key"])
 
-    async def list_devices(self, heard: Callable[[protocol.Reply], None] = lambda _reply: None) -> Observed:
+    async def list_devices(
+        self, heard: Callable[[protocol.Reply], None] = lambda _reply: None
+    ) -> Observed:
         """Return the live devices, all or nothing: a malformed list is an error, never a part of one.
 
         ``heard`` is shown each answer of LG's before it is judged.
@@ -163,21 +175,21 @@ class Client:
             return protocol.live_devices(reply, now)
 
         began = self._clock.now()
-        return Observed(await self._call(protocol.Call.LIST, "/pcc", read), began)
+        return Observed(await self._call(Call.LIST, "/pcc", read), began)
 
     async def registered(self) -> tuple[protocol.Registered, ...]:
         """Return every device the user owns, subscribed or not."""
-        devices = await self._call(protocol.Call.DEVICES, "/devices", protocol.registered_devices)
+        devices = await self._call(Call.DEVICES, "/devices", protocol.registered_devices)
         self._asked_devices = True
         return devices
 
     async def subscribe(self, device: DeviceId) -> protocol.Answer:
         """Subscribe one device."""
-        return await self._change(protocol.Call.SUBSCRIBE, device)
+        return await self._change(Call.SUBSCRIBE, device)
 
     async def unsubscribe(self, device: DeviceId) -> protocol.Answer:
         """Unsubscribe one device."""
-        return await self._change(protocol.Call.UNSUBSCRIBE, device)
+        return await self._change(Call.UNSUBSCRIBE, device)
 
     def opens_for_pass(self, changes: int) -> datetime | None:
         """Return when a pass with that many changes may start, or None if that is now."""
@@ -204,9 +216,13 @@ class Client:
         now = self._now()
         return self._clock.now() + timedelta(seconds=opens - now) if opens > now else None
 
-    async def _change(self, call: protocol.Call, device: DeviceId) -> protocol.Answer:
+    async def _change(self, call: Call, device: DeviceId) -> protocol.Answer:
         path = f"/pcc/{quote(device, safe='')}"
-        if path in {"/pcc/", "/pcc/.", "/pcc/.."}:  # to a server these are another resource, perhaps all of them
+        if path in {
+            "/pcc/",
+            "/pcc/.",
+            "/pcc/..",
+        }:  # to a server these are another resource, perhaps all of them
             raise ValueError("a change needs a device id")
         asked_before = self._asked_devices is not None
         try:
@@ -227,12 +243,19 @@ class Client:
                     await self.registered()
                 except (Throttled, Unavailable):
                     raise
-                except PlatformError as error:  # the service may not ask: then what LG said of the device stands
-                    log.warning("devices.failed", account=self.account, error=str(error), message_id=error.message_id)
+                except (
+                    PlatformError
+                ) as error:  # the service may not ask: then what LG said of the device stands
+                    log.warning(
+                        "devices.failed",
+                        account=self.account,
+                        error=str(error),
+                        message_id=error.message_id,
+                    )
                     self._asked_devices = False
             return bool(self._asked_devices)
 
-    async def _call(self, call: protocol.Call, path: str, read: Read[Meaning]) -> Meaning:
+    async def _call(self, call: Call, path: str, read: Read[Meaning]) -> Meaning:
         """Make one call, and once more with another token where LG does not accept the first."""
         token = await self.access.token()
         try:
@@ -267,14 +290,18 @@ class Client:
             lg_message_id=refused.lg_message_id,
         ) from refused
 
-    async def _measured(self, call: protocol.Call, path: str, token: Token, read: Read[Meaning]) -> Meaning:
+    async def _measured(self, call: Call, path: str, token: Token, read: Read[Meaning]) -> Meaning:
         """Make one request and read its answer; count, time and learn from it, whatever it says."""
         turn = self._alone if self.quota.is_trying(self._now()) else nullcontext()
         async with turn:
-            if call in protocol.CHANGES and not self.same_user:
-                raise Outdated(f"{call}: not sent, because the account's credential was replaced since its last list")
+            if call in CHANGES and not self.same_user:
+                raise Outdated(
+                    f"{call}: not sent, because the account's credential was replaced since its last list"
+                )
             if not self.quota.take(self._now()):
-                raise Throttled(f"{call}: not sent, because the account has no calls left or LG throttles it")
+                raise Throttled(
+                    f"{call}: not sent, because the account has no calls left or LG throttles it"
+                )
             self._tell_limit()
             self._in_flight += 1
             method, route = ROUTES[call]
@@ -295,14 +322,18 @@ class Client:
             finally:
                 self._in_flight -= 1
                 self.last_call_at = self._clock.steady()
-                self._metrics.called(method, route, status, code, began=began, ended=self.last_call_at)
+                self._metrics.called(
+                    method, route, status, code, began=began, ended=self.last_call_at
+                )
         self.quota.answered()
         self.access.accepted(token)
-        if call is protocol.Call.LIST:
+        if call is Call.LIST:
             self._listed_with = _user(credentials)
         return meaning
 
-    async def _sent(self, call: protocol.Call, path: str, token: Token, credentials: Credentials) -> protocol.Reply:
+    async def _sent(
+        self, call: Call, path: str, token: Token, credentials: Credentials
+    ) -> protocol.Reply:
         """Put one request on the wire, with a message id of its own, inside one time limit."""
         message_id = self._message_id()
         headers = self._fixed_headers(credentials).copy()
@@ -311,10 +342,14 @@ class Client:
         self._sent_ids.add(message_id, call)
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                request = httpx.Request(ROUTES[call][0], credentials.base_url + path, headers=headers)
+                request = httpx.Request(
+                    ROUTES[call][0], credentials.base_url + path, headers=headers
+                )
                 response = await self._http.send(request)
         except TooLongError as error:
-            raise Surprise(f"{call}: {error}", status=error.status, message_id=message_id) from error
+            raise Surprise(
+                f"{call}: {error}", status=error.status, message_id=message_id
+            ) from error
         except LOST as error:
             raise _lost(str(call), error, message_id) from error
         return protocol.Reply(
@@ -356,9 +391,16 @@ class Client:
     def _learn(self, error: PlatformError) -> None:
         if isinstance(error, Throttled):
             self._metrics.throttled(self.account)
-            log.warning("account.throttled", account=self.account, error=str(error), message_id=error.message_id)
+            log.warning(
+                "account.throttled",
+                account=self.account,
+                error=str(error),
+                message_id=error.message_id,
+            )
             taught = error.code is not None
-            self.quota.throttled(self._now(), error.retry_after, teaches=taught, unanswered=self._in_flight)
+            self.quota.throttled(
+                self._now(), error.retry_after, teaches=taught, unanswered=self._in_flight
+            )
             self._tell_limit()
 
     def _tell_limit(self) -> None:
@@ -367,12 +409,16 @@ class Client:
         if limit != before and limit is not None:
             self._limit_told = limit
             raised = before is not None and limit > before
-            (log.info if raised else log.warning)("quota.learned", account=self.account, calls_per_hour=limit)
+            (log.info if raised else log.warning)(
+                "quota.learned", account=self.account, calls_per_hour=limit
+            )
 
     def _renewal(self, result: str, token: Token | None) -> None:
         self._metrics.token_refreshed(self.account, result)
         if token is not None:
-            ends = None if token.expires_at is None else datetime.fromtimestamp(token.expires_at, UTC)
+            ends = (
+                None if token.expires_at is None else datetime.fromtimestamp(token.expires_at, UTC)
+            )
             log.info("token.refreshed", account=self.account, expires_at=ends)
 
     def _now(self) -> float:

@@ -100,7 +100,9 @@ class Clients:
         while True:
             asked, since = self._countries, self._readings
             read = await asyncio.to_thread(self._store.read, asked)
-            if asked is self._countries and since == self._readings:  # else what was read meanwhile is newer than this
+            if (
+                asked is self._countries and since == self._readings
+            ):  # else what was read meanwhile is newer than this
                 changed, self._unnamed = self._take(read) | self._unnamed, frozenset()
                 return changed
 
@@ -152,7 +154,9 @@ class Clients:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
             yield
             return
-        news = self._watch(folders, settle=SETTLE_SECONDS, most=SETTLE_MOST_SECONDS, idle=LOOK_AGAIN_SECONDS)
+        news = self._watch(
+            folders, settle=SETTLE_SECONDS, most=SETTLE_MOST_SECONDS, idle=LOOK_AGAIN_SECONDS
+        )
         async with aclosing(news):
             async for _ in news:
                 yield

@@ -43,7 +43,9 @@ class CredentialStore:
     such a file comes from a mounted Kubernetes Secret, its own folder is what changes.
     """
 
-    def __init__(self, shared: Shared, directory: Path | None, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, shared: Shared, directory: Path | None, *, wall: Callable[[], float] = time.time
+    ) -> None:
         self._shared = shared
         self._directory = directory
         self._files = SecretFiles(wall)
@@ -54,11 +56,19 @@ class CredentialStore:
         self._results: dict[AccountName, Credentials | str] = {}
         self._secrets: frozenset[str] = frozenset()
         self._one_at_a_time = threading.Lock()
-        givens = (shared.service_id, shared.service_key, shared.client_id, shared.access_token, shared.refresh_token)
+        givens = (
+            shared.service_id,
+            shared.service_key,
+            shared.client_id,
+            shared.access_token,
+            shared.refresh_token,
+        )
         paths = [given.path for given in givens if given.path is not None]
         self.watched: tuple[Path, ...] = (*paths, *([] if directory is None else [directory]))
 
-    def read(self, accounts: Mapping[AccountName, str | None]) -> Mapping[AccountName, Credentials | str]:
+    def read(
+        self, accounts: Mapping[AccountName, str | None]
+    ) -> Mapping[AccountName, Credentials | str]:
         """Return each account's credentials, or the sentence that says why there are none (a plain ``str``).
 
         ``accounts`` are all accounts of the accepted files, each with the country that its file names: that two of them
@@ -69,10 +79,14 @@ class CredentialStore:
         with self._one_at_a_time:
             return self._read(accounts)
 
-    def _read(self, accounts: Mapping[AccountName, str | None]) -> Mapping[AccountName, Credentials | str]:
+    def _read(
+        self, accounts: Mapping[AccountName, str | None]
+    ) -> Mapping[AccountName, Credentials | str]:
         self._read_common()
         unreadable = self._list()
-        made = {name: self._account(name, country, unreadable) for name, country in accounts.items()}
+        made = {
+            name: self._account(name, country, unreadable) for name, country in accounts.items()
+        }
         has_changed = made.keys() != self._made.keys()
         for name, new in made.items():
             has_changed = has_changed or new is not self._made.get(name)
@@ -80,7 +94,9 @@ class CredentialStore:
             self._made = made
             self._remember()
             doubled = _doubled({name: new.tokens for name, new in made.items()})
-            self._results = {name: _result(new, doubled.get(name, ())) for name, new in made.items()}
+            self._results = {
+                name: _result(new, doubled.get(name, ())) for name, new in made.items()
+            }
         return MappingProxyType(self._results)
 
     def accounts(self) -> frozenset[AccountName]:
@@ -140,14 +156,19 @@ class CredentialStore:
             for name in names:
                 account, _, kind = name.partition(".")
                 if account and kind in FILES:
-                    places[account][kind] = (self._directory / name, f"{name} in PCC_CREDENTIALS_DIR")
+                    places[account][kind] = (
+                        self._directory / name,
+                        f"{name} in PCC_CREDENTIALS_DIR",
+                    )
             self._names, self._places = names, dict(places)
         return None
 
     def _account(self, name: AccountName, country: str | None, unreadable: str | None) -> Assembled:
         """Put one account's parts together, or return what was made of them before where none of them changed."""
         before = self._made.get(name)
-        if unreadable is not None:  # even `default` stops: what would override the service's own is not known
+        if (
+            unreadable is not None
+        ):  # even `default` stops: what would override the service's own is not known
             same = before is not None and before.parts == unreadable
             return before if before and same else Assembled(unreadable, None, (unreadable,))
         own = {kind: self._files.read(*place) for kind, place in self._places.get(name, {}).items()}
@@ -185,7 +206,9 @@ def _misnamed(entry: str) -> str | None:
     return f"{shown}: {quoted(kind)!r} is no kind of credential{suggestion(kind, FILES)}"
 
 
-def _doubled(tokens: Mapping[AccountName, tuple[tuple[str, str], ...]]) -> Mapping[AccountName, list[str]]:
+def _doubled(
+    tokens: Mapping[AccountName, tuple[tuple[str, str], ...]],
+) -> Mapping[AccountName, list[str]]:
     """Return, for each account that shares a user token with another, the sentences that say with which."""
     users: defaultdict[tuple[str, str], list[AccountName]] = defaultdict(list)
     for account, mine in tokens.items():

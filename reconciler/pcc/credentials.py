@@ -99,7 +99,9 @@ class Assembled:
 class Assembly:
     """Puts the parts of one account together and gathers every fault on the way."""
 
-    def __init__(self, account: AccountName, found: Mapping[str, Found], shared: Shared, *, in_folder: bool) -> None:
+    def __init__(
+        self, account: AccountName, found: Mapping[str, Found], shared: Shared, *, in_folder: bool
+    ) -> None:
         self._account = account
         self._found = found
         self._shared = shared
@@ -131,10 +133,23 @@ class Assembly:
             access_token=None if access is None else SecretStr(access),
             refresh_token=None if refresh is None else SecretStr(refresh),
         )
-        tokens = tuple((kind, value) for kind, value in zip(USER_TOKENS, (access, refresh), strict=True) if value)
+        tokens = tuple(
+            (kind, value)
+            for kind, value in zip(USER_TOKENS, (access, refresh), strict=True)
+            if value
+        )
         secrets = tuple(found.value for kind, found in self._found.items() if kind in MASKED)
-        origins = MappingProxyType({kind: Origin(one.origin, one.written) for kind, one in self._found.items()})
-        return Assembled(parts, None if self._faults else credentials, tuple(self._faults), tokens, secrets, origins)
+        origins = MappingProxyType(
+            {kind: Origin(one.origin, one.written) for kind, one in self._found.items()}
+        )
+        return Assembled(
+            parts,
+            None if self._faults else credentials,
+            tuple(self._faults),
+            tokens,
+            secrets,
+            origins,
+        )
 
     def _part(self, kind: str, check: Callable[[str], str]) -> str | None:
         """Return one part, checked, or None if it is not there or, with a fault noted, not usable."""
@@ -166,7 +181,10 @@ class Assembly:
     def _country(self, named: str | None) -> str:
         """Return the country: from the desired state, else the account's file, else the service's own."""
         if named is not None:
-            self._found = {**self._found, "country": Found("the country that the text names", named)}
+            self._found = {
+                **self._found,
+                "country": Found("the country that the text names", named),
+            }
         elif "country" not in self._found:
             if self._shared.country is not None:
                 return self._shared.country
@@ -182,7 +200,9 @@ class Assembly:
         if region is not None:
             return service_url(region, self._shared.phase)
         if country:
-            self._faults.append("LG's region for this account's country is not known: set PCC_REGION or PCC_BASE_URL")
+            self._faults.append(
+                "LG's region for this account's country is not known: set PCC_REGION or PCC_BASE_URL"
+            )
         return ""
 
     def _token_url(self, country: str) -> str | None:

@@ -37,7 +37,15 @@ DEEPEST = 4
 
 _TOTALS = frozenset(
     {
-        *("total", "totalcount", "totalelements", "totalitems", "totalresults", "totalsize", "totaldevices"),
+        *(
+            "total",
+            "totalcount",
+            "totalelements",
+            "totalitems",
+            "totalresults",
+            "totalsize",
+            "totaldevices",
+        ),
         *(
             "totalrecords",
             "totalrows",
@@ -54,18 +62,55 @@ _TOTALS = frozenset(
 _PAGES = frozenset({"totalpages", "totalpage", "pagecount", "pages", "lastpage", "numberofpages"})
 _MORE = frozenset(
     {
-        *("more", "hasmore", "hasnext", "hasnextpage", "morepages", "moreavailable", "moreresults", "moredata"),
-        *("truncated", "istruncated", "partial", "ispartial", "incomplete", "isincomplete", "incompleteresults"),
-        *("cursor", "endcursor", "continuationtoken", "continuation", "continue", "pagetoken", "scrollid", "marker"),
-        *("lastevaluatedkey", "offset", "skip", "startindex", "remainingitems", "remainingitemcount"),
+        *(
+            "more",
+            "hasmore",
+            "hasnext",
+            "hasnextpage",
+            "morepages",
+            "moreavailable",
+            "moreresults",
+            "moredata",
+        ),
+        *(
+            "truncated",
+            "istruncated",
+            "partial",
+            "ispartial",
+            "incomplete",
+            "isincomplete",
+            "incompleteresults",
+        ),
+        *(
+            "cursor",
+            "endcursor",
+            "continuationtoken",
+            "continuation",
+            "continue",
+            "pagetoken",
+            "scrollid",
+            "marker",
+        ),
+        *(
+            "lastevaluatedkey",
+            "offset",
+            "skip",
+            "startindex",
+            "remainingitems",
+            "remainingitemcount",
+        ),
     }
 )
-_WHOLE = frozenset({"last", "islast", "islastpage", "complete", "iscomplete", "final", "isfinal", "end", "isend"})
+_WHOLE = frozenset(
+    {"last", "islast", "islastpage", "complete", "iscomplete", "final", "isfinal", "end", "isend"}
+)
 _LIMITS = frozenset({"limit", "pagesize", "perpage", "maxresults", "maxitems"})
 _NO = frozenset({"", "0", "false", "no", "n", "null", "none", "-1"})
 """Texts that mean "nothing follows" where something could."""
 
-_HEADER_TOTALS = frozenset({"total", "totalcount", "count", "totalelements", "totalitems", "totalresults"})
+_HEADER_TOTALS = frozenset(
+    {"total", "totalcount", "count", "totalelements", "totalitems", "totalresults"}
+)
 _HEADERS_IN_JSON = frozenset({"pagination", "paging"})
 _NEXT_LINK = re.compile(r";\s*rel\s*=\s*\"?[^\";,]{0,64}\bnext\b", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,15}")
@@ -168,7 +213,11 @@ def _age(header: str) -> str:
 
 def _answers_another(listed: Listed) -> str:
     answered = listed.answered_id
-    if not isinstance(answered, str) or answered == listed.message_id or answered not in listed.sent:
+    if (
+        not isinstance(answered, str)
+        or answered == listed.message_id
+        or answered not in listed.sent
+    ):
         return ""
     return "it is the answer to an earlier request of ours: a cache or a proxy mixes them up"
 
@@ -191,7 +240,11 @@ def _holds_list(raw: msgspec.Raw) -> bool:
 def _has_items(value: Any, deeper: int) -> bool:
     if isinstance(value, list):
         return bool(value)
-    return isinstance(value, dict) and deeper > 0 and any(_has_items(one, deeper - 1) for one in value.values())
+    return (
+        isinstance(value, dict)
+        and deeper > 0
+        and any(_has_items(one, deeper - 1) for one in value.values())
+    )
 
 
 def _decoded(raw: msgspec.Raw) -> Any:
@@ -212,7 +265,9 @@ def _part(members: Mapping[str, Any], count: int, deeper: int) -> str:
     for name, value in members.items():
         if isinstance(value, dict):
             doubt = _part(value, count, deeper - 1) if deeper > 0 else ""
-            doubt = doubt or (f"`{quoted(name)}` says that there are further pages" if _next(name, value) else "")
+            doubt = doubt or (
+                f"`{quoted(name)}` says that there are further pages" if _next(name, value) else ""
+            )
         else:
             doubt = _sign(name, value, count)
         if doubt:
@@ -251,7 +306,12 @@ def _part_by_headers(headers: Mapping[str, str], count: int) -> str:
         if plain in _HEADERS_IN_JSON:
             members = _decoded(msgspec.Raw(value[:LOOKED_INTO].encode()))
             doubt = _part(members, count, DEEPEST) if isinstance(members, dict) else ""
-        elif plain in _HEADER_TOTALS or plain in _PAGES or plain in {"hasmore", "hasnext"} or plain.startswith("next"):
+        elif (
+            plain in _HEADER_TOTALS
+            or plain in _PAGES
+            or plain in {"hasmore", "hasnext"}
+            or plain.startswith("next")
+        ):
             doubt = _sign(name, value, count) or _sign(plain, value, count)
         else:
             doubt = ""
@@ -268,7 +328,9 @@ def _number(value: object) -> float | None:
     """Return a number, also one that is written as text; None for anything else."""
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         return float(value)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    )
     return float(value) if is_number and isinstance(value, int | float) else None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 from reconciler.core.model import MessageId
-from reconciler.pcc.protocol import CHANGES, Call
+from reconciler.pcc.codes import CHANGES, Call
 
 READS_REMEMBERED, CHANGES_REMEMBERED = 65_536, 16_384
 """How many message ids are remembered, of lists and of changes apart: many changes must not push out the lists."""
@@ -33,7 +33,9 @@ class SentIds:
     def add(self, message_id: str, call: Call) -> None:
         """Take the message id of one request, and forget the oldest where there are too many."""
         is_change = call in CHANGES
-        ids, most = (self._changes, self._most_changes) if is_change else (self._reads, self._most_reads)
+        ids, most = (
+            (self._changes, self._most_changes) if is_change else (self._reads, self._most_reads)
+        )
         ids[message_id] = None
         if len(ids) > most:
             del ids[next(iter(ids))]

@@ -32,7 +32,9 @@ Ask = Callable[[str, int, int], Found]
 
 def addresses(host: str, port: int, family: int) -> Found:
     """Return the addresses of a host, as the system knows them. May take a minute."""
-    infos = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    infos = socket.getaddrinfo(
+        host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+    )
     return [
         ResolveResult(
             hostname=host,
@@ -49,7 +51,9 @@ def addresses(host: str, port: int, family: int) -> Found:
 class Names(AbstractResolver):
     """Asks the system's name service, each name in a thread of its own that nobody waits for at the end."""
 
-    def __init__(self, seconds: float = LONGEST_SECONDS, most: int = MOST, ask: Ask = addresses) -> None:
+    def __init__(
+        self, seconds: float = LONGEST_SECONDS, most: int = MOST, ask: Ask = addresses
+    ) -> None:
         self._seconds = seconds
         self._ask_system = ask
         self._most = most
@@ -86,14 +90,20 @@ class Names(AbstractResolver):
         if key in self._asked:
             return self._asked[key]
         if len(self._asked) >= self._most:
-            raise socket.gaierror(socket.EAI_AGAIN, f"the name service owes {self._most} answers already")
+            raise socket.gaierror(
+                socket.EAI_AGAIN, f"the name service owes {self._most} answers already"
+            )
         loop = asyncio.get_running_loop()
         answer = self._asked[key] = loop.create_future()
         answer.add_done_callback(_heard)
-        threading.Thread(target=self._work, args=(loop, key, answer), name="name", daemon=True).start()
+        threading.Thread(
+            target=self._work, args=(loop, key, answer), name="name", daemon=True
+        ).start()
         return answer
 
-    def _work(self, loop: asyncio.AbstractEventLoop, key: Key, answer: asyncio.Future[Found]) -> None:
+    def _work(
+        self, loop: asyncio.AbstractEventLoop, key: Key, answer: asyncio.Future[Found]
+    ) -> None:
         found: Found | Exception
         try:
             found = self._ask_system(*key)

@@ -33,7 +33,9 @@ _CLOSED = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | se
 class Pool(aiohttp.TCPConnector):
     """aiohttp's connections, of which a kept one is looked at before it is used again."""
 
-    def __init__(self, *, limit: int, resolver: AbstractResolver, now: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, *, limit: int, resolver: AbstractResolver, now: Callable[[], float] = monotonic
+    ) -> None:
         super().__init__(limit=limit, keepalive_timeout=KEPT_SECONDS, resolver=resolver)
         self._now = now
         self._not_kept: dict[str, float] = {}

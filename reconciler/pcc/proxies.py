@@ -108,7 +108,9 @@ def read(environ: Mapping[str, str]) -> Proxies:
         value = environ[variable].strip()
         chosen[scheme] = _proxy(variable, unquoted(value).strip())
         if is_quoted(value):
-            warnings.append(f"{variable}: stands in quotes, which are taken off here; other programs may not do that")
+            warnings.append(
+                f"{variable}: stands in quotes, which are taken off here; other programs may not do that"
+            )
     return Proxies(chosen, exceptions, frozenset(secrets), tuple(dict.fromkeys(warnings)))
 
 
@@ -126,12 +128,14 @@ def _proxy(variable: str, value: str) -> Proxy | Unusable:
     if address.scheme not in {"", "http"}:
         kind = f"{address.scheme}://" if address.scheme in _OTHER_KINDS else "this kind of"
         return Unusable(
-            variable, f"{kind} proxies cannot be used; give an HTTP proxy as http://host:port, or unset the variable"
+            variable,
+            f"{kind} proxies cannot be used; give an HTTP proxy as http://host:port, or unset the variable",
         )
     match = _HOST.fullmatch(address.rest)
     if match is None or not _is_host(match["host"]) or not (port := _port(match["port"] or "")):
         return Unusable(
-            variable, "is not the address of a proxy, like http://host:port or http://user:password@host:port"
+            variable,
+            "is not the address of a proxy, like http://host:port or http://user:password@host:port",
         )
     user, password = unquote(address.user), unquote(address.password or "")
     if ":" in user or not _can_be_sent(user + password):

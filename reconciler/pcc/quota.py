@@ -44,7 +44,9 @@ class Learned:
 class Quota:
     """The calls of one account."""
 
-    def __init__(self, policy: int | Unlimited = Unlimited.AUTO, learned: Learned | None = None) -> None:
+    def __init__(
+        self, policy: int | Unlimited = Unlimited.AUTO, learned: Learned | None = None
+    ) -> None:
         learned = learned or Learned()
         self._policy = policy
         self._calls = deque(sorted(learned.calls))
@@ -78,7 +80,11 @@ class Quota:
     def is_trying(self, now: float) -> bool:
         """Say whether the next call is beyond what is known to be allowed, so that it should go alone."""
         self._forget(now)
-        return self._policy is Unlimited.AUTO and self._proven is not None and len(self._calls) >= self._proven
+        return (
+            self._policy is Unlimited.AUTO
+            and self._proven is not None
+            and len(self._calls) >= self._proven
+        )
 
     def take(self, now: float) -> bool:
         """Count one call that is about to be made; or say that there is no room for it, and nothing is counted."""
@@ -92,21 +98,29 @@ class Quota:
         """Note that LG answered without a throttle, so the next pause starts short again."""
         self._pauses = 0
 
-    def throttled(self, now: float, retry_after: float | None, *, teaches: bool, unanswered: int = 1) -> float:
+    def throttled(
+        self, now: float, retry_after: float | None, *, teaches: bool, unanswered: int = 1
+    ) -> float:
         """Pause the account after a throttle and return until when; with a code of LG's the limit is learned.
 
         ``unanswered`` are the calls in flight, this one included: nobody knows yet whether they are within the quota.
         """
         self._forget(now)
         pause = 0.0
-        if now >= self._pause_until:  # else a call that was in flight with the throttled one: they share one pause
+        if (
+            now >= self._pause_until
+        ):  # else a call that was in flight with the throttled one: they share one pause
             pause = min(PAUSE_FIRST * 2 ** min(self._pauses, 10), PAUSE_MOST)
             self._pauses += 1
             if teaches and self._policy is Unlimited.AUTO:
-                self._proven = max(int((len(self._calls) - unanswered) * LEARNED_SHARE), LEAST_LEARNED)
+                self._proven = max(
+                    int((len(self._calls) - unanswered) * LEARNED_SHARE), LEAST_LEARNED
+                )
                 self._learn(self._proven)
         wait = min(retry_after or pause, RETRY_AFTER_MOST)
-        self._pause_until = max(self._pause_until, math.ceil(now + wait))  # whole, so that no rounding falls short
+        self._pause_until = max(
+            self._pause_until, math.ceil(now + wait)
+        )  # whole, so that no rounding falls short
         return self._pause_until
 
     def remaining(self, now: float) -> int | None:

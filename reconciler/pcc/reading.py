@@ -35,7 +35,9 @@ class TooLongError(httpx.HTTPError):
     """An answer that is longer than any real one. ``status`` is that of the answer."""
 
     def __init__(self, limit: int, status: int) -> None:
-        super().__init__(f"the answer is longer than {limit // MEBIBYTE} MiB, so it was not read to its end")
+        super().__init__(
+            f"the answer is longer than {limit // MEBIBYTE} MiB, so it was not read to its end"
+        )
         self.status = status
 
 
@@ -110,7 +112,11 @@ def _told_length(response: httpx.Response) -> int:
 
 def _is_packed(response: httpx.Response) -> bool:
     """Say whether an answer is packed in the one way that we ask for. What is packed otherwise is left as it is."""
-    return response.headers.get("content-encoding", "").strip().lower() in {"gzip", "x-gzip", "deflate"}
+    return response.headers.get("content-encoding", "").strip().lower() in {
+        "gzip",
+        "x-gzip",
+        "deflate",
+    }
 
 
 class _Unpacking:

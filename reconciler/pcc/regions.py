@@ -37,7 +37,9 @@ _COUNTRIES = {
         PK PL PS PT QA RO RS RU RW SA SD SE SI SK SL SN SO ST SY TD TG TN TR TZ UA UG UZ XK YE ZA ZM
     """,
 }
-_REGIONS = MappingProxyType({country: region for region, names in _COUNTRIES.items() for country in names.split()})
+_REGIONS = MappingProxyType(
+    {country: region for region, names in _COUNTRIES.items() for country in names.split()}
+)
 
 
 def region_of(country: str) -> Region | None:
@@ -50,7 +52,9 @@ def service_url(region: Region, phase: Phase) -> str:
     return f"https://{region}{'-qa' if phase is Phase.QA else ''}-ext.lgthinq.com"
 
 
-_SERVICE_URLS = MappingProxyType({service_url(region, phase): (region, phase) for region in Region for phase in Phase})
+_SERVICE_URLS = MappingProxyType(
+    {service_url(region, phase): (region, phase) for region in Region for phase in Phase}
+)
 
 
 def cloud_of(url: str) -> tuple[Region, Phase] | None:

@@ -50,10 +50,14 @@ def why_lost(error: Exception) -> str:
     if isinstance(error, TooLongError):
         return str(error)
     cause = error.__cause__ if isinstance(error.__cause__, LOST) else error
-    if isinstance(cause, aiohttp.ClientResponseError) and not isinstance(cause, aiohttp.ClientHttpProxyError):
+    if isinstance(cause, aiohttp.ClientResponseError) and not isinstance(
+        cause, aiohttp.ClientHttpProxyError
+    ):
         return f"no answer that can be read: {_unreadable(cause)}"  # its status is the library's, and nobody sent it
     said = f"no answer: {type(cause).__name__}: {quoted(str(cause))}".removesuffix(": ")
-    return f"{said}; is this machine's clock right (NTP)?" if how_lost(error) is Lost.DATES else said
+    return (
+        f"{said}; is this machine's clock right (NTP)?" if how_lost(error) is Lost.DATES else said
+    )
 
 
 def _unreadable(error: aiohttp.ClientResponseError) -> str:
@@ -64,7 +68,10 @@ def _unreadable(error: aiohttp.ClientResponseError) -> str:
 
 
 _LOST_BY: tuple[tuple[Lost, tuple[type[BaseException], ...]], ...] = (
-    (Lost.PROXY, (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError, httpx.ProxyError)),
+    (
+        Lost.PROXY,
+        (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError, httpx.ProxyError),
+    ),
     (Lost.NAME, (socket.gaierror, UnicodeError)),
     (Lost.TLS, (ssl.SSLError, ssl.CertificateError)),
     (Lost.REFUSED, (ConnectionRefusedError,)),
@@ -93,8 +100,15 @@ def how_lost(error: BaseException | None) -> Lost:
 
 def _is_out_of_date(error: BaseException) -> bool:
     """Say whether a certificate's dates are the trouble; aiohttp keeps the reason beside its own error."""
-    reason = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else error
-    return isinstance(reason, ssl.SSLCertVerificationError) and getattr(reason, "verify_code", 0) in _OUT_OF_DATE
+    reason = (
+        error.certificate_error
+        if isinstance(error, aiohttp.ClientConnectorCertificateError)
+        else error
+    )
+    return (
+        isinstance(reason, ssl.SSLCertVerificationError)
+        and getattr(reason, "verify_code", 0) in _OUT_OF_DATE
+    )
 
 
 def proxy_of(address: str) -> str:
@@ -182,12 +196,18 @@ class PlainClient(httpx.AsyncClient):
         """Send one request, once, and read its answer within bounds."""
         response = await self._wire.handle_async_request(request)
         try:
-            content = await read_whole(response, limit_for(request, response.status_code), self._room)
-        except BaseException:  # a time limit included: a connection with half an answer must not be used again
+            content = await read_whole(
+                response, limit_for(request, response.status_code), self._room
+            )
+        except (
+            BaseException
+        ):  # a time limit included: a connection with half an answer must not be used again
             await response.aclose()
             raise
         headers = [one for one in response.headers.raw if one[0].lower() not in _OF_THE_WIRE]
-        return httpx.Response(response.status_code, headers=headers, content=content, request=request)
+        return httpx.Response(
+            response.status_code, headers=headers, content=content, request=request
+        )
 
 
 _OF_THE_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")
@@ -198,7 +218,9 @@ class Network(AiohttpTransport):
     """The wire itself. It takes note of servers that drop connections, so that the next call has one of its own."""
 
     def __init__(self, connections: int, names: Names) -> None:
-        trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, or else httpx would read its own list
+        trusts_nobody = ssl.SSLContext(
+            ssl.PROTOCOL_TLS_CLIENT
+        )  # never used, or else httpx would read its own list
         super().__init__(verify=trusts_nobody, client=self._session)
         self._connections = connections
         self._names = names
@@ -231,7 +253,9 @@ class Network(AiohttpTransport):
 def _was_dropped(error: BaseException | None) -> bool:
     """Say whether the other side dropped the connection before it answered."""
     while error is not None:
-        if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError | BrokenPipeError):
+        if isinstance(
+            error, aiohttp.ServerDisconnectedError | ConnectionResetError | BrokenPipeError
+        ):
             return True
         error = error.__cause__
     return False

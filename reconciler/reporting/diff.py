@@ -62,7 +62,9 @@ def since(revision: str, path: Path, after: Loaded, now: datetime) -> Comparison
     before = load_fetched(fetched)
     if before.faults:
         return Comparison(
-            revision, commit, trouble=f"the files were not valid then, so they cannot be compared: {before.faults[0]}"
+            revision,
+            commit,
+            trouble=f"the files were not valid then, so they cannot be compared: {before.faults[0]}",
         )
     return Comparison(revision, commit, compare(before, after, now))
 
@@ -75,12 +77,19 @@ def compare(before: Loaded, after: Loaded, now: datetime) -> tuple[Difference, .
     return tuple(one for one in found if not one.empty)
 
 
-def _difference(name: AccountName, before: Desired | None, after: Loaded, claims: Claims, now: datetime) -> Difference:
+def _difference(
+    name: AccountName, before: Desired | None, after: Loaded, claims: Claims, now: datetime
+) -> Difference:
     new = after.accounts.get(name)
-    old_devices, new_devices = before.devices if before else frozenset(), new.devices if new else frozenset()
+    old_devices, new_devices = (
+        before.devices if before else frozenset(),
+        new.devices if new else frozenset(),
+    )
     removed = old_devices - new_devices
     edited = new.edited_since(before) & old_devices & new_devices if new and before else frozenset()
-    gone = "retired" if name in after.retired else "not in the files any more: it would be abandoned"
+    gone = (
+        "retired" if name in after.retired else "not in the files any more: it would be abandoned"
+    )
     return Difference(
         account=name,
         added=tuple(sorted(new_devices - old_devices)),
@@ -97,4 +106,8 @@ def _difference(name: AccountName, before: Desired | None, after: Loaded, claims
 
 def _keys(before: Desired, after: Desired) -> tuple[tuple[str, str], ...]:
     old, new = account_lines(before), account_lines(after)
-    return tuple((old.get(key, ""), new.get(key, "")) for key in {**old, **new} if old.get(key) != new.get(key))
+    return tuple(
+        (old.get(key, ""), new.get(key, ""))
+        for key in {**old, **new}
+        if old.get(key) != new.get(key)
+    )

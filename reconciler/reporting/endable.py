@@ -51,7 +51,9 @@ class Endable(Generic[Value]):
         """Let the work end, or never begin."""
         with self._lock:
             if self._thread is not None and not self._ended:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(Ended))
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(self._thread), ctypes.py_object(Ended)
+                )
             self._ended = True
 
 

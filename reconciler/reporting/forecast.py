@@ -16,7 +16,18 @@ from reconciler.core.acceptance import AccountRevision, Claims
 from reconciler.core.backoff import longest
 from reconciler.core.evaluate import evaluate
 from reconciler.core.guards import LIMIT_WINDOW, Situation
-from reconciler.core.model import AccountName, Action, Desired, DeviceId, Held, Memory, Observed, Plan, Prune, Reason
+from reconciler.core.model import (
+    AccountName,
+    Action,
+    Desired,
+    DeviceId,
+    Held,
+    Memory,
+    Observed,
+    Plan,
+    Prune,
+    Reason,
+)
 
 OF_ACCOUNT = 5
 """So many moments of one account are foretold: each costs a plan."""
@@ -53,7 +64,9 @@ class _Gone:
     devices: frozenset[DeviceId]
 
 
-def boundaries(desired: Desired, now: datetime, most: int = OF_ACCOUNT) -> tuple[BoundaryReport, ...]:
+def boundaries(
+    desired: Desired, now: datetime, most: int = OF_ACCOUNT
+) -> tuple[BoundaryReport, ...]:
     """Return the next moments after ``now`` at which one account's text changes automatically, earliest first."""
     found: list[BoundaryReport] = []
     wanted = live = desired.wanted_at(now)
@@ -61,7 +74,9 @@ def boundaries(desired: Desired, now: datetime, most: int = OF_ACCOUNT) -> tuple
     at = desired.next_boundary(now)
     while at is not None and len(found) < most:
         before, wanted = wanted, desired.wanted_at(at)
-        counted = frozenset[DeviceId]().union(*(one.devices for one in gone if at - one.at < LIMIT_WINDOW))
+        counted = frozenset[DeviceId]().union(
+            *(one.devices for one in gone if at - one.at < LIMIT_WINDOW)
+        )
         judged = _judged(desired, live, counted, at)
         found.append(_report(desired, at, before - wanted, wanted - before, judged))
         leave = frozenset(change.device for change in judged.unsubscribes)
@@ -71,17 +86,27 @@ def boundaries(desired: Desired, now: datetime, most: int = OF_ACCOUNT) -> tuple
     return tuple(found)
 
 
-def _judged(desired: Desired, live: frozenset[DeviceId], counted: frozenset[DeviceId], at: datetime) -> Plan:
+def _judged(
+    desired: Desired, live: frozenset[DeviceId], counted: frozenset[DeviceId], at: datetime
+) -> Plan:
     observed = Observed(live, at)
     memory = Memory(inventory=live, expected=live, unsubscribed=counted)
     return evaluate(Situation(desired, observed, memory, at), NO_CLAIMS, longest).plan
 
 
 def _report(
-    desired: Desired, at: datetime, ending: frozenset[DeviceId], beginning: frozenset[DeviceId], judged: Plan
+    desired: Desired,
+    at: datetime,
+    ending: frozenset[DeviceId],
+    beginning: frozenset[DeviceId],
+    judged: Plan,
 ) -> BoundaryReport:
     ends, begins = ending - judged.ignored, beginning - judged.ignored
-    held = [one for one in judged.held if one.change.action is Action.UNSUBSCRIBE and one.change.device in ends]
+    held = [
+        one
+        for one in judged.held
+        if one.change.action is Action.UNSUBSCRIBE and one.change.device in ends
+    ]
     reason = _first_reason(held)
     message = next((one.message for one in judged.tripped if one.reason is reason), "")
     if ends and desired.policy.prune is Prune.NONE:
@@ -112,7 +137,11 @@ class _Foretold:
     boundaries: tuple[BoundaryReport, ...]
 
     def stands(self, desired: Desired, now: datetime) -> bool:
-        return self.desired is desired and self.since <= now and (not self.boundaries or now < self.boundaries[0].at)
+        return (
+            self.desired is desired
+            and self.since <= now
+            and (not self.boundaries or now < self.boundaries[0].at)
+        )
 
 
 class Calendar:
@@ -121,10 +150,14 @@ class Calendar:
     def __init__(self) -> None:
         self._known: Mapping[AccountName, _Foretold] = {}
 
-    def coming(self, texts: Mapping[AccountName, AccountRevision], now: datetime) -> tuple[BoundaryReport, ...]:
+    def coming(
+        self, texts: Mapping[AccountName, AccountRevision], now: datetime
+    ) -> tuple[BoundaryReport, ...]:
         """Return the next boundaries of all accounts, earliest first."""
         before = self._known
-        self._known = known = {account: _foretold(before.get(account), text, now) for account, text in texts.items()}
+        self._known = known = {
+            account: _foretold(before.get(account), text, now) for account, text in texts.items()
+        }
         every = (one for foretold in known.values() for one in foretold.boundaries)
         return tuple(sorted(every, key=lambda one: (one.at, one.account))[:OF_ALL])
 

@@ -61,7 +61,9 @@ async def planned(
         desired = loaded.accounts[name]
         same = text is not None and text.desired == desired
         proposed = AccountRevision(text.desired if text is not None and same else desired, revision)
-        reports.append(PlanReport(name, str(revision), await asyncio.to_thread(propose, proposed, claims)))
+        reports.append(
+            PlanReport(name, str(revision), await asyncio.to_thread(propose, proposed, claims))
+        )
     return Proposed(tuple(reports), tuple(_notes(loaded, accepted)))
 
 
@@ -69,7 +71,9 @@ def _loaded(proposal: Proposal, environment: str | None) -> Loaded:
     files = {path: content.encode() for path, content in proposal.files.items()}
     missing = [path for path in proposal.documents if path not in files]
     if missing:
-        raise Invalid([Fault(path, 0, 0, "the content of this document was not sent") for path in missing])
+        raise Invalid(
+            [Fault(path, 0, 0, "the content of this document was not sent") for path in missing]
+        )
     documents = tuple(Document(path, files[path]) for path in proposal.documents)
     loaded = load_fetched(Fetched(documents, MemoryTree(files)), environment=environment)
     if loaded.every_fault:

@@ -64,7 +64,9 @@ class Knowledge:
     accepted: Accepted
     state: State
     kept: Kept
-    statuses: Mapping[AccountName, AccountStatus] = field(default_factory=lambda: MappingProxyType({}))
+    statuses: Mapping[AccountName, AccountStatus] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     passes: Mapping[AccountName, datetime] = field(default_factory=lambda: MappingProxyType({}))
     observing: bool = False
     platforms: Mapping[AccountName, Platform] = field(default_factory=lambda: MappingProxyType({}))
@@ -154,7 +156,9 @@ def device(known: Knowledge, account: str, asked: str) -> Explanation:
     _insist_on(known, account)
     found, taken_by, _where = _resolve(known, asked, [AccountName(account)])
     if taken_by != "id":
-        raise Unknown(f"there is no device {quoted(asked)!r} in account {account}; did you mean {found!r}?")
+        raise Unknown(
+            f"there is no device {quoted(asked)!r} in account {account}; did you mean {found!r}?"
+        )
     return tell(_facts(known, AccountName(account), found, _Sightings(known, found)))
 
 
@@ -165,7 +169,9 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
     if text is None:
         _insist_on(known, asked)
         raise Unknown(f"account {asked} is abandoned: it left the text, and no call is made for it")
-    report = account_report(known.statuses.get(name, AccountStatus(name)), text, known.passes.get(name))
+    report = account_report(
+        known.statuses.get(name, AccountStatus(name)), text, known.passes.get(name)
+    )
     brake = known.state.pauses.of(name, known.now)
     return AccountDetail(
         **{one.name: getattr(report, one.name) for one in fields(report)},
@@ -173,7 +179,9 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
             ApprovalReport(one.reason, one.expires, known.now < one.expires, len(one.devices))
             for one in text.desired.approvals
         ),
-        pause=PauseReport(brake.pause, brake.until, brake.reason) if brake.pause is not Pause.NONE else None,
+        pause=PauseReport(brake.pause, brake.until, brake.reason)
+        if brake.pause is not Pause.NONE
+        else None,
         next_boundary=text.desired.next_boundary(known.now),
         refused_devices=_refused(known, name),
     )
@@ -181,7 +189,9 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
 
 def _refused(known: Knowledge, name: AccountName) -> tuple[RefusedReport, ...]:
     retries = known.state.accounts.recall(name, known.now).retries
-    refused = sorted(one for one, retry in retries.items() if retry.reason is Reason.REFUSED)[:REFUSED]
+    refused = sorted(one for one, retry in retries.items() if retry.reason is Reason.REFUSED)[
+        :REFUSED
+    ]
     return tuple(
         RefusedReport(
             name,
@@ -195,7 +205,9 @@ def _refused(known: Knowledge, name: AccountName) -> tuple[RefusedReport, ...]:
 
 def _insist_on(known: Knowledge, account: str) -> None:
     if account not in known.accounts:
-        raise Unknown(f"there is no account {quoted(account)!r}{suggestion(account, known.accounts)}")
+        raise Unknown(
+            f"there is no account {quoted(account)!r}{suggestion(account, known.accounts)}"
+        )
 
 
 # -- one device
@@ -222,13 +234,18 @@ class _Sightings:
             self._kept = self._known.kept()
         kept = [one for one in self._kept if one.revision.sha256 == text.revision.sha256]
         files = {path: content for one in kept for path, content in one.files.items()}
-        documents = [Document(one.document, files[one.document]) for one in kept if one.document in files]
+        documents = [
+            Document(one.document, files[one.document]) for one in kept if one.document in files
+        ]
         return desired.sightings(documents, MemoryTree(files), self._device)
 
 
 def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightings) -> Facts:
     """Gather what is known of one device in one account."""
-    text, standing = known.accepted.accounts.get(name), known.statuses.get(name, AccountStatus(name))
+    text, standing = (
+        known.accepted.accounts.get(name),
+        known.statuses.get(name, AccountStatus(name)),
+    )
     return Facts(
         account=name,
         device=device,
@@ -251,7 +268,11 @@ def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightin
 
 def _named(text: AccountRevision) -> Iterable[frozenset[DeviceId]]:
     """Return the sets of devices that an account's part of a text names."""
-    return (text.desired.devices, text.desired.policy.ignore, *(one.devices for one in text.desired.approvals))
+    return (
+        text.desired.devices,
+        text.desired.policy.ignore,
+        *(one.devices for one in text.desired.approvals),
+    )
 
 
 def _names(text: AccountRevision, device: str) -> bool:
@@ -262,11 +283,16 @@ def _resolve(
     known: Knowledge, asked: str, accounts: Sequence[AccountName]
 ) -> tuple[DeviceId, str, frozenset[AccountName]]:
     """Return which device is meant, by what it was named, and which accounts know it; raises ``Unknown``."""
-    texts = {name: known.accepted.accounts[name] for name in accounts if name in known.accepted.accounts}
+    texts = {
+        name: known.accepted.accounts[name] for name in accounts if name in known.accepted.accounts
+    }
     found = _knowing(known, asked, accounts, texts)
     if found:
         return DeviceId(asked), "id", found
-    for taken_by, devices in (("prefix", _begun(known, asked, accounts, texts)), ("name", _called(asked, texts))):
+    for taken_by, devices in (
+        ("prefix", _begun(known, asked, accounts, texts)),
+        ("name", _called(asked, texts)),
+    ):
         if len(devices) == 1:
             (only,) = devices
             return only, taken_by, _knowing(known, only, accounts, texts)
@@ -279,7 +305,9 @@ def _resolve(
 Texts = Mapping[AccountName, AccountRevision]
 
 
-def _knowing(known: Knowledge, device: str, accounts: Sequence[AccountName], texts: Texts) -> frozenset[AccountName]:
+def _knowing(
+    known: Knowledge, device: str, accounts: Sequence[AccountName], texts: Texts
+) -> frozenset[AccountName]:
     """Return the accounts that know a device, by their text or by the state."""
     found = {name for name, text in texts.items() if _names(text, device)}
     for name, one in known.state.history.devices_like(device, LONGEST_PAGE):
@@ -288,11 +316,17 @@ def _knowing(known: Knowledge, device: str, accounts: Sequence[AccountName], tex
     return frozenset(found)
 
 
-def _begun(known: Knowledge, asked: str, accounts: Sequence[AccountName], texts: Texts) -> set[DeviceId]:
+def _begun(
+    known: Knowledge, asked: str, accounts: Sequence[AccountName], texts: Texts
+) -> set[DeviceId]:
     """Return the devices whose ids begin like this; none where it is too short to be meant so."""
     if len(asked) < SHORTEST_PREFIX:
         return set()
-    found = {device for name, device in known.state.history.devices_like(asked, LONGEST_PAGE) if name in accounts}
+    found = {
+        device
+        for name, device in known.state.history.devices_like(asked, LONGEST_PAGE)
+        if name in accounts
+    }
     for text in texts.values():
         for ids in _named(text):
             found.update(one for one in ids if one.startswith(asked))
@@ -303,7 +337,9 @@ def _called(asked: str, texts: Texts) -> set[DeviceId]:
     """Return the devices that have this name in a text."""
     found = set[DeviceId]()
     for text in texts.values():
-        found.update(one.id for one in text.desired.described.values() if one.name and one.name == asked)
+        found.update(
+            one.id for one in text.desired.described.values() if one.name and one.name == asked
+        )
     return found
 
 
@@ -312,11 +348,19 @@ def _nothing_like(asked: str, texts: Iterable[AccountRevision]) -> str:
     ids = {one for text in texts for devices in _named(text) for one in devices}
     if len(ids) > NEAR:
         ends = asked[:4], asked[-4:]
-        ids = set(sorted(one for one in ids if one.startswith(ends[0]) or one.endswith(ends[1]))[:NEAR])
+        ids = set(
+            sorted(one for one in ids if one.startswith(ends[0]) or one.endswith(ends[1]))[:NEAR]
+        )
     names = {one.name for text in texts for one in text.desired.described.values() if one.name}
     near = suggestion(asked, [*ids, *sorted(names)[:NEAR]])
-    short = f"; use at least {SHORTEST_PREFIX} characters of an id" if len(asked) < SHORTEST_PREFIX else ""
-    return f"device {quoted(asked)!r} not found in the desired state or in LG's lists{near or short}"
+    short = (
+        f"; use at least {SHORTEST_PREFIX} characters of an id"
+        if len(asked) < SHORTEST_PREFIX
+        else ""
+    )
+    return (
+        f"device {quoted(asked)!r} not found in the desired state or in LG's lists{near or short}"
+    )
 
 
 # -- past changes
@@ -411,7 +455,9 @@ def _limit(text: str) -> int:
     digits = text.lstrip("0")[:6]  # the longest number is refused by its beginning
     if digits and text.isascii() and text.isdecimal() and int(digits) <= LONGEST_PAGE:
         return int(digits)
-    raise ReconcilerError(f"limit has to be a whole number from 1 to {LONGEST_PAGE}, not {quoted(text)!r}")
+    raise ReconcilerError(
+        f"limit has to be a whole number from 1 to {LONGEST_PAGE}, not {quoted(text)!r}"
+    )
 
 
 def _cursor_text(past: Past) -> str:

@@ -17,7 +17,17 @@ from reconciler.core import duration
 from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.clock import TOLERATED
 from reconciler.core.guards import PauseOverride
-from reconciler.core.model import AccountName, Commit, Condition, DeviceId, Held, Kind, Pause, Plan, Reason
+from reconciler.core.model import (
+    AccountName,
+    Commit,
+    Condition,
+    DeviceId,
+    Held,
+    Kind,
+    Pause,
+    Plan,
+    Reason,
+)
 from reconciler.core.status import AccountStatus, PassReport, counts, states
 from reconciler.core.text import counted, listing
 from reconciler.desired import approval_block
@@ -145,7 +155,9 @@ class StatusReport:
     clock_trouble: str = ""
 
 
-def account_report(standing: AccountStatus, text: AccountRevision, next_pass: datetime | None) -> AccountReport:
+def account_report(
+    standing: AccountStatus, text: AccountRevision, next_pass: datetime | None
+) -> AccountReport:
     """Return one account's report; ``text`` is what is in force for it."""
     last = standing.last
     return AccountReport(
@@ -177,7 +189,9 @@ def account_report(standing: AccountStatus, text: AccountRevision, next_pass: da
 
 def _guards(plan: Plan | None) -> tuple[GuardReport, ...]:
     tripped = plan.tripped if plan is not None else ()
-    return tuple(GuardReport(one.reason, one.message) for one in tripped if one.reason.kind is Kind.GUARD)
+    return tuple(
+        GuardReport(one.reason, one.message) for one in tripped if one.reason.kind is Kind.GUARD
+    )
 
 
 def alike_remarks(standing: AccountStatus) -> tuple[str, ...]:
@@ -200,9 +214,13 @@ def held_reports(plan: Plan | None, held: Iterable[Held]) -> tuple[HeldReport, .
     for reason in Reason:
         actions = groups.get(reason, {})
         for action in sorted(actions):
-            until = min((one.until for one in actions[action] if one.until is not None), default=None)
+            until = min(
+                (one.until for one in actions[action] if one.until is not None), default=None
+            )
             count = len(actions[action])
-            found.append(HeldReport(action, reason.kind, reason, count, until, messages.get(reason, "")))
+            found.append(
+                HeldReport(action, reason.kind, reason, count, until, messages.get(reason, ""))
+            )
     return tuple(found)
 
 
@@ -246,7 +264,9 @@ def status_report(
         seen=tuple(SeenReport(one.revision, one.sha256, one.rejected) for one in accepted.seen),
     )
     clock = clock_trouble(ahead)
-    trouble_first = _stalled(stalled) or _text_trouble(text_report) or _state_trouble(state_trouble) or clock
+    trouble_first = (
+        _stalled(stalled) or _text_trouble(text_report) or _state_trouble(state_trouble) or clock
+    )
     well, summary = _summary(trouble_first, accounts, accepted.abandoned, mode)
     return StatusReport(
         version=__version__,
@@ -265,14 +285,18 @@ def status_report(
     )
 
 
-def pause_reports(accepted: Accepted, brakes: Mapping[AccountName | None, PauseOverride]) -> tuple[PauseReport, ...]:
+def pause_reports(
+    accepted: Accepted, brakes: Mapping[AccountName | None, PauseOverride]
+) -> tuple[PauseReport, ...]:
     """Return the brakes that are on: by command, then by the text; one of the text that is on all is told once."""
     texts: dict[AccountName | None, Pause] = {
         account: text.desired.policy.pause for account, text in accepted.accounts.items()
     }
     alike = len(texts) > 1 and len(set(texts.values())) == 1
     by_text = {None: next(iter(texts.values()))} if alike else texts
-    commanded = [PauseReport(one.pause, one.until, one.reason, account) for account, one in brakes.items()]
+    commanded = [
+        PauseReport(one.pause, one.until, one.reason, account) for account, one in brakes.items()
+    ]
     written = []
     for account, pause in by_text.items():
         if pause is not Pause.NONE:
@@ -294,18 +318,40 @@ def _summary(
         return False, f"{trouble.removesuffix('.')}.{observing}"
     for well, names, words in (
         (False, _in(accounts, Condition.STOPPED), "stopped: look at credentials and settings"),
-        (False, [one.account for one in accounts if one.guarded], "held by a guard: a person has to decide"),
+        (
+            False,
+            [one.account for one in accounts if one.guarded],
+            "held by a guard: a person has to decide",
+        ),
         (False, sorted(abandoned), "abandoned: bring them back, or name them in retired_accounts"),
-        (False, [one.account for one in accounts if one.error], "waiting for LG; retried automatically"),
-        (False, _holding(accounts, Reason.SUBSCRIPTIONS_FULL), "at LG's cap on subscribed devices: ask LG to raise it"),
-        (False, _holding(accounts, Reason.REFUSED), "partly refused by LG: look at the devices it refuses"),
+        (
+            False,
+            [one.account for one in accounts if one.error],
+            "waiting for LG; retried automatically",
+        ),
+        (
+            False,
+            _holding(accounts, Reason.SUBSCRIPTIONS_FULL),
+            "at LG's cap on subscribed devices: ask LG to raise it",
+        ),
+        (
+            False,
+            _holding(accounts, Reason.REFUSED),
+            "partly refused by LG: look at the devices it refuses",
+        ),
         (True, [] if observing else _in(accounts, Condition.PAUSED), "paused"),
         (True, _holding(accounts, Kind.POLICY), "not as wanted, as policy says"),
         (True, _in(accounts, Condition.CONVERGING), "on the way to the wanted state"),
     ):
         if names:
-            return well, f"{listing(names, NAMED)} {'is' if len(names) == 1 else 'are'} {words}.{observing}"
-    return True, f"All is well: {len(accounts)} account{'s' * (len(accounts) != 1)} as wanted.{observing}"
+            return (
+                well,
+                f"{listing(names, NAMED)} {'is' if len(names) == 1 else 'are'} {words}.{observing}",
+            )
+    return (
+        True,
+        f"All is well: {len(accounts)} account{'s' * (len(accounts) != 1)} as wanted.{observing}",
+    )
 
 
 def clock_trouble(ahead: timedelta) -> str:
@@ -325,7 +371,9 @@ def _stalled(why: str) -> str:
 
 
 def _state_trouble(trouble: str) -> str:
-    return f"What is done cannot be remembered, so unsubscribes are held: {trouble}" if trouble else ""
+    return (
+        f"What is done cannot be remembered, so unsubscribes are held: {trouble}" if trouble else ""
+    )
 
 
 def _text_trouble(text: TextReport) -> str:
@@ -342,7 +390,11 @@ def _in(accounts: Iterable[AccountReport], condition: Condition) -> list[str]:
 
 
 def _holding(accounts: Iterable[AccountReport], what: Kind | Reason) -> list[str]:
-    return [one.account for one in accounts if any(what in {held.kind, held.reason} for held in one.held)]
+    return [
+        one.account
+        for one in accounts
+        if any(what in {held.kind, held.reason} for held in one.held)
+    ]
 
 
 def _first(faults: tuple[str, ...]) -> str:

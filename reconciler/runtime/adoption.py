@@ -41,7 +41,9 @@ async def adopt(
         present = await _present(components)
         names = chosen(asked, sorted(present.keys() | components.credentials.accounts()))
         if not names:
-            raise ReconcilerError("no account: set PCC_ACCESS_TOKEN or PCC_REFRESH_TOKEN, or PCC_CREDENTIALS_DIR")
+            raise ReconcilerError(
+                "no account: set PCC_ACCESS_TOKEN or PCC_REFRESH_TOKEN, or PCC_CREDENTIALS_DIR"
+            )
         _follow(components, names, present)
         follower.accounts(len(names))
         now, wanted, aside = SystemClock().now(), [], {}
@@ -51,7 +53,9 @@ async def adopt(
             follower.account_done()
         accepted = components.informer.accepted
         environment = settings.environment or accepted.environment
-        content = desired.dump(wanted, environment=environment, retired=accepted.retired - set(names), aside=aside)
+        content = desired.dump(
+            wanted, environment=environment, retired=accepted.retired - set(names), aside=aside
+        )
     _insist_on_validity(content, settings)
     return content
 
@@ -68,10 +72,14 @@ async def _present(components: Components) -> dict[AccountName, Desired]:
     if components.informer.accepted.rejected is Cause.MISSING:
         return {}
     await components.informer.require()
-    return {name: account.desired for name, account in components.informer.accepted.accounts.items()}
+    return {
+        name: account.desired for name, account in components.informer.accepted.accounts.items()
+    }
 
 
-def _follow(components: Components, names: Sequence[AccountName], present: dict[AccountName, Desired]) -> None:
+def _follow(
+    components: Components, names: Sequence[AccountName], present: dict[AccountName, Desired]
+) -> None:
     """Bring the clients in step with the accounts that are adopted."""
     countries: dict[AccountName, str | None] = dict.fromkeys(names)
     for name in names:
@@ -81,7 +89,9 @@ def _follow(components: Components, names: Sequence[AccountName], present: dict[
     components.masking.know(components.credentials.secrets())
 
 
-async def _found(components: Components, name: AccountName, *, registered: bool) -> tuple[Desired, list[desired.Aside]]:
+async def _found(
+    components: Components, name: AccountName, *, registered: bool
+) -> tuple[Desired, list[desired.Aside]]:
     """Return the devices to adopt as LG describes them, and those that no file should want."""
     client = components.clients(name)
     if isinstance(client, str):
@@ -92,7 +102,9 @@ async def _found(components: Components, name: AccountName, *, registered: bool)
         fit, aside = _sorted_out(await client.registered())
         return Desired(name, frozenset(fit), fit), aside
     except Throttled as error:
-        raise ReconcilerError(f"account {name}: {error}. LG throttles the account: wait, and try again") from error
+        raise ReconcilerError(
+            f"account {name}: {error}. LG throttles the account: wait, and try again"
+        ) from error
     except PlatformError as error:
         raise ReconcilerError(f"account {name}: {error}") from error
 
@@ -104,7 +116,9 @@ def _sorted_out(owned: Iterable[Registered]) -> tuple[dict[DeviceId, Device], li
     for one in owned:
         kind = (one.type or "").removeprefix("DEVICE_").lower()
         if kind and kind not in set(DeviceType):
-            aside.append(desired.Aside(one.id, f"PCC does not document the type {one.type}", one.alias))
+            aside.append(
+                desired.Aside(one.id, f"PCC does not document the type {one.type}", one.alias)
+            )
         else:
             fit[one.id] = Device(one.id, one.alias or None, DeviceType(kind) if kind else None)
     return fit, aside
@@ -119,7 +133,9 @@ def _adopted(found: Desired, present: Desired | None, now: datetime) -> Desired:
     for id_, device in {**found.described, **present.described}.items():
         if id_ in wanted:
             # Dates that would take the device out again are dropped.
-            described[id_] = device if device.wanted_at(now) else replace(device, from_=None, until=None)
+            described[id_] = (
+                device if device.wanted_at(now) else replace(device, from_=None, until=None)
+            )
     return Desired(found.account, wanted, described, policy=present.policy, country=present.country)
 
 
@@ -128,4 +144,6 @@ def _insist_on_validity(content: str, settings: Settings) -> None:
     document = desired.Document("export", content.encode())
     loaded = desired.load([document], desired.MemoryTree({}), environment=settings.environment)
     if loaded.faults:
-        raise ReconcilerError(f"what LG lists cannot be written as a valid file: {loaded.faults[0].message}")
+        raise ReconcilerError(
+            f"what LG lists cannot be written as a valid file: {loaded.faults[0].message}"
+        )

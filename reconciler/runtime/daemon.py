@@ -110,7 +110,13 @@ class Daemon:
             stack.callback(state.close)
             dispatcher = Dispatcher(self._stopping)
             components = await stack.enter_async_context(
-                built(settings, state, host=dispatcher, masking=self._masking, environment=self._environment)
+                built(
+                    settings,
+                    state,
+                    host=dispatcher,
+                    masking=self._masking,
+                    environment=self._environment,
+                )
             )
             process = Process(components, dispatcher, front, self._ticker, self._lines_dropped)
             await self._run(process, front.url)
@@ -120,7 +126,10 @@ class Daemon:
         around = self._environment
         state = State.open(self._settings.state_dir, around.clock, around.connect, sure=False)
         if state.set_aside is not None:
-            log.error("state.failed", error=f"it was damaged: kept as {state.set_aside}, and a new one was begun")
+            log.error(
+                "state.failed",
+                error=f"it was damaged: kept as {state.set_aside}, and a new one was begun",
+            )
         return state
 
     async def _run(self, process: Process, url: str) -> None:

@@ -32,7 +32,13 @@ class Demo:
     """One demonstration."""
 
     def __init__(
-        self, *, listen: str, devices: int, seed: int, say: Callable[[str], None], masking: Masking | None = None
+        self,
+        *,
+        listen: str,
+        devices: int,
+        seed: int,
+        say: Callable[[str], None],
+        masking: Masking | None = None,
     ) -> None:
         self._listen = listen
         self._devices = devices
@@ -70,7 +76,9 @@ class Demo:
         owned = platform.world.user(DEFAULT_ACCOUNT).devices.values()
         devices = [Device(DeviceId(one.id), one.alias, TYPES.get(one.type)) for one in owned]
         wanted = {device.id: device for device in devices[:-1]}
-        file.write_text(desired.dump([Desired(DEFAULT_ACCOUNT, frozenset(wanted), wanted)]), encoding="utf-8")
+        file.write_text(
+            desired.dump([Desired(DEFAULT_ACCOUNT, frozenset(wanted), wanted)]), encoding="utf-8"
+        )
         return devices[:-1], devices[-1]
 
     def _environment(self, platform: Platform, simulator: str, folder: Path) -> dict[str, str]:

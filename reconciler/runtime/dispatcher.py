@@ -60,4 +60,7 @@ class Dispatcher(Host):
 
     def names(self, account: AccountName | None) -> list[AccountName]:
         """Return the account that is named, or all; raises ``Unknown`` for one that is not managed."""
-        return chosen(None if account is None else [account], sorted(self._components.informer.accepted.accounts))
+        return chosen(
+            None if account is None else [account],
+            sorted(self._components.informer.accepted.accounts),
+        )

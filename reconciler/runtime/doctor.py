@@ -49,7 +49,9 @@ async def examine(
     state, unreadable = _opened(settings.state_dir, clock)
     around = Environment(clock=clock)
     with closing(state):
-        opened = built(settings, state, keeps=False, read_only=True, masking=masking, environment=around)
+        opened = built(
+            settings, state, keeps=False, read_only=True, masking=masking, environment=around
+        )
         async with opened as components:
             await components.informer.begin()
             doctor = _Doctor(components)
@@ -81,7 +83,9 @@ class _Doctor:
         known = set(self._components.informer.accepted.accounts)
         if asked or not self._in_force:
             known |= self._components.credentials.accounts()
-        if asked and not self._in_force:  # the file that names them may be the one that cannot be read
+        if (
+            asked and not self._in_force
+        ):  # the file that names them may be the one that cannot be read
             known |= {AccountName(name) for name in asked}
         return sorted(known or {DEFAULT_ACCOUNT})
 
@@ -127,7 +131,10 @@ class _Doctor:
             if isinstance(secret, str):
                 unreadable.append(secret)
         return diagnosis.settings(
-            settings.mode, allow_http=settings.allow_http, unreadable=unreadable, warnings=settings.warnings
+            settings.mode,
+            allow_http=settings.allow_http,
+            unreadable=unreadable,
+            warnings=settings.warnings,
         )
 
     def _credentials_folder(self) -> Finding | None:
@@ -149,7 +156,9 @@ class _Doctor:
         account = self._components.informer.current(name)
         return account.desired.policy if account is not None else Policy()
 
-    async def accounts(self, names: Sequence[AccountName], follower: Follower) -> tuple[Examined, ...]:
+    async def accounts(
+        self, names: Sequence[AccountName], follower: Follower
+    ) -> tuple[Examined, ...]:
         """Check the accounts, a few at once."""
         lists: dict[AccountName, Asked] = {}
 
@@ -226,7 +235,11 @@ class _Doctor:
         except PlatformError as error:
             asked = replace(asked, error=error)
         return replace(
-            asked, ended=self._clock.now(), envelope=heard.envelope, header=heard.header, other_id=heard.other_id
+            asked,
+            ended=self._clock.now(),
+            envelope=heard.envelope,
+            header=heard.header,
+            other_id=heard.other_id,
         )
 
     def _quota(self, name: AccountName, began: datetime) -> Finding:
@@ -262,5 +275,9 @@ def _alike(name: AccountName, lists: Mapping[AccountName, Asked]) -> list[Findin
     mine = lists.get(name)
     if mine is None or mine.list_hash is None or (mine.devices or 0) < ALIKE_FROM:
         return []
-    others = [other for other, one in sorted(lists.items()) if other != name and one.list_hash == mine.list_hash]
+    others = [
+        other
+        for other, one in sorted(lists.items())
+        if other != name and one.list_hash == mine.list_hash
+    ]
     return [diagnosis.alike(mine.devices or 0, others)] if others else []

@@ -41,7 +41,9 @@ def read_env_file(path: Path) -> tuple[dict[str, Variable], list[Fault]]:
         blank = original[: len(original) - len(original.lstrip())]
         here = Variable(binding.value or "", str(path), binding.original.line + blank.count("\n"))
         if binding.error or (binding.key is not None and binding.value is None):
-            faults.append(here.fault("not a line of the form NAME=value"))  # not shown: it may be a stray secret
+            faults.append(
+                here.fault("not a line of the form NAME=value")
+            )  # not shown: it may be a stray secret
         elif binding.key is not None:
             texts[binding.key] = here
     return texts, faults

@@ -85,7 +85,11 @@ def _newest(settings: Settings, before: Accepted, kept: Sequence[KeptText]) -> _
 
 
 def _judged(
-    source: FileSource, fetched: Fetched, before: Accepted, kept: Sequence[KeptText], environment: str | None
+    source: FileSource,
+    fetched: Fetched,
+    before: Accepted,
+    kept: Sequence[KeptText],
+    environment: str | None,
 ) -> _Newest:
     """Return what these files would bring into force."""
     paths = {one.desired.path for one in before.accounts.values()}

@@ -38,12 +38,16 @@ class Misuse(ReconcilerError):
     """The command was given what does not fit the desired state."""
 
 
-async def dry_run(settings: Settings, masking: Masking, asked: Sequence[str] | None, follower: Follower) -> Work:
+async def dry_run(
+    settings: Settings, masking: Masking, asked: Sequence[str] | None, follower: Follower
+) -> Work:
     """Return what a pass of each account would do and hold. Nothing is changed, and nothing written anywhere."""
     state = State.read_only(settings.state_dir, SystemClock())
     async with built(settings, state, keeps=False, read_only=True, masking=masking) as components:
         names = await _ready(components, asked)
-        reports = await _reports(components, names, components.reconciler.previews.dry_run, follower)
+        reports = await _reports(
+            components, names, components.reconciler.previews.dry_run, follower
+        )
         return Work(reports, _notes(components))
 
 
@@ -74,10 +78,14 @@ async def apply(
     host = _Stoppable(stop or asyncio.Event())
     state = State.open(settings.state_dir, SystemClock())
     try:
-        async with built(settings, state, host=host, masking=masking, observer=follower) as components:
+        async with built(
+            settings, state, host=host, masking=masking, observer=follower
+        ) as components:
             names = await _ready(components, asked)
             if expect is not None and len(names) != 1:
-                raise Misuse(f"--expect is for one account, and here are {len(names)}: add --account NAME")
+                raise Misuse(
+                    f"--expect is for one account, and here are {len(names)}: add --account NAME"
+                )
 
             async def one_pass(name: AccountName) -> PassReport | None:
                 if host.stopping():

@@ -25,7 +25,9 @@ log = structlog.get_logger()
 class DaemonOperations:
     """The operations of the daemon."""
 
-    def __init__(self, components: Components, dispatcher: Dispatcher, source: SourceFollower) -> None:
+    def __init__(
+        self, components: Components, dispatcher: Dispatcher, source: SourceFollower
+    ) -> None:
         self._components, self._dispatcher, self._source = components, dispatcher, source
         self._planning = asyncio.Lock()
 
@@ -52,7 +54,13 @@ class DaemonOperations:
         if override is None:
             log.info("pause.ended", account=account)
         else:
-            log.warning("pause.set", account=account, pause=pause, until=override.until, reason=override.reason)
+            log.warning(
+                "pause.set",
+                account=account,
+                pause=pause,
+                until=override.until,
+                reason=override.reason,
+            )
         self._dispatcher.wake_first(names)
         return names
 

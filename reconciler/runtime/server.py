@@ -88,7 +88,11 @@ class _Crowd:
     """All connections of a port."""
 
     def __init__(
-        self, listener: socket.socket, protocol: Callable[[], asyncio.Protocol], most: int, request_seconds: float
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        most: int,
+        request_seconds: float,
     ) -> None:
         self.request_seconds = request_seconds
         self.callers: dict[_Caller, None] = {}
@@ -148,20 +152,31 @@ class _Crowd:
         if now - self._reported_at >= REPORTED_SECONDS:
             self._reported_at = now
             cut_off, self._cut_off = self._cut_off, 0
-            log.warning("http.crowded", connections=len(self.callers), most=self._most, cut_off=cut_off, error=error)
+            log.warning(
+                "http.crowded",
+                connections=len(self.callers),
+                most=self._most,
+                cut_off=cut_off,
+                error=error,
+            )
 
     def _out_of_descriptors(self, error: OSError) -> None:
         """Give one back, and let nobody in for a moment: the loop would ask again and again."""
         self._make_room(error.strerror or str(error))
         self._loop.remove_reader(self._listener)
-        self._again = self._loop.call_later(SHORT_SECONDS, self._loop.add_reader, self._listener, self._accept)
+        self._again = self._loop.call_later(
+            SHORT_SECONDS, self._loop.add_reader, self._listener, self._accept
+        )
 
 
 class Port:
     """A port of this machine, served by uvicorn inside our loop, without signals of its own."""
 
     def __init__(
-        self, listener: socket.socket, most: int | None = None, request_seconds: float = REQUEST_SECONDS
+        self,
+        listener: socket.socket,
+        most: int | None = None,
+        request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         host, port = listener.getsockname()[:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -197,7 +212,9 @@ class _Server(uvicorn.Server):
     Uvicorn alone does that ten times a second, even where nobody asks, and lets everybody in.
     """
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, most: int, request_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, listener: socket.socket, most: int, request_seconds: float
+    ) -> None:
         super().__init__(config)
         self._listener, self._most = listener, most
         self._request_seconds = request_seconds
@@ -257,6 +274,8 @@ def listening(listen: Listen) -> Iterator[Port]:
         listener.listen(128)
     except OSError as error:
         listener.close()
-        raise ReconcilerError(f"PCC_LISTEN: cannot listen on {listen}: {error.strerror or error}") from error
+        raise ReconcilerError(
+            f"PCC_LISTEN: cannot listen on {listen}: {error.strerror or error}"
+        ) from error
     with listener:
         yield Port(listener)

@@ -19,7 +19,9 @@ from reconciler.core import addresses, duration
 from reconciler.core.errors import suggestion
 from reconciler.pcc.checks import check_printable, check_secret, check_url
 
-_LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})", re.ASCII)
+_LISTEN = re.compile(
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})", re.ASCII
+)
 _REF = re.compile(r"(?!-)(?!.*\.\.)(?!.*@\{)[^\s\x00-\x20\x7f~^:?*\[\\]+")
 _GIT_URL = re.compile(r"(?!-)(?![A-Za-z0-9.+-]*::)[!-~]+")
 _HIGHEST_PORT = 65535
@@ -91,7 +93,9 @@ def _whole(value: object) -> object:
 def _truth(value: object) -> object:
     if isinstance(value, str):
         if value not in {"true", "false"}:
-            raise ValueError(f"has to be true or false{suggestion(value.lower(), ('true', 'false'))}")
+            raise ValueError(
+                f"has to be true or false{suggestion(value.lower(), ('true', 'false'))}"
+            )
         return value == "true"
     return value
 
@@ -105,7 +109,9 @@ def one_of(words: type[_Word]) -> Callable[[object], object]:
     def read(value: object) -> object:
         known = [word.value for word in words]
         if isinstance(value, str) and value not in known:
-            raise ValueError(f"has to be one of {', '.join(known)}{suggestion(value.lower(), known)}")
+            raise ValueError(
+                f"has to be one of {', '.join(known)}{suggestion(value.lower(), known)}"
+            )
         return value
 
     return read
@@ -117,7 +123,9 @@ def read_listen(value: object) -> object:
         return value
     match = _LISTEN.fullmatch(value)
     if match is None or int(match["port"]) > _HIGHEST_PORT:
-        raise ValueError("has to be an address and a port, like 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080")
+        raise ValueError(
+            "has to be an address and a port, like 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080"
+        )
     return Listen(match["six"] or match["host"], int(match["port"]))
 
 
@@ -138,7 +146,9 @@ def check_git_url(value: str) -> str:
 def check_git_ref(value: str) -> str:
     """Return the name of a branch, tag or commit, or raise ``ValueError``."""
     if not _REF.fullmatch(value):
-        raise ValueError("has to be the name of a branch or a tag, or a commit; it cannot begin with '-'")
+        raise ValueError(
+            "has to be the name of a branch or a tag, or a commit; it cannot begin with '-'"
+        )
     return value
 
 

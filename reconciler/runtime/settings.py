@@ -61,20 +61,27 @@ from reconciler.runtime.setting_values import (
 PREFIX = "PCC_"
 
 # What Kubernetes puts into every container for a Service whose name begins with "pcc".
-_INJECTED = re.compile(r"PCC_(?:\w*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w*)?|PORT|PORT_\d+_\w+)", re.ASCII)
+_INJECTED = re.compile(
+    r"PCC_(?:\w*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w*)?|PORT|PORT_\d+_\w+)", re.ASCII
+)
 
 SECRETS = ("service_key", "access_token", "refresh_token", "webhook_secret", "listen_token")
 _READ_FROM_FILES = (*SECRETS, "service_id", "client_id")
 
 
 def _in_file(name: str) -> Any:
-    return Field(None, description=f"path of a file that holds `{PREFIX}{name}`; it is read again when it changes")
+    return Field(
+        None,
+        description=f"path of a file that holds `{PREFIX}{name}`; it is read again when it changes",
+    )
 
 
 class Settings(BaseSettings):
     """The settings of one process, checked. Read them with ``load``; nothing here looks at the environment."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     _proxies: Proxies = PrivateAttr(default_factory=Proxies)
 
@@ -91,7 +98,8 @@ class Settings(BaseSettings):
         "main", description="the branch, tag or commit to follow"
     )
     git_interval: Wait = Field(
-        timedelta(seconds=30), description="how often the repository is asked for something new; a webhook is quicker"
+        timedelta(seconds=30),
+        description="how often the repository is asked for something new; a webhook is quicker",
     )
     git_verify: Annotated[GitVerify, BeforeValidator(one_of(GitVerify))] = Field(
         GitVerify.NONE,
@@ -108,7 +116,8 @@ class Settings(BaseSettings):
     )
     webhook_secret_file: Path | None = _in_file("WEBHOOK_SECRET")
     environment: str | None = Field(
-        None, description="a file whose `environment` is not this word is rejected: it comes from the wrong branch"
+        None,
+        description="a file whose `environment` is not this word is rejected: it comes from the wrong branch",
     )
     allow_http: Truth = Field(
         default=False,
@@ -137,7 +146,8 @@ class Settings(BaseSettings):
     )
     service_key_file: Path | None = _in_file("SERVICE_KEY")
     client_id: Identifier | None = Field(
-        None, description="the app key that a refresh token was issued to; for every account without its own"
+        None,
+        description="the app key that a refresh token was issued to; for every account without its own",
     )
     client_id_file: Path | None = _in_file("CLIENT_ID")
     token_url: Address | None = Field(
@@ -146,21 +156,25 @@ class Settings(BaseSettings):
         json_schema_extra={"shown": "from country and phase"},
     )
     backend_url: Annotated[str, AfterValidator(check_printable)] | None = Field(
-        None, description="the `oauth2_backend_url` that LG returned at login; sent along when a token is renewed"
+        None,
+        description="the `oauth2_backend_url` that LG returned at login; sent along when a token is renewed",
     )
     country: Annotated[str, AfterValidator(check_country)] | None = Field(
-        None, description="two upper-case letters, like `KR`; for every account that names none of its own"
+        None,
+        description="two upper-case letters, like `KR`; for every account that names none of its own",
     )
     access_token: Secret | None = Field(
         None, description="access token of the account `default` only; it ends after about an hour"
     )
     access_token_file: Path | None = _in_file("ACCESS_TOKEN")
     refresh_token: Secret | None = Field(
-        None, description="refresh token of the account `default` only; gets access tokens automatically"
+        None,
+        description="refresh token of the account `default` only; gets access tokens automatically",
     )
     refresh_token_file: Path | None = _in_file("REFRESH_TOKEN")
     credentials_dir: Path | None = Field(
-        None, description="folder of files `ACCOUNT.access_token`, `ACCOUNT.service_id` and so on; watched"
+        None,
+        description="folder of files `ACCOUNT.access_token`, `ACCOUNT.service_id` and so on; watched",
     )
     mode: Annotated[Mode, BeforeValidator(one_of(Mode))] = Field(
         Mode.ENFORCE,
@@ -182,12 +196,15 @@ class Settings(BaseSettings):
         timedelta(seconds=15), description="limit for one whole call to LG, as in LG's own clients"
     )
     confirm_delay: Wait = Field(
-        timedelta(seconds=30), description="how long to wait before a live list that looks wrong is read again"
+        timedelta(seconds=30),
+        description="how long to wait before a live list that looks wrong is read again",
     )
     state_dir: Path = Field(
         description="folder of the SQLite state, on a local disk that survives restarts: the record of what was done,"
         " and the count that limits unsubscribes",
-        json_schema_extra={"shown": "`$XDG_STATE_HOME/pcc-reconciler`, else `~/.local/state/pcc-reconciler`"},
+        json_schema_extra={
+            "shown": "`$XDG_STATE_HOME/pcc-reconciler`, else `~/.local/state/pcc-reconciler`"
+        },
     )
     listen: Annotated[Listen, BeforeValidator(read_listen)] = Field(
         Listen("127.0.0.1", 8080),
@@ -207,7 +224,8 @@ class Settings(BaseSettings):
         description="on stderr. `json`: one object a line; `console`: for people; `auto`: console if it is a terminal",
     )
     metrics_per_account: Truth = Field(
-        default=True, description="`false` for fleets of thousands of accounts: only the sums, without account labels"
+        default=True,
+        description="`false` for fleets of thousands of accounts: only the sums, without account labels",
     )
     shutdown_grace: Span = Field(
         timedelta(seconds=25),
@@ -232,7 +250,9 @@ class Settings(BaseSettings):
     def _path_in_repository(cls, value: str | None, info: ValidationInfo) -> str | None:
         path = PurePath(info.data.get("desired_state", ""))
         if value is not None and (path.is_absolute() or ".." in path.parts):
-            raise ValueError("PCC_DESIRED_STATE has then to be a relative path inside the repository, without ..")
+            raise ValueError(
+                "PCC_DESIRED_STATE has then to be a relative path inside the repository, without .."
+            )
         return value
 
     @field_validator("git_verify")
@@ -253,7 +273,11 @@ class Settings(BaseSettings):
     @property
     def acting_allowed(self) -> bool:
         """Say whether the calls that act exist: they are guarded by a token, or out of reach for others."""
-        return self._given("listen_token").is_set or self.listen.host in {"127.0.0.1", "::1", "localhost"}
+        return self._given("listen_token").is_set or self.listen.host in {
+            "127.0.0.1",
+            "::1",
+            "localhost",
+        }
 
     def shared_credentials(self) -> Shared:
         """Return the service's own credentials, for the ``CredentialStore``."""
@@ -320,7 +344,10 @@ NAMES = tuple(_VARIABLES.values())
 
 
 def load(
-    environ: Mapping[str, str] = os.environ, env_file: Path | None = None, *, user: Callable[[], int] = os.getuid
+    environ: Mapping[str, str] = os.environ,
+    env_file: Path | None = None,
+    *,
+    user: Callable[[], int] = os.getuid,
 ) -> Settings:
     """Return the settings, or raise ``Invalid`` with every fault of the environment and the env file.
 
@@ -335,24 +362,40 @@ def load(
             in_file.pop(f"{name}_FILE", None)
             in_file.pop(name.removesuffix("_FILE"), None)
     texts = [*in_file.items(), *in_environment.items()]
-    faults += [text.fault(f"{name}: no such setting{_nearest(name)}") for name, text in texts if _unknown(name)]
-    faults += [text.fault(f"{name}: {QUOTED}") for name, text in texts if _in_quotes(name, text.value)]
+    faults += [
+        text.fault(f"{name}: no such setting{_nearest(name)}")
+        for name, text in texts
+        if _unknown(name)
+    ]
+    faults += [
+        text.fault(f"{name}: {QUOTED}") for name, text in texts if _in_quotes(name, text.value)
+    ]
     named = proxies.read(environ)
     faults += named.faults
-    given = {name: text for name, text in texts if text.value.strip() and not _in_quotes(name, text.value)}
+    given = {
+        name: text
+        for name, text in texts
+        if text.value.strip() and not _in_quotes(name, text.value)
+    }
     values: dict[str, Any] = {"state_dir": home} if (home := _state_home(environ, user)) else {}
-    values |= {field: given[name].value.strip() for field, name in _VARIABLES.items() if name in given}
+    values |= {
+        field: given[name].value.strip() for field, name in _VARIABLES.items() if name in given
+    }
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise Invalid([*faults, *_faults(error, given)]) from None  # its own words are in the faults
+        raise Invalid(
+            [*faults, *_faults(error, given)]
+        ) from None  # its own words are in the faults
     if faults:
         raise Invalid(faults)
     settings._proxies = named  # noqa: SLF001 - a value of ours, which is no setting and has no place in the table
     return settings
 
 
-def suspects(environ: Mapping[str, str] = os.environ, env_file: Path | None = None) -> frozenset[str]:
+def suspects(
+    environ: Mapping[str, str] = os.environ, env_file: Path | None = None
+) -> frozenset[str]:
     """Return what may be secret among the values of settings as they are written, also where they are not valid.
 
     It is what to mask before anything is checked: a fault, or a defect of this program, must not print it either.
@@ -376,13 +419,16 @@ def log_format(environ: Mapping[str, str] = os.environ, env_file: Path | None = 
     """Return how the log is wanted, also where other settings are not valid: the last line of a failed start asks."""
     in_file, _ = ({}, []) if env_file is None else read_env_file(env_file)
     name = f"{PREFIX}LOG_FORMAT"
-    written = environ.get(name, "").strip() or (in_file[name].value.strip() if name in in_file else "")
+    written = environ.get(name, "").strip() or (
+        in_file[name].value.strip() if name in in_file else ""
+    )
     wanted = addresses.unquoted(written).strip().lower()
     return wanted if wanted in set(LogFormat) else LogFormat.AUTO
 
 
 QUOTED = (
-    "the value is in quotes, which are a part of it: docker's --env-file and Kubernetes keep them; write it without"
+    "the value is in quotes, which are a part of it: docker's --env-file and Kubernetes keep them; "
+    "write it without"
 )
 
 

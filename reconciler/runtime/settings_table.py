@@ -28,7 +28,9 @@ class SettingRow:
 def table() -> Sequence[SettingRow]:
     """Return every setting, in the order of the documentation."""
     return tuple(
-        SettingRow(variable(name), _shown_default(field), field.description or "", secret=name in SECRETS)
+        SettingRow(
+            variable(name), _shown_default(field), field.description or "", secret=name in SECRETS
+        )
         for name, field in Settings.model_fields.items()
     )
 
@@ -58,6 +60,9 @@ def with_table(document: str) -> str:
     _, end, after = rest.partition(END)
     if not end:
         raise ValueError("the document does not have the two marker lines of the table")
-    rows = [f"| `{row.name}`{' (secret)' * row.secret} | {row.default} | {row.meaning} |" for row in table()]
+    rows = [
+        f"| `{row.name}`{' (secret)' * row.secret} | {row.default} | {row.meaning} |"
+        for row in table()
+    ]
     lines = [BEGIN, "", "| setting | default | meaning |", "|---|---|---|", *rows, "", END]
     return before + "\n".join(lines) + after

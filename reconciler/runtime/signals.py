@@ -64,4 +64,6 @@ def signals(
         for number in handlers:
             loop.remove_signal_handler(number)
             if came is not None:  # until the end, the same signal again must not kill the process
-                signal.signal(number, (lambda *_: again()) if number != signal.SIGHUP else signal.SIG_IGN)
+                signal.signal(
+                    number, (lambda *_: again()) if number != signal.SIGHUP else signal.SIG_IGN
+                )

@@ -41,7 +41,11 @@ def opened(
         yield local
         return
     with ExitStack() as stack:
-        home = settings.state_dir if lasting else Path(stack.enter_context(TemporaryDirectory(prefix="pcc-git-")))
+        home = (
+            settings.state_dir
+            if lasting
+            else Path(stack.enter_context(TemporaryDirectory(prefix="pcc-git-")))
+        )
         source = GitSource(
             Clone(home / CLONES, settings.git_url),
             settings.git_ref,

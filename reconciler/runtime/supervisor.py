@@ -46,7 +46,9 @@ class Supervisor:
         """Wait for ``stopping``. A service that ends before that raises its error here."""
         stop = asyncio.create_task(stopping.wait(), name="stop")
         try:
-            done, _ = await asyncio.wait({stop, *self._tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                {stop, *self._tasks.values()}, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:  # also where the caller gives up
             stop.cancel()
         for task in done - {stop}:

@@ -97,12 +97,16 @@ class SchedulerTicker:
     def every(self, seconds: float, call: Callable[[], object]) -> None:
         """Call ``call`` at this interval."""
 
-        async def job() -> None:  # a coroutine runs in the loop, a plain function in a thread of APScheduler's
+        async def job() -> (
+            None
+        ):  # a coroutine runs in the loop, a plain function in a thread of APScheduler's
             call()
 
         self._count += 1  # by their names APScheduler orders what is due at once; its own ones are made of chance
         name = f"{self._count:04}"
-        self._scheduler.add_job(job, Every(seconds), id=name, coalesce=True, misfire_grace_time=None)
+        self._scheduler.add_job(
+            job, Every(seconds), id=name, coalesce=True, misfire_grace_time=None
+        )
 
     def stop(self) -> None:
         """Make no further call."""

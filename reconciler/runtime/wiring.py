@@ -19,8 +19,8 @@ from reconciler.core.clock import Clock, TwoClocks
 from reconciler.core.model import AccountName
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.clients import Clients
+from reconciler.pcc.codes import CODES
 from reconciler.pcc.credential_store import CredentialStore
-from reconciler.pcc.protocol import CODES
 from reconciler.pcc.quota import HOUR, Learned
 from reconciler.pcc.transport import open_http
 from reconciler.runtime.environment import Environment
@@ -81,7 +81,9 @@ class Components:
         return frozenset()
 
     def _countries(self) -> Mapping[AccountName, str | None]:
-        return {account: one.desired.country for account, one in self.informer.accepted.accounts.items()}
+        return {
+            account: one.desired.country for account, one in self.informer.accepted.accounts.items()
+        }
 
     def _limit(self, accounts: Iterable[AccountName]) -> None:
         for account in accounts:
@@ -105,7 +107,9 @@ async def built(
 
     ``read_only``: only GET can leave it. Without ``keeps`` revisions are not remembered in ``state``.
     """
-    builder = _Builder(settings, state, host or Host(), masking or Masking(), environment or Environment())
+    builder = _Builder(
+        settings, state, host or Host(), masking or Masking(), environment or Environment()
+    )
     async with builder.clients(read_only=read_only) as clients:
         with opened(settings, lasting=not read_only, files=builder.files) as source:
             yield builder.components(clients, source, keeps=keeps, observer=observer)
@@ -115,7 +119,12 @@ class _Builder:
     """Makes the components of one process."""
 
     def __init__(
-        self, settings: Settings, state: State, host: Host, masking: Masking, environment: Environment
+        self,
+        settings: Settings,
+        state: State,
+        host: Host,
+        masking: Masking,
+        environment: Environment,
     ) -> None:
         self._settings, self._state, self._host = settings, state, host
         self._masking, self._environment = masking, environment
@@ -161,7 +170,9 @@ class _Builder:
                 two_clocks=self._clocks,
             )
 
-    def components(self, clients: Clients, source: Source, *, keeps: bool, observer: PassObserver | None) -> Components:
+    def components(
+        self, clients: Clients, source: Source, *, keeps: bool, observer: PassObserver | None
+    ) -> Components:
         """Return everything, put together."""
         informer = Informer(
             source,

@@ -69,7 +69,9 @@ class App:
         client = asyncio.ensure_future(receive())
         end = asyncio.ensure_future(self._stopping.wait())
         try:
-            done, _ = await asyncio.wait({client, end}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                {client, end}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             client.cancel()
             end.cancel()

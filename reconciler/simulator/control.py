@@ -66,7 +66,12 @@ class Which(msgspec.Struct, forbid_unknown_fields=True):
     fraction: float | None = None
 
     def __post_init__(self) -> None:
-        if [self.ids is not None, self.all, self.count is not None, self.fraction is not None].count(True) != 1:
+        if [
+            self.ids is not None,
+            self.all,
+            self.count is not None,
+            self.fraction is not None,
+        ].count(True) != 1:
             raise ValueError("exactly one of ids, all, count and fraction is needed")
         if (self.count or 0) < 0 or not 0 <= (self.fraction or 0) <= 1:
             raise ValueError("count must not be negative, and fraction lies between 0 and 1")
@@ -161,7 +166,8 @@ class Control:
         found = [
             record
             for record in self._platform.requests
-            if record.at >= since and all(str(getattr(record, name)) == value for name, value in wanted.items())
+            if record.at >= since
+            and all(str(getattr(record, name)) == value for name, value in wanted.items())
         ]
         return {"total": len(found), "requests": found[-int(limit) :] if limit else []}
 
@@ -179,8 +185,12 @@ class Control:
     def add_user(self, request: Request) -> Any:
         """Add a user with a refresh token and an access token."""
         body = _read(request, NewUser)
-        user = self._world.add_user(body.name, country=body.country, quota=body.quota, refresh_token=body.refresh_token)
-        self._world.issue(user, self._platform.now() + self._platform.options.token_life, body.access_token)
+        user = self._world.add_user(
+            body.name, country=body.country, quota=body.quota, refresh_token=body.refresh_token
+        )
+        self._world.issue(
+            user, self._platform.now() + self._platform.options.token_life, body.access_token
+        )
         devices = self._fresh(user, body.devices) if isinstance(body.devices, int) else body.devices
         self._world.add_devices(user, devices)
         return self._described(user)
@@ -213,7 +223,11 @@ class Control:
         user = self._world.user(name)
         body = _read(request, GoneDevices)
         now = self._platform.now()
-        return {"removed": self._world.remove_devices(user, body.ids, now, keep_subscriptions=body.keep_subscriptions)}
+        return {
+            "removed": self._world.remove_devices(
+                user, body.ids, now, keep_subscriptions=body.keep_subscriptions
+            )
+        }
 
     def subscribe(self, request: Request, name: str) -> Any:
         """Subscribe devices behind the client's back: ids, all, count or fraction."""
@@ -226,7 +240,11 @@ class Control:
         """Unsubscribe devices behind the client's back: ids, all, count or fraction."""
         user = self._world.user(name)
         which = _read(request, Which)
-        return {"unsubscribed": self._platform.unsubscribe(name, *self._chosen(which, list(user.subscriptions)))}
+        return {
+            "unsubscribed": self._platform.unsubscribe(
+                name, *self._chosen(which, list(user.subscriptions))
+            )
+        }
 
     def issue_token(self, _request: Request, name: str) -> Any:
         """Give a user one more access token."""
@@ -307,7 +325,11 @@ class Control:
         return made
 
     def _chosen(self, which: Which, candidates: list[str]) -> list[str]:
-        return which.ids if which.ids is not None else self._platform.pick(candidates, which.count, which.fraction)
+        return (
+            which.ids
+            if which.ids is not None
+            else self._platform.pick(candidates, which.count, which.fraction)
+        )
 
 
 _FILTERS: Final = frozenset(Record.__slots__) - {"at", "headers", "query"}

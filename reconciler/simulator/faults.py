@@ -134,7 +134,9 @@ class Short(_Effect, frozen=True, tag="short"):
 class Mangle(_Effect, frozen=True, tag="mangle"):
     """A list in which one item, picked at random, is not as it should be."""
 
-    how: Literal["no-id", "number-id", "null-id", "empty-id", "null-item", "string-item", "twice"] = "no-id"
+    how: Literal[
+        "no-id", "number-id", "null-id", "empty-id", "null-item", "string-item", "twice"
+    ] = "no-id"
 
 
 class Response(_Effect, frozen=True, tag="response"):
@@ -162,7 +164,22 @@ Instead = Html | Empty | Hang | Drop | Error | Raw | Redirect
 Spoiled = Cut | Stale | Short | Mangle | Response | Lost
 """Effects on a request that is otherwise served."""
 
-Effect = Latency | Html | Empty | Hang | Drop | Error | Raw | Redirect | Cut | Stale | Short | Mangle | Response | Lost
+Effect = (
+    Latency
+    | Html
+    | Empty
+    | Hang
+    | Drop
+    | Error
+    | Raw
+    | Redirect
+    | Cut
+    | Stale
+    | Short
+    | Mangle
+    | Response
+    | Lost
+)
 
 
 class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -280,7 +297,11 @@ class FaultPlan:
         for armed in self._armed:
             effect = armed.next_effect(call, now, random)
             if isinstance(effect, Latency):
-                delay += effect.seconds if effect.up_to is None else random.uniform(effect.seconds, effect.up_to)
+                delay += (
+                    effect.seconds
+                    if effect.up_to is None
+                    else random.uniform(effect.seconds, effect.up_to)
+                )
             elif effect is not None:
                 return Verdict(delay, effect)
         return Verdict(delay)
@@ -288,7 +309,12 @@ class FaultPlan:
     def describe(self) -> list[dict[str, Any]]:
         """Return the rules with their counters, as plain values."""
         return [
-            {**msgspec.to_builtins(armed.rule), "since": armed.since, "seen": armed.seen, "fired": armed.fired}
+            {
+                **msgspec.to_builtins(armed.rule),
+                "since": armed.since,
+                "seen": armed.seen,
+                "fired": armed.fired,
+            }
             for armed in self._armed
         ]
 

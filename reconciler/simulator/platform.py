@@ -27,7 +27,16 @@ from reconciler.simulator import faults
 from reconciler.simulator.errors import SimulatorError
 from reconciler.simulator.faults import FaultPlan, Route, Rule, Sought, Verdict
 from reconciler.simulator.wire import Answer, Request, json_answer, page, refusal, success
-from reconciler.simulator.world import HOUR, PCC_TYPES, Device, Service, User, World, made_up, service_of
+from reconciler.simulator.world import (
+    HOUR,
+    PCC_TYPES,
+    Device,
+    Service,
+    User,
+    World,
+    made_up,
+    service_of,
+)
 
 __all__ = ["Options", "Platform", "Record"]
 
@@ -140,7 +149,13 @@ _STRICT_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 _LENIENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,22}")
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _BEARER: Final = re.compile(r"Bearer ([A-Za-z0-9._~+/-]{8,4096}=*)")
-_REQUIRED: Final = ("authorization", "x-country-code", "x-message-id", "x-service-id", "x-service-key")
+_REQUIRED: Final = (
+    "authorization",
+    "x-country-code",
+    "x-message-id",
+    "x-service-id",
+    "x-service-key",
+)
 _DEVICE_ID_LIMIT: Final = 256
 _ALLOWED: Final = {"/pcc": "GET", "/devices": "GET", _TOKEN_PATH: "POST"}
 
@@ -206,7 +221,9 @@ class Platform:
     def set_options(self, **changes: Any) -> Options:
         """Change some options. An unknown name or a value that does not fit is a ``SimulatorError``."""
         try:
-            self.options = msgspec.convert({**msgspec.structs.asdict(self.options), **changes}, Options)
+            self.options = msgspec.convert(
+                {**msgspec.structs.asdict(self.options), **changes}, Options
+            )
         except msgspec.ValidationError as error:
             raise SimulatorError(f"options: {error}") from error
         self.world.changes += 1
@@ -227,7 +244,9 @@ class Platform:
         One that nobody has becomes an appliance of this user's: what is subscribed can be unsubscribed again.
         """
         owner, now = self.world.user(user), self.now()
-        self.world.add_devices(owner, (Device(one) for one in devices if one and not self.world.owned_by_anyone(one)))
+        self.world.add_devices(
+            owner, (Device(one) for one in devices if one and not self.world.owned_by_anyone(one))
+        )
         return [device for device in devices if self.world.subscribe(owner, device, now)]
 
     def unsubscribe(self, user: str, *devices: str) -> list[str]:
@@ -235,11 +254,17 @@ class Platform:
         owner, now = self.world.user(user), self.now()
         return [device for device in devices if self.world.unsubscribe(owner, device, now)]
 
-    def lose(self, user: str, *, count: int | None = None, fraction: float | None = None) -> list[str]:
+    def lose(
+        self, user: str, *, count: int | None = None, fraction: float | None = None
+    ) -> list[str]:
         """Lose subscriptions picked at random: so many, or a fraction rounded to the nearest number. Return which."""
-        return self.unsubscribe(user, *self.pick(list(self.world.user(user).subscriptions), count, fraction))
+        return self.unsubscribe(
+            user, *self.pick(list(self.world.user(user).subscriptions), count, fraction)
+        )
 
-    def pick(self, candidates: Sequence[str], count: int | None = None, fraction: float | None = None) -> list[str]:
+    def pick(
+        self, candidates: Sequence[str], count: int | None = None, fraction: float | None = None
+    ) -> list[str]:
         """Pick some of the candidates at random: a number of them, or a fraction, or, told neither, all."""
         if count is None and fraction is None:
             return list(candidates)
@@ -261,8 +286,12 @@ class Platform:
     def _read(self, request: Request, now: float) -> _Call:
         route, device = _route(request.method, request.path)
         headers = request.headers
-        message_id = headers.get("x-message-id") or made_up(self.world.seed, "message", self._log.total, digits=22)
-        call = _Call(request, route, now, now + self.options.clock_offset, message_id, device=device)
+        message_id = headers.get("x-message-id") or made_up(
+            self.world.seed, "message", self._log.total, digits=22
+        )
+        call = _Call(
+            request, route, now, now + self.options.clock_offset, message_id, device=device
+        )
         bearer = _BEARER.fullmatch(headers.get("authorization", ""))
         if bearer is not None:
             call.bearer = bearer[1]
@@ -273,7 +302,9 @@ class Platform:
 
     def _verdict(self, call: _Call) -> Verdict:
         user = call.user.name if call.user is not None else None
-        return self._faults.choose(Sought(call.request.method, call.route, user, call.device), call.now, self.random)
+        return self._faults.choose(
+            Sought(call.request.method, call.route, user, call.device), call.now, self.random
+        )
 
     def _act(self, call: _Call, verdict: Verdict) -> Answer:
         effect = verdict.effect
@@ -324,10 +355,14 @@ class Platform:
         options = self.options
         if any(not headers.get(name) for name in _REQUIRED):
             raise _Refused("1101")
-        if not (_STRICT_ID if options.strict_message_id else _LENIENT_ID).fullmatch(headers["x-message-id"]):
+        if not (_STRICT_ID if options.strict_message_id else _LENIENT_ID).fullmatch(
+            headers["x-message-id"]
+        ):
             raise _Refused("1104")
         country = headers["x-country-code"]
-        if not _COUNTRY.fullmatch(country) or (options.countries is not None and country not in options.countries):
+        if not _COUNTRY.fullmatch(country) or (
+            options.countries is not None and country not in options.countries
+        ):
             raise _Refused("1307")
         service = self.world.service
         if headers["x-service-id"] != service.id:
@@ -375,7 +410,9 @@ class Platform:
                     self.world.lose_later(user, device, call.now + effect.after)
             else:
                 self._unsubscribe(user, device, call.now)
-            response = effect.form if isinstance(effect, faults.Response) else self.options.empty_success
+            response = (
+                effect.form if isinstance(effect, faults.Response) else self.options.empty_success
+            )
         return Answer(body=success(call.message_id, call.at, response))
 
     def _subscribe(self, user: User, device: str, now: float) -> None:
@@ -391,14 +428,20 @@ class Platform:
             if options.already_subscribed != "accept":
                 raise _Refused(options.already_subscribed)
             return
-        if options.subscription_cap is not None and self.world.subscribed >= options.subscription_cap:
+        if (
+            options.subscription_cap is not None
+            and self.world.subscribed >= options.subscription_cap
+        ):
             raise _Refused("1312")
         self.world.subscribe(user, device, now)
 
     def _unsubscribe(self, user: User, device: str, now: float) -> None:
         if device not in user.devices:
             self._check_unknown(device)
-        if not self.world.unsubscribe(user, device, now) and self.options.not_subscribed != "accept":
+        if (
+            not self.world.unsubscribe(user, device, now)
+            and self.options.not_subscribed != "accept"
+        ):
             raise _Refused(self.options.not_subscribed)
 
     def _check_unknown(self, device: str) -> None:
@@ -412,12 +455,17 @@ class Platform:
         """Return the live list as JSON, encoded anew only when it changed."""
         if effect is not None:
             age = effect.seconds if isinstance(effect, faults.Stale) else 0.0
-            return self._items([{"deviceId": device} for device in user.subscriptions_at(now - age)], effect)
+            return self._items(
+                [{"deviceId": device} for device in user.subscriptions_at(now - age)], effect
+            )
         if not user.subscriptions:
             return self.options.empty_list
         known = self._lists.get(user.name)
         if known is None or known[0] != user.revision:
-            known = (user.revision, msgspec.json.encode([_Item(device) for device in user.subscriptions]))
+            known = (
+                user.revision,
+                msgspec.json.encode([_Item(device) for device in user.subscriptions]),
+            )
             self._lists[user.name] = known
         return known[1]
 
@@ -443,7 +491,11 @@ class Platform:
         if isinstance(effect, faults.Response):
             return effect.form
         if isinstance(effect, faults.Short):
-            omit = effect.omit if effect.omit is not None else len(items) - int(len(items) * (effect.keep or 0.0))
+            omit = (
+                effect.omit
+                if effect.omit is not None
+                else len(items) - int(len(items) * (effect.keep or 0.0))
+            )
             gone = set(self.random.sample(range(len(items)), min(omit, len(items))))
             items = [item for number, item in enumerate(items) if number not in gone]
         if isinstance(effect, faults.Mangle):
@@ -469,13 +521,18 @@ class Platform:
         if user is None:
             return self._token_error(401, "not allowed refresh_token")
         life = self.options.token_life
-        granted = {"access_token": self.world.issue(user, call.now + life), "expires_in": str(int(life))}
+        granted = {
+            "access_token": self.world.issue(user, call.now + life),
+            "expires_in": str(int(life)),
+        }
         if self.options.rotate_refresh_tokens:
             granted["refresh_token"] = self.world.rotate_refresh(user)
         return json_answer(granted)
 
     def _token_error(self, status: int, words: str) -> Answer:
-        return json_answer({"httpError": f"{status} {words}"}, 200 if self.options.token_errors_in_200 else status)
+        return json_answer(
+            {"httpError": f"{status} {words}"}, 200 if self.options.token_errors_in_200 else status
+        )
 
 
 def _route(method: str, path: str) -> tuple[Route, str | None]:
@@ -511,9 +568,16 @@ def _nowhere(request: Request) -> Answer:
 
 def _checked(device: str | None) -> str:
     """Return a device id that can be one."""
-    if not device or len(device) > _DEVICE_ID_LIMIT or not device.isprintable() or device in {".", ".."}:
+    if (
+        not device
+        or len(device) > _DEVICE_ID_LIMIT
+        or not device.isprintable()
+        or device in {".", ".."}
+    ):
         raise _Refused("1224")
-    if " " in device or "/" in device:  # the only white space that counts as printable, and the one path separator
+    if (
+        " " in device or "/" in device
+    ):  # the only white space that counts as printable, and the one path separator
         raise _Refused("1224")
     return device
 
@@ -536,7 +600,9 @@ def _instead(effect: faults.Instead, call: _Call) -> Answer:
         case faults.Empty(status=status):
             return _with_retry_after(Answer(status, ()), effect.retry_after)
         case faults.Hang() | faults.Drop():
-            return Answer(0, (), never=isinstance(effect, faults.Hang), drop=isinstance(effect, faults.Drop))
+            return Answer(
+                0, (), never=isinstance(effect, faults.Hang), drop=isinstance(effect, faults.Drop)
+            )
         case faults.Error(code=code, status=error_status, message=message):
             answer = refusal(code, call.message_id, call.at, status=error_status, message=message)
             return _with_retry_after(answer, effect.retry_after)

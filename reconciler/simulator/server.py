@@ -148,7 +148,9 @@ def build(options: SimulatorOptions) -> Platform:
             subscribed=options.subscribed,
             country=options.country,
             seed=options.seed,
-            options=Options(token_life=options.token_life) if options.token_life is not None else None,
+            options=Options(token_life=options.token_life)
+            if options.token_life is not None
+            else None,
             log_size=options.log_size,
         )
     given = {"quota": options.quota, "latency": options.latency, "token_life": options.token_life}
@@ -157,7 +159,9 @@ def build(options: SimulatorOptions) -> Platform:
         try:
             text = options.faults.read_bytes()
         except OSError as error:
-            raise SimulatorError(f"{options.faults}: the fault plan cannot be read: {error.strerror}") from error
+            raise SimulatorError(
+                f"{options.faults}: the fault plan cannot be read: {error.strerror}"
+            ) from error
         platform.set_faults(*read_rules(text))
     return platform
 
@@ -189,7 +193,9 @@ def welcome(platform: Platform, base_url: str, state: Path | None = None) -> str
     ]
     users = list(platform.world.users.values())
     for user in users[:_SHOWN]:
-        tokens = [token for token, expires in user.access_tokens.items() if expires > platform.now()]
+        tokens = [
+            token for token, expires in user.access_tokens.items() if expires > platform.now()
+        ]
         counts = f"{len(user.devices)} devices, {len(user.subscriptions)} subscribed"
         lines += [
             f"user {user.name}: country {user.country or 'any'}, {counts}",

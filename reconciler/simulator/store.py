@@ -44,5 +44,7 @@ def load(path: Path) -> tuple[World, Options]:
     except OSError as error:
         raise SimulatorError(f"{path}: the state cannot be read: {error.strerror}") from error
     except msgspec.DecodeError as error:
-        raise SimulatorError(f"{path}: this is not a state file of the simulator: {error}") from error
+        raise SimulatorError(
+            f"{path}: this is not a state file of the simulator: {error}"
+        ) from error
     return World.from_snapshot(saved.world), saved.options

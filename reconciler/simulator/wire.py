@@ -147,7 +147,9 @@ def success(message_id: str, at: float, response: bytes | str) -> bytes:
     return _encode(_Success(message_id, timestamp(at), raw))
 
 
-def refusal(code: str, message_id: str, at: float, *, status: int | None = None, message: str | None = None) -> Answer:
+def refusal(
+    code: str, message_id: str, at: float, *, status: int | None = None, message: str | None = None
+) -> Answer:
     """Return LG's answer with one of its codes. A code that is not in the table needs a status."""
     known_status, words = CODES.get(code, (400, "Unknown error"))
     error = _Error(code, words if message is None else message)

@@ -133,7 +133,9 @@ class World:
     ) -> User:
         """Add a user with a refresh token, made up unless given, and without an access token."""
         if not name or name in self.users:
-            raise SimulatorError(f"there is a user {name!r} already" if name else "a user needs a name")
+            raise SimulatorError(
+                f"there is a user {name!r} already" if name else "a user needs a name"
+            )
         token = refresh_token or made_up(self.seed, "refresh", name, digits=96)
         if token in self._refresh:
             raise SimulatorError("that refresh token belongs to another user")
@@ -223,7 +225,9 @@ class World:
         self.changes += 1
         return len(user.devices) - before
 
-    def remove_devices(self, user: User, ids: Sequence[str], now: float, *, keep_subscriptions: bool = False) -> int:
+    def remove_devices(
+        self, user: User, ids: Sequence[str], now: float, *, keep_subscriptions: bool = False
+    ) -> int:
         """Unregister appliances, and with them their subscriptions unless these are to be kept. Return how many."""
         removed = [device for device in ids if user.devices.pop(device, None) is not None]
         for device in removed:
@@ -304,7 +308,10 @@ class World:
         world = cls(snapshot.service, snapshot.seed)
         for saved in snapshot.users:
             user = world.add_user(
-                saved.name, country=saved.country, quota=saved.quota, refresh_token=saved.refresh_token
+                saved.name,
+                country=saved.country,
+                quota=saved.quota,
+                refresh_token=saved.refresh_token,
             )
             if saved.refresh_token is None:
                 world.revoke_refresh(user)
@@ -338,7 +345,9 @@ _SAMPLE_NAMES: Mapping[str, str] = {
 }
 
 
-def sample_devices(seed: int, owner: str, count: int, *, only_pcc: bool = False, first: int = 0) -> list[Device]:
+def sample_devices(
+    seed: int, owner: str, count: int, *, only_pcc: bool = False, first: int = 0
+) -> list[Device]:
     """Return appliances of a made-up house. Two in ten are of types that PCC refuses, unless ``only_pcc``."""
     types = PCC_TYPES if only_pcc else _SAMPLE_TYPES
     devices = []

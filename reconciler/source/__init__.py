@@ -8,9 +8,23 @@ What concerns repositories is imported from its own module: ``validate`` reads f
 """
 
 from reconciler.desired import LARGEST_FILE
-from reconciler.source.files import RESTLESS_SECONDS, SETTLE_SECONDS, DiskTree, FileSource, read_file
+from reconciler.source.files import (
+    RESTLESS_SECONDS,
+    SETTLE_SECONDS,
+    DiskTree,
+    FileSource,
+    read_file,
+)
 from reconciler.source.loading import load_fetched
-from reconciler.source.port import NOTHING, Fetched, FetchError, Known, MissingError, RestlessError, Source
+from reconciler.source.port import (
+    NOTHING,
+    Fetched,
+    FetchError,
+    Known,
+    MissingError,
+    RestlessError,
+    Source,
+)
 from reconciler.source.signatures import Look, Signature, signature
 from reconciler.source.unrest import LOCK_SECONDS, Lock, Unrest
 

@@ -34,7 +34,9 @@ Missing = bytes | None
 class Checkout:
     """Remembers which commit was checked out, so as to see when another one is."""
 
-    def __init__(self, *, patience: float = PATIENCE_SECONDS, steady: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, patience: float = PATIENCE_SECONDS, steady: Callable[[], float] = time.monotonic
+    ) -> None:
         self._patience = patience
         self._steady = steady
         self._not_before = 0.0
@@ -42,7 +44,10 @@ class Checkout:
         self.missing: Mapping[str, Missing] = {}
 
     def commit(
-        self, documents: Sequence[str], files: Mapping[str, bytes], named: Named = lambda _path: False
+        self,
+        documents: Sequence[str],
+        files: Mapping[str, bytes],
+        named: Named = lambda _path: False,
     ) -> Commit | None:
         """Return the commit that the documents are checked out from; ``dirty`` where it holds other contents.
 
@@ -80,7 +85,9 @@ class Checkout:
     ) -> Commit | None:
         tree = WorkingTree(folder, seconds=self._patience)
         head = tree.head()
-        self._head = {path: signature(path) for path in head.moves_with}  # before it is asked what is there
+        self._head = {
+            path: signature(path) for path in head.moves_with
+        }  # before it is asked what is there
         id_ = tree.resolve("HEAD")
         if id_ is None:
             return None
@@ -92,12 +99,17 @@ class Checkout:
         names = {path: os.path.relpath(os.path.realpath(path), folder) for path in files}
         if not any(names.get(path) in held for path in documents):
             return None
-        same = all(name in held and held[name].id == blob_id(files[path], id_) for path, name in names.items())
+        same = all(
+            name in held and held[name].id == blob_id(files[path], id_)
+            for path, name in names.items()
+        )
         self.missing = _missing(tree, folder, held, named)
         return replace(tree.commit(id_), dirty=not same or bool(self.missing))
 
 
-def _missing(tree: WorkingTree, folder: Path, held: Mapping[str, Entry], named: Named) -> dict[str, Missing]:
+def _missing(
+    tree: WorkingTree, folder: Path, held: Mapping[str, Entry], named: Named
+) -> dict[str, Missing]:
     """Return the files of a commit that would be read and are not there, save those that are left out on purpose."""
     absent = [path for path, entry in held.items() if entry.kind is Kind.FILE and named(path)]
     absent = [path for path in absent if not os.path.lexists(folder / path)]
@@ -114,4 +126,7 @@ def _missing(tree: WorkingTree, folder: Path, held: Mapping[str, Entry], named: 
 
 def _under_version_control(folder: str) -> bool:
     """Return whether git would find a repository here: without running it, because most mounted folders are in none."""
-    return any(os.path.lexists(os.path.join(above, ".git")) for above in (folder, *map(str, Path(folder).parents)))
+    return any(
+        os.path.lexists(os.path.join(above, ".git"))
+        for above in (folder, *map(str, Path(folder).parents))
+    )

@@ -83,7 +83,9 @@ class DiskTree:
         """Return whether everything looked at is as it was."""
         walk = Walk()
         try:
-            return all(self._look(path) == before for path, before in self._signatures.copy().items()) and all(
+            return all(
+                self._look(path) == before for path, before in self._signatures.copy().items()
+            ) and all(
                 walk.match(*asked) == before for asked, before in self._matches.copy().items()
             )
         except Unreadable:
@@ -96,7 +98,10 @@ class DiskTree:
 
     def folders(self) -> set[str]:
         """Return where a change matters: the folders of the files as named, of what links lead to, and of patterns."""
-        found = {os.path.join(folder, globs.fixed_part(pattern)) or "." for folder, pattern in self._matches.copy()}
+        found = {
+            os.path.join(folder, globs.fixed_part(pattern)) or "."
+            for folder, pattern in self._matches.copy()
+        }
         for path in self._signatures.copy():
             found |= {os.path.dirname(path) or ".", os.path.dirname(os.path.realpath(path))}
         return found
@@ -137,7 +142,11 @@ class FileSource:
         except OSError as error:
             raise SourceError(f"{self._path}: cannot be read: {error.strerror}") from error
         if not self._documents:
-            what = "there is no *.toml file in this folder" if self._path.is_dir() else "there is no such file"
+            what = (
+                "there is no *.toml file in this folder"
+                if self._path.is_dir()
+                else "there is no such file"
+            )
             raise MissingError(f"{self._path}: {what}")
         documents, unreadable = [], []
         for path in self._documents:
@@ -163,9 +172,16 @@ class FileSource:
 
     def _named(self, path: str) -> bool:
         """Return whether a path relative to the folder of the documents would be read if it were there."""
-        if self._documents and os.path.dirname(os.path.realpath(self._documents[0])) != os.path.realpath(self._home()):
+        if self._documents and os.path.dirname(
+            os.path.realpath(self._documents[0])
+        ) != os.path.realpath(self._home()):
             return False  # the document is a link to elsewhere, and its device files are not beside what it leads to
-        if self._path.is_dir() and "/" not in path and path.endswith(".toml") and not path.startswith("."):
+        if (
+            self._path.is_dir()
+            and "/" not in path
+            and path.endswith(".toml")
+            and not path.startswith(".")
+        ):
             return True
         return any(matches(path, pattern) for pattern in self._tree.patterns())
 
@@ -189,7 +205,9 @@ class FileSource:
     def poll(self) -> bool:
         """Return whether any file that was read looks different, one came or went, or another commit is checked out."""
         try:
-            return self._find() != self._documents or not self._tree.same() or self._checkout.moved()
+            return (
+                self._find() != self._documents or not self._tree.same() or self._checkout.moved()
+            )
         except (OSError, SourceError):
             return True
 
@@ -199,7 +217,10 @@ class FileSource:
             self._folders_changed, self._watched = threading.Event(), self._folders()
             try:
                 news = self._watch(
-                    self._watched, settle=SETTLE_SECONDS, most=SETTLE_MOST_SECONDS, stop=self._folders_changed
+                    self._watched,
+                    settle=SETTLE_SECONDS,
+                    most=SETTLE_MOST_SECONDS,
+                    stop=self._folders_changed,
                 )
                 async with aclosing(news):
                     async for gone in news:
@@ -221,14 +242,18 @@ class FileSource:
         with os.scandir(self._path) as entries:
             names = [entry.name for entry in islice(entries, self._most + 1)]
         if len(names) > self._most:
-            raise SourceError(f"{self._path}: there are more than {self._most} names in this folder")
+            raise SourceError(
+                f"{self._path}: there are more than {self._most} names in this folder"
+            )
         documents = [name for name in names if name.endswith(".toml") and not name.startswith(".")]
         return sorted(str(self._path / name) for name in documents)
 
     def _folders(self) -> Mapping[str, int]:
         """Return the folders to watch, each with its inode: one that was made anew is not the one that is watched."""
         home = self._path if os.path.isdir(self._path) else self._path.parent
-        inodes = {folder: self._look(folder)[2] for folder in sorted({str(home), *self._tree.folders()})}
+        inodes = {
+            folder: self._look(folder)[2] for folder in sorted({str(home), *self._tree.folders()})
+        }
         return {folder: inode for folder, inode in inodes.items() if os.path.isdir(folder)}
 
 

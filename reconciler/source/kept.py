@@ -27,17 +27,25 @@ def recalled(
     files = {path: content for one in kept for path, content in one.files.items()}
     documents = [Document(one.document, one.files[one.document]) for one in kept]
     loaded = load(documents, MemoryTree(files), environment=environment, cache=cache)
-    if loaded.faults:  # a version that refuses what an earlier one accepted still heals what is in force
+    if (
+        loaded.faults
+    ):  # a version that refuses what an earlier one accepted still heals what is in force
         loaded = load(documents, MemoryTree(files), environment=environment, kept=True)
     if not loaded.accounts:
         return None
-    if loaded.faults:  # they were good once, but not together, or not to this version of the program
+    if (
+        loaded.faults
+    ):  # they were good once, but not together, or not to this version of the program
         log.warning("desired.not_recalled", faults=[str(fault) for fault in loaded.faults])
     revisions = {one.document: one.revision for one in kept}
-    accounts = {name: AccountRevision(one, revisions[one.path]) for name, one in loaded.accounts.items()}
+    accounts = {
+        name: AccountRevision(one, revisions[one.path]) for name, one in loaded.accounts.items()
+    }
     return Accepted(
         accounts,
-        abandoned=frozenset() if loaded.faults else live_accounts() - accounts.keys() - loaded.retired,
+        abandoned=frozenset()
+        if loaded.faults
+        else live_accounts() - accounts.keys() - loaded.retired,
         retired=loaded.retired,
         shared=loaded.shared,
         revision=kept[-1].revision,

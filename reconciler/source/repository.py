@@ -51,7 +51,9 @@ class CommitTree:
     def __init__(self, repository: Repository, tree: str, folder: str) -> None:
         self._repository = repository
         self._tree = tree
-        self._entries = {posixpath.join(folder, name): entry for name, entry in repository.files(tree).items()}
+        self._entries = {
+            posixpath.join(folder, name): entry for name, entry in repository.files(tree).items()
+        }
         self._names = Names(self._entries)
         self._contents: dict[str, bytes | None] = {}
         self.was_read: set[str] = set()
@@ -83,11 +85,16 @@ class CommitTree:
 
     def prepare(self, paths: Iterable[str]) -> None:
         """Fetch what of these paths is a file and not here yet, all at once."""
-        found = {path: self._entries[path] for path in set(paths) & self._entries.keys() - self._contents.keys()}
+        found = {
+            path: self._entries[path]
+            for path in set(paths) & self._entries.keys() - self._contents.keys()
+        }
         wanted = {path: entry.id for path, entry in found.items() if entry.kind is Kind.FILE}
         if wanted:
             too_large = self._repository.bring(self._tree, wanted.values(), most=LARGEST_FILE)
-            contents = self._repository.contents(set(wanted.values()) - too_large, most=LARGEST_FILE)
+            contents = self._repository.contents(
+                set(wanted.values()) - too_large, most=LARGEST_FILE
+            )
             self._contents |= {path: contents.get(id_) for path, id_ in wanted.items()}
 
     def documents(self, folder: str) -> list[str]:
@@ -107,7 +114,9 @@ def check_regular(entry: Entry) -> None:
         raise Unreadable(f"is a {entry.kind}; of a repository only regular files are read")
 
 
-def read_commit(repository: Repository, id_: str, path: str, likely: Collection[str] = ()) -> Fetched:
+def read_commit(
+    repository: Repository, id_: str, path: str, likely: Collection[str] = ()
+) -> Fetched:
     """Return the documents at a path of a commit: a file, or the TOML files of a folder; the empty path is its root.
 
     ``likely`` are paths that will probably be read, so that they can be fetched together.
@@ -123,7 +132,9 @@ def read_commit(repository: Repository, id_: str, path: str, likely: Collection[
     files = CommitTree(repository, tree, folder)
     paths = files.documents(path) if entry.kind is Kind.FOLDER else [path]
     if not paths:
-        raise MissingError(f"{path or '.'}: there is no *.toml file in this folder of commit {id_[:SHOWN]}")
+        raise MissingError(
+            f"{path or '.'}: there is no *.toml file in this folder of commit {id_[:SHOWN]}"
+        )
     files.prepare([*paths, *likely])
     documents, unreadable = [], []
     for one in paths:
@@ -267,8 +278,12 @@ class GitSource:
             return None
         if wrong:
             self._commit = replace(commit, verified=Verified.NO)
-            fault = Fault("", 0, 0, f"commit {id_[:SHOWN]} by {commit.author} is not accepted: {wrong}")
-            return Fetched((), MemoryTree({}), unreadable=(fault,), cause=Cause.UNVERIFIED, identity=identity)
+            fault = Fault(
+                "", 0, 0, f"commit {id_[:SHOWN]} by {commit.author} is not accepted: {wrong}"
+            )
+            return Fetched(
+                (), MemoryTree({}), unreadable=(fault,), cause=Cause.UNVERIFIED, identity=identity
+            )
         before = self._clone.followed()
         files = self._documents(id_)
         rewritten = before is not None and not self._clone.descends(id_, before)
@@ -286,7 +301,9 @@ class GitSource:
         try:
             return read_commit(self._clone, id_, self._path, self._was_read)
         except MissingError as error:
-            return Fetched((), MemoryTree({}), unreadable=(Fault("", 0, 0, str(error)),), cause=Cause.MISSING)
+            return Fetched(
+                (), MemoryTree({}), unreadable=(Fault("", 0, 0, str(error)),), cause=Cause.MISSING
+            )
         except TooLarge as error:
             fault = Fault("", 0, 0, f"commit {id_[:SHOWN]} cannot be read: {error}")
             return Fetched((), MemoryTree({}), unreadable=(fault,), cause=Cause.INVALID)

@@ -102,7 +102,10 @@ class Unrest:
     def _find_lock(self) -> str | None:
         """Return where the lock would be. Git is asked once for each folder, and again when its repository moved."""
         folder = os.path.realpath(self._home())
-        marks = tuple(signature(os.path.join(above, ".git")) for above in (folder, *map(str, Path(folder).parents)))
+        marks = tuple(
+            signature(os.path.join(above, ".git"))
+            for above in (folder, *map(str, Path(folder).parents))
+        )
         identity = folder, tuple((0, 0, mark[2]) for mark in marks)
         if self._asked != identity:
             self._asked = identity

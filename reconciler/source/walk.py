@@ -34,7 +34,9 @@ class Walk:
     def match(self, folder: str, pattern: str) -> tuple[str, ...]:
         """Return the sorted paths of what is no folder and matches. Raises ``Unreadable`` where there is too much."""
         try:
-            return tuple(sorted(os.path.join(folder, name) for name in self._found(folder or ".", pattern)))
+            return tuple(
+                sorted(os.path.join(folder, name) for name in self._found(folder or ".", pattern))
+            )
         except globs.TooMuch:
             raise Unreadable(TOO_MUCH) from None
 
@@ -58,7 +60,9 @@ class Walk:
                 found.add(f"{below}{names[used]}")
         return found
 
-    def _any_folders(self, home: str, below: str, used: int, found: set[str] | None) -> Iterator[Place]:
+    def _any_folders(
+        self, home: str, below: str, used: int, found: set[str] | None
+    ) -> Iterator[Place]:
         """Go on below a folder for ``**``; where nothing follows it, every file there is ``found``."""
         if found is None:
             yield below, used + 1
@@ -70,7 +74,9 @@ class Walk:
             elif found is not None and not is_folder:
                 found.add(f"{below}{name}")
 
-    def _named(self, home: str, below: str, used: int, part: globs.Name, found: set[str] | None) -> Iterator[Place]:
+    def _named(
+        self, home: str, below: str, used: int, part: globs.Name, found: set[str] | None
+    ) -> Iterator[Place]:
         """Go on in the folders whose name matches; where nothing follows, the files whose name does are ``found``."""
         for name, is_folder, _is_link in self._list(home, below):
             if is_folder is (found is None) and part.matches(name, self._effort):

@@ -6,7 +6,16 @@ is where it is kept; the rules of remembering are in ``core.memory``. Must not: 
 """
 
 from reconciler.core.memory import KEPT, Past
-from reconciler.state.port import Accounts, Changes, History, KeptText, Pauses, Quotas, Revisions, Stay
+from reconciler.state.port import (
+    Accounts,
+    Changes,
+    History,
+    KeptText,
+    Pauses,
+    Quotas,
+    Revisions,
+    Stay,
+)
 from reconciler.state.records import Mark, newest_first
 from reconciler.state.sqlite.connection import Connect, connect
 from reconciler.state.sqlite.folder import can_be_kept, is_there

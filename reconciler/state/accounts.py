@@ -10,7 +10,15 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from reconciler.core.memory import AccountMemory, Belief
-from reconciler.core.model import AccountName, Desired, DeviceId, Memory, Observed, Outcome, Revision
+from reconciler.core.model import (
+    AccountName,
+    Desired,
+    DeviceId,
+    Memory,
+    Observed,
+    Outcome,
+    Revision,
+)
 from reconciler.state import records
 from reconciler.state.memories import Memories
 from reconciler.state.port import Accounts
@@ -42,7 +50,11 @@ class AccountStore(Accounts):
             return self._memories.get(account) is not None
 
     def agrees(
-        self, account: AccountName, observed: Observed, credential: str | None, live: frozenset[DeviceId]
+        self,
+        account: AccountName,
+        observed: Observed,
+        credential: str | None,
+        live: frozenset[DeviceId],
     ) -> bool:
         with self._remembered.lock:
             known = self._memories.get(account)
@@ -68,7 +80,9 @@ class AccountStore(Accounts):
             if new:
                 self._save(known)
             if moves.entering or moves.leaving:
-                moved = records.DevicesMoved(known.name, Mark(revision, now), moves.entering, moves.leaving)
+                moved = records.DevicesMoved(
+                    known.name, Mark(revision, now), moves.entering, moves.leaving
+                )
                 self._behind.waiting.add(moved, account=known.name)
 
     def trust(
@@ -126,7 +140,10 @@ class AccountStore(Accounts):
                 known.reset(step, now)
 
     def _recalled(self, known: AccountMemory, now: datetime) -> Memory:
-        counted_to, credential = self._behind.clock.counted_to(now), self._credentials.get(known.name)
+        counted_to, credential = (
+            self._behind.clock.counted_to(now),
+            self._credentials.get(known.name),
+        )
         return known.recall(counted_to, credential, writable=self._behind.writable)
 
     def _save(self, known: AccountMemory) -> None:

@@ -9,7 +9,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from reconciler.core.memory import AccountMemory, intents
-from reconciler.core.model import AccountName, Action, Change, DeviceId, Outcome, PassId, Retry, Revision
+from reconciler.core.model import (
+    AccountName,
+    Action,
+    Change,
+    DeviceId,
+    Outcome,
+    PassId,
+    Retry,
+    Revision,
+)
 from reconciler.state import records
 from reconciler.state.memories import Memories
 from reconciler.state.port import Changes
@@ -40,7 +49,9 @@ class ChangeStore(Changes):
             lasting = any(change.action is Action.UNSUBSCRIBE for change in changes)
             self._behind.waiting.add(saved, account=account, lasting=lasting)
 
-    def withdraw(self, account: AccountName, pass_id: PassId, devices: Collection[DeviceId]) -> None:
+    def withdraw(
+        self, account: AccountName, pass_id: PassId, devices: Collection[DeviceId]
+    ) -> None:
         with self._memories.changing(account) as known:
             withdrawn = known.withdraw(pass_id, devices)
             if withdrawn:
@@ -83,5 +94,7 @@ def _expected(known: AccountMemory, outcomes: Iterable[Outcome]) -> Iterable[Rec
     """Return what confirmed changes do to the expected list."""
     last = {one.change.device: one.change.action for one in outcomes if one.result.confirmed}
     if last:
-        appeared = frozenset(device for device, action in last.items() if action is Action.SUBSCRIBE)
+        appeared = frozenset(
+            device for device, action in last.items() if action is Action.SUBSCRIBE
+        )
         yield records.ListChanged(known.name, appeared, frozenset(last) - appeared)

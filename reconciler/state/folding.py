@@ -22,7 +22,9 @@ AGAIN = PassId("from-memory")
 """The pass of a change that was written again from memory: which one it was is not remembered."""
 
 
-def folded(groups: Sequence[Group], known: AccountMemory, now: datetime, most: int) -> tuple[Group, int]:
+def folded(
+    groups: Sequence[Group], known: AccountMemory, now: datetime, most: int
+) -> tuple[Group, int]:
     """Return one group that leads to where these groups lead, and how many past changes it leaves out."""
     devices: frozenset[DeviceId] = NOTHING
     for group in groups:
@@ -33,7 +35,12 @@ def folded(groups: Sequence[Group], known: AccountMemory, now: datetime, most: i
     cleared = (records.ListCleared(known.name),) if any(group.first for group in groups) else ()
     settled = _settled(known, devices, moved)
     group = Group(
-        (*cleared, *settled, records.ChangesSaved.of(known, kept), records.ChangesDropped(withdrawn)),
+        (
+            *cleared,
+            *settled,
+            records.ChangesSaved.of(known, kept),
+            records.ChangesDropped(withdrawn),
+        ),
         lasting=True,
         account=known.name,
     )
@@ -42,7 +49,12 @@ def folded(groups: Sequence[Group], known: AccountMemory, now: datetime, most: i
 
 def everything(known: AccountMemory) -> Group:
     """Return what writes all that is remembered of an account to a file that lost it, or that may be an older one."""
-    devices = known.inventory.get() | known.expected.get() | known.left.look().keys() | known.disowned.look().keys()
+    devices = (
+        known.inventory.get()
+        | known.expected.get()
+        | known.left.look().keys()
+        | known.disowned.look().keys()
+    )
     changes = records.ChangesSaved.of(known, tuple(remembered(known)))
     quota = records.QuotaSaved(known.name, known.calls, known.calls_per_hour)
     once = records.RepeatedChangesDropped(known.name, AGAIN)
@@ -64,12 +76,20 @@ def remembered(known: AccountMemory) -> Iterator[Past]:
 
 
 def _again(
-    account: AccountName, device: DeviceId, action: Action, result: Result, at: datetime, *, approved: bool
+    account: AccountName,
+    device: DeviceId,
+    action: Action,
+    result: Result,
+    at: datetime,
+    *,
+    approved: bool,
 ) -> Past:
     return Past(account, device, action, at, at, AGAIN, approved=approved, result=result)
 
 
-def _settled(known: AccountMemory, devices: frozenset[DeviceId], moved: tuple[DevicesMoved, ...]) -> tuple[Record, ...]:
+def _settled(
+    known: AccountMemory, devices: frozenset[DeviceId], moved: tuple[DevicesMoved, ...]
+) -> tuple[Record, ...]:
     """Return where an account and these devices are at this moment: what is remembered later does not change it."""
     settled = records.DevicesSettled(
         known.name,
@@ -97,7 +117,9 @@ def _last_of_each(groups: Iterable[Group]) -> tuple[list[Past], tuple[Past, ...]
     return list(last.values()), tuple(withdrawn.values())
 
 
-def _kept(pasts: Sequence[Past], known: AccountMemory, now: datetime, most: int) -> tuple[Past, ...]:
+def _kept(
+    pasts: Sequence[Past], known: AccountMemory, now: datetime, most: int
+) -> tuple[Past, ...]:
     """Return the past changes that must be kept, and of the others the newest."""
 
     def needed(past: Past) -> bool:

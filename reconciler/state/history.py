@@ -44,9 +44,15 @@ class HistoryStore(History):
         with self._behind.reading() as groups:
             found = set(self._storage.devices_like(prefix, limit))
         for group in groups:
-            found.update((past.account, past.device) for past in group.pasts if past.device.startswith(prefix))
+            found.update(
+                (past.account, past.device)
+                for past in group.pasts
+                if past.device.startswith(prefix)
+            )
             for moved in group.moved:
-                found.update((moved.account, one) for one in moved.entering if one.startswith(prefix))
+                found.update(
+                    (moved.account, one) for one in moved.entering if one.startswith(prefix)
+                )
         return frozenset(sorted(found)[:limit])
 
     def came_and_went(self, account: AccountName, device: DeviceId) -> Stay:

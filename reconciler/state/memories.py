@@ -39,7 +39,9 @@ class Memories:
             self._read(account, now or self._behind.clock.now())
 
     @contextmanager
-    def changing(self, account: AccountName, now: datetime | None = None) -> Iterator[AccountMemory]:
+    def changing(
+        self, account: AccountName, now: datetime | None = None
+    ) -> Iterator[AccountMemory]:
         """Hold an account's memory for change, and write afterwards what waits."""
         self._behind.refuse_if_frozen()
         with self.known(account, now) as known:

@@ -29,7 +29,9 @@ class PauseStore(Pauses):
         self._lock = behind.remembered.lock
         self._set_here: set[AccountName] = set()
 
-    def set(self, account: AccountName | None, override: PauseOverride | None, now: datetime) -> None:
+    def set(
+        self, account: AccountName | None, override: PauseOverride | None, now: datetime
+    ) -> None:
         self._behind.refuse_if_frozen()
         name = EVERYWHERE if account is None else account
         with self._lock:
@@ -52,7 +54,9 @@ class PauseStore(Pauses):
         with self._lock:
             pauses = self._memories.pauses()
             names = (account, EVERYWHERE)
-            in_force = [pauses[name] for name in names if name in pauses and not self._ended(name, now)]
+            in_force = [
+                pauses[name] for name in names if name in pauses and not self._ended(name, now)
+            ]
         return reduce(_stricter, in_force) if in_force else PauseOverride()
 
     def all(self, now: datetime) -> Mapping[AccountName | None, PauseOverride]:

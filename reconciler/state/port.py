@@ -75,7 +75,9 @@ class Asked:
         """Return whether a past change is among those that are wanted."""
         if self.account not in {None, past.account} or self.device not in {None, past.device}:
             return False
-        return (self.since is None or self.since <= past.at) and (self.until is None or past.at < self.until)
+        return (self.since is None or self.since <= past.at) and (
+            self.until is None or past.at < self.until
+        )
 
 
 class Accounts(Protocol):
@@ -91,7 +93,11 @@ class Accounts(Protocol):
         """Return whether an account was read from disk already, so that ``recall`` does not wait for it."""
 
     def agrees(
-        self, account: AccountName, observed: Observed, credential: str | None, live: frozenset[DeviceId]
+        self,
+        account: AccountName,
+        observed: Observed,
+        credential: str | None,
+        live: frozenset[DeviceId],
     ) -> bool:
         """Return whether ``trust`` would learn nothing from a list. This is the common case, and needs no disk."""
 
@@ -144,7 +150,9 @@ class Changes(Protocol):
     ) -> None:
         """Write changes down before their calls. Check ``writable`` after it, and before unsubscribing."""
 
-    def withdraw(self, account: AccountName, pass_id: PassId, devices: Collection[DeviceId]) -> None:
+    def withdraw(
+        self, account: AccountName, pass_id: PassId, devices: Collection[DeviceId]
+    ) -> None:
         """Take back intents of this pass whose calls were never made, so that history does not show them as failed."""
 
     def record(
@@ -203,7 +211,9 @@ class Revisions(Protocol):
 class Pauses(Protocol):
     """The pauses that were set by command."""
 
-    def set(self, account: AccountName | None, override: PauseOverride | None, now: datetime) -> None:
+    def set(
+        self, account: AccountName | None, override: PauseOverride | None, now: datetime
+    ) -> None:
         """Set a pause, or take it off. No account means all of them: taking that off takes off every pause.
 
         Pauses that have ended by ``now`` are removed as well.

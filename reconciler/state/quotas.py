@@ -30,7 +30,9 @@ class QuotaStore(Quotas):
                 return False
             learned = limit != known.calls_per_hour
             known.calls, known.calls_per_hour = tuple(calls), limit
-            self._behind.waiting.replace(("quota", account), QuotaSaved(account, known.calls, limit))
+            self._behind.waiting.replace(
+                ("quota", account), QuotaSaved(account, known.calls, limit)
+            )
         return learned or self._behind.since_flush() >= QUOTA_WAITS
 
     def of(self, account: AccountName) -> tuple[tuple[float, ...], int | None]:

@@ -39,7 +39,9 @@ class AccountSaved:
     @staticmethod
     def of(known: AccountMemory) -> AccountSaved:
         """Return those facts as they are at this moment."""
-        return AccountSaved(known.name, known.texts_since, known.trusted, known.suspect_readings, known.credential)
+        return AccountSaved(
+            known.name, known.texts_since, known.trusted, known.suspect_readings, known.credential
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +252,18 @@ class Group:
     @property
     def pasts(self) -> tuple[Past, ...]:
         """Return the past changes that are written."""
-        return tuple(chain.from_iterable(one.pasts for one in self.records if isinstance(one, ChangesSaved)))
+        return tuple(
+            chain.from_iterable(one.pasts for one in self.records if isinstance(one, ChangesSaved))
+        )
 
     @property
     def withdrawn(self) -> tuple[Past, ...]:
         """Return the past changes that are removed."""
-        return tuple(chain.from_iterable(one.pasts for one in self.records if isinstance(one, ChangesDropped)))
+        return tuple(
+            chain.from_iterable(
+                one.pasts for one in self.records if isinstance(one, ChangesDropped)
+            )
+        )
 
     @property
     def moved(self) -> Iterator[DevicesMoved]:

@@ -23,7 +23,9 @@ class RevisionStore(Revisions):
 
     def keep(self, texts: Iterable[KeptText], gone: Iterable[str] = ()) -> None:
         self._behind.refuse_if_frozen()
-        records: dict[str, DocumentSaved | DocumentDropped] = {document: DocumentDropped(document) for document in gone}
+        records: dict[str, DocumentSaved | DocumentDropped] = {
+            document: DocumentDropped(document) for document in gone
+        }
         exchanged = bool(records)
         for text in texts:
             saved = records[text.document] = self._saved(text)
@@ -42,7 +44,9 @@ class RevisionStore(Revisions):
         except StateError as error:
             self._behind.unread(error)
             return []
-        contents = {digest: _decompressed(digest, content) for digest, content in compressed.items()}
+        contents = {
+            digest: _decompressed(digest, content) for digest, content in compressed.items()
+        }
         kept = []
         for one in documents:
             files = _files(one.digests, contents)
@@ -56,7 +60,9 @@ class RevisionStore(Revisions):
         if self._has(text.document, digests):
             return DocumentSaved(text.document, text.revision, None, {})
         stored = self._stored(tuple(digests.values()))
-        missing = {digest: text.files[path] for path, digest in digests.items() if digest not in stored}
+        missing = {
+            digest: text.files[path] for path, digest in digests.items() if digest not in stored
+        }
         compressed = {digest: zlib.compress(content, 1) for digest, content in missing.items()}
         return DocumentSaved(text.document, text.revision, digests, compressed)
 

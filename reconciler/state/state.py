@@ -48,7 +48,9 @@ class State:
         self.revisions = RevisionStore(behind)
 
     @classmethod
-    def open(cls, folder: Path, clock: Clock, connect: Connect = connect, *, sure: bool = True) -> Self:
+    def open(
+        cls, folder: Path, clock: Clock, connect: Connect = connect, *, sure: bool = True
+    ) -> Self:
         """Open the state in this folder for writing, and create it if needed.
 
         Unless the clock is ``sure``, nothing is removed as too old before ``keep_time`` has said that it is.

@@ -74,7 +74,9 @@ class Waiting:
                 if account not in accounts:
                     continue
                 groups = [self.groups[key] for key in keys]
-                group, dropped = folded(groups, accounts[account], now, max(MOST_PASTS // len(theirs), 1))
+                group, dropped = folded(
+                    groups, accounts[account], now, max(MOST_PASTS // len(theirs), 1)
+                )
                 self.drop(*keys, ("account", account))
                 self.put(group, ("folded", account))
                 lost += dropped

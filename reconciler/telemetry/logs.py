@@ -57,7 +57,9 @@ def set_up_logs(
     if queued and stream is None:
 
         def log_gap(lines: int) -> str:
-            return str(bounded(None, "warning", stamped(None, "warning", _log_line("log.dropped", lines))))
+            return str(
+                bounded(None, "warning", stamped(None, "warning", _log_line("log.dropped", lines)))
+            )
 
         _queue.open(log_gap, "utf-8" if to_json else sys.stderr.encoding)
     structlog.configure(
@@ -70,7 +72,9 @@ def set_up_logs(
             masking,
             *([_in_ascii] if to_json and not _writes_unicode(stream or sys.stderr) else []),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
         logger_factory=lambda *_: _Lines(stream),
         cache_logger_on_first_use=False,
     )
@@ -204,7 +208,11 @@ class _Bridge(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = next((level for level in _LEVELS if record.levelno >= level), logging.DEBUG)
         structlog.get_logger().log(
-            level, "library.logged", logger=record.name, message=_message(record), exc_info=record.exc_info
+            level,
+            "library.logged",
+            logger=record.name,
+            message=_message(record),
+            exc_info=record.exc_info,
         )
 
 
@@ -217,11 +225,16 @@ def _message(record: logging.LogRecord) -> str:
 
 def _words(*, colours: bool) -> structlog.typing.Processor:
     console = structlog.dev.ConsoleRenderer(
-        colors=colours, timestamp_key="ts", pad_event_to=22, exception_formatter=structlog.dev.plain_traceback
+        colors=colours,
+        timestamp_key="ts",
+        pad_event_to=22,
+        exception_formatter=structlog.dev.plain_traceback,
     )
 
     def render(logger: Any, method: str, event: structlog.typing.EventDict) -> str:
-        return str(console(logger, method, {key: _printable(value) for key, value in event.items()}))
+        return str(
+            console(logger, method, {key: _printable(value) for key, value in event.items()})
+        )
 
     return render
 
@@ -241,13 +254,19 @@ def _json(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
     facts |= event
     try:
         return msgspec.json.encode(facts, enc_hook=str).decode()
-    except (TypeError, ValueError):  # such as a file name that is not UTF-8: better an ugly line than none
+    except (
+        TypeError,
+        ValueError,
+    ):  # such as a file name that is not UTF-8: better an ugly line than none
         return json.dumps({str(key): _plain(value) for key, value in facts.items()})
 
 
 def _writes_unicode(stream: TextIO) -> bool:
     """Say whether a stream can write every character as JSON has it, which is in UTF-8."""
-    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-") in {"utf-8", "utf8"}
+    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-") in {
+        "utf-8",
+        "utf8",
+    }
 
 
 def _in_ascii(_logger: Any, _method: str, line: Any) -> str:

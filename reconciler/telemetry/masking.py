@@ -95,8 +95,12 @@ class Masking:
     def text(self, text: str) -> str:
         """Return a text without secrets."""
         few = len(self._spellings) <= FEW
-        sought = tuple(self._spellings) if few else self._index.beginning_in(text)  # others come from other threads
-        spans = sorted(span for spelling in sought if spelling in text for span in _spans(spelling, text))
+        sought = (
+            tuple(self._spellings) if few else self._index.beginning_in(text)
+        )  # others come from other threads
+        spans = sorted(
+            span for spelling in sought if spelling in text for span in _spans(spelling, text)
+        )
         shown, seen = "", 0
         for begin, end in spans:
             if begin >= seen:

@@ -103,7 +103,10 @@ def _approvals(figures: Figures) -> Cells:
 
 
 _CONDITION = AccountGauge(
-    "pcc_account_condition", "1 for the one condition that the account is in.", ("condition",), _conditions
+    "pcc_account_condition",
+    "1 for the one condition that the account is in.",
+    ("condition",),
+    _conditions,
 )
 _ACCOUNTS = ("pcc_accounts", "Accounts by condition, each in one.")
 
@@ -166,7 +169,9 @@ class _AccountCollector(Collector):
             yield self._family(gauge, everyone if gauge is _CONDITION else figures)
         accounts = GaugeMetricFamily(*_ACCOUNTS, labels=["condition"])
         for condition in Condition:
-            accounts.add_metric([condition], sum(one.condition == condition for one in everyone.values()))
+            accounts.add_metric(
+                [condition], sum(one.condition == condition for one in everyone.values())
+            )
         yield accounts
 
     def _family(self, gauge: AccountGauge, figures: Mapping[AccountName, Figures]) -> Metric:
@@ -185,7 +190,9 @@ class _AccountCollector(Collector):
 class Metrics:
     """Every metric of the program, on a registry of its own. Label values known beforehand start at 0."""
 
-    def __init__(self, registry: CollectorRegistry | None = None, *, per_account: bool = True) -> None:
+    def __init__(
+        self, registry: CollectorRegistry | None = None, *, per_account: bool = True
+    ) -> None:
         self.registry = registry or CollectorRegistry()
         self.per_account = per_account
         self.last_call_at: float | None = None
@@ -208,48 +215,74 @@ class Metrics:
             "How long the longest of them waits, or an account that is due; measured when asked.",
         )
         self._log_lines_dropped = self._counter(
-            "pcc_log_lines_dropped_total", "Lines of the log that were dropped because nobody read them."
+            "pcc_log_lines_dropped_total",
+            "Lines of the log that were dropped because nobody read them.",
         )
         self._log_lines_counted = 0
         self.clock_ahead = gauge(
-            "pcc_clock_ahead_seconds", "By how much this machine's clock is ahead of LG's; 0 where LG's is not known."
+            "pcc_clock_ahead_seconds",
+            "By how much this machine's clock is ahead of LG's; 0 where LG's is not known.",
         )
         self.state_writable = gauge("pcc_state_writable", "1 if the state can be written.")
         self.reload_successful = gauge(
-            "pcc_desired_last_reload_successful", "1 if the newest revision was accepted as a whole."
+            "pcc_desired_last_reload_successful",
+            "1 if the newest revision was accepted as a whole.",
         )
         self.reload_success_timestamp = gauge(
-            "pcc_desired_last_reload_success_timestamp_seconds", "When a revision was last accepted as a whole."
+            "pcc_desired_last_reload_success_timestamp_seconds",
+            "When a revision was last accepted as a whole.",
         )
-        self._revision = gauge("pcc_desired_revision_info", "The revision in force.", "revision", "source", "verified")
+        self._revision = gauge(
+            "pcc_desired_revision_info", "The revision in force.", "revision", "source", "verified"
+        )
         self.commit_timestamp = gauge(
-            "pcc_desired_commit_timestamp_seconds", "When the commit in force was made; 0 without Git."
+            "pcc_desired_commit_timestamp_seconds",
+            "When the commit in force was made; 0 without Git.",
         )
         self._rejected = gauge(
-            "pcc_desired_rejected", "1 while the newest revision is rejected for this cause.", "cause"
+            "pcc_desired_rejected",
+            "1 while the newest revision is rejected for this cause.",
+            "cause",
         )
         self.source_success_timestamp = gauge(
-            "pcc_source_last_success_timestamp_seconds", "When the newest revision was last fetched."
+            "pcc_source_last_success_timestamp_seconds",
+            "When the newest revision was last fetched.",
         )
-        self.source_errors = self._counter("pcc_source_errors", "Fetches of the newest revision that failed.", "kind")
+        self.source_errors = self._counter(
+            "pcc_source_errors", "Fetches of the newest revision that failed.", "kind"
+        )
 
     def _define_work(self) -> None:
         counter, histogram = self._counter, self._histogram
         account = ["account"] if self.per_account else []
-        self._changes = counter("pcc_changes", "Changes by how they ended.", *account, "action", "result")
+        self._changes = counter(
+            "pcc_changes", "Changes by how they ended.", *account, "action", "result"
+        )
         self._passes = counter("pcc_passes", "Passes by how they ended.", *account, "result")
         self._throttled = counter("pcc_api_throttled", "Calls that LG throttled.", *account)
         self._otherwise = counter(
-            "pcc_api_other_message_ids", "Answers of LG's that name another message id than their request.", *account
+            "pcc_api_other_message_ids",
+            "Answers of LG's that name another message id than their request.",
+            *account,
         )
         self._refreshes = counter("pcc_token_refreshes", "Token renewals.", *account, "result")
-        self._requests = counter("pcc_api_requests", "Calls to LG.", "method", "route", "status", "code")
-        self._request_duration = histogram(
-            "pcc_api_request_duration_seconds", "Seconds that one call to LG took.", CALL_SECONDS, "method", "route"
+        self._requests = counter(
+            "pcc_api_requests", "Calls to LG.", "method", "route", "status", "code"
         )
-        self.pass_duration = histogram("pcc_pass_duration_seconds", "Seconds that one pass took.", PASS_SECONDS)
+        self._request_duration = histogram(
+            "pcc_api_request_duration_seconds",
+            "Seconds that one call to LG took.",
+            CALL_SECONDS,
+            "method",
+            "route",
+        )
+        self.pass_duration = histogram(
+            "pcc_pass_duration_seconds", "Seconds that one pass took.", PASS_SECONDS
+        )
         self.convergence = histogram(
-            "pcc_convergence_seconds", "Seconds from a new revision to an account in sync with it.", CONVERGENCE_SECONDS
+            "pcc_convergence_seconds",
+            "Seconds from a new revision to an account in sync with it.",
+            CONVERGENCE_SECONDS,
         )
 
     def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
@@ -258,7 +291,9 @@ class Metrics:
     def _counter(self, name: str, words: str, *labels: str) -> Counter:
         return Counter(name, words, labels, registry=self.registry)
 
-    def _histogram(self, name: str, words: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    def _histogram(
+        self, name: str, words: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
         return Histogram(name, words, labels, buckets=buckets, registry=self.registry)
 
     def mode(self, mode: str) -> None:
@@ -338,12 +373,21 @@ class Metrics:
         self.pass_duration.observe(seconds)
 
     def called(
-        self, method: str, route: str, status: int | None, code: str | None, *, began: float, ended: float
+        self,
+        method: str,
+        route: str,
+        status: int | None,
+        code: str | None,
+        *,
+        began: float,
+        ended: float,
     ) -> None:
         """Count one call to LG, from and to steady seconds. ``status`` is None where no answer came."""
         self.last_call_at = ended
         known = code if not code or code in self._codes else "other"
-        self._requests.labels(method, route, "none" if status is None else str(status), known or "").inc()
+        self._requests.labels(
+            method, route, "none" if status is None else str(status), known or ""
+        ).inc()
         self._request_duration.labels(method, route).observe(ended - began)
 
     def throttled(self, account: AccountName) -> None:

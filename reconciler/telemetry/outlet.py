@@ -29,7 +29,11 @@ class Outlet:
     """
 
     def __init__(
-        self, descriptor: int, gap: Callable[[int], str], most: int = MOST_BYTES, encoding: str = "utf-8"
+        self,
+        descriptor: int,
+        gap: Callable[[int], str],
+        most: int = MOST_BYTES,
+        encoding: str = "utf-8",
     ) -> None:
         self.dropped = 0
         self._descriptor, self._gap, self._most, self._encoding = descriptor, gap, most, encoding
@@ -91,7 +95,9 @@ class Outlet:
                         self._changed.wait()
                 data = self._lines.popleft()
                 self._busy = True
-            with suppress(OSError):  # nobody reads any more, or the disk is full: that costs lines, and no work
+            with suppress(
+                OSError
+            ):  # nobody reads any more, or the disk is full: that costs lines, and no work
                 self._write(data)
             with self._changed:
                 self._size -= len(data)

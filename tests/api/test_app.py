@@ -22,11 +22,27 @@ from prometheus_client.parser import text_string_to_metric_families as families
 from reconciler.api.app import Surface, create_app
 from reconciler.api.page import ROWS, moments
 from reconciler.api.response_cache import LONGEST_SECONDS, MOST_QUESTIONS, REST, Questions, Sparing
-from reconciler.reporting import AccountReport, GuardReport, HeldReport, PauseReport, StatusReport, TextReport
+from reconciler.reporting import (
+    AccountReport,
+    GuardReport,
+    HeldReport,
+    PauseReport,
+    StatusReport,
+    TextReport,
+)
 from reconciler.reporting.forecast import BoundaryReport
 from reconciler.simulator import Route
 from reconciler.telemetry.metrics import Metrics
-from scenarios import account_text, credentials_folder, eventually_true, fleet, owned, site, text, write
+from scenarios import (
+    account_text,
+    credentials_folder,
+    eventually_true,
+    fleet,
+    owned,
+    site,
+    text,
+    write,
+)
 from surfaces import FakeHealth, FakeOperations, FakePolicy, FakeQueries
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -62,7 +78,16 @@ def report(words: str = "as it should be") -> StatusReport:
     pauses = (PauseReport("all", NOW, words, words),)
     coming = (BoundaryReport(NOW, words, 0, 3, (words,), 3, words, words),)
     return StatusReport(
-        "0", NOW, "enforce", words == "", words, newest, (account,), (words,), pauses=pauses, coming=coming
+        "0",
+        NOW,
+        "enforce",
+        words == "",
+        words,
+        newest,
+        (account,),
+        (words,),
+        pauses=pauses,
+        coming=coming,
     )
 
 
@@ -103,22 +128,33 @@ async def test_every_path_answers_get_and_head_only(path: str) -> None:
 
 @pytest.mark.parametrize(
     ("query", "holds"),
-    [("", "null"), ("?revision=abcdef0", "true"), ("?revision=ABCDEF0", "true"), ("?revision=abcdef1", "false")],
+    [
+        ("", "null"),
+        ("?revision=abcdef0", "true"),
+        ("?revision=ABCDEF0", "true"),
+        ("?revision=abcdef1", "false"),
+    ],
 )
 async def test_the_status_says_whether_a_commit_is_in_the_history(query: str, holds: str) -> None:
     """Only where somebody asks for one, by 7 digits or more, in either case."""
     async with asking() as http:
-        assert json.dumps((await http.get(f"/api/v1/status{query}")).json()["text"]["holds"]) == holds
+        assert (
+            json.dumps((await http.get(f"/api/v1/status{query}")).json()["text"]["holds"]) == holds
+        )
 
 
-@pytest.mark.parametrize("revision", ["", "abcdef", "HEAD", "--output=x", "g" * 40, "a" * 65, "main~1"])
+@pytest.mark.parametrize(
+    "revision", ["", "abcdef", "HEAD", "--output=x", "g" * 40, "a" * 65, "main~1"]
+)
 async def test_nothing_but_a_commit_is_asked_for(revision: str) -> None:
     """No name, expression or option of git's gets further, and an empty one is no question at all."""
     async with asking() as http:
         assert (await http.get("/api/v1/status", params={"revision": revision})).status_code == 400
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/nowhere", "/api/v1/nothing", "/static/../app.py", "/%2e%2e/app.py", "//"])
+@pytest.mark.parametrize(
+    "path", [*PATHS, "/nowhere", "/api/v1/nothing", "/static/../app.py", "/%2e%2e/app.py", "//"]
+)
 async def test_every_answer_has_the_security_headers(path: str) -> None:
     """Whatever is asked for, the answer may load nothing from elsewhere, be framed by nobody and be kept nowhere."""
     async with asking() as http:
@@ -136,13 +172,21 @@ async def test_every_answer_has_the_security_headers(path: str) -> None:
 async def test_unknown_path_is_not_found() -> None:
     """A path that is not there is 404, and no file of the program can be had."""
     async with asking() as http:
-        for path in ("/nowhere", "/api/v2/status", "/templates/status.html", "/../app.py", "/metrics/x"):
+        for path in (
+            "/nowhere",
+            "/api/v2/status",
+            "/templates/status.html",
+            "/../app.py",
+            "/metrics/x",
+        ):
             assert (await http.get(path)).status_code == 404
 
 
 async def test_health_says_why_not() -> None:
     """Not live and not ready are 503 with the reason in words; otherwise 200."""
-    async with asking(live=lambda: "the ticker does not tick", ready=lambda: "no revision is accepted yet") as http:
+    async with asking(
+        live=lambda: "the ticker does not tick", ready=lambda: "no revision is accepted yet"
+    ) as http:
         live, ready = await http.get("/healthz"), await http.get("/readyz")
         assert (live.status_code, live.text) == (503, "the ticker does not tick\n")
         assert (ready.status_code, ready.text) == (503, "no revision is accepted yet\n")
@@ -247,7 +291,10 @@ async def test_metrics_are_a_valid_exposition_from_the_start(tmp_path: Path) -> 
         account = ("account", "default")
         for action in ("subscribe", "unsubscribe"):
             for result in ("success", "noop", "failed", "refused"):
-                assert ("pcc_changes_total", frozenset({account, ("action", action), ("result", result)})) in found
+                assert (
+                    "pcc_changes_total",
+                    frozenset({account, ("action", action), ("result", result)}),
+                ) in found
         assert found["pcc_guard_tripped", frozenset({account, ("reason", "too-many")})] == 0
         assert found["pcc_desired_rejected", frozenset({("cause", "invalid")})] == 0
         assert found["pcc_source_errors_total", frozenset({("kind", "missing")})] == 0
@@ -272,7 +319,10 @@ async def test_sums_stand_for_accounts_where_asked(tmp_path: Path) -> None:
     async with site(tmp_path, platform, **given) as one:
 
         async def whole() -> bool:
-            return series(await one.metrics()).get(("pcc_devices", frozenset({("state", "in_sync")}))) == 6
+            return (
+                series(await one.metrics()).get(("pcc_devices", frozenset({("state", "in_sync")})))
+                == 6
+            )
 
         await eventually_true(whole)
         found = series(await one.metrics())
@@ -289,7 +339,10 @@ async def test_real_server_takes_what_comes(tmp_path: Path) -> None:
     async with site(tmp_path, platform) as one:
         await one.has(owned(platform)[:2])
         with suppress(httpx.TransportError):  # the server may hang up before all of it is sent
-            assert (await one.http.get("/", headers={"x-big": "x" * 200_000})).status_code in {400, 431}
+            assert (await one.http.get("/", headers={"x-big": "x" * 200_000})).status_code in {
+                400,
+                431,
+            }
         assert (await one.http.post("/", content=b"x" * 5_000_000)).status_code == 405
         assert (await one.http.get("/" + "x" * 10_000)).status_code == 404
         assert (await one.http.request("BREW", "/")).status_code in {400, 405}
@@ -321,7 +374,15 @@ def accounts(count: int) -> tuple[AccountReport, ...]:
     """Return so many accounts, all as wanted."""
     (one,) = report().accounts
     well = replace(
-        one, condition="in_sync", error="", rejected=None, held=(), guards=(), flapping=(), approval="", remarks=()
+        one,
+        condition="in_sync",
+        error="",
+        rejected=None,
+        held=(),
+        guards=(),
+        flapping=(),
+        approval="",
+        remarks=(),
     )
     return tuple(replace(well, account=f"hotel-{number:03}") for number in range(count))
 
@@ -341,7 +402,9 @@ async def test_few_accounts_have_a_row_each_and_of_many_only_the_troubled_ones()
 def test_what_comes_at_one_moment_is_told_together() -> None:
     """Accounts whose devices end at the same moment are one line, with their sums and whose each message is."""
     first = BoundaryReport(NOW, "east", 1, 3, ("closed",), 3, "too-many", "3 are too many")
-    found = moments([first, replace(first, account="west"), replace(first, at=NOW + timedelta(days=1))])
+    found = moments(
+        [first, replace(first, account="west"), replace(first, at=NOW + timedelta(days=1))]
+    )
     sums = [(one.accounts, one.begins, one.ends, one.held) for one in found]
     assert sums == [(["east", "west"], 2, 6, 6), (["east"], 1, 3, 3)]
     assert found[0].messages == ["east: 3 are too many", "west: 3 are too many"]

@@ -20,7 +20,7 @@ from reconciler.api.app import create_app
 from reconciler.api.client.connection import ask
 from reconciler.api.commands import PROPOSALS, routes
 from reconciler.core.errors import DaemonError, NoDaemon
-from reconciler.pcc.protocol import CODES
+from reconciler.pcc.codes import CODES
 from reconciler.reporting import PlanReport
 from reconciler.reporting.preview import Proposal, Proposed
 from reconciler.runtime.access import SettingsPolicy
@@ -64,7 +64,9 @@ async def test_pause_stops_changes_until_resume_and_survives_a_restart(tmp_path:
     write(tmp_path / "desired-state.toml", text(owned(platform)[:3]))
     async with site(tmp_path, platform, PCC_INTERVAL="1s") as one:
         await one.has(owned(platform)[:3])
-        code, out, _ = await command(one, "pause", "--for", "2h", "--reason", "LG is being maintained")
+        code, out, _ = await command(
+            one, "pause", "--for", "2h", "--reason", "LG is being maintained"
+        )
         assert (code, out) == (0, "paused for 2h: default\n")
         write(one.file, text(owned(platform)))
         await one.passes(3)
@@ -76,7 +78,9 @@ async def test_pause_stops_changes_until_resume_and_survives_a_restart(tmp_path:
         async def shown() -> bool:
             account = (await one.get("/api/v1/status")).json()["accounts"][0]
             held = [held["message"] for held in account["held"]]
-            return account["condition"] == "paused" and held == ["paused by command: LG is being maintained"]
+            return account["condition"] == "paused" and held == [
+                "paused by command: LG is being maintained"
+            ]
 
         await eventually_true(shown)
         code, out, _ = await command(one, "resume")
@@ -105,7 +109,9 @@ async def test_a_pause_of_unsubscribes_goes_on_subscribing(tmp_path: Path) -> No
     write(tmp_path / "desired-state.toml", text(devices[:3]))
     async with site(tmp_path, platform) as one:
         await one.has(devices[:3])
-        code, _, _ = await command(one, "pause", "default", "--for", "1h", "--reason", "audit", "--unsubscribes-only")
+        code, _, _ = await command(
+            one, "pause", "default", "--for", "1h", "--reason", "audit", "--unsubscribes-only"
+        )
         assert code == 0
         write(one.file, text(devices[1:]))
         await one.has(devices)
@@ -137,7 +143,9 @@ async def test_what_does_not_fit_is_refused_and_nothing_happens(
     write(tmp_path / "desired-state.toml", text(owned(platform)))
     async with site(tmp_path, platform) as one:
         await one.has(owned(platform))
-        answer = await one.http.post(path, content=content, headers={"content-type": "application/json", **headers})
+        answer = await one.http.post(
+            path, content=content, headers={"content-type": "application/json", **headers}
+        )
         assert answer.status_code == status
         assert answer.json()["error"]
         for nowhere, code in {"/api/v1/pause": 405, "/api/v1/": 404, "/api/v2/status": 404}.items():
@@ -176,11 +184,16 @@ async def test_without_token_and_off_loopback_nobody_can_act(tmp_path: Path) -> 
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             for path in ("/api/v1/reconcile", "/api/v1/pause", "/api/v1/plan"):
                 answer = await client.post(path, json={})
-                assert (answer.status_code, "PCC_LISTEN_TOKEN" in answer.json()["error"]) == (404, True)
+                assert (answer.status_code, "PCC_LISTEN_TOKEN" in answer.json()["error"]) == (
+                    404,
+                    True,
+                )
             assert (await client.get("/api/v1/status")).status_code == 200
 
 
-async def test_a_token_that_cannot_be_read_lets_nobody_in_and_tells_nobody_where(tmp_path: Path) -> None:
+async def test_a_token_that_cannot_be_read_lets_nobody_in_and_tells_nobody_where(
+    tmp_path: Path,
+) -> None:
     """While the token's file is gone, whoever calls hears which setting it is about, and no path of the server."""
     platform = fleet(2)
     file = tmp_path / "secret-place" / "token"
@@ -189,7 +202,9 @@ async def test_a_token_that_cannot_be_read_lets_nobody_in_and_tells_nobody_where
     async with site(tmp_path, platform, PCC_LISTEN_TOKEN_FILE=str(file)) as one:
         await one.has(owned(platform))
         bearer = {"authorization": f"Bearer {TOKEN}"}
-        assert (await one.http.post("/api/v1/reconcile", json={}, headers=bearer)).status_code == 200
+        assert (
+            await one.http.post("/api/v1/reconcile", json={}, headers=bearer)
+        ).status_code == 200
         file.unlink()
         answer = await one.http.post("/api/v1/reconcile", json={}, headers=bearer)
         assert answer.status_code == 503
@@ -205,7 +220,13 @@ class Called:
         self.pieces: asyncio.Queue[Message] = asyncio.Queue()
         self.sent: list[Message] = []
         headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-        self._scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+        self._scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "headers": headers,
+            "query_string": b"",
+        }
         self.task = asyncio.create_task(self._run(app))
 
     async def _run(self, app: ASGIApp) -> None:
@@ -418,7 +439,9 @@ JSON = {"content-type": "application/json"}
 
 
 @pytest.mark.parametrize("name", [*EMPTY, None])
-async def test_an_account_that_is_empty_never_means_every_account(tmp_path: Path, name: str | None) -> None:
+async def test_an_account_that_is_empty_never_means_every_account(
+    tmp_path: Path, name: str | None
+) -> None:
     """A name from a variable that is not set takes off no pause, makes none, and begins no pass."""
     platform = fleet(2)
     write(tmp_path / "desired-state.toml", text(owned(platform)))
@@ -426,13 +449,19 @@ async def test_an_account_that_is_empty_never_means_every_account(tmp_path: Path
         await one.has(owned(platform))
         await one.http.post("/api/v1/pause", json={"for": "1h", "reason": "night"})
         told = len(one.told("pause.set"))
-        for body in ({"pause": "none", "account": name}, {"for": "2h", "reason": "x", "account": name}):
+        for body in (
+            {"pause": "none", "account": name},
+            {"for": "2h", "reason": "x", "account": name},
+        ):
             answer = await one.http.post("/api/v1/pause", json=body)
             assert (answer.status_code, "account is empty" in answer.json()["error"]) == (400, True)
         answer = await one.http.post("/api/v1/reconcile", params={"account": name or ""}, json={})
         assert (answer.status_code, "account is empty" in answer.json()["error"]) == (400, True)
         pauses = (await one.get("/api/v1/status")).json()["pauses"]
-        assert ([each["reason"] for each in pauses], len(one.told("pause.set"))) == (["night"], told)
+        assert ([each["reason"] for each in pauses], len(one.told("pause.set"))) == (
+            ["night"],
+            told,
+        )
 
 
 @pytest.mark.parametrize(
@@ -488,7 +517,9 @@ PROXIES = [
 
 @pytest.mark.parametrize("headers", PROXIES, ids=str)
 @pytest.mark.parametrize("path", ["/api/v1/reconcile", "/api/v1/pause", "/api/v1/plan"])
-async def test_without_a_token_a_proxy_on_this_machine_cannot_act(headers: dict[str, str], path: str) -> None:
+async def test_without_a_token_a_proxy_on_this_machine_cannot_act(
+    headers: dict[str, str], path: str
+) -> None:
     """What was passed on from elsewhere is refused, with what to do, and nothing comes of it."""
     operations = FakeOperations()
     app = Starlette(routes=routes(operations, FakePolicy()))
@@ -503,7 +534,10 @@ async def test_without_a_token_a_proxy_on_this_machine_cannot_act(headers: dict[
 async def test_with_a_token_a_proxy_may_stand_between() -> None:
     """Who shows the token may act, whichever way the call came."""
     app = Starlette(routes=routes(FakeOperations(), FakePolicy(TOKEN)))
-    headers = {"authorization": f"Bearer {TOKEN}", **{key: value for one in PROXIES for key, value in one.items()}}
+    headers = {
+        "authorization": f"Bearer {TOKEN}",
+        **{key: value for one in PROXIES for key, value in one.items()},
+    }
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="https://pcc.example") as client:
         assert (await client.post("/api/v1/reconcile", json={}, headers=headers)).status_code == 200
@@ -526,7 +560,9 @@ async def test_http_1_0_cannot_act_without_a_token(tmp_path: Path) -> None:
         await one.has(owned(platform))
         reader, writer = await asyncio.open_connection("127.0.0.1", one.http.base_url.port)
         body = b'{"for": "1h", "reason": "x"}'
-        head = "POST /api/v1/pause HTTP/1.0\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        head = (
+            "POST /api/v1/pause HTTP/1.0\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        )
         writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         said = await reader.read()
         writer.close()

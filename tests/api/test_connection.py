@@ -77,7 +77,12 @@ def test_the_daemon_is_asked_through_the_proxy(name: str, monkeypatch: pytest.Mo
 def test_a_proxy_that_cannot_be_used_is_not_passed_by() -> None:
     """The token would go around it; the variable is named."""
     with pytest.raises(DaemonError, match=r"^ALL_PROXY: socks5:// proxies cannot be used"):
-        ask("https://pcc.example.invalid", "/x", token="sesame-open", environ={"ALL_PROXY": "socks5://proxy"})
+        ask(
+            "https://pcc.example.invalid",
+            "/x",
+            token="sesame-open",
+            environ={"ALL_PROXY": "socks5://proxy"},
+        )
 
 
 @pytest.mark.parametrize(
@@ -86,7 +91,12 @@ def test_a_proxy_that_cannot_be_used_is_not_passed_by() -> None:
         (Somebody(words=b"<html>Sign in</html>", kind="text/html; charset=utf-8"), "is a page"),
         (Somebody(words=b"ok", kind="text/plain"), "is a page"),
         (Somebody(words=b"[]"), "is not this daemon"),
-        (Somebody(302, b"", headers={"location": "https://me:word@login.example.com/?state=abc"}), "login.example.com"),
+        (
+            Somebody(
+                302, b"", headers={"location": "https://me:word@login.example.com/?state=abc"}
+            ),
+            "login.example.com",
+        ),
         (Somebody(307, b"", headers={"location": "/login"}), "is a redirect"),
         (Somebody(308, b"", headers={"location": "http://[broken"}), "is a redirect"),
         (Somebody(401, b"<html>Sign in</html>", kind="text/html"), "asks for a login"),
@@ -104,6 +114,9 @@ def test_somebody_else_is_told_from_a_daemon_that_is_away(somebody: Somebody, wo
 @pytest.mark.parametrize("status", [404, 429, 500, 502, 503, 504])
 def test_a_gateway_without_a_daemon_behind_it_is_asked_again(status: int) -> None:
     """While the daemon starts again, what stands before it answers in its place."""
-    with answering(Somebody(status, b"<html>", kind="text/html")) as somebody, pytest.raises(NoDaemon) as caught:
+    with (
+        answering(Somebody(status, b"<html>", kind="text/html")) as somebody,
+        pytest.raises(NoDaemon) as caught,
+    ):
         ask(somebody.url, "/x")
     assert not isinstance(caught.value, SomebodyElse)

@@ -143,7 +143,9 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_no_answer_steers_the_terminal(capsys: pytest.CaptureFixture[str], real: Answers, line: str) -> None:
+def test_no_answer_steers_the_terminal(
+    capsys: pytest.CaptureFixture[str], real: Answers, line: str
+) -> None:
     """Whatever a server answers, what is printed holds no control character and no trace of a defect."""
     with server(answers(poisoned(real))) as url:
         cli.run([*line.split(), "--server", url])
@@ -160,7 +162,12 @@ def test_no_answer_steers_the_terminal(capsys: pytest.CaptureFixture[str], real:
         {},
         {"api": 1, "accounts": 5},
         {"api": 1, "accounts": [POISON, None, {"a": POISON}]},
-        {"api": 1, "plan": {"accounts": [{"account": [], "held": 1}], "exit_code": []}, "notes": 1, "shown": 1},
+        {
+            "api": 1,
+            "plan": {"accounts": [{"account": [], "held": 1}], "exit_code": []},
+            "notes": 1,
+            "shown": 1,
+        },
         {"a": 10**400},
     ],
 )
@@ -176,7 +183,9 @@ def test_an_answer_of_any_shape_is_told_in_a_sentence(
 
 
 @pytest.mark.parametrize("line", ["reconcile", "pause --for 1h --reason x", "resume"])
-@pytest.mark.parametrize("accounts", [None, 5, "seoul", [None], [{"account": "seoul"}], ["seoul", 7]])
+@pytest.mark.parametrize(
+    "accounts", [None, 5, "seoul", [None], [{"account": "seoul"}], ["seoul", 7]]
+)
 def test_a_call_is_done_only_where_our_daemon_names_the_accounts(
     capsys: pytest.CaptureFixture[str], line: str, accounts: object
 ) -> None:
@@ -199,7 +208,9 @@ def test_a_refusal_is_cut_short(capsys: pytest.CaptureFixture[str], line: str) -
     assert said.err.count("\n") < asking.REFUSALS + 5
 
 
-def test_a_moment_without_a_zone_is_another_versions(capsys: pytest.CaptureFixture[str], real: Answers) -> None:
+def test_a_moment_without_a_zone_is_another_versions(
+    capsys: pytest.CaptureFixture[str], real: Answers
+) -> None:
     """What cannot be compared with our clock is not shown as if it could."""
     bare = json.loads(json.dumps(real).replace('Z"', '"'))
     with server(answers(bare)) as url:
@@ -214,14 +225,19 @@ def test_what_is_allowed_by_a_server_is_a_device_file_all_the_same(
     """Ids that a server names for an approval are ids, or no file is written."""
     plan = real["/api/v1/plan"]
     held = [{"device": "a\nb", "action": "unsubscribe", "reason": "too-many"}]
-    hostile = {**plan, "plan": {**plan["plan"], "accounts": [{**plan["plan"]["accounts"][0], "held": held}]}}
+    hostile = {
+        **plan,
+        "plan": {**plan["plan"], "accounts": [{**plan["plan"]["accounts"][0], "held": held}]},
+    }
     with server(answers({"/api/v1/plan": hostile})) as url:
         assert cli.run(["plan", "--approval", "removed.txt", "--server", url]) == 1
     assert "not this daemon" in capsys.readouterr().err
     assert not (tmp_path / "removed.txt").exists()
 
 
-@pytest.mark.parametrize("nested", [b"[" * 200_000, b'{"a":' * 200_000, b'{"a": "\xff"}', b"\x00", b""])
+@pytest.mark.parametrize(
+    "nested", [b"[" * 200_000, b'{"a":' * 200_000, b'{"a": "\xff"}', b"\x00", b""]
+)
 def test_what_is_no_json_is_no_daemon(nested: bytes) -> None:
     """Deep nesting and bytes that are no text are answered like any other stranger."""
     with server(lambda _path: (200, nested)) as url, pytest.raises(NoDaemon):
@@ -230,7 +246,9 @@ def test_what_is_no_json_is_no_daemon(nested: bytes) -> None:
 
 @pytest.mark.parametrize("depth", [80, 400, 700, 900, 990, 1100])
 @pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}")])
-def test_an_answer_nested_deeply_is_told_in_a_sentence(brackets: tuple[bytes, bytes], depth: int) -> None:
+def test_an_answer_nested_deeply_is_told_in_a_sentence(
+    brackets: tuple[bytes, bytes], depth: int
+) -> None:
     """JSON that can just be read is not deeper than what is done with it."""
     begin, end = brackets
     body = b'{"api":1,"a":' + begin * depth + b"1" + end * depth + b"}"
@@ -240,7 +258,10 @@ def test_an_answer_nested_deeply_is_told_in_a_sentence(brackets: tuple[bytes, by
 
 def test_an_answer_without_end_is_left() -> None:
     """An answer is read up to its bound and no further."""
-    with server(lambda _path: (200, b'{"a": "' + b"x" * 3_000_000)) as url, pytest.raises(NoDaemon, match="longer"):
+    with (
+        server(lambda _path: (200, b'{"a": "' + b"x" * 3_000_000)) as url,
+        pytest.raises(NoDaemon, match="longer"),
+    ):
         ask(url, "/api/v1/status", largest=1_000_000)
 
 

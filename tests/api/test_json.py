@@ -113,17 +113,29 @@ async def test_answers_have_the_documented_keys(tmp_path: Path) -> None:
     platform = fleet(12)
     devices = owned(platform)
     refused, held = devices[11], devices[1]
-    platform.set_faults(Rule(Error(code="1214"), match=Match(route=Route.SUBSCRIBE, devices=(refused,))))
+    platform.set_faults(
+        Rule(Error(code="1214"), match=Match(route=Route.SUBSCRIBE, devices=(refused,)))
+    )
     write(tmp_path / "desired-state.toml", text(devices, "policy.max_unsubscribe_floor = 1"))
     async with site(tmp_path, platform) as one:
         await one.has(devices[:11])
-        write(one.file, text([devices[0], refused], "policy.max_unsubscribe_floor = 1", *approving(devices[10])))
+        write(
+            one.file,
+            text(
+                [devices[0], refused], "policy.max_unsubscribe_floor = 1", *approving(devices[10])
+            ),
+        )
         await one.has(devices[:10])
-        await one.http.post("/api/v1/pause", json={"for": "1h", "reason": "night", "pause": "unsubscribe"})
+        await one.http.post(
+            "/api/v1/pause", json={"for": "1h", "reason": "night", "pause": "unsubscribe"}
+        )
 
         async def shown() -> bool:
             status = await exactly(one, "/api/v1/status", StatusReport)
-            return {held["reason"] for held in status["accounts"][0]["held"]} == {"too-many", "refused"}
+            return {held["reason"] for held in status["accounts"][0]["held"]} == {
+                "too-many",
+                "refused",
+            }
 
         await eventually_true(shown)
         account = await exactly(one, "/api/v1/accounts/default", AccountDetail)
@@ -133,7 +145,10 @@ async def test_answers_have_the_documented_keys(tmp_path: Path) -> None:
         device = await exactly(one, f"/api/v1/accounts/default/devices/{held}", Explanation)
         assert (device["state"], device["hold"]["reason"]) == ("extra", "too-many")
         found = await exactly(one, f"/api/v1/devices?device={devices[10][:12]}", DeviceExplanation)
-        assert (found["taken_by"], found["accounts"][0]["changes"][0]["approved"]) == ("prefix", True)
+        assert (found["taken_by"], found["accounts"][0]["changes"][0]["approved"]) == (
+            "prefix",
+            True,
+        )
         history = await exactly(one, "/api/v1/history", Page)
         assert {change["action"] for change in history["changes"]} == {"subscribe", "unsubscribe"}
 
@@ -141,7 +156,9 @@ async def test_answers_have_the_documented_keys(tmp_path: Path) -> None:
 def approving(*devices: str) -> tuple[str, ...]:
     """Return an approval, to stand before the top-level ``devices``; TOML wants tables last, so it is inline."""
     listed = ", ".join(f'"{device}"' for device in devices)
-    return (f'approvals = [{{ devices = [{listed}], expires = 2099-01-01T00:00:00Z, reason = "closed" }}]',)
+    return (
+        f'approvals = [{{ devices = [{listed}], expires = 2099-01-01T00:00:00Z, reason = "closed" }}]',
+    )
 
 
 async def test_pages_of_history_follow_each_other_without_a_gap(tmp_path: Path) -> None:
@@ -185,7 +202,10 @@ BAD = {
     "/api/v1/accounts/default/devices/nothing": (404, "device 'nothing' not found"),
     "/api/v1/accounts/nobody/devices/x": (404, "there is no account 'nobody'"),
     "/api/v1/accounts/default/devices/" + "x" * 20000: (404, "not found"),
-    "/api/v1/accounts/default/devices/" + quote("../../x\x00'; DROP TABLE change", safe=""): (404, "not found"),
+    "/api/v1/accounts/default/devices/" + quote("../../x\x00'; DROP TABLE change", safe=""): (
+        404,
+        "not found",
+    ),
     "/api/v1/accounts/default/devices/%FF%FE": (404, "not found"),
     "/api/v1/accounts/default/devices/x%0Ay": (404, "Not Found"),
     "/api/v1/devices": (400, "say which device"),
@@ -203,7 +223,10 @@ async def test_what_is_asked_badly_is_told_in_a_sentence(tmp_path: Path) -> None
         await one.has(owned(platform))
         for path, (status, words) in BAD.items():
             answer = await one.http.get(path)
-            assert (answer.status_code, words in answer.text) == (status, True), (path[:80], answer.text[:80])
+            assert (answer.status_code, words in answer.text) == (status, True), (
+                path[:80],
+                answer.text[:80],
+            )
             assert len(answer.text) < 1500
             assert "\n" not in answer.text
         assert len((await one.get("/api/v1/history")).json()["changes"]) == 2
@@ -217,10 +240,15 @@ async def test_reading_needs_no_token_and_is_for_get_only(tmp_path: Path) -> Non
         await one.has(owned(platform))
         paths = (
             *("/api/v1/status", "/api/v1/accounts/default", "/api/v1/history"),
-            *(f"/api/v1/devices?device={owned(platform)[0]}", f"/api/v1/accounts/default/devices/{owned(platform)[0]}"),
+            *(
+                f"/api/v1/devices?device={owned(platform)[0]}",
+                f"/api/v1/accounts/default/devices/{owned(platform)[0]}",
+            ),
         )
         for path in paths:
-            answer = await one.http.get(path, headers={"host": "elsewhere.example", "origin": "http://evil.example"})
+            answer = await one.http.get(
+                path, headers={"host": "elsewhere.example", "origin": "http://evil.example"}
+            )
             assert answer.status_code == 200
             assert "access-control-allow-origin" not in answer.headers
             assert answer.headers["cache-control"] == "no-store"
@@ -236,7 +264,9 @@ async def test_a_name_that_is_no_text_is_told_all_the_same(tmp_path: Path) -> No
         write(tmp_path / "texts" / os.fsdecode(b"b\xff.toml"), "version = 1\n")
         await eventually(lambda: one.told("desired.rejected"))
         answers = {path: await one.get(path) for path in ("/", "/metrics", "/api/v1/status")}
-        assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(answers, 200)
+        assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(
+            answers, 200
+        )
         assert "b\\udcff.toml" in answers["/api/v1/status"].json()["text"]["faults"][0]
 
 
@@ -287,12 +317,19 @@ async def test_places_are_seen_from_the_folder_of_the_texts(tmp_path: Path) -> N
             await eventually_true(rejected)
             faults = (await one.get("/api/v1/status")).json()["text"]["faults"]
             assert all(fault.startswith("desired-state.toml:") for fault in faults)
-            for asked in ("/", "/api/v1/status", "/api/v1/accounts/default", f"/api/v1/devices?device={devices[0]}"):
+            for asked in (
+                "/",
+                "/api/v1/status",
+                "/api/v1/accounts/default",
+                f"/api/v1/devices?device={devices[0]}",
+            ):
                 assert str(tmp_path) not in (await one.get(asked)).text
             (home / "desired-state.toml").unlink()
 
             async def missing() -> bool:
-                return bool((await one.get("/api/v1/status")).json()["text"]["rejected"] == "missing")
+                return bool(
+                    (await one.get("/api/v1/status")).json()["text"]["rejected"] == "missing"
+                )
 
             await eventually_true(missing)
             for asked in ("/", "/api/v1/status"):

@@ -40,14 +40,18 @@ def at_home(seen: Seen, one: Site) -> None:
     """Make sure that nothing was asked of another host, nothing popped up, and the browser had no complaint."""
     home = urlsplit(url(one)).netloc
     assert seen.requests
-    assert {urlsplit(asked).netloc for asked in seen.requests if not asked.startswith("data:")} == {home}
+    assert {urlsplit(asked).netloc for asked in seen.requests if not asked.startswith("data:")} == {
+        home
+    }
     assert seen.dialogs == []
     assert seen.complaints == []
 
 
 async def fits(page: Page) -> None:
     """Make sure that nobody has to scroll sideways, but inside of what scrolls by itself."""
-    wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    wide = await page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
     assert wide <= 0
 
 
@@ -84,17 +88,23 @@ async def test_all_is_well(tmp_path: Path, browser: Browser) -> None:
     """Where all is as wanted the page says so, with the commit, the accounts, what comes and what was done."""
     async with well(tmp_path) as one, looking(browser, url(one), **DESKTOP) as (page, seen):
         await expect(page).to_have_title("✓ All is well · PCC reconciler")
-        await expect(page.get_by_role("heading", level=1)).to_have_text("All is well: 3 accounts as wanted.")
+        await expect(page.get_by_role("heading", level=1)).to_have_text(
+            "All is well: 3 accounts as wanted."
+        )
         text = page.get_by_role("region", name="Revision in force")
         await expect(text).to_contain_text("Room 1239 and 1240 are furnished, 1201 is closed")
         await expect(text).to_contain_text("by Jun Lee")
         await expect(text).to_contain_text("signature not checked")
         row = page.get_by_role("row", name=re.compile("^seoul-hotel"))
         await expect(row.get_by_role("cell").nth(2)).to_have_text("300")
-        await expect(page.get_by_role("region", name="Upcoming")).to_contain_text("48 would be held")
+        await expect(page.get_by_role("region", name="Upcoming")).to_contain_text(
+            "48 would be held"
+        )
         changes = page.get_by_role("region", name="Recent changes").get_by_role("listitem")
         await expect(changes).to_have_count(10)
-        await expect(page.get_by_role("region", name="Recent changes")).to_contain_text("Unsubscribed")
+        await expect(page.get_by_role("region", name="Recent changes")).to_contain_text(
+            "Unsubscribed"
+        )
         assert await page.get_by_role("main").count() == 1
         assert await page.evaluate("[...document.querySelectorAll('th')].every((one) => one.scope)")
         assert await page.evaluate(CONTRAST) == []
@@ -108,7 +118,14 @@ async def test_every_link_leads_somewhere(tmp_path: Path, browser: Browser) -> N
         links = await page.eval_on_selector_all(
             "a[href]", "found => [...new Set(found.map(a => a.getAttribute('href')))]"
         )
-        assert {"/metrics", "/api/v1/status", "/api/v1/history", "/healthz", "/readyz", "#guards"} <= set(links)
+        assert {
+            "/metrics",
+            "/api/v1/status",
+            "/api/v1/history",
+            "/healthz",
+            "/readyz",
+            "#guards",
+        } <= set(links)
         assert any("/devices/" in link for link in links)
         for link in links:
             if link.startswith("#"):
@@ -134,18 +151,25 @@ async def test_a_guard_waits(tmp_path: Path, browser: Browser) -> None:
         await expect(guards).to_contain_text("16 unsubscribes held: too-many.")
         await expect(guards).to_contain_text("17 devices would be unsubscribed within 24 hours")
         (busan,) = (
-            each for each in (await one.get("/api/v1/status")).json()["accounts"] if each["account"] == "busan-hotel"
+            each
+            for each in (await one.get("/api/v1/status")).json()["accounts"]
+            if each["account"] == "busan-hotel"
         )
         assert await page.locator("#block-busan-hotel").text_content() == busan["approval"]
         await page.locator("#block-busan-hotel").click()
-        assert (await page.evaluate("getSelection().toString()")).strip() == busan["approval"].strip()
+        assert (await page.evaluate("getSelection().toString()")).strip() == busan[
+            "approval"
+        ].strip()
         await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         await page.get_by_role("button", name="Copy").click()
         await expect(page.get_by_role("button", name="Copied")).to_be_visible()
         assert await page.evaluate("navigator.clipboard.readText()") == busan["approval"]
         await expect(page.locator("#pauses")).to_contain_text("LG maintains its platform tonight")
         await expect(page.locator("#remarks")).to_contain_text("pcc-reconciler status --refused")
-        assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 20, 23)"
+        assert (
+            await page.evaluate("getComputedStyle(document.body).backgroundColor")
+            == "rgb(18, 20, 23)"
+        )
         assert await page.evaluate(CONTRAST) == []
         await fits(page)
         at_home(seen, one)
@@ -169,7 +193,9 @@ async def test_an_account_is_stopped(tmp_path: Path, browser: Browser) -> None:
         at_home(seen, one)
 
 
-async def test_the_page_keeps_itself_fresh_and_says_when_nobody_answers(tmp_path: Path, browser: Browser) -> None:
+async def test_the_page_keeps_itself_fresh_and_says_when_nobody_answers(
+    tmp_path: Path, browser: Browser
+) -> None:
     """What changes shows without a reload and without losing the place; a daemon that is gone is told as such."""
     async with empty(tmp_path) as one, looking(browser, "about:blank", **DESKTOP) as (page, seen):
         await page.clock.install()
@@ -179,7 +205,9 @@ async def test_the_page_keeps_itself_fresh_and_says_when_nobody_answers(tmp_path
         write(one.file, f'version = 1\ndevices = ["{owned(one.platform)[0]}"]\n')
         await all_conditions(one, "default", condition="in_sync")
         await page.clock.run_for(11_000)
-        await expect(page.get_by_role("heading", level=1)).to_have_text("All is well: 1 account as wanted.")
+        await expect(page.get_by_role("heading", level=1)).to_have_text(
+            "All is well: 1 account as wanted."
+        )
         assert await page.evaluate("window.same")
         await expect(page.locator("#stale")).to_be_hidden()
         await one.stop()
@@ -192,11 +220,19 @@ async def test_without_javascript(tmp_path: Path, browser: Browser) -> None:
     """The page is whole without any script, and then reloads itself."""
     async with well(tmp_path) as one:
         async with looking(browser, url(one), java_script_enabled=False, **DESKTOP) as (page, seen):
-            await expect(page.get_by_role("heading", level=1)).to_have_text("All is well: 3 accounts as wanted.")
-            await expect(page.get_by_role("region", name="Recent changes").get_by_role("listitem")).to_have_count(10)
+            await expect(page.get_by_role("heading", level=1)).to_have_text(
+                "All is well: 3 accounts as wanted."
+            )
+            await expect(
+                page.get_by_role("region", name="Recent changes").get_by_role("listitem")
+            ).to_have_count(10)
             assert await page.locator("noscript meta[http-equiv=refresh]").count() == 1
             assert not [asked for asked in seen.requests if asked.endswith(".js")]
-        (policy,) = [value for name, value in (await one.get("/")).headers.items() if name == "content-security-policy"]
+        (policy,) = [
+            value
+            for name, value in (await one.get("/")).headers.items()
+            if name == "content-security-policy"
+        ]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
 
@@ -209,13 +245,18 @@ async def test_hostile_words_are_harmless(tmp_path: Path, browser: Browser) -> N
     platform.set_faults(Rule(refusal, match=Match(route=Route.SUBSCRIBE, devices=(devices[0],))))
     folder = tmp_path / "fleet"
     names = [HOSTILE, LONG, f"\u202e{LONG}", "\u202e" * 50, "<b>مرحبا", "<script>alert(3)</script>"]
-    write(folder / "all.txt", "".join(f"{one} # {name}\n" for one, name in zip(devices, names, strict=True)))
+    write(
+        folder / "all.txt",
+        "".join(f"{one} # {name}\n" for one, name in zip(devices, names, strict=True)),
+    )
     write(folder / "desired-state.toml", TEXT)
     git(folder, "init", "--quiet")
     git(folder, "add", "--all")
     who = ("-c", f"user.name={HOSTILE}", "-c", "user.email=x@example.com")
     git(folder, *who, "commit", "--quiet", "-m", f"{HOSTILE}{LONG}")
-    async with site(tmp_path, platform, PCC_INTERVAL="2s", PCC_DESIRED_STATE=str(folder / "desired-state.toml")) as one:
+    async with site(
+        tmp_path, platform, PCC_INTERVAL="2s", PCC_DESIRED_STATE=str(folder / "desired-state.toml")
+    ) as one:
         await one.has(devices[1:])
         pause = {"for": "2h", "reason": f"{HOSTILE}{LONG}"[:1000], "pause": "unsubscribe"}
         (await one.http.post("/api/v1/pause", json=pause)).raise_for_status()
@@ -249,5 +290,7 @@ async def harmless(page: Page) -> None:
 
 def toml(word: str) -> str:
     """Return a word as a TOML string."""
-    escaped = "".join(one if one.isprintable() and one not in '"\\' else f"\\u{ord(one):04x}" for one in word)
+    escaped = "".join(
+        one if one.isprintable() and one not in '"\\' else f"\\u{ord(one):04x}" for one in word
+    )
     return f'"{escaped}"'

@@ -21,7 +21,9 @@ SHA = "c" * 64
 
 def held(*reasons: Reason) -> tuple[HeldReport, ...]:
     """Return a report for each reason."""
-    return tuple(HeldReport("unsubscribe", one.kind, one, 2, None, f"because {one}") for one in reasons)
+    return tuple(
+        HeldReport("unsubscribe", one.kind, one, 2, None, f"because {one}") for one in reasons
+    )
 
 
 def account(*reasons: Reason, **more: Any) -> AccountReport:
@@ -69,7 +71,14 @@ def status(*accounts: AccountReport, **text: Any) -> StatusReport:
         "seen": (SeenReport(OLD, "d" * 64, None), SeenReport(NEW, SHA, None)),
     }
     return StatusReport(
-        "0", NOW, "enforce", well=True, summary="", text=TextReport(**(facts | text)), accounts=accounts, abandoned=()
+        "0",
+        NOW,
+        "enforce",
+        well=True,
+        summary="",
+        text=TextReport(**(facts | text)),
+        accounts=accounts,
+        abandoned=(),
     )
 
 
@@ -105,7 +114,11 @@ def status(*accounts: AccountReport, **text: Any) -> StatusReport:
         (account(Reason.REFUSED, refused=1, next_pass=NOW), None),
         (account(next_pass=NOW), 0),
     ],
-    ids=lambda value: "" if isinstance(value, int) or value is None else "+".join(one.reason for one in value.held),
+    ids=lambda value: (
+        ""
+        if isinstance(value, int) or value is None
+        else "+".join(one.reason for one in value.held)
+    ),
 )
 def test_an_account_is_judged_by_its_last_pass(one: AccountReport, code: int | None) -> None:
     """What a person has to release is 3, what LG holds for long 4; policy is done, and time is waited for."""
@@ -148,7 +161,15 @@ def test_a_verdict_stays_while_the_account_is_looked_at_again() -> None:
         (NEW, {"seen": ()}),
         (OLD, {"rejected": "invalid", "newest": "e" * 40, "seen": (SeenReport(OLD, SHA, None),)}),
     ],
-    ids=["whole", "shortened", "digest", "shortened digest", "overtaken", "before a restart", "newer one rejected"],
+    ids=[
+        "whole",
+        "shortened",
+        "digest",
+        "shortened digest",
+        "overtaken",
+        "before a restart",
+        "newer one rejected",
+    ],
 )
 def test_a_revision_that_came_into_force_has_its_time(revision: str, there: dict[str, Any]) -> None:
     """By whichever name, and even if a newer one is in force or rejected, the accounts are looked at."""
@@ -158,12 +179,23 @@ def test_a_revision_that_came_into_force_has_its_time(revision: str, there: dict
 @pytest.mark.parametrize(
     ("there", "words"),
     [
-        ({"revision": OLD, "newest": OLD, "seen": (SeenReport(OLD, "d" * 64, None),)}, f"in force is {OLD}"),
-        ({"revision": OLD, "rejected": "invalid", "newest": "e" * 40, "seen": ()}, f"in force is {OLD}"),
+        (
+            {"revision": OLD, "newest": OLD, "seen": (SeenReport(OLD, "d" * 64, None),)},
+            f"in force is {OLD}",
+        ),
+        (
+            {"revision": OLD, "rejected": "invalid", "newest": "e" * 40, "seen": ()},
+            f"in force is {OLD}",
+        ),
         ({"revision": None, "newest": None, "seen": ()}, "in force is no text"),
         ({"revision": f"{NEW}-dirty", "newest": f"{NEW}-dirty", "seen": ()}, "in force is"),
     ],
-    ids=["the one before", "another one is rejected", "nothing yet", "the same with changes beside it"],
+    ids=[
+        "the one before",
+        "another one is rejected",
+        "nothing yet",
+        "the same with changes beside it",
+    ],
 )
 def test_a_revision_that_was_not_seen_is_waited_for(there: dict[str, Any], words: str) -> None:
     """As long as only others were read, rejected or not, it is too early, although the accounts are in sync."""
@@ -174,14 +206,22 @@ def test_a_revision_that_was_not_seen_is_waited_for(there: dict[str, Any], words
 def test_a_rejected_revision_is_told_at_once() -> None:
     """The awaited revision, or the newest where none is named, ends the wait with its first fault."""
     seen = (SeenReport(OLD, "d" * 64, None), SeenReport(NEW, SHA, "invalid"))
-    facts: dict[str, Any] = {"revision": OLD, "rejected": "invalid", "faults": ("x.toml:1:1: no",), "seen": seen}
+    facts: dict[str, Any] = {
+        "revision": OLD,
+        "rejected": "invalid",
+        "faults": ("x.toml:1:1: no",),
+        "seen": seen,
+    }
     for watch in (Watch(NEW), Watch()):
         verdict = watch.look(status(account(Reason.DESIRED_REJECTED, rejected="invalid"), **facts))
         assert (verdict.code, "rejected (invalid): x.toml:1:1: no" in verdict.words) == (1, True)
     mended = (*seen, SeenReport("e" * 40, "f" * 64, None))
     verdict = Watch(NEW).look(status(account(), revision="e" * 40, newest="e" * 40, seen=mended))
     assert verdict == Verdict(1, f"revision {NEW} is rejected (invalid)")
-    assert Watch().look(status(account(), rejected="missing", faults=("there is no such file",))).code == 1
+    assert (
+        Watch().look(status(account(), rejected="missing", faults=("there is no such file",))).code
+        == 1
+    )
 
 
 def test_a_fault_in_another_file_concerns_other_accounts() -> None:
@@ -204,7 +244,8 @@ def test_a_short_id_that_fits_two_commits_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "revision", ["main", "HEAD", "abc123", "-x", "--output", "sha256:", "sha256:xyz1234", "a" * 65, ""]
+    "revision",
+    ["main", "HEAD", "abc123", "-x", "--output", "sha256:", "sha256:xyz1234", "a" * 65, ""],
 )
 def test_what_is_no_revision_is_refused(revision: str) -> None:
     """Names of branches, too short ids and options are told for what they are."""
@@ -233,7 +274,9 @@ class Time:
         self.slept.append(seconds)
         self.now += seconds
 
-    def waits(self, answers: Iterable[StatusReport | str], seconds: float = 10.0) -> tuple[Verdict, list[str]]:
+    def waits(
+        self, answers: Iterable[StatusReport | str], seconds: float = 10.0
+    ) -> tuple[Verdict, list[str]]:
         """Wait for what these answers tell, the last one again and again; a word is a daemon that is away."""
         told, left = list[str](), list(answers)
 
@@ -244,7 +287,12 @@ class Time:
             return one
 
         verdict, _ = wait(
-            Watch(), fetch, seconds=seconds, steady=lambda: self.now, sleep=self.sleep, follow=told.append
+            Watch(),
+            fetch,
+            seconds=seconds,
+            steady=lambda: self.now,
+            sleep=self.sleep,
+            follow=told.append,
         )
         return verdict, told
 
@@ -252,9 +300,16 @@ class Time:
 def test_a_daemon_that_is_away_is_asked_again_and_gently() -> None:
     """It may start later, or again: until time is up it is asked once a second."""
     time = Time()
-    verdict, told = time.waits(["not up yet", "not up yet", status(account(current=False)), "away", status(account())])
+    verdict, told = time.waits(
+        ["not up yet", "not up yet", status(account(current=False)), "away", status(account())]
+    )
     assert verdict.code == 0
-    assert told == ["not up yet", "not up yet", "waiting for default: no pass of this text has ended yet", "away"]
+    assert told == [
+        "not up yet",
+        "not up yet",
+        "waiting for default: no pass of this text has ended yet",
+        "away",
+    ]
     assert time.slept == [1.0] * 4
 
 
@@ -302,5 +357,7 @@ def test_somebody_else_ends_the_wait() -> None:
 
     naps: list[float] = []
     told: list[str] = []
-    verdict, report = wait(Watch(), fetch, seconds=600, steady=lambda: sum(naps), sleep=naps.append, follow=told.append)
+    verdict, report = wait(
+        Watch(), fetch, seconds=600, steady=lambda: sum(naps), sleep=naps.append, follow=told.append
+    )
     assert (verdict.code, verdict.words, report, naps) == (1, "what answers is a page", None, [])

@@ -39,7 +39,9 @@ async def forge(
     """Give a client of the webhook, and what it had the daemon do."""
     operations = FakeOperations()
     app = Starlette(routes=[webhook.route(operations, FakePolicy(secret=secret, has_webhook=True))])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://127.0.0.1"
+    ) as client:
         yield client, operations.done
 
 
@@ -57,7 +59,9 @@ GOOD = {
 async def test_a_forge_that_knows_the_secret_wakes(form: str, media_type: str) -> None:
     """The forms of GitHub, Gitea and GitLab are believed, whatever the content type."""
     async with forge() as (client, done):
-        answer = await client.post("/hooks/git", content=BODY, headers={**GOOD[form], "content-type": media_type})
+        answer = await client.post(
+            "/hooks/git", content=BODY, headers={**GOOD[form], "content-type": media_type}
+        )
     assert (answer.status_code, answer.json(), done) == (202, {"accepted": True}, [("pushed",)])
 
 
@@ -66,7 +70,9 @@ async def test_a_call_that_is_repeated_is_known_as_one() -> None:
     async with forge() as (client, done):
         many = [str(number).encode() for number in range(webhook.MOST_HEARD)]
         for body in (b"one", b"one", b"two", b"one", *many, b"one"):
-            answer = await client.post("/hooks/git", content=body, headers={"X-Gitea-Signature": signed(body)})
+            answer = await client.post(
+                "/hooks/git", content=body, headers={"X-Gitea-Signature": signed(body)}
+            )
             assert answer.status_code == 202
     assert done[:4] == [("pushed",), ("pushed again",), ("pushed",), ("pushed again",)]
     assert set(done[4:]) == {("pushed",)}
@@ -76,17 +82,30 @@ BAD = {
     "nothing": {},
     "empty signature": {"X-Hub-Signature-256": ""},
     "only the prefix": {"X-Hub-Signature-256": "sha256="},
-    "another secret": {"X-Hub-Signature-256": f"sha256={signed(secret='another-secret-altogether')}"},
+    "another secret": {
+        "X-Hub-Signature-256": f"sha256={signed(secret='another-secret-altogether')}"
+    },
     "another body": {"X-Gitea-Signature": signed(b"{}")},
-    "the old hash": {"X-Hub-Signature": "sha1=" + hmac.new(SECRET.encode(), BODY, sha1).hexdigest()},
+    "the old hash": {
+        "X-Hub-Signature": "sha1=" + hmac.new(SECRET.encode(), BODY, sha1).hexdigest()
+    },
     "half of it": {"X-Hub-Signature-256": f"sha256={signed()[:32]}"},
     "not text": {"X-Hub-Signature-256": "sha256=" + "é" * 64},
     "another token": {"X-Gitlab-Token": SECRET[:-1]},
     "a token that is not text": {"X-Gitlab-Token": "ÿ" * 28},
     "no token": {"X-Gitlab-Token": ""},
-    "a good signature and a bad token": {"X-Hub-Signature-256": f"sha256={signed()}", "X-Gitlab-Token": "wrong"},
-    "a good token and a bad signature": {"X-Gitlab-Token": SECRET, "X-Gitea-Signature": signed(b"{}")},
-    "a second opinion": {"X-Hub-Signature-256": f"sha256={signed(b'{}')}", "X-Gitea-Signature": signed()},
+    "a good signature and a bad token": {
+        "X-Hub-Signature-256": f"sha256={signed()}",
+        "X-Gitlab-Token": "wrong",
+    },
+    "a good token and a bad signature": {
+        "X-Gitlab-Token": SECRET,
+        "X-Gitea-Signature": signed(b"{}"),
+    },
+    "a second opinion": {
+        "X-Hub-Signature-256": f"sha256={signed(b'{}')}",
+        "X-Gitea-Signature": signed(),
+    },
 }
 
 
@@ -101,10 +120,14 @@ async def test_who_does_not_know_the_secret_is_refused(form: str) -> None:
     assert [line["event"] for line in lines] == ["webhook.refused"]
     assert set(lines[0]) == {"event", "log_level", "status", "reason"}
     written = answer.text + repr(lines)
-    assert not any(value in written for value in (SECRET, "forged", *filter(None, BAD[form].values())))
+    assert not any(
+        value in written for value in (SECRET, "forged", *filter(None, BAD[form].values()))
+    )
 
 
-@pytest.mark.parametrize("headers", [{"X-Gitlab-Token": SECRET}, {"X-Hub-Signature-256": "sha256=" + "0" * 64}])
+@pytest.mark.parametrize(
+    "headers", [{"X-Gitlab-Token": SECRET}, {"X-Hub-Signature-256": "sha256=" + "0" * 64}]
+)
 async def test_a_body_of_ten_megabytes_is_refused(headers: dict[str, str]) -> None:
     """No more of a body is read than is bearable, even from who knows the secret."""
     read = 0
@@ -151,10 +174,14 @@ async def test_the_daemon_reads_its_source_when_a_forge_says_so(tmp_path: Path) 
         await one.has(owned(platform))
         before = fetched_at(one)
         headers = {**GOOD["github"], "Host": "hooks.example"}
-        answers = [await one.http.post("/hooks/git", content=BODY, headers=headers) for _ in range(20)]
+        answers = [
+            await one.http.post("/hooks/git", content=BODY, headers=headers) for _ in range(20)
+        ]
         assert {answer.status_code for answer in answers} == {202}
         await eventually(lambda: fetched_at(one) > before)
-        assert (await one.http.post("/hooks/git", content=b"{}", headers=GOOD["github"])).status_code == 401
+        assert (
+            await one.http.post("/hooks/git", content=b"{}", headers=GOOD["github"])
+        ).status_code == 401
         assert not one.told("source.failed")
 
 
@@ -164,7 +191,9 @@ async def test_without_a_secret_there_is_no_webhook(tmp_path: Path) -> None:
     async with idle_site(tmp_path, platform) as one:
         write(one.file, text(owned(platform)))
         await one.start()
-        assert (await one.http.post("/hooks/git", content=BODY, headers=GOOD["github"])).status_code == 404
+        assert (
+            await one.http.post("/hooks/git", content=BODY, headers=GOOD["github"])
+        ).status_code == 404
 
 
 def fetched_at(one: Site) -> float:

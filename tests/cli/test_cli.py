@@ -101,7 +101,9 @@ def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
     return Shell(capsys)
 
 
-def started(*arguments: str, out: Any = subprocess.PIPE, err: Any = subprocess.PIPE, **more: str) -> Popen:
+def started(
+    *arguments: str, out: Any = subprocess.PIPE, err: Any = subprocess.PIPE, **more: str
+) -> Popen:
     """Start Python on our code, from outside the source tree: a module or a program with its arguments."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **more}
     command = [sys.executable, *arguments]
@@ -149,7 +151,9 @@ class Fleet:
 @pytest.fixture
 def fleet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Fleet]:
     """Give two users with 12 devices each, 6 of them live, and settings that lead there."""
-    platform = sample_platform({"default": 12, "seoul-hotel": 12}, seed=3, subscribed=0.5, only_pcc=True)
+    platform = sample_platform(
+        {"default": 12, "seoul-hotel": 12}, seed=3, subscribed=0.5, only_pcc=True
+    )
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     for name in ("default", "seoul-hotel"):
@@ -226,7 +230,9 @@ def test_without_arguments_the_help_is_a_message(shell: Shell) -> None:
         ("--nonsense", "--nonsense"),
     ],
 )
-def test_wrong_usage_is_told_on_stderr_with_its_own_code(shell: Shell, line: str, message: str) -> None:
+def test_wrong_usage_is_told_on_stderr_with_its_own_code(
+    shell: Shell, line: str, message: str
+) -> None:
     """Wrong usage ends with 64, says what is wrong, names what was perhaps meant, and points to help."""
     ended = shell(*line.split())
     assert (ended.code, ended.out) == (64, "")
@@ -245,7 +251,11 @@ def test_the_completion_script_of_a_named_shell_is_printed(shell: Shell, shell_n
 
 def test_completion_completes() -> None:
     """What the script asks is answered."""
-    asked = {"_PCC_RECONCILER_COMPLETE": "complete_bash", "COMP_WORDS": "pcc-reconciler ex", "COMP_CWORD": "1"}
+    asked = {
+        "_PCC_RECONCILER_COMPLETE": "complete_bash",
+        "COMP_WORDS": "pcc-reconciler ex",
+        "COMP_CWORD": "1",
+    }
     assert process(**asked) == Ended(0, "export\nexplain\n", "")
 
 
@@ -257,7 +267,9 @@ def test_the_version_is_told_at_once(shell: Shell) -> None:
         "from reconciler.__main__ import main\nmain()\n"
         "print(*{'typer', 'pydantic', 'structlog', 'httpx'} & set(sys.modules))"
     )
-    assert end_of(started("-c", program)) == Ended(0, f"pcc-reconciler {reconciler.__version__}\n\n", "")
+    assert end_of(started("-c", program)) == Ended(
+        0, f"pcc-reconciler {reconciler.__version__}\n\n", ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -294,7 +306,9 @@ def test_the_reference_quotes_the_help_of_each_command(shell: Shell) -> None:
     text = (ROOT / "docs" / "cli.md").read_text("utf-8")
     assert tuple(re.findall(r"^## `pcc-reconciler ([a-z]+)`$", text, re.MULTILINE)) == COMMANDS
     for line in ("--help", *(f"{command} --help" for command in COMMANDS)):
-        assert f"```console\n$ pcc-reconciler {line}\n{shell(*line.split()).out.rstrip()}\n```" in text, line
+        assert (
+            f"```console\n$ pcc-reconciler {line}\n{shell(*line.split()).out.rstrip()}\n```" in text
+        ), line
 
 
 def test_the_reference_names_every_exit_code() -> None:
@@ -309,7 +323,9 @@ def test_the_json_keys_in_the_reference_are_those_printed(shell: Shell, fleet: F
     fleet.wants(*fleet.owned()[3:])
     text = (ROOT / "docs" / "cli.md").read_text("utf-8")
     for line in ("plan --output json", "apply --output json", "validate --output json"):
-        assert not {key for key in keys(json.loads(shell(*line.split()).out)) if f"`{key}`" not in text}, line
+        assert not {
+            key for key in keys(json.loads(shell(*line.split()).out)) if f"`{key}`" not in text
+        }, line
 
 
 def keys(value: object) -> set[str]:
@@ -366,15 +382,24 @@ BAD_TEXTS = {
     "a wrong type": (b"version = 1\ndevices = 7\n", "desired-state.toml:2:"),
     "a wrong version": (b'version = 2\ndevices = ["a"]\n', "version"),
     "an unknown key": (b'version = 1\ndevcies = ["a"]\n', "'devices'"),
-    "a device twice": (b'version = 1\ndevices = [\n  "a",\n  "b",\n  "a",\n]\n', "desired-state.toml:3:3"),
+    "a device twice": (
+        b'version = 1\ndevices = [\n  "a",\n  "b",\n  "a",\n]\n',
+        "desired-state.toml:3:3",
+    ),
     "an unknown type": (b'version = 1\ndevices = [{ id = "a", type = "washr" }]\n', "'washer'"),
     "an id with a slash": (b'version = 1\ndevices = ["a/b"]\n', "desired-state.toml:2:12"),
     "an id with white space": (b'version = 1\ndevices = ["a b"]\n', "desired-state.toml:2:12"),
-    "a device file that is not there": (b'version = 1\ndevice_files = ["nowhere.txt"]\n', "no file matches"),
+    "a device file that is not there": (
+        b'version = 1\ndevice_files = ["nowhere.txt"]\n',
+        "no file matches",
+    ),
     "a device file elsewhere": (b'version = 1\ndevice_files = ["../*.txt"]\n', "inside the folder"),
     "a device file elsewhere by a link": (b'version = 1\ndevice_files = ["link.txt"]\n', "link"),
     "a device file that is a FIFO": (b'version = 1\ndevice_files = ["fifo.txt"]\n', "regular file"),
-    "a date without a time zone": (b'version = 1\ndevices = [{ id = "a", from = 2026-01-01 }]\n', "timezone"),
+    "a date without a time zone": (
+        b'version = 1\ndevices = [{ id = "a", from = 2026-01-01 }]\n',
+        "timezone",
+    ),
     "an approval without end": (
         b'version = 1\ndevices = ["a"]\n[[approvals]]\ndevices = ["b"]\nreason = "r"\n',
         "expires",
@@ -467,7 +492,10 @@ def test_validate_tells_the_faults_of_every_path_it_is_given(shell: Shell) -> No
     assert [one["path"] for one in document["faults"]] == ["nowhere.toml", "bad.toml"]
     assert document["accounts"] == [{"account": "default", "devices": 1, "path": "good.toml"}]
     annotations = shell("validate", "--output", "github", *paths).out.splitlines()
-    assert [line.split(",")[0] for line in annotations] == ["::error file=nowhere.toml", "::error file=bad.toml"]
+    assert [line.split(",")[0] for line in annotations] == [
+        "::error file=nowhere.toml",
+        "::error file=bad.toml",
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -511,7 +539,9 @@ def test_a_guard_makes_3(shell: Shell, fleet: Fleet) -> None:
 
 def test_the_approval_that_is_printed_releases_the_devices(shell: Shell, fleet: Fleet) -> None:
     """The block and the device file that plan writes are all it takes to let the devices go."""
-    path = fleet.wants(fleet.owned()[0], more="policy.max_unsubscribe_floor = 1\npolicy.max_unsubscribe = 1")
+    path = fleet.wants(
+        fleet.owned()[0], more="policy.max_unsubscribe_floor = 1\npolicy.max_unsubscribe = 1"
+    )
     ended = shell("plan", "--approval", "removed/wing-b.txt", "--output", "json")
     (account,) = json.loads(ended.out)["accounts"]
     assert 'device_files = ["removed/wing-b.txt"]' in account["approval"]
@@ -521,19 +551,25 @@ def test_the_approval_that_is_printed_releases_the_devices(shell: Shell, fleet: 
     assert fleet.live() == {fleet.owned()[0]}
 
 
-@pytest.mark.parametrize("arguments", [["--approval", "../outside.txt"], ["--approval", "/outside.txt"]])
+@pytest.mark.parametrize(
+    "arguments", [["--approval", "../outside.txt"], ["--approval", "/outside.txt"]]
+)
 def test_an_approval_is_written_only_where_the_text_can_read_it(
     shell: Shell, fleet: Fleet, arguments: list[str]
 ) -> None:
     """A device file outside the folder of the text is wrong usage."""
-    fleet.wants(fleet.owned()[0], more="policy.max_unsubscribe_floor = 1\npolicy.max_unsubscribe = 1")
+    fleet.wants(
+        fleet.owned()[0], more="policy.max_unsubscribe_floor = 1\npolicy.max_unsubscribe = 1"
+    )
     assert shell("plan", *arguments).code == 64
     assert not Path("../outside.txt").exists()
 
 
 def test_an_approval_overwrites_nothing(shell: Shell, fleet: Fleet) -> None:
     """A file that is there already stays as it is, and so does everything where no approval is needed."""
-    fleet.wants(fleet.owned()[0], more="policy.max_unsubscribe_floor = 1\npolicy.max_unsubscribe = 1")
+    fleet.wants(
+        fleet.owned()[0], more="policy.max_unsubscribe_floor = 1\npolicy.max_unsubscribe = 1"
+    )
     Path("removed.txt").write_text("precious\n")
     assert shell("plan", "--approval", "removed.txt").code == 1
     assert Path("removed.txt").read_text() == "precious\n"
@@ -630,7 +666,16 @@ def test_a_digest_is_for_one_account(shell: Shell, fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["sha256:0123", "0123" * 16, f"sha256:{'0123' * 16}0", f"SHA256:{'0123' * 16}", "sha256:", "…", "yes"]
+    "value",
+    [
+        "sha256:0123",
+        "0123" * 16,
+        f"sha256:{'0123' * 16}0",
+        f"SHA256:{'0123' * 16}",
+        "sha256:",
+        "…",
+        "yes",
+    ],
 )
 def test_what_is_no_digest_is_wrong_usage(shell: Shell, fleet: Fleet, value: str) -> None:
     """A digest that was cut or lost is told as such: it is not another plan's."""
@@ -644,7 +689,10 @@ def test_what_is_no_digest_is_wrong_usage(shell: Shell, fleet: Fleet, value: str
 def test_an_account_named_twice_has_one_pass(shell: Shell, fleet: Fleet) -> None:
     """Passes of one account never overlap, however often it is asked for."""
     fleet.wants(*fleet.owned())
-    assert shell("apply", "--account", "default", "--account", "default").out.count("account default") == 1
+    assert (
+        shell("apply", "--account", "default", "--account", "default").out.count("account default")
+        == 1
+    )
     assert [record.method for record in fleet.platform.requests].count("GET") == 1
 
 
@@ -705,7 +753,9 @@ def test_what_only_looks_sends_get_only_and_writes_no_state(
     assert not (tmp_path / "state").exists()
 
 
-def test_plan_beside_a_state_leaves_its_files_as_they_are(shell: Shell, fleet: Fleet, tmp_path: Path) -> None:
+def test_plan_beside_a_state_leaves_its_files_as_they_are(
+    shell: Shell, fleet: Fleet, tmp_path: Path
+) -> None:
     """Looking at a state that is there changes no byte of it."""
     fleet.wants(*fleet.owned())
     shell("apply")
@@ -719,7 +769,9 @@ def test_plan_beside_a_state_leaves_its_files_as_they_are(shell: Shell, fleet: F
     assert files() == before
 
 
-def test_observe_mode_sends_get_only(shell: Shell, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_observe_mode_sends_get_only(
+    shell: Shell, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With PCC_MODE=observe apply looks and changes nothing."""
     fleet.wants(*fleet.owned()[2:])
     monkeypatch.setenv("PCC_MODE", "observe")
@@ -731,7 +783,9 @@ def test_observe_mode_sends_get_only(shell: Shell, fleet: Fleet, monkeypatch: py
 # Export and schema
 
 
-def test_an_export_without_a_file_is_a_valid_file_that_changes_nothing(shell: Shell, fleet: Fleet) -> None:
+def test_an_export_without_a_file_is_a_valid_file_that_changes_nothing(
+    shell: Shell, fleet: Fleet
+) -> None:
     """The first adoption: accounts come from the credentials, the file is valid, and planning it is empty."""
     text = shell("export").out
     Path("desired-state.toml").write_text(text)
@@ -739,7 +793,10 @@ def test_an_export_without_a_file_is_a_valid_file_that_changes_nothing(shell: Sh
     assert shell("validate").out == "valid: 2 accounts, 12 devices\n"
     planned = json.loads(shell("plan", "--detailed-exitcode", "--output", "json").out)
     assert planned["exit_code"] == 0
-    assert {one["account"]: one["in_sync"] for one in planned["accounts"]} == {"default": 6, "seoul-hotel": 6}
+    assert {one["account"]: one["in_sync"] for one in planned["accounts"]} == {
+        "default": 6,
+        "seoul-hotel": 6,
+    }
     assert shell("export").out == text
 
 
@@ -764,7 +821,9 @@ def test_an_export_keeps_what_the_present_file_says(shell: Shell, fleet: Fleet) 
     )
     text = shell("export", "--account", "default").out
     Path("desired-state.toml").write_text(text)
-    assert 'name = "Room \\"12\\" fridge", type = "refrigerator", until = 2999-01-01T00:00:00Z' in text
+    assert (
+        'name = "Room \\"12\\" fridge", type = "refrigerator", until = 2999-01-01T00:00:00Z' in text
+    )
     assert f'{{ id = "{second}", name = "Trial" }}' in text
     assert 'policy.prune = "owned"' in text
     assert 'country = "KR"' in text
@@ -793,13 +852,24 @@ def test_an_export_of_what_is_registered_names_every_appliance(shell: Shell, fle
     assert entries.keys() == known
     assert fleet.live() < known
     some = user.devices[min(fleet.owned())]
-    assert entries[some.id] == {"id": some.id, "name": some.alias, "type": some.type.removeprefix("DEVICE_").lower()}
+    assert entries[some.id] == {
+        "id": some.id,
+        "name": some.alias,
+        "type": some.type.removeprefix("DEVICE_").lower(),
+    }
     assert entries["plain-1"] == {"id": "plain-1", "type": "washer"}
-    assert "# cooler-1  PCC does not document the type DEVICE_AIR_CONDITIONER: Lobby north\n" in ended.out
-    assert [record.path for record in fleet.platform.requests if record.path != "/emp/v2/token"] == ["/devices"]
+    assert (
+        "# cooler-1  PCC does not document the type DEVICE_AIR_CONDITIONER: Lobby north\n"
+        in ended.out
+    )
+    assert [
+        record.path for record in fleet.platform.requests if record.path != "/emp/v2/token"
+    ] == ["/devices"]
 
 
-def test_an_export_of_what_is_registered_keeps_what_the_present_file_says(shell: Shell, fleet: Fleet) -> None:
+def test_an_export_of_what_is_registered_keeps_what_the_present_file_says(
+    shell: Shell, fleet: Fleet
+) -> None:
     """A person's own name for a device goes before LG's alias, and ignored devices stay out."""
     named, ignored = fleet.owned()[:2]
     more = f'policy.ignore = ["{ignored}"]'
@@ -829,7 +899,9 @@ def test_an_export_says_whose_list_could_not_be_had(shell: Shell, fleet: Fleet) 
     assert "seoul-hotel" in ended.err
 
 
-@pytest.mark.parametrize("effect", [fault.Error("1314"), fault.Empty(429), fault.Html(502), fault.Html(403)])
+@pytest.mark.parametrize(
+    "effect", [fault.Error("1314"), fault.Empty(429), fault.Html(502), fault.Html(403)]
+)
 def test_what_needs_a_list_ends_in_an_error_where_there_is_none(
     shell: Shell, fleet: Fleet, effect: fault.Effect
 ) -> None:
@@ -859,14 +931,24 @@ def test_the_schema_printed_is_the_schema_committed(shell: Shell) -> None:
 def test_data_and_messages_stay_apart(shell: Shell, fleet: Fleet) -> None:
     """A good run says nothing on stderr, and nothing printed carries an escape code where there is no terminal."""
     fleet.wants(*fleet.owned())
-    for line in ("validate", "plan", "plan --output json", "plan --output markdown", "apply", "export", "schema"):
+    for line in (
+        "validate",
+        "plan",
+        "plan --output json",
+        "plan --output markdown",
+        "apply",
+        "export",
+        "schema",
+    ):
         ended = shell(*line.split())
         assert ended.err == "", line
         assert ended.out
         assert ESCAPE not in ended.out
 
 
-def test_logs_appear_when_asked_for(shell: Shell, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logs_appear_when_asked_for(
+    shell: Shell, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With PCC_LOG_LEVEL a one-shot command logs too: JSON where there is no terminal, each with ts, level, event."""
     fleet.wants(*fleet.owned()[:7])
     monkeypatch.setenv("PCC_LOG_LEVEL", "info")
@@ -911,7 +993,9 @@ def test_python_m_does_the_same(fleet: Fleet) -> None:
 def test_a_full_disk_is_told() -> None:
     """Data that cannot be written is an error in one sentence."""
     with Path("/dev/full").open("wb") as full:
-        assert process("schema", out=full) == Ended(1, "", "pcc-reconciler: cannot print: No space left on device\n")
+        assert process("schema", out=full) == Ended(
+            1, "", "pcc-reconciler: cannot print: No space left on device\n"
+        )
 
 
 def test_ctrl_c_lets_apply_end_in_good_order(fleet: Fleet) -> None:
@@ -1057,7 +1141,9 @@ EMPTY_WORDS = [
 
 @pytest.mark.parametrize("line", EMPTY_WORDS)
 @pytest.mark.parametrize("word", ["", " ", "\t\n"])
-def test_an_empty_word_is_wrong_usage(shell: Shell, recorder: list[str], line: str, word: str) -> None:
+def test_an_empty_word_is_wrong_usage(
+    shell: Shell, recorder: list[str], line: str, word: str
+) -> None:
     """A word from a variable that is not set never means everything, and no call is made for it."""
     ended = shell(*(word if one == "@" else one for one in line.split()))
     assert (ended.code, ended.out) == (USAGE, "")

@@ -24,7 +24,9 @@ ENCODINGS: tuple[Mapping[str, str], ...] = (
 TEXT = f'version = 1\ndevices = [{{ id = "device-1", name = "{NAME}" }}]\n'
 
 
-def run(folder: Path, how: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[bytes]:
+def run(
+    folder: Path, how: Mapping[str, str], *arguments: str
+) -> subprocess.CompletedProcess[bytes]:
     """Run a command in a folder, with these variables."""
     return subprocess.run(  # noqa: S603 - arguments are those of a test
         [sys.executable, "-m", "reconciler", *arguments],
@@ -55,7 +57,9 @@ def test_every_form_of_validate_is_printed(tmp_path: Path, how: Mapping[str, str
 
 @pytest.mark.parametrize("how", ENCODINGS, ids=str)
 @pytest.mark.parametrize("command", ["plan --help", "schema", "doctor"])
-def test_help_and_messages_are_printed(tmp_path: Path, how: Mapping[str, str], command: str) -> None:
+def test_help_and_messages_are_printed(
+    tmp_path: Path, how: Mapping[str, str], command: str
+) -> None:
     """Help, schema and messages quote characters that an encoding may lack."""
     ended = run(tmp_path, how, *command.split())
     assert b"Traceback" not in ended.stderr
@@ -81,7 +85,13 @@ async def test_what_the_daemon_says_is_printed_in_every_encoding(tmp_path: Path)
         listen = str(one.http.base_url).removeprefix("http://").rstrip("/")
         for how in ENCODINGS[2:]:
             variables = {**one.environment, "PCC_LISTEN": listen, **how}
-            for line in ("status", "status --output markdown", f"explain {device}", "history", "plan --output text"):
+            for line in (
+                "status",
+                "status --output markdown",
+                f"explain {device}",
+                "history",
+                "plan --output text",
+            ):
                 ended = await asyncio.to_thread(run, tmp_path, variables, *line.split())
                 assert (ended.returncode, b"Traceback" in ended.stderr) == (0, False)
             ended = await asyncio.to_thread(run, tmp_path, variables, "history", "--output", "json")
@@ -98,12 +108,17 @@ def test_json_lines_of_the_log_are_json_in_every_encoding() -> None:
     for how in ENCODINGS:
         environment = child_environment({"PYTHONPATH": str(Path.cwd()), **how})
         ended = subprocess.run(  # noqa: S603 - our own interpreter
-            [sys.executable, "-c", f"{code}; {say}"], env=environment, capture_output=True, check=True
+            [sys.executable, "-c", f"{code}; {say}"],
+            env=environment,
+            capture_output=True,
+            check=True,
         )
         assert json.loads(ended.stderr)["name"] == NAME
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", ">/dev/full", "2>/dev/full", "<&- >&-"])
+@pytest.mark.parametrize(
+    "closed", [">&-", "2>&-", ">&- 2>&-", ">/dev/full", "2>/dev/full", "<&- >&-"]
+)
 @pytest.mark.parametrize("line", ["schema", "validate nothing.toml", "--help"])
 def test_a_stream_that_takes_nothing_is_no_defect(tmp_path: Path, closed: str, line: str) -> None:
     """Where a stream is closed or full, a command says so on the other one, if there is one, and ends."""

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.simulator import Platform, Route, create_app, sample_platform, serving
-from scenarios import Site, account_text, credentials_folder, eventually, fleet, idle_site, owned, write
+from scenarios import (
+    Site,
+    account_text,
+    credentials_folder,
+    eventually,
+    fleet,
+    idle_site,
+    owned,
+    write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,7 +28,11 @@ async def capped(folder: Path, cap: int, *users: str) -> AsyncIterator[Site]:
     platform = fleet(4, users=users)
     platform.set_options(subscription_cap=cap)
     secrets = credentials_folder(platform, folder / "credentials")
-    given = {"PCC_DESIRED_STATE": str(folder / "texts"), "PCC_CREDENTIALS_DIR": str(secrets), "PCC_INTERVAL": "1h"}
+    given = {
+        "PCC_DESIRED_STATE": str(folder / "texts"),
+        "PCC_CREDENTIALS_DIR": str(secrets),
+        "PCC_INTERVAL": "1h",
+    }
     async with idle_site(folder, platform, **given) as one:
         yield one
 
@@ -38,7 +51,10 @@ def waits(one: Site, user: str) -> int:
 async def test_all_accounts_of_a_service_key_wait_for_room_and_no_other(tmp_path: Path) -> None:
     """One 1312 is enough for all of them; an account with another service key goes on."""
     other = sample_platform({"jeju": 3}, only_pcc=True, seed=2)
-    async with capped(tmp_path, 4, "seoul", "busan", "daegu") as one, serving(create_app(other)) as elsewhere:
+    async with (
+        capped(tmp_path, 4, "seoul", "busan", "daegu") as one,
+        serving(create_app(other)) as elsewhere,
+    ):
         own(tmp_path / "credentials", other, elsewhere)
         want(one, "seoul", owned(one.platform, "seoul"))
         await one.start()
@@ -78,7 +94,9 @@ async def test_an_unsubscribe_lets_another_account_go_on_at_once(tmp_path: Path)
         assert one.live("seoul") == set(seoul[:2])
 
 
-async def test_an_account_goes_on_in_the_room_that_its_own_later_unsubscribe_made(tmp_path: Path) -> None:
+async def test_an_account_goes_on_in_the_room_that_its_own_later_unsubscribe_made(
+    tmp_path: Path,
+) -> None:
     """Subscribes that were held as full are made once an edit took another device out."""
     async with capped(tmp_path, 3, "seoul") as one:
         devices = owned(one.platform, "seoul")

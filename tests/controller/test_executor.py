@@ -43,7 +43,9 @@ class StandingClock:
 class Platform:
     """A platform of its own script: devices that fail, and everything it was asked."""
 
-    def __init__(self, script: dict[str, Sequence[PlatformError | str | None]] | None = None) -> None:
+    def __init__(
+        self, script: dict[str, Sequence[PlatformError | str | None]] | None = None
+    ) -> None:
         self.script = {device: list(answers) for device, answers in (script or {}).items()}
         self.asked: list[tuple[Action, str]] = []
         self.in_flight = 0
@@ -115,10 +117,16 @@ def many(count: int) -> tuple[Change, ...]:
 
 
 async def carried_out(
-    plan: Plan, platform: Platform, book: Book | None = None, *, outdated: Callable[[], bool] = lambda: False
+    plan: Plan,
+    platform: Platform,
+    book: Book | None = None,
+    *,
+    outdated: Callable[[], bool] = lambda: False,
 ) -> Work:
     """Carry a plan out with four calls in flight."""
-    return await execute(plan, platform, book or Book(), outdated=outdated, concurrency=4, clock=StandingClock())
+    return await execute(
+        plan, platform, book or Book(), outdated=outdated, concurrency=4, clock=StandingClock()
+    )
 
 
 async def test_all_changes_are_made_subscribes_first() -> None:
@@ -126,12 +134,16 @@ async def test_all_changes_are_made_subscribes_first() -> None:
     plan = Plan(ACCOUNT, many(20), changes(Action.UNSUBSCRIBE, "x", "y"))
     platform, book = Platform(), Book()
     work = await carried_out(plan, platform, book)
-    assert [action for action, _ in platform.asked] == [Action.SUBSCRIBE] * 20 + [Action.UNSUBSCRIBE] * 2
+    assert [action for action, _ in platform.asked] == [Action.SUBSCRIBE] * 20 + [
+        Action.UNSUBSCRIBE
+    ] * 2
     assert {outcome.change for outcome in work.outcomes} == {*plan.subscribes, *plan.unsubscribes}
     assert {outcome.result for outcome in work.outcomes} == {Result.SUCCESS}
     assert not work.left
     assert not work.over
-    assert sorted(book.recorded, key=lambda one: one.change) == sorted(book.told, key=lambda one: one.change)
+    assert sorted(book.recorded, key=lambda one: one.change) == sorted(
+        book.told, key=lambda one: one.change
+    )
 
 
 async def test_one_call_goes_first_as_a_probe() -> None:
@@ -212,7 +224,9 @@ async def test_all_workers_wait_for_the_last_intents() -> None:
 
 async def test_one_refused_device_stops_nobody() -> None:
     """A device that LG refuses is told with LG's words, and all others are changed."""
-    platform = Platform({"d0003": [DeviceRefused("no", status=404, code="1212", words="Not owned device")]})
+    platform = Platform(
+        {"d0003": [DeviceRefused("no", status=404, code="1212", words="Not owned device")]}
+    )
     work = await carried_out(Plan(ACCOUNT, many(10)), platform)
     refused = [outcome for outcome in work.outcomes if outcome.result is Result.REFUSED]
     assert [(outcome.change.device, outcome.code, outcome.words) for outcome in refused] == [
@@ -223,13 +237,17 @@ async def test_one_refused_device_stops_nobody() -> None:
 
 async def test_a_refused_device_is_not_a_failure_in_a_row() -> None:
     """Any number of refused devices in a row does not end the work."""
-    platform = Platform({f"d{number:04}": [DeviceRefused("no", code="1212")] for number in range(8)})
+    platform = Platform(
+        {f"d{number:04}": [DeviceRefused("no", code="1212")] for number in range(8)}
+    )
     work = await carried_out(Plan(ACCOUNT, many(10)), platform)
     assert work.ended is None
     assert len(work.outcomes) == 10
 
 
-@pytest.mark.parametrize("error", [Unavailable("time-out"), Surprise("html")], ids=["unavailable", "surprise"])
+@pytest.mark.parametrize(
+    "error", [Unavailable("time-out"), Surprise("html")], ids=["unavailable", "surprise"]
+)
 async def test_three_failures_in_a_row_end_the_work(error: PlatformError) -> None:
     """When LG fails three times in a row, what is left is not tried, and is known as not tried."""
     platform, book = Platform({f"d{number:04}": [error] for number in range(100)}), Book()
@@ -239,15 +257,17 @@ async def test_three_failures_in_a_row_end_the_work(error: PlatformError) -> Non
     assert {change.device for change in work.left} == {f"d{number:04}" for number in range(100)} - {
         device for _, device in platform.asked
     }
-    assert {change.device for change in book.withdrawn} == {change.device for change in book.intended} - {
-        device for _, device in platform.asked
-    }
+    assert {change.device for change in book.withdrawn} == {
+        change.device for change in book.intended
+    } - {device for _, device in platform.asked}
 
 
 async def test_a_stop_that_comes_after_failures_is_not_lost() -> None:
     """Where LG fails three times and then says that a setting is wrong, the account stops: that is what counts."""
     devices = [f"d{number}" for number in range(5)]
-    script: dict[str, Sequence[PlatformError | str | None]] = {one: [Unavailable("down")] for one in devices[1:4]}
+    script: dict[str, Sequence[PlatformError | str | None]] = {
+        one: [Unavailable("down")] for one in devices[1:4]
+    }
     platform = Platform({**script, devices[4]: [ConfigurationRefused("no")]})
     work = await carried_out(Plan(ACCOUNT, changes(Action.SUBSCRIBE, *devices)), platform)
     assert isinstance(work.ended, ConfigurationRefused)
@@ -260,13 +280,20 @@ async def test_failures_that_are_not_in_a_row_do_not_end_the_work() -> None:
     }
     platform = Platform(script)
     work = await execute(
-        Plan(ACCOUNT, many(40)), platform, Book(), outdated=lambda: False, concurrency=1, clock=StandingClock()
+        Plan(ACCOUNT, many(40)),
+        platform,
+        Book(),
+        outdated=lambda: False,
+        concurrency=1,
+        clock=StandingClock(),
     )
     assert work.ended is None
     assert len(platform.asked) == 40
 
 
-@pytest.mark.parametrize("error", [Throttled("1314"), CredentialsRefused("1302")], ids=["throttled", "credentials"])
+@pytest.mark.parametrize(
+    "error", [Throttled("1314"), CredentialsRefused("1302")], ids=["throttled", "credentials"]
+)
 async def test_an_account_wide_answer_ends_the_work_at_once(error: PlatformError) -> None:
     """After a throttle or a refused credential no new call is made, and the device itself is not blamed."""
     platform, book = Platform({"d0000": [error]}), Book()
@@ -280,7 +307,9 @@ async def test_an_account_wide_answer_ends_the_work_at_once(error: PlatformError
 async def test_a_newer_text_stops_the_work_before_the_next_call() -> None:
     """The question whether the plan is outdated is asked right before each call."""
     platform = Platform()
-    work = await carried_out(Plan(ACCOUNT, many(50)), platform, outdated=lambda: len(platform.asked) >= 5)
+    work = await carried_out(
+        Plan(ACCOUNT, many(50)), platform, outdated=lambda: len(platform.asked) >= 5
+    )
     assert work.outdated
     assert len(platform.asked) == 5
 
@@ -314,7 +343,12 @@ async def test_used_up_calls_end_the_work_with_a_moment_to_go_on() -> None:
 
     platform.on_call = use_up
     work = await execute(
-        Plan(ACCOUNT, many(10)), platform, Book(), outdated=lambda: False, concurrency=1, clock=StandingClock()
+        Plan(ACCOUNT, many(10)),
+        platform,
+        Book(),
+        outdated=lambda: False,
+        concurrency=1,
+        clock=StandingClock(),
     )
     assert work.opens_at == NOW + timedelta(minutes=5)
     assert len(work.left) == 7
@@ -350,9 +384,14 @@ async def test_what_was_so_already_is_told_as_such() -> None:
 
 async def test_approved_unsubscribes_are_marked() -> None:
     """An unsubscribe that an approval released is remembered as approved, so that it counts nowhere."""
-    plan = Plan(ACCOUNT, (), changes(Action.UNSUBSCRIBE, "x", "y"), approved=frozenset({DeviceId("x")}))
+    plan = Plan(
+        ACCOUNT, (), changes(Action.UNSUBSCRIBE, "x", "y"), approved=frozenset({DeviceId("x")})
+    )
     work = await carried_out(plan, Platform())
-    assert {outcome.change.device: outcome.approved for outcome in work.outcomes} == {"x": True, "y": False}
+    assert {outcome.change.device: outcome.approved for outcome in work.outcomes} == {
+        "x": True,
+        "y": False,
+    }
 
 
 async def test_outcomes_are_written_down_when_the_work_is_broken_off() -> None:

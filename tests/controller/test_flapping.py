@@ -124,7 +124,9 @@ async def test_what_lg_calls_subscribed_already_is_no_loss() -> None:
     """A device of which LG says 1207 while its list denies it was never taken, so it cannot be lost."""
     fleet = Fleet(12)
     device = fleet.owned[3]
-    fleet.platform.set_faults(Rule(effect=Error(code="1207"), match=Match(route=Route.SUBSCRIBE, devices=(device,))))
+    fleet.platform.set_faults(
+        Rule(effect=Error(code="1207"), match=Match(route=Route.SUBSCRIBE, devices=(device,)))
+    )
     for _ in range(30):
         ending = await fleet.reconcile(after=INTERVAL)
         assert not ending.flapping

@@ -62,10 +62,16 @@ class MemorySource:
         self.on_fetch()
         if self.error is not None:
             raise self.error
-        documents = tuple(Document(path, self.files[path]) for path in sorted(self.files) if path.endswith(".toml"))
+        documents = tuple(
+            Document(path, self.files[path])
+            for path in sorted(self.files)
+            if path.endswith(".toml")
+        )
         if self.identity and self.identity == known.identity:
             return None
-        return Fetched(documents, MemoryTree(self.files), self.unreadable, self.cause, self.identity)
+        return Fetched(
+            documents, MemoryTree(self.files), self.unreadable, self.cause, self.identity
+        )
 
     def commit(self, files: Mapping[str, bytes]) -> Commit | None:
         """Return the commit that a test says."""
@@ -112,7 +118,9 @@ class MemorySource:
 class Office:
     """An intake with all that it works with."""
 
-    def __init__(self, source: MemorySource, state: State | None = None, patience: float = 60) -> None:
+    def __init__(
+        self, source: MemorySource, state: State | None = None, patience: float = 60
+    ) -> None:
         self.source = source
         self.state = state or State.in_memory(SystemClock())
         self.metrics = Metrics()
@@ -270,7 +278,9 @@ async def test_rejected_text_is_told_and_so_is_its_mending() -> None:
         (RuntimeError("a defect"), "defect", Cause.INVALID),
     ],
 )
-async def test_text_that_cannot_be_had_keeps_what_is_in_force(error: Exception, kind: str, cause: Cause | None) -> None:
+async def test_text_that_cannot_be_had_keeps_what_is_in_force(
+    error: Exception, kind: str, cause: Cause | None
+) -> None:
     """Whatever keeps the newest text away is counted each time, logged once, shown, and over when it is over."""
     office = Office(MemorySource(east=text("east", "a")))
     await office.informer.refresh()
@@ -424,7 +434,10 @@ async def test_one_shot_commands_insist_on_the_newest_text() -> None:
 
 async def test_retired_account_is_forgotten(tmp_path: Path) -> None:
     """An account without live devices just goes; a name in retired_accounts makes the state forget."""
-    office = Office(MemorySource(east=text("east", "a"), west=text("west", "b")), State.open(tmp_path, SystemClock()))
+    office = Office(
+        MemorySource(east=text("east", "a"), west=text("west", "b")),
+        State.open(tmp_path, SystemClock()),
+    )
     await office.informer.refresh()
     del office.source.files["west.toml"]
     office.source.files["east.toml"] = text("east", "a", head='retired_accounts = ["west"]')
@@ -437,7 +450,9 @@ async def test_retired_account_is_forgotten(tmp_path: Path) -> None:
 
 def signed(name: str, verified: Verified = Verified.YES) -> Commit:
     """Return a commit."""
-    return Commit(name * 40, "Kim <kim@example.com>", "Change", datetime(2026, 11, 1, tzinfo=UTC), verified)
+    return Commit(
+        name * 40, "Kim <kim@example.com>", "Change", datetime(2026, 11, 1, tzinfo=UTC), verified
+    )
 
 
 async def test_what_is_known_is_not_judged_again() -> None:
@@ -470,10 +485,14 @@ async def test_commit_that_is_not_believed_is_rejected_unread() -> None:
     assert east is not None
     assert (east.rejected, office.devices(EAST)) == (Cause.UNVERIFIED, {"a"})
     assert office.metric('pcc_desired_rejected{cause="unverified"} 1.0')
-    assert office.metric(f'pcc_desired_revision_info{{revision="{"a" * 40}",source="file",verified="yes"}} 1.0')
+    assert office.metric(
+        f'pcc_desired_revision_info{{revision="{"a" * 40}",source="file",verified="yes"}} 1.0'
+    )
     assert (office.informer.trouble, str(office.informer.accepted.newest)) == ("", "b" * 40)
     rejected = [event for event in events if event["event"] == "desired.rejected"]
-    assert [(event["revision"], event["faults"]) for event in rejected] == [("b" * 40, ["it is not signed"])]
+    assert [(event["revision"], event["faults"]) for event in rejected] == [
+        ("b" * 40, ["it is not signed"])
+    ]
     office.source.cause, office.source.unreadable, office.source.head = None, (), signed("c")
     await office.informer.refresh()
     assert (office.devices(EAST), office.informer.accepted.rejected) == ({"b"}, None)

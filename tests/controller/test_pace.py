@@ -17,7 +17,16 @@ from structlog.testing import capture_logs
 from reconciler.core.model import DEFAULT_ACCOUNT, Policy, Reason
 from reconciler.pcc.client import Client
 from reconciler.pcc.quota import Quota
-from reconciler.simulator import Match, Options, Platform, Record, Request, Route, Rule, sample_platform
+from reconciler.simulator import (
+    Match,
+    Options,
+    Platform,
+    Record,
+    Request,
+    Route,
+    Rule,
+    sample_platform,
+)
 from reconciler.simulator.faults import Error
 from reconciler.state import State
 from simulated import START, YEAR, Fleet, SimulatedClock
@@ -166,13 +175,20 @@ SHORTEST = 3 * HOUR
 
 @pytest.mark.parametrize(
     ("seed", "seconds_a_call", "window", "phase"),
-    [(1, 0.25, "rolling", 0.0), (2, 4.0, "rolling", 0.0), (3, 0.25, "fixed", 0.3), (4, 4.0, "fixed", 0.9)],
+    [
+        (1, 0.25, "rolling", 0.0),
+        (2, 4.0, "rolling", 0.0),
+        (3, 0.25, "fixed", 0.3),
+        (4, 4.0, "fixed", 0.9),
+    ],
 )
 async def test_a_quota_that_nobody_told_us_is_found_and_used(
     seed: int, seconds_a_call: float, window: str, phase: float
 ) -> None:
     """After the hour that taught it few calls are throttled, and a thousand devices take little longer than must be."""
-    pace = Pace(1000, seed=seed, seconds_a_call=seconds_a_call, quota=300, quota_window=window, phase=phase)
+    pace = Pace(
+        1000, seed=seed, seconds_a_call=seconds_a_call, quota=300, quota_window=window, phase=phase
+    )
     took = await pace.until(lambda: pace.in_step)
     assert took <= 1.3 * SHORTEST
     first, *later = pace.throttled_by_hour()
@@ -183,7 +199,12 @@ async def test_a_quota_that_nobody_told_us_is_found_and_used(
 
 @pytest.mark.parametrize(
     ("seed", "seconds_a_call", "window", "phase"),
-    [(1, 0.25, "rolling", 0.0), (2, 4.0, "rolling", 0.0), (3, 0.25, "fixed", 0.3), (4, 4.0, "fixed", 0.9)],
+    [
+        (1, 0.25, "rolling", 0.0),
+        (2, 4.0, "rolling", 0.0),
+        (3, 0.25, "fixed", 0.3),
+        (4, 4.0, "fixed", 0.9),
+    ],
 )
 async def test_a_quota_that_the_text_names_is_never_overrun(
     seed: int, seconds_a_call: float, window: str, phase: float
@@ -191,7 +212,13 @@ async def test_a_quota_that_the_text_names_is_never_overrun(
     """With the true number in the text no call is throttled, and next to no time is lost."""
     policy = Policy(calls_per_hour=300)
     pace = Pace(
-        1000, policy=policy, seed=seed, seconds_a_call=seconds_a_call, quota=300, quota_window=window, phase=phase
+        1000,
+        policy=policy,
+        seed=seed,
+        seconds_a_call=seconds_a_call,
+        quota=300,
+        quota_window=window,
+        phase=phase,
     )
     took = await pace.until(lambda: pace.in_step)
     assert took <= 1.1 * SHORTEST
@@ -239,7 +266,14 @@ async def test_lists_never_eat_a_small_quota() -> None:
     assert took <= 7 * HOUR
     assert not pace.throttled
     assert (
-        len([one for one in pace.calls if one.route is Route.LIST and one.at >= (START + 3 * HOUR).timestamp()]) <= 35
+        len(
+            [
+                one
+                for one in pace.calls
+                if one.route is Route.LIST and one.at >= (START + 3 * HOUR).timestamp()
+            ]
+        )
+        <= 35
     )
 
 
@@ -275,7 +309,9 @@ async def test_a_pass_waits_until_it_is_worth_its_list() -> None:
 async def test_the_whole_account_waits_as_long_as_lg_says(said: str | None, waits: int) -> None:
     """One change throttled, and neither a list nor another change goes out before the time, and then all of them do."""
     fleet = Fleet(20, concurrency=1)
-    fleet.platform.set_faults(Rule(effect=Error(code="1314", retry_after=said), match=Match(method="POST"), count=1))
+    fleet.platform.set_faults(
+        Rule(effect=Error(code="1314", retry_after=said), match=Match(method="POST"), count=1)
+    )
     await fleet.reconcile()
     assert len(fleet.calls()) == 2
     assert fleet.due is not None
@@ -307,7 +343,9 @@ async def test_what_a_throttle_teaches_is_told_and_shown(code: str, learned: int
 async def test_a_quota_that_is_shared_is_never_learned_as_less_than_one_call_a_minute() -> None:
     """A throttle after a handful of calls, because others used up the hour, does not bring the account to a halt."""
     fleet = Fleet(20, concurrency=1)
-    fleet.platform.set_faults(Rule(effect=Error(code="1314"), match=Match(method="POST"), skip=3, count=1))
+    fleet.platform.set_faults(
+        Rule(effect=Error(code="1314"), match=Match(method="POST"), skip=3, count=1)
+    )
     await fleet.reconcile()
     assert fleet.sample("pcc_api_quota_calls_per_hour") == 60
     await fleet.reconcile(after=timedelta(minutes=2))
@@ -335,7 +373,9 @@ async def test_a_restart_in_a_used_up_hour_overruns_nothing(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("killed_at", [20, 150, 293])
-async def test_a_kill_in_the_middle_of_a_burst_overruns_nothing(tmp_path: Path, killed_at: int) -> None:
+async def test_a_kill_in_the_middle_of_a_burst_overruns_nothing(
+    tmp_path: Path, killed_at: int
+) -> None:
     """Calls of a pass that never came to its end count like others: what was intended stands in the state."""
     pace = Pace(700, policy=Policy(calls_per_hour=300), quota=300, folder=tmp_path / "state")
 

@@ -364,7 +364,10 @@ async def test_a_pass_whose_calls_are_answered_is_relieved_of_nothing() -> None:
     """A pass of a thousand changes takes long; it works, and keeps its worker for itself."""
     passes = Hanging(A)
     heard = [0.0]
-    async with working(passes, workers=1, heard_at=lambda _account: heard[0]) as (controller, clock):
+    async with working(passes, workers=1, heard_at=lambda _account: heard[0]) as (
+        controller,
+        clock,
+    ):
         controller.wake([A, B])
         for _ in range(9):
             clock.pass_by(timedelta(seconds=3))
@@ -448,7 +451,9 @@ async def test_the_longest_wait_is_told() -> None:
         assert controller.oldest == 0
 
 
-@given(st.lists(st.tuples(st.sampled_from([A, B, C]), st.booleans(), st.integers(0, 3)), max_size=60))
+@given(
+    st.lists(st.tuples(st.sampled_from([A, B, C]), st.booleans(), st.integers(0, 3)), max_size=60)
+)
 async def test_every_wake_is_followed_by_a_pass_that_begins_after_it(
     wakes: list[tuple[AccountName, bool, int]],
 ) -> None:

@@ -24,7 +24,19 @@ from reconciler.core.model import (
     Result,
 )
 from reconciler.simulator import Match, Options, Route, Rule
-from reconciler.simulator.faults import Cut, Drop, Effect, Empty, Error, Hang, Html, Mangle, Redirect, Response, Short
+from reconciler.simulator.faults import (
+    Cut,
+    Drop,
+    Effect,
+    Empty,
+    Error,
+    Hang,
+    Html,
+    Mangle,
+    Redirect,
+    Response,
+    Short,
+)
 from simulated import START, YEAR, Fleet
 
 OPEN = Policy(max_unsubscribe=1000)
@@ -101,14 +113,20 @@ async def test_a_bad_list_changes_nothing_and_is_asked_again(effect: Effect) -> 
     assert fleet.live == frozenset(fleet.owned[:5])
 
 
-async def test_a_list_that_lost_most_of_the_fleet_is_not_acted_on_until_it_says_so_three_times() -> None:
+async def test_a_list_that_lost_most_of_the_fleet_is_not_acted_on_until_it_says_so_three_times() -> (
+    None
+):
     """One empty list makes no storm of calls; a real wipe is healed at the third reading."""
     fleet = Fleet(40)
     await fleet.reconcile()
     before = len(fleet.calls())
     fleet.platform.set_faults(Rule(effect=Response(form="null"), match=LIST, count=1))
     ending = await fleet.reconcile(after=timedelta(minutes=10))
-    assert [one.reason for one in ending.plan.tripped] == [Reason.SUSPECT_LIST] if ending.plan else False
+    assert (
+        [one.reason for one in ending.plan.tripped] == [Reason.SUSPECT_LIST]
+        if ending.plan
+        else False
+    )
     assert fleet.due == timedelta(seconds=30)
     ending = await fleet.reconcile(after=timedelta(seconds=30))
     assert ending.condition is Condition.IN_SYNC
@@ -292,7 +310,9 @@ async def test_too_many_unsubscribes_are_held_as_a_whole() -> None:
     assert not fleet.calls("DELETE")
     (line,) = [line for line in lines if line["event"] == "guard.tripped"]
     assert line["reason"] == "too-many"
-    assert line["approval"].startswith("# 24 devices; pcc-reconciler plan --account default --approval removed/")
+    assert line["approval"].startswith(
+        "# 24 devices; pcc-reconciler plan --account default --approval removed/"
+    )
     assert fleet.sample("pcc_guard_tripped", reason="too-many") == 1
 
 
@@ -437,7 +457,9 @@ async def test_an_account_that_left_is_not_called() -> None:
 
 async def test_figures_add_up_after_a_pass() -> None:
     """The states of the devices are a partition of all that is wanted or live."""
-    fleet = Fleet(20, wanted=18, policy=Policy(prune=Prune.OWNED, ignore=frozenset({DeviceId("elsewhere")})))
+    fleet = Fleet(
+        20, wanted=18, policy=Policy(prune=Prune.OWNED, ignore=frozenset({DeviceId("elsewhere")}))
+    )
     fleet.platform.subscribe("default", *fleet.owned[15:])
     await fleet.reconcile()
     states = {

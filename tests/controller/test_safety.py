@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from reconciler.core.model import DEFAULT_ACCOUNT, Approval, Condition, Device, DeviceId, PassResult, Policy, Reason
+from reconciler.core.model import (
+    DEFAULT_ACCOUNT,
+    Approval,
+    Condition,
+    Device,
+    DeviceId,
+    PassResult,
+    Policy,
+    Reason,
+)
 from reconciler.core.status import PassReport
 from reconciler.simulator import Match, Options, Platform, Route, Rule, sample_platform
 from reconciler.simulator.faults import Cut, Effect, Error, Html, Mangle, Response
@@ -44,7 +53,11 @@ class Lasting:
 
 def approving(fleet: Fleet, devices: list[DeviceId]) -> tuple[Approval, ...]:
     """Return the approval of some devices for a week."""
-    return (Approval(frozenset(devices), fleet.clock.now() + timedelta(days=7), "wing B is being rebuilt"),)
+    return (
+        Approval(
+            frozenset(devices), fleet.clock.now() + timedelta(days=7), "wing B is being rebuilt"
+        ),
+    )
 
 
 def reasons(ending: PassReport) -> set[Reason]:
@@ -52,7 +65,9 @@ def reasons(ending: PassReport) -> set[Reason]:
     return {held.reason for held in ending.held}
 
 
-async def test_a_file_cut_to_sixty_percent_unsubscribes_nobody_until_each_device_is_approved(tmp_path: Path) -> None:
+async def test_a_file_cut_to_sixty_percent_unsubscribes_nobody_until_each_device_is_approved(
+    tmp_path: Path,
+) -> None:
     """Nothing goes without a word; with it exactly the named devices go at once; one more is judged by the limit."""
     fleet = Lasting(tmp_path, 100).start()
     await fleet.reconcile()
@@ -74,7 +89,9 @@ async def test_a_file_cut_to_sixty_percent_unsubscribes_nobody_until_each_device
     assert reasons(ending) == {Reason.TOO_MANY}
 
 
-async def test_an_approved_removal_is_finished_after_a_restart_and_a_quota_pause(tmp_path: Path) -> None:
+async def test_an_approved_removal_is_finished_after_a_restart_and_a_quota_pause(
+    tmp_path: Path,
+) -> None:
     """What was approved once is finished without a second word, whatever interrupts it."""
     lasting = Lasting(tmp_path, 100)
     fleet = lasting.start()
@@ -94,7 +111,9 @@ async def test_an_approved_removal_is_finished_after_a_restart_and_a_quota_pause
     assert fleet.live == frozenset(kept)
 
 
-async def test_nine_percent_lost_each_hour_is_stopped_at_ten_percent_in_a_day(tmp_path: Path) -> None:
+async def test_nine_percent_lost_each_hour_is_stopped_at_ten_percent_in_a_day(
+    tmp_path: Path,
+) -> None:
     """A slow leak is counted over 24 hours and over restarts, and nobody is released by waiting an hour."""
     lasting = Lasting(tmp_path, 100)
     fleet = lasting.start()
@@ -109,12 +128,16 @@ async def test_nine_percent_lost_each_hour_is_stopped_at_ten_percent_in_a_day(tm
     assert len(fleet.live) >= 90
 
 
-async def test_an_empty_answer_once_makes_no_storm_and_a_real_wipe_is_healed(tmp_path: Path) -> None:
+async def test_an_empty_answer_once_makes_no_storm_and_a_real_wipe_is_healed(
+    tmp_path: Path,
+) -> None:
     """``null`` where 200 devices should be is not believed; the next truthful answer settles it; a wipe is healed."""
     fleet = Lasting(tmp_path, 200).start()
     await fleet.reconcile()
     subscribed = len(fleet.calls("POST"))
-    fleet.platform.set_faults(Rule(effect=Response(form="null"), match=Match(route=Route.LIST), count=1))
+    fleet.platform.set_faults(
+        Rule(effect=Response(form="null"), match=Match(route=Route.LIST), count=1)
+    )
     ending = await fleet.reconcile(after=HOUR)
     assert reasons(ending) <= {Reason.SUSPECT_LIST}
     ending = await fleet.reconcile(after=timedelta(seconds=30))
@@ -151,7 +174,9 @@ async def test_another_users_token_changes_nothing_until_a_person_says_so(tmp_pa
     assert fleet.platform.subscribed("stranger") >= frozenset(theirs[:30])
 
 
-async def test_a_doubted_list_is_not_read_again_sooner_for_the_sake_of_a_retry(tmp_path: Path) -> None:
+async def test_a_doubted_list_is_not_read_again_sooner_for_the_sake_of_a_retry(
+    tmp_path: Path,
+) -> None:
     """Three short lists in a row are believed, so they have to be as far apart as they are meant to be."""
     fleet = Lasting(tmp_path, 40).start()
     await fleet.reconcile()
@@ -286,8 +311,12 @@ async def test_an_approval_that_ends_during_a_pass_releases_nothing_more(tmp_pat
     assert 0 < len(fleet.calls("DELETE")) < 12
 
 
-@pytest.mark.parametrize("effect", [Html(status=200), Cut(keep=0.6), Mangle(), Response(form="missing")], ids=str)
-async def test_shape_3_what_is_not_a_whole_list_is_never_one(tmp_path: Path, effect: Effect) -> None:
+@pytest.mark.parametrize(
+    "effect", [Html(status=200), Cut(keep=0.6), Mangle(), Response(form="missing")], ids=str
+)
+async def test_shape_3_what_is_not_a_whole_list_is_never_one(
+    tmp_path: Path, effect: Effect
+) -> None:
     """A page of HTML, cut JSON, a broken item or an answer without its list: nobody goes on its strength."""
     fleet = Lasting(tmp_path, 40).start(Policy(max_unsubscribe=1000))
     await fleet.reconcile()

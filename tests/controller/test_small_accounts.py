@@ -122,7 +122,9 @@ async def test_a_refused_device_is_not_asked_at_every_doubted_list() -> None:
     for _ in range(6):
         await home.reconcile(after=TEN_MINUTES)
     asked = [one.device for one in home.calls("POST")]
-    assert all(asked.count(device) <= 3 for device in home.owned)  # at first, once LG knows the devices, and now
+    assert all(
+        asked.count(device) <= 3 for device in home.owned
+    )  # at first, once LG knows the devices, and now
 
 
 async def test_what_lg_calls_done_while_its_list_stays_empty_is_asked_less_and_less() -> None:
@@ -154,7 +156,9 @@ async def test_an_empty_list_of_a_small_account_is_believed_at_the_third_reading
     assert set(home.deleted()) == set(home.owned[2:])
 
 
-async def test_readings_with_another_token_are_no_reason_to_believe_a_list_of_the_right_one(tmp_path: Path) -> None:
+async def test_readings_with_another_token_are_no_reason_to_believe_a_list_of_the_right_one(
+    tmp_path: Path,
+) -> None:
     """Back with the right token, and after a restart, the first list that shows nothing is doubted like any first."""
     home = Home(4, folder=tmp_path)
     await home.reconcile()
@@ -186,8 +190,14 @@ async def test_status_counts_from_the_last_trusted_list_while_a_list_is_doubted(
     for devices in (4, 12):
         home = Home(devices)
         await home.reconcile()
-        figures = {state: home.sample("pcc_devices", state=state) for state in ("in_sync", "missing", "extra")}
-        observed, budget = home.sample("pcc_observed_devices"), home.sample("pcc_unsubscribe_budget_remaining")
+        figures = {
+            state: home.sample("pcc_devices", state=state)
+            for state in ("in_sync", "missing", "extra")
+        }
+        observed, budget = (
+            home.sample("pcc_observed_devices"),
+            home.sample("pcc_unsubscribe_budget_remaining"),
+        )
         home.become("stranger")
         ending = await home.reconcile(after=TEN_MINUTES)
         assert states(ending)["in_sync"] == devices
@@ -209,7 +219,9 @@ async def test_a_doubted_list_is_told_once_and_its_end_too() -> None:
     assert told == [("guard.tripped", "suspect-list"), ("guard.cleared", "suspect-list")]
 
 
-STEPS = st.lists(st.sampled_from(["swap", "back", "look", "look", "lose", "restart"]), min_size=2, max_size=9)
+STEPS = st.lists(
+    st.sampled_from(["swap", "back", "look", "look", "lose", "restart"]), min_size=2, max_size=9
+)
 
 
 @given(st.integers(2, 9), STEPS)

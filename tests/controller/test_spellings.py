@@ -21,7 +21,9 @@ class AnyCase(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Hand a request on with its path in lower case."""
         lower = request.url.copy_with(path=request.url.path.lower())
-        return await self._inner.handle_async_request(httpx.Request(request.method, lower, headers=request.headers))
+        return await self._inner.handle_async_request(
+            httpx.Request(request.method, lower, headers=request.headers)
+        )
 
 
 async def test_a_file_in_upper_case_loses_no_device_in_any_pass() -> None:
@@ -48,7 +50,9 @@ async def test_a_new_spelling_that_lg_takes_and_lists_replaces_the_old_one() -> 
     old = fleet.owned[0]
     await fleet.reconcile()
     new = DeviceId(old.upper())
-    fleet.platform.world.user("default").devices[new] = fleet.platform.world.user("default").devices[old]
+    fleet.platform.world.user("default").devices[new] = fleet.platform.world.user(
+        "default"
+    ).devices[old]
     fleet.want([new, fleet.owned[1]])
     for _ in range(2):
         await fleet.reconcile(after=timedelta(minutes=2))

@@ -14,7 +14,16 @@ from structlog.testing import capture_logs
 
 from reconciler.core.clock import TOLERATED, TwoClocks
 from reconciler.core.guards import PauseOverride
-from reconciler.core.model import DEFAULT_ACCOUNT, Approval, Desired, Device, DeviceId, Pause, Policy, Reason
+from reconciler.core.model import (
+    DEFAULT_ACCOUNT,
+    Approval,
+    Desired,
+    Device,
+    DeviceId,
+    Pause,
+    Policy,
+    Reason,
+)
 from reconciler.core.status import PassReport
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Drop, Error
@@ -24,7 +33,14 @@ from simulated import START, Fleet, SimulatedClock
 
 HOURS = timedelta(hours=1)
 DAY = timedelta(days=1)
-STEPS = [9 * HOURS, -9 * HOURS, timedelta(days=400), -timedelta(days=400), timedelta(minutes=6), -timedelta(minutes=6)]
+STEPS = [
+    9 * HOURS,
+    -9 * HOURS,
+    timedelta(days=400),
+    -timedelta(days=400),
+    timedelta(minutes=6),
+    -timedelta(minutes=6),
+]
 FORWARD = [step for step in STEPS if step > timedelta(0)]
 
 
@@ -152,7 +168,10 @@ async def test_an_approval_is_valid_by_both_clocks(wrong: timedelta) -> None:
     ending = await found.reconcile()
     assert not found.calls("DELETE")
     assert {one.reason for one in ending.held} == {Reason.TOO_MANY}
-    assert (found.sample("pcc_approvals", state="active"), found.sample("pcc_approvals", state="expired")) == (0, 1)
+    assert (
+        found.sample("pcc_approvals", state="active"),
+        found.sample("pcc_approvals", state="expired"),
+    ) == (0, 1)
 
 
 async def test_without_a_date_our_clock_counts() -> None:
@@ -185,7 +204,9 @@ def test_either_wants_and_both_approve(wrong: timedelta, until: int, expires: in
         {device: entry},
         approvals=(Approval(frozenset({device}), START + expires * HOURS, "so"),),
     )
-    assert (device in desired.wanted_by(ours, theirs)) == (entry.wanted_at(ours) or entry.wanted_at(theirs))
+    assert (device in desired.wanted_by(ours, theirs)) == (
+        entry.wanted_at(ours) or entry.wanted_at(theirs)
+    )
     both = max(ours, theirs) < START + expires * HOURS
     assert (device in desired.approved_by(ours, theirs)) == both
     assert desired.wanted_by(ours, None) == desired.wanted_at(ours)
@@ -236,7 +257,9 @@ async def test_a_clock_ahead_at_start_frees_no_count(tmp_path: Path, wrong: time
     before.state.close()
     clock.pass_by(15 * HOURS)
     clock.set_by(wrong)
-    after = Fleet(40, clock=clock, state=State.open(tmp_path, clock, sure=False), platform=before.platform)
+    after = Fleet(
+        40, clock=clock, state=State.open(tmp_path, clock, sure=False), platform=before.platform
+    )
     before.platform.set_faults(Rule(Drop(), match=Match(route=Route.LIST), count=1))
     after.want(after.owned[6:])
     await after.reconcile()
@@ -258,10 +281,15 @@ async def test_dates_to_come_are_kept_for_no_longer_than_their_wait(tmp_path: Pa
     await before.reconcile(after=timedelta(minutes=10))
     before.state.close()
     clock.set_by(-timedelta(days=365))
-    after = Fleet(40, clock=clock, state=State.open(tmp_path, clock, sure=False), platform=before.platform)
+    after = Fleet(
+        40, clock=clock, state=State.open(tmp_path, clock, sure=False), platform=before.platform
+    )
     before.platform.set_faults()
     after.want(after.owned[6:])
-    assert holds(await after.reconcile(after=timedelta(minutes=10))) >= {Reason.REFUSED, Reason.TOO_MANY}
+    assert holds(await after.reconcile(after=timedelta(minutes=10))) >= {
+        Reason.REFUSED,
+        Reason.TOO_MANY,
+    }
     for _ in range(5):
         await after.reconcile(after=5 * HOURS)
     assert len(before.calls("DELETE")) == 6
@@ -301,7 +329,9 @@ async def test_a_pause_lasts_as_long_as_it_was_asked_for(step: timedelta) -> Non
 
 
 @pytest.mark.parametrize("wrong", [9 * HOURS, timedelta(days=30)], ids=str)
-async def test_a_pause_from_before_a_restart_ends_by_lgs_clock_too(tmp_path: Path, wrong: timedelta) -> None:
+async def test_a_pause_from_before_a_restart_ends_by_lgs_clock_too(
+    tmp_path: Path, wrong: timedelta
+) -> None:
     """A machine that comes up with its clock ahead does not take off a pause; when LG's clock says so it ends."""
     clock = SimulatedClock()
     before = State.open(tmp_path, clock, sure=False)
@@ -320,17 +350,23 @@ async def test_a_pause_from_before_a_restart_ends_by_lgs_clock_too(tmp_path: Pat
 
 @pytest.mark.parametrize("step", STEPS, ids=str)
 @pytest.mark.parametrize(("code", "wait"), [("2000", timedelta(seconds=5)), ("1214", HOURS)])
-async def test_a_device_waits_as_long_as_it_would_have(step: timedelta, code: str, wait: timedelta) -> None:
+async def test_a_device_waits_as_long_as_it_would_have(
+    step: timedelta, code: str, wait: timedelta
+) -> None:
     """A failed or refused device is asked again after its span: not sooner, and not when the clock has caught up."""
     found = Fleet(3)
-    found.platform.set_faults(Rule(Error(code=code), match=Match(route=Route.SUBSCRIBE, devices=(found.owned[0],))))
+    found.platform.set_faults(
+        Rule(Error(code=code), match=Match(route=Route.SUBSCRIBE, devices=(found.owned[0],)))
+    )
     await found.reconcile()
     memory = found.state.accounts.recall(DEFAULT_ACCOUNT, found.clock.now())
     left = memory.retries[found.owned[0]].until - found.clock.now()
     assert timedelta(0) < left <= wait
     asked = len(found.calls("POST"))
     found.clock.set_by(step)
-    await found.reconcile(after=left - timedelta(seconds=0.5) if left > timedelta(seconds=0.5) else timedelta(0))
+    await found.reconcile(
+        after=left - timedelta(seconds=0.5) if left > timedelta(seconds=0.5) else timedelta(0)
+    )
     assert len(found.calls("POST")) == asked
     found.platform.set_faults()
     await found.reconcile(after=timedelta(seconds=2))
@@ -446,10 +482,16 @@ async def test_two_clocks_are_shown_everywhere(tmp_path: Path) -> None:
         await eventually_true(shown, "the clocks differ")
         status = await shown()
         assert not status["well"]
-        assert status["summary"].startswith("This machine's clock is 9h ahead of LG's: set it (NTP).")
+        assert status["summary"].startswith(
+            "This machine's clock is 9h ahead of LG's: set it (NTP)."
+        )
         assert abs(status["clock_ahead_seconds"] - 9 * 3600) < 60
         assert "9h ahead of LG" in (await one.get("/")).text
-        ahead = next(one for one in (await one.metrics()).splitlines() if one.startswith("pcc_clock_ahead_seconds"))
+        ahead = next(
+            one
+            for one in (await one.metrics()).splitlines()
+            if one.startswith("pcc_clock_ahead_seconds")
+        )
         assert abs(float(ahead.split()[1]) - 9 * 3600) < 60
         await eventually(lambda: one.told("clock.differs"))
         assert one.live() == set(devices)

@@ -49,13 +49,18 @@ class Twins:
     def __init__(self, devices: int, *, one_user: bool = True) -> None:
         self.clock = SimulatedClock()
         self.platform = sample_platform(
-            {"east": devices, "west": 1}, only_pcc=True, options=Options(token_life=YEAR), now=self.clock.steady
+            {"east": devices, "west": 1},
+            only_pcc=True,
+            options=Options(token_life=YEAR),
+            now=self.clock.steady,
         )
         self.users = {EAST: "east", WEST: "east" if one_user else "west"}
         world = self.platform.world
         world.user("west").devices.update(world.user("east").devices)
         self.owned = sorted(DeviceId(one) for one in world.user("east").devices)
-        self.tokens = {name: SecretStr(self.platform.issue_token(user)) for name, user in self.users.items()}
+        self.tokens = {
+            name: SecretStr(self.platform.issue_token(user)) for name, user in self.users.items()
+        }
         self.texts: dict[AccountName, AccountRevision] = {}
         self.claims = Claims()
         self.state = State.in_memory(self.clock)
@@ -79,18 +84,29 @@ class Twins:
         """Return what is in force."""
         return self.texts.get(account)
 
-    def want(self, devices: Mapping[AccountName, Iterable[DeviceId]], approved: Iterable[DeviceId] = ()) -> None:
+    def want(
+        self, devices: Mapping[AccountName, Iterable[DeviceId]], approved: Iterable[DeviceId] = ()
+    ) -> None:
         """Bring a text into force in which these accounts approve the same devices, unless they want them."""
         for name, each in devices.items():
-            approval = Approval(frozenset(approved) - frozenset(each), START + timedelta(days=365), "moved")
-            desired = Desired(name, frozenset(each), policy=OPEN, approvals=(approval,) if approval.devices else ())
+            approval = Approval(
+                frozenset(approved) - frozenset(each), START + timedelta(days=365), "moved"
+            )
+            desired = Desired(
+                name,
+                frozenset(each),
+                policy=OPEN,
+                approvals=(approval,) if approval.devices else (),
+            )
             self.texts[name] = AccountRevision(desired, Revision(f"{len(self.texts):064x}", COMMIT))
             self.state.accounts.desire(desired, self.texts[name].revision, self.clock.now())
             self.metrics.enter(name)
         self.claims.follow(self.texts)
         self.claims.enforce(dict(self.texts))
 
-    async def reconcile(self, *names: AccountName, after: timedelta = SOON) -> dict[AccountName, PassReport]:
+    async def reconcile(
+        self, *names: AccountName, after: timedelta = SOON
+    ) -> dict[AccountName, PassReport]:
         """Let time pass, make a pass of each account, and return what they came to."""
         self.clock.pass_by(after)
         endings = {}
@@ -124,7 +140,13 @@ class Twins:
 
         http = httpx.AsyncClient(transport=self.transport)
         return Client(
-            name, http, credentials, metrics=self.metrics, timeout_seconds=15, quota=Quota(), clock=self.clock
+            name,
+            http,
+            credentials,
+            metrics=self.metrics,
+            timeout_seconds=15,
+            quota=Quota(),
+            clock=self.clock,
         )
 
 
@@ -194,7 +216,11 @@ async def test_a_text_that_comes_during_a_pass_stops_the_unsubscribes_it_speaks_
     twins.want({EAST: twins.owned[:1]})
 
     def edited(request: httpx.Request) -> None:
-        if request.method == "DELETE" and WEST in twins.texts and not twins.texts[WEST].desired.devices:
+        if (
+            request.method == "DELETE"
+            and WEST in twins.texts
+            and not twins.texts[WEST].desired.devices
+        ):
             twins.want({WEST: twins.owned[1:]})
 
     twins.transport.on_request = edited
@@ -214,12 +240,16 @@ async def test_two_accounts_with_the_same_list_are_named_and_nothing_is_held() -
         for _ in range(3):
             endings = await twins.reconcile()
             assert {one.condition for one in endings.values()} == {Condition.IN_SYNC}
-    told = [(line["accounts"], line["devices"]) for line in lines if line["event"] == "accounts.alike"]
+    told = [
+        (line["accounts"], line["devices"]) for line in lines if line["event"] == "accounts.alike"
+    ]
     assert told == [(["east", "west"], 2)]
     statuses = twins.reconciler.accounts.statuses
     assert (statuses[EAST].alike, statuses[WEST].alike) == ((WEST,), (EAST,))
     report = account_report(statuses[EAST], twins.texts[EAST], None)
-    assert report.remarks == ("LG lists the same 2 devices for west: most likely the accounts are one LG user",)
+    assert report.remarks == (
+        "LG lists the same 2 devices for west: most likely the accounts are one LG user",
+    )
     twins.reconciler.accounts.forget(WEST)
     assert twins.reconciler.accounts.statuses[EAST].alike == ()
 
@@ -240,26 +270,42 @@ TEXTS = st.dictionaries(st.sampled_from(NAMES), st.frozensets(st.sampled_from(PO
 
 
 @given(st.lists(TEXTS, max_size=6))
-def test_the_index_says_what_the_texts_say(history: Sequence[Mapping[AccountName, frozenset[DeviceId]]]) -> None:
+def test_the_index_says_what_the_texts_say(
+    history: Sequence[Mapping[AccountName, frozenset[DeviceId]]],
+) -> None:
     """After any order of texts the index answers as if all texts were looked through."""
     claims = Claims()
     for texts in history:
         claims.follow(
-            {name: AccountRevision(Desired(name, devices), Revision("0" * 64)) for name, devices in texts.items()}
+            {
+                name: AccountRevision(Desired(name, devices), Revision("0" * 64))
+                for name, devices in texts.items()
+            }
         )
         claims.enforce(
-            {name: AccountRevision(Desired(name, devices), Revision("0" * 64)) for name, devices in texts.items()}
+            {
+                name: AccountRevision(Desired(name, devices), Revision("0" * 64))
+                for name, devices in texts.items()
+            }
         )
         for account in NAMES:
-            others = frozenset[DeviceId]().union(*(each for name, each in texts.items() if name != account))
+            others = frozenset[DeviceId]().union(
+                *(each for name, each in texts.items() if name != account)
+            )
             known = account in texts or len(texts) > 1
             found = claims.elsewhere(account, POOL, START)
             assert found.keys() == (others if known else frozenset())
-            assert all(device in texts[other] and other != account for device, other in found.items())
+            assert all(
+                device in texts[other] and other != account for device, other in found.items()
+            )
 
 
-@pytest.mark.parametrize(("from_", "until", "wanted"), [(None, START, False), (START, None, True), (None, None, True)])
-def test_only_what_another_account_wants_at_that_moment_counts(from_: object, until: object, *, wanted: bool) -> None:
+@pytest.mark.parametrize(
+    ("from_", "until", "wanted"), [(None, START, False), (START, None, True), (None, None, True)]
+)
+def test_only_what_another_account_wants_at_that_moment_counts(
+    from_: object, until: object, *, wanted: bool
+) -> None:
     """An entry whose dates are over or have not begun wants nothing now."""
     entry = Device(POOL[0], from_=from_, until=until)  # type: ignore[arg-type]
     texts = {
@@ -282,11 +328,16 @@ async def test_at_most_one_unsubscribe_of_what_the_other_account_wants(
     twins = Twins(4, one_user=one_user)
     contested: Counter[tuple[AccountName, str | None]] = Counter()
     for east, west, approved in edits:
-        wanted = {EAST: [twins.owned[one] for one in east], WEST: [twins.owned[one] for one in west]}
+        wanted = {
+            EAST: [twins.owned[one] for one in east],
+            WEST: [twins.owned[one] for one in west],
+        }
         twins.want(wanted, approved=[twins.owned[one] for one in approved])
         for name, other in ((EAST, WEST), (WEST, EAST)):
             for device in wanted[name]:
-                contested.pop((name, device), None)  # it wants the device itself: what goes later is another removal
+                contested.pop(
+                    (name, device), None
+                )  # it wants the device itself: what goes later is another removal
             before = len(twins.deleted())
             await twins.reconcile(name)
             gone = set(twins.deleted()[before:])

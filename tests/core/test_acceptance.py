@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.acceptance import SEEN, Accepted, AccountRevision, Seen, accept, changed, reject
+from reconciler.core.acceptance import (
+    SEEN,
+    Accepted,
+    AccountRevision,
+    Seen,
+    accept,
+    changed,
+    reject,
+)
 from reconciler.core.errors import Fault
 from reconciler.core.model import AccountName, Cause, Desired, DeviceId, Policy, Revision
 from reconciler.desired import Loaded
@@ -19,10 +27,15 @@ FAULT = Fault("seoul.toml", 3, 1, "not an id")
 WARNING = Fault("busan.toml", 1, 1, "the same device is in two accounts")
 
 
-def part(account: AccountName, *devices: str, path: str = "", policy: Policy | None = None) -> Desired:
+def part(
+    account: AccountName, *devices: str, path: str = "", policy: Policy | None = None
+) -> Desired:
     """Return an account's part of the text in the file of its name."""
     return Desired(
-        account, frozenset(map(DeviceId, devices)), policy=policy or Policy(), path=path or f"{account}.toml"
+        account,
+        frozenset(map(DeviceId, devices)),
+        policy=policy or Policy(),
+        path=path or f"{account}.toml",
     )
 
 
@@ -37,7 +50,9 @@ def loaded(
     warnings: tuple[Fault, ...] = (),
 ) -> Loaded:
     """Return what a loader would, with a fault for the faulty files."""
-    broken = {path: None if names is None else frozenset(names) for path, names in (faulty or {}).items()}
+    broken = {
+        path: None if names is None else frozenset(names) for path, names in (faulty or {}).items()
+    }
     return Loaded(
         accounts={one.account: one for one in parts},
         retired=frozenset(retired),
@@ -70,12 +85,21 @@ def test_the_first_text() -> None:
     assert {text.revision for text in after.accounts.values()} == {FIRST}
     assert {text.rejected for text in after.accounts.values()} == {None}
     assert (after.revision, after.newest, after.rejected) == (FIRST, FIRST, None)
-    assert (after.abandoned, after.retired, after.faults, after.warnings) == (frozenset(), frozenset(), (), ())
+    assert (after.abandoned, after.retired, after.faults, after.warnings) == (
+        frozenset(),
+        frozenset(),
+        (),
+        (),
+    )
 
 
 def test_a_newer_text_replaces_an_older_one() -> None:
     """What a newer sound text says is in force, for every account of it, under its revision."""
-    after = accept(three(), loaded(part(SEOUL, "x"), part(BUSAN, "b"), part(JEJU, "c"), warnings=(WARNING,)), SECOND)
+    after = accept(
+        three(),
+        loaded(part(SEOUL, "x"), part(BUSAN, "b"), part(JEJU, "c"), warnings=(WARNING,)),
+        SECOND,
+    )
     assert in_force(after)[SEOUL] == {"x"}
     assert {text.revision for text in after.accounts.values()} == {SECOND}
     assert after.warnings == (WARNING,)
@@ -84,9 +108,13 @@ def test_a_newer_text_replaces_an_older_one() -> None:
 def test_the_file_is_the_failure_domain() -> None:
     """The account of a faulty file keeps its text and is marked; those of the other files follow their edits."""
     before = three()
-    after = accept(before, loaded(part(BUSAN, "b2"), part(JEJU, "c"), faulty={"seoul.toml": [SEOUL]}), SECOND)
+    after = accept(
+        before, loaded(part(BUSAN, "b2"), part(JEJU, "c"), faulty={"seoul.toml": [SEOUL]}), SECOND
+    )
     assert in_force(after) == {SEOUL: {"a"}, BUSAN: {"b2"}, JEJU: {"c"}}
-    assert after.accounts[SEOUL] == AccountRevision(before.accounts[SEOUL].desired, FIRST, Cause.INVALID)
+    assert after.accounts[SEOUL] == AccountRevision(
+        before.accounts[SEOUL].desired, FIRST, Cause.INVALID
+    )
     assert after.accounts[BUSAN].rejected is None
     assert after.accounts[BUSAN].revision == SECOND
     assert (after.revision, after.newest, after.rejected) == (SECOND, SECOND, Cause.INVALID)
@@ -98,21 +126,32 @@ def test_a_file_that_cannot_be_parsed_might_hold_any_account() -> None:
     """While a file cannot be read at all, an account that is nowhere else keeps its text: it may have moved there."""
     after = accept(three(), loaded(part(BUSAN, "b"), faulty={"new.toml": None}), SECOND)
     assert in_force(after) == {SEOUL: {"a"}, BUSAN: {"b"}, JEJU: {"c"}}
-    assert {name for name, text in after.accounts.items() if text.rejected is Cause.INVALID} == {SEOUL, JEJU}
+    assert {name for name, text in after.accounts.items() if text.rejected is Cause.INVALID} == {
+        SEOUL,
+        JEJU,
+    }
     assert after.abandoned == frozenset()
 
 
 def test_an_account_that_left_a_faulty_file_that_can_be_read() -> None:
     """A faulty file keeps the accounts it defines now and those it defined before; others that vanish are abandoned."""
-    before = accept(Accepted(), loaded(part(SEOUL, "a"), part(BUSAN, "b", path="seoul.toml"), part(JEJU, "c")), FIRST)
-    after = accept(before, loaded(part(AccountName("new"), "d"), faulty={"seoul.toml": [SEOUL]}), SECOND)
+    before = accept(
+        Accepted(),
+        loaded(part(SEOUL, "a"), part(BUSAN, "b", path="seoul.toml"), part(JEJU, "c")),
+        FIRST,
+    )
+    after = accept(
+        before, loaded(part(AccountName("new"), "d"), faulty={"seoul.toml": [SEOUL]}), SECOND
+    )
     assert set(after.accounts) == {SEOUL, BUSAN, AccountName("new")}
     assert after.abandoned == {JEJU}
 
 
 def test_an_account_that_moved_into_a_faulty_file() -> None:
     """An account that a faulty file defines now keeps its text, wherever it was before."""
-    after = accept(three(), loaded(part(BUSAN, "b"), part(JEJU, "c"), faulty={"moved.toml": [SEOUL]}), SECOND)
+    after = accept(
+        three(), loaded(part(BUSAN, "b"), part(JEJU, "c"), faulty={"moved.toml": [SEOUL]}), SECOND
+    )
     assert after.accounts[SEOUL].rejected is Cause.INVALID
     assert after.abandoned == frozenset()
 
@@ -120,13 +159,17 @@ def test_an_account_that_moved_into_a_faulty_file() -> None:
 def test_an_account_that_moved_out_of_a_faulty_file() -> None:
     """An account that a sound file defines follows that file, though its old file is faulty."""
     moved = part(SEOUL, "a2", path="busan.toml")
-    after = accept(three(), loaded(moved, part(BUSAN, "b"), part(JEJU, "c"), faulty={"seoul.toml": []}), SECOND)
+    after = accept(
+        three(), loaded(moved, part(BUSAN, "b"), part(JEJU, "c"), faulty={"seoul.toml": []}), SECOND
+    )
     assert after.accounts[SEOUL] == AccountRevision(moved, SECOND)
 
 
 def test_a_mended_file_is_in_force_again() -> None:
     """Once the file is sound its accounts follow it, and no mark remains."""
-    broken = accept(three(), loaded(part(BUSAN, "b"), part(JEJU, "c"), faulty={"seoul.toml": [SEOUL]}), SECOND)
+    broken = accept(
+        three(), loaded(part(BUSAN, "b"), part(JEJU, "c"), faulty={"seoul.toml": [SEOUL]}), SECOND
+    )
     after = accept(broken, loaded(part(SEOUL, "a"), part(BUSAN, "b"), part(JEJU, "c")), THIRD)
     assert after.accounts[SEOUL].rejected is None
     assert (after.rejected, after.faults) == (None, ())
@@ -142,7 +185,13 @@ def test_a_mended_file_is_in_force_again() -> None:
         loaded(faulty={"seoul.toml": [SEOUL], "busan.toml": [BUSAN], "jeju.toml": [JEJU]}),
         loaded(faults=(FAULT,)),
     ],
-    ids=["shared key", "shared key beside an account", "file with shared keys", "every file", "no account"],
+    ids=[
+        "shared key",
+        "shared key beside an account",
+        "file with shared keys",
+        "every file",
+        "no account",
+    ],
 )
 def test_a_fault_that_concerns_all_rejects_all(text: Loaded) -> None:
     """A fault in the shared keys, or in all there is, leaves every account as it was, marked."""
@@ -169,10 +218,18 @@ def test_a_file_that_held_shared_keys_before_still_might() -> None:
 
 def test_shared_keys_may_move_to_another_file() -> None:
     """Once a sound file holds the shared keys, a fault in the file that held them before is that file's own again."""
-    before = accept(Accepted(), loaded(part(SEOUL, "a"), part(BUSAN, "b"), shared=["seoul.toml"]), FIRST)
-    moved = accept(before, loaded(part(SEOUL, "a"), part(BUSAN, "b"), shared=["busan.toml"]), SECOND)
+    before = accept(
+        Accepted(), loaded(part(SEOUL, "a"), part(BUSAN, "b"), shared=["seoul.toml"]), FIRST
+    )
+    moved = accept(
+        before, loaded(part(SEOUL, "a"), part(BUSAN, "b"), shared=["busan.toml"]), SECOND
+    )
     assert moved.shared == {"busan.toml"}
-    after = accept(moved, loaded(part(BUSAN, "b2"), shared=["busan.toml"], faulty={"seoul.toml": [SEOUL]}), THIRD)
+    after = accept(
+        moved,
+        loaded(part(BUSAN, "b2"), shared=["busan.toml"], faulty={"seoul.toml": [SEOUL]}),
+        THIRD,
+    )
     assert in_force(after) == {SEOUL: {"a"}, BUSAN: {"b2"}}
 
 
@@ -210,7 +267,9 @@ def test_retired_accounts_are_not_abandoned() -> None:
 
 def test_a_retired_account_is_not_kept_by_a_faulty_file() -> None:
     """A person's word that an account is retired counts though a file that might hold it is faulty."""
-    after = accept(three(), loaded(part(SEOUL, "a"), faulty={"busan.toml": None}, retired=[BUSAN]), SECOND)
+    after = accept(
+        three(), loaded(part(SEOUL, "a"), faulty={"busan.toml": None}, retired=[BUSAN]), SECOND
+    )
     assert set(after.accounts) == {SEOUL, JEJU}
     assert after.abandoned == frozenset()
 
@@ -244,7 +303,9 @@ def test_changed_names_what_came_went_and_was_marked() -> None:
     before = three()
     assert changed(before, before) == frozenset()
     assert changed(Accepted(), before) == {SEOUL, BUSAN, JEJU}
-    assert changed(before, accept(before, loaded(part(SEOUL, "a"), part(BUSAN, "b")), SECOND)) == {JEJU}
+    assert changed(before, accept(before, loaded(part(SEOUL, "a"), part(BUSAN, "b")), SECOND)) == {
+        JEJU
+    }
     marked = reject(before, Cause.MISSING, ())
     assert changed(before, marked) == {SEOUL, BUSAN, JEJU}
     assert changed(marked, reject(marked, Cause.MISSING, (FAULT,))) == frozenset()
@@ -259,7 +320,13 @@ def test_reject_keeps_everything_in_force(cause: Cause) -> None:
     assert in_force(after) == in_force(before)
     assert {one.rejected for one in after.accounts.values()} == {cause}
     seen = (*before.seen, Seen(str(SECOND), SECOND.sha256, cause))
-    told: dict[str, Any] = {"newest": SECOND, "rejected": cause, "faults": (FAULT,), "warnings": (), "seen": seen}
+    told: dict[str, Any] = {
+        "newest": SECOND,
+        "rejected": cause,
+        "faults": (FAULT,),
+        "warnings": (),
+        "seen": seen,
+    }
     assert after == replace(before, accounts=after.accounts, **told)
 
 
@@ -273,7 +340,9 @@ def test_what_became_of_each_revision_is_remembered() -> None:
     again = accept(after, loaded(part(SEOUL, "a")), revisions[-1])
     assert again.seen == after.seen
     last = revisions[-1]
-    assert reject(after, Cause.INVALID, (FAULT,), last).seen[-1] == Seen(str(last), last.sha256, Cause.INVALID)
+    assert reject(after, Cause.INVALID, (FAULT,), last).seen[-1] == Seen(
+        str(last), last.sha256, Cause.INVALID
+    )
     assert reject(after, Cause.MISSING, (FAULT,)).seen == after.seen
 
 
@@ -304,4 +373,9 @@ def test_rejecting_again_keeps_the_marked_texts() -> None:
 def test_rejecting_at_the_start_brings_nothing_into_force() -> None:
     """Where nothing was accepted before, a rejected text leaves nothing in force and says why."""
     after = accept(Accepted(), loaded(faulty={"seoul.toml": [SEOUL]}), FIRST)
-    assert (after.accounts, after.revision, after.newest, after.rejected) == ({}, None, FIRST, Cause.INVALID)
+    assert (after.accounts, after.revision, after.newest, after.rejected) == (
+        {},
+        None,
+        FIRST,
+        Cause.INVALID,
+    )

@@ -31,7 +31,9 @@ def report(**facts: object) -> PassReport:
     return replace(found, **facts)  # type: ignore[arg-type]  # the fields of a report
 
 
-stops = st.builds(Stop, st.just("refused"), st.integers(1, 5), st.none() | st.just(NOW + HOUR), st.booleans())
+stops = st.builds(
+    Stop, st.just("refused"), st.integers(1, 5), st.none() | st.just(NOW + HOUR), st.booleans()
+)
 contacts = st.one_of(
     st.just(NOT_ASKED),
     st.just(FAILED),
@@ -49,7 +51,9 @@ def test_failures_are_counted_in_a_row(met: Sequence[Contact]) -> None:
         if state.stop is not None and state.stop.at_list and contact.list is ListRead.READ:
             broken_passes = 0
         state = state.after(report(), contact)
-        failed_lists = {ListRead.READ: 0, ListRead.FAILED: failed_lists + 1}.get(contact.list, failed_lists)
+        failed_lists = {ListRead.READ: 0, ListRead.FAILED: failed_lists + 1}.get(
+            contact.list, failed_lists
+        )
         broken_passes = 0 if contact.all_taken else broken_passes
         broken_passes += contact.broken_off
         assert (state.failed_lists, state.broken_passes) == (failed_lists, broken_passes)
@@ -61,7 +65,9 @@ def test_a_stop_lasts_until_lg_lets_the_account_in(met: Sequence[Contact]) -> No
     """It is that of the last refusal; a refused list is over once one is read, refused changes once all are taken."""
     state, stop = FRESH, None
     for contact in met:
-        over = contact.all_taken or (contact.list is ListRead.READ and stop is not None and stop.at_list)
+        over = contact.all_taken or (
+            contact.list is ListRead.READ and stop is not None and stop.at_list
+        )
         stop = contact.stop or (None if over else stop)
         state = state.after(report(), contact)
         assert state.stop == stop
@@ -92,7 +98,9 @@ def test_a_stopped_account_tries_again_when_it_is_resumed(stop: Stop | None) -> 
 @pytest.mark.parametrize("step", [-HOUR, timedelta(0), HOUR])
 def test_a_stop_lasts_as_long_after_a_step_of_the_clock(step: timedelta) -> None:
     """What has no date is not moved."""
-    assert replace(FRESH, stop=REFUSED).shifted(step).stop == replace(REFUSED, until=NOW + HOUR + step)
+    assert replace(FRESH, stop=REFUSED).shifted(step).stop == replace(
+        REFUSED, until=NOW + HOUR + step
+    )
     timeless = replace(FRESH, stop=replace(REFUSED, until=None))
     assert timeless.shifted(step) == timeless
     assert FRESH.shifted(step) == FRESH
@@ -106,7 +114,9 @@ def test_convergence_is_timed_from_when_something_else_is_wanted() -> None:
     assert first.beginning(replace(DESIRED), NOW + HOUR).desired_since == NOW + HOUR
 
 
-@pytest.mark.parametrize(("until", "starts"), [(NOW + HOUR / 2, NOW + HOUR / 2), (NOW + 9 * HOUR, NOW + HOUR)])
+@pytest.mark.parametrize(
+    ("until", "starts"), [(NOW + HOUR / 2, NOW + HOUR / 2), (NOW + 9 * HOUR, NOW + HOUR)]
+)
 def test_a_stop_is_never_longer_than_the_longest(until: object, starts: object) -> None:
     """Where the clock that dated it was ahead, it ends an hour after the pass begins."""
     state = replace(FRESH, stop=replace(REFUSED, until=until)).beginning(DESIRED, NOW)  # type: ignore[arg-type]
@@ -118,7 +128,11 @@ def test_a_stop_is_never_longer_than_the_longest(until: object, starts: object) 
 def test_what_a_report_leaves_behind() -> None:
     """What is held and by which guard, what waits for calls, and what flaps; policy and platform are no guards."""
     held = (Held(A, Reason.QUOTA), Held(X, Reason.TOO_MANY))
-    tripped = (Tripped(Reason.TOO_MANY, "many"), Tripped(Reason.PAUSED, "night"), Tripped(Reason.QUOTA, "no calls"))
+    tripped = (
+        Tripped(Reason.TOO_MANY, "many"),
+        Tripped(Reason.PAUSED, "night"),
+        Tripped(Reason.QUOTA, "no calls"),
+    )
     flapping = some("a")
     plan = Plan(ACCOUNT, held=held, tripped=tripped, flapping=flapping)
     before = replace(FRESH, desired=DESIRED, desired_since=NOW)
@@ -132,9 +146,20 @@ def test_what_a_report_leaves_behind() -> None:
 
 def test_a_pass_without_a_plan_leaves_what_flaps_and_nothing_held() -> None:
     """Nothing is known of what is held, and a device that flapped may go on with it."""
-    before = replace(FRESH, flapping=some("a"), tripped=frozenset({Reason.TOO_MANY}), waiting=3, desired_since=NOW)
+    before = replace(
+        FRESH,
+        flapping=some("a"),
+        tripped=frozenset({Reason.TOO_MANY}),
+        waiting=3,
+        desired_since=NOW,
+    )
     after = before.after(report(plan=None, observed=None), FAILED)
-    assert (after.flapping, after.tripped, after.held, after.waiting) == (some("a"), frozenset(), frozenset(), 0)
+    assert (after.flapping, after.tripped, after.held, after.waiting) == (
+        some("a"),
+        frozenset(),
+        frozenset(),
+        0,
+    )
     assert after.desired_since == NOW
 
 

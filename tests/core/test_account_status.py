@@ -55,7 +55,9 @@ def ending(**more: Any) -> PassReport:
 
 def holding(*reasons: Reason, **more: Any) -> PassReport:
     """Return the end of a pass in which each of these reasons held a change."""
-    held = tuple(Held(Change(ACCOUNT, Action.UNSUBSCRIBE, DeviceId(reason)), reason) for reason in reasons)
+    held = tuple(
+        Held(Change(ACCOUNT, Action.UNSUBSCRIBE, DeviceId(reason)), reason) for reason in reasons
+    )
     tripped = tuple(Tripped(reason, "because") for reason in reasons)
     return ending(plan=Plan(ACCOUNT, held=held, tripped=tripped), **more)
 
@@ -76,8 +78,16 @@ SUSPECT = Plan(ACCOUNT, tripped=(Tripped(Reason.SUSPECT_LIST, "short"),))
 
 ENDINGS: dict[str, tuple[PassReport, Condition, PassResult]] = {
     "as wanted": (ending(), Condition.IN_SYNC, PassResult.CLEAN),
-    "all made": (making(BOTH, DONE, outcome(X, Result.NOOP)), Condition.IN_SYNC, PassResult.CHANGED),
-    "one failed": (making(BOTH, FAILED, outcome(X, Result.SUCCESS)), Condition.CONVERGING, PassResult.PARTIAL),
+    "all made": (
+        making(BOTH, DONE, outcome(X, Result.NOOP)),
+        Condition.IN_SYNC,
+        PassResult.CHANGED,
+    ),
+    "one failed": (
+        making(BOTH, FAILED, outcome(X, Result.SUCCESS)),
+        Condition.CONVERGING,
+        PassResult.PARTIAL,
+    ),
     "one refused": (
         making(BOTH, outcome(A, Result.REFUSED), outcome(X, Result.SUCCESS)),
         Condition.CONVERGING,
@@ -85,7 +95,11 @@ ENDINGS: dict[str, tuple[PassReport, Condition, PassResult]] = {
     ),
     "broken off": (making(BOTH, DONE), Condition.CONVERGING, PassResult.PARTIAL),
     "broken off at once": (making(BOTH), Condition.CONVERGING, PassResult.PARTIAL),
-    "out of calls": (making(BOTH, DONE, left=(Held(X, Reason.QUOTA),)), Condition.CONVERGING, PassResult.PARTIAL),
+    "out of calls": (
+        making(BOTH, DONE, left=(Held(X, Reason.QUOTA),)),
+        Condition.CONVERGING,
+        PassResult.PARTIAL,
+    ),
     "not as agreed": (making(BOTH, unexpected=True), Condition.CONVERGING, PassResult.HELD),
     "held by a guard": (holding(Reason.TOO_MANY), Condition.HELD, PassResult.HELD),
     "held by policy": (holding(Reason.UNSUBSCRIBE_AFTER), Condition.HELD, PassResult.HELD),
@@ -94,19 +108,37 @@ ENDINGS: dict[str, tuple[PassReport, Condition, PassResult]] = {
     "paused, nothing to do": (ending(pause=Pause.UNSUBSCRIBE), Condition.PAUSED, PassResult.CLEAN),
     "paused": (holding(Reason.PAUSED, pause=Pause.ALL), Condition.PAUSED, PassResult.HELD),
     "observing": (holding(Reason.PAUSED, observing=True), Condition.PAUSED, PassResult.HELD),
-    "paused and guarded": (holding(Reason.TOO_MANY, pause=Pause.ALL), Condition.PAUSED, PassResult.HELD),
+    "paused and guarded": (
+        holding(Reason.TOO_MANY, pause=Pause.ALL),
+        Condition.PAUSED,
+        PassResult.HELD,
+    ),
     "doubted list": (holding(Reason.SUSPECT_LIST, observed=None), Condition.HELD, PassResult.HELD),
-    "doubted list, nothing to do": (ending(plan=SUSPECT, observed=None), Condition.HELD, PassResult.HELD),
-    "no list": (ending(plan=None, observed=None, error="time-out"), Condition.CONVERGING, PassResult.FAILED),
+    "doubted list, nothing to do": (
+        ending(plan=SUSPECT, observed=None),
+        Condition.HELD,
+        PassResult.HELD,
+    ),
+    "no list": (
+        ending(plan=None, observed=None, error="time-out"),
+        Condition.CONVERGING,
+        PassResult.FAILED,
+    ),
     "no list, changes known": (
         holding(Reason.RETRY, observed=None, error="time-out"),
         Condition.CONVERGING,
         PassResult.FAILED,
     ),
     "no calls": (ending(plan=None, observed=None), Condition.CONVERGING, PassResult.FAILED),
-    "no calls, changes known": (holding(Reason.QUOTA, observed=None), Condition.CONVERGING, PassResult.HELD),
+    "no calls, changes known": (
+        holding(Reason.QUOTA, observed=None),
+        Condition.CONVERGING,
+        PassResult.HELD,
+    ),
     "stopped": (
-        holding(Reason.ACCOUNT_STOPPED, observed=None, error="no token", stopped=True, pause=Pause.ALL),
+        holding(
+            Reason.ACCOUNT_STOPPED, observed=None, error="no token", stopped=True, pause=Pause.ALL
+        ),
         Condition.STOPPED,
         PassResult.FAILED,
     ),
@@ -162,7 +194,10 @@ def test_out_of_sync_since_the_first_pass_that_saw_it() -> None:
     assert (one.out_of_sync_since, two.out_of_sync_since) == (NOW, NOW)
     healed = two.after(at(NOW + 2 * HOUR, ending()))
     assert healed.out_of_sync_since is None
-    assert healed.after(at(NOW + 3 * HOUR, holding(Reason.TOO_MANY))).out_of_sync_since == NOW + 3 * HOUR
+    assert (
+        healed.after(at(NOW + 3 * HOUR, holding(Reason.TOO_MANY))).out_of_sync_since
+        == NOW + 3 * HOUR
+    )
 
 
 def test_without_a_list_an_account_stays_as_it_was() -> None:
@@ -243,7 +278,9 @@ def test_counts_of_a_pass() -> None:
         left=(Held(B, Reason.QUOTA),),
     )
     found = counts(end)
-    assert {key: found[key] for key in ("subscribed", "unsubscribed", "failed", "refused", "held")} == {
+    assert {
+        key: found[key] for key in ("subscribed", "unsubscribed", "failed", "refused", "held")
+    } == {
         "subscribed": 2,
         "unsubscribed": 1,
         "failed": 3,
@@ -257,9 +294,16 @@ def test_figures() -> None:
     """Figures say in numbers what the last pass came to."""
     text = replace(
         desiring([Device(DeviceId("later"), from_=FOREVER), *(Device(one) for one in fleet(3))]),
-        approvals=(Approval(some("q"), NOW + HOUR, "r"), Approval(some("q"), NOW, "r"), Approval(some("q"), NOW, "r")),
+        approvals=(
+            Approval(some("q"), NOW + HOUR, "r"),
+            Approval(some("q"), NOW, "r"),
+            Approval(some("q"), NOW, "r"),
+        ),
     )
-    end = replace(holding(Reason.TOO_MANY, Reason.RETRY, Reason.PAUSED, observed=9, budget_remaining=4), desired=text)
+    end = replace(
+        holding(Reason.TOO_MANY, Reason.RETRY, Reason.PAUSED, observed=9, budget_remaining=4),
+        desired=text,
+    )
     found = figures(
         AccountStatus(ACCOUNT).after(end),
         quota_limit=100,
@@ -268,10 +312,17 @@ def test_figures() -> None:
     )
     assert found.condition is Condition.HELD
     assert (found.desired, found.observed) == (3, 9)
-    assert found.held == {(Action.UNSUBSCRIBE, reason): 1 for reason in (Reason.TOO_MANY, Reason.RETRY, Reason.PAUSED)}
+    assert found.held == {
+        (Action.UNSUBSCRIBE, reason): 1 for reason in (Reason.TOO_MANY, Reason.RETRY, Reason.PAUSED)
+    }
     assert found.tripped == {Reason.TOO_MANY}
     assert (found.approvals_active, found.approvals_expired) == (1, 2)
-    assert (found.budget_remaining, found.quota_limit, found.quota_remaining, found.token_expiry) == (4, 100, 60, 1.5)
+    assert (
+        found.budget_remaining,
+        found.quota_limit,
+        found.quota_remaining,
+        found.token_expiry,
+    ) == (4, 100, 60, 1.5)
     assert found.last_attempt == found.last_success == found.out_of_sync_since == NOW.timestamp()
     assert found.states == states(end)
 

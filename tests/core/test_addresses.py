@@ -36,8 +36,14 @@ def test_where_the_user_ends(address: str, parts: Address) -> None:
     ("address", "hidden"),
     [
         (f"https://{TOKEN}@host/r.git", {TOKEN}),
-        (f"https://{TOKEN}:x-oauth-basic@host/r.git", {TOKEN, "x-oauth-basic", f"{TOKEN}:x-oauth-basic"}),
-        ("https://me:first-half/second-half@host", {"first-half/second-half", "first-half", "second-half"}),
+        (
+            f"https://{TOKEN}:x-oauth-basic@host/r.git",
+            {TOKEN, "x-oauth-basic", f"{TOKEN}:x-oauth-basic"},
+        ),
+        (
+            "https://me:first-half/second-half@host",
+            {"first-half/second-half", "first-half", "second-half"},
+        ),
         ("https://me:first-half@second-half@host", {"first-half@second-half", "second-half"}),
         ("https://me:first%40half@host", {"first%40half", "first@half"}),
         ("https://host/r.git?private_token=of-the-reader", {"of-the-reader"}),
@@ -56,7 +62,11 @@ def test_what_is_hidden(address: str, hidden: set[str]) -> None:
 )
 def test_an_address_without_a_password_hides_nothing_that_people_need(address: str) -> None:
     """Hosts and paths stay readable."""
-    assert not [one for one in secrets_in(address) if one in {"host", "proxy", "/srv/git/r.git", "host/r.git"}]
+    assert not [
+        one
+        for one in secrets_in(address)
+        if one in {"host", "proxy", "/srv/git/r.git", "host/r.git"}
+    ]
 
 
 def test_the_user_of_an_ssh_address_is_no_secret() -> None:

@@ -95,7 +95,9 @@ def test_a_block_with_a_file_names_exactly_the_devices_of_the_file() -> None:
 
 def test_an_approval_that_has_ended_is_told_with_what_it_left() -> None:
     """An approval that expired unused is told, because somebody meant those devices to go."""
-    desired = Desired(DEFAULT_ACCOUNT, frozenset(), approvals=(Approval(frozenset(DEVICES[:3]), NOW, "wing B"),))
+    desired = Desired(
+        DEFAULT_ACCOUNT, frozenset(), approvals=(Approval(frozenset(DEVICES[:3]), NOW, "wing B"),)
+    )
     (remark,) = approvals.remarks(desired, frozenset(DEVICES[1:]), NOW)
     assert remark == (
         "the approval 'wing B' of account default expired at 2026-11-22T10:30:00Z; "

@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given
 
 from core_runs import REVISION, midpoint
-from core_strategies import ACCOUNT, HOUR, NOW, SECOND, desiring, fleet, id_sets, planned, situated, situations, some
+from core_strategies import (
+    ACCOUNT,
+    HOUR,
+    NOW,
+    SECOND,
+    desiring,
+    fleet,
+    id_sets,
+    planned,
+    situated,
+    situations,
+    some,
+)
 from reconciler.core import guards
 from reconciler.core.acceptance import Claims
 from reconciler.core.backoff import longest
@@ -65,7 +77,11 @@ def held(verdict: Verdict) -> dict[str, Reason]:
 def test_every_change_of_the_plan_is_made_or_held_once(situation: Situation) -> None:
     """Whatever the situation, nothing is lost and nothing is added."""
     verdict = evaluate(situation, NOBODY, longest)
-    changes = [*verdict.plan.subscribes, *verdict.plan.unsubscribes, *(one.change for one in verdict.plan.held)]
+    changes = [
+        *verdict.plan.subscribes,
+        *verdict.plan.unsubscribes,
+        *(one.change for one in verdict.plan.held),
+    ]
     before = planned(situation)
     assert sorted(changes) == sorted((*before.subscribes, *before.unsubscribes))
 
@@ -77,7 +93,9 @@ def test_the_same_question_has_the_same_answer(situation: Situation) -> None:
 
 
 @given(situations, id_sets)
-def test_what_another_account_wants_is_found_by_the_claims(situation: Situation, devices: frozenset[DeviceId]) -> None:
+def test_what_another_account_wants_is_found_by_the_claims(
+    situation: Situation, devices: frozenset[DeviceId]
+) -> None:
     """Only devices that would go count, and whatever was in the situation before does not."""
     claims = wanting(devices, situation.desired)
     verdict = evaluate(situation, claims, longest)
@@ -95,7 +113,8 @@ def test_retries_are_over_only_where_the_list_is_believed(situation: Situation) 
     assert verdict.suspect is guards.is_suspect(situation.observed, verdict.situation.memory)
     assert verdict.over == (frozenset() if verdict.suspect else memory.retries.keys() - wanted)
     assert (
-        verdict.situation.memory.retries.keys() == (memory.retries.keys() - verdict.over) | verdict.contradicted.keys()
+        verdict.situation.memory.retries.keys()
+        == (memory.retries.keys() - verdict.over) | verdict.contradicted.keys()
     )
 
 
@@ -126,7 +145,9 @@ def test_a_confirmed_change_that_the_list_denies_waits() -> None:
     """LG said that it is subscribed already, and its list says otherwise: asking again soon is of no use."""
     verdict = asked(DONE_ALREADY)
     assert verdict.contradicted == {
-        DeviceId("a"): Retry(Action.SUBSCRIBE, Reason.RETRY, 1, NOW + timedelta(seconds=2.5), words=CONTRADICTED)
+        DeviceId("a"): Retry(
+            Action.SUBSCRIBE, Reason.RETRY, 1, NOW + timedelta(seconds=2.5), words=CONTRADICTED
+        )
     }
     assert held(verdict) == {"a": Reason.RETRY}
     assert verdict.retries_hold
@@ -181,11 +202,17 @@ def doubting(count: int) -> Verdict:
     """Return the verdict on an empty list where so many devices are known, one is wanted besides, and both wait."""
     known = fleet(count)
     confirmed = Confirmed(Action.SUBSCRIBE, Result.NOOP, NOW - HOUR)
-    memory = knowing(known, confirmed={DeviceId("a"): confirmed}, retries={DeviceId("b"): retry(Action.UNSUBSCRIBE)})
+    memory = knowing(
+        known,
+        confirmed={DeviceId("a"): confirmed},
+        retries={DeviceId("b"): retry(Action.UNSUBSCRIBE)},
+    )
     return evaluate(situated(desiring(known | some("a")), (), memory), NOBODY, longest)
 
 
-@pytest.mark.parametrize(("known", "contradicted"), [(guards.SUSPECT_FROM, frozenset()), (3, some("a"))])
+@pytest.mark.parametrize(
+    ("known", "contradicted"), [(guards.SUSPECT_FROM, frozenset()), (3, some("a"))]
+)
 def test_a_doubted_list_ends_no_wait(known: int, contradicted: frozenset[DeviceId]) -> None:
     """Only subscribes of a small account, which go on, may have to wait: each costs a call."""
     verdict = doubting(known)
@@ -231,7 +258,10 @@ def test_the_budget_is_what_is_left_of_the_day() -> None:
     gone = some("gone")
     memory = knowing(fleet(3), unsubscribed=gone)
     policy = Policy(max_unsubscribe=4, max_unsubscribe_floor=0)
-    assert evaluate(situated(desiring(fleet(3), policy), fleet(3), memory), NOBODY, longest).budget == 3
+    assert (
+        evaluate(situated(desiring(fleet(3), policy), fleet(3), memory), NOBODY, longest).budget
+        == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -266,14 +296,18 @@ def test_a_device_that_lg_loses_is_no_failed_call() -> None:
 
 def test_edited_entries_wait_no_more() -> None:
     """The others do, and where none is edited the memory is the very same."""
-    memory = Memory(retries={DeviceId("a"): retry(Action.SUBSCRIBE), DeviceId("b"): retry(Action.SUBSCRIBE)})
+    memory = Memory(
+        retries={DeviceId("a"): retry(Action.SUBSCRIBE), DeviceId("b"): retry(Action.SUBSCRIBE)}
+    )
     assert edited(memory, some("a", "c")).retries.keys() == some("b")
     assert edited(memory, some("c")) is memory
 
 
 def test_without_a_list_every_change_is_held_for_that() -> None:
     """What a guard holds already keeps its own reason."""
-    verdict = evaluate(Situation(desiring(some("a")), Observed(some("x"), NOW), Memory(), NOW), NOBODY, longest)
+    verdict = evaluate(
+        Situation(desiring(some("a")), Observed(some("x"), NOW), Memory(), NOW), NOBODY, longest
+    )
     left = everything_held(verdict, Reason.QUOTA, LATER)
     assert [one.change for one in left] == [*verdict.plan.subscribes, *verdict.plan.unsubscribes]
     assert {(one.reason, one.until) for one in left} == {(Reason.QUOTA, LATER)}

@@ -100,7 +100,9 @@ def mixed(policy: Policy = OPEN, memory: Memory | None = None, **more: Any) -> S
     return situated(desiring(some("new", "same"), policy), some("same", "old"), memory, **more)
 
 
-def losing(count: int, of: int, policy: Policy | None = None, memory: Memory | None = None, **more: Any) -> Situation:
+def losing(
+    count: int, of: int, policy: Policy | None = None, memory: Memory | None = None, **more: Any
+) -> Situation:
     """Return a situation in which so many of so many live devices would go."""
     return situated(desiring(fleet(of - count, first=count), policy, **more), fleet(of), memory)
 
@@ -115,7 +117,12 @@ LATER = NOW + HOUR
 
 ROWS: list[tuple[Reason, Situation, frozenset[Action], datetime | None]] = [
     (Reason.EMPTY_DESIRED, situated(desiring(()), some("old")), ONLY_UNSUBSCRIBE, None),
-    (Reason.TOO_MANY, mixed(Policy(max_unsubscribe=0, max_unsubscribe_floor=0)), ONLY_UNSUBSCRIBE, None),
+    (
+        Reason.TOO_MANY,
+        mixed(Policy(max_unsubscribe=0, max_unsubscribe_floor=0)),
+        ONLY_UNSUBSCRIBE,
+        None,
+    ),
     (Reason.SUSPECT_LIST, mixed(memory=Memory(expected=fleet(10))), BOTH, None),
     (
         Reason.WANTED_ELSEWHERE,
@@ -123,28 +130,60 @@ ROWS: list[tuple[Reason, Situation, frozenset[Action], datetime | None]] = [
         ONLY_UNSUBSCRIBE,
         None,
     ),
-    (Reason.LOOK_ALIKE, situated(desiring(some("new", "OLD"), OPEN), some("old")), ONLY_UNSUBSCRIBE, None),
-    (Reason.FILES_UNSETTLED, mixed(unsettled=Unsettled(None, "half a checkout")), ONLY_UNSUBSCRIBE, None),
+    (
+        Reason.LOOK_ALIKE,
+        situated(desiring(some("new", "OLD"), OPEN), some("old")),
+        ONLY_UNSUBSCRIBE,
+        None,
+    ),
+    (
+        Reason.FILES_UNSETTLED,
+        mixed(unsettled=Unsettled(None, "half a checkout")),
+        ONLY_UNSUBSCRIBE,
+        None,
+    ),
     (Reason.DESIRED_REJECTED, mixed(rejected=Cause.INVALID), ONLY_UNSUBSCRIBE, None),
     (Reason.STATE_UNWRITABLE, mixed(memory=Memory(writable=False)), ONLY_UNSUBSCRIBE, None),
     (Reason.PAUSED, mixed(replace(OPEN, pause=Pause.ALL)), BOTH, None),
     (Reason.PAUSED, mixed(replace(OPEN, pause=Pause.UNSUBSCRIBE)), ONLY_UNSUBSCRIBE, None),
     (Reason.PAUSED, mixed(observing=True), BOTH, None),
     (Reason.PAUSED, mixed(pause_override=PauseOverride(Pause.ALL, LATER, "r")), BOTH, LATER),
-    (Reason.PAUSED, mixed(pause_override=PauseOverride(Pause.UNSUBSCRIBE, LATER, "r")), ONLY_UNSUBSCRIBE, LATER),
-    (Reason.UNSUBSCRIBE_AFTER, mixed(replace(OPEN, unsubscribe_after=HOUR)), ONLY_UNSUBSCRIBE, LATER),
+    (
+        Reason.PAUSED,
+        mixed(pause_override=PauseOverride(Pause.UNSUBSCRIBE, LATER, "r")),
+        ONLY_UNSUBSCRIBE,
+        LATER,
+    ),
+    (
+        Reason.UNSUBSCRIBE_AFTER,
+        mixed(replace(OPEN, unsubscribe_after=HOUR)),
+        ONLY_UNSUBSCRIBE,
+        LATER,
+    ),
     *(
-        (reason, mixed(memory=Memory(retries={device: waiting(action, reason, LATER)})), frozenset({action}), LATER)
+        (
+            reason,
+            mixed(memory=Memory(retries={device: waiting(action, reason, LATER)})),
+            frozenset({action}),
+            LATER,
+        )
         for reason in (Reason.RETRY, Reason.REFUSED)
         for device, action in ((NEW, Action.SUBSCRIBE), (OLD, Action.UNSUBSCRIBE))
     ),
     (Reason.QUOTA, mixed(platform=Platform(throttled_until=LATER)), BOTH, LATER),
     (Reason.SUBSCRIPTIONS_FULL, mixed(platform=Platform(full_until=LATER)), ONLY_SUBSCRIBE, LATER),
-    (Reason.ACCOUNT_STOPPED, mixed(platform=Platform(stopped="no token", stopped_until=LATER)), BOTH, LATER),
+    (
+        Reason.ACCOUNT_STOPPED,
+        mixed(platform=Platform(stopped="no token", stopped_until=LATER)),
+        BOTH,
+        LATER,
+    ),
 ]
 
 
-@pytest.mark.parametrize(("reason", "situation", "actions", "until"), ROWS, ids=lambda one: getattr(one, "value", ""))
+@pytest.mark.parametrize(
+    ("reason", "situation", "actions", "until"), ROWS, ids=lambda one: getattr(one, "value", "")
+)
 def test_each_reason_holds_what_its_row_says(
     reason: Reason, situation: Situation, actions: frozenset[Action], until: datetime | None
 ) -> None:
@@ -152,7 +191,10 @@ def test_each_reason_holds_what_its_row_says(
     before, result = planned(situation), judged(situation)
     everything = (*before.subscribes, *before.unsubscribes)
     assert result.held == tuple(
-        sorted((Held(one, reason, until) for one in everything if one.action in actions), key=lambda held: held.change)
+        sorted(
+            (Held(one, reason, until) for one in everything if one.action in actions),
+            key=lambda held: held.change,
+        )
     )
     assert result.subscribes == (() if Action.SUBSCRIBE in actions else before.subscribes)
     assert result.unsubscribes == (() if Action.UNSUBSCRIBE in actions else before.unsubscribes)
@@ -170,7 +212,11 @@ def test_nothing_holds_an_ordinary_change() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "situation"),
-    [(reason, situation) for reason, situation, _actions, _until in ROWS if reason is not Reason.SUSPECT_LIST],
+    [
+        (reason, situation)
+        for reason, situation, _actions, _until in ROWS
+        if reason is not Reason.SUSPECT_LIST
+    ],
     ids=lambda one: getattr(one, "value", ""),
 )
 def test_no_reason_is_given_where_nothing_is_held(reason: Reason, situation: Situation) -> None:
@@ -197,7 +243,10 @@ def test_devices_of_unsettled_files_wait_and_no_others() -> None:
     result = judged(situated(desiring(some("new")), some("old", "other"), unsettled=unsettled))
     assert reasons(result) == dict.fromkeys(unsubscribes(some("old")), Reason.FILES_UNSETTLED)
     assert "1h" in message(result, Reason.FILES_UNSETTLED)
-    assert (result.subscribes, result.unsubscribes) == (subscribes(some("new")), unsubscribes(some("other")))
+    assert (result.subscribes, result.unsubscribes) == (
+        subscribes(some("new")),
+        unsubscribes(some("other")),
+    )
 
 
 def test_kinds_of_reasons() -> None:
@@ -209,7 +258,9 @@ def test_kinds_of_reasons() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_held_actions_are_those_of_the_rows(reason: Reason) -> None:
     """The actions for which a metric exists beforehand are those that the rows can hold."""
-    seen = {action for row, _situation, actions, _until in ROWS if row is reason for action in actions}
+    seen = {
+        action for row, _situation, actions, _until in ROWS if row is reason for action in actions
+    }
     assert set(held_actions(reason)) == (seen or BOTH)
 
 
@@ -234,7 +285,10 @@ def test_empty_desired_lets_approved_devices_go() -> None:
     result = judged(situated(desiring((), approved=some("a")), some("a", "b")))
     assert result.unsubscribes == unsubscribes(some("a"))
     assert reasons(result) == dict.fromkeys(unsubscribes(some("b")), Reason.EMPTY_DESIRED)
-    assert message(result, Reason.EMPTY_DESIRED) == "the account lists no device at all, 1 live device would go"
+    assert (
+        message(result, Reason.EMPTY_DESIRED)
+        == "the account lists no device at all, 1 live device would go"
+    )
 
 
 def test_an_empty_account_without_candidates_trips_nothing() -> None:
@@ -342,7 +396,9 @@ def test_approved_devices_count_nowhere() -> None:
 def test_the_base_is_the_whole_live_list() -> None:
     """The share is of all live devices, also of those that ``prune`` and ``ignore`` leave alone."""
     policy = Policy(prune=Prune.OWNED, ignore=fleet(10, first=90))
-    situation = situated(desiring((), replace(policy, allow_empty=True)), fleet(100), Memory(inventory=fleet(10)))
+    situation = situated(
+        desiring((), replace(policy, allow_empty=True)), fleet(100), Memory(inventory=fleet(10))
+    )
     assert len(judged(situation).unsubscribes) == 10
 
 
@@ -352,7 +408,9 @@ def test_unmanaged_and_ignored_devices_do_not_count() -> None:
     result = judged(situated(desiring(fleet(40), policy), fleet(60), Memory()))
     assert tripped(result) == [Reason.TOO_MANY]
     owned = Policy(prune=Prune.OWNED, ignore=fleet(10, first=50))
-    result = judged(situated(desiring(fleet(40), owned), fleet(60), Memory(inventory=fleet(5, first=46))))
+    result = judged(
+        situated(desiring(fleet(40), owned), fleet(60), Memory(inventory=fleet(5, first=46)))
+    )
     assert result.unsubscribes == unsubscribes(fleet(4, first=46))
 
 
@@ -485,7 +543,9 @@ def test_a_swapped_token_is_never_believed_by_itself(readings: int) -> None:
 def test_a_new_token_of_the_same_user_is_no_matter() -> None:
     """A changed credential whose list is as expected holds nothing."""
     memory = Memory(expected=fleet(20), credential_changed=True)
-    assert judged(situated(desiring(fleet(21)), fleet(20), memory)).subscribes == subscribes(fleet(1, first=20))
+    assert judged(situated(desiring(fleet(21)), fleet(20), memory)).subscribes == subscribes(
+        fleet(1, first=20)
+    )
 
 
 def test_a_doubted_list_is_told_also_where_nothing_would_change() -> None:
@@ -495,7 +555,9 @@ def test_a_doubted_list_is_told_also_where_nothing_would_change() -> None:
     said = message(result, Reason.SUSPECT_LIST)
     assert "of 20 devices that should be live the list shows 0" in said
     assert "reading 1 of 3" in said
-    second = judged(situated(desiring(()), fleet(3), Memory(expected=fleet(20), suspect_readings=1)))
+    second = judged(
+        situated(desiring(()), fleet(3), Memory(expected=fleet(20), suspect_readings=1))
+    )
     assert "shows 3 (reading 2 of 3 before it is believed)" in message(second, Reason.SUSPECT_LIST)
 
 
@@ -516,7 +578,10 @@ def broken(_plan: Plan, _situation: Situation) -> Finding | None:
 
 def with_broken(*broken_reasons: Reason) -> list[Guard]:
     """Return the table with some guards broken."""
-    return [replace(guard, check=broken) if guard.reason in broken_reasons else guard for guard in GUARDS]
+    return [
+        replace(guard, check=broken) if guard.reason in broken_reasons else guard
+        for guard in GUARDS
+    ]
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -525,15 +590,22 @@ def test_a_guard_that_raises_holds_everything(reason: Reason) -> None:
     situation = mixed()
     result = judge(planned(situation), situation, with_broken(reason))
     assert result.changes == 0
-    assert reasons(result) == dict.fromkeys((*subscribes(some("new")), *unsubscribes(some("old"))), Reason.GUARD_FAILED)
+    assert reasons(result) == dict.fromkeys(
+        (*subscribes(some("new")), *unsubscribes(some("old"))), Reason.GUARD_FAILED
+    )
     assert tripped(result) == [Reason.GUARD_FAILED]
-    assert message(result, Reason.GUARD_FAILED) == f"the guard {reason} could not judge: ZeroDivisionError"
+    assert (
+        message(result, Reason.GUARD_FAILED)
+        == f"the guard {reason} could not judge: ZeroDivisionError"
+    )
 
 
 def test_a_guard_that_raises_is_told_also_where_nothing_would_change() -> None:
     """A broken guard is said to have failed, not to have tripped, on a plan without changes."""
     situation = situated(desiring(()), ())
-    assert tripped(judge(planned(situation), situation, with_broken(Reason.TOO_MANY))) == [Reason.GUARD_FAILED]
+    assert tripped(judge(planned(situation), situation, with_broken(Reason.TOO_MANY))) == [
+        Reason.GUARD_FAILED
+    ]
 
 
 def test_a_failed_guard_stands_at_its_own_place_in_the_order() -> None:
@@ -558,7 +630,9 @@ def test_a_failing_guard_shows_no_words_of_its_error() -> None:
 
     situation = mixed()
     table = [replace(GUARDS[0], check=leaking)]
-    assert "token-of-somebody" not in message(judge(planned(situation), situation, table), Reason.GUARD_FAILED)
+    assert "token-of-somebody" not in message(
+        judge(planned(situation), situation, table), Reason.GUARD_FAILED
+    )
 
 
 def test_an_absurd_wait_is_a_failed_guard_not_a_crash() -> None:
@@ -581,18 +655,24 @@ def test_what_another_account_wants_is_held_alone_and_counts_nowhere() -> None:
     result = judged(elsewhere(situated(text, fleet(16)), "0000"))
     assert reasons(result) == dict.fromkeys(unsubscribes(some("0000")), Reason.WANTED_ELSEWHERE)
     assert result.unsubscribes == unsubscribes(fleet(5, first=1))
-    assert message(result, Reason.WANTED_ELSEWHERE).endswith("wanted by another account now: busan-hotel")
+    assert message(result, Reason.WANTED_ELSEWHERE).endswith(
+        "wanted by another account now: busan-hotel"
+    )
     emptied = judged(elsewhere(situated(desiring(()), some("a")), "a"))
     assert tripped(emptied) == [Reason.WANTED_ELSEWHERE]
 
 
 def test_an_approval_releases_what_another_account_wants_until_it_is_back() -> None:
     """An approval in this account lets it go once; what we let go within a day and is live again stays."""
-    situation = elsewhere(situated(desiring(some("same"), OPEN, approved=some("old")), some("same", "old")), "old")
+    situation = elsewhere(
+        situated(desiring(some("same"), OPEN, approved=some("old")), some("same", "old")), "old"
+    )
     assert judged(situation).unsubscribes == unsubscribes(some("old"))
     gone = Confirmed(Action.UNSUBSCRIBE, Result.SUCCESS, NOW - HOUR)
     again = replace(situation, memory=Memory(confirmed={OLD: gone}))
-    assert reasons(judged(again)) == dict.fromkeys(unsubscribes(some("old")), Reason.WANTED_ELSEWHERE)
+    assert reasons(judged(again)) == dict.fromkeys(
+        unsubscribes(some("old")), Reason.WANTED_ELSEWHERE
+    )
     subscribed = replace(gone, action=Action.SUBSCRIBE)
     assert judged(replace(situation, memory=Memory(confirmed={OLD: subscribed}))).held == ()
 
@@ -617,7 +697,9 @@ def test_an_approval_releases_what_another_account_wants_until_it_is_back() -> N
         ('"ab12"', "ab12"),
     ],
 )
-def test_another_spelling_of_a_wanted_device_is_held_and_the_wanted_one_subscribed(listed: str, written: str) -> None:
+def test_another_spelling_of_a_wanted_device_is_held_and_the_wanted_one_subscribed(
+    listed: str, written: str
+) -> None:
     """The id that LG lists does not go while the text has the same one in another spelling, which is subscribed."""
     result = judged(situated(desiring(some(written, "new"), OPEN), some(listed, "old")))
     assert result.subscribes == subscribes(some(written, "new"))
@@ -627,7 +709,8 @@ def test_another_spelling_of_a_wanted_device_is_held_and_the_wanted_one_subscrib
 
 
 @pytest.mark.parametrize(
-    ("listed", "written"), [("ab12", "ab13"), ("ab12", "ab-12"), ("ab12", "\uff21B12"), ("o0", "00")]
+    ("listed", "written"),
+    [("ab12", "ab13"), ("ab12", "ab-12"), ("ab12", "\uff21B12"), ("o0", "00")],
 )
 def test_another_id_is_not_a_spelling(listed: str, written: str) -> None:
     """Ids that differ in anything else are two devices."""
@@ -636,7 +719,9 @@ def test_another_id_is_not_a_spelling(listed: str, written: str) -> None:
 
 def test_a_subscribe_that_lg_took_under_another_spelling_does_not_end_the_hold() -> None:
     """A fresh confirmed subscribe counts as live; while LG's list shows the other spelling only, that one is kept."""
-    memory = Memory(confirmed={DeviceId("OLD"): Confirmed(Action.SUBSCRIBE, Result.NOOP, NOW - MICROSECOND)})
+    memory = Memory(
+        confirmed={DeviceId("OLD"): Confirmed(Action.SUBSCRIBE, Result.NOOP, NOW - MICROSECOND)}
+    )
     result = judged(situated(desiring(some("OLD"), OPEN), some("old"), memory))
     assert (result.changes, set(reasons(result).values())) == (0, {Reason.LOOK_ALIKE})
 
@@ -659,12 +744,19 @@ def test_no_approval_takes_a_device_past_another_spelling_of_it() -> None:
 def test_the_first_reason_of_the_table_wins() -> None:
     """A change that many rows hold has the reason of the first; taking rows off one by one shows the next."""
     situation = situated(
-        desiring((), Policy(max_unsubscribe=0, max_unsubscribe_floor=0, pause=Pause.ALL, unsubscribe_after=HOUR)),
+        desiring(
+            (),
+            Policy(
+                max_unsubscribe=0, max_unsubscribe_floor=0, pause=Pause.ALL, unsubscribe_after=HOUR
+            ),
+        ),
         fleet(4),
         Memory(
             expected=fleet(10),
             writable=False,
-            retries={device: waiting(Action.UNSUBSCRIBE, Reason.RETRY, LATER) for device in fleet(4)},
+            retries={
+                device: waiting(Action.UNSUBSCRIBE, Reason.RETRY, LATER) for device in fleet(4)
+            },
         ),
         rejected=Cause.INVALID,
         platform=Platform("s", LATER, LATER, LATER),
@@ -697,9 +789,17 @@ def test_the_first_reason_of_the_table_wins() -> None:
     ("more", "of_subscribe", "of_unsubscribe"),
     [
         ({"rejected": Cause.MISSING, "observing": True}, Reason.PAUSED, Reason.DESIRED_REJECTED),
-        ({"platform": Platform("s", None, LATER, LATER), "observing": True}, Reason.PAUSED, Reason.PAUSED),
+        (
+            {"platform": Platform("s", None, LATER, LATER), "observing": True},
+            Reason.PAUSED,
+            Reason.PAUSED,
+        ),
         ({"platform": Platform("s", None, LATER, LATER)}, Reason.QUOTA, Reason.QUOTA),
-        ({"platform": Platform("s", full_until=LATER)}, Reason.SUBSCRIPTIONS_FULL, Reason.ACCOUNT_STOPPED),
+        (
+            {"platform": Platform("s", full_until=LATER)},
+            Reason.SUBSCRIPTIONS_FULL,
+            Reason.ACCOUNT_STOPPED,
+        ),
         ({"platform": Platform("s")}, Reason.ACCOUNT_STOPPED, Reason.ACCOUNT_STOPPED),
     ],
 )
@@ -713,8 +813,14 @@ def test_each_change_has_the_first_reason_of_its_own(
 
 def test_held_changes_are_sorted() -> None:
     """Held changes of several reasons stand in the order of their changes."""
-    memory = Memory(retries={device: waiting(Action.SUBSCRIBE, Reason.RETRY, LATER) for device in some("b", "z")})
-    situation = situated(desiring(some("a", "b", "z"), OPEN), some("y", "x"), memory, rejected=Cause.INVALID)
+    memory = Memory(
+        retries={
+            device: waiting(Action.SUBSCRIBE, Reason.RETRY, LATER) for device in some("b", "z")
+        }
+    )
+    situation = situated(
+        desiring(some("a", "b", "z"), OPEN), some("y", "x"), memory, rejected=Cause.INVALID
+    )
     result = judged(situation)
     assert [one.change for one in result.held] == sorted(one.change for one in result.held)
     assert len(result.held) == 4
@@ -749,7 +855,9 @@ def test_an_unwritable_state_holds_approved_devices_too() -> None:
 @pytest.mark.parametrize("by_command", Pause)
 def test_of_two_pauses_the_stricter_holds(by_text: Pause, by_command: Pause) -> None:
     """File and command may both pause: the stricter counts, and a time is known only for what the file would let go."""
-    situation = mixed(replace(OPEN, pause=by_text), pause_override=PauseOverride(by_command, LATER, "night shift"))
+    situation = mixed(
+        replace(OPEN, pause=by_text), pause_override=PauseOverride(by_command, LATER, "night shift")
+    )
     result = judged(situation)
     stopped = {Pause.NONE: set(), Pause.UNSUBSCRIBE: {Action.UNSUBSCRIBE}, Pause.ALL: set(Action)}
     assert {one.change.action for one in result.held} == stopped[by_text] | stopped[by_command]
@@ -758,13 +866,19 @@ def test_of_two_pauses_the_stricter_holds(by_text: Pause, by_command: Pause) -> 
         assert one.until == (None if one.change.action in stopped[by_text] else LATER)
     if result.held:
         by_text_alone = stopped[by_text] >= stopped[by_command]
-        said = f"the file sets pause = '{by_text.value}'" if by_text_alone else "paused by command: night shift"
+        said = (
+            f"the file sets pause = '{by_text.value}'"
+            if by_text_alone
+            else "paused by command: night shift"
+        )
         assert message(result, Reason.PAUSED) == said
 
 
 def test_observe_mode_has_no_end() -> None:
     """In observe mode everything is held and no time is known, whatever a command says beside it."""
-    result = judged(mixed(observing=True, pause_override=PauseOverride(Pause.UNSUBSCRIBE, LATER, "r")))
+    result = judged(
+        mixed(observing=True, pause_override=PauseOverride(Pause.UNSUBSCRIBE, LATER, "r"))
+    )
     assert {one.until for one in result.held} == {None}
     assert message(result, Reason.PAUSED) == "observe mode: nothing is changed"
 
@@ -794,7 +908,9 @@ def test_absence_has_to_last(since: datetime | None, *, held: bool) -> None:
     result = judged(mixed(replace(OPEN, unsubscribe_after=HOUR), memory))
     assert len(result.unsubscribes) == (0 if held else 1)
     if held:
-        assert result.held == (Held(unsubscribes([OLD])[0], Reason.UNSUBSCRIBE_AFTER, (since or NOW) + HOUR),)
+        assert result.held == (
+            Held(unsubscribes([OLD])[0], Reason.UNSUBSCRIBE_AFTER, (since or NOW) + HOUR),
+        )
         assert message(result, Reason.UNSUBSCRIBE_AFTER) == "1 device absent for less than 1h"
 
 
@@ -807,7 +923,9 @@ def test_each_absence_is_judged_alone() -> None:
     assert message(result, Reason.UNSUBSCRIBE_AFTER).startswith("2 devices")
 
 
-@pytest.mark.parametrize(("age", "held"), [(HOUR - MICROSECOND, True), (HOUR, False), (2 * HOUR, False)])
+@pytest.mark.parametrize(
+    ("age", "held"), [(HOUR - MICROSECOND, True), (HOUR, False), (2 * HOUR, False)]
+)
 def test_a_device_whose_dates_ended_is_absent_since_then(age: timedelta, *, held: bool) -> None:
     """A device that the text still lists with an ``until`` in the past waits from that moment on, not for ever."""
     text = desiring([Device(OLD, until=NOW - age)], replace(OPEN, unsubscribe_after=HOUR))
@@ -835,18 +953,25 @@ def test_what_memory_says_of_an_absence_goes_first() -> None:
 
 
 @pytest.mark.parametrize("reason", [Reason.RETRY, Reason.REFUSED])
-@pytest.mark.parametrize(("until", "held"), [(NOW + MICROSECOND, True), (NOW, False), (NOW - SECOND, False)])
+@pytest.mark.parametrize(
+    ("until", "held"), [(NOW + MICROSECOND, True), (NOW, False), (NOW - SECOND, False)]
+)
 def test_a_device_waits_until_its_time(reason: Reason, until: datetime, *, held: bool) -> None:
     """A device waits until its next time, exactly."""
     memory = Memory(retries={NEW: waiting(Action.SUBSCRIBE, reason, until)})
-    assert reasons(judged(mixed(memory=memory))) == (dict.fromkeys(subscribes([NEW]), reason) if held else {})
+    assert reasons(judged(mixed(memory=memory))) == (
+        dict.fromkeys(subscribes([NEW]), reason) if held else {}
+    )
 
 
 @pytest.mark.parametrize("reason", [Reason.RETRY, Reason.REFUSED])
 def test_a_wait_is_for_its_own_action(reason: Reason) -> None:
     """A failed unsubscribe does not delay a subscribe of the same device, nor the other way round."""
     memory = Memory(
-        retries={NEW: waiting(Action.UNSUBSCRIBE, reason, LATER), OLD: waiting(Action.SUBSCRIBE, reason, LATER)}
+        retries={
+            NEW: waiting(Action.UNSUBSCRIBE, reason, LATER),
+            OLD: waiting(Action.SUBSCRIBE, reason, LATER),
+        }
     )
     assert judged(mixed(memory=memory)).changes == 2
 
@@ -858,23 +983,40 @@ def test_waits_name_their_number() -> None:
         OLD: waiting(Action.UNSUBSCRIBE, Reason.REFUSED, LATER),
     }
     result = judged(mixed(memory=Memory(retries=retries)))
-    assert [one.message for one in result.tripped] == ["1 device waiting after a failed call", "1 device refused by LG"]
+    assert [one.message for one in result.tripped] == [
+        "1 device waiting after a failed call",
+        "1 device refused by LG",
+    ]
     assert [one.reason for one in result.held] == [Reason.RETRY, Reason.REFUSED]
 
 
 def flapping(*devices: DeviceId, last: Confirmed | None = None, **more: Any) -> Memory:
     """Return a memory of devices that LG loses again and again, each taken half an hour ago unless told otherwise."""
     one = last or Confirmed(Action.SUBSCRIBE, Result.SUCCESS, NOW - HOUR / 2)
-    return Memory(confirmed=dict.fromkeys(devices, one), resubscribed=dict.fromkeys(devices, (NOW - HOUR,) * 5), **more)
+    return Memory(
+        confirmed=dict.fromkeys(devices, one),
+        resubscribed=dict.fromkeys(devices, (NOW - HOUR,) * 5),
+        **more,
+    )
 
 
 @pytest.mark.parametrize(
-    ("age", "held"), [(HOUR - MICROSECOND, True), (HOUR, False), (HOUR + MICROSECOND, False), (2 * SECOND * 60, True)]
+    ("age", "held"),
+    [
+        (HOUR - MICROSECOND, True),
+        (HOUR, False),
+        (HOUR + MICROSECOND, False),
+        (2 * SECOND * 60, True),
+    ],
 )
 @pytest.mark.parametrize("result", [Result.SUCCESS, Result.NOOP])
-def test_a_flapping_device_is_subscribed_once_an_hour(age: timedelta, result: Result, *, held: bool) -> None:
+def test_a_flapping_device_is_subscribed_once_an_hour(
+    age: timedelta, result: Result, *, held: bool
+) -> None:
     """From the last subscribe that LG confirmed it waits an hour, exactly, and nothing else waits with it."""
-    judgement = judged(mixed(memory=flapping(NEW, last=Confirmed(Action.SUBSCRIBE, result, NOW - age))))
+    judgement = judged(
+        mixed(memory=flapping(NEW, last=Confirmed(Action.SUBSCRIBE, result, NOW - age)))
+    )
     assert reasons(judgement) == (dict.fromkeys(subscribes([NEW]), Reason.RETRY) if held else {})
     assert [one.until for one in judgement.held] == ([NOW - age + HOUR] if held else [])
     assert judgement.unsubscribes == unsubscribes([OLD])
@@ -891,11 +1033,15 @@ def test_flapping_devices_are_told_by_their_number() -> None:
     """The sentence counts them, beside the devices that wait after a failed call; each is held once."""
     devices = some("new", "new-2")
     situation = situated(desiring(devices), frozenset(), flapping(*devices))
-    lost = "that LG loses again and again, subscribed at most once an hour; is another writer at work?"
+    lost = (
+        "that LG loses again and again, subscribed at most once an hour; is another writer at work?"
+    )
     assert message(judged(situation), Reason.RETRY) == f"2 devices {lost}"
     retries = {NEW: waiting(Action.SUBSCRIBE, Reason.RETRY, LATER + HOUR)}
     result = judged(replace(situation, memory=replace(situation.memory, retries=retries)))
-    assert message(result, Reason.RETRY) == f"1 device waiting after a failed call; 2 devices {lost}"
+    assert (
+        message(result, Reason.RETRY) == f"1 device waiting after a failed call; 2 devices {lost}"
+    )
     assert [(one.change.device, one.until) for one in result.held] == [
         (NEW, LATER + HOUR),
         (DeviceId("new-2"), NOW + HOUR / 2),
@@ -917,7 +1063,9 @@ def test_the_hour_of_flapping_devices_is_one() -> None:
 # Platform
 
 
-@pytest.mark.parametrize(("until", "held"), [(NOW + MICROSECOND, True), (NOW, False), (NOW - SECOND, False)])
+@pytest.mark.parametrize(
+    ("until", "held"), [(NOW + MICROSECOND, True), (NOW, False), (NOW - SECOND, False)]
+)
 def test_quota_and_cap_end_at_their_time(until: datetime, *, held: bool) -> None:
     """A throttled account and a reached cap hold until their time, exactly."""
     assert judged(mixed(platform=Platform(throttled_until=until))).changes == (0 if held else 2)
@@ -1013,7 +1161,9 @@ def test_shape_8_a_slow_leak_is_stopped_like_a_sudden_one() -> None:
     live, gone = fleet(1000), frozenset[DeviceId]()
     for _hour in range(23):
         unwanted = frozenset(sorted(live)[: len(live) * 9 // 100])
-        situation = situated(desiring(live - unwanted), live, Memory(unsubscribed=gone, expected=live))
+        situation = situated(
+            desiring(live - unwanted), live, Memory(unsubscribed=gone, expected=live)
+        )
         going = split(judged(situation), Action.UNSUBSCRIBE).made
         live, gone = live - going, gone | going
     assert len(gone) == 90
@@ -1041,7 +1191,9 @@ def test_a_cut_file_and_the_block_that_mends_it() -> None:
     held = split(judged(cut), Action.UNSUBSCRIBE).held
     assert held == fleet(40)
     assert judged(losing(40, 100, approved=held)).unsubscribes == unsubscribes(held)
-    one_more = judged(losing(41, 100, approved=held, policy=Policy(max_unsubscribe=0, max_unsubscribe_floor=0)))
+    one_more = judged(
+        losing(41, 100, approved=held, policy=Policy(max_unsubscribe=0, max_unsubscribe_floor=0))
+    )
     assert split(one_more, Action.UNSUBSCRIBE) == Split(held, fleet(1, first=40))
     assert len(judged(losing(41, 100, approved=held)).unsubscribes) == 41
     expired = judged(losing(40, 100, approved=held, expires=NOW))

@@ -23,7 +23,17 @@ from reconciler.core.guards import (
     is_suspect,
     judge,
 )
-from reconciler.core.model import Action, Approval, DeviceId, Limit, Observed, Plan, Policy, Reason, Share
+from reconciler.core.model import (
+    Action,
+    Approval,
+    DeviceId,
+    Limit,
+    Observed,
+    Plan,
+    Policy,
+    Reason,
+    Share,
+)
 
 FOR_SUBSCRIBES = {reason for reason in Reason if Action.SUBSCRIBE in held_actions(reason)}
 
@@ -35,7 +45,9 @@ def judged(situation: Situation) -> Plan:
 
 def with_policy(situation: Situation, change: Callable[[Policy], Policy]) -> Situation:
     """Return the same situation under another policy."""
-    return replace(situation, desired=replace(situation.desired, policy=change(situation.desired.policy)))
+    return replace(
+        situation, desired=replace(situation.desired, policy=change(situation.desired.policy))
+    )
 
 
 def going(situation: Situation) -> frozenset[DeviceId]:
@@ -59,7 +71,9 @@ def test_made_and_held_are_the_plan_each_once(situation: Situation) -> None:
 def test_guards_leave_the_rest_of_the_plan_alone(situation: Situation) -> None:
     """Guards move changes; what is untouched, the digest and the order stay as planned."""
     before, after = planned(situation), judged(situation)
-    left = replace(after, subscribes=before.subscribes, unsubscribes=before.unsubscribes, held=(), tripped=())
+    left = replace(
+        after, subscribes=before.subscribes, unsubscribes=before.unsubscribes, held=(), tripped=()
+    )
     assert left == before
     assert list(after.subscribes) == sorted(after.subscribes)
     assert list(after.unsubscribes) == sorted(after.unsubscribes)
@@ -102,7 +116,10 @@ def test_a_reason_holds_only_its_own_actions(situation: Situation) -> None:
 def test_a_held_change_has_the_first_reason_that_applies(situation: Situation) -> None:
     """Each held change has the reason of the first row that would hold it if it were the only row."""
     plan, result = planned(situation), judged(situation)
-    alone = {guard.reason: {one.change for one in judge(plan, situation, [guard]).held} for guard in GUARDS}
+    alone = {
+        guard.reason: {one.change for one in judge(plan, situation, [guard]).held}
+        for guard in GUARDS
+    }
     for one in result.held:
         assert one.reason is next(reason for reason in Reason if one.change in alone[reason])
     assert {one.change for one in result.held} == set().union(*alone.values())
@@ -129,10 +146,14 @@ def test_all_that_trips_is_told(situation: Situation) -> None:
 
 
 @given(situations, id_sets)
-def test_an_approval_never_releases_what_it_does_not_name(situation: Situation, named: frozenset[DeviceId]) -> None:
+def test_an_approval_never_releases_what_it_does_not_name(
+    situation: Situation, named: frozenset[DeviceId]
+) -> None:
     """What goes unnamed beside approved devices is what would go if those were never candidates at all."""
     bare = replace(situation, desired=replace(situation.desired, approvals=()))
-    named -= bare.desired.devices  # to ignore a wanted device would also end what it holds as another spelling
+    named -= (
+        bare.desired.devices
+    )  # to ignore a wanted device would also end what it holds as another spelling
     approval = Approval(named, FOREVER, "a reason")
     approved = replace(bare, desired=replace(bare.desired, approvals=(approval,)))
     without = with_policy(bare, lambda policy: replace(policy, ignore=policy.ignore | named))
@@ -145,14 +166,21 @@ def test_an_expired_approval_is_none(situation: Situation, device: DeviceId) -> 
     """An approval that has expired, at this very moment too, changes nothing."""
     bare = replace(situation, desired=replace(situation.desired, approvals=()))
     expired = Approval(frozenset({device}), NOW, "a reason")
-    assert judged(replace(bare, desired=replace(bare.desired, approvals=(expired,)))) == judged(bare)
+    assert judged(replace(bare, desired=replace(bare.desired, approvals=(expired,)))) == judged(
+        bare
+    )
 
 
 @given(situations, limits, st.integers(0, 8))
 def test_raising_a_limit_never_holds_more(situation: Situation, at_most: Limit, floor: int) -> None:
     """With a higher limit or floor at least the same changes go."""
-    lower = with_policy(situation, lambda policy: replace(policy, max_unsubscribe=at_most, max_unsubscribe_floor=floor))
-    more = Share(min(at_most.of_one * 2, Fraction(1))) if isinstance(at_most, Share) else at_most + 1
+    lower = with_policy(
+        situation,
+        lambda policy: replace(policy, max_unsubscribe=at_most, max_unsubscribe_floor=floor),
+    )
+    more = (
+        Share(min(at_most.of_one * 2, Fraction(1))) if isinstance(at_most, Share) else at_most + 1
+    )
     for change in (
         lambda policy: replace(policy, max_unsubscribe=more),
         lambda policy: replace(policy, max_unsubscribe_floor=floor + 1),
@@ -189,7 +217,11 @@ def test_unsubscribes_are_held_as_a_whole(situation: Situation) -> None:
 def test_no_spelling_of_a_wanted_device_goes_while_that_is_not_listed(situation: Situation) -> None:
     """What goes differs from every wanted device that LG does not list, spelling aside; no subscribe is held for it."""
     plan, result = planned(situation), judged(situation)
-    unlisted = situation.desired.wanted_at(NOW) - situation.observed.devices - situation.desired.policy.ignore
+    unlisted = (
+        situation.desired.wanted_at(NOW)
+        - situation.observed.devices
+        - situation.desired.policy.ignore
+    )
     plain = {device.casefold().strip("'") for device in unlisted}
     assert plain.isdisjoint(device.casefold().strip("'") for device in going(situation))
     alone = judge(plan, situation, [row(Reason.LOOK_ALIKE)])
@@ -214,7 +246,9 @@ def test_what_another_account_wants_goes_only_with_an_approval(situation: Situat
 def test_brakes_only_ever_hold_more(situation: Situation) -> None:
     """A rejected text, an unwritable state, observe mode or a stop lets nothing go that would not go without it."""
     result = judged(situation)
-    calm = replace(situation, memory=replace(situation.memory, writable=True), rejected=None, unsettled=None)
+    calm = replace(
+        situation, memory=replace(situation.memory, writable=True), rejected=None, unsettled=None
+    )
     calm = replace(calm, observing=False)
     loosest = judged(replace(calm, platform=type(calm.platform)(), pause_override=PauseOverride()))
     assert set(result.subscribes) <= set(loosest.subscribes)
@@ -231,7 +265,9 @@ def test_observe_mode_changes_nothing(situation: Situation) -> None:
 def test_what_is_as_wanted_holds_nothing(situation: Situation) -> None:
     """Where the live list equals the wanted one nothing is changed and nothing held."""
     memory = replace(situation.memory, confirmed={})
-    calm = replace(situation, memory=memory, observed=Observed(situation.desired.wanted_at(NOW), NOW))
+    calm = replace(
+        situation, memory=memory, observed=Observed(situation.desired.wanted_at(NOW), NOW)
+    )
     result = judged(calm)
     assert (result.changes, result.held) == (0, ())
 
@@ -267,7 +303,9 @@ def row(reason: Reason) -> Guard:
     return next(guard for guard in GUARDS if guard.reason is reason)
 
 
-@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.GUARD_FAILED])
+@pytest.mark.parametrize(
+    "reason", [reason for reason in Reason if reason is not Reason.GUARD_FAILED]
+)
 def test_every_reason_is_met_by_the_strategies(reason: Reason) -> None:
     """The situations drawn here do reach each reason that a sound guard can give."""
     find(

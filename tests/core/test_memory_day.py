@@ -6,7 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 from reconciler.core.memory.changes import intents
 from reconciler.core.memory.day import Day
-from reconciler.core.model import DEFAULT_ACCOUNT, Action, Change, DeviceId, PassId, Result, Revision
+from reconciler.core.model import (
+    DEFAULT_ACCOUNT,
+    Action,
+    Change,
+    DeviceId,
+    PassId,
+    Result,
+    Revision,
+)
 from reconciler.core.planner import OVERLAY
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -71,7 +71,9 @@ def what_is_x(result: Plan) -> str:
 @pytest.mark.parametrize(("prune", "row", "expected"), CASES)
 def test_truth_table(prune: Prune, row: tuple[bool, bool, bool, bool], expected: str) -> None:
     """Each row of the table gives a device exactly one place, under each ``prune``."""
-    in_desired, in_observed, in_ignored, owned = (frozenset({X}) if there else frozenset() for there in row)
+    in_desired, in_observed, in_ignored, owned = (
+        frozenset({X}) if there else frozenset() for there in row
+    )
     result = plan(
         desiring(in_desired, Policy(prune=prune, ignore=in_ignored)),
         Observed(in_observed, NOW),
@@ -130,7 +132,15 @@ def test_overlay_counts_from_when_the_list_was_asked_for() -> None:
 
 def test_lagging_list_does_not_repeat_a_change() -> None:
     """A change of a moment ago is not made again because the list does not show it yet."""
-    assert plan(desiring([X]), Observed(frozenset(), NOW), confirmed(Action.SUBSCRIBE, timedelta(0)), NOW).changes == 0
+    assert (
+        plan(
+            desiring([X]),
+            Observed(frozenset(), NOW),
+            confirmed(Action.SUBSCRIBE, timedelta(0)),
+            NOW,
+        ).changes
+        == 0
+    )
     gone = confirmed(Action.UNSUBSCRIBE, timedelta(0))
     assert plan(desiring(()), Observed(some("x"), NOW), gone, NOW).changes == 0
 
@@ -138,7 +148,9 @@ def test_lagging_list_does_not_repeat_a_change() -> None:
 def test_lagging_list_does_not_hide_an_edit() -> None:
     """A device that was subscribed a moment ago and is unwanted now is unsubscribed, though the list lacks it yet."""
     memory = confirmed(Action.SUBSCRIBE, timedelta(0))
-    assert plan(desiring(()), Observed(frozenset(), NOW), memory, NOW).unsubscribes == unsubscribes([X])
+    assert plan(desiring(()), Observed(frozenset(), NOW), memory, NOW).unsubscribes == unsubscribes(
+        [X]
+    )
     gone = confirmed(Action.UNSUBSCRIBE, timedelta(0))
     assert plan(desiring([X]), Observed(some("x"), NOW), gone, NOW).subscribes == subscribes([X])
 
@@ -165,7 +177,9 @@ def test_dates(from_: datetime | None, until: datetime | None, *, wanted: bool) 
 
 def test_counts_are_a_partition() -> None:
     """In sync, missing, extra, unmanaged and ignored add up to all that is wanted or live."""
-    text = desiring(some("a", "b", "c", "i"), Policy(prune=Prune.OWNED, ignore=some("i", "j", "nowhere")))
+    text = desiring(
+        some("a", "b", "c", "i"), Policy(prune=Prune.OWNED, ignore=some("i", "j", "nowhere"))
+    )
     live = some("b", "c", "i", "j", "owned", "strange")
     result = plan(text, Observed(live, NOW), Memory(inventory=some("owned", "gone")), NOW)
     assert result.in_sync == 2
@@ -205,14 +219,21 @@ def test_approved_are_the_candidates_that_an_approval_in_force_names() -> None:
 def test_an_approval_makes_nothing_ours() -> None:
     """An approved device that ``prune`` leaves alone is left alone."""
     for policy in (Policy(prune=Prune.NONE), Policy(prune=Prune.OWNED), Policy(ignore=some("a"))):
-        result = plan(desiring((), policy, approved=some("a")), Observed(some("a"), NOW), Memory(), NOW)
+        result = plan(
+            desiring((), policy, approved=some("a")), Observed(some("a"), NOW), Memory(), NOW
+        )
         assert (result.changes, result.approved) == (0, frozenset())
 
 
 def losing(losses: int, last: Confirmed | None) -> Memory:
     """Return a memory in which LG took a subscribe of device x again so many times, and of what it confirmed last."""
-    again = {X: tuple(NOW - timedelta(hours=number + 2) for number in range(losses))} if losses else {}
-    return Memory(confirmed=MappingProxyType({} if last is None else {X: last}), resubscribed=MappingProxyType(again))
+    again = (
+        {X: tuple(NOW - timedelta(hours=number + 2) for number in range(losses))} if losses else {}
+    )
+    return Memory(
+        confirmed=MappingProxyType({} if last is None else {X: last}),
+        resubscribed=MappingProxyType(again),
+    )
 
 
 TAKEN = Confirmed(Action.SUBSCRIBE, Result.SUCCESS, NOW - timedelta(minutes=10))
@@ -237,7 +258,9 @@ def test_a_device_lost_five_times_is_flapping(
     losses: int, last: Confirmed | None, *, live: bool, flapping: bool
 ) -> None:
     """Each subscribe that LG took again tells of a loss, and so does now, if LG took the last one and lists it not."""
-    result = plan(desiring([X]), Observed(some("x") if live else frozenset(), NOW), losing(losses, last), NOW)
+    result = plan(
+        desiring([X]), Observed(some("x") if live else frozenset(), NOW), losing(losses, last), NOW
+    )
     assert result.flapping == (some("x") if flapping else frozenset())
     assert what_is_x(result) == ("in sync" if live else "subscribe")
 
@@ -247,7 +270,9 @@ def test_only_what_is_wanted_is_flapping() -> None:
     memory, observed = losing(9, TAKEN), Observed(frozenset(), NOW)
     assert plan(desiring([X]), observed, memory, NOW).flapping == some("x")
     assert plan(desiring(some("y")), observed, memory, NOW).flapping == frozenset()
-    assert plan(desiring([X], Policy(ignore=some("x"))), observed, memory, NOW).flapping == frozenset()
+    assert (
+        plan(desiring([X], Policy(ignore=some("x"))), observed, memory, NOW).flapping == frozenset()
+    )
     assert plan(desiring([Device(X, until=NOW)]), observed, memory, NOW).flapping == frozenset()
 
 
@@ -287,8 +312,13 @@ def test_digest_is_of_the_unsubscribes_alone() -> None:
     live = Observed(some("out", "live"), NOW)
     plain = plan(desiring(some("live")), live, Memory(), NOW).digest
     assert plain == digest(ACCOUNT, some("out"))
-    assert plan(desiring(some("live", "new"), approved=some("out")), live, Memory(), NOW).digest == plain
-    assert plan(desiring(some("live"), Policy(prune=Prune.NONE)), live, Memory(), NOW).digest == digest(ACCOUNT, ())
+    assert (
+        plan(desiring(some("live", "new"), approved=some("out")), live, Memory(), NOW).digest
+        == plain
+    )
+    assert plan(
+        desiring(some("live"), Policy(prune=Prune.NONE)), live, Memory(), NOW
+    ).digest == digest(ACCOUNT, ())
 
 
 def test_a_change_without_an_id_cannot_be_built() -> None:

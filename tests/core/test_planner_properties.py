@@ -20,10 +20,14 @@ def devices(result: Plan, action: Action) -> frozenset[DeviceId]:
 
 
 @given(core_desireds(), observations, memories)
-def test_no_unsubscribe_of_a_wanted_or_ignored_device(desired: Desired, observed: Observed, memory: Memory) -> None:
+def test_no_unsubscribe_of_a_wanted_or_ignored_device(
+    desired: Desired, observed: Observed, memory: Memory
+) -> None:
     """A device that is wanted now, or ignored, is never unsubscribed; one that is ignored is never subscribed."""
     result = plan(desired, observed, memory, NOW)
-    assert devices(result, Action.UNSUBSCRIBE).isdisjoint(desired.wanted_at(NOW) | desired.policy.ignore)
+    assert devices(result, Action.UNSUBSCRIBE).isdisjoint(
+        desired.wanted_at(NOW) | desired.policy.ignore
+    )
     assert devices(result, Action.SUBSCRIBE) <= desired.wanted_at(NOW) - desired.policy.ignore
 
 
@@ -45,12 +49,19 @@ def test_every_device_is_one_thing(desired: Desired, observed: Observed, memory:
 
 
 @given(core_desireds(), observations, memories)
-def test_each_change_stands_once_and_sorted(desired: Desired, observed: Observed, memory: Memory) -> None:
+def test_each_change_stands_once_and_sorted(
+    desired: Desired, observed: Observed, memory: Memory
+) -> None:
     """Changes are sorted, of the plan's own account, none twice, and no device has two."""
     result = plan(desired, observed, memory, NOW)
-    for changes, action in ((result.subscribes, Action.SUBSCRIBE), (result.unsubscribes, Action.UNSUBSCRIBE)):
+    for changes, action in (
+        (result.subscribes, Action.SUBSCRIBE),
+        (result.unsubscribes, Action.UNSUBSCRIBE),
+    ):
         assert list(changes) == sorted(set(changes))
-        assert all((change.account, change.action) == (desired.account, action) for change in changes)
+        assert all(
+            (change.account, change.action) == (desired.account, action) for change in changes
+        )
     assert devices(result, Action.SUBSCRIBE).isdisjoint(devices(result, Action.UNSUBSCRIBE))
 
 
@@ -63,7 +74,9 @@ def test_input_order_does_not_matter(desired: Desired, observed: Observed, memor
         described=MappingProxyType(dict(reversed(list(desired.described.items())))),
         approvals=tuple(reversed(desired.approvals)),
     )
-    again = replace(memory, confirmed=MappingProxyType(dict(reversed(list(memory.confirmed.items())))))
+    again = replace(
+        memory, confirmed=MappingProxyType(dict(reversed(list(memory.confirmed.items()))))
+    )
     assert plan(shuffled, observed, again, NOW) == plan(desired, observed, memory, NOW)
 
 
@@ -75,11 +88,15 @@ def test_what_is_as_wanted_needs_nothing(desired: Desired, memory: Memory) -> No
 
 
 @given(core_desireds(), observations, memories)
-def test_a_plan_that_was_made_leaves_nothing(desired: Desired, observed: Observed, memory: Memory) -> None:
+def test_a_plan_that_was_made_leaves_nothing(
+    desired: Desired, observed: Observed, memory: Memory
+) -> None:
     """When all changes of a plan were made, the next plan has none, and the same is left alone."""
     calm = replace(memory, confirmed=MappingProxyType({}))
     first = plan(desired, observed, calm, NOW)
-    live = (observed.devices | devices(first, Action.SUBSCRIBE)) - devices(first, Action.UNSUBSCRIBE)
+    live = (observed.devices | devices(first, Action.SUBSCRIBE)) - devices(
+        first, Action.UNSUBSCRIBE
+    )
     second = plan(desired, Observed(live, NOW), calm, NOW)
     assert second.changes == 0
     assert (second.unmanaged, second.ignored) == (first.unmanaged, first.ignored)
@@ -90,24 +107,32 @@ def test_prune_only_narrows(desired: Desired, observed: Observed, memory: Memory
     """From all to owned to none, ``prune`` lets fewer devices go, and never changes what is subscribed."""
 
     def under(prune: Prune) -> Plan:
-        return plan(replace(desired, policy=replace(desired.policy, prune=prune)), observed, memory, NOW)
+        return plan(
+            replace(desired, policy=replace(desired.policy, prune=prune)), observed, memory, NOW
+        )
 
     widest, owned, none = under(Prune.ALL), under(Prune.OWNED), under(Prune.NONE)
     assert devices(none, Action.UNSUBSCRIBE) == frozenset()
-    assert devices(owned, Action.UNSUBSCRIBE) == devices(widest, Action.UNSUBSCRIBE) & memory.inventory
+    assert (
+        devices(owned, Action.UNSUBSCRIBE) == devices(widest, Action.UNSUBSCRIBE) & memory.inventory
+    )
     assert widest.subscribes == owned.subscribes == none.subscribes
     assert widest.unmanaged == frozenset()
 
 
 @given(core_desireds(), observations, memories)
-def test_the_digest_is_that_of_the_unsubscribes(desired: Desired, observed: Observed, memory: Memory) -> None:
+def test_the_digest_is_that_of_the_unsubscribes(
+    desired: Desired, observed: Observed, memory: Memory
+) -> None:
     """A plan's digest is the digest of the devices that it would unsubscribe."""
     result = plan(desired, observed, memory, NOW)
     assert result.digest == digest(desired.account, devices(result, Action.UNSUBSCRIBE))
 
 
 @given(core_desireds(st.just(Policy())), observations, memories)
-def test_approvals_do_not_change_the_diff(desired: Desired, observed: Observed, memory: Memory) -> None:
+def test_approvals_do_not_change_the_diff(
+    desired: Desired, observed: Observed, memory: Memory
+) -> None:
     """An approval changes neither what would be made nor what is left alone."""
     result = plan(desired, observed, memory, NOW)
     without = plan(replace(desired, approvals=()), observed, memory, NOW)

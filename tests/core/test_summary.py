@@ -77,7 +77,9 @@ LATER, REGULAR = NOW + HOUR, NOW + timedelta(minutes=10)
 FULL = SubscriptionsFull("the cap is reached")
 
 
-def left_of(work: Work, run: Any = RUN, verdict: Verdict = CALM, opens: datetime | None = None) -> Remainder:
+def left_of(
+    work: Work, run: Any = RUN, verdict: Verdict = CALM, opens: datetime | None = None
+) -> Remainder:
     """Return what is left of work, a second after the pass began."""
     return remainder(run, verdict, work, now=NOW + SECOND, opens=opens, random=midpoint)
 
@@ -114,7 +116,10 @@ def test_a_plan_that_is_outdated_holds_nothing_and_comes_back_at_once() -> None:
 def test_a_throttled_account_waits_for_its_quota(opens: datetime | None, until: datetime) -> None:
     """Where the quota has room by now, it goes on at once."""
     left = left_of(Work(left=[A, X], ended=Throttled("too many")), opens=opens)
-    assert (reasons(left), left.opens) == ({"a": (Reason.QUOTA, until), "x": (Reason.QUOTA, until)}, until)
+    assert (reasons(left), left.opens) == (
+        {"a": (Reason.QUOTA, until), "x": (Reason.QUOTA, until)},
+        until,
+    )
     assert left.contact == READ
 
 
@@ -143,11 +148,15 @@ def test_a_list_that_was_read_ends_a_stop_by_the_list(count: int, *, at_list: bo
     assert left.contact.stop.count == count
 
 
-@pytest.mark.parametrize("error", [Unavailable("time-out"), NotYetAccepted("too new"), Outdated("another user")])
+@pytest.mark.parametrize(
+    "error", [Unavailable("time-out"), NotYetAccepted("too new"), Outdated("another user")]
+)
 @pytest.mark.parametrize("broken", [0, 2])
 def test_failures_of_lg_s_end_the_work_for_a_while(error: PlatformError, broken: int) -> None:
     """Longer with each pass in a row that was broken off."""
-    left = left_of(Work(left=[A], ended=error), running(DESIRED, state_of(DESIRED, broken_passes=broken)))
+    left = left_of(
+        Work(left=[A], ended=error), running(DESIRED, state_of(DESIRED, broken_passes=broken))
+    )
     until = NOW + SECOND + backoff.LIST.after(broken + 1, midpoint)
     assert (reasons(left), left.opens) == ({"a": (Reason.RETRY, until)}, until)
     assert left.contact == Contact(ListRead.READ, broken_off=True)
@@ -190,7 +199,11 @@ def test_lg_took_everything(work: Work, verdict: Verdict, *, taken: bool) -> Non
 
 
 def due(
-    verdict: Verdict = CALM, work: Work | None = None, left: Remainder | None = None, run: Any = RUN, *waits: Retry
+    verdict: Verdict = CALM,
+    work: Work | None = None,
+    left: Remainder | None = None,
+    run: Any = RUN,
+    *waits: Retry,
 ) -> datetime:
     """Return when the next pass is due."""
     return next_due(
@@ -220,11 +233,18 @@ def test_the_next_pass_is_at_the_next_date() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "counts"),
-    [(Reason.UNSUBSCRIBE_AFTER, True), (Reason.PAUSED, True), (Reason.RETRY, False), (Reason.REFUSED, False)],
+    [
+        (Reason.UNSUBSCRIBE_AFTER, True),
+        (Reason.PAUSED, True),
+        (Reason.RETRY, False),
+        (Reason.REFUSED, False),
+    ],
 )
 def test_the_end_of_a_hold_is_waited_for(reason: Reason, *, counts: bool) -> None:
     """Waits of devices are in the memory after the pass, which knows more than the plan."""
-    verdict = replace(CALM, plan=Plan(ACCOUNT, held=(Held(X, reason, NOW + SECOND), Held(A, Reason.TOO_MANY))))
+    verdict = replace(
+        CALM, plan=Plan(ACCOUNT, held=(Held(X, reason, NOW + SECOND), Held(A, Reason.TOO_MANY)))
+    )
     assert due(verdict) == (NOW + SECOND if counts else REGULAR)
 
 
@@ -242,12 +262,18 @@ def test_waits_are_gathered() -> None:
 
 def test_no_device_is_waited_for_where_lg_ended_the_work() -> None:
     """The end of that is what counts."""
-    assert due(CALM, Work(ended=Unavailable("down")), Remainder(opens=None), RUN, wait(SECOND)) == REGULAR
+    assert (
+        due(CALM, Work(ended=Unavailable("down")), Remainder(opens=None), RUN, wait(SECOND))
+        == REGULAR
+    )
 
 
 def test_a_device_that_lg_loses_is_waited_for() -> None:
     """Its wait is in no memory: the plan has it."""
-    plan = Plan(ACCOUNT, held=(Held(A, Reason.RETRY, NOW + 9 * SECOND), Held(X, Reason.RETRY, NOW + 6 * SECOND)))
+    plan = Plan(
+        ACCOUNT,
+        held=(Held(A, Reason.RETRY, NOW + 9 * SECOND), Held(X, Reason.RETRY, NOW + 6 * SECOND)),
+    )
     assert due(replace(CALM, plan=plan)) == REGULAR
     assert due(replace(CALM, plan=replace(plan, flapping=some("a")))) == NOW + 9 * SECOND
     without = replace(plan, held=(Held(A, Reason.TOO_MANY),), flapping=some("a"))
@@ -308,7 +334,11 @@ def test_a_report_says_what_was_judged(situation: Situation) -> None:
     verdict = judged(situation)
     run = running(situation.desired, rejected=situation.rejected)
     report = summarize(run, verdict, Work(), Remainder(), situation.memory, due=LATER)
-    assert (report.desired, report.plan, report.rejected) == (situation.desired, verdict.plan, situation.rejected)
+    assert (report.desired, report.plan, report.rejected) == (
+        situation.desired,
+        verdict.plan,
+        situation.rejected,
+    )
     assert (report.observed is None, report.known is not None) == (verdict.suspect, verdict.suspect)
     assert report.trusted is not verdict.suspect
     assert report.held == verdict.plan.held
@@ -319,11 +349,22 @@ def test_a_report_says_what_was_judged(situation: Situation) -> None:
 
 def test_a_report_has_what_became_of_the_changes() -> None:
     """Outcomes, what was left, and the error that ended it."""
-    work = Work(outcomes=[Outcome(A, Result.SUCCESS, NOW)], left=[X], ended=Unavailable("time-out"), unexpected=True)
+    work = Work(
+        outcomes=[Outcome(A, Result.SUCCESS, NOW)],
+        left=[X],
+        ended=Unavailable("time-out"),
+        unexpected=True,
+    )
     left = Remainder((Held(X, Reason.RETRY, LATER),), LATER, READ)
-    run = replace(RUN, pause_override=PauseOverride(Pause.UNSUBSCRIBE), observing=True, theirs=LATER)
+    run = replace(
+        RUN, pause_override=PauseOverride(Pause.UNSUBSCRIBE), observing=True, theirs=LATER
+    )
     report = summarize(run, CALM, work, left, Memory(), due=LATER)
-    assert (report.outcomes, report.left, report.error) == (tuple(work.outcomes), left.held, "time-out")
+    assert (report.outcomes, report.left, report.error) == (
+        tuple(work.outcomes),
+        left.held,
+        "time-out",
+    )
     assert (report.unexpected, report.due, report.began, report.theirs) == (True, LATER, NOW, LATER)
     assert (report.pause, report.observing) == (Pause.UNSUBSCRIBE, True)
     assert summarize(RUN, CALM, Work(), Remainder(), Memory(), due=LATER).error == ""
@@ -337,10 +378,15 @@ def test_a_report_has_what_became_of_the_changes() -> None:
         (Contact(ListRead.READ, stop=Stop("no", 1, LATER, at_list=False)), True),
     ],
 )
-def test_a_report_says_whether_the_account_is_stopped_after_it(contact: Contact, *, stopped: bool) -> None:
+def test_a_report_says_whether_the_account_is_stopped_after_it(
+    contact: Contact, *, stopped: bool
+) -> None:
     """Not whether it was before: a list that was read may have ended that."""
     run = running(DESIRED, state_of(DESIRED, stop=Stop("before", 1, LATER, at_list=True)))
-    assert summarize(run, CALM, Work(), Remainder(contact=contact), Memory(), due=LATER).stopped is stopped
+    assert (
+        summarize(run, CALM, Work(), Remainder(contact=contact), Memory(), due=LATER).stopped
+        is stopped
+    )
     by_list = aborted(Reason.ACCOUNT_STOPPED, LATER, contact)
     assert summarize_without_list(run, None, by_list, due=LATER).stopped is stopped
 
@@ -364,7 +410,12 @@ def test_a_report_remarks_on_approvals_by_what_is_live() -> None:
     memory = Memory(inventory=fleet(3), expected=fleet(3))
     for live, count in ((fleet(3) | some("x"), 0), (fleet(3), 1)):
         verdict = judged(situated(desired, live, memory))
-        assert len(summarize(running(desired), verdict, Work(), Remainder(), memory, due=LATER).remarks) == count
+        assert (
+            len(
+                summarize(running(desired), verdict, Work(), Remainder(), memory, due=LATER).remarks
+            )
+            == count
+        )
 
 
 def test_without_a_list_everything_known_is_held() -> None:
@@ -373,8 +424,13 @@ def test_without_a_list_everything_known_is_held() -> None:
     desired = desiring(fleet(3) | some("a"), policy)
     memory = Memory(inventory=fleet(3), expected=fleet(3) | some("x"))
     verdict = judged(situated(desired, memory.expected or (), memory))
-    report = summarize_without_list(running(desired), verdict, aborted(Reason.RETRY, LATER), due=LATER)
-    assert {one.change.device: one.reason for one in report.held} == {"a": Reason.RETRY, "x": Reason.PAUSED}
+    report = summarize_without_list(
+        running(desired), verdict, aborted(Reason.RETRY, LATER), due=LATER
+    )
+    assert {one.change.device: one.reason for one in report.held} == {
+        "a": Reason.RETRY,
+        "x": Reason.PAUSED,
+    }
     assert (report.plan, report.observed, report.trusted) == (verdict.plan, None, False)
     assert (report.error, report.remarks, report.due) == ("no list", (ON_THE_LAST_LIST,), LATER)
     assert (report.budget_remaining, report.pause) == (verdict.budget, Pause.UNSUBSCRIBE)
@@ -385,7 +441,12 @@ def test_an_account_that_never_had_a_list_holds_nothing() -> None:
     run = running(DESIRED, rejected=Cause.INVALID, observing=True, theirs=LATER)
     report = summarize_without_list(run, None, aborted(Reason.RETRY, LATER), due=LATER)
     assert (report.plan, report.held, report.budget_remaining, report.remarks) == (None, (), 0, ())
-    assert (report.rejected, report.observing, report.theirs, report.began) == (Cause.INVALID, True, LATER, NOW)
+    assert (report.rejected, report.observing, report.theirs, report.began) == (
+        Cause.INVALID,
+        True,
+        LATER,
+        NOW,
+    )
 
 
 def test_calls_that_are_used_up_are_no_error() -> None:
@@ -416,7 +477,12 @@ def test_a_pass_is_judged_by_all_that_it_began_with() -> None:
     """Nothing of it is left out of the question to the guards."""
     override, platform = PauseOverride(Pause.ALL, LATER, "night"), Platform(full_until=LATER)
     run = running(
-        DESIRED, rejected=Cause.INVALID, pause_override=override, observing=True, theirs=LATER, sure=NOW - HOUR
+        DESIRED,
+        rejected=Cause.INVALID,
+        pause_override=override,
+        observing=True,
+        theirs=LATER,
+        sure=NOW - HOUR,
     )
     observed, memory = Observed(fleet(3), NOW), Memory()
     assert run.situation(observed, memory, platform) == Situation(

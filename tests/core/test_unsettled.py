@@ -53,7 +53,12 @@ class Office:
         self.source = FileSource(path, steady=self.clock.steady)
         self.told = 0
         self.informer = Informer(
-            self.source, self.state.accounts, self.state.revisions, Metrics(), clock=self.clock, told=self._take
+            self.source,
+            self.state.accounts,
+            self.state.revisions,
+            Metrics(),
+            clock=self.clock,
+            told=self._take,
         )
 
     def _take(self, _accounts: object) -> None:
@@ -63,16 +68,22 @@ class Office:
         """Return what a pass would do now, with all four devices live."""
         text = self.informer.accepted.accounts[DEFAULT_ACCOUNT]
         observed = Observed(LIVE, self.clock.now())
-        situation = Situation(text.desired, observed, Memory(), self.clock.now(), unsettled=text.unsettled)
+        situation = Situation(
+            text.desired, observed, Memory(), self.clock.now(), unsettled=text.unsettled
+        )
         return judge(plan(text.desired, observed, Memory(), self.clock.now()), situation)
 
     def held(self) -> set[str]:
         """Return the devices that wait because files are not settled."""
-        return {one.change.device for one in self.planned().held if one.reason is Reason.FILES_UNSETTLED}
+        return {
+            one.change.device for one in self.planned().held if one.reason is Reason.FILES_UNSETTLED
+        }
 
     def words(self) -> str:
         """Return what the guard says."""
-        return next(one.message for one in self.planned().tripped if one.reason is Reason.FILES_UNSETTLED)
+        return next(
+            one.message for one in self.planned().tripped if one.reason is Reason.FILES_UNSETTLED
+        )
 
 
 @pytest.fixture
@@ -135,11 +146,15 @@ async def test_a_file_that_went_away_is_no_removal_until_the_folder_is_quiet(hom
         lambda home: (home / "notes").mkdir(),
         lambda home: (home / "devices/new.md").write_text("x"),
         lambda home: (home / "readme.md").write_text("more"),
-        lambda home: (home / "devices/.b.txt.Xk3v9Q").write_text("as rsync names what it has not all of yet"),
+        lambda home: (home / "devices/.b.txt.Xk3v9Q").write_text(
+            "as rsync names what it has not all of yet"
+        ),
         lambda home: (home / ".incoming/b.txt").write_text("more"),
     ],
 )
-async def test_any_change_below_the_folder_begins_the_quiet_anew(home: Path, stir: Callable[[Path], object]) -> None:
+async def test_any_change_below_the_folder_begins_the_quiet_anew(
+    home: Path, stir: Callable[[Path], object]
+) -> None:
     """A copy that goes on elsewhere below the folder may bring the file back yet."""
     (home / "readme.md").write_text("x")
     (home / ".incoming").mkdir()
@@ -233,7 +248,9 @@ async def test_an_edit_of_the_text_that_names_a_file_no_more_is_a_removal(home: 
     assert office.held() == set()
 
 
-async def test_a_tracked_file_that_is_missing_holds_until_its_removal_is_committed(home: Path) -> None:
+async def test_a_tracked_file_that_is_missing_holds_until_its_removal_is_committed(
+    home: Path,
+) -> None:
     """Not the five seconds but the commit says that it is meant; and the edit is nobody's until then."""
     committed(home)
     office = await opened(home)
@@ -281,7 +298,9 @@ async def test_a_tracked_file_that_was_never_read_here_is_known_from_the_commit(
 
 async def test_a_missing_file_of_which_git_has_no_list_holds_all(home: Path) -> None:
     """Of a Git LFS pointer nobody can say which devices it stands for."""
-    (home / "devices/a.txt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 6\n")
+    (home / "devices/a.txt").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 6\n"
+    )
     committed(home)
     (home / "devices/a.txt").unlink()
     (home / "devices/z.txt").write_text("z1\n")
@@ -326,7 +345,9 @@ async def test_a_reading_waits_while_git_holds_its_lock(home: Path, *, linked: b
     assert office.held() == set()
 
 
-async def test_behind_a_lock_that_stays_the_text_is_read_and_its_unsubscribes_wait(home: Path) -> None:
+async def test_behind_a_lock_that_stays_the_text_is_read_and_its_unsubscribes_wait(
+    home: Path,
+) -> None:
     """New devices are subscribed; the message names the lock and its age; when it is gone all goes on."""
     committed(home)
     office = await opened(home)
@@ -361,9 +382,14 @@ async def test_a_fresh_lock_is_waited_for_a_minute_and_no_longer(home: Path) -> 
 
 async def test_the_swap_of_a_mounted_folder_is_a_removal_at_once(tmp_path: Path) -> None:
     """A ConfigMap is exchanged as a whole: what a new version does not hold is taken out."""
-    for version, files in (("1", {"a.txt": "a1\na2\n", "z.txt": "z1\nz2\n"}), ("2", {"z.txt": "z1\nz2\n"})):
+    for version, files in (
+        ("1", {"a.txt": "a1\na2\n", "z.txt": "z1\nz2\n"}),
+        ("2", {"z.txt": "z1\nz2\n"}),
+    ):
         (tmp_path / f"..{version}").mkdir()
-        (tmp_path / f"..{version}" / "desired-state.toml").write_text('version = 1\ndevice_files = ["*.txt"]\n')
+        (tmp_path / f"..{version}" / "desired-state.toml").write_text(
+            'version = 1\ndevice_files = ["*.txt"]\n'
+        )
         for name, content in files.items():
             (tmp_path / f"..{version}" / name).write_text(content)
     (tmp_path / "..data").symlink_to("..1")

@@ -19,13 +19,17 @@ from reconciler.controller.revision_recorder import SOURCE_ERRORS
 from reconciler.core.model import DEFAULT_ACCOUNT, Cause
 from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
-from reconciler.pcc.protocol import CODES
+from reconciler.pcc.codes import CODES
 from reconciler.telemetry.metrics import MODES, Metrics
 from scenarios import fleet, owned, site, text
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "deploy" / "prometheus"
-RULES, UNIT_TESTS, ALERTMANAGER = FOLDER / "rules.yml", FOLDER / "rules.test.yml", FOLDER / "alertmanager.example.yml"
+RULES, UNIT_TESTS, ALERTMANAGER = (
+    FOLDER / "rules.yml",
+    FOLDER / "rules.test.yml",
+    FOLDER / "alertmanager.example.yml",
+)
 RUNBOOK, OBSERVABILITY = ROOT / "docs" / "runbook.md", ROOT / "docs" / "observability.md"
 PAGES = {"PccDevicesMissing", "PccDown", "PccWedged"}
 FLEET = "PccMostAccountsFailing"
@@ -95,12 +99,16 @@ def read(expression: str) -> tuple[list[Selector], set[str]]:
             inside, at = enclosed(parts, at, ")")
             labels |= {one for kind, one in inside if kind == "word"}
         elif word not in WORDS:
-            inside, at = enclosed(parts, at, "}") if parts[at : at + 1] == [("sign", "{")] else ([], at)
+            inside, at = (
+                enclosed(parts, at, "}") if parts[at : at + 1] == [("sign", "{")] else ([], at)
+            )
             selectors.append(Selector(word, matchers(inside)))
     return selectors, labels
 
 
-def enclosed(parts: list[tuple[str, str]], begin: int, closing: str) -> tuple[list[tuple[str, str]], int]:
+def enclosed(
+    parts: list[tuple[str, str]], begin: int, closing: str
+) -> tuple[list[tuple[str, str]], int]:
     """Return what stands between the bracket at ``begin`` and the closing one, and where it goes on."""
     end = parts.index(("sign", closing), begin)
     return parts[begin + 1 : end], end + 1
@@ -110,7 +118,10 @@ def matchers(inside: Iterable[tuple[str, str]]) -> tuple[tuple[str, str, str], .
     """Return label, sign and value of what stands in braces."""
     flat = [value for _kind, value in inside if value != ","]
     assert len(flat) % 3 == 0, flat
-    return tuple((label, sign, value.strip('"')) for label, sign, value in zip(*(iter(flat),) * 3, strict=True))
+    return tuple(
+        (label, sign, value.strip('"'))
+        for label, sign, value in zip(*(iter(flat),) * 3, strict=True)
+    )
 
 
 def expressions() -> Iterator[tuple[str, str]]:
@@ -180,7 +191,9 @@ def test_the_links_have_one_base() -> None:
 
 def test_the_runbook_has_one_section_an_alert() -> None:
     """Each alert has a section in the order of the rules, and the runbook has no other."""
-    assert re.findall(r"^## (.+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE) == list(ALERTS)
+    assert re.findall(r"^## (.+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE) == list(
+        ALERTS
+    )
 
 
 @pytest.mark.parametrize("name", ALERTS)
@@ -207,7 +220,9 @@ def test_every_command_of_the_runbook_exists() -> None:
     told = re.findall(r"`pcc-reconciler ([a-z]+)([^`]*)`", RUNBOOK.read_text(encoding="utf-8"))
     assert told
     for command, rest in told:
-        section = re.search(rf"^## `pcc-reconciler {command}`\n(.*?)(?=^## |\Z)", cli, re.MULTILINE | re.DOTALL)
+        section = re.search(
+            rf"^## `pcc-reconciler {command}`\n(.*?)(?=^## |\Z)", cli, re.MULTILINE | re.DOTALL
+        )
         assert section is not None, command
         for option in re.findall(r"--[a-z-]+", rest):
             assert f" {option} " in section[1], (command, option)
@@ -217,7 +232,9 @@ def test_the_document_lists_the_alerts() -> None:
     """The table of alerts names each with its severity and its section, and no other."""
     row = re.compile(r"^\| \[`(Pcc\w+)`\]\(runbook\.md#(\w+)\) \| (\w+) \| .+ \|$", re.MULTILINE)
     listed = row.findall(OBSERVABILITY.read_text(encoding="utf-8"))
-    assert listed == [(name, anchor(name), rule["labels"]["severity"]) for name, rule in ALERTS.items()]
+    assert listed == [
+        (name, anchor(name), rule["labels"]["severity"]) for name, rule in ALERTS.items()
+    ]
 
 
 def test_rules_ask_for_what_the_code_exposes() -> None:
@@ -241,12 +258,16 @@ def test_rules_ask_for_what_the_code_exposes() -> None:
 
 def test_every_recorded_figure_is_used() -> None:
     """A recording rule is there for alerts."""
-    assert {one.metric for _, expression in expressions() for one in read(expression)[0]} >= RECORDED
+    assert {
+        one.metric for _, expression in expressions() for one in read(expression)[0]
+    } >= RECORDED
 
 
 def test_an_unknown_metric_or_word_would_be_noticed() -> None:
     """The reading of expressions finds what it is meant to find, and does not pass over what it does not know."""
-    found, labels = read('sum without (pod) (increase(pcc_a{b!="c", d=~"e|f"}[5m])) > 2 and on (job) pcc_b')
+    found, labels = read(
+        'sum without (pod) (increase(pcc_a{b!="c", d=~"e|f"}[5m])) > 2 and on (job) pcc_b'
+    )
     assert found == [Selector("pcc_a", (("b", "!=", "c"), ("d", "=~", "e|f"))), Selector("pcc_b")]
     assert labels == {"pod", "job"}
     assert read("made_up_function(pcc_a)")[0][0] == Selector("made_up_function")
@@ -265,13 +286,18 @@ def test_unit_tests_are_made_of_series_that_the_code_exposes() -> None:
             fitting = [form for form in forms if form[selector.metric].keys() == own]
             assert fitting, (test["name"], one["series"])
             for label in own - FREE_LABELS:
-                assert labels[label] in fitting[0][selector.metric][label], (test["name"], one["series"])
+                assert labels[label] in fitting[0][selector.metric][label], (
+                    test["name"],
+                    one["series"],
+                )
 
 
 @pytest.mark.parametrize("name", ALERTS)
 def test_an_alert_is_tested_on_both_sides_of_its_threshold(name: str) -> None:
     """Somewhere an alert fires that did not a minute before in the same test; and some whole test leaves it quiet."""
-    checks = [(test, minute, bool(fired)) for test, alert, minute, fired in firings() if alert == name]
+    checks = [
+        (test, minute, bool(fired)) for test, alert, minute, fired in firings() if alert == name
+    ]
     quiet = {(test, minute) for test, minute, fired in checks if not fired}
     assert any((test, minute - 1) in quiet for test, minute, fired in checks if fired)
     assert {test for test, _, _ in checks} - {test for test, _, fired in checks if fired}
@@ -281,7 +307,9 @@ def test_an_alert_is_tested_on_both_sides_of_its_threshold(name: str) -> None:
 def test_an_alert_of_accounts_is_tested_with_and_without_their_label(name: str) -> None:
     """What fires for a named account also fires where accounts have no label."""
     fired = [labels for _, alert, _, found in firings() if alert == name for labels in found]
-    assert not any("account" in labels for labels in fired) or any("account" not in labels for labels in fired)
+    assert not any("account" in labels for labels in fired) or any(
+        "account" not in labels for labels in fired
+    )
 
 
 def test_unit_tests_name_alerts_that_are_there() -> None:

@@ -41,7 +41,9 @@ def test_hadolint_finds_nothing() -> None:
     """Not one rule of hadolint is broken, down to those of style, and none is turned off."""
     hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent))
     assert hadolint is not None, "hadolint is not beside this Python: run make test-all"
-    done = subprocess.run([hadolint, "--no-color", str(DOCKERFILE)], capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    done = subprocess.run(  # noqa: S603 - ours
+        [hadolint, "--no-color", str(DOCKERFILE)], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert "hadolint ignore" not in DOCKERFILE.read_text(encoding="utf-8")
 
@@ -100,7 +102,9 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
 def test_the_image_sets_what_the_daemon_knows() -> None:
     """What the image sets of settings are settings, and the state lies on its volume."""
     last = stages()[-1]
-    given = dict(re.findall(r"(PCC_\w+)=(\S+)", " ".join(rest for word, rest in last if word == "ENV")))
+    given = dict(
+        re.findall(r"(PCC_\w+)=(\S+)", " ".join(rest for word, rest in last if word == "ENV"))
+    )
     assert given.keys() <= KNOWN
     assert dict(last)["VOLUME"] == given["PCC_STATE_DIR"]
     assert dict(last)["EXPOSE"] == given["PCC_LISTEN"].rpartition(":")[2]
@@ -112,9 +116,13 @@ async def test_the_health_check_tells_the_daemons_health(tmp_path: Path) -> None
     (tmp_path / "desired-state.toml").write_text(text(owned(platform)))
 
     async def asked(listen: str) -> tuple[int | None, str]:
-        given = child_environment({"PCC_LISTEN": listen, "http_proxy": "http://127.0.0.1:1", "NO_PROXY": ""})
+        given = child_environment(
+            {"PCC_LISTEN": listen, "http_proxy": "http://127.0.0.1:1", "NO_PROXY": ""}
+        )
         script = str(DEPLOY / "docker" / "health.py")
-        child = await asyncio.create_subprocess_exec(sys.executable, "-I", script, env=given, stdout=PIPE)
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", script, env=given, stdout=PIPE
+        )
         out, _ = await child.communicate()
         return child.returncode, out.decode()
 
@@ -154,7 +162,11 @@ def test_compose_shows_everything_and_only_here() -> None:
     published = [port for each in services.values() for port in each.get("ports", [])]
     assert len(published) == 3
     assert all(port.startswith("127.0.0.1:") for port in published)
-    assert not [each for each in services.values() if each.get("privileged") or each.get("network_mode") == "host"]
+    assert not [
+        each
+        for each in services.values()
+        if each.get("privileged") or each.get("network_mode") == "host"
+    ]
     for each in services.values():
         assert each["cap_drop"] == ["ALL"]
         assert each["security_opt"] == ["no-new-privileges:true"]
@@ -221,13 +233,18 @@ async def test_the_fleet_of_compose_comes_into_sync(tmp_path: Path) -> None:
 
 async def test_the_commands_of_compose_do_what_they_say() -> None:
     """The command at the top of the Compose file that loses subscriptions loses them, and the health check answers."""
-    comment = " ".join(re.findall(r"^#(.*)$", COMPOSE.read_text(encoding="utf-8"), re.MULTILINE)).replace(" \\ ", " ")
+    comment = " ".join(
+        re.findall(r"^#(.*)$", COMPOSE.read_text(encoding="utf-8"), re.MULTILINE)
+    ).replace(" \\ ", " ")
     found = re.search(r"exec simulator (python -c +'[^']+')", comment)
     assert found is not None
     platform = played()
     before = len(platform.subscribed("default"))
     async with serving(create_app(platform)) as address:
-        for command in (shlex.split(found[1]), compose()["services"]["simulator"]["healthcheck"]["test"][1:]):
+        for command in (
+            shlex.split(found[1]),
+            compose()["services"]["simulator"]["healthcheck"]["test"][1:],
+        ):
             script = command[-1].replace(f"http://{PLAYED.listen}", address)
             assert script != command[-1]
             child = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
@@ -265,10 +282,14 @@ def test_grafana_of_compose_has_the_dashboards() -> None:
     services = compose()["services"]
     inside = mounts(services["grafana"])
     provisioning = COMPOSE.parent / inside["/etc/grafana/provisioning"]
-    (provider,) = yaml.safe_load((provisioning / "dashboards" / "pcc-reconciler.yaml").read_text())["providers"]
+    (provider,) = yaml.safe_load((provisioning / "dashboards" / "pcc-reconciler.yaml").read_text())[
+        "providers"
+    ]
     dashboards = COMPOSE.parent / inside[provider["options"]["path"]]
     assert list(dashboards.glob("*.json"))
-    (source,) = yaml.safe_load((provisioning / "datasources" / "prometheus.yaml").read_text())["datasources"]
+    (source,) = yaml.safe_load((provisioning / "datasources" / "prometheus.yaml").read_text())[
+        "datasources"
+    ]
     assert source["url"] == "http://prometheus:9090"
     home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert (dashboards / Path(home).name).is_file()
@@ -285,12 +306,19 @@ def unit() -> Iterator[tuple[str, str]]:
 def environment_of(credentials: Mapping[str, str]) -> dict[str, str]:
     """Return the environment that the unit gives, with paths as systemd would fill them in."""
     given = dict(value.split("=", 1) for name, value in unit() if name == "Environment")
-    return {name: value.replace("%S", "/var/lib").replace("%d", credentials["folder"]) for name, value in given.items()}
+    return {
+        name: value.replace("%S", "/var/lib").replace("%d", credentials["folder"])
+        for name, value in given.items()
+    }
 
 
 def test_the_unit_gives_settings_that_the_daemon_takes(tmp_path: Path) -> None:
     """The unit's variables and those of its sample file are settings; each credential that it names is handed over."""
-    credentials = {value.split(":")[0]: value.split(":")[1] for name, value in unit() if name == "LoadCredential"}
+    credentials = {
+        value.split(":")[0]: value.split(":")[1]
+        for name, value in unit()
+        if name == "LoadCredential"
+    }
     for name in credentials:
         (tmp_path / name).write_text("a-secret-of-a-test\n")
     sample = dict(
@@ -299,10 +327,16 @@ def test_the_unit_gives_settings_that_the_daemon_takes(tmp_path: Path) -> None:
         if not line.startswith("#")
     )
     given = environment_of({"folder": str(tmp_path)}) | sample
-    chosen = settings.load({name: value for name, value in given.items() if name.startswith("PCC_")})
+    chosen = settings.load(
+        {name: value for name, value in given.items() if name.startswith("PCC_")}
+    )
     assert chosen.mode is Mode.OBSERVE
-    assert {Path(value).name for name, value in given.items() if name.endswith("_FILE")} == set(credentials)
-    assert all(path.startswith("/etc/pcc-reconciler/pcc/credentials/") for path in credentials.values())
+    assert {Path(value).name for name, value in given.items() if name.endswith("_FILE")} == set(
+        credentials
+    )
+    assert all(
+        path.startswith("/etc/pcc-reconciler/pcc/credentials/") for path in credentials.values()
+    )
     said = dict(unit())
     assert str(chosen.state_dir) == f"/var/lib/{said['StateDirectory']}"
     assert int(said["TimeoutStopSec"].rstrip("s")) >= chosen.shutdown_grace.total_seconds() + 10
@@ -313,15 +347,29 @@ def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
     """systemd-analyze verify has nothing to say, once the program is where the unit expects one."""
     copy = tmp_path / UNIT.name
     program = dict(unit())["ExecStart"].split()[0]
-    copy.write_text(UNIT.read_text(encoding="utf-8").replace(program, shutil.which("true") or ""), encoding="utf-8")
-    done = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - ours
+    copy.write_text(
+        UNIT.read_text(encoding="utf-8").replace(program, shutil.which("true") or ""),
+        encoding="utf-8",
+    )
+    done = subprocess.run(  # noqa: S603 - ours
+        ["systemd-analyze", "verify", str(copy)],  # noqa: S607 - ours
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.system
 def test_the_unit_is_hardened() -> None:
     """Systemd's own measure of what the service could do if it turned bad stays low."""
-    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE * 10:.0f}", str(UNIT)]
+    command = [
+        "systemd-analyze",
+        "security",
+        "--offline=true",
+        f"--threshold={EXPOSURE * 10:.0f}",
+        str(UNIT),
+    ]
     given = {**os.environ, "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=given)  # noqa: S603 - ours
     figure = re.search(r"Overall exposure level for pcc-reconciler\.service: ([\d.]+)", done.stdout)
@@ -374,11 +422,15 @@ INSTALLS = ("README.md", "docs/host.md", "deploy/systemd/pcc-reconciler.service"
 def test_documents_install_nothing_that_is_not_pinned(path: str) -> None:
     """Each command with pip takes hashed packages only, or ours without fetching a build backend."""
     lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
-    commands = [line.strip("# ") for line in lines if re.match(r"#? *(\S*/)?pip (install|wheel) ", line)]
+    commands = [
+        line.strip("# ") for line in lines if re.match(r"#? *(\S*/)?pip (install|wheel) ", line)
+    ]
     assert commands
     for command in commands:
         hashed = "--require-hashes" in command and "--only-binary :all:" in command
-        ours = "--no-deps" in command and ("--no-build-isolation" in command or "--no-index" in command)
+        ours = "--no-deps" in command and (
+            "--no-build-isolation" in command or "--no-index" in command
+        )
         assert hashed or ours, command
 
 

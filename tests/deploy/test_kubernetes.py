@@ -38,7 +38,9 @@ def rendered(folder: Path) -> list[Object]:
     """Return the objects that kubectl makes of a folder."""
     kubectl = shutil.which("kubectl", path=str(Path(sys.executable).parent))
     assert kubectl is not None, "kubectl is not beside this Python: run make test-all"
-    done = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    done = subprocess.run(  # noqa: S603 - ours
+        [kubectl, "kustomize", str(folder)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     return list(yaml.safe_load_all(done.stdout))
@@ -67,7 +69,11 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[Objec
 
 def one(objects: list[Object], kind: str, name: str = "") -> Object:
     """Return the only object of a kind, or the one of them whose name begins like that."""
-    (found,) = [each for each in objects if each["kind"] == kind and each["metadata"]["name"].startswith(name)]
+    (found,) = [
+        each
+        for each in objects
+        if each["kind"] == kind and each["metadata"]["name"].startswith(name)
+    ]
     return found
 
 
@@ -126,7 +132,11 @@ def test_one_daemon_at_a_time(objects: Mapping[str, list[Object]]) -> None:
         said = one(installation, "Deployment")["spec"]
         assert said["replicas"] == 1
         assert said["strategy"] == {"type": "Recreate"}
-        assert not [each for each in installation if each["kind"] in {"PodDisruptionBudget", "HorizontalPodAutoscaler"}]
+        assert not [
+            each
+            for each in installation
+            if each["kind"] in {"PodDisruptionBudget", "HorizontalPodAutoscaler"}
+        ]
 
 
 def test_the_state_outlives_the_pod(objects: Mapping[str, list[Object]]) -> None:
@@ -153,12 +163,17 @@ def test_the_pod_is_restricted(objects: Mapping[str, list[Object]]) -> None:
     """The namespace enforces the restricted standard, and the pod keeps to every point of it."""
     for installation in every(objects):
         labels = one(installation, "Namespace")["metadata"]["labels"]
-        assert {labels[f"pod-security.kubernetes.io/{what}"] for what in ("enforce", "audit", "warn")} == {"restricted"}
+        assert {
+            labels[f"pod-security.kubernetes.io/{what}"] for what in ("enforce", "audit", "warn")
+        } == {"restricted"}
         said, inside = pod(installation), container(installation)
         assert SAFE.items() <= said["securityContext"].items()
         assert inside["securityContext"]["allowPrivilegeEscalation"] is False
         assert inside["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-        assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers", "ephemeralContainers"} & said.keys()
+        assert (
+            not {"hostNetwork", "hostPID", "hostIPC", "initContainers", "ephemeralContainers"}
+            & said.keys()
+        )
         assert not [port for port in inside["ports"] if "hostPort" in port]
         kinds = {kind for volume in said["volumes"] for kind in volume} - {"name"}
         assert kinds <= {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
@@ -177,7 +192,11 @@ def test_the_root_file_system_is_read_only(objects: Mapping[str, list[Object]]) 
     """Only the state and the temporary folder can be written to; the latter has a limit."""
     for installation in every(objects):
         assert container(installation)["securityContext"]["readOnlyRootFilesystem"] is True
-        writable = {each["mountPath"] for each in container(installation)["volumeMounts"] if not each.get("readOnly")}
+        writable = {
+            each["mountPath"]
+            for each in container(installation)["volumeMounts"]
+            if not each.get("readOnly")
+        }
         assert writable == {"/var/lib/pcc-reconciler", "/tmp"}  # noqa: S108 - the container's own
         assert mounted(installation)["/tmp"]["emptyDir"]["sizeLimit"]  # noqa: S108 - the container's own
 
@@ -206,17 +225,26 @@ def test_secrets_are_files_and_rotate(objects: Mapping[str, list[Object]]) -> No
             if "secret" in volume:
                 assert volume["secret"]["defaultMode"] == 0o440
                 assert "items" not in volume["secret"]
-                assert {"mountPath": path, "name": volume["name"], "readOnly": True} in inside["volumeMounts"]
+                assert {"mountPath": path, "name": volume["name"], "readOnly": True} in inside[
+                    "volumeMounts"
+                ]
 
 
 def test_every_file_that_a_setting_names_is_mounted(objects: Mapping[str, list[Object]]) -> None:
     """Each *_FILE setting, PCC_CREDENTIALS_DIR and the files that ssh needs lie in a Secret of its own kind."""
     for installation in every(objects):
         volumes = mounted(installation)
-        named = {name: Path(value) for name, value in given(installation).items() if name.endswith("_FILE")}
-        assert {"PCC_SERVICE_ID_FILE", "PCC_SERVICE_KEY_FILE", "PCC_CLIENT_ID_FILE", "PCC_LISTEN_TOKEN_FILE"} <= set(
-            named
-        )
+        named = {
+            name: Path(value)
+            for name, value in given(installation).items()
+            if name.endswith("_FILE")
+        }
+        assert {
+            "PCC_SERVICE_ID_FILE",
+            "PCC_SERVICE_KEY_FILE",
+            "PCC_CLIENT_ID_FILE",
+            "PCC_LISTEN_TOKEN_FILE",
+        } <= set(named)
         for name, path in named.items():
             assert volumes[str(path.parent)]["secret"]["secretName"] == "pcc-reconciler-service"
             assert path.name == name.removeprefix("PCC_").removesuffix("_FILE").lower()
@@ -278,7 +306,10 @@ def test_a_changed_setting_restarts_and_a_changed_text_does_not(tmp_path: Path) 
     )
     assert one(edited, "Deployment") == one(before, "Deployment")
     file = folder / "kustomization.yaml"
-    file.write_text(file.read_text(encoding="utf-8").replace("PCC_COUNTRY=KR", "PCC_COUNTRY=DE"), encoding="utf-8")
+    file.write_text(
+        file.read_text(encoding="utf-8").replace("PCC_COUNTRY=KR", "PCC_COUNTRY=DE"),
+        encoding="utf-8",
+    )
     assert one(rendered(folder), "Deployment") != one(before, "Deployment")
 
 
@@ -290,7 +321,9 @@ def test_the_desired_state_is_a_folder_that_can_change(objects: Mapping[str, lis
     data = one(installation, "ConfigMap", "pcc-reconciler-desired-state")["data"]
     assert list(data) == ["desired-state.toml"]
     document = Document("desired-state.toml", data["desired-state.toml"].encode())
-    found = desired.load([document], MemoryTree({}), environment=given(installation)["PCC_ENVIRONMENT"])
+    found = desired.load(
+        [document], MemoryTree({}), environment=given(installation)["PCC_ENVIRONMENT"]
+    )
     assert not found.faults
     assert [len(account.devices) for account in found.accounts.values()] == [0]
 
@@ -300,7 +333,11 @@ def test_probes_ask_what_they_should(objects: Mapping[str, list[Object]]) -> Non
     for installation in every(objects):
         inside = container(installation)
         (port,) = [each["name"] for each in inside["ports"] if each["containerPort"] == 8080]
-        paths = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+        paths = {
+            "startupProbe": "/healthz",
+            "livenessProbe": "/healthz",
+            "readinessProbe": "/readyz",
+        }
         assert {name: inside[name]["httpGet"] for name in paths} == {
             name: {"path": path, "port": port} for name, path in paths.items()
         }
@@ -312,7 +349,9 @@ def test_probes_ask_what_they_should(objects: Mapping[str, list[Object]]) -> Non
 def test_there_is_time_to_stop(objects: Mapping[str, list[Object]]) -> None:
     """Kubernetes waits longer than PCC_SHUTDOWN_GRACE, with ten seconds to spare."""
     for installation in every(objects):
-        grace = settings.load({"PCC_SHUTDOWN_GRACE": given(installation)["PCC_SHUTDOWN_GRACE"]}).shutdown_grace
+        grace = settings.load(
+            {"PCC_SHUTDOWN_GRACE": given(installation)["PCC_SHUTDOWN_GRACE"]}
+        ).shutdown_grace
         assert pod(installation)["terminationGracePeriodSeconds"] >= grace.total_seconds() + 10
 
 
@@ -326,7 +365,12 @@ def test_resources_are_what_was_measured(objects: Mapping[str, list[Object]]) ->
 
 def allowed(rules: list[Object], port: int) -> list[Object]:
     """Return where the rules let the pod go at a port."""
-    return [peer for rule in rules for peer in rule["to"] if port in {each["port"] for each in rule["ports"]}]
+    return [
+        peer
+        for rule in rules
+        for peer in rule["to"]
+        if port in {each["port"] for each in rule["ports"]}
+    ]
 
 
 def test_the_network_is_closed_but_for_what_is_needed(objects: Mapping[str, list[Object]]) -> None:
@@ -335,7 +379,10 @@ def test_the_network_is_closed_but_for_what_is_needed(objects: Mapping[str, list
         said = one(installation, "NetworkPolicy")["spec"]
         assert sorted(said["policyTypes"]) == ["Egress", "Ingress"]
         selected = said["podSelector"]["matchLabels"]
-        assert selected.items() <= one(installation, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+        assert (
+            selected.items()
+            <= one(installation, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+        )
         ports = {str(each["port"]) for rule in said["egress"] for each in rule["ports"]}
         assert ports == {"53", "443"} | ({"22"} if "git" in name else set())
         (rule,) = said["ingress"]
@@ -343,7 +390,11 @@ def test_the_network_is_closed_but_for_what_is_needed(objects: Mapping[str, list
         assert peer == {
             "namespaceSelector": {
                 "matchExpressions": [
-                    {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["monitoring", "ingress-nginx"]}
+                    {
+                        "key": "kubernetes.io/metadata.name",
+                        "operator": "In",
+                        "values": ["monitoring", "ingress-nginx"],
+                    }
                 ]
             }
         }
@@ -356,8 +407,14 @@ def test_names_are_asked_of_the_cluster(objects: Mapping[str, list[Object]]) -> 
         peers = allowed(one(installation, "NetworkPolicy")["spec"]["egress"], 53)
         assert peers == [
             {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
-                "podSelector": {"matchExpressions": [{"key": "k8s-app", "operator": "In", "values": ["kube-dns"]}]},
+                "namespaceSelector": {
+                    "matchLabels": {"kubernetes.io/metadata.name": "kube-system"}
+                },
+                "podSelector": {
+                    "matchExpressions": [
+                        {"key": "k8s-app", "operator": "In", "values": ["kube-dns"]}
+                    ]
+                },
             },
             {"ipBlock": {"cidr": "169.254.20.10/32"}},
         ]
@@ -369,7 +426,16 @@ def test_names_are_asked_of_the_cluster(objects: Mapping[str, list[Object]]) -> 
     [
         ("93.184.216.34", True),
         ("2606:2800:220:1:248:1893:25c8:1946", True),
-        *((inside, False) for inside in ("10.96.0.1", "172.20.3.4", "192.168.1.1", "100.64.0.9", "169.254.169.254")),
+        *(
+            (inside, False)
+            for inside in (
+                "10.96.0.1",
+                "172.20.3.4",
+                "192.168.1.1",
+                "100.64.0.9",
+                "169.254.169.254",
+            )
+        ),
         *((inside, False) for inside in ("127.0.0.1", "::1", "fd00::1", "fe80::1")),
     ],
 )
@@ -382,7 +448,8 @@ def test_the_cloud_and_the_cluster_are_out_of_reach(
     there = ip_address(address)
     blocks = [peer["ipBlock"] for peer in peers]
     assert reachable == any(
-        there in ip_network(block["cidr"]) and not any(there in ip_network(out) for out in block["except"])
+        there in ip_network(block["cidr"])
+        and not any(there in ip_network(out) for out in block["except"])
         for block in blocks
         if ip_network(block["cidr"]).version == there.version
     )
@@ -393,7 +460,11 @@ def test_labels_are_the_recommended_ones(objects: Mapping[str, list[Object]]) ->
     for installation in every(objects):
         for each in installation:
             labels = each["metadata"]["labels"]
-            assert labels["app.kubernetes.io/name"] == labels["app.kubernetes.io/instance"] == "pcc-reconciler"
+            assert (
+                labels["app.kubernetes.io/name"]
+                == labels["app.kubernetes.io/instance"]
+                == "pcc-reconciler"
+            )
             assert {"app.kubernetes.io/component", "app.kubernetes.io/part-of"} <= labels.keys()
             assert each["kind"] == "Namespace" or each["metadata"]["namespace"] == "pcc-reconciler"
         template = one(installation, "Deployment")["spec"]["template"]["metadata"]["labels"]
@@ -419,7 +490,9 @@ def test_the_image_is_this_version(objects: Mapping[str, list[Object]]) -> None:
     for name, installation in objects.items():
         registry, _, tag = container(installation)["image"].rpartition(":")
         assert tag == reconciler.__version__
-        assert registry == ("pcc-reconciler" if name == "base" else "registry.example.com/pcc-reconciler")
+        assert registry == (
+            "pcc-reconciler" if name == "base" else "registry.example.com/pcc-reconciler"
+        )
 
 
 def test_prometheus_finds_the_daemon(objects: Mapping[str, list[Object]]) -> None:

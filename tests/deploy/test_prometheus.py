@@ -29,12 +29,22 @@ from grafana import COLUMNS, Json
 from reconciler.core.model import AccountName, Action, Cause, Condition, Reason
 from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
-from reconciler.pcc.protocol import CODES
+from reconciler.pcc.codes import CODES
 from reconciler.simulator import Match, Platform, Route, Rule
 from reconciler.simulator.faults import Error, Html
 from reconciler.telemetry.metrics import Metrics
 from repositories import Remote
-from scenarios import DEADLINE_SECONDS, Site, account_text, credentials_folder, fault, fleet, free_port, owned, site
+from scenarios import (
+    DEADLINE_SECONDS,
+    Site,
+    account_text,
+    credentials_folder,
+    fault,
+    fleet,
+    free_port,
+    owned,
+    site,
+)
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 RULES = DEPLOY / "prometheus" / "rules.yml"
@@ -62,7 +72,11 @@ def expressions(one: Json) -> list[str]:
 
 def choices(one: Json) -> dict[str, str]:
     """Return what each variable that asks Prometheus asks."""
-    return {each["name"]: each["query"]["query"] for each in one["templating"]["list"] if each["type"] == "query"}
+    return {
+        each["name"]: each["query"]["query"]
+        for each in one["templating"]["list"]
+        if each["type"] == "query"
+    }
 
 
 def well(*, per_account: bool = True) -> Metrics:
@@ -81,7 +95,9 @@ def well(*, per_account: bool = True) -> Metrics:
 
 def figures(condition: Condition = Condition.IN_SYNC, **more: Any) -> Figures:
     """Return the figures of an account, in sync unless said otherwise."""
-    return Figures(condition=condition, quota_limit=600, quota_remaining=10, token_expiry=9e9, **more)
+    return Figures(
+        condition=condition, quota_limit=600, quota_remaining=10, token_expiry=9e9, **more
+    )
 
 
 def known() -> dict[str, dict[str, set[str]]]:
@@ -99,7 +115,9 @@ def test_committed_files_are_what_the_generator_writes() -> None:
     """The JSON that people load into Grafana is what ``make docs`` writes, byte for byte, and nothing else is."""
     expected = dict(written())
     assert {path: path.read_text(encoding="utf-8") for path in expected} == expected
-    assert {path.name for path in (DEPLOY / "grafana" / "dashboards").iterdir()} == {path.name for path in expected}
+    assert {path.name for path in (DEPLOY / "grafana" / "dashboards").iterdir()} == {
+        path.name for path in expected
+    }
 
 
 def test_queries_ask_for_what_the_code_exports() -> None:
@@ -111,12 +129,22 @@ def test_queries_ask_for_what_the_code_exports() -> None:
                 asked.add(name)
                 for label, values in re.findall(r'(\w+)(?:!=|=~|=)"([^"]*)"', braces):
                     assert label == "job" or label in metrics[name], (name, label)
-                    assert values.startswith("$") or set(values.split("|")) <= metrics[name][label], (name, values)
-            exported = {label for name in re.findall(r"\bpcc_\w+", expression) for label in metrics[name]}
-            for labels in re.findall(r"\b(?:by|on|without|ignoring|group_left) \(([^)]*)\)", expression):
+                    assert (
+                        values.startswith("$") or set(values.split("|")) <= metrics[name][label]
+                    ), (name, values)
+            exported = {
+                label for name in re.findall(r"\bpcc_\w+", expression) for label in metrics[name]
+            }
+            for labels in re.findall(
+                r"\b(?:by|on|without|ignoring|group_left) \(([^)]*)\)", expression
+            ):
                 assert set(labels.split(", ")) <= exported | MADE_BY_QUERIES, expression
     shown = {re.sub("_(bucket|sum|count)$", "", name) for name in asked}
-    exists = {re.sub("_(bucket|sum|count)$", "", name) for name in metrics if not name.endswith("_created")}
+    exists = {
+        re.sub("_(bucket|sum|count)$", "", name)
+        for name in metrics
+        if not name.endswith("_created")
+    }
     assert shown == exists
 
 
@@ -128,7 +156,9 @@ def test_legends_name_labels_that_their_queries_keep() -> None:
                 for label in re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]):
                     kept = re.search(r"\bby \(([^)]*)\)", target["expr"])
                     known_here = (
-                        set(kept[1].split(", ")) if kept else {"revision", "source", "verified", "version", "short"}
+                        set(kept[1].split(", "))
+                        if kept
+                        else {"revision", "source", "verified", "version", "short"}
                     )
                     assert label in known_here, (panel["title"], label)
 
@@ -151,7 +181,11 @@ def test_panels_fill_the_grid_and_the_answer_fits_one_screen() -> None:
     """No panel lies on another, each line is full, and the overview tells its whole story without scrolling."""
     for _, one in every_dashboard():
         cells = [
-            {(x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in range(grid["y"], grid["y"] + grid["h"])}
+            {
+                (x, y)
+                for x in range(grid["x"], grid["x"] + grid["w"])
+                for y in range(grid["y"], grid["y"] + grid["h"])
+            }
             for grid in (panel["gridPos"] for panel in one["panels"])
         ]
         assert not any(left & right for left, right in combinations(cells, 2))
@@ -186,11 +220,15 @@ def test_links_and_variables_lead_somewhere() -> None:
         declared = {each["name"] for each in one["templating"]["list"]}
         used = set(re.findall(r"\$\{?(\w+)", text))
         assert used <= declared | built_in, name
-        assert declared - {"datasource", "docs"} <= set(re.findall(r"\$\{?(\w+)", json.dumps(one["panels"]))), name
+        assert declared - {"datasource", "docs"} <= set(
+            re.findall(r"\$\{?(\w+)", json.dumps(one["panels"]))
+        ), name
         assert set(re.findall(r"/d/([\w-]+)", text)) <= uids
         for page in re.findall(r"\$\{docs:raw\}/([\w.-]+)", text):
             assert (DEPLOY.parent / "docs" / page).is_file(), page
-        assert {link["tags"][0] for link in one["links"] if link["type"] == "dashboards"} <= set(one["tags"])
+        assert {link["tags"][0] for link in one["links"] if link["type"] == "dashboards"} <= set(
+            one["tags"]
+        )
 
 
 def test_only_the_account_dashboard_needs_the_account() -> None:
@@ -198,7 +236,9 @@ def test_only_the_account_dashboard_needs_the_account() -> None:
     found = dashboards()
     assert "$account" not in " ".join(expressions(found["overview.json"]))
     for panel in panels(found["account.json"]):
-        assert all('account="$account"' in target["expr"] for target in panel["targets"]), panel["title"]
+        assert all('account="$account"' in target["expr"] for target in panel["targets"]), panel[
+            "title"
+        ]
 
 
 def test_a_word_has_one_colour_everywhere() -> None:
@@ -209,7 +249,9 @@ def test_a_word_has_one_colour_everywhere() -> None:
             for override in panel["fieldConfig"]["overrides"]:
                 for each in override["properties"]:
                     if each["id"] == "color":
-                        colours.setdefault(override["matcher"]["options"], set()).add(each["value"]["fixedColor"])
+                        colours.setdefault(override["matcher"]["options"], set()).add(
+                            each["value"]["fixedColor"]
+                        )
                     for mapping in each["value"] if each["id"] == "mappings" else ():
                         for shown in mapping["options"].values():
                             colours.setdefault(shown["text"], set()).add(shown["color"])
@@ -223,13 +265,17 @@ def test_a_word_has_one_colour_everywhere() -> None:
 def test_provisioning_leads_to_a_prometheus_and_to_a_folder() -> None:
     """Grafana's own provisioning format, without a uid that the dashboards would depend on."""
     folder = DEPLOY / "grafana" / "provisioning"
-    (source,) = yaml.safe_load((folder / "datasources" / "prometheus.yaml").read_text(encoding="utf-8"))["datasources"]
+    (source,) = yaml.safe_load(
+        (folder / "datasources" / "prometheus.yaml").read_text(encoding="utf-8")
+    )["datasources"]
     assert (source["type"], "uid" in source) == ("prometheus", False)
-    (provider,) = yaml.safe_load((folder / "dashboards" / "pcc-reconciler.yaml").read_text(encoding="utf-8"))[
-        "providers"
-    ]
+    (provider,) = yaml.safe_load(
+        (folder / "dashboards" / "pcc-reconciler.yaml").read_text(encoding="utf-8")
+    )["providers"]
     assert (provider["type"], provider["allowUiUpdates"]) == ("file", False)
-    assert provider["options"]["path"] in (DEPLOY.parent / "docs" / "observability.md").read_text(encoding="utf-8")
+    assert provider["options"]["path"] in (DEPLOY.parent / "docs" / "observability.md").read_text(
+        encoding="utf-8"
+    )
 
 
 # What makes each sentence of the first panel true on a daemon where else all is well; ``None`` is one that is down.
@@ -253,12 +299,16 @@ TROUBLES: Mapping[str, Trouble | None] = {
     "A guard waits for a person": _stands(Condition.HELD, tripped=frozenset({Reason.TOO_MANY})),
     "An account is abandoned": lambda metrics: metrics.abandoned([AccountName("busan")]),
     "The text cannot be fetched": lambda metrics: metrics.source_errors.labels("missing").inc(),
-    "LG refuses devices": _stands(Condition.CONVERGING, **LONG_MISSING, held={(Action.SUBSCRIBE, Reason.REFUSED): 1}),
+    "LG refuses devices": _stands(
+        Condition.CONVERGING, **LONG_MISSING, held={(Action.SUBSCRIBE, Reason.REFUSED): 1}
+    ),
     "Well, but it only observes": lambda metrics: metrics.mode("observe"),
     "Well, but something is paused": _stands(
         Condition.PAUSED, **LONG_MISSING, held={(Action.SUBSCRIBE, Reason.PAUSED): 1}
     ),
-    "Well, on the way": _stands(Condition.CONVERGING, states={"missing": 1}, out_of_sync_since=7000.0),
+    "Well, on the way": _stands(
+        Condition.CONVERGING, states={"missing": 1}, out_of_sync_since=7000.0
+    ),
 }
 
 
@@ -270,7 +320,9 @@ def scraped(metrics: Metrics) -> list[Json]:
             labels = {**sample.labels, "job": "pcc", "instance": "one"}
             told = ", ".join(f"{label}={json.dumps(value)}" for label, value in labels.items())
             rise = "1" if sample.name == RISING and sample.value else "0"
-            found.append({"series": f"{sample.name}{{{told}}}", "values": f"{sample.value}+{rise}x120"})
+            found.append(
+                {"series": f"{sample.name}{{{told}}}", "values": f"{sample.value}+{rise}x120"}
+            )
     return found
 
 
@@ -278,7 +330,10 @@ def scraped(metrics: Metrics) -> list[Json]:
 def test_first_panel_says_what_is_wrong(tmp_path: Path) -> None:
     """Each trouble alone leads to its own sentence, with and without the label account."""
     assert set(TROUBLES) == {"All is well", *(words for words, _, _ in VERDICTS)}
-    numbers = {"All is well": 0, **{words: number for number, (words, _, _) in enumerate(VERDICTS, 1)}}
+    numbers = {
+        "All is well": 0,
+        **{words: number for number, (words, _, _) in enumerate(VERDICTS, 1)},
+    }
     expression = verdict().queries[0].expression.replace("$job", "pcc")
     cases = []
     for per_account in (True, False):
@@ -292,9 +347,19 @@ def test_first_panel_says_what_is_wrong(tmp_path: Path) -> None:
                 "exp_samples": [{"labels": "{}", "value": numbers[words]}],
             }
             series = [] if trouble is None else scraped(metrics)
-            cases.append({"name": words, "interval": "1m", "input_series": series, "promql_expr_test": [asked]})
+            cases.append(
+                {
+                    "name": words,
+                    "interval": "1m",
+                    "input_series": series,
+                    "promql_expr_test": [asked],
+                }
+            )
     file = tmp_path / "verdicts.yml"
-    file.write_text(json.dumps({"rule_files": [], "evaluation_interval": "1m", "tests": cases}), encoding="utf-8")
+    file.write_text(
+        json.dumps({"rule_files": [], "evaluation_interval": "1m", "tests": cases}),
+        encoding="utf-8",
+    )
     promtool("test", "rules", str(file))
 
 
@@ -317,13 +382,18 @@ class Prometheus:
         self._folder = folder
         self._jobs = jobs
         self._port = free_port()
-        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}", timeout=DEADLINE_SECONDS)
+        self.http = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self._port}", timeout=DEADLINE_SECONDS
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Start it, and end it at the end."""
         config = self._folder / "prometheus.yml"
-        scrapes = [{"job_name": job, "static_configs": [{"targets": [listen]}]} for job, listen in self._jobs.items()]
+        scrapes = [
+            {"job_name": job, "static_configs": [{"targets": [listen]}]}
+            for job, listen in self._jobs.items()
+        ]
         rules = {"rule_files": [str(RULES)]}
         settings = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
@@ -386,8 +456,15 @@ def troubled(folder: Path, seed: int) -> tuple[Platform, Remote]:
     platform = fleet(30, users=USERS, seed=seed)
     platform.world.revoke_access(platform.world.user("incheon"))
     platform.set_faults(
-        Rule(Error("1214"), match=Match(route=Route.SUBSCRIBE, devices=tuple(owned(platform, "seoul")[-2:]))),
-        Rule(Html(502), match=Match(route=Route.SUBSCRIBE, devices=tuple(owned(platform, "seoul")[9:15])), count=6),
+        Rule(
+            Error("1214"),
+            match=Match(route=Route.SUBSCRIBE, devices=tuple(owned(platform, "seoul")[-2:])),
+        ),
+        Rule(
+            Html(502),
+            match=Match(route=Route.SUBSCRIBE, devices=tuple(owned(platform, "seoul")[9:15])),
+            count=6,
+        ),
         fault(Error("1302"), Route.LIST, user="incheon"),
     )
     remote = Remote(folder / "served")
@@ -397,7 +474,9 @@ def troubled(folder: Path, seed: int) -> tuple[Platform, Remote]:
 
 def wanted(platform: Platform, count: int) -> dict[str, str | None]:
     """Return texts that want so many devices of each account."""
-    return {f"fleet/{user}.toml": account_text(user, owned(platform, user)[:count]) for user in USERS}
+    return {
+        f"fleet/{user}.toml": account_text(user, owned(platform, user)[:count]) for user in USERS
+    }
 
 
 def grow(platform: Platform, remote: Remote) -> None:
@@ -447,7 +526,10 @@ def lock(_: Platform, remote: Remote) -> None:
 
 
 Happenings = tuple[str, ...]
-BEGUN: Happenings = ("pcc_accounts{%s, condition='in_sync'} > 0", "count_over_time(pcc_build_info{%s}[1h]) > 3")
+BEGUN: Happenings = (
+    "pcc_accounts{%s, condition='in_sync'} > 0",
+    "count_over_time(pcc_build_info{%s}[1h]) > 3",
+)
 GROWN: Happenings = (
     "pcc_accounts{%s, condition='in_sync'} > 0",
     "pcc_accounts{%s, condition='stopped'} > 0",
@@ -499,7 +581,12 @@ async def scene(folder: Path) -> AsyncIterator[tuple[Prometheus, Mapping[str, st
             daemons[job] = (one, remote)
             stack.callback(asyncio.create_task(hurry(one)).cancel)
         await everywhere(prometheus, BEGUN)
-        for push, happenings in ((grow, GROWN), (edit, EDITED), (break_a_file, BROKEN), (lock, LOCKED)):
+        for push, happenings in (
+            (grow, GROWN),
+            (edit, EDITED),
+            (break_a_file, BROKEN),
+            (lock, LOCKED),
+        ):
             for one, remote in daemons.values():
                 await asyncio.to_thread(push, one.platform, remote)
             await everywhere(prometheus, happenings)
@@ -536,7 +623,9 @@ class Reader:
         query = self.filled(expression)
         if now:
             return numbers(await self.prometheus.ask("query", query=query, time=str(self.end)))
-        seconds = math.ceil(self.end - self.begin)  # whole steps, so that the last of them is the end itself
+        seconds = math.ceil(
+            self.end - self.begin
+        )  # whole steps, so that the last of them is the end itself
         span = {"start": str(self.end - seconds), "end": str(self.end), "step": "1"}
         return numbers(await self.prometheus.ask("query_range", query=query, **span))
 
@@ -545,14 +634,20 @@ class Reader:
         found = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
         assert found is not None, query
         span = {"start": str(self.begin), "end": str(self.end)}
-        return set(await self.prometheus.ask(f"label/{found[2]}/values", **{"match[]": self.filled(found[1])}, **span))
+        return set(
+            await self.prometheus.ask(
+                f"label/{found[2]}/values", **{"match[]": self.filled(found[1])}, **span
+            )
+        )
 
     async def look_at(self, one: Json) -> dict[tuple[str, str], set[float]]:
         """Return the values of every query of panels and annotations, by the title of either."""
         found = {}
         for panel in panels(one):
             for target in panel["targets"]:
-                found[panel["title"], target["expr"]] = await self.drawn(target["expr"], now=target["instant"])
+                found[panel["title"], target["expr"]] = await self.drawn(
+                    target["expr"], now=target["instant"]
+                )
         for mark in one["annotations"]["list"]:
             found[mark["name"], mark["expr"]] = await self.drawn(mark["expr"])
         return found
@@ -606,7 +701,9 @@ async def every_rule_is_understood(prometheus: Prometheus) -> None:
     """Assert that Prometheus took the shipped rules and can answer each of them."""
     groups = (await prometheus.ask("rules"))["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
-    assert len(rules) == len(re.findall(r"^ +- (?:alert|record):", RULES.read_text(encoding="utf-8"), re.MULTILINE))
+    assert len(rules) == len(
+        re.findall(r"^ +- (?:alert|record):", RULES.read_text(encoding="utf-8"), re.MULTILINE)
+    )
     assert [rule["name"] for rule in rules if rule["health"] == "err"] == []
     for rule in rules:
         await prometheus.ask("query", query=rule["query"])

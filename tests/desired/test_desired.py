@@ -30,7 +30,16 @@ from reconciler.core.model import (
     Share,
     Unlimited,
 )
-from reconciler.desired import SHOWN, Document, LoadCache, Loaded, MemoryTree, Unreadable, load, matches
+from reconciler.desired import (
+    SHOWN,
+    Document,
+    LoadCache,
+    Loaded,
+    MemoryTree,
+    Unreadable,
+    load,
+    matches,
+)
 from reconciler.desired.device_files import read_list
 from reconciler.desired.ids import is_id, plain_ids
 from reconciler.desired.json_schema import json_schema
@@ -42,7 +51,10 @@ DEFAULT = AccountName("default")
 
 def read(*texts: str | bytes, **files: str | bytes) -> Loaded:
     """Load texts named a.toml, b.toml, …; `x__y` among the device files stands for `x/y.txt`."""
-    return load(_documents(texts), MemoryTree({f"{n.replace('__', '/')}.txt": _bytes(f) for n, f in files.items()}))
+    return load(
+        _documents(texts),
+        MemoryTree({f"{n.replace('__', '/')}.txt": _bytes(f) for n, f in files.items()}),
+    )
 
 
 def read_for(environment: str, *texts: str | bytes) -> Loaded:
@@ -55,7 +67,9 @@ def _bytes(text: str | bytes) -> bytes:
 
 
 def _documents(texts: Sequence[str | bytes]) -> list[Document]:
-    return [Document(f"{chr(ord('a') + index)}.toml", _bytes(text)) for index, text in enumerate(texts)]
+    return [
+        Document(f"{chr(ord('a') + index)}.toml", _bytes(text)) for index, text in enumerate(texts)
+    ]
 
 
 def told(text: str | bytes, **files: str | bytes) -> list[str]:
@@ -173,7 +187,9 @@ def test_policy_of_one_file_holds_for_accounts_of_others() -> None:
     assert loaded.faults == loaded.warnings == ()
     desired = loaded.accounts[AccountName("a")]
     assert desired.policy.pause is Pause.ALL
-    assert desired.approvals == (Approval(frozenset({DeviceId("y")}), datetime(2026, 11, 30, 15, tzinfo=UTC), "x"),)
+    assert desired.approvals == (
+        Approval(frozenset({DeviceId("y")}), datetime(2026, 11, 30, 15, tzinfo=UTC), "x"),
+    )
     assert loaded.shared == {"a.toml"}
 
 
@@ -181,7 +197,9 @@ def test_an_approval_without_account_is_for_the_default_one_if_there_is_one() ->
     """The short form needs no account in an approval; elsewhere one has to be named."""
     approval = "[[approvals]]\ndevices = ['y']\nexpires = 2026-12-01T00:00:00Z\nreason = 'sold'"
     assert len(one(f"version = 1\ndevices = ['x']\n{approval}").approvals) == 1
-    assert told(f"version = 1\n{approval}\n[accounts.a]\ndevices = []") == ["a.toml:2:1: account is missing"]
+    assert told(f"version = 1\n{approval}\n[accounts.a]\ndevices = []") == [
+        "a.toml:2:1: account is missing"
+    ]
 
 
 def test_an_account_may_be_empty_only_if_it_says_so() -> None:
@@ -201,7 +219,10 @@ def test_a_byte_order_mark_and_windows_newlines_are_no_fault() -> None:
 
 def test_ids_may_hold_any_printable_character_but_some() -> None:
     """Ids are opaque: non-ASCII ones are read as well, in text and files."""
-    assert one("version = 1\ndevices = ['ü-한']\ndevice_files = ['f.txt']", f="é\n").devices == {"ü-한", "é"}
+    assert one("version = 1\ndevices = ['ü-한']\ndevice_files = ['f.txt']", f="é\n").devices == {
+        "ü-한",
+        "é",
+    }
 
 
 @pytest.mark.parametrize("kind", ["styler", "DEVICE_STYLER", "washtower"])
@@ -220,7 +241,10 @@ def test_both_spellings_of_the_documented_types_are_read() -> None:
     for kind in DeviceType:
         for word in (str(kind), f"DEVICE_{kind.upper()}"):
             assert (
-                one(f"version = 1\ndevices = [{{ id = 'a', type = '{word}' }}]").described[DeviceId("a")].type is kind
+                one(f"version = 1\ndevices = [{{ id = 'a', type = '{word}' }}]")
+                .described[DeviceId("a")]
+                .type
+                is kind
             )
 
 
@@ -245,7 +269,9 @@ def test_an_approval_for_an_unknown_account_is_a_warning() -> None:
 
 def test_a_file_that_two_patterns_match_is_read_once() -> None:
     """Overlapping patterns in one account do not make its devices double."""
-    assert one("version = 1\ndevice_files = ['d/f.txt', './d/*.txt', '**/*.txt']", d__f="a\n").devices == {"a"}
+    assert one(
+        "version = 1\ndevice_files = ['d/f.txt', './d/*.txt', '**/*.txt']", d__f="a\n"
+    ).devices == {"a"}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -266,16 +292,24 @@ FAULTS = {
     "version = 1.0\ndevices = []": ["1:11: must be the whole number 1"],
     "version = true\ndevices = []": ["1:11: must be the whole number 1"],
     "version = '1'\ndevices = []": ["1:11: must be the whole number 1"],
-    "version = 9223372036854775808\ndevices = []": ["1:11: this program reads version 1 of the schema, not this one"],
+    "version = 9223372036854775808\ndevices = []": [
+        "1:11: this program reads version 1 of the schema, not this one"
+    ],
     HEAD + "devices = [": ["2:12: not valid TOML: unclosed array, expected `]`"],
     HEAD + "devices = []\ndevices = []": ["3:1: not valid TOML: duplicate key"],
-    HEAD + "é = 1": ["2:1: not valid TOML: invalid unquoted key, expected letters, numbers, `-`, `_`"],
+    HEAD + "é = 1": [
+        "2:1: not valid TOML: invalid unquoted key, expected letters, numbers, `-`, `_`"
+    ],
     HEAD + "devices = []\nnul = '\0'": [
         "3:8: not valid TOML: invalid literal string, expected non-single-quote visible characters"
     ],
-    HEAD + "devices = " + "[" * 5000: ["2:91: not valid TOML: cannot recurse further; max recursion depth met"],
+    HEAD + "devices = " + "[" * 5000: [
+        "2:91: not valid TOML: cannot recurse further; max recursion depth met"
+    ],
     HEAD + ".".join("a" * 5000) + " = 1": ["1:1: not valid TOML: recursion limit"],
-    HEAD + "devices = []\nx = 2026-02-30": ["3:5: not valid TOML: invalid date, expected day between 01 and 28"],
+    HEAD + "devices = []\nx = 2026-02-30": [
+        "3:5: not valid TOML: invalid date, expected day between 01 and 28"
+    ],
     HEAD + "devces = []\ndevices = []": ["2:1: unknown key 'devces'; did you mean 'devices'?"],
     HEAD + "devices = []\npause = 'all'": ["3:1: unknown key 'pause'; it belongs in policy"],
     HEAD + "devices = []\npolicy.prun = 'all'": ["3:8: unknown key 'prun'; did you mean 'prune'?"],
@@ -293,11 +327,17 @@ FAULTS = {
     ],
     HEAD + "devices = [{ name = 'x' }]": ["2:12: id is missing"],
     HEAD + "devices = [{ id = 3 }]": ["2:19: a device id is text in quotes"],
-    HEAD + "devices = ['', '.', '..', 'a b', 'a/b', 'ok']": [f"2:{c}: {ID_WORDS}" for c in (12, 16, 21, 27, 34)],
-    HEAD + f"devices = ['{'x' * 257}', 'ü\u00a0']": [f"2:{column}: {ID_WORDS}" for column in (12, 273)],
+    HEAD + "devices = ['', '.', '..', 'a b', 'a/b', 'ok']": [
+        f"2:{c}: {ID_WORDS}" for c in (12, 16, 21, 27, 34)
+    ],
+    HEAD + f"devices = ['{'x' * 257}', 'ü\u00a0']": [
+        f"2:{column}: {ID_WORDS}" for column in (12, 273)
+    ],
     HEAD + 'devices = ["a\\nb", "a\\u0000"]': [f"2:{column}: {ID_WORDS}" for column in (12, 20)],
     HEAD + "devices = ['a', 'b', 'a']": ["2:22: this device is listed twice, first at a.toml:2:12"],
-    HEAD + "devices = ['a', { id = 'a' }]": ["2:17: this device is listed twice, first at a.toml:2:12"],
+    HEAD + "devices = ['a', { id = 'a' }]": [
+        "2:17: this device is listed twice, first at a.toml:2:12"
+    ],
     HEAD + "devices = [{ id = 'a', type = 'Refridgerator' }]": [
         f"2:31: is not a device type: {TYPES}; did you mean 'refrigerator'?"
     ],
@@ -321,9 +361,14 @@ FAULTS = {
     HEAD + "devices = [{ id = 'a', until = 10:00:00 }]": [
         "2:32: must be a date like 2026-12-01 or a date-time with offset, without quotes"
     ],
-    HEAD + "devices = [{ id = 'a', until = 9999-12-31T23:59:59-23:00 }]": ["2:32: this date is out of range"],
-    HEAD + "timezone = 'Asia/Seoul'\ndevices = [{ id = 'a', until = 0001-01-01 }]": ["3:32: this date is out of range"],
-    HEAD + "timezone = 'UTC'\ndevices = [{ id = 'a', from = 2026-12-01, until = 2026-12-01T00:00:00Z }]": [
+    HEAD + "devices = [{ id = 'a', until = 9999-12-31T23:59:59-23:00 }]": [
+        "2:32: this date is out of range"
+    ],
+    HEAD + "timezone = 'Asia/Seoul'\ndevices = [{ id = 'a', until = 0001-01-01 }]": [
+        "3:32: this date is out of range"
+    ],
+    HEAD
+    + "timezone = 'UTC'\ndevices = [{ id = 'a', from = 2026-12-01, until = 2026-12-01T00:00:00Z }]": [
         "3:51: until is not after from: the device would never be desired"
     ],
     HEAD + "timezone = 'Asia/Soul'\ndevices = []": [
@@ -343,7 +388,9 @@ FAULTS = {
     HEAD + "policy.max_unsubscribe_floor = -1\ndevices = []": ["2:32: is too small"],
     HEAD + "policy.max_unsubscribe_floor = 1.0\ndevices = []": ["2:32: must be a whole number"],
     HEAD + "policy.max_unsubscribe_floor = true\ndevices = []": ["2:32: must be a whole number"],
-    HEAD + "policy.max_unsubscribe_floor = 99999999999999999999\ndevices = []": ["2:32: is too large"],
+    HEAD + "policy.max_unsubscribe_floor = 99999999999999999999\ndevices = []": [
+        "2:32: is too large"
+    ],
     HEAD + "policy.unsubscribe_after = '7 days'\ndevices = []": [
         "2:28: a duration is written like 90s, 10m, 1h30m or 7d"
     ],
@@ -353,7 +400,9 @@ FAULTS = {
     HEAD + "policy.unsubscribe_after = 7\ndevices = []": [
         '2:28: must be a duration in quotes, like "90s", "10m", "1h30m" or "7d"'
     ],
-    HEAD + "policy.unsubscribe_after = '99999d24h'\ndevices = []": ["2:28: is longer than 99999 days"],
+    HEAD + "policy.unsubscribe_after = '99999d24h'\ndevices = []": [
+        "2:28: is longer than 99999 days"
+    ],
     HEAD + "policy.ignore = ['a', 1, '']\ndevices = []": [
         "2:23: a device id is text in quotes",
         f"2:26: {ID_WORDS}",
@@ -382,7 +431,10 @@ FAULTS = {
             " it; it is also at a.toml:2:1"
         ),
     ],
-    HEAD + "devices = []\n[[approvals]]\ndevices = ['a']": ["3:1: expires is missing", "3:1: reason is missing"],
+    HEAD + "devices = []\n[[approvals]]\ndevices = ['a']": [
+        "3:1: expires is missing",
+        "3:1: reason is missing",
+    ],
     HEAD + "devices = []\n[[approvals]]\nexpires = 2026-12-01T00:00:00Z\nreason = ' '": [
         "5:10: say why, for the one who asks next year"
     ],
@@ -396,7 +448,8 @@ FAULTS = {
     HEAD + "devices = []\n[[approvals]]\nexpires = 2026-12-01T00:00:00Z\nreason = 'x'": [
         "3:1: an approval needs devices or device_files"
     ],
-    HEAD + "devices = ['b', 'a']\n[[approvals]]\ndevices = ['a']\nexpires = 2026-12-01T00:00:00Z\nreason = 'x'": [
+    HEAD
+    + "devices = ['b', 'a']\n[[approvals]]\ndevices = ['a']\nexpires = 2026-12-01T00:00:00Z\nreason = 'x'": [
         "4:12: this device may go and is desired at once, without an until; it is desired at a.toml:2:17"
     ],
     HEAD + "device_files = ['none/*.txt']": ["2:17: no file matches this pattern"],
@@ -472,14 +525,20 @@ def test_words_that_are_no_zone_are_faults(zone: str) -> None:
 
 def test_a_device_with_an_end_may_be_approved() -> None:
     """What is desired until some day may already be approved to go after it."""
-    approval = "[[approvals]]\ndevices = ['a']\nexpires = 2027-12-01T00:00:00Z\nreason = 'lease ends'"
-    assert one(f"version = 1\ndevices = [{{ id = 'a', until = 2027-01-01T00:00:00Z }}]\n{approval}").approvals
+    approval = (
+        "[[approvals]]\ndevices = ['a']\nexpires = 2027-12-01T00:00:00Z\nreason = 'lease ends'"
+    )
+    assert one(
+        f"version = 1\ndevices = [{{ id = 'a', until = 2027-01-01T00:00:00Z }}]\n{approval}"
+    ).approvals
 
 
 def test_bytes_that_are_not_utf8_are_told_with_their_place() -> None:
     """The first bad byte is told by line and character, in texts and device files."""
     assert told(b"version = 1\n# \xc3\xa9 \xff") == ["a.toml:2:5: is not UTF-8"]
-    assert told("version = 1\ndevice_files = ['f.txt']", f=b"a\n\xc3\xa9\xe9\n") == ["f.txt:2:2: is not UTF-8"]
+    assert told("version = 1\ndevice_files = ['f.txt']", f=b"a\n\xc3\xa9\xe9\n") == [
+        "f.txt:2:2: is not UTF-8"
+    ]
 
 
 def test_device_file_faults_name_the_line_and_never_its_content() -> None:
@@ -487,7 +546,10 @@ def test_device_file_faults_name_the_line_and_never_its_content() -> None:
     secret = "password = hunter2\nAKIA/SECRET\nAKIA/SECRET\n  two words\nx" + "y" * 300
     lines = told("version = 1\ndevice_files = ['f.txt']", f=secret)
     assert lines == [
-        *(f"f.txt:{place}: this line is not a device id: {ID_WORDS}" for place in ("1:1", "2:1", "3:1", "4:3", "5:1")),
+        *(
+            f"f.txt:{place}: this line is not a device id: {ID_WORDS}"
+            for place in ("1:1", "2:1", "3:1", "4:3", "5:1")
+        ),
         "f.txt:5:302: the file does not end with a newline, so it may be cut",
     ]
     assert not any(word in line for line in lines for word in ("hunter2", "AKIA", "two", "yy"))
@@ -512,7 +574,11 @@ def test_a_device_file_that_is_cut_is_a_fault() -> None:
 
 def test_a_device_file_with_null_bytes_is_damaged() -> None:
     """A disk that lost power may leave null bytes where lines were, and a comment before them hides that."""
-    for content, place in {"a # Room 2\0\0\0\n": "1:11", "a\n# Ro\0\n": "2:5", "a\n# r\n#\0\nc\n": "3:2"}.items():
+    for content, place in {
+        "a # Room 2\0\0\0\n": "1:11",
+        "a\n# Ro\0\n": "2:5",
+        "a\n# r\n#\0\nc\n": "3:2",
+    }.items():
         lines = told("version = 1\ndevice_files = ['f.txt']", f=content)
         assert lines == [f"f.txt:{place}: has a null byte here, so it is damaged"]
 
@@ -525,7 +591,21 @@ def test_a_line_that_is_too_long_is_a_fault() -> None:
     assert told("version = 1\ndevice_files = ['f.txt']", f=f"{'a' * 257}\n{'b' * 257}\n")
 
 
-ODD_LINES = ["", "..", "a/b", "a b", " ", "ü", "\t", "a # name", "# name", "f" * 256, "f" * 257, f"{0:064x}", "\r"]
+ODD_LINES = [
+    "",
+    "..",
+    "a/b",
+    "a b",
+    " ",
+    "ü",
+    "\t",
+    "a # name",
+    "# name",
+    "f" * 256,
+    "f" * 257,
+    f"{0:064x}",
+    "\r",
+]
 
 
 @settings(max_examples=60)
@@ -534,7 +614,9 @@ ODD_LINES = ["", "..", "a/b", "a b", " ", "ü", "\t", "a # name", "# name", "f" 
     odd=st.lists(st.sampled_from(ODD_LINES), max_size=2),
     end=st.sampled_from(["\n", "", "\n\n"]),
 )
-def test_ids_read_in_batches_are_told_apart_as_one_by_one(at: int, odd: Sequence[str], end: str) -> None:
+def test_ids_read_in_batches_are_told_apart_as_one_by_one(
+    at: int, odd: Sequence[str], end: str
+) -> None:
     """Wherever a faulty or unusual line stands, also where one batch ends, it is told as if lines were read singly."""
     lines = [f"{number:064x}" for number in range(4_200)]
     lines[at:at] = odd
@@ -573,7 +655,10 @@ VARIANTS = (
 
 @given(
     steps=st.lists(
-        st.tuples(st.lists(st.sampled_from(VARIANTS), max_size=3), st.sampled_from(["f\n", "f\ng # G\n", "f/\n"])),
+        st.tuples(
+            st.lists(st.sampled_from(VARIANTS), max_size=3),
+            st.sampled_from(["f\n", "f\ng # G\n", "f/\n"]),
+        ),
         min_size=2,
         max_size=5,
     ),
@@ -585,7 +670,10 @@ def test_what_loads_have_in_common_makes_no_difference(
     """A load after others says the same, fault for fault and place for place, as one that begins from nothing."""
     cache = LoadCache()
     for bodies, listing in steps:
-        texts = [f"version = 1\n{body}\n".replace("{a}", "abc"[index]) for index, body in enumerate(bodies)]
+        texts = [
+            f"version = 1\n{body}\n".replace("{a}", "abc"[index])
+            for index, body in enumerate(bodies)
+        ]
         tree = MemoryTree({"f.txt": listing.encode()})
         told = load(_documents(texts), tree, environment=environment, cache=cache)
         assert told == load(_documents(texts), tree, environment=environment)
@@ -593,10 +681,16 @@ def test_what_loads_have_in_common_makes_no_difference(
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 24), st.lists(st.sampled_from(["x", "y", "d0", "d1", "d24"]), unique=True)), max_size=5
+        st.tuples(
+            st.integers(0, 24),
+            st.lists(st.sampled_from(["x", "y", "d0", "d1", "d24"]), unique=True),
+        ),
+        max_size=5,
     )
 )
-def test_a_device_of_two_accounts_is_told_whatever_changed_last(edits: Sequence[tuple[int, Sequence[str]]]) -> None:
+def test_a_device_of_two_accounts_is_told_whatever_changed_last(
+    edits: Sequence[tuple[int, Sequence[str]]],
+) -> None:
     """Where one of many accounts is another one, its devices are compared with those of all others."""
     cache = LoadCache()
     texts = [f"version = 1\n[accounts.a{number}]\ndevices = ['d{number}']" for number in range(25)]
@@ -611,7 +705,10 @@ def test_a_device_of_two_accounts_is_told_whatever_changed_last(edits: Sequence[
 def test_accounts_of_a_text_that_did_not_change_are_the_same_objects() -> None:
     """Of hundreds of texts an edit changes one; only that one is read."""
     cache = LoadCache()
-    one, two = "version = 1\n[accounts.a]\ndevices = ['x']", "version = 1\n[accounts.b]\ndevices = ['y']"
+    one, two = (
+        "version = 1\n[accounts.a]\ndevices = ['x']",
+        "version = 1\n[accounts.b]\ndevices = ['y']",
+    )
     before = load(_documents([one, two]), MemoryTree({}), cache=cache).accounts
     after = load(_documents([one, two.replace("y", "z")]), MemoryTree({}), cache=cache).accounts
     assert after[AccountName("a")] is before[AccountName("a")]
@@ -635,7 +732,9 @@ def test_what_an_edit_leaves_as_it_was_is_not_there_twice() -> None:
 
 def test_a_fault_in_an_account_of_a_wrong_name_is_told() -> None:
     """What is wrong inside goes before the name of it: once this was no fault but an error of ours."""
-    assert told("version = 1\n[accounts.A]\ndevices = ['a/b', { id = 'c', name = 3 }]\ncountry = 'x'\nbogus = 1") == [
+    assert told(
+        "version = 1\n[accounts.A]\ndevices = ['a/b', { id = 'c', name = 3 }]\ncountry = 'x'\nbogus = 1"
+    ) == [
         "a.toml:2:11: an account name is 1 to 63 of a-z, 0-9 and -, and begins and ends with a letter or digit",
         f"a.toml:3:12: {ID_WORDS}",
         "a.toml:3:38: must be text in quotes",
@@ -659,7 +758,9 @@ def test_very_many_faults_are_told_in_part() -> None:
 
 def test_names_in_comments_are_made_to_fit() -> None:
     """A comment in a device file is never a reason to refuse a text, and never carries control characters on."""
-    desired = one("version = 1\ndevice_files = ['f.txt']", f=f"a # tab\there \x1b[1m\nb # {'x' * 1000}\n")
+    desired = one(
+        "version = 1\ndevice_files = ['f.txt']", f=f"a # tab\there \x1b[1m\nb # {'x' * 1000}\n"
+    )
     assert desired.described[DeviceId("a")].name == "tab here [1m"
     assert desired.described[DeviceId("b")].name == "x" * 255 + "…"
 
@@ -694,7 +795,11 @@ def test_files_that_cannot_be_read_are_told_at_their_pattern() -> None:
 
 def test_a_faulty_text_does_not_touch_the_others() -> None:
     """The failure domain is the file: its accounts are named as faulty, the others are loaded."""
-    loaded = read("version = 1\n[accounts.a]\ndevices = ['x y']", "version = 1\n[accounts.b]\ndevices = []", "versio")
+    loaded = read(
+        "version = 1\n[accounts.a]\ndevices = ['x y']",
+        "version = 1\n[accounts.b]\ndevices = []",
+        "versio",
+    )
     assert loaded.accounts.keys() == {"b"}
     assert loaded.faulty == {"a.toml": frozenset({"a"}), "c.toml": None}
     assert not loaded.shared_fault
@@ -721,7 +826,8 @@ def test_an_account_in_two_texts_is_a_fault_of_both() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["environment = 'x'", "timezone = 'UTC'", "policy.pause = 'all'", "retired_accounts = []"]
+    "key",
+    ["environment = 'x'", "timezone = 'UTC'", "policy.pause = 'all'", "retired_accounts = []"],
 )
 def test_a_shared_key_in_two_texts_concerns_all(key: str) -> None:
     """What holds for all accounts stands once; if not, no account is loaded."""
@@ -757,7 +863,10 @@ def test_a_fault_where_policy_is_or_seems_to_be_concerns_all(text: str | bytes) 
 
 def test_policy_is_kept_from_a_text_that_is_faulty_elsewhere() -> None:
     """A fault in a device does not lift the brake for accounts of other texts."""
-    loaded = read("version = 1\npolicy.pause = 'all'\ndevices = ['x y']", "version = 1\n[accounts.b]\ndevices = []")
+    loaded = read(
+        "version = 1\npolicy.pause = 'all'\ndevices = ['x y']",
+        "version = 1\n[accounts.b]\ndevices = []",
+    )
     assert loaded.accounts[AccountName("b")].policy.pause is Pause.ALL
     assert not loaded.shared_fault
 
@@ -765,7 +874,8 @@ def test_policy_is_kept_from_a_text_that_is_faulty_elsewhere() -> None:
 def test_a_faulty_approval_leaves_the_account_of_another_text_alone() -> None:
     """Approvals of a faulty text are not in force; the account that they are for goes on without them."""
     approvals = (
-        "version = 1\n[[approvals]]\naccount = 'b'\ndevices = ['x']\nexpires = 2026-12-01T00:00:00Z\nreason = 'r'\n"
+        "version = 1\n[[approvals]]\naccount = 'b'\ndevices = ['x']\n"
+        "expires = 2026-12-01T00:00:00Z\nreason = 'r'\n"
     )
     loaded = read(f"{approvals}[[approvals]]", "version = 1\n[accounts.b]\ndevices = []")
     assert loaded.faulty.keys() == {"a.toml"}
@@ -775,7 +885,10 @@ def test_a_faulty_approval_leaves_the_account_of_another_text_alone() -> None:
 def test_a_text_for_another_environment_is_told_apart() -> None:
     """A wrong branch is a cause of its own: no fault, but nothing of it is loaded."""
     wrong = read_for("production", "version = 1\nenvironment = 'staging'\ndevices = []")
-    assert str(wrong.wrong_environment) == "a.toml:2:15: this file is for another environment than 'production'"
+    assert (
+        str(wrong.wrong_environment)
+        == "a.toml:2:15: this file is for another environment than 'production'"
+    )
     silent = read_for("production", "version = 1\ndevices = []")
     assert str(silent.wrong_environment).startswith("a.toml:1:1: environment is missing")
     assert wrong.faults == silent.faults == ()
@@ -808,7 +921,9 @@ def test_the_digest_is_what_sha256sum_prints() -> None:
     assert read(text).sha256 == hashlib.sha256(text.encode()).hexdigest()
     loaded = read("version = 1\ndevice_files = ['*.txt']", z="a\n", b="b\n")
     assert sorted(loaded.files) == ["a.toml", "b.txt", "z.txt"]
-    listing = "".join(f"{hashlib.sha256(loaded.files[p]).hexdigest()}  {p}\n" for p in sorted(loaded.files))
+    listing = "".join(
+        f"{hashlib.sha256(loaded.files[p]).hexdigest()}  {p}\n" for p in sorted(loaded.files)
+    )
     assert loaded.sha256 == hashlib.sha256(listing.encode()).hexdigest()
 
 
@@ -863,7 +978,15 @@ def test_no_bytes_raise(content: bytes) -> None:
 def test_no_mutation_of_a_text_raises(data: st.DataObject) -> None:
     """A text that was good once and is damaged or misunderstood is told, never a crash."""
     lines = uncommented(EXAMPLE).split("\n")
-    pieces = [*lines, "[[accounts]]", "[policy.ignore]", "devices.x = 1", "a = [[{}]]", "accounts.devices = [1]", "[]"]
+    pieces = [
+        *lines,
+        "[[accounts]]",
+        "[policy.ignore]",
+        "devices.x = 1",
+        "a = [[{}]]",
+        "accounts.devices = [1]",
+        "[]",
+    ]
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(lines) - 1))
         match data.draw(st.integers(0, 3)):
@@ -872,11 +995,25 @@ def test_no_mutation_of_a_text_raises(data: st.DataObject) -> None:
             case 1:
                 lines.insert(place, data.draw(st.sampled_from(pieces)))
             case 2:
-                values = ["nan", "-1", "1e400", "{}", "[[1], {id = []}]", "'x'", "true", "2026-01-01", "[{id={}}]"]
-                lines[place] = re.sub(r"(?<== ).*", data.draw(st.sampled_from(values)), lines[place])
+                values = [
+                    "nan",
+                    "-1",
+                    "1e400",
+                    "{}",
+                    "[[1], {id = []}]",
+                    "'x'",
+                    "true",
+                    "2026-01-01",
+                    "[{id={}}]",
+                ]
+                lines[place] = re.sub(
+                    r"(?<== ).*", data.draw(st.sampled_from(values)), lines[place]
+                )
             case _:
                 cut = data.draw(st.integers(0, len(lines[place])))
-                lines[place] = lines[place][:cut] + data.draw(st.text(max_size=3)) + lines[place][cut:]
+                lines[place] = (
+                    lines[place][:cut] + data.draw(st.text(max_size=3)) + lines[place][cut:]
+                )
     content = "\n".join(lines).encode(errors="replace")
     loaded = read(content, **WHOLE_FILES)
     assert all(str(fault).isprintable() for fault in (*loaded.faults, *loaded.warnings))
@@ -901,15 +1038,23 @@ def test_a_text_cut_anywhere_is_refused_or_says_what_it_says(text: str) -> None:
 def _ids(table: dict[str, Any]) -> set[str]:
     """Return the ids that a table says, by another reading than the one under test."""
     ids = {entry if isinstance(entry, str) else entry["id"] for entry in table.get("devices", [])}
-    folders = {pattern.removesuffix("*.txt").replace("/", "__") for pattern in table.get("device_files", [])}
+    folders = {
+        pattern.removesuffix("*.txt").replace("/", "__")
+        for pattern in table.get("device_files", [])
+    }
     for name, content in WHOLE_FILES.items():
         if name.rpartition("__")[0] + "__" in folders:
             ids |= {line.split()[0] for line in str(content).splitlines()}
     return ids
 
 
-@given(st.lists(st.sampled_from(["a", "ab", "c3 # C", "", "# c", "ü"]), unique=True), st.integers(0, 100))
-def test_a_device_file_cut_anywhere_is_refused_or_says_what_it_says(lines: list[str], cut: int) -> None:
+@given(
+    st.lists(st.sampled_from(["a", "ab", "c3 # C", "", "# c", "ü"]), unique=True),
+    st.integers(0, 100),
+)
+def test_a_device_file_cut_anywhere_is_refused_or_says_what_it_says(
+    lines: list[str], cut: int
+) -> None:
     """A cut device file is either told as such or ends with a whole line."""
     content = "".join(f"{line}\n" for line in lines).encode()[:cut]
     loaded = read("version = 1\ndevice_files = ['f.txt']", f=content)

@@ -61,13 +61,17 @@ def judged(content: bytes | str) -> Loaded:
 
 def inline(device: str, key: str = "devices") -> Loaded:
     """Load a text with one id in an array."""
-    form = {"devices": "devices = ['x', {}]", "ignore": "devices = ['x']\npolicy.ignore = [{}]"}[key]
+    form = {"devices": "devices = ['x', {}]", "ignore": "devices = ['x']\npolicy.ignore = [{}]"}[
+        key
+    ]
     marks = "'''" if "'" in device else "'"
     text = "version = 1\n" + form.format(f"{marks}{device}{marks}")
     return load([Document("a.toml", text.encode())], MemoryTree({}))
 
 
-@pytest.mark.parametrize("content", ["", " ", "\n", "\r\n\r\n", "\ufeff", "\ufeff \n", "\t\n \n", "\u3000\n", "\v\f"])
+@pytest.mark.parametrize(
+    "content", ["", " ", "\n", "\r\n\r\n", "\ufeff", "\ufeff \n", "\t\n \n", "\u3000\n", "\v\f"]
+)
 def test_a_device_file_without_a_mark_on_it_is_a_fault(content: str) -> None:
     """Zero bytes or white space is what a cut upload leaves, not an empty list."""
     loaded = judged(content)
@@ -76,7 +80,9 @@ def test_a_device_file_without_a_mark_on_it_is_a_fault(content: str) -> None:
     assert not loaded.accounts
 
 
-@pytest.mark.parametrize("content", ["#\n", "# wing B is closed\n", "\n\n  # none\n\n", "\ufeff# none\r\n"])
+@pytest.mark.parametrize(
+    "content", ["#\n", "# wing B is closed\n", "\n\n  # none\n\n", "\ufeff# none\r\n"]
+)
 def test_a_device_file_with_a_comment_is_empty_on_purpose(content: str) -> None:
     """Somebody wrote the comment, so the empty list is meant."""
     assert judged(content).faults == ()
@@ -85,7 +91,11 @@ def test_a_device_file_with_a_comment_is_empty_on_purpose(content: str) -> None:
 @pytest.mark.parametrize("line", FOREIGN)
 def test_a_line_of_another_format_is_no_id(line: str) -> None:
     """The fault names its line and what it is, among ids and alone, and never repeats it."""
-    for content, number in ((f"{line}\n", 1), (f"a\nb\n{line}\nc\n", 3), (f"a # A\n  {line}  # n\n", 2)):
+    for content, number in (
+        (f"{line}\n", 1),
+        (f"a\nb\n{line}\nc\n", 3),
+        (f"a # A\n  {line}  # n\n", 2),
+    ):
         (fault,) = judged(content).faults
         assert (fault.path, fault.line) == ("f.txt", number)
         assert FOREIGN[line] in fault.message
@@ -114,7 +124,11 @@ CONFLICT = "a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> branch\n"
 @pytest.mark.parametrize(
     ("content", "line", "words"),
     [
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", 1, "Git LFS pointer"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+            1,
+            "Git LFS pointer",
+        ),
         (CONFLICT.encode(), 2, "merge conflict"),
         (CONFLICT.removeprefix("a\n").encode(), 1, "merge conflict"),
         ("7121f083\n0a77c3f2\n".encode("utf-16"), 1, "UTF-16"),
@@ -134,8 +148,16 @@ def test_a_file_that_is_something_else_is_named_once(content: bytes, line: int, 
 @pytest.mark.parametrize(
     ("content", "line", "words"),
     [
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", 1, "Git LFS pointer"),
-        (b"version = 1\n<<<<<<< HEAD\ndevices = ['a']\n=======\ndevices = ['b']\n>>>>>>> x\n", 2, "merge conflict"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+            1,
+            "Git LFS pointer",
+        ),
+        (
+            b"version = 1\n<<<<<<< HEAD\ndevices = ['a']\n=======\ndevices = ['b']\n>>>>>>> x\n",
+            2,
+            "merge conflict",
+        ),
         ("version = 1\ndevices = []\n".encode("utf-16"), 1, "UTF-16"),
     ],
 )
@@ -165,7 +187,10 @@ def test_what_an_earlier_version_accepted_is_still_taken_where_it_was_kept(conte
     assert kept.accounts[DEFAULT_ACCOUNT].devices == set(content.split())
 
 
-@given(st.binary(max_size=200) | st.lists(st.sampled_from([*FOREIGN, *OPAQUE, "", "a", "#"])).map("\n".join))
+@given(
+    st.binary(max_size=200)
+    | st.lists(st.sampled_from([*FOREIGN, *OPAQUE, "", "a", "#"])).map("\n".join)
+)
 def test_whatever_a_file_holds_a_reading_ends_and_repeats_nothing(content: bytes | str) -> None:
     """Any content is either a list or has faults with places inside it."""
     loaded = judged(content)

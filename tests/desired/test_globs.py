@@ -24,7 +24,9 @@ names = st.text("abc.]-!", min_size=1, max_size=8)
 def test_one_part_means_what_the_shell_means(part: str, name: str) -> None:
     """The matcher without ways back says of every name what the regular expression says."""
     hidden = name.startswith(".") and not part.startswith(".")
-    assert globs.Name(part).matches(name) == (re.match(translate(part), name) is not None and not hidden)
+    assert globs.Name(part).matches(name) == (
+        re.match(translate(part), name) is not None and not hidden
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,10 +52,14 @@ def test_longer_names_paths_and_patterns_match_nothing() -> None:
     assert not matches("a", "*" * 2000)
 
 
-@pytest.mark.parametrize("pattern", ["*" + "a" * globs.LONGEST_PATTERN, "a/" * globs.DEEPEST_PATTERN + "*.txt"])
+@pytest.mark.parametrize(
+    "pattern", ["*" + "a" * globs.LONGEST_PATTERN, "a/" * globs.DEEPEST_PATTERN + "*.txt"]
+)
 def test_a_pattern_that_is_too_long_or_deep_names_the_bound(pattern: str) -> None:
     """The bound is a fault with its numbers, not a time-out."""
-    (fault,) = load([Document("a.toml", f"version = 1\ndevice_files = ['{pattern}']".encode())], MemoryTree({})).faults
+    (fault,) = load(
+        [Document("a.toml", f"version = 1\ndevice_files = ['{pattern}']".encode())], MemoryTree({})
+    ).faults
     assert str(globs.LONGEST_PATTERN) in fault.message
     assert str(globs.DEEPEST_PATTERN) in fault.message
 
@@ -61,13 +67,20 @@ def test_a_pattern_that_is_too_long_or_deep_names_the_bound(pattern: str) -> Non
 def test_too_many_patterns_name_the_bound() -> None:
     """An array of patterns has a longest length."""
     text = "version = 1\ndevice_files = [" + "'a', " * (globs.MOST_PATTERNS + 1) + "]"
-    assert str(globs.MOST_PATTERNS) in load([Document("a.toml", text.encode())], MemoryTree({})).faults[0].message
+    assert (
+        str(globs.MOST_PATTERNS)
+        in load([Document("a.toml", text.encode())], MemoryTree({})).faults[0].message
+    )
 
 
 def test_thousands_of_patterns_on_thousands_of_names_are_broken_off() -> None:
     """The work of a whole load is bounded, and the fault says what to do."""
     files = {f"d/{number}.txt": b"a\n" for number in range(3000)}
-    text = "version = 1\ndevice_files = [" + ", ".join(f"'d/x*y{number}'" for number in range(3000)) + "]"
+    text = (
+        "version = 1\ndevice_files = ["
+        + ", ".join(f"'d/x*y{number}'" for number in range(3000))
+        + "]"
+    )
     faults = load([Document("a.toml", text.encode())], MemoryTree(files)).faults
     assert any(str(globs.MOST_STEPS) in fault.message for fault in faults)
 
@@ -75,8 +88,13 @@ def test_thousands_of_patterns_on_thousands_of_names_are_broken_off() -> None:
 def test_patterns_that_name_their_folder_cost_no_more_than_it() -> None:
     """A fleet of very many accounts, each with a folder of its own, is far from the bound."""
     files = {f"d/{number}/a.txt": b"# none\n" for number in range(3000)}
-    accounts = "".join(f"[accounts.a{number}]\ndevice_files = ['d/{number}/*.txt']\n" for number in range(3000))
-    assert load([Document("a.toml", f"version = 1\n{accounts}".encode())], MemoryTree(files)).faults == ()
+    accounts = "".join(
+        f"[accounts.a{number}]\ndevice_files = ['d/{number}/*.txt']\n" for number in range(3000)
+    )
+    assert (
+        load([Document("a.toml", f"version = 1\n{accounts}".encode())], MemoryTree(files)).faults
+        == ()
+    )
 
 
 @pytest.mark.parametrize("pattern", ["**/*.txt", "*/*/*/*/*/*/*/*.txt", "**/**/**/*.txt", "**"])
@@ -97,7 +115,10 @@ def test_any_folders_follow_no_link_and_a_named_folder_may_be_one(tmp_path: Path
     (tmp_path / "devices").symlink_to("..data/devices")
     (tmp_path / "real").mkdir()
     (tmp_path / "real/b.txt").write_text("b\n")
-    found = {pattern: DiskTree().match(str(tmp_path), pattern) for pattern in ("devices/*.txt", "**/*.txt", "*/*.txt")}
+    found = {
+        pattern: DiskTree().match(str(tmp_path), pattern)
+        for pattern in ("devices/*.txt", "**/*.txt", "*/*.txt")
+    }
     here = {name: str(tmp_path / name) for name in ("devices/a.txt", "real/b.txt")}
     assert found["devices/*.txt"] == (here["devices/a.txt"],)
     assert found["**/*.txt"] == (here["real/b.txt"],)
@@ -120,8 +141,12 @@ def test_a_folder_of_texts_without_end_names_the_bound(tmp_path: Path) -> None:
         FileSource(tmp_path, most=5).fetch()
 
 
-trees = st.lists(st.lists(st.sampled_from(["a", "b", ".c", "d.txt"]), min_size=1, max_size=3), max_size=6)
-patterns = st.lists(st.sampled_from(["a", "b", "*", "**", "*.txt", ".c", "?", "[ab]*"]), min_size=1, max_size=4)
+trees = st.lists(
+    st.lists(st.sampled_from(["a", "b", ".c", "d.txt"]), min_size=1, max_size=3), max_size=6
+)
+patterns = st.lists(
+    st.sampled_from(["a", "b", "*", "**", "*.txt", ".c", "?", "[ab]*"]), min_size=1, max_size=4
+)
 
 
 @given(trees, patterns)

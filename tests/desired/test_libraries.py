@@ -22,7 +22,9 @@ from reconciler.desired.schema import DocumentTable
 ROOT = Path(__file__).parent.parent.parent
 
 
-@pytest.mark.parametrize("kind", [*messages.SENTENCES, "extra_forbidden", "literal_error", "missing"])
+@pytest.mark.parametrize(
+    "kind", [*messages.SENTENCES, "extra_forbidden", "literal_error", "missing"]
+)
 def test_each_kind_of_error_is_one_of_pydantic(kind: str) -> None:
     """A kind that pydantic no longer has would get a sentence of its own, in its words."""
     assert kind in get_args(ErrorType)
@@ -39,7 +41,10 @@ def errors(document: dict[str, Any]) -> list[tuple[str, tuple[str | int, ...]]]:
     ("document", "expected"),
     [
         ({"devicez": 1}, ("extra_forbidden", ("devicez",))),
-        ({"accounts": {"A": {"devices": []}}}, ("string_pattern_mismatch", ("accounts", "A", "[key]"))),
+        (
+            {"accounts": {"A": {"devices": []}}},
+            ("string_pattern_mismatch", ("accounts", "A", "[key]")),
+        ),
         ({"policy": {"prune": "al"}}, ("literal_error", ("policy", "prune"))),
         ({"devices": ["a", {}]}, ("missing", ("devices", 1, "id"))),
         ({"devices": [{"id": "a/b"}]}, ("fault", ("devices", 0, "id"))),

@@ -75,7 +75,10 @@ def where(text: str, number: int) -> tuple[int, int]:
 def test_every_device_is_found_where_it_stands(join: str) -> None:
     """Whatever its entry looks like and whatever list it is in, the place is the one in the whole text."""
     text = fleet(join)
-    documents, files = [Document("d.toml", text.encode())], {"others.txt": b"in-a-file\n", "more.txt": b"b\nanother\n"}
+    documents, files = (
+        [Document("d.toml", text.encode())],
+        {"others.txt": b"in-a-file\n", "more.txt": b"b\nanother\n"},
+    )
     for number in range(0, NUMBER, 7):
         (found,) = desired.sightings(documents, MemoryTree(files), DeviceId(f"device-{number:04}"))
         assert (found.line, found.column) == where(text, number)
@@ -85,11 +88,16 @@ def test_every_device_is_found_where_it_stands(join: str) -> None:
 
 def test_what_is_left_does_not_grow_with_the_fleet() -> None:
     """Of a hundred thousand entries with names a few are left, each line where it was."""
-    lines = [f'{{ id = "device-{number:06}", name = "Room {number}, \'x\' #{number}" }},' for number in range(100_000)]
+    lines = [
+        f'{{ id = "device-{number:06}", name = "Room {number}, \'x\' #{number}" }},'
+        for number in range(100_000)
+    ]
     text = "\n".join(["version = 1", "devices = [", *lines, "]", ""]).encode()
     left = thinned(text, "device-012345")
     assert left.count(b"\n") == text.count(b"\n")
     assert len(left.replace(b"\n", b"")) < 300
     assert left.split(b"\n")[12347] == lines[12345].encode()
-    (found,) = desired.sightings([Document("d.toml", text)], MemoryTree({}), DeviceId("device-012345"))
+    (found,) = desired.sightings(
+        [Document("d.toml", text)], MemoryTree({}), DeviceId("device-012345")
+    )
     assert found.line == 12348

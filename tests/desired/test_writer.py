@@ -65,7 +65,11 @@ def test_several_accounts_take_tables_each_with_the_policy_that_differs() -> Non
     b = Desired(AccountName("b"), frozenset())
     shared = dump([b, a], environment="production", retired=[AccountName("old")])
     assert shared.count("policy.prune") == 1
-    assert shared.index("policy.prune") < shared.index("[accounts.a]") < shared.index("[accounts.b]\ndevices = []\n")
+    assert (
+        shared.index("policy.prune")
+        < shared.index("[accounts.a]")
+        < shared.index("[accounts.b]\ndevices = []\n")
+    )
     assert read(shared).environment == "production"
     assert read(shared).retired == {"old"}
     apart = dump([a, replace(b, policy=Policy(pause=Pause.ALL))])

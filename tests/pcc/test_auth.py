@@ -44,14 +44,18 @@ class Emp:
 
 def granted(number: int, **more: Any) -> bytes:
     """Return the answer to a refresh: a token with a number, for an hour."""
-    return json.dumps({"access_token": f"access-token-{number}", "expires_in": "3600", **more}).encode()
+    return json.dumps(
+        {"access_token": f"access-token-{number}", "expires_in": "3600", **more}
+    ).encode()
 
 
 class Rig:
     """One account's access to tokens, with everything about it in the test's hand."""
 
     def __init__(self, **own: Any) -> None:
-        self.credentials: Credentials = credentials(**{"access_token": None, "refresh_token": REFRESH, **own})
+        self.credentials: Credentials = credentials(
+            **{"access_token": None, "refresh_token": REFRESH, **own}
+        )
         self.clock = StillClock()
         self.emp = Emp()
         self.told: list[str] = []
@@ -160,13 +164,29 @@ async def test_a_short_life_is_half_used() -> None:
 @pytest.mark.parametrize(
     ("status", "body"),
     [
-        *((200, body) for body in (b"{}", b'{"httpError":"401 not allowed client_id"}', b'{"error":{"code":"x"}}')),
-        *((200, body) for body in (b'{"access_token":""}', b'{"access_token":5}', b'{"access_token":"short"}')),
         *(
             (200, body)
-            for body in (b'{"access_token":"a\\r\\nx-evil: 1"}', '{"access_token":"tökentökentöken"}'.encode())
+            for body in (
+                b"{}",
+                b'{"httpError":"401 not allowed client_id"}',
+                b'{"error":{"code":"x"}}',
+            )
         ),
-        *((400, body) for body in (b"", b"{}", b'{"httpError":"required backend_url"}', granted(1))),
+        *(
+            (200, body)
+            for body in (b'{"access_token":""}', b'{"access_token":5}', b'{"access_token":"short"}')
+        ),
+        *(
+            (200, body)
+            for body in (
+                b'{"access_token":"a\\r\\nx-evil: 1"}',
+                '{"access_token":"tökentökentöken"}'.encode(),
+            )
+        ),
+        *(
+            (400, body)
+            for body in (b"", b"{}", b'{"httpError":"required backend_url"}', granted(1))
+        ),
         *((status, b"") for status in (401, 412)),
         *((status, b'{"httpError":"no"}') for status in (401, 403, 404, 412)),
     ],
@@ -185,7 +205,17 @@ async def test_a_no_of_emp_refuses_the_credentials(status: int, body: bytes) -> 
     [
         *((status, b"<html>down</html>") for status in (500, 502, 503, 504, 429, 408)),
         (500, b'{"httpError":"oauth date time error"}'),
-        *((200, body) for body in (b"", b"<html>maintenance</html>", b"[]", b"null", b'{"access_token":"cut', b"\xff")),
+        *(
+            (200, body)
+            for body in (
+                b"",
+                b"<html>maintenance</html>",
+                b"[]",
+                b"null",
+                b'{"access_token":"cut',
+                b"\xff",
+            )
+        ),
         *((200, body) for body in (b"[" * 100_000, b'{"access_token":"\xff"}')),
         *((302, b""), (304, b""), (0, b"")),
     ],
@@ -202,7 +232,10 @@ async def test_an_emp_that_is_down_is_weather(status: int, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("status", "body"),
     [
-        *((status, b"<html><h1>403 Forbidden</h1></html>") for status in (400, 401, 403, 404, 407, 412, 451)),
+        *(
+            (status, b"<html><h1>403 Forbidden</h1></html>")
+            for status in (400, 401, 403, 404, 407, 412, 451)
+        ),
         *((status, b"Access denied") for status in (401, 403)),
         *((status, b"") for status in (403, 404, 405, 407, 410)),
         *((status, b'{"message":"Forbidden"}') for status in (403, 404)),
@@ -213,7 +246,9 @@ async def test_what_does_not_come_from_emp_refuses_no_token(status: int, body: b
     """A load balancer, a proxy and a wrong address know nothing of the token: nobody has to log in again for them."""
     rig = Rig()
     rig.emp.reply = lambda _number: (status, body)
-    with pytest.raises(Unavailable, match=f"status {status}, and what answers is not LG's account service") as caught:
+    with pytest.raises(
+        Unavailable, match=f"status {status}, and what answers is not LG's account service"
+    ) as caught:
         await rig.access.token()
     assert "refused" not in str(caught.value)
     assert (caught.value.lost, caught.value.status) == (Lost.STRANGER, status)
@@ -293,7 +328,9 @@ async def test_fifty_calls_with_an_expired_token_are_one_refresh() -> None:
 
 
 @pytest.mark.parametrize(("status", "error"), [(0, Unavailable), (400, CredentialsRefused)])
-async def test_fifty_calls_share_a_refresh_that_fails(status: int, error: type[PlatformError]) -> None:
+async def test_fifty_calls_share_a_refresh_that_fails(
+    status: int, error: type[PlatformError]
+) -> None:
     """Each waiting call is told, none asks again by itself, and the next call tries anew."""
     rig = Rig()
     rig.emp.reply = lambda number: (status, b"") if number == 1 else (200, granted(number))
@@ -313,7 +350,9 @@ async def test_a_cancelled_refresh_leaves_the_lock_free() -> None:
     rig.emp.gate.set()
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert isinstance(results[0], asyncio.CancelledError)
-    assert [token.value for token in results[1:] if isinstance(token, Token)] == ["access-token-2"] * 2
+    assert [token.value for token in results[1:] if isinstance(token, Token)] == [
+        "access-token-2"
+    ] * 2
     assert len(rig.emp.forms) == 2
 
 
@@ -344,14 +383,25 @@ async def test_a_credential_changed_during_a_refresh_wins() -> None:
     rig.credentials = credentials(access_token=None, refresh_token="refresh-token-of-another")
     rig.emp.gate.set()
     assert await waiting == await rig.value() == "access-token-2"
-    assert [form["refresh_token"] for form in rig.emp.forms] == [REFRESH, "refresh-token-of-another"]
+    assert [form["refresh_token"] for form in rig.emp.forms] == [
+        REFRESH,
+        "refresh-token-of-another",
+    ]
 
 
 @pytest.mark.parametrize(
     ("before", "after", "value"),
     [
-        ({"access_token": ACCESS, "refresh_token": None}, {"access_token": "token-of-today"}, "token-of-today"),
-        ({"access_token": ACCESS, "refresh_token": None}, {"refresh_token": "refresh-of-today"}, "access-token-1"),
+        (
+            {"access_token": ACCESS, "refresh_token": None},
+            {"access_token": "token-of-today"},
+            "token-of-today",
+        ),
+        (
+            {"access_token": ACCESS, "refresh_token": None},
+            {"refresh_token": "refresh-of-today"},
+            "access-token-1",
+        ),
         ({"access_token": ACCESS}, {"access_token": "token-of-today"}, "token-of-today"),
         ({"access_token": ACCESS}, {"refresh_token": "refresh-of-today"}, "access-token-2"),
     ],
@@ -362,7 +412,9 @@ async def test_what_is_refused_is_read_again_before_it_is_given_up(
     """A credential that a person replaced a moment ago, and nobody noticed yet, is found when the old one fails."""
     rig = Rig(**before)
     rig.emp.reply = lambda number: (
-        (200, granted(number)) if rig.emp.forms[-1]["refresh_token"] == "refresh-of-today" else (401, b"{}")
+        (200, granted(number))
+        if rig.emp.forms[-1]["refresh_token"] == "refresh-of-today"
+        else (401, b"{}")
     )
     token = await rig.access.token()
     rig.stored = credentials(**{"access_token": None, "refresh_token": None, **after})
@@ -411,7 +463,10 @@ async def test_nothing_shows_a_secret() -> None:
     """Neither the text of a token, of an access or of an error holds a secret, even where EMP repeats it."""
     rig = Rig(access_token=ACCESS)
     token = await rig.access.renewed(await rig.access.token())
-    rig.emp.reply = lambda _number: (400, json.dumps({"httpError": f"{REFRESH} is unknown"}).encode())
+    rig.emp.reply = lambda _number: (
+        400,
+        json.dumps({"httpError": f"{REFRESH} is unknown"}).encode(),
+    )
     with pytest.raises(CredentialsRefused) as caught:
         await rig.access.renewed(token)
     shown = f"{token!r} {token} {rig.access!r} {caught.value!r} {caught.value.words} {rig.credentials!r}"
@@ -422,7 +477,10 @@ async def test_nothing_shows_a_secret() -> None:
 async def test_a_rotated_refresh_token_stays_masked_while_it_is_in_use() -> None:
     """EMP sends it once; many renewals later it is still what they are made with, and no line may show it."""
     rig = Rig()
-    rig.emp.reply = lambda number: (200, granted(number, **({"refresh_token": "rotated-once"} if number == 1 else {})))
+    rig.emp.reply = lambda number: (
+        200,
+        granted(number, **({"refresh_token": "rotated-once"} if number == 1 else {})),
+    )
     for _ in range(9):
         await rig.value()
         rig.clock.move(3600)

@@ -30,9 +30,9 @@ from reconciler.core.errors import (
 )
 from reconciler.core.model import DeviceId, Unlimited
 from reconciler.pcc.client import ROUTES, Client
+from reconciler.pcc.codes import CODES, Call
 from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.message_ids import SentIds, new_message_id
-from reconciler.pcc.protocol import CODES, Call
 from reconciler.pcc.quota import HOUR, Learned, Quota
 from reconciler.pcc.transport import PlainClient
 from reconciler.telemetry.metrics import Metrics
@@ -48,14 +48,18 @@ def success(response: object = None) -> httpx.Response:
 
 def refusal(code: str, status: int = 401, words: str = "words of LG's") -> httpx.Response:
     """Return LG's answer to a call that did not."""
-    return httpx.Response(status, json={"messageId": "lg-2", "error": {"code": code, "message": words}})
+    return httpx.Response(
+        status, json={"messageId": "lg-2", "error": {"code": code, "message": words}}
+    )
 
 
 @dataclass
 class Rig:
     """One account's client before a platform that answers as told; a token endpoint beside it."""
 
-    answer: Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]] = lambda _request: success()
+    answer: Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]] = (
+        lambda _request: success()
+    )
     own: dict[str, Any] = field(default_factory=dict)
     quota: Quota = field(default_factory=Quota)
     seconds: float = 30.0
@@ -91,7 +95,9 @@ class Rig:
     @property
     def tokens(self) -> list[str]:
         """Return the tokens that the calls came with."""
-        return [request.headers["authorization"].removeprefix("Bearer ") for request in self.requests]
+        return [
+            request.headers["authorization"].removeprefix("Bearer ") for request in self.requests
+        ]
 
     def counted(self, method: str, route: str, status: str, code: str = "") -> float | None:
         """Return the metric of the calls that ended so."""
@@ -136,7 +142,9 @@ def test_message_ids_are_uuids_in_22_characters() -> None:
 
 async def test_every_call_has_a_message_id_of_its_own() -> None:
     """The second call after a renewed token is another call, and so is the one after the device list."""
-    rig = with_refresh_token(Rig(lambda _request: refusal("1302") if len(rig.requests) == 1 else refusal("1213", 404)))
+    rig = with_refresh_token(
+        Rig(lambda _request: refusal("1302") if len(rig.requests) == 1 else refusal("1213", 404))
+    )
     with pytest.raises(DeviceRefused) as caught:
         await rig.client.subscribe(A)
     ids = [request.headers["x-message-id"] for request in rig.requests]
@@ -155,7 +163,9 @@ REFUSED_TOKEN = [
 async def test_a_refused_token_is_renewed_once_and_the_call_made_once_more(number: int) -> None:
     """What LG says of an expired or broken token leads to one refresh and one further call, with the new token."""
     refused = REFUSED_TOKEN[number]
-    rig = with_refresh_token(Rig(lambda _request: refused if len(rig.requests) == 1 else success([{"deviceId": "a"}])))
+    rig = with_refresh_token(
+        Rig(lambda _request: refused if len(rig.requests) == 1 else success([{"deviceId": "a"}]))
+    )
     assert (await rig.client.list_devices()).devices == {"a"}
     assert rig.tokens == [ACCESS, "access-token-1"]
     assert rig.refreshes == 1
@@ -181,7 +191,11 @@ async def test_a_token_refused_again_is_borne_with_for_a_while(number: int) -> N
 
 async def test_a_token_that_becomes_valid_late_is_not_renewed_again() -> None:
     """A token that LG accepts two seconds after it was issued costs one renewal, and stops nobody."""
-    rig = Rig(lambda _request: REFUSED_TOKEN[0] if rig.clock.steady() < ready else success([{"deviceId": "a"}]))
+    rig = Rig(
+        lambda _request: (
+            REFUSED_TOKEN[0] if rig.clock.steady() < ready else success([{"deviceId": "a"}])
+        )
+    )
     rig.credentials = credentials(access_token=None, refresh_token=REFRESH)
     ready = rig.clock.steady() + 2
     with pytest.raises(NotYetAccepted):
@@ -193,7 +207,9 @@ async def test_a_token_that_becomes_valid_late_is_not_renewed_again() -> None:
 
 async def test_a_token_that_only_lists_is_borne_with_once() -> None:
     """Where LG accepts each new token for lists and refuses it for changes, it is not renewed again and again."""
-    rig = with_refresh_token(Rig(lambda request: success([]) if request.method == "GET" else REFUSED_TOKEN[0]))
+    rig = with_refresh_token(
+        Rig(lambda request: success([]) if request.method == "GET" else REFUSED_TOKEN[0])
+    )
     borne = 0
     for _ in range(8):
         await rig.client.list_devices()
@@ -205,7 +221,9 @@ async def test_a_token_that_only_lists_is_borne_with_once() -> None:
 
 
 @pytest.mark.parametrize("renews", [True, False])
-@pytest.mark.parametrize("page", ["<html>Blocked by policy</html>", "Forbidden", '{"reason":"category"}'])
+@pytest.mark.parametrize(
+    "page", ["<html>Blocked by policy</html>", "Forbidden", '{"reason":"category"}']
+)
 async def test_a_page_with_403_does_not_blame_the_token(page: str, *, renews: bool) -> None:
     """A web filter answers in LG's place. The token may be wrong all the same, so it is renewed once."""
     rig = Rig(lambda _request: httpx.Response(403, text=page))
@@ -269,7 +287,9 @@ async def test_a_credential_that_changes_during_a_refresh_stops_a_change() -> No
 
     def swapped(number: int) -> httpx.Response:
         rig.credentials = credentials(refresh_token="refresh-token-of-another")
-        return httpx.Response(200, json={"access_token": f"access-token-{number}", "expires_in": "3600"})
+        return httpx.Response(
+            200, json={"access_token": f"access-token-{number}", "expires_in": "3600"}
+        )
 
     rig.refresh_answer = swapped
     with pytest.raises(Outdated):
@@ -278,7 +298,9 @@ async def test_a_credential_that_changes_during_a_refresh_stops_a_change() -> No
 
 
 @pytest.mark.parametrize(("status", "error"), [(503, Unavailable), (400, CredentialsRefused)])
-async def test_a_token_endpoint_that_is_down_is_no_refusal(status: int, error: type[PlatformError]) -> None:
+async def test_a_token_endpoint_that_is_down_is_no_refusal(
+    status: int, error: type[PlatformError]
+) -> None:
     """An account stops when EMP says no, not when EMP is down."""
     rig = with_refresh_token(Rig(lambda _request: refusal("1302")))
     rig.refresh_answer = lambda _number: httpx.Response(status)
@@ -290,18 +312,29 @@ async def test_a_token_endpoint_that_is_down_is_no_refusal(status: int, error: t
 async def test_fifty_calls_whose_token_expired_are_one_refresh() -> None:
     """All calls in flight are refused together, and together go on with one new token."""
     rig = with_refresh_token(
-        Rig(lambda request: refusal("1302") if request.headers["authorization"].endswith(ACCESS) else success())
+        Rig(
+            lambda request: (
+                refusal("1302") if request.headers["authorization"].endswith(ACCESS) else success()
+            )
+        )
     )
     await asyncio.gather(*(rig.client.subscribe(DeviceId(f"d{number}")) for number in range(50)))
     assert rig.refreshes == 1
     assert rig.tokens.count("access-token-1") == 50
 
 
-ASKS_FIRST = {"subscribe": ["1205", "1210", "1211", "1213"], "unsubscribe": ["1205", "1210", "1211", "1213"]}
+ASKS_FIRST = {
+    "subscribe": ["1205", "1210", "1211", "1213"],
+    "unsubscribe": ["1205", "1210", "1211", "1213"],
+}
 
 
-@pytest.mark.parametrize(("verb", "code"), [(verb, code) for verb, codes in ASKS_FIRST.items() for code in codes])
-async def test_the_device_list_is_asked_before_the_first_unknown_device_is_believed(verb: str, code: str) -> None:
+@pytest.mark.parametrize(
+    ("verb", "code"), [(verb, code) for verb, codes in ASKS_FIRST.items() for code in codes]
+)
+async def test_the_device_list_is_asked_before_the_first_unknown_device_is_believed(
+    verb: str, code: str
+) -> None:
     """LG documents GET /devices as due before other calls: until then an unknown device may mean only this."""
     rig = Rig(lambda request: success([]) if request.method == "GET" else first_refused())
 
@@ -338,8 +371,12 @@ async def test_other_refusals_are_believed_at_once(code: str) -> None:
     assert rig.calls == ["POST /pcc/a"]
 
 
-@pytest.mark.parametrize("listed", [refusal("1305"), httpx.Response(404), httpx.Response(200, text="<html></html>")])
-async def test_a_service_that_may_not_ask_for_devices_is_not_stopped(listed: httpx.Response) -> None:
+@pytest.mark.parametrize(
+    "listed", [refusal("1305"), httpx.Response(404), httpx.Response(200, text="<html></html>")]
+)
+async def test_a_service_that_may_not_ask_for_devices_is_not_stopped(
+    listed: httpx.Response,
+) -> None:
     """Where GET /devices is not allowed, what LG said of the device stands, and the question is not repeated."""
     rig = Rig(lambda request: listed if request.method == "GET" else refusal("1205", 404))
     with capture_logs() as lines:
@@ -351,7 +388,9 @@ async def test_a_service_that_may_not_ask_for_devices_is_not_stopped(listed: htt
     assert [line["event"] for line in lines] == ["devices.failed"]
 
 
-@pytest.mark.parametrize(("listed", "error"), [(refusal("1314"), Throttled), (httpx.Response(502), Unavailable)])
+@pytest.mark.parametrize(
+    ("listed", "error"), [(refusal("1314"), Throttled), (httpx.Response(502), Unavailable)]
+)
 async def test_a_device_list_that_fails_for_now_is_asked_again(
     listed: httpx.Response, error: type[PlatformError]
 ) -> None:
@@ -376,7 +415,9 @@ async def test_an_export_has_asked_for_the_devices() -> None:
 
 async def test_every_request_to_lg_is_counted_and_no_other() -> None:
     """The quota counts what reaches LG, second calls and device lists included, but not the refresh at EMP."""
-    rig = with_refresh_token(Rig(lambda _request: refusal("1302") if len(rig.requests) == 1 else success([])))
+    rig = with_refresh_token(
+        Rig(lambda _request: refusal("1302") if len(rig.requests) == 1 else success([]))
+    )
     rig.quota.follow(100)
     await rig.client.list_devices()
     await rig.client.registered()
@@ -393,7 +434,9 @@ async def test_no_call_goes_out_beyond_the_limit() -> None:
     assert sum(isinstance(result, Throttled) for result in results) == 15
     assert len(rig.requests) == 10
     assert rig.client.opens_for_pass(0) is not None
-    assert rig.metrics.registry.get_sample_value("pcc_api_throttled_total", {"account": ACCOUNT}) in {None, 0}
+    assert rig.metrics.registry.get_sample_value(
+        "pcc_api_throttled_total", {"account": ACCOUNT}
+    ) in {None, 0}
     rig.clock.move(HOUR + 10)
     assert rig.client.opens_for_pass(5) is None
     await rig.client.subscribe(A)
@@ -454,7 +497,9 @@ async def test_beyond_what_is_known_calls_go_one_at_a_time() -> None:
     results: list[object] = []
 
     async def worker() -> None:
-        while rig.client.opens_for_change() is None and not any(isinstance(one, Throttled) for one in results):
+        while rig.client.opens_for_change() is None and not any(
+            isinstance(one, Throttled) for one in results
+        ):
             results.extend(await asyncio.gather(rig.client.subscribe(A), return_exceptions=True))
 
     await asyncio.gather(*(worker() for _ in range(8)))
@@ -465,7 +510,13 @@ async def test_beyond_what_is_known_calls_go_one_at_a_time() -> None:
 
 async def test_what_a_call_came_to_is_counted_by_route_status_and_code() -> None:
     """The metric shows the route and never a device; a code that nobody published is other, a lost call is none."""
-    answers = [success([]), refusal("1221", 406), refusal("8765", 400), httpx.Response(502), refusal("1207", 404)]
+    answers = [
+        success([]),
+        refusal("1221", 406),
+        refusal("8765", 400),
+        httpx.Response(502),
+        refusal("1207", 404),
+    ]
     rig = Rig(lambda _request: answers[len(rig.requests) - 1])
     await rig.client.list_devices()
     for error in (DeviceRefused, Surprise, Unavailable):
@@ -520,9 +571,14 @@ async def test_credentials_are_those_of_the_moment_of_the_call() -> None:
     """A rotated service key or another host is in use with the next call."""
     rig = Rig()
     await rig.client.subscribe(A)
-    rig.credentials = credentials(service_key="service-key-of-today", country="US", base_url="http://127.0.0.1:2")
+    rig.credentials = credentials(
+        service_key="service-key-of-today", country="US", base_url="http://127.0.0.1:2"
+    )
     await rig.client.subscribe(A)
-    assert [request.headers["x-service-key"] for request in rig.requests] == [SERVICE_KEY, "service-key-of-today"]
+    assert [request.headers["x-service-key"] for request in rig.requests] == [
+        SERVICE_KEY,
+        "service-key-of-today",
+    ]
     assert [request.headers["x-country-code"] for request in rig.requests] == ["KR", "US"]
     assert [request.url.port for request in rig.requests] == [1, 2]
 
@@ -567,17 +623,25 @@ async def test_a_long_list_is_read_beside_the_event_loop() -> None:
     read_in: list[int] = []
 
     def read(length: int) -> Rig:
-        return Rig(lambda _request: success([{"deviceId": f"device-{number}"} for number in range(length)]))
+        return Rig(
+            lambda _request: success([{"deviceId": f"device-{number}"} for number in range(length)])
+        )
 
     for length in (3, 50_000):
-        observed = await read(length).client.list_devices(lambda _reply: read_in.append(threading.get_ident()))
+        observed = await read(length).client.list_devices(
+            lambda _reply: read_in.append(threading.get_ident())
+        )
         assert observed.devices == {f"device-{number}" for number in range(length)}
     assert read_in[0] == threading.get_ident() != read_in[1]
 
 
 async def test_a_long_list_that_is_malformed_is_a_surprise_as_a_short_one_is() -> None:
     """Where a list is read changes nothing of what is said of it."""
-    rig = Rig(lambda _request: success([*({"deviceId": f"device-{number}"} for number in range(50_000)), {}]))
+    rig = Rig(
+        lambda _request: success(
+            [*({"deviceId": f"device-{number}"} for number in range(50_000)), {}]
+        )
+    )
     with pytest.raises(Surprise, match="the list is malformed"):
         await rig.client.list_devices()
     assert rig.counted("GET", "/pcc", "200") == 1
@@ -600,10 +664,14 @@ async def test_no_error_shows_what_was_sent(code: str) -> None:
     """LG may repeat a token or a key in its words; they are masked before anyone sees them."""
     words = json.dumps([ACCESS, REFRESH, SERVICE_KEY])
     rig = with_refresh_token(Rig(lambda _request: refusal(code, 400, words)))
-    with pytest.raises((CredentialsRefused, DeviceRefused, ConfigurationRefused, Surprise, Unavailable)) as caught:
+    with pytest.raises(
+        (CredentialsRefused, DeviceRefused, ConfigurationRefused, Surprise, Unavailable)
+    ) as caught:
         await rig.client.subscribe(A)
     shown = f"{caught.value!r} {caught.value.words} {caught.value.__context__!r} {rig.client!r}"
-    assert not [secret for secret in (ACCESS, REFRESH, SERVICE_KEY, "access-token-1") if secret in shown]
+    assert not [
+        secret for secret in (ACCESS, REFRESH, SERVICE_KEY, "access-token-1") if secret in shown
+    ]
     assert "****" in caught.value.words
 
 
@@ -619,7 +687,11 @@ async def test_a_cached_list_is_not_believed_and_another_message_id_is_counted()
     kept: list[bytes] = []
 
     def cached(request: httpx.Request) -> httpx.Response:
-        told = {"messageId": request.headers["x-message-id"], "timestamp": "t", "response": [{"deviceId": "a"}]}
+        told = {
+            "messageId": request.headers["x-message-id"],
+            "timestamp": "t",
+            "response": [{"deviceId": "a"}],
+        }
         kept.append(json.dumps(told).encode())
         return httpx.Response(200, content=kept[0])
 
@@ -629,7 +701,9 @@ async def test_a_cached_list_is_not_believed_and_another_message_id_is_counted()
     for rig in (first, second):
         with pytest.raises(Surprise, match="earlier request"):
             await rig.client.list_devices()
-    counted = second.metrics.registry.get_sample_value("pcc_api_other_message_ids_total", {"account": ACCOUNT})
+    counted = second.metrics.registry.get_sample_value(
+        "pcc_api_other_message_ids_total", {"account": ACCOUNT}
+    )
     assert counted == 1
 
 
@@ -638,7 +712,9 @@ async def test_another_message_id_alone_is_no_reason_to_doubt() -> None:
     rig = Rig(lambda _request: success([]))
     await rig.client.list_devices()
     await rig.client.subscribe(A)
-    counted = rig.metrics.registry.get_sample_value("pcc_api_other_message_ids_total", {"account": ACCOUNT})
+    counted = rig.metrics.registry.get_sample_value(
+        "pcc_api_other_message_ids_total", {"account": ACCOUNT}
+    )
     assert counted == 2
 
 

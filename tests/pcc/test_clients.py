@@ -94,7 +94,10 @@ async def test_an_account_calls_with_its_own_token(rig: Rig) -> None:
     rig.give("seoul", "token-of-seoul")
     rig.give("busan", "token-of-busan")
     assert rig.clients.follow(BOTH) == {SEOUL, BUSAN}
-    assert [await rig.token(account) for account in (SEOUL, BUSAN)] == ["token-of-seoul", "token-of-busan"]
+    assert [await rig.token(account) for account in (SEOUL, BUSAN)] == [
+        "token-of-seoul",
+        "token-of-busan",
+    ]
     assert rig.client(SEOUL) is rig.client(SEOUL)
     assert rig.clients.follow(BOTH) == frozenset()
 
@@ -109,7 +112,10 @@ async def test_credentials_read_beside_the_loop_never_replace_newer_ones(rig: Ri
     await asyncio.sleep(0)
     assert rig.clients.follow(BOTH) == {SEOUL, BUSAN}
     assert await looking == frozenset()
-    assert [await rig.token(account) for account in (SEOUL, BUSAN)] == ["token-of-seoul-2", "token-of-busan"]
+    assert [await rig.token(account) for account in (SEOUL, BUSAN)] == [
+        "token-of-seoul-2",
+        "token-of-busan",
+    ]
     rig.give("busan", "token-of-busan-2")
     assert await rig.clients.look() == {BUSAN}
     assert await rig.token(BUSAN) == "token-of-busan-2"
@@ -152,7 +158,9 @@ async def test_only_accounts_with_other_credentials_are_named(rig: Rig) -> None:
     assert rig.clients.refresh() == frozenset()
 
 
-async def test_a_token_that_is_refused_is_looked_for_again_before_the_account_stops(rig: Rig) -> None:
+async def test_a_token_that_is_refused_is_looked_for_again_before_the_account_stops(
+    rig: Rig,
+) -> None:
     """What was put in its place a moment ago is used at once, masked, and told to whoever asks for changes later."""
     rig.give("seoul", "token-of-seoul")
     rig.give("busan", "token-of-busan")

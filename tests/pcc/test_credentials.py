@@ -49,7 +49,9 @@ def folder(path: Path, files: Mapping[str, str]) -> Path:
     return path
 
 
-def one(store: CredentialStore, account: AccountName = SEOUL, country: str | None = None) -> Credentials:
+def one(
+    store: CredentialStore, account: AccountName = SEOUL, country: str | None = None
+) -> Credentials:
     """Return the credentials of one account, which has to have them."""
     found = store.read({account: country})[account]
     assert isinstance(found, Credentials), found
@@ -92,7 +94,9 @@ def test_one_account_lives_from_the_environment_alone() -> None:
 
 def test_user_tokens_never_fall_back_to_another_account() -> None:
     """A named account without a token of its own does not act as the user of default."""
-    found = CredentialStore(with_tokens(SERVICE, TOKEN, TOKEN), None).read({DEFAULT: None, SEOUL: None})
+    found = CredentialStore(with_tokens(SERVICE, TOKEN, TOKEN), None).read(
+        {DEFAULT: None, SEOUL: None}
+    )
     assert isinstance(found[DEFAULT], Credentials)
     assert found[SEOUL] == (
         "no user token: put seoul-hotel.access_token or seoul-hotel.refresh_token into a folder and name that in"
@@ -102,7 +106,10 @@ def test_user_tokens_never_fall_back_to_another_account() -> None:
 
 def test_each_account_reads_its_own_files(tmp_path: Path) -> None:
     """Two accounts in one folder get what their own files say, without the line ends."""
-    files = {"seoul-hotel.access_token": "seoul-token\n", "busan-hotel.access_token": "busan-token\r\n"}
+    files = {
+        "seoul-hotel.access_token": "seoul-token\n",
+        "busan-hotel.access_token": "busan-token\r\n",
+    }
     found = CredentialStore(SERVICE, folder(tmp_path, files)).read({SEOUL: None, BUSAN: None})
     assert (token(found[SEOUL]), token(found[BUSAN])) == ("seoul-token", "busan-token")
 
@@ -122,7 +129,11 @@ def test_every_file_goes_before_the_services_own(tmp_path: Path) -> None:
     }
     assert files.keys() == set(credentials.FILES)
     shared = with_tokens(SERVICE, TOKEN, TOKEN)
-    found = one(CredentialStore(shared, folder(tmp_path, {f"{SEOUL}.{kind}": text for kind, text in files.items()})))
+    found = one(
+        CredentialStore(
+            shared, folder(tmp_path, {f"{SEOUL}.{kind}": text for kind, text in files.items()})
+        )
+    )
     assert found == Credentials(
         account=SEOUL,
         base_url="https://lg.test",
@@ -140,7 +151,8 @@ def test_every_file_goes_before_the_services_own(tmp_path: Path) -> None:
 def test_tokens_of_two_users_do_not_mix_in_default(tmp_path: Path) -> None:
     """A token file of default replaces the pair of the environment, not only the one of its kind."""
     store = CredentialStore(
-        with_tokens(SERVICE, refresh="refresh-of-another"), folder(tmp_path, {"default.access_token": TOKEN})
+        with_tokens(SERVICE, refresh="refresh-of-another"),
+        folder(tmp_path, {"default.access_token": TOKEN}),
     )
     assert one(store, DEFAULT).refresh_token is None
 
@@ -148,37 +160,59 @@ def test_tokens_of_two_users_do_not_mix_in_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
 def test_accounts_that_share_a_token_are_both_stopped(tmp_path: Path, kind: str) -> None:
     """Each of the two would unsubscribe the other's devices, so neither goes on, and each names the other."""
-    files = {f"seoul-hotel.{kind}": TOKEN, f"busan-hotel.{kind}": f"{TOKEN}\n", "other.access_token": "another-token"}
+    files = {
+        f"seoul-hotel.{kind}": TOKEN,
+        f"busan-hotel.{kind}": f"{TOKEN}\n",
+        "other.access_token": "another-token",
+    }
     other = AccountName("other")
-    found = CredentialStore(SERVICE, folder(tmp_path, files)).read({SEOUL: None, BUSAN: None, other: None})
+    found = CredentialStore(SERVICE, folder(tmp_path, files)).read(
+        {SEOUL: None, BUSAN: None, other: None}
+    )
     words = kind.replace("_", " ")
-    assert str(found[SEOUL]).startswith(f"has the same {words} as account 'busan-hotel': each would unsubscribe")
-    assert str(found[BUSAN]).startswith(f"has the same {words} as account 'seoul-hotel': each would unsubscribe")
+    assert str(found[SEOUL]).startswith(
+        f"has the same {words} as account 'busan-hotel': each would unsubscribe"
+    )
+    assert str(found[BUSAN]).startswith(
+        f"has the same {words} as account 'seoul-hotel': each would unsubscribe"
+    )
     assert isinstance(found[other], Credentials)
 
 
 def test_a_shared_token_is_found_between_environment_and_folder(tmp_path: Path) -> None:
     """It does not matter where the two accounts have the token from."""
-    store = CredentialStore(with_tokens(SERVICE, TOKEN), folder(tmp_path, {"seoul-hotel.access_token": TOKEN}))
-    assert all(isinstance(found, str) for found in store.read({DEFAULT: None, SEOUL: None}).values())
+    store = CredentialStore(
+        with_tokens(SERVICE, TOKEN), folder(tmp_path, {"seoul-hotel.access_token": TOKEN})
+    )
+    assert all(
+        isinstance(found, str) for found in store.read({DEFAULT: None, SEOUL: None}).values()
+    )
     assert isinstance(store.read({SEOUL: None})[SEOUL], Credentials)
 
 
 def test_a_shared_token_counts_even_where_the_other_account_is_faulty(tmp_path: Path) -> None:
     """An account that is stopped for another reason may start at any time, so its token is in use."""
-    files = {"seoul-hotel.access_token": TOKEN, "busan-hotel.access_token": TOKEN, "busan-hotel.service_key": "short"}
+    files = {
+        "seoul-hotel.access_token": TOKEN,
+        "busan-hotel.access_token": TOKEN,
+        "busan-hotel.service_key": "short",
+    }
     found = CredentialStore(SERVICE, folder(tmp_path, files)).read({SEOUL: None, BUSAN: None})
     assert "account 'busan-hotel'" in str(found[SEOUL])
-    assert str(found[BUSAN]).startswith("busan-hotel.service_key in PCC_CREDENTIALS_DIR has fewer than 8 characters; ")
+    assert str(found[BUSAN]).startswith(
+        "busan-hotel.service_key in PCC_CREDENTIALS_DIR has fewer than 8 characters; "
+    )
 
 
 def test_many_accounts_with_one_token_are_counted_not_listed(tmp_path: Path) -> None:
     """A sentence stays a sentence when a thousand accounts were given one token."""
     accounts = {AccountName(f"a{number}"): None for number in range(9)}
-    found = CredentialStore(SERVICE, folder(tmp_path, {f"{name}.access_token": TOKEN for name in accounts})).read(
-        accounts
+    found = CredentialStore(
+        SERVICE, folder(tmp_path, {f"{name}.access_token": TOKEN for name in accounts})
+    ).read(accounts)
+    assert "as account 'a1', account 'a2', account 'a3' and 5 more: " in str(
+        found[AccountName("a0")]
     )
-    assert "as account 'a1', account 'a2', account 'a3' and 5 more: " in str(found[AccountName("a0")])
 
 
 # --- Renewal, country, host ------------------------------------------------------------------------------------------
@@ -191,7 +225,9 @@ def test_many_accounts_with_one_token_are_counted_not_listed(tmp_path: Path) -> 
         (Phase.QA, "DE", "https://qt-de.m.lgaccount.com/emp/v2/token"),
     ],
 )
-def test_a_refresh_token_is_renewed_where_its_country_is(phase: Phase, country: str, expected: str) -> None:
+def test_a_refresh_token_is_renewed_where_its_country_is(
+    phase: Phase, country: str, expected: str
+) -> None:
     """Without a token_url, LG's host follows from country and phase."""
     store = CredentialStore(replace(with_tokens(SERVICE, refresh=TOKEN), phase=phase), None)
     assert one(store, DEFAULT, country).token_url == expected
@@ -199,7 +235,11 @@ def test_a_refresh_token_is_renewed_where_its_country_is(phase: Phase, country: 
 
 def test_the_services_own_addresses_are_used_where_the_account_has_none() -> None:
     """PCC_TOKEN_URL and PCC_BACKEND_URL hold for every account."""
-    shared = replace(with_tokens(SERVICE, refresh=TOKEN), token_url="https://token.test", backend_url="https://b.test")
+    shared = replace(
+        with_tokens(SERVICE, refresh=TOKEN),
+        token_url="https://token.test",
+        backend_url="https://b.test",
+    )
     found = one(CredentialStore(shared, None), DEFAULT)
     assert (found.token_url, found.backend_url) == ("https://token.test", "https://b.test")
 
@@ -207,7 +247,8 @@ def test_the_services_own_addresses_are_used_where_the_account_has_none() -> Non
 def test_a_refresh_token_needs_a_client_id(tmp_path: Path) -> None:
     """What renewal will need is told now, not in an hour."""
     store = CredentialStore(
-        replace(SERVICE, client_id=Given("PCC_CLIENT_ID")), folder(tmp_path, {"seoul-hotel.refresh_token": TOKEN})
+        replace(SERVICE, client_id=Given("PCC_CLIENT_ID")),
+        folder(tmp_path, {"seoul-hotel.refresh_token": TOKEN}),
     )
     assert fault(store) == (
         "a refresh token needs a client id: set PCC_CLIENT_ID, or put seoul-hotel.client_id into PCC_CREDENTIALS_DIR"
@@ -226,7 +267,9 @@ def test_the_text_names_the_country_before_file_and_setting(tmp_path: Path) -> N
 
 def test_a_missing_country_is_told_with_every_place_for_it(tmp_path: Path) -> None:
     """Without a country no call can be made."""
-    store = CredentialStore(replace(SERVICE, country=None), folder(tmp_path, {"seoul-hotel.access_token": TOKEN}))
+    store = CredentialStore(
+        replace(SERVICE, country=None), folder(tmp_path, {"seoul-hotel.access_token": TOKEN})
+    )
     assert fault(store) == (
         "no country: give the account one in the text, set PCC_COUNTRY, or put seoul-hotel.country into"
         " PCC_CREDENTIALS_DIR"
@@ -237,9 +280,12 @@ def test_a_missing_country_is_told_with_every_place_for_it(tmp_path: Path) -> No
 def test_a_country_in_another_form_is_told(tmp_path: Path, country: str) -> None:
     """LG wants two upper-case letters."""
     store = CredentialStore(
-        SERVICE, folder(tmp_path, {"seoul-hotel.access_token": TOKEN, "seoul-hotel.country": country})
+        SERVICE,
+        folder(tmp_path, {"seoul-hotel.access_token": TOKEN, "seoul-hotel.country": country}),
     )
-    assert fault(store).startswith("seoul-hotel.country in PCC_CREDENTIALS_DIR has to be two upper-case letters")
+    assert fault(store).startswith(
+        "seoul-hotel.country in PCC_CREDENTIALS_DIR has to be two upper-case letters"
+    )
 
 
 @pytest.mark.parametrize(
@@ -269,14 +315,18 @@ def test_a_country_without_a_region_names_the_settings() -> None:
 
 def test_the_services_base_url_holds_for_all() -> None:
     """PCC_BASE_URL goes before region and country."""
-    store = CredentialStore(replace(with_tokens(SERVICE, TOKEN), base_url="http://127.0.0.1:9"), None)
+    store = CredentialStore(
+        replace(with_tokens(SERVICE, TOKEN), base_url="http://127.0.0.1:9"), None
+    )
     assert one(store, DEFAULT, "AQ").base_url == "http://127.0.0.1:9"
 
 
 @pytest.mark.parametrize("kind", ["base_url", "token_url"])
 def test_an_accounts_own_address_is_judged_like_the_setting(tmp_path: Path, kind: str) -> None:
     """A file cannot send keys over plain http where the setting could not."""
-    path = folder(tmp_path, {"seoul-hotel.refresh_token": TOKEN, f"seoul-hotel.{kind}": "http://lg.test"})
+    path = folder(
+        tmp_path, {"seoul-hotel.refresh_token": TOKEN, f"seoul-hotel.{kind}": "http://lg.test"}
+    )
     assert "has to be https" in fault(CredentialStore(SERVICE, path))
     assert isinstance(one(CredentialStore(replace(SERVICE, allow_http=True), path)), Credentials)
 
@@ -286,7 +336,11 @@ def test_each_country_has_one_region() -> None:
     countries = [country for names in regions._COUNTRIES.values() for country in names.split()]
     assert len(countries) == len(set(countries)) == 162
     assert all(checks.check_country(country) for country in countries)
-    assert [regions.region_of(country) for country in ("JP", "US", "GB")] == [Region.KIC, Region.AIC, Region.EIC]
+    assert [regions.region_of(country) for country in ("JP", "US", "GB")] == [
+        Region.KIC,
+        Region.AIC,
+        Region.EIC,
+    ]
 
 
 # --- Faults ----------------------------------------------------------------------------------------------------------
@@ -320,7 +374,9 @@ def test_everything_that_is_missing_is_told_at_once() -> None:
         (b"x" * (secret_files.LARGEST + 1), "is too big for a credential"),
     ],
 )
-def test_an_unusable_file_stops_its_own_account_only(tmp_path: Path, content: bytes, words: str) -> None:
+def test_an_unusable_file_stops_its_own_account_only(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
     """What is wrong with a file is told to its account, without its content; the other account goes on."""
     path = folder(tmp_path, {"busan-hotel.access_token": TOKEN})
     (path / "seoul-hotel.access_token").write_bytes(content)
@@ -338,13 +394,17 @@ def test_what_is_not_a_file_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "busan-hotel.access_token").mkdir()
     found = CredentialStore(SERVICE, tmp_path).read({SEOUL: None, BUSAN: None})
     for account in (SEOUL, BUSAN):
-        assert found[account] == f"{account}.access_token in PCC_CREDENTIALS_DIR is not a regular file"
+        assert (
+            found[account] == f"{account}.access_token in PCC_CREDENTIALS_DIR is not a regular file"
+        )
 
 
 def test_a_link_to_nothing_is_told(tmp_path: Path) -> None:
     """A key that went out of a mounted Secret leaves such a link for a moment."""
     (tmp_path / "seoul-hotel.access_token").symlink_to("..data/seoul-hotel.access_token")
-    assert fault(CredentialStore(SERVICE, tmp_path)).endswith("cannot be read: No such file or directory")
+    assert fault(CredentialStore(SERVICE, tmp_path)).endswith(
+        "cannot be read: No such file or directory"
+    )
 
 
 def test_without_its_folder_every_account_stops_and_comes_back(tmp_path: Path) -> None:
@@ -360,7 +420,9 @@ def test_without_its_folder_every_account_stops_and_comes_back(tmp_path: Path) -
 
 
 @given(content=st.text(st.characters(codec="utf-8", exclude_characters="\0")))
-def test_a_sentence_never_shows_what_a_file_holds(tmp_path_factory: pytest.TempPathFactory, content: str) -> None:
+def test_a_sentence_never_shows_what_a_file_holds(
+    tmp_path_factory: pytest.TempPathFactory, content: str
+) -> None:
     """Whatever stands in the files of an account, it is used, or refused without being repeated."""
     path = tmp_path_factory.mktemp("credentials")
     for kind in credentials.FILES:
@@ -370,8 +432,15 @@ def test_a_sentence_never_shows_what_a_file_holds(tmp_path_factory: pytest.TempP
 
 def test_credentials_do_not_show_their_secrets() -> None:
     """Credentials that end up in a traceback show neither key nor token."""
-    shown = repr(one(CredentialStore(with_tokens(SERVICE, "access-of-default", "refresh-of-default"), None), DEFAULT))
-    assert not any(secret in shown for secret in ("access-of", "refresh-of", "key-of", "service-of"))
+    shown = repr(
+        one(
+            CredentialStore(with_tokens(SERVICE, "access-of-default", "refresh-of-default"), None),
+            DEFAULT,
+        )
+    )
+    assert not any(
+        secret in shown for secret in ("access-of", "refresh-of", "key-of", "service-of")
+    )
 
 
 @given(text=st.text())
@@ -469,9 +538,15 @@ def test_the_services_own_files_are_read_again(tmp_path: Path) -> None:
     file.write_text("second-key-of-ours\n")
     assert one(store, DEFAULT).service_key.get_secret_value() == "second-key-of-ours"
     file.write_text("short\n")
-    assert fault(store, DEFAULT) == "the file that PCC_SERVICE_KEY_FILE names has fewer than 8 characters"
+    assert (
+        fault(store, DEFAULT)
+        == "the file that PCC_SERVICE_KEY_FILE names has fewer than 8 characters"
+    )
     file.unlink()
-    assert fault(store, DEFAULT) == "the file that PCC_SERVICE_KEY_FILE names cannot be read: No such file or directory"
+    assert (
+        fault(store, DEFAULT)
+        == "the file that PCC_SERVICE_KEY_FILE names cannot be read: No such file or directory"
+    )
 
 
 def test_what_to_watch_are_the_files_and_the_folder(tmp_path: Path) -> None:
@@ -537,10 +612,15 @@ def test_a_single_secret_is_read_anew_each_time(tmp_path: Path) -> None:
     file.write_text("short")
     assert reader.read() == "the file that PCC_LISTEN_TOKEN_FILE names has fewer than 8 characters"
     file.unlink()
-    assert reader.read() == "the file that PCC_LISTEN_TOKEN_FILE names cannot be read: No such file or directory"
+    assert (
+        reader.read()
+        == "the file that PCC_LISTEN_TOKEN_FILE names cannot be read: No such file or directory"
+    )
 
 
 def test_a_single_secret_may_stand_in_the_variable() -> None:
     """A value needs no file, and one that is not set says so."""
-    assert SecretReader(Given("PCC_LISTEN_TOKEN", SecretStr("some-token"))).read() == SecretStr("some-token")
+    assert SecretReader(Given("PCC_LISTEN_TOKEN", SecretStr("some-token"))).read() == SecretStr(
+        "some-token"
+    )
     assert SecretReader(Given("PCC_LISTEN_TOKEN")).read() == "PCC_LISTEN_TOKEN is not set"

@@ -120,7 +120,14 @@ async def test_a_real_name_is_found() -> None:
     async with serving(answer(b'{"messageId":"m","response":[]}')) as server:
         own = credentials(base_url=f"http://localhost:{server.port}")
         async with open_http(read_only=True, connections=1, timeout_seconds=30) as http:
-            one = Client(AccountName("a"), http, lambda: own, metrics=Metrics(), timeout_seconds=30, clock=StillClock())
+            one = Client(
+                AccountName("a"),
+                http,
+                lambda: own,
+                metrics=Metrics(),
+                timeout_seconds=30,
+                clock=StillClock(),
+            )
             assert (await one.list_devices()).devices == frozenset()
 
 

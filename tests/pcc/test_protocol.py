@@ -25,19 +25,9 @@ from reconciler.core.errors import (
     Throttled,
     Unavailable,
 )
+from reconciler.pcc.codes import CODES, ERRORS, Call, Reaction
 from reconciler.pcc.dates import seconds_to_wait
-from reconciler.pcc.protocol import (
-    CODES,
-    ERRORS,
-    Answer,
-    Call,
-    Reaction,
-    Reply,
-    differs,
-    judge,
-    live_devices,
-    registered_devices,
-)
+from reconciler.pcc.protocol import Answer, Reply, differs, judge, live_devices, registered_devices
 from reconciler.telemetry.masking import MASK, Masking
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -87,7 +77,12 @@ def reply(body: bytes | object, call: Call = Call.LIST, status: int = 200, **mor
 
 def refusal(code: object, words: object = "words of LG's", **more: object) -> dict[str, object]:
     """Return LG's envelope of an error."""
-    return {"messageId": "lg-1", "timestamp": "t", "error": {"message": words, "code": code}, **more}
+    return {
+        "messageId": "lg-1",
+        "timestamp": "t",
+        "error": {"message": words, "code": code},
+        **more,
+    }
 
 
 def listing(response: object) -> dict[str, object]:
@@ -146,7 +141,10 @@ def test_a_configuration_fault_names_what_to_check(code: str) -> None:
         *((status, CredentialsRefused) for status in (401, 403)),
         (429, Throttled),
         *((status, Unavailable) for status in (500, 501, 502, 503, 504, 599)),
-        *((status, Surprise) for status in (301, 302, 303, 307, 308, 304, 100, 400, 404, 405, 406, 412, 416, 418)),
+        *(
+            (status, Surprise)
+            for status in (301, 302, 303, 307, 308, 304, 100, 400, 404, 405, 406, 412, 416, 418)
+        ),
     ],
 )
 def test_the_status_decides_where_there_is_no_code(status: int, error: type[PlatformError]) -> None:
@@ -156,7 +154,9 @@ def test_the_status_decides_where_there_is_no_code(status: int, error: type[Plat
         assert {outcome(reply(body, call, status)) for call in Call} == {error}
 
 
-@pytest.mark.parametrize("error", [{}, {"code": None}, {"code": ""}, {"message": "no"}, "no", 5, [], False])
+@pytest.mark.parametrize(
+    "error", [{}, {"code": None}, {"code": ""}, {"message": "no"}, "no", 5, [], False]
+)
 def test_an_error_without_a_code_is_an_error_all_the_same(error: object) -> None:
     """What stands under error is never a success; without a code the status decides."""
     body = {"messageId": "m", "response": {}, "error": error}
@@ -170,8 +170,17 @@ def test_an_error_without_a_code_is_an_error_all_the_same(error: object) -> None
 @pytest.mark.parametrize(
     "body",
     [
-        *(b"", b" \r\n", b'{"messageId":"m"}', b'{"messageId":"m","timestamp":"t","response":null}'),
-        *(b'{"messageId":"m","response":{}}', b'{"messageId":"m","response":[]}', b'{"messageId":"m","error":null}'),
+        *(
+            b"",
+            b" \r\n",
+            b'{"messageId":"m"}',
+            b'{"messageId":"m","timestamp":"t","response":null}',
+        ),
+        *(
+            b'{"messageId":"m","response":{}}',
+            b'{"messageId":"m","response":[]}',
+            b'{"messageId":"m","error":null}',
+        ),
         b'{"messageId":"AAAA","timestamp":"1284101485","response":{"deviceId":"x"},"extra":[{"a":1}]}',
         b'{"messageId":"m","responseCode":"0000","response":{}}',
     ],
@@ -180,14 +189,28 @@ def test_an_error_without_a_code_is_an_error_all_the_same(error: object) -> None
 def test_a_change_is_done_after_a_success(call: Call, body: bytes, status: int) -> None:
     """A 2xx with an envelope, whatever is in it besides, or with nothing at all is LG's confirmation."""
     answer = judge(reply(body, call, status), NOW)
-    assert (answer.status, answer.code, answer.message_id) == (status, None, "0123456789abcdefABCD-_")
+    assert (answer.status, answer.code, answer.message_id) == (
+        status,
+        None,
+        "0123456789abcdefABCD-_",
+    )
 
 
 @pytest.mark.parametrize("call", [Call.SUBSCRIBE, Call.UNSUBSCRIBE])
 @pytest.mark.parametrize(
     "body",
     [
-        *(b"<html>OK</html>", b"OK", b"{}", b"[]", b"null", b"true", b'"done"', b'{"response":{}}', b'{"result":{}}'),
+        *(
+            b"<html>OK</html>",
+            b"OK",
+            b"{}",
+            b"[]",
+            b"null",
+            b"true",
+            b'"done"',
+            b'{"response":{}}',
+            b'{"result":{}}',
+        ),
         *(b'{"messageId":"m","response":{}', b'{"messageId":"m"}}', b'\xff\xfe{"messageId":"m"}'),
         b'{"messageId":"m","responseCode":"1314","response":{"error":{"code":"1314","message":"no"}}}',
         b'{"messageId":"m","response":{"error":{"code":"1314","message":"no"}}}',
@@ -212,7 +235,10 @@ def test_nothing_under_response_is_an_empty_list(response: object) -> None:
 def test_a_missing_response_is_an_empty_list() -> None:
     """LG's documents call the empty value null, and some answers leave it out."""
     assert live_devices(reply({"messageId": "m", "timestamp": "t"}), NOW) == frozenset()
-    assert live_devices(reply(b'{"messageId":"m","response":[' + b" " * 500 + b"]}"), NOW) == frozenset()
+    assert (
+        live_devices(reply(b'{"messageId":"m","response":[' + b" " * 500 + b"]}"), NOW)
+        == frozenset()
+    )
 
 
 def test_a_list_is_read_whatever_else_is_in_it() -> None:
@@ -227,7 +253,10 @@ BAD_ITEMS: list[object] = [
     *({}, None, "good", 5, [], ["good"], {"deviceid": "x"}, {"id": "x"}),
     *({"deviceId": value} for value in BAD_VALUES),
     *({"deviceId": value} for value in ("", " ", ".", "..", "a/b", "a b", "a\nb", "a%2Fb")),
-    *({"deviceId": value} for value in ("a?b", "a#b", "a\\b", "x" * 257, "\ud800", "\u200b", "\x00", "ü ü")),
+    *(
+        {"deviceId": value}
+        for value in ("a?b", "a#b", "a\\b", "x" * 257, "\ud800", "\u200b", "\x00", "ü ü")
+    ),
 ]
 
 
@@ -269,9 +298,25 @@ def test_anything_but_a_list_under_response_is_a_surprise(response: bytes) -> No
 @pytest.mark.parametrize(
     "body",
     [
-        *(b"", b"[]", b"{}", b"null", b"<html></html>", b'{"response":[]}', b'{"timestamp":"t","response":[]}'),
-        *(b'[{"deviceId":"a"}]', b'\xef\xbb\xbf{"messageId":"m","response":[]}', b'{"messageId":"m","response":[]} x'),
-        *(b'{"messageId":"m","response":[],}', b'{"messageId":"m","response":NaN}', b"\x1f\x8b\x08\x00"),
+        *(
+            b"",
+            b"[]",
+            b"{}",
+            b"null",
+            b"<html></html>",
+            b'{"response":[]}',
+            b'{"timestamp":"t","response":[]}',
+        ),
+        *(
+            b'[{"deviceId":"a"}]',
+            b'\xef\xbb\xbf{"messageId":"m","response":[]}',
+            b'{"messageId":"m","response":[]} x',
+        ),
+        *(
+            b'{"messageId":"m","response":[],}',
+            b'{"messageId":"m","response":NaN}',
+            b"\x1f\x8b\x08\x00",
+        ),
         b'{"messageId":"m","response":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"messageId":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b',"response":[]}',
         b'{"messageId":"m","error":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
@@ -363,7 +408,14 @@ def test_a_long_page_is_told_by_its_beginning(status: int, times: int) -> None:
     masking.know([SECRET])
     for call in Call:
         with pytest.raises(PlatformError) as caught:
-            read(reply(f"<html>{SECRET * times} and{' so' * 40_000}</html>".encode(), call, status, mask=masking.text))
+            read(
+                reply(
+                    f"<html>{SECRET * times} and{' so' * 40_000}</html>".encode(),
+                    call,
+                    status,
+                    mask=masking.text,
+                )
+            )
         told = caught.value.words
         assert len(told) == 256
         assert told.startswith(f"<html>{MASK}")
@@ -388,21 +440,41 @@ SECRET = "0123456789abcdef" * 6
             ("²", None),
             ("٣", 3.0),
         ),
-        *(("120", 120.0), (" 60 ", 60.0), ("9" * 400, float("inf")), ("NaN", None), ("inf", None), ("1e3", None)),
+        *(
+            ("120", 120.0),
+            (" 60 ", 60.0),
+            ("9" * 400, float("inf")),
+            ("NaN", None),
+            ("inf", None),
+            ("1e3", None),
+        ),
         (format_datetime(NOW + timedelta(minutes=5), usegmt=True), 300.0),
         (format_datetime(NOW - timedelta(minutes=5), usegmt=True), None),
         (format_datetime(NOW, usegmt=True), None),
         ((NOW + timedelta(minutes=5)).ctime(), 300.0),
         (f"{NOW + timedelta(minutes=5):%A, %d-%b-%y %H:%M:%S} GMT", 300.0),
-        *(("120, 120", 120.0), ("60, 120", 120.0), ("120,soon", 120.0), ("0, 60.5", 60.5), (", 60,", 60.0)),
+        *(
+            ("120, 120", 120.0),
+            ("60, 120", 120.0),
+            ("120,soon", 120.0),
+            ("0, 60.5", 60.5),
+            (", 60,", 60.0),
+        ),
         (f"60, {format_datetime(NOW + timedelta(minutes=5), usegmt=True)}, 120", 300.0),
         (f"{(NOW + timedelta(minutes=5)).ctime()}, {(NOW - timedelta(minutes=5)).ctime()}", 300.0),
         *(("Wed, 21 Oct 99999 07:28:00 GMT", None), ("Wed, 21 Oct 2015 07:28:00 -0000", None)),
-        *(("Wed, 32 Oct 2026 07:28:00 GMT", None), ("2026-11-01T00:05:00Z", None), (",", None), (":::", None)),
+        *(
+            ("Wed, 32 Oct 2026 07:28:00 GMT", None),
+            ("2026-11-01T00:05:00Z", None),
+            (",", None),
+            (":::", None),
+        ),
         ("Fri, 31 Dec 9999 23:59:59 -9999", None),
     ],
 )
-def test_retry_after_is_seconds_or_a_date_to_come(header: str | None, seconds: float | None) -> None:
+def test_retry_after_is_seconds_or_a_date_to_come(
+    header: str | None, seconds: float | None
+) -> None:
     """What is past, nothing or not understood counts as absent."""
     assert seconds_to_wait(header, NOW) == seconds
     with pytest.raises(Throttled) as caught:
@@ -414,7 +486,9 @@ def test_a_date_to_wait_for_is_by_the_clock_of_who_wrote_it() -> None:
     """Where the answer has a ``Date`` a ``Retry-After`` that is a date is counted from there: ours may be wrong."""
     theirs = NOW - timedelta(hours=9)
     until = format_datetime(theirs + timedelta(minutes=5), usegmt=True)
-    answered = replace(reply(b"", Call.LIST, 429, retry_after=until), date=format_datetime(theirs, usegmt=True))
+    answered = replace(
+        reply(b"", Call.LIST, 429, retry_after=until), date=format_datetime(theirs, usegmt=True)
+    )
     with pytest.raises(Throttled) as caught:
         judge(answered, NOW)
     assert caught.value.retry_after == 300.0
@@ -429,12 +503,17 @@ def test_no_retry_after_is_an_error(header: str) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["code", "message", "error", "deviceId"]), inner),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.sampled_from(["code", "message", "error", "deviceId"]), inner)
+    ),
     max_leaves=10,
 )
 ENVELOPES = st.fixed_dictionaries(
     {},
-    optional=dict.fromkeys(("messageId", "timestamp", "response", "error", "responseCode", "resultCode"), JSON),
+    optional=dict.fromkeys(
+        ("messageId", "timestamp", "response", "error", "responseCode", "resultCode"), JSON
+    ),
 )
 
 
@@ -449,22 +528,35 @@ def test_arbitrary_answers_raise_nothing_but_errors_of_the_platform(
 ) -> None:
     """Whatever comes over the wire is a meaning or one of our errors, which says what to do next."""
     with suppress(PlatformError):
-        assert isinstance(read(Reply(call, status, body, "m", retry_after)), frozenset | tuple | Answer)
+        assert isinstance(
+            read(Reply(call, status, body, "m", retry_after)), frozenset | tuple | Answer
+        )
 
 
-@given(st.data(), st.lists(st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=9)))
+@given(
+    st.data(),
+    st.lists(st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=9)),
+)
 def test_a_list_cut_anywhere_is_not_believed(data: st.DataObject, ids: list[str]) -> None:
     """An answer that lost its end is no list, wherever it was cut."""
-    body = json.dumps(listing([{"deviceId": one} for one in ids]), ensure_ascii=data.draw(st.booleans())).encode()
+    body = json.dumps(
+        listing([{"deviceId": one} for one in ids]), ensure_ascii=data.draw(st.booleans())
+    ).encode()
     assert live_devices(reply(body), NOW) == set(ids)
     assert outcome(reply(body[: data.draw(st.integers(0, len(body) - 1))])) is Surprise
 
 
 def test_registered_devices_are_read_with_what_is_said_of_them() -> None:
     """The device list gives type and alias where LG does, and is all or nothing like the live list."""
-    items = [{"deviceId": "a", "deviceInfo": {"deviceType": "DEVICE_OVEN", "alias": "Oven"}}, {"deviceId": "b"}]
+    items = [
+        {"deviceId": "a", "deviceInfo": {"deviceType": "DEVICE_OVEN", "alias": "Oven"}},
+        {"deviceId": "b"},
+    ]
     devices = registered_devices(reply(listing(items), Call.DEVICES), NOW)
-    assert [(one.id, one.type, one.alias) for one in devices] == [("a", "DEVICE_OVEN", "Oven"), ("b", None, None)]
+    assert [(one.id, one.type, one.alias) for one in devices] == [
+        ("a", "DEVICE_OVEN", "Oven"),
+        ("b", None, None),
+    ]
     for bad in ({}, {"deviceId": 5}, {"deviceId": ""}, {"deviceId": "a/b"}):
         with pytest.raises(Surprise):
             registered_devices(reply(listing([*items, bad]), Call.DEVICES), NOW)
@@ -472,7 +564,9 @@ def test_registered_devices_are_read_with_what_is_said_of_them() -> None:
 
 def test_a_long_list_costs_little_more_than_its_ids() -> None:
     """Reading a list keeps no copy of the answer: at its most it holds the ids twice over, as items and as a set."""
-    body = json.dumps(listing([{"deviceId": f"{number:064x}"} for number in range(50_000)])).encode()
+    body = json.dumps(
+        listing([{"deviceId": f"{number:064x}"} for number in range(50_000)])
+    ).encode()
     one = reply(body)
     live_devices(one, NOW)
     tracemalloc.start()
@@ -516,7 +610,11 @@ def test_the_answer_to_an_earlier_request_of_ours_is_not_believed(call: Call) ->
     assert believed(listing(TWO), call, sent={OWN})
     assert believed({**listing(TWO), "messageId": OWN}, call, sent=sent)
     assert believed({**listing(TWO), "messageId": 5}, call, sent=sent)
-    assert [differs(reply({**listing(TWO), "messageId": told})) for told in (OWN, "lg-1", 5)] == [False, True, False]
+    assert [differs(reply({**listing(TWO), "messageId": told})) for told in (OWN, "lg-1", 5)] == [
+        False,
+        True,
+        False,
+    ]
 
 
 ENVELOPE = {"messageId": "m", "timestamp": "t"}
@@ -526,11 +624,20 @@ ENVELOPE = {"messageId": "m", "timestamp": "t"}
 @pytest.mark.parametrize(
     "beside",
     [
-        *({"result": TWO}, {"result": []}, {"resultCode": "0000"}, {"Response": TWO}, {"data": None}, {"devices": {}}),
+        *(
+            {"result": TWO},
+            {"result": []},
+            {"resultCode": "0000"},
+            {"Response": TWO},
+            {"data": None},
+            {"devices": {}},
+        ),
         *({"resultCode": "0000", "result": TWO}, {"responseCode": "0000"}),
     ],
 )
-def test_without_response_nothing_but_the_frame_is_an_empty_list(call: Call, beside: dict[str, object]) -> None:
+def test_without_response_nothing_but_the_frame_is_an_empty_list(
+    call: Call, beside: dict[str, object]
+) -> None:
     """Whatever else is in the envelope may be the list under another name, or say where it is."""
     assert not believed({**ENVELOPE, **beside}, call)
     assert believed({"messageId": "m"}, call)
@@ -540,11 +647,18 @@ def test_without_response_nothing_but_the_frame_is_an_empty_list(call: Call, bes
 @pytest.mark.parametrize(
     "beside",
     [
-        *({"result": TWO}, {"RESPONSE": TWO}, {"data": {"items": TWO}}, {"data": {"page": {"items": ["a"]}}}),
+        *(
+            {"result": TWO},
+            {"RESPONSE": TWO},
+            {"data": {"items": TWO}},
+            {"data": {"page": {"items": ["a"]}}},
+        ),
         {"more": [{"deviceId": f"{number:064x}"} for number in range(2000)]},
     ],
 )
-def test_a_second_list_makes_the_first_one_doubtful(response: object, beside: dict[str, object]) -> None:
+def test_a_second_list_makes_the_first_one_doubtful(
+    response: object, beside: dict[str, object]
+) -> None:
     """Where there are two lists, nobody knows which of them is the list, or whether both are."""
     assert not believed({**listing(response), **beside})
 
@@ -552,7 +666,13 @@ def test_a_second_list_makes_the_first_one_doubtful(response: object, beside: di
 @pytest.mark.parametrize(
     "beside",
     [
-        *({"next": "/pcc?page=2"}, {"nextPageToken": "x"}, {"next_page": 2}, {"nextCursor": "x"}, {"NextMarker": "x"}),
+        *(
+            {"next": "/pcc?page=2"},
+            {"nextPageToken": "x"},
+            {"next_page": 2},
+            {"nextCursor": "x"},
+            {"NextMarker": "x"},
+        ),
         *(
             {"hasMore": True},
             {"has_next": "true"},
@@ -561,12 +681,31 @@ def test_a_second_list_makes_the_first_one_doubtful(response: object, beside: di
             {"cursor": "x"},
             {"last": False},
         ),
-        *({"offset": 2}, {"totalPages": 2}, {"limit": 2}, {"pageSize": 1}, {"links": {"next": {"href": "/pcc?2"}}}),
-        *({"paging": {"next": "x"}}, {"meta": {"page": {"hasMore": True}}}, {"total": 3}, {"totalCount": "3"}),
-        *({"total": 0}, {"count": 1}, {"page": {"totalElements": 40}}, {"isLastPage": "false"}, {"partial": True}),
+        *(
+            {"offset": 2},
+            {"totalPages": 2},
+            {"limit": 2},
+            {"pageSize": 1},
+            {"links": {"next": {"href": "/pcc?2"}}},
+        ),
+        *(
+            {"paging": {"next": "x"}},
+            {"meta": {"page": {"hasMore": True}}},
+            {"total": 3},
+            {"totalCount": "3"},
+        ),
+        *(
+            {"total": 0},
+            {"count": 1},
+            {"page": {"totalElements": 40}},
+            {"isLastPage": "false"},
+            {"partial": True},
+        ),
     ],
 )
-def test_a_sign_of_further_pages_or_another_total_makes_a_list_untrusted(beside: dict[str, object]) -> None:
+def test_a_sign_of_further_pages_or_another_total_makes_a_list_untrusted(
+    beside: dict[str, object],
+) -> None:
     """A first page is not the list."""
     assert not believed({**listing(TWO), **beside})
     assert not believed({**listing(TWO), **beside}, Call.DEVICES)
@@ -575,9 +714,28 @@ def test_a_sign_of_further_pages_or_another_total_makes_a_list_untrusted(beside:
 @pytest.mark.parametrize(
     "beside",
     [
-        *({"next": None}, {"nextPageToken": ""}, {"hasMore": False}, {"more": "false"}, {"last": True}, {"total": 2}),
-        *({"count": "2"}, {"totalPages": 1}, {"page": 1}, {"limit": 100}, {"offset": 0}, {"links": {"next": None}}),
-        *({"meta": {"total": 2, "server": "x"}}, {"warnings": []}, {"responseCode": "0000"}, {"error": None}),
+        *(
+            {"next": None},
+            {"nextPageToken": ""},
+            {"hasMore": False},
+            {"more": "false"},
+            {"last": True},
+            {"total": 2},
+        ),
+        *(
+            {"count": "2"},
+            {"totalPages": 1},
+            {"page": 1},
+            {"limit": 100},
+            {"offset": 0},
+            {"links": {"next": None}},
+        ),
+        *(
+            {"meta": {"total": 2, "server": "x"}},
+            {"warnings": []},
+            {"responseCode": "0000"},
+            {"error": None},
+        ),
         *({"traceId": "next"}, {"nextdoor": 0}, {"total": None}, {"total": True}, {"path": "/pcc"}),
     ],
 )
@@ -589,9 +747,17 @@ def test_a_list_that_says_it_is_whole_is_believed(beside: dict[str, object]) -> 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("link", '</pcc?page=2>; rel="next"'), ("link", "<x>; rel=prev, <y>; rel=next"), ("x-total-count", "3")),
+        *(
+            ("link", '</pcc?page=2>; rel="next"'),
+            ("link", "<x>; rel=prev, <y>; rel=next"),
+            ("x-total-count", "3"),
+        ),
         *(("x-total", "40"), ("x-next-page", "2"), ("x-has-more", "true"), ("x-total-pages", "2")),
-        *(("x-pagination", '{"hasNext": true}'), ("x-pagination", '{"total": 9}'), ("x-next-cursor", "abc")),
+        *(
+            ("x-pagination", '{"hasNext": true}'),
+            ("x-pagination", '{"total": 9}'),
+            ("x-next-cursor", "abc"),
+        ),
     ],
 )
 def test_headers_that_speak_of_further_pages_make_a_list_untrusted(name: str, value: str) -> None:
@@ -608,7 +774,12 @@ def test_headers_that_speak_of_further_pages_make_a_list_untrusted(name: str, va
             ("x-next-page", ""),
             ("content-length", "9"),
         ),
-        *(("x-ratelimit-limit", "1"), ("x-ratelimit-remaining", "5"), ("x-pagination", "none"), ("x-cache", "Miss")),
+        *(
+            ("x-ratelimit-limit", "1"),
+            ("x-ratelimit-remaining", "5"),
+            ("x-pagination", "none"),
+            ("x-cache", "Miss"),
+        ),
     ],
 )
 def test_headers_that_say_nothing_against_a_list_are_no_harm(name: str, value: str) -> None:
@@ -648,8 +819,14 @@ WHOLE = json.dumps(listing(TWO)).encode()
     ("body", "reason"),
     [
         (b"\xef\xbb\xbf" + WHOLE, "byte order mark"),
-        *((WHOLE + end, "ends with a NUL byte") for end in (b"\x00", b"\x00\x00\r\n", b"\x00\n\x00")),
-        *((WHOLE.decode().encode(form), "UTF-16|NUL") for form in ("utf-16", "utf-16-le", "utf-16-be", "utf-32-le")),
+        *(
+            (WHOLE + end, "ends with a NUL byte")
+            for end in (b"\x00", b"\x00\x00\r\n", b"\x00\n\x00")
+        ),
+        *(
+            (WHOLE.decode().encode(form), "UTF-16|NUL")
+            for form in ("utf-16", "utf-16-le", "utf-16-be", "utf-32-le")
+        ),
         (gzip.compress(WHOLE), "gzip"),
         (WHOLE[:-9], "not valid JSON"),
         (WHOLE + b" x", "not valid JSON"),

@@ -47,7 +47,9 @@ def test_what_can_be_used_is_used(value: str, meant: str) -> None:
     assert used({"HTTPS_PROXY": value}) == meant
 
 
-@pytest.mark.parametrize("scheme", ["https", "socks", "socks4", "socks4a", "socks5", "socks5h", "SOCKS5", "ftp", "x"])
+@pytest.mark.parametrize(
+    "scheme", ["https", "socks", "socks4", "socks4a", "socks5", "socks5h", "SOCKS5", "ftp", "x"]
+)
 @pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
 def test_a_proxy_of_another_kind_is_a_fault_and_not_passed_by(name: str, scheme: str) -> None:
     """The variable is named, and no call goes around its proxy."""
@@ -69,7 +71,14 @@ def test_a_proxy_of_another_kind_is_a_fault_and_not_passed_by(name: str, scheme:
             "http://",
             "http://:80",
         ),
-        *("proxy:3128:user:word", "http://a b:80", f"http://user:{WORD}@", "http://[::1", "http://[nobody]:80", "@"),
+        *(
+            "proxy:3128:user:word",
+            "http://a b:80",
+            f"http://user:{WORD}@",
+            "http://[::1",
+            "http://[nobody]:80",
+            "@",
+        ),
         *(
             f"http://user%3Aname:{WORD}@proxy:80",
             f"http://user:{WORD}%0Ax@proxy:80",
@@ -145,7 +154,10 @@ def test_exceptions_are_called_directly(exception: str, host: str) -> None:
 )
 def test_what_an_exception_does_not_mean_goes_through_the_proxy(exception: str, host: str) -> None:
     """Half a name is no name."""
-    assert used({"https_proxy": "proxy:1", "NO_PROXY": exception}, f"https://{host}") == "http://proxy:1"
+    assert (
+        used({"https_proxy": "proxy:1", "NO_PROXY": exception}, f"https://{host}")
+        == "http://proxy:1"
+    )
 
 
 password = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=20)
@@ -153,7 +165,9 @@ password = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=
 
 @given(
     word=password,
-    form=st.sampled_from(["http://svc:{}@h:9", "svc:{}@h:9", '"http://svc:{}@h:9"', "socks5://svc:{}@h", "{}@h:x"]),
+    form=st.sampled_from(
+        ["http://svc:{}@h:9", "svc:{}@h:9", '"http://svc:{}@h:9"', "socks5://svc:{}@h", "{}@h:x"]
+    ),
 )
 def test_no_password_survives_the_masking(word: str, form: str) -> None:
     """Whatever characters it has, and wherever a parser would cut it, a password is hidden whole and in parts."""

@@ -72,7 +72,9 @@ class Run:
     def _calls(self, most: int) -> int:
         """Make some calls at once and return how many were done."""
         answers: list[bool] = []
-        while len(answers) < most and (not answers or (self._open() and not self.quota.is_trying(self.now))):
+        while len(answers) < most and (
+            not answers or (self._open() and not self.quota.is_trying(self.now))
+        ):
             if not self.quota.take(self.now):
                 break
             self.calls.append(self.now)
@@ -100,11 +102,16 @@ def most_in_an_hour(calls: list[float]) -> int:
 @given(
     st.integers(1, 400),
     st.lists(
-        st.tuples(st.sampled_from(["take", "change", "pass"]), st.floats(0, 2000) | st.sampled_from([0.0, HOUR, 60.0])),
+        st.tuples(
+            st.sampled_from(["take", "change", "pass"]),
+            st.floats(0, 2000) | st.sampled_from([0.0, HOUR, 60.0]),
+        ),
         max_size=300,
     ),
 )
-def test_a_given_limit_is_never_exceeded_in_any_rolling_hour(limit: int, steps: list[tuple[str, float]]) -> None:
+def test_a_given_limit_is_never_exceeded_in_any_rolling_hour(
+    limit: int, steps: list[tuple[str, float]]
+) -> None:
     """Whoever asks for a call and whenever, no hour holds more of them than the text allows."""
     quota, now, calls = Quota(limit), START, list[float]()
     for kind, wait in steps:
@@ -173,9 +180,19 @@ def test_without_a_limit_nothing_waits() -> None:
 
 @pytest.mark.parametrize(
     ("retry_after", "seconds"),
-    [(None, 60), (0.0, 60), (1.0, 1), (90.0, 90), (3600.0, 3600), (86_400.0, 3600), (float("inf"), 3600)],
+    [
+        (None, 60),
+        (0.0, 60),
+        (1.0, 1),
+        (90.0, 90),
+        (3600.0, 3600),
+        (86_400.0, 3600),
+        (float("inf"), 3600),
+    ],
 )
-def test_a_pause_is_as_long_as_lg_says_within_an_hour(retry_after: float | None, seconds: float) -> None:
+def test_a_pause_is_as_long_as_lg_says_within_an_hour(
+    retry_after: float | None, seconds: float
+) -> None:
     """LG's own word goes first; without it a minute is waited."""
     quota = Quota()
     opens = quota.throttled(START, retry_after, teaches=False)
@@ -202,7 +219,10 @@ def test_calls_that_were_in_flight_together_share_one_throttle() -> None:
     quota = Quota()
     for number in range(208):
         quota.take(START + number / 100)
-    moments = [quota.throttled(START + 10 + one / 100, None, teaches=True, unanswered=8 - one) for one in range(8)]
+    moments = [
+        quota.throttled(START + 10 + one / 100, None, teaches=True, unanswered=8 - one)
+        for one in range(8)
+    ]
     assert quota.limit == 180
     assert max(moments) - min(moments) <= 1
     assert quota.throttled(START + 100, None, teaches=False) == pytest.approx(START + 220, abs=1)
@@ -266,7 +286,9 @@ def test_a_restart_remembers_the_calls_and_the_limit() -> None:
 
 @pytest.mark.parametrize("together", [1, 8])
 @pytest.mark.parametrize("seconds_a_call", [0.05, 2.0])
-def test_a_given_limit_that_is_lgs_is_never_throttled_and_loses_no_time(together: int, seconds_a_call: float) -> None:
+def test_a_given_limit_that_is_lgs_is_never_throttled_and_loses_no_time(
+    together: int, seconds_a_call: float
+) -> None:
     """A thousand changes under 300 calls an hour take hardly longer than the three hours they must."""
     run = Run(Quota(300), Platform(300), 1000, together, seconds_a_call, late=0.5)
     run.finish()
@@ -278,7 +300,9 @@ def test_a_given_limit_that_is_lgs_is_never_throttled_and_loses_no_time(together
 
 @pytest.mark.parametrize("together", [1, 8])
 @pytest.mark.parametrize(("allowed", "wanted"), [(300, 1000), (300, 5000), (60, 600), (1000, 9000)])
-def test_a_learned_limit_is_throttled_seldom_and_loses_little_time(together: int, allowed: int, wanted: int) -> None:
+def test_a_learned_limit_is_throttled_seldom_and_loses_little_time(
+    together: int, allowed: int, wanted: int
+) -> None:
     """After the hour that taught it, at most two answers an hour are throttled, and the work is done nearly as soon."""
     run = Run(Quota(), Platform(allowed), wanted, together)
     run.finish()

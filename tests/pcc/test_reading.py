@@ -35,7 +35,9 @@ class Stream(httpx.AsyncByteStream):
             yield chunk
 
 
-def response(chunks: Iterable[bytes], *, packed: str = "", length: int | None = None) -> httpx.Response:
+def response(
+    chunks: Iterable[bytes], *, packed: str = "", length: int | None = None
+) -> httpx.Response:
     """Return an answer that is still to be read."""
     headers = {"content-encoding": packed} if packed else {}
     if length is not None:
@@ -76,7 +78,9 @@ async def test_an_answer_without_an_end_is_given_up() -> None:
         await read(response(forever(b"x" * 100)))
     empty_blocks = gzip.compress(b"")[:10]
     with pytest.raises((TooLongError, httpx.DecodingError)):
-        await read(response([empty_blocks, *(b"\x00\x00\x00\xff\xff" for _ in range(1000))], packed="gzip"))
+        await read(
+            response([empty_blocks, *(b"\x00\x00\x00\xff\xff" for _ in range(1000))], packed="gzip")
+        )
 
 
 async def test_a_length_beyond_the_limit_is_not_waited_for() -> None:
@@ -142,13 +146,23 @@ async def test_an_answer_that_is_given_up_leaves_its_room() -> None:
     for _ in range(3):
         with pytest.raises(TooLongError):
             await read(response(forever(bytes(MEBIBYTE))), FREE + 2 * MEBIBYTE, room)
-    assert len(await read(response([bytes(FREE + 2 * MEBIBYTE)]), 8 * MEBIBYTE, room)) == FREE + 2 * MEBIBYTE
+    assert (
+        len(await read(response([bytes(FREE + 2 * MEBIBYTE)]), 8 * MEBIBYTE, room))
+        == FREE + 2 * MEBIBYTE
+    )
 
 
 def client(http: httpx.AsyncClient, url: str, name: str = ACCOUNT, **changes: object) -> Client:
     """Return a client of one account that speaks to a server of the test."""
     own = credentials(base_url=url, token_url=f"{url}/token", **changes)
-    return Client(AccountName(name), http, lambda: own, metrics=Metrics(), timeout_seconds=30, clock=StillClock())
+    return Client(
+        AccountName(name),
+        http,
+        lambda: own,
+        metrics=Metrics(),
+        timeout_seconds=30,
+        clock=StillClock(),
+    )
 
 
 async def test_one_endless_server_costs_one_call_and_no_other_account() -> None:
@@ -169,7 +183,9 @@ async def test_one_endless_server_costs_one_call_and_no_other_account() -> None:
         other = client(http, server.url, "busan-hotel")
         calls = (one.list_devices(), one.subscribe(DeviceId("a")), other.list_devices())
         listing, change, fine = await asyncio.gather(*calls, return_exceptions=True)
-        refreshing = client(http, f"http://127.0.0.1:{port}", access_token=None, refresh_token=REFRESH)
+        refreshing = client(
+            http, f"http://127.0.0.1:{port}", access_token=None, refresh_token=REFRESH
+        )
         with pytest.raises(Unavailable, match="token endpoint: the answer is longer than 1 MiB"):
             await refreshing.list_devices()
     for error in (listing, change):
@@ -181,7 +197,10 @@ async def test_one_endless_server_costs_one_call_and_no_other_account() -> None:
 async def test_a_long_error_is_told_without_its_page() -> None:
     """Of what was not read to its end nothing is quoted."""
     body = b"x" * (LONGEST_OTHER + 1)
-    async with serving(answer(body, "502 Bad Gateway")) as server, open_http(read_only=False, connections=1) as http:
+    async with (
+        serving(answer(body, "502 Bad Gateway")) as server,
+        open_http(read_only=False, connections=1) as http,
+    ):
         with pytest.raises(PlatformError) as caught:
             await client(http, server.url).list_devices()
     assert "xxx" not in str(caught.value)

@@ -45,9 +45,24 @@ from recording import (
 DONE = answer()
 EMPTY = answer(b'{"messageId":"m","timestamp":"t","response":[]}')
 DOCUMENTED = {
-    *("authorization", "x-country-code", "x-message-id", "x-service-id", "x-service-key", "content-type"),
+    *(
+        "authorization",
+        "x-country-code",
+        "x-message-id",
+        "x-service-id",
+        "x-service-key",
+        "content-type",
+    ),
 }
-HARMLESS = {"host", "accept", "accept-encoding", "cache-control", "user-agent", "connection", "content-length"}
+HARMLESS = {
+    "host",
+    "accept",
+    "accept-encoding",
+    "cache-control",
+    "user-agent",
+    "connection",
+    "content-length",
+}
 
 
 def client(http: httpx.AsyncClient, url: str, seconds: float = 30.0, **changes: object) -> Client:
@@ -93,7 +108,9 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("device", [*ODD, "7121f083d9df33c2", "HW1-0001", "ü-냉장고-🧊", "a<b>`{c}"])
+@pytest.mark.parametrize(
+    "device", [*ODD, "7121f083d9df33c2", "HW1-0001", "ü-냉장고-🧊", "a<b>`{c}"]
+)
 async def test_an_id_is_percent_encoded_on_the_wire(device: str) -> None:
     """Whatever an id holds, the path has two segments and every reserved character of the id is escaped."""
     async with recorder() as server, opened() as http:
@@ -150,7 +167,12 @@ async def test_a_call_has_the_documented_headers_and_no_body() -> None:
         await one.subscribe(DeviceId("a"))
         await one.unsubscribe(DeviceId("a"))
     assert [seen.line for seen in server.seen] == [
-        *("GET /pcc HTTP/1.1", "GET /devices HTTP/1.1", "POST /pcc/a HTTP/1.1", "DELETE /pcc/a HTTP/1.1"),
+        *(
+            "GET /pcc HTTP/1.1",
+            "GET /devices HTTP/1.1",
+            "POST /pcc/a HTTP/1.1",
+            "DELETE /pcc/a HTTP/1.1",
+        ),
     ]
     for seen in server.seen:
         names = {name.lower() for name, _ in seen.headers}
@@ -177,7 +199,9 @@ async def test_a_path_in_the_base_address_is_kept() -> None:
     assert [seen.target for seen in server.seen] == ["/lg/v1/pcc", "/lg/v1/pcc/a%3Ab"]
 
 
-@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
+@pytest.mark.parametrize(
+    "status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"]
+)
 async def test_no_redirect_is_followed(status: str) -> None:
     """A redirect is an answer that nobody documented; the token goes nowhere else."""
     async with recorder(EMPTY) as elsewhere:
@@ -267,7 +291,9 @@ async def test_a_server_that_drops_a_kept_connection_is_given_new_ones_from_then
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(DONE)
-        await reader.readuntil(b"\r\n\r\n")  # a second request on the same connection is never answered
+        await reader.readuntil(
+            b"\r\n\r\n"
+        )  # a second request on the same connection is never answered
 
     async with listening(serve) as port, opened() as http:
         one = client(http, f"http://127.0.0.1:{port}")
@@ -299,14 +325,22 @@ async def test_bytes_that_nobody_asked_for_end_a_kept_connection() -> None:
 @pytest.mark.parametrize("size", [9_000, 20_000, 31_000])
 async def test_long_headers_are_read(size: int) -> None:
     """Gateways send more than the 8 KB that are usual."""
-    async with recorder(answer(b'{"messageId":"m"}', "200 OK", f"x-long: {'x' * size}")) as server, opened() as http:
+    async with (
+        recorder(answer(b'{"messageId":"m"}', "200 OK", f"x-long: {'x' * size}")) as server,
+        opened() as http,
+    ):
         assert (await client(http, server.url).list_devices()).devices == frozenset()
 
 
-@pytest.mark.parametrize("headers", [[f"x-long: {'x' * 200_000}"], [f"x-{number}: x" for number in range(5000)]])
+@pytest.mark.parametrize(
+    "headers", [[f"x-long: {'x' * 200_000}"], [f"x-{number}: x" for number in range(5000)]]
+)
 async def test_headers_without_an_end_are_told_as_what_they_are(headers: list[str]) -> None:
     """No status is told that nobody sent."""
-    async with recorder(answer(b'{"messageId":"m"}', "200 OK", *headers)) as server, opened() as http:
+    async with (
+        recorder(answer(b'{"messageId":"m"}', "200 OK", *headers)) as server,
+        opened() as http,
+    ):
         with pytest.raises(Unavailable) as caught:
             await client(http, server.url).list_devices()
     assert "400" not in str(caught.value)
@@ -341,8 +375,17 @@ async def test_one_time_limit_is_around_the_whole_call() -> None:
 @pytest.mark.parametrize(
     "bytes_sent",
     [
-        *(b"", b"HTTP/1.1 200 OK\r\n", b"SSH-2.0-OpenSSH\r\n\r\n", b"\x15\x03\x01\x00\x02", b"HTTP/1.1 abc\r\n\r\n"),
-        *(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nshort", b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"),
+        *(
+            b"",
+            b"HTTP/1.1 200 OK\r\n",
+            b"SSH-2.0-OpenSSH\r\n\r\n",
+            b"\x15\x03\x01\x00\x02",
+            b"HTTP/1.1 abc\r\n\r\n",
+        ),
+        *(
+            b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nshort",
+            b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
+        ),
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nnope",
         b"HTTP/1.1 200 OK\r\nx: " + b"x" * 100_000 + b"\r\n\r\n",
@@ -376,7 +419,10 @@ async def test_a_host_that_cannot_be_reached_is_unavailable(url: str) -> None:
 async def test_a_compressed_answer_is_read() -> None:
     """A list of a million devices may come compressed."""
     body = gzip.compress(b'{"messageId":"m","response":[{"deviceId":"a"}]}')
-    async with recorder(answer(body, "200 OK", "content-encoding: gzip")) as server, opened() as http:
+    async with (
+        recorder(answer(body, "200 OK", "content-encoding: gzip")) as server,
+        opened() as http,
+    ):
         assert (await client(http, server.url).list_devices()).devices == {"a"}
 
 
@@ -393,7 +439,12 @@ def test_no_exception_of_the_libraries_is_unknown_to_us() -> None:
     """Each exception class of aiohttp and httpx that a request can raise is one that counts as a lost call."""
     never_raised_here = {
         *(aiohttp.WSMessageTypeError, client_exceptions.WSMessageTypeError),  # web sockets
-        *(httpx.CookieConflict, httpx.StreamError, httpx.StreamConsumed, httpx.StreamClosed),  # misuse of the library
+        *(
+            httpx.CookieConflict,
+            httpx.StreamError,
+            httpx.StreamConsumed,
+            httpx.StreamClosed,
+        ),  # misuse of the library
         *(httpx.ResponseNotRead, httpx.RequestNotRead),
     }
     known = {*exceptions_of(client_exceptions), *exceptions_of(httpx)} - never_raised_here
@@ -426,7 +477,12 @@ async def test_a_read_only_process_sends_nothing_that_changes_anything() -> None
         await http.get(f"{server.url}/devices")
         await http.post(f"{server.url}/emp/v2/token", extensions={TOKEN_REFRESH: True})
     assert [(seen.method, seen.target) for seen in server.seen] == [
-        *(("POST", "/emp/v2/token"), ("GET", "/pcc"), ("GET", "/devices"), ("POST", "/emp/v2/token")),
+        *(
+            ("POST", "/emp/v2/token"),
+            ("GET", "/pcc"),
+            ("GET", "/devices"),
+            ("POST", "/emp/v2/token"),
+        ),
     ]
 
 
@@ -442,7 +498,10 @@ async def test_proxies_of_the_environment_are_obeyed(monkeypatch: pytest.MonkeyP
         monkeypatch.delenv("NO_PROXY")
         async with opened() as http:
             await client(http, server.url).list_devices()
-    assert [seen.target for seen in proxy.seen] == ["http://lg.example.invalid:81/pcc/a%3Ab", f"{server.url}/pcc"]
+    assert [seen.target for seen in proxy.seen] == [
+        "http://lg.example.invalid:81/pcc/a%3Ab",
+        f"{server.url}/pcc",
+    ]
     assert proxy.seen[0].header("host") == "lg.example.invalid:81"
     assert proxy.seen[0].header("proxy-authorization") == "Basic dXNlcjp3b3Jk"
     assert proxy.seen[0].header("authorization") == f"Bearer {ACCESS}"
@@ -463,7 +522,9 @@ async def test_https_goes_through_the_proxy_as_a_tunnel(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     "value", ["socks5://me:word-of-mine@127.0.0.1:1", "https://127.0.0.1:1", "http://127.0.0.1:8a"]
 )
-async def test_a_proxy_that_cannot_be_used_stops_the_call(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_that_cannot_be_used_stops_the_call(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither key nor token goes around it, and the variable is named without its value."""
     async with recorder(EMPTY) as server:
         monkeypatch.setenv("NO_PROXY", "")
@@ -489,13 +550,26 @@ async def test_a_password_file_of_the_user_is_no_concern_of_ours(
 
 
 @pytest.mark.system
-async def test_a_certificate_of_nobody_known_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_certificate_of_nobody_known_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """TLS is verified: where nobody vouches for a certificate, no byte of a request goes out."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
     names = ["-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     # The system's own openssl, with words of ours.
-    subprocess.run([*command, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)  # noqa: S603, ASYNC221
+    subprocess.run(  # noqa: ASYNC221, S603
+        [*command, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
     async with serving(EMPTY, tls) as server:
@@ -516,12 +590,24 @@ async def test_a_certificate_out_of_date_asks_for_the_clock(
 ) -> None:
     """A certificate that has expired or is not yet valid, by our clock, names the clock and not the address."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
     names = ["-days", "30", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     environment = {**os.environ, **wrong_clock.since_start(made)}
     # The system's own openssl, with words of ours.
     subprocess.run(  # noqa: S603, ASYNC221
-        [*command, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True, env=environment
+        [*command, *names, "-keyout", key, "-out", certificate],
+        check=True,
+        capture_output=True,
+        env=environment,
     )
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)

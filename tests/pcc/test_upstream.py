@@ -45,7 +45,11 @@ async def test_aiohttp_still_sends_again_unless_its_private_switch_is_off() -> N
 
 async def test_aiohttp_still_keeps_connections_where_the_pool_looks_for_them() -> None:
     """``_get`` gives a kept connection, and ``_conns`` holds pairs of a protocol and the moment of its return."""
-    assert list(inspect.signature(aiohttp.TCPConnector._get).parameters) == ["self", "key", "traces"]
+    assert list(inspect.signature(aiohttp.TCPConnector._get).parameters) == [
+        "self",
+        "key",
+        "traces",
+    ]
     resolver: AbstractResolver = aiohttp.ThreadedResolver()
     async with serving(DONE) as server:
         pool = Pool(limit=1, resolver=resolver)
@@ -62,7 +66,10 @@ async def test_aiohttp_still_keeps_connections_where_the_pool_looks_for_them() -
 def test_aiohttp_still_takes_a_password_off_an_address() -> None:
     """The helper that gives a proxy's password as aiohttp wants it is not documented."""
     address, password = strip_auth_from_url(URL("http://user:p%40ss@proxy:3128"))
-    assert (str(address), password and password.encode()) == ("http://proxy:3128", "Basic dXNlcjpwQHNz")
+    assert (str(address), password and password.encode()) == (
+        "http://proxy:3128",
+        "Basic dXNlcjpwQHNz",
+    )
 
 
 def test_aiohttp_still_makes_requests_of_the_arguments_that_we_replace() -> None:

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import Row, Target, Verdict, alternating, at_least, at_most, compared, exactly, exit_code, turns
+from benchmarks import (
+    Row,
+    Target,
+    Verdict,
+    alternating,
+    at_least,
+    at_most,
+    compared,
+    exactly,
+    exit_code,
+    turns,
+)
 from benchmarks.__main__ import as_data, main, table
 
 
@@ -109,7 +120,10 @@ def test_each_side_goes_first_as_often() -> None:
 
 def test_the_table_has_a_line_for_each_row() -> None:
     """The table for people has as many lines as there are rows, over all benchmarks."""
-    assert table({"one": [_of([1.0]), _of([2.0], at_most(1))], "two": [Row("a", None, "s")]}).row_count == 3
+    assert (
+        table({"one": [_of([1.0]), _of([2.0], at_most(1))], "two": [Row("a", None, "s")]}).row_count
+        == 3
+    )
 
 
 def test_the_data_for_programs_has_everything() -> None:
@@ -118,7 +132,12 @@ def test_the_data_for_programs_has_everything() -> None:
     assert data["quick"] is True
     assert {"measured_at", "python", "machine"} <= data.keys()
     [row] = data["rows"]
-    assert (row["benchmark"], row["ratio"], row["ratios"], row["target"]) == ("one", 2.0, [1.0, 3.0], "≤ x 1.5")
+    assert (row["benchmark"], row["ratio"], row["ratios"], row["target"]) == (
+        "one",
+        2.0,
+        [1.0, 3.0],
+        "≤ x 1.5",
+    )
     assert row["verdict"] == "missed"
 
 

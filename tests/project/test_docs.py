@@ -35,12 +35,16 @@ def keys_in_code() -> dict[str, tuple[set[str], bool]]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(
-                    func=ast.Attribute(value=ast.Name(id="log"), attr=level), args=[ast.Constant(value=str(event))]
+                    func=ast.Attribute(value=ast.Name(id="log"), attr=level),
+                    args=[ast.Constant(value=str(event))],
                 ):
                     keys, more = found.get(event, (set(), False))
                     named = {one.arg for one in node.keywords if one.arg not in {None, "exc_info"}}
                     more = more or any(one.arg in {None, "exc_info"} for one in node.keywords)
-                    found[event] = keys | named | ({"exception"} if level == "exception" else set()), more
+                    found[event] = (
+                        keys | named | ({"exception"} if level == "exception" else set()),
+                        more,
+                    )
     return found
 
 
@@ -60,14 +64,18 @@ def test_the_keys_of_every_log_event_are_documented() -> None:
 def test_every_reason_says_what_to_do() -> None:
     """Each reason has a section of its own that ends in what a person does, in the words that ``explain`` says too."""
     document = (ROOT / "docs/guards.md").read_text(encoding="utf-8")
-    sections = dict(re.findall(r"^### `([a-z-]+)`\n(.*?)(?=^##|\Z)", document, re.MULTILINE | re.DOTALL))
+    sections = dict(
+        re.findall(r"^### `([a-z-]+)`\n(.*?)(?=^##|\Z)", document, re.MULTILINE | re.DOTALL)
+    )
     assert set(sections) == {guard.reason for guard in GUARDS}
     for guard in GUARDS:
         told = " ".join(sections[guard.reason].partition("**Do:**")[2].split())
         assert told.startswith(guard.do), guard.reason
 
 
-@pytest.mark.parametrize("path", [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"], ids=lambda path: path.name
+)
 def test_links_lead_somewhere(path: Path) -> None:
     """Every link to a file of the project leads to one that is there."""
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
@@ -86,5 +94,12 @@ def test_the_architecture_shows_every_room() -> None:
     drawn = set(re.findall(r"^(?:[1-7] )? +([a-z]+) ", picture, re.MULTILINE))
     assert drawn == {path.parent.name for path in (ROOT / "reconciler").glob("*/__init__.py")}
     tabled = set(re.findall(r"^\| `([a-z_/]+\.py)` \|", document, re.MULTILINE))
-    there = {path.relative_to(ROOT / "reconciler").as_posix() for path in (ROOT / "reconciler").glob("*/**/*.py")}
-    assert tabled == {path for path in there if not path.endswith("__init__.py") and not path.startswith("simulator/")}
+    there = {
+        path.relative_to(ROOT / "reconciler").as_posix()
+        for path in (ROOT / "reconciler").glob("*/**/*.py")
+    }
+    assert tabled == {
+        path
+        for path in there
+        if not path.endswith("__init__.py") and not path.startswith("simulator/")
+    }

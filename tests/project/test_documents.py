@@ -31,7 +31,7 @@ import yaml
 from documents import ROOT, metrics
 from log_events import events_in_code
 from reconciler import cli
-from reconciler.pcc.protocol import CODES
+from reconciler.pcc.codes import CODES
 from reconciler.runtime import settings_table
 from reconciler.state.sqlite.tables import MIGRATIONS
 from scenarios import (
@@ -49,8 +49,30 @@ from served import served
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 PROGRAM = "pcc-reconciler"
 PROGRAMS = (
-    *(PROGRAM, "make", "kubectl", "git", "curl", "python", "python3", "promtool", "gpg", "sed", "ssh-keyscan"),
-    *("systemctl", "journalctl", "systemd-analyze", "docker", "helm", "flux", "sudo", "install", "useradd"),
+    *(
+        PROGRAM,
+        "make",
+        "kubectl",
+        "git",
+        "curl",
+        "python",
+        "python3",
+        "promtool",
+        "gpg",
+        "sed",
+        "ssh-keyscan",
+    ),
+    *(
+        "systemctl",
+        "journalctl",
+        "systemd-analyze",
+        "docker",
+        "helm",
+        "flux",
+        "sudo",
+        "install",
+        "useradd",
+    ),
 )
 ASIDE = re.compile(r"\s+#\s.*$")
 SETTING = re.compile(r"(PCC_\w+)=\S*")
@@ -119,7 +141,9 @@ def typed(snippet: Snippet) -> Iterator[Command]:
                 yield Command(snippet.document, snippet.line + number, command)
             case "console" if line.startswith("$ "):
                 yield Command(snippet.document, snippet.line + number, command.removeprefix("$ "))
-            case "yaml" if found := re.match(r"\s*- (?:run: )?((?:pipx|gh|pip|pcc-reconciler) .*)", line):
+            case "yaml" if found := re.match(
+                r"\s*- (?:run: )?((?:pipx|gh|pip|pcc-reconciler) .*)", line
+            ):
                 yield Command(snippet.document, snippet.line + number, ASIDE.sub("", found[1]))
 
 
@@ -143,17 +167,35 @@ WALKED = {"docs/getting-started.md", "docs/upgrade.md"}
 """Whose blocks are run as they stand, one after the other, by ``test_the_way_into_production_can_be_walked``."""
 
 RUN_BY = {
-    (r"docs/cli\.md", r"pcc-reconciler .*--help"): "test_cli.py::test_the_reference_quotes_the_help_of_each_command",
+    (
+        r"docs/cli\.md",
+        r"pcc-reconciler .*--help",
+    ): "test_cli.py::test_the_reference_quotes_the_help_of_each_command",
     (r".*", r"pcc-reconciler --show-completion .*"): (
         "test_cli.py::test_the_completion_script_of_a_named_shell_is_printed"
     ),
     (r".*", r"python -m reconciler"): "test_cli.py::test_python_m_does_the_same",
-    (r"docs/explain\.md", r"pcc-reconciler explain [0-9a-f]+x?"): "test_docs.py::test_generated_sections_are_current",
-    (r".*", r"pcc-reconciler run( --env-file pcc\.env)?"): "test_process.py::test_killed_in_the_middle_it_goes_on",
-    (r".*", r"pcc-reconciler (demo|simulate( .*)?)|make demo"): "test_demo.py::test_demo_shows_the_main_job",
+    (
+        r"docs/explain\.md",
+        r"pcc-reconciler explain [0-9a-f]+x?",
+    ): "test_docs.py::test_generated_sections_are_current",
+    (
+        r".*",
+        r"pcc-reconciler run( --env-file pcc\.env)?",
+    ): "test_process.py::test_killed_in_the_middle_it_goes_on",
+    (
+        r".*",
+        r"pcc-reconciler (demo|simulate( .*)?)|make demo",
+    ): "test_demo.py::test_demo_shows_the_main_job",
     (r"docs/gitops\.md", r"pcc-reconciler validate --against REV"): "test_diff.py",
-    (r".*", r"promtool test rules .*"): "test_alerts.py::test_every_alert_fires_when_it_should_and_only_then",
-    (r"docs/(api|simulator)\.md", r"(SIM=|curl ).*"): "test_documents.py::test_what_is_asked_with_curl_is_answered",
+    (
+        r".*",
+        r"promtool test rules .*",
+    ): "test_alerts.py::test_every_alert_fires_when_it_should_and_only_then",
+    (
+        r"docs/(api|simulator)\.md",
+        r"(SIM=|curl ).*",
+    ): "test_documents.py::test_what_is_asked_with_curl_is_answered",
 }
 """Document, command, and the test that runs it."""
 
@@ -183,7 +225,9 @@ def of_program(command: str) -> list[str] | None:
         words.pop(0)
     if words[:1] != [PROGRAM]:
         return None
-    ends = [number for number, word in enumerate(words) if re.fullmatch(r"[|&;]+|\d?>{1,2}.*", word)]
+    ends = [
+        number for number, word in enumerate(words) if re.fullmatch(r"[|&;]+|\d?>{1,2}.*", word)
+    ]
     return words[1 : min(ends, default=len(words))]
 
 
@@ -202,17 +246,24 @@ def excused(command: Command) -> str:
     for (document, pattern), test in RUN_BY.items():
         if re.fullmatch(document, command.document) and re.fullmatch(pattern, command.text):
             return test
-    return next((reason for pattern, reason in NOT_RUN.items() if re.fullmatch(pattern, command.text)), "")
+    return next(
+        (reason for pattern, reason in NOT_RUN.items() if re.fullmatch(pattern, command.text)), ""
+    )
 
 
 def test_every_command_is_run_or_carries_a_reason() -> None:
     """Each command is run here or by a test that is there, or cannot be run, for a reason; no line is superfluous."""
-    homeless = [str(one) for one in COMMANDS if one not in walked() and not run_here(one) and not excused(one)]
+    homeless = [
+        str(one)
+        for one in COMMANDS
+        if one not in walked() and not run_here(one) and not excused(one)
+    ]
     assert homeless == []
     for (document, pattern), test in RUN_BY.items():
-        assert any(re.fullmatch(document, one.document) and re.fullmatch(pattern, one.text) for one in COMMANDS), (
-            pattern
-        )
+        assert any(
+            re.fullmatch(document, one.document) and re.fullmatch(pattern, one.text)
+            for one in COMMANDS
+        ), pattern
         file, _, name = test.partition("::")
         (path,) = (ROOT / "tests").rglob(file)
         assert not name or f"def {name}(" in read(path), test
@@ -231,7 +282,10 @@ def test_every_command_of_the_program_has_only_options_that_there_are() -> None:
             continue
         name, *rest = words
         assert name in program.commands, command
-        known = {option for one in program.commands[name].params for option in one.opts} | {"--help", "-h"}
+        known = {option for one in program.commands[name].params for option in one.opts} | {
+            "--help",
+            "-h",
+        }
         assert {word for word in rest if word.startswith("-")} <= known, command
         seen += 1
     assert seen > len(program.commands)
@@ -241,7 +295,11 @@ def test_targets_of_make_are_there() -> None:
     """Each target that a document names is one of the Makefile."""
     targets = set(re.findall(r"^([a-z-]+):", read(ROOT / "Makefile"), re.MULTILINE))
     named = {
-        word for one in COMMANDS if one.text.startswith("make ") for word in one.text.split()[1:] if "=" not in word
+        word
+        for one in COMMANDS
+        if one.text.startswith("make ")
+        for word in one.text.split()[1:]
+        if "=" not in word
     }
     assert named
     assert named <= targets
@@ -277,11 +335,15 @@ def script(document: str) -> str:
         if snippet.document != document or snippet.language != "sh":
             continue
         for command in typed(snippet):
-            line = re.sub(rf"({PROGRAM} simulate)", r'\1 --listen "${SIMULATOR#http://}"', command.text)
+            line = re.sub(
+                rf"({PROGRAM} simulate)", r'\1 --listen "${SIMULATOR#http://}"', command.text
+            )
             code = EXIT_CODES.get((document, command.text), 0)
             lines.append(f"{{ {line}; }} || test $? = {code}" if code else line)
             if command.text.endswith("&"):
-                path, address = next(place for begin, place in WAITS.items() if command.text.startswith(begin))
+                path, address = next(
+                    place for begin, place in WAITS.items() if command.text.startswith(begin)
+                )
                 lines.append(f'wait-for "${address}{path}"')
     return "\n".join(lines) + "\n"
 
@@ -474,9 +536,15 @@ def test_a_command_ends_as_it_should(
     words = of_program(line)
     assert words is not None
     approval = words[words.index("--approval") + 1] if "--approval" in words else ""
-    there = {**typing_there.words, "REV": revision(typing_there), approval: f"removed/{tmp_path.name}.txt"}
+    there = {
+        **typing_there.words,
+        "REV": revision(typing_there),
+        approval: f"removed/{tmp_path.name}.txt",
+    }
     code = cli.run([there.get(word, word) for word in words])
-    expected = next((code for pattern, code in ENDS.items() if re.fullmatch(pattern, " ".join(words))), 0)
+    expected = next(
+        (code for pattern, code in ENDS.items() if re.fullmatch(pattern, " ".join(words))), 0
+    )
     assert code == expected, capsys.readouterr()
 
 
@@ -509,7 +577,9 @@ def test_what_is_asked_with_curl_is_answered(place_of_its_own: Place) -> None:
                 line = line.replace(words, meant)
             found = CURL.fullmatch(line)
             assert found, command
-            url, body = (shlex.split(found[part])[0] if found[part] else None for part in ("url", "body"))
+            url, body = (
+                shlex.split(found[part])[0] if found[part] else None for part in ("url", "body")
+            )
             method = found["method"] or ("GET" if body is None else "POST")
             form = {} if body is None else {"content-type": "application/x-www-form-urlencoded"}
             answer = client.request(method, str(url), content=body, headers=form)
@@ -542,10 +612,17 @@ def test_a_snippet_is_what_it_says(snippet: Snippet, tmp_path: Path) -> None:
 
 def check_desired(text: str, folder: Path) -> None:
     """Find no fault in a text; what is only a part of one is completed, and device files are made."""
-    whole = text if "version = 1" in text else f"version = 1\n[accounts.seoul-hotel]\ndevices = []\n{text}"
+    whole = (
+        text
+        if "version = 1" in text
+        else f"version = 1\n[accounts.seoul-hotel]\ndevices = []\n{text}"
+    )
     given = tomllib.loads(whole)
     for name in re.findall(r'"([\w*/-]+\.txt)"', whole):
-        write(folder / name.replace("*", "one"), "made-up-device\n" if "removed" not in name else "gone-device\n")
+        write(
+            folder / name.replace("*", "one"),
+            "made-up-device\n" if "removed" not in name else "gone-device\n",
+        )
     assert given["version"] == 1
     write(folder / "desired-state.toml", whole)
     assert cli.run(["validate", str(folder / "desired-state.toml")]) == 0
@@ -574,7 +651,11 @@ def test_names_of_metrics_are_metrics() -> None:
     known = {row.split("`")[1] for row in metrics()[2:]}
     known |= {f"{name}_{part}" for name in known for part in ("bucket", "sum", "count")}
     options = {"pcc_types", "pcc_reconciler"}  # of the simulator, and the wheel's name
-    named = {(name_of(path), found) for path in DOCUMENTS for found in re.findall(r"\bpcc_[a-z_]*[a-z]\b", read(path))}
+    named = {
+        (name_of(path), found)
+        for path in DOCUMENTS
+        for found in re.findall(r"\bpcc_[a-z_]*[a-z]\b", read(path))
+    }
     assert named
     assert {one for one in named if one[1] not in known | options} == set()
 
@@ -611,7 +692,9 @@ def words_in_code() -> list[str]:
 def test_errors_that_are_explained_are_errors_that_are_printed() -> None:
     """Each phrase that the list of errors begins a row with stands in the code word for word, and LG's in its codes."""
     rows = re.findall(r"^\| (`[^|]*) \|", read(ROOT / "docs/faq.md"), re.MULTILINE)
-    phrases = [phrase for row in rows for phrase in re.findall(r"`([^`]+)`", row.partition(", from ")[0])]
+    phrases = [
+        phrase for row in rows for phrase in re.findall(r"`([^`]+)`", row.partition(", from ")[0])
+    ]
     words = words_in_code()
     assert len(phrases) > len(CODES) / 3
     for phrase in phrases:
@@ -658,7 +741,9 @@ def test_links_lead_to_headings_that_are_there(path: Path) -> None:
 def test_the_list_of_documents_names_each_once() -> None:
     """The list in docs/ has every document beside it, once."""
     listed = re.findall(r"\]\(([\w-]+\.md)\)", read(ROOT / "docs/README.md"))
-    assert sorted(listed) == sorted(path.name for path in ROOT.glob("docs/*.md") if path.name != "README.md")
+    assert sorted(listed) == sorted(
+        path.name for path in ROOT.glob("docs/*.md") if path.name != "README.md"
+    )
 
 
 def test_the_readme_leads_to_the_list() -> None:

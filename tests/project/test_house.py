@@ -15,8 +15,8 @@ MOST = {
     "large_classes": 0,
     "large_modules": 0,
     "large_functions": 0,
-    "tokens_a_code_line": 9.08,
-    "comprehensions_per_1000_lines": 32.5,
+    "tokens_a_code_line": 8.15,
+    "comprehensions_per_1000_lines": 28.95,
 }
 """How much each number may be. Whoever brings one down lowers it here; nobody raises one."""
 
@@ -49,7 +49,8 @@ def test_what_is_measured(tmp_path: Path) -> None:
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(text, encoding="utf-8")
     (tmp_path / "pyproject.toml").write_text(
-        '[[tool.importlinter.contracts]]\nlayers = ["__main__", "controller", "core"]\n', encoding="utf-8"
+        '[[tool.importlinter.contracts]]\nlayers = ["__main__", "controller", "core"]\n',
+        encoding="utf-8",
     )
     found = measured(tmp_path)
     assert found == House(

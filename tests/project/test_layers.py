@@ -13,7 +13,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 CONTRACTS = [
-    one["name"] for one in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    one["name"]
+    for one in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
 ]
 
 PLANTED = {
@@ -22,7 +25,10 @@ PLANTED = {
     "Inside reconciler.desired,": ("desired/positions.py", "reconciler.desired.loader"),
     "Inside reconciler.source,": ("source/watch.py", "reconciler.source.files"),
     "Inside reconciler.source.git,": ("source/git/process.py", "reconciler.source.git.clone"),
-    "Inside reconciler.state.sqlite,": ("state/sqlite/connection.py", "reconciler.state.sqlite.database"),
+    "Inside reconciler.state.sqlite,": (
+        "state/sqlite/connection.py",
+        "reconciler.state.sqlite.database",
+    ),
     "Inside reconciler.state,": ("state/sqlite/tables.py", "reconciler.state.state"),
     "Inside reconciler.controller,": ("controller/executor.py", "reconciler.controller.queue"),
     "Inside reconciler.reporting,": ("reporting/status.py", "reconciler.reporting.formats"),
@@ -30,7 +36,10 @@ PLANTED = {
         "reporting/diagnosis/values.py",
         "reconciler.reporting.diagnosis.accounts",
     ),
-    "Inside reconciler.reporting.explain,": ("reporting/explain/values.py", "reconciler.reporting.explain.story"),
+    "Inside reconciler.reporting.explain,": (
+        "reporting/explain/values.py",
+        "reconciler.reporting.explain.story",
+    ),
     "Inside reconciler.runtime,": ("runtime/wiring.py", "reconciler.runtime.daemon"),
     "Inside reconciler.api,": ("api/port.py", "reconciler.api.app"),
     "Inside reconciler.cli,": ("cli/options.py", "reconciler.cli.run"),
@@ -41,7 +50,10 @@ PLANTED = {
     "Only reconciler.source.git.process runs programs": ("source/git/clone.py", "subprocess"),
     "Only reconciler.state.sqlite knows SQLite": ("state/state.py", "sqlite3"),
     "The simulator imports nothing of ours": ("simulator/errors.py", "reconciler.core.errors"),
-    "Only the commands and the demo start the simulator": ("runtime/oneshot.py", "reconciler.simulator"),
+    "Only the commands and the demo start the simulator": (
+        "runtime/oneshot.py",
+        "reconciler.simulator",
+    ),
 }
 """For each contract, by the beginning of its name: a module, and an import in it that breaks the contract."""
 
@@ -50,7 +62,9 @@ PLANTED = {
 def broken(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Plant every violation in a copy of the program, and return what the linter says of it."""
     copy = tmp_path_factory.mktemp("layers")
-    shutil.copytree(ROOT / "reconciler", copy / "reconciler", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "reconciler", copy / "reconciler", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copy(ROOT / "pyproject.toml", copy)
     for path, name in PLANTED.values():
         with (copy / "reconciler" / path).open("a", encoding="utf-8") as file:
@@ -71,7 +85,9 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_each_contract_has_a_planted_violation() -> None:
     """No contract is without an example of what it forbids, and no example is without its contract."""
     assert [name for name in CONTRACTS if not name.startswith(tuple(PLANTED))] == []
-    assert [start for start in PLANTED if not any(name.startswith(start) for name in CONTRACTS)] == []
+    assert [
+        start for start in PLANTED if not any(name.startswith(start) for name in CONTRACTS)
+    ] == []
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
@@ -83,9 +99,13 @@ def test_a_contract_notices_what_it_forbids(name: str, broken: str) -> None:
 
 def test_a_new_room_has_to_be_given_a_floor(tmp_path: Path) -> None:
     """A package that no floor names breaks the contract of the floors."""
-    shutil.copytree(ROOT / "reconciler", tmp_path / "reconciler", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "reconciler", tmp_path / "reconciler", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    (tmp_path / "reconciler" / "attic.py").write_text('"""A room that nobody planned."""\n', "utf-8")
+    (tmp_path / "reconciler" / "attic.py").write_text(
+        '"""A room that nobody planned."""\n', "utf-8"
+    )
     program = Path(sys.executable).with_name("lint-imports")
     ran = subprocess.run(  # noqa: S603 - the project's own linter
         [program, "--no-logo", "--no-cache"],

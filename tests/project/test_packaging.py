@@ -32,7 +32,12 @@ LARGEST_INSTALL = 80_000_000
 def run(command: str, folder: Path, given: Mapping[str, str]) -> None:
     """Run a command line as a Dockerfile's RUN does."""
     done = subprocess.run(  # noqa: S603 - the command is our Dockerfile's
-        ["/bin/sh", "-c", command], cwd=folder, env={**os.environ, **given}, capture_output=True, text=True, check=False
+        ["/bin/sh", "-c", command],
+        cwd=folder,
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
@@ -103,7 +108,11 @@ def test_the_image_holds_what_is_locked_and_nothing_else(built: Built) -> None:
         for one in distributions(path=[str(built.packages)])
     }
     assert found == dict(locked("runtime.txt")) | {"pcc-reconciler": reconciler.__version__}
-    size = sum(path.stat().st_size for path in built.installed.rglob("*") if path.is_file() and not path.is_symlink())
+    size = sum(
+        path.stat().st_size
+        for path in built.installed.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    )
     assert size < LARGEST_INSTALL
 
 
@@ -179,7 +188,11 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
         for path in (ROOT / "reconciler").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {"reconciler/py.typed", "reconciler/api/static/style.css", "reconciler/api/templates/status.html"} <= package
+    assert {
+        "reconciler/py.typed",
+        "reconciler/api/static/style.css",
+        "reconciler/api/templates/status.html",
+    } <= package
     (metadata,) = [inside[name].decode() for name in inside if name.endswith(".dist-info/METADATA")]
     assert f"\nVersion: {reconciler.__version__}\n" in metadata
     assert [name for name in inside if name.endswith("licenses/LICENSE")]

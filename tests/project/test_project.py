@@ -25,7 +25,9 @@ TEST_MODULES = sorted((ROOT / "tests").rglob("*.py"))
 MODULES = sorted((ROOT / "reconciler").rglob("*.py"))
 
 # Spelt in pieces, so that this file does not find itself.
-REGISTRY = re.compile("|".join(["py" + r"pi\.org", "python" + r"hosted\.org", "npm" + r"js\.(?:org|com)"]))
+REGISTRY = re.compile(
+    "|".join(["py" + r"pi\.org", "python" + r"hosted\.org", "npm" + r"js\.(?:org|com)"])
+)
 MACHINE_PATH = re.compile(r"(?<![\w./$}~-])/(?:root|work|Users/\w+)/[\w.]")
 
 
@@ -39,7 +41,9 @@ def tracked_texts() -> Iterator[tuple[Path, str]]:
     ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()]
     for path in sorted(ROOT.rglob("*")):
         parts = path.relative_to(ROOT).parts
-        if ".git" in parts or any(Path(part).match(pattern) for part in parts for pattern in ignored):
+        if ".git" in parts or any(
+            Path(part).match(pattern) for part in parts for pattern in ignored
+        ):
             continue
         if path.is_file():
             try:
@@ -50,7 +54,9 @@ def tracked_texts() -> Iterator[tuple[Path, str]]:
 
 def names_of(requirements: list[str]) -> set[str]:
     """Reduce requirements to normalised names."""
-    return {re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", entry)[0]).lower() for entry in requirements}
+    return {
+        re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", entry)[0]).lower() for entry in requirements
+    }
 
 
 def dotted(node: ast.AST) -> str:
@@ -73,7 +79,9 @@ def imported(tree: ast.AST) -> set[str]:
 def test_each_test_says_in_one_sentence_what_it_shows(path: Path) -> None:
     """A test function has a docstring of one paragraph that ends with a full stop."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith(
+            "test_"
+        ):
             sentence = ast.get_docstring(node) or ""
             assert sentence.endswith("."), f"{path.name}:{node.lineno} {node.name}"
             assert "\n\n" not in sentence, f"{path.name}:{node.lineno} {node.name}"
@@ -83,7 +91,11 @@ def test_each_test_says_in_one_sentence_what_it_shows(path: Path) -> None:
 def test_tests_neither_mock_nor_skip(path: Path) -> None:
     """Tests use small fakes instead of mock objects and patched attributes, and none may step aside."""
     tree = ast.parse(path.read_text("utf-8"))
-    assert not {name for name in imported(tree) if name.split(".")[0] == "mock" or name.startswith("unittest.mock")}
+    assert not {
+        name
+        for name in imported(tree)
+        if name.split(".")[0] == "mock" or name.startswith("unittest.mock")
+    }
     forbidden = {
         *("monkeypatch.setattr", "pytest.skip", "pytest.importorskip"),
         *("pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail", "unittest.mock"),
@@ -112,7 +124,11 @@ def test_nothing_of_one_machine_is_in_the_repository() -> None:
 def test_requirement_files_hold_only_pinned_and_hashed_packages(name: str) -> None:
     """A requirement file is made of pins with sha256 hashes and comments, without options such as an index."""
     text = (ROOT / "requirements" / name).read_text()
-    rest = [line for line in LOCKED.sub("", text).splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    rest = [
+        line
+        for line in LOCKED.sub("", text).splitlines()
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
     assert locked(name)
     assert not rest
 
@@ -124,7 +140,10 @@ def test_what_the_project_asks_for_is_locked() -> None:
     assert names_of(asked["build-system"]["requires"]) <= build.keys()
     assert build.items() <= dev.items()
     assert names_of(asked["project"]["dependencies"]) <= runtime.keys()
-    assert names_of(asked["dependency-groups"]["dev"]) | names_of(asked["build-system"]["requires"]) <= dev.keys()
+    assert (
+        names_of(asked["dependency-groups"]["dev"]) | names_of(asked["build-system"]["requires"])
+        <= dev.keys()
+    )
     assert runtime.items() <= dev.items()
 
 
@@ -132,23 +151,37 @@ def test_what_the_project_asks_for_is_locked() -> None:
 def test_a_pin_names_the_extras_that_are_asked_for(name: str) -> None:
     """Where a package asks for another with an extra, the pin names it: else pip 23 takes a newest release for that."""
     text = (ROOT / "requirements" / name).read_text()
-    pinned = {found["name"]: set((found["extras"] or "").split(",")) for found in LOCKED.finditer(text)}
+    pinned = {
+        found["name"]: set((found["extras"] or "").split(",")) for found in LOCKED.finditer(text)
+    }
     asked = [Requirement(line) for package in pinned for line in metadata.requires(package) or ()]
-    wanted = [one for one in asked if one.extras and (one.marker is None or one.marker.evaluate({"extra": ""}))]
-    assert not [str(one) for one in wanted if one.extras - pinned[one.name.lower().replace("_", "-")]]
+    wanted = [
+        one
+        for one in asked
+        if one.extras and (one.marker is None or one.marker.evaluate({"extra": ""}))
+    ]
+    assert not [
+        str(one) for one in wanted if one.extras - pinned[one.name.lower().replace("_", "-")]
+    ]
 
 
 def test_the_version_stands_in_one_place() -> None:
     """The package's __version__ is the only place the version is written; the build reads it from there."""
     asked = project()
-    assigned = [path for path in MODULES if re.search(r"^__version__\b.*=", path.read_text("utf-8"), re.MULTILINE)]
+    assigned = [
+        path
+        for path in MODULES
+        if re.search(r"^__version__\b.*=", path.read_text("utf-8"), re.MULTILINE)
+    ]
     assert assigned == [ROOT / asked["tool"]["hatch"]["version"]["path"]]
     assert "version" not in asked["project"]
 
 
 def test_the_changelog_knows_the_version() -> None:
     """The changelog has a section for the current version, or one for what is not released yet."""
-    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    headings = re.findall(
+        r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE
+    )
     assert {reconciler.__version__, "Unreleased"} & set(headings)
 
 

@@ -139,12 +139,31 @@ def test_of_another_test():
 def outcome(folder: Path, tests: str, *options: str) -> tuple[int, str]:
     """Run tests of their own, with our plugin, and return their exit code and what pytest said."""
     (folder / "conftest.py").write_text(CONFTEST, "utf-8")
-    (folder / "pytest.ini").write_text("[pytest]\nanyio_mode = auto\ntestpaths = .\naddopts = --strict-markers\n")
+    (folder / "pytest.ini").write_text(
+        "[pytest]\nanyio_mode = auto\ntestpaths = .\naddopts = --strict-markers\n"
+    )
     (folder / "test_these.py").write_text(tests, "utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "--show-capture=no", "-p", "no:cacheprovider"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "support"), str(TESTS.parent)])}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--tb=short",
+        "--show-capture=no",
+        "-p",
+        "no:cacheprovider",
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "support"), str(TESTS.parent)]),
+    }
     ran = subprocess.run(  # noqa: S603 - our own tests
-        [*command, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [*command, *options],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return ran.returncode, ran.stdout
 

@@ -52,7 +52,11 @@ part = st.builds(
 )
 parts = part.map(lambda one: replace(one, after=(FENCE,)) if one.before == (FENCE,) else one)
 sections = st.lists(
-    st.builds(Section, st.lists(st.text("t", min_size=1, max_size=200), min_size=1), st.lists(parts, max_size=3)),
+    st.builds(
+        Section,
+        st.lists(st.text("t", min_size=1, max_size=200), min_size=1),
+        st.lists(parts, max_size=3),
+    ),
     max_size=20,
 )
 
@@ -64,9 +68,18 @@ def test_a_comment_is_never_longer_than_it_may_be(sections: list[Section], most:
     assert len(told) <= most
     assert told.count(FENCE) % 2 == 0
     known = {line for one in sections for line in one.title}
-    known |= {line for one in sections for each in one.parts for line in (*each.rows, *each.before, *each.after)}
+    known |= {
+        line
+        for one in sections
+        for each in one.parts
+        for line in (*each.rows, *each.before, *each.after)
+    }
     for line in told.splitlines():
-        assert not line or line in known or re.match(r"Not shown here( at all)?: \d+|This is not all|\(this", line)
+        assert (
+            not line
+            or line in known
+            or re.match(r"Not shown here( at all)?: \d+|This is not all|\(this", line)
+        )
 
 
 @given(sections=sections, most=st.integers(600, 4000))
@@ -93,7 +106,9 @@ def test_a_small_account_is_not_hidden_by_a_large_one() -> None:
 
 def test_kinds_of_rows_that_matter_are_shown_first() -> None:
     """What goes is shown before what comes, and each kind that is left out is counted by itself."""
-    many = [f"| + | {number} |" for number in range(900)] + [f"| - | {number} |" for number in range(9)]
+    many = [f"| + | {number} |" for number in range(900)] + [
+        f"| - | {number} |" for number in range(9)
+    ]
     labels = ["+"] * 900 + ["-"] * 9
     told = comment([Section(["# x"], [Part(many, "row", labels=labels, first=("-",))])], 3000)
     assert told.count("| - |") == 9
@@ -116,7 +131,8 @@ def fleet_text(accounts: int, devices: int, offset: int = 0) -> bytes:
     lines = ["version = 1"]
     for account in range(accounts):
         entries = ",".join(
-            f'{{ id = "{account:04d}-{device + offset:060d}", name = "{NAME}" }}' for device in range(devices)
+            f'{{ id = "{account:04d}-{device + offset:060d}", name = "{NAME}" }}'
+            for device in range(devices)
         )
         lines += [f"[accounts.hotel-{account:04d}]", f"devices = [{entries}]"]
     return "\n".join(lines).encode() + b"\n"
@@ -129,10 +145,14 @@ SIZES = [(10, 60), (300, 3), (1, 2000), (2000, 1)]
 def test_validate_fits_and_leaves_room_for_a_plan(accounts: int, devices: int) -> None:
     """The comment of a large change says how much there is, and two of its length fit into one comment."""
     before = load([Document("a.toml", fleet_text(accounts, devices))], MemoryTree({}))
-    after = load([Document("a.toml", fleet_text(accounts, devices, offset=devices))], MemoryTree({}))
+    after = load(
+        [Document("a.toml", fleet_text(accounts, devices, offset=devices))], MemoryTree({})
+    )
     commit = Commit("0" * 40, "author " * 2000, "subject " * 2000, NOW)
     compared = Comparison("HEAD" * 2000, commit, compare(before, after, NOW))
-    told = validations.findings_markdown([], after.warnings, list(after.accounts.values()), [compared])
+    told = validations.findings_markdown(
+        [], after.warnings, list(after.accounts.values()), [compared]
+    )
     check(told)
     assert "removed" in told
 
@@ -162,7 +182,12 @@ def report(account: str, devices: int) -> PlanReport:
     ids = [DeviceId(f"{account}-{number:060d}") for number in range(devices)]
     held = tuple(Held(Change(name, Action.UNSUBSCRIBE, one), Reason.TOO_MANY) for one in ids)
     subscribes = tuple(Change(name, Action.SUBSCRIBE, DeviceId(f"new-{one}")) for one in ids)
-    plan = Plan(name, subscribes=subscribes, held=held, tripped=(Tripped(Reason.TOO_MANY, "more than the limit"),))
+    plan = Plan(
+        name,
+        subscribes=subscribes,
+        held=held,
+        tripped=(Tripped(Reason.TOO_MANY, "more than the limit"),),
+    )
     desired = Desired(name, frozenset(), MappingProxyType({}))
     return PlanReport(name, "sha256:0", PassReport(desired=desired, began=NOW, due=NOW, plan=plan))
 
@@ -203,7 +228,14 @@ def test_status_fits_and_shows_first_what_is_not_settled() -> None:
     long = "All is well." * 900
     told = explanations.status_markdown(
         StatusReport(
-            version="1", at=NOW, mode="enforce", well=True, summary=long, text=text, accounts=accounts, abandoned=gone
+            version="1",
+            at=NOW,
+            mode="enforce",
+            well=True,
+            summary=long,
+            text=text,
+            accounts=accounts,
+            abandoned=gone,
         )
     )
     check(told)
@@ -236,7 +268,9 @@ def test_history_explain_and_doctor_fit() -> None:
     found = Finding(Check.LIST, Level.FAIL, NAME * 20, NAME * 20)
     accounts = tuple(Examined(AccountName(f"a{number}"), (found,) * 5) for number in range(500))
     check(diagnoses.examination_markdown(Examination((found,), accounts)))
-    check(explanations.explanation_markdown(DeviceExplanation(NOW, "d" * 5000, "id", ()), NAME * 500))
+    check(
+        explanations.explanation_markdown(DeviceExplanation(NOW, "d" * 5000, "id", ()), NAME * 500)
+    )
 
 
 def check(told: str) -> None:
@@ -244,4 +278,6 @@ def check(told: str) -> None:
     assert len(told) <= LONGEST
     assert 2 * LONGEST < GITHUB
     assert told.count(FENCE) % 2 == 0
-    assert not [line for line in told.splitlines() if line.startswith("|") and not line.endswith("|")]
+    assert not [
+        line for line in told.splitlines() if line.startswith("|") and not line.endswith("|")
+    ]

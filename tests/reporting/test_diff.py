@@ -44,7 +44,8 @@ def test_equal_texts_do_not_differ() -> None:
 def test_devices_that_come_go_and_change_are_told_apart() -> None:
     """Added, removed and edited devices are each listed once, and names go with them."""
     before = (
-        'version = 1\ndevices = ["aaaa", "bbbb", { id = "cccc", name = "Fridge" }, { id = "dddd", name = "Oven" }]\n'
+        'version = 1\ndevices = ["aaaa", "bbbb", { id = "cccc", name = "Fridge" },'
+        ' { id = "dddd", name = "Oven" }]\n'
     )
     after = 'version = 1\ndevices = ["aaaa", "eeee", { id = "cccc", name = "Old fridge" }]\n'
     one = difference(before, after)
@@ -66,9 +67,16 @@ def test_a_move_to_another_account_is_named_as_held_until_it_is_approved() -> No
     before = loaded(MOVE.format(east='"aaaa", "bbbb", "cccc"', west='"dddd"'))
     after = MOVE.format(east='"cccc"', west='"dddd", "aaaa"')
     east, west = compare(before, loaded(after), NOW)
-    assert (east.removed, dict(east.elsewhere), dict(west.elsewhere)) == (("aaaa", "bbbb"), {"aaaa": "west"}, {})
+    assert (east.removed, dict(east.elsewhere), dict(west.elsewhere)) == (
+        ("aaaa", "bbbb"),
+        {"aaaa": "west"},
+        {},
+    )
     shown = validations.comparison_text([Comparison("main", COMMIT, (east, west))])
-    assert "2 devices removed, 1 wanted by west and held here by wanted-elsewhere until approved" in shown
+    assert (
+        "2 devices removed, 1 wanted by west and held here by wanted-elsewhere until approved"
+        in shown
+    )
     assert "- aaaa  wanted by west\n" in shown
     approval = '[[approvals]]\naccount = "east"\ndevices = ["aaaa"]\nexpires = 2099-01-01T00:00:00Z\nreason = "moved"\n'
     east, west = compare(before, loaded(after + approval), NOW)
@@ -79,7 +87,10 @@ def test_a_move_to_another_account_is_named_as_held_until_it_is_approved() -> No
 
 def test_a_device_that_left_one_of_two_accounts_is_wanted_by_the_other() -> None:
     """It need not move in this change: the other account may have listed it before."""
-    before, after = MOVE.format(east='"aaaa", "bbbb"', west='"aaaa"'), MOVE.format(east='"bbbb"', west='"aaaa"')
+    before, after = (
+        MOVE.format(east='"aaaa", "bbbb"', west='"aaaa"'),
+        MOVE.format(east='"bbbb"', west='"aaaa"'),
+    )
     (east,) = compare(loaded(before), loaded(after), NOW)
     assert dict(east.elsewhere) == {"aaaa": "west"}
 
@@ -88,7 +99,11 @@ def test_approvals_in_force_are_marked() -> None:
     """A removed device is approved only where an approval that has not expired names it."""
     before = 'version = 1\ndevices = ["aaaa", "bbbb", "cccc"]\n'
     approval = '[[approvals]]\ndevices = ["{}"]\nexpires = {}-01-01T00:00:00Z\nreason = "wing B"\n'
-    after = 'version = 1\ndevices = ["aaaa"]\n' + approval.format("bbbb", 2099) + approval.format("cccc", 2020)
+    after = (
+        'version = 1\ndevices = ["aaaa"]\n'
+        + approval.format("bbbb", 2099)
+        + approval.format("cccc", 2020)
+    )
     one = difference(before, after)
     assert one.removed == ("bbbb", "cccc")
     assert one.approved == {"bbbb"}
@@ -125,7 +140,9 @@ Validate = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def validate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Validate:
+def validate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Validate:
     """Give ``validate fleet/desired.toml``, in a repository whose first commit wants two devices."""
     monkeypatch.chdir(tmp_path)
     git("init", "--quiet", "--initial-branch=main", ".")
@@ -143,7 +160,11 @@ def validate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 def git(*arguments: str) -> None:
     """Run git as somebody."""
-    who = {f"GIT_{role}_{what}": "kim" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    who = {
+        f"GIT_{role}_{what}": "kim"
+        for role in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
     subprocess.run(["git", *arguments], check=True, env={**os.environ, **who}, capture_output=True)  # noqa: S603, S607 - git
 
 
@@ -185,7 +206,9 @@ def test_a_comparison_has_every_form(validate: Validate) -> None:
     assert "| + | `00000000` |" in out
     assert "and 70 more" in out
     code, out, _ = validate("--against", "HEAD", "--output", "github")
-    assert out.startswith("::notice file=fleet/desired.toml,line=1,col=1::account default: 120 devices added")
+    assert out.startswith(
+        "::notice file=fleet/desired.toml,line=1,col=1::account default: 120 devices added"
+    )
     assert out.count("\n") == 1
 
 

@@ -120,7 +120,11 @@ def test_markdown_and_json_tell_the_same() -> None:
     comment = shown.explanation_markdown(held, "nobody")
     assert "| held | unsubscribe by too-many (guard): 8 devices" in comment
     whole = json.loads(shown.as_json(held, answered_by="nobody"))
-    assert (whole["api"], whole["answered_by"], whole["accounts"][0]["hold"]["reason"]) == (1, "nobody", "too-many")
+    assert (whole["api"], whole["answered_by"], whole["accounts"][0]["hold"]["reason"]) == (
+        1,
+        "nobody",
+        "too-many",
+    )
 
 
 def test_foreign_words_stay_words_wherever_they_are_shown() -> None:
@@ -130,7 +134,9 @@ def test_foreign_words_stay_words_wherever_they_are_shown() -> None:
     one = whole.accounts[0]
     assert one.wait is not None
     assert one.came is not None
-    change = replace(one.changes[0], words=hostile, author=hostile, name=hostile, lg_message_id=hostile)
+    change = replace(
+        one.changes[0], words=hostile, author=hostile, name=hostile, lg_message_id=hostile
+    )
     wait = replace(one.wait, words=hostile)
     told = replace(
         one,
@@ -143,7 +149,11 @@ def test_foreign_words_stay_words_wherever_they_are_shown() -> None:
     story = replace(whole, accounts=(told,))
     refused = [queries.RefusedReport("default", hostile, hostile, wait)]
     page = queries.Page(whole.at, (change,), None)
-    plain = shown.explanation_text(story, hostile) + shown.history_text(page) + shown.refused_text(refused, whole.at)
+    plain = (
+        shown.explanation_text(story, hostile)
+        + shown.history_text(page)
+        + shown.refused_text(refused, whole.at)
+    )
     assert all(one.isprintable() or one == "\n" for one in plain)
     assert len(shown.history_text(page).splitlines()) == 2
     marked = (
@@ -185,10 +195,16 @@ async def test_dates_say_when_a_device_comes_and_goes() -> None:
     one.want([soon, now, over], described=described)
     await one.reconcile()
     told = {device: await story(one, device) for device in (soon, now, over)}
-    assert (told[soon].state, told[soon].next) == (Position.ABSENT, "it is subscribed when its entry begins")
+    assert (told[soon].state, told[soon].next) == (
+        Position.ABSENT,
+        "it is subscribed when its entry begins",
+    )
     assert told[soon].next_at == start + timedelta(days=1)
     assert (told[now].state, told[now].next_at) == (Position.IN_SYNC, start + timedelta(days=2))
-    assert told[now].why == "its entry counts since 2026-10-31 00:00:00 UTC until 2026-11-03 00:00:00 UTC"
+    assert (
+        told[now].why
+        == "its entry counts since 2026-10-31 00:00:00 UTC until 2026-11-03 00:00:00 UTC"
+    )
     assert (told[over].why, told[over].next) == (
         "its entry ended at 2026-10-31 00:00:00 UTC",
         "nothing: its entry is over and can be removed",
@@ -200,7 +216,10 @@ async def test_an_ignored_device_is_left_alone() -> None:
     one = Fleet(6, wanted=3, policy=Policy(ignore=frozenset({DeviceId("x"), *Fleet(6).owned[:1]})))
     await one.reconcile()
     ignored = await story(one, one.owned[0])
-    assert (ignored.state, ignored.summary) == (Position.IGNORED, "Left alone, because policy.ignore names it.")
+    assert (ignored.state, ignored.summary) == (
+        Position.IGNORED,
+        "Left alone, because policy.ignore names it.",
+    )
 
 
 async def test_policy_and_the_account_can_be_what_holds() -> None:
@@ -212,12 +231,18 @@ async def test_policy_and_the_account_can_be_what_holds() -> None:
     await one.reconcile(after=timedelta(minutes=10))
     waiting = await story(one, gone)
     assert waiting.hold is not None
-    assert (waiting.hold.reason, waiting.next) == ("unsubscribe-after", "the unsubscribe is made when the wait is over")
+    assert (waiting.hold.reason, waiting.next) == (
+        "unsubscribe-after",
+        "the unsubscribe is made when the wait is over",
+    )
     one.client = "no refresh token: set PCC_REFRESH_TOKEN"
     await one.reconcile(after=timedelta(days=2))
     stopped = await story(one, gone)
     assert stopped.hold is not None
-    assert (stopped.hold.reason, stopped.error) == ("account-stopped", "no refresh token: set PCC_REFRESH_TOKEN")
+    assert (stopped.hold.reason, stopped.error) == (
+        "account-stopped",
+        "no refresh token: set PCC_REFRESH_TOKEN",
+    )
 
 
 async def test_before_a_pass_of_the_text_the_guards_are_asked_what_they_would_say() -> None:
@@ -237,8 +262,14 @@ async def test_an_account_that_left_the_text_is_told_for_what_it_is() -> None:
     one = Fleet(4)
     await one.reconcile()
     told = await story(one, one.owned[0], text=None, abandoned=True, ending=None)
-    assert (told.state, told.next) == (Position.UNMANAGED, "nothing: no call is made for this account")
-    assert told.why == "the account is not in the text in force, and it is abandoned: no call is made for it"
+    assert (told.state, told.next) == (
+        Position.UNMANAGED,
+        "nothing: no call is made for this account",
+    )
+    assert (
+        told.why
+        == "the account is not in the text in force, and it is abandoned: no call is made for it"
+    )
 
 
 async def test_what_the_planner_says_of_all_it_says_of_each() -> None:
@@ -260,8 +291,14 @@ async def test_every_change_carries_commit_author_and_pass_in_log_and_history() 
     one = Fleet(8)
     one.platform.set_faults(
         Rule(Error(code="1214"), match=Match(route=Route.SUBSCRIBE, devices=(one.owned[0],))),
-        Rule(Error(code="2000", commit=True), match=Match(route=Route.SUBSCRIBE, devices=(one.owned[1],)), count=1),
-        Rule(Error(code="2000"), match=Match(route=Route.SUBSCRIBE, devices=(one.owned[2],)), count=1),
+        Rule(
+            Error(code="2000", commit=True),
+            match=Match(route=Route.SUBSCRIBE, devices=(one.owned[1],)),
+            count=1,
+        ),
+        Rule(
+            Error(code="2000"), match=Match(route=Route.SUBSCRIBE, devices=(one.owned[2],)), count=1
+        ),
     )
     with capture_logs(processors=[merge_contextvars]) as lines:
         await one.reconcile()
@@ -291,19 +328,37 @@ async def test_a_change_whose_intent_was_lost_still_says_by_which_commit() -> No
     state.changes.intend = forget  # type: ignore[method-assign]  # as with a file that was damaged and begun anew
     one = Fleet(3, state=state)
     await one.reconcile()
-    found = [past.revision.commit for past in one.state.history.changes() if past.revision is not None]
+    found = [
+        past.revision.commit for past in one.state.history.changes() if past.revision is not None
+    ]
     assert found == [COMMIT] * 3
 
 
 def test_a_refusal_is_told_since_it_began_anew() -> None:
     """A device that LG took in between is refused since then, not since its first refusal."""
-    changes = [(4, Result.REFUSED), (3, None), (2, Result.REFUSED), (1, Result.SUCCESS), (0, Result.REFUSED)]
+    changes = [
+        (4, Result.REFUSED),
+        (3, None),
+        (2, Result.REFUSED),
+        (1, Result.SUCCESS),
+        (0, Result.REFUSED),
+    ]
     moments = [START + timedelta(hours=hours) for hours in range(5)]
     pasts = [
-        Past(DEFAULT_ACCOUNT, DeviceId("x"), Action.SUBSCRIBE, moments[at], moments[at], PassId("p"), result=result)
+        Past(
+            DEFAULT_ACCOUNT,
+            DeviceId("x"),
+            Action.SUBSCRIBE,
+            moments[at],
+            moments[at],
+            PassId("p"),
+            result=result,
+        )
         for at, result in changes
     ]
-    retry = Retry(Action.SUBSCRIBE, Reason.REFUSED, 2, moments[4] + timedelta(hours=2), "1214", "no")
+    retry = Retry(
+        Action.SUBSCRIBE, Reason.REFUSED, 2, moments[4] + timedelta(hours=2), "1214", "no"
+    )
     assert wait_report(retry, pasts).since == moments[2]
     assert wait_report(replace(retry, action=Action.UNSUBSCRIBE), pasts).since is None
 
@@ -326,19 +381,29 @@ async def test_on_call_one_command_tells_who_and_when(tmp_path: Path) -> None:
     platform = fleet(12)
     devices = owned(platform)
     refused, gone, held = devices[11], devices[0], devices[2]
-    platform.set_faults(Rule(Error(code="1214"), match=Match(route=Route.SUBSCRIBE, devices=(refused,))))
+    platform.set_faults(
+        Rule(Error(code="1214"), match=Match(route=Route.SUBSCRIBE, devices=(refused,)))
+    )
     remote = commits(tmp_path)
     limit = "policy.max_unsubscribe_floor = 1"
     first = remote.commit({"desired-state.toml": text(devices, limit)}, "Take them in")
     given = {"PCC_DESIRED_STATE": str(remote.work / "desired-state.toml")}
     async with site(tmp_path, platform, **given) as one:
         await one.has(devices[:11])
-        second = remote.commit({"desired-state.toml": text(devices[1:], limit)}, "Room 1 is closed", author="Lee <l@x>")
+        second = remote.commit(
+            {"desired-state.toml": text(devices[1:], limit)}, "Room 1 is closed", author="Lee <l@x>"
+        )
         await one.has(devices[1:11])
-        code, _, err = await command(one, "status", "--wait", "--revision", second[:10], "--timeout", "30s")
+        code, _, err = await command(
+            one, "status", "--wait", "--revision", second[:10], "--timeout", "30s"
+        )
         assert (code, "is refused 1 device by LG" in err) == (4, True)
-        third = remote.commit({"desired-state.toml": text(devices[6:], limit)}, "Wing B", author="Park <p@x>")
-        code, _, err = await command(one, "status", "--wait", "--revision", third, "--timeout", "30s")
+        third = remote.commit(
+            {"desired-state.toml": text(devices[6:], limit)}, "Wing B", author="Park <p@x>"
+        )
+        code, _, err = await command(
+            one, "status", "--wait", "--revision", third, "--timeout", "30s"
+        )
         assert (code, "held by too-many" in err) == (3, True)
         asked = (gone, held[:12], refused, devices[8], "no-such-device")
         told = await asyncio.gather(*(command(one, "explain", device) for device in asked))
@@ -347,17 +412,24 @@ async def test_on_call_one_command_tells_who_and_when(tmp_path: Path) -> None:
         await one.stop()
         later = await asyncio.gather(*(command(one, "explain", device) for device in asked))
         past_later = await command(one, "history", "--limit", "3", "--output", "json")
-    for answers, by in ((told, "Asked: the daemon at http://127.0.0.1:"), (later, "Asked: the files and the state")):
+    for answers, by in (
+        (told, "Asked: the daemon at http://127.0.0.1:"),
+        (later, "Asked: the files and the state"),
+    ):
         by_case = dict(zip(("gone", "held", "refused", "live", "unknown"), answers, strict=True))
         assert [code for code, _, _ in answers] == [0, 0, 0, 0, 1]
         assert all(by in out for _, out, _ in answers[:4])
         assert f"with {second[:12]} by Lee <l@x>: Room 1 is closed" in by_case["gone"][1]
         assert f"with {third[:12]} by Park <p@x>: Wing B" in by_case["held"][1]
         assert "taken by its prefix" in by_case["held"][1]
-        assert "held unsubscribe by too-many (guard): 6 devices" in " ".join(by_case["held"][1].split())
+        assert "held unsubscribe by too-many (guard): 6 devices" in " ".join(
+            by_case["held"][1].split()
+        )
         assert "LG said    1214 Not subscribable device (subscribe, " in by_case["refused"][1]
         assert f"with {first[:12]} by {AUTHOR}: Take them in" in by_case["live"][1]
-        place = "desired-state.toml:6:3" if answers is told else f"{remote.work}/desired-state.toml:6:3"
+        place = (
+            "desired-state.toml:6:3" if answers is told else f"{remote.work}/desired-state.toml:6:3"
+        )
         assert f"stands at  {place}" in " ".join(by_case["live"][1].split(" "))
         assert "device 'no-such-device' not found" in by_case["unknown"][2]
     assert "no daemon answers at" in later[0][2]
@@ -522,7 +594,10 @@ async def test_a_device_in_two_accounts_has_a_story_in_each(tmp_path: Path) -> N
         known = offline.at_hand(chosen, SystemClock()).known
     assert [one.account for one in queries.explain(known, shared).accounts] == ["east", "west"]
     assert [one.account for one in queries.explain(known, shared, "west").accounts] == ["west"]
-    assert [one.place and one.place.line for one in queries.explain(known, shared).accounts] == [3, 6]
+    assert [one.place and one.place.line for one in queries.explain(known, shared).accounts] == [
+        3,
+        6,
+    ]
 
 
 def test_a_history_without_changes_is_told_in_words() -> None:

@@ -11,15 +11,30 @@ from hypothesis import strategies as st
 
 from core_strategies import ACCOUNT, HOUR, NOW, desiring
 from reconciler.core.acceptance import AccountRevision
-from reconciler.core.model import AccountName, Approval, Desired, Device, DeviceId, Pause, Policy, Prune, Revision
+from reconciler.core.model import (
+    AccountName,
+    Approval,
+    Desired,
+    Device,
+    DeviceId,
+    Pause,
+    Policy,
+    Prune,
+    Revision,
+)
 from reconciler.reporting.forecast import OF_ALL, BoundaryReport, Calendar, boundaries
 
 SOON, LATER = NOW + HOUR, NOW + 30 * HOUR
 
 
-def ending(count: int, *, of: int, policy: Policy | None = None, approvals: Sequence[Approval] = ()) -> Desired:
+def ending(
+    count: int, *, of: int, policy: Policy | None = None, approvals: Sequence[Approval] = ()
+) -> Desired:
     """Return a text of so many devices, the first of which end soon."""
-    devices = [Device(DeviceId(f"d{number:03}"), until=SOON if number < count else None) for number in range(of)]
+    devices = [
+        Device(DeviceId(f"d{number:03}"), until=SOON if number < count else None)
+        for number in range(of)
+    ]
     return replace(desiring(devices), policy=policy or Policy(), approvals=tuple(approvals))
 
 
@@ -45,7 +60,9 @@ def test_too_many_devices_end_and_would_be_held() -> None:
     """What ends past the limit would be held, with the guard's own words and numbers."""
     found = only(ending(11, of=100))
     assert (found.ends, found.held, found.reason) == (11, 11, "too-many")
-    assert found.message.startswith("11 devices would be unsubscribed within 24 hours, 10 are allowed")
+    assert found.message.startswith(
+        "11 devices would be unsubscribed within 24 hours, 10 are allowed"
+    )
 
 
 def test_an_approval_in_force_then_lets_devices_end() -> None:
@@ -61,11 +78,25 @@ def test_an_approval_in_force_then_lets_devices_end() -> None:
 def test_moments_of_one_day_are_counted_together() -> None:
     """Devices that end within a day of each other count as one removal, as they do for the guard."""
     hours = range(1, 4)
-    devices = [Device(DeviceId(f"d{hour}{number}"), until=NOW + hour * HOUR) for hour in hours for number in range(4)]
+    devices = [
+        Device(DeviceId(f"d{hour}{number}"), until=NOW + hour * HOUR)
+        for hour in hours
+        for number in range(4)
+    ]
     devices += [Device(DeviceId(f"stays{number}")) for number in range(40)]
-    assert [(one.ends, one.held) for one in boundaries(desiring(devices), NOW)] == [(4, 0), (4, 4), (4, 4)]
-    apart = [replace(one, until=NOW + (one.until - NOW) * 24) if one.until else one for one in devices]
-    assert [(one.ends, one.held) for one in boundaries(desiring(apart), NOW)] == [(4, 0), (4, 0), (4, 0)]
+    assert [(one.ends, one.held) for one in boundaries(desiring(devices), NOW)] == [
+        (4, 0),
+        (4, 4),
+        (4, 4),
+    ]
+    apart = [
+        replace(one, until=NOW + (one.until - NOW) * 24) if one.until else one for one in devices
+    ]
+    assert [(one.ends, one.held) for one in boundaries(desiring(apart), NOW)] == [
+        (4, 0),
+        (4, 0),
+        (4, 0),
+    ]
 
 
 def test_devices_begin() -> None:
@@ -79,7 +110,11 @@ def test_policy_of_the_text_is_told() -> None:
     paused = only(ending(2, of=10, policy=Policy(pause=Pause.UNSUBSCRIBE)))
     assert (paused.held, paused.reason) == (2, "paused")
     kept = only(ending(2, of=10, policy=Policy(prune=Prune.NONE)))
-    assert (kept.ends, kept.held, kept.message) == (2, 0, "they stay subscribed: policy.prune is none")
+    assert (kept.ends, kept.held, kept.message) == (
+        2,
+        0,
+        "they stay subscribed: policy.prune is none",
+    )
     ignored = only(ending(2, of=10, policy=Policy(ignore=frozenset({DeviceId("d000")}))))
     assert ignored.ends == 1
 

@@ -119,7 +119,9 @@ def test_the_block_that_releases_a_guard_can_be_copied() -> None:
     assert f"toml\n{account['approval']}" in markdown
     (approval,) = tomllib.loads(account["approval"])["approvals"]
     assert (approval["account"], approval["devices"]) == (ACCOUNT, ["old"])
-    (named,) = json.loads(plans.plan_json([report(HELD)], code=3, approval="removed/x.txt"))["accounts"]
+    (named,) = json.loads(plans.plan_json([report(HELD)], code=3, approval="removed/x.txt"))[
+        "accounts"
+    ]
     assert tomllib.loads(named["approval"])["approvals"][0]["device_files"] == ["removed/x.txt"]
 
 
@@ -148,13 +150,18 @@ def test_a_plan_counts_only_what_it_would_do_now() -> None:
     left = tuple(Held(one, Reason.ACCOUNT_STOPPED) for one in plan.subscribes)
     told = plans.plan_text([report(plan, left=left, error="LG does not know the token")])
     assert "error: LG does not know the token" in told
-    assert told.endswith("Plan: 0 to subscribe, 0 to unsubscribe, 2 held, 1 account with an error.\n")
+    assert told.endswith(
+        "Plan: 0 to subscribe, 0 to unsubscribe, 2 held, 1 account with an error.\n"
+    )
 
 
 def test_another_plan_than_agreed_is_told_as_such() -> None:
     """Where --expect named another digest the report says that nothing was changed, and the digest there is."""
     unexpected = report(Plan(ACCOUNT, digest=Digest("sha256:89ab")), unexpected=True)
-    for told in (plans.plan_text([unexpected], done=True), plans.plan_markdown([unexpected], done=True)):
+    for told in (
+        plans.plan_text([unexpected], done=True),
+        plans.plan_markdown([unexpected], done=True),
+    ):
         assert "nothing was changed" in told
         assert "digest sha256:89ab" in told
     assert json.loads(plans.plan_json([unexpected], code=3))["accounts"][0]["unexpected"] is True
@@ -167,13 +174,21 @@ def test_long_lists_are_cut_for_people_only() -> None:
         assert "d049" in told
         assert "d050" not in told
         assert "… and 10 more" in told
-    assert len(json.loads(plans.plan_json([report(plan)], code=0))["accounts"][0]["subscribes"]) == 60
+    assert (
+        len(json.loads(plans.plan_json([report(plan)], code=0))["accounts"][0]["subscribes"]) == 60
+    )
 
 
 def test_the_json_of_a_plan_has_all_of_it() -> None:
     """Keys are stable, times are ISO 8601 in UTC, and ids for LG's support are there."""
     outcome = Outcome(
-        change("new"), Result.SUCCESS, NOW, message_id=MessageId("m" * 22), lg_message_id="lg", code="1207", words="w"
+        change("new"),
+        Result.SUCCESS,
+        NOW,
+        message_id=MessageId("m" * 22),
+        lg_message_id="lg",
+        code="1207",
+        words="w",
     )
     document = json.loads(plans.plan_json([report(HELD, outcomes=(outcome,))], code=3))
     assert document["version"] == 1
@@ -235,10 +250,17 @@ def test_hostile_names_are_words_in_markdown(name: str) -> None:
     assert not re.search(r"@\w|#\w", unescape(cell))
     assert "://" not in cell
     assert not re.search(r"&(?!#\d+;)", cell)
-    assert shown(cell) == " ".join("".join(one if one.isprintable() else " " for one in name).split())
+    assert shown(cell) == " ".join(
+        "".join(one if one.isprintable() else " " for one in name).split()
+    )
 
 
-@given(device=st.text(st.characters(exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp", "Cf", "Cn", "Co"]), min_size=1))
+@given(
+    device=st.text(
+        st.characters(exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp", "Cf", "Cn", "Co"]),
+        min_size=1,
+    )
+)
 def test_any_id_is_one_cell_of_code(device: str) -> None:
     """An id of LG's may hold any character: it stays in its cell, and its reader sees it as it is."""
     told = plans.plan_markdown([report(Plan(ACCOUNT, subscribes=(change(device),)))])
@@ -246,7 +268,11 @@ def test_any_id_is_one_cell_of_code(device: str) -> None:
     cell = row.strip("|").split("|")[1].strip()
     assert row.count("|") == 5
     assert cell.startswith(("`", "<code>"))
-    text = cell.strip("`") if cell.startswith("`") else cell.removeprefix("<code>").removesuffix("</code>")
+    text = (
+        cell.strip("`")
+        if cell.startswith("`")
+        else cell.removeprefix("<code>").removesuffix("</code>")
+    )
     assert shown(text) == device[: styles.SHOWN * 100] or len(device) > 256
 
 
@@ -292,9 +318,16 @@ def test_findings_are_told_in_each_form() -> None:
     warning = Fault("w.toml", 2, 1, "odd")
     document = json.loads(validations.findings_json(FAULTS, [warning], [account]))
     assert document["valid"] is False
-    assert document["faults"][0] == {"path": "a,b:c%.toml", "line": 3, "column": 7, "message": FAULTS[0].message}
+    assert document["faults"][0] == {
+        "path": "a,b:c%.toml",
+        "line": 3,
+        "column": 7,
+        "message": FAULTS[0].message,
+    }
     assert document["warnings"][0]["path"] == "w.toml"
-    assert document["accounts"] == [{"account": ACCOUNT, "devices": 1, "path": "desired-state.toml"}]
+    assert document["accounts"] == [
+        {"account": ACCOUNT, "devices": 1, "path": "desired-state.toml"}
+    ]
     markdown = validations.findings_markdown([], [warning], [account]).splitlines()
     assert markdown == [
         "### The desired state is valid",
@@ -302,16 +335,24 @@ def test_findings_are_told_in_each_form() -> None:
         "- warning w.toml:2:1: odd",
         "- account `seoul-hotel`: 1 device",
     ]
-    assert validations.findings_markdown(FAULTS, [], []).startswith("### The desired state is not valid\n")
+    assert validations.findings_markdown(FAULTS, [], []).startswith(
+        "### The desired state is not valid\n"
+    )
     assert validations.good_news([account, account]) == "valid: 2 accounts, 2 devices\n"
 
 
 def test_a_name_that_is_not_utf_8_is_told_as_well_as_it_can_be() -> None:
     """A file's name may be any bytes; it breaks no form."""
     fault = Fault("odd-\udcff.toml", 0, 0, "is empty")
-    assert json.loads(validations.findings_json([fault], [], []))["faults"][0]["path"] == "odd-\\udcff.toml"
+    assert (
+        json.loads(validations.findings_json([fault], [], []))["faults"][0]["path"]
+        == "odd-\\udcff.toml"
+    )
     assert "odd-" in validations.findings_markdown([fault], [], [])
-    for told in (validations.findings_github([fault], [], []), *validations.findings_lines([fault], [])):
+    for told in (
+        validations.findings_github([fault], [], []),
+        *validations.findings_lines([fault], []),
+    ):
         assert told.encode()
 
 
@@ -361,7 +402,9 @@ LINKS = [
     "ww\u202ew.evil.invalid",
     "&#119;ww.evil.invalid",
 ]
-REFERENCE = re.compile(r"www\.|\w://|\w@\w|(?<!\w)@\w|#\d|GH-\d|[!~$%&^]\w|:[a-z0-9_+-]+:", re.IGNORECASE)
+REFERENCE = re.compile(
+    r"www\.|\w://|\w@\w|(?<!\w)@\w|#\d|GH-\d|[!~$%&^]\w|:[a-z0-9_+-]+:", re.IGNORECASE
+)
 """What forges look for in a piece of finished text."""
 
 
@@ -370,8 +413,14 @@ def test_no_words_become_a_link_in_markdown(words: str) -> None:
     """What forges link without any markup is parted, so that no piece of the finished text is a link or a mention."""
     cell = markdown(words)
     pieces = cell.split("<!-- -->")
-    assert not [piece for piece in pieces if re.search(r"[<>\[\]`*_~|]", piece) or REFERENCE.search(unescape(piece))]
-    assert shown(cell) == " ".join("".join(one if one.isprintable() else " " for one in words).split())
+    assert not [
+        piece
+        for piece in pieces
+        if re.search(r"[<>\[\]`*_~|]", piece) or REFERENCE.search(unescape(piece))
+    ]
+    assert shown(cell) == " ".join(
+        "".join(one if one.isprintable() else " " for one in words).split()
+    )
 
 
 @pytest.mark.system
@@ -380,7 +429,9 @@ def test_github_makes_no_link_of_words(words: str) -> None:
     """The program that GitHub renders with makes no link, image or tag of them, in a table or beside one."""
     page = f"- {markdown(words)}\n\n| a |\n|---|\n| {markdown(words)} |\n"
     command = ["cmark-gfm", "--unsafe", "-e", "table", "-e", "autolink", "-e", "strikethrough"]
-    made = subprocess.run(command, input=page.encode(), capture_output=True, check=True).stdout.decode()  # noqa: S603
+    made = subprocess.run(  # noqa: S603
+        command, input=page.encode(), capture_output=True, check=True
+    ).stdout.decode()
     assert not re.search(r"<(a|img|em|strong|del|code)\b", made)
     assert made.count("<td>") == 1
 

@@ -10,7 +10,17 @@ import pytest
 from reconciler.api.client.waiting import Watch
 from reconciler.api.page import Page
 from reconciler.core.acceptance import Accepted, AccountRevision
-from reconciler.core.model import AccountName, Condition, Desired, DeviceId, Kind, Plan, Reason, Revision, Tripped
+from reconciler.core.model import (
+    AccountName,
+    Condition,
+    Desired,
+    DeviceId,
+    Kind,
+    Plan,
+    Reason,
+    Revision,
+    Tripped,
+)
 from reconciler.core.status import AccountStatus, PassReport
 from reconciler.reporting import PlanReport, StatusReport, exit_code, status_report
 from reconciler.reporting.formats import explanations, plans
@@ -28,7 +38,11 @@ def ending(*reasons: Reason, trusted: bool = True) -> PassReport:
     tripped = tuple(Tripped(reason, f"{reason} says so") for reason in reasons)
     observed = 1 if trusted else None
     return PassReport(
-        TEXT, NOW, NOW + timedelta(minutes=10), Plan(ACCOUNT, tripped=tripped, in_sync=1), observed=observed
+        TEXT,
+        NOW,
+        NOW + timedelta(minutes=10),
+        Plan(ACCOUNT, tripped=tripped, in_sync=1),
+        observed=observed,
     )
 
 
@@ -36,14 +50,22 @@ def status(end: PassReport, mode: str = "enforce") -> StatusReport:
     """Return a status with that pass as the last one of its only account."""
     text = AccountRevision(TEXT, REVISION)
     accepted = Accepted({ACCOUNT: text}, revision=REVISION, newest=REVISION)
-    facts: dict[str, Any] = {"source": "file", "trouble": "", "fetched_at": NOW.timestamp(), "passes": {}, "now": NOW}
+    facts: dict[str, Any] = {
+        "source": "file",
+        "trouble": "",
+        "fetched_at": NOW.timestamp(),
+        "passes": {},
+        "now": NOW,
+    }
     return status_report(accepted, {ACCOUNT: AccountStatus(ACCOUNT).after(end)}, mode=mode, **facts)
 
 
 @pytest.mark.parametrize("trusted", [True, False])
 @pytest.mark.parametrize("mode", ["enforce", "observe"])
 @pytest.mark.parametrize("reason", GUARDS)
-def test_no_status_is_well_while_a_guard_is_tripped(reason: Reason, mode: str, *, trusted: bool) -> None:
+def test_no_status_is_well_while_a_guard_is_tripped(
+    reason: Reason, mode: str, *, trusted: bool
+) -> None:
     """Status as text, as Markdown and as a page name the account and the guard, also where nothing is held."""
     one = status(ending(reason, trusted=trusted), mode)
     page = Page().render(Overview(one, ()))
@@ -64,7 +86,9 @@ def test_no_status_is_well_while_a_guard_is_tripped(reason: Reason, mode: str, *
 
 @pytest.mark.parametrize("trusted", [True, False])
 @pytest.mark.parametrize("reason", GUARDS)
-def test_no_wait_and_no_plan_is_done_while_a_guard_is_tripped(reason: Reason, *, trusted: bool) -> None:
+def test_no_wait_and_no_plan_is_done_while_a_guard_is_tripped(
+    reason: Reason, *, trusted: bool
+) -> None:
     """Whoever waits for the account, plans or applies is sent to a person: 3, and the guard by name."""
     end = ending(reason, trusted=trusted)
     verdict = Watch().look(status(end))
@@ -73,7 +97,10 @@ def test_no_wait_and_no_plan_is_done_while_a_guard_is_tripped(reason: Reason, *,
     report = PlanReport(ACCOUNT, str(REVISION), end)
     assert exit_code([report]) == exit_code([report], pending=2) == 3
     for done in (True, False):
-        text, comment = plans.plan_text([report], done=done), plans.plan_markdown([report], done=done)
+        text, comment = (
+            plans.plan_text([report], done=done),
+            plans.plan_markdown([report], done=done),
+        )
         for shown in (text, comment.replace("\\", "")):
             assert f"{reason} says so" in shown
             assert "a person has to decide" in shown

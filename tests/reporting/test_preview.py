@@ -34,7 +34,9 @@ from simulated import Fleet
 TOKEN = "a-listen-token-of-some-length"
 
 
-async def plan_there(one: Site, proposed: Path, *arguments: str, **given: str) -> tuple[int, str, str]:
+async def plan_there(
+    one: Site, proposed: Path, *arguments: str, **given: str
+) -> tuple[int, str, str]:
     """Run ``plan --server`` as a pull request's check would: with files, and without credentials or state."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -82,7 +84,9 @@ async def test_a_proposal_is_guarded_like_a_pass(tmp_path: Path) -> None:
     async with idle_site(tmp_path, platform) as one:
         proposed = await settled(tmp_path, devices, one)
         write(proposed, text(devices[:8]))
-        code, out, _ = await plan_there(one, proposed, "--detailed-exitcode", "--output", "markdown")
+        code, out, _ = await plan_there(
+            one, proposed, "--detailed-exitcode", "--output", "markdown"
+        )
         assert code == 3
         assert "too-many" in out
         assert "[[approvals]]" in out
@@ -95,9 +99,12 @@ async def test_a_proposal_is_guarded_like_a_pass(tmp_path: Path) -> None:
         code, out, err = await plan_there(one, proposed, "--approval", "removed/wing-b.txt")
         assert (code, err) == (0, "")
         assert 'device_files = ["removed/wing-b.txt"]' in out
-        assert {line.split("#")[0].strip() for line in listed.read_text().splitlines()} == set(devices[8:])
+        assert {line.split("#")[0].strip() for line in listed.read_text().splitlines()} == set(
+            devices[8:]
+        )
         approval = (
-            '[[approvals]]\ndevice_files = ["removed/wing-b.txt"]\nexpires = 2099-01-01T00:00:00Z\nreason = "B"\n'
+            '[[approvals]]\ndevice_files = ["removed/wing-b.txt"]\n'
+            'expires = 2099-01-01T00:00:00Z\nreason = "B"\n'
         )
         write(proposed, text(devices[:8]) + approval)
         code, out, _ = await plan_there(one, proposed, "--detailed-exitcode")
@@ -154,7 +161,9 @@ async def test_proposed_accounts_leave_nothing_behind() -> None:
     for number in range(20):
         stranger = replace(one.text.desired, account=AccountName(f"stranger-{number}"))
         one.reconciler.previews.preview(AccountRevision(stranger, one.text.revision), Claims())
-    one.reconciler.previews.preview(replace(one.text, desired=replace(one.text.desired, devices=frozenset())), Claims())
+    one.reconciler.previews.preview(
+        replace(one.text, desired=replace(one.text.desired, devices=frozenset())), Claims()
+    )
     assert set(one.state._behind.remembered.accounts) == before
     assert one.reconciler.accounts.statuses == standing
     assert (await one.reconcile()).settled
@@ -205,18 +214,32 @@ async def test_who_may_have_plans_made(tmp_path: Path) -> None:
         assert answer.status_code == 401
         bearer = {"authorization": f"Bearer {TOKEN}"}
         answers = [
-            await one.http.post("/api/v1/plan", content=body, headers=bearer | {"content-type": "application/json"})
-            for body in (b"{", b"[]", b'{"documents": []}', b'{"documents": ["a"], "files": {}, "colour": 1}')
+            await one.http.post(
+                "/api/v1/plan", content=body, headers=bearer | {"content-type": "application/json"}
+            )
+            for body in (
+                b"{",
+                b"[]",
+                b'{"documents": []}',
+                b'{"documents": ["a"], "files": {}, "colour": 1}',
+            )
         ]
         assert [one.status_code for one in answers] == [400] * 4
-        answer = await one.http.post("/api/v1/plan", json={"documents": ["a.toml"], "files": {}}, headers=bearer)
+        answer = await one.http.post(
+            "/api/v1/plan", json={"documents": ["a.toml"], "files": {}}, headers=bearer
+        )
         assert (answer.status_code, len(answer.json()["faults"])) == (422, 1)
         assert "default" not in await hostile(one.http, bearer)
 
 
 async def hostile(http: httpx.AsyncClient, bearer: dict[str, str]) -> str:
     """Send files whose names lead elsewhere; return what is said of them."""
-    files = {"../../etc/passwd": "x", "a.toml": 'version = 1\ndevices = []\ndevice_files = ["../../etc/*"]\n'}
-    answer = await http.post("/api/v1/plan", json={"documents": ["a.toml"], "files": files}, headers=bearer)
+    files = {
+        "../../etc/passwd": "x",
+        "a.toml": 'version = 1\ndevices = []\ndevice_files = ["../../etc/*"]\n',
+    }
+    answer = await http.post(
+        "/api/v1/plan", json={"documents": ["a.toml"], "files": files}, headers=bearer
+    )
     assert answer.status_code == 422
     return answer.text

@@ -62,7 +62,9 @@ FILES = {
 
 def test_every_place_of_a_device_is_found() -> None:
     """As an entry, on a line of a device file, in an approval and under ``ignore``, each with line and column."""
-    found = desired.sightings([Document("d.toml", TEXT.encode())], MemoryTree(FILES), DeviceId("x-device"))
+    found = desired.sightings(
+        [Document("d.toml", TEXT.encode())], MemoryTree(FILES), DeviceId("x-device")
+    )
     seoul, busan = AccountName("seoul"), AccountName("busan")
     assert set(found) == {
         Sighting(Role.DEVICE, seoul, "d.toml", 6, 3),
@@ -71,17 +73,23 @@ def test_every_place_of_a_device_is_found() -> None:
         Sighting(Role.IGNORE, None, "d.toml", 2, 30),
         Sighting(Role.APPROVAL, seoul, "removed.txt", 3, 1, 1),
     }
-    assert desired.sightings([Document("d.toml", TEXT.encode())], MemoryTree(FILES), DeviceId("x-dev")) == ()
+    assert (
+        desired.sightings([Document("d.toml", TEXT.encode())], MemoryTree(FILES), DeviceId("x-dev"))
+        == ()
+    )
 
 
 @given(
     before=st.lists(
-        st.sampled_from(["", "aaaa1111", "needle99x", "xneedle99", "# needle99", "  bbbb # c"]), max_size=6
+        st.sampled_from(["", "aaaa1111", "needle99x", "xneedle99", "# needle99", "  bbbb # c"]),
+        max_size=6,
     ),
     after=st.lists(st.sampled_from(["", "cccc2222", "# needle99"]), max_size=3),
     indent=st.integers(0, 3),
 )
-def test_the_line_in_a_device_file_is_that_of_the_id_itself(before: list[str], after: list[str], indent: int) -> None:
+def test_the_line_in_a_device_file_is_that_of_the_id_itself(
+    before: list[str], after: list[str], indent: int
+) -> None:
     """Wherever it stands, and whatever else holds its letters, the place is where the id is a line of its own."""
     lines = [*before, " " * indent + "needle99", *after]
     files = {"ids.txt": "".join(f"{line}\n" for line in lines).encode()}
@@ -98,8 +106,13 @@ def changes(state: State, clock: SimulatedClock, *moments: int) -> list[tuple[st
         change = Change(DEFAULT_ACCOUNT, Action.SUBSCRIBE, DeviceId(f"device{number:02}"))
         name = PassId(f"pass{number}")
         state.changes.intend(DEFAULT_ACCOUNT, name, [change], frozenset(), revision, clock.now())
-        state.changes.record(DEFAULT_ACCOUNT, name, [Outcome(change, Result.SUCCESS, clock.now())], {}, clock.now())
-    return sorted(((f"device{n:02}", moment) for n, moment in enumerate(moments)), key=lambda one: (-one[1], one[0]))
+        state.changes.record(
+            DEFAULT_ACCOUNT, name, [Outcome(change, Result.SUCCESS, clock.now())], {}, clock.now()
+        )
+    return sorted(
+        ((f"device{n:02}", moment) for n, moment in enumerate(moments)),
+        key=lambda one: (-one[1], one[0]),
+    )
 
 
 @given(moments=st.lists(st.integers(0, 4), max_size=12), limit=st.integers(1, 5))
@@ -137,7 +150,9 @@ def test_changes_are_filtered_by_time_and_device() -> None:
     known = Knowledge(NOW + timedelta(seconds=25), Accepted(), state, state.revisions.kept)
 
     def devices(**asked: str) -> list[str]:
-        return [one.device for one in queries.history(known, queries.wanted(asked, known.now)).changes]
+        return [
+            one.device for one in queries.history(known, queries.wanted(asked, known.now)).changes
+        ]
 
     assert devices(since="15s") == ["device02", "device01"]
     assert devices(since="2026-11-22T19:00:10+09:00", until="2026-11-22T10:00:20Z") == ["device01"]
@@ -156,7 +171,9 @@ def test_changes_of_a_device_are_found_by_what_a_person_calls_it() -> None:
     clock = SimulatedClock()
     state = State.in_memory(clock)
     changes(state, clock, 0, 10)
-    document = Document("d.toml", b'version = 1\ndevices = [{id = "device01", name = "Fridge"}, "new00000x"]\n')
+    document = Document(
+        "d.toml", b'version = 1\ndevices = [{id = "device01", name = "Fridge"}, "new00000x"]\n'
+    )
     texts = accept(Accepted(), desired.load([document], MemoryTree({})), Revision("0" * 64))
     known = Knowledge(NOW, texts, state, state.revisions.kept)
 
@@ -164,7 +181,12 @@ def test_changes_of_a_device_are_found_by_what_a_person_calls_it() -> None:
         asked = queries.wanted({"device": device, **more}, known.now)
         return [one.device for one in queries.history(known, asked).changes]
 
-    assert devices("Fridge") == devices("device01") == devices("Fridge", account="default") == ["device01"]
+    assert (
+        devices("Fridge")
+        == devices("device01")
+        == devices("Fridge", account="default")
+        == ["device01"]
+    )
     assert devices("new00000") == [], "wanted, and never changed"
     for stranger in ("Frigde", "device0", "cafe0123"):
         with pytest.raises(Unknown, match=f"device '{stranger}' not found"):
@@ -176,7 +198,10 @@ def test_a_device_that_only_the_state_knows_is_found_by_its_beginning() -> None:
     clock = SimulatedClock()
     state = State.in_memory(clock)
     changes(state, clock, 0, 10)
-    assert state.history.devices_like("device0", 10) == {(DEFAULT_ACCOUNT, "device00"), (DEFAULT_ACCOUNT, "device01")}
+    assert state.history.devices_like("device0", 10) == {
+        (DEFAULT_ACCOUNT, "device00"),
+        (DEFAULT_ACCOUNT, "device01"),
+    }
     assert state.history.devices_like("device0", 1) == {(DEFAULT_ACCOUNT, "device00")}
     assert state.history.devices_like("evice0", 10) == frozenset()
     document = Document("d.toml", b'version = 1\ndevices = ["device0123", "device0129"]\n')
@@ -185,14 +210,18 @@ def test_a_device_that_only_the_state_knows_is_found_by_its_beginning() -> None:
     assert queries.explain(known, "device00").taken_by == "id"
     with pytest.raises(Unknown, match="did you mean"):
         queries.explain(known, "device0")
-    with pytest.raises(Unknown, match="'device012' is the prefix of 2 devices: device0123, device0129"):
+    with pytest.raises(
+        Unknown, match="'device012' is the prefix of 2 devices: device0123, device0129"
+    ):
         queries.explain(known, "device012")
     assert queries.explain(known, "device0123").device == "device0123"
 
 
 def test_a_name_that_several_devices_have_is_told_with_their_ids() -> None:
     """Which of them is meant cannot be guessed."""
-    document = Document("d.toml", b'version = 1\ndevices = [{id = "a1", name = "F"}, {id = "b2", name = "F"}]\n')
+    document = Document(
+        "d.toml", b'version = 1\ndevices = [{id = "a1", name = "F"}, {id = "b2", name = "F"}]\n'
+    )
     texts = accept(Accepted(), desired.load([document], MemoryTree({})), Revision("0" * 64))
     state = State.in_memory(SimulatedClock())
     with pytest.raises(Unknown, match="'F' is the name of 2 devices: a1, b2"):

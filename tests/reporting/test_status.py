@@ -44,7 +44,9 @@ from reconciler.reporting import (
     total,
 )
 
-TEXT = desiring([Device(DeviceId("a"), name="Room 1203 fridge"), Device(DeviceId("b"), type=DeviceType.OVEN)])
+TEXT = desiring(
+    [Device(DeviceId("a"), name="Room 1203 fridge"), Device(DeviceId("b"), type=DeviceType.OVEN)]
+)
 A, B = subscribes(some("a", "b"))
 X = unsubscribes(some("x"))[0]
 REVISION = Revision("ab" * 32)
@@ -55,7 +57,11 @@ FIRST, SECOND_FAULT = Fault("all.toml", 3, 1, "not an id"), Fault("all.toml", 9,
 def ending(*reasons: Reason, **more: Any) -> PassReport:
     """Return the end of a pass in which each of these reasons held the one unsubscribe."""
     held = tuple(Held(X, reason) for reason in reasons)
-    plan = Plan(ACCOUNT, held=held, tripped=tuple(Tripped(reason, f"because {reason}") for reason in reasons))
+    plan = Plan(
+        ACCOUNT,
+        held=held,
+        tripped=tuple(Tripped(reason, f"because {reason}") for reason in reasons),
+    )
     facts: dict[str, Any] = {"plan": plan, "observed": 2, **more}
     return PassReport(TEXT, NOW, NOW + HOUR, **facts)
 
@@ -108,7 +114,12 @@ SENTENCES: dict[str, tuple[StatusReport, bool, str]] = {
         "The newest text is rejected (invalid); fix it: all.toml:3:1: not an id.",
     ),
     "rejected, before all else": (
-        status({"seoul": ending(Reason.TOO_MANY)}, rejected=Cause.MISSING, faults=(FIRST,), trouble="gone"),
+        status(
+            {"seoul": ending(Reason.TOO_MANY)},
+            rejected=Cause.MISSING,
+            faults=(FIRST,),
+            trouble="gone",
+        ),
         False,
         "The newest text is rejected (missing); fix it: all.toml:3:1: not an id.",
     ),
@@ -118,12 +129,23 @@ SENTENCES: dict[str, tuple[StatusReport, bool, str]] = {
         "The newest text cannot be fetched: connection refused.",
     ),
     "stopped": (
-        status({"seoul": ending(stopped=True, error="no token", **UNSEEN), "busan": ending(Reason.TOO_MANY)}),
+        status(
+            {
+                "seoul": ending(stopped=True, error="no token", **UNSEEN),
+                "busan": ending(Reason.TOO_MANY),
+            }
+        ),
         False,
         "seoul is stopped: look at credentials and settings.",
     ),
     "held by a guard": (
-        status({"seoul": ending(Reason.TOO_MANY), "busan": ending(Reason.DESIRED_REJECTED), "jeju": ending()}),
+        status(
+            {
+                "seoul": ending(Reason.TOO_MANY),
+                "busan": ending(Reason.DESIRED_REJECTED),
+                "jeju": ending(),
+            }
+        ),
         False,
         "busan, seoul are held by a guard: a person has to decide.",
     ),
@@ -133,7 +155,10 @@ SENTENCES: dict[str, tuple[StatusReport, bool, str]] = {
         "seoul is held by a guard: a person has to decide.",
     ),
     "abandoned": (
-        status({"seoul": ending(Reason.PAUSED, pause=Pause.ALL)}, abandoned=frozenset({AccountName("jeju")})),
+        status(
+            {"seoul": ending(Reason.PAUSED, pause=Pause.ALL)},
+            abandoned=frozenset({AccountName("jeju")}),
+        ),
         False,
         "jeju is abandoned: bring them back, or name them in retired_accounts.",
     ),
@@ -157,7 +182,11 @@ SENTENCES: dict[str, tuple[StatusReport, bool, str]] = {
         True,
         "seoul is paused.",
     ),
-    "paused, nothing to do": (status({"seoul": ending(pause=Pause.UNSUBSCRIBE)}), True, "seoul is paused."),
+    "paused, nothing to do": (
+        status({"seoul": ending(pause=Pause.UNSUBSCRIBE)}),
+        True,
+        "seoul is paused.",
+    ),
     "held by policy": (
         status({"seoul": ending(Reason.UNSUBSCRIBE_AFTER)}),
         True,
@@ -168,10 +197,17 @@ SENTENCES: dict[str, tuple[StatusReport, bool, str]] = {
         True,
         "busan, seoul are on the way to the wanted state.",
     ),
-    "well": (status({"seoul": ending(), "busan": ending()}), True, "All is well: 2 accounts as wanted."),
+    "well": (
+        status({"seoul": ending(), "busan": ending()}),
+        True,
+        "All is well: 2 accounts as wanted.",
+    ),
     "well, one": (status({"seoul": ending()}), True, "All is well: 1 account as wanted."),
     "observing": (
-        status({"seoul": ending(Reason.PAUSED, observing=True), "busan": ending(observing=True)}, mode="observe"),
+        status(
+            {"seoul": ending(Reason.PAUSED, observing=True), "busan": ending(observing=True)},
+            mode="observe",
+        ),
         True,
         "seoul is not as wanted, as policy says. Observe mode: nothing is changed.",
     ),
@@ -181,7 +217,12 @@ SENTENCES: dict[str, tuple[StatusReport, bool, str]] = {
         "All is well: 1 account as wanted. Observe mode: nothing is changed.",
     ),
     "observing a rejected text": (
-        status({"seoul": ending(observing=True)}, mode="observe", rejected=Cause.INVALID, faults=(FIRST,)),
+        status(
+            {"seoul": ending(observing=True)},
+            mode="observe",
+            rejected=Cause.INVALID,
+            faults=(FIRST,),
+        ),
         False,
         "The newest text is rejected (invalid); fix it: all.toml:3:1: not an id. Observe mode: nothing is changed.",
     ),
@@ -199,7 +240,9 @@ def test_many_accounts_are_counted_not_named() -> None:
     crowd = {f"hotel-{number:02}": ending(Reason.TOO_MANY) for number in range(NAMED + 3)}
     summary = status(crowd).summary
     assert summary.startswith("hotel-00, hotel-01, ")
-    assert summary.endswith(f"hotel-{NAMED - 1} and 3 more are held by a guard: a person has to decide.")
+    assert summary.endswith(
+        f"hotel-{NAMED - 1} and 3 more are held by a guard: a person has to decide."
+    )
     assert NAMED == 20
     just = {f"hotel-{number:02}": ending(Reason.TOO_MANY) for number in range(NAMED)}
     assert "more" not in status(just).summary
@@ -216,12 +259,21 @@ def test_the_account_of_a_status() -> None:
     """An account's report has its condition, its numbers, its times and what is held."""
     held = (Held(X, Reason.TOO_MANY),)
     plan = Plan(
-        ACCOUNT, held=held, tripped=(Tripped(Reason.TOO_MANY, "because"),), digest=Digest("sha256:00"), in_sync=2
+        ACCOUNT,
+        held=held,
+        tripped=(Tripped(Reason.TOO_MANY, "because"),),
+        digest=Digest("sha256:00"),
+        in_sync=2,
     )
     end = ending(plan=plan, budget_remaining=4, error="trouble")
     report = status({"seoul": end}, due=90.0)
     (one,) = report.accounts
-    assert (one.account, one.condition, one.result, one.error) == ("seoul", "held", "held", "trouble")
+    assert (one.account, one.condition, one.result, one.error) == (
+        "seoul",
+        "held",
+        "held",
+        "trouble",
+    )
     assert (one.revision, one.rejected, one.digest) == (str(REVISION), None, "sha256:00")
     assert (one.desired, one.observed, one.devices["in_sync"], one.devices["extra"]) == (2, 2, 2, 1)
     assert one.unsubscribe_budget_remaining == 4
@@ -235,7 +287,12 @@ def test_an_account_before_its_first_pass() -> None:
     (one,) = status({"seoul": None}).accounts
     assert (one.condition, one.result, one.error, one.digest) == ("converging", "", "", "")
     assert (one.desired, one.observed, dict(one.devices), one.held) == (0, 0, {}, ())
-    assert (one.last_attempt, one.last_success, one.out_of_sync_since, one.next_pass) == (None, None, None, None)
+    assert (one.last_attempt, one.last_success, one.out_of_sync_since, one.next_pass) == (
+        None,
+        None,
+        None,
+        None,
+    )
     assert one.unsubscribe_budget_remaining == 0
 
 
@@ -259,17 +316,36 @@ def test_the_text_of_a_status() -> None:
         abandoned=frozenset({AccountName("z"), AccountName("y")}),
     )
     text = report.text
-    assert (text.revision, text.commit, text.newest, text.rejected) == ("c" * 40, COMMIT, "sha256:cd", "unverified")
+    assert (text.revision, text.commit, text.newest, text.rejected) == (
+        "c" * 40,
+        COMMIT,
+        "sha256:cd",
+        "unverified",
+    )
     assert (text.faults, text.warnings) == ((str(FIRST),), (str(SECOND_FAULT),))
     assert (text.source, text.trouble, text.fetched_at) == ("file", "slow", NOW)
-    assert (report.version, report.at, report.mode, report.abandoned) == (__version__, NOW, "enforce", ("y", "z"))
+    assert (report.version, report.at, report.mode, report.abandoned) == (
+        __version__,
+        NOW,
+        "enforce",
+        ("y", "z"),
+    )
     nothing = status(revision=None, newest=None).text
-    assert (nothing.revision, nothing.commit, nothing.newest, nothing.fetched_at) == (None, None, None, None)
+    assert (nothing.revision, nothing.commit, nothing.newest, nothing.fetched_at) == (
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 def test_accounts_are_sorted() -> None:
     """Accounts stand in the order of their names."""
-    assert [one.account for one in status({"b": None, "c": None, "a": None}).accounts] == ["a", "b", "c"]
+    assert [one.account for one in status({"b": None, "c": None, "a": None}).accounts] == [
+        "a",
+        "b",
+        "c",
+    ]
 
 
 def test_held_changes_by_reason_and_action() -> None:
@@ -283,7 +359,8 @@ def test_held_changes_by_reason_and_action() -> None:
     )
     plan = Plan(ACCOUNT, tripped=(Tripped(Reason.TOO_MANY, "11 devices"),))
     assert [
-        (one.reason, one.kind, one.action, one.count, one.until, one.message) for one in held_reports(plan, held)
+        (one.reason, one.kind, one.action, one.count, one.until, one.message)
+        for one in held_reports(plan, held)
     ] == [
         ("too-many", "guard", "unsubscribe", 2, None, "11 devices"),
         ("retry", "platform", "subscribe", 2, NOW + HOUR, ""),
@@ -300,7 +377,9 @@ def of(end: PassReport) -> PlanReport:
 PENDING = ending(plan=Plan(ACCOUNT, subscribes=(A,)))
 MADE = replace(PENDING, outcomes=(Outcome(A, Result.SUCCESS, NOW),))
 NOT_MADE = replace(PENDING, outcomes=(Outcome(A, Result.FAILED, NOW),))
-SUSPECT = ending(observed=None, plan=Plan(ACCOUNT, tripped=(Tripped(Reason.SUSPECT_LIST, "short"),)))
+SUSPECT = ending(
+    observed=None, plan=Plan(ACCOUNT, tripped=(Tripped(Reason.SUSPECT_LIST, "short"),))
+)
 
 CODES: dict[str, tuple[PassReport, int, int]] = {
     "as wanted": (ending(), 0, 0),
@@ -335,7 +414,16 @@ def test_exit_code(end: PassReport, applied: int, looked: int) -> None:
 
 def test_the_gravest_exit_code_wins() -> None:
     """1 goes before 3, 3 before 4, 4 before pending, whatever the order of the accounts."""
-    ends = [of(one) for one in (ending(), PENDING, ending(Reason.RETRY), ending(Reason.TOO_MANY), CODES["no list"][0])]
+    ends = [
+        of(one)
+        for one in (
+            ending(),
+            PENDING,
+            ending(Reason.RETRY),
+            ending(Reason.TOO_MANY),
+            CODES["no list"][0],
+        )
+    ]
     expected = [0, 2, 4, 3, 1]
     for count in range(1, len(ends) + 1):
         assert exit_code(ends[:count], pending=2) == expected[count - 1]
@@ -373,4 +461,9 @@ def test_refused_devices_are_counted_once() -> None:
     """Just refused by LG or waiting since an earlier refusal, a device counts as one."""
     refusals = tuple(Outcome(one, Result.REFUSED, NOW) for one in (A, B))
     end = ending(Reason.REFUSED, Reason.TOO_MANY, outcomes=refusals)
-    assert account_report(AccountStatus(ACCOUNT).after(end), AccountRevision(TEXT, REVISION), None).refused == 3
+    assert (
+        account_report(
+            AccountStatus(ACCOUNT).after(end), AccountRevision(TEXT, REVISION), None
+        ).refused
+        == 3
+    )

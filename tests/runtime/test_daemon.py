@@ -71,7 +71,9 @@ async def test_drift_is_healed(tmp_path: Path) -> None:
     async with site(tmp_path, platform, **SOON) as one:
         await eventually(lambda: one.told("pass.completed", condition="in_sync"))
         (lost,) = platform.lose("default", count=1)
-        one.clock.go_ahead(timedelta(minutes=2))  # what LG confirmed in the last minute counts more than its list
+        one.clock.go_ahead(
+            timedelta(minutes=2)
+        )  # what LG confirmed in the last minute counts more than its list
         await one.has(wanted)
         platform.subscribe("default", stranger, "never-registered")
         await one.has(wanted)
@@ -87,8 +89,12 @@ async def test_no_more_calls_than_changes(tmp_path: Path) -> None:
     write(tmp_path / "desired-state.toml", text(wanted, OPEN))
     async with site(tmp_path, platform, **SOON) as one:
         await one.has(wanted)
-        assert sorted(str(call.device) for call in one.calls(Route.SUBSCRIBE)) == sorted(wanted[40:])
-        assert sorted(str(call.device) for call in one.calls(Route.UNSUBSCRIBE)) == sorted(strangers)
+        assert sorted(str(call.device) for call in one.calls(Route.SUBSCRIBE)) == sorted(
+            wanted[40:]
+        )
+        assert sorted(str(call.device) for call in one.calls(Route.UNSUBSCRIBE)) == sorted(
+            strangers
+        )
         await eventually(lambda: one.told("pass.completed", subscribed=260, unsubscribed=25))
         assert [call.route for call in one.calls(Route.LIST, *CHANGES)].index(Route.LIST) == 0
         lists = len(one.calls(Route.LIST))
@@ -103,7 +109,9 @@ async def test_boundary_wakes_by_itself(tmp_path: Path) -> None:
     platform = fleet(3)
     first, second, third = owned(platform)
     begins = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 600))
-    listed = f'version = 1\ndevices = ["{first}", "{second}", {{ id = "{third}", from = {begins} }}]\n'
+    listed = (
+        f'version = 1\ndevices = ["{first}", "{second}", {{ id = "{third}", from = {begins} }}]\n'
+    )
     write(tmp_path / "desired-state.toml", listed)
     async with site(tmp_path, platform, PCC_INTERVAL="2h") as one:
         await one.has([first, second])
@@ -115,7 +123,9 @@ async def test_boundary_wakes_by_itself(tmp_path: Path) -> None:
 # A change is seen, and only a whole one
 
 
-async def follows(one: Site, change: Callable[[Sequence[str]], None], devices: Sequence[str]) -> None:
+async def follows(
+    one: Site, change: Callable[[Sequence[str]], None], devices: Sequence[str]
+) -> None:
     """Change what is wanted three times in the same way, and see the live list follow."""
     for wanted in (devices[:-1], devices[1:], devices[:-2]):
         change(wanted)
@@ -140,7 +150,10 @@ async def test_mounted_configmap_is_followed(tmp_path: Path, *, folder: bool) ->
 
     def files(wanted: Sequence[str]) -> dict[str, str]:
         text_of_all = 'version = 1\npolicy.max_unsubscribe_floor = 50\ndevice_files = ["*.txt"]\n'
-        return {"desired-state.toml": text_of_all, "wing-a.txt": "".join(f"{one}\n" for one in wanted)}
+        return {
+            "desired-state.toml": text_of_all,
+            "wing-a.txt": "".join(f"{one}\n" for one in wanted),
+        }
 
     mounted = tmp_path / "mounted"
     configmap = ConfigMap(mounted, files(devices))
@@ -196,7 +209,9 @@ def held(metrics: str, reason: str) -> float:
     (line,) = (
         line
         for line in metrics.splitlines()
-        if line.startswith("pcc_changes_held{") and f'reason="{reason}"' in line and 'action="unsubscribe"' in line
+        if line.startswith("pcc_changes_held{")
+        and f'reason="{reason}"' in line
+        and 'action="unsubscribe"' in line
     )
     return float(line.rpartition(" ")[2])
 
@@ -213,12 +228,17 @@ def write_in_pieces(path: Path, pieces: Sequence[str], pause: float) -> float:
     return longest
 
 
-@pytest.mark.parametrize(("pieces", "pause"), [(4, 0.03), (40, 0.05)], ids=["an editor", "a slow copy"])
+@pytest.mark.parametrize(
+    ("pieces", "pause"), [(4, 0.03), (40, 0.05)], ids=["an editor", "a slow copy"]
+)
 async def test_half_a_file_is_never_acted_on(tmp_path: Path, pieces: int, pause: float) -> None:
     """A text written in pieces, each good in itself, is one load, and no device that comes later in it is lost."""
     platform = fleet(41)
     devices = owned(platform)
-    write(tmp_path / "desired-state.toml", 'version = 1\npolicy.max_unsubscribe = "100%"\ndevice_files = ["all.txt"]\n')
+    write(
+        tmp_path / "desired-state.toml",
+        'version = 1\npolicy.max_unsubscribe = "100%"\ndevice_files = ["all.txt"]\n',
+    )
     all_devices = tmp_path / "all.txt"
     write(all_devices, "".join(f"{one}\n" for one in devices[:40]))
     async with site(tmp_path, platform) as one:
@@ -228,7 +248,9 @@ async def test_half_a_file_is_never_acted_on(tmp_path: Path, pieces: int, pause:
             wanted = [*devices[1:40], devices[40 if attempt % 2 == 0 else 0]]
             loads = len(one.told("desired.accepted"))
             calls = len(one.calls(*CHANGES))
-            lines = ["".join(f"{one}\n" for one in wanted[n : n + share]) for n in range(0, 40, share)]
+            lines = [
+                "".join(f"{one}\n" for one in wanted[n : n + share]) for n in range(0, 40, share)
+            ]
             longest = await asyncio.to_thread(write_in_pieces, all_devices, lines, pause)
             await one.has(wanted)
             if longest < 0.09:  # else the machine was too busy for this test to say anything
@@ -261,8 +283,14 @@ async def test_newer_text_stops_an_older_plan(tmp_path: Path) -> None:
         await eventually(lambda: "accepted" in wire.notes)
         await one.passes(1)
         await one.has(wanted)
-        after = [note for note in wire.notes[wire.notes.index("accepted") :] if isinstance(note, Sent)]
-        assert not [note for note in after if note.method == "POST" and note.path.rpartition("/")[2] not in wanted]
+        after = [
+            note for note in wire.notes[wire.notes.index("accepted") :] if isinstance(note, Sent)
+        ]
+        assert not [
+            note
+            for note in after
+            if note.method == "POST" and note.path.rpartition("/")[2] not in wanted
+        ]
         assert len(one.live()) < 40
 
 
@@ -386,7 +414,9 @@ async def test_hanging_account_delays_no_other(
     platform, devices, given = three
     platform.set_faults(fault(Hang(), Route.LIST, user="west"), fault(Latency(0.05), Route.LIST))
     folder = Path(given["PCC_DESIRED_STATE"])
-    async with idle_site(tmp_path, platform, PCC_REQUEST_TIMEOUT="300s", PCC_WORKERS="2", **given) as one:
+    async with idle_site(
+        tmp_path, platform, PCC_REQUEST_TIMEOUT="300s", PCC_WORKERS="2", **given
+    ) as one:
         wire = one.transport = Wire()
         await one.start()
         await eventually(lambda: one.calls(Route.LIST, user="west"))
@@ -428,27 +458,38 @@ async def test_bad_answers_change_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "texts"
     for user in BAD_ANSWERS:
         write(folder / f"{user}.toml", account_text(user, owned(platform, user)[1:]))
-    platform.set_faults(*(fault(effect, Route.LIST, user=user) for user, effect in BAD_ANSWERS.items()))
+    platform.set_faults(
+        *(fault(effect, Route.LIST, user=user) for user, effect in BAD_ANSWERS.items())
+    )
     given = {"PCC_DESIRED_STATE": str(folder), "PCC_REQUEST_TIMEOUT": "1s", "PCC_WORKERS": "20"}
     given["PCC_CREDENTIALS_DIR"] = str(credentials_folder(platform, tmp_path / "credentials"))
     async with site(tmp_path, platform, **given) as one:
 
         async def all_failed() -> bool:
             accounts = (await one.get("/api/v1/status")).json()["accounts"]
-            return len(accounts) == len(BAD_ANSWERS) and all(account["result"] == "failed" for account in accounts)
+            return len(accounts) == len(BAD_ANSWERS) and all(
+                account["result"] == "failed" for account in accounts
+            )
 
         await eventually_true(all_failed)
         one.clock.go_ahead(timedelta(minutes=6))
-        await eventually(lambda: all(len(one.calls(Route.LIST, user=user)) >= 2 for user in BAD_ANSWERS))
+        await eventually(
+            lambda: all(len(one.calls(Route.LIST, user=user)) >= 2 for user in BAD_ANSWERS)
+        )
         assert not one.calls(*CHANGES)
         assert {user: set(platform.subscribed(user)) for user in BAD_ANSWERS} == before
         assert (await one.get("/healthz")).status_code == 200
-        assert 'pcc_account_condition{account="bare-401",condition="stopped"} 1.0' in await one.metrics()
+        assert (
+            'pcc_account_condition{account="bare-401",condition="stopped"} 1.0'
+            in await one.metrics()
+        )
 
         platform.set_faults()
         for user in BAD_ANSWERS:
             wanted = set(owned(platform, user)[1:])
-            while one.live(user) != wanted:  # a pass under way has begun to wait by the time before the leap
+            while (
+                one.live(user) != wanted
+            ):  # a pass under way has begun to wait by the time before the leap
                 one.clock.go_ahead(timedelta(minutes=30))
                 await asyncio.sleep(0.5)
 
@@ -495,7 +536,9 @@ async def test_new_credential_lets_a_stopped_account_try_at_once(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("line", "mode"), [('policy.pause = "all"', "enforce"), ("", "observe")], ids=["paused by the text", "observing"]
+    ("line", "mode"),
+    [('policy.pause = "all"', "enforce"), ("", "observe")],
+    ids=["paused by the text", "observing"],
 )
 async def test_nothing_but_get_is_sent(tmp_path: Path, line: str, mode: str) -> None:
     """Paused or observing, the daemon looks, reports what it would do, and sends nothing but GET."""
@@ -507,7 +550,11 @@ async def test_nothing_but_get_is_sent(tmp_path: Path, line: str, mode: str) -> 
         methods = {call.method for call in platform.requests if call.route is not Route.TOKEN}
         assert methods == {"GET"}
         (account,) = (await one.get("/api/v1/status")).json()["accounts"]
-        assert (account["condition"], account["devices"]["missing"], account["devices"]["extra"]) == ("paused", 3, 1)
+        assert (
+            account["condition"],
+            account["devices"]["missing"],
+            account["devices"]["extra"],
+        ) == ("paused", 3, 1)
 
 
 async def test_state_that_cannot_be_written_holds_unsubscribes(tmp_path: Path) -> None:
@@ -517,7 +564,9 @@ async def test_state_that_cannot_be_written_holds_unsubscribes(tmp_path: Path) -
     platform.subscribe("default", devices[0])
     write(tmp_path / "a-file", "")
     write(tmp_path / "desired-state.toml", text(devices[1:]))
-    async with site(tmp_path, platform, PCC_STATE_DIR=str(tmp_path / "a-file" / "state"), **SOON) as one:
+    async with site(
+        tmp_path, platform, PCC_STATE_DIR=str(tmp_path / "a-file" / "state"), **SOON
+    ) as one:
         await one.has(devices)
         await one.passes(2)
         metrics = await one.metrics()
@@ -529,7 +578,9 @@ async def test_state_that_cannot_be_written_holds_unsubscribes(tmp_path: Path) -
         status = (await one.get("/api/v1/status")).json()
         assert (await one.get("/readyz")).status_code == 503
         assert not status["well"]
-        assert status["summary"].startswith("What is done cannot be remembered, so unsubscribes are held: ")
+        assert status["summary"].startswith(
+            "What is done cannot be remembered, so unsubscribes are held: "
+        )
 
 
 async def test_a_damaged_state_is_set_aside_and_told(tmp_path: Path) -> None:
@@ -549,7 +600,9 @@ async def test_missing_file_at_start(tmp_path: Path) -> None:
     """Without a file the daemon waits, not ready and saying why, and begins by itself once there is one."""
     platform = fleet(3)
     folder = tmp_path / "not" / "yet"
-    async with site(tmp_path, platform, PCC_DESIRED_STATE=str(folder / "desired-state.toml")) as one:
+    async with site(
+        tmp_path, platform, PCC_DESIRED_STATE=str(folder / "desired-state.toml")
+    ) as one:
         await eventually(lambda: one.told("desired.rejected", cause="missing"))
         ready = await one.get("/readyz")
         assert (ready.status_code, ready.text) == (503, "no revision is accepted yet\n")
@@ -615,7 +668,9 @@ async def test_taken_port_ends_the_start(tmp_path: Path) -> None:
     write(tmp_path / "desired-state.toml", text(owned(platform)))
     async with idle_site(tmp_path, platform) as one:
         one.given["PCC_LISTEN"] = one.base_url.removeprefix("http://")
-        with pytest.raises(ReconcilerError, match=r"PCC_LISTEN: cannot listen on 127\.0\.0\.1:\d+: .*in use"):
+        with pytest.raises(
+            ReconcilerError, match=r"PCC_LISTEN: cannot listen on 127\.0\.0\.1:\d+: .*in use"
+        ):
             await one.start()
         assert not platform.requests
 
@@ -720,7 +775,9 @@ async def test_account_that_leaves_during_its_pass_leaves_no_series(
 ) -> None:
     """An account that leaves while a pass of it is under way leaves no series behind."""
     platform, devices, given = three
-    never_live = fault(Error(code="1214"), Route.SUBSCRIBE, user="west")  # else it would be abandoned, and shown so
+    never_live = fault(
+        Error(code="1214"), Route.SUBSCRIBE, user="west"
+    )  # else it would be abandoned, and shown so
     platform.set_faults(fault(Latency(0.5), Route.LIST, user="west"), never_live)
     async with site(tmp_path, platform, **given) as one:
         await eventually(lambda: one.calls(Route.LIST, user="west"))
@@ -758,7 +815,9 @@ async def test_a_file_with_an_unprintable_name_is_a_fault_and_no_more(tmp_path: 
     write(folder / "good.toml", text(owned(platform)[:3]))
     async with site(tmp_path, platform, PCC_DESIRED_STATE=str(folder)) as one:
         await one.has(owned(platform)[:3])
-        (folder / os.fsdecode(b"bad\xff.toml")).write_text("version = 1\n[accounts.b]\ndevices = []\n")
+        (folder / os.fsdecode(b"bad\xff.toml")).write_text(
+            "version = 1\n[accounts.b]\ndevices = []\n"
+        )
         await eventually(lambda: one.told("desired.rejected"))
         (folder / os.fsdecode(b"bad\xff.toml")).unlink()
         write(folder / "good.toml", text(owned(platform)))

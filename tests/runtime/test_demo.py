@@ -27,7 +27,10 @@ def remove_first_device(file: Path) -> None:
 async def test_demo_shows_the_main_job(tmp_path: Path) -> None:
     """It says first where everything is; the file is followed; Ctrl-C ends it with exit code 0 and nothing left."""
     given = {"TMPDIR": str(tmp_path)}
-    async with process(given, "demo", "--listen", "127.0.0.1:0") as child, httpx.AsyncClient() as http:
+    async with (
+        process(given, "demo", "--listen", "127.0.0.1:0") as child,
+        httpx.AsyncClient() as http,
+    ):
         said = await welcome(child)
         assert list(said) == ["status page", "metrics", "simulator", "edit", "curl"]
 

@@ -37,8 +37,9 @@ from reconciler.core.model import (
     Observed,
     Revision,
 )
+from reconciler.pcc.codes import CODES, Call, Reaction
 from reconciler.pcc.credentials import Credentials, Origin
-from reconciler.pcc.protocol import CODES, Call, Reaction, Reply, envelope_time, header_time
+from reconciler.pcc.protocol import Reply, envelope_time, header_time
 from reconciler.pcc.regions import Phase
 from reconciler.pcc.transport import how_lost
 from reconciler.reporting import diagnosis
@@ -141,7 +142,9 @@ def folder_of(**contents: str) -> str:
 def of(found: Examination, check: Check, account: str | None = "default") -> Finding:
     """Return what one check found, for an account or for all."""
     findings = (
-        found.general if account is None else next(one.findings for one in found.accounts if one.account == account)
+        found.general
+        if account is None
+        else next(one.findings for one in found.accounts if one.account == account)
     )
     return next(one for one in findings if one.check is check)
 
@@ -167,7 +170,11 @@ def shown(found: Examination) -> str:
 
 def snapshot(folder: Path) -> dict[str, str]:
     """Return every file below a folder with a digest of its content."""
-    return {str(path): sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path): sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -180,12 +187,27 @@ async def test_where_nothing_is_wrong_all_is_ok() -> None:
         before = snapshot(Path())
         found = await one.examine()
         assert found.exit_code == 0
-        assert {finding.level for finding in (*found.general, *found.accounts[0].findings)} == {Level.OK}
+        assert {finding.level for finding in (*found.general, *found.accounts[0].findings)} == {
+            Level.OK
+        }
         assert [each.check for each in found.accounts[0].findings] == [
-            *(Check.DESIRED_STATE, Check.CREDENTIALS, Check.REGION, Check.TOKEN, Check.LIST, Check.CLOCK, Check.QUOTA)
+            *(
+                Check.DESIRED_STATE,
+                Check.CREDENTIALS,
+                Check.REGION,
+                Check.TOKEN,
+                Check.LIST,
+                Check.CLOCK,
+                Check.QUOTA,
+            )
         ]
         assert of(found, Check.LIST).facts["devices"] == 3
-        assert of(found, Check.QUOTA).facts == {"limit": None, "remaining": None, "calls_last_hour": 1, "cost": 1}
+        assert of(found, Check.QUOTA).facts == {
+            "limit": None,
+            "remaining": None,
+            "calls_last_hour": 1,
+            "cost": 1,
+        }
         expires = of(found, Check.TOKEN).facts["expires_at"]
         assert isinstance(expires, datetime)
         assert 3500 < expires.timestamp() - time.time() <= 3600
@@ -200,11 +222,24 @@ async def test_the_state_is_read_beside_its_holder_and_not_written() -> None:
         state = State.open(Path("state"), SystemClock())
         state.quotas.keep(DEFAULT_ACCOUNT, [now - 60, now - 30], 300)
         state.flush()
-        files = {name: digest for name, digest in snapshot(Path("state")).items() if not name.endswith("-shm")}
+        files = {
+            name: digest
+            for name, digest in snapshot(Path("state")).items()
+            if not name.endswith("-shm")
+        }
         found = await one.examine()
-        after = {name: digest for name, digest in snapshot(Path("state")).items() if not name.endswith("-shm")}
+        after = {
+            name: digest
+            for name, digest in snapshot(Path("state")).items()
+            if not name.endswith("-shm")
+        }
         assert after == files
-        assert of(found, Check.QUOTA).facts == {"limit": 300, "remaining": 297, "calls_last_hour": 3, "cost": 1}
+        assert of(found, Check.QUOTA).facts == {
+            "limit": 300,
+            "remaining": 297,
+            "calls_last_hour": 3,
+            "cost": 1,
+        }
         assert "learned" in of(found, Check.QUOTA).found
         state.close()
 
@@ -220,7 +255,12 @@ async def test_a_used_up_quota_is_respected() -> None:
         found = await one.examine()
         assert levels(found) == {"list": "warn", "clock": "skip"}
         assert "calls_per_hour" in of(found, Check.LIST).mend
-        assert of(found, Check.QUOTA).facts == {"limit": 2, "remaining": 0, "calls_last_hour": 2, "cost": 0}
+        assert of(found, Check.QUOTA).facts == {
+            "limit": 2,
+            "remaining": 0,
+            "calls_last_hour": 2,
+            "cost": 0,
+        }
         assert {record.route for record in one.platform.requests} == {Route.TOKEN}
 
 
@@ -242,7 +282,8 @@ async def test_the_age_of_a_token_is_that_of_its_file() -> None:
     """Of a token in a file it is told when that was written; to keep it fresh is somebody else's work."""
     async with practice() as one:
         one.set(
-            refresh_token=None, credentials_dir=folder_of(access_token_of_default=one.platform.issue_token("default"))
+            refresh_token=None,
+            credentials_dir=folder_of(access_token_of_default=one.platform.issue_token("default")),
         )
         written = time.time() - 7200
         os.utime(Path("credentials/default.access_token"), (written, written))
@@ -256,8 +297,14 @@ async def test_the_age_of_a_token_is_that_of_its_file() -> None:
 
 async def test_an_expired_token_without_a_refresh_token_is_wrong_where_it_stands() -> None:
     """The file that holds the token is named, and how to have tokens renewed; the list is not blamed as well."""
-    async with practice("seoul-hotel", text=TEXT.replace("devices", "[accounts.seoul-hotel]\ndevices")) as one:
-        one.set(credentials_dir=folder_of(access_token_of_seoul__hotel=one.platform.issue_token("seoul-hotel")))
+    async with practice(
+        "seoul-hotel", text=TEXT.replace("devices", "[accounts.seoul-hotel]\ndevices")
+    ) as one:
+        one.set(
+            credentials_dir=folder_of(
+                access_token_of_seoul__hotel=one.platform.issue_token("seoul-hotel")
+            )
+        )
         one.platform.world.user("seoul-hotel").access_tokens.update(
             dict.fromkeys(one.platform.world.user("seoul-hotel").access_tokens, 0.0)
         )
@@ -272,7 +319,10 @@ async def test_an_expired_token_without_a_refresh_token_is_wrong_where_it_stands
 async def test_a_refused_refresh_token_is_told_although_the_access_token_still_serves() -> None:
     """What will fail in an hour is told now, beside a list that could still be had."""
     async with practice() as one:
-        one.set(refresh_token="not-the-one-that-was-issued", access_token=one.platform.issue_token("default"))
+        one.set(
+            refresh_token="not-the-one-that-was-issued",
+            access_token=one.platform.issue_token("default"),
+        )
         found = await one.examine()
         assert (found.exit_code, levels(found)) == (1, {"token": "fail"})
         assert "still accepted" in of(found, Check.TOKEN).found
@@ -293,13 +343,18 @@ async def test_a_refused_refresh_token_is_told_although_the_access_token_still_s
         (fault.Raw('{"httpError": "401 not allowed client_id"}', 401), "PCC_CLIENT_ID"),
     ],
 )
-async def test_trouble_with_the_token_endpoint_names_what_mends_it(effect: fault.Effect, words: str) -> None:
+async def test_trouble_with_the_token_endpoint_names_what_mends_it(
+    effect: fault.Effect, words: str
+) -> None:
     """Without a token LG is not asked for the list, and only the token is wrong."""
     async with practice() as one:
         one.set(request_timeout="1s")
         one.goes_wrong(effect, TOKENS)
         found = await one.examine()
-        assert (found.exit_code, levels(found)) == (1, {"token": "fail", "list": "skip", "clock": "skip"})
+        assert (found.exit_code, levels(found)) == (
+            1,
+            {"token": "fail", "list": "skip", "clock": "skip"},
+        )
         assert words in of(found, Check.TOKEN).mend
         assert "new login" not in of(found, Check.TOKEN).mend
         assert not [record for record in one.platform.requests if record.route is Route.LIST]
@@ -356,7 +411,9 @@ async def test_a_rotated_refresh_token_is_a_warning() -> None:
 # The list
 
 
-@pytest.mark.parametrize("code", [code for code, known in CODES.items() if known.reaction is Reaction.CONFIGURATION])
+@pytest.mark.parametrize(
+    "code", [code for code, known in CODES.items() if known.reaction is Reaction.CONFIGURATION]
+)
 async def test_each_code_for_a_wrong_setting_says_which(code: str) -> None:
     """What the table of codes knows of each is what mends it, and it is said once."""
     async with practice() as one:
@@ -375,7 +432,10 @@ async def test_a_hint_names_the_accounts_own_files() -> None:
     async with practice() as one:
         one.set(credentials_dir=folder_of(service_id_of_default=one.platform.world.service.id))
         one.goes_wrong(fault.Error("1201"))
-        assert of(await one.examine(), Check.LIST).mend == "check default.service_id in PCC_CREDENTIALS_DIR"
+        assert (
+            of(await one.examine(), Check.LIST).mend
+            == "check default.service_id in PCC_CREDENTIALS_DIR"
+        )
 
 
 @pytest.mark.parametrize("effect", [fault.Error("1306"), fault.Error("1314"), fault.Empty(429)])
@@ -428,7 +488,11 @@ async def test_a_bare_refusal_is_about_the_token(status: int) -> None:
 async def test_an_address_where_nothing_listens() -> None:
     """A refused connection names the address, and whether the token is good stays open."""
     async with practice() as one:
-        one.set(base_url="http://127.0.0.1:1", refresh_token=None, access_token="a-token-that-nobody-can-judge")
+        one.set(
+            base_url="http://127.0.0.1:1",
+            refresh_token=None,
+            access_token="a-token-that-nobody-can-judge",
+        )
         found = await one.examine()
         assert levels(found) == {"token": "skip", "list": "fail", "clock": "skip"}
         assert "nothing listens" in of(found, Check.LIST).mend
@@ -576,7 +640,12 @@ def test_lgs_time_stamps_are_read_as_utc(stamp: str, moment: datetime | None) ->
 
 @pytest.mark.parametrize(
     ("date", "moment"),
-    [("Sun, 22 Nov 2026 10:00:00 GMT", NOW), ("soon", None), (None, None), ("Sun, 99 Nov 2026 10:00:00 GMT", None)],
+    [
+        ("Sun, 22 Nov 2026 10:00:00 GMT", NOW),
+        ("soon", None),
+        (None, None),
+        ("Sun, 99 Nov 2026 10:00:00 GMT", None),
+    ],
 )
 def test_the_header_date_is_read(date: str | None, moment: datetime | None) -> None:
     """A header that is no date tells no time, and HTML tells none either."""
@@ -621,7 +690,9 @@ def speaking(url: str, country: str = "KR", phase: Phase = Phase.OP, origins: st
         ("https://kic-ext.lgthinq.com", "AQ", Phase.OP, Level.WARN, "PCC_REGION"),
     ],
 )
-def test_the_address_has_to_fit_the_country(url: str, country: str, phase: Phase, level: Level, words: str) -> None:
+def test_the_address_has_to_fit_the_country(
+    url: str, country: str, phase: Phase, level: Level, words: str
+) -> None:
     """Another region, another API or another platform is told with the setting; where LG works it is a warning."""
     finding = diagnosis.region(speaking(url, country, phase), works=False)
     assert (finding.level, words in finding.mend) == (level, True)
@@ -633,7 +704,8 @@ def test_the_address_has_to_fit_the_country(url: str, country: str, phase: Phase
 def test_a_region_that_is_wrong_names_the_file_it_comes_from() -> None:
     """An address from the credentials folder is mended there."""
     finding = diagnosis.region(
-        speaking("https://eic-ext.lgthinq.com", origins="default.base_url in PCC_CREDENTIALS_DIR"), works=False
+        speaking("https://eic-ext.lgthinq.com", origins="default.base_url in PCC_CREDENTIALS_DIR"),
+        works=False,
     )
     assert "default.base_url in PCC_CREDENTIALS_DIR" in finding.mend
 
@@ -691,10 +763,21 @@ async def test_a_broken_text_leaves_the_one_that_the_state_keeps() -> None:
         old = b'version = 1\n[accounts.seoul-hotel]\ncountry = "KR"\ndevices = ["a1"]\n'
         state = State.open(Path("state"), SystemClock())
         state.revisions.keep(
-            [KeptText("desired-state.toml", Revision(sha256(old).hexdigest()), {"desired-state.toml": old})]
+            [
+                KeptText(
+                    "desired-state.toml",
+                    Revision(sha256(old).hexdigest()),
+                    {"desired-state.toml": old},
+                )
+            ]
         )
         state.close()
-        one.set(country=None, credentials_dir=folder_of(refresh_token_of_seoul__hotel=one.refresh_token("seoul-hotel")))
+        one.set(
+            country=None,
+            credentials_dir=folder_of(
+                refresh_token_of_seoul__hotel=one.refresh_token("seoul-hotel")
+            ),
+        )
         before = snapshot(Path())
         found = await one.examine()
         assert levels(found, "seoul-hotel") == {"desired-state": "warn"}
@@ -723,7 +806,11 @@ async def test_an_account_that_vanished_is_told() -> None:
     """Devices that are live in an account of which no text speaks are a warning."""
     async with practice() as one:
         state = State.open(Path("state"), SystemClock())
-        account, live, now = AccountName("busan-hotel"), frozenset({DeviceId("a1")}), SystemClock().now()
+        account, live, now = (
+            AccountName("busan-hotel"),
+            frozenset({DeviceId("a1")}),
+            SystemClock().now(),
+        )
         state.accounts.desire(Desired(account, live), Revision("0" * 64), now)
         state.accounts.trust(account, Observed(live, now), "credential", now, live)
         state.close()
@@ -754,7 +841,9 @@ async def test_without_credentials_all_that_is_missing_is_named() -> None:
 async def test_one_broken_account_keeps_no_other_from_being_examined() -> None:
     """Beside a dead token, a hanging server's account and a missing credential the good account is well."""
     names = ("default", "dead", "hangs", "none")
-    text = "version = 1\n" + "".join(f'[accounts.{name}]\ndevices = ["{name}1"]\n' for name in names)
+    text = "version = 1\n" + "".join(
+        f'[accounts.{name}]\ndevices = ["{name}1"]\n' for name in names
+    )
     async with practice(*names, text=text) as one:
         one.set(
             request_timeout="1s",
@@ -812,7 +901,11 @@ async def test_an_error_of_our_own_is_that_accounts_only() -> None:
 async def test_files_of_the_credentials_folder_that_serve_nobody_are_a_warning() -> None:
     """Misspelt names and accounts of which no text speaks are told, and cost no call."""
     async with practice() as one:
-        one.set(credentials_dir=folder_of(acess_token_of_default="x", refresh_token_of_busan=one.refresh_token()))
+        one.set(
+            credentials_dir=folder_of(
+                acess_token_of_default="x", refresh_token_of_busan=one.refresh_token()
+            )
+        )
         found = await one.examine()
         finding = of(found, Check.CREDENTIALS, None)
         assert finding.level is Level.WARN
@@ -824,7 +917,10 @@ async def test_files_of_the_credentials_folder_that_serve_nobody_are_a_warning()
 async def test_an_account_can_be_chosen_also_one_that_only_has_credentials() -> None:
     """Only the accounts asked for are examined; a name that nothing knows is an error with a suggestion."""
     async with practice() as one:
-        one.set(credentials_dir=folder_of(refresh_token_of_busan=one.refresh_token()), refresh_token=None)
+        one.set(
+            credentials_dir=folder_of(refresh_token_of_busan=one.refresh_token()),
+            refresh_token=None,
+        )
         assert [each.account for each in (await one.examine("busan")).accounts] == ["busan"]
         with pytest.raises(ReconcilerError, match="did you mean 'busan'"):
             await one.examine("busam")
@@ -905,7 +1001,11 @@ async def test_no_secret_is_in_anything_that_is_shown(broken: str) -> None:
         elif broken == "html":
             one.goes_wrong(fault.Raw(f"<html>{echo}", 200))
         elif broken == "settings":
-            one.set(credentials_dir=folder_of(service_key_of_default="short", access_token_of_default=token))
+            one.set(
+                credentials_dir=folder_of(
+                    service_key_of_default="short", access_token_of_default=token
+                )
+            )
         found = await one.examine()
         assert (found.exit_code == 0) == (broken == "no")
         assert not [secret for secret in secrets if secret in shown(found)]
@@ -937,10 +1037,14 @@ async def test_the_command_prints_a_checklist(capsys: pytest.CaptureFixture[str]
         one.goes_wrong(fault.Error("1309"))
         assert await ran(one, "--output", "markdown") == 1
         said = capsys.readouterr()
-        assert re.search(r"^\| fail \| list \|.*1309.*\|.*PCC&#95;REGION.*\|$", said.out, re.MULTILINE)
+        assert re.search(
+            r"^\| fail \| list \|.*1309.*\|.*PCC&#95;REGION.*\|$", said.out, re.MULTILINE
+        )
 
 
-async def test_json_is_whole_and_its_keys_are_documented(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_json_is_whole_and_its_keys_are_documented(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Every key that is printed, whatever is wrong, stands in docs/cli.md."""
     reference = (ROOT / "docs" / "cli.md").read_text("utf-8")
     async with practice() as one:
@@ -951,7 +1055,11 @@ async def test_json_is_whole_and_its_keys_are_documented(capsys: pytest.CaptureF
             assert (document["version"], document["exit_code"]) == (1, code)
             assert sum(document["summary"].values()) == len(document["checks"]) + 7
             checks = [*document["checks"], *document["accounts"][0]["checks"]]
-            keys = {*document, *document["accounts"][0], *(key for one in checks for key in (*one, *one["facts"]))}
+            keys = {
+                *document,
+                *document["accounts"][0],
+                *(key for one in checks for key in (*one, *one["facts"])),
+            }
             assert not {key for key in keys if f"`{key}`" not in reference}
 
 
@@ -993,7 +1101,9 @@ def test_whatever_is_wrong_names_what_mends_it() -> None:
     """No code that a call can end with leaves a person without a word on what to do."""
     for code in (*CODES, None):
         error = ConfigurationRefused("list: LG answered 401", code=code, status=401, message_id="m")
-        finding = diagnosis.live_list(speaking("https://kic-ext.lgthinq.com"), Asked(NOW, NOW, error=error))
+        finding = diagnosis.live_list(
+            speaking("https://kic-ext.lgthinq.com"), Asked(NOW, NOW, error=error)
+        )
         assert (finding.level, bool(finding.mend)) == (Level.FAIL, True)
 
 
@@ -1018,7 +1128,9 @@ def remembered(live: Sequence[str]) -> None:
         devices = frozenset(map(DeviceId, live))
         state.accounts.credential(DEFAULT_ACCOUNT, "the mark of another token")
         now = clock.now()
-        state.accounts.trust(DEFAULT_ACCOUNT, Observed(devices, now), "the mark of another token", now, devices)
+        state.accounts.trust(
+            DEFAULT_ACCOUNT, Observed(devices, now), "the mark of another token", now, devices
+        )
 
 
 @pytest.mark.parametrize("known", [1, 4, 9, 30])
@@ -1028,20 +1140,30 @@ async def test_a_list_that_shows_none_of_the_known_devices_is_wrong(known: int) 
         remembered([f"known-{number}" for number in range(known)])
         found = await one.examine()
         finding = of(found, Check.GUARDS)
-        assert (finding.level, finding.facts["reason"], found.exit_code) == (Level.FAIL, "suspect-list", 1)
+        assert (finding.level, finding.facts["reason"], found.exit_code) == (
+            Level.FAIL,
+            "suspect-list",
+            1,
+        )
         assert "the credential changed since the last trusted list" in finding.found
         assert "check whose token it is" in finding.mend
         assert "1 wrong" in shown(found)
 
 
-async def test_a_guard_that_waits_for_a_person_is_a_warning_and_nothing_is_said_to_be_well() -> None:
+async def test_a_guard_that_waits_for_a_person_is_a_warning_and_nothing_is_said_to_be_well() -> (
+    None
+):
     """Another spelling of a live device trips its guard: exit code 0, and no line says that nothing is wrong."""
     async with practice() as one:
         live = sorted(one.platform.subscribed("default"))
         write(f"version = 1\ndevices = {json.dumps([live[0].upper(), *live[1:]])}\n")
         found = await one.examine()
         finding = of(found, Check.GUARDS)
-        assert (finding.level, finding.facts["reason"], found.exit_code) == (Level.WARN, "look-alike", 0)
+        assert (finding.level, finding.facts["reason"], found.exit_code) == (
+            Level.WARN,
+            "look-alike",
+            0,
+        )
         assert "as LG lists it" in finding.mend
         assert "a guard is tripped, 1 warning" in shown(found)
         assert "nothing is wrong" not in shown(found)
@@ -1054,13 +1176,17 @@ async def test_accounts_with_the_same_list_are_named() -> None:
         world.user("west").devices.update(world.user("east").devices)
         one.platform.unsubscribe("west", *one.platform.subscribed("west"))
         one.platform.subscribe("west", *one.platform.subscribed("east"))
-        tables = [f"[accounts.{name}]\ndevices = {json.dumps(sorted(one.platform.subscribed(name)))}" for name in USERS]
+        tables = [
+            f"[accounts.{name}]\ndevices = {json.dumps(sorted(one.platform.subscribed(name)))}"
+            for name in USERS
+        ]
         write("version = 1\n" + "\n".join(tables) + "\n")
         tokens = {f"refresh_token_of_{name}": one.refresh_token(name) for name in USERS}
         one.set(credentials_dir=folder_of(**tokens))
         found = await one.examine()
         warned = {
-            str(each.account): [one for one in each.findings if one.level is Level.WARN] for each in found.accounts
+            str(each.account): [one for one in each.findings if one.level is Level.WARN]
+            for each in found.accounts
         }
         assert [one.check for one in warned["east"]] == [Check.LIST]
         assert "the same 3 devices for west" in warned["east"][0].found

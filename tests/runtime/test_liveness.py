@@ -72,7 +72,9 @@ async def test_a_ticker_that_does_not_tick_is_told(tmp_path: Path) -> None:
     async with idle_site(tmp_path, platform, **PATIENT) as one:
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         around = Environment(clock=one.clock)
-        daemon = Daemon(settings.load(one.environment), ready=ready.set_result, environment=around, ticker=Still)
+        daemon = Daemon(
+            settings.load(one.environment), ready=ready.set_result, environment=around, ticker=Still
+        )
         running = asyncio.create_task(daemon.run())
         one.http.base_url = await ready
         await one.has(owned(platform))
@@ -82,7 +84,11 @@ async def test_a_ticker_that_does_not_tick_is_told(tmp_path: Path) -> None:
         status = (await one.get("/api/v1/status")).json()
         assert not status["well"]
         assert status["summary"].startswith("No account is looked after: the ticker does not tick.")
-        oldest = next(line for line in (await one.metrics()).splitlines() if line.startswith("pcc_queue_oldest_sec"))
+        oldest = next(
+            line
+            for line in (await one.metrics()).splitlines()
+            if line.startswith("pcc_queue_oldest_sec")
+        )
         assert float(oldest.split()[1]) > 200
         daemon.stop()
         await running
@@ -133,10 +139,14 @@ async def test_one_worker_that_hangs_is_found_among_others_that_work(tmp_path: P
         assert await health(one) == (200, "live\n")
         one.clock.go_ahead(PATIENCE)
         for _ in range(3):
-            listed = partial(lists_beyond, one, len(one.calls(Route.LIST, user="works")), user="works")
+            listed = partial(
+                lists_beyond, one, len(one.calls(Route.LIST, user="works")), user="works"
+            )
             (await one.http.post("/api/v1/reconcile?account=works", json={})).raise_for_status()
             await eventually(listed)
-        await becomes(one, 503, "account hangs is due, and its pass neither ended nor made a call\n")
+        await becomes(
+            one, 503, "account hangs is due, and its pass neither ended nor made a call\n"
+        )
         await one.unplug()
 
 
@@ -156,7 +166,9 @@ async def test_passes_that_begin_and_never_end_are_found(tmp_path: Path) -> None
             write(tmp_path / "texts" / f"{user}.toml", account_text(user, owned(platform, user)))
             await one.passes(1, user=user)
             one.clock.go_ahead(PATIENCE / 2)
-        await becomes(one, 503, "account user-0 is due, and its pass neither ended nor made a call\n")
+        await becomes(
+            one, 503, "account user-0 is due, and its pass neither ended nor made a call\n"
+        )
         await one.unplug()
 
 
@@ -180,7 +192,9 @@ async def test_a_pass_that_is_busy_without_a_call_is_found(tmp_path: Path) -> No
         await eventually(lambda: turns > 10)
         assert await health(one) == (200, "live\n")
         one.clock.go_ahead(PATIENCE)
-        await becomes(one, 503, "account default is due, and its pass neither ended nor made a call\n")
+        await becomes(
+            one, 503, "account default is due, and its pass neither ended nor made a call\n"
+        )
 
 
 async def test_idling_is_living(tmp_path: Path) -> None:

@@ -11,7 +11,17 @@ from pathlib import Path
 from reconciler.simulator import Platform, Route
 from reconciler.simulator.faults import Error
 from recording import RawServer, Seen, serving
-from scenarios import Site, account_text, credentials_folder, eventually, fault, fleet, idle_site, owned, write
+from scenarios import (
+    Site,
+    account_text,
+    credentials_folder,
+    eventually,
+    fault,
+    fleet,
+    idle_site,
+    owned,
+    write,
+)
 
 GOOD = tuple(f"well-{number:02}" for number in range(20))
 DEVICES = 3
@@ -52,8 +62,15 @@ class Neighbourhood:
             await self.given_up.wait()
 
         given = {"PCC_DESIRED_STATE": str(self.texts), "PCC_CREDENTIALS_DIR": str(self.credentials)}
-        more = {"PCC_WORKERS": str(workers), "PCC_REQUEST_TIMEOUT": "300s", "PCC_SHUTDOWN_GRACE": "5s"}
-        async with serving(silence) as silent, idle_site(self.folder, self.platform, **given, **more) as one:
+        more = {
+            "PCC_WORKERS": str(workers),
+            "PCC_REQUEST_TIMEOUT": "300s",
+            "PCC_SHUTDOWN_GRACE": "5s",
+        }
+        async with (
+            serving(silence) as silent,
+            idle_site(self.folder, self.platform, **given, **more) as one,
+        ):
             for user in silenced:
                 write(self.credentials / f"{user}.base_url", silent.url)
             await one.start()
@@ -77,7 +94,9 @@ async def test_one_dead_one_throttled_and_one_silent_account_delay_no_other(tmp_
         assert one.calls(Route.LIST, user="a-throttled")
 
 
-async def test_more_silent_accounts_than_workers_leave_half_of_the_workers_to_the_others(tmp_path: Path) -> None:
+async def test_more_silent_accounts_than_workers_leave_half_of_the_workers_to_the_others(
+    tmp_path: Path,
+) -> None:
     """Once ten accounts are known to get no answer, four calls at most wait for one, and all others are served."""
     ill = tuple(f"a-silent-{number}" for number in range(10))
     place = Neighbourhood(tmp_path, bad=ill)
@@ -86,7 +105,9 @@ async def test_more_silent_accounts_than_workers_leave_half_of_the_workers_to_th
         assert not any(one.live(user) for user in GOOD)  # nobody can know yet whose call is in vain
 
         place.given_up.set()  # as the time-out of the calls would
-        await eventually(lambda: len({line["account"] for line in one.told("list.failed")}) == len(ill))
+        await eventually(
+            lambda: len({line["account"] for line in one.told("list.failed")}) == len(ill)
+        )
         await place.all_well(one, DEVICES)
         place.given_up.clear()
 

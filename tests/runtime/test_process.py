@@ -21,7 +21,17 @@ from reconciler.runtime.clock import SystemClock
 from reconciler.simulator import Platform, Route, create_app, serving
 from reconciler.simulator.faults import Hang, Latency
 from reconciler.state import State
-from scenarios import DEADLINE_SECONDS, child_environment, environment, eventually, fault, fleet, owned, text, write
+from scenarios import (
+    DEADLINE_SECONDS,
+    child_environment,
+    environment,
+    eventually,
+    fault,
+    fleet,
+    owned,
+    text,
+    write,
+)
 
 
 def posts(platform: Platform) -> list[str]:
@@ -48,7 +58,9 @@ async def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
             code, _ = await exit_of(child)
             assert code == 0
     state = State.read_only(tmp_path / "state", SystemClock())
-    confirmed = Counter(past.device for past in state.history.changes(limit=5000) if past.result is Result.SUCCESS)
+    confirmed = Counter(
+        past.device for past in state.history.changes(limit=5000) if past.result is Result.SUCCESS
+    )
     state.close()
     assert confirmed == Counter(wanted)
 
@@ -106,7 +118,10 @@ async def test_grace_is_the_end_of_patience(tmp_path: Path) -> None:
             child.send_signal(signal.SIGTERM)
             code, said = await exit_of(child)
     assert code == 0
-    assert [json.loads(line)["event"] for line in said.splitlines()][-2:] == ["daemon.grace_over", "daemon.stopped"]
+    assert [json.loads(line)["event"] for line in said.splitlines()][-2:] == [
+        "daemon.grace_over",
+        "daemon.stopped",
+    ]
 
 
 async def test_what_keeps_it_from_starting_is_one_clear_line(tmp_path: Path) -> None:
@@ -115,7 +130,9 @@ async def test_what_keeps_it_from_starting_is_one_clear_line(tmp_path: Path) -> 
     write(tmp_path / "desired-state.toml", text(owned(platform)))
     async with serving(create_app(platform)) as base_url:
         given = environment(platform, base_url, tmp_path)
-        async with process(given | {"PCC_LISTEN": base_url.removeprefix("http://")}, "run") as child:
+        async with process(
+            given | {"PCC_LISTEN": base_url.removeprefix("http://")}, "run"
+        ) as child:
             code, said = await exit_of(child)
         assert (code, said.count("\n"), platform.request_count) == (1, 1, 0)
         assert "PCC_LISTEN: cannot listen on" in said
@@ -144,8 +161,12 @@ async def test_the_last_line_of_a_failed_start_is_as_the_log_is(
     """Where the log is JSON, why a start failed is JSON too, whether settings, port or state kept it from starting."""
     write(tmp_path / "desired-state.toml", text([]))
     held = State.open(tmp_path / "held", SystemClock())
-    change = {name: str(tmp_path / "held") if value == "HELD" else value for name, value in change.items()}
-    given = environment(fleet(1), "http://127.0.0.1:9", tmp_path) | {"PCC_LOG_FORMAT": form} | change
+    change = {
+        name: str(tmp_path / "held") if value == "HELD" else value for name, value in change.items()
+    }
+    given = (
+        environment(fleet(1), "http://127.0.0.1:9", tmp_path) | {"PCC_LOG_FORMAT": form} | change
+    )
     async with process(given, "run") as child:
         ended, said = await exit_of(child)
     held.close()
@@ -261,4 +282,7 @@ async def test_a_disk_that_hangs_does_not_outlive_the_grace(tmp_path: Path) -> N
             child.send_signal(signal.SIGTERM)
             code, said = await exit_of(child)
     assert code == 1
-    assert [json.loads(line)["event"] for line in said.splitlines()][-2:] == ["daemon.stopped", "daemon.overdue"]
+    assert [json.loads(line)["event"] for line in said.splitlines()][-2:] == [
+        "daemon.stopped",
+        "daemon.overdue",
+    ]

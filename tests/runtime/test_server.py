@@ -24,7 +24,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/never":
         await receive()
         await asyncio.sleep(60)
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+    )
     await send({"type": "http.response.body", "body": b"ok"})
 
 
@@ -94,7 +96,9 @@ async def test_a_request_has_to_come_in_time() -> None:
     """Who says nothing, half a request, or nothing after the first answer, is cut off; who goes on asking is not."""
     whole = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     async with served(request_seconds=0.5) as number:
-        late = [await came(number, said) for said in (b"", b"GET / HTTP/1.1\r\n", whole + b"GET / HT")]
+        late = [
+            await came(number, said) for said in (b"", b"GET / HTTP/1.1\r\n", whole + b"GET / HT")
+        ]
         asking, writer = await came(number, b"")
         async with asyncio.timeout(10):
             for _ in range(5):

@@ -40,7 +40,11 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
     """Nothing has to be set to get the defaults that the documentation shows."""
     plain = load(HOME)
     assert plain.desired_state == Path("desired-state.toml")
-    assert (plain.git_url, plain.git_ref, plain.git_interval) == (None, "main", timedelta(seconds=30))
+    assert (plain.git_url, plain.git_ref, plain.git_interval) == (
+        None,
+        "main",
+        timedelta(seconds=30),
+    )
     assert (plain.mode, plain.phase, plain.region) == (Mode.ENFORCE, Phase.OP, None)
     assert plain.interval == timedelta(minutes=10)
     assert (plain.workers, plain.concurrency) == (8, 8)
@@ -108,7 +112,13 @@ def test_every_setting_can_be_set() -> None:
 def test_all_faults_are_told_at_once_and_sorted() -> None:
     """Somebody with five mistakes reads five sentences, not the first."""
     told = faults(
-        {"PCC_WORKERS": "0", "PCC_INTERVAL": "soon", "PCC_LISTEN": "8080", "PCC_MODE": "Observe", "PCC_INTREVAL": "1m"}
+        {
+            "PCC_WORKERS": "0",
+            "PCC_INTERVAL": "soon",
+            "PCC_LISTEN": "8080",
+            "PCC_MODE": "Observe",
+            "PCC_INTREVAL": "1m",
+        }
     )
     assert told == [
         "PCC_INTERVAL: a duration is written like 90s, 10m, 1h30m or 7d",
@@ -143,13 +153,20 @@ def test_settings_built_in_code_hide_what_was_wrong_too() -> None:
 
 def test_secrets_are_not_in_the_repr() -> None:
     """Settings that end up in a traceback show no secret, also not one inside a Git address."""
-    shown = repr(load(HOME | {"PCC_SERVICE_KEY": SECRET, "PCC_GIT_URL": f"https://bot:{SECRET}@host/fleet.git"}))
+    shown = repr(
+        load(
+            HOME
+            | {"PCC_SERVICE_KEY": SECRET, "PCC_GIT_URL": f"https://bot:{SECRET}@host/fleet.git"}
+        )
+    )
     assert SECRET not in shown
 
 
 def test_secrets_for_masking_include_the_password_of_the_git_address() -> None:
     """What the log has to mask is known, in the address as it is written and as it is meant."""
-    known = load(HOME | {"PCC_LISTEN_TOKEN": SECRET, "PCC_GIT_URL": "https://bot:p%40ssword@host/fleet.git"}).secrets()
+    known = load(
+        HOME | {"PCC_LISTEN_TOKEN": SECRET, "PCC_GIT_URL": "https://bot:p%40ssword@host/fleet.git"}
+    ).secrets()
     assert known == {SECRET, "p%40ssword", "p@ssword", "bot:p%40ssword", "bot:p@ssword"}
     assert load(HOME | {"PCC_GIT_URL": "https://[broken"}).secrets() == frozenset()
 
@@ -170,9 +187,12 @@ def test_quotes_inside_a_value_and_in_an_env_file_are_as_before(tmp_path: Path) 
     assert load(HOME | {"PCC_ENVIRONMENT": 'pr"od'}).environment == 'pr"od'
 
 
-@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"])
 @pytest.mark.parametrize(
-    "value", [f"socks5://me:{SECRET}@proxy:1080", f"https://me:{SECRET}@proxy", f"http://{SECRET}:8a"]
+    "name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"]
+)
+@pytest.mark.parametrize(
+    "value",
+    [f"socks5://me:{SECRET}@proxy:1080", f"https://me:{SECRET}@proxy", f"http://{SECRET}:8a"],
 )
 def test_a_proxy_that_cannot_be_used_is_a_fault_of_the_start(name: str, value: str) -> None:
     """It is not passed by, and told beside all other faults, without its value."""
@@ -210,7 +230,10 @@ def test_what_may_be_secret_is_known_before_anything_is_checked(environ: dict[st
 
 def test_values_that_are_no_secrets_are_not_masked() -> None:
     """Paths, hosts and the like stay readable, and so does what Kubernetes injects."""
-    harmless = {"PCC_DESIRED_STATE": "/srv/fleet/desired-state.toml", "PCC_BASE_URL": "https://kic-ext.lgthinq.com"}
+    harmless = {
+        "PCC_DESIRED_STATE": "/srv/fleet/desired-state.toml",
+        "PCC_BASE_URL": "https://kic-ext.lgthinq.com",
+    }
     harmless |= {"PCC_SERVICE_HOST": "10.20.30.40", "HTTPS_PROXY": "http://proxy.example.com:3128"}
     assert settings.suspects(HOME | harmless) == frozenset()
 
@@ -237,7 +260,10 @@ def test_white_space_around_a_value_is_not_part_of_it() -> None:
     ("environ", "expected"),
     [
         ({"XDG_STATE_HOME": "/xdg", "HOME": "/home/a"}, Path("/xdg/pcc-reconciler")),
-        ({"XDG_STATE_HOME": "relative", "HOME": "/home/a"}, Path("/home/a/.local/state/pcc-reconciler")),
+        (
+            {"XDG_STATE_HOME": "relative", "HOME": "/home/a"},
+            Path("/home/a/.local/state/pcc-reconciler"),
+        ),
         ({"HOME": "/home/a"}, Path("/home/a/.local/state/pcc-reconciler")),
         ({"HOME": "/home/a", "PCC_STATE_DIR": "/srv"}, Path("/srv")),
     ],
@@ -271,7 +297,9 @@ def test_listen_is_an_address_and_a_port(value: str, expected: Listen) -> None:
     assert str(listen) == value
 
 
-@pytest.mark.parametrize("value", ["8080", ":8080", "::1:8080", "host:", "host:65536", "host:-1", "[host]:1", "a b:1"])
+@pytest.mark.parametrize(
+    "value", ["8080", ":8080", "::1:8080", "host:", "host:65536", "host:-1", "[host]:1", "a b:1"]
+)
 def test_half_an_address_is_refused(value: str) -> None:
     """What another tool might guess at is told instead."""
     assert fault("PCC_LISTEN", value).startswith("has to be an address and a port")
@@ -326,14 +354,19 @@ def test_http_is_for_loopback(host: str) -> None:
 
 def test_http_elsewhere_takes_a_word() -> None:
     """With PCC_ALLOW_HTTP=true, and only with exactly that, http goes anywhere."""
-    assert load(HOME | {"PCC_BASE_URL": "http://lg.test", "PCC_ALLOW_HTTP": "true"}).base_url == "http://lg.test"
+    assert (
+        load(HOME | {"PCC_BASE_URL": "http://lg.test", "PCC_ALLOW_HTTP": "true"}).base_url
+        == "http://lg.test"
+    )
     assert faults({"PCC_BASE_URL": "http://lg.test", "PCC_ALLOW_HTTP": "True"}) == [
         "PCC_ALLOW_HTTP: has to be true or false; did you mean 'true'?",
         "PCC_BASE_URL: has to be https: http is for loopback only, unless PCC_ALLOW_HTTP=true",
     ]
 
 
-@pytest.mark.parametrize("name", ["PCC_INTERVAL", "PCC_GIT_INTERVAL", "PCC_REQUEST_TIMEOUT", "PCC_CONFIRM_DELAY"])
+@pytest.mark.parametrize(
+    "name", ["PCC_INTERVAL", "PCC_GIT_INTERVAL", "PCC_REQUEST_TIMEOUT", "PCC_CONFIRM_DELAY"]
+)
 def test_a_time_to_wait_is_at_least_a_second(name: str) -> None:
     """A wait of nothing would be a busy loop."""
     assert fault(name, "0s") == "has to be at least 1s"
@@ -355,8 +388,13 @@ def test_nothing_git_could_read_as_an_option_is_taken(name: str, value: str) -> 
 @pytest.mark.parametrize("value", ["ext::sh", "fd::17", "transport::https://host/fleet.git"])
 def test_an_address_stands_for_no_command(value: str) -> None:
     """Addresses by which git would run a helper of that name are refused; those of hosts with colons are not."""
-    assert fault("PCC_GIT_URL", value).startswith("has to be a repository's address, https, ssh or a path")
-    assert load(HOME | {"PCC_GIT_URL": "ssh://git@[::1]:22/fleet.git"}).git_url == "ssh://git@[::1]:22/fleet.git"
+    assert fault("PCC_GIT_URL", value).startswith(
+        "has to be a repository's address, https, ssh or a path"
+    )
+    assert (
+        load(HOME | {"PCC_GIT_URL": "ssh://git@[::1]:22/fleet.git"}).git_url
+        == "ssh://git@[::1]:22/fleet.git"
+    )
 
 
 @pytest.mark.parametrize("value", ["a..b", "a@{1}", "a~1", "a^", "a:b", "a*", "a\\b"])
@@ -374,7 +412,10 @@ def test_with_git_the_text_lies_inside_the_repository(path: str) -> None:
 
 def test_signatures_without_git_are_a_mistake() -> None:
     """Whoever asks for signed commits must not silently get unsigned files."""
-    assert fault("PCC_GIT_VERIFY", "commit") == "commit needs PCC_GIT_URL: local files carry no signature"
+    assert (
+        fault("PCC_GIT_VERIFY", "commit")
+        == "commit needs PCC_GIT_URL: local files carry no signature"
+    )
 
 
 def test_a_country_is_two_upper_case_letters() -> None:
@@ -382,7 +423,9 @@ def test_a_country_is_two_upper_case_letters() -> None:
     assert fault("PCC_COUNTRY", "kr") == "has to be two upper-case letters, like KR"
 
 
-@pytest.mark.parametrize("name", ["SERVICE_KEY", "ACCESS_TOKEN", "REFRESH_TOKEN", "WEBHOOK_SECRET", "LISTEN_TOKEN"])
+@pytest.mark.parametrize(
+    "name", ["SERVICE_KEY", "ACCESS_TOKEN", "REFRESH_TOKEN", "WEBHOOK_SECRET", "LISTEN_TOKEN"]
+)
 class TestSecrets:
     """What holds for every secret."""
 
@@ -390,14 +433,18 @@ class TestSecrets:
         """A secret under eight characters is a slip."""
         assert fault(f"PCC_{name}", "1234567") == "has fewer than 8 characters"
 
-    @pytest.mark.parametrize("value", ["secret\r\nx-header: 1", "secret-비밀-secret", "secret\x00secret"])
+    @pytest.mark.parametrize(
+        "value", ["secret\r\nx-header: 1", "secret-비밀-secret", "secret\x00secret"]
+    )
     def test_a_secret_fits_into_a_header(self, name: str, value: str) -> None:
         """What a header cannot carry is told at start, not at the first call."""
         assert fault(f"PCC_{name}", value).startswith("has characters that a header cannot carry")
 
     def test_a_file_is_the_other_form(self, name: str) -> None:
         """Each secret may be given as the path of a file."""
-        assert getattr(load(HOME | {f"PCC_{name}_FILE": "/run/x"}), f"{name.lower()}_file") == Path("/run/x")
+        assert getattr(load(HOME | {f"PCC_{name}_FILE": "/run/x"}), f"{name.lower()}_file") == Path(
+            "/run/x"
+        )
 
     def test_both_forms_are_one_too_many(self, name: str) -> None:
         """Which of the two would count cannot be guessed."""
@@ -428,7 +475,12 @@ def test_shared_credentials_carry_everything_that_concerns_them() -> None:
     ).shared_credentials()
     assert shared.service_key.path == Path("/run/key")
     assert shared.service_key.name == "PCC_SERVICE_KEY"
-    assert (shared.country, shared.phase, shared.region, shared.allow_http) == ("KR", Phase.QA, Region.KIC, True)
+    assert (shared.country, shared.phase, shared.region, shared.allow_http) == (
+        "KR",
+        Phase.QA,
+        Region.KIC,
+        True,
+    )
     assert shared.base_url == "http://lg.test"
 
 
@@ -451,7 +503,9 @@ def test_readers_exist_only_for_what_is_set(tmp_path: Path) -> None:
 
 def test_a_name_in_lower_case_is_told() -> None:
     """A setting that would silently not count is told, whatever the case."""
-    assert faults({"pcc_mode": "observe"}) == ["pcc_mode: no such setting; did you mean 'PCC_MODE'?"]
+    assert faults({"pcc_mode": "observe"}) == [
+        "pcc_mode: no such setting; did you mean 'PCC_MODE'?"
+    ]
 
 
 def test_other_programs_variables_are_none_of_ours() -> None:
@@ -505,18 +559,26 @@ def test_no_settings_name_looks_like_an_injected_one() -> None:
 def test_an_env_file_is_read_and_the_environment_goes_before_it(tmp_path: Path) -> None:
     """Both give settings; where they differ, the environment holds."""
     file = tmp_path / "settings.env"
-    file.write_text("# ours\nexport PCC_INTERVAL=5m\nPCC_WORKERS='2'\nHTTP_PROXY=x\n\nPCC_ENVIRONMENT=\n")
+    file.write_text(
+        "# ours\nexport PCC_INTERVAL=5m\nPCC_WORKERS='2'\nHTTP_PROXY=x\n\nPCC_ENVIRONMENT=\n"
+    )
     both = load(HOME | {"PCC_WORKERS": "3", "PCC_INTERVAL": ""}, file)
     assert both.interval == timedelta(minutes=5)
     assert both.workers == 3
 
 
 @pytest.mark.parametrize(("inside", "outside"), [("", "_FILE"), ("_FILE", "")])
-def test_the_environment_goes_before_the_file_in_either_form(tmp_path: Path, inside: str, outside: str) -> None:
+def test_the_environment_goes_before_the_file_in_either_form(
+    tmp_path: Path, inside: str, outside: str
+) -> None:
     """A secret in the environment replaces the other form of it in the file, and is no contradiction."""
     file = tmp_path / "settings.env"
     file.write_text(f"PCC_ACCESS_TOKEN{inside}={SECRET}\n")
-    given = load(HOME | {f"PCC_ACCESS_TOKEN{outside}": "/run/some/token"}, file).shared_credentials().access_token
+    given = (
+        load(HOME | {f"PCC_ACCESS_TOKEN{outside}": "/run/some/token"}, file)
+        .shared_credentials()
+        .access_token
+    )
     assert (given.path is not None, given.value is not None) == (outside == "_FILE", outside == "")
 
 

@@ -15,7 +15,9 @@ from reconciler.runtime.supervisor import Supervisor
 class Part:
     """A service that writes down what becomes of it. ``ends``: it needs no more than ``stop`` to end."""
 
-    def __init__(self, name: str, said: list[str], *, grace: float = 0.0, ends: bool = False) -> None:
+    def __init__(
+        self, name: str, said: list[str], *, grace: float = 0.0, ends: bool = False
+    ) -> None:
         self.name, self.grace, self._said, self._ends = name, grace, said, ends
         self.over = asyncio.Event()
         self.error: Exception | None = None
@@ -41,7 +43,9 @@ class Part:
 async def test_services_stop_in_their_order_and_have_their_grace() -> None:
     """A service ends within its grace before the next one is stopped; one without is cancelled."""
     said: list[str] = []
-    supervisor = Supervisor([Part("passes", said, grace=5, ends=True), Part("source", said), Part("http", said)])
+    supervisor = Supervisor(
+        [Part("passes", said, grace=5, ends=True), Part("source", said), Part("http", said)]
+    )
     supervisor.start()
     await asyncio.sleep(0)
     stopping = asyncio.Event()

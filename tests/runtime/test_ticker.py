@@ -18,7 +18,13 @@ import wrong_clock
 from reconciler.runtime.ticker import Every, SchedulerTicker, SteadyJobs
 
 START = datetime(2027, 3, 28, 0, 59, 59, tzinfo=UTC)
-STEPS = [timedelta(0), -timedelta(hours=1), timedelta(hours=1), timedelta(days=30), -timedelta(days=3650)]
+STEPS = [
+    timedelta(0),
+    -timedelta(hours=1),
+    timedelta(hours=1),
+    timedelta(days=30),
+    -timedelta(days=3650),
+]
 
 
 class Hand:
@@ -66,7 +72,9 @@ async def test_missed_ticks_are_one(jobs: tuple[SteadyJobs, Hand], step: timedel
 
 
 @pytest.mark.parametrize("step", STEPS, ids=str)
-async def test_a_step_between_two_looks_does_not_make_it_wait(jobs: tuple[SteadyJobs, Hand], step: timedelta) -> None:
+async def test_a_step_between_two_looks_does_not_make_it_wait(
+    jobs: tuple[SteadyJobs, Hand], step: timedelta
+) -> None:
     """How long APScheduler sleeps is counted from the time at which it asked, whatever the wall clock says by then."""
     store, _ = jobs
     asked = START + step
@@ -144,7 +152,9 @@ def ticks_through(tmp_path: Path) -> Callable[[Sequence[str], str], int]:
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("offsets", [("+0", "-1h"), ("+0", "+30d"), ("+9h", "+0", "-10y", "+10y", "+0")], ids=" ".join)
+@pytest.mark.parametrize(
+    "offsets", [("+0", "-1h"), ("+0", "+30d"), ("+9h", "+0", "-10y", "+10y", "+0")], ids=" ".join
+)
 def test_a_clock_that_is_set_stops_no_tick(
     ticks_through: Callable[[Sequence[str], str], int], offsets: tuple[str, ...]
 ) -> None:

@@ -29,42 +29,60 @@ SEEDS_OF_A_PROCESS = 100
 
 def main(words: list[str]) -> int:
     """Run what was asked for; the exit code is 1 where any promise was broken, or a defect was not found."""
-    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is a choice too, and has to be the same again
+    if (
+        os.environ.get("PYTHONHASHSEED") != "0"
+    ):  # the order of sets is a choice too, and has to be the same again
         again = [sys.executable, "-m", "simulation", *words]
         os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606 - ourselves, once more
     asked = _arguments(words)
     if asked.defects:
         from simulation.defects import found  # noqa: PLC0415 - it changes the program, which a plain run must not see
 
-        return found(asked.defects, asked.hours, int(asked.seeds), asked.first, jobs=asked.jobs, say=_say)
+        return found(
+            asked.defects, asked.hours, int(asked.seeds), asked.first, jobs=asked.jobs, say=_say
+        )
     first = SystemRandom().randrange(10**6, 10**9) if asked.seeds == "fresh" else asked.first
     until = time.monotonic() + FRESH_SECONDS if asked.seeds == "fresh" else float("inf")
-    wanted = count(first) if asked.seeds == "fresh" else iter(range(first, first + int(asked.seeds)))
+    wanted = (
+        count(first) if asked.seeds == "fresh" else iter(range(first, first + int(asked.seeds)))
+    )
     return _run(wanted, asked.hours, asked.jobs, until, first)
 
 
 def _arguments(words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="simulation", description="Years of operation in minutes.")
-    parser.add_argument("--seeds", default="20", help="how many, or 'fresh' for as many new ones as a minute has")
+    parser = argparse.ArgumentParser(
+        prog="simulation", description="Years of operation in minutes."
+    )
+    parser.add_argument(
+        "--seeds", default="20", help="how many, or 'fresh' for as many new ones as a minute has"
+    )
     parser.add_argument("--hours", type=float, default=48.0, help="simulated hours of each")
     parser.add_argument("--from", type=int, default=1, dest="first", help="the first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
-    parser.add_argument("--defects", default="", help="'all', or the names of defects to plant, with commas")
+    parser.add_argument(
+        "--defects", default="", help="'all', or the names of defects to plant, with commas"
+    )
     return parser.parse_args(words)
 
 
 def _run(wanted: Iterator[int], hours: float, jobs: int, until: float, first: int) -> int:
     began, ended, broken, lived, last = time.monotonic(), 0, 0, 0.0, first - 1
     HOME.mkdir(parents=True, exist_ok=True)
-    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=SEEDS_OF_A_PROCESS) as pool:
+    with multiprocessing.get_context("spawn").Pool(
+        jobs, maxtasksperchild=SEEDS_OF_A_PROCESS
+    ) as pool:
         while time.monotonic() < until and (batch := list(islice(wanted, 10 * jobs))):
-            for seed, rule, timeline, simulated in pool.imap_unordered(seed_of, [(one, hours) for one in batch]):
+            for seed, rule, timeline, simulated in pool.imap_unordered(
+                seed_of, [(one, hours) for one in batch]
+            ):
                 ended, lived, last = ended + 1, lived + simulated, max(last, seed)
                 if rule:
                     broken += 1
                     _show(seed, hours, rule, timeline)
             spent = time.monotonic() - began
-            _say(f"{ended} seeds, {lived:,.0f} simulated hours in {spent:.0f} s: {lived / spent:,.0f} a second")
+            _say(
+                f"{ended} seeds, {lived:,.0f} simulated hours in {spent:.0f} s: {lived / spent:,.0f} a second"
+            )
     _say(f"seeds {first}..{last}: {broken} violation{'s' * (broken != 1)}")
     return 1 if broken else 0
 
@@ -74,9 +92,13 @@ def _show(seed: int, hours: float, rule: str, timeline: list[str]) -> None:
     file = HOME / f"seed-{seed}.txt"
     file.write_text("\n".join(timeline) + "\n", encoding="utf-8")
     _say("")
-    for line in chain([f"seed {seed} broke a promise"], (one[:160] for one in timeline[-SHOWN:]), [f"  {rule}"]):
+    for line in chain(
+        [f"seed {seed} broke a promise"], (one[:160] for one in timeline[-SHOWN:]), [f"  {rule}"]
+    ):
         _say(line)
-    _say(f"the whole timeline: {file}; to see it again: make simulate SEEDS=1 FROM={seed} HOURS={hours:g}")
+    _say(
+        f"the whole timeline: {file}; to see it again: make simulate SEEDS=1 FROM={seed} HOURS={hours:g}"
+    )
 
 
 def _say(line: str) -> None:

@@ -20,7 +20,16 @@ from reconciler.simulator import Answer
 
 OLD = ("aged", "replayed")
 """An earlier list comes again: in today's envelope with its age, or with nothing that tells but the message id."""
-CHANGED = ("young", "another id", "a range", "a part", "elsewhere", "beside", "a next page", "a larger total")
+CHANGED = (
+    "young",
+    "another id",
+    "a range",
+    "a part",
+    "elsewhere",
+    "beside",
+    "a next page",
+    "a larger total",
+)
 """What becomes of today's list."""
 FLOODS = ("no end", "a bomb")
 HOW = (*OLD, *CHANGED, *FLOODS)
@@ -94,7 +103,9 @@ def _changed(answer: Answer, how: str, random: Random) -> Answer:
         case "a range":
             said["response"] = half
             headers = (*answer.headers, ("content-range", f"items 0-{len(half)}/{len(items)}"))
-            return replace(answer, status=random.choice((200, 206)), headers=headers, body=_body(said))
+            return replace(
+                answer, status=random.choice((200, 206)), headers=headers, body=_body(said)
+            )
         case "a part":
             said["response"] = half
             return replace(answer, status=random.choice((203, 206)), body=_body(said))
@@ -108,7 +119,10 @@ def _changed(answer: Answer, how: str, random: Random) -> Answer:
             sign = random.choice(({"nextPageToken": "p2"}, {"hasMore": True}, {"next": "/pcc?p=2"}))
             said |= {"response": half, **sign}
         case "a larger total":
-            said |= {"response": half, random.choice(("total", "totalCount")): len(half) + random.randint(1, 9)}
+            said |= {
+                "response": half,
+                random.choice(("total", "totalCount")): len(half) + random.randint(1, 9),
+            }
         case _:
             return answer
     return replace(answer, body=_body(said))
@@ -137,7 +151,9 @@ class Flood(httpx.AsyncByteStream):
             self.headers.append(("content-encoding", "gzip"))
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        first, chunk, unpacked = _bomb() if self._how == "a bomb" else (b'{"messageId":"', b"a" * MEGABYTE, MEGABYTE)
+        first, chunk, unpacked = (
+            _bomb() if self._how == "a bomb" else (b'{"messageId":"', b"a" * MEGABYTE, MEGABYTE)
+        )
         yield first
         gone = 0
         while True:

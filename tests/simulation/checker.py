@@ -52,7 +52,19 @@ STOP_SECONDS = 300.0
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 REFUSED = {
-    "POST": {"1205", "1210", "1211", "1212", "1213", "1214", "1217", "1219", "1220", "1221", "1224"},
+    "POST": {
+        "1205",
+        "1210",
+        "1211",
+        "1212",
+        "1213",
+        "1214",
+        "1217",
+        "1219",
+        "1220",
+        "1221",
+        "1224",
+    },
     "DELETE": {"1210", "1211", "1212", "1214", "1219", "1220", "1221", "1224"},
 }
 NOT_ASKED_YET = {"1205", "1210", "1211", "1213"}
@@ -60,7 +72,22 @@ NOT_ASKED_YET = {"1205", "1210", "1211", "1213"}
 DONE = {"POST": {"1207"}, "DELETE": {"1206", "1204", "1205", "1213", "1217"}}
 THROTTLES = {"1306", "1314"}
 LATER = {"0000", "2000", "2209", "2210", "2212", "2214"}
-STOPS = {"1301", "1303", "1304", "1305", "1307", "1309", "1310", "1311", "1201", "1202", "1203", "1208", "1209", "1216"}
+STOPS = {
+    "1301",
+    "1303",
+    "1304",
+    "1305",
+    "1307",
+    "1309",
+    "1310",
+    "1311",
+    "1201",
+    "1202",
+    "1203",
+    "1208",
+    "1209",
+    "1216",
+}
 CREDENTIALS = {"1302", "1218", "1103"}
 
 EVENTS = {"change.applied", "change.failed", "change.refused"}
@@ -129,7 +156,12 @@ class Known:
 
     def forget(self) -> None:
         """Forget what is forgotten of an account that is retired."""
-        self.expected, self.user_trusted, self.texts_since, self.suspect_readings = None, None, None, 0
+        self.expected, self.user_trusted, self.texts_since, self.suspect_readings = (
+            None,
+            None,
+            None,
+            0,
+        )
         self.owned, self.left, self.refused = set(), {}, {}
 
 
@@ -216,7 +248,9 @@ class Checker:
         for name, wanted in reading.accounts.items():
             self._entries_changed(name, self._read.get(name), wanted)
             self._read[name] = wanted
-            self._known(name).owned |= wanted.devices.keys()  # it may have been read before the next change came
+            self._known(
+                name
+            ).owned |= wanted.devices.keys()  # it may have been read before the next change came
         self._retired = reading.retired
         if self.texts.is_up:
             self._forget_retired()
@@ -237,7 +271,9 @@ class Checker:
             self._restless.clear()
         for name in reading.names:
             self._missing.pop(name, None)
-        self._vanished = {key: name for key, name in self._vanished.items() if name not in reading.names}
+        self._vanished = {
+            key: name for key, name in self._vanished.items() if name not in reading.names
+        }
         for (account, device), name in self._sources.items():
             if name not in reading.names and account in reading.accounts:
                 self._vanished[account, device] = name
@@ -248,7 +284,9 @@ class Checker:
             for device in wanted.devices:
                 self._vanished.pop((account, device), None)
             mine = {key: name for key, name in self._sources.items() if key[0] != account}
-            self._sources = mine | {(account, device): name for device, name in wanted.sources.items()}
+            self._sources = mine | {
+                (account, device): name for device, name in wanted.sources.items()
+            }
 
     def _note_absences(self, accounts: Mapping[str, Wanted]) -> None:
         """Take note of the earliest moment at which devices may count as absent."""
@@ -284,11 +322,15 @@ class Checker:
 
     def paused(self, account: str | None, pause: str, seconds: float) -> None:
         """Hear that a person set the brake by command, or took it off."""
-        self._brakes = [one for one in self._brakes if account is not None and one.account != account]
+        self._brakes = [
+            one for one in self._brakes if account is not None and one.account != account
+        ]
         if pause != "none":
             until = self._wall() + timedelta(seconds=seconds - 1)
             ends = self._now() + seconds - 1
-            self._brakes.append(PauseOverride(account, pause, self._now() + GRACE_SECONDS, until, ends))
+            self._brakes.append(
+                PauseOverride(account, pause, self._now() + GRACE_SECONDS, until, ends)
+            )
 
     def person_agreed(self, account: str) -> None:
         """Hear of a person's ``reconcile``."""
@@ -344,9 +386,15 @@ class Checker:
             elif dirty or dark:
                 self._read_back(account, known, count=dirty)
             if blind or dirty or dark:
-                known.user_trusted = None  # of which user the last trusted list was may be forgotten
-            if self._steps and self._steps[-1][0] > self._stopped_at:  # how old each is nobody can tell any more
-                known.unsure.update(dict.fromkeys(known.confirmed, self._now() + 3 * OVERLAY_SECONDS))
+                known.user_trusted = (
+                    None  # of which user the last trusted list was may be forgotten
+                )
+            if (
+                self._steps and self._steps[-1][0] > self._stopped_at
+            ):  # how old each is nobody can tell any more
+                known.unsure.update(
+                    dict.fromkeys(known.confirmed, self._now() + 3 * OVERLAY_SECONDS)
+                )
             self._count_on(known)
         if dirty:
             self._brakes.clear()
@@ -357,8 +405,12 @@ class Checker:
     def _count_on(self, known: Known) -> None:
         """Take note of what is left of the day for which each device counts, as the clock is when a daemon begins."""
         day = DAY.total_seconds()
-        left = {device: day - (self._wall() - at).total_seconds() for device, at in known.gone.items()}
-        known.counted_until = {device: self._now() + min(span, day) for device, span in left.items()}
+        left = {
+            device: day - (self._wall() - at).total_seconds() for device, at in known.gone.items()
+        }
+        known.counted_until = {
+            device: self._now() + min(span, day) for device, span in left.items()
+        }
 
     def stopped(self, *, killed: bool = False) -> None:
         """Hear that the daemon is down. A kill may have come before what LG confirmed last was written down."""
@@ -372,7 +424,9 @@ class Checker:
                 fresh = [device for device, (_, at) in known.confirmed.items() if at > latest]
                 known.unsure.update(dict.fromkeys(fresh, self._now() + 3 * OVERLAY_SECONDS))
                 known.refused = {key: at for key, at in known.refused.items() if at <= since}
-                self.meddled(account, fresh, HOUR_SECONDS)  # what was told may be told again: it was not written down
+                self.meddled(
+                    account, fresh, HOUR_SECONDS
+                )  # what was told may be told again: it was not written down
 
     def _read_back(self, account: str, known: Known, *, count: bool) -> None:
         """Take from the state's file what the daemon will know, where what it should know is not to be known.
@@ -385,7 +439,9 @@ class Checker:
             return
         known.unsure.update(dict.fromkeys(known.confirmed, self._now() + 3 * OVERLAY_SECONDS))
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-            rows = connection.execute("SELECT id, owned, live, went_at FROM device WHERE account = ?", (account,))
+            rows = connection.execute(
+                "SELECT id, owned, live, went_at FROM device WHERE account = ?", (account,)
+            )
             devices = rows.fetchall()
             trusted = connection.execute(
                 "SELECT trusted, suspect_readings FROM account WHERE name = ?", (account,)
@@ -396,10 +452,20 @@ class Checker:
                 " AND NOT approved AND result IN ('success', 'noop')",
                 (account, since),
             ).fetchall()
-        known.expected = frozenset(one for one, _, live, _ in devices if live) if trusted and trusted[0] else None
-        known.suspect_readings = abs(trusted[1]) if trusted else 0  # kept below zero for another credential
+        known.expected = (
+            frozenset(one for one, _, live, _ in devices if live)
+            if trusted and trusted[0]
+            else None
+        )
+        known.suspect_readings = (
+            abs(trusted[1]) if trusted else 0
+        )  # kept below zero for another credential
         known.owned = {one for one, owned, _, _ in devices if owned}
-        known.left = {one: _moment(went / 1e6) for one, owned, _, went in devices if owned and went is not None}
+        known.left = {
+            one: _moment(went / 1e6)
+            for one, owned, _, went in devices
+            if owned and went is not None
+        }
         if count:
             known.gone = {device: _moment(at / 1e6) for device, at in gone}
 
@@ -419,14 +485,18 @@ class Checker:
         known.calls.append(self._now())
         if call.method == "GET":
             if call.path == "/pcc":
-                self._require("one-pass", not known.list_in_flight and not known.changes_in_flight, call)
+                self._require(
+                    "one-pass", not known.list_in_flight and not known.changes_in_flight, call
+                )
                 known.list_in_flight += 1
                 known.list_began, known.acting = self._wall(), False
                 known.list_sent_at, known.keeping = self._now(), False
                 known.list_user = self._user_of_token(call.token)
             elif call.path == "/devices":
                 known.asked_devices_at, known.devices_answered = self._now(), False
-                recent = self._wall() - timedelta(seconds=ONE_CALL_SECONDS)  # what led to this is not believed yet
+                recent = self._wall() - timedelta(
+                    seconds=ONE_CALL_SECONDS
+                )  # what led to this is not believed yet
                 known.refused = {key: at for key, at in known.refused.items() if at < recent}
             return
         self._require("observe", not self.observing, call)
@@ -436,7 +506,10 @@ class Checker:
         self._require("one-pass", not known.list_in_flight, call)
         user = self._user_of_token(call.token)
         self._require(
-            "same-user", user is None or known.list_user in {None, user}, call, f"the token is that of {user}"
+            "same-user",
+            user is None or known.list_user in {None, user},
+            call,
+            f"the token is that of {user}",
         )
         self._check_change(call, known, unquote(call.path.removeprefix("/pcc/")))
 
@@ -456,8 +529,12 @@ class Checker:
         code = _code(answer.body)
         if code in THROTTLES or (code is None and answer.status == 429):
             said = self._retry_after(answer)
-            if said is not None or self._now() >= known.throttled_until:  # else it is one of the same burst
-                known.throttled_until = max(known.throttled_until, self._now() + (said or THROTTLE_SECONDS))
+            if (
+                said is not None or self._now() >= known.throttled_until
+            ):  # else it is one of the same burst
+                known.throttled_until = max(
+                    known.throttled_until, self._now() + (said or THROTTLE_SECONDS)
+                )
         elif code in STOPS and call.path != "/devices":
             known.stopped_at = self._now()
             known.stopped_until = self._now() + STOP_SECONDS - self._slack() - 1.0
@@ -472,7 +549,9 @@ class Checker:
 
     def flooded(self, call: Any, taken: int) -> bool:
         """Hear how much was taken of an answer that has no end; say whether more of it may come."""
-        self._require("bounded", taken <= FLOOD_BYTES, call, f"{taken} bytes of one answer were taken")
+        self._require(
+            "bounded", taken <= FLOOD_BYTES, call, f"{taken} bytes of one answer were taken"
+        )
         return taken <= FLOOD_BYTES
 
     def lost(self, call: Any) -> None:
@@ -490,7 +569,11 @@ class Checker:
         return known
 
     def _take_list(self, call: Any, known: Known, answer: Any, code: str | None) -> None:
-        devices = listed(answer, self._sent_now - {call.headers["x-message-id"]}) if code is None else None
+        devices = (
+            listed(answer, self._sent_now - {call.headers["x-message-id"]})
+            if code is None
+            else None
+        )
         assert known.list_began is not None
         if devices is None:
             return
@@ -501,15 +584,21 @@ class Checker:
         sure = len(expected) - blur
         short = sure >= SUSPECT_FROM and 2 * (len(expected & devices) + blur) < sure
         changed = known.user_trusted not in {None, user} and not known.vouched
-        if len(expected) + blur < SUSPECT_FROM and self._small_doubt(known, devices, changed=changed):
-            self.tell(f"the checker keeps all of {call.account}: {len(expected & devices)} of {len(expected)} listed")
+        if len(expected) + blur < SUSPECT_FROM and self._small_doubt(
+            known, devices, changed=changed
+        ):
+            self.tell(
+                f"the checker keeps all of {call.account}: {len(expected & devices)} of {len(expected)} listed"
+            )
             known.suspect_readings += 1
             known.acting, known.before = True, None
             self._keep(known)
             return
         if short and (changed or known.suspect_readings + 1 < BELIEVED_AFTER):
             known.suspect_readings += 1
-            self.tell(f"the checker doubts the list of {call.account}: {len(expected & devices)} of {len(expected)}")
+            self.tell(
+                f"the checker doubts the list of {call.account}: {len(expected & devices)} of {len(expected)}"
+            )
             return
         known.before = (known.suspect_readings, known.expected, known.user_trusted)
         live = self._overlaid(known)
@@ -519,7 +608,9 @@ class Checker:
             known.refused.clear()  # it may have been refused to another user; see the tolerances
         known.kept = False
         changes = self._users.get(call.account, [])
-        if not changes or changes[-1][0] < known.list_sent_at:  # else the list was asked for with the credential before
+        if (
+            not changes or changes[-1][0] < known.list_sent_at
+        ):  # else the list was asked for with the credential before
             known.other_credential = False
         for key in [key for key in known.refused if (key[0] == "POST") is (key[1] in live)]:
             del known.refused[key]
@@ -550,7 +641,9 @@ class Checker:
             known.confirmed[device] = (action, self._now())
             known.refused.pop((action, device), None)
             if known.expected is not None:
-                known.expected = known.expected | {device} if action == "POST" else known.expected - {device}
+                known.expected = (
+                    known.expected | {device} if action == "POST" else known.expected - {device}
+                )
             if action == "DELETE" and not known.let_go.get(device, False):
                 known.gone[device] = self._wall()
                 known.counted_until[device] = self._now() + DAY.total_seconds()
@@ -566,7 +659,9 @@ class Checker:
         self._message_ids.add(message_id)
         self._sent_now.add(message_id)
         right = (
-            call.path in {"/pcc", "/devices"} if call.method == "GET" else bool(re.fullmatch("/pcc/[^/]+", call.path))
+            call.path in {"/pcc", "/devices"}
+            if call.method == "GET"
+            else bool(re.fullmatch("/pcc/[^/]+", call.path))
         )
         self._require("call-form", right and call.method in {"GET", "POST", "DELETE"}, call)
         self._require("call-form", bool(call.account), call)
@@ -578,7 +673,9 @@ class Checker:
         recent = [one for at, one in held if now - at < GRACE_SECONDS]
         older = [one for at, one in held if now - at >= GRACE_SECONDS][-1:]
         if user is not None:
-            self._require("own-user", user in {*recent, *older}, call, f"the token is that of {user}")
+            self._require(
+                "own-user", user in {*recent, *older}, call, f"the token is that of {user}"
+            )
 
     def _check_pace(self, call: Any, known: Known) -> None:
         now = self._now()
@@ -595,7 +692,9 @@ class Checker:
         if known.listed is None:
             return
         live = self._overlaid(known)
-        helps = (device in live) is (action == "DELETE") or known.unsure.get(device, 0.0) > self._now()
+        helps = (device in live) is (action == "DELETE") or known.unsure.get(
+            device, 0.0
+        ) > self._now()
         self._require("no-needless-call", helps, call)
         if (
             self._now() - known.asked_devices_at < ONE_CALL_SECONDS
@@ -604,7 +703,9 @@ class Checker:
         wait = known.refused.get((action, device))
         waited = wait is None or wall - wait >= REFUSED_WAIT - timedelta(seconds=self._slack() + 1)
         self._require("refused-waits", waited, call)
-        states = [state for state in self.texts.states(self._now()) if call.account in state.accounts]
+        states = [
+            state for state in self.texts.states(self._now()) if call.account in state.accounts
+        ]
         self._require("abandoned", bool(states), call)
         objections = [self._objection(call, known, device, one) for one in states]
         self._require(objections[-1] or "?", None in objections, call, f"all of {objections}")
@@ -619,7 +720,9 @@ class Checker:
         """Say whether an approval may be in force: where the clocks certainly differ, both have to say so."""
         if not any(one.wanted.approves(device, moment) for moment in self._moments(self._wall())):
             return False
-        return not self._apart or any(one.wanted.approves(device, at) for at in self._moments(self._true_wall()))
+        return not self._apart or any(
+            one.wanted.approves(device, at) for at in self._moments(self._true_wall())
+        )
 
     def _wants(self, wanted: Wanted, device: str) -> set[bool]:
         """Return whether a device is wanted now; both where that is not certain."""
@@ -654,10 +757,18 @@ class Checker:
         if name is None or approved:
             return
         rested = self._now() - self._files_at
-        rests = rested >= FILES_REST - FILES_REST_SECONDS or (call.account, device) not in self._restless
+        rests = (
+            rested >= FILES_REST - FILES_REST_SECONDS
+            or (call.account, device) not in self._restless
+        )
         self._require("file-vanished", rests, call, f"{name} vanished")
         missing = self._now() - self._missing.get(name, -MISSING_FILE)
-        self._require("file-missing", missing >= MISSING_FILE - MISSING_FILE_SECONDS, call, f"{name} is in the commit")
+        self._require(
+            "file-missing",
+            missing >= MISSING_FILE - MISSING_FILE_SECONDS,
+            call,
+            f"{name} is in the commit",
+        )
 
     def _elsewhere(self, state: State, known: Known, account: str, device: str) -> bool:
         """Say whether another account's text certainly wants a device, and did when this pass began."""
@@ -665,7 +776,8 @@ class Checker:
             name != account
             and device not in one.wanted.policy["ignore"]
             and self._wants(one.wanted, device) == {True}
-            and self._listed_since.get((name, device), self._now()) < known.list_sent_at - TEXT_GRACE_SECONDS
+            and self._listed_since.get((name, device), self._now())
+            < known.list_sent_at - TEXT_GRACE_SECONDS
             and not one.wanted.changes_between(device, known.list_began, self._wall())
             for name, one in state.accounts.items()
         )
@@ -674,7 +786,9 @@ class Checker:
         """Say whether a device that would be subscribed now is certainly meant to be this one."""
         live, ignored = self._overlaid(known), wanted.policy["ignore"]
         others = [one for one in wanted.folded.get(_folded(device), ()) if one != device]
-        return any(one not in live | ignored and self._wants(wanted, one) == {True} for one in others)
+        return any(
+            one not in live | ignored and self._wants(wanted, one) == {True} for one in others
+        )
 
     def _objection(self, call: Any, known: Known, device: str, state: State) -> str | None:
         """Return the rule that a change breaks under one state that may be in force."""
@@ -690,7 +804,8 @@ class Checker:
             kept |= {
                 "unsubscribes-what-is-desired": False in wants,
                 "paused": pause == "none",
-                "wanted-elsewhere": approved or not self._elsewhere(state, known, call.account, device),
+                "wanted-elsewhere": approved
+                or not self._elsewhere(state, known, call.account, device),
                 "look-alike": approved or not self._looks_alike(known, wanted, device),
                 "desired-rejected": not one.rejected,
                 "lock": not one.locked,
@@ -703,13 +818,19 @@ class Checker:
 
     def _absent_for_long(self, known: Known, wanted: Wanted, device: str) -> bool:
         absent = self._wall() - self._absent_since(known, wanted, device)
-        return not wanted.absence or absent >= wanted.absence - timedelta(seconds=self._slack() + GRACE_SECONDS)
+        return not wanted.absence or absent >= wanted.absence - timedelta(
+            seconds=self._slack() + GRACE_SECONDS
+        )
 
     def _within_limit(self, known: Known, wanted: Wanted, device: str) -> bool:
         assert known.listed is not None
         since = self._wall() - DAY + timedelta(seconds=self._slack() + 1)
         now = self._now() + CLOCK_SECONDS
-        gone = {one for one, at in known.gone.items() if at > since or known.counted_until.get(one, 0.0) > now}
+        gone = {
+            one
+            for one, at in known.gone.items()
+            if at > since or known.counted_until.get(one, 0.0) > now
+        }
         return len(gone | {device}) <= wanted.allowance(len(known.listed.devices | gone))
 
     def _check_intent(self, call: Any, device: str) -> None:
@@ -719,7 +840,9 @@ class Checker:
         if not (self._state() / "state.db").exists():
             self._require("intent-first", False, call, "there is no state at its path")  # noqa: FBT003 - as below
             return
-        with closing(sqlite3.connect(f"file:{self._state() / 'state.db'}?mode=ro", uri=True)) as connection:
+        with closing(
+            sqlite3.connect(f"file:{self._state() / 'state.db'}?mode=ro", uri=True)
+        ) as connection:
             rows = connection.execute(
                 "SELECT 1 FROM change WHERE account = ? AND device = ? AND action = 'unsubscribe' AND result IS NULL",
                 (call.account, device),
@@ -742,7 +865,11 @@ class Checker:
 
     def _approved_now(self, account: str, device: str) -> bool:
         moments = [self._wall() - timedelta(seconds=2), self._wall()]
-        return any(one.wanted.approves(device, moment) for one in self._in_force(account) for moment in moments)
+        return any(
+            one.wanted.approves(device, moment)
+            for one in self._in_force(account)
+            for moment in moments
+        )
 
     def _in_force(self, account: str) -> list[InForce]:
         """Return what may be in force for an account now."""
@@ -763,7 +890,11 @@ class Checker:
     def _retry_after(self, answer: Any) -> float | None:
         said = next((value for name, value in answer.headers if name == "retry-after"), "")
         try:
-            seconds = float(said) if said.isdigit() else (parsedate_to_datetime(said) - self._wall()).total_seconds()
+            seconds = (
+                float(said)
+                if said.isdigit()
+                else (parsedate_to_datetime(said) - self._wall()).total_seconds()
+            )
         except ValueError:
             return None
         return min(seconds, HOUR_SECONDS) if seconds > 0 else None
@@ -780,7 +911,9 @@ class Checker:
         self.heard[event] = self._now()
         if event in ALARMS or facts.get("reason") == "guard-failed":
             self._break("defect", f"{ALARMS.get(event, 'a guard failed')}: {line[:3000]}")
-        if event == "library.logged" or (event == "source.failed" and facts.get("kind") == "defect"):
+        if event == "library.logged" or (
+            event == "source.failed" and facts.get("kind") == "defect"
+        ):
             self._break("defect", line[:3000])
         if event == "list.suspect":
             self._doubted(facts["account"], facts["expected"])
@@ -790,10 +923,15 @@ class Checker:
             if "confirmed_by" in facts:  # by a list, which others may have heard differently
                 self._known(key[0]).unsure[key[2]] = self._now() + 3 * OVERLAY_SECONDS
             self.applied[key] += 1
-            if self._disturbed.get((key[0], key[2]), 0.0) > self._now():  # who made it cannot be known
+            if (
+                self._disturbed.get((key[0], key[2]), 0.0) > self._now()
+            ):  # who made it cannot be known
                 self.applied[key] = self.made[key]
             elif self.applied[key] > self.made[key]:
-                self._break("told-once", f"{key} is told as made {self.applied[key]} times, LG did {self.made[key]}")
+                self._break(
+                    "told-once",
+                    f"{key} is told as made {self.applied[key]} times, LG did {self.made[key]}",
+                )
 
     def _doubted(self, account: str, expected: int) -> None:
         """Take note that the daemon doubts a list: it may know of reasons that cannot be seen from outside."""
@@ -802,7 +940,9 @@ class Checker:
         if known.acting and known.before is not None:
             known.suspect_readings, known.expected, known.user_trusted = known.before
             known.suspect_readings += 1
-        if expected < SUSPECT_FROM:  # of a few devices those that are lacking are subscribed all the same
+        if (
+            expected < SUSPECT_FROM
+        ):  # of a few devices those that are lacking are subscribed all the same
             known.before = None
             self._keep(known)
         else:
@@ -831,7 +971,9 @@ class Checker:
 
     def _note_listed(self, state: State) -> None:
         """Take note since when each account's text has its devices."""
-        listed = {(name, device) for name, one in state.accounts.items() for device in one.wanted.devices}
+        listed = {
+            (name, device) for name, one in state.accounts.items() for device in one.wanted.devices
+        }
         since = self._listed_since
         self._listed_since = {key: since.get(key, self._now()) for key in listed}
 
@@ -853,7 +995,9 @@ class Checker:
 
     def _require(self, rule: str, kept: bool, call: Any, words: str = "") -> None:  # noqa: FBT001 - reads as a sentence
         if not kept:
-            self._break(rule, f"{call.method} {call.path} of account {call.account} {words}".rstrip())
+            self._break(
+                rule, f"{call.method} {call.path} of account {call.account} {words}".rstrip()
+            )
 
     def _break(self, rule: str, message: str) -> None:
         if self.violation is None:
@@ -895,12 +1039,17 @@ def listed(answer: Any, earlier: Container[str]) -> frozenset[str] | None:
     envelope = _json(answer.body)
     if answer.status != 200 or not isinstance(envelope, dict) or "messageId" not in envelope:
         return None
-    if "content-range" in headers or float(headers.get("age", 0)) > OLDEST_LIST or envelope["messageId"] in earlier:
+    if (
+        "content-range" in headers
+        or float(headers.get("age", 0)) > OLDEST_LIST
+        or envelope["messageId"] in earlier
+    ):
         return None
     others = envelope.keys() - {"messageId", "timestamp", "response"}
     items = envelope.get("response")
     if others and (
-        "response" not in envelope or any(envelope[one] and isinstance(envelope[one], list) for one in others)
+        "response" not in envelope
+        or any(envelope[one] and isinstance(envelope[one], list) for one in others)
     ):
         return None
     if items is None or items in ({}, []):
@@ -917,12 +1066,16 @@ def _speaks_of_more(name: str, value: Any, listed: int) -> bool:
     """Say whether a member beside a list means that there are devices which it does not show."""
     if "total" in name.casefold() or "count" in name.casefold():
         return bool(value != listed)
-    return bool(value) and any(word in name.casefold() for word in ("next", "more", "page", "cursor"))
+    return bool(value) and any(
+        word in name.casefold() for word in ("next", "more", "page", "cursor")
+    )
 
 
 def _folded(device: str) -> str:
     """Return what ids have in common that a person takes for the same."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", device.strip("\"'")).casefold())
+    return unicodedata.normalize(
+        "NFC", unicodedata.normalize("NFC", device.strip("\"'")).casefold()
+    )
 
 
 def subset(some: Iterable[str], most: int = 5) -> str:

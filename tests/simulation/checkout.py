@@ -52,8 +52,14 @@ class WorkingTree:
         )
 
 
-def steps(before: Iterable[str], changes: Mapping[str, bytes | None]) -> list[tuple[str, bytes | None]]:
+def steps(
+    before: Iterable[str], changes: Mapping[str, bytes | None]
+) -> list[tuple[str, bytes | None]]:
     """Return what git does to come from one commit to another: it removes what changes, and only then writes."""
     there = set(before)
-    removed: list[tuple[str, bytes | None]] = [(name, None) for name in sorted(changes) if name in there]
-    return removed + [(name, content) for name, content in sorted(changes.items()) if content is not None]
+    removed: list[tuple[str, bytes | None]] = [
+        (name, None) for name in sorted(changes) if name in there
+    ]
+    return removed + [
+        (name, content) for name, content in sorted(changes.items()) if content is not None
+    ]

@@ -42,7 +42,9 @@ class _Leap(selectors.BaseSelector):
         self._keys: dict[Any, selectors.SelectorKey] = {}
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        key = selectors.SelectorKey(fileobj, fileobj if isinstance(fileobj, int) else fileobj.fileno(), events, data)
+        key = selectors.SelectorKey(
+            fileobj, fileobj if isinstance(fileobj, int) else fileobj.fileno(), events, data
+        )
         self._keys[fileobj] = key
         return key
 
@@ -60,7 +62,9 @@ class _Leap(selectors.BaseSelector):
 class Wait:
     """A scheduler's wait for its next tick, which may last longer than it asked for."""
 
-    def __init__(self, loop: VirtualLoop, since: float, seconds: float, call: Callable[[], object]) -> None:
+    def __init__(
+        self, loop: VirtualLoop, since: float, seconds: float, call: Callable[[], object]
+    ) -> None:
         self.since = since
         self.seconds = seconds
         self._loop = loop
@@ -103,7 +107,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual
 
     def call_later(  # type: ignore[override]  # of a scheduler it is a wait that may be cancelled, and no more
-        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle | Wait:
         """Call something some time later; a scheduler when it can matter."""
         if not isinstance(getattr(callback, "__self__", None), BaseScheduler):
@@ -122,7 +130,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         done: asyncio.Future[Result] = self.create_future()
 
         def work() -> None:
-            if done.cancelled():  # a thread that has begun would go on, but one that never began does not
+            if (
+                done.cancelled()
+            ):  # a thread that has begun would go on, but one that never began does not
                 return
             try:
                 done.set_result(func(*arguments))
@@ -136,7 +146,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if timeout is not None and timeout <= 0:
             self._count_turn()
             return
-        moment, due, busy = math.inf if timeout is None else self._virtual + timeout, self.due(), self.busy()
+        moment, due, busy = (
+            math.inf if timeout is None else self._virtual + timeout,
+            self.due(),
+            self.busy(),
+        )
         moment = min((moment, *(self._ends(wait, due, busy=busy) for wait in self.waits)))
         if moment == math.inf:
             raise Stuck("nothing will ever happen again")
@@ -214,5 +228,9 @@ class _WallClock(datetime):
         return datetime.now(tz) if clock is None else clock.now().astimezone(tz)
 
 
-for _module in ("apscheduler.schedulers.base", "apscheduler.triggers.interval", "reconciler.runtime.ticker"):
+for _module in (
+    "apscheduler.schedulers.base",
+    "apscheduler.triggers.interval",
+    "reconciler.runtime.ticker",
+):
     import_module(_module).datetime = _WallClock  # type: ignore[attr-defined]  # there is no other way to tell it the time

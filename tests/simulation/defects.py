@@ -41,11 +41,19 @@ _NAMES = (
 _GUARDS = ("core.guards", "core.guards.table", "core.guards.lists", "core.guards.limits")
 _MEMORY = ("core.memory.account", "core.memory.changes", "state.accounts", "state.clocks")
 _ABOUT_LG = ("pcc.auth", "pcc.client", "pcc.doubt", "pcc.quota", "pcc.transport", "pcc.protocol")
-_ABOUT_FILES = ("desired.accounts", "desired.device_files", "desired.foreign", "source.files", "source.unrest")
+_ABOUT_FILES = (
+    "desired.accounts",
+    "desired.device_files",
+    "desired.foreign",
+    "source.files",
+    "source.unrest",
+)
 _ABOUT_STATE = ("state.sqlite.database", "state.sqlite.storage")
 _ABOUT_MACHINES = ("core.clock", "runtime.ticker")
 acceptance: Any
-acceptance, queue, informer, recorder, masking, model, wiring, planner, evaluate, basis, reader = map(_module, _NAMES)
+acceptance, queue, informer, recorder, masking, model, wiring, planner, evaluate, basis, reader = (
+    map(_module, _NAMES)
+)
 guards: Any
 guards, table, lists, limits = map(_module, _GUARDS)
 auth: Any
@@ -157,7 +165,9 @@ def _vanished_goes_on() -> None:
 
     def accept(before: Any, loaded: Any, revision: Any, overtaken: Any = ()) -> Any:
         after = right(before, loaded, revision, overtaken)
-        gone = {name: before.accounts[name] for name in before.accounts.keys() - after.accounts.keys()}
+        gone = {
+            name: before.accounts[name] for name in before.accounts.keys() - after.accounts.keys()
+        }
         return replace(after, accounts={**after.accounts, **gone}, abandoned=frozenset())
 
     informer.acceptance.accept = accept
@@ -165,7 +175,9 @@ def _vanished_goes_on() -> None:
 
 def _any_environment() -> None:
     right = reader.load_fetched
-    reader.load_fetched = lambda *documents, **given: right(*documents, **{**given, "environment": None})
+    reader.load_fetched = lambda *documents, **given: right(
+        *documents, **{**given, "environment": None}
+    )
 
 
 def _first_on_what_was() -> None:
@@ -324,7 +336,9 @@ def _ignored_is_removed() -> None:
     right = evaluate.plan
 
     def without(desired: Any, *rest: Any, **more: Any) -> Any:
-        return right(replace(desired, policy=replace(desired.policy, ignore=frozenset())), *rest, **more)
+        return right(
+            replace(desired, policy=replace(desired.policy, ignore=frozenset())), *rest, **more
+        )
 
     evaluate.plan = without
 
@@ -333,7 +347,11 @@ def _noop_is_forgotten() -> None:
     right = memory.AccountMemory.record
 
     def record(self: Any, pass_id: Any, outcomes: Any) -> Any:
-        return right(self, pass_id, [one for one in outcomes if one.change.action is Action.SUBSCRIBE or one.approved])
+        return right(
+            self,
+            pass_id,
+            [one for one in outcomes if one.change.action is Action.SUBSCRIBE or one.approved],
+        )
 
     memory.AccountMemory.record = record
 
@@ -381,14 +399,20 @@ def _own_clock_alone() -> None:
 
 def _both_clocks_want() -> None:
     def wanted_by(self: Any, now: Any, theirs: Any) -> Any:
-        return self.wanted_at(now) if theirs is None else self.wanted_at(now) & self.wanted_at(theirs)
+        return (
+            self.wanted_at(now) if theirs is None else self.wanted_at(now) & self.wanted_at(theirs)
+        )
 
     model.Desired.wanted_by = wanted_by
 
 
 def _either_clock_approves() -> None:
     def approved_by(self: Any, now: Any, theirs: Any) -> Any:
-        return self.approved_at(now) if theirs is None else self.approved_at(now) | self.approved_at(theirs)
+        return (
+            self.approved_at(now)
+            if theirs is None
+            else self.approved_at(now) | self.approved_at(theirs)
+        )
 
     model.Desired.approved_by = approved_by
 
@@ -408,7 +432,9 @@ def _ticks_by_wall_clock() -> None:
             async def job() -> None:
                 call()
 
-            self._scheduler.add_job(job, "interval", seconds=seconds, coalesce=True, misfire_grace_time=None)
+            self._scheduler.add_job(
+                job, "interval", seconds=seconds, coalesce=True, misfire_grace_time=None
+            )
 
         def stop(self) -> None:
             self._scheduler.shutdown(wait=False)
@@ -436,70 +462,144 @@ def _parts_believed() -> None:
 DEFECTS: tuple[Defect, ...] = (
     Defect("no empty-desired", "an emptied account is cleared", _without(Reason.EMPTY_DESIRED)),
     Defect("no too-many", "nothing limits how many devices go", _without(Reason.TOO_MANY)),
-    Defect("no suspect-list", "a list that lost most devices is acted on", _changed(lists, "is_suspect", value=_no)),
-    Defect("no desired-rejected", "devices go though the newest text is rejected", _without(Reason.DESIRED_REJECTED)),
-    Defect("no state-unwritable", "devices go though nothing can be remembered", _without(Reason.STATE_UNWRITABLE)),
+    Defect(
+        "no suspect-list",
+        "a list that lost most devices is acted on",
+        _changed(lists, "is_suspect", value=_no),
+    ),
+    Defect(
+        "no desired-rejected",
+        "devices go though the newest text is rejected",
+        _without(Reason.DESIRED_REJECTED),
+    ),
+    Defect(
+        "no state-unwritable",
+        "devices go though nothing can be remembered",
+        _without(Reason.STATE_UNWRITABLE),
+    ),
     Defect("no paused", "nobody minds a pause", _without(Reason.PAUSED)),
-    Defect("no unsubscribe-after", "devices go as soon as they are absent", _without(Reason.UNSUBSCRIBE_AFTER)),
+    Defect(
+        "no unsubscribe-after",
+        "devices go as soon as they are absent",
+        _without(Reason.UNSUBSCRIBE_AFTER),
+    ),
     Defect("no refused", "LG is asked again at once for what it refuses", _without(Reason.REFUSED)),
-    Defect("limit base", "the limit is a share of three times what there is", _limit_of_what_is_desired),
+    Defect(
+        "limit base", "the limit is a share of three times what there is", _limit_of_what_is_desired
+    ),
     Defect("day of an hour", "what went is counted for an hour only", _day_of_an_hour),
     Defect("count of a pass", "what went before this pass is not counted", _counted_by_pass),
     Defect("no overlay", "a list is believed that lags behind our own changes", _no_overlay),
     Defect("approval widens", "one approval lets everything go", _widening_approval),
     Defect("approval lasts", "an approval that has expired still counts", _expired_approvals_hold),
     Defect("told again", "a change that a list confirms is told twice", _told_again),
-    Defect("survivors forgotten", "what left the texts is not ours any more before it is gone", _survivors_forgotten),
+    Defect(
+        "survivors forgotten",
+        "what left the texts is not ours any more before it is gone",
+        _survivors_forgotten,
+    ),
     Defect(
         "retries not cleared",
         "an edited entry goes on waiting",
         _changed(accounts.AccountStore, "forget_retries", value=_no),
     ),
     Defect("stale plan", "a pass goes on with a text that is not the newest any more", _stale_plan),
-    Defect("other user", "a pass goes on with another user's token", _changed(client.Client, "same_user", value=True)),
+    Defect(
+        "other user",
+        "a pass goes on with another user's token",
+        _changed(client.Client, "same_user", value=True),
+    ),
     Defect("no throttle", "LG's throttle is not minded", _no_throttle),
     Defect(
-        "believed at once", "a short list is believed at its first reading", _changed(lists, "BELIEVED_AFTER", value=1)
+        "believed at once",
+        "a short list is believed at its first reading",
+        _changed(lists, "BELIEVED_AFTER", value=1),
     ),
-    Defect("vanished goes on", "an account that vanished from the texts is looked after as before", _vanished_goes_on),
+    Defect(
+        "vanished goes on",
+        "an account that vanished from the texts is looked after as before",
+        _vanished_goes_on,
+    ),
     Defect("any environment", "a text for another environment is accepted", _any_environment),
-    Defect("starts on what was", "the first pass does not wait for the newest text", _first_on_what_was),
+    Defect(
+        "starts on what was", "the first pass does not wait for the newest text", _first_on_what_was
+    ),
     Defect("list with holes", "of a malformed list the good part is believed", _list_with_holes),
-    Defect("html is empty", "an answer that is not understood counts as an empty list", _html_is_empty),
+    Defect(
+        "html is empty", "an answer that is not understood counts as an empty list", _html_is_empty
+    ),
     Defect("nothing intended", "nothing is written down before a call", _nothing_intended),
     Defect("tried again", "a refused change is made again at once", _tried_again_at_once),
-    Defect("writes while observing", "observe mode does not keep from writing", _writes_while_observing),
+    Defect(
+        "writes while observing", "observe mode does not keep from writing", _writes_while_observing
+    ),
     Defect("passes overlap", "two passes of one account are under way at once", _passes_overlap),
     Defect("dates off", "devices come and go nine hours early", _dates_off),
     Defect("dates late", "devices come and go three hours late", _dates_late),
-    Defect("days of UTC", "a day begins with that of UTC", _changed(texts, "read_zone", value=_in_utc)),
-    Defect("second midnight", "where a day begins twice, it begins the second time", _second_midnight),
+    Defect(
+        "days of UTC", "a day begins with that of UTC", _changed(texts, "read_zone", value=_in_utc)
+    ),
+    Defect(
+        "second midnight", "where a day begins twice, it begins the second time", _second_midnight
+    ),
     Defect("nothing lasts", "the disk is never waited for", _nothing_lasts),
     Defect("ignored is touched", "what is managed elsewhere is removed", _ignored_is_removed),
     Defect("token in the log", "a token is logged and not masked", _token_in_the_log),
-    Defect("small lists believed", "a list that lost all of a few devices is acted on", _small_lists_believed),
+    Defect(
+        "small lists believed",
+        "a list that lost all of a few devices is acted on",
+        _small_lists_believed,
+    ),
     Defect("consent in vain", "a home that consents again is not subscribed again", _few_are_held),
-    Defect("no wanted-elsewhere", "what another account wants is removed", _without(Reason.WANTED_ELSEWHERE)),
+    Defect(
+        "no wanted-elsewhere",
+        "what another account wants is removed",
+        _without(Reason.WANTED_ELSEWHERE),
+    ),
     Defect("no look-alike", "an id in another spelling is removed", _without(Reason.LOOK_ALIKE)),
-    Defect("no bytes believed", "an empty device file is an account without devices", _empty_files_believed),
+    Defect(
+        "no bytes believed",
+        "an empty device file is an account without devices",
+        _empty_files_believed,
+    ),
     Defect("any line is an id", "a line of another format is a device", _other_formats_are_ids),
     Defect("no lock", "nobody minds that git is at work on the files", _no_lock),
     Defect("gone at once", "a file that went away is a removal at once", _gone_at_once),
-    Defect("missing is removed", "a tracked file that is missing is a removal", _missing_is_removed),
+    Defect(
+        "missing is removed", "a tracked file that is missing is a removal", _missing_is_removed
+    ),
     Defect("own clock alone", "nobody minds what LG's clock says", _own_clock_alone),
-    Defect("both clocks want", "a device is wanted only while both clocks say so", _both_clocks_want),
-    Defect("either clock approves", "an approval is good while either clock says so", _either_clock_approves),
+    Defect(
+        "both clocks want", "a device is wanted only while both clocks say so", _both_clocks_want
+    ),
+    Defect(
+        "either clock approves",
+        "an approval is good while either clock says so",
+        _either_clock_approves,
+    ),
     Defect("day by wall clock", "a step of the clock frees the day's count", _day_by_wall_clock),
-    Defect("ticks by wall clock", "the ticker rests while the clock was put back", _ticks_by_wall_clock),
+    Defect(
+        "ticks by wall clock", "the ticker rests while the clock was put back", _ticks_by_wall_clock
+    ),
     Defect("old lists believed", "a list with an age is believed", _believing("_age")),
-    Defect("replayed lists believed", "the answer to an earlier request is believed", _believing("_answers_another")),
-    Defect("lists elsewhere ignored", "a list under another name is none", _believing("_elsewhere")),
+    Defect(
+        "replayed lists believed",
+        "the answer to an earlier request is believed",
+        _believing("_answers_another"),
+    ),
+    Defect(
+        "lists elsewhere ignored", "a list under another name is none", _believing("_elsewhere")
+    ),
     Defect("parts believed", "a first page is the whole list", _parts_believed),
     Defect("no bounds", "an answer without an end is read to its end", _no_bounds),
     Defect(
-        "exchange unnoticed", "nobody minds whose file the state is", _changed(database.Database, "_compare", value=_no)
+        "exchange unnoticed",
+        "nobody minds whose file the state is",
+        _changed(database.Database, "_compare", value=_no),
     ),
-    Defect("outcomes forgotten", "what came of an unsubscribe is not remembered", _noop_is_forgotten),
+    Defect(
+        "outcomes forgotten", "what came of an unsubscribe is not remembered", _noop_is_forgotten
+    ),
 )
 
 
@@ -508,7 +608,9 @@ def plant(name: str) -> None:
     next(one for one in DEFECTS if one.name == name).plant()
 
 
-def found(asked: str, hours: float, seeds: int, first: int, *, jobs: int, say: Callable[[str], None]) -> int:
+def found(
+    asked: str, hours: float, seeds: int, first: int, *, jobs: int, say: Callable[[str], None]
+) -> int:
     """Plant defects, one after the other, and say which seed found each; the exit code is 1 where one was not."""
     names = [one.name for one in DEFECTS] if asked == "all" else asked.split(",")
     known = read() if first == 1 else {}
@@ -533,7 +635,9 @@ def _write(known: Mapping[str, Mapping[str, Any]]) -> None:
 
 def read() -> Mapping[str, Mapping[str, Any]]:
     """Return which seed found which defect, when they were last planted."""
-    known: Mapping[str, Mapping[str, Any]] = msgspec.json.decode(FOUND.read_bytes()) if FOUND.exists() else {}
+    known: Mapping[str, Mapping[str, Any]] = (
+        msgspec.json.decode(FOUND.read_bytes()) if FOUND.exists() else {}
+    )
     return known
 
 

@@ -113,7 +113,9 @@ class Disk:
                 await self._news.wait()
         except TimeoutError:
             return False
-        self._loop.call_later(0.0, self._news.clear)  # not at once: there may be others who wait for it
+        self._loop.call_later(
+            0.0, self._news.clear
+        )  # not at once: there may be others who wait for it
         return True
 
     def connect(self, uri: str) -> sqlite3.Connection:
@@ -132,7 +134,9 @@ class Disk:
                 disk.obey(writes=True)
                 return super().executemany(sql, parameters)
 
-        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, factory=OnThisDisk)
+        return sqlite3.connect(
+            uri, uri=True, isolation_level=None, check_same_thread=False, factory=OnThisDisk
+        )
 
     def obey(self, *, writes: bool) -> None:
         """Raise what is wrong with this disk, if anything is."""

@@ -5,12 +5,24 @@ Owns: how each looks. Must not: know whether the program takes it.
 
 from __future__ import annotations
 
-FOREIGN = ("csv", "semicolons", "quoted", "numbers", "pointer", "conflict", "utf-16", "no bytes", "white space")
+FOREIGN = (
+    "csv",
+    "semicolons",
+    "quoted",
+    "numbers",
+    "pointer",
+    "conflict",
+    "utf-16",
+    "no bytes",
+    "white space",
+)
 
 
 def foreign(how: str, content: bytes) -> bytes:
     """Return what becomes of a file with this content."""
-    lines = [line for line in content.decode(errors="replace").splitlines() if line.strip()] or ["0a77c3f2"]
+    lines = [line for line in content.decode(errors="replace").splitlines() if line.strip()] or [
+        "0a77c3f2"
+    ]
     match how:
         case "csv":
             made = ["id,name", *(f"{line},Room" for line in lines)]
@@ -21,7 +33,11 @@ def foreign(how: str, content: bytes) -> bytes:
         case "numbers":
             made = [f"{1 + number % 9}.23457E+1{number % 10}" for number, _ in enumerate(lines)]
         case "pointer":
-            made = ["version https://git-lfs.github.com/spec/v1", f"oid sha256:{'0a' * 32}", f"size {len(content)}"]
+            made = [
+                "version https://git-lfs.github.com/spec/v1",
+                f"oid sha256:{'0a' * 32}",
+                f"size {len(content)}",
+            ]
         case "conflict":
             half = len(lines) // 2
             made = ["<<<<<<< HEAD", *lines[:half], "=======", *lines[half:], ">>>>>>> wing-b"]

@@ -34,7 +34,9 @@ def write(folder: Path, seeds: Sequence[int], hours: float) -> None:
     for seed in seeds:
         report = run(seed, hours)
         lines = [line.replace(tempfile.gettempdir(), "TEMP") for line in report.told()]
-        (folder / f"{seed}.txt").write_text("\n".join([*lines, f"violation: {report.violation}", ""]), "utf-8")
+        (folder / f"{seed}.txt").write_text(
+            "\n".join([*lines, f"violation: {report.violation}", ""]), "utf-8"
+        )
 
 
 def differences(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
@@ -84,7 +86,9 @@ def _say(line: str) -> None:
 
 def main(words: list[str]) -> int:
     """Write histories, or compare two folders of them."""
-    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is a choice too, and has to be the same again
+    if (
+        os.environ.get("PYTHONHASHSEED") != "0"
+    ):  # the order of sets is a choice too, and has to be the same again
         again = [sys.executable, "-m", "simulation.histories", *words]
         os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606 - ourselves, once more
     parser = argparse.ArgumentParser(

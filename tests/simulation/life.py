@@ -36,7 +36,14 @@ from simulation.wire import Weather
 
 CALM = "calm"
 EVERYBODY = "*"
-ZONES = ("Africa/Cairo", "America/Havana", "Asia/Kathmandu", "Europe/Berlin", "Pacific/Kiritimati", "Pacific/Pago_Pago")
+ZONES = (
+    "Africa/Cairo",
+    "America/Havana",
+    "Asia/Kathmandu",
+    "Europe/Berlin",
+    "Pacific/Kiritimati",
+    "Pacific/Pago_Pago",
+)
 """Where days begin when it pleases them: with summer time at midnight, or with offsets from -11 to +14 hours."""
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 FEW = 10
@@ -62,7 +69,14 @@ REFUSING = ("1205", "1211", "1212", "1213", "1214", "1217", "1220", "1221", "122
 
 PHANTOM = made_up("mangled")
 """What a mangled list names where it had nothing to mangle."""
-MISLEADING = (effects.Lost, effects.Stale, effects.Short, effects.Mangle, effects.Response, effects.Raw)
+MISLEADING = (
+    effects.Lost,
+    effects.Stale,
+    effects.Short,
+    effects.Mangle,
+    effects.Response,
+    effects.Raw,
+)
 """After these nobody can tell from outside which changes were really made, and by whom."""
 
 
@@ -89,7 +103,9 @@ class Life:
         self.fleet = Fleet(environment)
         self.files: dict[str, bytes] = {}
         self.trouble: dict[str, float] = {}
-        self.lasting: dict[asyncio.Task[None], None] = {}  # in their order: that of a set is another each time
+        self.lasting: dict[
+            asyncio.Task[None], None
+        ] = {}  # in their order: that of a set is another each time
         self._loop, self._clock, self._random = loop, clock, random
         self._disk, self._platform, self._weather = disk, platform, weather
         self._machine, self._checker, self._tell = machine, checker, tell
@@ -117,7 +133,9 @@ class Life:
             devices = list(self._platform.world.user(name).devices)
             share = self._random.choice((0.5, 0.8, 1.0))
             wanted = [one for one in devices if self._random.random() < share]
-            account = Account({one: Entry(self._name(0.3)) for one in wanted}, in_file=self._random.random() < 0.5)
+            account = Account(
+                {one: Entry(self._name(0.3)) for one in wanted}, in_file=self._random.random() < 0.5
+            )
             if account.in_file and self._random.random() < 0.6:
                 account.wings = self._random.sample(WINGS, self._random.randint(1, 3))
             if name == CALM:
@@ -125,10 +143,15 @@ class Life:
             if name == CALM and self.fleet.zone:
                 days = (self._clock.start.date() + timedelta(days=number) for number in range(3))
                 account.devices.update(
-                    {one: Entry("", day, day + timedelta(days=1)) for one, day in zip(wanted[:3], days, strict=False)}
+                    {
+                        one: Entry("", day, day + timedelta(days=1))
+                        for one, day in zip(wanted[:3], days, strict=False)
+                    }
                 )
             self.fleet.accounts[name] = account
-            live = wanted if name == CALM else [one for one in devices if self._random.random() < 0.6]
+            live = (
+                wanted if name == CALM else [one for one in devices if self._random.random() < 0.6]
+            )
             self._platform.subscribe(name, *live)
             self._credential(name, name)
         if self._random.random() < SHARED_USERS:
@@ -141,7 +164,9 @@ class Life:
         devices = list(self.user(account).devices)
         wanted = [one for one in devices if one not in first.devices or self._random.random() < 0.2]
         self.shared[name] = account
-        self.fleet.accounts[name] = Account({one: Entry() for one in wanted}, in_file=self._random.random() < 0.5)
+        self.fleet.accounts[name] = Account(
+            {one: Entry() for one in wanted}, in_file=self._random.random() < 0.5
+        )
         self._own_token(name)
         self.note(f"{name} is the user of {account}, and wants {len(wanted)} devices")
         for one in (name, account):
@@ -163,7 +188,11 @@ class Life:
     def others(self, account: str) -> set[str]:
         """Return what other accounts of the same user want."""
         mine = self.user(account)
-        theirs = (one for name, one in self.fleet.accounts.items() if name != account and self.user(name) is mine)
+        theirs = (
+            one
+            for name, one in self.fleet.accounts.items()
+            if name != account and self.user(name) is mine
+        )
         return {device for one in theirs for device in one.devices}
 
     # -- going on
@@ -177,7 +206,9 @@ class Life:
 
     async def calm_down(self) -> None:
         """End every trouble."""
-        await asyncio.sleep(0)  # a task that is cancelled before it began would not do what it is for
+        await asyncio.sleep(
+            0
+        )  # a task that is cancelled before it began would not do what it is for
         for task in list(self.lasting):
             task.cancel()
         if self.lasting:
@@ -252,19 +283,35 @@ class Life:
 
     def _commit(self) -> None:
         """Commit what is on the disk, if that is what people have in mind and git is not at work."""
-        if self._tree is None or self._checker.texts.locked or texts.differing(self.files, texts.files(self.fleet)):
+        if (
+            self._tree is None
+            or self._checker.texts.locked
+            or texts.differing(self.files, texts.files(self.fleet))
+        ):
             return
         self._tree.commit()
         self._checker.tracked(self.files)
 
-    async def _check_out(self, tree: WorkingTree, changes: dict[str, bytes | None], *, quickly: bool) -> None:
+    async def _check_out(
+        self, tree: WorkingTree, changes: dict[str, bytes | None], *, quickly: bool
+    ) -> None:
         """Let git bring other files: it locks, removes, writes and unlocks, or breaks off, or leaves its lock."""
-        least, most = self._random.choice(((0.0, 0.0), (0.0, 0.1), (0.05, 0.8), (1.0, 8.0), (20.0, 40.0)))
+        least, most = self._random.choice(
+            ((0.0, 0.0), (0.0, 0.1), (0.05, 0.8), (1.0, 8.0), (20.0, 40.0))
+        )
         if quickly:
             least, most = 0.0, 0.1
         work = checkout.steps(self.files, changes)
-        ends = self._random.choice(("well", "well", "well", "aborted", "stale")) if not quickly else "well"
-        self.note(f"git checks out {len(changes)} files, up to {most} s each: {ends}", EVERYBODY, seconds=15 * MINUTE)
+        ends = (
+            self._random.choice(("well", "well", "well", "aborted", "stale"))
+            if not quickly
+            else "well"
+        )
+        self.note(
+            f"git checks out {len(changes)} files, up to {most} s each: {ends}",
+            EVERYBODY,
+            seconds=15 * MINUTE,
+        )
         tree.take_lock()
         self._checker.locked(locked=True, reading=read(self.files, self._environment))
         if ends == "aborted":
@@ -315,7 +362,9 @@ class Life:
         for name in order[4:]:
             self._write_one(folder, name, changes[name])
 
-    def _write_one(self, folder: Path, name: str, content: bytes | None, *, in_place: bool | None = None) -> None:
+    def _write_one(
+        self, folder: Path, name: str, content: bytes | None, *, in_place: bool | None = None
+    ) -> None:
         path = folder / name
         if content is None:
             self.files.pop(name, None)
@@ -327,7 +376,12 @@ class Life:
         self._checker.files_changed(read(self.files, self._environment))
 
     async def _edit(
-        self, what: str, account: str, change: Callable[[Fleet, Account], object], *, slowly: bool | None = None
+        self,
+        what: str,
+        account: str,
+        change: Callable[[Fleet, Account], object],
+        *,
+        slowly: bool | None = None,
     ) -> None:
         fleet = self.fleet.copy()
         change(fleet, fleet.accounts[account])
@@ -352,7 +406,9 @@ class Life:
         chosen = self._random.sample(new, min(len(new), self._random.randint(1, 5)))
         if chosen:
             entries = {one: Entry(self._name(0.3)) for one in chosen}
-            await self._edit(f"{len(chosen)} devices come", account, lambda _, one: one.devices.update(entries))
+            await self._edit(
+                f"{len(chosen)} devices come", account, lambda _, one: one.devices.update(entries)
+            )
 
     async def remove_few(self) -> None:
         """A few devices are taken out."""
@@ -372,9 +428,15 @@ class Life:
         if account is None:
             return
         listed = list(self.fleet.accounts[account].devices)
-        going = self._random.sample(listed, min(len(listed), most, max(1, int(len(listed) * share))))
+        going = self._random.sample(
+            listed, min(len(listed), most, max(1, int(len(listed) * share)))
+        )
         expires = self._expires(timedelta(hours=self._random.choice((1, 12, 72))))
-        in_file = f"removed/{account}-{self._random.randrange(10**6)}.txt" if self._random.random() < 0.5 else ""
+        in_file = (
+            f"removed/{account}-{self._random.randrange(10**6)}.txt"
+            if self._random.random() < 0.5
+            else ""
+        )
 
         def change(fleet: Fleet, one: Account) -> None:
             for device in going:
@@ -391,14 +453,18 @@ class Life:
         at = (self._clock.true() + span).replace(microsecond=0)
         if self.fleet.zone and self._random.random() < 0.2:
             return at.date()
-        return at.astimezone(self._random.choice((UTC, UTC, timezone(timedelta(hours=-3, minutes=-30)))))
+        return at.astimezone(
+            self._random.choice((UTC, UTC, timezone(timedelta(hours=-3, minutes=-30))))
+        )
 
     def _span(self) -> tuple[date, date]:
         """Return a span of time: two moments, or days of the fleet's zone."""
         if self.fleet.zone and self._random.random() < 0.5:
             begin: date = self._clock.true().date() + timedelta(days=self._random.randint(-1, 2))
             return begin, begin + timedelta(days=self._random.randint(1, 2))
-        at = (self._clock.true() + timedelta(minutes=self._random.randint(-60, 240))).replace(microsecond=0)
+        at = (self._clock.true() + timedelta(minutes=self._random.randint(-60, 240))).replace(
+            microsecond=0
+        )
         return at, at + timedelta(minutes=self._random.randint(1, 600))
 
     def calm_wants(self, patience: float) -> tuple[set[str], set[str]]:
@@ -409,7 +475,9 @@ class Life:
         wanted: set[str] = set()
         changing: set[str] = set()
         for device, entry in self.fleet.accounts[CALM].devices.items():
-            from_, until = (one and moment(one, self.fleet.zone or None) for one in (entry.from_, entry.until))
+            from_, until = (
+                one and moment(one, self.fleet.zone or None) for one in (entry.from_, entry.until)
+            )
             for now in clocks:
                 before = now - timedelta(seconds=patience)
                 if (from_ is None or from_ <= now) and (until is None or now < until):
@@ -427,9 +495,13 @@ class Life:
         names = others or ["0" * 64]
         span = timedelta(hours=self._random.choice((-5, -1, 24)))
         whose = self._random.choice((account, CALM, "nobody"))
-        names = [one for one in names if one not in self.fleet.accounts.get(whose, Account()).devices]
+        names = [
+            one for one in names if one not in self.fleet.accounts.get(whose, Account()).devices
+        ]
         approval = Approved(whose, names or ["0" * 64], self._expires(span))
-        await self._edit(f"an approval for {whose}", account, lambda fleet, _: fleet.approvals.append(approval))
+        await self._edit(
+            f"an approval for {whose}", account, lambda fleet, _: fleet.approvals.append(approval)
+        )
 
     async def empty(self) -> None:
         """An account is emptied."""
@@ -454,12 +526,16 @@ class Life:
         if account is None:
             return
         listed = list(self.fleet.accounts[account].devices)
-        wrong = {one: self._misspelt(one) for one in self._random.sample(listed, min(len(listed), 2))}
+        wrong = {
+            one: self._misspelt(one) for one in self._random.sample(listed, min(len(listed), 2))
+        }
         wrong = {one: other for one, other in wrong.items() if one != other and other not in listed}
         self.misspelt |= {other: one for one, other in wrong.items()}
 
         def change(_fleet: Fleet, one: Account) -> None:
-            one.devices = {wrong.get(device, device): entry for device, entry in one.devices.items()}
+            one.devices = {
+                wrong.get(device, device): entry for device, entry in one.devices.items()
+            }
 
         await self._edit(f"{len(wrong)} ids are written otherwise", account, change)
 
@@ -470,11 +546,15 @@ class Life:
         self._last(right, self._while())
 
     def _misspelt(self, device: str) -> str:
-        return self._random.choice((device.upper(), unicodedata.normalize("NFD", device), device.swapcase()))
+        return self._random.choice(
+            (device.upper(), unicodedata.normalize("NFD", device), device.swapcase())
+        )
 
     def spelt(self, _fleet: Fleet, account: Account) -> None:
         """Write every id as LG has it."""
-        right = {self.misspelt.get(device, device): entry for device, entry in account.devices.items()}
+        right = {
+            self.misspelt.get(device, device): entry for device, entry in account.devices.items()
+        }
         account.devices = right
 
     async def wings(self) -> None:
@@ -497,9 +577,13 @@ class Life:
         if account is None:
             return
         if self._random.random() < 0.5:
-            slowly = Rule(effects.Latency(2.0, up_to=6.0), match=Match(user=account), end=2 * MINUTE)
+            slowly = Rule(
+                effects.Latency(2.0, up_to=6.0), match=Match(user=account), end=2 * MINUTE
+            )
             self._platform.add_fault(slowly)
-        await self._random.choice((lambda: self._add(account), self.remove_few, self.remove_with_approval))()
+        await self._random.choice(
+            (lambda: self._add(account), self.remove_few, self.remove_with_approval)
+        )()
         await asyncio.sleep(self._random.uniform(0.2, 4.0))
         if self._random.random() < 0.3:
             await self.mix_up()
@@ -518,7 +602,9 @@ class Life:
             for device in self._random.sample(listed, min(len(listed), self._random.randint(1, 4))):
                 begin, end = self._span()
                 only = self._random.random()
-                one.devices[device] = Entry("", begin if only < 0.6 else None, end if only > 0.3 else None)
+                one.devices[device] = Entry(
+                    "", begin if only < 0.6 else None, end if only > 0.3 else None
+                )
 
         await self._edit("devices get dates", account, change)
 
@@ -554,7 +640,9 @@ class Life:
             self.note(f"the general policy changes: {key} = {value}", EVERYBODY, seconds=MINUTE)
             await self._publish(fleet)
             return
-        await self._edit(f"{key} = {value}", account, lambda _, one: one.policy.__setitem__(key, value))
+        await self._edit(
+            f"{key} = {value}", account, lambda _, one: one.policy.__setitem__(key, value)
+        )
 
     async def zone(self) -> None:
         """All days begin elsewhere from now on."""
@@ -571,7 +659,9 @@ class Life:
         devices = list(self.user(account).devices)
         chosen = self._random.sample(devices, min(len(devices), self._random.randint(0, 3)))
         await self._edit(
-            f"{len(chosen)} devices are ignored", account, lambda _, one: one.policy.__setitem__("ignore", chosen)
+            f"{len(chosen)} devices are ignored",
+            account,
+            lambda _, one: one.policy.__setitem__("ignore", chosen),
         )
 
     async def vanish(self) -> None:
@@ -603,7 +693,18 @@ class Life:
         name = self._random.choice(names)
         content = self.files[name]
         how = self._random.choice(
-            ("cut", "cut", "garbled", "nulls", "nulls", "unknown key", "environment", "gone", "twice", "halves")
+            (
+                "cut",
+                "cut",
+                "garbled",
+                "nulls",
+                "nulls",
+                "unknown key",
+                "environment",
+                "gone",
+                "twice",
+                "halves",
+            )
             + ("truncated", *FOREIGN) * 2
         )
         lists = [one for one in names if one.startswith(("devices/", "removed/"))]
@@ -635,14 +736,23 @@ class Life:
                     start, stop = sorted(self._random.randrange(len(content) + 1) for _ in range(2))
                     changes = {name: content[:start] + b"\0" * (stop - start) + content[stop:]}
                 case "unknown key":
-                    changes = {texts.SHARED: self.files.get(texts.SHARED, b"version = 1\n") + b"\n[polcy]\nprune = 1\n"}
+                    changes = {
+                        texts.SHARED: self.files.get(texts.SHARED, b"version = 1\n")
+                        + b"\n[polcy]\nprune = 1\n"
+                    }
                 case "environment":
-                    changes = texts.differing(self.files, texts.files(self._of_another_environment()))
+                    changes = texts.differing(
+                        self.files, texts.files(self._of_another_environment())
+                    )
                 case "gone":
                     changes = dict.fromkeys(one for one in self.files if one.endswith(".toml"))
                 case _:
                     account = name.removesuffix(".toml")
-                    changes = {f"copy-of-{name.replace('/', '-')}.toml": content} if account != name else {name: b""}
+                    changes = (
+                        {f"copy-of-{name.replace('/', '-')}.toml": content}
+                        if account != name
+                        else {name: b""}
+                    )
             self.note(f"the text is no good: {how} {name}", EVERYBODY, seconds=MINUTE)
             await self._write(changes, slowly=False)
             if how not in {"halves", "truncated"}:
@@ -678,7 +788,11 @@ class Life:
         answer = await self._machine.ask("POST", "/api/v1/pause", body)
         if answer is not None and answer.is_success:
             self._checker.paused(account, word, float(span))
-            self.note(f"a person says pause {word} for {account or 'all'}", account or EVERYBODY, seconds=span)
+            self.note(
+                f"a person says pause {word} for {account or 'all'}",
+                account or EVERYBODY,
+                seconds=span,
+            )
 
     async def reconcile(self) -> None:
         """A person asks for a pass at once."""
@@ -702,12 +816,16 @@ class Life:
 
     async def look(self) -> None:
         """Somebody looks at page, status and metrics; nothing of it may be a fault or a secret."""
-        page = ("/",) if self._random.random() < 0.1 else ()  # to make it takes as long as hours of everything else
+        page = (
+            ("/",) if self._random.random() < 0.1 else ()
+        )  # to make it takes as long as hours of everything else
         for path in (*page, "/metrics", "/api/v1/status", "/healthz", "/api/v1/history"):
             answer = await self._machine.ask("GET", path)
             if answer is None:
                 return
-            fine = answer.status_code == 200 or (self._disk.broken and path.startswith("/api/v1/history"))
+            fine = answer.status_code == 200 or (
+                self._disk.broken and path.startswith("/api/v1/history")
+            )
             self._checker.promise("surface", f"{path} answers {answer.status_code}", kept=fine)
             leaks = [secret for secret in self._checker.secrets if secret in answer.text]
             self._checker.promise("secret", f"a secret stands in {path}", kept=not leaks)
@@ -755,7 +873,9 @@ class Life:
             self._credential(other, one)
 
         async def right() -> None:
-            self.note(f"credentials of {one} and {other} are right again", one, other, seconds=MINUTE)
+            self.note(
+                f"credentials of {one} and {other} are right again", one, other, seconds=MINUTE
+            )
             for name in (one, other):
                 if self._credentials.get(name) != name:
                     self._credential(name, name)
@@ -788,7 +908,11 @@ class Life:
 
     def small(self) -> list[str]:
         """Return the accounts of fewer than ten devices that are their user's only ones."""
-        users = [name for name in self.fleet.accounts if name not in self.shared and name not in self.shared.values()]
+        users = [
+            name
+            for name in self.fleet.accounts
+            if name not in self.shared and name not in self.shared.values()
+        ]
         return [name for name in users if len(self.user(name).devices) < FEW]
 
     def consents_again(self, account: str) -> None:
@@ -808,15 +932,21 @@ class Life:
         rules = tuple(self._rule(account) for _ in range(self._random.randint(1, 3)))
         seconds = self._while(MINUTE, HOUR)
         whom = account or EVERYBODY
-        self.note(f"LG errs for {whom}: {'; '.join(map(_said, rules))}", whom, seconds=seconds + MINUTE)
+        self.note(
+            f"LG errs for {whom}: {'; '.join(map(_said, rules))}", whom, seconds=seconds + MINUTE
+        )
         for rule in rules:
             if isinstance(rule.effect, MISLEADING):
                 self._meddled(None, seconds=seconds)  # others may have this user's credentials
-            if getattr(rule.effect, "code", "") == "1312":  # the cap is one for all accounts of a service
+            if (
+                getattr(rule.effect, "code", "") == "1312"
+            ):  # the cap is one for all accounts of a service
                 self.trouble[EVERYBODY] = max(
                     self.trouble.get(EVERYBODY, 0.0), self._loop.time() + seconds + 1.1 * HOUR
                 )
-            self._platform.add_fault(Rule(rule.effect, match=rule.match, probability=rule.probability, end=seconds))
+            self._platform.add_fault(
+                Rule(rule.effect, match=rule.match, probability=rule.probability, end=seconds)
+            )
 
     async def odd(self) -> None:
         """Something in between changes LG's lists for a while: a cache, a proxy, another version of the API."""
@@ -826,7 +956,11 @@ class Life:
         if odd.how in FLOODS:
             odd.share, seconds = 1.0, MINUTE
         whom = account or EVERYBODY
-        self.note(f"lists of {whom} come changed: {odd.how}, {odd.share:.0%}", whom, seconds=seconds + MINUTE)
+        self.note(
+            f"lists of {whom} come changed: {odd.how}, {odd.share:.0%}",
+            whom,
+            seconds=seconds + MINUTE,
+        )
         self._meddled(None, seconds=seconds)
         self._weather.between.odd.append(odd)
 
@@ -846,26 +980,40 @@ class Life:
             (
                 (None, effects.Latency(self._random.uniform(0.1, 5), up_to=25.0)),
                 (None, effects.Html(self._random.choice((200, 502, 503)), commit=commit)),
-                (None, effects.Empty(self._random.choice((401, 403, 429, 500, 404)), commit=commit)),
+                (
+                    None,
+                    effects.Empty(self._random.choice((401, 403, 429, 500, 404)), commit=commit),
+                ),
                 (None, effects.Hang(commit=commit)),
                 (None, effects.Drop(commit=commit)),
                 (None, effects.Error(self._random.choice(CODES), commit=commit)),
                 (None, effects.Error(self._random.choice(STOPPING))),
-                (None, effects.Error(self._random.choice(("1314", "1306")), retry_after=retry_after)),
+                (
+                    None,
+                    effects.Error(self._random.choice(("1314", "1306")), retry_after=retry_after),
+                ),
                 (None, effects.Error(self._random.choice(("1302", "1218", "1103")))),
                 (None, effects.Redirect()),
                 (change, effects.Error(self._random.choice(REFUSING))),
                 (Route.SUBSCRIBE, effects.Error("1312")),
                 (Route.SUBSCRIBE, effects.Lost(self._random.uniform(0, 600))),
-                (change, effects.Raw(self._random.choice(("", "{}", "[]", '{"messageId": 1', "null")))),
+                (
+                    change,
+                    effects.Raw(self._random.choice(("", "{}", "[]", '{"messageId": 1', "null"))),
+                ),
                 (Route.LIST, effects.Cut(self._random.random())),
                 (Route.LIST, effects.Stale(self._random.choice((20.0, 45.0, 45.0, 1800.0)))),
                 (Route.LIST, effects.Short(keep=self._random.choice((0.0, 0.3, 0.6, 0.95)))),
                 (
                     Route.LIST,
-                    effects.Mangle(self._random.choice(("no-id", "null-id", "null-item", "number-id", "twice"))),
+                    effects.Mangle(
+                        self._random.choice(("no-id", "null-id", "null-item", "number-id", "twice"))
+                    ),
                 ),
-                (Route.LIST, effects.Response(self._random.choice(("null", "{}", "missing", "[]")))),
+                (
+                    Route.LIST,
+                    effects.Response(self._random.choice(("null", "{}", "missing", "[]"))),
+                ),
                 (Route.TOKEN, effects.Html(503)),
                 (Route.TOKEN, effects.Hang()),
             )
@@ -896,7 +1044,9 @@ class Life:
 
         self._last(over, seconds)
 
-    def _meddled(self, account: str | None, devices: Iterable[str] | None = None, seconds: float = 0.0) -> None:
+    def _meddled(
+        self, account: str | None, devices: Iterable[str] | None = None, seconds: float = 0.0
+    ) -> None:
         users = self._platform.world.users
         everything = (*(one for user in users.values() for one in user.devices), PHANTOM)
         touched = everything if devices is None else tuple(devices)
@@ -906,7 +1056,9 @@ class Life:
     async def lose(self) -> None:
         """LG loses subscriptions and tells nobody."""
         account = self._random.choice(list(self.fleet.accounts))
-        lost = self._platform.lose(self.user(account).name, fraction=self._random.choice((0.05, 0.2, 0.45, 1.0)))
+        lost = self._platform.lose(
+            self.user(account).name, fraction=self._random.choice((0.05, 0.2, 0.45, 1.0))
+        )
         self._meddled(account, lost)
         self.note(f"LG loses {len(lost)} subscriptions of {account}", account)
 
@@ -920,7 +1072,9 @@ class Life:
         act = self._random.choice((self._platform.subscribe, self._platform.unsubscribe))
         touched = act(self.user(account).name, *chosen)
         self._meddled(account, touched)
-        self.note(f"somebody else does {act.__name__} with {len(touched)} devices of {account}", account)
+        self.note(
+            f"somebody else does {act.__name__} with {len(touched)} devices of {account}", account
+        )
 
     async def quota(self) -> None:
         """LG allows a user only so many calls an hour, or lets go of that."""
@@ -932,7 +1086,9 @@ class Life:
 
     async def cap(self) -> None:
         """LG's cap on subscribed devices is reached, for all users of the service."""
-        self._platform.set_options(subscription_cap=self._platform.world.subscribed + self._random.randint(0, 3))
+        self._platform.set_options(
+            subscription_cap=self._platform.world.subscribed + self._random.randint(0, 3)
+        )
         seconds = self._while()
         self.note("LG's cap on subscriptions is reached", EVERYBODY, seconds=seconds + HOUR)
 
@@ -1004,7 +1160,9 @@ class Life:
         await self._until_noticed()
         dark = self._random.random() < 0.3
         self.note("the machine loses power" if dark else "the daemon is killed", EVERYBODY)
-        self._machine.kill(power=self._random.choice((0.0, self._random.random())) if dark else None)
+        self._machine.kill(
+            power=self._random.choice((0.0, self._random.random())) if dark else None
+        )
         self._checker.stopped(killed=True)
         await self._down(dark=dark)
 
@@ -1024,7 +1182,9 @@ class Life:
             dirty = dark = False
         await asyncio.sleep(self._random.choice((0.5, 5.0, self._while(10.0, 30 * MINUTE))))
         if self._random.random() < 0.4:
-            await self._random.choice((self.add, self.remove_few, self.revert, self.rename, self.policy))()
+            await self._random.choice(
+                (self.add, self.remove_few, self.revert, self.rename, self.policy)
+            )()
         self._disk.ever_failed = self._disk.full or self._disk.broken
         if self._wild_clock and self._random.random() < 0.3:
             self._set_clock(self._step(), "is wrong at boot")

@@ -122,7 +122,9 @@ class Machine:
 
         ticker = partial(SchedulerTicker, self._clock.steady)
         chosen = settings.load({**self.given, "PCC_STATE_DIR": str(self.state)})
-        self._daemon = Daemon(chosen, masking=self._masking, environment=around, ticker=ticker, front=front)
+        self._daemon = Daemon(
+            chosen, masking=self._masking, environment=around, ticker=ticker, front=front
+        )
         context = contextvars.copy_context()
         context.run(LIFE.set, self.life)
         self._running = self._loop.create_task(self._daemon.run(), context=context)

@@ -150,9 +150,18 @@ def _read(files: Mapping[str, bytes], environment: str) -> Reading:
             except _Fault:
                 bad.add(name)
                 continue
-            given = [one for other, table in tables.items() if other not in bad for one in table.get("approvals", ())]
-            approvals = tuple(_approved(one, files, {}, zone) for one in given if one["account"] == account)
-            accounts[account] = Wanted(devices, names, policy, approvals, name, sources, _alike(devices))
+            given = [
+                one
+                for other, table in tables.items()
+                if other not in bad
+                for one in table.get("approvals", ())
+            ]
+            approvals = tuple(
+                _approved(one, files, {}, zone) for one in given if one["account"] == account
+            )
+            accounts[account] = Wanted(
+                devices, names, policy, approvals, name, sources, _alike(devices)
+            )
     faulty = {account for name in bad for account in tables[name].get("accounts", {})}
     good = {account: wanted for account, wanted in accounts.items() if account not in faulty}
     return Reading(
@@ -170,7 +179,9 @@ def _alike(devices: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Return the devices by what a person may take for their id: whatever its case, its Unicode form and its quotes."""
     found: dict[str, tuple[str, ...]] = {}
     for device in devices:
-        alike = unicodedata.normalize("NFC", unicodedata.normalize("NFC", device.strip("\"'")).casefold())
+        alike = unicodedata.normalize(
+            "NFC", unicodedata.normalize("NFC", device.strip("\"'")).casefold()
+        )
         found[alike] = (*found.get(alike, ()), device)
     return found
 
@@ -186,7 +197,9 @@ def _sound(
             listed[name] = _listed(table, files, zone)
         except _Fault:
             bad.add(name)
-    homes = {account: name for name, table in tables.items() for account in table.get("accounts", {})}
+    homes = {
+        account: name for name, table in tables.items() for account in table.get("accounts", {})
+    }
     everyone = [account for table in tables.values() for account in table.get("accounts", {})]
     doubled = {account for account in everyone if everyone.count(account) > 1}
     bad |= {name for name, table in tables.items() if doubled & table.get("accounts", {}).keys()}
@@ -199,7 +212,9 @@ def _sound(
     return listed, bad
 
 
-def _listed(table: Mapping[str, Any], files: Mapping[str, bytes], zone: str | None) -> dict[str, Any]:
+def _listed(
+    table: Mapping[str, Any], files: Mapping[str, bytes], zone: str | None
+) -> dict[str, Any]:
     """Return the accounts of one document: the devices, their names, and the account's own policy."""
     if table.get("version") != 1 or not table.keys() <= KEYS:
         raise _Fault
@@ -220,7 +235,10 @@ def _devices(
     names: dict[str, str] = {}
     sources: dict[str, str] = {}
     inline = (("", *_entry(entry, zone)) for entry in table.get("devices", ()))
-    for source, device, alias, from_, until in (*inline, *_in_files(table.get("device_files", ()), files)):
+    for source, device, alias, from_, until in (
+        *inline,
+        *_in_files(table.get("device_files", ()), files),
+    ):
         if device in devices or not device or len(device) > LONGEST_ID or FOREIGN.match(device):
             raise _Fault
         devices[device] = (from_, until)
@@ -251,13 +269,18 @@ def moment(said: date, zone: str | None) -> datetime:
 @lru_cache(maxsize=1000)
 def _first_moment(day: date, zone: str) -> datetime:
     """Walk along the clock of a zone until it shows a day: summer time may skip a midnight, or have it twice."""
-    at, shown = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=15), ZoneInfo(zone)
+    at, shown = (
+        datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=15),
+        ZoneInfo(zone),
+    )
     while at.astimezone(shown).date() < day:
         at += timedelta(minutes=15)
     return at
 
 
-def _in_files(patterns: Iterable[str], files: Mapping[str, bytes]) -> Iterator[tuple[str, str, str, None, None]]:
+def _in_files(
+    patterns: Iterable[str], files: Mapping[str, bytes]
+) -> Iterator[tuple[str, str, str, None, None]]:
     matched = [sorted(name for name in files if fnmatchcase(name, pattern)) for pattern in patterns]
     if not all(matched):
         raise _Fault
@@ -286,10 +309,16 @@ def _policy(general: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
 
 
 def _approved(
-    table: Mapping[str, Any], files: Mapping[str, bytes], accounts: Mapping[str, Any], zone: str | None
+    table: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    accounts: Mapping[str, Any],
+    zone: str | None,
 ) -> tuple[frozenset[str], datetime]:
     """Return what an approval names, and until when; devices that are desired without an end are a fault in it."""
-    if not table.keys() >= {"account", "expires", "reason"} or not table.keys() & {"devices", "device_files"}:
+    if not table.keys() >= {"account", "expires", "reason"} or not table.keys() & {
+        "devices",
+        "device_files",
+    }:
         raise _Fault
     devices = frozenset(_devices(table, files, zone)[0])
     desired = accounts.get(table["account"], ({},))[0]
@@ -321,7 +350,10 @@ class State:
 def after(before: State, reading: Reading) -> State:
     """Return what is in force once these files were read."""
     if reading.rejected or reading.bad & (reading.shared | before.shared):
-        return State({name: replace(one, rejected=True) for name, one in before.accounts.items()}, before.shared)
+        return State(
+            {name: replace(one, rejected=True) for name, one in before.accounts.items()},
+            before.shared,
+        )
     kept = {
         name: replace(one, rejected=True)
         for name, one in before.accounts.items()
@@ -329,7 +361,9 @@ def after(before: State, reading: Reading) -> State:
         and name not in reading.retired
         and (name in reading.faulty or reading.unclear or one.wanted.document in reading.bad)
     }
-    read = {name: InForce(wanted, locked=reading.locked) for name, wanted in reading.accounts.items()}
+    read = {
+        name: InForce(wanted, locked=reading.locked) for name, wanted in reading.accounts.items()
+    }
     return State({**kept, **read}, reading.shared)
 
 
@@ -376,7 +410,9 @@ class Texts:
         """Take note that the daemon is up: it reads what is there now before it does anything."""
         kept = _distinct((*self._possible, *(self._kept or ())))
         read = _distinct(after(state, self._newest) for state in kept)
-        self._possible = _distinct((*kept, *read)) if self.locked else read  # beside a lock it has what it kept
+        self._possible = (
+            _distinct((*kept, *read)) if self.locked else read
+        )  # beside a lock it has what it kept
         self._kept = None
         self.is_up = True
 

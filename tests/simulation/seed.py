@@ -37,7 +37,14 @@ from simulation.wire import Weather
 
 STARTS = tuple(
     datetime(*day, tzinfo=UTC)
-    for day in ((2026, 3, 28), (2026, 4, 23), (2026, 11, 1), (2026, 12, 30), (2027, 6, 1), (2028, 2, 28))
+    for day in (
+        (2026, 3, 28),
+        (2026, 4, 23),
+        (2026, 11, 1),
+        (2026, 12, 30),
+        (2027, 6, 1),
+        (2028, 2, 28),
+    )
 )
 """When a run may begin: before Europe's clocks are put forward, and Egypt's at midnight; on the day on which Cuba has
 midnight twice; at the end of a year; on any day; before a leap day."""
@@ -146,7 +153,10 @@ class Run:
             token_life=random.choice((HOUR, 4 * HOUR)),
         )
         platform = Platform(
-            seed=self.report.seed, options=options, now=lambda: clock.start.timestamp() + loop.time(), log_size=0
+            seed=self.report.seed,
+            options=options,
+            now=lambda: clock.start.timestamp() + loop.time(),
+            log_size=0,
         )
         for number in range(accounts):
             name = CALM if number == 0 else f"hotel-{number}"
@@ -154,8 +164,12 @@ class Run:
             only_pcc = name == CALM or random.random() < 0.7
             user = platform.world.add_user(name)
             devices = sample_devices(self.report.seed, name, count, only_pcc=only_pcc)
-            if name != CALM and random.random() < 0.5:  # of those one has an id that can be written in two forms
-                devices[0] = msgspec.structs.replace(devices[0], id=f"B\u00fcro-{devices[0].id[:12]}")
+            if (
+                name != CALM and random.random() < 0.5
+            ):  # of those one has an id that can be written in two forms
+                devices[0] = msgspec.structs.replace(
+                    devices[0], id=f"B\u00fcro-{devices[0].id[:12]}"
+                )
             platform.world.add_devices(user, devices)
         environment = random.choice(("", "production"))
         self._interval = random.choice((15, 30, 60)) * MINUTE
@@ -182,7 +196,9 @@ class Run:
             clock.now,
             observing=self._observing,
             concurrency=int(given["PCC_CONCURRENCY"]),
-            user_of_token=lambda token: getattr(platform.world.by_access_token(token), "name", None),
+            user_of_token=lambda token: getattr(
+                platform.world.by_access_token(token), "name", None
+            ),
             state=lambda: self._machine.state,
             true_wall=lambda: clock.start + timedelta(seconds=loop.time()),
         )
@@ -191,7 +207,16 @@ class Run:
         self._platform, self._disk = platform, disk
         masking = Masking()
         self._machine = Machine(
-            loop, clock, disk, platform, weather, self._another(), checker, self._folder, given, masking
+            loop,
+            clock,
+            disk,
+            platform,
+            weather,
+            self._another(),
+            checker,
+            self._folder,
+            given,
+            masking,
         )
         self._machine.ended = self._ended
         self._life = Life(
@@ -239,7 +264,9 @@ class Run:
         if self._machine.is_up:
             answer = await self._machine.ask("GET", "/healthz")
             if answer is not None:
-                self._checker.promise("health", f"/healthz says {answer.text}", kept=answer.status_code == 200)
+                self._checker.promise(
+                    "health", f"/healthz says {answer.text}", kept=answer.status_code == 200
+                )
             self._is_not_silent()
         self._others_are_not_troubled()
         self._look()
@@ -248,12 +275,18 @@ class Run:
         """Require that calls are made for an account that nothing keeps from them."""
         silent = self.loop.time() - self._checker.last_call.get(CALM, self.loop.time())
         most = 2 * self._interval + SILENCE.total_seconds()
-        self._checker.promise("silent", f"no call for {CALM} for {silent:.0f} s", kept=silent <= most)
+        self._checker.promise(
+            "silent", f"no call for {CALM} for {silent:.0f} s", kept=silent <= most
+        )
 
     def _others_are_not_troubled(self) -> None:
         """Require that an account without trouble of its own is as it should be, whatever befalls the others."""
         troubled = max(self._life.trouble.get(CALM, 0.0), self._life.trouble.get(EVERYBODY, 0.0))
-        if self._observing or self.loop.time() < troubled + 2 * self._interval + LATE or not self._machine.is_up:
+        if (
+            self._observing
+            or self.loop.time() < troubled + 2 * self._interval + LATE
+            or not self._machine.is_up
+        ):
             return
         wanted, changing = self._life.calm_wants(2 * self._interval + LATE)
         unsettled = self._checker.refused(CALM) | changing
@@ -300,7 +333,9 @@ class Run:
         self._came_true()
         for name, most in needed.items():
             made = checker.changes[name] - before[name]
-            checker.promise("no-more-calls", f"{name}: {made} calls for {most} changes", kept=made <= most)
+            checker.promise(
+                "no-more-calls", f"{name}: {made} calls for {most} changes", kept=made <= most
+            )
         quiet = {name: checker.changes[name] + len(self._refused(name)) for name in needed}
         await asyncio.sleep(QUIET_SECONDS)
         loud = {name for name, most in quiet.items() if checker.changes[name] > most}
@@ -326,14 +361,22 @@ class Run:
     def _waits_no_more(self, waiting: Mapping[str, set[str]]) -> None:
         """Require that what was refused was asked for again once its entry changed, and not after its hour."""
         now, heard = self.loop.time(), self._checker.heard
-        held = ("account.stopped", "account.throttled", "subscriptions.full", "list.suspect", "guard.tripped")
+        held = (
+            "account.stopped",
+            "account.throttled",
+            "subscriptions.full",
+            "list.suspect",
+            "guard.tripped",
+        )
         if any(now - heard.get(event, -HOUR * 2) < 1.2 * HOUR for event in held):
             return  # the whole account may have to wait, which an edit does not change
         if "device.flapping" in heard:
             return  # nor does it change that such a device waits for an hour after each loss
         for name, devices in waiting.items():
             lacking = devices - self._live(name)
-            self._checker.promise("edit-ends-waits", f"{name} lacks {subset(lacking)}", kept=not lacking)
+            self._checker.promise(
+                "edit-ends-waits", f"{name} lacks {subset(lacking)}", kept=not lacking
+            )
         self._look()
 
     def _last_wish(self, *, renamed: bool) -> Fleet:
@@ -355,7 +398,9 @@ class Run:
                 continue
             going = sorted(self._live(name) - account.devices.keys() - life.others(name))
             if going:
-                fleet.approvals.append(Approved(name, going, self.report.start + timedelta(days=3650)))
+                fleet.approvals.append(
+                    Approved(name, going, self.report.start + timedelta(days=3650))
+                )
         return fleet
 
     def _let_go(self, name: str, account: texts.Account) -> None:
@@ -363,7 +408,9 @@ class Run:
         self._owning.add(name)
         account.policy |= {"prune": "owned", "max_unsubscribe": "100%", "allow_empty": True}
         live = self._live(name) - self._life.others(name)
-        for device in [one for one in account.devices if one in live and one not in account.policy["ignore"]][:3]:
+        for device in [
+            one for one in account.devices if one in live and one not in account.policy["ignore"]
+        ][:3]:
             del account.devices[device]
             self._going.setdefault(name, set()).add(device)
 
@@ -376,7 +423,9 @@ class Run:
         wanted = set(self._life.fleet.accounts[account].devices)
         ignored = set(self._life.fleet.accounts[account].policy.get("ignore", []))
         user = self._life.user(account)
-        pcc: dict[str, Device] = {one: device for one, device in user.devices.items() if self._takes(device)}
+        pcc: dict[str, Device] = {
+            one: device for one, device in user.devices.items() if self._takes(device)
+        }
         return (wanted & pcc.keys()) - ignored, ignored
 
     def _refused(self, account: str) -> set[str]:
@@ -398,7 +447,11 @@ class Run:
             goal, ignored = self._goal(name)
             live = self._live(name) - (self._life.others(name) - goal)
             refused = self._refused(name)
-            found[name] = len((goal ^ live) - ignored - refused) + 8 * len(refused) + self._checker.in_flight(name)
+            found[name] = (
+                len((goal ^ live) - ignored - refused)
+                + 8 * len(refused)
+                + self._checker.in_flight(name)
+            )
             found[name] += 2 * self._dated[name]  # a pass that is under way may still go by a date
         return found
 
@@ -431,7 +484,9 @@ def _readable(text: str) -> str:
     for key in ("ts", "level", "pass_id", "lg_message_id", "message_id", "revision"):
         facts.pop(key, None)
     event, account = facts.pop("event"), facts.pop("account", "")
-    said = " ".join(f"{key}={value[:12] if key == 'device' else value}" for key, value in facts.items())
+    said = " ".join(
+        f"{key}={value[:12] if key == 'device' else value}" for key, value in facts.items()
+    )
     return f"    {event} {account} {said}".rstrip()
 
 

@@ -18,6 +18,7 @@ from reconciler.core.errors import Surprise
 from reconciler.core.model import AccountName
 from reconciler.desired import Document, MemoryTree, load
 from reconciler.pcc import protocol
+from reconciler.pcc.codes import Call
 from reconciler.runtime.ticker import SchedulerTicker
 from reconciler.simulator import Answer
 from reconciler.simulator.wire import success
@@ -90,7 +91,9 @@ def test_a_seed_is_the_same_again() -> None:
 
 
 @pytest.mark.parametrize("defect", ["no too-many", "nothing intended", "token in the log"])
-def test_a_planted_defect_is_found(defect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planted_defect_is_found(
+    defect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a mistake planted in the program a few seeds are enough to break a promise."""
     monkeypatch.chdir(tmp_path)
     code, said = simulate("--defects", defect, "--seeds", "12", "--from", "2", "--hours", "24")
@@ -133,7 +136,10 @@ def test_both_readings_of_a_cut_text_agree(cut: int) -> None:
 
 def test_what_may_be_in_force_narrows_down() -> None:
     """Right after a change both texts may be in force, some seconds later only the newer one."""
-    before, newer = meaning_of({"a.toml": ACCOUNT}, ""), meaning_of({"a.toml": ACCOUNT.replace(b"b2", b"c3")}, "")
+    before, newer = (
+        meaning_of({"a.toml": ACCOUNT}, ""),
+        meaning_of({"a.toml": ACCOUNT.replace(b"b2", b"c3")}, ""),
+    )
     texts = Texts(4.0)
     texts.changed(0.0, before)
     texts.started()
@@ -147,7 +153,11 @@ def test_both_readings_of_other_formats_agree(how: str) -> None:
     """Of a device file in another format, the checker's reading and the program's take no device."""
     text = b'version = 1\n[accounts.hotel]\ndevice_files = ["wings/*.txt"]\n'
     other = b'version = 1\n[accounts.other]\ndevices = ["c3"]\n'
-    files = {"hotel.toml": text, "other.toml": other, "wings/b.txt": foreign(how, b"a1\nb2 # Room 7\n")}
+    files = {
+        "hotel.toml": text,
+        "other.toml": other,
+        "wings/b.txt": foreign(how, b"a1\nb2 # Room 7\n"),
+    }
     documents = [Document(name, files[name]) for name in ("hotel.toml", "other.toml")]
     loaded, reading = load(documents, MemoryTree(files)), meaning_of(files, "")
     assert set(loaded.accounts) == set(reading.accounts) == {"other"}
@@ -156,9 +166,17 @@ def test_both_readings_of_other_formats_agree(how: str) -> None:
 def test_both_readings_of_several_device_files_agree() -> None:
     """Device files that a pattern finds are read by both, and a comment alone is an empty file on purpose."""
     text = b'version = 1\n[accounts.hotel]\ndevice_files = ["wings/*.txt"]\n'
-    files = {"hotel.toml": text, "wings/a.txt": b"a1 # Room 7\n", "wings/b.txt": b"# nobody lives here\n"}
+    files = {
+        "hotel.toml": text,
+        "wings/a.txt": b"a1 # Room 7\n",
+        "wings/b.txt": b"# nobody lives here\n",
+    }
     loaded, reading = load([Document("hotel.toml", text)], MemoryTree(files)), meaning_of(files, "")
-    assert set(loaded.accounts[AccountName("hotel")].devices) == set(reading.accounts["hotel"].devices) == {"a1"}
+    assert (
+        set(loaded.accounts[AccountName("hotel")].devices)
+        == set(reading.accounts["hotel"].devices)
+        == {"a1"}
+    )
     assert reading.accounts["hotel"].sources == {"a1": "wings/a.txt"}
 
 
@@ -179,7 +197,12 @@ def test_both_readings_of_a_changed_list_agree(how: str, chance: int) -> None:
     between.odd.append(Odd(how, None, 1.0))
     changed, flood = between.pass_on(_Asked("hotel"), answer(ASKED))
     reply = protocol.Reply(
-        protocol.Call.LIST, changed.status, changed.body, ASKED, headers=dict(changed.headers), sent={EARLIER}
+        Call.LIST,
+        changed.status,
+        changed.body,
+        ASKED,
+        headers=dict(changed.headers),
+        sent={EARLIER},
     )
     ours: frozenset[str] | None
     try:
@@ -217,7 +240,10 @@ def test_a_flood_has_no_end_until_nobody_takes_more(how: str, loop: VirtualLoop)
 
 def test_beside_a_lock_older_texts_may_be_in_force() -> None:
     """While git is at work any text since then may be in force, but nothing may go by one that it wrote."""
-    before, newer = meaning_of({"a.toml": ACCOUNT}, ""), meaning_of({"a.toml": ACCOUNT.replace(b"b2", b"c3")}, "")
+    before, newer = (
+        meaning_of({"a.toml": ACCOUNT}, ""),
+        meaning_of({"a.toml": ACCOUNT.replace(b"b2", b"c3")}, ""),
+    )
     texts = Texts(4.0)
     texts.changed(0.0, before)
     texts.started()

@@ -69,20 +69,34 @@ def files(fleet: Fleet) -> dict[str, bytes]:
     """Return the fleet as files by their names below the folder of the texts: one document an account, one for all."""
     made = {SHARED: _shared(fleet)}
     for name, account in fleet.accounts.items():
-        plain = [device for device, entry in account.devices.items() if entry.from_ is entry.until is None]
+        plain = [
+            device
+            for device, entry in account.devices.items()
+            if entry.from_ is entry.until is None
+        ]
         inline = account.devices
         lines = ["version = 1", "", f"[accounts.{name}]"]
         lines += [f"policy.{key} = {_value(value)}" for key, value in account.policy.items()]
         if account.in_file:
-            inline = {device: entry for device, entry in account.devices.items() if device not in plain}
+            inline = {
+                device: entry for device, entry in account.devices.items() if device not in plain
+            }
             pattern = f"devices/{name}/*.txt" if account.wings else f"devices/{name}.txt"
             lines.append(f'device_files = ["{pattern}"]')
             for number, wing in enumerate(account.wings or [""]):
-                mine = [one for one in plain if crc32(one.encode()) % max(len(account.wings), 1) == number]
+                mine = [
+                    one
+                    for one in plain
+                    if crc32(one.encode()) % max(len(account.wings), 1) == number
+                ]
                 file = f"devices/{name}/{wing}.txt" if wing else f"devices/{name}.txt"
                 made[file] = _listed(mine, account.devices)
         if inline or not account.in_file:
-            lines += ["devices = [", *(f"  {_entry(device, entry)}," for device, entry in inline.items()), "]"]
+            lines += [
+                "devices = [",
+                *(f"  {_entry(device, entry)}," for device, entry in inline.items()),
+                "]",
+            ]
         made[f"{name}.toml"] = ("\n".join(lines) + "\n").encode()
     for one in fleet.approvals:
         if one.in_file:
@@ -106,9 +120,18 @@ def _shared(fleet: Fleet) -> bytes:
         lines.append(f"retired_accounts = {_value(fleet.retired)}")
     lines += [f"policy.{key} = {_value(value)}" for key, value in fleet.policy.items()]
     for one in fleet.approvals:
-        lines += ["", "[[approvals]]", f'account = "{one.account}"', f"expires = {_value(one.expires)}"]
+        lines += [
+            "",
+            "[[approvals]]",
+            f'account = "{one.account}"',
+            f"expires = {_value(one.expires)}",
+        ]
         lines.append('reason = "as agreed"')
-        lines.append(f"device_files = {_value([one.in_file])}" if one.in_file else f"devices = {_value(one.devices)}")
+        lines.append(
+            f"device_files = {_value([one.in_file])}"
+            if one.in_file
+            else f"devices = {_value(one.devices)}"
+        )
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -116,7 +139,9 @@ def _entry(device: str, entry: Entry) -> str:
     said = {"id": device, "name": entry.name, "from": entry.from_, "until": entry.until}
     if not entry.name and entry.from_ is entry.until is None:
         return _value(device)
-    return "{ " + ", ".join(f"{key} = {_value(value)}" for key, value in said.items() if value) + " }"
+    return (
+        "{ " + ", ".join(f"{key} = {_value(value)}" for key, value in said.items() if value) + " }"
+    )
 
 
 def _value(value: Any) -> str:
@@ -138,4 +163,7 @@ def _value(value: Any) -> str:
 def differing(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> dict[str, bytes | None]:
     """Return what has to be written to come from one set of files to another; nothing stands for a file that goes."""
     gone = dict.fromkeys(before.keys() - after.keys())
-    return {**gone, **{name: content for name, content in after.items() if before.get(name) != content}}
+    return {
+        **gone,
+        **{name: content for name, content in after.items() if before.get(name) != content},
+    }

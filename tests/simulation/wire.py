@@ -77,7 +77,12 @@ class Wire(httpx.AsyncBaseTransport):
     """What one process of the daemon sends its requests over."""
 
     def __init__(
-        self, loop: VirtualLoop, platform: Platform, weather: Weather, random: Random, listener: Listener
+        self,
+        loop: VirtualLoop,
+        platform: Platform,
+        weather: Weather,
+        random: Random,
+        listener: Listener,
     ) -> None:
         self._loop = loop
         self._platform = platform
@@ -114,7 +119,9 @@ class Wire(httpx.AsyncBaseTransport):
         flood = self._floods.pop(call, "")
         if flood:
             stream = Flood(flood, lambda taken: self.severed or self._listener.flooded(call, taken))
-            return httpx.Response(answer.status, headers=[*answer.headers, *stream.headers], stream=stream)
+            return httpx.Response(
+                answer.status, headers=[*answer.headers, *stream.headers], stream=stream
+            )
         return httpx.Response(answer.status, headers=list(answer.headers), content=answer.body)
 
     async def _round_trip(self, call: Call) -> Answer:
@@ -122,14 +129,24 @@ class Wire(httpx.AsyncBaseTransport):
         if self._weather.cut:
             await asyncio.sleep(self._random.uniform(*USUAL_SECONDS))
             raise httpx.ConnectError("connection refused")
-        late = self._random.random() * self._weather.slow_seconds if self._random.random() < self._weather.slow else 0.0
-        self._loop.call_later(self._random.uniform(*USUAL_SECONDS) + late, self._arrive, call, answered)
+        late = (
+            self._random.random() * self._weather.slow_seconds
+            if self._random.random() < self._weather.slow
+            else 0.0
+        )
+        self._loop.call_later(
+            self._random.uniform(*USUAL_SECONDS) + late, self._arrive, call, answered
+        )
         return await answered
 
     def _arrive(self, call: Call, answered: asyncio.Future[Answer]) -> None:
         before = self._platform.world.changes
-        answer = self._platform.handle(Request(call.method, call.path, dict(call.headers), call.body))
-        self._listener.done_at_platform(call, answer, changed=self._platform.world.changes != before)
+        answer = self._platform.handle(
+            Request(call.method, call.path, dict(call.headers), call.body)
+        )
+        self._listener.done_at_platform(
+            call, answer, changed=self._platform.world.changes != before
+        )
         if call.path == "/pcc" and not answer.never and not answer.drop:
             answer, flood = self._weather.between.pass_on(call, answer)
             if flood:

@@ -167,7 +167,11 @@ def test_subscribe_list_unsubscribe(sim: Sim) -> None:
 def test_envelope(sim: Sim) -> None:
     """A success carries the request's message id, a zoneless UTC time with six digits, and the response."""
     answer = sim.ask("POST", f"/pcc/{sim.ids[0]}")
-    assert body(answer) == {"messageId": MESSAGE_ID, "timestamp": "2026-09-21T14:13:20.250000", "response": {}}
+    assert body(answer) == {
+        "messageId": MESSAGE_ID,
+        "timestamp": "2026-09-21T14:13:20.250000",
+        "response": {},
+    }
     assert ("date", "Mon, 21 Sep 2026 14:13:20 GMT") in answer.headers
 
 
@@ -222,7 +226,13 @@ def test_check_order(sim: Sim) -> None:
     sim.platform.set_options(quota=0)
     seen = [outcome(sim.ask("POST", "/pcc/unknown", **wrong))[1]]
     wrong["x_service_key"] = "wrong"
-    for mended in ("x_message_id", "x_country_code", "x_service_id", "x_service_key", "authorization"):
+    for mended in (
+        "x_message_id",
+        "x_country_code",
+        "x_service_id",
+        "x_service_key",
+        "authorization",
+    ):
         seen.append(outcome(sim.ask("POST", "/pcc/unknown", **wrong))[1])
         del wrong[mended]
     seen.append(outcome(sim.ask("POST", "/pcc/unknown"))[1])
@@ -233,7 +243,9 @@ def test_check_order(sim: Sim) -> None:
 
 def test_missing_message_id_is_made_up(sim: Sim) -> None:
     """An answer to a request without message id carries one of the platform's own."""
-    assert re.fullmatch(r"[0-9a-f]{22}", body(sim.ask("GET", "/pcc", x_message_id=None))["messageId"])
+    assert re.fullmatch(
+        r"[0-9a-f]{22}", body(sim.ask("GET", "/pcc", x_message_id=None))["messageId"]
+    )
 
 
 def test_lenient_message_id(sim: Sim) -> None:
@@ -268,7 +280,9 @@ def test_several_tokens(sim: Sim) -> None:
 def test_device_checks(sim: Sim) -> None:
     """Unknown, foreign, not allowed and not PCC-capable devices have their own codes."""
     user = sim.platform.world.user("default")
-    sim.platform.world.add_devices(user, [Device("dryer", "DEVICE_DRYER"), Device("styler", "DEVICE_STYLER")])
+    sim.platform.world.add_devices(
+        user, [Device("dryer", "DEVICE_DRYER"), Device("styler", "DEVICE_STYLER")]
+    )
     foreign = next(iter(sim.platform.world.user("other").devices))
     assert outcome(sim.ask("POST", "/pcc/unknown")) == (404, "1205")
     assert outcome(sim.ask("POST", f"/pcc/{foreign}")) == (404, "1212")
@@ -371,7 +385,9 @@ def test_unknown_paths(sim: Sim, method: str, path: str, status: int) -> None:
     assert len(sim.listed()) == 10
 
 
-@pytest.mark.parametrize("segment", ["%2e%2e", "a%2Fb", "a%20b", "%ff", "%00", "x" * 257, "a%0Ab", "%C2%A0"])
+@pytest.mark.parametrize(
+    "segment", ["%2e%2e", "a%2Fb", "a%20b", "%ff", "%00", "x" * 257, "a%0Ab", "%C2%A0"]
+)
 def test_impossible_ids(sim: Sim, segment: str) -> None:
     """An id that cannot be one is 1224."""
     sim.platform.set_options(unknown_devices="accept")
@@ -379,7 +395,13 @@ def test_impossible_ids(sim: Sim, segment: str) -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="/"), min_size=1, max_size=256))
+@given(
+    st.text(
+        st.characters(exclude_categories=("C", "Z"), exclude_characters="/"),
+        min_size=1,
+        max_size=256,
+    )
+)
 def test_odd_ids(device: str) -> None:
     """Any printable id without slash and space survives the way through path, list and JSON."""
     if device in {".", ".."}:
@@ -394,12 +416,19 @@ def test_odd_ids(device: str) -> None:
 def test_devices(sim: Sim) -> None:
     """The device list tells type, model and alias, and leaves out types that the service may not use."""
     user = sim.platform.world.user("default")
-    sim.platform.world.add_devices(user, [Device("styler", "DEVICE_STYLER"), Device("dryer", "DEVICE_DRYER", "Dry")])
+    sim.platform.world.add_devices(
+        user, [Device("styler", "DEVICE_STYLER"), Device("dryer", "DEVICE_DRYER", "Dry")]
+    )
     listed = body(sim.ask("GET", "/devices/"))["response"]
     assert len(listed) == 11
     assert listed[-1] == {
         "deviceId": "dryer",
-        "deviceInfo": {"deviceType": "DEVICE_DRYER", "modelName": "SIMULATED", "alias": "Dry", "reportable": True},
+        "deviceInfo": {
+            "deviceType": "DEVICE_DRYER",
+            "modelName": "SIMULATED",
+            "alias": "Dry",
+            "reportable": True,
+        },
     }
 
 
@@ -458,7 +487,10 @@ def test_refresh(sim: Sim) -> None:
     granted = body(sim.refresh())
     assert granted.keys() == {"access_token", "expires_in"}
     assert granted["expires_in"] == "3600"
-    assert outcome(sim.ask("GET", "/pcc", authorization=f"Bearer {granted['access_token']}")) == (200, None)
+    assert outcome(sim.ask("GET", "/pcc", authorization=f"Bearer {granted['access_token']}")) == (
+        200,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -474,9 +506,15 @@ def test_refresh(sim: Sim) -> None:
 )
 def test_refresh_errors(sim: Sim, changed: dict[str, str | None], error: str, status: int) -> None:
     """What is wrong with a refresh is told inside a 200, or as a status where that is wanted."""
-    assert (sim.refresh(**changed).status, body(sim.refresh(**changed))) == (200, {"httpError": error})
+    assert (sim.refresh(**changed).status, body(sim.refresh(**changed))) == (
+        200,
+        {"httpError": error},
+    )
     sim.platform.set_options(token_errors_in_200=False)
-    assert (sim.refresh(**changed).status, body(sim.refresh(**changed))) == (status, {"httpError": error})
+    assert (sim.refresh(**changed).status, body(sim.refresh(**changed))) == (
+        status,
+        {"httpError": error},
+    )
 
 
 def test_required_backend_url(sim: Sim) -> None:
@@ -488,7 +526,9 @@ def test_required_backend_url(sim: Sim) -> None:
 
 def test_refresh_wants_a_form(sim: Sim) -> None:
     """JSON in place of a form has no fields."""
-    request = Request("POST", "/emp/v2/token", {"content-type": "application/json"}, b'{"client_id": "x"}')
+    request = Request(
+        "POST", "/emp/v2/token", {"content-type": "application/json"}, b'{"client_id": "x"}'
+    )
     assert body(sim.platform.handle(request)) == {"httpError": "412 required client_id"}
 
 
@@ -508,16 +548,26 @@ def test_instead_of_an_answer(sim: Sim) -> None:
     """Faults can put anything in place of the answer, before the work is done."""
     effects: Mapping[fault.Instead, Callable[[Answer], bool]] = {
         fault.Html(): lambda a: a.status == 502 and a.body.startswith(b"<html>"),
-        fault.Html(503, retry_after="9"): lambda a: a.status == 503 and ("retry-after", "9") in a.headers,
+        fault.Html(503, retry_after="9"): lambda a: (
+            a.status == 503 and ("retry-after", "9") in a.headers
+        ),
         fault.Html(200): lambda a: a.status == 200 and a.body.startswith(b"<html>"),
         fault.Empty(): lambda a: (a.status, a.body) == (401, b""),
-        fault.Empty(429, retry_after="-1"): lambda a: a.status == 429 and ("retry-after", "-1") in a.headers,
+        fault.Empty(429, retry_after="-1"): lambda a: (
+            a.status == 429 and ("retry-after", "-1") in a.headers
+        ),
         fault.Hang(): lambda a: a.never and not a.drop,
         fault.Drop(): lambda a: a.drop and not a.never,
         fault.Error("2214"): lambda a: outcome(a) == (400, "2214"),
-        fault.Error("9999", 418, "Tea"): lambda a: body(a)["error"] == {"code": "9999", "message": "Tea"},
-        fault.Raw("nonsense", 201, "text/plain"): lambda a: (a.status, a.body) == (201, b"nonsense"),
-        fault.Redirect(): lambda a: a.status == 302 and ("location", "https://login.invalid/") in a.headers,
+        fault.Error("9999", 418, "Tea"): lambda a: (
+            body(a)["error"] == {"code": "9999", "message": "Tea"}
+        ),
+        fault.Raw("nonsense", 201, "text/plain"): lambda a: (
+            (a.status, a.body) == (201, b"nonsense")
+        ),
+        fault.Redirect(): lambda a: (
+            a.status == 302 and ("location", "https://login.invalid/") in a.headers
+        ),
     }
     for effect, expected in effects.items():
         sim.platform.set_faults(Rule(effect))
@@ -548,7 +598,9 @@ def test_latency(sim: Sim) -> None:
     """Delays add up and go with whatever else happens."""
     sim.platform.set_options(latency=0.5)
     sim.platform.set_faults(
-        Rule(fault.Latency(1)), Rule(fault.Latency(2, 3)), Rule(fault.Html(), match=Match(route=Route.LIST))
+        Rule(fault.Latency(1)),
+        Rule(fault.Latency(2, 3)),
+        Rule(fault.Html(), match=Match(route=Route.LIST)),
     )
     devices, listed = sim.ask("GET", "/devices"), sim.ask("GET", "/pcc")
     assert devices.status == 200
@@ -570,7 +622,11 @@ def test_match(sim: Sim) -> None:
     for match, expected in cases:
         sim.platform.unsubscribe("default", first, second)
         sim.platform.set_faults(Rule(fault.Html(), match=match))
-        asked = [("GET", "/pcc", "default"), ("GET", "/pcc", "other"), ("GET", "/devices", "default")]
+        asked = [
+            ("GET", "/pcc", "default"),
+            ("GET", "/pcc", "other"),
+            ("GET", "/devices", "default"),
+        ]
         asked += [("POST", f"/pcc/{device}", "default") for device in (first, second)]
         assert Counter(sim.ask(*one).status for one in asked) == expected, match
 
@@ -588,7 +644,10 @@ def test_skip_count_script(sim: Sim) -> None:
         Rule(script=(fault.Empty(), None, fault.Html(503)), name="script"),
     )
     assert [sim.ask("GET", "/pcc").status for _ in range(6)] == [401, 502, 200, 503, 200, 200]
-    assert [(rule["seen"], rule["fired"]) for rule in sim.platform.describe_faults()] == [(2, 1), (3, 3)]
+    assert [(rule["seen"], rule["fired"]) for rule in sim.platform.describe_faults()] == [
+        (2, 1),
+        (3, 3),
+    ]
 
 
 def test_time_window(sim: Sim) -> None:
@@ -631,7 +690,11 @@ def test_stale_list(sim: Sim) -> None:
 def test_short_list(sim: Sim) -> None:
     """A short list lacks some items, by share or by number, and nothing is lost in truth."""
     sim.platform.subscribe("default", *sim.ids)
-    for effect, length in ((fault.Short(keep=0.3), 3), (fault.Short(omit=4), 6), (fault.Short(omit=99), 0)):
+    for effect, length in (
+        (fault.Short(keep=0.3), 3),
+        (fault.Short(omit=4), 6),
+        (fault.Short(omit=99), 0),
+    ):
         sim.platform.set_faults(Rule(effect))
         assert len(sim.listed()) == length
         assert len(body(sim.ask("GET", "/devices"))["response"]) == length
@@ -779,7 +842,11 @@ def test_sample_is_seeded() -> None:
     assert one.world.user("a").devices.keys().isdisjoint(other.world.user("a").devices)
     devices = list(one.world.user("a").devices.values())
     assert all(re.fullmatch("[0-9a-f]{64}", device.id) for device in devices)
-    assert Counter(device.type for device in devices).keys() >= {"DEVICE_OVEN", "DEVICE_DRYER", "DEVICE_STYLER"}
+    assert Counter(device.type for device in devices).keys() >= {
+        "DEVICE_OVEN",
+        "DEVICE_DRYER",
+        "DEVICE_STYLER",
+    }
     assert devices[1].alias == "Room 102 fridge"
     assert len(one.subscribed("a")) == 8
 
@@ -831,7 +898,9 @@ def test_family_device(sim: Sim) -> None:
     shared = sim.ids[0]
     other = sim.platform.world.user("other")
     sim.platform.world.add_devices(other, [Device(shared)])
-    assert [outcome(sim.ask("POST", f"/pcc/{shared}", user))[0] for user in ("default", "other")] == [200, 200]
+    assert [
+        outcome(sim.ask("POST", f"/pcc/{shared}", user))[0] for user in ("default", "other")
+    ] == [200, 200]
     sim.platform.world.remove_devices(other, [shared], START)
     assert sim.platform.subscribed("other") == frozenset()
     assert sim.platform.subscribed("default") == {shared}
@@ -883,7 +952,9 @@ def over_asgi(sim: Sim, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
 
     async def talk() -> T:
         transport = httpx.ASGITransport(create_app(sim.platform))
-        async with httpx.AsyncClient(transport=transport, base_url="http://simulator.invalid") as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://simulator.invalid"
+        ) as client:
             return await work(client)
 
     return going(talk)
@@ -941,12 +1012,20 @@ def test_sim_users(sim: Sim) -> None:
         assert overview["what"] == "a simulation of LG's platform, not LG"
         assert overview["devices"] == 13
         assert all(overview["paths"].values())
-        added = await client.post("/_sim/users", json={"name": "new", "devices": 5, "access_token": "chosen-token"})
+        added = await client.post(
+            "/_sim/users", json={"name": "new", "devices": 5, "access_token": "chosen-token"}
+        )
         assert added.json()["access_tokens"][0]["token"] == "chosen-token"
-        assert [user["name"] for user in (await client.get("/_sim/users")).json()] == ["default", "other", "new"]
+        assert [user["name"] for user in (await client.get("/_sim/users")).json()] == [
+            "default",
+            "other",
+            "new",
+        ]
         changed = await client.patch("/_sim/users/new", json={"quota": 3})
         assert (changed.json()["quota"], changed.json()["devices"]) == (3, 5)
-        assert (await client.patch("/_sim/users/new", json={"country": "US"})).json()["country"] == "US"
+        assert (await client.patch("/_sim/users/new", json={"country": "US"})).json()[
+            "country"
+        ] == "US"
         assert (await client.delete("/_sim/users/new")).json() == {}
         assert (await client.get("/_sim/users/new")).status_code == 404
         given = {"name": "given", "devices": [{"id": "mine", "type": "DEVICE_OVEN"}]}
@@ -960,17 +1039,36 @@ def test_sim_devices_and_subscriptions(sim: Sim) -> None:
 
     async def work(client: httpx.AsyncClient) -> None:
         base = "/_sim/users/default"
-        added = (await client.post(f"{base}/devices", json={"count": 2, "devices": [{"id": "own"}]})).json()
+        added = (
+            await client.post(f"{base}/devices", json={"count": 2, "devices": [{"id": "own"}]})
+        ).json()
         assert (added["added"], added["ids"][-1]) == (3, "own")
         done = await client.post(f"{base}/subscribe", json={"ids": ["own", "unknown"]})
         assert done.json() == {"subscribed": ["own", "unknown"]}
-        assert len((await client.post(f"{base}/subscribe", json={"all": True})).json()["subscribed"]) == 12
-        assert len((await client.post(f"{base}/unsubscribe", json={"count": 4})).json()["unsubscribed"]) == 4
-        assert len((await client.post(f"{base}/unsubscribe", json={"fraction": 0.5})).json()["unsubscribed"]) == 5
+        assert (
+            len((await client.post(f"{base}/subscribe", json={"all": True})).json()["subscribed"])
+            == 12
+        )
+        assert (
+            len(
+                (await client.post(f"{base}/unsubscribe", json={"count": 4})).json()["unsubscribed"]
+            )
+            == 4
+        )
+        assert (
+            len(
+                (await client.post(f"{base}/unsubscribe", json={"fraction": 0.5})).json()[
+                    "unsubscribed"
+                ]
+            )
+            == 5
+        )
         listed = (await client.get(f"{base}/subscriptions")).json()
         assert {item["id"] for item in listed} == set(sim.platform.subscribed("default"))
         devices = (await client.get(f"{base}/devices")).json()
-        assert {device["id"] for device in devices if device["subscribed"]} <= {item["id"] for item in listed}
+        assert {device["id"] for device in devices if device["subscribed"]} <= {
+            item["id"] for item in listed
+        }
         gone = await client.request("DELETE", f"{base}/devices", json={"ids": ["own", "nothing"]})
         assert gone.json() == {"removed": 1}
 
@@ -990,7 +1088,9 @@ def test_sim_tokens(sim: Sim) -> None:
         assert outcome(sim.ask("GET", "/pcc", authorization=f"Bearer {token}")) == (400, "1218")
         refresh_token = sim.platform.world.user("default").refresh_token
         await client.post(f"{base}/revoke-refresh-token")
-        assert body(sim.refresh(refresh_token=refresh_token)) == {"httpError": "401 not allowed refresh_token"}
+        assert body(sim.refresh(refresh_token=refresh_token)) == {
+            "httpError": "401 not allowed refresh_token"
+        }
 
     over_asgi(sim, work)
 
@@ -1157,13 +1257,17 @@ def test_other_protocols(sim: Sim) -> None:
 
 def test_clean_stop_while_hanging(sim: Sim, caplog: pytest.LogCaptureFixture) -> None:
     """The server ends while requests hang or are late; their connections break, and it can serve again."""
-    sim.platform.set_faults(Rule(fault.Hang(), match=Match(route=Route.LIST)), Rule(fault.Latency(3000)))
+    sim.platform.set_faults(
+        Rule(fault.Hang(), match=Match(route=Route.LIST)), Rule(fault.Latency(3000))
+    )
 
     async def talk() -> None:
         app = create_app(sim.platform)
         async with httpx.AsyncClient(headers=sim.headers(), timeout=20) as client:
             async with serving(app) as url:
-                waiting = [asyncio.create_task(client.get(url + path)) for path in ("/pcc", "/devices")]
+                waiting = [
+                    asyncio.create_task(client.get(url + path)) for path in ("/pcc", "/devices")
+                ]
                 await until(lambda: sim.platform.request_count == 2)
             for ended in await asyncio.gather(*waiting, return_exceptions=True):
                 assert isinstance(ended, httpx.TransportError)
@@ -1181,12 +1285,16 @@ def test_serving_keeps_signals(sim: Sim) -> None:
     async def talk() -> None:
         before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
         async with serving(create_app(sim.platform)):
-            assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+            assert [
+                signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+            ] == before
 
     asyncio.run(talk())
 
 
-@pytest.mark.parametrize("listen", ["0.0.0.0:9000", "192.0.2.1:80", "example.com:80", "[::]:9000", ":9000"])
+@pytest.mark.parametrize(
+    "listen", ["0.0.0.0:9000", "192.0.2.1:80", "example.com:80", "[::]:9000", ":9000"]
+)
 def test_loopback_only(listen: str) -> None:
     """The simulator refuses to listen where others could reach it."""
     with pytest.raises(SimulatorError, match="loopback"):
@@ -1225,7 +1333,14 @@ def test_build_from_options(tmp_path: Path) -> None:
     plan.write_text('[{"effect": {"kind": "drop"}}]')
     state = tmp_path / "state.json"
     options = SimulatorOptions(
-        users=("a", "b"), devices=10, subscribed=1.0, quota=5, faults=plan, state=state, token_life=60, country="US"
+        users=("a", "b"),
+        devices=10,
+        subscribed=1.0,
+        quota=5,
+        faults=plan,
+        state=state,
+        token_life=60,
+        country="US",
     )
     platform = build(options)
     assert [len(user.devices) for user in platform.world.users.values()] == [10, 10]
@@ -1248,7 +1363,11 @@ def test_welcome(sim: Sim) -> None:
     text = welcome(sim.platform, "http://127.0.0.1:9000")
     user = sim.platform.world.user("default")
     assert "a simulation of LG's platform, not LG" in text
-    for part in ("http://127.0.0.1:9000/_sim", "and 12 more users", "PCC_BASE_URL=http://127.0.0.1:9000\n"):
+    for part in (
+        "http://127.0.0.1:9000/_sim",
+        "and 12 more users",
+        "PCC_BASE_URL=http://127.0.0.1:9000\n",
+    ):
         assert part in text
     assert str(user.refresh_token) in text
     assert next(iter(user.access_tokens)) in text
@@ -1262,7 +1381,10 @@ def test_welcome_has_all_settings_of_the_account_default(sim: Sim) -> None:
         return dict(re.findall(r"(PCC_\w+)=(\S+)", welcome(sim.platform, "http://127.0.0.1:9000")))
 
     user = sim.platform.world.user("default")
-    assert settings().items() >= {"PCC_COUNTRY": user.country, "PCC_REFRESH_TOKEN": user.refresh_token}.items()
+    assert (
+        settings().items()
+        >= {"PCC_COUNTRY": user.country, "PCC_REFRESH_TOKEN": user.refresh_token}.items()
+    )
     sim.platform.world.revoke_refresh(user)
     assert not settings().keys() & {"PCC_REFRESH_TOKEN"}
     sim.platform.world.remove_user("default")
@@ -1276,7 +1398,9 @@ def test_run(tmp_path: Path, keep: bool) -> None:  # noqa: FBT001  a test's para
     said: list[str] = []
 
     async def talk() -> int:
-        program = asyncio.create_task(run(SimulatorOptions(listen="127.0.0.1:0", state=state), say=said.append))
+        program = asyncio.create_task(
+            run(SimulatorOptions(listen="127.0.0.1:0", state=state), say=said.append)
+        )
         await until(lambda: bool(said))
         address = re.search(r"PCC_BASE_URL=(\S+)", said[0])
         assert address is not None
@@ -1317,13 +1441,22 @@ def test_list_equals_history(steps: list[tuple[int, str]]) -> None:
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(("GET", "POST", "DELETE", "PUT", "HEAD")),
-    st.one_of(st.sampled_from(("/pcc", "/devices", "/emp/v2/token")), st.text().map("/pcc/{}".format), st.text()),
+    st.one_of(
+        st.sampled_from(("/pcc", "/devices", "/emp/v2/token")),
+        st.text().map("/pcc/{}".format),
+        st.text(),
+    ),
     st.dictionaries(
-        st.sampled_from(("x-message-id", "x-country-code", "x-service-id", "authorization", "content-type")), st.text()
+        st.sampled_from(
+            ("x-message-id", "x-country-code", "x-service-id", "authorization", "content-type")
+        ),
+        st.text(),
     ),
     st.binary(),
 )
-def test_any_request_is_answered(method: str, path: str, headers: dict[str, str], content: bytes) -> None:
+def test_any_request_is_answered(
+    method: str, path: str, headers: dict[str, str], content: bytes
+) -> None:
     """Nothing that can come in makes the platform fail."""
     sim = Sim()
     for sent in (headers, sim.headers() | headers):
@@ -1333,7 +1466,10 @@ def test_any_request_is_answered(method: str, path: str, headers: dict[str, str]
 
 def test_sample_devices_go_on() -> None:
     """Devices are numbered, so that a fleet can grow without changing."""
-    assert sample_devices(1, "a", 20) == [*sample_devices(1, "a", 12), *sample_devices(1, "a", 8, first=12)]
+    assert sample_devices(1, "a", 20) == [
+        *sample_devices(1, "a", 12),
+        *sample_devices(1, "a", 8, first=12),
+    ]
 
 
 # The documentation
@@ -1345,7 +1481,9 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "simulator.md").read_text
 def test_page_names_everything() -> None:
     """The page explains every option, effect, field of an effect, route and filter."""
     words = {
-        name for effect in get_args(fault.Effect) for name in (effect.__struct_config__.tag, *effect.__struct_fields__)
+        name
+        for effect in get_args(fault.Effect)
+        for name in (effect.__struct_config__.tag, *effect.__struct_fields__)
     }
     words |= {*Options.__struct_fields__, *Rule.__struct_fields__, *Match.__struct_fields__, *Route}
     assert {word for word in words - {"name"} if f"`{word}`" not in PAGE} == set()
@@ -1357,11 +1495,15 @@ def test_page_examples() -> None:
     plans += re.findall(r"-X PUT \$SIM/faults -d '(.*?)'", PAGE)
     assert all(read_rules(plan) for plan in plans)
     control = Control(sample_platform({"default": 20, "busan-hotel": 1}))
-    calls = re.findall(r'^curl -s (?:-X (\w+) )?"?\$SIM([^\s"]*)"?(?: -d \'(.*?)\')?', PAGE, re.MULTILINE)
+    calls = re.findall(
+        r'^curl -s (?:-X (\w+) )?"?\$SIM([^\s"]*)"?(?: -d \'(.*?)\')?', PAGE, re.MULTILINE
+    )
     assert len(calls) > 15
     for method, target, content in calls:
         path, _, query = target.partition("?")
-        known = Request(method or ("POST" if content else "GET"), f"/_sim{path}", {}, content.encode(), query)
+        known = Request(
+            method or ("POST" if content else "GET"), f"/_sim{path}", {}, content.encode(), query
+        )
         answer = control.handle(known)
         if "busan-hotel" not in content:  # there already, for the call that removes it
             assert answer.status == 200, (known, answer.body)

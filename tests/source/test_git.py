@@ -22,16 +22,38 @@ from reconciler.source import NOTHING, Fetched, FetchError, FileSource, Known, M
 from reconciler.source.checkout import Checkout
 from reconciler.source.git.clone import Clone
 from reconciler.source.git.commits import Repository, WorkingTree
-from reconciler.source.git.process import Git, GitError, GitTimeout, TooLarge, option_free, read_output
+from reconciler.source.git.process import (
+    Git,
+    GitError,
+    GitTimeout,
+    TooLarge,
+    option_free,
+    read_output,
+)
 from reconciler.source.git.signatures import verdict
 from reconciler.source.repository import GitSource
-from repositories import AUTHOR, GitServer, Keyring, Remote, allow, git, http_server, signed_by, ssh_key, ssh_server
+from repositories import (
+    AUTHOR,
+    GitServer,
+    Keyring,
+    Remote,
+    allow,
+    git,
+    http_server,
+    signed_by,
+    ssh_key,
+    ssh_server,
+)
 from scenarios import write
 
 pytestmark = pytest.mark.system
 
 TEXT = 'version = 1\ndevice_files = ["devices/*.txt"]\n'
-FILES = {"desired-state.toml": TEXT, "devices/a.txt": "0a77c3f2\n", "other/unneeded.bin": "not for us\n"}
+FILES = {
+    "desired-state.toml": TEXT,
+    "devices/a.txt": "0a77c3f2\n",
+    "other/unneeded.bin": "not for us\n",
+}
 HERE = Path("desired-state.toml")
 
 
@@ -54,7 +76,14 @@ class Follower:
     """Somebody who follows a repository as the daemon does, and says what became of each look."""
 
     def __init__(
-        self, home: Path, url: str, ref: str = "main", path: Path = HERE, *, clone: Clone | None = None, **how: object
+        self,
+        home: Path,
+        url: str,
+        ref: str = "main",
+        path: Path = HERE,
+        *,
+        clone: Clone | None = None,
+        **how: object,
     ) -> None:
         self.clone = clone or Clone(home, url)
         self.source = GitSource(self.clone, ref, path, **how)  # type: ignore[arg-type]  # as a test gives it
@@ -64,7 +93,11 @@ class Follower:
         """Ask the remote once."""
         fetched = self.source.fetch(self.known)
         if fetched is not None:
-            signed = self.known.signed if fetched.cause is not None or not self.source._verify else {self.commit.id}
+            signed = (
+                self.known.signed
+                if fetched.cause is not None or not self.source._verify
+                else {self.commit.id}
+            )
             self.known = Known(fetched.identity, frozenset(signed))
         return fetched
 
@@ -99,9 +132,19 @@ def follower(tmp_path: Path, remote: Remote) -> Follower:
 
 def missing(clone: Clone, commit: str) -> set[str]:
     """Return the paths of a commit whose content was not fetched."""
-    listed = git(clone.folder, "rev-list", "--objects", "--missing=print", "--no-object-names", commit, GIT_DIR=".")
+    listed = git(
+        clone.folder,
+        "rev-list",
+        "--objects",
+        "--missing=print",
+        "--no-object-names",
+        commit,
+        GIT_DIR=".",
+    )
     gone = {line[1:] for line in listed.splitlines() if line.startswith("?")}
-    return {path for path, entry in clone.files(clone.entry(commit, "").id).items() if entry.id in gone}  # type: ignore[union-attr]  # the root is there
+    root = clone.entry(commit, "")
+    assert root is not None
+    return {path for path, entry in clone.files(root.id).items() if entry.id in gone}
 
 
 # -- what is fetched
@@ -125,7 +168,11 @@ def test_text_comes_by_every_transport(
         assert one.devices() == {"0a77c3f2"}
         pushed = remote.publish({"devices/b.txt": "ff638995\n"}, "Add a fridge")
         assert one.devices() == {"0a77c3f2", "ff638995"}
-        assert (one.commit.id, one.commit.author, one.commit.subject) == (pushed, AUTHOR, "Add a fridge")
+        assert (one.commit.id, one.commit.author, one.commit.subject) == (
+            pushed,
+            AUTHOR,
+            "Add a fridge",
+        )
         assert (one.commit.verified, one.commit.dirty) == (Verified.UNCHECKED, False)
         assert missing(one.clone, pushed) == {"other/unneeded.bin"}
 
@@ -136,14 +183,19 @@ def test_nothing_new_is_one_question(tmp_path: Path, remote: Remote, server: Git
         remote.publish({"devices/a.txt": f"0a77c3f{number}\n"})
     one = Follower(tmp_path / "state", server.url)
     one.devices()
-    assert len(git(one.clone.folder, "log", "--format=%H", "refs/pcc/followed", GIT_DIR=".").split()) == 1
+    assert (
+        len(git(one.clone.folder, "log", "--format=%H", "refs/pcc/followed", GIT_DIR=".").split())
+        == 1
+    )
     before = server.asked()
     assert one.look() is None
     assert server.asked() == before + 1
 
 
 @pytest.mark.parametrize("transport", ["no filters", "old protocol", "whole history"])
-def test_servers_that_know_less_do(tmp_path: Path, remote: Remote, server: GitServer, transport: str) -> None:
+def test_servers_that_know_less_do(
+    tmp_path: Path, remote: Remote, server: GitServer, transport: str
+) -> None:
     """A server without filters, one that gives no object by name, and a plain path of this machine all do."""
     url = server.url
     if transport == "no filters":
@@ -171,12 +223,27 @@ def test_ref_is_a_branch_a_tag_a_full_name_or_a_commit(tmp_path: Path, remote: R
     """Each form of ref leads to its commit, annotated tags too; a branch goes before a tag of its name."""
     first = remote.head
     git(remote.work, "tag", "light")
-    git(remote.work, "tag", "-a", "heavy", "-m", "a tag", GIT_COMMITTER_NAME="Kim", GIT_COMMITTER_EMAIL="k@example.com")
+    git(
+        remote.work,
+        "tag",
+        "-a",
+        "heavy",
+        "-m",
+        "a tag",
+        GIT_COMMITTER_NAME="Kim",
+        GIT_COMMITTER_EMAIL="k@example.com",
+    )
     git(remote.work, "tag", "main")
     second = remote.publish({"devices/a.txt": "ff638995\n"})
     remote.push("--tags")
     remote.push("HEAD:refs/deploy/fleet")
-    wanted = {"light": first, "heavy": first, "refs/tags/main": first, first: first, "refs/deploy/fleet": second}
+    wanted = {
+        "light": first,
+        "heavy": first,
+        "refs/tags/main": first,
+        first: first,
+        "refs/deploy/fleet": second,
+    }
     for ref, commit in (wanted | {"main": second, "HEAD": second}).items():
         one = Follower(tmp_path / "state", remote.url, ref)
         one.devices()
@@ -211,8 +278,12 @@ def test_address_is_in_no_file_and_no_argument(tmp_path: Path, server: GitServer
     assert not [path for path in files if b"correct-horse" in path.read_bytes()]
 
 
-@pytest.mark.parametrize("word", ["correct-horse", "c@rrect/h#rse?", "100% %41 'horse\"", "$(false)`false`\\n"])
-def test_password_of_the_address_is_in_no_argument_of_any_process(tmp_path: Path, server: GitServer, word: str) -> None:
+@pytest.mark.parametrize(
+    "word", ["correct-horse", "c@rrect/h#rse?", "100% %41 'horse\"", "$(false)`false`\\n"]
+)
+def test_password_of_the_address_is_in_no_argument_of_any_process(
+    tmp_path: Path, server: GitServer, word: str
+) -> None:
     """Whoever lists the processes of the machine does not see it, whatever characters it has."""
     server.password = word
     server.open.clear()
@@ -222,7 +293,11 @@ def test_password_of_the_address_is_in_no_argument_of_any_process(tmp_path: Path
         devices = pool.submit(one.devices)
         while not server.requests and not devices.done():
             time.sleep(0.01)
-        arguments = [argument for process in Path("/proc").glob("[0-9]*/cmdline") for argument in arguments_of(process)]
+        arguments = [
+            argument
+            for process in Path("/proc").glob("[0-9]*/cmdline")
+            for argument in arguments_of(process)
+        ]
         server.open.set()
         assert devices.result() == {"0a77c3f2"}
     assert "remote-http" in arguments  # the program that speaks http was running
@@ -237,7 +312,9 @@ def arguments_of(process: Path) -> list[str]:
         return []
 
 
-def test_token_as_the_name_of_a_user_works_without_a_password(tmp_path: Path, server: GitServer) -> None:
+def test_token_as_the_name_of_a_user_works_without_a_password(
+    tmp_path: Path, server: GitServer
+) -> None:
     """The helpers that are set up are asked for a password first; without one it is empty, as forges take it."""
     server.user, server.password = "token-of-the-reader", ""
     url = server.url.replace("//", "//token-of-the-reader@")
@@ -279,7 +356,10 @@ def test_missing_is_told_as_such(tmp_path: Path, remote: Remote, follower: Follo
     remote.commit_all()
     remote.push()
     another = Follower(tmp_path / "other", remote.url, path=Path("devices"))
-    for one, words in (follower, "desired-state.toml: there is no such file"), (another, "devices: there is no *.toml"):
+    for one, words in (
+        (follower, "desired-state.toml: there is no such file"),
+        (another, "devices: there is no *.toml"),
+    ):
         fetched = one.look()
         assert fetched is not None
         assert (fetched.cause, one.commit.id) == (Cause.MISSING, remote.head)
@@ -311,9 +391,18 @@ def test_remote_that_is_away_is_told_and_comes_back(tmp_path: Path, server: GitS
 
 def test_folder_is_its_toml_files(tmp_path: Path, remote: Remote) -> None:
     """Of a folder each TOML file is read, none below it and none that is hidden; the root is a folder too."""
-    names = ("fleet/b.toml", "fleet/a.toml", "fleet/.hidden.toml", "fleet/x.toml.bak", "fleet/below/c.toml")
+    names = (
+        "fleet/b.toml",
+        "fleet/a.toml",
+        "fleet/.hidden.toml",
+        "fleet/x.toml.bak",
+        "fleet/below/c.toml",
+    )
     remote.publish(dict.fromkeys(names, "version = 1\ndevices = []\n"))
-    for path, wanted in ((Path("fleet"), ["fleet/a.toml", "fleet/b.toml"]), (Path(), ["desired-state.toml"])):
+    for path, wanted in (
+        (Path("fleet"), ["fleet/a.toml", "fleet/b.toml"]),
+        (Path(), ["desired-state.toml"]),
+    ):
         fetched = Follower(tmp_path / "state", remote.url, path=path).look()
         assert fetched is not None
         assert [one.path for one in fetched.documents] == wanted
@@ -398,7 +487,9 @@ def test_large_file_is_broken_off_on_its_way(remote: Remote, follower: Follower)
 def test_names_cannot_forge_lines(remote: Remote, follower: Follower) -> None:
     """Control characters in author, subject and paths are gone or refused before anything is told."""
     (remote.work / "devices" / "x\n::error::y.txt").write_text("ff638995\n")
-    remote.commit_all("Sub\x1b[31mject ::error::\u202e", author="Ki\x1b]0;m\u202e <kim@example.com>")
+    remote.commit_all(
+        "Sub\x1b[31mject ::error::\u202e", author="Ki\x1b]0;m\u202e <kim@example.com>"
+    )
     remote.push()
     told = follower.faults()
     assert [fault for fault in told if "is not printable text" in fault]
@@ -459,8 +550,12 @@ def _gone(clone: Path) -> None:
     shutil.rmtree(clone)
 
 
-@pytest.mark.parametrize("damage", [_no_objects, _no_sense_in_head, _no_sense_in_packs, _left_locks, _gone])
-def test_damaged_clone_is_made_anew(remote: Remote, follower: Follower, damage: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize(
+    "damage", [_no_objects, _no_sense_in_head, _no_sense_in_packs, _left_locks, _gone]
+)
+def test_damaged_clone_is_made_anew(
+    remote: Remote, follower: Follower, damage: Callable[[Path], None]
+) -> None:
     """However the clone was damaged, the next look mends that by itself."""
     follower.devices()
     damage(follower.clone.folder)
@@ -512,7 +607,9 @@ def test_folder_that_cannot_be_made_is_told(tmp_path: Path, remote: Remote) -> N
         Follower(tmp_path / "state", remote.url).look()
 
 
-def test_missing_program_is_told(tmp_path: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_program_is_told(
+    tmp_path: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without git there is a sentence that says so."""
     one = Follower(tmp_path / "state", remote.url)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -558,13 +655,24 @@ def test_hooks_are_not_run(tmp_path: Path, follower: Follower) -> None:
 
 def test_surroundings_are_kept_out(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     """Our secrets do not reach git, nor what would send it elsewhere; what people set up for git does."""
-    for name in ("PCC_SERVICE_KEY", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_EXTERNAL_DIFF", "GIT_TRACE"):
+    for name in (
+        "PCC_SERVICE_KEY",
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_EXTERNAL_DIFF",
+        "GIT_TRACE",
+    ):
         monkeypatch.setenv(name, "/nowhere")
     for name in ("GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "HTTPS_PROXY", "GNUPGHOME"):
         monkeypatch.setenv(name, "kept")
-    told = Git(cwd=remote.work)("-c", "alias.surroundings=!env", "surroundings").decode().splitlines()
+    told = (
+        Git(cwd=remote.work)("-c", "alias.surroundings=!env", "surroundings").decode().splitlines()
+    )
     names = {line.partition("=")[0] for line in told}
-    assert names.isdisjoint({"PCC_SERVICE_KEY", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_EXTERNAL_DIFF", "GIT_TRACE"})
+    assert names.isdisjoint(
+        {"PCC_SERVICE_KEY", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_EXTERNAL_DIFF", "GIT_TRACE"}
+    )
     assert {"GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "HTTPS_PROXY", "GNUPGHOME", "HOME"} <= names
     assert {"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "LC_ALL=C"} <= set(told)
     assert "GIT_DIR=/nowhere" not in told
@@ -596,7 +704,11 @@ class Late:
     def __init__(self) -> None:
         self._ends = [os.pipe() for _ in range(3)]
         (_, given), (out, self._out), (said, self._said) = self._ends
-        self.stdin, self.stdout, self.stderr = os.fdopen(given, "wb"), os.fdopen(out, "rb"), os.fdopen(said, "rb")
+        self.stdin, self.stdout, self.stderr = (
+            os.fdopen(given, "wb"),
+            os.fdopen(out, "rb"),
+            os.fdopen(said, "rb"),
+        )
         self._over = False
 
     def poll(self) -> int:
@@ -622,7 +734,10 @@ def test_last_words_areread_output() -> None:
     """What git printed just before its end was once lost, if nothing had come for a while: half a listing, no error."""
     process = Late()
     try:
-        assert read_output(cast("Any", process), b"", 30, 1000) == (b"all that was asked for\n", b"")
+        assert read_output(cast("Any", process), b"", 30, 1000) == (
+            b"all that was asked for\n",
+            b"",
+        )
     finally:
         process.close()
 
@@ -644,12 +759,21 @@ ID = "0a" * 20
 @pytest.mark.parametrize(
     ("ask", "printed"),
     [
-        (lambda one: one.files(ID), [b"100644 blob %s\ta.txt\0100644 blob %s\tb.t" % (ID.encode(), ID.encode())]),
+        (
+            lambda one: one.files(ID),
+            [b"100644 blob %s\ta.txt\0100644 blob %s\tb.t" % (ID.encode(), ID.encode())],
+        ),
         (lambda one: one.files(ID), [b"100644 blob\ta.txt\0"]),
         (lambda one: one.sizes([ID, "0b" * 20]), [b"%s blob 5\n" % ID.encode()]),
         (lambda one: one.sizes([ID]), [b"%s blob -5\n" % ID.encode()]),
-        (lambda one: one.contents([ID], most=9), [b"%s blob 5\n" % ID.encode(), b"%s missing\n" % ID.encode()]),
-        (lambda one: one.contents([ID], most=9), [b"%s blob 5\n" % ID.encode(), b"%s blob 5\nfri" % ID.encode()]),
+        (
+            lambda one: one.contents([ID], most=9),
+            [b"%s blob 5\n" % ID.encode(), b"%s missing\n" % ID.encode()],
+        ),
+        (
+            lambda one: one.contents([ID], most=9),
+            [b"%s blob 5\n" % ID.encode(), b"%s blob 5\nfri" % ID.encode()],
+        ),
         (lambda one: one.contents([ID], most=9), [b"%s blob 5\n" % ID.encode(), b""]),
         (lambda one: one.commit(ID), [b"Kim Minji\0kim@example.com"]),
         (lambda one: one.between(ID, ID), [b"--output=x\n"]),
@@ -737,7 +861,9 @@ def test_commit_above_the_limit_is_not_fetched_at_every_look(
             one.look()
     assert fetches(server) == before
     assert before <= 3
-    assert not [path for path in clone.folder.rglob("*") if path.is_file() and path.stat().st_size > 50_000]
+    assert not [
+        path for path in clone.folder.rglob("*") if path.is_file() and path.stat().st_size > 50_000
+    ]
     now[0] += 3601
     with pytest.raises(FetchError):
         one.look()
@@ -774,7 +900,12 @@ def test_what_a_broken_off_fetch_left_behind_goes(tmp_path: Path, remote: Remote
     left = [
         one.clone.folder / name
         for name in (
-            *("objects/pack/tmp_pack_abc", "objects/pack/pack-1.keep", "objects/tmp_obj_x", "shallow.lock"),
+            *(
+                "objects/pack/tmp_pack_abc",
+                "objects/pack/pack-1.keep",
+                "objects/tmp_obj_x",
+                "shallow.lock",
+            ),
             *("packed-refs.lock", "refs/pcc/newest.lock", "HEAD.lock"),
         )
     ]
@@ -823,7 +954,11 @@ def test_tree_of_ten_billion_files_is_rejected_once(tmp_path: Path, remote: Remo
     """Eleven objects can stand for more files than any memory holds; such a commit is rejected, and not read again."""
     blob = git(remote.work, "hash-object", "-w", "--stdin", given=b"ff638995\n")
     text = git(remote.work, "hash-object", "-w", "--stdin", given=TEXT.encode())
-    tree = git(remote.work, "mktree", given="".join(f"100644 blob {blob}\t{n}.txt\n" for n in range(10)).encode())
+    tree = git(
+        remote.work,
+        "mktree",
+        given="".join(f"100644 blob {blob}\t{n}.txt\n" for n in range(10)).encode(),
+    )
     for _ in range(9):
         listed = "".join(f"040000 tree {tree}\t{n}\n" for n in range(10))
         tree = git(remote.work, "mktree", given=listed.encode())
@@ -841,7 +976,9 @@ def test_tree_of_ten_billion_files_is_rejected_once(tmp_path: Path, remote: Remo
     assert one.commit.id == made
 
 
-def test_relative_folder_for_the_clone(tmp_path: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_folder_for_the_clone(
+    tmp_path: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A state folder that is named from where the program runs serves a repository, too."""
     monkeypatch.chdir(tmp_path)
     assert Follower(Path("state"), remote.url).devices() == {"0a77c3f2"}
@@ -888,10 +1025,14 @@ def test_history_of_a_checkout_is_known(remote: Remote) -> None:
     assert FileSource(remote.work.parent / "nowhere.toml").holds(second, first) is False
 
 
-def test_nothing_that_git_started_outlives_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_that_git_started_outlives_the_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A program that does not listen to the first signal ends with the daemon all the same."""
     deaf = tmp_path / "deaf"
-    write(deaf, f"#!/bin/sh\ntrap '' TERM\necho $$ > {tmp_path}/number\nwhile :; do sleep 0.1; done\n")
+    write(
+        deaf, f"#!/bin/sh\ntrap '' TERM\necho $$ > {tmp_path}/number\nwhile :; do sleep 0.1; done\n"
+    )
     deaf.chmod(0o755)
     monkeypatch.setenv("GIT_SSH_COMMAND", str(deaf))
     clone = Clone(tmp_path / "state", "ssh://git@127.0.0.1/r.git")
@@ -928,7 +1069,11 @@ def judged(one: Follower) -> str:
         assert one.commit.verified is Verified.YES
         assert fetched.documents
         return ""
-    assert (fetched.cause, fetched.documents, one.commit.verified) == (Cause.UNVERIFIED, (), Verified.NO)
+    assert (fetched.cause, fetched.documents, one.commit.verified) == (
+        Cause.UNVERIFIED,
+        (),
+        Verified.NO,
+    )
     assert one.commit.id[:12] in str(fetched.unreadable[0])
     return fetched.unreadable[0].message.partition(" is not accepted: ")[2]
 
@@ -938,7 +1083,10 @@ def test_ssh_signatures(tmp_path: Path, remote: Remote) -> None:
     good, wrong, revoked = (ssh_key(tmp_path / name) for name in ("good", "wrong", "revoked"))
     signers = allow(tmp_path / "signers", good, revoked)
     write(tmp_path / "revocations", revoked.with_suffix(".pub").read_text())
-    write(Path(os.environ["HOME"]) / ".gitconfig", f'[gpg "ssh"]\n  revocationFile = {tmp_path}/revocations\n')
+    write(
+        Path(os.environ["HOME"]) / ".gitconfig",
+        f'[gpg "ssh"]\n  revocationFile = {tmp_path}/revocations\n',
+    )
     one = Follower(tmp_path / "state", remote.url, verify=True, allowed_signers=signers)
     assert judged(one) == "it is not signed"
     remote.publish({}, sign=signed_by(wrong))
@@ -958,7 +1106,12 @@ def test_changed_commit_with_the_old_signature(tmp_path: Path, remote: Remote) -
     key = ssh_key(tmp_path / "good")
     signers = allow(tmp_path / "signers", key)
     remote.commit({"devices/a.txt": "ff638995\n"}, sign=signed_by(key))
-    raw = git(remote.work, "cat-file", "commit", "HEAD").replace("Change the devices", "Change all devices") + "\n"
+    raw = (
+        git(remote.work, "cat-file", "commit", "HEAD").replace(
+            "Change the devices", "Change all devices"
+        )
+        + "\n"
+    )
     forged = git(remote.work, "hash-object", "-t", "commit", "-w", "--stdin", given=raw.encode())
     remote.push(f"{forged}:main")
     one = Follower(tmp_path / "state", remote.url, verify=True, allowed_signers=signers)
@@ -992,26 +1145,32 @@ def test_pgp_key_that_is_not_in_the_keyring(
     elsewhere = tmp_path / "empty"
     elsewhere.mkdir(mode=0o700)
     monkeypatch.setenv("GNUPGHOME", str(elsewhere))
-    assert judged(Follower(tmp_path / "state", remote.url, verify=True)).startswith("its signature cannot be checked")
+    assert judged(Follower(tmp_path / "state", remote.url, verify=True)).startswith(
+        "its signature cannot be checked"
+    )
 
 
 def test_ssh_signature_without_a_list_of_allowed_keys(tmp_path: Path, remote: Remote) -> None:
     """No list, or one that is not there, is said as such: not that the commit is unsigned, and no error of git's."""
     remote.publish({}, sign=signed_by(ssh_key(tmp_path / "good")))
     for signers in (None, tmp_path / "nowhere"):
-        one = Follower(tmp_path / f"state-{signers is None}", remote.url, verify=True, allowed_signers=signers)
+        one = Follower(
+            tmp_path / f"state-{signers is None}", remote.url, verify=True, allowed_signers=signers
+        )
         assert judged(one).startswith("its signature cannot be checked")
 
 
-def test_signature_where_the_program_that_checks_it_is_missing(tmp_path: Path, remote: Remote) -> None:
+def test_signature_where_the_program_that_checks_it_is_missing(
+    tmp_path: Path, remote: Remote
+) -> None:
     """What cannot be checked is unverified, whatever the reason; the clone is not made anew for it."""
     remote.publish({}, sign=signed_by(ssh_key(tmp_path / "good")))
     write(Path(os.environ["HOME"]) / ".gitconfig", '[gpg "ssh"]\n  program = /nowhere/ssh-keygen\n')
     signers = allow(tmp_path / "signers", tmp_path / "good")
     with capture_logs() as lines:
-        assert judged(Follower(tmp_path / "state", remote.url, verify=True, allowed_signers=signers)).startswith(
-            "its sig"
-        )
+        assert judged(
+            Follower(tmp_path / "state", remote.url, verify=True, allowed_signers=signers)
+        ).startswith("its sig")
     assert [line["event"] for line in lines] == []
 
 
@@ -1024,7 +1183,12 @@ def test_old_signed_commit_is_not_believed(tmp_path: Path, remote: Remote, clone
     newer = remote.publish({"devices/a.txt": "ff638995\n"}, sign=sign)
 
     def following(known: Known) -> Follower:
-        made = Follower(tmp_path / "state", remote.url, verify=True, allowed_signers=allow(tmp_path / "signers", key))
+        made = Follower(
+            tmp_path / "state",
+            remote.url,
+            verify=True,
+            allowed_signers=allow(tmp_path / "signers", key),
+        )
         made.known = Known(signed=known.signed)
         if clone == "lost":
             shutil.rmtree(made.clone.folder, ignore_errors=True)
@@ -1062,7 +1226,12 @@ def test_local_files_know_their_commit(remote: Remote) -> None:
     path = remote.work / "desired-state.toml"
     found = checked_out(path)
     assert found is not None
-    assert (found.id, found.author, found.subject, found.dirty) == (remote.head, AUTHOR, "Begin", False)
+    assert (found.id, found.author, found.subject, found.dirty) == (
+        remote.head,
+        AUTHOR,
+        "Begin",
+        False,
+    )
     write(remote.work / "other" / "unneeded.bin", "changed, and not ours\n")
     write(remote.work / "devices" / "a.txt", "ff638995\n")
     dirty = checked_out(path)
@@ -1102,7 +1271,15 @@ def test_linked_working_tree_knows_its_commit(tmp_path: Path, remote: Remote) ->
     trees = []
     for number in range(2):
         made = remote.commit({"devices/a.txt": f"0a77c3f{number}\n"}, f"Change {number}")
-        git(remote.work, "worktree", "add", "--quiet", "--detach", str(tmp_path / f"tree{number}"), made)
+        git(
+            remote.work,
+            "worktree",
+            "add",
+            "--quiet",
+            "--detach",
+            str(tmp_path / f"tree{number}"),
+            made,
+        )
         trees.append(made)
     link = tmp_path / "current"
     for number, made in enumerate(trees):
@@ -1125,9 +1302,13 @@ def test_files_without_a_commit_are_no_trouble(tmp_path: Path, remote: Remote) -
     assert checked_out(tmp_path / "nonsense" / "desired-state.toml") is None
 
 
-def test_git_is_run_only_where_there_is_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_is_run_only_where_there_is_a_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For a mounted folder no program is run; where git is slow it is not waited for, and not asked again soon."""
-    monkeypatch.setenv("PATH", program(tmp_path / "bin", "git", f"echo run >> {tmp_path}/runs; sleep 60"))
+    monkeypatch.setenv(
+        "PATH", program(tmp_path / "bin", "git", f"echo run >> {tmp_path}/runs; sleep 60")
+    )
     write(tmp_path / "mounted" / "desired-state.toml", TEXT)
     moment = 1000.0
     checkout = Checkout(patience=0.2, steady=lambda: moment)

@@ -47,7 +47,12 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def by_file(checkout: Path, outside: Path) -> list[str]:
     """Link the file itself, also where a folder is named."""
     (checkout / "infra" / "desired-state.toml").symlink_to(outside)
-    return ["infra/desired-state.toml", "infra", str(checkout / "infra"), str(checkout / "infra/desired-state.toml")]
+    return [
+        "infra/desired-state.toml",
+        "infra",
+        str(checkout / "infra"),
+        str(checkout / "infra/desired-state.toml"),
+    ]
 
 
 def by_folder(checkout: Path, outside: Path) -> list[str]:
@@ -59,7 +64,11 @@ def by_folder(checkout: Path, outside: Path) -> list[str]:
 def by_way(checkout: Path, outside: Path) -> list[str]:
     """Link a folder on the way."""
     (checkout / "linked").symlink_to(outside.parent.parent)
-    return [f"linked/private/{outside.name}", "linked/private", str(checkout / f"linked/private/{outside.name}")]
+    return [
+        f"linked/private/{outside.name}",
+        "linked/private",
+        str(checkout / f"linked/private/{outside.name}"),
+    ]
 
 
 def by_two(checkout: Path, outside: Path) -> list[str]:
@@ -72,7 +81,10 @@ def by_two(checkout: Path, outside: Path) -> list[str]:
 @pytest.mark.parametrize("link", [by_file, by_folder, by_way, by_two])
 @pytest.mark.parametrize("content", CONTENTS)
 def test_no_fault_shows_what_is_in_a_linked_file(
-    capsys: pytest.CaptureFixture[str], checkout: Path, link: Callable[[Path, Path], list[str]], content: str
+    capsys: pytest.CaptureFixture[str],
+    checkout: Path,
+    link: Callable[[Path, Path], list[str]],
+    content: str,
 ) -> None:
     """Keys, values and broken lines of a file outside are a place in every form, and no word of it."""
     outside = checkout.parent / "private" / "credentials.toml"
@@ -88,7 +100,9 @@ def test_no_fault_shows_what_is_in_a_linked_file(
                 assert all(fault["line"] for fault in json.loads(said.out)["faults"])
 
 
-@pytest.mark.parametrize("content", [one for one in CONTENTS if "environment" not in one and "approvals" not in one])
+@pytest.mark.parametrize(
+    "content", [one for one in CONTENTS if "environment" not in one and "approvals" not in one]
+)
 def test_faults_of_what_is_ours_are_shown(
     capsys: pytest.CaptureFixture[str], checkout: Path, content: str, tmp_path: Path
 ) -> None:
@@ -99,10 +113,17 @@ def test_faults_of_what_is_ours_are_shown(
     (mount / "..2026" / "desired-state.toml").write_text(content, errors="surrogateescape")
     (mount / "desired-state.toml").symlink_to("..data/desired-state.toml")
     (tmp_path / "releases" / "7").mkdir(parents=True)
-    (tmp_path / "releases" / "7" / "desired-state.toml").write_text(content, errors="surrogateescape")
+    (tmp_path / "releases" / "7" / "desired-state.toml").write_text(
+        content, errors="surrogateescape"
+    )
     (tmp_path / "current").symlink_to("releases/7")
     told = []
-    for path in (mount, mount / "desired-state.toml", tmp_path / "current", tmp_path / "current/desired-state.toml"):
+    for path in (
+        mount,
+        mount / "desired-state.toml",
+        tmp_path / "current",
+        tmp_path / "current/desired-state.toml",
+    ):
         cli.run(["validate", str(path)])
         told.append(capsys.readouterr().err)
     assert all("not shown" not in one for one in told)

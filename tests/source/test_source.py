@@ -43,7 +43,14 @@ def test_file_is_read_as_it_is(path: Path) -> None:
 def test_folder_is_its_toml_files(path: Path) -> None:
     """Of a folder each TOML file is read, sorted, but none below it and none that is hidden."""
     folder = path.parent
-    for name in ("b.toml", "a.toml", ".hidden.toml", "notes.txt", "devices/below.toml", "x.toml.bak"):
+    for name in (
+        "b.toml",
+        "a.toml",
+        ".hidden.toml",
+        "notes.txt",
+        "devices/below.toml",
+        "x.toml.bak",
+    ):
         write(folder / name, "version = 1\n")
     names = [Path(one.path).name for one in FileSource(folder).fetch().documents]
     assert names == ["a.toml", "b.toml", "desired-state.toml"]
@@ -53,7 +60,11 @@ def test_nothing_there_is_missing(tmp_path: Path) -> None:
     """No file, a link that leads nowhere, and a folder without a text are each missing, by name."""
     (tmp_path / "dangling.toml").symlink_to("nowhere")
     (tmp_path / "empty").mkdir()
-    for name, words in (("none.toml", "no such file"), ("dangling.toml", "no such file"), ("empty", r"no \*\.toml")):
+    for name, words in (
+        ("none.toml", "no such file"),
+        ("dangling.toml", "no such file"),
+        ("empty", r"no \*\.toml"),
+    ):
         with pytest.raises(MissingError, match=f"{name}: there is {words}"):
             FileSource(tmp_path / name).fetch()
 

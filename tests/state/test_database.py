@@ -66,7 +66,9 @@ def test_what_is_written_is_there_after_reopening(opened: Callable[..., Database
     assert notes(opened()) == ["one"]
 
 
-def test_what_has_to_last_outlives_a_loss_of_power(tmp_path: Path, opened: Callable[..., Database]) -> None:
+def test_what_has_to_last_outlives_a_loss_of_power(
+    tmp_path: Path, opened: Callable[..., Database]
+) -> None:
     """However little of the log had reached the disk: what has to last is never in the part that is lost."""
     disk = Disk()
     database = opened(connect=disk.connect)
@@ -78,7 +80,12 @@ def test_what_has_to_last_outlives_a_loss_of_power(tmp_path: Path, opened: Calla
         disk.power.fail(after / "state.db", number / 40)
         found = notes(looked_at(after))
         left.add(found.pop() if len(found) == 2 * (number + 1) else "")
-        assert found == [f"{kind} {one}" for one in range(number + 1) for kind in ("lasting", "passing")][:-1]
+        assert (
+            found
+            == [f"{kind} {one}" for one in range(number + 1) for kind in ("lasting", "passing")][
+                :-1
+            ]
+        )
     assert "" in left, "no power was lost in time for anything to be lost"
 
 
@@ -92,7 +99,9 @@ def test_statements_are_all_carried_out_or_none(opened: Callable[..., Database])
     assert (notes(database), database.trouble) == (["kept"], "")
 
 
-def test_folder_and_files_are_their_owners_alone(opened: Callable[..., Database], tmp_path: Path) -> None:
+def test_folder_and_files_are_their_owners_alone(
+    opened: Callable[..., Database], tmp_path: Path
+) -> None:
     """The folder is made with mode 0700, and every file in it has 0600."""
     database = opened()
     database.write(note("private"))
@@ -102,7 +111,9 @@ def test_folder_and_files_are_their_owners_alone(opened: Callable[..., Database]
     assert modes == dict.fromkeys(("state.db", "state.db-wal", "state.db-shm", "state.lock"), 0o600)
 
 
-def test_a_file_that_others_could_read_is_closed_to_them(opened: Callable[..., Database], tmp_path: Path) -> None:
+def test_a_file_that_others_could_read_is_closed_to_them(
+    opened: Callable[..., Database], tmp_path: Path
+) -> None:
     """A file that was there with a wider mode gets ours; a folder that was there keeps its own."""
     opened().close()
     (tmp_path / "state").chmod(0o755)
@@ -121,7 +132,9 @@ def test_a_second_writer_is_told_who_holds_the_state(opened: Callable[..., Datab
     opened()
 
 
-def test_the_lock_of_a_killed_process_is_free(opened: Callable[..., Database], tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_process_is_free(
+    opened: Callable[..., Database], tmp_path: Path
+) -> None:
     """Another process that holds the state shuts us out until it is gone, however it went."""
     program = (
         "import sys; from pathlib import Path; from reconciler.runtime.clock import SystemClock; "
@@ -140,7 +153,9 @@ def test_the_lock_of_a_killed_process_is_free(opened: Callable[..., Database], t
         assert notes(opened()) == []
 
 
-def test_a_reader_beside_the_writer_sees_what_is_written(opened: Callable[..., Database], tmp_path: Path) -> None:
+def test_a_reader_beside_the_writer_sees_what_is_written(
+    opened: Callable[..., Database], tmp_path: Path
+) -> None:
     """A reader needs no lock, and sees what was written before it looked."""
     writer = opened()
     writer.write(note("seen"))
@@ -175,7 +190,9 @@ def test_a_damaged_file_is_set_aside_and_a_fresh_one_begun(
 ) -> None:
     """Whatever the damage, work goes on with an empty file, and the damaged one is kept under a name with the time."""
     database = opened()
-    database.write([Statement("INSERT INTO note VALUES (?)", [(f"{number:0500}",) for number in range(100)])])
+    database.write(
+        [Statement("INSERT INTO note VALUES (?)", [(f"{number:0500}",) for number in range(100)])]
+    )
     database.close()
     path = tmp_path / "state" / "state.db"
     whole = path.read_bytes()
@@ -199,17 +216,23 @@ def test_a_damaged_file_is_set_aside_and_a_fresh_one_begun(
     assert (notes(database), database.trouble) == (["fresh"], "")
 
 
-def test_two_damaged_files_of_one_second_are_both_kept(opened: Callable[..., Database], tmp_path: Path) -> None:
+def test_two_damaged_files_of_one_second_are_both_kept(
+    opened: Callable[..., Database], tmp_path: Path
+) -> None:
     """A file that was set aside is never overwritten by the next."""
     for words in (b"first", b"second"):
         (tmp_path / "state").mkdir(exist_ok=True)
         (tmp_path / "state" / "state.db").write_bytes(words * 1000)
         opened().close()
-    aside = sorted(path.read_bytes()[:5] for path in (tmp_path / "state").glob("state.db.corrupt-*"))
+    aside = sorted(
+        path.read_bytes()[:5] for path in (tmp_path / "state").glob("state.db.corrupt-*")
+    )
     assert aside == [b"first", b"secon"]
 
 
-def test_older_versions_migrate_forward_in_order(opened: Callable[..., Database], tmp_path: Path) -> None:
+def test_older_versions_migrate_forward_in_order(
+    opened: Callable[..., Database], tmp_path: Path
+) -> None:
     """A file of an older version is brought to the newest when it is written, and a copy of it when it is read."""
     database = opened(FIRST)
     database.write(note("old"))
@@ -244,7 +267,9 @@ def test_a_newer_version_is_refused(opened: Callable[..., Database], tmp_path: P
     opened(SECOND)
 
 
-def test_a_disk_that_is_full_and_has_room_again_is_tried_at_each_write(opened: Callable[..., Database]) -> None:
+def test_a_disk_that_is_full_and_has_room_again_is_tried_at_each_write(
+    opened: Callable[..., Database],
+) -> None:
     """A really full database refuses a write with a sentence, keeps what it has, and takes the next one given room."""
     kept: list[sqlite3.Connection] = []
 
@@ -263,7 +288,9 @@ def test_a_disk_that_is_full_and_has_room_again_is_tried_at_each_write(opened: C
     assert (notes(database), database.trouble) == (["before", "after"], "")
 
 
-def test_a_file_that_cannot_be_opened_is_opened_when_it_can(opened: Callable[..., Database]) -> None:
+def test_a_file_that_cannot_be_opened_is_opened_when_it_can(
+    opened: Callable[..., Database],
+) -> None:
     """A disk that fails at the start is trouble, not the end; a later write finds the file with all that is in it."""
     database = opened()
     database.write(note("before"))
@@ -290,7 +317,9 @@ def test_a_folder_that_cannot_be_made_is_trouble_until_it_can(tmp_path: Path) ->
     database.close()
 
 
-def test_what_is_on_a_disk_that_takes_no_writes_is_still_read(opened: Callable[..., Database]) -> None:
+def test_what_is_on_a_disk_that_takes_no_writes_is_still_read(
+    opened: Callable[..., Database],
+) -> None:
     """A file that can be read and not written gives what is in it, and trouble."""
     database = opened()
     database.write(note("before"))
@@ -303,7 +332,9 @@ def test_what_is_on_a_disk_that_takes_no_writes_is_still_read(opened: Callable[.
     assert (notes(database), "readonly" in database.trouble) == (["before"], True)
 
 
-def test_a_closed_state_is_not_opened_again_by_a_late_write(opened: Callable[..., Database]) -> None:
+def test_a_closed_state_is_not_opened_again_by_a_late_write(
+    opened: Callable[..., Database],
+) -> None:
     """After closing, a write is refused, and the next process has the state to itself."""
     database = opened()
     database.close()
@@ -321,7 +352,9 @@ def test_a_folder_for_the_file_cannot_be_read(tmp_path: Path) -> None:
         looked_at(tmp_path)
 
 
-def test_who_took_the_state_while_it_could_not_be_had_keeps_it(opened: Callable[..., Database], tmp_path: Path) -> None:
+def test_who_took_the_state_while_it_could_not_be_had_keeps_it(
+    opened: Callable[..., Database], tmp_path: Path
+) -> None:
     """A writer that could not lock the folder at the start and finds it held later is told, and writes nothing."""
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "state.lock").mkdir()
@@ -332,7 +365,8 @@ def test_who_took_the_state_while_it_could_not_be_had_keeps_it(opened: Callable[
     with pytest.raises(Held, match="held by process"):
         late.write(note("never"))
     assert (
-        late.trouble == f"the state cannot be written: the state in {tmp_path}/state is held by process {os.getpid()}"
+        late.trouble
+        == f"the state cannot be written: the state in {tmp_path}/state is held by process {os.getpid()}"
     )
     assert notes(first) == []
 
@@ -436,7 +470,9 @@ def test_a_file_that_is_put_in_place_of_an_open_one_is_kept_aside(
     assert len(notes(database)) == MOST_REPLACED + 2
 
 
-@pytest.mark.parametrize("harm", ["copied over", "emptied", "filled with noise", "log filled with noise", "touched"])
+@pytest.mark.parametrize(
+    "harm", ["copied over", "emptied", "filled with noise", "log filled with noise", "touched"]
+)
 def test_an_open_file_that_another_program_writes_is_not_gone_on_with(
     harm: str, opened: Callable[..., Database], tmp_path: Path
 ) -> None:
@@ -490,7 +526,9 @@ def test_a_table_that_somebody_removed_does_not_stop_writing_for_ever(
     assert notes(database) == []
 
 
-def test_another_writer_at_the_path_is_not_disturbed(opened: Callable[..., Database], tmp_path: Path) -> None:
+def test_another_writer_at_the_path_is_not_disturbed(
+    opened: Callable[..., Database], tmp_path: Path
+) -> None:
     """Where another process took the state after the lock was deleted, we write nothing there and say who holds it."""
     ours = opened()
     _delete_the_folder(tmp_path / "state")

@@ -44,7 +44,9 @@ STORAGES: dict[str, Callable[[Path], Storage]] = {
 HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
 ONE, TWO, THREE = DeviceId("one"), DeviceId("two"), DeviceId("three")
 FIRST = Revision("a" * 64)
-SECOND = Revision("b" * 64, Commit("c" * 40, "Kim <kim@example.com>", "Wing B", START, Verified.YES, dirty=True))
+SECOND = Revision(
+    "b" * 64, Commit("c" * 40, "Kim <kim@example.com>", "Wing B", START, Verified.YES, dirty=True)
+)
 LATER = START + timedelta(hours=1)
 NOBODY: frozenset[DeviceId] = frozenset()
 PAST = Past(HOTEL, ONE, Action.SUBSCRIBE, START, START, PassId("pass"))
@@ -68,13 +70,17 @@ def ids(*found: DeviceId) -> frozenset[DeviceId]:
     return frozenset(found)
 
 
-def moved(*entering: DeviceId, leaving: DeviceId | None = None, mark: Mark | None = None) -> records.DevicesMoved:
+def moved(
+    *entering: DeviceId, leaving: DeviceId | None = None, mark: Mark | None = None
+) -> records.DevicesMoved:
     """Return what a revision moves."""
     gone = NOBODY if leaving is None else frozenset({leaving})
     return records.DevicesMoved(HOTEL, mark or Mark(FIRST, START), frozenset(entering), gone)
 
 
-def listed(*appeared: DeviceId, vanished: DeviceId | None = None, account: AccountName = HOTEL) -> records.ListChanged:
+def listed(
+    *appeared: DeviceId, vanished: DeviceId | None = None, account: AccountName = HOTEL
+) -> records.ListChanged:
     """Return what a list changes."""
     gone = NOBODY if vanished is None else frozenset({vanished})
     return records.ListChanged(account, frozenset(appeared), gone)
@@ -87,7 +93,9 @@ def saved(*closed: Past, still_open: tuple[Past, ...] = ()) -> records.ChangesSa
 
 def done(device: DeviceId, at: datetime = START, result: Result = Result.SUCCESS) -> Past:
     """Return an unsubscribe with its outcome."""
-    return replace(PAST, device=device, action=Action.UNSUBSCRIBE, intended=at, at=at, result=result)
+    return replace(
+        PAST, device=device, action=Action.UNSUBSCRIBE, intended=at, at=at, result=result
+    )
 
 
 def devices(storage: Storage) -> tuple[frozenset[DeviceId], frozenset[DeviceId]]:
@@ -100,19 +108,37 @@ def test_an_empty_storage_knows_nothing(storage: Storage) -> None:
     """Whatever is asked, the answer is an empty one."""
     known = storage.account(HOTEL, START)
     assert (known.trusted, known.texts_since, known.open, known.calls) == (False, None, {}, ())
-    assert (storage.pauses(), storage.live_accounts(), storage.changes(Asked(), 10)) == ({}, frozenset(), [])
+    assert (storage.pauses(), storage.live_accounts(), storage.changes(Asked(), 10)) == (
+        {},
+        frozenset(),
+        [],
+    )
     assert (storage.documents(), storage.contents(), storage.digests("a.toml")) == ([], {}, {})
     assert (storage.came_and_went(HOTEL, ONE), storage.sent_after(HOTEL, START)) == (Stay(), ())
-    assert (storage.devices_like("o", 10), storage.has_contents(["x"])) == (frozenset(), frozenset())
+    assert (storage.devices_like("o", 10), storage.has_contents(["x"])) == (
+        frozenset(),
+        frozenset(),
+    )
     assert (storage.medium.trouble, storage.medium.losses) == ("", 0)
 
 
 def test_an_account_is_read_as_it_was_saved(storage: Storage) -> None:
     """The last facts count, and each account has its own."""
-    write(storage, records.AccountSaved(HOTEL, None, trusted=False, suspect_readings=0, credential=None))
-    write(storage, records.AccountSaved(HOTEL, START, trusted=True, suspect_readings=-2, credential="mark"))
+    write(
+        storage,
+        records.AccountSaved(HOTEL, None, trusted=False, suspect_readings=0, credential=None),
+    )
+    write(
+        storage,
+        records.AccountSaved(HOTEL, START, trusted=True, suspect_readings=-2, credential="mark"),
+    )
     known = storage.account(HOTEL, START)
-    assert (known.texts_since, known.trusted, known.suspect_readings, known.credential) == (START, True, -2, "mark")
+    assert (known.texts_since, known.trusted, known.suspect_readings, known.credential) == (
+        START,
+        True,
+        -2,
+        "mark",
+    )
     assert storage.account(CLINIC, START).credential is None
 
 
@@ -131,7 +157,11 @@ def test_a_device_that_is_disowned_keeps_the_date_of_its_going(storage: Storage)
     """It is ours no longer, and should it be live again it has been absent since then."""
     write(storage, moved(ONE, TWO), moved(leaving=ONE), records.DevicesDisowned(HOTEL, ids(ONE)))
     known = storage.account(HOTEL, LATER)
-    assert (known.inventory.get(), known.left.look(), known.disowned.look()) == (ids(TWO), {}, {ONE: START})
+    assert (known.inventory.get(), known.left.look(), known.disowned.look()) == (
+        ids(TWO),
+        {},
+        {ONE: START},
+    )
 
 
 def test_lists_change_what_is_expected(storage: Storage) -> None:
@@ -139,7 +169,10 @@ def test_lists_change_what_is_expected(storage: Storage) -> None:
     write(storage, moved(ONE), listed(ONE, TWO), listed(THREE, vanished=TWO))
     assert devices(storage) == (ids(ONE), ids(ONE, THREE))
     assert storage.live_accounts() == frozenset()
-    write(storage, records.AccountSaved(HOTEL, START, trusted=True, suspect_readings=0, credential=None))
+    write(
+        storage,
+        records.AccountSaved(HOTEL, START, trusted=True, suspect_readings=0, credential=None),
+    )
     assert storage.live_accounts() == {HOTEL}
     write(storage, records.ListCleared(HOTEL))
     assert devices(storage) == (ids(ONE), NOBODY)
@@ -164,7 +197,11 @@ def test_settling_says_where_each_device_is(before: tuple[Record, ...], storage:
         ),
     )
     known = storage.account(HOTEL, LATER)
-    assert (known.inventory.get(), known.expected.get(), known.disowned.look()) == (ids(ONE), ids(ONE), {TWO: LATER})
+    assert (known.inventory.get(), known.expected.get(), known.disowned.look()) == (
+        ids(ONE),
+        ids(ONE),
+        {TWO: LATER},
+    )
     assert storage.came_and_went(HOTEL, ONE) == Stay(Mark(SECOND, LATER))
     assert storage.came_and_went(HOTEL, TWO).went == Mark(SECOND, LATER)
     assert storage.came_and_went(HOTEL, THREE) == Stay()
@@ -176,7 +213,10 @@ def test_waits_are_saved_by_device(storage: Storage) -> None:
     write(storage, records.RetriesSaved(HOTEL, {ONE: retry, TWO: retry, THREE: retry}))
     write(storage, records.RetriesSaved(HOTEL, {ONE: replace(retry, attempts=4)}))
     write(storage, records.RetriesDropped(HOTEL, ids(TWO)))
-    assert storage.account(HOTEL, LATER).retries.look() == {ONE: replace(retry, attempts=4), THREE: retry}
+    assert storage.account(HOTEL, LATER).retries.look() == {
+        ONE: replace(retry, attempts=4),
+        THREE: retry,
+    }
     write(storage, records.RetriesSaved(HOTEL, {TWO: retry}, all_of_them=True))
     assert storage.account(HOTEL, LATER).retries.look() == {TWO: retry}
 
@@ -220,17 +260,26 @@ def test_withdrawn_changes_are_gone(storage: Storage) -> None:
     assert storage.changes(Asked(), 10) == [other]
 
 
-def test_changes_that_were_saved_once_more_are_dropped_where_they_are_known(storage: Storage) -> None:
+def test_changes_that_were_saved_once_more_are_dropped_where_they_are_known(
+    storage: Storage,
+) -> None:
     """What memory wrote again stays only where the storage has no other record of it."""
     again = PassId("again")
     known, unknown = replace(done(ONE), pass_id=again), replace(done(TWO), pass_id=again)
-    write(storage, saved(done(ONE)), saved(known, unknown), records.RepeatedChangesDropped(HOTEL, again))
+    write(
+        storage,
+        saved(done(ONE)),
+        saved(known, unknown),
+        records.RepeatedChangesDropped(HOTEL, again),
+    )
     assert storage.changes(Asked(), 10) == [done(ONE), unknown]
 
 
 def test_past_changes_are_found_newest_first(storage: Storage) -> None:
     """They are filtered by account, device and time, and limited to the newest."""
-    pasts = [done(DeviceId(f"d{number % 2}"), START + timedelta(minutes=number)) for number in range(4)]
+    pasts = [
+        done(DeviceId(f"d{number % 2}"), START + timedelta(minutes=number)) for number in range(4)
+    ]
     pasts[3] = replace(pasts[3], account=CLINIC)
     write(storage, saved(*pasts[:3]), saved(pasts[3]))
 
@@ -253,7 +302,13 @@ def test_the_calls_of_a_killed_pass_are_known_from_its_intents(storage: Storage)
 
 def test_devices_are_found_by_how_their_id_begins(storage: Storage) -> None:
     """Owned and live ones are found, and those of past changes, each with its account and at most so many."""
-    write(storage, moved(ONE), saved(done(DeviceId("onward"))), saved(replace(PAST, account=CLINIC)), listed(TWO))
+    write(
+        storage,
+        moved(ONE),
+        saved(done(DeviceId("onward"))),
+        saved(replace(PAST, account=CLINIC)),
+        listed(TWO),
+    )
     found = {(HOTEL, ONE), (HOTEL, DeviceId("onward")), (CLINIC, ONE)}
     assert storage.devices_like("on", 10) == found
     assert len(storage.devices_like("on", 2)) == 2
@@ -262,7 +317,11 @@ def test_devices_are_found_by_how_their_id_begins(storage: Storage) -> None:
 
 def test_quotas_are_kept_to_the_last_bit(storage: Storage) -> None:
     """The newest calls count."""
-    write(storage, records.QuotaSaved(HOTEL, (1.0,), None), records.QuotaSaved(HOTEL, (1.1, 1767323045.123456), 60))
+    write(
+        storage,
+        records.QuotaSaved(HOTEL, (1.0,), None),
+        records.QuotaSaved(HOTEL, (1.1, 1767323045.123456), 60),
+    )
     known = storage.account(HOTEL, START)
     assert (known.calls, known.calls_per_hour) == ((1.1, 1767323045.123456), 60)
 
@@ -270,7 +329,11 @@ def test_quotas_are_kept_to_the_last_bit(storage: Storage) -> None:
 def test_pauses_are_set_and_taken_off(storage: Storage) -> None:
     """Each account has one at most."""
     night = PauseOverride(Pause.ALL, LATER, "night")
-    write(storage, records.PauseSaved(HOTEL, PauseOverride(Pause.UNSUBSCRIBE)), records.PauseSaved(CLINIC, night))
+    write(
+        storage,
+        records.PauseSaved(HOTEL, PauseOverride(Pause.UNSUBSCRIBE)),
+        records.PauseSaved(CLINIC, night),
+    )
     write(storage, records.PauseSaved(HOTEL, night))
     assert storage.pauses() == {HOTEL: night, CLINIC: night}
     write(storage, records.PauseSaved(HOTEL, None))
@@ -292,9 +355,15 @@ def test_documents_are_kept_with_their_files(storage: Storage) -> None:
     ]
     assert storage.digests("a.toml") == {"a.toml": a, "devices": shared}
     assert storage.has_contents([a, b, "other"]) == {a, b}
-    write(storage, records.DocumentSaved("a.toml", SECOND, None, {}), records.DocumentDropped("b.toml"))
+    write(
+        storage,
+        records.DocumentSaved("a.toml", SECOND, None, {}),
+        records.DocumentDropped("b.toml"),
+    )
     write(storage, records.UnusedContentsDropped())
-    assert storage.documents() == [StoredDocument("a.toml", SECOND, {"a.toml": a, "devices": shared})]
+    assert storage.documents() == [
+        StoredDocument("a.toml", SECOND, {"a.toml": a, "devices": shared})
+    ]
     assert storage.contents() == {a: contents[a], shared: contents[shared]}
 
 
@@ -304,10 +373,17 @@ def test_a_retired_account_leaves_its_past_changes(storage: Storage) -> None:
     kept = records.PauseSaved(CLINIC, pause), records.QuotaSaved(CLINIC, (1.0,), 1)
     gone = records.PauseSaved(HOTEL, pause), records.QuotaSaved(HOTEL, (1.0,), 1)
     write(storage, *kept, *gone, moved(ONE), listed(TWO), saved(still_open=(PAST,)))
-    write(storage, records.RetriesSaved(HOTEL, {ONE: Retry(Action.SUBSCRIBE, Reason.RETRY, 1, LATER)}))
+    write(
+        storage, records.RetriesSaved(HOTEL, {ONE: Retry(Action.SUBSCRIBE, Reason.RETRY, 1, LATER)})
+    )
     write(storage, records.AccountRetired(HOTEL))
     known = storage.account(HOTEL, START)
-    assert (known.open, known.retries.look(), known.calls, devices(storage)) == ({}, {}, (), (NOBODY, NOBODY))
+    assert (known.open, known.retries.look(), known.calls, devices(storage)) == (
+        {},
+        {},
+        (),
+        (NOBODY, NOBODY),
+    )
     assert (storage.changes(Asked(), 10), storage.pauses()) == ([PAST], {CLINIC: pause})
     assert storage.account(CLINIC, START).calls == (1.0,)
 
@@ -316,7 +392,10 @@ def test_what_is_old_is_removed(storage: Storage) -> None:
     """Past changes go, and devices that are neither owned nor live."""
     write(storage, moved(ONE, TWO), moved(leaving=ONE), records.DevicesDisowned(HOTEL, ids(ONE)))
     write(storage, saved(PAST), records.OldDropped(START))
-    assert (len(storage.changes(Asked(), 10)), storage.came_and_went(HOTEL, ONE).went) == (1, Mark(FIRST, START))
+    assert (len(storage.changes(Asked(), 10)), storage.came_and_went(HOTEL, ONE).went) == (
+        1,
+        Mark(FIRST, START),
+    )
     write(storage, records.OldDropped(LATER))
     assert (storage.changes(Asked(), 10), storage.came_and_went(HOTEL, ONE)) == ([], Stay())
     assert devices(storage) == (ids(TWO), NOBODY)

@@ -54,7 +54,9 @@ HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
 ONE, TWO, THREE = DeviceId("one"), DeviceId("two"), DeviceId("three")
 PASS = PassId("pass")
 FIRST = Revision("a" * 64)
-SECOND = Revision("b" * 64, Commit("c" * 40, "Kim <kim@example.com>", "Wing B", START, Verified.YES, dirty=True))
+SECOND = Revision(
+    "b" * 64, Commit("c" * 40, "Kim <kim@example.com>", "Wing B", START, Verified.YES, dirty=True)
+)
 FULL = "database or disk is full"
 
 
@@ -73,7 +75,9 @@ def subscribed(device: DeviceId, at: datetime, result: Result = Result.SUCCESS) 
     return Outcome(change(Action.SUBSCRIBE, device), result, at)
 
 
-def unsubscribed(device: DeviceId, at: datetime, result: Result = Result.SUCCESS, *, approved: bool = False) -> Outcome:
+def unsubscribed(
+    device: DeviceId, at: datetime, result: Result = Result.SUCCESS, *, approved: bool = False
+) -> Outcome:
     """Return what came of unsubscribing a device."""
     return Outcome(change(Action.UNSUBSCRIBE, device), result, at, approved)
 
@@ -95,7 +99,11 @@ def reopened_too(state: State, opened: Callable[[], State]) -> Iterator[State]:
 
 
 def trust(
-    state: State, now: datetime, *devices: DeviceId, account: AccountName = HOTEL, credential: str | None = "mark"
+    state: State,
+    now: datetime,
+    *devices: DeviceId,
+    account: AccountName = HOTEL,
+    credential: str | None = "mark",
 ) -> tuple[Outcome, ...]:
     """Let a list with these devices be believed, as a pass does: with the overlay of what was confirmed just now."""
     observed = Observed(frozenset(devices), now)
@@ -105,7 +113,11 @@ def trust(
 
 
 def intend(
-    state: State, now: datetime, *changes: Change, pass_id: PassId = PASS, approved: Sequence[DeviceId] = ()
+    state: State,
+    now: datetime,
+    *changes: Change,
+    pass_id: PassId = PASS,
+    approved: Sequence[DeviceId] = (),
 ) -> None:
     """Let changes be written down before their calls."""
     state.changes.intend(HOTEL, pass_id, changes, frozenset(approved), SECOND, now)
@@ -170,16 +182,22 @@ def test_a_glance_says_what_recall_says_and_keeps_nothing(
     assert state.writable
 
 
-def test_everything_remembered_survives_a_restart(opened: Callable[[], State], clock: StandingClock) -> None:
+def test_everything_remembered_survives_a_restart(
+    opened: Callable[[], State], clock: StandingClock
+) -> None:
     """Inventory, expected list, absences, day's count, retries and suspicion are the same after a restart."""
     state = opened()
     state.accounts.desire(wanting(ONE, TWO), FIRST, START)
     trust(state, START, ONE, TWO)
     state.accounts.desire(wanting(TWO, THREE), SECOND, clock.wait(minutes=1))
     intend(state, clock.at, change(Action.SUBSCRIBE, THREE), change(Action.UNSUBSCRIBE, ONE))
-    retry = Retry(Action.SUBSCRIBE, Reason.REFUSED, 3, clock.at + timedelta(hours=1), "1221", "no such type")
+    retry = Retry(
+        Action.SUBSCRIBE, Reason.REFUSED, 3, clock.at + timedelta(hours=1), "1221", "no such type"
+    )
     refused = subscribed(THREE, clock.at, Result.REFUSED)
-    state.changes.record(HOTEL, PASS, [unsubscribed(ONE, clock.at), refused], {THREE: retry, ONE: None}, clock.at)
+    state.changes.record(
+        HOTEL, PASS, [unsubscribed(ONE, clock.at), refused], {THREE: retry, ONE: None}, clock.at
+    )
     state.accounts.doubt(HOTEL, clock.at)
     told = Memory(
         inventory=frozenset({ONE, TWO, THREE}),
@@ -211,7 +229,9 @@ def test_sets_are_kept_as_the_objects_that_were_handed_in(opened: Callable[[], S
     assert state.accounts.recall(HOTEL, START).inventory is desired.devices
 
 
-def test_a_pass_with_nothing_to_do_asks_nothing_of_the_disk(opened: Callable[[], State], disk: Disk) -> None:
+def test_a_pass_with_nothing_to_do_asks_nothing_of_the_disk(
+    opened: Callable[[], State], disk: Disk
+) -> None:
     """Once an account is known, a pass that finds everything as it was neither reads nor writes."""
     state = opened()
     state.accounts.desire(wanting(ONE), FIRST, START)
@@ -268,20 +288,26 @@ def test_the_day_is_over_after_24_hours(opened: Callable[[], State], clock: Stan
 def test_approved_unsubscribes_are_not_counted(clock: StandingClock) -> None:
     """An unsubscribe with an approval is confirmed like any other, and not part of the day's count."""
     state = State.in_memory(clock)
-    state.changes.record(HOTEL, PASS, [unsubscribed(ONE, START, approved=True), unsubscribed(TWO, START)], {}, START)
+    state.changes.record(
+        HOTEL, PASS, [unsubscribed(ONE, START, approved=True), unsubscribed(TWO, START)], {}, START
+    )
     memory = state.accounts.recall(HOTEL, START)
     assert (memory.unsubscribed, frozenset(memory.confirmed)) == (ids(TWO), ids(ONE, TWO))
 
 
 @pytest.mark.parametrize("result", [Result.SUCCESS, Result.NOOP])
-def test_confirmed_changes_move_the_expected_list(result: Result, opened: Callable[[], State]) -> None:
+def test_confirmed_changes_move_the_expected_list(
+    result: Result, opened: Callable[[], State]
+) -> None:
     """What LG confirms should be live, or not, from then on; what it did not confirm changes nothing."""
     state = opened()
     trust(state, START, ONE)
     lost = [subscribed(THREE, START, Result.FAILED), unsubscribed(ONE, START, Result.REFUSED)]
     state.changes.record(HOTEL, PASS, lost, {}, START)
     assert state.accounts.recall(HOTEL, START).expected == ids(ONE)
-    state.changes.record(HOTEL, PASS, [subscribed(TWO, START, result), unsubscribed(ONE, START, result)], {}, START)
+    state.changes.record(
+        HOTEL, PASS, [subscribed(TWO, START, result), unsubscribed(ONE, START, result)], {}, START
+    )
     assert state.accounts.recall(HOTEL, START).expected == ids(TWO)
     assert opened().accounts.recall(HOTEL, START).expected == ids(TWO)
 
@@ -309,7 +335,9 @@ def test_a_trusted_list_ends_the_suspicion(clock: StandingClock) -> None:
     assert state.accounts.recall(HOTEL, START).suspect_readings == 0
 
 
-def test_another_credential_than_that_of_the_last_trusted_list_is_told(opened: Callable[[], State]) -> None:
+def test_another_credential_than_that_of_the_last_trusted_list_is_told(
+    opened: Callable[[], State],
+) -> None:
     """A changed credential shows until a list got with it is trusted, also when it changed while we were away."""
     state = opened()
     state.accounts.credential(HOTEL, "old")
@@ -323,12 +351,16 @@ def test_another_credential_than_that_of_the_last_trusted_list_is_told(opened: C
     assert not state.accounts.recall(HOTEL, START).credential_changed
 
 
-def test_a_person_vouches_for_a_credential_and_ends_all_waiting(opened: Callable[[], State]) -> None:
+def test_a_person_vouches_for_a_credential_and_ends_all_waiting(
+    opened: Callable[[], State],
+) -> None:
     """After a person's word the credential in use counts as the known one, and no device waits any more."""
     state = opened()
     trust(state, START, credential="old")
     state.accounts.credential(HOTEL, "new")
-    state.changes.record(HOTEL, PASS, [], {ONE: Retry(Action.SUBSCRIBE, Reason.RETRY, 1, START)}, START)
+    state.changes.record(
+        HOTEL, PASS, [], {ONE: Retry(Action.SUBSCRIBE, Reason.RETRY, 1, START)}, START
+    )
     state.accounts.person_agrees(HOTEL)
     for one in reopened_too(state, opened):
         one.accounts.credential(HOTEL, "new")
@@ -347,7 +379,9 @@ def test_a_changed_entry_ends_only_its_devices_waiting(opened: Callable[[], Stat
     assert opened().accounts.recall(HOTEL, START).retries == {TWO: retry}
 
 
-def test_devices_come_and_go_with_the_text_that_says_so(opened: Callable[[], State], clock: StandingClock) -> None:
+def test_devices_come_and_go_with_the_text_that_says_so(
+    opened: Callable[[], State], clock: StandingClock
+) -> None:
     """For each device it is known which text brought it in and which took it out; coming back clears the absence."""
     state = opened()
     state.accounts.desire(wanting(ONE), FIRST, START)
@@ -355,7 +389,9 @@ def test_devices_come_and_go_with_the_text_that_says_so(opened: Callable[[], Sta
     left = clock.wait(hours=1)
     state.accounts.desire(wanting(), SECOND, left)
     assert state.accounts.recall(HOTEL, left).absent_since == {ONE: left}
-    assert opened().history.came_and_went(HOTEL, ONE) == Stay(Mark(FIRST, START), Mark(SECOND, left))
+    assert opened().history.came_and_went(HOTEL, ONE) == Stay(
+        Mark(FIRST, START), Mark(SECOND, left)
+    )
     state, back = opened(), clock.wait(hours=1)
     state.accounts.desire(wanting(ONE), FIRST, back)
     assert state.accounts.recall(HOTEL, back).absent_since == {}
@@ -374,13 +410,20 @@ def test_a_live_device_that_no_text_ever_named_is_absent_since_there_are_texts(
     state = opened()
     absences = state.accounts.recall(HOTEL, later).absent_since
     assert absences == {TWO: START}
-    assert (absences.get(ONE), absences.get(TWO), len(absences), list(absences)) == (None, START, 1, [TWO])
+    assert (absences.get(ONE), absences.get(TWO), len(absences), list(absences)) == (
+        None,
+        START,
+        1,
+        [TWO],
+    )
     state.accounts.desire(wanting(ONE, TWO), SECOND, later)
     state.accounts.desire(wanting(ONE), SECOND, later)
     assert state.accounts.recall(HOTEL, later).absent_since == {TWO: later}
 
 
-def test_an_absence_goes_on_while_lists_lack_a_device(opened: Callable[[], State], clock: StandingClock) -> None:
+def test_an_absence_goes_on_while_lists_lack_a_device(
+    opened: Callable[[], State], clock: StandingClock
+) -> None:
     """A device that left the texts, was in two believed lists no more and is live again is absent since it left."""
     state = opened()
     state.accounts.desire(wanting(ONE, TWO), FIRST, START)
@@ -448,15 +491,30 @@ def test_a_list_tells_what_no_answer_did(opened: Callable[[], State], clock: Sta
     """Changes without an answer that a list shows as made are told once as success, and count as if confirmed."""
     state = opened()
     trust(state, START, ONE, TWO)
-    changes = [change(Action.SUBSCRIBE, THREE), change(Action.UNSUBSCRIBE, ONE), change(Action.UNSUBSCRIBE, TWO)]
+    changes = [
+        change(Action.SUBSCRIBE, THREE),
+        change(Action.UNSUBSCRIBE, ONE),
+        change(Action.UNSUBSCRIBE, TWO),
+    ]
     intend(state, START, *changes, approved=[ONE])
-    timed_out = Outcome(changes[2], Result.FAILED, START, message_id=MessageId("m"), words="timed out")
+    timed_out = Outcome(
+        changes[2], Result.FAILED, START, message_id=MessageId("m"), words="timed out"
+    )
     state.changes.record(HOTEL, PASS, [timed_out], {}, START)
     state, now = opened(), clock.wait(minutes=5)
     assert sorted(trust(state, now, THREE), key=lambda outcome: outcome.change) == [
         Outcome(changes[0], Result.SUCCESS, now, confirmed_by="list", revision=SECOND),
-        Outcome(changes[1], Result.SUCCESS, now, approved=True, confirmed_by="list", revision=SECOND),
-        Outcome(changes[2], Result.SUCCESS, now, message_id=MessageId("m"), confirmed_by="list", revision=SECOND),
+        Outcome(
+            changes[1], Result.SUCCESS, now, approved=True, confirmed_by="list", revision=SECOND
+        ),
+        Outcome(
+            changes[2],
+            Result.SUCCESS,
+            now,
+            message_id=MessageId("m"),
+            confirmed_by="list",
+            revision=SECOND,
+        ),
     ]
     for one in reopened_too(state, opened):
         assert trust(one, now, THREE) == ()
@@ -479,11 +537,19 @@ def test_only_calls_that_may_have_done_their_work_wait_for_a_list(
     """A time-out, a lost connection or a broken server may hide a success; LG's own no does not."""
     state = State.in_memory(clock)
     intend(state, START, change(Action.SUBSCRIBE, ONE))
-    state.changes.record(HOTEL, PASS, [Outcome(change(Action.SUBSCRIBE, ONE), result, START, status=status)], {}, START)
+    state.changes.record(
+        HOTEL,
+        PASS,
+        [Outcome(change(Action.SUBSCRIBE, ONE), result, START, status=status)],
+        {},
+        START,
+    )
     assert len(trust(state, clock.wait(minutes=5), ONE)) == found
 
 
-def test_a_list_that_denies_a_change_closes_it_in_time(opened: Callable[[], State], clock: StandingClock) -> None:
+def test_a_list_that_denies_a_change_closes_it_in_time(
+    opened: Callable[[], State], clock: StandingClock
+) -> None:
     """A list may lag behind a call: an early one can show that a change was made, only a later one that it was not."""
     state = opened()
     trust(state, START, TWO)
@@ -518,7 +584,9 @@ def test_a_list_that_fresher_knowledge_contradicts_confirms_nothing(clock: Stand
     assert trust(state, clock.wait(seconds=5)) == ()
 
 
-def test_a_new_attempt_closes_the_one_before(opened: Callable[[], State], clock: StandingClock) -> None:
+def test_a_new_attempt_closes_the_one_before(
+    opened: Callable[[], State], clock: StandingClock
+) -> None:
     """Only the latest change of a device can be confirmed by a list; the one before it has failed."""
     state = opened()
     intend(state, START, change(Action.SUBSCRIBE, ONE), pass_id=PassId("first"))
@@ -543,7 +611,9 @@ def test_an_outcome_without_its_intent_closes_an_older_intent(
     assert trust(opened(), clock.wait(minutes=5), ONE) == ()
 
 
-def test_an_outcome_without_its_intent_still_says_by_which_text(opened: Callable[[], State]) -> None:
+def test_an_outcome_without_its_intent_still_says_by_which_text(
+    opened: Callable[[], State],
+) -> None:
     """Where the intent was lost with its file, the audit has the revision from the outcome."""
     state = opened()
     state.changes.record(HOTEL, PASS, [replace(subscribed(ONE, START), revision=SECOND)], {}, START)
@@ -562,7 +632,9 @@ def test_calls_that_were_never_made_leave_no_trace(opened: Callable[[], State]) 
     assert [past.device for past in opened().history.changes()] == [TWO]
 
 
-def test_a_kill_between_intent_and_outcome_loses_no_change(folder: Path, opened: Callable[[], State]) -> None:
+def test_a_kill_between_intent_and_outcome_loses_no_change(
+    folder: Path, opened: Callable[[], State]
+) -> None:
     """What a killed process had begun is on disk, and the next list tells which of it was done."""
     program = f"""
 import sys
@@ -592,7 +664,10 @@ sys.stdin.read()
     state, later = opened(), START + timedelta(minutes=5)
     assert state.accounts.recall(HOTEL, later).expected == ids(THREE)
     assert [outcome.change.device for outcome in trust(state, later, ONE, THREE)] == [ONE]
-    assert {past.device: past.result for past in state.history.changes()} == {ONE: Result.SUCCESS, TWO: Result.FAILED}
+    assert {past.device: past.result for past in state.history.changes()} == {
+        ONE: Result.SUCCESS,
+        TWO: Result.FAILED,
+    }
 
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))
@@ -602,7 +677,10 @@ def test_what_no_list_can_tell_outlives_a_loss_of_power(
 ) -> None:
     """That devices are about to go, brakes and the texts in force are on the disk before anything follows from them."""
     state = opened()
-    brake, text = PauseOverride(Pause.ALL, None, "drill"), KeptText("a.toml", FIRST, {"a.toml": b"version = 1"})
+    brake, text = (
+        PauseOverride(Pause.ALL, None, "drill"),
+        KeptText("a.toml", FIRST, {"a.toml": b"version = 1"}),
+    )
     state.pauses.set(CLINIC, brake, START)
     state.revisions.keep([KeptText("b.toml", FIRST, {"b.toml": b"version = 1"})])
     steps = (
@@ -657,9 +735,19 @@ def test_history_tells_everything_of_a_change(opened: Callable[[], State]) -> No
     )
     state.changes.record(HOTEL, PASS, [outcome], {}, later)
     (past,) = opened().history.changes()
-    assert (past.account, past.device, past.action, past.result) == (HOTEL, ONE, Action.UNSUBSCRIBE, Result.NOOP)
+    assert (past.account, past.device, past.action, past.result) == (
+        HOTEL,
+        ONE,
+        Action.UNSUBSCRIBE,
+        Result.NOOP,
+    )
     assert (past.intended, past.at, past.pass_id, past.revision) == (START, later, PASS, SECOND)
-    assert (past.message_id, past.lg_message_id, past.status, past.code) == ("ours", "theirs", 404, "1206")
+    assert (past.message_id, past.lg_message_id, past.status, past.code) == (
+        "ours",
+        "theirs",
+        404,
+        "1206",
+    )
     assert (past.words, past.approved, past.confirmed_by) == ("gone ?", True, None)
 
 
@@ -685,7 +773,10 @@ def test_history_is_newest_first_and_filtered(
     assert passes(account=HOTEL) == ["2", "0"]
     assert passes(device=DeviceId("device-0")) == ["1", "0"]
     assert passes(account=CLINIC, device=DeviceId("device-1")) == ["3"]
-    assert passes(since=START + timedelta(minutes=2), until=START + timedelta(minutes=4)) == ["2", "1"]
+    assert passes(since=START + timedelta(minutes=2), until=START + timedelta(minutes=4)) == [
+        "2",
+        "1",
+    ]
     assert passes(limit=3) == ["3", "2", "1"]
     assert state.writable is not bool(fault)
 
@@ -711,7 +802,9 @@ def test_what_is_old_is_removed(opened: Callable[[], State], clock: StandingCloc
     )
 
 
-def test_what_is_old_is_removed_once_a_day_in_a_long_run(opened: Callable[[], State], clock: StandingClock) -> None:
+def test_what_is_old_is_removed_once_a_day_in_a_long_run(
+    opened: Callable[[], State], clock: StandingClock
+) -> None:
     """A daemon that is never restarted keeps house too."""
     state = opened()
     intend(state, START, change(Action.SUBSCRIBE, ONE))
@@ -739,14 +832,20 @@ def test_brakes_are_kept_and_end_by_themselves(opened: Callable[[], State]) -> N
     state = opened()
     kept = PauseOverride(Pause.UNSUBSCRIBE, START + 2 * hour, "audit ?")
     assert (state.pauses.of(HOTEL, START), state.pauses.of(CLINIC, START)) == (own, kept)
-    assert (state.pauses.of(HOTEL, START + hour), state.pauses.of(HOTEL, START + 2 * hour)) == (kept, PauseOverride())
+    assert (state.pauses.of(HOTEL, START + hour), state.pauses.of(HOTEL, START + 2 * hour)) == (
+        kept,
+        PauseOverride(),
+    )
     state.pauses.set(HOTEL, None, START)
     assert opened().pauses.of(HOTEL, START) == kept
     state = opened()
     state.pauses.set(HOTEL, own, START)
     state.pauses.set(None, None, START)
     for one in reopened_too(state, opened):
-        assert (one.pauses.of(HOTEL, START), one.pauses.of(CLINIC, START)) == (PauseOverride(), PauseOverride())
+        assert (one.pauses.of(HOTEL, START), one.pauses.of(CLINIC, START)) == (
+            PauseOverride(),
+            PauseOverride(),
+        )
 
 
 def test_of_two_equal_brakes_the_longer_is_told(clock: StandingClock) -> None:
@@ -761,7 +860,9 @@ def test_of_two_equal_brakes_the_longer_is_told(clock: StandingClock) -> None:
     assert state.pauses.of(HOTEL, START) == endless
 
 
-def test_brakes_that_have_ended_are_forgotten(opened: Callable[[], State], folder: Path, clock: StandingClock) -> None:
+def test_brakes_that_have_ended_are_forgotten(
+    opened: Callable[[], State], folder: Path, clock: StandingClock
+) -> None:
     """Setting or lifting a brake clears those that ended by themselves."""
     state = opened()
     state.pauses.set(HOTEL, PauseOverride(Pause.ALL, START, "over"), START)
@@ -769,7 +870,10 @@ def test_brakes_that_have_ended_are_forgotten(opened: Callable[[], State], folde
     state.close()
     reader = State.read_only(folder, clock)
     before = START - timedelta(hours=1)
-    assert (reader.pauses.of(HOTEL, before), reader.pauses.of(CLINIC, before).reason) == (PauseOverride(), "on")
+    assert (reader.pauses.of(HOTEL, before), reader.pauses.of(CLINIC, before).reason) == (
+        PauseOverride(),
+        "on",
+    )
     reader.close()
 
 
@@ -778,26 +882,40 @@ def test_accepted_texts_are_kept_with_their_files(opened: Callable[[], State]) -
     state = opened()
     files = {"fleet.toml": b"version = 1\n", "devices/a.txt": b"one\n" * 1000}
     state.revisions.keep([KeptText("fleet.toml", FIRST, files)])
-    state.revisions.keep([KeptText("other.toml", SECOND, {"other.toml": b"", "devices/a.txt": files["devices/a.txt"]})])
+    state.revisions.keep(
+        [
+            KeptText(
+                "other.toml", SECOND, {"other.toml": b"", "devices/a.txt": files["devices/a.txt"]}
+            )
+        ]
+    )
     assert opened().revisions.kept() == [
         KeptText("fleet.toml", FIRST, files),
-        KeptText("other.toml", SECOND, {"other.toml": b"", "devices/a.txt": files["devices/a.txt"]}),
+        KeptText(
+            "other.toml", SECOND, {"other.toml": b"", "devices/a.txt": files["devices/a.txt"]}
+        ),
     ]
     state = opened()
     state.revisions.keep([KeptText("fleet.toml", SECOND, {"fleet.toml": b"version = 1 # newer\n"})])
     state.revisions.keep([], gone=["other.toml"])
-    assert opened().revisions.kept() == [KeptText("fleet.toml", SECOND, {"fleet.toml": b"version = 1 # newer\n"})]
+    assert opened().revisions.kept() == [
+        KeptText("fleet.toml", SECOND, {"fleet.toml": b"version = 1 # newer\n"})
+    ]
     state = opened()
     state.revisions.keep([], gone=["fleet.toml"])
     assert opened().revisions.kept() == []
 
 
-def test_files_that_no_text_needs_any_more_take_no_room(opened: Callable[[], State], disk: Disk, folder: Path) -> None:
+def test_files_that_no_text_needs_any_more_take_no_room(
+    opened: Callable[[], State], disk: Disk, folder: Path
+) -> None:
     """Of a text that changes with each commit only the newest is kept, and unchanged files are not rewritten."""
     state = opened()
     devices = {"devices.txt": b"one\n"}
     for number in range(3):
-        state.revisions.keep([KeptText("fleet.toml", FIRST, {"fleet.toml": f"# {number}\n".encode(), **devices})])
+        state.revisions.keep(
+            [KeptText("fleet.toml", FIRST, {"fleet.toml": f"# {number}\n".encode(), **devices})]
+        )
     contents = Disk()
     reader = State.read_only(folder, StandingClock(), contents.connect)
     assert medium(reader).read("SELECT count(*) FROM content") == [(2,)]
@@ -805,7 +923,9 @@ def test_files_that_no_text_needs_any_more_take_no_room(opened: Callable[[], Sta
     assert sum(sql.startswith("INSERT OR IGNORE INTO content") for sql in disk.asked) == 4
 
 
-def test_of_a_text_that_did_not_change_only_its_revision_is_written(opened: Callable[[], State], disk: Disk) -> None:
+def test_of_a_text_that_did_not_change_only_its_revision_is_written(
+    opened: Callable[[], State], disk: Disk
+) -> None:
     """An edit of one text among hundreds brings all of them under a new revision, and rewrites no other."""
     state = opened()
     files = {"fleet.toml": b"version = 1\n", "devices.txt": b"one\n"}
@@ -825,7 +945,9 @@ def test_a_text_that_is_not_whole_any_more_is_not_had_at_all(opened: Callable[[]
     damage = "UPDATE content SET compressed = {} WHERE sha256 = (SELECT sha256 FROM text_file WHERE document = '{}')"
     connection = medium(state)._connection
     connection.execute(damage.format("x'00'", "a.toml"))
-    other = "(SELECT compressed FROM content JOIN text_file USING (sha256) WHERE document = 'c.toml')"
+    other = (
+        "(SELECT compressed FROM content JOIN text_file USING (sha256) WHERE document = 'c.toml')"
+    )
     connection.execute(damage.format(other, "b.toml"))
     assert [text.document for text in opened().revisions.kept()] == ["c.toml"]
 
@@ -842,7 +964,9 @@ def test_accounts_with_live_devices_are_known(opened: Callable[[], State]) -> No
     assert opened().accounts.live_accounts() == {HOTEL}
 
 
-def test_a_retired_account_is_forgotten_but_for_its_history(opened: Callable[[], State], disk: Disk) -> None:
+def test_a_retired_account_is_forgotten_but_for_its_history(
+    opened: Callable[[], State], disk: Disk
+) -> None:
     """Of a retired account only past changes stay; should it come back, it begins anew."""
     state = opened()
     state.accounts.desire(wanting(ONE), FIRST, START)
@@ -855,7 +979,11 @@ def test_a_retired_account_is_forgotten_but_for_its_history(opened: Callable[[],
     state.accounts.retire(HOTEL)
     disk.write_fault = ""
     for one in reopened_too(state, opened):
-        assert (one.accounts.live_accounts(), one.quotas.of(HOTEL), one.pauses.of(HOTEL, START)) == (
+        assert (
+            one.accounts.live_accounts(),
+            one.quotas.of(HOTEL),
+            one.pauses.of(HOTEL, START),
+        ) == (
             frozenset(),
             ((), None),
             PauseOverride(),
@@ -879,17 +1007,25 @@ def test_a_retired_account_is_forgotten_but_for_its_history(opened: Callable[[],
         (storage.OPEN, "change_open"),
     ],
 )
-def test_no_question_goes_through_all_past_changes(sql: str, index: str, clock: StandingClock) -> None:
+def test_no_question_goes_through_all_past_changes(
+    sql: str, index: str, clock: StandingClock
+) -> None:
     """Every question about past changes has an index, however many there are."""
     state = State.in_memory(clock)
     steps = medium(state).read(f"EXPLAIN QUERY PLAN {sql}", ("",) * sql.count("?"))
     assert any("change USING" in step and index in step for *_, step in steps), steps
 
 
-def test_the_state_opened_for_reading_is_never_written(opened: Callable[[], State], folder: Path) -> None:
+def test_the_state_opened_for_reading_is_never_written(
+    opened: Callable[[], State], folder: Path
+) -> None:
     """A reader knows what the writer knows, says what the writer would, and refuses everything that changes it."""
     absent = State.read_only(folder, StandingClock())
-    assert (absent.accounts.recall(HOTEL, START), absent.accounts.live_accounts(), absent.history.changes()) == (
+    assert (
+        absent.accounts.recall(HOTEL, START),
+        absent.accounts.live_accounts(),
+        absent.history.changes(),
+    ) == (
         Memory(),
         frozenset(),
         [],
@@ -900,7 +1036,9 @@ def test_the_state_opened_for_reading_is_never_written(opened: Callable[[], Stat
     trust(state, START, ONE, credential="old")
     reader = State.read_only(folder, StandingClock())
     reader.accounts.credential(HOTEL, "new")
-    assert reader.accounts.recall(HOTEL, START) == Memory(expected=frozenset({ONE}), credential_changed=True)
+    assert reader.accounts.recall(HOTEL, START) == Memory(
+        expected=frozenset({ONE}), credential_changed=True
+    )
     assert reader.writable
     refused: list[Callable[[], object]] = [
         lambda: reader.accounts.desire(wanting(ONE), FIRST, START),
@@ -964,7 +1102,11 @@ def test_a_full_disk_delays_what_is_kept_and_loses_nothing(
     assert (state.writable, state.trouble) == (False, f"the state cannot be written: {FULL}")
     memory = state.accounts.recall(HOTEL, clock.at)
     assert not memory.writable
-    assert (memory.expected, memory.retries, memory.inventory) == (told.expected, told.retries, told.inventory)
+    assert (memory.expected, memory.retries, memory.inventory) == (
+        told.expected,
+        told.retries,
+        told.inventory,
+    )
     assert (memory.unsubscribed, memory.confirmed, memory.absent_since) == (
         told.unsubscribed,
         told.confirmed,
@@ -982,7 +1124,9 @@ def test_a_full_disk_delays_what_is_kept_and_loses_nothing(
         assert one.pauses.of(HOTEL, clock.at) == in_memory.pauses.of(HOTEL, clock.at)
         assert one.revisions.kept() == in_memory.revisions.kept()
         for device in (ONE, TWO, THREE):
-            assert one.history.came_and_went(HOTEL, device) == in_memory.history.came_and_went(HOTEL, device)
+            assert one.history.came_and_went(HOTEL, device) == in_memory.history.came_and_went(
+                HOTEL, device
+            )
 
 
 def test_many_threads_lose_nothing_of_each_other(opened: Callable[[], State], disk: Disk) -> None:
@@ -1010,19 +1154,25 @@ def test_many_threads_lose_nothing_of_each_other(opened: Callable[[], State], di
     assert {state.quotas.of(account) for account in accounts} == {((29.0,), None)}
 
 
-def test_what_waits_is_seen_by_who_asks(opened: Callable[[], State], clock: StandingClock, disk: Disk) -> None:
+def test_what_waits_is_seen_by_who_asks(
+    opened: Callable[[], State], clock: StandingClock, disk: Disk
+) -> None:
     """While the disk is full, history and explanations tell also what is not written yet."""
     state = opened()
     state.accounts.desire(wanting(ONE), FIRST, START)
     disk.write_fault = FULL
     state.accounts.desire(wanting(TWO), SECOND, clock.wait(minutes=1))
     intend(state, clock.at, change(Action.SUBSCRIBE, TWO))
-    assert state.history.came_and_went(HOTEL, ONE) == Stay(Mark(FIRST, START), Mark(SECOND, clock.at))
+    assert state.history.came_and_went(HOTEL, ONE) == Stay(
+        Mark(FIRST, START), Mark(SECOND, clock.at)
+    )
     assert state.history.came_and_went(HOTEL, TWO) == Stay(Mark(SECOND, clock.at))
     assert [past.device for past in state.history.changes()] == [TWO]
 
 
-def test_passes_without_news_do_not_pile_up_while_the_disk_is_full(opened: Callable[[], State], disk: Disk) -> None:
+def test_passes_without_news_do_not_pile_up_while_the_disk_is_full(
+    opened: Callable[[], State], disk: Disk
+) -> None:
     """What only the latest of matters waits once, however long the disk is full."""
     state = opened()
     disk.write_fault = FULL
@@ -1046,11 +1196,19 @@ def full_of_news(state: State, clock: StandingClock, rounds: int) -> None:
         trust(state, clock.at, lasting, DeviceId(f"d{(number + 3) % 7}"))
         one = PassId(f"pass-{number}")
         going = DeviceId(f"d{(number + 3) % 7}")
-        several = (change(Action.SUBSCRIBE, coming), change(Action.UNSUBSCRIBE, going), change(Action.SUBSCRIBE, ONE))
+        several = (
+            change(Action.SUBSCRIBE, coming),
+            change(Action.UNSUBSCRIBE, going),
+            change(Action.SUBSCRIBE, ONE),
+        )
         intend(state, clock.at, *several, pass_id=one)
         state.changes.withdraw(HOTEL, one, [ONE])
         result = Result.SUCCESS if number % 3 else Result.FAILED
-        retry = None if number % 3 else Retry(Action.UNSUBSCRIBE, Reason.RETRY, 1, clock.at, None, "late")
+        retry = (
+            None
+            if number % 3
+            else Retry(Action.UNSUBSCRIBE, Reason.RETRY, 1, clock.at, None, "late")
+        )
         outcomes = [subscribed(coming, clock.at), unsubscribed(going, clock.at, result)]
         state.changes.record(HOTEL, one, outcomes, {going: retry}, clock.at)
 
@@ -1080,7 +1238,9 @@ def test_what_waits_for_a_disk_that_stays_full_grows_with_devices_and_not_with_t
         assert one.history.changes(limit=10_000) == told.history.changes(limit=10_000)
         for number in range(7):
             device = DeviceId(f"d{number}")
-            assert one.history.came_and_went(HOTEL, device) == told.history.came_and_went(HOTEL, device)
+            assert one.history.came_and_went(HOTEL, device) == told.history.came_and_went(
+                HOTEL, device
+            )
 
 
 def test_of_past_changes_that_wait_too_long_the_newest_and_the_days_count_are_kept(
@@ -1093,9 +1253,14 @@ def test_of_past_changes_that_wait_too_long_the_newest_and_the_days_count_are_ke
     devices = [DeviceId(f"d{number}") for number in range(500)]
     for _ in range(100):
         at = clock.wait(seconds=1)
-        failed = [replace(unsubscribed(device, at, Result.FAILED), status=400) for device in devices]
+        failed = [
+            replace(unsubscribed(device, at, Result.FAILED), status=400) for device in devices
+        ]
         state.changes.record(HOTEL, PASS, failed, {}, at)
-    assert sum(len(group.pasts) for group in state._behind.waiting.groups.values()) <= 2 * MOST_PASTS + 1
+    assert (
+        sum(len(group.pasts) for group in state._behind.waiting.groups.values())
+        <= 2 * MOST_PASTS + 1
+    )
     assert any("history lacks" in notice for notice in state.notices())
     assert state.history.changes(limit=1)[0].at == clock.at
     disk.write_fault = ""
@@ -1218,7 +1383,11 @@ def test_calls_of_many_accounts_wait_a_second_and_are_written_together(
     assert not state.quotas.keep(accounts[2], [1.5], None)
     clock.at += timedelta(seconds=QUOTA_WAITS)
     assert state.quotas.keep(accounts[2], [1.5, 2.5], None)
-    assert [opened().quotas.of(account)[0] for account in accounts[:3]] == [(1.5,), (1.5, 1.6), (1.5, 2.5)]
+    assert [opened().quotas.of(account)[0] for account in accounts[:3]] == [
+        (1.5,),
+        (1.5, 1.6),
+        (1.5, 2.5),
+    ]
 
 
 def test_only_a_list_that_teaches_nothing_agrees(opened: Callable[[], State]) -> None:
@@ -1232,7 +1401,9 @@ def test_only_a_list_that_teaches_nothing_agrees(opened: Callable[[], State]) ->
     state.accounts.trust(HOTEL, observed, "mark", START, devices)
     assert agrees()
     assert not state.accounts.agrees(HOTEL, observed, "another mark", devices)
-    assert not state.accounts.agrees(HOTEL, Observed(frozenset({ONE}), START), "mark", frozenset({ONE}))
+    assert not state.accounts.agrees(
+        HOTEL, Observed(frozenset({ONE}), START), "mark", frozenset({ONE})
+    )
     assert not state.accounts.agrees(HOTEL, observed, "mark", frozenset({ONE}))
     state.accounts.doubt(HOTEL, START)
     assert not agrees()
@@ -1250,7 +1421,9 @@ def test_only_a_list_that_teaches_nothing_agrees(opened: Callable[[], State]) ->
     assert not agrees()
 
 
-def test_a_disk_that_cannot_be_read_is_trouble_and_is_read_again(opened: Callable[[], State], disk: Disk) -> None:
+def test_a_disk_that_cannot_be_read_is_trouble_and_is_read_again(
+    opened: Callable[[], State], disk: Disk
+) -> None:
     """An account that cannot be read has an empty memory that says so, until it can be read; nothing is overwritten."""
     state = opened()
     state.accounts.desire(wanting(ONE, TWO), FIRST, START)
@@ -1270,7 +1443,9 @@ def test_a_disk_that_cannot_be_read_is_trouble_and_is_read_again(opened: Callabl
     assert len(state.revisions.kept()) == 1
 
 
-def test_a_damaged_state_begins_anew_and_tells_where_the_old_one_is(opened: Callable[[], State], folder: Path) -> None:
+def test_a_damaged_state_begins_anew_and_tells_where_the_old_one_is(
+    opened: Callable[[], State], folder: Path
+) -> None:
     """After damage memory is empty, writing works, and the damaged file has a new name."""
     trust(opened(), START, ONE)
     opened().close()
@@ -1307,7 +1482,10 @@ class Remembering(RuleBasedStateMachine):
         self.room = TemporaryDirectory()
         self.folder = Path(self.room.name) / "state"
         self.clock, self.disk = StandingClock(datetime(2026, 5, 1, tzinfo=UTC)), Disk()
-        self.state, self.ideal = State.open(self.folder, self.clock, self.disk.connect), State.in_memory(self.clock)
+        self.state, self.ideal = (
+            State.open(self.folder, self.clock, self.disk.connect),
+            State.in_memory(self.clock),
+        )
         self.marks: dict[AccountName, str] = {}
         self.passes = 0
 
@@ -1329,17 +1507,25 @@ class Remembering(RuleBasedStateMachine):
     @rule(account=ACCOUNTS, devices=DEVICES, revision=st.sampled_from([FIRST, SECOND]))
     def text(self, account: AccountName, devices: frozenset[DeviceId], revision: Revision) -> None:
         """Let a text come into force."""
-        self.both(lambda state: state.accounts.desire(Desired(account, devices), revision, self.clock.at))
+        self.both(
+            lambda state: state.accounts.desire(Desired(account, devices), revision, self.clock.at)
+        )
 
     @rule(account=ACCOUNTS, devices=DEVICES, ago=st.sampled_from([0, 30]))
     def list_trusted(self, account: AccountName, devices: frozenset[DeviceId], ago: int) -> None:
         """Let a list be believed that was asked for some seconds ago."""
-        observed, mark = Observed(devices, self.clock.at - timedelta(seconds=ago)), self.marks.get(account)
+        observed, mark = (
+            Observed(devices, self.clock.at - timedelta(seconds=ago)),
+            self.marks.get(account),
+        )
 
         def event(state: State) -> tuple[Outcome, ...]:
             live = overlaid(observed, state.accounts.recall(account, self.clock.at))
             return tuple(
-                sorted(state.accounts.trust(account, observed, mark, self.clock.at, live), key=lambda one: one.change)
+                sorted(
+                    state.accounts.trust(account, observed, mark, self.clock.at, live),
+                    key=lambda one: one.change,
+                )
             )
 
         self.both(event)
@@ -1352,7 +1538,8 @@ class Remembering(RuleBasedStateMachine):
     @rule(
         account=ACCOUNTS,
         ends=st.dictionaries(
-            DEVICES.filter(bool).map(min), st.tuples(st.sampled_from(Action), ENDS, st.sampled_from([None, 404, 502]))
+            DEVICES.filter(bool).map(min),
+            st.tuples(st.sampled_from(Action), ENDS, st.sampled_from([None, 404, 502])),
         ),
         approved=DEVICES,
     )
@@ -1378,7 +1565,9 @@ class Remembering(RuleBasedStateMachine):
             else Retry(outcome.change.action, Reason.RETRY, self.passes, now)
             for outcome in outcomes
         }
-        self.both(lambda state: state.changes.intend(account, pass_id, changes, approved, SECOND, now))
+        self.both(
+            lambda state: state.changes.intend(account, pass_id, changes, approved, SECOND, now)
+        )
         self.both(lambda state: state.changes.record(account, pass_id, outcomes, retries, now))
         self.both(lambda state: state.changes.withdraw(account, pass_id, untried))
 
@@ -1396,12 +1585,19 @@ class Remembering(RuleBasedStateMachine):
         else:
             self.both(lambda state: state.accounts.person_agrees(account))
 
-    @rule(account=st.none() | ACCOUNTS, brake=st.none() | st.builds(PauseOverride, st.sampled_from(Pause)))
+    @rule(
+        account=st.none() | ACCOUNTS,
+        brake=st.none() | st.builds(PauseOverride, st.sampled_from(Pause)),
+    )
     def pause(self, account: AccountName | None, brake: PauseOverride | None) -> None:
         """Let a brake be set or taken off."""
         self.both(lambda state: state.pauses.set(account, brake, self.clock.at))
 
-    @rule(account=ACCOUNTS, calls=st.lists(st.floats(0, 1e10), max_size=2), limit=st.none() | st.just(60))
+    @rule(
+        account=ACCOUNTS,
+        calls=st.lists(st.floats(0, 1e10), max_size=2),
+        limit=st.none() | st.just(60),
+    )
     def quota(self, account: AccountName, calls: list[float], limit: int | None) -> None:
         """Let calls be counted."""
 
@@ -1418,7 +1614,9 @@ class Remembering(RuleBasedStateMachine):
             self.both(lambda state: state.revisions.keep([], gone=[document]))
         else:
             self.both(
-                lambda state: state.revisions.keep([KeptText(document, FIRST, {document: content, "shared": b"z"})])
+                lambda state: state.revisions.keep(
+                    [KeptText(document, FIRST, {document: content, "shared": b"z"})]
+                )
             )
 
     @rule(account=ACCOUNTS)
@@ -1469,9 +1667,9 @@ class Remembering(RuleBasedStateMachine):
             assert state.accounts.recall(account, now) == self.ideal.accounts.recall(account, now)
             assert state.pauses.of(account, now) == self.ideal.pauses.of(account, now)
             assert state.quotas.of(account) == self.ideal.quotas.of(account)
-            assert state.history.came_and_went(account, DeviceId("d0")) == self.ideal.history.came_and_went(
+            assert state.history.came_and_went(
                 account, DeviceId("d0")
-            )
+            ) == self.ideal.history.came_and_went(account, DeviceId("d0"))
         assert state.history.changes() == self.ideal.history.changes()
         assert state.revisions.kept() == self.ideal.revisions.kept()
         assert state.accounts.live_accounts() == self.ideal.accounts.live_accounts()

@@ -44,7 +44,9 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 FOREVER = NOW + timedelta(days=3650)
 SPELLINGS = tuple(
-    DeviceId(spelling) for number in range(12, 16) for spelling in (f"DEVICE-{number}", f"'device-{number}'")
+    DeviceId(spelling)
+    for number in range(12, 16)
+    for spelling in (f"DEVICE-{number}", f"'device-{number}'")
 )
 """Other spellings of devices of the pool: enough that a wanted one often meets a live one."""
 POOL = (*(DeviceId(f"device-{number:02}") for number in range(16)), *SPELLINGS)
@@ -164,7 +166,9 @@ def core_desireds(draw: st.DrawFn, policies: st.SearchStrategy[Policy] = core_po
     return Desired(
         ACCOUNT,
         plain | dated.keys(),
-        MappingProxyType({name: device for name, device in dated.items() if device != Device(name)}),
+        MappingProxyType(
+            {name: device for name, device in dated.items() if device != Device(name)}
+        ),
         draw(policies),
         tuple(draw(st.lists(approvals, max_size=2))),
     )
@@ -181,14 +185,21 @@ confirmations = st.sampled_from(
     ]
 )
 retries = st.sampled_from(
-    [Retry(action, reason, 1, at) for action in Action for reason in (Reason.RETRY, Reason.REFUSED) for at in MOMENTS]
+    [
+        Retry(action, reason, 1, at)
+        for action in Action
+        for reason in (Reason.RETRY, Reason.REFUSED)
+        for at in MOMENTS
+    ]
 )
 memories = st.builds(
     Memory,
     inventory=id_sets,
     expected=st.none() | id_sets,
     confirmed=st.dictionaries(pool_ids, confirmations, max_size=4),
-    resubscribed=st.dictionaries(pool_ids, st.lists(nearby, min_size=1, max_size=6).map(tuple), max_size=3),
+    resubscribed=st.dictionaries(
+        pool_ids, st.lists(nearby, min_size=1, max_size=6).map(tuple), max_size=3
+    ),
     unsubscribed=few_ids,
     absent_since=st.dictionaries(pool_ids, nearby, max_size=4),
     retries=st.dictionaries(pool_ids, retries, max_size=4),
@@ -196,7 +207,9 @@ memories = st.builds(
     credential_changed=st.booleans(),
     writable=st.sampled_from([True, True, True, False]),
 )
-brakes = st.builds(PauseOverride, st.sampled_from([Pause.NONE, Pause.NONE, *Pause]), perhaps, st.just("a reason"))
+brakes = st.builds(
+    PauseOverride, st.sampled_from([Pause.NONE, Pause.NONE, *Pause]), perhaps, st.just("a reason")
+)
 platforms = st.builds(
     Platform,
     stopped=st.sampled_from([None, None, None, None, "the token is refused"]),

@@ -59,7 +59,9 @@ class Disk:
                     raise sqlite3.OperationalError(disk.write_fault)
                 return super().executemany(sql, parameters)
 
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, factory=OnThisDisk)
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, check_same_thread=False, factory=OnThisDisk
+        )
         connection.set_trace_callback(self.asked.append)
         return connection
 

@@ -29,11 +29,61 @@ ODDITIES = (
         b"\x0c",
         b"\x7f",
     ),
-    *(b'"', b"'", b'"""', b"\\", b"\\u0000", b"\\ud800", b"\\x41", b"#", b"=", b",", b".", b":", b"-", b"%", b"/"),
-    *(b"[", b"]", b"{", b"}", b"[[", b"]]", b"[]", b"{}", b"null", b"true", b"nan", b"inf", b"NaN", b"-0", b"1e400"),
-    *(b"[" * 5000, b"[" * 100 + b"]" * 100, b'{"a":' * 5000, b"a." * 300, b"9" * 25, b"9" * 400, b"1" * 5000),
-    *("\N{ARABIC-INDIC DIGIT FOUR}".encode(), "\N{SUPERSCRIPT TWO}".encode(), "\N{LINE SEPARATOR}".encode()),
-    *("\N{RIGHT-TO-LEFT OVERRIDE}".encode(), "\N{NO-BREAK SPACE}".encode(), b"\x1b[31m", b"\x1c", b"\xc2\x85"),
+    *(
+        b'"',
+        b"'",
+        b'"""',
+        b"\\",
+        b"\\u0000",
+        b"\\ud800",
+        b"\\x41",
+        b"#",
+        b"=",
+        b",",
+        b".",
+        b":",
+        b"-",
+        b"%",
+        b"/",
+    ),
+    *(
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b"[[",
+        b"]]",
+        b"[]",
+        b"{}",
+        b"null",
+        b"true",
+        b"nan",
+        b"inf",
+        b"NaN",
+        b"-0",
+        b"1e400",
+    ),
+    *(
+        b"[" * 5000,
+        b"[" * 100 + b"]" * 100,
+        b'{"a":' * 5000,
+        b"a." * 300,
+        b"9" * 25,
+        b"9" * 400,
+        b"1" * 5000,
+    ),
+    *(
+        "\N{ARABIC-INDIC DIGIT FOUR}".encode(),
+        "\N{SUPERSCRIPT TWO}".encode(),
+        "\N{LINE SEPARATOR}".encode(),
+    ),
+    *(
+        "\N{RIGHT-TO-LEFT OVERRIDE}".encode(),
+        "\N{NO-BREAK SPACE}".encode(),
+        b"\x1b[31m",
+        b"\x1c",
+        b"\xc2\x85",
+    ),
 )
 """What is put in where nobody expects it: marks that mean something, what is no text, too deep, too long."""
 
@@ -51,7 +101,11 @@ def _hurt(draw: st.DrawFn, content: bytes) -> bytes:
     """Return the bytes after one accident."""
     at, to = sorted(draw(st.tuples(st.integers(0, len(content)), st.integers(0, len(content)))))
     before, between, after = content[:at], content[at:to], content[to:]
-    match draw(st.sampled_from(("cut", "lost", "twice", "moved", "flipped", "odd", "odd", "windows", "lines", "line"))):
+    match draw(
+        st.sampled_from(
+            ("cut", "lost", "twice", "moved", "flipped", "odd", "odd", "windows", "lines", "line")
+        )
+    ):
         case "cut":
             hurt = before
         case "lost":
@@ -65,7 +119,12 @@ def _hurt(draw: st.DrawFn, content: bytes) -> bytes:
             flipped = bytes(byte ^ draw(st.integers(1, 255)) for byte in content[at : at + 1])
             hurt = before + flipped + content[at + 1 :]
         case "odd":
-            hurt = before + draw(st.sampled_from(ODDITIES)) + draw(st.sampled_from((between, b""))) + after
+            hurt = (
+                before
+                + draw(st.sampled_from(ODDITIES))
+                + draw(st.sampled_from((between, b"")))
+                + after
+            )
         case "windows":
             hurt = content.replace(b"\n", b"\r\n")
         case what:
@@ -78,7 +137,11 @@ def _hurt_lines(draw: st.DrawFn, lines: list[bytes], what: str) -> list[bytes]:
     if what == "lines":
         return list(draw(st.permutations(lines))) if len(lines) < 40 else lines[::-1]
     place = draw(st.integers(0, len(lines) - 1))
-    return lines[:place] + lines[place : place + 1] * draw(st.sampled_from((0, 2))) + lines[place + 1 :]
+    return (
+        lines[:place]
+        + lines[place : place + 1] * draw(st.sampled_from((0, 2)))
+        + lines[place + 1 :]
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -96,7 +159,11 @@ _SAID = st.sampled_from(
         'retired_accounts = ["gone"]',
     ]
 )
-_PATTERNS = st.lists(st.sampled_from(["lists/a.txt", "lists/*.txt", "lists/b.txt", "**/c.txt"]), min_size=1, max_size=2)
+_PATTERNS = st.lists(
+    st.sampled_from(["lists/a.txt", "lists/*.txt", "lists/b.txt", "**/c.txt"]),
+    min_size=1,
+    max_size=2,
+)
 
 
 def _quoted(words: str) -> str:
@@ -107,7 +174,9 @@ def _quoted(words: str) -> str:
 def _entries(draw: st.DrawFn) -> str:
     """Draw an array of devices, each an id or a table."""
     ids = draw(st.lists(device_ids, max_size=4, unique=True))
-    more = st.sampled_from(["", ', name = "Room 7"', ', type = "oven"', ", from = 2026-12-01", ", until = 2027-03-01"])
+    more = st.sampled_from(
+        ["", ', name = "Room 7"', ', type = "oven"', ", from = 2026-12-01", ", until = 2027-03-01"]
+    )
     forms: list[str | None] = [draw(st.none() | more) for _ in ids]
     entries = [
         _quoted(one) if form is None else f"{{ id = {_quoted(one)}{form} }}"
@@ -128,7 +197,11 @@ def texts(draw: st.DrawFn, names: st.SearchStrategy[str] = account_names) -> byt
         lines += [f"device_files = {json.dumps(draw(_PATTERNS))}"] if which != "devices" else []
     approved: bool = draw(st.booleans())
     if accounts and approved:
-        lines += ["[[approvals]]", f'account = "{accounts[0]}"', f"devices = {json.dumps(draw(id_lists))}"]
+        lines += [
+            "[[approvals]]",
+            f'account = "{accounts[0]}"',
+            f"devices = {json.dumps(draw(id_lists))}",
+        ]
         lines += ["expires = 2099-01-01T00:00:00Z", 'reason = "the wing is being rebuilt"']
     return "\n".join([*lines, ""]).encode()
 
@@ -140,14 +213,18 @@ canaries = st.lists(st.integers(0, 99), max_size=5, unique=True).map(
 )
 """Device files that hold nothing but canaries."""
 
-_bad_canaries = st.lists(st.sampled_from(["7", " 7", "/7", "\t7", "\\", "?", "x" * 256]), min_size=1, max_size=3).map(
-    lambda ends: "".join(f"{CANARY}{end}\n" for end in ends).encode()
-)
+_bad_canaries = st.lists(
+    st.sampled_from(["7", " 7", "/7", "\t7", "\\", "?", "x" * 256]), min_size=1, max_size=3
+).map(lambda ends: "".join(f"{CANARY}{end}\n" for end in ends).encode())
 
 list_lines = st.one_of(
     device_ids,
-    st.builds("{}{}# {}".format, device_ids, st.sampled_from(["", "  ", "\t"]), st.text(max_size=5)),
-    st.sampled_from(["", "# a remark", "  indented", "..", "a b", "a/b", "x" * 257, "twice", "twice", "ü-한"]),
+    st.builds(
+        "{}{}# {}".format, device_ids, st.sampled_from(["", "  ", "\t"]), st.text(max_size=5)
+    ),
+    st.sampled_from(
+        ["", "# a remark", "  indented", "..", "a b", "a/b", "x" * 257, "twice", "twice", "ü-한"]
+    ),
 )
 device_files = st.lists(list_lines, max_size=6).map(
     lambda lines: "".join(f"{line}\n" for line in lines).encode(errors="surrogatepass")
@@ -159,8 +236,14 @@ device_files = st.lists(list_lines, max_size=6).map(
 def folders(draw: st.DrawFn) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """Draw documents and device files of which any may be damaged, or be no text at all."""
     document = st.one_of(texts(), damaged(texts()), st.binary(max_size=60))
-    listed = st.one_of(canaries, _bad_canaries, damaged(canaries), st.just(b"\xff" + CANARY.encode()))
-    documents = draw(st.dictionaries(st.sampled_from(["a.toml", "b.toml", "c.toml"]), document, min_size=1, max_size=2))
+    listed = st.one_of(
+        canaries, _bad_canaries, damaged(canaries), st.just(b"\xff" + CANARY.encode())
+    )
+    documents = draw(
+        st.dictionaries(
+            st.sampled_from(["a.toml", "b.toml", "c.toml"]), document, min_size=1, max_size=2
+        )
+    )
     names = ["lists/a.txt", "lists/b.txt", "c.txt"]
     return documents, draw(st.dictionaries(st.sampled_from(names), listed, max_size=2))
 
@@ -175,11 +258,31 @@ values = st.recursive(
         st.integers(),
         st.floats(),
         st.text(max_size=6),
-        st.sampled_from(["", "0000", "1205", "1306", 1314, 9999, -1, "9" * 300, 10**30, "\ud800", "a\0b", [], {}]),
+        st.sampled_from(
+            [
+                "",
+                "0000",
+                "1205",
+                "1306",
+                1314,
+                9999,
+                -1,
+                "9" * 300,
+                10**30,
+                "\ud800",
+                "a\0b",
+                [],
+                {},
+            ]
+        ),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
-        st.dictionaries(st.sampled_from(["code", "message", "error", "deviceId", "response", "x"]), inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["code", "message", "error", "deviceId", "response", "x"]),
+            inner,
+            max_size=3,
+        ),
     ),
     max_leaves=5,
 )
@@ -210,21 +313,33 @@ envelopes: st.SearchStrategy[Mapping[str, Any]] = st.one_of(
     ),
     st.fixed_dictionaries(
         {},
-        optional=dict.fromkeys(("messageId", "timestamp", "response", "error", "responseCode", "resultCode"), values),
+        optional=dict.fromkeys(
+            ("messageId", "timestamp", "response", "error", "responseCode", "resultCode"), values
+        ),
     ),
 )
 _lives = st.sampled_from(["3600", 3600, "1e9", "nan", "-1", "1_0", "9" * 400, "1e400"])
-_more_granted = {"expires_in": _lives | values, "refresh_token": st.text(max_size=20), "error": values}
+_more_granted = {
+    "expires_in": _lives | values,
+    "refresh_token": st.text(max_size=20),
+    "error": values,
+}
 grants = st.one_of(
-    st.fixed_dictionaries({"access_token": st.sampled_from(["emp-token-1", "T" * 2000])}, optional=_more_granted),
+    st.fixed_dictionaries(
+        {"access_token": st.sampled_from(["emp-token-1", "T" * 2000])}, optional=_more_granted
+    ),
     st.fixed_dictionaries({"access_token": st.text(max_size=30) | values}, optional=_more_granted),
-    st.fixed_dictionaries({}, optional={"httpError": values, "error": values, "access_token": values}),
+    st.fixed_dictionaries(
+        {}, optional={"httpError": values, "error": values, "access_token": values}
+    ),
 )
 
 
 def in_json(content: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
     """Draw values written as JSON, with characters as they are or escaped."""
-    as_is = content.map(lambda value: json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass"))
+    as_is = content.map(
+        lambda value: json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")
+    )
     return st.one_of(content.map(json.dumps).map(str.encode), as_is)
 
 

@@ -12,9 +12,16 @@ DOCKERFILE = DEPLOY / "docker" / "Dockerfile"
 
 def instructions() -> list[tuple[str, str]]:
     """Return the instructions of the Dockerfile, continued lines joined."""
-    lines = [line for line in DOCKERFILE.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
+    lines = [
+        line
+        for line in DOCKERFILE.read_text(encoding="utf-8").splitlines()
+        if not line.lstrip().startswith("#")
+    ]
     joined = "\n".join(lines).replace("\\\n", " ")
-    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
+    return [
+        (word, rest.strip())
+        for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)
+    ]
 
 
 def stages() -> list[list[tuple[str, str]]]:
@@ -31,7 +38,9 @@ def stages() -> list[list[tuple[str, str]]]:
 def let_in(path: str) -> bool:
     """Tell whether a file reaches the build: of the lines of the ignore file the last that fits decides."""
     kept = True
-    for line in (DOCKERFILE.parent / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines():
+    for line in (
+        (DOCKERFILE.parent / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    ):
         pattern = line.removeprefix("!")
         parents = [Path(path), *Path(path).parents]
         if line and not line.startswith("#"):

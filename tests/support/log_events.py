@@ -17,6 +17,10 @@ def events_in_code() -> set[str]:
     for file in (ROOT / "reconciler").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and "log" in ast.unparse(node.func):
-                words = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+                words = [
+                    one.value
+                    for one in node.args
+                    if isinstance(one, ast.Constant) and isinstance(one.value, str)
+                ]
                 found |= {word for word in words if re.fullmatch(r"[a-z]+\.[a-z_]+", word)}
     return found

@@ -16,7 +16,13 @@ from scenarios import DEADLINE_SECONDS, child_environment
 async def process(given: Mapping[str, str], *command: str) -> AsyncIterator[Process]:
     """Give a running command of ours, and end it at the end."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "reconciler", *command, env=child_environment(given), stdout=PIPE, stderr=PIPE
+        sys.executable,
+        "-m",
+        "reconciler",
+        *command,
+        env=child_environment(given),
+        stdout=PIPE,
+        stderr=PIPE,
     )
     try:
         yield child
@@ -37,6 +43,9 @@ async def exit_of(child: Process) -> tuple[int, str]:
 async def welcome(child: Process) -> dict[str, str]:
     """Return what the first four lines say, each by its first words."""
     assert child.stdout is not None
-    lines = [(await asyncio.wait_for(child.stdout.readline(), DEADLINE_SECONDS)).decode() for _ in range(11)]
+    lines = [
+        (await asyncio.wait_for(child.stdout.readline(), DEADLINE_SECONDS)).decode()
+        for _ in range(11)
+    ]
     found = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in lines[:4])
     return found | {"curl": lines[-1]}

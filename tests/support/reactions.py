@@ -24,12 +24,42 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler.core.model import AccountName
-from reconciler.simulator import Match, Platform, Record, Route, Rule, create_app, sample_platform, serving
-from reconciler.simulator.faults import Cut, Drop, Effect, Empty, Error, Hang, Html, Mangle, Raw, Redirect, Response
+from reconciler.simulator import (
+    Match,
+    Platform,
+    Record,
+    Route,
+    Rule,
+    create_app,
+    sample_platform,
+    serving,
+)
+from reconciler.simulator.faults import (
+    Cut,
+    Drop,
+    Effect,
+    Empty,
+    Error,
+    Hang,
+    Html,
+    Mangle,
+    Raw,
+    Redirect,
+    Response,
+)
 from reconciler.simulator.wire import CODES
 from reconciler.state import State
 from recording import START
-from scenarios import AheadClock, Site, credentials_folder, eventually, eventually_true, idle_site, rename_over, write
+from scenarios import (
+    AheadClock,
+    Site,
+    credentials_folder,
+    eventually,
+    eventually_true,
+    idle_site,
+    rename_over,
+    write,
+)
 
 CALLS = {Route.LIST: "GET", Route.SUBSCRIBE: "POST", Route.UNSUBSCRIBE: "DELETE"}
 """The three calls of the PCC API, by their verbs."""
@@ -55,7 +85,9 @@ WITHOUT_CODE: Mapping[str, Effect] = {
     "404, HTML": Html(404),
     "429, empty body": Empty(429),
     "429, Retry-After: 120": Empty(429, retry_after="120"),
-    "429, Retry-After: a date in two minutes": Empty(429, retry_after="Sun, 01 Nov 2026 00:02:00 GMT"),
+    "429, Retry-After: a date in two minutes": Empty(
+        429, retry_after="Sun, 01 Nov 2026 00:02:00 GMT"
+    ),
     "429, Retry-After: 86400": Empty(429, retry_after="86400"),
     "429, Retry-After: 0": Empty(429, retry_after="0"),
     "500, empty body": Empty(500),
@@ -87,7 +119,9 @@ class Case:
     @property
     def account(self) -> AccountName:
         """Return the name of the account, which is also LG's user."""
-        return AccountName(f"{self.route}-{re.sub('[^a-z0-9]+', '-', self.answer.lower()).strip('-')}")
+        return AccountName(
+            f"{self.route}-{re.sub('[^a-z0-9]+', '-', self.answer.lower()).strip('-')}"
+        )
 
     @property
     def has_code(self) -> bool:
@@ -101,7 +135,10 @@ def cases() -> Iterator[Case]:
         for code in sorted(CODES):
             yield Case(route, code, Error(code))
         yield Case(route, UNKNOWN, Error(UNKNOWN, status=400))
-        for answer, effect in {**WITHOUT_CODE, **(ONLY_LISTS if route is Route.LIST else {})}.items():
+        for answer, effect in {
+            **WITHOUT_CODE,
+            **(ONLY_LISTS if route is Route.LIST else {}),
+        }.items():
             yield Case(route, answer, effect)
 
 
@@ -156,7 +193,13 @@ async def _observe(folder: Path, every: tuple[Case, ...]) -> Run:
         for each, url in ((platform, ""), (capped, other)):
             _write_credentials(secrets, each, url)
         site = await stack.enter_async_context(
-            idle_site(folder, platform, PCC_CREDENTIALS_DIR=str(secrets), PCC_REQUEST_TIMEOUT="3s", PCC_WORKERS="16")
+            idle_site(
+                folder,
+                platform,
+                PCC_CREDENTIALS_DIR=str(secrets),
+                PCC_REQUEST_TIMEOUT="3s",
+                PCC_WORKERS="16",
+            )
         )
         site.clock = StandingClock()
         site.shares_time(capped)
@@ -166,13 +209,21 @@ async def _observe(folder: Path, every: tuple[Case, ...]) -> Run:
         before = await _in_sync(site, every)
         for each in (platform, capped):
             each.clear_requests()
-            each.set_faults(*(_rule(case, devices[case]) for case in every if _of(case, platform, capped) is each))
+            each.set_faults(
+                *(
+                    _rule(case, devices[case])
+                    for case in every
+                    if _of(case, platform, capped) is each
+                )
+            )
         site.events.clear()
         rename_over(site.file, _text(every, devices, changed=True))
         after = await _met(site, every)
         status = (await site.get("/api/v1/status")).json()
         await site.stop()
-        return _run(every, devices, site, (platform, capped), before=before, after=after, status=status)
+        return _run(
+            every, devices, site, (platform, capped), before=before, after=after, status=status
+        )
 
 
 def _platforms(every: Iterable[Case]) -> tuple[Platform, Platform]:
@@ -180,7 +231,9 @@ def _platforms(every: Iterable[Case]) -> tuple[Platform, Platform]:
     names: dict[bool, dict[str, int]] = {False: {}, True: {}}
     for case in every:
         names[_is_capped(case)][case.account] = 3
-    return sample_platform(names[False], only_pcc=True, seed=1), sample_platform(names[True], only_pcc=True, seed=2)
+    return sample_platform(names[False], only_pcc=True, seed=1), sample_platform(
+        names[True], only_pcc=True, seed=2
+    )
 
 
 def _is_capped(case: Case) -> bool:
@@ -195,9 +248,16 @@ def _write_credentials(folder: Path, platform: Platform, url: str) -> None:
     """Give every user a refresh token and an access token that is still good; with a URL, also where LG is."""
     service = platform.world.service
     for user in platform.world.users.values():
-        parts = {"refresh_token": str(user.refresh_token), "access_token": next(iter(user.access_tokens))}
+        parts = {
+            "refresh_token": str(user.refresh_token),
+            "access_token": next(iter(user.access_tokens)),
+        }
         if url:
-            parts |= {"base_url": url, "token_url": f"{url}/emp/v2/token", "client_id": service.client_id}
+            parts |= {
+                "base_url": url,
+                "token_url": f"{url}/emp/v2/token",
+                "client_id": service.client_id,
+            }
             parts |= {"service_id": service.id, "service_key": service.key}
         for kind, value in parts.items():
             write(folder / f"{user.name}.{kind}", f"{value}\n")
@@ -206,12 +266,16 @@ def _write_credentials(folder: Path, platform: Platform, url: str) -> None:
 def _devices(platform: Platform, case: Case) -> Mapping[str, str]:
     """Return an account's devices by the letters they have here, and let those be live that are at first."""
     a, b, kept = sorted(platform.world.user(case.account).devices)
-    live = {Route.LIST: (b, kept), Route.SUBSCRIBE: (kept,), Route.UNSUBSCRIBE: (a, b, kept)}[case.route]
+    live = {Route.LIST: (b, kept), Route.SUBSCRIBE: (kept,), Route.UNSUBSCRIBE: (a, b, kept)}[
+        case.route
+    ]
     platform.subscribe(case.account, *live)
     return {a: "A", b: "B", kept: "K"}
 
 
-def _text(every: Iterable[Case], devices: Mapping[Case, Mapping[str, str]], *, changed: bool) -> str:
+def _text(
+    every: Iterable[Case], devices: Mapping[Case, Mapping[str, str]], *, changed: bool
+) -> str:
     """Return a text that wants what is live, or one that wants two changes of every account."""
     wanted = {
         Route.LIST: ("BK", "AK"),
@@ -220,14 +284,22 @@ def _text(every: Iterable[Case], devices: Mapping[Case, Mapping[str, str]], *, c
     }
     lines = ["version = 1"]
     for case in every:
-        listed = [device for device, letter in devices[case].items() if letter in wanted[case.route][changed]]
+        listed = [
+            device
+            for device, letter in devices[case].items()
+            if letter in wanted[case.route][changed]
+        ]
         lines += [f"[accounts.{case.account}]", f"devices = {listed}"]
     return "\n".join([*lines, ""])
 
 
 def _rule(case: Case, devices: Mapping[str, str]) -> Rule:
     """Return the rule that gives the case's answer: to lists, or to all changes of device A."""
-    first = None if case.route is Route.LIST else tuple(device for device, letter in devices.items() if letter == "A")
+    first = (
+        None
+        if case.route is Route.LIST
+        else tuple(device for device, letter in devices.items() if letter == "A")
+    )
     return Rule(case.effect, match=Match(route=case.route, user=case.account, devices=first))
 
 
@@ -262,15 +334,21 @@ async def _in_sync(site: Site, every: tuple[Case, ...]) -> Metrics:
 
 async def _met(site: Site, every: tuple[Case, ...]) -> Metrics:
     """Wait until every account has met its answer."""
-    await eventually(lambda: len(site.told("pass.completed")) >= len(every), "every account has met its answer")
+    await eventually(
+        lambda: len(site.told("pass.completed")) >= len(every), "every account has met its answer"
+    )
     return await _passed(site, every, 2)
 
 
 def _samples(text: str) -> Metrics:
-    samples: defaultdict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = defaultdict(dict)
+    samples: defaultdict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = defaultdict(
+        dict
+    )
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            rest = tuple(sorted((key, value) for key, value in sample.labels.items() if key != "account"))
+            rest = tuple(
+                sorted((key, value) for key, value in sample.labels.items() if key != "account")
+            )
             samples[sample.labels.get("account", "")][sample.name, rest] = sample.value
     return samples
 
@@ -299,7 +377,9 @@ def _run(
         records[case] = tuple(one for one in requests if one.user == case.account)
         lines[case] = tuple(dict(one) for one in site.events if one.get("account") == case.account)
         retries = state.accounts.recall(case.account, START).retries
-        waits = {devices[case][device]: (retry.reason, retry.until) for device, retry in retries.items()}
+        waits = {
+            devices[case][device]: (retry.reason, retry.until) for device, retry in retries.items()
+        }
         seen[case] = Seen(
             calls=tuple(_call(one, devices[case]) for one in records[case]),
             log=tuple(line for one in lines[case] if (line := _line(one, devices[case]))),
@@ -330,7 +410,9 @@ def _line(line: MutableMapping[str, Any] | Mapping[str, Any], devices: Mapping[s
     return f"{event} {devices[line['device']]}" if "device" in line else event
 
 
-def _kept(waits: Mapping[str, tuple[str, datetime]], held: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _kept(
+    waits: Mapping[str, tuple[str, datetime]], held: Iterable[Mapping[str, Any]]
+) -> Iterator[str]:
     for letter, (reason, until) in sorted(waits.items()):
         yield f"{letter}: {reason}, {_span(until - START)}"
     for one in held:
@@ -346,7 +428,12 @@ def _span(span: timedelta) -> str:
     return f"{seconds / 60:g} min" if seconds < 3600 else f"{seconds / 3600:g} h"
 
 
-COUNTERS = ("pcc_changes_total", "pcc_passes_total", "pcc_api_throttled_total", "pcc_token_refreshes_total")
+COUNTERS = (
+    "pcc_changes_total",
+    "pcc_passes_total",
+    "pcc_api_throttled_total",
+    "pcc_token_refreshes_total",
+)
 GAUGES = ("pcc_changes_held", "pcc_api_quota_calls_per_hour")
 """What an account's answer can move, beside its condition and what follows from the clock."""
 
@@ -367,5 +454,7 @@ def _counted(before: Samples, after: Samples) -> Mapping[tuple[str, str, str], i
     for (name, labels), value in after.items():
         if name == "pcc_api_requests_total":
             of = dict(labels)
-            counted[of["method"], of["status"], of["code"]] += int(value - before.get((name, labels), 0.0))
+            counted[of["method"], of["status"], of["code"]] += int(
+                value - before.get((name, labels), 0.0)
+            )
     return +counted

@@ -36,7 +36,11 @@ OF_THE_TESTS = Credentials(
 
 def credentials(**changes: Any) -> Credentials:
     """Return credentials that differ from those of the tests in a few parts; tokens may be plain text."""
-    secret = {name: SecretStr(value) for name, value in changes.items() if name in SECRETS and value is not None}
+    secret = {
+        name: SecretStr(value)
+        for name, value in changes.items()
+        if name in SECRETS and value is not None
+    }
     return replace(OF_THE_TESTS, **{**changes, **secret})
 
 
@@ -93,7 +97,12 @@ def answer(
     *headers: str,
 ) -> bytes:
     """Return an answer as it goes over the wire."""
-    lines = [f"HTTP/1.1 {status}", "content-type: application/json", f"content-length: {len(body)}", *headers]
+    lines = [
+        f"HTTP/1.1 {status}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        *headers,
+    ]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
@@ -184,6 +193,8 @@ async def serving(
     async def same(_seen: Seen, _connection: int) -> bytes:
         return reply if isinstance(reply, bytes) else b""
 
-    server = RawServer(same if isinstance(reply, bytes) else reply, scheme="https" if tls else "http")
+    server = RawServer(
+        same if isinstance(reply, bytes) else reply, scheme="https" if tls else "http"
+    )
     async with listening(server.serve, tls) as server.port:
         yield server

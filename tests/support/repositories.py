@@ -44,10 +44,25 @@ class Remote:
         self.bare = folder / "remote.git"
         self.work = folder / "work"
         folder.mkdir(parents=True, exist_ok=True)
-        git(folder, "init", "--quiet", "--bare", "--initial-branch=main", f"--object-format={form}", str(self.bare))
+        git(
+            folder,
+            "init",
+            "--quiet",
+            "--bare",
+            "--initial-branch=main",
+            f"--object-format={form}",
+            str(self.bare),
+        )
         git(self.bare, "config", "uploadpack.allowFilter", "true")
         git(self.bare, "config", "receive.denyDeleteCurrent", "ignore")
-        git(folder, "init", "--quiet", "--initial-branch=main", f"--object-format={form}", str(self.work))
+        git(
+            folder,
+            "init",
+            "--quiet",
+            "--initial-branch=main",
+            f"--object-format={form}",
+            str(self.work),
+        )
         git(self.work, "remote", "add", "origin", str(self.bare))
 
     @property
@@ -79,23 +94,45 @@ class Remote:
         return self.commit_all(subject, author=author, sign=sign, amend=amend)
 
     def commit_all(
-        self, subject: str = "Change", *, author: str = AUTHOR, sign: Sequence[str] = (), amend: bool = False
+        self,
+        subject: str = "Change",
+        *,
+        author: str = AUTHOR,
+        sign: Sequence[str] = (),
+        amend: bool = False,
     ) -> str:
         """Commit the working tree as it is."""
         name, _, address = author.rpartition(" <")
         person = {"NAME": name, "EMAIL": address.rstrip(">")}
-        environ = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in person.items()}
+        environ = {
+            f"GIT_{role}_{key}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for key, value in person.items()
+        }
         git(self.work, "add", "--all")
         options = [*(("-S",) if sign else ("--no-gpg-sign",)), *(("--amend",) if amend else ())]
         config = [part for pair in sign for part in ("-c", pair)]
-        git(self.work, *config, "commit", "--quiet", "--allow-empty", *options, "-m", subject, given=b"", **environ)
+        git(
+            self.work,
+            *config,
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            *options,
+            "-m",
+            subject,
+            given=b"",
+            **environ,
+        )
         return self.head
 
     def push(self, *what: str) -> None:
         """Push, with force."""
         git(self.work, "push", "--quiet", "--force", "origin", *(what or ("HEAD:main",)))
 
-    def publish(self, files: Mapping[str, str | None], subject: str = "Change the devices", **how: Any) -> str:
+    def publish(
+        self, files: Mapping[str, str | None], subject: str = "Change the devices", **how: Any
+    ) -> str:
         """Commit and push, and return the commit."""
         made = self.commit(files, subject, **how)
         self.push()
@@ -115,7 +152,15 @@ class Remote:
             f"\ncommit {ref}\ncommitter Kim <kim@example.com> 1700000000 +0000\ndata 5\nlarge\n".encode(),
             f"from {ref}^0\nM 100644 :1 {path}\n\n".encode(),
         )
-        git(self.bare, "-c", "core.bigFileThreshold=1m", "fast-import", "--quiet", "--force", given=b"".join(head))
+        git(
+            self.bare,
+            "-c",
+            "core.bigFileThreshold=1m",
+            "fast-import",
+            "--quiet",
+            "--force",
+            given=b"".join(head),
+        )
         return git(self.bare, "rev-parse", ref)
 
 
@@ -174,7 +219,9 @@ def http_server(root: Path) -> Iterator[GitServer]:
             wanted = "Basic " + base64.b64encode(f"{told.user}:{told.password}".encode()).decode()
             if told.down:
                 self.send_error(503)
-            elif (told.password or told.user != "reader") and self.headers.get("authorization") != wanted:
+            elif (told.password or told.user != "reader") and self.headers.get(
+                "authorization"
+            ) != wanted:
                 self.send_response(401)
                 self.send_header("www-authenticate", 'Basic realm="git"')
                 self.send_header("content-length", "0")
@@ -259,7 +306,9 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
     assert sshd is not None, "this test needs sshd (Debian, Ubuntu: openssh-server)"
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where it insists on separating privileges
-    server = subprocess.Popen([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=subprocess.PIPE)  # noqa: S603 - ours
+    server = subprocess.Popen(  # noqa: S603 - a program of the system
+        [sshd, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=subprocess.PIPE
+    )
     try:
         assert server.stderr is not None
         assert b"listening" in server.stderr.readline()
@@ -272,7 +321,10 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
 
 def ssh_key(path: Path) -> Path:
     """Make an SSH key without a passphrase."""
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", str(path)], check=True)  # noqa: S603, S607 - a program of the system, a path of a test
+    subprocess.run(  # noqa: S603 - a program of the system
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", str(path)],  # noqa: S607 - a program of the system
+        check=True,
+    )
     return path
 
 
@@ -310,7 +362,9 @@ class Keyring:
 
     def make(self, name: str, trust: int = 2, *, vouched: PgpKey | None = None) -> PgpKey:
         """Make a key. ``trust`` in it as one that vouches: 6 ultimate, 5 full, 4 marginal, 2 none."""
-        self._gpg("--quick-generate-key", f"{name} <{name}@example.com>", "ed25519", "sign", "never")
+        self._gpg(
+            "--quick-generate-key", f"{name} <{name}@example.com>", "ed25519", "sign", "never"
+        )
         listed = self._gpg("--list-keys", "--with-colons", name).decode()
         key = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
         self._gpg("--import-ownertrust", given=f"{key}:{trust}:\n".encode())
@@ -329,6 +383,11 @@ class Keyring:
 
     def _gpg(self, *arguments: str, given: bytes = b"") -> bytes:
         options = ("--homedir", str(self.home), "--batch", "--quiet", "--yes", "--passphrase", "")
-        done = subprocess.run(["gpg", *options, *arguments], input=given, capture_output=True, check=False)  # noqa: S603, S607 - a program of the system
+        done = subprocess.run(  # noqa: S603 - a program of the system
+            ["gpg", *options, *arguments],  # noqa: S607 - a program of the system
+            input=given,
+            capture_output=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout

@@ -26,7 +26,16 @@ from reconciler.runtime import settings
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.daemon import Daemon, Process
 from reconciler.runtime.environment import Environment
-from reconciler.simulator import Match, Platform, Record, Route, Rule, create_app, sample_platform, serving
+from reconciler.simulator import (
+    Match,
+    Platform,
+    Record,
+    Route,
+    Rule,
+    create_app,
+    sample_platform,
+    serving,
+)
 
 DEADLINE_SECONDS = 100.0
 CHANGES = (Route.SUBSCRIBE, Route.UNSUBSCRIBE)
@@ -48,9 +57,13 @@ async def eventually_true(condition: Callable[[], Awaitable[object]], what: str 
         await asyncio.sleep(0.02)
 
 
-def fleet(devices: int, *, subscribed: float = 0.0, users: Iterable[str] = ("default",), seed: int = 1) -> Platform:
+def fleet(
+    devices: int, *, subscribed: float = 0.0, users: Iterable[str] = ("default",), seed: int = 1
+) -> Platform:
     """Return a platform on which each user has this many devices that PCC takes."""
-    return sample_platform(tuple(users), devices=devices, subscribed=subscribed, only_pcc=True, seed=seed)
+    return sample_platform(
+        tuple(users), devices=devices, subscribed=subscribed, only_pcc=True, seed=seed
+    )
 
 
 def owned(platform: Platform, user: str = "default") -> list[str]:
@@ -67,7 +80,9 @@ def text(devices: Iterable[str], *lines: str) -> str:
 def account_text(account: str, devices: Iterable[str], *lines: str) -> str:
     """Return a desired-state text of one named account."""
     listed = "".join(f'  "{device}",\n' for device in devices)
-    return "\n".join(["version = 1", *lines, f"[accounts.{account}]", f"devices = [\n{listed}]", ""])
+    return "\n".join(
+        ["version = 1", *lines, f"[accounts.{account}]", f"devices = [\n{listed}]", ""]
+    )
 
 
 def write(path: Path, content: str) -> None:
@@ -190,7 +205,9 @@ class Site:
     async def plug(self) -> None:
         """Let the platform be reached, at the same address as before."""
         port = int(self.base_url.rpartition(":")[2]) if self.base_url else 0
-        self.base_url = await self._wire.enter_async_context(serving(create_app(self.platform), port=port))
+        self.base_url = await self._wire.enter_async_context(
+            serving(create_app(self.platform), port=port)
+        )
 
     async def unplug(self) -> None:
         """Let connections to the platform be refused."""
@@ -205,7 +222,9 @@ class Site:
         """Start the daemon and wait until it listens."""
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         around = Environment(clock=self.clock, transport=self.transport)
-        self.daemon = Daemon(settings.load(self.environment), ready=ready.set_result, environment=around)
+        self.daemon = Daemon(
+            settings.load(self.environment), ready=ready.set_result, environment=around
+        )
         self._running = asyncio.create_task(self.daemon.run())
         either: set[asyncio.Future[Any]] = {ready, self._running}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -249,16 +268,24 @@ class Site:
 
     def calls(self, *routes: Route, user: str | None = None) -> list[Record]:
         """Return the requests that the platform got, by route."""
-        return [one for one in self.platform.requests if one.route in routes and (user is None or one.user == user)]
+        return [
+            one
+            for one in self.platform.requests
+            if one.route in routes and (user is None or one.user == user)
+        ]
 
     def told(self, event: str, **facts: object) -> list[MutableMapping[str, Any]]:
         """Return the log lines of an event."""
-        return [one for one in self.events if one["event"] == event and facts.items() <= one.items()]
+        return [
+            one for one in self.events if one["event"] == event and facts.items() <= one.items()
+        ]
 
     async def passes(self, count: int = 1, user: str | None = None) -> None:
         """Wait until so many more lists were read, and what followed from all but the last of them is done."""
         before = len(self.calls(Route.LIST, user=user))
-        await eventually(lambda: len(self.calls(Route.LIST, user=user)) >= before + count, "another pass")
+        await eventually(
+            lambda: len(self.calls(Route.LIST, user=user)) >= before + count, "another pass"
+        )
 
     async def has(self, devices: Iterable[str], user: str = "default") -> None:
         """Wait until exactly these devices are live."""

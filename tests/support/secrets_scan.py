@@ -37,7 +37,14 @@ MARKER = "shows_secrets"
 CONTEXT = 60
 """How many bytes before and after a secret are shown."""
 
-GIVEN = ("_ACCESS_TOKEN", "_REFRESH_TOKEN", "_SERVICE_KEY", "_SERVICE_ID", "_WEBHOOK_SECRET", "_LISTEN_TOKEN")
+GIVEN = (
+    "_ACCESS_TOKEN",
+    "_REFRESH_TOKEN",
+    "_SERVICE_KEY",
+    "_SERVICE_ID",
+    "_WEBHOOK_SECRET",
+    "_LISTEN_TOKEN",
+)
 """Ends of the variables by which a child process is given a secret."""
 
 PLENTY_OF_SECRETS: Mapping[str, int] = {
@@ -86,7 +93,11 @@ class Scan:
     def learn(self, source: str, secrets: Iterable[object]) -> None:
         """Take secrets. What is too short to be one is refused as a setting, so nobody has it."""
         for secret in secrets:
-            if isinstance(secret, str) and len(secret) >= SHORTEST and (source, secret) not in self.learnt:
+            if (
+                isinstance(secret, str)
+                and len(secret) >= SHORTEST
+                and (source, secret) not in self.learnt
+            ):
                 self.secrets.setdefault(secret, source)
                 self.learnt.add((source, secret))
                 self.all_secrets[source] += 1
@@ -104,14 +115,21 @@ class Scan:
         for path in sorted(self.states):
             if inside is None or path.is_relative_to(inside):
                 self.states.discard(path)
-                for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-journal"))):
+                for file in (
+                    path,
+                    *(path.with_name(path.name + end) for end in ("-wal", "-journal")),
+                ):
                     with suppress(OSError):
                         self.hear("the state", file.read_bytes())
 
     def leaks(self) -> list[Leak]:
         """Return what was written and should not have been, and forget what belongs to this test."""
         self.take_states()
-        known = {spelt: source for one, source in (self.lasting | self.secrets).items() for spelt in _spellings(one)}
+        known = {
+            spelt: source
+            for one, source in (self.lasting | self.secrets).items()
+            for spelt in _spellings(one)
+        }
         found = [
             Leak(source, sink, _around(data, spelt))
             for sink, data in self.written
@@ -172,7 +190,10 @@ class SecretsScan:
         if call.when != "teardown":
             return report
         self._ran += 1
-        self.scan.hear("the terminal", *(text for name, text in report.sections if name.startswith("Captured std")))
+        self.scan.hear(
+            "the terminal",
+            *(text for name, text in report.sections if name.startswith("Captured std")),
+        )
         why = [marker.args[0] for marker in item.iter_markers(MARKER)]
         leaks = sorted(set(map(str, self.scan.leaks())))
         if leaks and not why:
@@ -191,10 +212,14 @@ class SecretsScan:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say how much was searched for how many secrets; one that comes from two places counts twice."""
         secrets, written = self.scan.all_secrets, self.scan.all_bytes
-        terminalreporter.write_line(f"searched {written.total() / 1e6:.1f} MB of output for {secrets.total()} secrets")
+        terminalreporter.write_line(
+            f"searched {written.total() / 1e6:.1f} MB of output for {secrets.total()} secrets"
+        )
         if terminalreporter.verbosity > 0:
             for name, count in (secrets + written).most_common():
-                terminalreporter.write_line(f"{count:>12,} {'secrets' if name in secrets else 'bytes'} of {name}")
+                terminalreporter.write_line(
+                    f"{count:>12,} {'secrets' if name in secrets else 'bytes'} of {name}"
+                )
         for line in self._silent:
             terminalreporter.write_line(f"secrets_scan.py heard only {line}", red=True)
 
@@ -210,10 +235,26 @@ def _is_whole(config: pytest.Config) -> bool:
 
 
 def _listen_for_secrets(scan: Scan) -> None:
-    _after(SecretStr, "__init__", lambda _, secret, *_args: scan.learn("a SecretStr", [secret.get_secret_value()]))
-    _after(Masking, "know", lambda _, masking, *_a: scan.learn("the masking's secrets", masking._lasting))
-    _after(Masking, "renew", lambda _, it, owner, *_a: scan.learn("the masking's secrets", it._renewed[owner][-1]))
-    _after(World, "__init__", lambda _, world, *_a: scan.learn("the simulator", [world.service.key, world.service.id]))
+    _after(
+        SecretStr,
+        "__init__",
+        lambda _, secret, *_args: scan.learn("a SecretStr", [secret.get_secret_value()]),
+    )
+    _after(
+        Masking,
+        "know",
+        lambda _, masking, *_a: scan.learn("the masking's secrets", masking._lasting),
+    )
+    _after(
+        Masking,
+        "renew",
+        lambda _, it, owner, *_a: scan.learn("the masking's secrets", it._renewed[owner][-1]),
+    )
+    _after(
+        World,
+        "__init__",
+        lambda _, world, *_a: scan.learn("the simulator", [world.service.key, world.service.id]),
+    )
     _after(User, "__init__", lambda _, user, *_a: scan.learn("the simulator", [user.refresh_token]))
     for name in ("issue", "rotate_refresh"):
         _after(World, name, lambda token, *_: scan.learn("the simulator", [token]))
@@ -222,12 +263,28 @@ def _listen_for_secrets(scan: Scan) -> None:
 def _listen_for_words(scan: Scan) -> None:
     for name in ("msg", "debug", "info", "warning", "error", "critical", "exception"):
         _before(_Lines, name, lambda _, line: scan.hear("a line of the log", line))
-    _before(LogCapture, "__call__", lambda _, _logger, _method, event: scan.hear("an event of the log", _told(event)))
+    _before(
+        LogCapture,
+        "__call__",
+        lambda _, _logger, _method, event: scan.hear("an event of the log", _told(event)),
+    )
     _before(ReconcilerError, "__init__", lambda _, *words: scan.hear("an error", *words))
     _after(PlatformError, "__init__", lambda _, error, *_a: scan.hear("an error", error.words))
-    _after(pytest.CaptureFixture, "readouterr", lambda said, _: scan.hear("the terminal", said.out, said.err))
-    _before(SubprocessStreamProtocol, "pipe_data_received", lambda _, _fd, data: scan.hear("a child process", data))
-    _after(subprocess.Popen, "communicate", lambda said, one, *_: scan.hear("a child process", *_of_child(one, said)))
+    _after(
+        pytest.CaptureFixture,
+        "readouterr",
+        lambda said, _: scan.hear("the terminal", said.out, said.err),
+    )
+    _before(
+        SubprocessStreamProtocol,
+        "pipe_data_received",
+        lambda _, _fd, data: scan.hear("a child process", data),
+    )
+    _after(
+        subprocess.Popen,
+        "communicate",
+        lambda said, one, *_: scan.hear("a child process", *_of_child(one, said)),
+    )
     _listen_to_answers(scan)
     sys.addaudithook(lambda event, args: _on_audit(scan, event, args))
 
@@ -252,12 +309,19 @@ def _on_audit(scan: Scan, event: str, args: tuple[Any, ...]) -> None:
     """Hear of databases, of folders that go with one in them, and of what children are given."""
     if event == "sqlite3.connect":
         name = str(args[0])
-        scan.states.add(Path(unquote(urlsplit(name).path)) if name.startswith("file:") else Path(name).absolute())
+        scan.states.add(
+            Path(unquote(urlsplit(name).path))
+            if name.startswith("file:")
+            else Path(name).absolute()
+        )
     elif event == "shutil.rmtree":
         scan.take_states(Path(args[0]))
     elif event == "subprocess.Popen" and args[3] is not None:
         given = {str(name): value for name, value in dict(args[3]).items()}
-        scan.learn("a child's environment", [value for name, value in given.items() if name.endswith(GIVEN)])
+        scan.learn(
+            "a child's environment",
+            [value for name, value in given.items() if name.endswith(GIVEN)],
+        )
 
 
 def _before(owner: type, name: str, hear: Callable[..., None]) -> None:
@@ -299,7 +363,11 @@ def _told(event: Mapping[str, object]) -> str:
 
 def _words(error: object) -> str:
     """Return what an error and all that led to it say; a traceback would also quote the lines of a test."""
-    return f"{error} {_words(error.__cause__ or error.__context__)}" if isinstance(error, BaseException) else ""
+    return (
+        f"{error} {_words(error.__cause__ or error.__context__)}"
+        if isinstance(error, BaseException)
+        else ""
+    )
 
 
 def _spellings(secret: str) -> set[bytes]:

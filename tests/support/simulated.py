@@ -38,7 +38,9 @@ from reconciler.telemetry.metrics import Metrics
 
 YEAR = 365 * 86400.0
 START = datetime(2026, 11, 1, tzinfo=UTC)
-COMMIT = Commit("0123456789abcdef0123456789abcdef01234567", "Kim <kim@example.invalid>", "Add wing B", START)
+COMMIT = Commit(
+    "0123456789abcdef0123456789abcdef01234567", "Kim <kim@example.invalid>", "Add wing B", START
+)
 
 
 class SimulatedClock:
@@ -78,7 +80,9 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
         self.on_request(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
         path = request.url.raw_path.decode()
-        answer = self._platform.handle(Request(request.method, path, headers, await request.aread()))
+        answer = self._platform.handle(
+            Request(request.method, path, headers, await request.aread())
+        )
         await asyncio.sleep(0)
         if answer.never:
             raise httpx.ReadTimeout("no answer", request=request)
@@ -150,7 +154,11 @@ class Fleet:
             self._credentials,
             metrics=self.metrics,
             timeout_seconds=15,
-            quota=Quota(learned=known_quota(self.state.quotas, self.state.history, DEFAULT_ACCOUNT, self.clock.now())),
+            quota=Quota(
+                learned=known_quota(
+                    self.state.quotas, self.state.history, DEFAULT_ACCOUNT, self.clock.now()
+                )
+            ),
             clock=self.clock,
             two_clocks=self.two_clocks,
         )
@@ -166,10 +174,14 @@ class Fleet:
     ) -> None:
         """Bring a text into force."""
         before = self.text.desired.policy if self.text else Policy()
-        desired = Desired(DEFAULT_ACCOUNT, frozenset(devices), described or {}, policy or before, **more)
+        desired = Desired(
+            DEFAULT_ACCOUNT, frozenset(devices), described or {}, policy or before, **more
+        )
         if isinstance(self.client, Client):
             self.client.quota.follow(desired.policy.calls_per_hour)
-        self.text = AccountRevision(desired, Revision(f"{len(desired.devices):064x}", COMMIT), rejected)
+        self.text = AccountRevision(
+            desired, Revision(f"{len(desired.devices):064x}", COMMIT), rejected
+        )
         self.state.accounts.desire(desired, self.text.revision, self.clock.now())
 
     async def reconcile(self, *, after: timedelta = timedelta(0)) -> PassReport:

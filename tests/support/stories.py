@@ -60,7 +60,9 @@ class Editor:
         self.accepted = Accepted()
         self._commits = 0
 
-    async def commit(self, who: str, subject: str, devices: Iterable[DeviceId], *lines: str) -> None:
+    async def commit(
+        self, who: str, subject: str, devices: Iterable[DeviceId], *lines: str
+    ) -> None:
         """Bring a text into force, and make a pass of it."""
         fleet, self._commits = self.fleet, self._commits + 1
         content = self._text(devices, *lines).encode()
@@ -79,7 +81,9 @@ class Editor:
     def _text(self, devices: Iterable[DeviceId], *lines: str) -> str:
         owned = self.fleet.platform.world.user("default").devices
         listed = "".join(f'  {{ id = "{one}", name = "{owned[one].alias}" }},\n' for one in devices)
-        return "\n".join(["version = 1", 'policy.prune = "owned"', "devices = [", f"{listed}]", *lines, ""])
+        return "\n".join(
+            ["version = 1", 'policy.prune = "owned"', "devices = [", f"{listed}]", *lines, ""]
+        )
 
 
 async def live(fleet: Fleet) -> World:
@@ -96,8 +100,15 @@ async def live(fleet: Fleet) -> World:
     await fleet.reconcile(after=DAY)
     staying, leaving = [*rest[:4], refused], rest[4:14]
     ids = ", ".join(f'"{one}"' for one in leaving[:2])
-    approval = ("[[approvals]]", f"devices = [{ids}]", "expires = 2026-12-01T00:00:00Z", 'reason = "wing B is rebuilt"')
-    await editor.commit("Park Seo <seo@hotel.example>", "Wing B is being rebuilt", staying, *approval)
+    approval = (
+        "[[approvals]]",
+        f"devices = [{ids}]",
+        "expires = 2026-12-01T00:00:00Z",
+        'reason = "wing B is rebuilt"',
+    )
+    await editor.commit(
+        "Park Seo <seo@hotel.example>", "Wing B is being rebuilt", staying, *approval
+    )
     await fleet.reconcile(after=timedelta(minutes=10))
     now = fleet.clock.now()
     known = Knowledge(
@@ -108,7 +119,12 @@ async def live(fleet: Fleet) -> World:
         statuses=fleet.reconciler.accounts.statuses,
         passes={DEFAULT_ACCOUNT: now + timedelta(minutes=10)},
     )
-    return World(known, dict(zip(CASES, (devices[0], gone, leaving[4], refused, unmanaged, leaving[0]), strict=True)))
+    return World(
+        known,
+        dict(
+            zip(CASES, (devices[0], gone, leaving[4], refused, unmanaged, leaving[0]), strict=True)
+        ),
+    )
 
 
 @cache
@@ -125,7 +141,12 @@ def told() -> list[str]:
         text = shown.explanation_text(world().explain(examples[case]), ASKED_BY)
         lines += ["", f"## A device that {words}", "", *_console(examples[case], text)]
     asked = examples["subscribed"][:-1] + "x"
-    lines += ["", "## A device that nobody knows", "", *_console(asked, f"pcc-reconciler: {refusal(asked)}")]
+    lines += [
+        "",
+        "## A device that nobody knows",
+        "",
+        *_console(asked, f"pcc-reconciler: {refusal(asked)}"),
+    ]
     return [*steady(lines), ""]
 
 
@@ -139,7 +160,12 @@ def refusal(asked: str) -> str:
 
 
 def _console(asked: str, text: str) -> list[str]:
-    return ["```console", f"$ pcc-reconciler explain {asked}", *text.rstrip("\n").split("\n"), "```"]
+    return [
+        "```console",
+        f"$ pcc-reconciler explain {asked}",
+        *text.rstrip("\n").split("\n"),
+        "```",
+    ]
 
 
 def steady(lines: Iterable[str]) -> list[str]:
@@ -150,4 +176,7 @@ def steady(lines: Iterable[str]) -> list[str]:
         word, drawn = match.groups()
         return f"{word} {seen.setdefault(drawn, f'{len(seen) + 1:0{len(drawn)}x}')}"
 
-    return [re.sub(r"\b(pass|message id|LG's) ([\w-]{12,22})(?=[,\s]|$)", number, line) for line in lines]
+    return [
+        re.sub(r"\b(pass|message id|LG's) ([\w-]{12,22})(?=[,\s]|$)", number, line)
+        for line in lines
+    ]

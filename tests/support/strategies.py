@@ -34,13 +34,19 @@ device_ids: st.SearchStrategy[DeviceId] = st.one_of(
     st.sampled_from(["ü-한", "HW1-0001", "…", "a" * 256]),
 ).map(DeviceId)
 
-account_names: st.SearchStrategy[AccountName] = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,6}[a-z0-9])?", fullmatch=True).map(
-    AccountName
+account_names: st.SearchStrategy[AccountName] = st.from_regex(
+    r"[a-z0-9]([a-z0-9-]{0,6}[a-z0-9])?", fullmatch=True
+).map(AccountName)
+
+moments = st.integers(946_684_800, 4_102_444_800).map(
+    lambda seconds: datetime.fromtimestamp(seconds, UTC)
 )
 
-moments = st.integers(946_684_800, 4_102_444_800).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
-
-names = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=20).map(str.strip).filter(bool)
+names = (
+    st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=20)
+    .map(str.strip)
+    .filter(bool)
+)
 
 
 @st.composite
@@ -48,7 +54,13 @@ def devices(draw: st.DrawFn, ids: st.SearchStrategy[DeviceId] = device_ids) -> D
     """Draw a desired device, with or without a description."""
     from_ = draw(st.none() | moments)
     until = draw(st.none() | moments.filter(lambda moment: from_ is None or moment > from_))
-    return Device(draw(ids), draw(st.none() | names), draw(st.none() | st.sampled_from(DeviceType)), from_, until)
+    return Device(
+        draw(ids),
+        draw(st.none() | names),
+        draw(st.none() | st.sampled_from(DeviceType)),
+        from_,
+        until,
+    )
 
 
 @st.composite
@@ -71,12 +83,16 @@ def policies(draw: st.DrawFn) -> Policy:
 def desireds(draw: st.DrawFn, account: AccountName, country: str | None = None) -> Desired:
     """Draw one account's part of a text, such that a text can say it."""
     entries = {device.id: device for device in draw(st.lists(devices(), max_size=6))}
-    free = device_ids.filter(lambda device: device not in entries or entries[device].until is not None)
+    free = device_ids.filter(
+        lambda device: device not in entries or entries[device].until is not None
+    )
     approvals = st.builds(Approval, st.frozensets(free, max_size=3), moments, names)
     return Desired(
         account=account,
         devices=frozenset(entries),
-        described=MappingProxyType({i: device for i, device in entries.items() if device != Device(i)}),
+        described=MappingProxyType(
+            {i: device for i, device in entries.items() if device != Device(i)}
+        ),
         policy=draw(policies()),
         approvals=tuple(draw(st.lists(approvals, max_size=2))),
         country=country,
@@ -86,7 +102,11 @@ def desireds(draw: st.DrawFn, account: AccountName, country: str | None = None) 
 @st.composite
 def fleets(draw: st.DrawFn) -> list[Desired]:
     """Draw accounts with different names."""
-    wanted = draw(st.lists(st.just(AccountName("default")) | account_names, min_size=1, max_size=3, unique=True))
+    wanted = draw(
+        st.lists(
+            st.just(AccountName("default")) | account_names, min_size=1, max_size=3, unique=True
+        )
+    )
     countries = st.none() | st.sampled_from(["KR", "US", "DE"])
     return [draw(desireds(account, draw(countries))) for account in wanted]
 
@@ -94,7 +114,9 @@ def fleets(draw: st.DrawFn) -> list[Desired]:
 _SPACE = st.sampled_from(["", " ", "\t", "  "])
 _GAP = st.sampled_from(["", " ", "\n", "\n  # a ] comment } = \"'\n  ", "\r\n"])
 _COMMENT = st.sampled_from(["", "", " # comment [x] = 1", " # ünï"])
-_KEYS = st.text("abcXYZ09_-", min_size=1, max_size=4) | st.sampled_from(["a b", "ü", "a.b", 'qu"ote', "#"])
+_KEYS = st.text("abcXYZ09_-", min_size=1, max_size=4) | st.sampled_from(
+    ["a b", "ü", "a.b", 'qu"ote', "#"]
+)
 _INLINE_TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x17F), max_size=8)
 
 
@@ -126,7 +148,9 @@ def _written(key: str, *, quote: bool) -> str:
 
 
 @st.composite
-def _values(draw: st.DrawFn, path: tuple[str | int, ...], depth: int) -> tuple[str, dict[tuple[str | int, ...], str]]:
+def _values(
+    draw: st.DrawFn, path: tuple[str | int, ...], depth: int
+) -> tuple[str, dict[tuple[str | int, ...], str]]:
     """Draw the text of a value and what stands where in it: each path with the text at its value."""
     kind = draw(st.sampled_from(["scalar"] * 3 + (["array", "table"] if depth else [])))
     if kind == "scalar":
@@ -155,7 +179,9 @@ def _pairs(
 ) -> tuple[str, dict[tuple[str | int, ...], str]]:
     lines: list[str] = []
     found: dict[tuple[str | int, ...], str] = {}
-    for key in draw(st.lists(_KEYS.filter(lambda key: key not in without), max_size=4, unique=True)):
+    for key in draw(
+        st.lists(_KEYS.filter(lambda key: key not in without), max_size=4, unique=True)
+    ):
         way = [key, *draw(st.lists(_KEYS, max_size=2))]
         text, inner = draw(_values((*path, *way), 2))
         dotted = (
@@ -171,7 +197,9 @@ def _pairs(
 @st.composite
 def toml_texts(draw: st.DrawFn) -> tuple[str, Mapping[tuple[str | int, ...], str]]:
     """Draw a TOML text, and for each path of it the text with which its value begins."""
-    tables = draw(st.lists(st.tuples(_KEYS, st.booleans()), max_size=3, unique_by=lambda table: table[0]))
+    tables = draw(
+        st.lists(st.tuples(_KEYS, st.booleans()), max_size=3, unique_by=lambda table: table[0])
+    )
     text, found = draw(_pairs((), frozenset(name for name, _many in tables)))
     for name, many in tables:
         for index in range(draw(st.integers(1, 3)) if many else 1):

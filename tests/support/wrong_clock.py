@@ -18,7 +18,12 @@ def since_start(offset: str) -> dict[str, str]:
 
 def by_file(file: Path) -> dict[str, str]:
     """Return the environment of a process whose clock is wrong by the offset that a file holds at that moment."""
-    return {"LD_PRELOAD": library(), "FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1", **_STEADY}
+    return {
+        "LD_PRELOAD": library(),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        **_STEADY,
+    }
 
 
 _STEADY = {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}

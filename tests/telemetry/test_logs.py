@@ -40,7 +40,9 @@ def one(stream: io.StringIO) -> dict[str, Any]:
     return line
 
 
-def told(form: str = "json", level: str = "info", stream: io.StringIO | None = None, **more: Any) -> io.StringIO:
+def told(
+    form: str = "json", level: str = "info", stream: io.StringIO | None = None, **more: Any
+) -> io.StringIO:
     """Set up logs with one secret known, and return where they go."""
     stream = stream or io.StringIO()
     masking = Masking()
@@ -64,12 +66,25 @@ def test_a_line_is_one_json_object_that_begins_with_the_same_keys() -> None:
     assert list(line)[:3] == ["ts", "level", "event"]
     assert datetime.fromisoformat(line["ts"]).utcoffset() is not None
     assert line["level"] == "info"
-    assert (line["at"], line["reason"], line["devices"]) == ("2026-11-01T00:00:00Z", "too-many", ["a"])
+    assert (line["at"], line["reason"], line["devices"]) == (
+        "2026-11-01T00:00:00Z",
+        "too-many",
+        ["a"],
+    )
     assert (line["path"], line["text"]) == ("x/y", "two\nlines")
 
 
 @pytest.mark.parametrize(
-    "fact", ["not-utf-8-\udcff", {("a", 1): 2}, object(), float("nan"), {"x": {"\udcff"}}, b"bytes", 10**30]
+    "fact",
+    [
+        "not-utf-8-\udcff",
+        {("a", 1): 2},
+        object(),
+        float("nan"),
+        {"x": {"\udcff"}},
+        b"bytes",
+        10**30,
+    ],
 )
 def test_no_fact_breaks_a_line(fact: object) -> None:
     """Whatever a fact is, the line comes out: a log must not stop the work that it is about."""
@@ -109,7 +124,10 @@ def test_a_librarys_odd_lines_come_out_too() -> None:
     stream = told()
     logging.getLogger("odd").log(35, "between")
     logging.getLogger("odd").warning("%d", "not a number")
-    assert [(line["level"], line["message"]) for line in lines(stream)] == [("warning", "between"), ("warning", "%d")]
+    assert [(line["level"], line["message"]) for line in lines(stream)] == [
+        ("warning", "between"),
+        ("warning", "%d"),
+    ]
 
 
 def test_a_warning_of_python_is_a_line() -> None:
@@ -218,7 +236,18 @@ LONG = "lang " * 40_000
         frozenset({LONG}),
         LONG.encode(),
     ],
-    ids=["text", "in a list", "many", "in a mapping", "many keys", "escaped", "wide", "deep", "set", "bytes"],
+    ids=[
+        "text",
+        "in a list",
+        "many",
+        "in a mapping",
+        "many keys",
+        "escaped",
+        "wide",
+        "deep",
+        "set",
+        "bytes",
+    ],
 )
 def test_no_line_is_longer_than_a_line_may_be(fact: object, form: str) -> None:
     """Whatever a fact is, the line stays short enough for whoever collects it, and is whole JSON."""

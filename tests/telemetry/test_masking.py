@@ -48,7 +48,11 @@ def test_a_secret_is_masked_however_it_is_spelt(spelt: str) -> None:
     assert shown.endswith(" after")
 
 
-@given(secret=st.text(min_size=8).filter(lambda text: "*" not in text), before=st.text(), after=st.text())
+@given(
+    secret=st.text(min_size=8).filter(lambda text: "*" not in text),
+    before=st.text(),
+    after=st.text(),
+)
 def test_no_text_keeps_a_secret(secret: str, before: str, after: str) -> None:
     """Whatever stands around it, a known secret is not in the text any more."""
     assert secret not in masked(f"{before}{secret}{after}", secret)
@@ -75,7 +79,9 @@ ALIKE = st.text("ab1", min_size=1, max_size=12)
 
 @pytest.mark.parametrize("others", [0, FEW])
 @given(secrets=st.lists(ALIKE, min_size=1, max_size=6), text=st.text("ab1 ", max_size=80))
-def test_masking_is_as_defined_however_many_secrets_there_are(others: int, secrets: list[str], text: str) -> None:
+def test_masking_is_as_defined_however_many_secrets_there_are(
+    others: int, secrets: list[str], text: str
+) -> None:
     """Not a character of any place of a secret is left, and nothing else is touched, with few secrets and with many."""
     masking = Masking()
     masking.know(f"another-secret-{number}" for number in range(others))
@@ -90,7 +96,11 @@ def test_secrets_that_overlap_are_masked_as_one() -> None:
     assert masked("<token-of-anna-and-ben>", "token-of-anna", "anna-and-ben") == f"<{MASK}>"
 
 
-@given(secret=st.text(min_size=8).filter(lambda text: "*" not in text), before=st.text(), after=st.text())
+@given(
+    secret=st.text(min_size=8).filter(lambda text: "*" not in text),
+    before=st.text(),
+    after=st.text(),
+)
 def test_no_text_keeps_one_of_many_secrets(secret: str, before: str, after: str) -> None:
     """A secret of a fleet with thousands of them is masked like the only one, whatever its characters."""
     assert secret not in masked(
@@ -120,7 +130,9 @@ def test_tokens_of_long_ago_are_forgotten(others: int) -> None:
     for hour in range(50):
         masking.renew("seoul", [f"token-{hour}", "the-lasting-part"])
     assert masking.text("token-0 token-45 token-46") == "token-0 token-45 token-46"
-    assert masking.text("token-47 token-48 token-49 token-of-busan the-lasting-part") == " ".join([MASK] * 5)
+    assert masking.text("token-47 token-48 token-49 token-of-busan the-lasting-part") == " ".join(
+        [MASK] * 5
+    )
     assert len(masking._spellings) == others + 5
 
 
@@ -130,7 +142,9 @@ def test_a_replaced_secret_stays_masked_while_a_line_may_have_it(others: int) ->
     masking = Masking()
     masking.know(f"another-secret-{number}" for number in range(others))
     for minute in range(3 * 60):
-        masking.hold("files", frozenset({f"token-of-minute-{minute:03}", "the-lasting-key"}), minute * 60.0)
+        masking.hold(
+            "files", frozenset({f"token-of-minute-{minute:03}", "the-lasting-key"}), minute * 60.0
+        )
     last = 3 * 60 - 1
     for minute in range(last - 59, last + 1):
         assert masking.text(f"token-of-minute-{minute:03} the-lasting-key") == f"{MASK} {MASK}"

@@ -102,7 +102,9 @@ def test_names_types_and_labels_are_the_contract(per_account: bool) -> None:  # 
         seen[name] = (family.type, labels - {"account"}, "account" in labels)
         assert family.samples, name
     created = {name for name in seen if name.endswith("_created")}
-    wanted = {name: (kind, labels, own and per_account) for name, (kind, labels, own) in CONTRACT.items()}
+    wanted = {
+        name: (kind, labels, own and per_account) for name, (kind, labels, own) in CONTRACT.items()
+    }
     assert {name: seen[name] for name in seen.keys() - created} == wanted
 
 
@@ -111,15 +113,25 @@ def test_everything_known_beforehand_starts_at_zero() -> None:
     metrics = started()
     scraped = series(metrics)
     assert {cell for cell in scraped["pcc_changes_total"] if ("account", SEOUL) in cell} == {
-        (("account", SEOUL), ("action", action), ("result", result)) for action in Action for result in Result
+        (("account", SEOUL), ("action", action), ("result", result))
+        for action in Action
+        for result in Result
     }
     assert len(scraped["pcc_passes_total"]) == 2 * len(PassResult)
     assert len(scraped["pcc_token_refreshes_total"]) == 2 * 3
-    for name in ("pcc_changes_total", "pcc_passes_total", "pcc_api_throttled_total", "pcc_token_refreshes_total"):
+    for name in (
+        "pcc_changes_total",
+        "pcc_passes_total",
+        "pcc_api_throttled_total",
+        "pcc_token_refreshes_total",
+    ):
         assert set(scraped[name].values()) == {0}
     assert value(metrics, "pcc_source_errors_total", kind="missing") == 0
     assert value(metrics, "pcc_desired_rejected", cause="environment") == 0
-    assert value(metrics, "pcc_api_requests_total", method="GET", route="/pcc", status="200", code="") == 0
+    assert (
+        value(metrics, "pcc_api_requests_total", method="GET", route="/pcc", status="200", code="")
+        == 0
+    )
     assert value(metrics, "pcc_api_request_duration_seconds_count", method="GET", route="/pcc") == 0
     assert value(metrics, "pcc_build_info", version=__version__) == 1
     assert value(metrics, "pcc_mode_info", mode="observe") == 0
@@ -188,19 +200,35 @@ def test_an_account_that_left_leaves_no_series_behind() -> None:
     metrics.answered_otherwise(SEOUL)
     metrics.leave(SEOUL)
     assert SEOUL not in generate_latest(metrics.registry).decode()
-    assert value(metrics, "pcc_changes_total", account=BUSAN, action="subscribe", result="success") == 0
+    assert (
+        value(metrics, "pcc_changes_total", account=BUSAN, action="subscribe", result="success")
+        == 0
+    )
     metrics.leave(SEOUL)
     metrics.enter(SEOUL)
-    assert value(metrics, "pcc_changes_total", account=SEOUL, action="subscribe", result="success") == 0
+    assert (
+        value(metrics, "pcc_changes_total", account=SEOUL, action="subscribe", result="success")
+        == 0
+    )
 
 
 def test_without_account_labels_figures_are_sums() -> None:
     """Fleets of thousands of accounts see sums; of moments the earliest, because the laggard is what matters."""
     metrics = started(per_account=False)
-    metrics.figures(SEOUL, replace(FULL, desired=3, last_success=100.0, out_of_sync_since=0.0, states={"missing": 1}))
+    metrics.figures(
+        SEOUL,
+        replace(FULL, desired=3, last_success=100.0, out_of_sync_since=0.0, states={"missing": 1}),
+    )
     metrics.figures(
         BUSAN,
-        replace(FULL, desired=4, last_success=50.0, out_of_sync_since=70.0, states={"missing": 2}, quota_limit=None),
+        replace(
+            FULL,
+            desired=4,
+            last_success=50.0,
+            out_of_sync_since=70.0,
+            states={"missing": 2},
+            quota_limit=None,
+        ),
     )
     metrics.changed(SEOUL, Action.SUBSCRIBE, Result.SUCCESS, 2)
     metrics.changed(BUSAN, Action.SUBSCRIBE, Result.SUCCESS)
@@ -245,7 +273,10 @@ def test_calls_are_counted_by_route_and_known_code() -> None:
     post = {"method": "POST", "route": "/pcc/{device-id}"}
     assert value(metrics, "pcc_api_requests_total", status="404", code="1207", **post) == 1
     assert value(metrics, "pcc_api_requests_total", status="500", code="other", **post) == 1
-    assert value(metrics, "pcc_api_requests_total", method="GET", route="/pcc", status="none", code="") == 1
+    assert (
+        value(metrics, "pcc_api_requests_total", method="GET", route="/pcc", status="none", code="")
+        == 1
+    )
     assert value(metrics, "pcc_api_request_duration_seconds_count", **post) == 2
     assert metrics.last_call_at == 18.0
 

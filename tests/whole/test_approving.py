@@ -60,7 +60,12 @@ async def test_a_cut_file_is_held_until_its_block_is_committed(tmp_path: Path) -
 async def planned(given: dict[str, str]) -> str:
     """Return what ``plan`` prints beside the running daemon."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "reconciler", "plan", env=child_environment(given), stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "reconciler",
+        "plan",
+        env=child_environment(given),
+        stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await child.communicate()
     return out.decode()
@@ -101,7 +106,9 @@ async def test_an_emptied_account_clears_nobody_and_others_go_on(tmp_path: Path)
     folder = tmp_path / "desired"
     write(folder / "east.toml", account_text("east", east))
     write(folder / "west.toml", account_text("west", west[:6]))
-    async with site(tmp_path, platform, PCC_DESIRED_STATE=str(folder), PCC_CREDENTIALS_DIR=tokens) as one:
+    async with site(
+        tmp_path, platform, PCC_DESIRED_STATE=str(folder), PCC_CREDENTIALS_DIR=tokens
+    ) as one:
         await one.has(east, "east")
         write(folder / "east.toml", account_text("east", []))
         write(folder / "west.toml", account_text("west", west))

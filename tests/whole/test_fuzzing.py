@@ -50,7 +50,15 @@ from reconciler import desired
 from reconciler.api import commands, webhook
 from reconciler.api import queries as reading
 from reconciler.core.acceptance import Accepted, AccountRevision, Claims
-from reconciler.core.errors import QUOTED, CredentialsRefused, Fault, Invalid, PlatformError, Throttled, Unavailable
+from reconciler.core.errors import (
+    QUOTED,
+    CredentialsRefused,
+    Fault,
+    Invalid,
+    PlatformError,
+    Throttled,
+    Unavailable,
+)
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
     AccountName,
@@ -68,11 +76,11 @@ from reconciler.core.planner import plan
 from reconciler.core.status import PassReport
 from reconciler.desired import Document, Loaded, MemoryTree
 from reconciler.pcc.auth import LONGEST_LIFE, Access, _granted
+from reconciler.pcc.codes import Call
 from reconciler.pcc.dates import seconds_to_wait
 from reconciler.pcc.protocol import (
     BEGINNING,
     Answer,
-    Call,
     Reply,
     envelope_time,
     header_time,
@@ -116,7 +124,10 @@ def attempted(do: Callable[[], Found], *errors: type[Error]) -> Found | Error:
 
 
 edges = st.one_of(
-    *(st.integers(max(0, edge - 2 * len(TOKEN)), edge + 2) for edge in (0, QUOTED // 2, QUOTED, 2 * QUOTED, BEGINNING))
+    *(
+        st.integers(max(0, edge - 2 * len(TOKEN)), edge + 2)
+        for edge in (0, QUOTED // 2, QUOTED, 2 * QUOTED, BEGINNING)
+    )
 )
 """So many characters before a secret that whatever shortens words may well cut through it."""
 
@@ -125,7 +136,9 @@ edges = st.one_of(
 # Texts and device files
 
 
-def loaded(documents: Mapping[str, bytes], files: Mapping[str, bytes], *, backwards: bool = False) -> Loaded:
+def loaded(
+    documents: Mapping[str, bytes], files: Mapping[str, bytes], *, backwards: bool = False
+) -> Loaded:
     """Load documents, in their order or in the opposite one."""
     every = [Document(path, content) for path, content in documents.items()]
     return desired.load(every[::-1] if backwards else every, MemoryTree(files))
@@ -139,7 +152,9 @@ def inside(fault: Fault, files: Mapping[str, bytes]) -> bool:
 
 @thrice
 @given(folders())
-def test_a_folder_gives_accounts_or_faults_with_their_places(folder: tuple[dict[str, bytes], dict[str, bytes]]) -> None:
+def test_a_folder_gives_accounts_or_faults_with_their_places(
+    folder: tuple[dict[str, bytes], dict[str, bytes]],
+) -> None:
     """Every load says something; each fault has a place in a file and shows nothing of a device file."""
     documents, files = folder
     found = loaded(documents, files)
@@ -155,7 +170,9 @@ def test_a_folder_gives_accounts_or_faults_with_their_places(folder: tuple[dict[
 
 @thrice
 @given(folders())
-def test_the_order_of_documents_does_not_matter(folder: tuple[dict[str, bytes], dict[str, bytes]]) -> None:
+def test_the_order_of_documents_does_not_matter(
+    folder: tuple[dict[str, bytes], dict[str, bytes]],
+) -> None:
     """A folder is a set of files: in whatever order they are read, the same accounts are in force."""
     one, other = loaded(*folder), loaded(*folder, backwards=True)
     assert by_name(one) == by_name(other)
@@ -170,7 +187,8 @@ def test_the_order_of_documents_does_not_matter(folder: tuple[dict[str, bytes], 
 def by_name(found: Loaded) -> dict[AccountName, object]:
     """Return accounts for a comparison in which the order of approvals does not count."""
     return {
-        name: replace(one, approvals=tuple(sorted(one.approvals, key=repr))) for name, one in found.accounts.items()
+        name: replace(one, approvals=tuple(sorted(one.approvals, key=repr)))
+        for name, one in found.accounts.items()
     }
 
 
@@ -184,7 +202,9 @@ def test_an_accepted_text_means_what_another_reader_finds_in_it(text: bytes, lis
         return
     said = tomllib.loads(text.decode().removeprefix("\ufeff"))
     assert said["version"] == 1
-    tables = said.get("accounts", {}) | ({"default": said} if {"devices", "device_files"} & said.keys() else {})
+    tables = said.get("accounts", {}) | (
+        {"default": said} if {"devices", "device_files"} & said.keys() else {}
+    )
     assert {name: one.devices for name, one in found.accounts.items()} == {
         name: meant(table, files) for name, table in tables.items()
     }
@@ -195,17 +215,23 @@ def meant(table: Mapping[str, Any], files: Mapping[str, bytes]) -> set[str]:
     assert "devices" in table or "device_files" in table
     ids = {one if isinstance(one, str) else one["id"] for one in table.get("devices", [])}
     for pattern in table.get("device_files", []):
-        matching = [path for path in files if Path("/" + path).match("/" + pattern.replace("**/", ""))]
+        matching = [
+            path for path in files if Path("/" + path).match("/" + pattern.replace("**/", ""))
+        ]
         ids |= {line for path in matching for line in files[path].decode().split("\n") if line}
     return ids
 
 
 @given(fleets(), st.data())
-def test_a_written_text_that_is_cut_loses_no_device_of_an_account(fleet: list[Any], data: st.DataObject) -> None:
+def test_a_written_text_that_is_cut_loses_no_device_of_an_account(
+    fleet: list[Any], data: st.DataObject
+) -> None:
     """Wherever a text ends, an account that it still defines has all its devices and its whole policy."""
     text = desired.dump(fleet).encode()
     ends = [at + 1 for at, byte in enumerate(text) if byte == ord("\n")]
-    found = loaded({"a.toml": text[: data.draw(st.sampled_from(ends) | st.integers(0, len(text)))]}, {})
+    found = loaded(
+        {"a.toml": text[: data.draw(st.sampled_from(ends) | st.integers(0, len(text)))]}, {}
+    )
     whole = loaded({"a.toml": text}, {}).accounts
     assert bool(found.accounts) != bool(found.faults)
     for name, one in found.accounts.items():
@@ -225,7 +251,9 @@ def test_a_device_file_is_read_as_its_lines_say(content: bytes) -> None:
     assert bool(found.faults) == (ids is None)
     if ids is not None:
         assert found.accounts[DEFAULT_ACCOUNT].devices == ids
-    assert all(fault.path == "f.txt" and inside(fault, {"f.txt": content}) for fault in found.faults)
+    assert all(
+        fault.path == "f.txt" and inside(fault, {"f.txt": content}) for fault in found.faults
+    )
 
 
 def listed_ids(content: bytes) -> set[str] | None:
@@ -238,7 +266,11 @@ def listed_ids(content: bytes) -> set[str] | None:
         return None
     ids = [line.split("#")[0].strip() for line in text.split("\n")]
     ids = [one for one in ids if one]
-    good = all(identifies(one) for one in ids) and len(set(ids)) == len(ids) and text[-1:] in {"", "\n"}
+    good = (
+        all(identifies(one) for one in ids)
+        and len(set(ids)) == len(ids)
+        and text[-1:] in {"", "\n"}
+    )
     return set(ids) if good else None
 
 
@@ -250,7 +282,8 @@ def identifies(text: object) -> bool:
         and text.isprintable()
         and text not in {".", ".."}
         and not set(text) & set(",;\ufeff")
-        and not {text[0], text[-1]} & set("\"'`()[]{}\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb")
+        and not {text[0], text[-1]}
+        & set("\"'`()[]{}\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb")
         and re.match(r"[<=>|]{7}", text) is None
         and re.fullmatch(r"[0-9]+([.][0-9]+[eE][+-]?|[eE][+-])[0-9]+", text) is None
     )
@@ -295,12 +328,16 @@ def strict_list(body: bytes) -> frozenset[str] | None:
     if items is None or items in ({}, []):
         return frozenset()
     ids = (
-        [one.get("deviceId") if isinstance(one, dict) else None for one in items] if isinstance(items, list) else [None]
+        [one.get("deviceId") if isinstance(one, dict) else None for one in items]
+        if isinstance(items, list)
+        else [None]
     )
     return frozenset(cast("list[str]", ids)) if all(map(identifies, ids)) else None
 
 
-def listed(read: Callable[[Reply, datetime], Iterable[Any]], call: Call, body: bytes, status: int = 200) -> Any:
+def listed(
+    read: Callable[[Reply, datetime], Iterable[Any]], call: Call, body: bytes, status: int = 200
+) -> Any:
     """Return the ids that a list answer is read as, or the error."""
     found = attempted(lambda: read(Reply(call, status, body, "m"), NOW), PlatformError)
     if isinstance(found, PlatformError):
@@ -335,13 +372,19 @@ def test_a_list_is_all_or_nothing(body: bytes, status: int) -> None:
     st.integers(100, 599) | st.just(200),
     st.text(max_size=20),
 )
-def test_an_answer_is_a_meaning_or_a_short_error(body: bytes, call: Call, status: int, retry_after: str) -> None:
+def test_an_answer_is_a_meaning_or_a_short_error(
+    body: bytes, call: Call, status: int, retry_after: str
+) -> None:
     """Whatever comes is understood, or is an error of ours that quotes no more than it may."""
-    answer = attempted(lambda: judge(Reply(call, status, body, "m", retry_after), NOW), PlatformError)
+    answer = attempted(
+        lambda: judge(Reply(call, status, body, "m", retry_after), NOW), PlatformError
+    )
     if isinstance(answer, Answer):
         assert answer.code is not None or 200 <= status < 300
         return
-    assert all(len(words or "") <= QUOTED for words in (answer.words, answer.code, answer.lg_message_id))
+    assert all(
+        len(words or "") <= QUOTED for words in (answer.words, answer.code, answer.lg_message_id)
+    )
     assert len(str(answer)) <= 3 * QUOTED
     assert str(answer).isprintable()
     if isinstance(answer, Throttled):
@@ -356,7 +399,9 @@ def test_an_answer_is_a_meaning_or_a_short_error(body: bytes, call: Call, status
     st.sampled_from([200, 400, 401, 500]),
     st.sampled_from(Call),
 )
-def test_no_piece_of_a_secret_is_told(where: str, before: int, pad: str, status: int, call: Call) -> None:
+def test_no_piece_of_a_secret_is_told(
+    where: str, before: int, pad: str, status: int, call: Call
+) -> None:
     """Wherever LG repeats a token, and wherever what is quoted of LG is cut off, not a piece of it is shown."""
     said = pad * before + TOKEN + pad * 10
     body = {
@@ -440,7 +485,22 @@ def http_dates(moment: datetime) -> Sequence[str]:
 date_words = st.lists(
     st.sampled_from(
         [
-            *(*MONTHS, "Sun,", "Sun", ",", "22", "22,", "-1", "0", "2026", "2026,", "99999", "26", "10:00:00", "10:00"),
+            *(
+                *MONTHS,
+                "Sun,",
+                "Sun",
+                ",",
+                "22",
+                "22,",
+                "-1",
+                "0",
+                "2026",
+                "2026,",
+                "99999",
+                "26",
+                "10:00:00",
+                "10:00",
+            ),
             *(
                 "10.00.00",
                 "10:00:00,",
@@ -457,7 +517,18 @@ date_words = st.lists(
                 "-2400",
                 "EST",
             ),
-            *("(", ")", "(c)", "22-Nov-2026", "-Nov-", "\N{SUPERSCRIPT TWO}", "9" * 400, "\xa0", "\0", "="),
+            *(
+                "(",
+                ")",
+                "(c)",
+                "22-Nov-2026",
+                "-Nov-",
+                "\N{SUPERSCRIPT TWO}",
+                "9" * 400,
+                "\xa0",
+                "\0",
+                "=",
+            ),
         ]
     ),
     max_size=7,
@@ -474,7 +545,10 @@ headers = st.one_of(
 
 @thrice
 @given(
-    headers | damaged(st.sampled_from([one.encode() for one in http_dates(NOW)])).map(lambda one: one.decode("latin-1"))
+    headers
+    | damaged(st.sampled_from([one.encode() for one in http_dates(NOW)])).map(
+        lambda one: one.decode("latin-1")
+    )
 )
 def test_what_stands_in_a_header_is_a_time_or_nothing(header: str) -> None:
     """A ``Retry-After`` is a wait that ends within a day, a ``Date`` a moment with a zone; all else is nothing."""
@@ -499,7 +573,9 @@ def test_a_date_to_come_is_waited_for_to_the_second(moment: datetime) -> None:
 
 
 @thrice
-@given(answers(st.fixed_dictionaries({"timestamp": values | st.datetimes().map(datetime.isoformat)})))
+@given(
+    answers(st.fixed_dictionaries({"timestamp": values | st.datetimes().map(datetime.isoformat)}))
+)
 def test_the_time_in_an_envelope_is_a_moment_or_nothing(body: bytes) -> None:
     """Whatever LG puts in the place of its time, no pass ends with it."""
     moment = envelope_time(Reply(Call.LIST, 200, body, "m"))
@@ -531,8 +607,20 @@ def called(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http", "root_path": ""}
-    asked = {"method": method, "path": path, "raw_path": path.encode(), "query_string": query, "headers": list(headers)}
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "root_path": "",
+    }
+    asked = {
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query,
+        "headers": list(headers),
+    }
     asked |= {"server": ("127.0.0.1", 8080), "client": ("127.0.0.1", 50000)}
     asyncio.run(cast("Any", app(scope | asked, receive, send)))
     return int(sent[0]["status"]), b"".join(one.get("body", b"") for one in sent[1:]), read
@@ -549,7 +637,14 @@ def signature(body: bytes) -> str:
 
 
 good_values = st.sampled_from(
-    [signature(PUSHED), "sha256=" + signature(PUSHED), signature(PUSHED).upper(), SECRET, signature(b""), ""]
+    [
+        signature(PUSHED),
+        "sha256=" + signature(PUSHED),
+        signature(PUSHED).upper(),
+        SECRET,
+        signature(b""),
+        "",
+    ]
 ).map(str.encode)
 good_lines = st.sampled_from(
     [
@@ -564,7 +659,9 @@ odd_lines = st.tuples(
     st.sampled_from([*SIGNED, b"x-gitlab-token", b"content-type", b"x-hub-signature"]),
     good_values | damaged(good_values) | st.binary(max_size=30),
 )
-one_odd_line = good_lines.flatmap(lambda line: st.tuples(st.just(line[0]), damaged(st.just(line[1]))))
+one_odd_line = good_lines.flatmap(
+    lambda line: st.tuples(st.just(line[0]), damaged(st.just(line[1])))
+)
 header_lines = st.one_of(
     st.lists(good_lines, max_size=3),
     st.lists(good_lines | odd_lines, max_size=4),
@@ -585,17 +682,24 @@ def proven(lines: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
 
 @thrice
 @given(header_lines, st.just(PUSHED) | st.just(b"") | damaged(st.just(PUSHED)), st.integers(1, 5))
-def test_only_who_knows_the_secret_wakes(lines: list[tuple[bytes, bytes]], body: bytes, parts: int) -> None:
+def test_only_who_knows_the_secret_wakes(
+    lines: list[tuple[bytes, bytes]], body: bytes, parts: int
+) -> None:
     """A wake is answered with 202 and has a header that nobody makes without the secret; all else is a refusal."""
     operations = FakeOperations()
-    app = Starlette(routes=[webhook.route(operations, FakePolicy(secret=lambda: SECRET, has_webhook=True))])
+    app = Starlette(
+        routes=[webhook.route(operations, FakePolicy(secret=lambda: SECRET, has_webhook=True))]
+    )
     size = len(body) // parts + 1
     chunks = [body[at : at + size] for at in range(0, len(body), size)]
     status, said, _read = called(app, webhook.PATH, headers=lines, body=chunks)
     assert status in {202, 401}
     assert len(operations.done) == (status == 202) == proven(lines, body)
     if operations.done:
-        assert any(SECRET.encode() == value or signature(body).encode() in value.lower() for _name, value in lines)
+        assert any(
+            SECRET.encode() == value or signature(body).encode() in value.lower()
+            for _name, value in lines
+        )
     assert not any(value in said for _name, value in lines if len(value) > 12)
 
 
@@ -603,7 +707,9 @@ def test_only_who_knows_the_secret_wakes(lines: list[tuple[bytes, bytes]], body:
 def test_no_more_of_a_body_is_read_than_is_bearable(sizes: list[int]) -> None:
     """Even who knows the secret sends so much and no more, and what is beyond is not read."""
     operations = FakeOperations()
-    app = Starlette(routes=[webhook.route(operations, FakePolicy(secret=lambda: SECRET, has_webhook=True))])
+    app = Starlette(
+        routes=[webhook.route(operations, FakePolicy(secret=lambda: SECRET, has_webhook=True))]
+    )
     token = [(b"x-gitlab-token", SECRET.encode())]
     chunks = [bytes(size) for size in sizes]
     status, _said, read = called(app, webhook.PATH, headers=token, body=chunks)
@@ -639,7 +745,9 @@ shown = {
     "approval": st.text(max_size=5),
 }
 odd_plans = {key: good | values for key, good in (good_plans | shown | {"x": values}).items()}
-PLANS = st.fixed_dictionaries(good_plans, optional=shown) | st.fixed_dictionaries({}, optional=odd_plans)
+PLANS = st.fixed_dictionaries(good_plans, optional=shown) | st.fixed_dictionaries(
+    {}, optional=odd_plans
+)
 JSON_TYPE = [(b"host", b"127.0.0.1:8080"), (b"content-type", b"application/json")]
 
 
@@ -673,7 +781,11 @@ def test_a_brake_is_set_as_it_is_asked_for_or_not_at_all(body: bytes) -> None:
         asked = strictly(body or b"{}")
         assert asked.keys() <= {"pause", "account", "for", "reason"}
         span = asked.get("for")
-        expected = (asked.get("account") or None, asked.get("pause", "all"), asked.get("reason", ""))
+        expected = (
+            asked.get("account") or None,
+            asked.get("pause", "all"),
+            asked.get("reason", ""),
+        )
         _what, account, pause, taken, reason = deeds.done[0]
         assert (account, pause, reason) == expected
         assert taken == (None if span is None else timedelta(seconds=seconds_of(span)))
@@ -696,12 +808,22 @@ def test_proposed_files_are_planned_or_refused(body: bytes) -> None:
 
 @thrice
 @given(
-    st.dictionaries(st.sampled_from(["account", "acount", "accounts", ""]), st.text(max_size=8), max_size=2),
+    st.dictionaries(
+        st.sampled_from(["account", "acount", "accounts", ""]), st.text(max_size=8), max_size=2
+    ),
     st.lists(
         st.tuples(
             st.sampled_from([b"host", b"content-type", b"authorization", b"origin"]),
             st.sampled_from(
-                [b"127.0.0.1", b"[::1", b"[::1]:1", b"", b"localhost:x", b"evil.example", b"application/json"]
+                [
+                    b"127.0.0.1",
+                    b"[::1",
+                    b"[::1]:1",
+                    b"",
+                    b"localhost:x",
+                    b"evil.example",
+                    b"application/json",
+                ]
             )
             | st.binary(max_size=12),
         ),
@@ -739,7 +861,12 @@ def past() -> tuple[Starlette, list[tuple[datetime, DeviceId]]]:
         clock.moment = NOW - timedelta(minutes=number // 2)
         change = Change(DEFAULT_ACCOUNT, Action.SUBSCRIBE, DeviceId(f"device{number:02}"))
         state.changes.intend(
-            DEFAULT_ACCOUNT, PassId(f"p{number}"), [change], frozenset(), Revision("0" * 64), clock.now()
+            DEFAULT_ACCOUNT,
+            PassId(f"p{number}"),
+            [change],
+            frozenset(),
+            Revision("0" * 64),
+            clock.now(),
         )
         done = Outcome(change, Result.SUCCESS, clock.now())
         state.changes.record(DEFAULT_ACCOUNT, PassId(f"p{number}"), [done], {}, clock.now())
@@ -761,15 +888,34 @@ def encoded(content: bytes) -> str:
 
 
 moments_said = st.one_of(
-    st.sampled_from(["2h", "3m", "90s", "99999d", "99999d999999h", "0s", "2026-11-22T09:57:00Z", "2026-11-22T10:00Z"]),
+    st.sampled_from(
+        [
+            "2h",
+            "3m",
+            "90s",
+            "99999d",
+            "99999d999999h",
+            "0s",
+            "2026-11-22T09:57:00Z",
+            "2026-11-22T10:00Z",
+        ]
+    ),
     st.datetimes().map(lambda one: one.isoformat() + "+23:59"),
     st.datetimes().map(datetime.isoformat),
-    st.sampled_from(["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-W47-7T10:00:00Z", "24:00"]),
+    st.sampled_from(
+        ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-W47-7T10:00:00Z", "24:00"]
+    ),
 )
-cursors = in_json(st.lists(st.sampled_from([0, -1, -(2**56), 1, "default", "device01", 10**30]) | values, max_size=5))
+cursors = in_json(
+    st.lists(
+        st.sampled_from([0, -1, -(2**56), 1, "default", "device01", 10**30]) | values, max_size=5
+    )
+)
 asked_values = {
-    "limit": st.sampled_from(["1", "5", "1000", "1001", "0", "00000005", "0001000000", "9" * 5000]) | headers,
-    "since": moments_said | damaged(moments_said.map(str.encode)).map(lambda one: one.decode("latin-1")),
+    "limit": st.sampled_from(["1", "5", "1000", "1001", "0", "00000005", "0001000000", "9" * 5000])
+    | headers,
+    "since": moments_said
+    | damaged(moments_said.map(str.encode)).map(lambda one: one.decode("latin-1")),
     "until": moments_said | headers,
     "before": cursors.map(quote_from_bytes) | headers | cursors.map(encoded),
     "account": st.sampled_from(["default", "defualt", "", "\0"]) | headers,
@@ -777,9 +923,9 @@ asked_values = {
 }
 
 
-queries = st.lists(st.sampled_from([*asked_values, *asked_values, "lmit"]), max_size=3, unique=True).flatmap(
-    lambda keys: st.fixed_dictionaries({key: asked_values.get(key, headers) for key in keys})
-)
+queries = st.lists(
+    st.sampled_from([*asked_values, *asked_values, "lmit"]), max_size=3, unique=True
+).flatmap(lambda keys: st.fixed_dictionaries({key: asked_values.get(key, headers) for key in keys}))
 
 
 @thrice
@@ -789,7 +935,9 @@ def test_past_changes_are_those_asked_for(
 ) -> None:
     """Any query is answered with changes within what it says, newest first, or with what is wrong with it."""
     app, made = past
-    status, said, _read = called(app, "/api/v1/history", query=urlencode(asked).encode(), method="GET")
+    status, said, _read = called(
+        app, "/api/v1/history", query=urlencode(asked).encode(), method="GET"
+    )
     answer = json.loads(said)
     assert status in {200, 400, 404}
     if status != 200:
@@ -833,13 +981,18 @@ def repository(*printed: bytes) -> Repository:
     return Repository(cast("Git", Printer(*printed)))
 
 
-object_ids = st.binary(min_size=20, max_size=20).map(bytes.hex) | st.binary(min_size=32, max_size=32).map(bytes.hex)
+object_ids = st.binary(min_size=20, max_size=20).map(bytes.hex) | st.binary(
+    min_size=32, max_size=32
+).map(bytes.hex)
 ID = "0123456789abcdef0123456789abcdef01234567"
-kinds = st.sampled_from([("100644", "blob"), ("120000", "blob"), ("160000", "commit"), ("040000", "tree")])
+kinds = st.sampled_from(
+    [("100644", "blob"), ("120000", "blob"), ("160000", "commit"), ("040000", "tree")]
+)
 path_names = st.binary(min_size=1, max_size=12).filter(lambda name: b"\0" not in name)
 trees = st.dictionaries(path_names, st.tuples(kinds, object_ids), max_size=4).map(
     lambda held: b"".join(
-        b"%s %s %s\t%s\0" % (*(one.encode() for one in (*kind, id_)), name) for name, (kind, id_) in held.items()
+        b"%s %s %s\t%s\0" % (*(one.encode() for one in (*kind, id_)), name)
+        for name, (kind, id_) in held.items()
     )
 )
 
@@ -871,7 +1024,8 @@ blobs = st.dictionaries(object_ids, st.binary(max_size=30), min_size=1, max_size
 def batch(contents: Mapping[str, bytes], *, whole: bool) -> bytes:
     """Return what ``cat-file`` prints of blobs: of each its size, and its content too."""
     return b"".join(
-        b"%s blob %d\n%s" % (id_.encode(), len(contents[id_]), contents[id_] + b"\n" if whole else b"")
+        b"%s blob %d\n%s"
+        % (id_.encode(), len(contents[id_]), contents[id_] + b"\n" if whole else b"")
         for id_ in sorted(contents)
     )
 
@@ -889,7 +1043,9 @@ def test_contents_that_git_prints_are_read(contents: dict[str, bytes]) -> None:
 
 @thrice
 @given(blobs, st.data())
-def test_contents_that_git_did_not_print_whole_are_an_error(contents: dict[str, bytes], data: st.DataObject) -> None:
+def test_contents_that_git_did_not_print_whole_are_an_error(
+    contents: dict[str, bytes], data: st.DataObject
+) -> None:
     """Cut anywhere, neither sizes nor contents are believed; damaged, they are an error or as long as was said."""
     known, printed = batch(contents, whole=False), batch(contents, whole=True)
     for cut in (
@@ -924,11 +1080,15 @@ def test_a_commit_is_read_or_an_error(printed: bytes) -> None:
         found = repository(printed).commit(ID)
         assert printed.count(b"\0") == 3
         assert found.id == ID
-        assert all(words.isprintable() and len(words) <= QUOTED for words in (found.author, found.subject))
+        assert all(
+            words.isprintable() and len(words) <= QUOTED for words in (found.author, found.subject)
+        )
         assert found.at.tzinfo is not None
 
 
-signed = st.sampled_from([b"G\0fully\n", b"G\0ultimate\n", b"G\0undefined\n", b"U\0fully\n", b"N\0\n", b"B\0never\n"])
+signed = st.sampled_from(
+    [b"G\0fully\n", b"G\0ultimate\n", b"G\0undefined\n", b"U\0fully\n", b"N\0\n", b"B\0never\n"]
+)
 
 
 @thrice
@@ -936,12 +1096,19 @@ signed = st.sampled_from([b"G\0fully\n", b"G\0ultimate\n", b"G\0undefined\n", b"
 def test_only_a_plain_yes_is_a_good_signature(printed: bytes) -> None:
     """Whatever git prints of a signature, it is good only where git says so and nothing else."""
     with suppress(GitError):
-        answers = printed.split(b"\0", 1)  # git is asked for its letter, then for the trust in the key
-        good = [one.removesuffix(b"\n") for one in answers] in ([b"G", b"fully"], [b"G", b"ultimate"])
+        answers = printed.split(
+            b"\0", 1
+        )  # git is asked for its letter, then for the trust in the key
+        good = [one.removesuffix(b"\n") for one in answers] in (
+            [b"G", b"fully"],
+            [b"G", b"ultimate"],
+        )
         assert (verdict(repository(*answers), ID, None) == "") == good
 
 
-ids_printed = st.lists(object_ids, max_size=3).map(lambda ids: "".join(f"{one}\n" for one in ids).encode())
+ids_printed = st.lists(object_ids, max_size=3).map(
+    lambda ids: "".join(f"{one}\n" for one in ids).encode()
+)
 
 
 @thrice
@@ -954,9 +1121,13 @@ def test_ids_that_git_prints_are_ids_or_an_error(printed: bytes) -> None:
         lambda one: [one.entry(ID, "").id],
     ):
         with suppress(GitError):
-            assert all(re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", id_) for id_ in ask(repository(printed)))
+            assert all(
+                re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", id_) for id_ in ask(repository(printed))
+            )
     with suppress(GitError):
-        assert repository(f"{ID}\n".encode(), printed).descends(ID, ID) == (ID.encode() in printed.split())
+        assert repository(f"{ID}\n".encode(), printed).descends(ID, ID) == (
+            ID.encode() in printed.split()
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -964,15 +1135,43 @@ def test_ids_that_git_prints_are_ids_or_an_error(printed: bytes) -> None:
 
 lines_without_secrets = st.sampled_from(
     [
-        *("PCC_MODE=observe", "PCC_INTERVAL=10m", "PCC_WORKERS=8", "PCC_LISTEN=127.0.0.1:8080", "# a remark", ""),
-        *("export PCC_PHASE='qa'", "PCC_MOOD=observe", "HOME=/root", 'PCC_GIT_REF="main', "PCC_COUNTRY", "=x"),
+        *(
+            "PCC_MODE=observe",
+            "PCC_INTERVAL=10m",
+            "PCC_WORKERS=8",
+            "PCC_LISTEN=127.0.0.1:8080",
+            "# a remark",
+            "",
+        ),
+        *(
+            "export PCC_PHASE='qa'",
+            "PCC_MOOD=observe",
+            "HOME=/root",
+            'PCC_GIT_REF="main',
+            "PCC_COUNTRY",
+            "=x",
+        ),
     ]
 )
 lines_with_secrets = st.sampled_from(
     [
-        *(f"PCC_SERVICE_KEY={TOKEN}", f'PCC_ACCESS_TOKEN="{TOKEN}"', f"PCC_LISTEN_TOKEN='{TOKEN}", TOKEN, f"{TOKEN}=x"),
-        *(f"PCC_WEBHOOK_SECRET=  {TOKEN}", f"PCC_BASE_URL=https://u:{TOKEN}@h.example", f"PCC_COUNTRY={TOKEN}"),
-        *(f"PCC_GIT_URL=https://u:{TOKEN}@h.example/r.git", f"PCC_WORKERS={TOKEN}", f"PCC_MODE={TOKEN}"),
+        *(
+            f"PCC_SERVICE_KEY={TOKEN}",
+            f'PCC_ACCESS_TOKEN="{TOKEN}"',
+            f"PCC_LISTEN_TOKEN='{TOKEN}",
+            TOKEN,
+            f"{TOKEN}=x",
+        ),
+        *(
+            f"PCC_WEBHOOK_SECRET=  {TOKEN}",
+            f"PCC_BASE_URL=https://u:{TOKEN}@h.example",
+            f"PCC_COUNTRY={TOKEN}",
+        ),
+        *(
+            f"PCC_GIT_URL=https://u:{TOKEN}@h.example/r.git",
+            f"PCC_WORKERS={TOKEN}",
+            f"PCC_MODE={TOKEN}",
+        ),
     ]
 )
 
@@ -983,7 +1182,10 @@ def env_files(lines: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
 
 
 @thrice
-@given(env_files(lines_without_secrets | lines_with_secrets) | damaged(env_files(lines_without_secrets)))
+@given(
+    env_files(lines_without_secrets | lines_with_secrets)
+    | damaged(env_files(lines_without_secrets))
+)
 def test_an_env_file_is_settings_or_faults_without_their_values(content: bytes) -> None:
     """Every fault has its line, and none shows a value: it may be a secret in the wrong place."""
     with tempfile.NamedTemporaryFile(suffix=".env") as file:
@@ -992,6 +1194,8 @@ def test_an_env_file_is_settings_or_faults_without_their_values(content: bytes) 
         found = attempted(lambda: settings.load({}, Path(file.name), user=lambda: 0), Invalid)
     if isinstance(found, Invalid):
         assert found.faults
-        assert all(fault.line <= content.count(b"\n") + content.count(b"\r") + 1 for fault in found.faults)
+        assert all(
+            fault.line <= content.count(b"\n") + content.count(b"\r") + 1 for fault in found.faults
+        )
     told = str(found) if isinstance(found, Invalid) else repr(found)
     assert not any(piece in told for piece in pieces(TOKEN))

@@ -10,6 +10,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from hmac import digest
 from pathlib import Path
@@ -20,7 +21,17 @@ import pytest
 
 import scenarios
 from reconciler.simulator import Platform, Record, Route
-from repositories import AUTHOR, GitServer, Remote, allow, git, http_server, signed_by, ssh_key, ssh_server
+from repositories import (
+    AUTHOR,
+    GitServer,
+    Remote,
+    allow,
+    git,
+    http_server,
+    signed_by,
+    ssh_key,
+    ssh_server,
+)
 from scenarios import (
     Sent,
     Site,
@@ -82,7 +93,11 @@ async def status(one: Site) -> dict[str, Any]:
 
 @pytest.mark.parametrize("transport", ["file", "http", "ssh"])
 async def test_push_is_acted_on(
-    tmp_path: Path, remote: Remote, transport: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    tmp_path: Path,
+    remote: Remote,
+    transport: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     """A push leads to the calls it wants, at the first look after it; each change is told with commit and author."""
     platform: Platform = request.getfixturevalue("platform")
@@ -93,7 +108,9 @@ async def test_push_is_acted_on(
             ssh = stack.enter_context(ssh_server(tmp_path / "sshd"))
             monkeypatch.setenv("GIT_SSH_COMMAND", ssh.command)
             url = ssh.url(remote)
-        async with site(tmp_path, platform, **following(server.url if transport == "http" else url)) as one:
+        async with site(
+            tmp_path, platform, **following(server.url if transport == "http" else url)
+        ) as one:
             await one.has(devices[:15])
             assert {line["author"] for line in one.told("change.applied")} == {AUTHOR}
             looks, passed = server.asked(), platform.request_count
@@ -107,16 +124,26 @@ async def test_push_is_acted_on(
             await one.has(devices[1:16])
             for action, device in (("subscribe", devices[15]), ("unsubscribe", devices[0])):
                 facts = {"action": action, "device": device, "commit": pushed, "author": AUTHOR}
-                await eventually(lambda facts=facts: one.told("change.applied", **facts), f"a line of {action}")  # type: ignore[misc]  # a lambda's default
+                await eventually(
+                    partial(one.told, "change.applied", **facts), f"a line of {action}"
+                )
             metrics = await one.metrics()
-            assert f'pcc_desired_revision_info{{revision="{pushed}",source="git",verified="unchecked"}} 1.0' in metrics
+            assert (
+                f'pcc_desired_revision_info{{revision="{pushed}",source="git",verified="unchecked"}} 1.0'
+                in metrics
+            )
             told = (await status(one))["text"]
             assert (told["source"], told["revision"]) == ("git", pushed)
-            assert (told["commit"]["author"], told["commit"]["subject"]) == (AUTHOR, "Exchange a fridge")
+            assert (told["commit"]["author"], told["commit"]["subject"]) == (
+                AUTHOR,
+                "Exchange a fridge",
+            )
             assert "Exchange a fridge" in (await one.get("/")).text
             at = float(git(remote.work, "log", "-1", "--format=%ct"))
             seen = next(
-                line for line in metrics.splitlines() if line.startswith("pcc_desired_commit_timestamp_seconds ")
+                line
+                for line in metrics.splitlines()
+                if line.startswith("pcc_desired_commit_timestamp_seconds ")
             )
             assert float(seen.split()[1]) == at
 
@@ -124,11 +151,17 @@ async def test_push_is_acted_on(
 async def pushed_hook(one: Site) -> int:
     """Tell the daemon of a push, as GitHub does."""
     signature = "sha256=" + digest(SECRET.encode(), b"{}", sha256).hex()
-    return (await one.http.post("/hooks/git", content=b"{}", headers={"X-Hub-Signature-256": signature})).status_code
+    return (
+        await one.http.post("/hooks/git", content=b"{}", headers={"X-Hub-Signature-256": signature})
+    ).status_code
 
 
 async def test_webhook_does_not_wait_for_the_interval(
-    tmp_path: Path, platform: Platform, remote: Remote, server: GitServer, request: pytest.FixtureRequest
+    tmp_path: Path,
+    platform: Platform,
+    remote: Remote,
+    server: GitServer,
+    request: pytest.FixtureRequest,
 ) -> None:
     """With an interval of a day the webhook brings a push in; of many calls during one look one more follows."""
     devices = owned(platform)
@@ -165,9 +198,15 @@ async def test_wait_for_a_merge_that_was_overtaken_before_it_was_fetched(
         second = remote.publish({TEXT: text(devices, GENEROUS)})
         assert await pushed_hook(one) == 202
         await one.has(devices)
-        code, _, err = await scenarios.command(one, "status", "--wait", "--revision", first, "--timeout", "30s")
+        code, _, err = await scenarios.command(
+            one, "status", "--wait", "--revision", first, "--timeout", "30s"
+        )
         assert (code, err) == (0, f"1 account done with revision {second}\n")
-        assert (await scenarios.command(one, "status", "--wait", "--revision", "f" * 40, "--timeout", "1s"))[0] == 1
+        assert (
+            await scenarios.command(
+                one, "status", "--wait", "--revision", "f" * 40, "--timeout", "1s"
+            )
+        )[0] == 1
 
 
 async def test_push_in_the_middle_of_a_pass_stops_the_old_plan(
@@ -176,7 +215,9 @@ async def test_push_in_the_middle_of_a_pass_stops_the_old_plan(
     """From the moment a pushed commit is in force no call is made that only the one before wanted."""
     platform.set_options(latency=0.2)
     devices = owned(platform)
-    given = following(remote.url, PCC_CONCURRENCY="1", PCC_GIT_INTERVAL="1d", PCC_WEBHOOK_SECRET=SECRET)
+    given = following(
+        remote.url, PCC_CONCURRENCY="1", PCC_GIT_INTERVAL="1d", PCC_WEBHOOK_SECRET=SECRET
+    )
     async with idle_site(tmp_path, platform, **given) as one:
         wire = one.transport = Wire()
         await one.start()
@@ -194,8 +235,14 @@ async def test_push_in_the_middle_of_a_pass_stops_the_old_plan(
         await pushed_hook(one)
         await one.has(wanted)
         await eventually(lambda: "in force" in wire.notes)
-        after = [note for note in wire.notes[wire.notes.index("in force") :] if isinstance(note, Sent)]
-        assert not [note for note in after if note.method == "POST" and note.path.rpartition("/")[2] not in wanted]
+        after = [
+            note for note in wire.notes[wire.notes.index("in force") :] if isinstance(note, Sent)
+        ]
+        assert not [
+            note
+            for note in after
+            if note.method == "POST" and note.path.rpartition("/")[2] not in wanted
+        ]
         assert not one.live() & set(devices[15:])
 
 
@@ -268,7 +315,9 @@ async def test_calamity_changes_nothing(
         await eventually_true(told, words)
         rejected = {line["revision"] for line in one.told("desired.rejected")}
         newest = (await status(one))["text"]["newest"]
-        assert rejected == ({newest if newest != began else ""} if cause else set()), "the one that is rejected"
+        assert rejected == ({newest if newest != began else ""} if cause else set()), (
+            "the one that is rejected"
+        )
         if calamity in FILE_CALAMITIES:
             assert newest == git(remote.bare, "rev-parse", "refs/heads/main") != began
         await one.stop()
@@ -302,18 +351,24 @@ async def test_remote_that_is_gone_for_an_hour(
             return one.process.components.informer.fetched_at
 
         before = fetched()
-        await eventually(lambda: fetched() > before)  # a look without news counts: the remote was there
+        await eventually(
+            lambda: fetched() > before
+        )  # a look without news counts: the remote was there
         server.down = True
         await eventually(lambda: one.told("source.failed", kind="fetch"))
         last = fetched()
         one.clock.go_ahead(timedelta(hours=1))
-        failures = one.process.components.metrics.source_errors.labels("fetch") if one.daemon else None
+        failures = (
+            one.process.components.metrics.source_errors.labels("fetch") if one.daemon else None
+        )
         assert failures is not None
         counted = failures._value.get()
         await eventually(lambda: failures._value.get() > counted)
         metrics = await one.metrics()
         seen = next(
-            line for line in metrics.splitlines() if line.startswith("pcc_source_last_success_timestamp_seconds ")
+            line
+            for line in metrics.splitlines()
+            if line.startswith("pcc_source_last_success_timestamp_seconds ")
         )
         assert one.clock.now().timestamp() - float(seen.split()[1]) >= 3600
         assert fetched() == last
@@ -329,7 +384,9 @@ async def test_remote_that_is_gone_for_an_hour(
         assert not (await status(one))["text"]["trouble"]
 
 
-async def test_damaged_clone_changes_nothing(tmp_path: Path, platform: Platform, remote: Remote) -> None:
+async def test_damaged_clone_changes_nothing(
+    tmp_path: Path, platform: Platform, remote: Remote
+) -> None:
     """A clone that is damaged while the daemon runs is made anew at the next push; the news is acted on."""
     devices = owned(platform)
     async with site(tmp_path, platform, **following(remote.url)) as one:
@@ -342,7 +399,9 @@ async def test_damaged_clone_changes_nothing(tmp_path: Path, platform: Platform,
         assert not one.calls(Route.UNSUBSCRIBE)
 
 
-async def test_rewritten_history_is_followed(tmp_path: Path, platform: Platform, remote: Remote) -> None:
+async def test_rewritten_history_is_followed(
+    tmp_path: Path, platform: Platform, remote: Remote
+) -> None:
     """A push with force is followed like any other, within the same guards, and logged with both commits."""
     devices = owned(platform)
     async with site(tmp_path, platform, **following(remote.url)) as one:
@@ -351,7 +410,9 @@ async def test_rewritten_history_is_followed(tmp_path: Path, platform: Platform,
         after = remote.commit({TEXT: text(devices[:14], GENEROUS)}, "Amended", amend=True)
         remote.push()
         await one.has(devices[:14])
-        assert [(line["before"], line["commit"]) for line in one.told("source.rewritten")] == [(before, after)]
+        assert [(line["before"], line["commit"]) for line in one.told("source.rewritten")] == [
+            (before, after)
+        ]
 
 
 # -- signatures
@@ -368,14 +429,18 @@ async def test_old_signed_commit_does_not_roll_the_fleet_back(
     given = following(remote.url, PCC_GIT_VERIFY="commit", PCC_GIT_ALLOWED_SIGNERS=str(signers))
     async with site(tmp_path, platform, **given) as one:
         await one.has(devices[:5])
-        newer = remote.publish({TEXT: text(devices[:15], GENEROUS)}, "Signed, newer", sign=signed_by(key))
+        newer = remote.publish(
+            {TEXT: text(devices[:15], GENEROUS)}, "Signed, newer", sign=signed_by(key)
+        )
         await one.has(devices[:15])
         label = f'pcc_desired_revision_info{{revision="{newer}",source="git",verified="yes"}} 1.0'
 
         async def rejected(words: str) -> None:
             async def told() -> bool:
                 said = (await status(one))["text"]
-                return said["rejected"] == "unverified" and any(words in fault for fault in said["faults"])
+                return said["rejected"] == "unverified" and any(
+                    words in fault for fault in said["faults"]
+                )
 
             await eventually_true(told, words)
             assert label in await one.metrics()
@@ -416,7 +481,13 @@ async def test_old_signed_commit_does_not_roll_the_fleet_back(
 async def command(one: Site, *arguments: str) -> tuple[int, str, str]:
     """Run a command of ours with the site's settings; return its exit code and what it said."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "reconciler", *arguments, env=child_environment(one.environment), stdout=PIPE, stderr=PIPE
+        sys.executable,
+        "-m",
+        "reconciler",
+        *arguments,
+        env=child_environment(one.environment),
+        stdout=PIPE,
+        stderr=PIPE,
     )
     out, said = await child.communicate()
     assert child.returncode is not None
@@ -453,7 +524,10 @@ async def test_commands_read_the_repository_too(
         assert (code, "name their PATH" in said) == (64, True)
         remote.publish({TEXT: None, "other.toml": "version = 1\ndevices = []\n"})
         code, _, said = await command(one, "validate")
-        assert (code, said.startswith("desired-state.toml: there is no such file in commit")) == (1, True)
+        assert (code, said.startswith("desired-state.toml: there is no such file in commit")) == (
+            1,
+            True,
+        )
         shutil.rmtree(remote.bare)
         for words in ("validate", "plan", "apply"):
             code, _, said = await command(one, words)
@@ -519,7 +593,9 @@ async def test_stop_does_not_wait_for_the_remote(
     monkeypatch.setenv("GIT_SSH_COMMAND", str(tmp_path / "hang"))
     async with hanging(tmp_path, platform) as one:
         await one.start()
-        await eventually(lambda: (tmp_path / "number").exists() and (tmp_path / "number").read_text().strip())
+        await eventually(
+            lambda: (tmp_path / "number").exists() and (tmp_path / "number").read_text().strip()
+        )
         number = int((tmp_path / "number").read_text())
         assert (await one.get("/healthz")).status_code == 200
         assert (await one.get("/readyz")).status_code == 503

@@ -12,7 +12,15 @@ import pytest
 from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.errors import Unknown
 from reconciler.core.guards import PauseOverride
-from reconciler.core.model import DEFAULT_ACCOUNT, AccountName, Desired, DeviceId, Pause, Policy, Reason
+from reconciler.core.model import (
+    DEFAULT_ACCOUNT,
+    AccountName,
+    Desired,
+    DeviceId,
+    Pause,
+    Policy,
+    Reason,
+)
 from reconciler.core.status import PassReport
 from reconciler.reporting import queries
 from reconciler.reporting.queries import Knowledge
@@ -75,7 +83,9 @@ async def empty(fleet: Fleet) -> Reasons:
 
 async def paused(fleet: Fleet) -> Reasons:
     """Pause unsubscribes in the file, and everything by command."""
-    fleet.state.pauses.set(DEFAULT_ACCOUNT, PauseOverride(Pause.ALL, None, "night shift"), fleet.clock.now())
+    fleet.state.pauses.set(
+        DEFAULT_ACCOUNT, PauseOverride(Pause.ALL, None, "night shift"), fleet.clock.now()
+    )
     fleet.want(fleet.owned[1:], policy=Policy(pause=Pause.UNSUBSCRIBE))
     return dict.fromkeys((fleet.owned[0], *fleet.owned[18:]), Reason.PAUSED)
 
@@ -149,7 +159,9 @@ SITUATIONS: tuple[Callable[[Fleet], Awaitable[Reasons]], ...] = (
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.__name__)
-async def test_all_hold_the_same_for_the_same_reason(situation: Callable[[Fleet], Awaitable[Reasons]]) -> None:
+async def test_all_hold_the_same_for_the_same_reason(
+    situation: Callable[[Fleet], Awaitable[Reasons]],
+) -> None:
     """Whoever asks what a pass would do hears what the next pass does."""
     fleet = Fleet(20, wanted=18, policy=OPEN)
     await fleet.reconcile()
@@ -157,7 +169,9 @@ async def test_all_hold_the_same_for_the_same_reason(situation: Callable[[Fleet]
     fleet.clock.pass_by(timedelta(seconds=1))
     assert fleet.text is not None
     by_explain = explained(fleet)
-    by_preview = held_by(await asyncio.to_thread(fleet.reconciler.previews.preview, fleet.text, fleet.claims))
+    by_preview = held_by(
+        await asyncio.to_thread(fleet.reconciler.previews.preview, fleet.text, fleet.claims)
+    )
     by_dry_run = held_by(await fleet.reconciler.previews.dry_run(DEFAULT_ACCOUNT))
     by_pass = held_by(await fleet.reconcile())
     assert by_pass == expected

@@ -30,7 +30,10 @@ WEST = 'version = 1\n[accounts.west]\ndevices = ["w1"]\n'
 
 def in_force(accepted: Accepted) -> dict[str, tuple[frozenset[str], str | None]]:
     """Return the devices of each account, and why a newer revision is rejected if it is."""
-    return {name: (frozenset(one.desired.devices), one.rejected) for name, one in accepted.accounts.items()}
+    return {
+        name: (frozenset(one.desired.devices), one.rejected)
+        for name, one in accepted.accounts.items()
+    }
 
 
 async def accepted_by(informer: Informer) -> Accepted:
@@ -48,7 +51,9 @@ async def folder(tmp_path: Path) -> Path:
     write(home / "west.toml", WEST)
     clock = SystemClock()
     with closing(State.open(tmp_path / "state", clock)) as state:
-        await accepted_by(Informer(FileSource(home), state.accounts, state.revisions, Metrics(), clock=clock))
+        await accepted_by(
+            Informer(FileSource(home), state.accounts, state.revisions, Metrics(), clock=clock)
+        )
     write(home / "east.toml", EAST.replace('"e1"', '"e1", "e2"'))
     (home / "west.toml").unlink()
     (home / "west.toml").mkdir()
@@ -60,12 +65,21 @@ FAULT = "west.toml: is not a regular file"
 
 async def test_the_good_files_of_a_folder_count(folder: Path, tmp_path: Path) -> None:
     """The daemon and ``explain`` without one take the good file, and leave the account of the other as it was."""
-    chosen = settings.load({"PCC_DESIRED_STATE": str(folder), "PCC_STATE_DIR": str(tmp_path / "state")})
+    chosen = settings.load(
+        {"PCC_DESIRED_STATE": str(folder), "PCC_STATE_DIR": str(tmp_path / "state")}
+    )
     alone = offline.at_hand(chosen, SystemClock())
     clock = SystemClock()
     with closing(State.open(tmp_path / "state", clock)) as state:
         daemon = await accepted_by(
-            Informer(FileSource(folder), state.accounts, state.revisions, Metrics(), clock=clock, keeps=False)
+            Informer(
+                FileSource(folder),
+                state.accounts,
+                state.revisions,
+                Metrics(),
+                clock=clock,
+                keeps=False,
+            )
         )
     expected = {"east": (frozenset({"e1", "e2"}), None), "west": (frozenset({"w1"}), "invalid")}
     assert in_force(daemon) == in_force(alone.known.accepted) == expected
@@ -89,7 +103,9 @@ async def test_every_command_names_the_file_that_cannot_be_read(
         planning.plan(folder, None, (), ask, show="none")
     proposal = preview.Proposal(("east.toml", "west.toml"), {"east.toml": EAST})
     with pytest.raises(Invalid, match=r"west\.toml: the content of this document was not sent"):
-        await preview.planned(proposal, Accepted(), lambda *_: pytest.fail("faulty files are not planned"))
+        await preview.planned(
+            proposal, Accepted(), lambda *_: pytest.fail("faulty files are not planned")
+        )
 
 
 @pytest.mark.system
@@ -101,4 +117,6 @@ def test_a_revision_with_a_file_that_cannot_be_read_is_not_compared(tmp_path: Pa
     now = SystemClock().now()
     after = load_fetched(FileSource(remote.work / "east.toml").fetch())
     compared = diff.since("HEAD", remote.work, after, now)
-    assert compared.trouble.endswith("west.toml: is a symbolic link; of a repository only regular files are read")
+    assert compared.trouble.endswith(
+        "west.toml: is a symbolic link; of a repository only regular files are read"
+    )

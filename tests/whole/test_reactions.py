@@ -104,7 +104,9 @@ def after_a_list(word: str) -> Seen:
         return _waiting(calls, "token.refreshed list.failed", "failed", "retry, up to 5 s", waits)
     if word == "throttled":
         events = "account.throttled quota.learned"
-        return _waiting((get,), events, "held", "quota, 1 min", waits, "pcc_api_throttled_total +1", LEARNED)
+        return _waiting(
+            (get,), events, "held", "quota, 1 min", waits, "pcc_api_throttled_total +1", LEARNED
+        )
     wait = f"quota, {word.removeprefix('paused ')}"
     return _waiting((get,), "account.throttled", "held", wait, waits, "pcc_api_throttled_total +1")
 
@@ -122,7 +124,9 @@ def after_a_change(word: str, verb: str, action: str, *, asks: bool) -> Seen:
         calls = ("GET /pcc", a, *(("GET /devices", a) if asks else ()), b)
         return _gone_on(calls, word, action)
     if word == "configuration":
-        return _waiting(("GET /pcc", a), "account.stopped", "partial", "account-stopped, 5 min", both)
+        return _waiting(
+            ("GET /pcc", a), "account.stopped", "partial", "account-stopped, 5 min", both
+        )
     if word == "credentials":
         calls = ("GET /pcc", a, "token refresh", a)
         return _waiting(calls, "token.refreshed", "partial", "retry, up to 5 s", both)
@@ -138,7 +142,9 @@ def after_a_change(word: str, verb: str, action: str, *, asks: bool) -> Seen:
 
 def _gone_on(calls: tuple[str, ...], word: str, action: str, *events: str) -> Seen:
     """Return an account whose device B is done whatever became of A."""
-    renewed = ('pcc_token_refreshes_total{result="success"} +1',) if "token.refreshed" in events else ()
+    renewed = (
+        ('pcc_token_refreshes_total{result="success"} +1',) if "token.refreshed" in events else ()
+    )
     event, kept, result = {
         "success": ((), (), "success"),
         "noop": (("change.applied A (noop)",), (), "noop"),
@@ -153,19 +159,27 @@ def _gone_on(calls: tuple[str, ...], word: str, action: str, *events: str) -> Se
         kept=kept,
         condition="converging" if kept else "in_sync",
         metrics=(
-            *(f'pcc_changes_total{{action="{action}",result="{one}"}} +{changes[one]}' for one in sorted(changes)),
+            *(
+                f'pcc_changes_total{{action="{action}",result="{one}"}} +{changes[one]}'
+                for one in sorted(changes)
+            ),
             f'pcc_passes_total{{result="{ended}"}} +1',
             *renewed,
         ),
     )
 
 
-def _waiting(calls: tuple[str, ...], events: str, ended: str, wait: str, held: tuple[str, str], *moved: str) -> Seen:
+def _waiting(
+    calls: tuple[str, ...], events: str, ended: str, wait: str, held: tuple[str, str], *moved: str
+) -> Seen:
     """Return an account all of whose changes wait for the same reason."""
     reason, actions = wait.partition(",")[0], Counter(held)
     stopped = reason == "account-stopped"
     metrics = [*moved, f'pcc_passes_total{{result="{ended}"}} +1']
-    metrics += [f'pcc_changes_held{{action="{action}",reason="{reason}"}} {count}' for action, count in actions.items()]
+    metrics += [
+        f'pcc_changes_held{{action="{action}",reason="{reason}"}} {count}'
+        for action, count in actions.items()
+    ]
     if "token.refreshed" in events:
         metrics.append('pcc_token_refreshes_total{result="success"} +1')
     return Seen(
@@ -207,7 +221,11 @@ def test_every_documented_code_came_with_its_status_on_each_call(run: Run) -> No
     """The run goes through all that LG documents, each code at LG's HTTP status, and one code that nobody knows."""
     documented = {code: status for status, codes in DOCUMENTED.items() for code in codes.split()}
     for route in CALLS:
-        answered = {one.code: one.status for case in run.seen if case.route is route and (one := met(run, case)).code}
+        answered = {
+            one.code: one.status
+            for case in run.seen
+            if case.route is route and (one := met(run, case)).code
+        }
         assert answered.pop(UNKNOWN) == 400
         assert answered == documented
 
@@ -215,10 +233,20 @@ def test_every_documented_code_came_with_its_status_on_each_call(run: Run) -> No
 @pytest.mark.parametrize("event", ["change.failed", "change.refused", "list.failed"])
 def test_what_was_not_done_is_told_in_lgs_words(run: Run, event: str) -> None:
     """The log line of a failure has LG's words and the message id that LG's support asks for."""
-    told = [(case, line) for case, lines in run.lines.items() for line in lines if line["event"] == event]
+    told = [
+        (case, line)
+        for case, lines in run.lines.items()
+        for line in lines
+        if line["event"] == event
+    ]
     for case, line in told:
-        assert line["message_id"] == [one for one in run.records[case] if one.fault is not None][-1].message_id
-        assert f"{line.get('code', '')}{line.get('error', '')}".count(case.answer) or not case.has_code
+        assert (
+            line["message_id"]
+            == [one for one in run.records[case] if one.fault is not None][-1].message_id
+        )
+        assert (
+            f"{line.get('code', '')}{line.get('error', '')}".count(case.answer) or not case.has_code
+        )
         assert line["words"].startswith("<html>") == ("HTML" in case.answer)
     assert {case for case, _ in told} == {
         case for case, seen in run.seen.items() if any(event in one for one in seen.log)
@@ -251,5 +279,10 @@ def test_every_request_is_counted_by_status_and_code(run: Run) -> None:
 
 def test_every_request_has_a_message_id_of_its_own(run: Run) -> None:
     """A call that is made once more, with another token or after ``GET /devices``, is another call to LG."""
-    ids = [one.message_id for records in run.records.values() for one in records if one.route is not Route.TOKEN]
+    ids = [
+        one.message_id
+        for records in run.records.values()
+        for one in records
+        if one.route is not Route.TOKEN
+    ]
     assert len(set(ids)) == len(ids)

@@ -27,13 +27,21 @@ from simulated import YEAR, Fleet, SimulatedClock
 HOUR = timedelta(hours=1)
 OPEN = Policy(max_unsubscribe=5000)
 SENT = (Route.SUBSCRIBE, Route.UNSUBSCRIBE)
-WEATHER: tuple[Effect, ...] = (Html(status=503), Html(status=502, commit=True), Hang(), Hang(commit=True))
+WEATHER: tuple[Effect, ...] = (
+    Html(status=503),
+    Html(status=502, commit=True),
+    Hang(),
+    Hang(commit=True),
+)
 
 
 def weather(share: float) -> list[Rule]:
     """Return rules by which this share of all calls fails, in four ways alike; in two the work is done all the same."""
     each = share / len(WEATHER)
-    return [Rule(effect=one, probability=each / (1 - number * each)) for number, one in enumerate(WEATHER)]
+    return [
+        Rule(effect=one, probability=each / (1 - number * each))
+        for number, one in enumerate(WEATHER)
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -75,7 +83,9 @@ class Storm:
             concurrency=8,
             wanted=self._half,
         )
-        self.fleet.transport.on_request = lambda _request: self.clock.pass_by(timedelta(seconds=random.random() / 8))
+        self.fleet.transport.on_request = lambda _request: self.clock.pass_by(
+            timedelta(seconds=random.random() / 8)
+        )
         return self.fleet
 
     async def until_call(self, number: int, then: Callable[[], object] = lambda: None) -> None:
@@ -103,7 +113,9 @@ class Storm:
     def successes(self) -> Counter[DeviceId]:
         """Return how often each device's change stands in the history as made."""
         return Counter(
-            one.device for one in self.fleet.state.history.changes(limit=100_000) if one.result is Result.SUCCESS
+            one.device
+            for one in self.fleet.state.history.changes(limit=100_000)
+            if one.result is Result.SUCCESS
         )
 
     @property
@@ -118,7 +130,9 @@ def applied(lines: Iterable[MutableMapping[str, Any]]) -> Counter[str]:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_two_thousand_changes_come_through_a_storm_each_made_and_told_once(tmp_path: Path, seed: int) -> None:
+async def test_two_thousand_changes_come_through_a_storm_each_made_and_told_once(
+    tmp_path: Path, seed: int
+) -> None:
     """One call in ten fails, half of those after LG had done the work: nothing is lost, and hardly a call is wasted."""
     storm = Storm(tmp_path, 2000, seed)
     with capture_logs() as lines:
@@ -143,10 +157,14 @@ async def test_a_stop_in_the_storm_changes_nothing_of_that(tmp_path: Path, seed:
 
 
 @pytest.mark.parametrize("killed_at", [3, 777, 1500])
-async def test_a_kill_in_the_storm_leaves_no_hole_in_the_history(tmp_path: Path, killed_at: int) -> None:
+async def test_a_kill_in_the_storm_leaves_no_hole_in_the_history(
+    tmp_path: Path, killed_at: int
+) -> None:
     """What was on the disk at the moment of a kill is enough to have each change in the history as made, once."""
     storm = Storm(tmp_path, 2000, seed=6)
-    await storm.until_call(killed_at, then=lambda: shutil.copytree(storm.folder, tmp_path / "as it was"))
+    await storm.until_call(
+        killed_at, then=lambda: shutil.copytree(storm.folder, tmp_path / "as it was")
+    )
     storm.folder = tmp_path / "as it was"
     storm.start()
     await storm.until_quiet()
@@ -227,7 +245,9 @@ async def test_a_pass_broken_off_in_a_refresh_leaves_no_lock() -> None:
     task = asyncio.create_task(fleet.reconcile())
     await asked.wait()
     task.cancel()
-    assert isinstance((await asyncio.gather(task, return_exceptions=True))[0], asyncio.CancelledError)
+    assert isinstance(
+        (await asyncio.gather(task, return_exceptions=True))[0], asyncio.CancelledError
+    )
     await fleet.reconcile()
     assert len([one for one in fleet.calls() if one.route is Route.TOKEN]) == 1
     assert done(one for one in fleet.calls() if one.route in SENT) == Counter(fleet.owned)
@@ -243,11 +263,16 @@ def asked_at(fleet: Fleet, device: DeviceId) -> list[float]:
     return [(moment - times[0]) / 3600 for moment in times]
 
 
-async def test_one_device_of_five_hundred_is_refused_and_asked_again_less_and_less(tmp_path: Path) -> None:
+async def test_one_device_of_five_hundred_is_refused_and_asked_again_less_and_less(
+    tmp_path: Path,
+) -> None:
     """The other 499 are done in the first pass; the waits are 1, 2, 4, 8, 16 and then 24 hours, over a restart too."""
     clock, folder = SimulatedClock(), tmp_path / "state"
     platform: Platform = sample_platform(
-        devices=500, only_pcc=True, options=Options(token_life=YEAR), now=lambda: clock.now().timestamp()
+        devices=500,
+        only_pcc=True,
+        options=Options(token_life=YEAR),
+        now=lambda: clock.now().timestamp(),
     )
     state = State.open(folder, clock)
     fleet = Fleet(platform=platform, clock=clock, state=state)
@@ -276,7 +301,10 @@ async def test_a_refused_device_is_asked_at_once_after_an_edit_of_its_entry_and_
     poor, other = devices[77], devices[78]
 
     def listed(**names: str) -> str:
-        lines = [f'  {{ id = "{one}", name = "{names[one]}" }},' if one in names else f'  "{one}",' for one in devices]
+        lines = [
+            f'  {{ id = "{one}", name = "{names[one]}" }},' if one in names else f'  "{one}",'
+            for one in devices
+        ]
         return "\n".join(["version = 1", "devices = [", *lines, "]", ""])
 
     def asked() -> int:

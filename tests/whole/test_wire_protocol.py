@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-ODD = ["a:b@c", "HW1-0001", "ü-냉장고", "a+b&c=d", "7121f083d9df33c29483843fe4181663508e36cd733db8b868269c11a2512a10"]
+ODD = [
+    "a:b@c",
+    "HW1-0001",
+    "ü-냉장고",
+    "a+b&c=d",
+    "7121f083d9df33c29483843fe4181663508e36cd733db8b868269c11a2512a10",
+]
 STRANGERS = ["stranger:1", "stranger~2"]
 DOCUMENTED = {
     "authorization": "Bearer access-token-of-the-tests",
@@ -89,7 +95,11 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         call = Call(self.command, self.path, tuple(self.headers.items()), body)
         response = self.recorder.take(call)
-        envelope = {"messageId": self.headers["x-message-id"], "timestamp": "2026-11-01T00:00:00", "response": response}
+        envelope = {
+            "messageId": self.headers["x-message-id"],
+            "timestamp": "2026-11-01T00:00:00",
+            "response": response,
+        }
         content = json.dumps(envelope).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -121,7 +131,9 @@ def recording() -> Iterator[tuple[Recorder, str]]:
 def write(path: Path, devices: list[str]) -> None:
     """Put a desired state in place."""
     fresh = path.with_suffix(".new")
-    fresh.write_text(f"version = 1\ndevices = {json.dumps(devices, ensure_ascii=False)}\n", encoding="utf-8")
+    fresh.write_text(
+        f"version = 1\ndevices = {json.dumps(devices, ensure_ascii=False)}\n", encoding="utf-8"
+    )
     fresh.replace(path)
 
 
@@ -141,7 +153,10 @@ def daemon(folder: Path, url: str) -> Iterator[subprocess.Popen[bytes]]:
         "PCC_INTERVAL": "1s",
     }
     command = [sys.executable, "-m", "reconciler", "run"]
-    with (folder / "log").open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as process:  # noqa: S603 - our own program
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(command, env=environment, stderr=log) as process,  # noqa: S603 - our own program
+    ):
         try:
             yield process
         finally:
@@ -179,5 +194,7 @@ def test_the_daemon_speaks_exactly_the_documented_protocol(tmp_path: Path) -> No
     assert len(set(message_ids)) == len(message_ids)
     said = (tmp_path / "log").read_text(encoding="utf-8")
     assert "daemon.stopped" in said
-    assert not [secret for name, secret in DOCUMENTED.items() if "service" in name and secret in said]
+    assert not [
+        secret for name, secret in DOCUMENTED.items() if "service" in name and secret in said
+    ]
     assert DOCUMENTED["authorization"].removeprefix("Bearer ") not in said

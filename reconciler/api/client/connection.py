@@ -42,6 +42,15 @@ DEEPEST = 64
 REFUSALS = 1000
 """So many faults of a refusal are shown."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_NO_ANSWER = (
+    URLError,
+    OSError,
+    HTTPException,
+    ValueError,
+    RecursionError,
+    msgspec.MsgspecError,
+)
+"""What can be raised where no answer of ours comes back."""
 
 
 def ask(
@@ -60,9 +69,43 @@ def ask(
     bytes. Raises ``DaemonError`` with the daemon's own words, ``NoDaemon`` where none of ours answers, and
     ``SomebodyElse`` where that will stay so: a login page, a redirect.
     """
+    request, through = _request(server, path, body, token, environ)
+    end = time.monotonic() + seconds
+    try:
+        with build_opener(_NoRedirect(), ProxyHandler(through)).open(
+            request, timeout=seconds
+        ) as answer:
+            words, kind = _read(answer, largest, end), answer.headers.get_content_type()
+            if "content-type" in answer.headers and not kind.endswith("json"):
+                raise SomebodyElse(
+                    f"what answers at {server} is a page ({quoted(kind)}), not the daemon: {_DOOR}"
+                )
+            said = msgspec.json.decode(words)
+    except HTTPError as error:
+        raise _refusal(server, error, end) from error
+    except _NO_ANSWER as error:
+        reason = getattr(error, "reason", error)
+        raise NoDaemon(
+            f"no daemon answers at {server} ({quoted(str(reason))}); is it running? see --server"
+        ) from error
+    if not isinstance(said, dict):
+        raise SomebodyElse(f"what answers at {server} is not this daemon")
+    return _fit_to_print(server, said)
+
+
+def _request(
+    server: str,
+    path: str,
+    body: dict[str, Any] | None,
+    token: str | None,
+    environ: Mapping[str, str],
+) -> tuple[Request, dict[str, str]]:
+    """Return the request and the proxies it goes through; raises where the address cannot be used."""
     url = f"{server.rstrip('/')}{path}"
     if "@" in server:
-        raise DaemonError("--server: an address with a user name or a password is not taken; see PCC_LISTEN_TOKEN")
+        raise DaemonError(
+            "--server: an address with a user name or a password is not taken; see PCC_LISTEN_TOKEN"
+        )
     try:
         scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
     except ValueError as error:
@@ -76,22 +119,10 @@ def ask(
     request = Request(url, data, headers)  # noqa: S310 - the scheme is checked above
     through = {} if host in LOOPBACK else _through(url, scheme, environ)
     if host not in LOOPBACK and token is not None and scheme != "https":
-        raise DaemonError(f"--server: {server} is not https, and the token would cross the network readable")
-    end = time.monotonic() + seconds
-    try:
-        with build_opener(_NoRedirect(), ProxyHandler(through)).open(request, timeout=seconds) as answer:
-            words, kind = _read(answer, largest, end), answer.headers.get_content_type()
-            if "content-type" in answer.headers and not kind.endswith("json"):
-                raise SomebodyElse(f"what answers at {server} is a page ({quoted(kind)}), not the daemon: {_DOOR}")
-            said = msgspec.json.decode(words)
-    except HTTPError as error:
-        raise _refusal(server, error, end) from error
-    except (URLError, OSError, HTTPException, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        reason = getattr(error, "reason", error)
-        raise NoDaemon(f"no daemon answers at {server} ({quoted(str(reason))}); is it running? see --server") from error
-    if not isinstance(said, dict):
-        raise SomebodyElse(f"what answers at {server} is not this daemon")
-    return _fit_to_print(server, said)
+        raise DaemonError(
+            f"--server: {server} is not https, and the token would cross the network readable"
+        )
+    return request, through
 
 
 def _read(answer: HTTPResponse | HTTPError, largest: int, end: float) -> bytes:
@@ -113,7 +144,9 @@ def _fit_to_print(server: str, said: dict[str, Any]) -> dict[str, Any]:
     try:
         return {key: _printable(value, key) for key, value in said.items()}
     except _TooDeepError as error:
-        raise SomebodyElse(f"what answers at {server} is not this daemon: its answer is nested too deeply") from error
+        raise SomebodyElse(
+            f"what answers at {server} is not this daemon: its answer is nested too deeply"
+        ) from error
 
 
 class _TooDeepError(Exception):
@@ -128,7 +161,10 @@ def _printable(value: Any, key: str = "", deeper: int = DEEPEST) -> Any:
         case str():
             return _words(value, key)
         case dict():
-            return {_words(str(name), ""): _printable(one, name, deeper - 1) for name, one in value.items()}
+            return {
+                _words(str(name), ""): _printable(one, name, deeper - 1)
+                for name, one in value.items()
+            }
         case list():
             return [_printable(one, key, deeper - 1) for one in value]
         case _:
@@ -163,9 +199,13 @@ def _refusal(server: str, error: HTTPError, end: float) -> DaemonError:
     if error.code in _MOVED:
         to = _host(error.headers.get("location", ""))
         where = f" to {to}" if to else ""
-        return SomebodyElse(f"what answers at {server} is a redirect{where}, not the daemon: {_DOOR}")
+        return SomebodyElse(
+            f"what answers at {server} is a redirect{where}, not the daemon: {_DOOR}"
+        )
     if error.code in _LOCKED:
-        return SomebodyElse(f"what answers at {server} asks for a login ({error.code}), and is not the daemon: {_DOOR}")
+        return SomebodyElse(
+            f"what answers at {server} asks for a login ({error.code}), and is not the daemon: {_DOOR}"
+        )
     return NoDaemon(f"the daemon at {server} said no: {error.code} {quoted(str(error.reason))}")
 
 
@@ -180,7 +220,9 @@ def _through(url: str, scheme: str, environ: Mapping[str, str]) -> dict[str, str
 class _NoRedirect(HTTPRedirectHandler):
     """Follows nowhere: the token is for this server and no other."""
 
-    def http_error_302(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage) -> None:
+    def http_error_302(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
+    ) -> None:
         """Return nothing, which makes the redirect an error, whatever address it names."""
         del req, fp, code, msg, headers
 

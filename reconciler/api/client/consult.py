@@ -17,7 +17,14 @@ import msgspec
 
 from reconciler.core.errors import DaemonError, NoDaemon, Unknown, quoted, suggestion
 from reconciler.reporting import StatusReport, queries
-from reconciler.reporting.queries import LONGEST_PAGE, AccountDetail, AtHand, DeviceExplanation, Page, RefusedReport
+from reconciler.reporting.queries import (
+    LONGEST_PAGE,
+    AccountDetail,
+    AtHand,
+    DeviceExplanation,
+    Page,
+    RefusedReport,
+)
 
 Report = TypeVar("Report")
 
@@ -52,7 +59,9 @@ class Consultation:
         found: list[RefusedReport] = []
         for one in status.accounts:
             if one.refused:
-                found += self._get(f"/api/v1/accounts/{quote(one.account, safe='')}", AccountDetail).refused_devices
+                found += self._get(
+                    f"/api/v1/accounts/{quote(one.account, safe='')}", AccountDetail
+                ).refused_devices
         return found
 
     def explain(self, device: str, account: str | None) -> Answer[DeviceExplanation]:
@@ -74,7 +83,9 @@ class Consultation:
             lambda at_hand: _read(partial(_past, at_hand), asked, limit),
         )
 
-    def _answer(self, ask: Callable[[], Report], otherwise: Callable[[AtHand], Report]) -> Answer[Report]:
+    def _answer(
+        self, ask: Callable[[], Report], otherwise: Callable[[AtHand], Report]
+    ) -> Answer[Report]:
         try:
             return Answer(ask(), f"the daemon at {self.address}")
         except NoDaemon as error:
@@ -91,7 +102,9 @@ class Consultation:
             return _with_zones(msgspec.convert(answer, kind))
         except (msgspec.ValidationError, RecursionError) as error:
             said = quoted(str(error))
-            raise DaemonError(f"the daemon at {self.address} answers as another version would: {said}") from error
+            raise DaemonError(
+                f"the daemon at {self.address} answers as another version would: {said}"
+            ) from error
 
 
 def _read(page: Callable[[Mapping[str, str]], Page], asked: Mapping[str, str], limit: int) -> Page:

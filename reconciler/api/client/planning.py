@@ -38,7 +38,13 @@ class RemotePlan:
 
 
 def plan(
-    path: Path, environment: str | None, accounts: Sequence[str], ask: Ask, *, show: str, approval: str | None = None
+    path: Path,
+    environment: str | None,
+    accounts: Sequence[str],
+    ask: Ask,
+    *,
+    show: str,
+    approval: str | None = None,
 ) -> RemotePlan:
     """Return what the daemon would make of the files at a path. Raises ``Invalid`` with every fault they have.
 
@@ -62,7 +68,11 @@ def plan(
             notes=[str(note) for note in answer["notes"]],
             shown=str(answer["shown"]),
             needed=needed,
-            names={device: name for one in loaded.accounts.values() for device, name in one.names.items()},
+            names={
+                device: name
+                for one in loaded.accounts.values()
+                for device, name in one.names.items()
+            },
         )
     except (LookupError, TypeError) as error:
         raise DaemonError("what answers is not this daemon, or one of another version") from error
@@ -79,7 +89,9 @@ def _proposed(path: Path, environment: str | None) -> tuple[Loaded, list[str]]:
 
 def _needed(held: Sequence[Mapping[str, str]]) -> Sequence[DeviceId]:
     return [
-        _device(one["device"]) for one in held if one["reason"] in APPROVABLE and one["action"] == Action.UNSUBSCRIBE
+        _device(one["device"])
+        for one in held
+        if one["reason"] in APPROVABLE and one["action"] == Action.UNSUBSCRIBE
     ]
 
 

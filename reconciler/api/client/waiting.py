@@ -18,7 +18,15 @@ from dataclasses import dataclass, field
 from reconciler.core.errors import NoDaemon, SomebodyElse, quoted, suggestion
 from reconciler.core.model import Condition, Kind, PassResult, Reason
 from reconciler.core.text import counted
-from reconciler.reporting import ERROR, HELD, REFUSED, SEVERITY, AccountReport, StatusReport, TextReport
+from reconciler.reporting import (
+    ERROR,
+    HELD,
+    REFUSED,
+    SEVERITY,
+    AccountReport,
+    StatusReport,
+    TextReport,
+)
 
 POLL_SECONDS = 1.0
 SHORTEST = 7
@@ -57,18 +65,28 @@ class Watch:
     @property
     def commit(self) -> str | None:
         """The commit that is waited for, as the daemon is asked for it; nothing for a digest or a changed checkout."""
-        plain = self.revision is not None and not self.revision.startswith("sha256:") and "-" not in self.revision
+        plain = (
+            self.revision is not None
+            and not self.revision.startswith("sha256:")
+            and "-" not in self.revision
+        )
         return self.revision if plain else None
 
     def look(self, status: StatusReport) -> Verdict:
         """Return how the wait stands by this status."""
-        early = self._newest(status.text) if self.revision is None else self._awaited(self.revision, status)
+        early = (
+            self._newest(status.text)
+            if self.revision is None
+            else self._awaited(self.revision, status)
+        )
         return early or self._accounts(status)
 
     def _newest(self, text: TextReport) -> Verdict | None:
         """Return why the accounts need not be looked at, where the newest text is waited for."""
         if text.rejected is not None:
-            return Verdict(ERROR, f"the newest text is rejected ({text.rejected}){_first(text.faults)}")
+            return Verdict(
+                ERROR, f"the newest text is rejected ({text.rejected}){_first(text.faults)}"
+            )
         if text.trouble:
             return Verdict(None, f"the newest text cannot be fetched: {text.trouble}")
         return Verdict(None, "waiting for a text") if text.revision is None else None
@@ -80,17 +98,23 @@ class Watch:
         force. A newer one that is rejected says nothing of it.
         """
         text = status.text
-        known = {one.revision: one for one in text.seen if is_meant(revision, one.revision, one.sha256)}
+        known = {
+            one.revision: one for one in text.seen if is_meant(revision, one.revision, one.sha256)
+        }
         if len(known) > 1:
             return Verdict(ERROR, f"{revision} is short for several revisions: {', '.join(known)}")
         for one in known.values():
             if one.rejected is not None and not self._spared(one.revision, status):
                 faults = _first(text.faults) if text.newest == one.revision else ""
-                return Verdict(ERROR, f"revision {one.revision} is rejected ({one.rejected}){faults}")
+                return Verdict(
+                    ERROR, f"revision {one.revision} is rejected ({one.rejected}){faults}"
+                )
             return None
         if text.holds or is_meant(revision, text.revision or "", text.sha256 or ""):
             return None
-        return Verdict(None, f"waiting for revision {revision}: in force is {text.revision or 'no text'}")
+        return Verdict(
+            None, f"waiting for revision {revision}: in force is {text.revision or 'no text'}"
+        )
 
     def _spared(self, revision: str, status: StatusReport) -> bool:
         """Say whether all accounts that matter are of files without a fault, so that the revision is theirs."""
@@ -105,7 +129,9 @@ class Watch:
         there = {one.account: one for one in status.accounts}
         for name in self.accounts:
             if name not in there:
-                return Verdict(ERROR, f"there is no account {quoted(name)!r}{suggestion(name, there)}")
+                return Verdict(
+                    ERROR, f"there is no account {quoted(name)!r}{suggestion(name, there)}"
+                )
         names = self.accounts or sorted(there)
         for name in names:
             judged = _unless_under_way(there[name], status)
@@ -117,7 +143,9 @@ class Watch:
 def check_revision(text: str) -> str:
     """Return a revision as it may be waited for; raises ``ValueError`` with a sentence."""
     if not _REVISION.fullmatch(text.lower()):
-        raise ValueError(f"a revision is a commit id of at least {SHORTEST} characters, or sha256:…")
+        raise ValueError(
+            f"a revision is a commit id of at least {SHORTEST} characters, or sha256:…"
+        )
     return text.lower()
 
 
@@ -145,7 +173,9 @@ def _stuck(account: AccountReport) -> Verdict | None:
     """Return what waiting cannot change, if there is any of it."""
     holding = [(one.reason, one.message) for one in account.held if one.kind == Kind.GUARD]
     tripped = [(one.reason, one.message) for one in account.guards]
-    guards = [(reason, message) for reason, message in (*holding, *tripped) if reason not in PASSING]
+    guards = [
+        (reason, message) for reason, message in (*holding, *tripped) if reason not in PASSING
+    ]
     lasting = [one.reason for one in account.held if one.reason in LASTING]
     if guards:
         return Verdict(HELD, f"held by {guards[0][0]}: {guards[0][1]}")
@@ -160,7 +190,11 @@ def _on_its_way(account: AccountReport) -> Verdict:
     """Return what an account waits for that time resolves, or that only policy holds it."""
     reasons = sorted({one.reason for one in account.held})
     trusted = account.last_success is not None and account.last_success == account.last_attempt
-    if trusted and account.result == PassResult.HELD and all(one.kind == Kind.POLICY for one in account.held):
+    if (
+        trusted
+        and account.result == PassResult.HELD
+        and all(one.kind == Kind.POLICY for one in account.held)
+    ):
         return Verdict(0, f"held by policy ({', '.join(reasons)})")
     holding = sorted({*reasons, *(one.reason for one in account.guards)})
     held = f"held by {', '.join(holding)}" if holding else "on the way"

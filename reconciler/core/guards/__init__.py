@@ -16,7 +16,12 @@ A guard that raises holds everything: one that cannot judge must not wave throug
 from reconciler.core.guards.finding import Finding, Guard
 from reconciler.core.guards.identity import look_alikes
 from reconciler.core.guards.limits import LIMIT_WINDOW, allowance, budget, limit
-from reconciler.core.guards.lists import BELIEVED_AFTER, SUSPECT_FROM, is_suspect, subscribes_in_doubt
+from reconciler.core.guards.lists import (
+    BELIEVED_AFTER,
+    SUSPECT_FROM,
+    is_suspect,
+    subscribes_in_doubt,
+)
 from reconciler.core.guards.platform import FLAPPING_WAIT
 from reconciler.core.guards.situation import PauseOverride, Platform, Situation
 from reconciler.core.guards.table import GUARDS, REMEDIES, held_actions, judge

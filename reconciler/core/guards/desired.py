@@ -42,5 +42,7 @@ def state_unwritable(plan: Plan, situation: Situation) -> Finding | None:
     if situation.memory.writable or not plan.unsubscribes:
         return None
     return holding(
-        Reason.STATE_UNWRITABLE, plan.unsubscribes, "the state cannot be written, so what we do could not be remembered"
+        Reason.STATE_UNWRITABLE,
+        plan.unsubscribes,
+        "the state cannot be written, so what we do could not be remembered",
     )

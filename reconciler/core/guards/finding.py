@@ -42,7 +42,9 @@ class Guard:
     actions: tuple[Action, ...] = tuple(Action)
 
 
-def holding(reason: Reason, changes: Iterable[Change], message: str, until: datetime | None = None) -> Finding:
+def holding(
+    reason: Reason, changes: Iterable[Change], message: str, until: datetime | None = None
+) -> Finding:
     """Return a finding that holds these changes, all until the same moment."""
     return Finding(reason, tuple(Held(change, reason, until) for change in changes), message)
 

@@ -61,7 +61,11 @@ def look_alike(plan: Plan, situation: Situation) -> Finding | None:
     if not plan.unsubscribes:
         return None
     desired = situation.desired
-    unlisted = desired.wanted_by(situation.now, situation.theirs) - situation.observed.devices - desired.policy.ignore
+    unlisted = (
+        desired.wanted_by(situation.now, situation.theirs)
+        - situation.observed.devices
+        - desired.policy.ignore
+    )
     found = look_alikes((change.device for change in plan.unsubscribes), unlisted)
     if not found:
         return None
@@ -75,7 +79,9 @@ def look_alike(plan: Plan, situation: Situation) -> Finding | None:
     return holding(Reason.LOOK_ALIKE, changes, message)
 
 
-def look_alikes(unsubscribes: Iterable[DeviceId], wanted: Iterable[DeviceId]) -> Mapping[DeviceId, DeviceId]:
+def look_alikes(
+    unsubscribes: Iterable[DeviceId], wanted: Iterable[DeviceId]
+) -> Mapping[DeviceId, DeviceId]:
     """Return the devices that differ from a wanted one in case, Unicode form or quotes only, each with that one.
 
     ``wanted`` are those that the live list does not show. Where it shows both, they are two devices.

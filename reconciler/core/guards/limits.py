@@ -65,4 +65,8 @@ def too_many(plan: Plan, situation: Situation) -> Finding | None:
 def _judged_by_number(plan: Plan, situation: Situation) -> list[Change]:
     """Return the unsubscribes that count: what is approved or wanted elsewhere does not."""
     approved, elsewhere = plan.approved, situation.elsewhere
-    return [one for one in plan.unsubscribes if one.device not in approved and one.device not in elsewhere]
+    return [
+        one
+        for one in plan.unsubscribes
+        if one.device not in approved and one.device not in elsewhere
+    ]

@@ -21,7 +21,9 @@ BELIEVED_AFTER = 3
 
 def is_suspect(observed: Observed, memory: Memory) -> bool:
     """Say whether too many of the devices that should be live are missing from this list to believe it now."""
-    return _too_short(observed, memory) and (memory.credential_changed or memory.suspect_readings + 1 < BELIEVED_AFTER)
+    return _too_short(observed, memory) and (
+        memory.credential_changed or memory.suspect_readings + 1 < BELIEVED_AFTER
+    )
 
 
 def subscribes_in_doubt(memory: Memory) -> bool:
@@ -35,13 +37,16 @@ def suspect_list(plan: Plan, situation: Situation) -> Finding | None:
     if not is_suspect(observed, memory):
         return None
     expected = _expected(memory)
-    message = (
-        f"of {counted(len(expected), 'device')} that should be live the list shows {len(expected & observed.devices)}"
-    )
+    shown = len(expected & observed.devices)
+    message = f"of {counted(len(expected), 'device')} that should be live the list shows {shown}"
     if memory.credential_changed:
-        message += ", and the credential changed since the last trusted list: a person has to confirm it"
+        message += (
+            ", and the credential changed since the last trusted list: a person has to confirm it"
+        )
     else:
-        message += f" (reading {memory.suspect_readings + 1} of {BELIEVED_AFTER} before it is believed)"
+        message += (
+            f" (reading {memory.suspect_readings + 1} of {BELIEVED_AFTER} before it is believed)"
+        )
     changes = plan.unsubscribes if subscribes_in_doubt(memory) else everything(plan)
     return holding(Reason.SUSPECT_LIST, changes, message)
 

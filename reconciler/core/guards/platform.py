@@ -25,7 +25,9 @@ def retry(plan: Plan, situation: Situation) -> Finding | None:
     losing = _losing(plan, situation)
     if waiting is None or losing is None:
         return waiting or losing
-    return replace(losing, held=(*waiting.held, *losing.held), message=f"{waiting.message}; {losing.message}")
+    return replace(
+        losing, held=(*waiting.held, *losing.held), message=f"{waiting.message}; {losing.message}"
+    )
 
 
 def refused(plan: Plan, situation: Situation) -> Finding | None:
@@ -53,14 +55,24 @@ def _losing(plan: Plan, situation: Situation) -> Finding | None:
         return None
     held = []
     for change in plan.subscribes:
-        before = situation.memory.confirmed.get(change.device) if change.device in plan.flapping else None
+        before = (
+            situation.memory.confirmed.get(change.device)
+            if change.device in plan.flapping
+            else None
+        )
         if before is None or before.action is not Action.SUBSCRIBE:
             continue
         again = before.at + FLAPPING_WAIT
         if again > situation.now:
             held.append(Held(change, Reason.RETRY, again))
-    words = "that LG loses again and again, subscribed at most once an hour; is another writer at work?"
-    return Finding(Reason.RETRY, tuple(held), f"{counted(len(held), 'device')} {words}") if held else None
+    words = (
+        "that LG loses again and again, subscribed at most once an hour; is another writer at work?"
+    )
+    return (
+        Finding(Reason.RETRY, tuple(held), f"{counted(len(held), 'device')} {words}")
+        if held
+        else None
+    )
 
 
 def quota(plan: Plan, situation: Situation) -> Finding | None:
@@ -69,7 +81,9 @@ def quota(plan: Plan, situation: Situation) -> Finding | None:
     changes = everything(plan)
     if until is None or until <= situation.now or not changes:
         return None
-    message = f"the account's calls are used up, or LG throttles it, until {until:%Y-%m-%dT%H:%M:%SZ}"
+    message = (
+        f"the account's calls are used up, or LG throttles it, until {until:%Y-%m-%dT%H:%M:%SZ}"
+    )
     return holding(Reason.QUOTA, changes, message, until)
 
 
@@ -78,7 +92,9 @@ def subscriptions_full(plan: Plan, situation: Situation) -> Finding | None:
     until = situation.platform.full_until
     if until is None or until <= situation.now or not plan.subscribes:
         return None
-    message = f"LG's cap on subscribed devices is reached; asked again at {until:%Y-%m-%dT%H:%M:%SZ}"
+    message = (
+        f"LG's cap on subscribed devices is reached; asked again at {until:%Y-%m-%dT%H:%M:%SZ}"
+    )
     return holding(Reason.SUBSCRIPTIONS_FULL, plan.subscribes, message, until)
 
 

@@ -21,7 +21,9 @@ def paused(plan: Plan, situation: Situation) -> Finding | None:
     """Hold what the stricter of both pauses holds; what the file alone would hold has no end."""
     if situation.observing:
         changes = everything(plan)
-        return holding(Reason.PAUSED, changes, "observe mode: nothing is changed") if changes else None
+        return (
+            holding(Reason.PAUSED, changes, "observe mode: nothing is changed") if changes else None
+        )
     in_file, override = situation.desired.policy.pause, situation.pause_override
     pause = in_file.stricter(override.pause)
     held = []
@@ -51,7 +53,9 @@ def unsubscribe_after(plan: Plan, situation: Situation) -> Finding | None:
     if not held:
         return None
     return Finding(
-        Reason.UNSUBSCRIBE_AFTER, tuple(held), f"{counted(len(held), 'device')} absent for less than {show(wait)}"
+        Reason.UNSUBSCRIBE_AFTER,
+        tuple(held),
+        f"{counted(len(held), 'device')} absent for less than {show(wait)}",
     )
 
 
@@ -59,6 +63,10 @@ def _absent_since(device: DeviceId, situation: Situation) -> datetime:
     """Return since when a device is absent. One still listed whose dates are over was taken out when they ended."""
     since = situation.memory.absent_since.get(device)
     if since is not None:
-        return min(since, situation.now)  # else the clock was set back since: it waits no longer than from now on
+        return min(
+            since, situation.now
+        )  # else the clock was set back since: it waits no longer than from now on
     entry = situation.desired.described.get(device)
-    return situation.now if entry is None or entry.until is None else min(entry.until, situation.now)
+    return (
+        situation.now if entry is None or entry.until is None else min(entry.until, situation.now)
+    )

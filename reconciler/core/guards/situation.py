@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
-from reconciler.core.model import AccountName, Cause, Desired, DeviceId, Memory, Observed, Pause, Unsettled
+from reconciler.core.model import (
+    AccountName,
+    Cause,
+    Desired,
+    DeviceId,
+    Memory,
+    Observed,
+    Pause,
+    Unsettled,
+)
 
 
 @dataclass(frozen=True, slots=True)

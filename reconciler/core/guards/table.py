@@ -24,7 +24,9 @@ def judge(plan: Plan, situation: Situation, guards: Iterable[Guard] | None = Non
             findings.append(finding)
     if not findings:
         return plan
-    order = list(Reason)  # not the guards' own: one that raised holds under another reason than its own
+    order = list(
+        Reason
+    )  # not the guards' own: one that raised holds under another reason than its own
     findings.sort(key=lambda one: order.index(one.reason))
     held: dict[Change, Held] = {}
     for finding in findings:
@@ -35,7 +37,9 @@ def judge(plan: Plan, situation: Situation, guards: Iterable[Guard] | None = Non
         subscribes=tuple(change for change in plan.subscribes if change not in held),
         unsubscribes=tuple(change for change in plan.unsubscribes if change not in held),
         held=tuple(sorted(held.values(), key=lambda one: one.change)),
-        tripped=tuple(Tripped(finding.reason, finding.message, finding.error) for finding in findings),
+        tripped=tuple(
+            Tripped(finding.reason, finding.message, finding.error) for finding in findings
+        ),
     )
 
 
@@ -48,7 +52,9 @@ def _checked(guard: Guard, plan: Plan, situation: Situation) -> Finding | None:
 
 
 def _guard_failed(_plan: Plan, _situation: Situation) -> Finding | None:
-    return None  # the row gives the reason its place in the order; ``_checked`` is what holds under it
+    return (
+        None  # the row gives the reason its place in the order; ``_checked`` is what holds under it
+    )
 
 
 GUARDS: tuple[Guard, ...] = (

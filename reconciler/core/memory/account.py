@@ -13,7 +13,15 @@ from datetime import datetime, timedelta
 from reconciler.core.backoff import DEVICE, REFUSED
 from reconciler.core.guards import LIMIT_WINDOW, SUSPECT_FROM
 from reconciler.core.memory.absences import Absences
-from reconciler.core.memory.changes import Past, Settled, begun, ended, outcome_of, settled, without_answer
+from reconciler.core.memory.changes import (
+    Past,
+    Settled,
+    begun,
+    ended,
+    outcome_of,
+    settled,
+    without_answer,
+)
 from reconciler.core.memory.day import Day
 from reconciler.core.memory.shelves import Members, Shelf, cap
 from reconciler.core.model import (
@@ -112,7 +120,9 @@ class AccountMemory:
             self.inventory.become(devices)
             return Moves(frozenset(), frozenset())
         back = devices & left.keys()
-        moves = Moves(entering=(devices - inventory) | back, leaving=inventory - devices - left.keys())
+        moves = Moves(
+            entering=(devices - inventory) | back, leaving=inventory - devices - left.keys()
+        )
         if moves.entering or moves.leaving:
             absences = self.left.mine()
             for device in back:
@@ -126,7 +136,9 @@ class AccountMemory:
         self.inventory.become(inventory | devices if self.left.look() else devices)
         return moves
 
-    def believe(self, observed: Observed, credential: str | None, now: datetime, live: frozenset[DeviceId]) -> Belief:
+    def believe(
+        self, observed: Observed, credential: str | None, now: datetime, live: frozenset[DeviceId]
+    ) -> Belief:
         """Take a trusted list. ``live`` is it with our freshest confirmed changes, which it may lag behind.
 
         What LG refused while a small account's list was doubted, it may have refused to another user: no device waits
@@ -232,15 +244,25 @@ class AccountMemory:
 
     def withdraw(self, pass_id: PassId, devices: Iterable[DeviceId]) -> tuple[Past, ...]:
         """Take back intents whose calls were never made; return them."""
-        mine = {device for device in devices if device in self.open and self.open[device].pass_id == pass_id}
-        return tuple(self.open.pop(device) for device in sorted(mine) if self.open[device].result is None)
+        mine = {
+            device
+            for device in devices
+            if device in self.open and self.open[device].pass_id == pass_id
+        }
+        return tuple(
+            self.open.pop(device) for device in sorted(mine) if self.open[device].result is None
+        )
 
     def record(self, pass_id: PassId, outcomes: Sequence[Outcome]) -> tuple[Past, ...]:
         """Take what came of changes; return them in full, and older ones of the same devices, now closed for good."""
         taken = []
         for outcome in outcomes:
             before = self.open.pop(outcome.change.device, None)
-            if before is not None and before.pass_id == pass_id and before.action is outcome.change.action:
+            if (
+                before is not None
+                and before.pass_id == pass_id
+                and before.action is outcome.change.action
+            ):
                 intent = before
             else:
                 intent = begun(self.name, pass_id, outcome)
@@ -289,7 +311,11 @@ class AccountMemory:
         """Bring dates of the past that are to come to ``now``: the clock that wrote them was ahead."""
         self.day.not_later_than(now)
         cap(self.left, now)
-        late = [device for device, retry in self.retries.look().items() if _clamped(retry, now) is not retry]
+        late = [
+            device
+            for device, retry in self.retries.look().items()
+            if _clamped(retry, now) is not retry
+        ]
         for device in late:
             self.retries.mine()[device] = _clamped(self.retries.look()[device], now)
 
@@ -298,7 +324,9 @@ class AccountMemory:
             self.expected.put(past.device, present=past.action is Action.SUBSCRIBE)
         self.day.count(past, result)
 
-    def _ours_no_longer(self, observed: frozenset[DeviceId], live: frozenset[DeviceId]) -> frozenset[DeviceId]:
+    def _ours_no_longer(
+        self, observed: frozenset[DeviceId], live: frozenset[DeviceId]
+    ) -> frozenset[DeviceId]:
         """Return the devices that are ours no longer: out of the revisions, and not live by all that is known.
 
         Where it should have been live by what was known before, because it was not we who unsubscribed it, it takes a

@@ -57,7 +57,9 @@ class Past:
     @property
     def unanswered(self) -> bool:
         """Say whether only LG's list can tell what became of it."""
-        return self.result in {None, Result.FAILED} and (self.status is None or self.status >= SERVER_FAULT)
+        return self.result in {None, Result.FAILED} and (
+            self.status is None or self.status >= SERVER_FAULT
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,11 @@ class Settled:
 
 
 def intents(
-    changes: Iterable[Change], pass_id: PassId, approved: frozenset[DeviceId], revision: Revision, now: datetime
+    changes: Iterable[Change],
+    pass_id: PassId,
+    approved: frozenset[DeviceId],
+    revision: Revision,
+    now: datetime,
 ) -> tuple[Past, ...]:
     """Return changes as they are written down before their calls."""
     return tuple(
@@ -92,7 +98,10 @@ def intents(
 
 
 def settled(
-    open_changes: Mapping[DeviceId, Past], observed: Observed, live: frozenset[DeviceId], now: datetime
+    open_changes: Mapping[DeviceId, Past],
+    observed: Observed,
+    live: frozenset[DeviceId],
+    now: datetime,
 ) -> Settled:
     """Return what a list tells of the open changes.
 
@@ -140,7 +149,11 @@ def ended(past: Past, outcome: Outcome) -> Past:
 
 def without_answer(past: Past) -> Past:
     """Return a change of which nothing more will be heard as failed, unless its outcome is known already."""
-    return past if past.result is not None else replace(past, result=Result.FAILED, words="no answer was recorded")
+    return (
+        past
+        if past.result is not None
+        else replace(past, result=Result.FAILED, words="no answer was recorded")
+    )
 
 
 def outcome_of(past: Past) -> Outcome:

@@ -30,7 +30,10 @@ class Day:
         now = Confirmed(past.action, result, past.at)
         self.confirmed.mine()[past.device] = now
         if now.taken and before is not None and before.taken:
-            self.resubscribed.mine()[past.device] = (*self.resubscribed.look().get(past.device, ()), past.at)
+            self.resubscribed.mine()[past.device] = (
+                *self.resubscribed.look().get(past.device, ()),
+                past.at,
+            )
         if past.action is Action.UNSUBSCRIBE and not past.approved:
             self.unsubscribed.mine()[past.device] = past.at
         self._oldest = min(self._oldest or past.at, past.at)
@@ -39,14 +42,22 @@ class Day:
         """Drop what is older than a moment."""
         if self._oldest is None or self._oldest > moment:
             return
-        confirmed = {device: one for device, one in self.confirmed.look().items() if one.at > moment}
-        unsubscribed = {device: at for device, at in self.unsubscribed.look().items() if at > moment}
+        confirmed = {
+            device: one for device, one in self.confirmed.look().items() if one.at > moment
+        }
+        unsubscribed = {
+            device: at for device, at in self.unsubscribed.look().items() if at > moment
+        }
         again = {}
         for device, each in self.resubscribed.look().items():
             recent = tuple(at for at in each if at > moment)
             if recent:
                 again[device] = recent
-        self.confirmed, self.unsubscribed, self.resubscribed = Shelf(confirmed), Shelf(unsubscribed), Shelf(again)
+        self.confirmed, self.unsubscribed, self.resubscribed = (
+            Shelf(confirmed),
+            Shelf(unsubscribed),
+            Shelf(again),
+        )
         moments = [one.at for one in confirmed.values()]
         moments += unsubscribed.values()
         for each in again.values():

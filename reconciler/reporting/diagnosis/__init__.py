@@ -13,9 +13,23 @@ Inside: what concerns every account (``general``); each account (``accounts``) w
 
 from reconciler.reporting.diagnosis.accounts import account, defect, quota, region
 from reconciler.reporting.diagnosis.clocks import clock
-from reconciler.reporting.diagnosis.general import desired_state, folder, settings, state, wrong_settings
+from reconciler.reporting.diagnosis.general import (
+    desired_state,
+    folder,
+    settings,
+    state,
+    wrong_settings,
+)
 from reconciler.reporting.diagnosis.lists import alike, guards, live_list
-from reconciler.reporting.diagnosis.values import Asked, Check, Examination, Examined, Finding, Level, Speaking
+from reconciler.reporting.diagnosis.values import (
+    Asked,
+    Check,
+    Examination,
+    Examined,
+    Finding,
+    Level,
+    Speaking,
+)
 
 __all__ = [
     "Asked",

@@ -15,7 +15,15 @@ from reconciler.pcc.regions import cloud_of, region_of, service_url
 from reconciler.reporting.diagnosis.clocks import clock
 from reconciler.reporting.diagnosis.lists import live_list
 from reconciler.reporting.diagnosis.tokens import token, was_accepted
-from reconciler.reporting.diagnosis.values import Asked, Check, Fact, Finding, Level, Speaking, skipped
+from reconciler.reporting.diagnosis.values import (
+    Asked,
+    Check,
+    Fact,
+    Finding,
+    Level,
+    Speaking,
+    skipped,
+)
 
 UNASKED = (Check.REGION, Check.TOKEN, Check.LIST, Check.CLOCK)
 """What cannot be checked for an account without its credentials."""
@@ -46,12 +54,16 @@ def account(
 def defect(error: BaseException) -> Finding:
     """Return what is told where our own examination of an account broke."""
     found = f"the examination broke off, by an error of this program: {type(error).__name__}: {quoted(str(error))}"
-    return Finding(Check.PROGRAM, Level.FAIL, found, "please report it; this is a defect of the program")
+    return Finding(
+        Check.PROGRAM, Level.FAIL, found, "please report it; this is a defect of the program"
+    )
 
 
 def _wanted(text: AccountRevision | None, *, judged: bool) -> Finding:
     if text is None:
-        found = "no text names the account" if judged else "no text is in force that names the account"
+        found = (
+            "no text names the account" if judged else "no text is in force that names the account"
+        )
         return skipped(Check.DESIRED_STATE, found)
     devices = len(text.desired.devices)
     found, facts = f"{counted(devices, 'device')} in the text", {"devices": devices}
@@ -66,7 +78,11 @@ def region(speaking: Speaking, *, works: bool) -> Finding:
     """Judge whether the address fits the country. Where LG answers well all the same it is a warning at most."""
     url, country = speaking.credentials.base_url, speaking.credentials.country
     cloud, home = cloud_of(url), region_of(country)
-    facts: dict[str, Fact] = {"base_url": url, "country": country, "region": cloud[0] if cloud else None}
+    facts: dict[str, Fact] = {
+        "base_url": url,
+        "country": country,
+        "region": cloud[0] if cloud else None,
+    }
     bad = Level.WARN if works else Level.FAIL
     place = speaking.place("base_url")
 
@@ -76,28 +92,57 @@ def region(speaking: Speaking, *, works: bool) -> Finding:
     if cloud is None:
         if (urlsplit(url).hostname or "").endswith(".lgthinq.com") and home is not None:
             right = service_url(home, speaking.phase)
-            return finding(bad, f"{url} is another of LG's APIs; PCC is at {right}", f"correct {place}, or unset it")
-        return finding(Level.OK, f"{url}; not one of LG's own hosts, so nothing says whether it serves {country}")
+            return finding(
+                bad,
+                f"{url} is another of LG's APIs; PCC is at {right}",
+                f"correct {place}, or unset it",
+            )
+        return finding(
+            Level.OK,
+            f"{url}; not one of LG's own hosts, so nothing says whether it serves {country}",
+        )
     if home is None:
         found = f"{url}; LG's own client does not know in which region {country} is"
-        return finding(Level.WARN, found, f"ask LG, and say it in PCC_REGION; or correct {speaking.place('country')}")
+        return finding(
+            Level.WARN,
+            found,
+            f"ask LG, and say it in PCC_REGION; or correct {speaking.place('country')}",
+        )
     if cloud[0] is not home:
         found = f"{url} is region {cloud[0]}, and LG serves {country} from {home}"
-        return finding(bad, found, f"set PCC_REGION={home} and unset {place}, or correct {speaking.place('country')}")
+        return finding(
+            bad,
+            found,
+            f"set PCC_REGION={home} and unset {place}, or correct {speaking.place('country')}",
+        )
     if cloud[1] is not speaking.phase:
         found = f"{url} is LG's platform {cloud[1]}, and PCC_PHASE says {speaking.phase}"
         return finding(bad, found, f"set PCC_PHASE={cloud[1]}, or unset {place}")
     return finding(Level.OK, f"{url} serves {country}")
 
 
-def quota(policy: int | Unlimited, *, limit: int | None, remaining: int | None, calls: int, cost: int) -> Finding:
+def quota(
+    policy: int | Unlimited, *, limit: int | None, remaining: int | None, calls: int, cost: int
+) -> Finding:
     """Tell what is known of the account's quota. ``calls`` are those of the last hour, ``cost`` of them ours."""
-    facts: dict[str, Fact] = {"limit": limit, "remaining": remaining, "calls_last_hour": calls, "cost": cost}
+    facts: dict[str, Fact] = {
+        "limit": limit,
+        "remaining": remaining,
+        "calls_last_hour": calls,
+        "cost": cost,
+    }
     spent = f"{counted(calls, 'call')} in the last hour, {cost} of them to find this out"
     if limit is None:
         known = (
-            "no limit, as the text says" if policy is Unlimited.UNLIMITED else "no limit known: LG has not throttled"
+            "no limit, as the text says"
+            if policy is Unlimited.UNLIMITED
+            else "no limit known: LG has not throttled"
         )
         return Finding(Check.QUOTA, Level.OK, f"{known}; {spent}", facts=facts)
     whence = "learned from LG's throttling" if policy is Unlimited.AUTO else "as the text says"
-    return Finding(Check.QUOTA, Level.OK, f"{remaining} of {limit} calls an hour left ({whence}); {spent}", facts=facts)
+    return Finding(
+        Check.QUOTA,
+        Level.OK,
+        f"{remaining} of {limit} calls an hour left ({whence}); {spent}",
+        facts=facts,
+    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from reconciler.core import duration
 from reconciler.core.errors import Lost, PlatformError, Surprise, Unavailable
-from reconciler.pcc.protocol import CODES, Call
+from reconciler.pcc.codes import CODES, Call
 from reconciler.reporting.diagnosis.values import Asked, Speaking
 
 FORBIDDEN, PROXY_PASSWORD = 403, 407

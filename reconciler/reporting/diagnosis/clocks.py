@@ -34,7 +34,9 @@ def clock(asked: Asked) -> Finding:
     if max(known.values()) - min(known.values()) > CLOCK_NEAR:
         sides = [f"by {words} this clock {_differs(one)}" for words, one in known.items()]
         mend = "make sure that this machine's clock is right (NTP); it may be LG's that is wrong"
-        return Finding(Check.CLOCK, Level.WARN, f"LG reports two times: {', '.join(sides)}", mend, facts)
+        return Finding(
+            Check.CLOCK, Level.WARN, f"LG reports two times: {', '.join(sides)}", mend, facts
+        )
     mend = "set this machine's clock (NTP): by it devices come and go at their dates, and approvals end"
     if abs(worst) > CLOCK_FAR:
         mend += "; until then a device is wanted when either clock says so, and an approval is valid when both do"

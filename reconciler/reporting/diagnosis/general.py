@@ -14,7 +14,9 @@ from reconciler.reporting.diagnosis.values import Check, Examination, Fact, Find
 from reconciler.reporting.diagnosis.words import first, listed
 
 
-def settings(mode: str, *, allow_http: bool, unreadable: Sequence[str], warnings: Sequence[str] = ()) -> Finding:
+def settings(
+    mode: str, *, allow_http: bool, unreadable: Sequence[str], warnings: Sequence[str] = ()
+) -> Finding:
     """Judge the settings, which were valid one by one. ``unreadable``: why a secret of our own cannot be read.
 
     ``warnings`` name variables that work, and may not mean what they seem to.
@@ -30,10 +32,16 @@ def settings(mode: str, *, allow_http: bool, unreadable: Sequence[str], warnings
         )
     if allow_http:
         found = "PCC_ALLOW_HTTP=true: the service key and tokens may cross the network readable"
-        return Finding(Check.SETTINGS, Level.WARN, found, "unset PCC_ALLOW_HTTP, unless this is a trial", facts)
+        return Finding(
+            Check.SETTINGS, Level.WARN, found, "unset PCC_ALLOW_HTTP, unless this is a trial", facts
+        )
     if warnings:
         return Finding(
-            Check.SETTINGS, Level.WARN, "; ".join(warnings), "correct the variable that is named here", facts
+            Check.SETTINGS,
+            Level.WARN,
+            "; ".join(warnings),
+            "correct the variable that is named here",
+            facts,
         )
     words = "observe: nothing is changed at LG" if mode == "observe" else mode
     return Finding(Check.SETTINGS, Level.OK, f"valid; mode {words}", facts=facts)
@@ -42,7 +50,9 @@ def settings(mode: str, *, allow_http: bool, unreadable: Sequence[str], warnings
 def wrong_settings(faults: Iterable[object]) -> Examination:
     """Return the examination that ends with the settings, because they are not valid."""
     found = "; ".join(map(str, faults))
-    return Examination((Finding(Check.SETTINGS, Level.FAIL, found, "correct the settings that are named here"),))
+    return Examination(
+        (Finding(Check.SETTINGS, Level.FAIL, found, "correct the settings that are named here"),)
+    )
 
 
 def state(folder: str, *, exists: bool, locked: str, trouble: str, unreadable: str) -> Finding:
@@ -54,14 +64,19 @@ def state(folder: str, *, exists: bool, locked: str, trouble: str, unreadable: s
     if unreadable or trouble:
         mend = "restore the file from a copy, or let the daemon set it aside at its next start: it is in PCC_STATE_DIR"
         if unreadable:
-            mend = "correct PCC_STATE_DIR, or run this as the user and with the version of the daemon"
+            mend = (
+                "correct PCC_STATE_DIR, or run this as the user and with the version of the daemon"
+            )
         return Finding(Check.STATE, Level.FAIL, unreadable or trouble, mend, facts)
     if locked:
         found = f"{locked} cannot be written by this user"
         mend = "name a folder of the daemon's user in PCC_STATE_DIR; if that is another user than this, all is well"
         return Finding(Check.STATE, Level.WARN, found, mend, facts)
     return Finding(
-        Check.STATE, Level.OK, folder if exists else f"none yet; the daemon will make it in {folder}", facts=facts
+        Check.STATE,
+        Level.OK,
+        folder if exists else f"none yet; the daemon will make it in {folder}",
+        facts=facts,
     )
 
 
@@ -81,21 +96,35 @@ def desired_state(
 
     if accepted.rejected is Cause.MISSING:
         there = ", as a path inside the repository; PCC_GIT_REF has to be its branch" if git else ""
-        return finding(Level.FAIL, trouble, f"name the file in PCC_DESIRED_STATE{there}; `export` writes a first one")
+        return finding(
+            Level.FAIL,
+            trouble,
+            f"name the file in PCC_DESIRED_STATE{there}; `export` writes a first one",
+        )
     if trouble:
-        place = "fetch from PCC_GIT_URL, or correct that or PCC_GIT_REF" if git else f"read {path} (PCC_DESIRED_STATE)"
+        place = (
+            "fetch from PCC_GIT_URL, or correct that or PCC_GIT_REF"
+            if git
+            else f"read {path} (PCC_DESIRED_STATE)"
+        )
         return finding(Level.FAIL, trouble, f"let this user {place}")
     if accepted.rejected is not None:
         return finding(Level.FAIL, *_rejected(accepted))
     gone = sorted(abandoned)
     if gone:
         found = f"no text names {listed(gone)} any more, and devices of {'it' if len(gone) == 1 else 'them'} are live"
-        return finding(Level.WARN, found, "bring the account back into the text, or name it in `retired_accounts`")
+        return finding(
+            Level.WARN,
+            found,
+            "bring the account back into the text, or name it in `retired_accounts`",
+        )
     devices = sum(len(text.desired.devices) for text in accepted.accounts.values())
     found = f"valid: {counted(len(accepted.accounts), 'account')}, {counted(devices, 'device')}"
     if accepted.warnings:
         found += f"; {first(accepted.warnings, 'warning')}"
-        return finding(Level.WARN, found, "correct the text; `validate` shows every warning with its place")
+        return finding(
+            Level.WARN, found, "correct the text; `validate` shows every warning with its place"
+        )
     return finding(Level.OK, found)
 
 
@@ -104,16 +133,28 @@ def _rejected(accepted: Accepted) -> tuple[str, str]:
     if accepted.accounts:
         found += f"; an older text is in force for {listed(sorted(accepted.accounts))}"
     if accepted.rejected is Cause.ENVIRONMENT:
-        return found, "let PCC_ENVIRONMENT and `environment` in the text say the same; is it the wrong branch?"
+        return (
+            found,
+            "let PCC_ENVIRONMENT and `environment` in the text say the same; is it the wrong branch?",
+        )
     if accepted.rejected is Cause.UNVERIFIED:
-        return found, "sign the commit with a key of PCC_GIT_ALLOWED_SIGNERS, or change PCC_GIT_VERIFY"
-    return found, "correct the text that PCC_DESIRED_STATE names; `validate` shows every fault with its place"
+        return (
+            found,
+            "sign the commit with a key of PCC_GIT_ALLOWED_SIGNERS, or change PCC_GIT_VERIFY",
+        )
+    return (
+        found,
+        "correct the text that PCC_DESIRED_STATE names; `validate` shows every fault with its place",
+    )
 
 
 def folder(warnings: Sequence[str], strays: Iterable[AccountName]) -> Finding | None:
     """Judge what lies in the credentials folder and serves nobody; nothing where there is no such thing."""
     spare = sorted(strays)
-    found = [*warnings, *([f"credentials of {listed(spare)}, which no text names"] if spare else [])]
+    found = [
+        *warnings,
+        *([f"credentials of {listed(spare)}, which no text names"] if spare else []),
+    ]
     if not found:
         return None
     mend = "correct the name of the file, or the folder in PCC_CREDENTIALS_DIR"

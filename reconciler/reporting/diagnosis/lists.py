@@ -7,13 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from reconciler.core.errors import CredentialsRefused, PlatformError, Surprise, Throttled, Unavailable
+from reconciler.core.errors import (
+    CredentialsRefused,
+    PlatformError,
+    Surprise,
+    Throttled,
+    Unavailable,
+)
 from reconciler.core.guards import REMEDIES
 from reconciler.core.model import AccountName, Kind, Reason, Tripped
 from reconciler.core.text import counted
-from reconciler.pcc.protocol import CODES
+from reconciler.pcc.codes import CODES
 from reconciler.reporting.diagnosis.answers import fix_loss, fix_surprise, reported, via
-from reconciler.reporting.diagnosis.values import Asked, Check, Fact, Finding, Level, Speaking, skipped
+from reconciler.reporting.diagnosis.values import (
+    Asked,
+    Check,
+    Fact,
+    Finding,
+    Level,
+    Speaking,
+    skipped,
+)
 from reconciler.reporting.diagnosis.words import listed
 
 REPORTED_ELSEWHERE = frozenset({Reason.DESIRED_REJECTED, Reason.STATE_UNWRITABLE})
@@ -27,7 +41,9 @@ def live_list(speaking: Speaking, asked: Asked) -> Finding:
     error, seconds = asked.error, (asked.ended - asked.began).total_seconds()
     facts: dict[str, Fact] = {"devices": asked.devices, "seconds": round(seconds, 3)}
     if error is None and asked.devices is not None:
-        found = f"{counted(asked.devices, 'device')} {'is' if asked.devices == 1 else 'are'} subscribed"
+        found = (
+            f"{counted(asked.devices, 'device')} {'is' if asked.devices == 1 else 'are'} subscribed"
+        )
         found = f"{found}; LG answered in {seconds:.2f} s"
         if not asked.other_id:
             return Finding(Check.LIST, Level.OK, found, facts=facts)
@@ -67,7 +83,9 @@ def alike(devices: int, others: Sequence[AccountName]) -> Finding:
 
 def _about_token(error: PlatformError) -> bool:
     """Say whether the token is what is wrong. Only what was sent to LG itself has a message id."""
-    return isinstance(error, CredentialsRefused) or (isinstance(error, Unavailable) and error.message_id is None)
+    return isinstance(error, CredentialsRefused) or (
+        isinstance(error, Unavailable) and error.message_id is None
+    )
 
 
 def _fix_list(speaking: Speaking, asked: Asked, error: PlatformError) -> str:

@@ -14,7 +14,11 @@ from reconciler.reporting.diagnosis.words import span
 
 def token(speaking: Speaking, asked: Asked) -> Finding:
     """Judge the user's token: whether LG takes it, how old it is, and who renews it."""
-    return _renewed(speaking, asked) if speaking.credentials.refresh_token is not None else _given(speaking, asked)
+    return (
+        _renewed(speaking, asked)
+        if speaking.credentials.refresh_token is not None
+        else _given(speaking, asked)
+    )
 
 
 def _given(speaking: Speaking, asked: Asked) -> Finding:
@@ -25,9 +29,8 @@ def _given(speaking: Speaking, asked: Asked) -> Finding:
     words = "" if age is None else f"; its file was written {span(age)} ago"
     renewable = f"{speaking.place('refresh_token')} with {speaking.place('client_id')}"
     if speaking.credentials.account != "default":
-        renewable = (
-            f"{speaking.credentials.account}.refresh_token in PCC_CREDENTIALS_DIR, with {speaking.place('client_id')}"
-        )
+        file = f"{speaking.credentials.account}.refresh_token in PCC_CREDENTIALS_DIR"
+        renewable = f"{file}, with {speaking.place('client_id')}"
     if isinstance(asked.error, CredentialsRefused):
         found = f"an access token that LG does not accept: {reported(asked.error)}{words}"
         mend = f"replace {origin.words}, or give a refresh token, which gets new ones automatically: {renewable}"
@@ -58,7 +61,9 @@ def _renewed(speaking: Speaking, asked: Asked) -> Finding:
             facts | {"renewed": False},
         )
     if isinstance(asked.error, CredentialsRefused):
-        found = f"LG does not accept an access token that was renewed just now: {reported(asked.error)}"
+        found = (
+            f"LG does not accept an access token that was renewed just now: {reported(asked.error)}"
+        )
         places = ("refresh_token", "client_id", "service_id", "token_url")
         mend = f"check that they belong to one service and one platform: {', '.join(map(speaking.place, places))}"
         return Finding(Check.TOKEN, Level.FAIL, found, mend, facts)
@@ -69,7 +74,11 @@ def _renewed(speaking: Speaking, asked: Asked) -> Finding:
     if asked.rotated:
         found = f"renewed just now, {ends}; with it LG sent another refresh token, which nothing here stores"
         return Finding(
-            Check.TOKEN, Level.WARN, found, f"replace {speaking.place('refresh_token')} by a fresh one", facts
+            Check.TOKEN,
+            Level.WARN,
+            found,
+            f"replace {speaking.place('refresh_token')} by a fresh one",
+            facts,
         )
     return Finding(Check.TOKEN, Level.OK, f"renewed just now, {ends}", facts=facts)
 
@@ -86,4 +95,6 @@ def _fix_refresh(speaking: Speaking, asked: Asked, error: PlatformError) -> str:
 
 def was_accepted(asked: Asked) -> bool:
     """Say whether LG took the token: it gave the list, or counted the call."""
-    return asked.devices is not None or (isinstance(asked.error, Throttled) and asked.error.code is not None)
+    return asked.devices is not None or (
+        isinstance(asked.error, Throttled) and asked.error.code is not None
+    )

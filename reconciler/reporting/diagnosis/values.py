@@ -77,7 +77,10 @@ class Examination:
 
     def counts(self) -> Counter[Level]:
         """Return how many findings there are of each level."""
-        return Counter(one.level for one in (*self.general, *(one for each in self.accounts for one in each.findings)))
+        return Counter(
+            one.level
+            for one in (*self.general, *(one for each in self.accounts for one in each.findings))
+        )
 
     @property
     def guarded(self) -> bool:

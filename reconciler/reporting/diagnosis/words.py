@@ -19,7 +19,9 @@ NAMED = 5
 
 def span(seconds: float) -> str:
     """Return a span to two units: what matters is whether it is minutes or days."""
-    return "".join(re.findall(r"\d+[dhms]", duration.show(timedelta(seconds=round(max(seconds, 0)))))[:2])
+    return "".join(
+        re.findall(r"\d+[dhms]", duration.show(timedelta(seconds=round(max(seconds, 0)))))[:2]
+    )
 
 
 def first(faults: Sequence[object], word: str) -> str:

@@ -54,7 +54,11 @@ def _unsubscribed(facts: Facts) -> datetime | None:
     return None
 
 
-HOLDERS = {Kind.GUARD: "a guard holds that", Kind.POLICY: "policy holds that", Kind.PLATFORM: "it waits"}
+HOLDERS = {
+    Kind.GUARD: "a guard holds that",
+    Kind.POLICY: "policy holds that",
+    Kind.PLATFORM: "it waits",
+}
 
 
 def _obstacle(facts: Facts, hold: HoldReport | None) -> str:

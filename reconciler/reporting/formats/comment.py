@@ -85,8 +85,16 @@ class _Room:
         lines = [*self.part.before, *lines, *self.part.after] if lines else []
         if not self.left:
             return lines
-        kinds = Counter(self.part.labels[index] for index in self.left) if self.part.labels else Counter[str]()
-        named = f" ({', '.join(f'{count} {label}' for label, count in sorted(kinds.items()))})" if kinds else ""
+        kinds = (
+            Counter(self.part.labels[index] for index in self.left)
+            if self.part.labels
+            else Counter[str]()
+        )
+        named = (
+            f" ({', '.join(f'{count} {label}' for label, count in sorted(kinds.items()))})"
+            if kinds
+            else ""
+        )
         number = 1 if self.part.whole else len(self.left)
         what = plural(self.part.what, number)
         note = f"Not shown here: {number}{' more' if lines else ''} {what}{named}."
@@ -98,7 +106,9 @@ def comment(sections: Sequence[Section], most: int = LONGEST) -> str:
     whole = _joined([_all_of(one) for one in sections])
     if len(whole) <= most:
         return whole
-    last = "This is not all: the whole would be too long for a comment. `--output json` has all of it."
+    last = (
+        "This is not all: the whole would be too long for a comment. `--output json` has all of it."
+    )
     kept, gone = _kept(sections, most * 3 // 5)
     blocks = _filled(kept, most - len(last) - 2 * NOTE)
     for what, number in Counter(one.what for one in gone).items():
@@ -129,7 +139,9 @@ def _kept(sections: Sequence[Section], most: int) -> tuple[list[Section], list[S
 
 def _filled(sections: Sequence[Section], most: int) -> list[list[str]]:
     """Return the lines of each section, with as many rows as there is room for."""
-    rooms = [[_Room(part, left=part.order()) for part in one.parts if part.rows] for one in sections]
+    rooms = [
+        [_Room(part, left=part.order()) for part in one.parts if part.rows] for one in sections
+    ]
     titles = [_short(one.title) for one in sections]
     room = most - sum(map(_size, titles)) - NOTE * sum(map(len, rooms))
     every = [one for each in rooms for one in each]
@@ -161,7 +173,10 @@ def _under(title: Sequence[str], rooms: Sequence[_Room]) -> list[str]:
 
 def _short(title: Sequence[str]) -> list[str]:
     """Return a title of which no line is endless."""
-    return [line if len(line) <= LONGEST_TITLE else "(this title is too long to be shown)" for line in title]
+    return [
+        line if len(line) <= LONGEST_TITLE else "(this title is too long to be shown)"
+        for line in title
+    ]
 
 
 def _size(lines: Iterable[str]) -> int:

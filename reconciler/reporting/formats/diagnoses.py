@@ -33,7 +33,10 @@ def examination_markdown(examination: Examination) -> str:
     """Return what ``doctor`` found for an issue or a pull request."""
     sections = [Section([f"### {_diagnosis(examination)}"])]
     for title, findings in _examined(examination):
-        rows = [f"| {one.level} | {one.check} | {markdown(one.found)} | {markdown(one.mend)} |" for one in findings]
+        rows = [
+            f"| {one.level} | {one.check} | {markdown(one.found)} | {markdown(one.mend)} |"
+            for one in findings
+        ]
         levels = [str(one.level) for one in findings]
         head = ["| | check | found | to fix it |", "|---|---|---|---|"]
         part = Part(rows, "check", head, labels=levels, first=URGENCY)
@@ -44,7 +47,10 @@ def examination_markdown(examination: Examination) -> str:
 
 def examination_json(examination: Examination) -> str:
     """Return what ``doctor`` found, whole."""
-    accounts = [{"account": one.account, "checks": _checks_json(one.findings)} for one in examination.accounts]
+    accounts = [
+        {"account": one.account, "checks": _checks_json(one.findings)}
+        for one in examination.accounts
+    ]
     counts = examination.counts()
     document = {
         "version": 1,

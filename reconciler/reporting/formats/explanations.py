@@ -11,7 +11,15 @@ from datetime import datetime
 import msgspec
 
 from reconciler.core.errors import quoted
-from reconciler.core.text import counted, markdown, markdown_code, moment_words, one_line, plural, stamp_words
+from reconciler.core.text import (
+    counted,
+    markdown,
+    markdown_code,
+    moment_words,
+    one_line,
+    plural,
+    stamp_words,
+)
 from reconciler.reporting import AccountReport, StatusReport, TextReport
 from reconciler.reporting.explain import (
     ApprovalReport,
@@ -76,7 +84,9 @@ def _text_line(status: StatusReport) -> str:
     text = status.text
     if text.revision is None:
         return "none is in force"
-    read = f", read {moment_words(text.fetched_at, status.at)}" if text.fetched_at is not None else ""
+    read = (
+        f", read {moment_words(text.fetched_at, status.at)}" if text.fetched_at is not None else ""
+    )
     return one_line(f"{_short(text.revision)}{_commit(text)} from {text.source}{read}")
 
 
@@ -91,7 +101,14 @@ def _account_row(account: AccountReport, now: datetime) -> Row:
     states = [str(account.devices.get(state, "-")) for state in STATES]
     held = str(sum(one.count for one in account.held))
     condition = account.condition.replace("_", " ")
-    return (account.account, condition, str(account.desired), *states, held, moment_words(account.last_success, now))
+    return (
+        account.account,
+        condition,
+        str(account.desired),
+        *states,
+        held,
+        moment_words(account.last_success, now),
+    )
 
 
 def _account_notes(account: AccountReport, now: datetime) -> list[str]:
@@ -104,7 +121,9 @@ def _account_notes(account: AccountReport, now: datetime) -> list[str]:
     for one in account.held:
         until = f", until {moment_words(one.until, now)}" if one.until is not None else ""
         message = f": {one_line(one.message)}" if one.message else ""
-        notes.append(f"{one.reason} holds {one.count} {plural(one.action, one.count)}{message}{until}")
+        notes.append(
+            f"{one.reason} holds {one.count} {plural(one.action, one.count)}{message}{until}"
+        )
     return notes + [one_line(remark) for remark in account.remarks]
 
 
@@ -137,7 +156,15 @@ def _refused_row(one: RefusedReport, now: datetime) -> Row:
     since = moment_words(wait.since, now) if wait.since is not None else "not known"
     says = _says(wait.code, wait.words)
     tried = moment_words(wait.next_try, now)
-    return (one.account, quoted(one.device), quoted(one.name or ""), says, str(wait.attempts), since, tried)
+    return (
+        one.account,
+        quoted(one.device),
+        quoted(one.name or ""),
+        says,
+        str(wait.attempts),
+        since,
+        tried,
+    )
 
 
 # -- one device
@@ -153,17 +180,26 @@ def explanation_text(explanation: DeviceExplanation, answered_by: str) -> str:
         rows = _story_rows(story, explanation.at)
         width = max(len(label) for label, _ in rows)
         lines = [f"account {story.account}: {one_line(story.summary)}"]
-        parts.append("\n".join([*lines, *(f"  {label.ljust(width)}  {words}".rstrip() for label, words in rows)]))
+        parts.append(
+            "\n".join(
+                [*lines, *(f"  {label.ljust(width)}  {words}".rstrip() for label, words in rows)]
+            )
+        )
     return "\n\n".join([*parts, f"Asked: {one_line(answered_by)}."]) + "\n"
 
 
 def explanation_markdown(explanation: DeviceExplanation, answered_by: str) -> str:
     """Return what is known of a device as a comment."""
-    taken = "" if explanation.taken_by == "id" else f" (taken by its {markdown(explanation.taken_by)})"
+    taken = (
+        "" if explanation.taken_by == "id" else f" (taken by its {markdown(explanation.taken_by)})"
+    )
     sections = [Section([f"### Device {markdown_code(quoted(explanation.device))}{taken}"])]
     for story in explanation.accounts:
         title = f"#### Account {markdown_code(story.account)}: {markdown(story.summary)}"
-        rows = [f"| {label} | {markdown(words)} |" for label, words in _story_rows(story, explanation.at)]
+        rows = [
+            f"| {label} | {markdown(words)} |"
+            for label, words in _story_rows(story, explanation.at)
+        ]
         sections.append(Section([title], [Part(rows, "line", ["| | |", "|---|---|"])]))
     return comment([*sections, Section([f"Asked: {markdown(quoted(answered_by))}."])])
 
@@ -193,7 +229,10 @@ def _hold_rows(story: Explanation, now: datetime) -> list[tuple[str, str]]:
         return []
     message = f": {one_line(hold.message)}" if hold.message else ""
     until = f", until {moment_words(hold.until, now)}" if hold.until is not None else ""
-    return [("held", f"{hold.action} by {hold.reason} ({hold.kind}){message}{until}"), ("do", one_line(hold.remedy))]
+    return [
+        ("held", f"{hold.action} by {hold.reason} ({hold.kind}){message}{until}"),
+        ("do", one_line(hold.remedy)),
+    ]
 
 
 def _labelled(label: str, each: Sequence[str]) -> list[tuple[str, str]]:
@@ -244,7 +283,9 @@ def _change(change: ChangeReport) -> str:
         f"pass {change.pass_id}",
         _revision(change),
         f"message id {change.message_id}" if change.message_id else "",
-        f"LG's {quoted(change.lg_message_id)}" if change.lg_message_id not in {None, change.message_id} else "",
+        f"LG's {quoted(change.lg_message_id)}"
+        if change.lg_message_id not in {None, change.message_id}
+        else "",
     ]
     return f"{stamp_words(change.at)}  {', '.join(fact for fact in facts if fact)}"
 
@@ -260,7 +301,18 @@ def _when(moment: datetime | None, now: datetime) -> str:
 
 # -- past changes
 
-CHANGE_COLUMNS = ("time", "account", "device", "name", "change", "LG says", "revision", "author", "pass", "message ids")
+CHANGE_COLUMNS = (
+    "time",
+    "account",
+    "device",
+    "name",
+    "change",
+    "LG says",
+    "revision",
+    "author",
+    "pass",
+    "message ids",
+)
 
 
 def history_text(page: Page) -> str:
@@ -279,14 +331,20 @@ def history_markdown(page: Page) -> str:
 
 
 def _older(page: Page) -> list[str]:
-    return ["", "There are older ones: raise --limit, or set --until."] if page.next is not None else []
+    return (
+        ["", "There are older ones: raise --limit, or set --until."]
+        if page.next is not None
+        else []
+    )
 
 
 def _change_row(one: ChangeReport) -> Row:
     how = [f"{one.action} {one.result or 'begun'}", *(["by list"] if one.confirmed_by else [])]
     how += ["approved"] if one.approved else []
     says = _says(one.code, one.words)
-    ids = " ".join(dict.fromkeys(quoted(word) for word in (one.message_id, one.lg_message_id) if word))
+    ids = " ".join(
+        dict.fromkeys(quoted(word) for word in (one.message_id, one.lg_message_id) if word)
+    )
     revision, author = _short(one.revision or ""), quoted(one.author or "")
     name = quoted(one.name or "")
     return (
@@ -312,7 +370,10 @@ def _table(columns: Row, rows: Iterable[Row]) -> list[str]:
     used = [index for index in range(len(columns)) if any(row[index] for row in every)]
     shown = [[row[index] for index in used] for row in (tuple(columns), *every)] if every else []
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in shown
+    ]
 
 
 def _table_part(
@@ -327,7 +388,10 @@ def _table_part(
     """Return rows under their columns for a comment; those at the places in ``code`` are ids."""
     lines = []
     for row in rows:
-        cells = [markdown_code(cell) if index in code else markdown(cell) for index, cell in enumerate(row)]
+        cells = [
+            markdown_code(cell) if index in code else markdown(cell)
+            for index, cell in enumerate(row)
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     head = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     return Part(lines, what, head, labels=labels, first=first)

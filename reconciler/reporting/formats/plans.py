@@ -23,7 +23,11 @@ COLOURS = {"+": GREEN, "-": RED, "+?": YELLOW, "-?": YELLOW, "?": YELLOW, "error
 
 
 def plan_text(
-    reports: Sequence[PlanReport], *, done: bool = False, colours: bool = False, approval: str | None = None
+    reports: Sequence[PlanReport],
+    *,
+    done: bool = False,
+    colours: bool = False,
+    approval: str | None = None,
 ) -> str:
     """Return plans, or what ``apply`` did, for a terminal.
 
@@ -34,7 +38,9 @@ def plan_text(
         lines = _account_lines(report, done=done)
         parts.append("\n".join(map(_coloured, lines) if colours else lines))
         if block := _approval(report, approval):
-            parts.append(f"# To let these devices go, commit this with a reason:\n{block}".rstrip("\n"))
+            parts.append(
+                f"# To let these devices go, commit this with a reason:\n{block}".rstrip("\n")
+            )
     return "\n\n".join([*parts, _last_line(reports, done=done)]) + "\n"
 
 
@@ -44,7 +50,9 @@ def _coloured(line: str) -> str:
     return f"{colour}{line}{PLAIN}" if colour else line
 
 
-def plan_markdown(reports: Sequence[PlanReport], *, done: bool = False, approval: str | None = None) -> str:
+def plan_markdown(
+    reports: Sequence[PlanReport], *, done: bool = False, approval: str | None = None
+) -> str:
     """Return plans, or what ``apply`` did, as a comment on a pull request."""
     head = Section([f"### {_last_line(reports, done=done)}"])
     return comment([head, *(_section(report, approval, done=done) for report in reports)])
@@ -64,7 +72,10 @@ def _section(report: PlanReport, approval: str | None, *, done: bool) -> Section
         f"- **{one.reason}** holds {one.count} {plural(one.action, one.count)}{markdown(_message(one.message))}"
         for one in _held(report)
     ]
-    reasons += [f"- **{one.reason}** is tripped{markdown(_message(one.message))}" for one in _only_tripped(report)]
+    reasons += [
+        f"- **{one.reason}** is tripped{markdown(_message(one.message))}"
+        for one in _only_tripped(report)
+    ]
     facts = [f"- {markdown(line)}" for line in _facts(report)]
     block = _approval(report, approval)
     fenced = ["To let these devices go, commit this with a reason:", "", f"{FENCE}toml"]
@@ -86,8 +97,13 @@ def _section(report: PlanReport, approval: str | None, *, done: bool) -> Section
 
 def plan_json(reports: Sequence[PlanReport], *, code: int, approval: str | None = None) -> str:
     """Return plans, or what ``apply`` did, whole."""
-    accounts = [_account_json(report) | {"approval": _approval(report, approval) or None} for report in reports]
-    return json_text({"version": 1, "exit_code": code, "summary": total(reports), "accounts": accounts})
+    accounts = [
+        _account_json(report) | {"approval": _approval(report, approval) or None}
+        for report in reports
+    ]
+    return json_text(
+        {"version": 1, "exit_code": code, "summary": total(reports), "accounts": accounts}
+    )
 
 
 def _account_json(report: PlanReport) -> dict[str, Any]:
@@ -109,7 +125,10 @@ def _account_json(report: PlanReport) -> dict[str, Any]:
         "ignored": sorted(counted.ignored),
         "flapping": sorted(counted.flapping),
         "held": [_held_json(held) for held in ending.held],
-        "tripped": [{"reason": one.reason, "kind": one.reason.kind, "message": one.message} for one in plan.tripped],
+        "tripped": [
+            {"reason": one.reason, "kind": one.reason.kind, "message": one.message}
+            for one in plan.tripped
+        ],
         "outcomes": [_outcome_json(outcome) for outcome in ending.outcomes],
     }
 
@@ -173,7 +192,12 @@ def _rows(report: PlanReport, *, done: bool) -> list[tuple[str, str, str, str]]:
             rows.append((SIGNS[changes[0].action], f"… and {len(changes) - SHOWN} more", "", ""))
     held = plan.held
     rows += [
-        (f"{SIGNS[one.change.action]}?", quoted(one.change.device), _name(names, one.change.device), _held_note(one))
+        (
+            f"{SIGNS[one.change.action]}?",
+            quoted(one.change.device),
+            _name(names, one.change.device),
+            _held_note(one),
+        )
         for one in held[:SHOWN]
     ]
     if len(held) > SHOWN:
@@ -183,7 +207,9 @@ def _rows(report: PlanReport, *, done: bool) -> list[tuple[str, str, str, str]]:
 
 def _approval(report: PlanReport, file: str | None) -> str:
     """Return the block that lets the devices go that wait for a person's word, or nothing where none does."""
-    return approval_block(report.account, report.ending.needs_approval, report.ending.began, file=file)
+    return approval_block(
+        report.account, report.ending.needs_approval, report.ending.began, file=file
+    )
 
 
 def _held(report: PlanReport) -> Sequence[Any]:
@@ -193,7 +219,11 @@ def _held(report: PlanReport) -> Sequence[Any]:
 def _only_tripped(report: PlanReport) -> list[Tripped]:
     """Return the guards that are tripped and hold nothing now: they are no less a reason to look."""
     holding = {one.reason for one in report.ending.held}
-    return [one for one in report.plan.tripped if one.reason.kind is Kind.GUARD and one.reason not in holding]
+    return [
+        one
+        for one in report.plan.tripped
+        if one.reason.kind is Kind.GUARD and one.reason not in holding
+    ]
 
 
 def _facts(report: PlanReport) -> list[str]:
@@ -202,8 +232,12 @@ def _facts(report: PlanReport) -> list[str]:
     if report.ending.unexpected:
         lines.append("the unsubscribes are not those of --expect: nothing was changed")
     if report.ending.plan is not None:
-        lines.append(f"{counted.in_sync} in sync, {len(counted.unmanaged)} unmanaged, {len(counted.ignored)} ignored")
-    unsubscribes = plan.unsubscribes or any(one.change.action is Action.UNSUBSCRIBE for one in plan.held)
+        lines.append(
+            f"{counted.in_sync} in sync, {len(counted.unmanaged)} unmanaged, {len(counted.ignored)} ignored"
+        )
+    unsubscribes = plan.unsubscribes or any(
+        one.change.action is Action.UNSUBSCRIBE for one in plan.held
+    )
     if plan.digest and (unsubscribes or report.ending.unexpected):
         lines.append(f"digest {plan.digest}")
     return [*lines, *map(quoted, report.ending.remarks)]
@@ -212,12 +246,17 @@ def _facts(report: PlanReport) -> list[str]:
 def _last_line(reports: Sequence[PlanReport], *, done: bool) -> str:
     sums = total(reports)
     if done:
-        words = [f"{sums.get('subscribed', 0)} subscribed", f"{sums.get('unsubscribed', 0)} unsubscribed"]
+        words = [
+            f"{sums.get('subscribed', 0)} subscribed",
+            f"{sums.get('unsubscribed', 0)} unsubscribed",
+        ]
         words += [f"{sums[key]} {key}" for key in ("failed", "refused") if sums.get(key)]
     else:
         left = Counter(one.change.action for report in reports for one in report.ending.left)
         subscribes = sum(len(report.plan.subscribes) for report in reports) - left[Action.SUBSCRIBE]
-        unsubscribes = sum(len(report.plan.unsubscribes) for report in reports) - left[Action.UNSUBSCRIBE]
+        unsubscribes = (
+            sum(len(report.plan.unsubscribes) for report in reports) - left[Action.UNSUBSCRIBE]
+        )
         words = [f"{subscribes} to subscribe", f"{unsubscribes} to unsubscribe"]
     held = sum(len(report.ending.held) for report in reports)
     guarded = any(report.ending.guarded for report in reports)
@@ -232,7 +271,9 @@ def _last_line(reports: Sequence[PlanReport], *, done: bool) -> str:
 
 
 def _held_note(held: Held) -> str:
-    return f"held: {held.reason}" + (f" until {held.until:%Y-%m-%dT%H:%M:%SZ}" if held.until else "")
+    return f"held: {held.reason}" + (
+        f" until {held.until:%Y-%m-%dT%H:%M:%SZ}" if held.until else ""
+    )
 
 
 def _name(names: Mapping[DeviceId, str], device: DeviceId) -> str:

@@ -15,13 +15,17 @@ from reconciler.reporting.formats.comment import Part, Section, comment
 from reconciler.reporting.formats.encoding import json_text
 from reconciler.reporting.formats.styles import FENCE, SHOWN
 
-if TYPE_CHECKING:  # most who validate compare nothing, and a report rests on everything that a pass is
+if (
+    TYPE_CHECKING
+):  # most who validate compare nothing, and a report rests on everything that a pass is
     from reconciler.reporting.diff import Comparison, Difference
 
 
 def findings_lines(faults: Sequence[Fault], warnings: Sequence[Fault]) -> list[str]:
     """Return what ``validate`` found, a line each, as messages for people."""
-    return [one_line(str(fault)) for fault in faults] + [f"{one_line(str(one))} (warning)" for one in warnings]
+    return [one_line(str(fault)) for fault in faults] + [
+        f"{one_line(str(one))} (warning)" for one in warnings
+    ]
 
 
 def good_news(accounts: Sequence[Desired]) -> str:
@@ -37,7 +41,10 @@ def comparison_text(compared: Sequence[Comparison]) -> str:
         lines.append(_since(one))
         for account in one.differences:
             lines.append(f"account {account.account}: {_difference(account)}")
-            rows = [f"{sign} {readable(device)}  {one_line(note)}" for sign, device, note in _moved(account)]
+            rows = [
+                f"{sign} {readable(device)}  {one_line(note)}"
+                for sign, device, note in _moved(account)
+            ]
             lines += [f"  {row}".rstrip() for row in (*rows, *_changed_keys(account))]
     return "".join(f"{line}\n" for line in lines)
 
@@ -52,9 +59,13 @@ def _comparison_sections(compared: Sequence[Comparison]) -> Iterator[Section]:
 
 def _devices_part(account: Difference) -> Part:
     moved = _moved(account)
-    rows = [f"| {sign} | {markdown_code(device)} | {markdown(note)} |" for sign, device, note in moved]
+    rows = [
+        f"| {sign} | {markdown_code(device)} | {markdown(note)} |" for sign, device, note in moved
+    ]
     signs = [sign for sign, _device, _note in moved]
-    return Part(rows, "row", ["| | device | |", "|---|---|---|"], labels=signs, first=("-", "+"), rank=1)
+    return Part(
+        rows, "row", ["| | device | |", "|---|---|---|"], labels=signs, first=("-", "+"), rank=1
+    )
 
 
 def _keys_part(account: Difference) -> Part:
@@ -76,10 +87,16 @@ def _difference(one: Difference) -> str:
     parts += [f"{counted(len(one.added), 'device')} added"] if one.added else []
     if one.removed:
         parts.append(f"{counted(len(one.removed), 'device')} removed")
-        parts += [f"{unapproved} of them without an approval"] if one.approved and unapproved else []
+        parts += (
+            [f"{unapproved} of them without an approval"] if one.approved and unapproved else []
+        )
         parts += ["all approved"] if not unapproved else []
         parts += _elsewhere(one)
-    parts += [f"{counted(len(one.edited), 'entry')} edited".replace("entrys", "entries")] if one.edited else []
+    parts += (
+        [f"{counted(len(one.edited), 'entry')} edited".replace("entrys", "entries")]
+        if one.edited
+        else []
+    )
     parts += ["policy changed"] if one.keys else []
     return ", ".join(parts)
 
@@ -99,7 +116,11 @@ def _moved(one: Difference) -> list[tuple[str, str, str]]:
     for sign, devices in (("+", one.added), ("-", one.removed), ("~", one.edited)):
         for device in devices[:SHOWN]:
             note = [one.names[device]] if device in one.names else []
-            note += [f"wanted by {one.elsewhere[device]}"] if sign == "-" and device in one.elsewhere else []
+            note += (
+                [f"wanted by {one.elsewhere[device]}"]
+                if sign == "-" and device in one.elsewhere
+                else []
+            )
             note += ["approved"] if device in one.approved else []
             rows.append((sign, device, ", ".join(note)))
         if len(devices) > SHOWN:
@@ -128,7 +149,9 @@ def _comparison_json(one: Comparison) -> dict[str, Any]:
                 "edited": account.edited,
                 "approved": sorted(account.approved),
                 "elsewhere": dict(sorted(account.elsewhere.items())),
-                "keys": [{"before": old or None, "after": new or None} for old, new in account.keys],
+                "keys": [
+                    {"before": old or None, "after": new or None} for old, new in account.keys
+                ],
             }
             for account in one.differences
         ],
@@ -147,7 +170,10 @@ def findings_json(
         "valid": not faults,
         "faults": faults,
         "warnings": warnings,
-        "accounts": [{"account": one.account, "devices": len(one.devices), "path": one.path} for one in accounts],
+        "accounts": [
+            {"account": one.account, "devices": len(one.devices), "path": one.path}
+            for one in accounts
+        ],
         "against": [_comparison_json(one) for one in compared],
     }
     return json_text(document)
@@ -187,13 +213,19 @@ def findings_github(
             lines.append(_annotation("notice", Fault("", 0, 0, _since(one))))
         for account in one.differences:
             words = f"account {account.account}: {_difference(account)}, {_since(one)}"
-            lines.append(_annotation("notice", Fault(account.path, 1 if account.path else 0, 0, words)))
+            lines.append(
+                _annotation("notice", Fault(account.path, 1 if account.path else 0, 0, words))
+            )
     return "".join(f"{line}\n" for line in lines)
 
 
 def _annotation(level: str, fault: Fault) -> str:
     """Return one workflow command. Whatever the fault quotes, it stays one line and one command."""
-    place = f" file={_property(fault.path)},line={max(fault.line, 1)},col={max(fault.column, 1)}" if fault.path else ""
+    place = (
+        f" file={_property(fault.path)},line={max(fault.line, 1)},col={max(fault.column, 1)}"
+        if fault.path
+        else ""
+    )
     return f"::{level}{place}::{_data(fault.message)}"
 
 

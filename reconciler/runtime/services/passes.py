@@ -29,7 +29,9 @@ class PassMaker:
             heard_at=components.clients.last_call_at,
         )
         metrics = components.metrics
-        metrics.queue_depth.set_function(self._depth)  # read when asked for: ticks may be what fails
+        metrics.queue_depth.set_function(
+            self._depth
+        )  # read when asked for: ticks may be what fails
         metrics.queue_oldest.set_function(self._oldest)
 
     async def run(self) -> None:

@@ -23,7 +23,11 @@ class StateKeeper:
     grace = 0.0
 
     def __init__(self, components: Components, dispatcher: Dispatcher) -> None:
-        self._state, self._metrics, self._dispatcher = components.state, components.metrics, dispatcher
+        self._state, self._metrics, self._dispatcher = (
+            components.state,
+            components.metrics,
+            dispatcher,
+        )
         self._due = asyncio.Event()
         self._trouble = ""
         self.opened = False

@@ -19,7 +19,9 @@ class Ticks:
     name = "ticks"
     grace = 0.0
 
-    def __init__(self, ticker: Callable[[], Ticker], calls: Sequence[tuple[float, Callable[[], None]]]) -> None:
+    def __init__(
+        self, ticker: Callable[[], Ticker], calls: Sequence[tuple[float, Callable[[], None]]]
+    ) -> None:
         self._ticker_of, self._calls = ticker, calls
         self._ticker: Ticker | None = None
         self._failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()

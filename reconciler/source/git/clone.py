@@ -16,8 +16,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from reconciler.source.git.commits import SHA1_DIGITS, Entry, Repository, batches, checked_id, is_id, parse_id
-from reconciler.source.git.process import Git, GitError, GitMissing, GitTimeout, TooLarge, option_free
+from reconciler.source.git.commits import (
+    SHA1_DIGITS,
+    Entry,
+    Repository,
+    batches,
+    checked_id,
+    is_id,
+    parse_id,
+)
+from reconciler.source.git.process import (
+    Git,
+    GitError,
+    GitMissing,
+    GitTimeout,
+    TooLarge,
+    option_free,
+)
 from reconciler.source.git.remote import ASKING_SECONDS, REMOTE, Address, Remote
 
 FETCHING_SECONDS = 300.0
@@ -81,7 +96,9 @@ class Clone(Repository):
         A ref that was found before is fetched at once, which is one connection whether there is something new or not.
         Where that fails, the remote is asked what it has.
         """
-        if not self._swept:  # a process before this one may have been ended in the middle of a fetch
+        if (
+            not self._swept
+        ):  # a process before this one may have been ended in the middle of a fetch
             self._swept = True
             _sweep(self.folder)
         name = self._found.pop(ref, None)
@@ -173,13 +190,17 @@ class Clone(Repository):
         except (GitTimeout, TooLarge):
             raise
         except GitError:
-            root = parse_id(self.git("log", "-1", "--format=%T", "--end-of-options", checked_id(commit)))
+            root = parse_id(
+                self.git("log", "-1", "--format=%T", "--end-of-options", checked_id(commit))
+            )
             self._fetch_objects([root])
             return super().entry(commit, path)
 
     def bring(self, tree: str, ids: Iterable[str], *, most: int) -> frozenset[str]:
         """Fetch those blobs of a tree that are not here yet; return those that would not fit into ``most`` bytes."""
-        printed = self.git("rev-list", "--objects", "--missing=print", "--no-object-names", checked_id(tree))
+        printed = self.git(
+            "rev-list", "--objects", "--missing=print", "--no-object-names", checked_id(tree)
+        )
         missing = {line[1:].decode() for line in printed.splitlines() if line.startswith(b"?")}
         too_large: set[str] = set()
         for some in batches(missing.intersection(ids)):
@@ -241,7 +262,14 @@ class Clone(Repository):
         """Fetch commits."""
         plain = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
         try:
-            self.git("fetch", *plain, *arguments, seconds=seconds, online=True, largest_file=self._largest_pack)
+            self.git(
+                "fetch",
+                *plain,
+                *arguments,
+                seconds=seconds,
+                online=True,
+                largest_file=self._largest_pack,
+            )
         except GitError:
             _sweep(self.folder)
             raise
@@ -250,8 +278,21 @@ class Clone(Repository):
         """Fetch objects by name, as git itself would. A server that gives refs only has to give everything."""
         try:
             self.git(
-                *("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head"),
-                *("--no-recurse-submodules", "--no-auto-maintenance", "--filter=blob:none", "--stdin", REMOTE),
+                *(
+                    "-c",
+                    "fetch.negotiationAlgorithm=noop",
+                    "fetch",
+                    "--quiet",
+                    "--no-tags",
+                    "--no-write-fetch-head",
+                ),
+                *(
+                    "--no-recurse-submodules",
+                    "--no-auto-maintenance",
+                    "--filter=blob:none",
+                    "--stdin",
+                    REMOTE,
+                ),
                 seconds=FETCHING_SECONDS,
                 online=True,
                 lines=ids,

@@ -73,8 +73,12 @@ class Repository:
         """Return who made a commit, when and why; names and words on one line, without control characters."""
         short = f"%<({_COLUMNS},trunc)"  # a subject may have as many characters as a pack has bytes
         form = f"{short}%an%x00{short}%ae%x00%ct%x00{short}%s"
-        printed = self.git("log", "-1", f"--format={form}", "--end-of-options", checked_id(id_), most=LARGEST_LINE)
-        name, address, at, subject = map(str.strip, _parts(printed.decode(errors="replace"), "\0", 4))
+        printed = self.git(
+            "log", "-1", f"--format={form}", "--end-of-options", checked_id(id_), most=LARGEST_LINE
+        )
+        name, address, at, subject = map(
+            str.strip, _parts(printed.decode(errors="replace"), "\0", 4)
+        )
         author = f"{name} <{address}>" if address else name
         return Commit(id_, quoted(author), quoted(subject), _moment(at))
 
@@ -89,7 +93,9 @@ class Repository:
     def files(self, tree: str) -> dict[str, Entry]:
         """Return everything below a tree but folders, by path. Raises ``TooLarge`` where that is too much."""
         found: dict[str, Entry] = {}
-        for path, entry in _entries(self.git("ls-tree", "-r", "-z", "--full-tree", checked_id(tree))):
+        for path, entry in _entries(
+            self.git("ls-tree", "-r", "-z", "--full-tree", checked_id(tree))
+        ):
             found[path] = entry
             if len(found) > MOST_FILES:
                 raise TooLarge(f"the folder has more than {MOST_FILES} files in it and below it")
@@ -126,7 +132,14 @@ class Repository:
         """Return whether ``ancestor`` is in the history of ``commit``, as far as that is known here."""
         if self.resolve(ancestor) is None:
             return False
-        bases = self.git("merge-base", "--all", "--end-of-options", checked_id(ancestor), checked_id(commit), no=True)
+        bases = self.git(
+            "merge-base",
+            "--all",
+            "--end-of-options",
+            checked_id(ancestor),
+            checked_id(commit),
+            no=True,
+        )
         return ancestor.encode() in bases.split()
 
     def holds(self, commit: str, revision: str) -> bool | None:
@@ -156,15 +169,30 @@ class Repository:
 class WorkingTree(Repository):
     """The repository that a folder of this machine is a part of. ``seconds`` are for all its calls."""
 
-    def __init__(self, folder: Path, *, seconds: float | None = None, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seconds: float | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(Git(cwd=folder, together=seconds, environ=environ))
 
     def head(self) -> Head:
         """Return where this repository is, and what shows that another commit is checked out."""
-        wanted = ("--show-toplevel", "--git-dir", "--git-common-dir", "--symbolic-full-name", "HEAD")
+        wanted = (
+            "--show-toplevel",
+            "--git-dir",
+            "--git-common-dir",
+            "--symbolic-full-name",
+            "HEAD",
+        )
         printed = os.fsdecode(self.git("rev-parse", "--path-format=absolute", *wanted))
         top, own, common, name = _parts(printed, "\n", 4)
-        return Head(Path(top), (f"{own}/HEAD", f"{own}/logs/HEAD", f"{common}/{name}", f"{common}/packed-refs"))
+        return Head(
+            Path(top),
+            (f"{own}/HEAD", f"{own}/logs/HEAD", f"{common}/{name}", f"{common}/packed-refs"),
+        )
 
     def path_of(self, name: str) -> str:
         """Return where a file of the repository is; a linked working tree has some, as ``index.lock``, of its own."""
@@ -180,7 +208,9 @@ class WorkingTree(Repository):
 def blob_id(content: bytes, like: str) -> str:
     """Return the id that a blob with this content has, in a repository whose ids look like ``like``."""
     # SHA-1 is the choice of git; a collision would do no more than let an edited file pass for the committed one.
-    made = hashlib.new("sha1", usedforsecurity=False) if len(like) == SHA1_DIGITS else hashlib.sha256()
+    made = (
+        hashlib.new("sha1", usedforsecurity=False) if len(like) == SHA1_DIGITS else hashlib.sha256()
+    )
     made.update(b"blob %d\0" % len(content))
     made.update(content)
     return made.hexdigest()

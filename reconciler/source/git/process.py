@@ -118,7 +118,9 @@ class Git:
         process = self._start(arguments, online=online, largest_file=largest_file)
         complete = False
         try:
-            printed, errors = read_output(process, "".join(f"{line}\n" for line in lines).encode(), seconds, most)
+            printed, errors = read_output(
+                process, "".join(f"{line}\n" for line in lines).encode(), seconds, most
+            )
             complete = not self._stopped
         finally:
             _reap(process)
@@ -140,8 +142,14 @@ class Git:
             for process in self._running:
                 _end(process)
 
-    def _start(self, arguments: Sequence[str], *, online: bool, largest_file: int | None) -> subprocess.Popen[bytes]:
-        program = ["git"] if largest_file is None else ["sh", "-c", _WITH_FILE_LIMIT, str(largest_file // _BLOCK)]
+    def _start(
+        self, arguments: Sequence[str], *, online: bool, largest_file: int | None
+    ) -> subprocess.Popen[bytes]:
+        program = (
+            ["git"]
+            if largest_file is None
+            else ["sh", "-c", _WITH_FILE_LIMIT, str(largest_file // _BLOCK)]
+        )
         for setting in _SAFE:
             program += ["-c", setting]
         protocols = "file:git:http:https:ssh" if online else "none"
@@ -191,17 +199,20 @@ def _environment(
         passed[f"GIT_CONFIG_VALUE_{number}"] = value
     if directory is not None:
         passed["GIT_DIR"] = str(directory)
-    return passed | {
-        "GIT_CONFIG_COUNT": str(first + len(given)),
-        "GIT_LITERAL_PATHSPECS": "1",
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_TERMINAL_PROMPT": "0",
-        "LC_ALL": "C",
-        "SSH_ASKPASS": "false",  # and without a terminal, ssh is in its batch mode, whoever configured it
-        "SSH_ASKPASS_REQUIRE": "never",
-    }
+    return (
+        passed
+        | {
+            "GIT_CONFIG_COUNT": str(first + len(given)),
+            "GIT_LITERAL_PATHSPECS": "1",
+            "GIT_NO_LAZY_FETCH": "1",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_TERMINAL_PROMPT": "0",
+            "LC_ALL": "C",
+            "SSH_ASKPASS": "false",  # and without a terminal, ssh is in its batch mode, whoever configured it
+            "SSH_ASKPASS_REQUIRE": "never",
+        }
+    )
 
 
 def _is_passed_on(name: str) -> bool:
@@ -209,7 +220,9 @@ def _is_passed_on(name: str) -> bool:
     return not name.startswith(("GIT_", "PCC_", "LC_")) or _PASSED_ON.fullmatch(name) is not None
 
 
-def read_output(process: subprocess.Popen[bytes], given: bytes, seconds: float, most: int) -> tuple[bytes, bytes]:
+def read_output(
+    process: subprocess.Popen[bytes], given: bytes, seconds: float, most: int
+) -> tuple[bytes, bytes]:
     """Return what a process prints to its output and as errors, within a time and a size.
 
     Where it has ended and all is read, others that hold its output open are not waited for, such as a connection that
@@ -228,7 +241,9 @@ def read_output(process: subprocess.Popen[bytes], given: bytes, seconds: float, 
         for descriptor in into:
             selector.register(descriptor, selectors.EVENT_READ)
         while selector.get_map():
-            ended = process.poll() is not None  # before the look: what it printed last is there by then
+            ended = (
+                process.poll() is not None
+            )  # before the look: what it printed last is there by then
             ready = selector.select(0.1)
             if not ready and ended:
                 break

@@ -50,7 +50,11 @@ class Address:
         if parts.password is not None:
             configuration.append((f"{prefix}.helper", ""))
         configuration.append((f"{prefix}.helper", _HELPER))
-        return cls(parts.plain, configuration, {_USER: unquote(parts.user), _PASSWORD: unquote(parts.password or "")})
+        return cls(
+            parts.plain,
+            configuration,
+            {_USER: unquote(parts.user), _PASSWORD: unquote(parts.password or "")},
+        )
 
 
 def _remote(url: str) -> tuple[str, str]:
@@ -74,12 +78,22 @@ class Remote:
 
         A branch goes before a tag of the same name.
         """
-        names = [ref] if ref == "HEAD" or ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+        names = (
+            [ref]
+            if ref == "HEAD" or ref.startswith("refs/")
+            else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+        )
         asked = []
         for name in names:
             asked += [f"{name}^{{}}", name]  # what an annotated tag points to goes first
         printed = self._git(
-            "ls-remote", "--quiet", REMOTE, *asked, seconds=ASKING_SECONDS, online=True, most=_LARGEST_ANSWER
+            "ls-remote",
+            "--quiet",
+            REMOTE,
+            *asked,
+            seconds=ASKING_SECONDS,
+            online=True,
+            most=_LARGEST_ANSWER,
         )
         found = {}
         for line in printed.decode(errors="replace").splitlines():

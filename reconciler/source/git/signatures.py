@@ -44,7 +44,9 @@ def verdict(repository: Repository, id_: str, allowed_signers: Path | None) -> s
             letter = "E"
     except (GitMissing, GitTimeout):
         raise
-    except GitError:  # the commit itself was read a moment ago, so it is the signature that git cannot judge
+    except (
+        GitError
+    ):  # the commit itself was read a moment ago, so it is the signature that git cannot judge
         letter = "E"
     return _VERDICTS.get(letter, _VERDICTS["U"])
 

@@ -62,13 +62,19 @@ class Database:
     ``notices`` are sentences for the log about what happened to the file.
     """
 
-    def __init__(self, folder: Path, migrations: Migrations, clock: Clock, connect: Connect = connect) -> None:
+    def __init__(
+        self, folder: Path, migrations: Migrations, clock: Clock, connect: Connect = connect
+    ) -> None:
         self.trouble = ""
         self.generation = self.losses = self.doubts = 0
         self.notices: deque[str] = deque(maxlen=MOST_NOTICES)
         self.set_aside: Path | None = None
         self.frozen = self._closed = False
-        self._folder, self._migrations, self._connect = StateFolder(folder, clock), migrations, connect
+        self._folder, self._migrations, self._connect = (
+            StateFolder(folder, clock),
+            migrations,
+            connect,
+        )
         self._file = self._folder.file
         self._watch = FileWatch(self._folder)
         self._turn = threading.Lock()
@@ -78,7 +84,9 @@ class Database:
         self._connection = empty(migrations)
 
     @classmethod
-    def open(cls, folder: Path, migrations: Migrations, clock: Clock, connect: Connect = connect) -> Self:
+    def open(
+        cls, folder: Path, migrations: Migrations, clock: Clock, connect: Connect = connect
+    ) -> Self:
         """Open the file in this folder for writing, and create it if needed.
 
         Raises ``Held`` and ``Newer``. A file that cannot be opened is ``trouble``: what can be read of it is read, and
@@ -97,7 +105,9 @@ class Database:
         return database
 
     @classmethod
-    def read_only(cls, folder: Path, migrations: Migrations, clock: Clock, connect: Connect = connect) -> Self:
+    def read_only(
+        cls, folder: Path, migrations: Migrations, clock: Clock, connect: Connect = connect
+    ) -> Self:
         """Open the file in this folder without changing it, also beside its writer; a missing one is empty.
 
         Raises ``Newer``, and ``StateError`` where it exists and cannot be read. A damaged one is ``trouble``,
@@ -115,7 +125,9 @@ class Database:
     @classmethod
     def in_memory(cls, migrations: Migrations, clock: Clock) -> Self:
         """Return one that ends with the process and needs no disk."""
-        database = cls(Path(), migrations, clock)  # attached to memory for good, it never looks at a folder
+        database = cls(
+            Path(), migrations, clock
+        )  # attached to memory for good, it never looks at a folder
         database._attached = database._in_memory = True
         return database
 
@@ -138,7 +150,9 @@ class Database:
             except sqlite3.Error as error:
                 raise StateError(f"the state cannot be read: {error}") from error
 
-    def write(self, statements: Iterable[Statement], *, lasting: bool = False, more: bool = False) -> None:
+    def write(
+        self, statements: Iterable[Statement], *, lasting: bool = False, more: bool = False
+    ) -> None:
         """Carry out statements, all or none. Raises ``StateError``; the next call tries the file anew.
 
         ``lasting``: they outlive a loss of power. ``more`` wait to be written: until they are, trouble is not over.
@@ -179,7 +193,9 @@ class Database:
         """Carry the write-ahead log over into the file and let go of both."""
         with self._turn:
             if self._attached and not self.frozen:
-                with suppress(sqlite3.Error):  # it stays beside the file and is read from there next time
+                with suppress(
+                    sqlite3.Error
+                ):  # it stays beside the file and is read from there next time
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._connection.close()
             self._closed = True
@@ -223,7 +239,9 @@ class Database:
         """Return whether an error means that the open file is not what SQLite once wrote, or lacks a table."""
         if not isinstance(error, sqlite3.Error) or not self._attached or self._taken:
             return False
-        if primary(error) == sqlite3.SQLITE_ERROR:  # what SQLite says of a missing table, among other things
+        if (
+            primary(error) == sqlite3.SQLITE_ERROR
+        ):  # what SQLite says of a missing table, among other things
             return bool(lacking(self._connection, self._migrations))
         return damaged(error)
 
@@ -312,7 +330,9 @@ class Database:
             how = "readonly_shm=1" if log.exists() and log.stat().st_size else "immutable=1"
             self._exchange(self._viewed(f"{path.absolute().as_uri()}?mode=ro&{how}", copy=copy))
         except DamagedError:
-            self.trouble = self.trouble or f"{path} is damaged: it is left as it is, and taken for empty"
+            self.trouble = (
+                self.trouble or f"{path} is damaged: it is left as it is, and taken for empty"
+            )
         except (OSError, sqlite3.Error) as error:
             raise StateError(f"{path} cannot be read: {error}") from error
 
@@ -322,7 +342,9 @@ class Database:
             version = check(connection, len(self._migrations))
             if version == len(self._migrations) and not copy:
                 return connection
-            found = copied(connection, self._migrations)  # an older version is migrated where it harms nobody
+            found = copied(
+                connection, self._migrations
+            )  # an older version is migrated where it harms nobody
         except BaseException as error:
             connection.close()
             if damaged(error):

@@ -81,7 +81,9 @@ class StateFolder:
 
     def _remove_oldest(self) -> None:
         """Remove the oldest of the files that were found in place of ours."""
-        kept = [one for one in self.path.glob(f"{FILE}.replaced-*") if not one.name.endswith(BESIDE[1:])]
+        kept = [
+            one for one in self.path.glob(f"{FILE}.replaced-*") if not one.name.endswith(BESIDE[1:])
+        ]
         for old in sorted(kept, key=_age)[:-MOST_REPLACED]:
             for suffix in BESIDE:
                 with suppress(OSError):
@@ -111,7 +113,9 @@ def can_be_kept(folder: Path) -> str:
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         return str(folder)
     files = (folder / LOCK, *(folder / f"{FILE}{suffix}" for suffix in BESIDE))
-    return next((str(one) for one in files if one.exists() and not os.access(one, os.R_OK | os.W_OK)), "")
+    return next(
+        (str(one) for one in files if one.exists() and not os.access(one, os.R_OK | os.W_OK)), ""
+    )
 
 
 def is_there(folder: Path) -> bool:

@@ -30,12 +30,16 @@ NOT_OWNED_AND_LIVE = """SELECT id, owned, live, went_at FROM device
 RETRIES = "SELECT device, action, reason, attempts, until, code, words FROM retry WHERE account = ?"
 QUOTA = "SELECT calls, calls_per_hour FROM quota WHERE account = ?"
 PAUSES = "SELECT account, pause, until, reason FROM pause"
-LIVE_ACCOUNTS = "SELECT name FROM account WHERE EXISTS (SELECT 1 FROM device WHERE account = name AND live)"
+LIVE_ACCOUNTS = (
+    "SELECT name FROM account WHERE EXISTS (SELECT 1 FROM device WHERE account = name AND live)"
+)
 STAY = "SELECT came, came_at, went, went_at FROM device WHERE account = ? AND id = ?"
 REVISION = "SELECT * FROM revision WHERE key = ?"
 DOCUMENTS = "SELECT document, revision.* FROM text JOIN revision ON revision.key = text.revision ORDER BY document"
 FILES = "SELECT document, path, sha256 FROM text_file ORDER BY document, path"
-FILES_OF_DOCUMENT = "SELECT path, sha256 FROM text_file JOIN content USING (sha256) WHERE document = ?"
+FILES_OF_DOCUMENT = (
+    "SELECT path, sha256 FROM text_file JOIN content USING (sha256) WHERE document = ?"
+)
 CONTENTS = "SELECT sha256, compressed FROM content"
 HAS_CONTENT = "SELECT 1 FROM content WHERE sha256 = ?"
 _PAST = """SELECT account, device, action, intended, at, pass, approved, result, confirmed_by, message_id,
@@ -56,9 +60,17 @@ DEVICES_LIKE = """SELECT account, id FROM device
     UNION SELECT account, device FROM change
     WHERE account IN (SELECT name FROM account) AND device >= ? AND device < ? LIMIT ?"""
 NEWEST_CHANGE = "SELECT max(at) FROM change WHERE account = ?"
-CONFIRMED = _PAST_IN_FULL + "WHERE account = ? AND at > ? AND result IN ('success', 'noop') ORDER BY at, intended"
+CONFIRMED = (
+    _PAST_IN_FULL
+    + "WHERE account = ? AND at > ? AND result IN ('success', 'noop') ORDER BY at, intended"
+)
 SENT = "SELECT at FROM change WHERE account = ? AND at > ? AND intended > ? AND confirmed_by IS NULL ORDER BY at"
-OPEN = _PAST + "INDEXED BY change_open " + _ITS_REVISION + "WHERE account = ? AND open ORDER BY intended"
+OPEN = (
+    _PAST
+    + "INDEXED BY change_open "
+    + _ITS_REVISION
+    + "WHERE account = ? AND open ORDER BY intended"
+)
 
 
 class SqliteStorage(Storage):
@@ -85,7 +97,9 @@ class SqliteStorage(Storage):
 
     def write(self, groups: Iterable[Group], *, more: bool = False) -> None:
         groups = tuple(groups)
-        self._database.write(_statements(groups), lasting=any(group.lasting for group in groups), more=more)
+        self._database.write(
+            _statements(groups), lasting=any(group.lasting for group in groups), more=more
+        )
 
     def account(self, account: AccountName, now: datetime) -> AccountMemory:
         known = AccountMemory(account)
@@ -94,7 +108,10 @@ class SqliteStorage(Storage):
             known.suspect_readings, known.credential = suspect, credential
         self._read_devices(known)
         known.retries = Shelf(
-            {DeviceId(device): tables.read_retry(tuple(row)) for device, *row in self._read(RETRIES, (account,))}
+            {
+                DeviceId(device): tables.read_retry(tuple(row))
+                for device, *row in self._read(RETRIES, (account,))
+            }
         )
         self._read_changes(known, now)
         for calls, limit in self._read(QUOTA, (account,)):
@@ -127,10 +144,14 @@ class SqliteStorage(Storage):
         since = latest - (tables.stamp(now) - tables.stamp(now - LIMIT_WINDOW))
         known.count_from(map(tables.read_past, self._read(CONFIRMED, (account, since))))
         known.not_later_than(now)
-        known.open = {past.device: past for past in map(tables.read_past, self._read(OPEN, (account,)))}
+        known.open = {
+            past.device: past for past in map(tables.read_past, self._read(OPEN, (account,)))
+        }
 
     def pauses(self) -> dict[AccountName, PauseOverride]:
-        return {AccountName(name): tables.read_pause(tuple(row)) for name, *row in self._read(PAUSES)}
+        return {
+            AccountName(name): tables.read_pause(tuple(row)) for name, *row in self._read(PAUSES)
+        }
 
     def live_accounts(self) -> frozenset[AccountName]:
         return frozenset(AccountName(name) for (name,) in self._read(LIVE_ACCOUNTS))
@@ -176,7 +197,9 @@ class SqliteStorage(Storage):
         for document, path, digest in self._read(FILES):
             digests.setdefault(document, {})[path] = digest
         return [
-            StoredDocument(document, tables.read_revision(tuple(revision)), digests.get(document, {}))
+            StoredDocument(
+                document, tables.read_revision(tuple(revision)), digests.get(document, {})
+            )
             for document, *revision in rows
         ]
 

@@ -105,7 +105,9 @@ def fit(words: str) -> str:
 
 def revision_key(revision: Revision) -> int:
     """Return a number that stands for a revision, small enough to be kept with each of a million devices."""
-    return int.from_bytes(sha256(repr(_revision_row(revision)).encode()).digest()[:8], "big", signed=True)
+    return int.from_bytes(
+        sha256(repr(_revision_row(revision)).encode()).digest()[:8], "big", signed=True
+    )
 
 
 def revision_row(revision: Revision) -> Row:
@@ -118,7 +120,9 @@ def read_revision(row: Row) -> Revision:
     _, digest, commit, author, subject, committed, verified, dirty = row
     if commit is None:
         return Revision(digest)
-    return Revision(digest, Commit(commit, author, subject, moment(committed), Verified(verified), bool(dirty)))
+    return Revision(
+        digest, Commit(commit, author, subject, moment(committed), Verified(verified), bool(dirty))
+    )
 
 
 def quota_row(account: AccountName, calls: Sequence[float], limit: int | None) -> Row:
@@ -168,7 +172,22 @@ def past_row(past: Past, *, is_open: bool) -> Row:
 
 def read_past(row: Row) -> Past:
     """Return a past change from its columns, followed by those of its revision."""
-    account, device, action, intended, at, pass_id, approved, result, by, ours, theirs, status, code, words = row[:14]
+    (
+        account,
+        device,
+        action,
+        intended,
+        at,
+        pass_id,
+        approved,
+        result,
+        by,
+        ours,
+        theirs,
+        status,
+        code,
+        words,
+    ) = row[:14]
     return Past(
         account=AccountName(account),
         device=DeviceId(device),
@@ -191,7 +210,16 @@ def read_past(row: Row) -> Past:
 def retry_row(account: AccountName, device: DeviceId, retry: Retry) -> Row:
     """Return what a device waits for."""
     until, words = stamp(retry.until), fit(retry.words)
-    return (account, device, retry.action.value, retry.reason.value, retry.attempts, until, retry.code, words)
+    return (
+        account,
+        device,
+        retry.action.value,
+        retry.reason.value,
+        retry.attempts,
+        until,
+        retry.code,
+        words,
+    )
 
 
 def read_retry(row: Row) -> Retry:
@@ -205,4 +233,12 @@ def _revision_row(revision: Revision) -> Row:
     if commit is None:
         return (revision.sha256, None, None, None, None, None, None)
     author, subject = fit(commit.author), fit(commit.subject)
-    return (revision.sha256, commit.id, author, subject, stamp(commit.at), commit.verified.value, commit.dirty)
+    return (
+        revision.sha256,
+        commit.id,
+        author,
+        subject,
+        stamp(commit.at),
+        commit.verified.value,
+        commit.dirty,
+    )

@@ -29,7 +29,9 @@ class Sign:
     @classmethod
     def of(cls, file: Path) -> Self:
         """Return the sign of the files at a path."""
-        main, log, shared = (there(Path(f"{file}{suffix}"), dated=suffix != "-shm") for suffix in BESIDE)
+        main, log, shared = (
+            there(Path(f"{file}{suffix}"), dated=suffix != "-shm") for suffix in BESIDE
+        )
         return cls(_link(file), main, log, shared)
 
     def missing(self, now: Sign) -> str:

@@ -43,7 +43,9 @@ SETTLE = """INSERT INTO device (account, id, owned, live, came, came_at, went, w
     came_at = coalesce(excluded.came_at, came_at), went_at = excluded.went_at,
     went = CASE WHEN excluded.went_at IS NULL THEN NULL ELSE coalesce(excluded.went, went) END"""
 DROP_NOWHERE = "DELETE FROM device WHERE account = ? AND NOT owned AND NOT live AND went_at IS NULL"
-SAVE_CHANGE = "INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SAVE_CHANGE = (
+    "INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 DROP_CHANGE = "DELETE FROM change WHERE account = ? AND device = ? AND intended = ? AND pass = ?"
 DROP_REPEATED = """DELETE FROM change WHERE account = ? AND pass = ? AND EXISTS (
     SELECT 1 FROM change AS other WHERE other.account = change.account AND other.device = change.device
@@ -158,7 +160,9 @@ def _(record: records.DevicesSettled) -> Iterable[Statement]:
 def _(record: records.RetriesSaved) -> Iterable[Statement]:
     if record.all_of_them:
         yield Statement(DROP_RETRIES, ((record.account,),))
-    yield Statement(SAVE_RETRY, [tables.retry_row(record.account, *one) for one in record.retries.items()])
+    yield Statement(
+        SAVE_RETRY, [tables.retry_row(record.account, *one) for one in record.retries.items()]
+    )
 
 
 @statements.register
@@ -205,7 +209,9 @@ def _(record: records.DocumentSaved) -> Iterable[Statement]:
     yield Statement(SAVE_DOCUMENT, ((document, tables.revision_key(record.revision)),))
     if record.digests is not None:
         yield Statement(DROP_FILES, ((document,),))
-        yield Statement(SAVE_FILE, [(document, path, digest) for path, digest in record.digests.items()])
+        yield Statement(
+            SAVE_FILE, [(document, path, digest) for path, digest in record.digests.items()]
+        )
         yield Statement(SAVE_CONTENT, list(record.contents.items()))
 
 
