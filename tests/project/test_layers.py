@@ -22,6 +22,7 @@ CONTRACTS = [
 PLANTED = {
     "Seven floors": ("core/model.py", "reconciler.telemetry.metrics"),
     "Inside reconciler.pcc,": ("pcc/protocol.py", "reconciler.pcc.client"),
+    "Inside reconciler.events,": ("events/model.py", "reconciler.events.port"),
     "Inside reconciler.desired,": ("desired/positions.py", "reconciler.desired.loader"),
     "Inside reconciler.source,": ("source/watch.py", "reconciler.source.files"),
     "Inside reconciler.source.git,": ("source/git/process.py", "reconciler.source.git.clone"),
@@ -47,6 +48,8 @@ PLANTED = {
     "Inside reconciler.core.memory,": ("core/memory/shelves.py", "reconciler.core.memory.day"),
     "The core imports the standard library only": ("core/planner.py", "time"),
     "Only reconciler.pcc speaks HTTP to LG": ("controller/queue.py", "httpx"),
+    "Events and subscriptions do not know": ("events/port.py", "reconciler.controller.queue"),
+    "Subscriptions and events do not know": ("controller/queue.py", "reconciler.events.model"),
     "Only reconciler.source.git.process runs programs": ("source/git/clone.py", "subprocess"),
     "Only reconciler.state.sqlite knows SQLite": ("state/state.py", "sqlite3"),
     "The simulator imports nothing of ours": ("simulator/errors.py", "reconciler.core.errors"),

@@ -1,0 +1,125 @@
+"""What the parts of this room ask of each other.
+
+Owns: one Protocol for each part. Must not: contain code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from reconciler.events.model import (
+    Arrival,
+    Attempt,
+    Device,
+    Diagnosis,
+    EventState,
+    KeptEvent,
+    Message,
+    Outcome,
+    Receipt,
+    Wanted,
+)
+
+
+class Directory(Protocol):
+    """Names devices: the desired state that is in force, or the last accepted one, or none."""
+
+    def device(self, device: str) -> Device:
+        """Return what is known of a device; never raises, and an unknown device is a value too."""
+
+
+class Logic(Protocol):
+    """The partner's Logic Table that is in force."""
+
+    revision: str | None
+    """Digest of the accepted table; None without one."""
+
+    def diagnosis(self, diagnosis: str, device_type: str | None) -> Diagnosis:
+        """Return what the table says; a type without a row is a value with ``matched`` False."""
+
+
+class Route(Protocol):
+    """Where a message goes, and what the lists show of it without asking the desired state again."""
+
+    sinks: Sequence[str]
+    account: str | None
+    category: str | None
+
+
+class Router(Protocol):
+    """Chooses sinks for what is stored now. Called inside the transaction that stores, so it must be quick."""
+
+    def route(self, message: Message) -> Route:
+        """Return where a message goes, and what was known about it when it was stored."""
+
+
+class Inlet(Protocol):
+    """Takes what arrives. Implemented by ``spool``."""
+
+    async def store(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
+        """Return after the commit that has all of them. Raises ``SpoolFull``, or ``SpoolError`` (disk, time-out)."""
+
+
+class Outbox(Protocol):
+    """What is to be delivered. Implemented by ``spool``; every method but ``changed`` may block on the disk."""
+
+    def due(
+        self, sink: str, now: datetime, limit: int, *, ordered: bool, busy: Collection[str]
+    ) -> Sequence[Attempt]:
+        """Return what is due at a sink, oldest first.
+
+        ``ordered``: of each device only the first undelivered event, so a retry holds back the later ones. ``busy``
+        are devices (ordered) whose attempt is under way; none of theirs is returned.
+        """
+
+    def next_due(self, sink: str) -> datetime | None:
+        """Return when the next attempt of a sink is due, or None where nothing waits."""
+
+    async def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep how attempts ended, with the next shared commit."""
+
+    async def changed(self) -> None:
+        """Return when something may have become due: stored, replayed, or changed by another process."""
+
+
+class Archive(Protocol):
+    """What people and calls ask of the spool. Every method may block on the disk."""
+
+    def events(self, wanted: Wanted) -> Sequence[KeptEvent]:
+        """Return the newest events that are wanted, newest first."""
+
+    def event(self, id: str) -> Sequence[KeptEvent]:  # noqa: A002 - the interface's word
+        """Return the events whose id begins with this, each with its deliveries; one id is one diagnosis."""
+
+    def unknown(self, known: Logic) -> Mapping[str, int]:
+        """Return the diagnosis types without a row in the table, with the number of events of each."""
+
+    def seen(self, after: int, limit: int) -> tuple[int, Sequence[KeptEvent]]:
+        """Return the seq of the last event of a page, and the events after a seq, in order, without bodies."""
+
+    def replay(
+        self,
+        sink: str,
+        since: datetime,
+        *,
+        states: Collection[EventState],
+        device: str | None = None,
+        dry_run: bool = False,
+    ) -> int:
+        """Make events due again at a sink, at once; return their number."""
+
+    def erase(self, device: str) -> int:
+        """Remove bodies and names of a device; undelivered events become ``erased``. Return the number of events."""
+
+    def expire(self, now: datetime, retention: Retention) -> None:
+        """Remove what is older than it is kept: bodies after delivery, keys, quarantine."""
+
+
+class Retention(Protocol):
+    """How long things are kept."""
+
+    bodies: timedelta
+    keys: timedelta
+    quarantine: timedelta
