@@ -93,8 +93,10 @@ class TwoClocks:
         that time, as of all its settings since the slowest counts, and not by a clock that is ahead of LG's. Before LG
         has answered, nothing is sure.
         """
-        if not self._answered:
-            return LONG_AGO
+        return self.set_back(now, window) if self._answered else LONG_AGO
+
+    def set_back(self, now: datetime, window: timedelta) -> datetime:
+        """Return the same, also before LG has answered: until then only the steps of our clock count."""
         since, offset = self._clock.steady() - window.total_seconds(), self._now_offset()
         slowest = min(
             (before for left, before in self._left.copy() if left >= since),

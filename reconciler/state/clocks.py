@@ -28,6 +28,10 @@ class StateClock:
         """Return the moment from which the last 24 hours are counted back."""
         return now if self.two is None else self.two.restrained(now, LIMIT_WINDOW)
 
+    def read_from(self, now: datetime) -> datetime:
+        """Return the moment before which the last 24 hours are read from the disk, for ``counted_to`` to judge."""
+        return now if self.two is None else self.two.set_back(now, LIMIT_WINDOW)
+
     def has_ended(self, until: datetime, now: datetime, *, by_both: bool) -> bool:
         """Return whether something has ended; ``by_both``: LG's clock must say so as well."""
         if until > now:

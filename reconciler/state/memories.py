@@ -52,7 +52,7 @@ class Memories:
         """Return an account's memory from the storage, and keep it nowhere; an empty one if it cannot be read."""
         with self._behind.disk:
             try:
-                return self._behind.storage.account(account, now)
+                return self._stored(account, now)
             except StateError:
                 return AccountMemory(account)
 
@@ -70,9 +70,12 @@ class Memories:
         """Read an account's memory from the storage, or begin with an empty one and ``trouble``."""
         with self._behind.disk:
             try:
-                known = self._behind.storage.account(account, now)
+                known = self._stored(account, now)
             except StateError as error:
                 self._behind.unread(error)
                 known = AccountMemory(account)
         with self._remembered.lock:
             self._remembered.accounts.setdefault(account, known)
+
+    def _stored(self, account: AccountName, now: datetime) -> AccountMemory:
+        return self._behind.storage.account(account, now, self._behind.clock.read_from(now))

@@ -276,8 +276,13 @@ class Storage(Protocol):
     def write(self, groups: Iterable[Group], *, more: bool = False) -> None:
         """Write all groups or none. ``more`` groups wait: ``trouble`` is not over before they are written."""
 
-    def account(self, account: AccountName, now: datetime) -> AccountMemory:
-        """Return what is kept of an account; of its past changes, the open ones and those of the last day."""
+    def account(
+        self, account: AccountName, now: datetime, day_ends: datetime | None = None
+    ) -> AccountMemory:
+        """Return what is kept of an account; of its past changes, the open ones and those of the last day.
+
+        ``day_ends``: when that day ends, where it is earlier than ``now`` because the clock was set.
+        """
 
     def pauses(self) -> dict[AccountName, PauseOverride]:
         """Return all pauses."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,35 @@ async def test_no_step_frees_the_days_count(step: timedelta, date: bool) -> None
     for _ in range(3):
         await found.reconcile(after=5 * HOURS)
     assert len(found.calls("DELETE")) == 6
+
+
+@pytest.mark.parametrize("step", [*STEPS, 65 * HOURS], ids=str)
+@pytest.mark.parametrize("taken", ["moved", "replaced"])
+async def test_a_fresh_state_file_frees_no_count(
+    tmp_path: Path, step: timedelta, taken: str
+) -> None:
+    """The day's count outlives a step of the clock and then the loss of the state's file, for its day and no longer."""
+    clock = SimulatedClock()
+    found = Fleet(40, clock=clock, state=State.open(tmp_path, clock, sure=False))
+    found.platform.subscribe("default", *found.owned)
+    await five_gone(found)
+    clock.set_by(step)
+    await found.reconcile(after=timedelta(minutes=10))
+    found.platform.unsubscribe("default", found.owned[30])
+    await found.reconcile(after=2 * HOURS)  # a change by the new time, which is the newest
+    for path in sorted(tmp_path.glob("state.db*")):
+        moved = path.rename(tmp_path / f"old-{path.name}")
+        if taken == "replaced":
+            shutil.copy(moved, path)
+    found.state.look()
+    found.want(found.owned[6:])
+    for _ in range(3):
+        assert Reason.TOO_MANY in holds(await found.reconcile(after=5 * HOURS))
+    assert len(found.calls("DELETE")) == 5
+    for _ in range(3):
+        await found.reconcile(after=5 * HOURS)
+    assert len(found.calls("DELETE")) == 6
+    found.state.close()
 
 
 @pytest.mark.parametrize("wrong", FORWARD, ids=str)

@@ -101,7 +101,9 @@ class SqliteStorage(Storage):
             _statements(groups), lasting=any(group.lasting for group in groups), more=more
         )
 
-    def account(self, account: AccountName, now: datetime) -> AccountMemory:
+    def account(
+        self, account: AccountName, now: datetime, day_ends: datetime | None = None
+    ) -> AccountMemory:
         known = AccountMemory(account)
         for since, trusted, suspect, credential in self._read(ACCOUNT, (account,)):
             known.texts_since, known.trusted = tables.moment_or_none(since), bool(trusted)
@@ -113,7 +115,7 @@ class SqliteStorage(Storage):
                 for device, *row in self._read(RETRIES, (account,))
             }
         )
-        self._read_changes(known, now)
+        self._read_changes(known, now, day_ends or now)
         for calls, limit in self._read(QUOTA, (account,)):
             known.calls, known.calls_per_hour = tables.read_calls(calls), limit
         return known
@@ -135,9 +137,9 @@ class SqliteStorage(Storage):
         known.expected = Members(both | live if live else both)
         known.left, known.disowned = Shelf(left), Shelf(disowned)
 
-    def _read_changes(self, known: AccountMemory, now: datetime) -> None:
+    def _read_changes(self, known: AccountMemory, now: datetime, day_ends: datetime) -> None:
         """Count the day before the newest change if that is earlier: by a clock that is ahead all of it looks old."""
-        account, latest = known.name, tables.stamp(now)
+        account, latest = known.name, tables.stamp(min(now, day_ends))
         ((newest,),) = self._read(NEWEST_CHANGE, (account,))
         if newest is not None:
             latest = min(latest, newest)
