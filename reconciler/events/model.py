@@ -11,10 +11,20 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from reconciler.core.errors import ReconcilerError
+
 PCC_EVENT = "PCC_EVENT"
 """The push type of a diagnosis (LG's page "PCC Callback Contents")."""
 SELF_TEST = "PCC_SELF_TEST"
 """The push type of our own ``receive --check``: stored, counted nowhere, never delivered."""
+
+
+class SpoolError(ReconcilerError):
+    """The spool could not keep something, or not in time. It may have been kept all the same."""
+
+
+class SpoolFull(SpoolError):
+    """The spool is at its limit, and nothing that was delivered is left to remove."""
 
 
 class EventState(StrEnum):
@@ -200,3 +210,19 @@ class Wanted:
     state: EventState | None = None
     since: datetime | None = None
     limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolFigures:
+    """What the metrics show of the spool.
+
+    ``events`` counts by sink and state; events that have no sink (unrouted, quarantined) count under the sink "".
+    ``oldest`` is when the oldest undelivered event of a sink was stored. ``last_event`` and ``last_self_test`` are when
+    the last one was stored, None before the first.
+    """
+
+    bytes: int
+    events: Mapping[tuple[str, EventState], int] = field(default_factory=dict)
+    oldest: Mapping[str, datetime] = field(default_factory=dict)
+    last_event: datetime | None = None
+    last_self_test: datetime | None = None

@@ -19,6 +19,7 @@ from reconciler.events.model import (
     Message,
     Outcome,
     Receipt,
+    SpoolFigures,
     Wanted,
 )
 
@@ -86,6 +87,12 @@ class Outbox(Protocol):
 
 class Archive(Protocol):
     """What people and calls ask of the spool. Every method may block on the disk."""
+
+    spool: str
+    """The UUID of the spool: a ``seq`` means nothing without it."""
+
+    def figures(self) -> SpoolFigures:
+        """Return what the metrics show of the spool."""
 
     def events(self, wanted: Wanted) -> Sequence[KeptEvent]:
         """Return the newest events that are wanted, newest first."""
