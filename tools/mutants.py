@@ -36,6 +36,7 @@ TESTS = {
     },
     "core/evaluate": ("tests/core/test_evaluate.py",),
     "core/run": ("tests/core/test_summary.py",),
+    "core/schedule": ("tests/core/test_summary.py",),
     "core/summary": ("tests/core/test_summary.py",),
     "core/account": ("tests/core/test_account.py",),
     "core/acceptance": (

@@ -1,14 +1,14 @@
 """The command line: parse, call, print, exit code.
 
 Owns: the commands, what they print where, and their exit codes. Messages for people go to stderr, data to stdout.
-Must not: hold a rule about devices, texts or LG.
+Must not: hold a rule about devices, desired states or LG.
 
 Exit codes: 0 done · 1 error · 2 changes pending (``plan --detailed-exitcode`` only) · 3 held by a guard · 4 some
 changes failed or were refused · 64 wrong usage · 130 ended by Ctrl-C.
 
-Here are the table of commands, and what becomes of their errors. The commands stand in modules by whom they speak to:
-``files`` to nobody, ``planning`` and ``fleet`` to LG, ``asking`` to the running daemon, and in ``playing`` is the
-simulator. ``console`` is how all of them print, ``options`` what several of them take.
+This module has the table of commands and turns errors into exit codes. The commands are in modules by what they ask:
+``validate`` asks nobody, ``plan`` and ``run`` ask LG, ``status`` asks the running daemon, ``simulate`` starts the
+simulator. ``console`` prints for all of them, ``options`` has the options that several commands share.
 
 A command imports what it needs when it runs: help and completion answer at once, ``validate`` in a pull request loads
 no HTTP library. So these modules are light to import, and must stay so.

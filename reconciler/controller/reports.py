@@ -1,7 +1,8 @@
 """Makes the report of a pass, and says when the next one is due.
 
-Owns: what ``core.summary`` is given: the memory after the pass, the regular time of the next, and the present moment.
-Must not: write anything down, or tell anybody.
+Owns: what ``core.summary`` and ``core.schedule`` get: the memory after the pass, the regular time of the next pass, and
+the present moment.
+Must not: write anything down, or report it to anybody.
 """
 
 from __future__ import annotations
@@ -15,16 +16,9 @@ from reconciler.core.errors import Throttled
 from reconciler.core.evaluate import Verdict, evaluate
 from reconciler.core.model import Observed, Reason
 from reconciler.core.run import PassAborted, Run, Work
+from reconciler.core.schedule import due_while_stopped, next_due, read_again
 from reconciler.core.status import PassReport
-from reconciler.core.summary import (
-    Remainder,
-    due_while_stopped,
-    next_due,
-    read_again,
-    remainder,
-    summarize,
-    summarize_without_list,
-)
+from reconciler.core.summary import Remainder, remainder, summarize, summarize_without_list
 from reconciler.pcc.client import Client
 
 LONGEST_REST = timedelta(hours=1, seconds=10)

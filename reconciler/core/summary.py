@@ -1,30 +1,20 @@
-"""What a pass came to, and when the next is due.
+"""The report of one pass.
 
-Owns: the step from a verdict and what was done about it to the report of a pass, and every reason to come back.
-Pure. Must not: read a clock, do I/O, or log.
+Owns: the step from a verdict, and what was done about it, to the report. When the next pass is due is in ``schedule``.
+Must not: read a clock, do I/O, or log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from reconciler.core import approvals, backoff, guards
 from reconciler.core.account import Contact, ListRead
 from reconciler.core.backoff import Random
 from reconciler.core.errors import Throttled, stops_account
 from reconciler.core.evaluate import Verdict, everything_held
-from reconciler.core.guards import lists
-from reconciler.core.model import (
-    Action,
-    DeviceId,
-    Held,
-    Memory,
-    Observed,
-    Reason,
-    Retry,
-)
+from reconciler.core.model import Action, Held, Memory, Observed, Reason
 from reconciler.core.planner import overlaid, plan
 from reconciler.core.run import PassAborted, Run, Work
 from reconciler.core.status import PassReport
@@ -147,50 +137,3 @@ def _remarks_without_list(verdict: Verdict | None, aborted: PassAborted) -> tupl
     if aborted.reason is Reason.QUOTA:
         remarks.append(f"{aborted}; asked again at {aborted.until:%Y-%m-%dT%H:%M:%SZ}")
     return tuple(remarks)
-
-
-def read_again(verdict: Verdict, now: datetime, confirm_delay: timedelta) -> datetime | None:
-    """Return when a doubted list is read again, or None where the pass comes back like any other.
-
-    Not sooner for anything else, as the third doubted list in a row is believed. After that many it takes a person, and
-    asking again soon does not help.
-    """
-    helps = verdict.situation.memory.suspect_readings + 1 < lists.BELIEVED_AFTER
-    return now + confirm_delay if verdict.suspect and helps else None
-
-
-def next_due(
-    run: Run,
-    verdict: Verdict,
-    work: Work,
-    left: Remainder,
-    *,
-    now: datetime,
-    regular: datetime,
-    waits: Mapping[DeviceId, Retry],
-) -> datetime:
-    """Return when the next pass is due: the first of all that is waited for.
-
-    Where the whole pass was held because its list is doubted, nothing but the regular time helps.
-    """
-    if verdict.suspect and not lists.subscribes_in_doubt(verdict.situation.memory):
-        return regular
-    dates = [regular, run.boundary, left.opens]
-    dates += [
-        held.until
-        for held in verdict.plan.held
-        if held.reason not in {Reason.RETRY, Reason.REFUSED}
-    ]
-    flapping = [
-        held.until for held in verdict.plan.held if held.change.device in verdict.plan.flapping
-    ]
-    retries = [retry.until for retry in waits.values()]
-    retries += [until for until in flapping if until is not None]
-    if retries and work.ended is None:
-        dates.append(max(min(retries), now + backoff.GATHER))
-    return min(date for date in dates if date is not None)
-
-
-def due_while_stopped(run: Run, aborted: PassAborted, regular: datetime) -> datetime:
-    """Return when a stopped account is tried again: when its stop ends, and at the regular time at the latest."""
-    return min(aborted.until, regular) if aborted.until > run.began else regular

@@ -1,7 +1,11 @@
 """LG's codes, and what we do after each of them.
 
-Owns: the kinds of calls, the reactions, the one table of LG's codes with the reaction for each call.
-Must not: read an answer (that is protocol), send anything, keep state.
+Owns: the kinds of calls, the reactions, and the one table of LG's codes with the reaction for each call.
+Must not: read an answer, send anything, or keep state.
+
+An answer without a code, such as a bare 401, is judged by its HTTP status in ``protocol``. Where the reaction is
+``credentials``, ``client`` renews the token once and calls again. If LG still refuses, ``core.account`` stops the
+account.
 """
 
 from __future__ import annotations
@@ -56,7 +60,7 @@ ERRORS: dict[Reaction, type[PlatformError]] = {
     Reaction.CONFIGURATION: ConfigurationRefused,
     Reaction.SURPRISE: Surprise,
 }
-"""The error that stands for each reaction but ``done``."""
+"""The error of each reaction except ``done``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Metrics: every one of them, once.
 
 Owns: names, labels and meaning of all metrics, and which series exist before anything happened.
-Must not: know where a figure comes from; others hand it in.
+Must not: know where a figure comes from. It is set where the fact is known: of passes in ``controller.recorder``, of
+revisions in ``controller.revision_recorder``, of calls to LG in ``pcc.client``, of the process in ``runtime``.
 
 Gauges of an account are figures of the account's last pass, read when Prometheus asks. So an account that left the
 file leaves no series behind, and with ``PCC_METRICS_PER_ACCOUNT=false`` they are summed instead.

@@ -1,4 +1,4 @@
-"""What a pass came to, and when the next is due."""
+"""The report of a pass, and when the next is due."""
 
 from __future__ import annotations
 
@@ -57,12 +57,10 @@ from reconciler.core.model import (
     Retry,
 )
 from reconciler.core.run import Work
+from reconciler.core.schedule import due_while_stopped, next_due, read_again
 from reconciler.core.summary import (
     ON_THE_LAST_LIST,
     Remainder,
-    due_while_stopped,
-    next_due,
-    read_again,
     remainder,
     summarize,
     summarize_without_list,
