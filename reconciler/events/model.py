@@ -133,7 +133,11 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One event that is due at one sink. ``attempts`` is the number of tries that were already made."""
+    """One event that is due at one sink.
+
+    ``attempts`` is the number of tries that were already made, since the last replay. ``account`` is what was known
+    when the event was stored.
+    """
 
     seq: int
     id: str
@@ -141,6 +145,7 @@ class Attempt:
     message: Message
     received_at: datetime
     attempts: int
+    account: str | None = None
 
 
 class Result(StrEnum):

@@ -67,22 +67,26 @@ class Outbox(Protocol):
     """What is to be delivered. Implemented by ``spool``; every method but ``changed`` may block on the disk."""
 
     def due(
-        self, sink: str, now: datetime, limit: int, *, ordered: bool, busy: Collection[str]
+        self, sink: str, now: datetime, limit: int, *, ordered: bool, busy: Collection[int]
     ) -> Sequence[Attempt]:
         """Return what is due at a sink, oldest first.
 
-        ``ordered``: of each device only the first undelivered event, so a retry holds back the later ones. ``busy``
-        are devices (ordered) whose attempt is under way; none of theirs is returned.
+        ``ordered``: of each device only the first undelivered event, so a retry holds back the later ones. Events that
+        name no device hold back nothing. ``busy`` are the seqs whose attempt is under way; none of them is returned.
+        They are undelivered until their outcome is recorded, so they hold back the later ones of their devices, too.
         """
 
-    def next_due(self, sink: str) -> datetime | None:
-        """Return when the next attempt of a sink is due, or None where nothing waits."""
+    def next_due(self, sink: str, *, ordered: bool, busy: Collection[int]) -> datetime | None:
+        """Return when ``due`` would return something with the same arguments, or None where nothing waits."""
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Keep how attempts ended, with the next shared commit."""
 
     async def changed(self) -> None:
-        """Return when something may have become due: stored, replayed, or changed by another process."""
+        """Return when something may have become due since this was last awaited.
+
+        That is: something was stored or replayed, or another process changed the spool.
+        """
 
 
 class Archive(Protocol):
@@ -115,7 +119,7 @@ class Archive(Protocol):
         device: str | None = None,
         dry_run: bool = False,
     ) -> int:
-        """Make events due again at a sink, at once; return their number."""
+        """Make events due again at a sink, at once, with their tries counted anew; return their number."""
 
     def erase(self, device: str) -> int:
         """Remove bodies and names of a device; undelivered events become ``erased``. Return the number of events."""
