@@ -225,6 +225,14 @@ async def five_gone(found: Fleet) -> None:
     assert len(found.calls("DELETE")) == 5
 
 
+def take_away(folder: Path, *, replaced: bool) -> None:
+    """Move a state's file away under its daemon, and perhaps put a copy in its place."""
+    for path in sorted(folder.glob("state.db*")):
+        moved = path.rename(folder / f"old-{path.name}")
+        if replaced:
+            shutil.copy(moved, path)
+
+
 def holds(ending: PassReport) -> set[Reason]:
     """Return the reasons for which something is held."""
     return {one.reason for one in ending.held}
@@ -262,10 +270,7 @@ async def test_a_fresh_state_file_frees_no_count(
     await found.reconcile(after=timedelta(minutes=10))
     found.platform.unsubscribe("default", found.owned[30])
     await found.reconcile(after=2 * HOURS)  # a change by the new time, which is the newest
-    for path in sorted(tmp_path.glob("state.db*")):
-        moved = path.rename(tmp_path / f"old-{path.name}")
-        if taken == "replaced":
-            shutil.copy(moved, path)
+    take_away(tmp_path, replaced=taken == "replaced")
     found.state.look()
     found.want(found.owned[6:])
     for _ in range(3):
