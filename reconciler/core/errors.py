@@ -9,6 +9,8 @@ Must not: know a library; a module that uses one turns its errors into these and
     ├── Invalid                a person's text or settings are wrong: tell every fault, keep what is in force
     ├── SourceError            the newest text cannot be fetched: keep what is in force, show its age
     ├── StateError             what we do could not be remembered: hold unsubscribes
+    ├── SpoolError             an event could not be kept: the sender has to send it again
+    │   └── SpoolFull          no room, until somebody acts or the sinks take what waits
     ├── Unknown                what a person asked for is not known: say what is near
     ├── DaemonError            the running daemon said no
     │   └── NoDaemon           nobody answers where it should be
@@ -100,6 +102,14 @@ class SourceError(ReconcilerError):
 
 class StateError(ReconcilerError):
     """The state cannot be read or written."""
+
+
+class SpoolError(ReconcilerError):
+    """The spool of events cannot be read or written, or not in time."""
+
+
+class SpoolFull(SpoolError):
+    """The spool is over its limit, and nothing in it may go."""
 
 
 class Unknown(ReconcilerError):

@@ -69,7 +69,7 @@ class Outbox(Protocol):
     def due(
         self, sink: str, now: datetime, limit: int, *, ordered: bool, busy: Collection[int]
     ) -> Sequence[Attempt]:
-        """Return what is due at a sink, oldest first.
+        """Return what is due at a sink, the longest due first.
 
         ``ordered``: of each device only the first undelivered event, so a retry holds back the later ones. Events that
         name no device hold back nothing. ``busy`` are the seqs whose attempt is under way; none of them is returned.
@@ -80,7 +80,11 @@ class Outbox(Protocol):
         """Return when ``due`` would return something with the same arguments, or None where nothing waits."""
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
-        """Keep how attempts ended, with the next shared commit."""
+        """Keep how attempts ended; returns after the shared commit, however long the disk refuses it.
+
+        Until then the attempts stay ``busy``, so nothing is delivered twice because the disk is full. Raises
+        ``SpoolError`` once the spool is closed.
+        """
 
     async def changed(self) -> None:
         """Return when something may have become due since this was last awaited.
@@ -126,6 +130,16 @@ class Archive(Protocol):
 
     def expire(self, now: datetime, retention: Retention) -> None:
         """Remove what is older than it is kept: bodies after delivery, keys, quarantine."""
+
+
+class Keeper(Protocol):
+    """Keeps what was last accepted, so that a start with faulty files goes on with it. Implemented by ``spool``."""
+
+    def kept(self, name: str) -> bytes | None:
+        """Return what is kept under a name, or None. May block on the disk."""
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Keep content under a name in place of what was there. May block on the disk. Raises ``SpoolError``."""
 
 
 class Retention(Protocol):
