@@ -130,7 +130,7 @@ def read(document: Document, *, kept: bool = False) -> Reading:
     """Decode, parse and validate one document. ``kept``: it was accepted before, maybe by rules that were fewer."""
     path, content = document.path, document.content
     notes = Notes()
-    raw = _parse(path, content, notes)
+    raw = parse_toml(path, content, notes)
     if raw is None:
         return Reading(path, content, notes)
     keys, names = frozenset(raw), _names(raw)
@@ -138,7 +138,7 @@ def read(document: Document, *, kept: bool = False) -> Reading:
     return Reading(path, content, notes, keys, names, table, broken)
 
 
-def _parse(path: str, content: bytes, notes: Notes) -> dict[str, Any] | None:
+def parse_toml(path: str, content: bytes, notes: Notes) -> dict[str, Any] | None:
     """Return what the TOML reader makes of a document, or ``None`` with a fault noted."""
     if not content or content.isspace():
         notes.fault(Where(path), f"the file is empty: not even version = {VERSION} is left")

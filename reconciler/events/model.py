@@ -46,6 +46,16 @@ class Knowledge(StrEnum):
     IGNORED = "ignored"
 
 
+class Category(StrEnum):
+    """The five kinds of diagnosis that LG names: what the partner's Logic Table sorts its types into."""
+
+    INSTALLATION = "installation"
+    MISUSE = "misuse"
+    MALFUNCTION = "malfunction"
+    MAINTENANCE = "maintenance"
+    PART_INQUIRY = "part_inquiry"
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of LG's that was understood. Members that are missing are None; unknown ones are in ``raw``.
@@ -101,13 +111,18 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What the desired state says about a device. All of it may be missing."""
+    """What the desired state says about a device. All of it may be missing.
+
+    ``desired`` is None where no desired state is known; a device that is listed and not wanted now is named all the
+    same.
+    """
 
     id: str
     knowledge: Knowledge = Knowledge.UNKNOWN
     account: str | None = None
     name: str | None = None
     type: str | None = None
+    desired: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
