@@ -7,25 +7,31 @@ import json
 import re
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
+from reconciler.core.acceptance import AccountRevision
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
     Action,
+    Desired,
     Device,
     DeviceId,
+    Memory,
     PassId,
     Policy,
     Prune,
     Reason,
     Result,
     Retry,
+    Revision,
 )
 from reconciler.reporting import queries
 from reconciler.reporting.explain import Explanation, Facts, Position, tell, wait_report
@@ -603,3 +609,38 @@ async def test_a_device_in_two_accounts_has_a_story_in_each(tmp_path: Path) -> N
 def test_a_history_without_changes_is_told_in_words() -> None:
     """Nothing done is said in words, not by an empty table."""
     assert shown.history_text(queries.Page(SystemClock().now(), (), None)) == "No change.\n"
+
+
+@given(
+    from_=st.none() | st.integers(-3, 3),
+    until=st.none() | st.integers(-3, 3),
+    theirs=st.none() | st.sampled_from([-2, -1, 1, 2]),
+    live=st.booleans(),
+)
+def test_two_clocks_explain_what_a_pass_does(
+    from_: int | None, until: int | None, theirs: int | None, *, live: bool
+) -> None:
+    """Where LG's clock differs from ours, an entry counts when either says so, in the answer as in the pass."""
+
+    def at(hours: int | None) -> datetime | None:
+        return None if hours is None else START + timedelta(hours=hours)
+
+    device = DeviceId("d" * 64)
+    entry = Device(device, from_=at(from_), until=at(until))
+    desired = Desired(DEFAULT_ACCOUNT, frozenset({device}), described={device: entry})
+    expected = frozenset({device}) if live else frozenset[DeviceId]()
+    memory = Memory(inventory=frozenset({device}), expected=expected)
+    told = tell(
+        Facts(
+            DEFAULT_ACCOUNT,
+            device,
+            START,
+            text=AccountRevision(desired, Revision("0" * 64)),
+            memory=memory,
+            theirs=at(theirs),
+        )
+    )
+    wanted = bool(desired.wanted_by(START, at(theirs)))
+    assert told.desired == wanted
+    assert (told.state is Position.IN_SYNC) == (wanted and live)
+    assert ("counts" in told.why or "no dates" in told.why) == wanted

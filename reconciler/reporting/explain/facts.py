@@ -22,7 +22,8 @@ class Facts:
     """What was gathered of one device in one account. ``pasts`` are its changes, newest first.
 
     ``ending`` is what the account's last pass came to, where one was made in this process. ``platform`` is what LG does
-    not let the account do for now, ``claims`` what other accounts want.
+    not let the account do for now, ``claims`` what other accounts want. ``theirs`` is LG's time where it differs from
+    ours.
     """
 
     account: AccountName
@@ -41,6 +42,12 @@ class Facts:
     observing: bool = False
     platform: Platform = field(default_factory=Platform)
     claims: Claims = field(default_factory=Claims)
+    theirs: datetime | None = None
+
+    @property
+    def latest(self) -> datetime:
+        """Return the time by the clock that is ahead: an entry begins when it says so."""
+        return self.now if self.theirs is None else max(self.now, self.theirs)
 
     @property
     def entry(self) -> Device | None:
@@ -50,7 +57,11 @@ class Facts:
     @property
     def wanted(self) -> bool:
         """Say whether the text in force wants the device live now."""
-        return self.entry is not None and self.entry.wanted_at(self.now)
+        if self.entry is None:
+            return False
+        return self.entry.wanted_at(self.now) or (
+            self.theirs is not None and self.entry.wanted_at(self.theirs)
+        )
 
     @property
     def live(self) -> bool | None:

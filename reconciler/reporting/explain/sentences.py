@@ -78,9 +78,9 @@ def why(facts: Facts) -> str:
         return f"the account is not in the text in force{missed}"
     if entry is None:
         return "no entry of the text in force names it"
-    if entry.from_ is not None and facts.now < entry.from_:
+    if entry.from_ is not None and facts.latest < entry.from_:
         return f"its entry begins at {stamp_words(entry.from_)}"
-    if entry.until is not None and facts.now >= entry.until:
+    if entry.until is not None and not facts.wanted:
         return f"its entry ended at {stamp_words(entry.until)}"
     since = f" since {stamp_words(entry.from_)}" if entry.from_ is not None else ""
     until = f" until {stamp_words(entry.until)}" if entry.until is not None else ""
@@ -143,7 +143,7 @@ def _while_wanted(facts: Facts) -> Step:
 
 def _while_absent(facts: Facts) -> Step:
     entry = facts.entry
-    if entry is not None and entry.from_ is not None and facts.now < entry.from_:
+    if entry is not None and entry.from_ is not None and facts.latest < entry.from_:
         return "it is subscribed when its entry begins", entry.from_
     if entry is not None:
         return "nothing: its entry is over and can be removed", None

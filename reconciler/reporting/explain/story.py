@@ -78,7 +78,8 @@ def _alone(facts: Facts) -> Plan | None:
     described = {} if facts.entry is None else {facts.device: facts.entry}
     narrow = replace(desired, devices=desired.devices & one, described=described)
     memory = Memory(inventory=facts.memory.inventory & one)
-    return plan(narrow, Observed(expected & one, facts.now), memory, facts.now)
+    observed = Observed(expected & one, facts.now)
+    return plan(narrow, observed, memory, facts.now, theirs=facts.theirs)
 
 
 def _state(facts: Facts, alone: Plan | None) -> Position:
@@ -153,6 +154,7 @@ def _judged(facts: Facts, text: AccountRevision) -> Plan | None:
         unsettled=text.unsettled,
         pause_override=facts.brake,
         platform=facts.platform,
+        theirs=facts.theirs,
     )
     return evaluate(situation, facts.claims, backoff.longest).plan
 
@@ -188,7 +190,7 @@ def _approvals(facts: Facts) -> tuple[ApprovalReport, ...]:
         ApprovalReport(
             reason=one.reason,
             expires=one.expires,
-            active=facts.now < one.expires,
+            active=facts.latest < one.expires,
             devices=len(one.devices),
             place=_place(facts, Role.APPROVAL, number),
         )
