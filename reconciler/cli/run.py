@@ -159,8 +159,8 @@ def doctor(
 ) -> int:
     """Find what is wrong, and which setting fixes it. Changes nothing; works beside the daemon.
 
-    Looks at settings, state and text, and for each account at its token, region, clock and quota, with one GET of the
-    live list. Exits 1 when something is wrong; warnings alone exit 0.
+    Checks settings, state and desired state, and for each account its token, region, clock and quota, with one GET of
+    the live list. Exits 1 when something is wrong; warnings alone exit 0.
     """
     import asyncio
 

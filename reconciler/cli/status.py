@@ -173,7 +173,7 @@ def pause(
 def resume(account: OneAccount = None, server: Server = None, env_file: EnvFile = None) -> None:
     """End the pause that the command pause began. A pause in the file stays.
 
-    Without ACCOUNT every brake is taken off.
+    Without ACCOUNT it is for every account.
     """
     body = {"pause": "none"} | _one(account)
     _print_accounts(
