@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from base64 import b64decode
 from collections.abc import AsyncIterator, Sequence
 from hashlib import sha256
 
@@ -22,7 +23,6 @@ from starlette.requests import Request
 
 from reconciler.core.errors import quoted, suggestion
 
-NEEDS_TOKEN = "set PCC_LISTEN_TOKEN to allow that"  # noqa: S105 - words
 PATIENCE_SECONDS = 120.0
 """A body has to arrive within this time."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -78,7 +78,7 @@ async def whole_body(request: Request, largest: int, patience: float) -> bytes:
 def check_caller(request: Request, token: str | None) -> None:
     """Let a call pass that shows the token, or, where none is set, one that was made on this machine."""
     if token is None:
-        _check_directness(request)
+        check_directness(request)
         return
     shown = request.headers.get("authorization", "").encode()
     if not hmac.compare_digest(shown, f"Bearer {token}".encode()):
@@ -118,26 +118,55 @@ async def signed_digest(request: Request, secret: bytes, largest: int) -> str:
     return made.hexdigest()
 
 
-def _check_directness(request: Request) -> None:
-    """Let a call pass that a program on this machine made itself: under a loopback name, and through no proxy."""
+def check_directness(request: Request, setting: str = "PCC_LISTEN_TOKEN") -> None:
+    """Let a call pass that a program on this machine made itself: under a loopback name, and through no proxy.
+
+    ``setting`` is the one that would allow the call.
+    """
+    remedy = f"set {setting} to allow that"
     if _host(request.headers.get("host", "")) not in LOOPBACK:
-        raise Refused(
-            403, "without PCC_LISTEN_TOKEN the Host of this call has to be a loopback name"
-        )
+        raise Refused(403, f"without {setting} the Host of this call has to be a loopback name")
     for name in request.headers:
         plain = name.replace("_", "-")
         if plain in PASSED_ON or plain.startswith(PASSED_ON_PREFIXES):
-            raise Refused(
-                403, f"{quoted(name)} says that a proxy passed this call on: {NEEDS_TOKEN}"
-            )
+            raise Refused(403, f"{quoted(name)} says that a proxy passed this call on: {remedy}")
     if request.scope.get("http_version") in OLD_HTTP:
-        raise Refused(403, f"HTTP/1.0 suggests that a proxy passed this call on: {NEEDS_TOKEN}")
+        raise Refused(403, f"HTTP/1.0 suggests that a proxy passed this call on: {remedy}")
     origin = request.headers.get("origin")
     site = request.headers.get("sec-fetch-site", "none")
     if (
         origin is not None and origin != f"http://{request.headers['host']}"
     ) or site not in SAME_SITE:
-        raise Refused(403, f"a web page of another origin made this call: {NEEDS_TOKEN}")
+        raise Refused(403, f"a web page of another origin made this call: {remedy}")
+
+
+def check_basic(request: Request, accepted: Sequence[str]) -> bool:
+    """Say whether a call shows one of the accepted ``user:password`` pairs as Basic authentication.
+
+    Every pair is compared, in constant time: how long that takes shows nothing.
+    """
+    shown = _basic_shown(request.headers.get("authorization", ""))
+    return same_as_one(shown, accepted)
+
+
+def same_as_one(shown: bytes, accepted: Sequence[str]) -> bool:
+    """Say whether a value is one of the accepted ones; all of them are compared, in constant time."""
+    found = False
+    for one in accepted:
+        found |= hmac.compare_digest(shown, one.encode())
+    return found
+
+
+def _basic_shown(header: str) -> bytes:
+    """Return the pair in an Authorization header, or no bytes. Padding may be missing: some senders leave it out."""
+    scheme, _, encoded = header.partition(" ")
+    plain = encoded.strip().rstrip("=")
+    if scheme.lower() != "basic" or not plain.isascii():
+        return b""
+    try:
+        return b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:
+        return b""
 
 
 def _host(header: str) -> str:

@@ -1,12 +1,12 @@
-"""What the HTTP surface asks of the daemon.
+"""What the HTTP surface asks of the daemon, and of the receiving process.
 
-Owns: four small interfaces: what is looked up, what is done, whether the process is well, and who may call.
+Owns: small interfaces: what is looked up, what is done, whether the process is well, and who may call.
 Must not: know how any of it is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -93,3 +93,23 @@ class AccessPolicy(Protocol):
 
     def webhook_secret(self) -> str:
         """Return the secret that is shared with the forge."""
+
+
+class ReceiverPolicy(Protocol):
+    """Says what callers of the receiving process have to show. A secret is read anew for each call.
+
+    Raises ``ReconcilerError`` for a secret that cannot be read.
+    """
+
+    @property
+    def on_loopback(self) -> bool:
+        """Say whether the port is bound to loopback."""
+
+    def basic(self) -> Sequence[str]:
+        """Return the ``user:password`` pairs of which a caller has to show one; none where Basic is not asked for."""
+
+    def path_secrets(self) -> Sequence[str]:
+        """Return the last path segments of which a caller has to know one; none where that is not asked for."""
+
+    def events_token(self) -> str | None:
+        """Return the bearer token of the read API, if there is one."""

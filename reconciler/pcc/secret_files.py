@@ -104,10 +104,15 @@ def _why(error: OSError | ValueError) -> str:
 
 
 class SecretReader:
-    """One secret of the service's own that may be replaced while it runs."""
+    """One secret of the service's own that may be replaced while it runs. ``check`` says what is a usable one."""
 
-    def __init__(self, given: Given, wall: Callable[[], float] = time.time) -> None:
-        self._given = given
+    def __init__(
+        self,
+        given: Given,
+        wall: Callable[[], float] = time.time,
+        check: Callable[[str], str] = check_secret,
+    ) -> None:
+        self._given, self._check = given, check
         self._files = SecretFiles(wall)
 
     @property
@@ -123,7 +128,7 @@ class SecretReader:
         if found.fault is not None:
             return found.fault
         try:
-            return SecretStr(check_secret(found.value))
+            return SecretStr(self._check(found.value))
         except ValueError as error:
             return f"{found.origin} {error}"
 

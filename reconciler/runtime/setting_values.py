@@ -25,6 +25,11 @@ _LISTEN = re.compile(
 _REF = re.compile(r"(?!-)(?!.*\.\.)(?!.*@\{)[^\s\x00-\x20\x7f~^:?*\[\\]+")
 _GIT_URL = re.compile(r"(?!-)(?![A-Za-z0-9.+-]*::)[!-~]+")
 _HIGHEST_PORT = 65535
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_SIZE = re.compile(r"([0-9]{1,6})(KiB|MiB|GiB|TiB)", re.ASCII)
+_UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
+_PATH_SECRET = re.compile(r"[A-Za-z0-9._~-]{22,}", re.ASCII)
+_MOST_LINES = 2
 
 
 class Mode(StrEnum):
@@ -63,6 +68,11 @@ class Listen(NamedTuple):
 
     host: str
     port: int
+
+    @property
+    def on_loopback(self) -> bool:
+        """Say whether only programs of this machine can call."""
+        return self.host in _LOOPBACK
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -162,6 +172,64 @@ def _secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _size(value: object) -> object:
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value)
+        if match is None or not int(match[1]):
+            raise ValueError("a size is written like 500MiB or 2GiB")
+        return int(match[1]) * _UNITS[match[2]]
+    return value
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a secret: one, or a new and an old one."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise ValueError("is empty")
+    if len(lines) > _MOST_LINES:
+        raise ValueError("has more than two lines: the new value and the old one")
+    return lines
+
+
+def check_pairs(text: str) -> str:
+    """Return one or two lines of ``user:password``, or raise ``ValueError`` with a sentence that does not show them."""
+    lines = _lines(text)
+    for line in lines:
+        user, colon, password = line.partition(":")
+        if not user or not colon:
+            raise ValueError("has to be user:password, or two such lines")
+        try:
+            check_secret(password)
+            check_printable(user)
+        except ValueError as error:
+            raise ValueError(f"has to be user:password: the password or the user {error}") from None
+    return "\n".join(lines)
+
+
+def check_path_secrets(text: str) -> str:
+    """Return one or two lines that can each be a path segment, or raise ``ValueError``."""
+    lines = _lines(text)
+    for line in lines:
+        if not _PATH_SECRET.fullmatch(line):
+            raise ValueError("has to be at least 22 letters, digits or -._~")
+    return "\n".join(lines)
+
+
+def check_source(value: str) -> str:
+    """Return what CloudEvents take as ``source``: a URI without white space."""
+    if not re.fullmatch(r"[!-~]+", value):
+        raise ValueError("has to be a URI like urn:pcc:production, without white space")
+    return value
+
+
+def _pairs(value: SecretStr) -> SecretStr:
+    return SecretStr(check_pairs(value.get_secret_value()))
+
+
+def _path_secrets(value: SecretStr) -> SecretStr:
+    return SecretStr(check_path_secrets(value.get_secret_value()))
+
+
 def _address(value: str, info: ValidationInfo) -> str:
     return check_url(value, allow_http=info.data.get("allow_http") is True)
 
@@ -173,3 +241,6 @@ Truth = Annotated[bool, BeforeValidator(_truth)]
 Address = Annotated[str, AfterValidator(_address)]
 Identifier = Annotated[SecretStr, AfterValidator(_identifier)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
+BasicPairs = Annotated[SecretStr, AfterValidator(_pairs)]
+PathSecrets = Annotated[SecretStr, AfterValidator(_path_secrets)]
+Size = Annotated[int, BeforeValidator(_size)]

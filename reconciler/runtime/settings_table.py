@@ -1,4 +1,4 @@
-"""The table of settings in the documentation, made from the fields of ``Settings``.
+"""The table of settings in the documentation, made from the fields of ``Settings`` and ``ReceiverSettings``.
 
 Owns: how a default is shown, and the lines of the table. Must not: name a setting.
 """
@@ -12,7 +12,9 @@ from datetime import timedelta
 from pydantic.fields import FieldInfo
 
 from reconciler.core import duration
-from reconciler.runtime.settings import SECRETS, Settings, variable
+from reconciler.runtime.receiver_settings import ReceiverSettings
+from reconciler.runtime.settings import SECRETS, Settings
+from reconciler.runtime.settings_reading import variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,15 @@ class SettingRow:
 
 def table() -> Sequence[SettingRow]:
     """Return every setting, in the order of the documentation."""
-    return tuple(
-        SettingRow(
-            variable(name), _shown_default(field), field.description or "", secret=name in SECRETS
-        )
-        for name, field in Settings.model_fields.items()
-    )
+    rows: dict[str, SettingRow] = {}
+    for field_name, field in (
+        *Settings.model_fields.items(),
+        *ReceiverSettings.model_fields.items(),
+    ):
+        name = variable(field_name)
+        meaning = field.description or ""
+        rows[name] = SettingRow(name, _shown_default(field), meaning, secret=name in SECRETS)
+    return tuple(rows.values())
 
 
 def _shown_default(field: FieldInfo) -> str:

@@ -11,38 +11,38 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from reconciler.runtime.common_settings import CommonSettings
 from reconciler.runtime.setting_values import GitVerify
-from reconciler.runtime.settings import Settings
 from reconciler.source.files import FileSource
 from reconciler.source.git.clone import Clone
 from reconciler.source.port import Source
 from reconciler.source.repository import GitSource
 
 CLONES = "git"
-"""Where the clone is, below the state's folder."""
+"""Where the clone is, below the folder of the process."""
 
 
 @contextmanager
 def opened(
-    settings: Settings,
+    settings: CommonSettings,
     *,
     lasting: bool = False,
     files: Callable[[Path], FileSource] = FileSource,
 ) -> Iterator[Source]:
     """Give the source that the settings name, and end what it does at the end.
 
-    ``lasting``: keep the clone beside the state. Only for whoever holds the state's lock; all others get one of their
-    own, and leave nothing behind. ``files`` is how files of this machine are looked at.
+    ``lasting``: keep the clone in the folder of the process. Only for whoever holds its lock; all others get one of
+    their own, and leave nothing behind. ``files`` is how files of this machine are looked at.
     """
     if settings.git_url is None:
         local = files(settings.desired_state)
         if local.unrest is not None:
-            local.unrest.leave_out(settings.state_dir)
+            local.unrest.leave_out(settings.work_dir)
         yield local
         return
     with ExitStack() as stack:
         home = (
-            settings.state_dir
+            settings.work_dir
             if lasting
             else Path(stack.enter_context(TemporaryDirectory(prefix="pcc-git-")))
         )

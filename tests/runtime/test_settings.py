@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from reconciler.core.errors import Invalid
 from reconciler.pcc.regions import Phase, Region
-from reconciler.runtime import settings, settings_table
+from reconciler.runtime import settings, settings_reading, settings_table
 from reconciler.runtime.setting_values import Listen, LogFormat, LogLevel, Mode
 from reconciler.runtime.settings import Settings, load
 
@@ -544,13 +544,13 @@ def injected(draw: st.DrawFn) -> set[str]:
 @given(names=injected())
 def test_what_kubernetes_injects_is_passed_over_and_takes_no_settings_name(names: set[str]) -> None:
     """No Service, whatever its name, can set a setting or stop the start."""
-    assert names.isdisjoint(settings.NAMES)
+    assert names.isdisjoint(settings.EVERY_NAME)
     assert load(HOME | dict.fromkeys(names, "tcp://10.0.0.1:80")) == load(HOME)
 
 
 def test_no_settings_name_looks_like_an_injected_one() -> None:
     """A setting added later cannot have a name that would be passed over."""
-    assert [name for name in settings.NAMES if settings._INJECTED.fullmatch(name)] == []
+    assert [name for name in settings.EVERY_NAME if settings_reading.INJECTED.fullmatch(name)] == []
 
 
 # --- Env files -------------------------------------------------------------------------------------------------------
@@ -631,7 +631,7 @@ def test_a_document_without_the_markers_is_refused() -> None:
 def test_every_row_of_the_table_says_something() -> None:
     """Each setting has a meaning and a default in words, in one line, and secrets are marked."""
     rows = settings_table.table()
-    assert tuple(row.name for row in rows) == settings.NAMES
+    assert tuple(row.name for row in rows) == settings.EVERY_NAME
     for row in rows:
         assert row.meaning
         assert row.default
@@ -642,6 +642,9 @@ def test_every_row_of_the_table_says_something() -> None:
         "PCC_REFRESH_TOKEN",
         "PCC_WEBHOOK_SECRET",
         "PCC_LISTEN_TOKEN",
+        "PCC_RECEIVE_BASIC",
+        "PCC_RECEIVE_SECRET",
+        "PCC_EVENTS_TOKEN",
     }
 
 
@@ -649,7 +652,7 @@ def test_every_setting_the_documentation_speaks_of_exists() -> None:
     """Prose cannot name a setting that is gone."""
     document = DOCUMENT.read_text(encoding="utf-8").replace("a `PCC_PORT` of your own", "")
     named = set(re.findall(r"\bPCC_[A-Z_]*[A-Z]\b", document))
-    assert named <= set(settings.NAMES)
+    assert named <= set(settings.EVERY_NAME)
 
 
 def test_the_documented_example_of_one_account_is_valid(tmp_path: Path) -> None:
