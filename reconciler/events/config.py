@@ -72,6 +72,11 @@ class SinkConfig:
     concurrency: int = 1
     give_up_after: timedelta = timedelta(hours=72)
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the events of one device go one after the other."""
+        return self.order is Order.DEVICE
+
 
 @dataclass(frozen=True, slots=True)
 class RetentionConfig:

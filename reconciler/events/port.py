@@ -34,8 +34,9 @@ class Directory(Protocol):
 class Logic(Protocol):
     """The partner's Logic Table that is in force."""
 
-    revision: str | None
-    """Digest of the accepted table; None without one."""
+    @property
+    def revision(self) -> str | None:
+        """Digest of the accepted table; None without one."""
 
     def diagnosis(self, diagnosis: str, device_type: str | None) -> Diagnosis:
         """Return what the table says; a type without a row is a value with ``matched`` False."""
@@ -44,9 +45,17 @@ class Logic(Protocol):
 class Route(Protocol):
     """Where a message goes, and what the lists show of it without asking the desired state again."""
 
-    sinks: Sequence[str]
-    account: str | None
-    category: str | None
+    @property
+    def sinks(self) -> Sequence[str]:
+        """The names of the sinks that get it."""
+
+    @property
+    def account(self) -> str | None:
+        """The account that the desired state has its device in."""
+
+    @property
+    def category(self) -> str | None:
+        """The category that the Logic Table has its type in."""
 
 
 class Router(Protocol):

@@ -22,13 +22,11 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler.simulator.app import ABORT, App, create_app
-from reconciler.simulator.callbacks import Callbacks
 from reconciler.simulator.control import PREFIX, WHAT
 from reconciler.simulator.errors import SimulatorError
 from reconciler.simulator.faults import read_rules
 from reconciler.simulator.platform import Options, Platform
 from reconciler.simulator.sample import sample_platform
-from reconciler.simulator.sender import Sender, Target
 from reconciler.simulator.store import load, save
 
 _SHOWN: Final = 10
@@ -41,9 +39,7 @@ class SimulatorOptions:
 
     ``users``, ``devices``, ``subscribed`` and ``seed`` make the fleet of a new state; a state file that exists already
     stands before them. ``quota``, ``latency`` (seconds) and ``token_life`` (seconds) hold in any case where given.
-    ``faults``: a JSON file with a fault plan. ``log_size``: how many requests are kept to look at. ``callback``: the
-    address that events are sent to, ``callback_basic`` its ``user:password``, ``events_per_hour`` how many the whole
-    fleet has.
+    ``faults``: a JSON file with a fault plan. ``log_size``: how many requests are kept to look at.
     """
 
     listen: str = "127.0.0.1:9000"
@@ -57,9 +53,6 @@ class SimulatorOptions:
     faults: Path | None = None
     latency: float | None = None
     token_life: float | None = None
-    callback: str | None = None
-    callback_basic: str | None = None
-    events_per_hour: float | None = None
     log_size: int = 10_000
 
 
@@ -97,8 +90,7 @@ class _Protocol(H11Protocol):
 async def serving(app: App, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve the app in the running loop for as long as the block lasts, and give its base URL.
 
-    ``port`` 0 takes a free one. Only loopback addresses are taken. Events are sent as long, too. At the end requests
-    that hang are broken off, in both directions.
+    ``port`` 0 takes a free one. Only loopback addresses are taken. At the end requests that hang are broken off.
     """
     listener = _listen(host, port)
     config = _Config(
@@ -119,27 +111,11 @@ async def serving(app: App, host: str = "127.0.0.1", port: int = 0) -> AsyncIter
     try:
         await server.listening.wait()
         shown = f"[{host}]" if ":" in host else host
-        async with _sending(app.sender):
-            yield f"http://{shown}:{listener.getsockname()[1]}"
+        yield f"http://{shown}:{listener.getsockname()[1]}"
     finally:
         app.stop()
         server.should_exit = True
         await serve
-
-
-@contextlib.asynccontextmanager
-async def _sending(sender: Sender | None) -> AsyncIterator[None]:
-    """Send events for as long as the block lasts, where there is an address for them."""
-    if sender is None:
-        yield
-        return
-    work = asyncio.create_task(sender.run(), name="simulator events")
-    try:
-        yield
-    finally:
-        work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
 
 
 async def run(options: SimulatorOptions, *, say: Callable[[str], object] | None = None) -> None:
@@ -148,14 +124,12 @@ async def run(options: SimulatorOptions, *, say: Callable[[str], object] | None 
     ``say`` takes the text for people, by default standard error. A ``SimulatorError`` says what cannot be done.
     """
     host, port = parse_listen(options.listen)
-    target = target_of(options)
     platform = build(options)
-    sender = None if target is None else Sender(Callbacks(platform), target)
     speak = say or _say
     stop = asyncio.Event()
-    async with serving(create_app(platform, sender), host, port) as base_url:
+    async with serving(create_app(platform), host, port) as base_url:
         with _signals(stop):
-            speak(welcome(platform, base_url, options.state, target))
+            speak(welcome(platform, base_url, options.state))
             if options.state is None:
                 await stop.wait()
             else:
@@ -179,12 +153,7 @@ def build(options: SimulatorOptions) -> Platform:
             else None,
             log_size=options.log_size,
         )
-    given = {
-        "quota": options.quota,
-        "latency": options.latency,
-        "token_life": options.token_life,
-        "events_per_hour": options.events_per_hour,
-    }
+    given = {"quota": options.quota, "latency": options.latency, "token_life": options.token_life}
     platform.set_options(**{name: value for name, value in given.items() if value is not None})
     if options.faults is not None:
         try:
@@ -197,15 +166,6 @@ def build(options: SimulatorOptions) -> Platform:
     return platform
 
 
-def target_of(options: SimulatorOptions) -> Target | None:
-    """Return where events go, or None where there are none. What makes no sense without an address is refused."""
-    if options.callback is None:
-        if options.callback_basic is not None or options.events_per_hour is not None:
-            raise SimulatorError("events need a callback address: give --callback URL too")
-        return None
-    return Target.of(options.callback, options.callback_basic)
-
-
 def parse_listen(listen: str) -> tuple[str, int]:
     """Read ``HOST:PORT``; anything but a loopback host is refused."""
     host, colon, port = listen.rpartition(":")
@@ -216,9 +176,7 @@ def parse_listen(listen: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def welcome(
-    platform: Platform, base_url: str, state: Path | None = None, target: Target | None = None
-) -> str:
+def welcome(platform: Platform, base_url: str, state: Path | None = None) -> str:
     """Return what a person needs to know to use a simulator that has just started."""
     service = platform.world.service
     lines = [
@@ -248,9 +206,6 @@ def welcome(
         lines.append(f"and {len(users) - _SHOWN} more users: GET {base_url}{PREFIX}/users")
     lines += ["", f"Look and change things: {base_url}{PREFIX}"]
     lines.append("State: in memory, gone at the end" if state is None else f"State: {state}")
-    if target is not None:
-        rate = platform.options.events_per_hour
-        lines.append(f"Events: {rate:g} an hour, sent to {target.host}:{target.port}")
     return "\n".join(lines) + "\n"
 
 
