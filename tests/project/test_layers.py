@@ -23,6 +23,10 @@ PLANTED = {
     "Seven floors": ("core/model.py", "reconciler.telemetry.metrics"),
     "Inside reconciler.pcc,": ("pcc/protocol.py", "reconciler.pcc.client"),
     "Inside reconciler.events,": ("events/model.py", "reconciler.events.port"),
+    "Inside reconciler.events.spool,": (
+        "events/spool/tables.py",
+        "reconciler.events.spool.committer",
+    ),
     "Inside reconciler.desired,": ("desired/positions.py", "reconciler.desired.loader"),
     "Inside reconciler.source,": ("source/watch.py", "reconciler.source.files"),
     "Inside reconciler.source.git,": ("source/git/process.py", "reconciler.source.git.clone"),

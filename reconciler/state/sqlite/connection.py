@@ -49,13 +49,15 @@ def empty(migrations: Migrations) -> sqlite3.Connection:
     return connection
 
 
-def check(connection: sqlite3.Connection, newest: int, *, wholly: bool = True) -> int:
-    """Return the version of a sound file; not ``wholly``, it is taken for sound."""
+def check(
+    connection: sqlite3.Connection, newest: int, *, wholly: bool = True, holds: str = "state"
+) -> int:
+    """Return the version of a sound file; not ``wholly``, it is taken for sound. ``holds`` says what it keeps."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > newest:
         raise Newer(
-            f"the state is of version {version}, and this program knows versions up to {newest}: "
-            "a newer program wrote it, use that one, or another state folder"
+            f"the {holds} is of version {version}, and this program knows versions up to {newest}: "
+            f"a newer program wrote it, use that one, or another {holds} folder"
         )
     if wholly and connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise DamagedError

@@ -17,8 +17,6 @@ from reconciler.core.errors import StateError
 from reconciler.state.sqlite.connection import Row
 
 FILE, LOCK = "state.db", "state.lock"
-FRESH = f"{FILE}.fresh"
-"""The file that takes the place of one that was taken away, until it is whole."""
 BESIDE = ("", "-wal", "-shm")
 """What SQLite adds to the name of a file for its companions."""
 MOST_REPLACED = 5
@@ -30,10 +28,16 @@ class Held(StateError):
 
 
 class StateFolder:
-    """One folder with a state file, which this process may hold for writing."""
+    """One folder with a state file, which this process may hold for writing.
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self.path, self.file = path, path / FILE
+    ``file`` and ``lock`` are names in it, and ``holds`` says to people what the file keeps.
+    """
+
+    def __init__(
+        self, path: Path, clock: Clock, *, file: str = FILE, lock: str = LOCK, holds: str = "state"
+    ) -> None:
+        self.path, self.file = path, path / file
+        self._lock_file, self._holds = path / lock, holds
         self._clock = clock
         self._lock: int | None = None
 
@@ -43,13 +47,13 @@ class StateFolder:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._lock is not None and not self.lost_lock():
             return
-        taken = _locked(self.path / LOCK)
+        taken = _locked(self._lock_file, self._holds)
         self.release()
         self._lock = taken
 
     def lost_lock(self) -> bool:
         """Return whether the lock that is held is not the one in the folder any more."""
-        return self._lock is not None and identity(os.fstat(self._lock)) != there(self.path / LOCK)
+        return self._lock is not None and identity(os.fstat(self._lock)) != there(self._lock_file)
 
     def release(self) -> None:
         """Let others have the folder."""
@@ -59,7 +63,7 @@ class StateFolder:
 
     def fresh(self) -> Path:
         """Return an empty file of ours, which takes the place of the state file once it is whole."""
-        fresh = self.path / FRESH
+        fresh = Path(f"{self.file}.fresh")
         for suffix in ("", "-journal", "-wal", "-shm"):
             Path(f"{fresh}{suffix}").unlink(missing_ok=True)
         make_private(fresh)
@@ -67,7 +71,7 @@ class StateFolder:
 
     def put_aside(self, why: str) -> Path | None:
         """Rename the state file, its companions first; return the new name if there was a file."""
-        name = f"{FILE}.{why}-{self._clock.now():%Y%m%dT%H%M%SZ}"
+        name = f"{self.file.name}.{why}-{self._clock.now():%Y%m%dT%H%M%SZ}"
         names = (self.path / f"{name}{f'.{number}' if number else ''}" for number in count())
         aside = next(free for free in names if not free.exists())
         was_there = self.file.exists()
@@ -82,7 +86,9 @@ class StateFolder:
     def _remove_oldest(self) -> None:
         """Remove the oldest of the files that were found in place of ours."""
         kept = [
-            one for one in self.path.glob(f"{FILE}.replaced-*") if not one.name.endswith(BESIDE[1:])
+            one
+            for one in self.path.glob(f"{self.file.name}.replaced-*")
+            if not one.name.endswith(BESIDE[1:])
         ]
         for old in sorted(kept, key=_age)[:-MOST_REPLACED]:
             for suffix in BESIDE:
@@ -144,7 +150,7 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _locked(path: Path) -> int:
+def _locked(path: Path, holds: str) -> int:
     """Take the lock, which ends with the process however that ends. The file says who has it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -155,7 +161,7 @@ def _locked(path: Path) -> int:
         holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
         os.close(handle)
         who = f"process {holder}" if holder.isdigit() else "another process"
-        raise Held(f"the state in {path.parent} is held by {who}") from None
+        raise Held(f"the {holds} in {path.parent} is held by {who}") from None
     except OSError:
         os.close(handle)
         raise

@@ -1,0 +1,310 @@
+"""Shared commits: what has gathered is carried out in one transaction, with one wait for the disk.
+
+Owns: the thread that writes, in which order work is done, who hears when, and what a fault of the disk means for what
+was under way. Must not: know what the work is.
+
+Nobody waits for company: while one transaction waits for the disk, the next one's work gathers. So under load commits
+are shared by many, and a single request has the disk to itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, ClassVar, Generic, TypeVar
+
+from reconciler.core.errors import SpoolError, SpoolFull, StateError
+from reconciler.events.spool.file import SpoolFile
+from reconciler.state.sqlite.session import Fault, Session, SessionError
+
+T = TypeVar("T")
+
+MOST_SHARED = 1000
+"""How many pieces of work share one commit at most."""
+LOOK_SECONDS = 0.5
+"""How often the thread looks whether another process changed the file."""
+AGAIN_SECONDS = 0.5
+"""How long work that can wait does so after the disk refused it."""
+
+
+class Work(ABC, Generic[T]):
+    """Something to write. ``carry_out`` may be called again when the transaction failed."""
+
+    patient: ClassVar[bool] = False
+    """Whether it waits until the disk takes it, however long."""
+    needs_room: ClassVar[bool] = False
+    """Whether it is refused while the spool is over its limit."""
+    wakes: ClassVar[bool] = False
+    """Whether something may be due afterwards."""
+
+    @abstractmethod
+    def carry_out(self, session: Session) -> T:
+        """Write, inside a transaction; return what is to be known about it."""
+
+
+class Errand(ABC):
+    """Work and who waits for it. Both answers are given once, by the committer's thread."""
+
+    def __init__(self, work: Work[Any]) -> None:
+        self.work = work
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody waits any more; then it need not be begun."""
+        return False
+
+    @abstractmethod
+    def done(self, result: Any) -> None:
+        """Say that the work is on the disk."""
+
+    @abstractmethod
+    def failed(self, error: Exception) -> None:
+        """Say that it is not."""
+
+
+class AwaitedErrand(Errand):
+    """Work that a coroutine waits for."""
+
+    def __init__(self, work: Work[Any]) -> None:
+        super().__init__(work)
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+        self._result: Any = None
+        self._error: Exception | None = None
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the coroutine was cancelled or ran out of time."""
+        return self.future.done()
+
+    def done(self, result: Any) -> None:
+        """Keep the result until ``tell``."""
+        self._result = result
+
+    def failed(self, error: Exception) -> None:
+        """Keep the error until ``tell``."""
+        self._error = error
+
+    def tell(self) -> None:
+        """Wake the coroutine; on its event loop."""
+        if self.future.done():
+            return
+        if self._error is None:
+            self.future.set_result(self._result)
+        else:
+            self.future.set_exception(self._error)
+
+
+class BlockingErrand(Errand):
+    """Work that a thread waits for."""
+
+    def __init__(self, work: Work[Any]) -> None:
+        super().__init__(work)
+        self._ended = threading.Event()
+        self._result: Any = None
+        self._error: Exception | None = None
+
+    def done(self, result: Any) -> None:
+        """Wake the thread."""
+        self._result = result
+        self._ended.set()
+
+    def failed(self, error: Exception) -> None:
+        """Wake the thread."""
+        self._error = error
+        self._ended.set()
+
+    def wait(self) -> Any:
+        """Return the result, or raise the error."""
+        self._ended.wait()
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+class News:
+    """Tells coroutines that something may have become due."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._number = self._awaited = 0
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def changed(self) -> None:
+        """Return when there were news since this was last awaited."""
+        event = asyncio.Event()
+        with self._turn:
+            if self._number == self._awaited:
+                self._waiting.append((asyncio.get_running_loop(), event))
+            else:
+                event.set()
+        await event.wait()
+        with self._turn:
+            self._awaited = self._number
+
+    def announce(self) -> None:
+        """Wake whoever waits. From any thread."""
+        with self._turn:
+            self._number += 1
+            waiting, self._waiting = self._waiting, []
+        for loop, event in waiting:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(event.set)
+
+
+class Room(ABC):
+    """What keeps the spool under its limit."""
+
+    @abstractmethod
+    def make(self, session: Session) -> bool:
+        """Let go of what may go, as far as needed, inside a transaction; return whether there is room now."""
+
+
+class Committer:
+    """One thread that owns the writing connection."""
+
+    def __init__(self, file: SpoolFile, room: Room, news: News) -> None:
+        self._file, self._room, self._news = file, room, news
+        self._work = threading.Condition()
+        self._waiting: deque[Errand] = deque()
+        self._closed = False
+        self._data_version = 0
+        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write. The file is open."""
+        self._data_version = self._file.writer().data_version()
+        self._thread.start()
+
+    def submit(self, errand: Errand) -> None:
+        """Take work for the next commit. Raises ``SpoolError`` once closed."""
+        with self._work:
+            if self._closed:
+                raise SpoolError("the spool is closed")
+            self._waiting.append(errand)
+            self._work.notify()
+
+    def close(self) -> None:
+        """Commit what is in hand, and end."""
+        with self._work:
+            self._closed = True
+            self._work.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            batch = self._gathered()
+            if batch:
+                self._commit(batch)
+            elif self._closed:
+                return
+            self._look()
+
+    def _gathered(self) -> list[Errand]:
+        """Return what is to be done, after waiting a little for it."""
+        with self._work:
+            if not self._waiting and not self._closed:
+                self._work.wait(LOOK_SECONDS)
+            batch: list[Errand] = []
+            while self._waiting and len(batch) < MOST_SHARED:
+                errand = self._waiting.popleft()
+                if not errand.given_up:
+                    batch.append(errand)
+            return batch
+
+    def _commit(self, batch: Sequence[Errand]) -> None:
+        """Carry out a batch in one transaction; one that fails for no fault of the disk is carried out one by one."""
+        try:
+            results = self._attempt(batch)
+        except (StateError, OSError) as error:
+            if _is_of_the_work(error) and len(batch) > 1:
+                self._one_by_one(batch)
+            else:
+                self._refuse(batch, error)
+        except Exception as error:  # noqa: BLE001 - a defect in one piece of work must not cost the others, or the thread
+            if len(batch) > 1:
+                self._one_by_one(batch)
+            else:
+                self._answer([(batch[0], None, error)])
+        else:
+            self._answer(results)
+            if any(errand.work.wakes for errand in batch):
+                self._news.announce()
+
+    def _one_by_one(self, batch: Sequence[Errand]) -> None:
+        for errand in batch:
+            self._commit([errand])
+
+    def _attempt(self, batch: Sequence[Errand]) -> list[tuple[Errand, Any, Exception | None]]:
+        """Return what became of each piece of work, once all are on the disk."""
+        session = self._file.writer()
+        results: list[tuple[Errand, Any, Exception | None]] = []
+        with session.transaction():
+            room = True
+            if any(errand.work.needs_room for errand in batch):
+                room = self._room.make(session)
+            for errand in batch:
+                if errand.work.needs_room and not room:
+                    full = SpoolFull("the spool is over its limit, and nothing in it was delivered")
+                    results.append((errand, None, full))
+                else:
+                    results.append((errand, errand.work.carry_out(session), None))
+        return results
+
+    def _refuse(self, batch: Sequence[Errand], error: Exception) -> None:
+        """Answer work that the disk did not take; what is patient is tried again."""
+        if isinstance(error, SessionError) and error.fault is Fault.DAMAGED:
+            with suppress(OSError):
+                self._file.put_aside(error)
+        refusal = SpoolError(f"the spool cannot be written: {error}")
+        refusal.__cause__ = error
+        patient = []
+        refused: list[tuple[Errand, Any, Exception | None]] = []
+        for errand in batch:
+            if errand.work.patient and not self._closed:
+                patient.append(errand)
+            else:
+                refused.append((errand, None, refusal))
+        self._answer(refused)
+        with self._work:
+            self._waiting.extendleft(reversed(patient))
+            if len(self._waiting) == len(patient) and not self._closed:
+                self._work.wait(AGAIN_SECONDS)
+
+    def _answer(self, results: Sequence[tuple[Errand, Any, Exception | None]]) -> None:
+        """Wake whoever waits; those on an event loop together."""
+        awaited: dict[asyncio.AbstractEventLoop, list[AwaitedErrand]] = {}
+        for errand, result, error in results:
+            if error is None:
+                errand.done(result)
+            else:
+                errand.failed(error)
+            if isinstance(errand, AwaitedErrand):
+                awaited.setdefault(errand.loop, []).append(errand)
+        for loop, errands in awaited.items():
+            with suppress(RuntimeError):  # the loop has ended, and nobody waits
+                loop.call_soon_threadsafe(_tell, errands)
+
+    def _look(self) -> None:
+        """Notice what another process has changed."""
+        try:
+            version = self._file.writer().data_version()
+        except (StateError, OSError):
+            return  # the next work will say so
+        if version != self._data_version:
+            self._data_version = version
+            self._news.announce()
+
+
+def _tell(errands: Sequence[AwaitedErrand]) -> None:
+    for errand in errands:
+        errand.tell()
+
+
+def _is_of_the_work(error: Exception) -> bool:
+    return isinstance(error, SessionError) and error.fault is Fault.OTHER

@@ -1,0 +1,84 @@
+"""What LG sends, and a spool to keep it in, for the tests of events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from disks import StandingClock
+from reconciler.core.clock import Clock
+from reconciler.events.message import read
+from reconciler.events.model import Arrival, Message
+from reconciler.events.port import Route
+from reconciler.events.spool import Spool
+from reconciler.state.sqlite.connection import Connect, connect
+
+ROOMY = 1 << 30
+
+
+def sent(device: str = "washer-1", number: int = 1, **members: Any) -> bytes:
+    """Return the bytes of one PCC event; ``number`` makes it another diagnosis of the device."""
+    event = {
+        "pushType": "PCC_EVENT",
+        "deviceId": device,
+        "deviceType": "DEVICE_WASHER",
+        "diagnosisType": "WASHER_DRAIN_SLOW",
+        "contentUrl": "https://content.example/1",
+        "diagnosisTimestamp": f"2026-01-02T03:{number // 60 % 60:02}:{number % 60:02}.{number:06}",
+    }
+    content = {
+        "messageId": f"message-{device}-{number}",
+        "timestamp": "2026-01-02T03:04:05.123456",
+        "event": {**event, **members},
+    }
+    return json.dumps(content).encode()
+
+
+def arrived(*bodies: bytes) -> list[Arrival]:
+    """Return the arrivals of some requests."""
+    return [arrival for body in bodies for arrival in read(body)]
+
+
+@dataclass(frozen=True, slots=True)
+class To:
+    """A route."""
+
+    sinks: Sequence[str] = ("crm",)
+    account: str | None = "seoul"
+    category: str | None = "malfunction"
+
+
+@dataclass
+class Routes:
+    """A router that sends each message where its device goes; ``otherwise`` is for all others."""
+
+    otherwise: Route = field(default_factory=To)
+    of_devices: Mapping[str, Route] = field(default_factory=dict)
+
+    def route(self, message: Message) -> Route:
+        """Return where a message goes."""
+        return self.of_devices.get(message.device or "", self.otherwise)
+
+
+@contextmanager
+def opened(
+    folder: Path,
+    clock: Clock | None = None,
+    router: Routes | None = None,
+    *,
+    limit: int = ROOMY,
+    connect: Connect = connect,
+) -> Iterator[Spool]:
+    """Return an open spool."""
+    spool = Spool(
+        folder, clock or StandingClock(), router or Routes(), limit=limit, connect=connect
+    )
+    spool.open()
+    try:
+        yield spool
+    finally:
+        spool.close()
