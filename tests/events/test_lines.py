@@ -1,0 +1,179 @@
+"""Lines stay whole: through rotation, full disks, readers that stop and crashes."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.events.sinks.lines import LineFile
+
+LINE = b'{"id":"a"}\n'
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Iterator[LineFile]:
+    """Return lines that go to a file."""
+    file = LineFile(tmp_path / "events.jsonl")
+    yield file
+    file.close()
+
+
+def test_lines_are_appended(lines: LineFile, tmp_path: Path) -> None:
+    """Each line comes after what was there, and others may not read the file."""
+    path = tmp_path / "events.jsonl"
+    assert lines.append([LINE, b"{}\n"]) == (2, "")
+    assert lines.append([LINE]) == (1, "")
+    assert path.read_bytes() == LINE + b"{}\n" + LINE
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_was_renamed_is_left(lines: LineFile, tmp_path: Path) -> None:
+    """After a rotation by rename the next line is in a new file."""
+    path, old = tmp_path / "events.jsonl", tmp_path / "events.jsonl.1"
+    lines.append([LINE])
+    path.rename(old)
+    assert lines.append([b"{}\n"]) == (1, "")
+    assert old.read_bytes() == LINE
+    assert path.read_bytes() == b"{}\n"
+
+
+def test_a_file_that_was_emptied_is_written_from_its_beginning(
+    lines: LineFile, tmp_path: Path
+) -> None:
+    """A rotation that copies and truncates leaves no hole."""
+    path = tmp_path / "events.jsonl"
+    lines.append([LINE])
+    os.truncate(path, 0)
+    lines.append([b"{}\n"])
+    assert path.read_bytes() == b"{}\n"
+
+
+def test_a_line_that_a_crash_broke_is_ended(tmp_path: Path) -> None:
+    """The next event has a line of its own, and nothing is cut off."""
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(LINE + b'{"id":')
+    file = LineFile(path)
+    assert file.append([LINE]) == (1, "")
+    file.close()
+    assert path.read_bytes() == LINE + b'{"id":\n' + LINE
+
+
+def test_a_missing_folder_is_a_reason(tmp_path: Path) -> None:
+    """A file that cannot be created says so, and is tried again the next time."""
+    file = LineFile(tmp_path / "later" / "events.jsonl")
+    written, why = file.append([LINE])
+    assert (written, why) == (0, f"{tmp_path}/later/events.jsonl: No such file or directory")
+    (tmp_path / "later").mkdir()
+    assert file.append([LINE]) == (1, "")
+    file.close()
+
+
+def test_a_line_that_found_half_the_room_is_completed(tmp_path: Path) -> None:
+    """A disk that fills up in the middle of a line leaves no broken line once there is room again."""
+    path = tmp_path / "events.jsonl"
+    file = _Full(path, room=len(LINE) + 4)
+    written, why = file.append([LINE, b'{"id":"b"}\n', b'{"id":"c"}\n'])
+    assert (written, why) == (1, f"{path}: No space left on device")
+    file.room = 1000
+    assert file.append([b'{"id":"b"}\n']) == (1, "")
+    file.close()
+    ids = [json.loads(line)["id"] for line in path.read_text(encoding="utf-8").splitlines()]
+    assert ids == ["a", "b", "b"]
+
+
+def test_a_line_of_which_nothing_was_written_is_not_kept(tmp_path: Path) -> None:
+    """However often a full disk refuses a line, it is there once in the end."""
+    path = tmp_path / "events.jsonl"
+    file = _Full(path, room=0)
+    for _ in range(3):
+        assert file.append([LINE])[0] == 0
+    file.room = 1000
+    assert file.append([LINE]) == (1, "")
+    file.close()
+    assert path.read_bytes() == LINE
+
+
+def test_the_rest_of_a_line_goes_to_the_file_that_has_its_beginning(tmp_path: Path) -> None:
+    """A file that is rotated in the middle of a line is completed before it is left."""
+    path, old = tmp_path / "events.jsonl", tmp_path / "events.jsonl.1"
+    file = _Full(path, room=4)
+    assert file.append([LINE])[0] == 0
+    path.rename(old)
+    file.room = 1000
+    assert file.append([b"{}\n"]) == (1, "")
+    file.close()
+    assert old.read_bytes() == LINE
+    assert path.read_bytes() == b"{}\n"
+
+
+def test_a_pipe_that_nobody_reads_does_not_block(tmp_path: Path) -> None:
+    """A reader that stopped costs the time limit; when it goes on, it gets whole lines only."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    file = LineFile(path, seconds=0.05)
+    long = b'"' + b"x" * 50_000 + b'"\n'
+    written, why = file.append([long] * 3)
+    assert written < 3
+    assert why == f"{path}: not read for 0.05 seconds"
+    _read(reader)
+    assert file.append([]) == (0, "")
+    file.append([LINE])
+    got = _read(reader)
+    assert got.endswith(LINE)
+    assert got.startswith(b"x")
+    os.close(reader)
+    file.close()
+
+
+def test_a_pipe_without_a_reader_is_a_reason(tmp_path: Path) -> None:
+    """An event is not written to where nobody can read it."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    file = LineFile(path)
+    assert file.append([LINE]) == (0, f"{path}: No such device or address")
+
+
+def test_a_reader_that_left_is_a_reason(tmp_path: Path) -> None:
+    """A closed pipe is an answer, and no signal that ends the process."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    file = LineFile(path)
+    assert file.append([LINE]) == (1, "")
+    os.close(reader)
+    assert file.append([LINE]) == (0, f"{path}: Broken pipe")
+    file.close()
+
+
+class _Full(LineFile):
+    """A file on a disk with room for a number of bytes."""
+
+    def __init__(self, path: Path, room: int) -> None:
+        super().__init__(path)
+        self.room = room
+
+    def _write_some(self, content: bytes, until: float) -> int:
+        if not self.room:
+            raise OSError(28, "No space left on device")
+        count = super()._write_some(content[: self.room], until)
+        self.room -= count
+        return count
+
+
+def _read(reader: int) -> bytes:
+    """Return all that is in a pipe."""
+    got = b""
+    while True:
+        try:
+            some = os.read(reader, 65536)
+        except BlockingIOError:
+            return got
+        if not some:
+            return got
+        got += some
