@@ -34,6 +34,8 @@ from reconciler.events.config_schema import (
 )
 from reconciler.events.model import PCC_EVENT, Category
 
+STREAM_CONCURRENCY = 64
+"""Events that a stream takes at once: they are written together, and made safe with one wait for the disk."""
 LARGEST = 1024 * 1024
 """Bytes of the largest events file."""
 
@@ -215,6 +217,7 @@ def _sink(folder: Path, name: str, table: HttpTable | StreamTable) -> SinkConfig
             categories=categories,
             accounts=accounts,
             push_types=frozenset(table.push_types),
+            concurrency=STREAM_CONCURRENCY,
             give_up_after=table.give_up_after,
         )
     secret = table.signing_secret_file

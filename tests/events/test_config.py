@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from reconciler.events.config import (
     LARGEST,
+    STREAM_CONCURRENCY,
     EventsConfig,
     Order,
     RetentionConfig,
@@ -110,7 +111,12 @@ def test_every_key_is_read() -> None:
                 concurrency=3,
                 give_up_after=timedelta(hours=24),
             ),
-            "log": SinkConfig("log", SinkType.STREAM, path=Path("conf/events.jsonl")),
+            "log": SinkConfig(
+                "log",
+                SinkType.STREAM,
+                path=Path("conf/events.jsonl"),
+                concurrency=STREAM_CONCURRENCY,
+            ),
         },
         logic=Path("conf/logic"),
         locales=("ko", "en"),

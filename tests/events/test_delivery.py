@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from deliveries import BUSY, HANGS, NEVER, REFUSED, TAKEN, Bench, Got, Terms
+from deliveries import BUSY, CRM, HANGS, LOG, NEVER, REFUSED, TAKEN, Bench, Got
 from reconciler.core.errors import SpoolError
+from reconciler.events.config import Order
 from reconciler.events.model import Result
 from reconciler.events.sinks.port import Handed
-
-CRM = Terms("crm")
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def test_events_reach_each_of_their_sinks(bench: Bench) -> None:
     crm, log = bench.sink(Failing({})), bench.sink(Failing({}), "log")
     bench.store("a", sinks=("crm", "log"))
     bench.loop.call_later(60, bench.store, "b", "d2", ("log",))
-    bench.run(1, CRM, Terms("log"))
+    bench.run(1, CRM, LOG)
     assert (crm.ids, log.ids) == (["a"], ["a", "b"])
     assert log.got[1].at < 61
     assert bench.watch.results == {
@@ -77,7 +76,7 @@ def test_without_order_nothing_is_held_back(bench: Bench) -> None:
     crm = bench.sink(Failing({"a1": 3}))
     for id_ in ("a1", "a2"):
         bench.store(id_, "a")
-    bench.run(1, replace(CRM, ordered=False))
+    bench.run(1, replace(CRM, order=Order.NONE))
     assert crm.ids == ["a1", "a2", "a1", "a1", "a1"]
 
 
@@ -154,7 +153,7 @@ def test_a_changed_file_probes_at_once(bench: Bench) -> None:
 
     def change() -> None:
         new = bench.sink(Failing({}))
-        bench.delivery.use([replace(CRM, url="https://new.example.com/")])
+        bench.delivery.use({"crm": replace(CRM, url="https://new.example.com/")})
         assert new is bench.sinks["crm"]
 
     bench.loop.call_later(3600, change)
@@ -168,7 +167,7 @@ def test_an_unchanged_sink_stays_and_is_probed(bench: Bench) -> None:
     """A file that changed elsewhere builds no sink anew, and probes it all the same."""
     crm = bench.sink(lambda _id: REFUSED)
     bench.store("a")
-    bench.loop.call_later(3600, lambda: bench.delivery.use([CRM]))
+    bench.loop.call_later(3600, lambda: bench.delivery.use({"crm": CRM}))
     bench.run(1.0002, CRM)
     assert bench.built == ["crm"]
     assert crm.got[-1].at - 3600 < 1
@@ -182,7 +181,7 @@ def test_what_is_under_way_ends_before_the_new_sink_takes_over(bench: Bench) -> 
 
     def change() -> None:
         bench.sink(Failing({}))
-        bench.delivery.use([replace(CRM, url="https://new.example.com/")])
+        bench.delivery.use({"crm": replace(CRM, url="https://new.example.com/")})
 
     bench.loop.call_later(5, change)
     bench.run(1, CRM)
@@ -193,7 +192,7 @@ def test_what_is_under_way_ends_before_the_new_sink_takes_over(bench: Bench) -> 
 def test_rows_of_a_removed_sink_stay_pending(bench: Bench) -> None:
     """A sink that leaves the file gets nothing more; when it comes back, it gets what waited."""
     crm = bench.sink(Failing({}))
-    bench.loop.call_later(10, lambda: bench.delivery.use([]))
+    bench.loop.call_later(10, lambda: bench.delivery.use({}))
     bench.loop.call_later(20, bench.store, "a")
     bench.run(1, CRM)
     assert (crm.ids, crm.closed) == ([], True)
@@ -222,7 +221,7 @@ def test_a_stop_lets_attempts_end(bench: Bench) -> None:
     bench.store("a2", "a")
 
     async def live() -> None:
-        bench.delivery.use([CRM])
+        bench.delivery.use({"crm": CRM})
         running = asyncio.create_task(bench.delivery.run())
         await asyncio.sleep(5)
         bench.delivery.stop()

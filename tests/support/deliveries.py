@@ -1,4 +1,4 @@
-"""Sinks, places and envelopes for tests of delivery: small programs on simulated time."""
+"""Sinks and envelopes for tests of delivery: small programs on simulated time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from random import Random
 
 from memory_outbox import MemoryOutbox
-from reconciler.events.delivery import Delivery, Place
+from reconciler.events.config import SinkConfig, SinkType
+from reconciler.events.delivery import Delivery
 from reconciler.events.model import Attempt, Message, Result
 from reconciler.events.sinks.port import Handed, Sink
 from simulation.clockwork import MachineClock, VirtualLoop
@@ -21,22 +22,13 @@ TAKEN = Handed(Result.DELIVERED, status=200)
 BUSY = Handed(Result.RETRY, status=503, words="HTTP 503")
 NEVER = Handed(Result.DEAD, status=400, words="HTTP 400")
 REFUSED = Handed(Result.RETRY, status=401, words="HTTP 401", refused=True)
+CRM = SinkConfig("crm", SinkType.HTTP, url="https://crm.example.com/", concurrency=8)
+LOG = replace(CRM, name="log")
 HANGS = None
 """The answer of a sink that never answers."""
 
 Answer = Callable[[str], Handed | None]
 """Returns what a sink answers to the event with this id."""
-
-
-@dataclass(frozen=True)
-class Terms:
-    """A place, as the events file has it."""
-
-    name: str
-    ordered: bool = True
-    concurrency: int = 8
-    give_up_after: timedelta = timedelta(hours=72)
-    url: str = "https://crm.example.com/"
 
 
 @dataclass
@@ -125,13 +117,13 @@ class Bench:
         self.random = Random(seed)  # noqa: S311 - repeatable
         self.delivery = self._new()
 
-    def build(self, place: Place) -> Sink:
-        """Return the sink that a test made for a place."""
-        self.built.append(place.name)
-        return self.sinks[place.name]
+    def build(self, config: SinkConfig) -> Sink:
+        """Return the sink that a test made with this name."""
+        self.built.append(config.name)
+        return self.sinks[config.name]
 
     def sink(self, answer: Answer, name: str = "crm", seconds: float = 0.1) -> ScriptedSink:
-        """Make a sink, which a place of this name leads to."""
+        """Make a sink, which this name leads to."""
         self.sinks[name] = ScriptedSink(name, answer, seconds)
         return self.sinks[name]
 
@@ -140,9 +132,9 @@ class Bench:
         message = Message("PCC_EVENT", {}, device=device, diagnosis="E1")
         return self.outbox.store(id, message, sinks, self.clock.now())
 
-    def run(self, hours: float, *places: Terms) -> None:
-        """Deliver for so long; the places are those of the events file from the beginning on."""
-        self.loop.run_until_complete(self._run(hours * 3600, places))
+    def run(self, hours: float, *sinks: SinkConfig) -> None:
+        """Deliver for so long; the sinks are those of the events file from the beginning on."""
+        self.loop.run_until_complete(self._run(hours * 3600, sinks))
 
     def restart(self) -> None:
         """End the process in the middle of everything, and begin another."""
@@ -159,9 +151,8 @@ class Bench:
             watch=self.watch,
         )
 
-    async def _run(self, seconds: float, places: Sequence[Terms]) -> None:
-        if places:
-            self.delivery.use(places)
+    async def _run(self, seconds: float, sinks: Sequence[SinkConfig]) -> None:
+        self.delivery.use({sink.name: sink for sink in sinks})
         running = asyncio.create_task(self.delivery.run())
         await asyncio.sleep(seconds)
         running.cancel()

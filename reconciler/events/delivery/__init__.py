@@ -7,7 +7,7 @@ From the top: ``service`` has a ``lane`` for each sink; ``health`` says when a s
 event is. ``port`` is what they ask of others.
 """
 
-from reconciler.events.delivery.port import Builder, Envelopes, Place, Watch
+from reconciler.events.delivery.port import Builder, Envelopes, Watch
 from reconciler.events.delivery.service import Delivery
 
-__all__ = ["Builder", "Delivery", "Envelopes", "Place", "Watch"]
+__all__ = ["Builder", "Delivery", "Envelopes", "Watch"]

@@ -22,9 +22,10 @@ import structlog
 from reconciler.core.backoff import Random
 from reconciler.core.clock import Clock
 from reconciler.core.errors import SpoolError
+from reconciler.events.config import Order, SinkConfig
 from reconciler.events.delivery.health import Health
 from reconciler.events.delivery.policy import LONGEST_ATTEMPT, LONGEST_WAIT, outcome
-from reconciler.events.delivery.port import Envelopes, Place, Watch
+from reconciler.events.delivery.port import Envelopes, Watch
 from reconciler.events.model import Attempt, Outcome, Result
 from reconciler.events.port import Outbox
 from reconciler.events.sinks.port import Handed, Sink
@@ -61,7 +62,7 @@ class Shared:
 class _Opened:
     """A sink in use by a number of attempts."""
 
-    place: Place
+    config: SinkConfig
     sink: Sink
     users: int = 0
 
@@ -70,7 +71,7 @@ class _Opened:
 class _Question:
     """What a lane asks the outbox for. ``is_early``: what waits for a retry counts as due."""
 
-    place: Place
+    is_ordered: bool
     room: int
     busy: frozenset[int]
     is_probing: bool
@@ -91,10 +92,10 @@ class Lane:
         self._ending = False
         self._wakes = asyncio.Event()
 
-    def use(self, place: Place, sink: Sink) -> None:
+    def use(self, config: SinkConfig, sink: Sink) -> None:
         """Deliver to this sink from now on."""
         self.use_none()
-        self._opened = _Opened(place, sink)
+        self._opened = _Opened(config, sink)
         self.try_now()
 
     def use_none(self) -> None:
@@ -104,9 +105,9 @@ class Lane:
         self._opened = None
         self.wake()
 
-    def uses(self, place: Place) -> bool:
-        """Say whether this is the place that it delivers to."""
-        return self._opened is not None and self._opened.place == place
+    def uses(self, config: SinkConfig) -> bool:
+        """Say whether it delivers to the sink that is described."""
+        return self._opened is not None and self._opened.config == config
 
     def try_now(self) -> None:
         """Begin attempts now, also those that wait for a retry: something changed that may help."""
@@ -143,14 +144,14 @@ class Lane:
         opened = self._opened
         if opened is None:
             return LONGEST_LOOK
-        room = self._health.room(opened.place.concurrency, len(self._under_way))
+        room = self._health.room(opened.config.concurrency, len(self._under_way))
         if room <= 0:
             return LONGEST_LOOK
         free_in = self._health.free_at - self._shared.clock.steady()
         if free_in > 0:
             return min(free_in, LONGEST_LOOK)
         try:
-            found, seconds = await self._look(opened.place, room)
+            found, seconds = await self._look(opened.config, room)
         except (
             Exception
         ):  # whatever it is: events are still received, and kept until this works again
@@ -164,10 +165,14 @@ class Lane:
             attempts.create_task(self._try(attempt, opened), name=f"{self.name} {attempt.seq}")
         return seconds
 
-    async def _look(self, place: Place, room: int) -> tuple[Sequence[Attempt], float]:
+    async def _look(self, config: SinkConfig, room: int) -> tuple[Sequence[Attempt], float]:
         """Return what to begin with, and the seconds after which something more is due."""
         question = _Question(
-            place, room, frozenset(self._under_way), self._health.is_probing, self._early
+            config.order is Order.DEVICE,
+            room,
+            frozenset(self._under_way),
+            self._health.is_probing,
+            self._early,
         )
         self._early = False
         loop = asyncio.get_running_loop()
@@ -191,7 +196,7 @@ class Lane:
             self.name,
             until,
             CHOICE if question.is_probing else question.room,
-            ordered=question.place.ordered,
+            ordered=question.is_ordered,
             busy=question.busy,
         )
         if question.is_probing:
@@ -201,7 +206,7 @@ class Lane:
     def _next_due(self, question: _Question, found: Sequence[Attempt]) -> datetime | None:
         """Return when something is due beside what was found."""
         busy = question.busy.union(attempt.seq for attempt in found)
-        return self._shared.outbox.next_due(self.name, ordered=question.place.ordered, busy=busy)
+        return self._shared.outbox.next_due(self.name, ordered=question.is_ordered, busy=busy)
 
     async def _try(self, attempt: Attempt, opened: _Opened) -> None:
         """Make one attempt and record how it ended."""
@@ -215,7 +220,7 @@ class Lane:
                 attempt,
                 handed,
                 now=clock.now(),
-                give_up_after=NEVER if handed is NOT_MADE else opened.place.give_up_after,
+                give_up_after=NEVER if handed is NOT_MADE else opened.config.give_up_after,
                 random=self._shared.random,
             )
             self._shared.watch.ended(self.name, ended.result, clock.steady() - began)

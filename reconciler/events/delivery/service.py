@@ -6,17 +6,19 @@ Owns: one lane for each sink of the events file, and who wakes them. Must not: k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
 from reconciler.core.backoff import Random
 from reconciler.core.clock import Clock
+from reconciler.events.config import SinkConfig
 from reconciler.events.delivery.lane import AFTER_FAULT, Lane, Shared
 from reconciler.events.delivery.policy import LONGEST_ATTEMPT
-from reconciler.events.delivery.port import Builder, Envelopes, Place, Watch
+from reconciler.events.delivery.port import Builder, Envelopes, Watch
 from reconciler.events.port import Outbox
+from reconciler.events.sinks.port import Sink
 
 log = structlog.get_logger()
 
@@ -45,23 +47,22 @@ class Delivery:
         self._tasks: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
 
-    def use(self, places: Sequence[Place]) -> None:
+    def use(self, sinks: Mapping[str, SinkConfig]) -> None:
         """Deliver to these sinks from now on, and try each at once: the events file changed.
 
-        A sink whose place did not change stays as it is. What waits for one that is no longer there stays pending.
+        A sink whose description did not change stays. What waits for one that is no longer there stays pending.
         """
-        built = [
-            None if self._lane(place.name).uses(place) else self._builder.build(place)
-            for place in places
-        ]
-        for place, sink in zip(places, built, strict=True):
-            if sink is None:
-                self._lane(place.name).try_now()
+        built: dict[str, Sink] = {}
+        for name, config in sinks.items():
+            if not self._lane(name).uses(config):
+                built[name] = self._builder.build(config)
+        for name, config in sinks.items():
+            if name in built:
+                self._lane(name).use(config, built[name])
             else:
-                self._lane(place.name).use(place, sink)
-        names = {place.name for place in places}
+                self._lane(name).try_now()
         for name, lane in self._lanes.items():
-            if name not in names:
+            if name not in sinks:
                 lane.use_none()
 
     async def run(self) -> None:
