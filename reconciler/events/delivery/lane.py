@@ -152,10 +152,11 @@ class Lane:
             return min(free_in, LONGEST_LOOK)
         try:
             found, seconds = await self._look(opened.config, room)
-        except (
-            Exception
-        ):  # whatever it is: events are still received, and kept until this works again
-            log.exception("delivery.outbox_failed", sink=self.name)
+        except (SpoolError, OSError) as error:
+            log.warning("delivery.outbox_failed", sink=self.name, error=str(error))
+            return AFTER_FAULT
+        except Exception:  # a defect of ours: events are still received, and kept until then
+            log.exception("delivery.failed", sink=self.name)
             return AFTER_FAULT
         if opened is not self._opened or self._ending:
             return 0.0
