@@ -154,6 +154,7 @@ FLOORS = (
     "reporting",
     "source",
     "pcc",
+    "events",
     "desired",
     "state",
     "telemetry",

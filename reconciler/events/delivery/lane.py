@@ -142,10 +142,8 @@ class Lane:
     async def _begin_some(self, attempts: asyncio.TaskGroup) -> float:
         """Begin what may begin now, and return the seconds after which to look again."""
         opened = self._opened
-        if opened is None:
-            return LONGEST_LOOK
-        room = self._health.room(opened.config.concurrency, len(self._under_way))
-        if room <= 0:
+        room = self._room()
+        if opened is None or room <= 0:
             return LONGEST_LOOK
         free_in = self._health.free_at - self._shared.clock.steady()
         if free_in > 0:
@@ -165,6 +163,12 @@ class Lane:
             opened.users += 1
             attempts.create_task(self._try(attempt, opened), name=f"{self.name} {attempt.seq}")
         return seconds
+
+    def _room(self) -> int:
+        """Return how many attempts may begin, by their number alone."""
+        if self._opened is None:
+            return 0
+        return self._health.room(self._opened.config.concurrency, len(self._under_way))
 
     async def _look(self, config: SinkConfig, room: int) -> tuple[Sequence[Attempt], float]:
         """Return what to begin with, and the seconds after which something more is due."""
