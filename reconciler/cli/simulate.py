@@ -50,6 +50,17 @@ def simulate(
     token_life: Annotated[
         float | None, typer.Option(metavar="SECONDS", min=1, help="How long an access token lives.")
     ] = None,
+    callback: Annotated[
+        str | None, typer.Option(metavar="URL", help="Send events of subscribed devices there.")
+    ] = None,
+    callback_basic: Annotated[
+        str | None,
+        typer.Option(metavar="USER:PASSWORD", help="Basic authentication of those calls."),
+    ] = None,
+    events_per_hour: Annotated[
+        float | None,
+        typer.Option(metavar="X", min=0, help="Events of the whole fleet in an hour."),
+    ] = None,
 ) -> None:
     """Play LG's platform on loopback. With its quotas, codes and faults; it is not LG."""
     import asyncio
@@ -72,6 +83,9 @@ def simulate(
         faults=faults,
         latency=latency,
         token_life=token_life,
+        callback=callback,
+        callback_basic=callback_basic,
+        events_per_hour=events_per_hour,
     )
     try:
         asyncio.run(simulator_run(options))

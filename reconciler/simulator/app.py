@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from reconciler.simulator.control import PREFIX, Control
 from reconciler.simulator.platform import Platform
+from reconciler.simulator.sender import Sender
 from reconciler.simulator.wire import Answer, Request
 
 Message = MutableMapping[str, Any]
@@ -31,11 +32,15 @@ class Dropped(ConnectionResetError):
 
 
 class App:
-    """An ASGI 3 app around one platform. ``stop`` breaks all connections that wait, so that a server can end."""
+    """An ASGI 3 app around one platform. ``stop`` breaks all connections that wait, so that a server can end.
 
-    def __init__(self, platform: Platform) -> None:
+    ``sender``: sends the platform's events, where it has an address to send them to; the server runs it.
+    """
+
+    def __init__(self, platform: Platform, sender: Sender | None = None) -> None:
         self.platform = platform
-        self._control = Control(platform)
+        self.sender = sender
+        self._control = Control(platform, sender)
         self._stopping = asyncio.Event()
 
     def start(self) -> None:
@@ -79,9 +84,9 @@ class App:
         return client in done
 
 
-def create_app(platform: Platform) -> App:
+def create_app(platform: Platform, sender: Sender | None = None) -> App:
     """Return the platform as an ASGI app, for a server or for a client's ASGI transport."""
-    return App(platform)
+    return App(platform, sender)
 
 
 async def _request(scope: Message, receive: Receive) -> Request | None:

@@ -14,8 +14,10 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from reconciler.simulator.errors import SimulatorError
+from reconciler.simulator.event_control import EventControl, NewEvents
 from reconciler.simulator.faults import read_rules
 from reconciler.simulator.platform import Platform, Record
+from reconciler.simulator.sender import Sender
 from reconciler.simulator.wire import Answer, Request, json_answer
 from reconciler.simulator.world import Device, User, sample_devices
 
@@ -80,9 +82,11 @@ class Which(msgspec.Struct, forbid_unknown_fields=True):
 class Control:
     """The ``/_sim`` API of one platform, as requests and answers."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, sender: Sender | None = None) -> None:
         self._platform = platform
         self._world = platform.world
+        self._sender = sender
+        self._events = EventControl(None if sender is None else sender.callbacks)
 
     def handle(self, request: Request) -> Answer:
         """Answer one request under ``/_sim``; whatever is wrong with it is told in ``{"error": …}``."""
@@ -297,6 +301,35 @@ class Control:
         self._platform.set_faults()
         return []
 
+    # Events
+
+    def events(self, request: Request) -> Any:
+        """List the events made, oldest first: the last ``limit`` (100) of those that the filters let through."""
+        wanted = {name: values[-1] for name, values in parse_qs(request.query).items()}
+        limit = int(_number(wanted.pop("limit", "100")))
+        return self._events.listed(wanted, limit)
+
+    def add_events(self, request: Request) -> Any:
+        """Make events of subscribed devices; what is not given is made up."""
+        made = self._events.emit(_read(request, NewEvents))
+        if self._sender is not None:
+            self._sender.wake()
+        return made
+
+    def clear_events(self, _request: Request) -> Any:
+        """Forget the events made."""
+        self._events.forget()
+        return {}
+
+    def callback(self, _request: Request) -> Any:
+        """Show where events are sent, and whether the sender has given that address up."""
+        return self._events.status(None if self._sender is None else self._sender.target.url)
+
+    def resume_callback(self, request: Request) -> Any:
+        """Use the callback address again after it was given up."""
+        self._events.resume()
+        return self.callback(request)
+
     def _described(self, user: User) -> dict[str, Any]:
         return {
             "name": user.name,
@@ -361,6 +394,11 @@ _ROUTES: Final[list[tuple[str, re.Pattern[str], Callable[..., Any]]]] = [
         ("PUT", "/faults", Control.set_faults),
         ("POST", "/faults", Control.add_faults),
         ("DELETE", "/faults", Control.clear_faults),
+        ("GET", "/events", Control.events),
+        ("POST", "/events", Control.add_events),
+        ("DELETE", "/events", Control.clear_events),
+        ("GET", "/callback", Control.callback),
+        ("POST", "/callback/resume", Control.resume_callback),
         ("GET", "/requests", Control.requests),
         ("DELETE", "/requests", Control.clear_requests),
         ("GET", "/duplicate-message-ids", Control.duplicates),

@@ -6,6 +6,9 @@ Must not: know users or devices beyond their names, make an answer, or do I/O. T
 Rules are asked in order. The first that fires decides; a ``latency`` only adds its delay and lets later rules speak. A
 rule with ``script`` takes one entry for each matching request, in order, ``null`` meaning that this one goes well.
 Effects with ``commit`` let the request do its work first and spoil only the answer.
+
+Rules with effects on events (``event_faults``) are in the same plan. They concern no request, and all of them that fire
+count.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any, Literal
 import msgspec
 
 from reconciler.simulator.errors import SimulatorError
+from reconciler.simulator.event_faults import EventEffect
 
 
 class Route(StrEnum):
@@ -164,7 +168,7 @@ Instead = Html | Empty | Hang | Drop | Error | Raw | Redirect
 Spoiled = Cut | Stale | Short | Mangle | Response | Lost
 """Effects on a request that is otherwise served."""
 
-Effect = (
+RequestEffect = (
     Latency
     | Html
     | Empty
@@ -180,6 +184,8 @@ Effect = (
     | Response
     | Lost
 )
+
+Effect = RequestEffect | EventEffect
 
 
 class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -223,6 +229,20 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _share("probability", self.probability)
         if self.skip < 0 or (self.count is not None and self.count < 0):
             raise ValueError("skip and count must not be negative")
+        about_events = {isinstance(effect, EventEffect) for effect in self._effects()}
+        if len(about_events) > 1:
+            raise ValueError("a script is either about requests or about events")
+        if self.about_events and (self.match.method is not None or self.match.route is not None):
+            raise ValueError("a rule about events can match user and devices only")
+
+    @property
+    def about_events(self) -> bool:
+        """Whether the rule concerns the events that the platform sends, and not the requests that it gets."""
+        return any(isinstance(effect, EventEffect) for effect in self._effects())
+
+    def _effects(self) -> list[Effect]:
+        """Return the effect, or those of the script."""
+        return [effect for effect in (self.effect, *self.script) if effect is not None]
 
     @property
     def limit(self) -> int | None:
@@ -257,6 +277,7 @@ NOTHING = Verdict()
 class _Armed:
     rule: Rule
     since: float
+    about_events: bool
     seen: int = 0
     fired: int = 0
 
@@ -283,11 +304,11 @@ class FaultPlan:
 
     def set(self, rules: Iterable[Rule], now: float) -> None:
         """Put these rules in place of all others; their time windows count from ``now``."""
-        self._armed = [_Armed(rule, now) for rule in rules]
+        self._armed = [_Armed(rule, now, rule.about_events) for rule in rules]
 
     def add(self, rule: Rule, now: float) -> None:
         """Append one rule."""
-        self._armed.append(_Armed(rule, now))
+        self._armed.append(_Armed(rule, now, rule.about_events))
 
     def choose(self, call: Sought, now: float, random: Random) -> Verdict:
         """Return what befalls this request."""
@@ -295,6 +316,8 @@ class FaultPlan:
             return NOTHING
         delay = 0.0
         for armed in self._armed:
+            if armed.about_events:
+                continue
             effect = armed.next_effect(call, now, random)
             if isinstance(effect, Latency):
                 delay += (
@@ -302,9 +325,23 @@ class FaultPlan:
                     if effect.up_to is None
                     else random.uniform(effect.seconds, effect.up_to)
                 )
-            elif effect is not None:
+            elif isinstance(effect, Instead | Spoiled):
                 return Verdict(delay, effect)
         return Verdict(delay)
+
+    def choose_for_event(
+        self, user: str, device: str, now: float, random: Random
+    ) -> list[EventEffect]:
+        """Return what befalls an event of a user's device, in the order of the rules."""
+        sought = Sought("POST", Route.NONE, user, device)
+        chosen: list[EventEffect] = []
+        for armed in self._armed:
+            if not armed.about_events:
+                continue
+            effect = armed.next_effect(sought, now, random)
+            if isinstance(effect, EventEffect):
+                chosen.append(effect)
+        return chosen
 
     def describe(self) -> list[dict[str, Any]]:
         """Return the rules with their counters, as plain values."""

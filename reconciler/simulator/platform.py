@@ -25,6 +25,7 @@ import msgspec
 
 from reconciler.simulator import faults
 from reconciler.simulator.errors import SimulatorError
+from reconciler.simulator.event_faults import EventEffect
 from reconciler.simulator.faults import FaultPlan, Route, Rule, Sought, Verdict
 from reconciler.simulator.wire import Answer, Request, json_answer, page, refusal, success
 from reconciler.simulator.world import (
@@ -66,6 +67,22 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     require_backend_url: bool = False
     latency: float = 0.0
     clock_offset: float = 0.0
+    events_per_hour: float = 0.0
+    callback_attempts: int = 5
+    callback_retry: float = 10.0
+    callback_retry_message_id: Literal["same", "new"] = "same"
+    callback_gives_up_after: int | None = None
+    callback_timeout: float = 10.0
+    callback_headers: bool = False
+
+    def __post_init__(self) -> None:
+        if self.events_per_hour < 0 or self.callback_retry < 0:
+            raise ValueError("events_per_hour and callback_retry must not be negative")
+        limit = self.callback_gives_up_after
+        if self.callback_attempts < 1 or (limit is not None and limit < 1):
+            raise ValueError("callback_attempts and callback_gives_up_after have to be at least 1")
+        if self.callback_timeout <= 0:
+            raise ValueError("callback_timeout has to be more than 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +245,10 @@ class Platform:
             raise SimulatorError(f"options: {error}") from error
         self.world.changes += 1
         return self.options
+
+    def choose_for_event(self, user: str, device: str, random: Random) -> list[EventEffect]:
+        """Return the effects of those rules that fire for an event of a user's device."""
+        return self._faults.choose_for_event(user, device, self.now(), random)
 
     def issue_token(self, user: str) -> str:
         """Give a user one more access token, good for as long as the options say, and return it."""

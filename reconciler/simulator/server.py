@@ -22,11 +22,13 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler.simulator.app import ABORT, App, create_app
+from reconciler.simulator.callbacks import Callbacks
 from reconciler.simulator.control import PREFIX, WHAT
 from reconciler.simulator.errors import SimulatorError
 from reconciler.simulator.faults import read_rules
 from reconciler.simulator.platform import Options, Platform
 from reconciler.simulator.sample import sample_platform
+from reconciler.simulator.sender import Sender, Target
 from reconciler.simulator.store import load, save
 
 _SHOWN: Final = 10
@@ -39,7 +41,9 @@ class SimulatorOptions:
 
     ``users``, ``devices``, ``subscribed`` and ``seed`` make the fleet of a new state; a state file that exists already
     stands before them. ``quota``, ``latency`` (seconds) and ``token_life`` (seconds) hold in any case where given.
-    ``faults``: a JSON file with a fault plan. ``log_size``: how many requests are kept to look at.
+    ``faults``: a JSON file with a fault plan. ``log_size``: how many requests are kept to look at. ``callback``: the
+    address that events are sent to, ``callback_basic`` its ``user:password``, ``events_per_hour`` how many the whole
+    fleet has.
     """
 
     listen: str = "127.0.0.1:9000"
@@ -53,6 +57,9 @@ class SimulatorOptions:
     faults: Path | None = None
     latency: float | None = None
     token_life: float | None = None
+    callback: str | None = None
+    callback_basic: str | None = None
+    events_per_hour: float | None = None
     log_size: int = 10_000
 
 
@@ -90,7 +97,8 @@ class _Protocol(H11Protocol):
 async def serving(app: App, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve the app in the running loop for as long as the block lasts, and give its base URL.
 
-    ``port`` 0 takes a free one. Only loopback addresses are taken. At the end requests that hang are broken off.
+    ``port`` 0 takes a free one. Only loopback addresses are taken. Events are sent as long, too. At the end requests
+    that hang are broken off, in both directions.
     """
     listener = _listen(host, port)
     config = _Config(
@@ -111,11 +119,27 @@ async def serving(app: App, host: str = "127.0.0.1", port: int = 0) -> AsyncIter
     try:
         await server.listening.wait()
         shown = f"[{host}]" if ":" in host else host
-        yield f"http://{shown}:{listener.getsockname()[1]}"
+        async with _sending(app.sender):
+            yield f"http://{shown}:{listener.getsockname()[1]}"
     finally:
         app.stop()
         server.should_exit = True
         await serve
+
+
+@contextlib.asynccontextmanager
+async def _sending(sender: Sender | None) -> AsyncIterator[None]:
+    """Send events for as long as the block lasts, where there is an address for them."""
+    if sender is None:
+        yield
+        return
+    work = asyncio.create_task(sender.run(), name="simulator events")
+    try:
+        yield
+    finally:
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
 
 
 async def run(options: SimulatorOptions, *, say: Callable[[str], object] | None = None) -> None:
@@ -124,12 +148,14 @@ async def run(options: SimulatorOptions, *, say: Callable[[str], object] | None 
     ``say`` takes the text for people, by default standard error. A ``SimulatorError`` says what cannot be done.
     """
     host, port = parse_listen(options.listen)
+    target = target_of(options)
     platform = build(options)
+    sender = None if target is None else Sender(Callbacks(platform), target)
     speak = say or _say
     stop = asyncio.Event()
-    async with serving(create_app(platform), host, port) as base_url:
+    async with serving(create_app(platform, sender), host, port) as base_url:
         with _signals(stop):
-            speak(welcome(platform, base_url, options.state))
+            speak(welcome(platform, base_url, options.state, target))
             if options.state is None:
                 await stop.wait()
             else:
@@ -153,7 +179,12 @@ def build(options: SimulatorOptions) -> Platform:
             else None,
             log_size=options.log_size,
         )
-    given = {"quota": options.quota, "latency": options.latency, "token_life": options.token_life}
+    given = {
+        "quota": options.quota,
+        "latency": options.latency,
+        "token_life": options.token_life,
+        "events_per_hour": options.events_per_hour,
+    }
     platform.set_options(**{name: value for name, value in given.items() if value is not None})
     if options.faults is not None:
         try:
@@ -166,6 +197,15 @@ def build(options: SimulatorOptions) -> Platform:
     return platform
 
 
+def target_of(options: SimulatorOptions) -> Target | None:
+    """Return where events go, or None where there are none. What makes no sense without an address is refused."""
+    if options.callback is None:
+        if options.callback_basic is not None or options.events_per_hour is not None:
+            raise SimulatorError("events need a callback address: give --callback URL too")
+        return None
+    return Target.of(options.callback, options.callback_basic)
+
+
 def parse_listen(listen: str) -> tuple[str, int]:
     """Read ``HOST:PORT``; anything but a loopback host is refused."""
     host, colon, port = listen.rpartition(":")
@@ -176,7 +216,9 @@ def parse_listen(listen: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def welcome(platform: Platform, base_url: str, state: Path | None = None) -> str:
+def welcome(
+    platform: Platform, base_url: str, state: Path | None = None, target: Target | None = None
+) -> str:
     """Return what a person needs to know to use a simulator that has just started."""
     service = platform.world.service
     lines = [
@@ -206,6 +248,9 @@ def welcome(platform: Platform, base_url: str, state: Path | None = None) -> str
         lines.append(f"and {len(users) - _SHOWN} more users: GET {base_url}{PREFIX}/users")
     lines += ["", f"Look and change things: {base_url}{PREFIX}"]
     lines.append("State: in memory, gone at the end" if state is None else f"State: {state}")
+    if target is not None:
+        rate = platform.options.events_per_hour
+        lines.append(f"Events: {rate:g} an hour, sent to {target.host}:{target.port}")
     return "\n".join(lines) + "\n"
 
 

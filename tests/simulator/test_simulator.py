@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from reconciler.simulator import (
     Answer,
+    Callbacks,
     Control,
     Device,
     Dropped,
@@ -29,8 +30,10 @@ from reconciler.simulator import (
     Request,
     Route,
     Rule,
+    Sender,
     SimulatorError,
     SimulatorOptions,
+    Target,
     build,
     create_app,
     load,
@@ -1494,7 +1497,8 @@ def test_page_examples() -> None:
     plans = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     plans += re.findall(r"-X PUT \$SIM/faults -d '(.*?)'", PAGE)
     assert all(read_rules(plan) for plan in plans)
-    control = Control(sample_platform({"default": 20, "busan-hotel": 1}))
+    platform = sample_platform({"default": 20, "busan-hotel": 1}, subscribed=1.0)
+    control = Control(platform, Sender(Callbacks(platform), Target.of("http://127.0.0.1:1/")))
     calls = re.findall(
         r'^curl -s (?:-X (\w+) )?"?\$SIM([^\s"]*)"?(?: -d \'(.*?)\')?', PAGE, re.MULTILINE
     )
