@@ -89,11 +89,22 @@ def validate(
     return 1 if faults else 0
 
 
-def schema() -> None:
+def schema(
+    event: Annotated[
+        bool,
+        typer.Option("--event", help="Print the schema of the CloudEvents that receive delivers."),
+    ] = False,
+) -> None:
     """Print the JSON Schema of the desired-state file."""
-    from reconciler.desired.json_schema import json_schema
+    if event:
+        from reconciler.events.envelope_schema import event_schema
 
-    print_data(json.dumps(json_schema(), indent=2) + "\n", for_programs=True)
+        found = event_schema()
+    else:
+        from reconciler.desired.json_schema import json_schema
+
+        found = json_schema()
+    print_data(json.dumps(found, indent=2) + "\n", for_programs=True)
 
 
 def _load(path: Path, chosen: Settings | None, *, followed: bool) -> Loaded | Fault:

@@ -924,6 +924,14 @@ def test_the_schema_printed_is_the_schema_committed(shell: Shell) -> None:
     jsonschema.validators.validator_for(json.loads(ended.out)).check_schema(json.loads(ended.out))
 
 
+def test_the_schema_of_an_event_is_printed(shell: Shell) -> None:
+    """It is a valid schema of a CloudEvent, for whoever receives one."""
+    ended = shell("schema", "--event")
+    printed = json.loads(ended.out)
+    jsonschema.validators.validator_for(printed).check_schema(printed)
+    assert {"specversion", "id", "source", "type", "data"} <= {*printed["required"]}
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # stdout, stderr, terminals
 
