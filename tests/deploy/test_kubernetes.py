@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
 
 import reconciler
+from kustomized import (
+    CUSTOM,
+    KUBERNETES,
+    SAFE,
+    SCHEMAS,
+    USER,
+    Object,
+    one,
+    rendered,
+    with_everything,
+)
 from manifests import DEPLOY, MADE, RULES
 from reconciler import desired
 from reconciler.desired import Document, MemoryTree
@@ -23,38 +31,7 @@ from reconciler.runtime import settings
 from reconciler.runtime.setting_values import Mode
 from reconciler.runtime.settings import Settings
 
-KUBERNETES = DEPLOY / "kubernetes"
-SCHEMAS = ("1.35", "1.36", "1.37")
 RENDERED = ("base", "overlays/configmap", "overlays/git")
-CUSTOM = {"PodMonitor", "PrometheusRule"}
-"""Kinds of the Prometheus operator: Kubernetes has no schema of them."""
-USER = 65532
-SAFE = {"seccompProfile": {"type": "RuntimeDefault"}, "runAsNonRoot": True}
-
-Object = dict[str, Any]
-
-
-def rendered(folder: Path) -> list[Object]:
-    """Return the objects that kubectl makes of a folder."""
-    kubectl = shutil.which("kubectl", path=str(Path(sys.executable).parent))
-    assert kubectl is not None, "kubectl is not beside this Python: run make test-all"
-    done = subprocess.run(  # noqa: S603 - ours
-        [kubectl, "kustomize", str(folder)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr
-    return list(yaml.safe_load_all(done.stdout))
-
-
-def with_everything(folder: Path, overlay: str) -> Path:
-    """Copy deploy/kubernetes, and take the comment signs from the components of an overlay."""
-    shutil.copytree(KUBERNETES, folder / "kubernetes")
-    file = folder / "kubernetes" / overlay / "kustomization.yaml"
-    text = file.read_text(encoding="utf-8")
-    opened = re.sub(r"^#(components:|  - \.\./\.\./components/)", r"\1", text, flags=re.MULTILINE)
-    assert opened != text
-    file.write_text(opened, encoding="utf-8")
-    return file.parent
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +41,6 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[Objec
     for overlay in ("overlays/configmap", "overlays/git"):
         folder = with_everything(tmp_path_factory.mktemp("kubernetes"), overlay)
         found[f"{overlay} with components"] = rendered(folder)
-    return found
-
-
-def one(objects: list[Object], kind: str, name: str = "") -> Object:
-    """Return the only object of a kind, or the one of them whose name begins like that."""
-    (found,) = [
-        each
-        for each in objects
-        if each["kind"] == kind and each["metadata"]["name"].startswith(name)
-    ]
     return found
 
 
