@@ -105,8 +105,9 @@ class Outbox(Protocol):
 class Archive(Protocol):
     """What people and calls ask of the spool. Every method may block on the disk."""
 
-    spool: str
-    """The UUID of the spool: a ``seq`` means nothing without it."""
+    @property
+    def spool(self) -> str:
+        """The UUID of the spool: a ``seq`` means nothing without it."""
 
     def figures(self) -> SpoolFigures:
         """Return what the metrics show of the spool."""
@@ -154,6 +155,14 @@ class Keeper(Protocol):
 class Retention(Protocol):
     """How long things are kept."""
 
-    bodies: timedelta
-    keys: timedelta
-    quarantine: timedelta
+    @property
+    def bodies(self) -> timedelta:
+        """How long a body is kept after its delivery: what replay needs."""
+
+    @property
+    def keys(self) -> timedelta:
+        """How long duplicates are recognised."""
+
+    @property
+    def quarantine(self) -> timedelta:
+        """How long the bytes in quarantine are kept."""

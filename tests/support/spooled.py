@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from disks import StandingClock
+from disks import START, StandingClock
 from reconciler.core.clock import Clock
 from reconciler.events.message import read
-from reconciler.events.model import Arrival, Message
+from reconciler.events.model import Arrival, Message, Outcome, Result
 from reconciler.events.port import Route
 from reconciler.events.spool import Spool
 from reconciler.state.sqlite.connection import Connect, connect
@@ -82,3 +83,20 @@ def opened(
         yield spool
     finally:
         spool.close()
+
+
+async def stored(spool: Spool, *bodies: bytes) -> list[int]:
+    """Store what some requests brought; return the seqs."""
+    return [receipt.seq for receipt in await spool.store(arrived(*bodies))]
+
+
+def due(
+    spool: Spool, now: datetime = START, *, sink: str = "crm", ordered: bool = True
+) -> list[int]:
+    """Return the seqs that are due."""
+    return [one.seq for one in spool.due(sink, now, 100, ordered=ordered, busy=())]
+
+
+def outcome(seq: int, result: Result, due: datetime | None = None, sink: str = "crm") -> Outcome:
+    """Return how an attempt ended."""
+    return Outcome(seq, sink, result, START, due=due, status=200, words="so it went")

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from reconciler.core.clock import Clock
-from reconciler.core.errors import SpoolError, StateError
 from reconciler.events.message import understood
 from reconciler.events.model import (
     PCC_EVENT,
@@ -27,18 +26,10 @@ from reconciler.events.model import (
 from reconciler.events.port import Logic, Retention, Router
 from reconciler.events.spool import tables
 from reconciler.events.spool.committer import Work
-from reconciler.events.spool.erasing import Erase
-from reconciler.events.spool.file import PATIENCE_SECONDS, Reader
-from reconciler.events.spool.replaying import (
-    MOVED,
-    ReplayQuarantined,
-    ReplaySettled,
-    ReplayUnrouted,
-    Selection,
-    Step,
-)
+from reconciler.events.spool.erasing import Erase, Scrubber
+from reconciler.events.spool.file import Reader
+from reconciler.events.spool.replaying import Selection, replays
 from reconciler.events.spool.retention import expired
-from reconciler.events.spool.tables import KIND
 from reconciler.state.sqlite.connection import Row
 from reconciler.state.sqlite.session import Session
 
@@ -48,12 +39,11 @@ SHOWN = "event.fate <> 'self_test'"
 IN_STATE = {
     EventState.QUARANTINED: "event.fate = 'quarantined'",
     EventState.ERASED: "event.fate = 'erased'",
-    EventState.UNROUTED: """event.fate = 'kept'
-        AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = event.seq)""",
+    EventState.UNROUTED: "event.fate = 'unrouted'",
     EventState.PENDING: """EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = event.seq AND state = 'pending')""",
     EventState.DEAD: """event.seq IN (SELECT seq FROM delivery WHERE state = 'dead')
         AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = event.seq AND state = 'pending')""",
-    EventState.DELIVERED: """event.fate = 'kept' AND EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = event.seq)
+    EventState.DELIVERED: """event.fate = 'kept'
         AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = event.seq AND state <> 'delivered')""",
 }
 AT_SINK = "EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = event.seq AND sink = ?)"
@@ -64,18 +54,17 @@ SINK_ROWS = f"SELECT {tables.SINK_ROW} FROM delivery WHERE seq = ? ORDER BY sink
 WITH_KEYS = f"""SELECT {tables.EVENT}, body.content FROM event LEFT JOIN body ON body.seq = event.seq
     WHERE event.key BETWEEN ? AND ? AND {SHOWN} ORDER BY event.seq DESC LIMIT 100"""
 SEEN = f"""SELECT {tables.EVENT} FROM event WHERE event.seq > ? AND event.device IS NOT NULL
-    AND event.fate = 'kept' ORDER BY event.seq LIMIT ?"""
+    AND event.fate IN ('kept', 'unrouted') ORDER BY event.seq LIMIT ?"""
 TYPES = """SELECT diagnosis, device_type, count(*) FROM event
     WHERE push_type = ? AND diagnosis IS NOT NULL GROUP BY diagnosis, device_type"""
 BY_SINK = "SELECT sink, state, count(*) FROM delivery GROUP BY sink, state"
-WITHOUT_SINK = """SELECT fate, count(*) FROM event WHERE fate IN ('kept', 'quarantined', 'erased')
+WITHOUT_SINK = """SELECT fate, count(*) FROM event
+    WHERE fate <> 'kept' AND fate IN ('unrouted', 'quarantined', 'erased')
     AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = event.seq) GROUP BY fate"""
 OLDEST = """SELECT received FROM event WHERE seq = (
     SELECT min(seq) FROM delivery WHERE sink = ? AND state = 'pending')"""
 LAST_EVENT = f"SELECT received FROM event WHERE {SHOWN} ORDER BY seq DESC LIMIT 1"
-LAST_SELF_TEST = "SELECT max(received) FROM event WHERE fate = 'self_test'"
-TRIES = 3
-"""How often the log is truncated while others use it; each try waits for them."""
+LAST_SELF_TEST = "SELECT max(received) FROM event WHERE fate <> 'kept' AND fate = 'self_test'"
 ACCEPTED = "SELECT content FROM accepted WHERE name = ?"
 
 
@@ -97,9 +86,13 @@ class SpoolArchive(ABC):
     """
 
     def __init__(self, file: Path, reader: Reader, clock: Clock, router: Router | None) -> None:
-        self.spool = ""
-        self._file_path, self._reader = file, reader
+        self._reader, self._scrubber = reader, Scrubber(file)
         self._clock, self._router = clock, router
+
+    @property
+    @abstractmethod
+    def spool(self) -> str:
+        """The UUID of the spool: a ``seq`` means nothing without it."""
 
     @abstractmethod
     def _write(self, work: Work[T]) -> T:
@@ -174,24 +167,14 @@ class SpoolArchive(ABC):
         ``DELIVERED`` and ``DEAD`` are those of this sink. ``UNROUTED`` are those that never went there.
         ``QUARANTINED`` are read again; what is understood now goes there.
         """
-        selection = Selection(sink, since, states, device, dry_run)
-        now = self._clock.now()
+        selection = Selection(sink, since, states, device, dry_run, self._clock.now())
         taken = 0
-        if not set(MOVED).isdisjoint(states):
-            step = Step(0, 0)
-            while step.after is not None:
-                step = self._write(ReplaySettled(selection, now, step.after))
+        for replay in replays(selection, self._router):
+            after: int | None = 0
+            while after is not None:
+                step = self._write(replay.step(after))
                 taken += step.taken
-        if EventState.UNROUTED in states:
-            step = Step(0, 0)
-            while step.after is not None:
-                step = self._write(ReplayUnrouted(selection, self._router, now, step.after))
-                taken += step.taken
-        if EventState.QUARANTINED in states:
-            step = Step(0, 0)
-            while step.after is not None:
-                step = self._write(ReplayQuarantined(selection, self._router, step.after))
-                taken += step.taken
+                after = step.after
         return taken
 
     def erase(self, device: str) -> int:
@@ -200,8 +183,7 @@ class SpoolArchive(ABC):
         at = tables.stamp(self._clock.now())
         while count := self._write(Erase(device, at)):
             erased += count
-        if erased:
-            self._truncate_log()
+        self._scrubber.scrub(device)
         return erased
 
     def expire(self, now: datetime, retention: Retention) -> None:
@@ -219,19 +201,6 @@ class SpoolArchive(ABC):
     def keep(self, name: str, content: bytes) -> None:
         """Keep content under a name in place of what was there."""
         self._write(Accept(name, content))
-
-    def _truncate_log(self) -> None:
-        """See to it that the write-ahead log holds nothing that was deleted. Raises ``SpoolError``."""
-        try:
-            session = Session.join(self._file_path, KIND, PATIENCE_SECONDS)
-            try:
-                done = any(session.truncate_log() for _ in range(TRIES))
-            finally:
-                session.close()
-        except StateError as error:
-            raise SpoolError(f"the spool's log cannot be truncated: {error}") from error
-        if not done:
-            raise SpoolError("the spool's log cannot be truncated: it is in use; erase again")
 
 
 def _conditions(wanted: Wanted) -> tuple[list[str], list[str | int]]:

@@ -136,13 +136,17 @@ class News:
 
     async def changed(self) -> None:
         """Return when there were news since this was last awaited."""
-        event = asyncio.Event()
+        waiter = (asyncio.get_running_loop(), asyncio.Event())
         with self._turn:
             if self._number == self._awaited:
-                self._waiting.append((asyncio.get_running_loop(), event))
+                self._waiting.append(waiter)
             else:
-                event.set()
-        await event.wait()
+                waiter[1].set()
+        try:
+            await waiter[1].wait()
+        finally:
+            with self._turn, suppress(ValueError):
+                self._waiting.remove(waiter)
         with self._turn:
             self._awaited = self._number
 
@@ -259,7 +263,7 @@ class Committer:
     def _refuse(self, batch: Sequence[Errand], error: Exception) -> None:
         """Answer work that the disk did not take; what is patient is tried again."""
         if isinstance(error, SessionError) and error.fault is Fault.DAMAGED:
-            with suppress(OSError):
+            with suppress(OSError, StateError):  # the next commit tries again
                 self._file.put_aside(error)
         refusal = SpoolError(f"the spool cannot be written: {error}")
         refusal.__cause__ = error

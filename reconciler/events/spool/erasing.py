@@ -3,18 +3,23 @@
 Owns: what goes and what stays. Must not: reach outside the spool.
 
 Bodies, names and the device's id go, also from quarantine, where bodies are searched for the id's bytes. What stays of
-an event is its key, which is a digest, when it came, and what became of it. Deleted bytes are overwritten
-(``secure_delete``), and whoever calls this truncates the write-ahead log afterwards.
+an event is its key, which is a digest, when it came, and what became of it. SQLite overwrites what is deleted
+(``secure_delete``). But where it moved rows from page to page before, it leaves copies of them between the rows of a
+page. So at the end the file is searched for the id, and where it is still found the file is written anew.
 """
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+from reconciler.core.errors import SpoolError, StateError
 from reconciler.events.spool.committer import Work
+from reconciler.events.spool.file import PATIENCE_SECONDS
 from reconciler.events.spool.outbox import go_on
+from reconciler.events.spool.tables import KIND
 from reconciler.state.sqlite.connection import Row
-from reconciler.state.sqlite.session import Session
+from reconciler.state.sqlite.session import FileBytes, Session
 
 AT_ONCE = 500
 """How many events are erased in one transaction."""
@@ -31,7 +36,12 @@ ERASE_EVENT = """UPDATE event SET device = NULL, device_type = NULL, account = N
         SELECT 1 FROM delivery WHERE delivery.seq = event.seq AND state <> 'delivered') THEN fate ELSE 'erased' END
     WHERE seq = ?"""
 DROP_BODY = "DELETE FROM body WHERE seq = ?"
-DROP_SPENT = "DELETE FROM spent WHERE seq = ?"
+EMPTY = "INSERT OR REPLACE INTO spent VALUES (?, ?, 1)"
+
+
+def spellings(device: str) -> tuple[bytes, bytes]:
+    """Return the bytes that stand for a device's id in JSON: as they are, and with other alphabets escaped."""
+    return device.encode(), json.dumps(device)[1:-1].encode()
 
 
 class Erase(Work[int]):
@@ -44,8 +54,7 @@ class Erase(Work[int]):
 
     def carry_out(self, session: Session) -> int:
         """Erase some; return their number."""
-        plain = self._device.encode()
-        escaped = json.dumps(self._device)[1:-1].encode()
+        plain, escaped = spellings(self._device)
         found = session.rows(OF_DEVICE, (self._device, AT_ONCE))
         if len(found) < AT_ONCE:
             found += session.rows(WITHOUT_DEVICE, (plain, escaped, AT_ONCE - len(found)))
@@ -63,4 +72,50 @@ class Erase(Work[int]):
         session.run(ERASE_DELIVERIES, row)
         session.run(ERASE_EVENT, row)
         session.run(DROP_BODY, row)
-        session.run(DROP_SPENT, row)
+        session.run(EMPTY, (seq, self._at))
+
+
+class Scrubber:
+    """Sees to it that the files of the spool hold nothing of what was erased."""
+
+    TRIES = 3
+    """How often it waits for others to let go of the file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._bytes: FileBytes | None = None
+
+    def scrub(self, device: str) -> None:
+        """Empty the write-ahead log, and write the file anew if it still holds the id. Raises ``SpoolError``.
+
+        That takes some seconds for each GiB, in which nothing can be stored. It is in vain where the id is in something
+        that is still needed: in what another device's event says, or in the names that were last accepted.
+        """
+        try:
+            session = Session.join(self._file, KIND, PATIENCE_SECONDS)
+            try:
+                self._truncate(session)
+                if self._is_there(device):
+                    session.rewrite()
+                    self._truncate(session)
+            finally:
+                session.close()
+        except (SpoolError, StateError, OSError) as error:
+            raise SpoolError(
+                f"copies of what was erased may be left: {error}; erase again"
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the file, after every connection to it."""
+        if self._bytes is not None:
+            self._bytes.close()
+            self._bytes = None
+
+    def _truncate(self, session: Session) -> None:
+        if not any(session.truncate_log() for _ in range(self.TRIES)):
+            raise SpoolError("the write-ahead log is in use")
+
+    def _is_there(self, device: str) -> bool:
+        if self._bytes is None:
+            self._bytes = FileBytes(self._file)
+        return self._bytes.hold(spellings(device))

@@ -100,14 +100,18 @@ class SpoolFile:
                 if error.fault is not Fault.DAMAGED:
                     raise
                 self.put_aside(error)
-                self._writer = self._made()
+        if self._writer is None:
+            raise SessionError("the file is not open", Fault.DISK)
         return self._writer
 
     def put_aside(self, error: SessionError) -> None:
-        """Rename a damaged file, so that the next use begins a fresh one."""
+        """Rename a damaged file, and begin a fresh one. Raises ``SessionError`` and ``OSError``."""
         self._let_go()
         aside = self._folder.put_aside("corrupt")
-        self.notices.append(f"the spool {self._folder.file} is damaged ({error}): kept as {aside}")
+        self.notices.append(
+            f"the spool {self.path} is damaged ({error}): kept as {aside}, and a fresh one begun"
+        )
+        self._writer = self._made()
 
     def close(self) -> None:
         """Let go of the file and of the folder."""

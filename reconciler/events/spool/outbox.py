@@ -38,7 +38,7 @@ SETTLE = """UPDATE delivery SET state = ?, due = ?, attempts = attempts + 1, cha
 DEVICE = "SELECT device FROM delivery WHERE seq = ? AND sink = ?"
 NEXT = """UPDATE delivery SET due = ? WHERE due IS NULL AND sink = ? AND seq = (
     SELECT min(seq) FROM delivery INDEXED BY delivery_lane WHERE sink = ? AND device = ? AND state = 'pending')"""
-SPENT = """INSERT OR IGNORE INTO spent SELECT ?, ? WHERE NOT EXISTS (
+SPENT = """INSERT OR IGNORE INTO spent SELECT ?, ?, 0 WHERE NOT EXISTS (
     SELECT 1 FROM delivery WHERE seq = ? AND state <> 'delivered')"""
 STATES = {Result.DELIVERED: "delivered", Result.RETRY: "pending", Result.DEAD: "dead"}
 LATEST = 2**63 - 1

@@ -1,4 +1,4 @@
-"""What goes when: bodies some time after delivery, keys later, and delivered bodies early where room is short.
+"""What goes when: bodies some time after delivery, keys later, and both early where room is short.
 
 Owns: what may go, and in which order. Must not: let go of anything that was not delivered and that no person erased,
 but for what is in quarantine, which nobody can deliver.
@@ -6,30 +6,33 @@ but for what is in quarantine, which nobody can deliver.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from reconciler.events.port import Retention
 from reconciler.events.spool import tables
 from reconciler.events.spool.committer import Room, Work
+from reconciler.state.sqlite.connection import Row
 from reconciler.state.sqlite.session import Session
 
 AT_ONCE = 500
 """How many rows go in one transaction, so that nobody waits long."""
+MOST_STEPS = 8
+"""How often that many go to make room for one transaction."""
 SELF_TESTS = timedelta(days=1)
 """How long self-tests are kept."""
+LATEST = 2**63 - 1
 
-OLDEST_SPENT = "SELECT seq FROM spent ORDER BY since, seq LIMIT ?"
-SPENT_BEFORE = "SELECT seq FROM spent WHERE since < ? ORDER BY since LIMIT ?"
-OLD_QUARANTINED = """SELECT event.seq FROM event JOIN body ON body.seq = event.seq
-    WHERE fate = 'quarantined' AND received < ? LIMIT ?"""
-OLD_SELF_TESTS = "SELECT seq FROM event WHERE fate = 'self_test' AND received < ? LIMIT ?"
-FORGETTABLE = """NOT EXISTS (SELECT 1 FROM body WHERE body.seq = event.seq)
-    AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = event.seq AND state = 'pending')"""
-OLD_KEYS = f"SELECT seq FROM event WHERE {FORGETTABLE} AND received < ? ORDER BY seq LIMIT ?"
+WITH_BODY = "SELECT seq FROM spent WHERE empty = 0 AND since < ? ORDER BY since LIMIT ?"
+WITHOUT_BODY = "SELECT seq FROM spent WHERE empty = 1 AND since < ? ORDER BY since LIMIT ?"
+QUARANTINED = """SELECT event.seq, received FROM event JOIN body ON body.seq = event.seq
+    WHERE fate <> 'kept' AND fate = 'quarantined' AND received < ? LIMIT ?"""
+OLD_SELF_TESTS = """SELECT seq FROM event
+    WHERE fate <> 'kept' AND fate = 'self_test' AND received < ? LIMIT ?"""
 DROP_BODY = "DELETE FROM body WHERE seq = ?"
-DROP_SPENT = "DELETE FROM spent WHERE seq = ?"
-DROP_DELIVERIES = "DELETE FROM delivery WHERE seq = ?"
-DROP_EVENT = "DELETE FROM event WHERE seq = ?"
+EMPTIED = "UPDATE spent SET empty = 1 WHERE seq = ?"
+EMPTY = "INSERT OR REPLACE INTO spent VALUES (?, ?, 1)"
+FORGET = tuple(f"DELETE FROM {table} WHERE seq = ?" for table in ("delivery", "spent", "event"))
 
 
 class Limit(Room):
@@ -39,14 +42,15 @@ class Limit(Room):
         self.bytes = limit
 
     def make(self, session: Session) -> bool:
-        """Let the oldest delivered bodies go until there is room, some at a time; return whether that helps."""
-        if session.used_bytes() <= self.bytes:
-            return True
-        spent = session.rows(OLDEST_SPENT, (AT_ONCE,))
-        if not spent:
-            return False
-        session.many(DROP_BODY, spent)
-        session.many(DROP_SPENT, spent)
+        """Let the oldest delivered bodies go, then the oldest keys, until there is room; return whether that helps.
+
+        Where it needs more than a few steps, the next transactions go on: more goes in each than comes.
+        """
+        for step in range(MOST_STEPS):
+            if session.used_bytes() <= self.bytes:
+                return True
+            if not drop_bodies(session, LATEST) and not forget_keys(session, LATEST):
+                return step > 0
         return True
 
 
@@ -58,23 +62,7 @@ class DropBodies(Work[int]):
 
     def carry_out(self, session: Session) -> int:
         """Remove some; return their number."""
-        spent = session.rows(SPENT_BEFORE, (self._before, AT_ONCE))
-        session.many(DROP_BODY, spent)
-        session.many(DROP_SPENT, spent)
-        return len(spent)
-
-
-class DropQuarantined(Work[int]):
-    """Removes bodies that were in quarantine long enough."""
-
-    def __init__(self, before: datetime) -> None:
-        self._before = tables.stamp(before)
-
-    def carry_out(self, session: Session) -> int:
-        """Remove some; return their number."""
-        old = session.rows(OLD_QUARANTINED, (self._before, AT_ONCE))
-        session.many(DROP_BODY, old)
-        return len(old)
+        return drop_bodies(session, self._before)
 
 
 class DropKeys(Work[int]):
@@ -85,8 +73,21 @@ class DropKeys(Work[int]):
 
     def carry_out(self, session: Session) -> int:
         """Remove some; return their number."""
-        old = session.rows(OLD_KEYS, (self._before, AT_ONCE))
-        forget(session, old)
+        return forget_keys(session, self._before)
+
+
+class DropQuarantined(Work[int]):
+    """Removes bodies that were in quarantine long enough."""
+
+    def __init__(self, before: datetime) -> None:
+        self._before = tables.stamp(before)
+
+    def carry_out(self, session: Session) -> int:
+        """Remove some; return their number."""
+        old = session.rows(QUARANTINED, (self._before, AT_ONCE))
+        for seq, received in old:
+            session.run(DROP_BODY, (seq,))
+            session.run(EMPTY, (seq, received))
         return len(old)
 
 
@@ -100,15 +101,28 @@ class DropSelfTests(Work[int]):
         """Remove some; return their number."""
         old = session.rows(OLD_SELF_TESTS, (self._before, AT_ONCE))
         session.many(DROP_BODY, old)
-        forget(session, old)
+        _forget(session, old)
         return len(old)
 
 
-def forget(session: Session, seqs: list[tuple[int, ...]]) -> None:
-    """Remove every row of events whose bodies are gone."""
-    session.many(DROP_DELIVERIES, seqs)
-    session.many(DROP_SPENT, seqs)
-    session.many(DROP_EVENT, seqs)
+def drop_bodies(session: Session, before: int) -> int:
+    """Remove some of the bodies that nobody needs since then, the oldest first; return their number."""
+    spent = session.rows(WITH_BODY, (before, AT_ONCE))
+    session.many(DROP_BODY, spent)
+    session.many(EMPTIED, spent)
+    return len(spent)
+
+
+def forget_keys(session: Session, before: int) -> int:
+    """Remove some of the events that have no body and that nobody needs since then; return their number."""
+    spent = session.rows(WITHOUT_BODY, (before, AT_ONCE))
+    _forget(session, spent)
+    return len(spent)
+
+
+def _forget(session: Session, seqs: Sequence[Row]) -> None:
+    for sql in FORGET:
+        session.many(sql, seqs)
 
 
 def expired(now: datetime, retention: Retention) -> tuple[Work[int], ...]:

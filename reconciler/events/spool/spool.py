@@ -57,13 +57,18 @@ class Spool(SpoolArchive):
     def open(self) -> None:
         """Hold the folder and open its file. Raises ``Held``, ``Newer`` and ``SpoolError``."""
         self._file.open()
-        self.spool = self._file.spool
         self._committer.start()
 
     def close(self) -> None:
         """Commit what is in hand, and let go of file and folder."""
         self._committer.close()
         self._file.close()
+        self._scrubber.close()
+
+    @property
+    def spool(self) -> str:
+        """The UUID of the spool; another one once a damaged file was put aside."""
+        return self._file.spool
 
     def notices(self) -> Sequence[str]:
         """Return sentences for the log about what happened to the file since this was last asked."""
@@ -118,14 +123,20 @@ class SpoolBeside(SpoolArchive):
         super().__init__(file, Reader(file, connect), clock, router)
         try:
             self._session = Session.join(file, KIND, PATIENCE_SECONDS)
-            self.spool = uuid_of(self._session)
+            self._spool = uuid_of(self._session)
         except StateError as error:
             raise SpoolError(f"the spool {file} cannot be opened: {error}") from error
+
+    @property
+    def spool(self) -> str:
+        """The UUID of the spool."""
+        return self._spool
 
     def close(self) -> None:
         """Let go of the file."""
         self._reader.close()
         self._session.close()
+        self._scrubber.close()
 
     def _write(self, work: Work[T]) -> T:
         try:

@@ -6,7 +6,10 @@ Owns: what is a duplicate, and what is written of an arrival. Must not: choose s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+
+import structlog
 
 from reconciler.core.clock import Clock
 from reconciler.events.model import SELF_TEST, Arrival, Message, Receipt, Stored
@@ -15,6 +18,8 @@ from reconciler.events.spool import tables
 from reconciler.events.spool.committer import Work
 from reconciler.state.sqlite.connection import Row
 from reconciler.state.sqlite.session import Session
+
+log = structlog.get_logger()
 
 FIND = "SELECT seq FROM event WHERE key = ?"
 COUNT = "UPDATE event SET duplicates = duplicates + 1 WHERE seq = ?"
@@ -25,6 +30,15 @@ ADD_BODY = "INSERT INTO body VALUES (?, ?)"
 FIND_EARLIER = """SELECT 1 FROM delivery INDEXED BY delivery_lane
     WHERE sink = ? AND device = ? AND state = 'pending' AND seq < ? LIMIT 1"""
 ADD_DELIVERY = "INSERT INTO delivery VALUES (?, ?, ?, 'pending', ?, 0, ?, NULL, '')"
+
+
+@dataclass(frozen=True, slots=True)
+class Nowhere:
+    """The route of a message that no sink takes."""
+
+    sinks: Sequence[str] = ()
+    account: str | None = None
+    category: str | None = None
 
 
 class Store(Work[Sequence[Receipt]]):
@@ -61,12 +75,22 @@ def store(session: Session, arrival: Arrival, router: Router, now: datetime) -> 
         seq = _add(session, arrival, tables.SELF_TEST, None, now)
         stored = Stored.SELF_TEST
     else:
-        route = router.route(message)
-        seq = _add(session, arrival, tables.KEPT, route, now)
+        route = _route(router, message)
+        fate = tables.KEPT if route.sinks else tables.UNROUTED
+        seq = _add(session, arrival, fate, route, now)
         for sink in route.sinks:
             add_delivery(session, seq, sink, message.device, now)
         stored = Stored.NEW
     return Receipt(stored, seq, tables.event_id(key), id_reused=reused)
+
+
+def _route(router: Router, message: Message) -> Route:
+    """Return where a message goes. A defect there must not cost the event: it goes nowhere, and is shown as such."""
+    try:
+        return router.route(message)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the event is kept
+        log.warning("event.unroutable", error=type(error).__name__, device=message.device)
+        return Nowhere()
 
 
 def is_reused(session: Session, message_id: str | None) -> bool:

@@ -5,8 +5,9 @@ Owns: the schema and its migrations, and how rows become values. Must not: open 
 ``event`` has one row for each key, as long as duplicates of it are recognised; its ``seq`` is never given twice. The
 bytes are in ``body``, so that they can go earlier, and lists need not read them. ``delivery`` says where an event is
 on its way to each of its sinks: the outbox. Of a device, only the first undelivered event of a sink has a ``due`` time;
-the later ones are parked without one until it is their turn. ``spent`` lists the bodies that were delivered everywhere,
-and since when: those may go. Moments are kept as microseconds since 1970.
+the later ones are parked without one until it is their turn. ``spent`` lists the events that nobody needs for
+delivery any more, and since when: their bodies may go, and once those are gone (``empty``) the rest of them. Moments
+are kept as microseconds since 1970.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from reconciler.state.sqlite.connection import Row
 from reconciler.state.sqlite.session import Kind
 
 FILE, LOCK = "events.db", "events.lock"
-KEPT, QUARANTINED, ERASED, SELF_TEST = "kept", "quarantined", "erased", "self_test"
+KEPT, UNROUTED, QUARANTINED = "kept", "unrouted", "quarantined"
+ERASED, SELF_TEST = "erased", "self_test"
 """What became of an event when it was stored, or by a person since: the column ``fate``."""
 ID_LENGTH, KEY_LENGTH = 22, 43
 """Characters of an event's id, and of its whole key in the same alphabet."""
@@ -54,8 +56,8 @@ KIND = Kind(
             """CREATE INDEX delivery_lane ON delivery (sink, device, seq)
                 WHERE state = 'pending' AND device IS NOT NULL""",
             "CREATE INDEX delivery_dead ON delivery (sink, seq) WHERE state = 'dead'",
-            "CREATE TABLE spent (seq INTEGER PRIMARY KEY, since INTEGER NOT NULL)",
-            "CREATE INDEX spent_since ON spent (since)",
+            "CREATE TABLE spent (seq INTEGER PRIMARY KEY, since INTEGER NOT NULL, empty INTEGER NOT NULL)",
+            "CREATE INDEX spent_since ON spent (empty, since)",
         ),
     ),
 )
@@ -152,11 +154,9 @@ def read_sink_row(row: Row) -> SinkRow:
 
 def state_of(fate: str, states: Sequence[EventState]) -> EventState:
     """Return where an event is as a whole: of its deliveries, the one that asks most of people counts."""
-    if fate == QUARANTINED:
-        return EventState.QUARANTINED
-    if fate == ERASED:
-        return EventState.ERASED
+    if fate != KEPT:
+        return EventState(fate)
     for state in (EventState.PENDING, EventState.DEAD, EventState.ERASED):
         if state in states:
             return state
-    return EventState.DELIVERED if states else EventState.UNROUTED
+    return EventState.DELIVERED

@@ -196,6 +196,10 @@ class Session:
         row = self.row("PRAGMA wal_checkpoint(TRUNCATE)")
         return row is not None and row[0] == 0
 
+    def rewrite(self) -> None:
+        """Write the whole file anew, so that no page has old bytes between its rows. Nobody else writes meanwhile."""
+        self.run("VACUUM")
+
     def close(self) -> None:
         """Let go of the file."""
         with suppress(sqlite3.Error):
@@ -229,6 +233,35 @@ class Session:
         except BaseException:
             self.close()
             raise
+
+
+class FileBytes:
+    """The bytes of a file as they lie on the disk.
+
+    It is closed after every connection of this process to that file, never before: closing it ends SQLite's locks.
+    """
+
+    CHUNK = 1 << 20
+
+    def __init__(self, file: Path) -> None:
+        self._handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+
+    def hold(self, words: Iterable[bytes]) -> bool:
+        """Return whether any of these words is in the file. Raises ``OSError``."""
+        words = [word for word in words if word]
+        overlap = max(map(len, words), default=1) - 1
+        before, place = b"", 0
+        while chunk := os.pread(self._handle, self.CHUNK, place):
+            window = before + chunk
+            if any(word in window for word in words):
+                return True
+            before = window[len(window) - overlap :]
+            place += len(chunk)
+        return False
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._handle)
 
 
 def _opened(uri: str, wait: float, connect: Connect) -> sqlite3.Connection:
