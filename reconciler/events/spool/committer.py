@@ -225,16 +225,11 @@ class Committer:
         """Carry out a batch in one transaction; one that fails for no fault of the disk is carried out one by one."""
         try:
             results = self._attempt(batch)
-        except (StateError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - a defect in one piece of work must not cost the others, or the thread
             if _is_of_the_work(error) and len(batch) > 1:
                 self._one_by_one(batch)
             else:
                 self._refuse(batch, error)
-        except Exception as error:  # noqa: BLE001 - a defect in one piece of work must not cost the others, or the thread
-            if len(batch) > 1:
-                self._one_by_one(batch)
-            else:
-                self._answer([(batch[0], None, error)])
         else:
             self._answer(results)
             if any(errand.work.wakes for errand in batch):
@@ -258,6 +253,7 @@ class Committer:
                     results.append((errand, None, full))
                 else:
                     results.append((errand, errand.work.carry_out(session), None))
+        self._file.bring_back()
         return results
 
     def _refuse(self, batch: Sequence[Errand], error: Exception) -> None:
@@ -270,7 +266,7 @@ class Committer:
         patient = []
         refused: list[tuple[Errand, Any, Exception | None]] = []
         for errand in batch:
-            if errand.work.patient and not self._closed:
+            if errand.work.patient and not self._closed and not _is_of_the_work(error):
                 patient.append(errand)
             else:
                 refused.append((errand, None, refusal))
@@ -297,6 +293,7 @@ class Committer:
     def _look(self) -> None:
         """Notice what another process has changed."""
         try:
+            self._file.look()
             version = self._file.writer().data_version()
         except (StateError, OSError):
             return  # the next work will say so
@@ -311,4 +308,7 @@ def _tell(errands: Sequence[AwaitedErrand]) -> None:
 
 
 def _is_of_the_work(error: Exception) -> bool:
-    return isinstance(error, SessionError) and error.fault is Fault.OTHER
+    """Return whether other work may well succeed: it is not the disk that fails."""
+    if isinstance(error, SessionError):
+        return error.fault is Fault.OTHER
+    return not isinstance(error, StateError | OSError)

@@ -42,15 +42,23 @@ COMMIT_SECONDS = 3.0
 class Spool(SpoolArchive):
     """The spool of the receiver that holds it: it takes what arrives, says what is due, and answers what is asked.
 
-    Implements ``port.Inlet``, ``port.Outbox``, ``port.Archive`` and ``port.Keeper``. ``limit`` is in bytes.
+    Implements ``port.Inlet``, ``port.Outbox``, ``port.Archive`` and ``port.Keeper``. ``limit`` is in bytes,
+    ``patience`` how many seconds a request waits for its commit.
     """
 
     def __init__(
-        self, folder: Path, clock: Clock, router: Router, *, limit: int, connect: Connect = connect
+        self,
+        folder: Path,
+        clock: Clock,
+        router: Router,
+        *,
+        limit: int,
+        connect: Connect = connect,
+        patience: float = COMMIT_SECONDS,
     ) -> None:
         self._file = SpoolFile(folder, clock, connect)
         super().__init__(self._file.path, self._file.archive_reader, clock, router)
-        self._routes = router
+        self._routes, self._patience = router, patience
         self._news = News()
         self._committer = Committer(self._file, Limit(limit), self._news)
 
@@ -81,7 +89,7 @@ class Spool(SpoolArchive):
         errand = AwaitedErrand(Store(arrivals, self._routes, self._clock))
         self._committer.submit(errand)
         try:
-            async with asyncio.timeout(COMMIT_SECONDS):
+            async with asyncio.timeout(self._patience):
                 receipts: Sequence[Receipt] = await errand.future
         except TimeoutError:
             raise SpoolError("the spool did not commit in time") from None

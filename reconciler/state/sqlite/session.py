@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -22,6 +22,7 @@ from reconciler.core.errors import StateError
 from reconciler.state.sqlite.connection import (
     DAMAGED,
     Connect,
+    DamagedError,
     Migrations,
     Row,
     check,
@@ -36,6 +37,10 @@ CARRIED_OVER_PAGES = 2000
 """Pages in the write-ahead log from which on a commit carries them over into the file."""
 LARGEST_LEFT_WAL = 64 * 1024 * 1024
 """Bytes that the write-ahead log may keep on disk once it was carried over."""
+
+
+CHECKED_WHOLLY = 64 * 1024 * 1024
+"""Bytes of a file that is checked from end to end when it is opened. Faults of a larger one show when they are met."""
 
 
 class Fault(Enum):
@@ -94,12 +99,13 @@ class Session:
         it waits for others. Raises ``Newer``, ``SessionError`` and ``OSError``.
         """
         fresh = not file.exists()
+        small = fresh or file.stat().st_size <= CHECKED_WHOLLY
         make_private(file)
         if fresh:
-            _sync_folder(file.parent)
+            sync_folder(file.parent)
         session = cls(_opened(file.absolute().as_uri(), wait, connect))
         with session._closing_on_error():
-            check(session._connection, len(kind.migrations), wholly=False, holds=kind.holds)
+            check(session._connection, len(kind.migrations), wholly=small, holds=kind.holds)
             session._connection.execute("PRAGMA journal_mode = WAL").fetchall()
             session._prepare_for_writing()
             migrate(session._connection, kind.migrations)
@@ -138,6 +144,13 @@ class Session:
         except sqlite3.Error as error:
             raise _failed(error) from error
         return found
+
+    def each(self, sql: str) -> Iterator[Row]:
+        """Yield the rows that a query finds, as far as they can be read. Raises ``SessionError`` on the way."""
+        try:
+            yield from self._connection.execute(sql)
+        except sqlite3.Error as error:
+            raise _failed(error) from error
 
     def run(self, sql: str, values: Row = ()) -> int:
         """Carry out a statement; return the number of rows that it changed. Raises ``SessionError``."""
@@ -195,6 +208,14 @@ class Session:
         """Carry the write-ahead log over into the file and cut it to nothing; return whether that was done."""
         row = self.row("PRAGMA wal_checkpoint(TRUNCATE)")
         return row is not None and row[0] == 0
+
+    def copy_to(self, file: Path) -> None:
+        """Write all that the file holds to a fresh file. Raises ``SessionError``."""
+        try:
+            with closing(sqlite3.connect(file)) as copy:
+                self._connection.backup(copy)
+        except sqlite3.Error as error:
+            raise _failed(error) from error
 
     def rewrite(self) -> None:
         """Write the whole file anew, so that no page has old bytes between its rows. Nobody else writes meanwhile."""
@@ -274,10 +295,12 @@ def _opened(uri: str, wait: float, connect: Connect) -> sqlite3.Connection:
 
 
 def _failed(error: sqlite3.Error) -> SessionError:
+    if isinstance(error, DamagedError):
+        return SessionError("SQLite's own check found faults", Fault.DAMAGED)
     return SessionError(str(error), FAULTS.get(primary(error), Fault.OTHER))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """See to it that a file that was just made is still in its folder when power comes back."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

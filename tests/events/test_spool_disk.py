@@ -1,0 +1,245 @@
+"""The spool on a disk that is full, slow, damaged, or taken away: what was acknowledged is never missing."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from disks import START, StandingClock
+from reconciler.core.errors import SpoolError
+from reconciler.events.model import EventState, Result, Stored, Wanted
+from reconciler.events.spool import Spool, open_beside
+from reconciler.state.sqlite.connection import Newer
+from spooled import Routes, arrived, due, opened, outcome, sent, stored
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond a size: a full disk for one that does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def written_by_another(file: Path) -> Iterator[sqlite3.Connection]:
+    """Hold SQLite's write lock, as another process could."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+        other.execute("ROLLBACK")
+
+
+def size(folder: Path) -> int:
+    """Return the size of the largest file of a spool."""
+    return max(file.stat().st_size for file in folder.glob("events.db*"))
+
+
+async def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
+    """What cannot be written is refused, what was written stays, and with room again everything goes on."""
+    with opened(tmp_path) as spool:
+        await stored(spool, sent(number=1))
+        with largest_file(size(tmp_path)):
+            with pytest.raises(SpoolError, match="the spool cannot be written"):
+                await stored(spool, sent(number=2, extra="x" * 50_000))
+            assert len(spool.events(Wanted())) == 1
+        (receipt,) = await spool.store(arrived(sent(number=2)))
+        assert receipt.stored is Stored.NEW
+        assert len(due(spool, ordered=False)) == 2
+
+
+async def test_an_outcome_waits_for_a_full_disk(tmp_path: Path) -> None:
+    """How an attempt ended is kept once there is room, so that nothing is delivered twice for want of it."""
+    with opened(tmp_path) as spool:
+        seqs = await stored(spool, *(sent(f"device-{number}") for number in range(300)))
+        with largest_file(size(tmp_path)):
+            recording = asyncio.create_task(
+                spool.record([outcome(seq, Result.DELIVERED) for seq in seqs])
+            )
+            with pytest.raises(SpoolError):
+                await stored(spool, sent("another", extra="x" * 50_000))
+            assert not recording.done()
+            assert len(due(spool)) > 50
+        async with asyncio.timeout(10):
+            await recording
+        assert due(spool) == []
+
+
+async def test_an_outcome_that_waits_for_the_disk_ends_with_the_spool(tmp_path: Path) -> None:
+    """A stop does not wait for a disk that takes nothing."""
+    with opened(tmp_path) as spool:
+        seqs = await stored(spool, *(sent(f"device-{number}") for number in range(300)))
+        with largest_file(size(tmp_path)):
+            recording = asyncio.create_task(
+                spool.record([outcome(seq, Result.DELIVERED) for seq in seqs])
+            )
+            await asyncio.sleep(0)
+            await asyncio.to_thread(spool.close)
+            with pytest.raises(SpoolError):
+                await recording
+    with opened(tmp_path) as spool:
+        assert len(due(spool)) == 100
+
+
+async def test_a_commit_that_takes_too_long_is_refused(tmp_path: Path) -> None:
+    """A request does not wait longer than its time; what is sent again is stored once."""
+    spool = Spool(tmp_path, StandingClock(), Routes(), limit=1 << 30, patience=0.2)
+    spool.open()
+    try:
+        with (
+            written_by_another(tmp_path / "events.db"),
+            pytest.raises(SpoolError, match="did not commit in time"),
+        ):
+            await stored(spool, sent())
+        async with asyncio.timeout(20):
+            while not spool.events(Wanted()):
+                await asyncio.gather(spool.store(arrived(sent())), return_exceptions=True)
+        assert len(spool.events(Wanted())) == 1
+    finally:
+        spool.close()
+
+
+async def test_a_damaged_page_costs_only_what_is_on_it(tmp_path: Path) -> None:
+    """The damaged file is put aside and said to be, and what can be read of it goes on in a fresh one."""
+    with opened(tmp_path) as spool:
+        uuid = spool.spool
+        await stored(spool, *(sent(f"device-{n}", n) for n in range(400)))
+        await spool.record([outcome(7, Result.DEAD)])
+        await asyncio.to_thread(spool.keep, "names", b"kept")
+    damage(tmp_path / "events.db", "body")
+    with opened(tmp_path) as spool:
+        (notice,) = spool.notices()
+        assert "damaged" in notice
+        assert "events.db.corrupt-20260102T030405Z" in notice
+        assert spool.notices() == []
+        assert spool.spool != uuid
+        assert spool.kept("names") == b"kept"
+        events = spool.events(Wanted(limit=1000))
+        assert len(events) == 400
+        assert 350 < sum(event.body is not None for event in events) < 400
+        assert len(spool.events(Wanted(state=EventState.DEAD))) == 1
+        attempts = spool.due("crm", START, 1000, ordered=True, busy=())
+        assert len(attempts) == 399
+        assert all(attempt.message.device is not None for attempt in attempts)
+        (seq,) = await stored(spool, sent("new"))
+        assert seq > 400
+    assert (tmp_path / "events.db.corrupt-20260102T030405Z").exists()
+
+
+def damage(file: Path, table: str) -> None:
+    """Overwrite a page in the middle of a table."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        (root,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)
+        ).fetchone()
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    content = bytearray(file.read_bytes())
+    root_page = content[(root - 1) * 4096 : root * 4096]
+    assert root_page[0] == 5, "the table is too small to have a page in its middle"
+    cells = int.from_bytes(root_page[3:5], "big")
+    place = int.from_bytes(root_page[12 + cells // 2 * 2 :][:2], "big")
+    child = int.from_bytes(root_page[place : place + 4], "big")
+    assert 1 < child <= pages
+    content[(child - 1) * 4096 : child * 4096] = b"\xa5" * 4096
+    file.write_bytes(content)
+
+
+async def test_damage_that_is_met_later_is_no_end(tmp_path: Path) -> None:
+    """A file that is damaged while it is open is put aside when the damage is met, and the spool goes on."""
+    with opened(tmp_path) as spool:
+        await stored(spool, *(sent(f"device-{n}", n) for n in range(400)))
+    with opened(tmp_path) as spool:
+        spoil(tmp_path / "events.db")
+        with pytest.raises(SpoolError, match="the spool cannot be read"):
+            due(spool)
+        async with asyncio.timeout(20):
+            while not spool.notices():  # noqa: ASYNC110 - the thread of the spool looks now and then
+                await asyncio.sleep(0.05)
+        (seq,) = await stored(spool, sent("new"))
+        assert due(spool) == [seq]
+
+
+def spoil(file: Path) -> None:
+    """Overwrite all of a file but its first page."""
+    rest = file.stat().st_size - 4096
+    with file.open("r+b") as handle:
+        handle.seek(4096)
+        handle.write(b"\xa5" * rest)
+
+
+def take_away(folder: Path, what: str) -> None:
+    """Do to the open file what somebody may do to it."""
+    file = folder / "events.db"
+    if what == "deleted":
+        for one in folder.iterdir():
+            one.unlink()
+    elif what == "moved":
+        folder.rename(folder.parent / "elsewhere")
+    elif what == "replaced":
+        file.unlink()
+        file.write_bytes(b"something else")
+    else:
+        Path(f"{file}-wal").unlink()
+
+
+def test_a_file_that_is_none_of_ours_is_put_aside(tmp_path: Path) -> None:
+    """What is no database at all is kept under another name."""
+    (tmp_path / "events.db").write_bytes(b"no database" * 1000)
+    with opened(tmp_path) as spool:
+        assert spool.events(Wanted()) == []
+        assert len(spool.notices()) == 1
+
+
+def test_a_newer_spool_is_refused(tmp_path: Path) -> None:
+    """An older program leaves a newer spool alone, and says what to do."""
+    with opened(tmp_path):
+        pass
+    with closing(sqlite3.connect(tmp_path / "events.db")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    spool = Spool(tmp_path, StandingClock(), Routes(), limit=1)
+    with pytest.raises(Newer, match="the spool is of version 99"):
+        spool.open()
+    with pytest.raises(SpoolError, match="the spool is of version 99"):
+        open_beside(tmp_path, StandingClock())
+
+
+@pytest.mark.parametrize("what", ["deleted", "moved", "replaced", "log"])
+async def test_a_spool_that_is_taken_away_is_brought_back(tmp_path: Path, what: str) -> None:
+    """Whatever happens to the file at the path: what is acknowledged is found there by the next start."""
+    folder = tmp_path / "spool"
+    with opened(folder) as spool:
+        await stored(spool, sent(number=1))
+        take_away(folder, what)
+        await stored(spool, sent(number=2))
+        assert len(spool.events(Wanted())) == 2
+        await stored(spool, sent(number=3))
+        (notice,) = spool.notices()
+        assert "was deleted, moved or replaced while it was open" in notice
+    with opened(folder) as spool:
+        assert [event.seq for event in spool.events(Wanted())] == [3, 2, 1]
+
+
+async def test_one_defect_does_not_cost_the_others(tmp_path: Path) -> None:
+    """Work that cannot be done fails alone; what shares its commit is done."""
+    with opened(tmp_path) as spool:
+        good = arrived(sent(number=1))
+        (bad,) = arrived(sent(number=2))
+        object.__setattr__(bad, "key", None)
+        found = await asyncio.gather(
+            spool.store(good),
+            spool.store([bad]),
+            spool.store(arrived(sent(number=3))),
+            return_exceptions=True,
+        )
+        assert [isinstance(one, SpoolError) for one in found] == [False, True, False]
+        assert len(spool.events(Wanted())) == 2
