@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from reconciler import desired
 from reconciler.core.model import DEFAULT_ACCOUNT, Desired, Device, DeviceId, DeviceType
+from reconciler.runtime.demo_events import EVENTS_FILE, LOG_ONLY, logic_files
 from reconciler.simulator import Platform, SimulatorOptions, build
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 RULES = DEPLOY / "prometheus" / "rules.yml"
-PLAYED = SimulatorOptions(devices=40, subscribed=0.5, latency=0.05)
+PLAYED = SimulatorOptions(
+    devices=40,
+    subscribed=0.5,
+    latency=0.05,
+    callback="http://127.0.0.1:8081/pcc/events",
+    callback_basic="lg:only-for-looking-around",
+    events_per_hour=360,
+)
 """What the simulator of deploy/compose is told."""
 
 RULE_HEAD = """\
@@ -24,6 +33,11 @@ spec:
 """
 FLEET_HEAD = """\
 # The fleet that the simulator of compose.yaml makes up; `make docs` writes it. Half of it is subscribed at the start.
+"""
+
+
+EVENTS_HEAD = """\
+# What the receiver of compose.yaml does with events; `make docs` writes it and the Logic Table beside it.
 """
 
 
@@ -51,9 +65,19 @@ def played() -> Platform:
     return build(PLAYED)
 
 
+def events_file() -> str:
+    """Return the events file of deploy/compose."""
+    return EVENTS_HEAD + LOG_ONLY
+
+
 MADE: Mapping[Path, Callable[[], str]] = {
     DEPLOY / "kubernetes" / "components" / "monitoring" / "prometheusrule.yaml": prometheus_rule,
     DEPLOY / "compose" / "desired-state" / "desired-state.toml": fleet,
+    DEPLOY / "compose" / "events" / EVENTS_FILE: events_file,
+    **{
+        DEPLOY / "compose" / "events" / name: partial(str, text)
+        for name, text in logic_files().items()
+    },
 }
 
 

@@ -1,6 +1,7 @@
-"""Asks the daemon in this container whether it is alive: exit code 0 if so, else 1 with its reason.
+"""Asks the process in this container whether it is alive: exit code 0 if so, else 1 with its reason.
 
-Uses the standard library's plainest client, so that it starts fast, needs no curl and obeys no proxy.
+It asks the daemon, where PCC_LISTEN says; with `PCC_RECEIVE_LISTEN` as its argument, the receiver of events. It uses
+the standard library's plainest client, so that it starts fast, needs no curl and obeys no proxy.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ SECONDS = 8.0
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
-def main() -> int:
-    """Ask where PCC_LISTEN says."""
-    host, _, port = (os.environ.get("PCC_LISTEN") or "127.0.0.1:8080").strip().rpartition(":")
+DEFAULTS = {"PCC_LISTEN": "127.0.0.1:8080", "PCC_RECEIVE_LISTEN": "127.0.0.1:8081"}
+
+
+def main(setting: str = "PCC_LISTEN") -> int:
+    """Ask where a setting says."""
+    listen = os.environ.get(setting) or DEFAULTS[setting]
+    host, _, port = listen.strip().rpartition(":")
     host = host.strip("[]")
     connection = HTTPConnection(ANYWHERE.get(host, host), int(port), timeout=SECONDS)
     try:
@@ -31,4 +36,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

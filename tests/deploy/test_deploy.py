@@ -22,6 +22,7 @@ from compose_spec import PyCompose
 from image import DOCKERFILE, instructions, let_in, stages
 from manifests import DEPLOY, PLAYED, played
 from reconciler.runtime import settings
+from reconciler.runtime.receiver_settings import ReceiverSettings
 from reconciler.runtime.setting_values import Mode
 from reconciler.runtime.settings import Settings
 from reconciler.simulator import Route, create_app, serving
@@ -30,7 +31,9 @@ from scenarios import ConfigMap, child_environment, eventually, fleet, owned, si
 ROOT = DEPLOY.parent
 COMPOSE = DEPLOY / "compose" / "compose.yaml"
 UNIT = DEPLOY / "systemd" / "pcc-reconciler.service"
-KNOWN = {f"PCC_{name.upper()}" for name in Settings.model_fields}
+SERVICES = sorted(path for path in UNIT.parent.iterdir() if path.suffix != ".env")
+PROGRAM = "/opt/pcc-reconciler/bin/pcc-reconciler"
+KNOWN = {f"PCC_{name.upper()}" for name in (*Settings.model_fields, *ReceiverSettings.model_fields)}
 EXPOSURE = 1.5
 """systemd 252 says 1.1; other versions weigh a little differently. An unhardened unit has 9.6."""
 
@@ -107,7 +110,9 @@ def test_the_image_sets_what_the_daemon_knows() -> None:
     )
     assert given.keys() <= KNOWN
     assert dict(last)["VOLUME"] == given["PCC_STATE_DIR"]
-    assert dict(last)["EXPOSE"] == given["PCC_LISTEN"].rpartition(":")[2]
+    assert Path(given["PCC_EVENTS_DIR"]).is_relative_to(given["PCC_STATE_DIR"])
+    ports = [given[name].rpartition(":")[2] for name in ("PCC_LISTEN", "PCC_RECEIVE_LISTEN")]
+    assert dict(last)["EXPOSE"].split() == ports
 
 
 async def test_the_health_check_tells_the_daemons_health(tmp_path: Path) -> None:
@@ -156,11 +161,11 @@ def test_the_compose_file_is_one() -> None:
 
 
 def test_compose_shows_everything_and_only_here() -> None:
-    """Simulator, daemon, Prometheus and Grafana are there, and what is published is on loopback."""
+    """Simulator, daemon, receiver, Prometheus and Grafana are there; what is published is on loopback."""
     services = compose()["services"]
-    assert set(services) == {"simulator", "pcc-reconciler", "prometheus", "grafana"}
+    assert set(services) == {"simulator", "pcc-reconciler", "receiver", "prometheus", "grafana"}
     published = [port for each in services.values() for port in each.get("ports", [])]
-    assert len(published) == 3
+    assert len(published) == 4
     assert all(port.startswith("127.0.0.1:") for port in published)
     assert not [
         each
@@ -194,6 +199,9 @@ def test_the_daemon_of_compose_knows_its_simulator(tmp_path: Path) -> None:
         "--devices": str(PLAYED.devices),
         "--subscribed": str(PLAYED.subscribed),
         "--latency": str(PLAYED.latency),
+        "--callback": PLAYED.callback,
+        "--callback-basic": PLAYED.callback_basic,
+        "--events-per-hour": str(PLAYED.events_per_hour),
     }
     daemon = services["pcc-reconciler"]
     given = daemon["environment"]
@@ -252,15 +260,17 @@ async def test_the_commands_of_compose_do_what_they_say() -> None:
     assert len(platform.subscribed("default")) == before - 3
 
 
-def test_prometheus_of_compose_scrapes_the_daemon() -> None:
-    """The target is the name that the daemon has in the network, at the port of the image; the rules are mounted."""
+def test_prometheus_of_compose_scrapes_both_processes() -> None:
+    """The targets are the name that both have in the network, at the ports of the image; the rules are mounted."""
     services = compose()["services"]
     said = yaml.safe_load((COMPOSE.parent / "prometheus.yml").read_text(encoding="utf-8"))
-    (scraped,) = said["scrape_configs"]
-    ((target,),) = [each["targets"] for each in scraped["static_configs"]]
-    host, _, port = target.partition(":")
-    assert host in services["simulator"]["networks"]["default"]["aliases"]
-    assert f"PCC_LISTEN=0.0.0.0:{port}" in DOCKERFILE.read_text(encoding="utf-8")
+    scraped = {each["job_name"]: each["static_configs"] for each in said["scrape_configs"]}
+    assert set(scraped) == {"pcc-reconciler", "pcc-receiver"}
+    for job, setting in (("pcc-reconciler", "PCC_LISTEN"), ("pcc-receiver", "PCC_RECEIVE_LISTEN")):
+        ((target,),) = [each["targets"] for each in scraped[job]]
+        host, _, port = target.partition(":")
+        assert host in services["simulator"]["networks"]["default"]["aliases"]
+        assert f"{setting}=0.0.0.0:{port}" in DOCKERFILE.read_text(encoding="utf-8")
     inside = mounts(services["prometheus"])
     assert inside["/etc/prometheus/prometheus.yml"] == "./prometheus.yml"
     assert said["rule_files"] == ["rules.yml"]
@@ -343,16 +353,15 @@ def test_the_unit_gives_settings_that_the_daemon_takes(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda path: path.name)
+def test_systemd_finds_nothing_wrong(tmp_path: Path, unit: Path) -> None:
     """systemd-analyze verify has nothing to say, once the program is where the unit expects one."""
-    copy = tmp_path / UNIT.name
-    program = dict(unit())["ExecStart"].split()[0]
-    copy.write_text(
-        UNIT.read_text(encoding="utf-8").replace(program, shutil.which("true") or ""),
-        encoding="utf-8",
-    )
+    for each in (UNIT.parent).iterdir():
+        text = each.read_text(encoding="utf-8")
+        text = text.replace(PROGRAM, shutil.which("true") or "")
+        (tmp_path / each.name).write_text(text, encoding="utf-8")
     done = subprocess.run(  # noqa: S603 - ours
-        ["systemd-analyze", "verify", str(copy)],  # noqa: S607 - ours
+        ["systemd-analyze", "verify", str(tmp_path / unit.name)],  # noqa: S607 - ours
         capture_output=True,
         text=True,
         check=False,
@@ -361,18 +370,21 @@ def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-def test_the_unit_is_hardened() -> None:
+@pytest.mark.parametrize(
+    "unit", [path for path in SERVICES if path.suffix == ".service"], ids=lambda path: path.name
+)
+def test_the_unit_is_hardened(unit: Path) -> None:
     """Systemd's own measure of what the service could do if it turned bad stays low."""
     command = [
         "systemd-analyze",
         "security",
         "--offline=true",
         f"--threshold={EXPOSURE * 10:.0f}",
-        str(UNIT),
+        str(unit),
     ]
     given = {**os.environ, "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=given)  # noqa: S603 - ours
-    figure = re.search(r"Overall exposure level for pcc-reconciler\.service: ([\d.]+)", done.stdout)
+    figure = re.search(rf"Overall exposure level for {re.escape(unit.name)}: ([\d.]+)", done.stdout)
     assert figure is not None, done.stdout + done.stderr
     assert float(figure[1]) <= EXPOSURE
     assert done.returncode == 0

@@ -53,7 +53,7 @@ class Partner:
             headers[name.lower()] = value.strip()
         whole = True
         try:
-            body = await reader.readexactly(int(headers["content-length"]))
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
         except asyncio.IncompleteReadError as error:
             body, whole = error.partial, False
         self.got.append(Got(line, headers, body, whole))
