@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import engine
 
 from secrets_scan import Scan, SecretsScan
 
@@ -42,12 +43,19 @@ FROM_OUTSIDE = (
     ),
 )
 
-# Machines differ in speed, so no example has a deadline. HYPOTHESIS_PROFILE=thorough is for a night's run.
+# Machines differ in speed, so no example has a deadline. ``ci`` tries the same examples each time, ``fresh`` others,
+# and it prints how to see one again. HYPOTHESIS_PROFILE=thorough is for a night's run.
 settings.register_profile("local", deadline=None)
 settings.register_profile(
     "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile(
+    "fresh", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
+# Hypothesis goes on for five minutes to make an example smaller, and a test is ended after four: then nobody would hear
+# what was found. Its authors leave this number to be set from outside.
+engine.MAX_SHRINKING_SECONDS = 20
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "local"))
 
 
