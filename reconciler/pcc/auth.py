@@ -54,9 +54,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token and, where it is known, when it should be renewed and when it ends, in epoch seconds."""
+    """An access token and, where it is known, when it should be renewed and when it ends, in epoch seconds.
+
+    ``credentials`` are those that it came from: they may have been replaced since, and then it is another user's.
+    """
 
     value: str
+    credentials: Credentials
     renew_at: float | None = None
     expires_at: float | None = None
 
@@ -179,7 +183,7 @@ class Access:
             self._rotated = self._failure = self._token = None
             self._renewed_at = self._patient_from = None
             if credentials.access_token is not None:
-                self._token = Token(credentials.access_token.get_secret_value())
+                self._token = Token(credentials.access_token.get_secret_value(), credentials)
         self._basis = credentials
         return credentials
 
@@ -215,7 +219,7 @@ class Access:
         )  # EMP sends the last one only once
         self._renewed(secret for secret in secrets if isinstance(secret, str))
         self._keep(granted.refresh_token, form["refresh_token"], credentials)
-        return self._dated(granted)
+        return self._dated(granted, credentials)
 
     def _keep(self, rotated: Any, used: str, credentials: Credentials) -> None:
         """Take a new refresh token, should EMP ever send one. It is not stored: secrets come from a person's store."""
@@ -228,15 +232,16 @@ class Access:
             message="LG sent a new refresh token, which is used until this process ends: replace the stored one",
         )
 
-    def _dated(self, granted: _Granted) -> Token:
+    def _dated(self, granted: _Granted, credentials: Credentials) -> Token:
         try:
             life = float(granted.expires_in)
         except (TypeError, ValueError, OverflowError):
             life = math.nan
         if not 0 < life <= LONGEST_LIFE:
-            return Token(granted.access_token)
+            return Token(granted.access_token, credentials)
         ends = self._now() + life
-        return Token(granted.access_token, ends - min(AHEAD_SECONDS, life / 2), ends)
+        renew_at = ends - min(AHEAD_SECONDS, life / 2)
+        return Token(granted.access_token, credentials, renew_at, ends)
 
 
 def _granted(status: int, body: bytes, refresh_token: str) -> _Granted:

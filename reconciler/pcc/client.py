@@ -328,7 +328,7 @@ class Client:
         self.quota.answered()
         self.access.accepted(token)
         if call is Call.LIST:
-            self._listed_with = _user(credentials)
+            self._listed_with = _user(token.credentials)  # those in use now may be another user's
         return meaning
 
     async def _sent(

@@ -9,6 +9,7 @@ import threading
 import weakref
 from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import RFC_4122, UUID
@@ -35,8 +36,9 @@ from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.message_ids import SentIds, new_message_id
 from reconciler.pcc.quota import HOUR, Learned, Quota
 from reconciler.pcc.transport import PlainClient
+from reconciler.telemetry.masking import MASK
 from reconciler.telemetry.metrics import Metrics
-from recording import ACCESS, ACCOUNT, REFRESH, SERVICE_KEY, StillClock, credentials
+from recording import ACCESS, ACCOUNT, REFRESH, SERVICE_KEY, START, StillClock, credentials
 
 A = DeviceId("a")
 
@@ -599,6 +601,51 @@ async def test_the_fingerprint_is_of_the_token_that_the_list_was_read_with() -> 
     assert "token-of-another-user" not in rig.client.credential
 
 
+async def test_a_list_read_with_the_old_token_while_it_cannot_be_renewed_is_the_old_users() -> None:
+    """Renewing early fails while a person replaces the credential: the list is that of the token it came with."""
+    rig = Rig(lambda _request: success([]), own={"access_token": None, "refresh_token": REFRESH})
+    await rig.client.list_devices()
+    before = rig.client.credential
+    rig.clock.move(3600 - 60)
+
+    def replaced(_number: int) -> httpx.Response:
+        rig.credentials = credentials(refresh_token="refresh-token-of-another")
+        return httpx.Response(503)
+
+    rig.refresh_answer = replaced
+    with suppress(Unavailable):
+        await rig.client.list_devices()
+    assert rig.client.credential == before
+    with pytest.raises(Outdated):
+        await rig.client.unsubscribe(A)
+    assert "DELETE /pcc/a" not in rig.calls
+
+
+async def test_a_list_that_waited_for_its_turn_is_that_of_the_token_it_was_read_with() -> None:
+    """A credential replaced while a list waits for another call makes it no list of the new user."""
+    started, going = asyncio.Event(), asyncio.Event()
+
+    async def answered(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            started.set()
+            await going.wait()
+        return success([])
+
+    rig = Rig(answered, quota=Quota(learned=Learned((START.timestamp(),) * 60, 60)))
+    rig.quota._learned = 100  # more than is known to be allowed, so calls go one at a time
+    await rig.client.list_devices()
+    before = rig.client.credential
+    change = asyncio.create_task(rig.client.subscribe(A))
+    await started.wait()
+    waiting = asyncio.create_task(rig.client.list_devices())
+    await asyncio.sleep(0)
+    rig.credentials = credentials(access_token="token-of-another-user")
+    going.set()
+    await asyncio.gather(change, waiting)
+    assert rig.tokens[-1] == ACCESS
+    assert rig.client.credential == before
+
+
 async def test_an_answer_is_let_go_of_once_it_is_read() -> None:
     """A list of a million devices has 80 MB; they do not lie there until the garbage collector comes by."""
     answers: list[weakref.ref[httpx.Response]] = []
@@ -659,20 +706,24 @@ async def test_fingerprints_outlive_the_credentials() -> None:
     assert len(rig.requests) == 1
 
 
-@pytest.mark.parametrize("code", ["1218", "1221", "1301", "1000", "2000"])
-async def test_no_error_shows_what_was_sent(code: str) -> None:
-    """LG may repeat a token or a key in its words; they are masked before anyone sees them."""
-    words = json.dumps([ACCESS, REFRESH, SERVICE_KEY])
-    rig = with_refresh_token(Rig(lambda _request: refusal(code, 400, words)))
+@pytest.mark.parametrize("access", [ACCESS, None])
+@pytest.mark.parametrize("code", ["1218", "1221", "1301", "1302", "1000", "2000"])
+async def test_no_error_shows_what_was_sent(code: str, access: str | None) -> None:
+    """LG may repeat what it was sent, also a token renewed a moment ago; it is masked before anyone sees it."""
+
+    def echoing(request: httpx.Request) -> httpx.Response:
+        sent = [request.headers[name] for name in ("authorization", "x-service-key")]
+        return refusal(code, 400, json.dumps([*sent, REFRESH]))
+
+    rig = Rig(echoing, own={"access_token": access, "refresh_token": REFRESH})
     with pytest.raises(
         (CredentialsRefused, DeviceRefused, ConfigurationRefused, Surprise, Unavailable)
     ) as caught:
         await rig.client.subscribe(A)
     shown = f"{caught.value!r} {caught.value.words} {caught.value.__context__!r} {rig.client!r}"
-    assert not [
-        secret for secret in (ACCESS, REFRESH, SERVICE_KEY, "access-token-1") if secret in shown
-    ]
-    assert "****" in caught.value.words
+    assert "access-token-1" in rig.tokens or access is not None
+    assert not [one for one in (*rig.tokens, SERVICE_KEY, REFRESH) if one in shown]
+    assert caught.value.words.count(MASK) == 3
 
 
 async def test_an_unlimited_account_is_never_told_to_wait() -> None:

@@ -438,7 +438,7 @@ def test_emp_grants_what_it_says_or_nothing(body: bytes, status: int) -> None:
     assert granted.access_token.isprintable()
     clock = SimulatedClock()
     access = Access(cast("Callable[[], Any]", None), cast("Any", None), clock)
-    token, now = access._dated(granted), clock.now().timestamp()
+    token, now = access._dated(granted, cast("Any", None)), clock.now().timestamp()
     if token.expires_at is not None:
         assert token.renew_at is not None
         assert now <= token.renew_at <= token.expires_at <= now + LONGEST_LIFE
