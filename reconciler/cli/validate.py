@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.cli.console import any_setting, print_data, read_settings, say
+from reconciler.cli.console import any_setting, masking, print_data, read_settings, say
 from reconciler.cli.options import EnvFile
 from reconciler.core.errors import Fault
 from reconciler.core.model import Desired
@@ -36,6 +36,24 @@ class Findings(StrEnum):
     GITHUB = "github"
 
 
+FindingsOutput = Annotated[
+    Findings,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FORMAT",
+        help="How to print faults: text, json, markdown or github.",
+    ),
+]
+EventsFiles = Annotated[
+    bool,
+    typer.Option(
+        "--events",
+        help="Check events files and their Logic Tables instead; without a PATH that of PCC_EVENTS_CONFIG.",
+    ),
+]
+
+
 def validate(
     paths: Annotated[
         list[Path] | None,
@@ -43,15 +61,8 @@ def validate(
             metavar="PATH", hidden=True
         ),  # told above the options, without a type that nobody asked for
     ] = None,
-    output: Annotated[
-        Findings,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FORMAT",
-            help="How to print faults: text, json, markdown or github.",
-        ),
-    ] = Findings.TEXT,
+    output: FindingsOutput = Findings.TEXT,
+    events: EventsFiles = False,
     against: Annotated[
         str | None,
         typer.Option(
@@ -64,6 +75,10 @@ def validate(
 
     PATH is a file or a folder. Each is a desired state of its own; without any it is that of PCC_DESIRED_STATE.
     """
+    if events:
+        if against is not None:
+            raise typer.BadParameter("is not for events files", param_hint="--against")
+        return _validate_events(paths, output, env_file)
     # Where a check names its files and sets nothing, as most do, there are no settings to read: half of its time.
     chosen = read_settings(env_file) if not paths or env_file is not None or any_setting() else None
     followed = chosen is not None and chosen.git_url is not None and not paths
@@ -87,6 +102,40 @@ def validate(
             compared.append(_compared(against, path, loaded))
     _print_findings(output, faults, warnings, accounts, compared, followed=followed)
     return 1 if faults else 0
+
+
+def _validate_events(paths: Sequence[Path] | None, output: Findings, env_file: Path | None) -> int:
+    """Check events files, each with its Logic Table."""
+    from reconciler.reporting.formats import validations
+    from reconciler.runtime.partner_files import judged_at
+
+    faults: list[Fault] = []
+    warnings: list[Fault] = []
+    news: list[str] = []
+    for path in dict.fromkeys(paths or [_events_config(env_file)]):
+        found = judged_at(path)
+        faults += found.faults
+        warnings += found.warnings
+        if found.rules is not None:
+            locales = sorted(found.rules.table.words)
+            news.append(
+                validations.events_news(
+                    len(found.rules.config.sinks), len(found.rules.table.types), locales
+                )
+            )
+    if output is Findings.TEXT:
+        say(*validations.findings_lines(faults, warnings))
+        print_data("" if faults else "".join(news))
+    else:
+        _print_findings(output, faults, warnings, [], [], followed=False, what="events file")
+    return 1 if faults else 0
+
+
+def _events_config(env_file: Path | None) -> Path:
+    from reconciler.runtime import settings
+
+    masking.know(settings.suspects(os.environ, env_file))
+    return settings.load_receiver(os.environ, env_file, serving=False).events_config
 
 
 def schema(
@@ -150,6 +199,7 @@ def _print_findings(
     compared: Sequence[Comparison],
     *,
     followed: bool,
+    what: str = "desired state",
 ) -> None:
     """Print what ``validate`` found; in text form faults are messages, and only the good news is data."""
     from reconciler.reporting.formats import validations
@@ -161,15 +211,16 @@ def _print_findings(
             + validations.comparison_text(compared)
         )
         return
-    forms = {
-        Findings.JSON: validations.findings_json,
-        Findings.MARKDOWN: validations.findings_markdown,
-        Findings.GITHUB: validations.findings_github,
-    }
     if output is Findings.GITHUB and not followed:
         faults, warnings = [*map(_placed, faults)], [*map(_placed, warnings)]
         compared = [_placed_in(one) for one in compared]
-    print_data(forms[output](faults, warnings, accounts, compared), for_programs=True)
+    if output is Findings.JSON:
+        printed = validations.findings_json(faults, warnings, accounts, compared)
+    elif output is Findings.GITHUB:
+        printed = validations.findings_github(faults, warnings, compared)
+    else:
+        printed = validations.findings_markdown(faults, warnings, accounts, compared, what=what)
+    print_data(printed, for_programs=True)
 
 
 def _placed(fault: Fault) -> Fault:

@@ -29,6 +29,7 @@ from reconciler.events.config_schema import (
     VERSION,
     EventsTable,
     HttpTable,
+    LogicKeys,
     StreamTable,
     explain,
 )
@@ -101,11 +102,16 @@ class EventsConfig:
 
 @dataclass(frozen=True, slots=True)
 class ConfigReading:
-    """What one reading of the file came to. ``config`` is None where there is any fault."""
+    """What one reading of the file came to. ``config`` is None where there is any fault.
+
+    ``logic`` and ``locales`` are known as far as they can be read, so that a table is looked at all the same.
+    """
 
     config: EventsConfig | None
     faults: tuple[Fault, ...] = ()
     warnings: tuple[Fault, ...] = ()
+    logic: Path | None = None
+    locales: tuple[str, ...] | None = None
 
 
 def read_config(path: str, content: bytes) -> ConfigReading:
@@ -117,9 +123,22 @@ def read_config(path: str, content: bytes) -> ConfigReading:
     raw = parse_toml(path, content, notes)
     table = None if raw is None else _checked(path, raw, notes)
     warnings = _shown(path, content, notes.warnings)
+    folder = Path(path).parent
     if table is None or notes.faults:
-        return ConfigReading(None, _shown(path, content, notes.faults), warnings)
-    return ConfigReading(_config(Path(path).parent, table), (), warnings)
+        faults = _shown(path, content, notes.faults)
+        return ConfigReading(None, faults, warnings, *_table_of(folder, raw or {}))
+    config = _config(folder, table)
+    return ConfigReading(config, (), warnings, config.logic, config.locales)
+
+
+def _table_of(folder: Path, raw: Mapping[str, Any]) -> tuple[Path | None, tuple[str, ...] | None]:
+    """Return the folder and the locales of the table that a faulty file names, as far as they can be read."""
+    try:
+        table = LogicKeys.model_validate({"logic": raw.get("logic"), "locales": raw.get("locales")})
+    except ValidationError:
+        return None, None
+    locales = None if table.locales is None else tuple(dict.fromkeys(table.locales))
+    return None if table.logic is None else folder / table.logic, locales
 
 
 def _shown(path: str, content: bytes, findings: Sequence[Finding]) -> tuple[Fault, ...]:

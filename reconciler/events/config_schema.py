@@ -175,12 +175,17 @@ class RetentionTable(_Table):
     quarantine: _Span = timedelta(days=30)
 
 
-class EventsTable(_Table):
+class LogicKeys(_Table):
+    """The keys that say which Logic Table is meant."""
+
+    logic: _Path | None = None
+    locales: list[_Locale] | None = Field(default=None, min_length=1, max_length=_MOST_LOCALES)
+
+
+class EventsTable(LogicKeys):
     """The whole events file."""
 
     version: Annotated[Literal[1], BeforeValidator(_version)]
-    logic: _Path | None = None
-    locales: list[_Locale] | None = Field(default=None, min_length=1, max_length=_MOST_LOCALES)
     sinks: dict[str, Annotated[HttpTable | StreamTable, Field(discriminator="type")]] = Field(
         default={}, max_length=_MOST_SINKS
     )

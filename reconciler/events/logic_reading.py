@@ -61,6 +61,16 @@ class _Messages:
     named: Mapping[tuple[str, str], Cell]
 
 
+def is_table_file(name: str) -> bool:
+    """Return whether a file of this name may belong to a table."""
+    return name == TYPES_FILE or MESSAGES_FILE.fullmatch(name) is not None
+
+
+def _in(folder: str, name: str) -> str:
+    """Return the path of a file of the table, as faults name it."""
+    return posixpath.normpath(posixpath.join(folder, name))
+
+
 def messages_file(locale: str) -> str:
     """Return the name of the file that has the messages of a locale."""
     return f"messages.{locale}.csv"
@@ -78,24 +88,22 @@ def read_logic(
     that the table must have; None: those that it has.
     """
     wanted = _wanted(files, locales)
-    faults = [Fault(posixpath.join(folder, name), 0, 0, why) for name, why in unreadable.items()]
+    faults = [Fault(_in(folder, name), 0, 0, why) for name, why in unreadable.items()]
     absent = [name for name in wanted if name not in files and name not in unreadable]
-    faults += [
-        Fault(posixpath.join(folder, name), 0, 0, "there is no such file") for name in absent
-    ]
+    faults += [Fault(_in(folder, name), 0, 0, "there is no such file") for name in absent]
     used = {name: files[name] for name in wanted if name in files}
     if sum(map(len, used.values())) > LARGEST_TABLE:
         words = (
             f"the files of this table are larger than {LARGEST_TABLE // 1024 // 1024} MB together"
         )
         return LogicReading(None, (Fault(folder, 0, 0, words),))
-    notes = Notes(posixpath.join(folder, TYPES_FILE))
+    notes = Notes(_in(folder, TYPES_FILE))
     types = _types(used.get(TYPES_FILE), notes)
     messages: dict[str, _Messages] = {}
     for name in wanted[1:]:
         if name in used:
             locale = name.split(".", 1)[1].removesuffix(".csv")
-            messages[locale] = _messages(posixpath.join(folder, name), used[name])
+            messages[locale] = _messages(_in(folder, name), used[name])
     if TYPES_FILE in used and not notes.cut:
         for one in messages.values():
             _compare(one, types)
@@ -116,7 +124,7 @@ def _unused(folder: str, files: Collection[str], wanted: Collection[str]) -> lis
         match = MESSAGES_FILE.fullmatch(name)
         if match is not None and name not in wanted:
             words = f"is not used: locales does not list {quoted(match['locale'])!r}"
-            warnings.append(Fault(posixpath.join(folder, name), 0, 0, words))
+            warnings.append(Fault(_in(folder, name), 0, 0, words))
     return warnings
 
 

@@ -924,6 +924,31 @@ def test_the_schema_printed_is_the_schema_committed(shell: Shell) -> None:
     jsonschema.validators.validator_for(json.loads(ended.out)).check_schema(json.loads(ended.out))
 
 
+def test_events_files_are_validated(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faults of the events file and of its Logic Table come at once; without a path the setting names the file."""
+    assert shell("validate", "--events", str(ROOT / "events.example.toml")) == Ended(
+        0, "valid: 2 sinks, 10 diagnosis types, messages in en, ko\n", ""
+    )
+    kinds = "installation, misuse, malfunction, maintenance or part_inquiry"
+    monkeypatch.chdir(tmp_path)
+    Path("events.toml").write_text('version = 1\nlogic = "."\nsink = 3\n')
+    Path("types.csv").write_text("diagnosis_type,category\nA,misus\n")
+    ended = shell("validate", "--events")
+    assert ended.code == 1
+    assert ended.err.splitlines() == [
+        "events.toml:3:1: unknown key 'sink'; did you mean 'sinks'?",
+        f"types.csv:2:3: unknown category: it must be {kinds}; did you mean 'misuse'?",
+    ]
+    assert json.loads(shell("validate", "--events", "-o", "json").out)["valid"] is False
+    assert "The events file is not valid" in shell("validate", "--events", "-o", "markdown").out
+    assert shell("validate", "--events", "-o", "github").out.startswith(
+        "::error file=events.toml,line=3,"
+    )
+    assert shell("validate", "--events", "--against", "main").code == 64
+
+
 def test_the_schema_of_an_event_is_printed(shell: Shell) -> None:
     """It is a valid schema of a CloudEvent, for whoever receives one."""
     ended = shell("schema", "--event")

@@ -286,7 +286,7 @@ FAULTS = [
 
 def test_annotations_cannot_be_forged() -> None:
     """Each fault is one workflow command on one line, whatever names and messages hold."""
-    told = validations.findings_github(FAULTS, [Fault("w.toml", 2, 1, "odd")], []).splitlines()
+    told = validations.findings_github(FAULTS, [Fault("w.toml", 2, 1, "odd")]).splitlines()
     assert told == [
         "::error file=a%2Cb%3Ac%25.toml,line=3,col=7::100 %25 wrong%0A::error::forged%0D::warning::too",
         "::error file=line%0A%3A%3Aerror file=x%3A%3Aforged.toml,line=1,col=1::plain",
@@ -299,7 +299,7 @@ def test_annotations_cannot_be_forged() -> None:
 @given(path=st.text(), message=st.text())
 def test_any_fault_is_one_annotation(path: str, message: str) -> None:
     """No path and no message makes a second line."""
-    told = validations.findings_github([Fault(path, 1, 1, message)], [], [])
+    told = validations.findings_github([Fault(path, 1, 1, message)], [])
     assert not set("\n\r") & set(told[:-1])
     assert told.startswith("::error")
     assert told.endswith("\n")
@@ -350,7 +350,7 @@ def test_a_name_that_is_not_utf_8_is_told_as_well_as_it_can_be() -> None:
     )
     assert "odd-" in validations.findings_markdown([fault], [], [])
     for told in (
-        validations.findings_github([fault], [], []),
+        validations.findings_github([fault], []),
         *validations.findings_lines([fault], []),
     ):
         assert told.encode()

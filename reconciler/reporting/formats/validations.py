@@ -34,6 +34,12 @@ def good_news(accounts: Sequence[Desired]) -> str:
     return f"valid: {counted(len(accounts), 'account')}, {counted(devices, 'device')}\n"
 
 
+def events_news(sinks: int, types: int, locales: Sequence[str]) -> str:
+    """Return in one line what a faultless events file and its Logic Table have."""
+    spoken = f", messages in {', '.join(locales)}" if locales else ""
+    return f"valid: {counted(sinks, 'sink')}, {counted(types, 'diagnosis type')}{spoken}\n"
+
+
 def comparison_text(compared: Sequence[Comparison]) -> str:
     """Return what changed since a revision, a line for each device, for a terminal."""
     lines = []
@@ -184,14 +190,16 @@ def findings_markdown(
     warnings: Sequence[Fault],
     accounts: Sequence[Desired],
     compared: Sequence[Comparison] = (),
+    *,
+    what: str = "desired state",
 ) -> str:
-    """Return what ``validate`` found as a comment on a pull request."""
+    """Return what ``validate`` found of some files as a comment on a pull request."""
     errors = [f"- **error** {markdown(str(fault))}" for fault in faults]
     others = [f"- warning {markdown(str(warning))}" for warning in warnings]
     lines = [*errors, *others, *map(_account_line, accounts)]
     labels = [*["errors"] * len(errors), *["warnings"] * len(others), *["accounts"] * len(accounts)]
     part = Part(lines, "line", labels=labels, first=("errors", "warnings"))
-    head = Section([f"### The desired state is {'valid' if not faults else 'not valid'}"], [part])
+    head = Section([f"### The {what} is {'valid' if not faults else 'not valid'}"], [part])
     return comment([head, *_comparison_sections(compared)])
 
 
@@ -202,7 +210,6 @@ def _account_line(account: Desired) -> str:
 def findings_github(
     faults: Sequence[Fault],
     warnings: Sequence[Fault],
-    _accounts: Sequence[Desired],
     compared: Sequence[Comparison] = (),
 ) -> str:
     """Return what ``validate`` found as workflow commands, which GitHub shows beside the lines they are about."""
