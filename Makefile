@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types layers check simulate bench bench-quick pictures house mutants docs format requirements clean
+.PHONY: help demo test test-all lint types layers check simulate crashes bench bench-quick pictures house mutants docs format requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,10 @@ check: lint types layers test ## what must pass before a change is sent
 simulate: $(INSTALLED) ## years of operation in minutes: SEEDS=200 HOURS=48 FROM=1, SEEDS=fresh, or DEFECTS=all
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m simulation --seeds $(or $(SEEDS),20) --hours $(or $(HOURS),48) --from $(or $(FROM),1) \
 	  $(if $(DEFECTS),--defects "$(DEFECTS)") $(if $(JOBS),--jobs $(JOBS))
+
+crashes: $(INSTALLED) ## end the spool's writer at random: TRIALS=1000 FROM=1; nothing acknowledged may be missing
+	@PYTHONPATH=tests:tests/support $(BIN)/python -m crashes --trials $(or $(TRIALS),1000) --from $(or $(FROM),1) \
+	  $(if $(DEFECT),--defect $(DEFECT))
 
 bench: $(INSTALLED) ## measure speed and memory beside floors and peers, print a table
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m benchmarks $(ARGS)
