@@ -89,6 +89,18 @@ class Error(_Effect, frozen=True, tag="error"):
     retry_after: str | None = None
 
 
+class Echo(_Effect, frozen=True, tag="echo"):
+    """An error whose words repeat what was sent: method, path, every header and the body.
+
+    ``form``: in LG's envelope, on a gateway's page, or in the token endpoint's own way, as the words of ``httpError``.
+    """
+
+    form: Literal["envelope", "page", "token"] = "envelope"
+    code: str = "1000"
+    status: int | None = None
+    commit: bool = False
+
+
 class Raw(_Effect, frozen=True, tag="raw"):
     """Any body at all."""
 
@@ -135,6 +147,21 @@ class Short(_Effect, frozen=True, tag="short"):
             raise ValueError("omit must not be negative")
 
 
+class Contradict(_Effect, frozen=True, tag="contradict"):
+    """A list that says otherwise than the calls do, about the same devices each time.
+
+    Of the subscribed devices a share is ``hidden``; of those that are only registered a share is ``shown``. Whoever
+    goes by the list hears 1207 of the first and 1206 of the second.
+    """
+
+    hidden: float = 0.0
+    shown: float = 0.0
+
+    def __post_init__(self) -> None:
+        _share("hidden", self.hidden)
+        _share("shown", self.shown)
+
+
 class Mangle(_Effect, frozen=True, tag="mangle"):
     """A list in which one item, picked at random, is not as it should be."""
 
@@ -162,10 +189,10 @@ class Lost(_Effect, frozen=True, tag="lost"):
     after: float = 0.0
 
 
-Instead = Html | Empty | Hang | Drop | Error | Raw | Redirect
+Instead = Html | Empty | Hang | Drop | Error | Echo | Raw | Redirect
 """Effects that replace the answer."""
 
-Spoiled = Cut | Stale | Short | Mangle | Response | Lost
+Spoiled = Cut | Stale | Short | Contradict | Mangle | Response | Lost
 """Effects on a request that is otherwise served."""
 
 RequestEffect = (
@@ -175,11 +202,13 @@ RequestEffect = (
     | Hang
     | Drop
     | Error
+    | Echo
     | Raw
     | Redirect
     | Cut
     | Stale
     | Short
+    | Contradict
     | Mangle
     | Response
     | Lost

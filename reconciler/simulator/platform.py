@@ -474,6 +474,8 @@ class Platform:
 
     def _list(self, user: User, effect: faults.Spoiled | None, now: float) -> bytes | str:
         """Return the live list as JSON, encoded anew only when it changed."""
+        if isinstance(effect, faults.Contradict):
+            return self._items([{"deviceId": one} for one in _otherwise(user, effect)], None)
         if effect is not None:
             age = effect.seconds if isinstance(effect, faults.Stale) else 0.0
             return self._items(
@@ -617,20 +619,52 @@ def _instead(effect: faults.Instead, call: _Call) -> Answer:
     match effect:
         case faults.Html(status=status):
             words = {200: "Maintenance", 503: "Service Unavailable"}.get(status, "Bad Gateway")
-            return _with_retry_after(page(status, words), effect.retry_after)
+            answer = _with_retry_after(page(status, words), effect.retry_after)
         case faults.Empty(status=status):
-            return _with_retry_after(Answer(status, ()), effect.retry_after)
-        case faults.Hang() | faults.Drop():
-            return Answer(
-                0, (), never=isinstance(effect, faults.Hang), drop=isinstance(effect, faults.Drop)
-            )
+            answer = _with_retry_after(Answer(status, ()), effect.retry_after)
+        case faults.Hang():
+            answer = Answer(0, (), never=True)
+        case faults.Drop():
+            answer = Answer(0, (), drop=True)
         case faults.Error(code=code, status=error_status, message=message):
-            answer = refusal(code, call.message_id, call.at, status=error_status, message=message)
-            return _with_retry_after(answer, effect.retry_after)
+            refused = refusal(code, call.message_id, call.at, status=error_status, message=message)
+            answer = _with_retry_after(refused, effect.retry_after)
+        case faults.Echo():
+            answer = _echo(effect, call)
         case faults.Raw(body=body, status=status, content_type=kind):
-            return Answer(status, (("content-type", kind),), body.encode())
-        case faults.Redirect(location=location, status=status):
-            return Answer(status, (("location", location),))
+            answer = Answer(status, (("content-type", kind),), body.encode())
+        case _:
+            answer = Answer(effect.status, (("location", effect.location),))
+    return answer
+
+
+def _echo(effect: faults.Echo, call: _Call) -> Answer:
+    """Return an error that repeats what was sent."""
+    request = call.request
+    headers = " ".join(f"{name}={value}" for name, value in sorted(request.headers.items()))
+    words = f"{request.method} {request.path} {headers} {request.body.decode('utf-8', 'replace')}"
+    match effect.form:
+        case "envelope":
+            return refusal(
+                effect.code, call.message_id, call.at, status=effect.status, message=words
+            )
+        case "page":
+            return page(502 if effect.status is None else effect.status, words)
+        case "token":
+            status = 200 if effect.status is None else effect.status
+            return json_answer({"httpError": f"401 {words}"}, status)
+
+
+def _otherwise(user: User, effect: faults.Contradict) -> list[str]:
+    """Return the devices of a list that contradicts the calls; chance has no part in which they are."""
+    listed = [device for device in user.subscriptions if _place(device) >= effect.hidden]
+    others = (device for device in user.devices if device not in user.subscriptions)
+    return [*listed, *(device for device in others if _place(device) < effect.shown)]
+
+
+def _place(device: str) -> float:
+    """Return a number from 0 to 1 that a device always has."""
+    return int(made_up("place", device, digits=8), 16) / 16**8
 
 
 def _with_retry_after(answer: Answer, retry_after: str | None) -> Answer:

@@ -744,6 +744,47 @@ def test_other_response(sim: Sim, form: str) -> None:
         assert seen.get("response", "missing") == (form if form == "missing" else json.loads(form))
 
 
+def test_contradicting_list(sim: Sim) -> None:
+    """The list hides and shows the same devices each time, and whoever goes by it hears that it is done already."""
+    subscribed, registered = sim.ids[:5], sim.ids[5:]
+    sim.platform.subscribe("default", *subscribed)
+    sim.platform.set_faults(Rule(fault.Contradict(hidden=0.5, shown=0.5)))
+    listed = [item["deviceId"] for item in sim.listed()]
+    hidden, shown = set(subscribed) - set(listed), set(listed) - set(subscribed)
+    assert hidden and shown and shown < set(registered)  # noqa: PT018 - one fact
+    for device in hidden:
+        assert outcome(sim.ask("POST", f"/pcc/{device}")) == (404, "1207")
+    for device in shown:
+        assert outcome(sim.ask("DELETE", f"/pcc/{device}")) == (404, "1206")
+    sim.time.now += 3000
+    assert [item["deviceId"] for item in sim.listed()] == listed
+    sim.platform.set_faults(Rule(fault.Contradict(hidden=1.0, shown=1.0)))
+    assert {item["deviceId"] for item in sim.listed()} == set(registered)
+    sim.platform.set_faults(Rule(fault.Contradict()))
+    assert {item["deviceId"] for item in sim.listed()} == set(subscribed)
+    assert sim.platform.subscribed("default") == set(subscribed)
+
+
+def test_echo(sim: Sim) -> None:
+    """An error can repeat all that was sent: the device, the tokens, the keys; and the work may be done or not."""
+    device, key = sim.ids[0], sim.platform.world.service.key
+    bearer = sim.headers()["authorization"]
+    for form in ("envelope", "page", "token"):
+        sim.platform.set_faults(Rule(fault.Echo(form)))
+        answer = sim.ask("POST", f"/pcc/{device}")
+        said = answer.body.decode()
+        assert all(one in said for one in (device, key, bearer, MESSAGE_ID, "POST"))
+        assert answer.status == {"envelope": 400, "page": 502, "token": 200}[form]
+    assert sim.platform.subscribed("default") == frozenset()
+    sim.platform.set_faults(Rule(fault.Echo("token", status=401)))
+    refused = sim.refresh()
+    assert sim.platform.world.user("default").refresh_token in body(refused)["httpError"]
+    assert refused.status == 401
+    sim.platform.set_faults(Rule(fault.Echo(code="2214", commit=True)))
+    assert outcome(sim.ask("POST", f"/pcc/{device}")) == (400, "2214")
+    assert sim.platform.subscribed("default") == {device}
+
+
 def test_cut_answer(sim: Sim) -> None:
     """A cut answer is not JSON, and its work was done."""
     sim.platform.set_faults(Rule(fault.Cut(0.5), count=1))
@@ -780,6 +821,8 @@ def test_fault_plan_as_json() -> None:
         '{"effect": {"kind": "html"}, "script": [null]}',
         '{"effect": {"kind": "html"}, "probability": 2}',
         '{"effect": {"kind": "html"}, "count": -1}',
+        '{"effect": {"kind": "contradict", "hidden": 1.5}}',
+        '{"effect": {"kind": "echo", "form": "letter"}}',
         '{"effect": {"kind": "html"}, "match": {"route": "nowhere"}}',
         '{"effect": {"kind": "short"}}',
         '{"effect": {"kind": "short", "keep": -1}}',
