@@ -58,8 +58,8 @@ pictures: $(INSTALLED) ## take the documents' pictures of the status page again 
 house: $(INSTALLED) ## how much a reader has to hold in mind: rooms, sizes, density
 	@$(BIN)/python tools/house.py
 
-mutants: $(INSTALLED) ## break the core in every small way; each breakage has to be noticed (minutes)
-	@PYTHONPATH=tests/support $(BIN)/python tools/mutants.py $(ARGS)
+mutants: $(INSTALLED) ## break what decides in every small way; each has to be noticed: ARGS="core --sample 300 --seed 7"
+	@$(BIN)/python tools/mutants.py $(ARGS)
 
 docs: $(INSTALLED) ## write what is made from something else: parts of the documents, the dashboards, the PrometheusRule
 	@PYTHONPATH=tests/support $(BIN)/python tools/documents.py

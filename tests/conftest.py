@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.internal.conjecture import engine
 
 from secrets_scan import Scan, SecretsScan
@@ -56,6 +56,12 @@ settings.register_profile("thorough", deadline=None, max_examples=2000)
 # Hypothesis goes on for five minutes to make an example smaller, and a test is ended after four: then nobody would hear
 # what was found. Its authors leave this number to be set from outside.
 engine.MAX_SHRINKING_SECONDS = 20
+# tools/mutants.py asks only whether an example fails, not for the smallest one.
+settings.register_profile(
+    "mutants",
+    settings.get_profile("ci"),
+    phases=(Phase.explicit, Phase.generate),
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "local"))
 
 
