@@ -40,7 +40,7 @@ check: lint types layers test ## what must pass before a change is sent
 
 simulate: $(INSTALLED) ## years of operation in minutes: SEEDS=200 HOURS=48 FROM=1, SEEDS=fresh, or DEFECTS=all
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m simulation --seeds $(or $(SEEDS),20) --hours $(or $(HOURS),48) --from $(or $(FROM),1) \
-	  $(if $(DEFECTS),--defects "$(DEFECTS)") $(if $(JOBS),--jobs $(JOBS))
+	  $(if $(DEFECTS),--defects "$(DEFECTS)") $(if $(JOBS),--jobs $(JOBS)) $(if $(MODE),--mode $(MODE))
 
 crashes: $(INSTALLED) ## end the spool's writer at random: TRIALS=1000 FROM=1; nothing acknowledged may be missing
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m crashes --trials $(or $(TRIALS),1000) --from $(or $(FROM),1) \

@@ -1,6 +1,7 @@
 """Run many seeds, and say of each that broke a promise what happened and how to see it again.
 
 make simulate SEEDS=200 HOURS=48 FROM=1       seeds 1 to 200, 48 hours each
+make simulate MODE=strict SEEDS=20 HOURS=12   slow calls, long passes, nobody meddles: nothing can hide in a grace
 make simulate SEEDS=fresh HOURS=48            as many new ones as a minute has, from a number of this moment
 make simulate DEFECTS=all SEEDS=500           plants one defect after the other, and tells which seed finds it
 """
@@ -17,6 +18,7 @@ from itertools import chain, count, islice
 from pathlib import Path
 from random import SystemRandom
 
+from simulation.modes import MODES, USUAL, Mode
 from simulation.seed import told as seed_of
 
 HOME = Path("build/simulation")
@@ -46,7 +48,7 @@ def main(words: list[str]) -> int:
     wanted = (
         count(first) if asked.seeds == "fresh" else iter(range(first, first + int(asked.seeds)))
     )
-    return _run(wanted, asked.hours, asked.jobs, until, first)
+    return _run(wanted, asked.hours, asked.jobs, until, first, MODES[asked.mode])
 
 
 def _arguments(words: list[str]) -> argparse.Namespace:
@@ -62,10 +64,13 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--defects", default="", help="'all', or the names of defects to plant, with commas"
     )
+    parser.add_argument("--mode", default="usual", choices=MODES, help="what kind of world")
     return parser.parse_args(words)
 
 
-def _run(wanted: Iterator[int], hours: float, jobs: int, until: float, first: int) -> int:
+def _run(
+    wanted: Iterator[int], hours: float, jobs: int, until: float, first: int, mode: Mode
+) -> int:
     began, ended, broken, lived, last = time.monotonic(), 0, 0, 0.0, first - 1
     HOME.mkdir(parents=True, exist_ok=True)
     with multiprocessing.get_context("spawn").Pool(
@@ -73,12 +78,12 @@ def _run(wanted: Iterator[int], hours: float, jobs: int, until: float, first: in
     ) as pool:
         while time.monotonic() < until and (batch := list(islice(wanted, 10 * jobs))):
             for seed, rule, timeline, simulated in pool.imap_unordered(
-                seed_of, [(one, hours) for one in batch]
+                seed_of, [(one, hours, mode) for one in batch]
             ):
                 ended, lived, last = ended + 1, lived + simulated, max(last, seed)
                 if rule:
                     broken += 1
-                    _show(seed, hours, rule, timeline)
+                    _show(seed, hours, rule, timeline, mode)
             spent = time.monotonic() - began
             _say(
                 f"{ended} seeds, {lived:,.0f} simulated hours in {spent:.0f} s: {lived / spent:,.0f} a second"
@@ -87,7 +92,7 @@ def _run(wanted: Iterator[int], hours: float, jobs: int, until: float, first: in
     return 1 if broken else 0
 
 
-def _show(seed: int, hours: float, rule: str, timeline: list[str]) -> None:
+def _show(seed: int, hours: float, rule: str, timeline: list[str], mode: Mode = USUAL) -> None:
     """Tell of a seed that broke a promise."""
     file = HOME / f"seed-{seed}.txt"
     file.write_text("\n".join(timeline) + "\n", encoding="utf-8")
@@ -96,9 +101,10 @@ def _show(seed: int, hours: float, rule: str, timeline: list[str]) -> None:
         [f"seed {seed} broke a promise"], (one[:160] for one in timeline[-SHOWN:]), [f"  {rule}"]
     ):
         _say(line)
-    _say(
-        f"the whole timeline: {file}; to see it again: make simulate SEEDS=1 FROM={seed} HOURS={hours:g}"
-    )
+    again = f"make simulate SEEDS=1 FROM={seed} HOURS={hours:g}"
+    if mode is not USUAL:
+        again += f" MODE={mode.name}"
+    _say(f"the whole timeline: {file}; to see it again: {again}")
 
 
 def _say(line: str) -> None:

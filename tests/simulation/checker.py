@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from simulation.meaning import PAUSES, InForce, Reading, State, Texts, Wanted
+from simulation.modes import USUAL, Mode
 from simulation.tolerances import (
     CLOCK_SECONDS,
     CLOCKS_APART_SECONDS,
@@ -197,8 +198,10 @@ class Checker:
         user_of_token: Callable[[str], str | None],
         state: Callable[[], Path],
         true_wall: Callable[[], datetime] | None = None,
+        mode: Mode = USUAL,
     ) -> None:
-        self.texts = Texts(TEXT_GRACE_SECONDS)
+        self._mode = mode
+        self.texts = Texts(mode.text_grace_seconds)
         self.accounts: dict[str, Known] = {}
         self.secrets: set[str] = set()
         self.observing = observing
@@ -329,7 +332,7 @@ class Checker:
             until = self._wall() + timedelta(seconds=seconds - 1)
             ends = self._now() + seconds - 1
             self._brakes.append(
-                PauseOverride(account, pause, self._now() + GRACE_SECONDS, until, ends)
+                PauseOverride(account, pause, self._now() + self._mode.grace_seconds, until, ends)
             )
 
     def person_agreed(self, account: str) -> None:

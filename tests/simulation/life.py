@@ -30,6 +30,7 @@ from simulation.disk import Disk
 from simulation.foreign import FOREIGN, foreign
 from simulation.machine import Machine
 from simulation.meaning import moment, read
+from simulation.modes import Mode
 from simulation.texts import Account, Approved, Entry, Fleet
 from simulation.tolerances import CLOCKS_APART_SECONDS
 from simulation.wire import Weather
@@ -49,12 +50,8 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 FEW = 10
 """Fewer devices than this are a small account."""
 WINGS = ("east", "north", "south", "west")
-WORKING_TREES, WILD_CLOCKS, SHARED_USERS = 0.2, 0.35, 0.25
-"""In so many runs the texts are a working tree of Git, nobody looks after the clock, and two accounts are one user."""
 LONGEST_CHECKOUT = 8
 """Files of a checkout after which there is a pause."""
-MEAN_PAUSE = 20 * MINUTE
-"""Seconds between two events, on average."""
 UNTOUCHED = {
     "prune": "all",
     "max_unsubscribe": "10%",
@@ -73,6 +70,7 @@ MISLEADING = (
     effects.Lost,
     effects.Stale,
     effects.Short,
+    effects.Contradict,
     effects.Mangle,
     effects.Response,
     effects.Raw,
@@ -99,7 +97,9 @@ class Life:
         checker: Checker,
         tell: Callable[[str], None],
         environment: str,
+        mode: Mode,
     ) -> None:
+        self._mode = mode
         self.fleet = Fleet(environment)
         self.files: dict[str, bytes] = {}
         self.trouble: dict[str, float] = {}
@@ -116,7 +116,7 @@ class Life:
         self.shared: dict[str, str] = {}
         self.misspelt: dict[str, str] = {}
         self._tree: WorkingTree | None = None
-        self._wild_clock = random.random() < WILD_CLOCKS
+        self._wild_clock = random.random() < mode.wild_clocks
         self._copy: bytes | None = None
 
     # -- set-up
@@ -124,7 +124,7 @@ class Life:
     async def begin(self, accounts: int) -> None:
         """Make users with devices, credentials and a first text."""
         self.fleet.zone = self._random.choice(("", *ZONES))
-        if self._random.random() < WORKING_TREES:
+        if self._random.random() < self._mode.working_trees:
             self._tree = WorkingTree(self._machine.folder / "texts", self._disk, self._clock)
         if self._wild_clock and self._random.random() < 0.3:
             self._set_clock(self._step(), "is wrong at boot")
@@ -154,7 +154,7 @@ class Life:
             )
             self._platform.subscribe(name, *live)
             self._credential(name, name)
-        if self._random.random() < SHARED_USERS:
+        if self._random.random() < self._mode.shared:
             self._share(self.accounts()[0])
         await self._publish(self.fleet, slowly=False)
 
@@ -199,9 +199,10 @@ class Life:
 
     async def one_event(self) -> None:
         """Let something happen, after a while."""
-        await asyncio.sleep(30.0 + self._random.expovariate(1 / MEAN_PAUSE))
-        weights = [weight for weight, _ in EVENTS]
-        (_, event) = self._random.choices(EVENTS, weights)[0]
+        await asyncio.sleep(30.0 + self._random.expovariate(1 / self._mode.pause_seconds))
+        possible = [one for one in EVENTS if one[1].__name__ not in self._mode.left_out]
+        weights = [weight for weight, _ in possible]
+        (_, event) = self._random.choices(possible, weights)[0]
         await event(self)
 
     async def calm_down(self) -> None:
@@ -829,6 +830,14 @@ class Life:
             self._checker.promise("surface", f"{path} answers {answer.status_code}", kept=fine)
             leaks = [secret for secret in self._checker.secrets if secret in answer.text]
             self._checker.promise("secret", f"a secret stands in {path}", kept=not leaks)
+        self._look_at_the_state()
+
+    def _look_at_the_state(self) -> None:
+        """Nothing that the daemon keeps on its disk may hold a secret."""
+        for path in sorted(self._machine.state.glob("*")):
+            kept = path.read_bytes()
+            leaks = [one for one in self._checker.secrets if one and one.encode() in kept]
+            self._checker.promise("secret", f"a secret stands in {path.name}", kept=not leaks)
 
     # -- credentials
 
@@ -993,6 +1002,9 @@ class Life:
                     effects.Error(self._random.choice(("1314", "1306")), retry_after=retry_after),
                 ),
                 (None, effects.Error(self._random.choice(("1302", "1218", "1103")))),
+                (None, effects.Echo(self._random.choice(("envelope", "page")), commit=commit)),
+                (None, effects.Echo(code=self._random.choice((*CODES, *REFUSING, "1218")))),
+                (Route.TOKEN, effects.Echo("token")),
                 (None, effects.Redirect()),
                 (change, effects.Error(self._random.choice(REFUSING))),
                 (Route.SUBSCRIBE, effects.Error("1312")),
@@ -1019,6 +1031,27 @@ class Life:
             )
         )
         return Rule(effect, match=Match(route=route, user=account), probability=share)
+
+    async def contradict(self) -> None:
+        """LG's lists say otherwise than its calls for hours, always about the same devices of an account."""
+        account = self.some_account()
+        if account is None:
+            return
+        hidden, shown = self._random.choice(((0.1, 0.0), (0.0, 0.1), (0.2, 0.2), (0.6, 0.0)))
+        seconds = self._while(HOUR, 6 * HOUR)
+        self.note(
+            f"LG's lists of {account} hide {hidden:.0%} and show {shown:.0%} too many",
+            account,
+            seconds=seconds + HOUR,
+        )
+        self._meddled(None, seconds=seconds)
+        self._platform.add_fault(
+            Rule(
+                effects.Contradict(hidden, shown),
+                match=Match(route=Route.LIST, user=self.user(account).name),
+                end=seconds,
+            )
+        )
 
     async def outage(self) -> None:
         """LG cannot be reached at all."""
@@ -1274,6 +1307,7 @@ EVENTS: tuple[tuple[float, Callable[[Life], Awaitable[None]]], ...] = (
     (2, Life.tokens_end),
     (12, Life.faults),
     (8, Life.odd),
+    (1.5, Life.contradict),
     (2, Life.outage),
     (2, Life.slow),
     (4, Life.lose),

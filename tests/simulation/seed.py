@@ -31,6 +31,7 @@ from simulation.clockwork import MACHINE, MachineClock, Stuck, VirtualLoop
 from simulation.disk import Disk
 from simulation.life import CALM, EVERYBODY, HOUR, MINUTE, Life
 from simulation.machine import LIFE, Machine
+from simulation.modes import USUAL, Mode
 from simulation.texts import Approved, Fleet
 from simulation.tolerances import SILENCE, UNTIL_CALM
 from simulation.wire import Weather
@@ -84,7 +85,8 @@ class _Lines(io.StringIO):
 class Run:
     """One seed."""
 
-    def __init__(self, seed: int, hours: float, folder: Path) -> None:
+    def __init__(self, seed: int, hours: float, folder: Path, mode: Mode = USUAL) -> None:
+        self._mode = mode
         self._random = Random(seed)  # noqa: S311 - repeatable, and no secret
         self.report = Report(seed, hours, self._random.choice(STARTS))
         self.loop = VirtualLoop(self._another())
@@ -143,7 +145,7 @@ class Run:
         random = self._random
         loop, clock = self.loop, MachineClock(self.loop, self.report.start)
         MACHINE.set(clock)
-        disk, weather = Disk(loop, clock), Weather(Between(self._another()))
+        disk, weather = Disk(loop, clock), Weather(Between(self._another()), self._mode.way_seconds)
         accounts = random.randint(2, 4)
         options = Options(
             empty_list=random.choice(("[]", "null", "{}", "missing")),
@@ -160,7 +162,7 @@ class Run:
         )
         for number in range(accounts):
             name = CALM if number == 0 else f"hotel-{number}"
-            count = random.choice((2, 3, 4, 6, 8, 9, 12, 12, 25, 25, 45))
+            count = random.choice(self._mode.sizes)
             only_pcc = name == CALM or random.random() < 0.7
             user = platform.world.add_user(name)
             devices = sample_devices(self.report.seed, name, count, only_pcc=only_pcc)
@@ -186,9 +188,9 @@ class Run:
             "PCC_LISTEN": "127.0.0.1:0",
             "PCC_ENVIRONMENT": environment,
             "PCC_INTERVAL": f"{self._interval:.0f}s",
-            "PCC_CONCURRENCY": str(random.choice((1, 4, 8))),
+            "PCC_CONCURRENCY": str(random.choice(self._mode.concurrency)),
             "PCC_WORKERS": str(random.choice((1, 2, 8))),
-            "PCC_MODE": "observe" if random.random() < 0.06 else "enforce",
+            "PCC_MODE": "observe" if random.random() < self._mode.observing else "enforce",
         }
         self._observing = given["PCC_MODE"] == "observe"
         self._checker = checker = Checker(
@@ -201,6 +203,7 @@ class Run:
             ),
             state=lambda: self._machine.state,
             true_wall=lambda: clock.start + timedelta(seconds=loop.time()),
+            mode=self._mode,
         )
         checker.tell = self.tell
         checker.secrets = {platform.world.service.key}
@@ -230,6 +233,7 @@ class Run:
             checker,
             self.tell,
             environment,
+            self._mode,
         )
         self._accounts = accounts
         (self._folder / "credentials").mkdir()
@@ -490,16 +494,16 @@ def _readable(text: str) -> str:
     return f"    {event} {account} {said}".rstrip()
 
 
-def run(seed: int, hours: float) -> Report:
+def run(seed: int, hours: float, mode: Mode = USUAL) -> Report:
     """Return what one seed comes to."""
     home = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
     gc.collect()
     gc.disable()  # what one run leaves behind fits into memory, and to seek it meanwhile takes a fifth of the time
     with tempfile.TemporaryDirectory(prefix="pcc-simulation-", dir=home) as folder:
-        return contextvars.copy_context().run(Run(seed, hours, Path(folder)).run)
+        return contextvars.copy_context().run(Run(seed, hours, Path(folder), mode).run)
 
 
-def told(asked: tuple[int, float]) -> tuple[int, str, list[str], float]:
+def told(asked: tuple[int, float, Mode]) -> tuple[int, str, list[str], float]:
     """Run a seed for so many hours; return it, the promise that it broke, how that came, and how long it lived."""
     report = run(*asked)
     if report.violation is None:

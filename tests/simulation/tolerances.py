@@ -22,6 +22,8 @@ TEXT_GRACE_SECONDS = 4.0
 """So long after a change of the files nobody can say which text the program goes by: one of them must allow a call."""
 GRACE_SECONDS = 10.0
 """The same for credentials and for a pause by command."""
+STRICT_GRACE_SECONDS = 1.0
+"""That in the strict mode for a pause by command: a call that is asked about later than that comes after it."""
 ONE_CALL_SECONDS = 46.0
 """So long three calls may take, one after the other: what was begun before a stop may still come."""
 CLOCK_SECONDS = 1.0

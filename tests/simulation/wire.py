@@ -20,8 +20,6 @@ from reconciler.simulator import Answer, Platform, Request
 from simulation.answers import Between, Flood
 from simulation.clockwork import VirtualLoop
 
-USUAL_SECONDS = (0.01, 0.2)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
@@ -64,10 +62,11 @@ class Listener(Protocol):
 class Weather:
     """What becomes of requests. ``cut``: no connection can be made. ``slow`` of them take ``slow_seconds`` more.
 
-    ``between`` is what may change an answer on its way.
+    ``between`` is what may change an answer on its way, ``way_seconds`` how long each way takes.
     """
 
     between: Between
+    way_seconds: tuple[float, float]
     cut: bool = False
     slow: float = 0.0
     slow_seconds: float = 30.0
@@ -127,7 +126,7 @@ class Wire(httpx.AsyncBaseTransport):
     async def _round_trip(self, call: Call) -> Answer:
         answered: asyncio.Future[Answer] = self._loop.create_future()
         if self._weather.cut:
-            await asyncio.sleep(self._random.uniform(*USUAL_SECONDS))
+            await asyncio.sleep(self._random.uniform(*self._weather.way_seconds))
             raise httpx.ConnectError("connection refused")
         late = (
             self._random.random() * self._weather.slow_seconds
@@ -135,7 +134,7 @@ class Wire(httpx.AsyncBaseTransport):
             else 0.0
         )
         self._loop.call_later(
-            self._random.uniform(*USUAL_SECONDS) + late, self._arrive, call, answered
+            self._random.uniform(*self._weather.way_seconds) + late, self._arrive, call, answered
         )
         return await answered
 
@@ -152,7 +151,7 @@ class Wire(httpx.AsyncBaseTransport):
             if flood:
                 self._floods[call] = flood
         if not answer.never:
-            back = self._random.uniform(*USUAL_SECONDS) + answer.delay_seconds
+            back = self._random.uniform(*self._weather.way_seconds) + answer.delay_seconds
             self._loop.call_later(back, _come_back, answer, answered)
 
 

@@ -1,0 +1,70 @@
+"""How a run is meant: the usual world with every trouble, or a strict one in which nothing can hide.
+
+Owns: the two modes and every number in which they differ. Must not: hold a rule, or an event.
+
+In the strict mode LG is slow and answers rightly, nobody meddles, and people edit again and again while a pass goes on
+that takes minutes. What the checker lets pass after an edit is shorter than two calls, so a pass that goes on by an
+earlier revision, or in spite of a pause, is seen at its next calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simulation.tolerances import GRACE_SECONDS, STRICT_GRACE_SECONDS, TEXT_GRACE_SECONDS
+
+MINUTE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """One way to live.
+
+    ``way_seconds``: how long a request takes to LG, and so does its answer. ``pause_seconds``: what is between two
+    events on average. ``sizes`` of accounts, in devices. ``shared``, ``wild_clocks``: in which share of the runs two
+    accounts are one user, and nobody looks after the clock. ``left_out`` are events that do not happen.
+    ``grace_seconds``: for how long nobody can say which pause by command the program goes by.
+    """
+
+    name: str
+    way_seconds: tuple[float, float]
+    pause_seconds: float
+    sizes: tuple[int, ...]
+    concurrency: tuple[int, ...]
+    grace_seconds: float
+    text_grace_seconds: float = TEXT_GRACE_SECONDS
+    shared: float = 0.0
+    wild_clocks: float = 0.0
+    working_trees: float = 0.0
+    observing: float = 0.0
+    left_out: frozenset[str] = frozenset()
+
+
+USUAL = Mode(
+    "usual",
+    way_seconds=(0.01, 0.2),
+    pause_seconds=20 * MINUTE,
+    sizes=(2, 3, 4, 6, 8, 9, 12, 12, 25, 25, 45),
+    concurrency=(1, 4, 8),
+    grace_seconds=GRACE_SECONDS,
+    shared=0.25,
+    wild_clocks=0.35,
+    working_trees=0.2,
+    observing=0.06,
+)
+STRICT = Mode(
+    "strict",
+    way_seconds=(2.0, 5.0),
+    pause_seconds=2 * MINUTE,
+    sizes=(12, 25, 45, 80),
+    concurrency=(1, 1, 2),
+    grace_seconds=STRICT_GRACE_SECONDS,
+    left_out=frozenset(
+        {
+            *("faults", "odd", "outage", "slow", "contradict"),
+            *("lose", "strangers", "consent", "registered", "quota", "cap"),
+            *("clock", "exchange", "deaf"),
+        }
+    ),
+)
+MODES = {one.name: one for one in (USUAL, STRICT)}
