@@ -641,7 +641,8 @@ def _instead(effect: faults.Instead, call: _Call) -> Answer:
 def _echo(effect: faults.Echo, call: _Call) -> Answer:
     """Return an error that repeats what was sent."""
     request = call.request
-    headers = " ".join(f"{name}={value}" for name, value in sorted(request.headers.items()))
+    names = sorted(request.headers, key=_most_secret_first)
+    headers = " ".join(f"{name}={request.headers[name]}" for name in names)
     words = f"{request.method} {request.path} {headers} {request.body.decode('utf-8', 'replace')}"
     match effect.form:
         case "envelope":
@@ -653,6 +654,11 @@ def _echo(effect: faults.Echo, call: _Call) -> Answer:
         case "token":
             status = 200 if effect.status is None else effect.status
             return json_answer({"httpError": f"401 {words}"}, status)
+
+
+def _most_secret_first(header: str) -> tuple[bool, bool, str]:
+    """Sort headers so that what is secret survives where the words are truncated."""
+    return header != "authorization", not header.startswith("x-"), header
 
 
 def _otherwise(user: User, effect: faults.Contradict) -> list[str]:
