@@ -200,6 +200,7 @@ class _Theatre:
         paths = {module: self._root / f"{module}.py" for module in self._modules}
         self._say(ORDER, json.dumps({name: seen.order(path) for name, path in paths.items()}))
         items = {item.nodeid: item for item in session.items}
+        living = _living(map(str, paths.values()))
         todo = []
         for number, mutant in enumerate(self._mutants):
             path = paths[mutant.module]
@@ -210,8 +211,9 @@ class _Theatre:
                 self._say(str(number), UNTESTED)
             else:
                 most = TIMES_AS_LONG * sum(map(seen.seconds.__getitem__, judges))
-                work = _Surgery(path, mutant, [items[one] for one in judges])
+                work = _Surgery(path, mutant, living[str(path)], [items[one] for one in judges])
                 todo.append((number, PATIENCE_SECONDS + most, work.run))
+        gc.freeze()
         for number, outcome in _Forks(self._jobs).run(todo):
             self._say(str(number), outcome)
         return True
@@ -267,19 +269,21 @@ def _passes(item: pytest.Item) -> bool:
 class _Surgery:
     """Puts a breakage into the functions that live, and runs the tests that may notice."""
 
-    def __init__(self, path: Path, mutant: Mutant, items: list[pytest.Item]) -> None:
+    def __init__(
+        self, path: Path, mutant: Mutant, living: list[FunctionType], items: list[pytest.Item]
+    ) -> None:
         self._path = path
         self._mutant = mutant
+        self._living = living
         self._items = items
 
     def run(self) -> bool:
         """Return whether the tests are content with it."""
-        sound = _codes(compile(self._path.read_bytes(), str(self._path), "exec"))
+        gc.disable()  # a process of its own is gone before it matters, and to look at all of memory copies it
         broken = _codes(compile(self._mutant.text, str(self._path), "exec"))
-        changed = {key: code for key, code in broken.items() if code != sound.get(key)}
-        for function in _living(str(self._path)):
-            code = changed.get(_key(function.__code__))
-            if code is not None:
+        for function in self._living:
+            code = broken.get(_key(function.__code__))
+            if code is not None and code != function.__code__:
                 try:
                     function.__code__ = code
                 except ValueError:
@@ -287,12 +291,13 @@ class _Surgery:
         return all(_passes(item) for item in self._items)
 
 
-def _living(path: str) -> list[FunctionType]:
-    return [
-        one
-        for one in gc.get_objects()
-        if isinstance(one, FunctionType) and one.__code__.co_filename == path
-    ]
+def _living(paths: Iterable[str]) -> dict[str, list[FunctionType]]:
+    """Return the functions of each module that are there now."""
+    found: dict[str, list[FunctionType]] = {path: [] for path in paths}
+    for one in gc.get_objects():
+        if isinstance(one, FunctionType) and one.__code__.co_filename in found:
+            found[one.__code__.co_filename].append(one)
+    return found
 
 
 def _key(code: CodeType) -> tuple[str, int]:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from reconciler.core.model import Action, Reason
+from simulation.modes import MODES, STRICT, USUAL
 
 
 def _module(name: str) -> Any:
@@ -72,11 +73,12 @@ FOUND = Path(__file__).parent / "defects.json"
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One mistake: its name, what is wrong with it, and how it is made."""
+    """One mistake: its name, what is wrong with it, how it is made, and in which mode it is looked for."""
 
     name: str
     what: str
     plant: Callable[[], None]
+    mode: str = USUAL.name
 
 
 def _without(reason: Reason) -> Callable[[], None]:
@@ -92,6 +94,24 @@ def _changed(owner: Any, name: str, *, value: Any) -> Callable[[], None]:
 
 def _no(*_asked: Any) -> bool:
     return False
+
+
+def _only_stopping(basis_: Any) -> bool:
+    return bool(basis_._with.stopping())
+
+
+def _all_but_pauses(basis_: Any) -> bool:
+    run, now = basis_._run, basis_._clocks.within(basis_._run)
+    past = run.boundary is not None and run.boundary <= now
+    other_disk = basis_._with.state.writable is not basis_._verdict.situation.memory.writable
+    return past or other_disk or not basis_._client.same_user or basis_._clocks.moved(run)
+
+
+def _all_but_dates(basis_: Any) -> bool:
+    run, state, now = basis_._run, basis_._with.state, basis_._clocks.within(basis_._run)
+    other_disk = state.writable is not basis_._verdict.situation.memory.writable
+    paused = state.pauses.of(run.name, now) != run.pause_override
+    return other_disk or paused or not basis_._client.same_user or basis_._clocks.moved(run)
 
 
 def _limit_of_what_is_desired() -> None:
@@ -600,6 +620,24 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "outcomes forgotten", "what came of an unsubscribe is not remembered", _noop_is_forgotten
     ),
+    Defect(
+        "edits wait for the next pass",
+        "a pass goes on by an earlier revision",
+        _changed(basis.Basis, "_stopping_or_edited", value=_only_stopping),
+        STRICT.name,
+    ),
+    Defect(
+        "pauses wait for the next pass",
+        "a pass goes on in spite of a pause by command",
+        _changed(basis.Basis, "_paused_or_moved", value=_all_but_pauses),
+        STRICT.name,
+    ),
+    Defect(
+        "dates wait for the next pass",
+        "a pass goes on although a date has come",
+        _changed(basis.Basis, "_paused_or_moved", value=_all_but_dates),
+        STRICT.name,
+    ),
 )
 
 
@@ -645,9 +683,10 @@ def _seek(asked: tuple[str, float, int, int]) -> tuple[str, int, str]:
     from simulation.seed import run  # noqa: PLC0415 - the defect has to be there first
 
     name, hours, seeds, first = asked
+    mode = next(one.mode for one in DEFECTS if one.name == name)
     plant(name)
     for seed in range(first, first + seeds):
-        violation = run(seed, hours).violation
+        violation = run(seed, hours, MODES[mode]).violation
         if violation is not None:
             return name, seed, violation.rule
     return name, 0, ""

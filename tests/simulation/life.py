@@ -592,6 +592,47 @@ class Life:
         self.note("and takes it back", EVERYBODY, seconds=MINUTE)
         await self._publish(before)
 
+    async def interrupt(self) -> None:
+        """A large edit is being carried out when something happens that has to stop it before its next call."""
+        account = self.some_account()
+        if account is None:
+            return
+        how = self._random.choice(("pause", "pause in the file", "date", "withdrawn", "taken back"))
+        before = self.fleet.copy()
+        ends = self._clock.true() + timedelta(seconds=self._random.randint(20, 90))
+        if how == "date":
+            await self._add_until(account, ends.replace(microsecond=0))
+        elif how == "withdrawn" or self._random.random() < 0.5:
+            await self._remove(60, approved=True, share=0.9)
+        else:
+            await self._add_until(account, None)
+        await asyncio.sleep(self._random.uniform(8.0, 60.0))
+        self.note(f"in the middle of it: {how}", EVERYBODY, seconds=MINUTE)
+        match how:
+            case "pause":
+                await self._pause(account, "all", 90)
+            case "pause in the file":
+                await self._edit(how, account, lambda _, one: one.policy.update(pause="all"))
+                await asyncio.sleep(90.0)
+                await self._edit("it goes on", account, self._goes_on)
+            case "withdrawn":
+                await self._edit(how, account, lambda fleet, _: fleet.approvals.clear())
+            case "taken back":
+                await self._publish(before)
+            case _:
+                pass
+
+    def _goes_on(self, _fleet: Fleet, account: Account) -> None:
+        """Take a pause out of the file."""
+        account.policy.pop("pause", None)
+
+    async def _add_until(self, account: str, until: date | None) -> None:
+        """Add every device that is not listed yet, until a moment if one is given."""
+        entries = {one: Entry("", None, until) for one in self._unlisted(account)}
+        await self._edit(
+            f"{len(entries)} devices come", account, lambda _, one: one.devices.update(entries)
+        )
+
     async def dates(self) -> None:
         """Devices get a day on which they come or go."""
         account = self.some_account()
@@ -785,6 +826,9 @@ class Life:
         account = self._random.choice((self.some_account(), self.some_account(), None))
         span = self._random.choice((600, 1800, 7200))
         word = self._random.choice(("unsubscribe", "all", "none"))
+        await self._pause(account, word, span)
+
+    async def _pause(self, account: str | None, word: str, span: int) -> None:
         body = {"pause": word, "account": account, "for": f"{span}s", "reason": "a drill"}
         answer = await self._machine.ask("POST", "/api/v1/pause", body)
         if answer is not None and answer.is_success:
@@ -1291,6 +1335,7 @@ EVENTS: tuple[tuple[float, Callable[[Life], Awaitable[None]]], ...] = (
     (1.5, Life.misspell),
     (4, Life.wings),
     (4, Life.second_thoughts),
+    (40, Life.interrupt),
     (4, Life.dates),
     (3, Life.revert),
     (4, Life.policy),

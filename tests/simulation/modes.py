@@ -51,6 +51,7 @@ USUAL = Mode(
     wild_clocks=0.35,
     working_trees=0.2,
     observing=0.06,
+    left_out=frozenset({"interrupt"}),
 )
 STRICT = Mode(
     "strict",

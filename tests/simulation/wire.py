@@ -66,7 +66,7 @@ class Weather:
     """
 
     between: Between
-    way_seconds: tuple[float, float]
+    way_seconds: tuple[float, float] = (0.01, 0.2)
     cut: bool = False
     slow: float = 0.0
     slow_seconds: float = 30.0
