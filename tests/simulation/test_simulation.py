@@ -31,6 +31,7 @@ from simulation.foreign import FOREIGN, foreign
 from simulation.histories import differences
 from simulation.meaning import State, Texts, after
 from simulation.meaning import read as meaning_of
+from simulation.modes import STRICT, USUAL
 from simulation.seed import run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -82,6 +83,20 @@ def test_seeds_keep_every_promise(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (code, said[-1]) == (0, "seeds 3..6: 0 violations")
 
 
+def test_strict_seeds_keep_every_promise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With slow calls, long passes and edits all the while, a few seeds go well, too."""
+    monkeypatch.chdir(tmp_path)
+    code, said = simulate("--mode", "strict", "--seeds", "3", "--hours", "7", "--from", "5")
+    assert (code, said[-1]) == (0, "seeds 5..7: 0 violations")
+
+
+def test_a_pass_of_the_strict_mode_is_longer_than_any_grace() -> None:
+    """What the checker lets pass after an edit or a pause ends before two calls of a pass can have been made."""
+    two_calls = 4 * STRICT.way_seconds[0]
+    assert max(STRICT.text_grace_seconds, STRICT.grace_seconds) < two_calls
+    assert max(USUAL.text_grace_seconds, USUAL.grace_seconds) > 4 * USUAL.way_seconds[1]
+
+
 def test_a_seed_is_the_same_again() -> None:
     """What happens in a run follows from its seed alone, also after other runs in the same process."""
     first = run(11, 8).told()
@@ -90,7 +105,10 @@ def test_a_seed_is_the_same_again() -> None:
     assert run(11, 8).told() == first
 
 
-@pytest.mark.parametrize("defect", ["no too-many", "nothing intended", "token in the log"])
+@pytest.mark.parametrize(
+    "defect",
+    ["no too-many", "nothing intended", "token in the log", "edits wait for the next pass"],
+)
 def test_a_planted_defect_is_found(
     defect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,8 +137,10 @@ def test_a_broken_promise_is_told_with_the_command_to_see_it_again(
     said = capsys.readouterr().out
     assert "line 99" in said
     assert "line 3\n" not in said
-    assert "make simulate SEEDS=1 FROM=7 HOURS=48" in said
+    assert "make simulate SEEDS=1 FROM=7 HOURS=48\n" in said
     assert len(Path("build/simulation/seed-7.txt").read_text().splitlines()) == 100
+    _show(7, 12.0, "too-many: six devices went", ["day 1 line 1"], STRICT)
+    assert "make simulate SEEDS=1 FROM=7 HOURS=12 MODE=strict\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("cut", range(0, len(ACCOUNT), 3))
