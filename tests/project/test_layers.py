@@ -23,6 +23,11 @@ PLANTED = {
     "Seven floors": ("core/model.py", "reconciler.telemetry.metrics"),
     "Inside reconciler.pcc,": ("pcc/protocol.py", "reconciler.pcc.client"),
     "Inside reconciler.events,": ("events/model.py", "reconciler.events.port"),
+    "Inside reconciler.events.delivery,": (
+        "events/delivery/policy.py",
+        "reconciler.events.delivery.lane",
+    ),
+    "Inside reconciler.events.sinks,": ("events/sinks/port.py", "reconciler.events.sinks.stream"),
     "Inside reconciler.events.spool,": (
         "events/spool/tables.py",
         "reconciler.events.spool.committer",
