@@ -255,6 +255,17 @@ def test_an_outbox_that_cannot_be_read_is_asked_again(bench: Bench) -> None:
     assert 60 < crm.got[0].at < 66
 
 
+def test_an_outcome_that_cannot_be_recorded_floods_no_sink(bench: Bench) -> None:
+    """What was delivered and could not be recorded is delivered again, but not again and again at once."""
+    crm = bench.sink(Failing({}))
+    bench.store("a")
+    bench.outbox.closed = True
+    bench.loop.call_later(60, setattr, bench.outbox, "closed", False)
+    bench.run(1, CRM)
+    assert 2 <= len(crm.ids) <= 14
+    assert bench.outbox.states("crm") == [Result.DELIVERED]
+
+
 def test_dead_events_let_the_later_ones_pass(bench: Bench) -> None:
     """An event that the sink never takes holds back its device no longer."""
     crm = bench.sink(lambda id_: NEVER if id_ == "a1" else TAKEN)

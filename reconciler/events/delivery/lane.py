@@ -231,8 +231,11 @@ class Lane:
             self._shared.watch.ended(self.name, ended.result, clock.steady() - began)
             _log_end(attempt, ended)
             await self._shared.outbox.record([ended])
-        except SpoolError as error:  # the spool is closed: the attempt is due at the next start
+        except (
+            SpoolError
+        ) as error:  # it is due again: after the next start, or where the spool goes on
             log.warning("delivery.not_recorded", sink=self.name, seq=attempt.seq, error=str(error))
+            await self._pause()
         finally:
             self._under_way.discard(attempt.seq)
             opened.users -= 1
@@ -270,6 +273,11 @@ class Lane:
             )
         if before.is_probing and not self._health.is_probing:
             log.info("sink.recovered", sink=self.name, failures=before.failures)
+
+    async def _pause(self) -> None:
+        """Wait for a while, unless this ends."""
+        if not self._ending:
+            await asyncio.sleep(AFTER_FAULT)
 
     async def _close_retired(self) -> None:
         """Close the sinks that are no longer in use."""
