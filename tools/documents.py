@@ -19,10 +19,15 @@ from reactions import CALLS, Case, Run, Seen, observed
 from reconciler.core.guards import GUARDS
 from reconciler.core.model import DEFAULT_ACCOUNT, Cause
 from reconciler.core.status import Figures
+from reconciler.events.logic import LogicTable
+from reconciler.events.model import Device, Result
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.codes import CODES, Call
+from reconciler.runtime.clock import SystemClock
+from reconciler.runtime.receiving.journal import EventJournal
 from reconciler.simulator import Route
 from reconciler.telemetry.metrics import Metrics
+from reconciler.telemetry.receiver_metrics import ReceiverMetrics, SpoolGauges
 from stories import told
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +57,32 @@ def metrics() -> list[str]:
         if not metric.name.endswith("_created")
     ]
     return ["| metric | type | labels | meaning |", "|---|---|---|---|", *sorted(rows)]
+
+
+def receiver_metrics() -> list[str]:
+    """Return the table of the receiving process's metrics with their labels."""
+    every = ReceiverMetrics(spool_limit=1)
+    EventJournal(every, _NoNames(), LogicTable(), SystemClock())
+    every.sinks(["crm"], Result)
+    every.spool(_full_gauges)
+    rows = [
+        _metric_row(metric)
+        for metric in every.registry.collect()
+        if not metric.name.endswith("_created")
+    ]
+    return ["| metric | type | labels | meaning |", "|---|---|---|---|", *sorted(rows)]
+
+
+class _NoNames:
+    """Knows no device."""
+
+    def device(self, device: str) -> Device:
+        """Return a device of which nothing is known."""
+        return Device(device)
+
+
+def _full_gauges() -> SpoolGauges:
+    return SpoolGauges(1, {("crm", "pending"): 1}, {"crm": 1.0})
 
 
 def _metric_row(metric: Metric) -> str:
@@ -187,7 +218,7 @@ def _first_sentence(path: Path) -> str:
 SECTIONS: dict[str, dict[str, Callable[[], list[str]]]] = {
     "docs/architecture.md": {"modules": modules},
     "docs/guards.md": {"reasons": reasons},
-    "docs/observability.md": {"metrics": metrics},
+    "docs/observability.md": {"metrics": metrics, "receiver metrics": receiver_metrics},
     "docs/lg.md": {"codes": codes},
     "docs/explain.md": {"stories": told},
     "docs/reactions.md": {

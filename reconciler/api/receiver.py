@@ -11,9 +11,10 @@ person instead. No line of the log shows a path or a header: either may hold a s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Protocol
 
 import structlog
@@ -24,8 +25,9 @@ from starlette.types import Receive, Scope, Send
 from reconciler.api.access import Refused, check_basic, check_directness, same_as_one, whole_body
 from reconciler.api.port import ReceiverPolicy
 from reconciler.core.clock import Clock
-from reconciler.core.errors import ReconcilerError
-from reconciler.events.model import Arrival, Receipt, SpoolError, SpoolFull, Stored
+from reconciler.core.errors import ReconcilerError, SpoolError, SpoolFull
+from reconciler.events.message import read
+from reconciler.events.model import Arrival, Receipt, Stored
 from reconciler.events.port import Inlet
 
 PATH = "/pcc/events"
@@ -56,6 +58,8 @@ class Refusal(Exception):
         self.status, self.reason = status, reason
 
 
+DEFECT = "defect"
+"""The reason of quarantine for a body that our own reading failed on."""
 REFUSALS = (
     "method",
     "credential",
@@ -76,11 +80,8 @@ HEADERS: Mapping[int, Mapping[str, str]] = {
 """What an answer carries beside its status."""
 
 
-class Reader(Protocol):
-    """Reads LG's bytes."""
-
-    def read(self, body: bytes) -> Sequence[Arrival]:
-        """Return what is in a body, at least one arrival; never raises for what the bytes are."""
+Read = Callable[[bytes], Sequence[Arrival]]
+"""Reads LG's bytes: returns what is in a body, at least one arrival, and never raises for what the bytes are."""
 
 
 class Journal(Protocol):
@@ -111,16 +112,17 @@ class Receiver:
     def __init__(
         self,
         inlet: Inlet,
-        reader: Reader,
         policy: ReceiverPolicy,
         journal: Journal,
         clock: Clock,
         *,
         limits: Limits | None = None,
+        read: Read = read,
     ) -> None:
-        self._inlet, self._reader = inlet, reader
-        self._policy, self._journal, self._clock = policy, journal, clock
+        self._inlet, self._policy = inlet, policy
+        self._journal, self._clock = journal, clock
         self._limits = limits or Limits()
+        self._read = read
         self._complaints = Complaints(clock)
         self.under_way = 0
 
@@ -146,7 +148,7 @@ class Receiver:
         self.under_way += 1
         try:
             body = await self._body(request)
-            arrivals = self._read(body)
+            arrivals = self._arrivals(body)
             receipts = await self._store(arrivals)
         finally:
             self.under_way -= 1
@@ -193,8 +195,13 @@ class Receiver:
         except ClientDisconnect as gone:
             raise Refusal(400, "broken_off", "the caller ended before its body did") from gone
 
-    def _read(self, body: bytes) -> Sequence[Arrival]:
-        return self._reader.read(body)
+    def _arrivals(self, body: bytes) -> Sequence[Arrival]:
+        """Return what is in a body. A defect of ours in the reading must not lose it: it goes to quarantine."""
+        try:
+            return self._read(body)
+        except Exception:
+            log.exception("receive.unreadable", bytes=len(body))
+            return (Arrival(key=sha256(body).digest(), body=body, quarantine=DEFECT),)
 
     async def _store(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
         try:

@@ -26,7 +26,7 @@ import typer
 from typer.exceptions import TyperException
 
 from reconciler import __version__
-from reconciler.cli import plan, simulate, status, validate
+from reconciler.cli import events, plan, simulate, status, validate
 from reconciler.cli import run as fleet
 from reconciler.cli.console import (
     INTERRUPTED,
@@ -68,13 +68,36 @@ COMMANDS: Mapping[str, tuple[Callable[..., int | None], str]] = {
     "pause": (status.pause, 'seoul-hotel --for 2h --reason "LG is being maintained"'),
     "resume": (status.resume, "seoul-hotel"),
     "doctor": (fleet.doctor, "--account seoul-hotel"),
+    "receive": (events.receive, "--env-file receiver.env"),
     "simulate": (simulate.simulate, "--devices 300 --quota 300"),
     "demo": (simulate.demo, "--devices 300"),
 }
 """Each command, in the order of the help, and the example that its help shows."""
 
-for _name, (_command, _example) in COMMANDS.items():
-    app.command(_name, cls=Command, epilog=f"Example: {NAME} {_name} {_example}")(_command)
+EVENT_COMMANDS: Mapping[str, tuple[Callable[..., int | None], str]] = {
+    "list": (events.list_events, "--sink crm --state dead --since 2h"),
+    "show": (events.show, "yrs0CAFk3Ygz6mm03ASnRS"),
+    "unknown": (events.unknown, "> unknown.csv"),
+    "replay": (events.replay, "--sink crm --since 2h --dry-run"),
+    "erase": (events.erase, "7121f083d9df33c29483843fe4181663508e36cd733db8b868269c11a2512a10"),
+}
+"""Each command under ``events``, in the order of its help, and the example that its help shows."""
+
+events_app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["--help", "-h"]}
+)
+
+for _app, _commands, _before in ((app, COMMANDS, ""), (events_app, EVENT_COMMANDS, "events ")):
+    for _name, (_command, _example) in _commands.items():
+        _epilog = f"Example: {NAME} {_before}{_name} {_example}"
+        _app.command(_name, cls=Command, epilog=_epilog)(_command)
+
+app.add_typer(
+    events_app,
+    name="events",
+    help="Look at the events that were kept. Deliver them again, or erase them.",
+    epilog=f"Example: {NAME} events list --since 1d",
+)
 
 
 @app.callback(
@@ -103,7 +126,8 @@ def run(arguments: Sequence[str]) -> int:
                 return _show_completion(shell)
         code = app(args=list(arguments), prog_name=NAME, standalone_mode=False)
     except Exception as error:  # noqa: BLE001 - the last line of defence: told in full, but never with a secret in it
-        if arguments[:1] != ["run"] or isinstance(error, typer.Abort) or not log_is_json(arguments):
+        in_log = _serves(arguments) and not isinstance(error, typer.Abort)
+        if not in_log or not log_is_json(arguments):
             return _told(error)
         if isinstance(error, TyperException):
             tell_in_log(ReconcilerError(error.format_message()))
@@ -115,6 +139,13 @@ def run(arguments: Sequence[str]) -> int:
     if code == INTERRUPTED:
         say(f"{NAME}: interrupted")
     return code if isinstance(code, int) else 0
+
+
+def _serves(arguments: Sequence[str]) -> bool:
+    """Say whether the command is a process that runs until it is stopped: then its log is where errors belong."""
+    if any(word.startswith("--check") for word in arguments):
+        return False
+    return arguments[:1] in (["run"], ["receive"])
 
 
 def _told(error: Exception) -> int:

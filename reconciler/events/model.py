@@ -11,20 +11,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from reconciler.core.errors import ReconcilerError
-
 PCC_EVENT = "PCC_EVENT"
 """The push type of a diagnosis (LG's page "PCC Callback Contents")."""
 SELF_TEST = "PCC_SELF_TEST"
 """The push type of our own ``receive --check``: stored, counted nowhere, never delivered."""
-
-
-class SpoolError(ReconcilerError):
-    """The spool could not keep something, or not in time. It may have been kept all the same."""
-
-
-class SpoolFull(SpoolError):
-    """The spool is at its limit, and nothing that was delivered is left to remove."""
 
 
 class EventState(StrEnum):

@@ -37,6 +37,8 @@ REQUEST_SECONDS = 10.0
 """A request, or the next one, has to be begun and its headers sent within this time."""
 ANSWER_SECONDS = 300.0
 """And all of it, body and answer, is over within this time."""
+LAST_SECONDS = 2
+"""How long answers that are under way at the end are waited for."""
 SHORT_SECONDS = 0.2
 """How long nobody is let in after there was no descriptor for the last."""
 REPORTED_SECONDS = 60.0
@@ -177,12 +179,18 @@ class Port:
         listener: socket.socket,
         most: int | None = None,
         request_seconds: float = REQUEST_SECONDS,
+        answer_seconds: int = LAST_SECONDS,
     ) -> None:
         host, port = listener.getsockname()[:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._listener, self._most = listener, most or most_connections()
-        self._request_seconds = request_seconds
+        self._request_seconds, self._last_seconds = request_seconds, answer_seconds
         self._server: _Server | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether callers are let in."""
+        return self._server is not None and self._server.started
 
     async def serve(self, app: ASGIApp) -> None:
         """Let the app answer until ``stop``."""
@@ -195,7 +203,7 @@ class Port:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=self._last_seconds,
         )
         self._server = _Server(config, self._listener, self._most, self._request_seconds)
         await self._server.serve([])
@@ -254,17 +262,37 @@ class _Server(uvicorn.Server):
         yield
 
 
-def most_connections() -> int:
-    """Return how many connections this process can afford."""
+def most_connections(most: int = MOST_CONNECTIONS, share: int = SHARE) -> int:
+    """Return how many connections this process can afford. One in ``share`` descriptors is for callers."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    return max(FEWEST, min(MOST_CONNECTIONS, descriptors // SHARE))
+        return most
+    return max(FEWEST, min(most, descriptors // share))
+
+
+def more_descriptors(wanted: int) -> None:
+    """Raise this process's own limit of descriptors, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 @contextmanager
-def listening(listen: Listen) -> Iterator[Port]:
-    """Take the port before anything else: two daemons side by side, or a taken port, must end before the first call."""
+def listening(
+    listen: Listen,
+    *,
+    setting: str = "PCC_LISTEN",
+    most: int | None = None,
+    answer_seconds: int = LAST_SECONDS,
+) -> Iterator[Port]:
+    """Take the port before anything else: two daemons side by side, or a taken port, must end before the first call.
+
+    ``setting`` names the port, ``most`` is the number of connections, and ``answer_seconds`` is how long answers that
+    are under way at the end are waited for.
+    """
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     # The protocol is named because asyncio turns off Nagle's algorithm only where it is.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -275,7 +303,7 @@ def listening(listen: Listen) -> Iterator[Port]:
     except OSError as error:
         listener.close()
         raise ReconcilerError(
-            f"PCC_LISTEN: cannot listen on {listen}: {error.strerror or error}"
+            f"{setting}: cannot listen on {listen}: {error.strerror or error}"
         ) from error
     with listener:
-        yield Port(listener)
+        yield Port(listener, most, answer_seconds=answer_seconds)

@@ -57,9 +57,12 @@ COMMANDS = (
     "pause",
     "resume",
     "doctor",
+    "receive",
     "simulate",
     "demo",
+    "events",
 )
+EVENT_COMMANDS = ("list", "show", "unknown", "replay", "erase")
 ESCAPE = "\x1b"
 Popen = subprocess.Popen[str]
 
@@ -176,14 +179,14 @@ def fleet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Fleet]:
 # Help and wrong usage
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *(f"events {one}" for one in EVENT_COMMANDS)])
 def test_the_help_of_each_command_shows_an_example(shell: Shell, command: str) -> None:
     """Help is data, goes to stdout, and ends with an example that begins with the program's name."""
-    ended = shell(command, "--help")
+    ended = shell(*command.split(), "--help")
     assert (ended.code, ended.err) == (0, "")
-    assert f"Example: pcc-reconciler {command}" in ended.out
+    assert f"Example: pcc-reconciler {command}" in " ".join(ended.out.split())
     assert not re.search(r"<(str|int|float|list|Path)", ended.out)
-    assert shell(command, "-h") == ended
+    assert shell(*command.split(), "-h") == ended
 
 
 def test_help_names_every_command_in_whole_words(shell: Shell) -> None:
@@ -305,7 +308,12 @@ def test_the_reference_quotes_the_help_of_each_command(shell: Shell) -> None:
     """docs/cli.md holds the help texts word for word, a section each, in the order of the help."""
     text = (ROOT / "docs" / "cli.md").read_text("utf-8")
     assert tuple(re.findall(r"^## `pcc-reconciler ([a-z]+)`$", text, re.MULTILINE)) == COMMANDS
-    for line in ("--help", *(f"{command} --help" for command in COMMANDS)):
+    assert (
+        tuple(re.findall(r"^### `pcc-reconciler events ([a-z]+)`$", text, re.MULTILINE))
+        == EVENT_COMMANDS
+    )
+    every = [*COMMANDS, *(f"events {one}" for one in EVENT_COMMANDS)]
+    for line in ("--help", *(f"{command} --help" for command in every)):
         assert (
             f"```console\n$ pcc-reconciler {line}\n{shell(*line.split()).out.rstrip()}\n```" in text
         ), line

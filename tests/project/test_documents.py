@@ -28,7 +28,7 @@ import structlog
 import typer
 import yaml
 
-from documents import ROOT, metrics
+from documents import ROOT, metrics, receiver_metrics
 from log_events import events_in_code
 from reconciler import cli
 from reconciler.pcc.codes import CODES
@@ -171,6 +171,14 @@ RUN_BY = {
         r"docs/cli\.md",
         r"pcc-reconciler .*--help",
     ): "test_cli.py::test_the_reference_quotes_the_help_of_each_command",
+    (
+        r".*",
+        r"pcc-reconciler receive( .*)?",
+    ): "test_receiving.py::test_what_was_answered_is_there_after_a_kill",
+    (
+        r".*",
+        r"pcc-reconciler events( .*)?",
+    ): "test_events.py::test_the_list_is_newest_first_and_can_be_narrowed",
     (r".*", r"pcc-reconciler --show-completion .*"): (
         "test_cli.py::test_the_completion_script_of_a_named_shell_is_printed"
     ),
@@ -282,10 +290,12 @@ def test_every_command_of_the_program_has_only_options_that_there_are() -> None:
             continue
         name, *rest = words
         assert name in program.commands, command
-        known = {option for one in program.commands[name].params for option in one.opts} | {
-            "--help",
-            "-h",
-        }
+        found = program.commands[name]
+        under = getattr(found, "commands", {})
+        if under and rest and not rest[0].startswith("-"):
+            assert rest[0] in under, command
+            found = under[rest.pop(0)]
+        known = {option for one in found.params for option in one.opts} | {"--help", "-h"}
         assert {word for word in rest if word.startswith("-")} <= known, command
         seen += 1
     assert seen > len(program.commands)
@@ -648,7 +658,7 @@ def test_names_of_settings_are_settings() -> None:
 
 def test_names_of_metrics_are_metrics() -> None:
     """Each ``pcc_…`` name in a document is a metric, or a series of one."""
-    known = {row.split("`")[1] for row in metrics()[2:]}
+    known = {row.split("`")[1] for row in (*metrics()[2:], *receiver_metrics()[2:])}
     known |= {f"{name}_{part}" for name in known for part in ("bucket", "sum", "count")}
     options = {"pcc_types", "pcc_reconciler"}  # of the simulator, and the wheel's name
     named = {

@@ -72,7 +72,7 @@ def ask(
     request, through = _request(server, path, body, token, environ)
     end = time.monotonic() + seconds
     try:
-        with build_opener(_NoRedirect(), ProxyHandler(through)).open(
+        with build_opener(NoRedirect(), ProxyHandler(through)).open(
             request, timeout=seconds
         ) as answer:
             words, kind = _read(answer, largest, end), answer.headers.get_content_type()
@@ -117,7 +117,7 @@ def _request(
         headers["authorization"] = f"Bearer {token}"
     data = json.dumps(body).encode() if body is not None else None
     request = Request(url, data, headers)  # noqa: S310 - the scheme is checked above
-    through = {} if host in LOOPBACK else _through(url, scheme, environ)
+    through = {} if host in LOOPBACK else proxy_for(url, scheme, environ)
     if host not in LOOPBACK and token is not None and scheme != "https":
         raise DaemonError(
             f"--server: {server} is not https, and the token would cross the network readable"
@@ -209,7 +209,7 @@ def _refusal(server: str, error: HTTPError, end: float) -> DaemonError:
     return NoDaemon(f"the daemon at {server} said no: {error.code} {quoted(str(error.reason))}")
 
 
-def _through(url: str, scheme: str, environ: Mapping[str, str]) -> dict[str, str]:
+def proxy_for(url: str, scheme: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the proxy for an address by its scheme, as the standard library wants it, or nothing."""
     found = proxies.read(environ).of(url)
     if isinstance(found, Unusable):
@@ -217,7 +217,7 @@ def _through(url: str, scheme: str, environ: Mapping[str, str]) -> dict[str, str
     return {} if found is None else {scheme: found.full_address}
 
 
-class _NoRedirect(HTTPRedirectHandler):
+class NoRedirect(HTTPRedirectHandler):
     """Follows nowhere: the token is for this server and no other."""
 
     def http_error_302(

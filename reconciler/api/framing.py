@@ -1,0 +1,88 @@
+"""What every answer of an HTTP surface of ours has, whichever process gives it.
+
+Owns: the headers of every answer, metrics in both forms, health as an answer, and the words for what does not exist.
+Must not: know a call.
+
+No request reaches another host: the page brings its own style, and the Content-Security-Policy allows nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reconciler.api.response_cache import Sparing
+
+POLICY = (
+    b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
+    b"form-action 'none'; frame-ancestors 'none'; base-uri 'none'; "
+    b"require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""Only our own two files and our own port; and no script may turn a string into markup, not even ours."""
+HEADERS = (
+    (b"content-security-policy", POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class Exposition:
+    """The metrics of a registry, as an answer."""
+
+    def __init__(self, registry: CollectorRegistry, steady: Callable[[], float]) -> None:
+        self._registry = registry
+        self._plain = Sparing(self._made_plain, steady)
+        self._open = Sparing(self._made_open, steady)
+
+    async def answer(self, request: Request) -> Response:
+        """Answer in the form that is asked for."""
+        if "application/openmetrics-text" in request.headers.get("accept", ""):
+            return Response(await self._open.get(), media_type=openmetrics.CONTENT_TYPE_LATEST)
+        return Response(await self._plain.get(), media_type=CONTENT_TYPE_LATEST)
+
+    async def _made_plain(self) -> bytes:
+        return await asyncio.to_thread(generate_latest, self._registry)
+
+    async def _made_open(self) -> bytes:
+        return await asyncio.to_thread(openmetrics.generate_latest, self._registry)
+
+
+async def no_such_call(request: Request, error: Exception) -> Response:
+    """Say that a path or a method does not exist. Programs that use the API get JSON, as for all else."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if not request.url.path.startswith("/api/"):
+        return PlainTextResponse(error.detail, status_code=error.status_code, headers=error.headers)
+    return JSONResponse(
+        {"error": error.detail}, status_code=error.status_code, headers=error.headers
+    )
+
+
+def health_answer(why_not: str, word: str) -> Response:
+    """Answer with a word for a process that is well, or say why it is not."""
+    return PlainTextResponse(f"{why_not or word}\n", status_code=503 if why_not else 200)
+
+
+class Framed:
+    """Adds the headers that every answer carries."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the app answer, with those headers."""
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, sending)

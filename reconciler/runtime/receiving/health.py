@@ -1,0 +1,46 @@
+"""Says whether the receiving process is alive and ready.
+
+Owns: when it is ready for the first call. Must not: end or repair anything. A spool that is full, or a commit that
+fails, is no reason to hide: our own 503 says when to come again, and an ingress's does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from reconciler.core.clock import Clock
+from reconciler.runtime.receiving.spool_keeper import SpoolKeeper
+
+PATIENCE_SECONDS = 10.0
+"""How long the first reading of the files is waited for."""
+
+
+class Read(Protocol):
+    """Something that is read from files."""
+
+    @property
+    def was_read(self) -> bool:
+        """Say whether it was read, whatever came of that."""
+
+
+class ReceiverHealth:
+    """The health of this process. An empty answer means that it is well."""
+
+    def __init__(self, keeper: SpoolKeeper, read: Sequence[Read], clock: Clock) -> None:
+        self._keeper, self._read, self._clock = keeper, read, clock
+        self._since = clock.steady()
+
+    def live(self) -> str:
+        """Say why the process is not alive. That it answers shows that it is."""
+        return ""
+
+    def ready(self) -> str:
+        """Say why no event can be taken yet, or not yet be named."""
+        if not self._keeper.is_open:
+            return "the spool is not open"
+        waited = self._clock.steady() - self._since
+        unread = [one for one in self._read if not one.was_read]
+        if unread and waited < PATIENCE_SECONDS:
+            return "files are not read yet"
+        return ""

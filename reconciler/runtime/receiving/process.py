@@ -1,0 +1,225 @@
+"""The receiving process: takes its port, opens its spool, and runs its services until it is stopped.
+
+Owns: the life of the process, and what is handed to whom. Must not: hold a rule about events.
+
+It has to be up when LG calls. So nothing but the port and the spool can keep it from starting, and neither a faulty
+file of the partner's nor a full disk ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
+
+import structlog
+
+from reconciler import __version__
+from reconciler.api.receiver import COMMIT_SECONDS, Receiver
+from reconciler.api.receiver_app import ReceiverSurface, create_receiver_app
+from reconciler.core.errors import SpoolError
+from reconciler.events.delivery import Delivery
+from reconciler.events.envelope import Envelopes
+from reconciler.events.model import Arrival, Receipt, Result
+from reconciler.events.routing import SinkRouter
+from reconciler.events.spool import Spool
+from reconciler.runtime.directory import DesiredDirectory, DirectoryFollower
+from reconciler.runtime.environment import Environment
+from reconciler.runtime.partner_files import Rules
+from reconciler.runtime.receiver_settings import ReceiverSettings
+from reconciler.runtime.receiving.files import RulesFollower
+from reconciler.runtime.receiving.health import ReceiverHealth
+from reconciler.runtime.receiving.journal import EventJournal
+from reconciler.runtime.receiving.policy import ReceiverSettingsPolicy
+from reconciler.runtime.receiving.rules import LogicInForce, RulesInForce
+from reconciler.runtime.receiving.sinks import SinkBuilder
+from reconciler.runtime.receiving.spool_keeper import SpoolKeeper
+from reconciler.runtime.server import listening
+from reconciler.runtime.services.http import Front, HttpServer
+from reconciler.runtime.setting_values import Listen
+from reconciler.runtime.source import opened
+from reconciler.runtime.supervisor import Service, Supervisor
+from reconciler.source import FileSource, Source
+from reconciler.telemetry.masking import Masking
+from reconciler.telemetry.receiver_metrics import ReceiverMetrics
+
+MOST_CONNECTIONS = 1024
+"""Connections at once: twice the number of requests that may be under way, so that the answer 503 gets through."""
+ANSWER_SECONDS = int(COMMIT_SECONDS) + 1
+"""How long an answer that waits for its commit is waited for at the end."""
+
+log = structlog.get_logger()
+
+
+def _tell_nobody(_url: str) -> None:
+    return None
+
+
+def _none_dropped() -> int:
+    return 0
+
+
+class ReceiverProcess:
+    """The running program. ``run`` returns after ``stop``, when what was in hand is committed.
+
+    ``ready`` is called with the address as soon as there is one. ``lines_dropped`` counts lost log lines.
+    """
+
+    def __init__(
+        self,
+        settings: ReceiverSettings,
+        *,
+        masking: Masking | None = None,
+        environment: Environment | None = None,
+        front: Callable[[Listen], AbstractContextManager[Front]] | None = None,
+        ready: Callable[[str], None] = _tell_nobody,
+        lines_dropped: Callable[[], int] = _none_dropped,
+    ) -> None:
+        self._settings = settings
+        self._masking = masking or Masking()
+        self._environment = environment or Environment()
+        self._front = front or partial(
+            listening,
+            setting="PCC_RECEIVE_LISTEN",
+            most=MOST_CONNECTIONS,
+            answer_seconds=ANSWER_SECONDS,
+        )
+        self._ready = ready
+        self._lines_dropped = lines_dropped
+        self._stopping = asyncio.Event()
+
+    @property
+    def stopping(self) -> bool:
+        """Say whether the process is about to end."""
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Take nothing new; commit what is in hand."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Take what LG sends until ``stop``."""
+        settings = self._settings
+        with ExitStack() as stack:
+            front = stack.enter_context(self._front(settings.receive_listen))
+            source = stack.enter_context(self._source())
+            parts = Parts(settings, source, self._masking, self._environment)
+            parts.metrics.lines_dropped(self._lines_dropped)
+            stack.callback(parts.keeper.close)
+            parts.keeper.open()
+            parts.files.begin()
+            await self._serve(parts, front)
+        log.info("receive.stopped")
+
+    def _source(self) -> AbstractContextManager[Source]:
+        """Return where the desired state comes from; this process only reads its names."""
+        around = self._environment
+        files = partial(
+            FileSource,
+            watch=around.watch,
+            look=around.look,
+            file_time=around.file_time,
+            steady=around.clock.steady,
+        )
+        return opened(self._settings, lasting=True, files=files)
+
+    async def _serve(self, parts: Parts, front: Front) -> None:
+        log.info("receive.started", version=__version__, listen=front.url)
+        for warning in self._settings.warnings:
+            log.warning("settings.warning", message=warning)
+        supervisor = Supervisor(parts.services(front))
+        supervisor.start()
+        try:
+            self._ready(front.url)
+            await supervisor.wait(self._stopping)
+        finally:
+            self._stopping.set()
+            await supervisor.end()
+
+
+class Parts:
+    """What the process is made of."""
+
+    def __init__(
+        self,
+        settings: ReceiverSettings,
+        source: Source,
+        masking: Masking,
+        environment: Environment,
+    ) -> None:
+        clock = environment.clock
+        self.metrics = ReceiverMetrics(settings.spool_limit)
+        names, logic = DesiredDirectory(clock), LogicInForce()
+        router = SinkRouter(names, logic)
+        spool = Spool(settings.events_dir, clock, router, limit=settings.spool_limit)
+        journal = EventJournal(self.metrics, names, logic, clock)
+        self._delivery = Delivery(
+            spool,
+            Envelopes(names, logic, settings.source),
+            SinkBuilder(),
+            clock=clock,
+            random=environment.random,
+            watch=journal,
+        )
+        enforcement = Enforcement(logic, router, self._delivery, self.metrics)
+        rules = RulesInForce(spool, self.metrics, enforcement.enforce)
+        self._directory = DirectoryFollower(source, names, spool, environment=settings.environment)
+        self.files = RulesFollower(settings.events_config, rules)
+        self.keeper = SpoolKeeper(spool, rules, self.metrics, clock)
+        policy = ReceiverSettingsPolicy(settings, masking, clock)
+        self.app = create_receiver_app(
+            ReceiverSurface(
+                receiver=Receiver(GuardedInlet(self.keeper, spool), policy, journal, clock),
+                archive=spool,
+                registry=self.metrics.registry,
+                health=ReceiverHealth(self.keeper, [rules, self._directory], clock),
+                policy=policy,
+                now=clock.now,
+                steady=clock.steady,
+            )
+        )
+
+    def services(self, front: Front) -> Sequence[Service]:
+        """Return what runs, in the order in which it ends: first of all nothing new comes in."""
+        return (
+            HttpServer(front, self.app),
+            self._delivery,
+            self._directory,
+            self.files,
+            self.keeper,
+        )
+
+
+class Enforcement:
+    """Hands accepted rules to everybody who obeys them."""
+
+    def __init__(
+        self,
+        logic: LogicInForce,
+        router: SinkRouter,
+        delivery: Delivery,
+        metrics: ReceiverMetrics,
+    ) -> None:
+        self._logic, self._router = logic, router
+        self._delivery, self._metrics = delivery, metrics
+
+    def enforce(self, rules: Rules) -> None:
+        """Let these rules be in force from now on. Raises ``ReconcilerError`` where a sink cannot be made of them."""
+        self._delivery.use(rules.config.sinks)
+        self._metrics.sinks(rules.config.sinks, [result.value for result in Result])
+        self._logic.table = rules.table
+        self._router.enforce(rules.config.sinks)
+
+
+class GuardedInlet:
+    """The spool's inlet, which refuses at once while the spool cannot be opened."""
+
+    def __init__(self, keeper: SpoolKeeper, spool: Spool) -> None:
+        self._keeper, self._spool = keeper, spool
+
+    async def store(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
+        """Return after the commit that has all of them. Raises ``SpoolFull``, or ``SpoolError`` (disk, time-out)."""
+        if not self._keeper.is_open:
+            raise SpoolError("the spool is not open")
+        return await self._spool.store(arrivals)
