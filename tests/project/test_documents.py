@@ -177,7 +177,7 @@ RUN_BY = {
     ): "test_receiving.py::test_what_was_answered_is_there_after_a_kill",
     (
         r".*",
-        r"pcc-reconciler events( .*)?",
+        r"(PCC_EVENTS_DIR=\S+ )?pcc-reconciler events( .*)?",
     ): "test_events.py::test_the_list_is_newest_first_and_can_be_narrowed",
     (r".*", r"pcc-reconciler --show-completion .*"): (
         "test_cli.py::test_the_completion_script_of_a_named_shell_is_printed"

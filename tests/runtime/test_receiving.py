@@ -10,14 +10,17 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from processes import exit_of, process
 from receiving import EVENT, PAIR, PATH_SECRET, basic, body
+from reconciler.runtime.server import listening
+from reconciler.runtime.setting_values import Listen
 from reconciler.runtime.settings import LG_CREDENTIALS
-from scenarios import DEADLINE_SECONDS, eventually_true
+from scenarios import DEADLINE_SECONDS, eventually, eventually_true
 
 
 @dataclass
@@ -112,8 +115,7 @@ async def test_it_ends_in_good_order_while_callers_come(tmp_path: Path) -> None:
     async with running(given) as one, asyncio.TaskGroup() as callers:
         for first in range(0, 20_000, 1000):
             callers.create_task(call(one, first))
-        while len(acknowledged) < 200:
-            await asyncio.sleep(0)
+        await eventually(lambda: len(acknowledged) >= 200)
         said = await one.end()
     assert "Traceback" not in said
     async with running(given) as one:
@@ -175,6 +177,46 @@ async def test_an_event_is_named_counted_and_delivered(tmp_path: Path) -> None:
     )
     assert received["account"] == "seoul-hotel"
     assert "drains" not in said
+
+
+class Partner:
+    """The partner's own system: takes events over HTTP."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, Any]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Take one event."""
+        content = b""
+        more = True
+        while more:
+            message = await receive()
+            content += message["body"]
+            more = message["more_body"]
+        headers = dict(scope["headers"])
+        self.taken.append((headers[b"webhook-id"].decode(), json.loads(content)))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def test_an_event_is_posted_to_the_partner(tmp_path: Path) -> None:
+    """A sink over HTTP gets the CloudEvent under the event's id, once for each diagnosis."""
+    partner = Partner()
+    with listening(Listen("127.0.0.1", 0)) as port:
+        task = asyncio.create_task(port.serve(partner))
+        (tmp_path / "events.toml").write_text(
+            f'version = 1\n[sinks.crm]\ntype = "http"\nurl = "{port.url}/pcc"\n'
+        )
+        async with running(given_in(tmp_path)) as one:
+            for device in ("first-device", "first-device", "second-device"):
+                assert (await one.post(body(deviceId=device))).status_code == 200
+            await eventually(lambda: len(partner.taken) >= 2)
+            listed = (await one.http.get(f"{one.url}/api/v1/events")).json()["events"]
+            await one.end()
+        port.stop()
+        await task
+    assert {name for name, _ in partner.taken} == {event["id"] for event in listed}
+    assert [event["subject"] for _, event in partner.taken] == ["first-device", "second-device"]
 
 
 async def test_faulty_files_neither_end_it_nor_take_anything_out_of_force(tmp_path: Path) -> None:

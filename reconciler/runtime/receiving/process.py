@@ -157,7 +157,7 @@ class Parts:
         self._delivery = Delivery(
             spool,
             Envelopes(names, logic, settings.source),
-            SinkBuilder(),
+            SinkBuilder(settings.proxies, masking, clock),
             clock=clock,
             random=environment.random,
             watch=journal,
