@@ -14,6 +14,7 @@ from random import random as system_random
 from typing import Any, Protocol
 from uuid import uuid4
 
+from reconciler.controller.hearing import Hearing
 from reconciler.core.acceptance import Claims
 from reconciler.core.backoff import Random
 from reconciler.core.clock import Clock, TwoClocks
@@ -48,7 +49,8 @@ def _random_pass_id() -> str:
 class Dependencies:
     """What every pass works with. ``wake`` asks for passes of other accounts, ``claims`` knows what these want.
 
-    ``blocking`` runs what may wait for a disk beside the event loop.
+    ``blocking`` runs what may wait for a disk beside the event loop. ``hearing`` takes what events say, where receivers
+    are asked.
     """
 
     state: State
@@ -64,5 +66,6 @@ class Dependencies:
     stopping: Callable[[], bool] = _never
     wake: Callable[[Iterable[AccountName]], None] = _wake_nobody
     observer: PassObserver | None = None
+    hearing: Hearing | None = None
     blocking: Callable[..., Awaitable[Any]] = asyncio.to_thread
     pass_id: Callable[[], str] = _random_pass_id

@@ -62,6 +62,7 @@ class Reconciler:
         accepted = self._in_force.current(account)
         if accepted is None:
             self.accounts.forget(account)
+            self._recorder.forget(account)
             return None
         run = self._runs.begin(accepted)
         with log_context(run):

@@ -20,6 +20,7 @@ from reconciler.core.account import AccountState
 from reconciler.core.evaluate import Verdict
 from reconciler.core.guards import lists
 from reconciler.core.model import (
+    AccountName,
     Change,
     Kind,
     Memory,
@@ -59,6 +60,11 @@ class Recorder:
         self._observer = dependencies.observer
         self._blocking = dependencies.blocking
 
+    def forget(self, account: AccountName) -> None:
+        """Drop what was heard about an account that left the desired state."""
+        if self._with.hearing is not None:
+            self._with.hearing.forget(account)
+
     async def learn(
         self, run: Run, observed: Observed, credential: str | None
     ) -> tuple[Observed, Memory]:
@@ -73,6 +79,9 @@ class Recorder:
         if lists.is_suspect(observed, memory):
             return observed, await self._doubt(run, observed, memory, another_credential=changed)
         self._twins.listed(account, observed.devices)
+        if self._with.hearing is not None:
+            wanted = run.desired.wanted_by(run.began, run.theirs)
+            self._with.hearing.listed(account, run.began, wanted, observed.devices)
         live = overlaid(observed, memory)
         if accounts.agrees(account, observed, credential, live):
             return observed, memory
@@ -128,6 +137,8 @@ class Recorder:
         """Count and log one change at once, with what an auditor and LG's support ask for."""
         if self._observer is not None:
             self._observer.change_done()
+        if self._with.hearing is not None:
+            self._with.hearing.changed(outcome)
         change, commit = outcome.change, (outcome.revision or run.accepted.revision).made_by
         self._metrics.changed(run.name, change.action, outcome.result)
         facts: dict[str, Any] = {

@@ -175,6 +175,12 @@ class Claims:
         self._texts = texts
         self.version += 1
 
+    def listing(self, device: DeviceId) -> tuple[AccountName, ...]:
+        """Return the accounts whose desired state lists a device, whatever its dates say."""
+        if len(self._texts) > 1:
+            return self._accounts.get(device, ())
+        return tuple(name for name, text in self._texts.items() if device in text.desired.devices)
+
     def elsewhere(
         self, account: AccountName, devices: Iterable[DeviceId], now: datetime
     ) -> Mapping[DeviceId, AccountName]:

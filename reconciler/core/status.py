@@ -67,6 +67,10 @@ class PassReport:
         """Say whether the pass had a live list that was believed."""
         return self.observed is not None
 
+    def theirs_at(self, now: datetime) -> datetime | None:
+        """Return LG's time when ours is ``now``, where the two differed in this pass."""
+        return None if self.theirs is None else self.theirs + (now - self.began)
+
     @property
     def list_read(self) -> bool:
         """Say whether LG gave a list, believed or doubted: without one a plan rests on what was known before."""

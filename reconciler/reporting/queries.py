@@ -24,7 +24,7 @@ from reconciler.core.acceptance import Accepted, AccountRevision, Claims
 from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted, suggestion
 from reconciler.core.guards import Platform
 from reconciler.core.model import AccountName, DeviceId, Pause, Reason
-from reconciler.core.status import AccountStatus, PassReport
+from reconciler.core.status import AccountStatus
 from reconciler.core.text import listing
 from reconciler.desired import Document, MemoryTree, Sighting
 from reconciler.reporting import AccountReport, PauseReport, StatusReport, account_report
@@ -263,15 +263,8 @@ def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightin
         observing=known.observing,
         platform=known.platforms.get(name, Platform()),
         claims=known.claims,
-        theirs=_theirs(standing.last, known.now),
+        theirs=None if standing.last is None else standing.last.theirs_at(known.now),
     )
-
-
-def _theirs(last: PassReport | None, now: datetime) -> datetime | None:
-    """Return LG's time now, where it differed from ours in the account's last pass."""
-    if last is None or last.theirs is None:
-        return None
-    return last.theirs + (now - last.began)
 
 
 def _named(text: AccountRevision) -> Iterable[frozenset[DeviceId]]:

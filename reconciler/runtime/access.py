@@ -18,12 +18,17 @@ class SettingsPolicy:
     def __init__(self, settings: Settings, masking: Masking, clock: Clock) -> None:
         self._masking, self._clock = masking, clock
         self._token, self._secret = settings.listen_token_reader(), settings.webhook_secret_reader()
+        self._events_token = settings.events_token_reader()
         self.acting_allowed = settings.acting_allowed
         self.has_webhook = self._secret is not None
 
     def listen_token(self) -> str | None:
         """Return the bearer token that calls that act have to show, if there is one."""
         return None if self._token is None else self._read(self._token)
+
+    def events_token(self) -> str | None:
+        """Return the bearer token that receivers want to see, if there is one."""
+        return None if self._events_token is None else self._read(self._events_token)
 
     def webhook_secret(self) -> str:
         """Return the secret that is shared with the forge."""

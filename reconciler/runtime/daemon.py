@@ -9,7 +9,7 @@ of the queue.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 
@@ -30,12 +30,13 @@ from reconciler.runtime.services.credentials import CredentialFollower
 from reconciler.runtime.services.errands import Errands
 from reconciler.runtime.services.http import Front, HttpServer
 from reconciler.runtime.services.passes import PassMaker
+from reconciler.runtime.services.receivers import Receivers
 from reconciler.runtime.services.source import SourceFollower
 from reconciler.runtime.services.state import StateKeeper
 from reconciler.runtime.services.ticks import Ticks
 from reconciler.runtime.setting_values import Listen
 from reconciler.runtime.settings import Settings
-from reconciler.runtime.supervisor import Supervisor
+from reconciler.runtime.supervisor import Service, Supervisor
 from reconciler.runtime.ticker import SchedulerTicker, Ticker
 from reconciler.runtime.wiring import Components, built
 from reconciler.state import State
@@ -182,7 +183,25 @@ class Process:
         )
         http = HttpServer(front, create_app(self.surface()))
         components.metrics.clock_ahead.set_function(components.clocks.seconds_ahead)
-        self.services = (ticks, errands, passes, self._source, self._credentials, self._state, http)
+        self.services: tuple[Service, ...] = (
+            ticks,
+            errands,
+            *self._receivers(),
+            passes,
+            self._source,
+            self._credentials,
+            self._state,
+            http,
+        )
+
+    def _receivers(self) -> Iterator[Service]:
+        """Yield the service that asks receivers, where there are any."""
+        components = self.components
+        if components.hearing is not None:
+            policy = SettingsPolicy(components.settings, components.masking, components.clock)
+            yield Receivers(
+                components.settings.events_from, policy.events_token, components.hearing
+            )
 
     def tick(self) -> None:
         """Queue what is due, and show what no pass shows. Last of all is the sign that the loop turns."""

@@ -62,8 +62,8 @@ class ReceiverSettings(CommonSettings):
     )
     events_token: Secret | None = Field(
         None,
-        description="(`receive`) bearer token of the calls that show events. Without it they exist only while the bind"
-        " address is loopback",
+        description="(`run`, `receive`) bearer token of the receivers' calls that show events. Without it these exist"
+        " only while the receiver's bind address is loopback",
     )
     events_token_file: Path | None = in_file("EVENTS_TOKEN")
     event_source: Annotated[str, AfterValidator(check_source)] | None = Field(

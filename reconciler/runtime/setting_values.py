@@ -234,10 +234,23 @@ def _address(value: str, info: ValidationInfo) -> str:
     return check_url(value, allow_http=info.data.get("allow_http") is True)
 
 
+def read_receivers(value: object) -> object:
+    """Return the base addresses of receivers; plain http is allowed, for a cluster's own network."""
+    if not isinstance(value, str):
+        return value
+    found = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+    for address in found:
+        check_url(address, allow_http=True)
+    if len(set(found)) < len(found):
+        raise ValueError("names a receiver twice")
+    return found
+
+
 Span = Annotated[timedelta, BeforeValidator(_span)]
 Wait = Annotated[timedelta, BeforeValidator(_span), AfterValidator(_waiting)]
 Count = Annotated[int, BeforeValidator(_whole)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
+Receivers = Annotated[tuple[str, ...], BeforeValidator(read_receivers)]
 Address = Annotated[str, AfterValidator(_address)]
 Identifier = Annotated[SecretStr, AfterValidator(_identifier)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]

@@ -33,6 +33,7 @@ from reconciler.runtime.setting_values import (
     Listen,
     LogFormat,
     Mode,
+    Receivers,
     Secret,
     Truth,
     Wait,
@@ -53,6 +54,7 @@ class Settings(CommonSettings):
         "refresh_token",
         "webhook_secret",
         "listen_token",
+        "events_token",
     )
     masked_fields: ClassVar[tuple[str, ...]] = ("service_id",)
 
@@ -158,6 +160,18 @@ class Settings(CommonSettings):
         " address is `127.0.0.1`, `::1` or `localhost`",
     )
     listen_token_file: Path | None = in_file("LISTEN_TOKEN")
+    events_from: Receivers = Field(
+        (),
+        description="base addresses of the receivers, separated by commas, such as `http://pcc-receiver-0:8081`. The"
+        " daemon asks them every minute which events came, and holds these against its lists",
+        json_schema_extra={"shown": "not set"},
+    )
+    events_token: Secret | None = Field(
+        None,
+        description="(`run`, `receive`) bearer token of the receivers' calls that show events. Without it these exist"
+        " only while the receiver's bind address is loopback",
+    )
+    events_token_file: Path | None = in_file("EVENTS_TOKEN")
     metrics_per_account: Truth = Field(
         default=True,
         description="`false` for fleets of thousands of accounts: only the sums, without account labels",
@@ -188,6 +202,10 @@ class Settings(CommonSettings):
     def webhook_secret_reader(self) -> SecretReader | None:
         """Return what reads the webhook's secret anew at each use, or None where there is no webhook."""
         return self.reader("webhook_secret")
+
+    def events_token_reader(self) -> SecretReader | None:
+        """Return what reads the receivers' bearer token anew at each use, or None where none is set."""
+        return self.reader("events_token")
 
     def listen_token_reader(self) -> SecretReader | None:
         """Return what reads the bearer token anew at each use, or None where none is asked for."""

@@ -5,6 +5,7 @@ Owns: what is handed to whom. Must not: run anything, or hold a rule of its own 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from reconciler.controller.dependencies import Dependencies, PassObserver
+from reconciler.controller.hearing import Hearing
 from reconciler.controller.informer import Informer
 from reconciler.controller.reconciler import Reconciler
 from reconciler.core.acceptance import Claims
@@ -29,6 +31,7 @@ from reconciler.runtime.settings import Settings
 from reconciler.runtime.source import opened
 from reconciler.source import FileSource, Source
 from reconciler.state import History, Quotas, State
+from reconciler.telemetry.heard_metrics import HeardMetrics
 from reconciler.telemetry.masking import Masking
 from reconciler.telemetry.metrics import Metrics
 
@@ -62,6 +65,7 @@ class Components:
     clients: Clients
     reconciler: Reconciler
     masking: Masking
+    hearing: Hearing | None = None
 
     def follow_credentials(self) -> frozenset[AccountName]:
         """Bring clients in step with the accounts in force; return the accounts whose credentials may have changed."""
@@ -136,6 +140,7 @@ class _Builder:
         )
         self._claims = Claims()
         self._observing = settings.mode is Mode.OBSERVE
+        self._hearing = self._heard()
         self.files = partial(
             FileSource,
             watch=environment.watch,
@@ -196,6 +201,7 @@ class _Builder:
             credentials=self._credentials,
             clients=clients,
             reconciler=Reconciler(informer, clients, self._dependencies(observer)),
+            hearing=self._hearing,
             masking=self._masking,
         )
 
@@ -216,7 +222,19 @@ class _Builder:
             observer=observer,
             claims=self._claims,
             pass_id=self._pass_id,
+            hearing=self._hearing,
         )
+
+    def _heard(self) -> Hearing | None:
+        """Return what takes events, where receivers are asked, with its metrics."""
+        settings = self._settings
+        if not settings.events_from:
+            return None
+        hearing = Hearing(
+            self._claims, self._state.history, self._clock, self._host.wake, asyncio.to_thread
+        )
+        HeardMetrics(self._metrics.registry, hearing, per_account=settings.metrics_per_account)
+        return hearing
 
     def _learned(self, account: AccountName) -> Learned:
         return known_quota(self._state.quotas, self._state.history, account, self._clock.now())

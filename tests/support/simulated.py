@@ -12,6 +12,7 @@ import httpx
 from pydantic import SecretStr
 
 from reconciler.controller.dependencies import Dependencies
+from reconciler.controller.hearing import Hearing
 from reconciler.controller.reconciler import Reconciler
 from reconciler.core.acceptance import AccountRevision, Claims
 from reconciler.core.clock import TwoClocks
@@ -108,6 +109,7 @@ class Fleet:
         platform: Platform | None = None,
         clock: SimulatedClock | None = None,
         refreshing: bool = False,
+        hears: bool = False,
     ) -> None:
         self.clock = clock or SimulatedClock()
         self._refreshing = refreshing
@@ -129,6 +131,10 @@ class Fleet:
         self.reach(ReadOnlyTransport(self.transport) if observing else self.transport)
         random = Random(seed)  # noqa: S311 - repeatable, and no secret
         self.claims = Claims()
+        self.woken: list[AccountName] = []
+        self.hearing = Hearing(
+            self.claims, self.state.history, self.clock, self.woken.extend, at_once
+        )
         means = Dependencies(
             state=self.state,
             metrics=self.metrics,
@@ -142,6 +148,7 @@ class Fleet:
             stopping=lambda: self.stopping,
             blocking=at_once,
             claims=self.claims,
+            hearing=self.hearing if hears else None,
         )
         self.reconciler = Reconciler(self, lambda _account: self.client, means)
         self.want(self.owned[:wanted], policy=policy)
@@ -183,6 +190,7 @@ class Fleet:
             desired, Revision(f"{len(desired.devices):064x}", COMMIT), rejected
         )
         self.state.accounts.desire(desired, self.text.revision, self.clock.now())
+        self.claims.enforce({DEFAULT_ACCOUNT: self.text})
 
     async def reconcile(self, *, after: timedelta = timedelta(0)) -> PassReport:
         """Let time pass, make one pass and return what it came to."""
@@ -229,6 +237,6 @@ class Fleet:
         )
 
 
-async def at_once(work: Callable[..., Any], *arguments: Any) -> Any:
+async def at_once(work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """Do in place what the daemon hands to a thread."""
-    return work(*arguments)
+    return work(*arguments, **named)

@@ -62,14 +62,16 @@ def ask(
     seconds: float = TIMEOUT_SECONDS,
     environ: Mapping[str, str] = os.environ,
     largest: int = LARGEST_ANSWER,
+    readable: bool = False,
 ) -> dict[str, Any]:
     """Send one request, a POST where there is a body, and return the JSON of the answer, fit to print.
 
     ``environ`` names the proxies. Loopback is asked without one. ``seconds`` is for the whole answer, ``largest`` its
-    bytes. Raises ``DaemonError`` with the daemon's own words, ``NoDaemon`` where none of ours answers, and
-    ``SomebodyElse`` where that will stay so: a login page, a redirect.
+    bytes. ``readable``: the token may cross the network without TLS, as inside a cluster. Raises ``DaemonError`` with
+    the daemon's own words, ``NoDaemon`` where none of ours answers, and ``SomebodyElse`` where that will stay so: a
+    login page, a redirect.
     """
-    request, through = _request(server, path, body, token, environ)
+    request, through = _request(server, path, body, token, environ, readable=readable)
     end = time.monotonic() + seconds
     try:
         with build_opener(NoRedirect(), ProxyHandler(through)).open(
@@ -99,6 +101,8 @@ def _request(
     body: dict[str, Any] | None,
     token: str | None,
     environ: Mapping[str, str],
+    *,
+    readable: bool,
 ) -> tuple[Request, dict[str, str]]:
     """Return the request and the proxies it goes through; raises where the address cannot be used."""
     url = f"{server.rstrip('/')}{path}"
@@ -118,7 +122,7 @@ def _request(
     data = json.dumps(body).encode() if body is not None else None
     request = Request(url, data, headers)  # noqa: S310 - the scheme is checked above
     through = {} if host in LOOPBACK else proxy_for(url, scheme, environ)
-    if host not in LOOPBACK and token is not None and scheme != "https":
+    if host not in LOOPBACK and token is not None and scheme != "https" and not readable:
         raise DaemonError(
             f"--server: {server} is not https, and the token would cross the network readable"
         )

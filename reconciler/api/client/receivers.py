@@ -1,0 +1,105 @@
+"""Asks one receiver which events it has.
+
+Owns: the pages of ``/api/v1/seen``, and the checks that make values of them. Must not: keep anything, or join events
+with devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from reconciler.api.client.connection import ask
+from reconciler.core.errors import DaemonError
+from reconciler.core.heard import Heard
+from reconciler.core.model import DeviceId
+
+SECONDS = 15.0
+"""For one page."""
+LARGEST_PAGE = 8 * 1024 * 1024
+"""Bytes of one page: a thousand events of 400 bytes each are a twentieth of this."""
+PAGE = 1000
+"""Events of a full page, after which the next one is asked for at once."""
+MOST_PAGES = 1000
+"""Pages that are read in one go; the rest follows a minute later."""
+
+
+class _Event(msgspec.Struct):
+    seq: int
+    id: str
+    received: datetime
+    device: str | None = None
+    push_type: str = ""
+    diagnosis: str | None = None
+    category: str | None = None
+    diagnosed: datetime | None = None
+
+
+class _Page(msgspec.Struct):
+    spool: str
+    last: int
+    events: list[_Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a receiver was read: which spool, and the number of the last event. A new spool is read from 0."""
+
+    spool: str = ""
+    after: int = 0
+
+
+def pages(address: str, token: str | None, place: Place) -> Iterator[tuple[Place, list[Heard]]]:
+    """Yield the events after a place page by page, each page with the place where it ends.
+
+    Raises ``DaemonError`` where the receiver does not answer, or not as a receiver does. What was yielded counts.
+    """
+    for _ in range(MOST_PAGES):
+        page = _page(address, token, place.after)
+        if page.spool != place.spool and place.after:
+            place = Place(page.spool)
+            continue
+        if page.events and page.last <= place.after:
+            raise DaemonError(f"{address}: its events do not go on after {place.after}")
+        place = Place(page.spool, max(page.last, place.after))
+        yield place, [_heard(one) for one in page.events if one.device]
+        if len(page.events) < PAGE:
+            return
+
+
+def _page(address: str, token: str | None, after: int) -> _Page:
+    answer: dict[str, Any] = ask(
+        address,
+        f"/api/v1/seen?after={after}",
+        token=token,
+        seconds=SECONDS,
+        largest=LARGEST_PAGE,
+        readable=True,
+    )
+    try:
+        page = msgspec.convert(answer, _Page)
+    except msgspec.ValidationError as error:
+        raise DaemonError(f"what answers at {address} is not a receiver: {error}") from error
+    if len(page.events) > PAGE:
+        raise DaemonError(f"what answers at {address} is not a receiver: its page is too long")
+    return page
+
+
+def _heard(one: _Event) -> Heard:
+    return Heard(
+        id=one.id,
+        device=DeviceId(one.device or ""),
+        received=_aware(one.received),
+        diagnosed=None if one.diagnosed is None else _aware(one.diagnosed),
+        push_type=one.push_type,
+        diagnosis=one.diagnosis,
+        category=one.category,
+    )
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

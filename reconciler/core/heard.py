@@ -1,0 +1,132 @@
+"""What arriving events prove about subscriptions.
+
+Owns: which devices an event contradicts LG's list about, which were heard of after we unsubscribed them, and from when
+on silence means something. Pure: moments are arguments.
+Must not: hold or cause a change. Whoever has the callback's secret can forge an event; it is shown, it alerts, and it
+wakes an account, and that is all.
+
+LG's subscriptions are known to end without a word, for days, while lists look well (home-assistant/core #179908). An
+event of a device that the list lacks is the only positive evidence that a list is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reconciler.core.model import DeviceId
+
+LATE = timedelta(seconds=60)
+"""An event that was diagnosed this soon after the first list without the device may be of the time before."""
+CONTRADICTED_FOR = timedelta(hours=24)
+"""Without a new event a device counts as contradicted for this long."""
+AFTER_UNSUBSCRIBE = timedelta(hours=1)
+"""LG may send what was under way when it confirmed an unsubscribe; what was diagnosed later than this was not."""
+FEWEST_EVENTS = 20
+"""Below this number nothing can be said about how often events come."""
+LONGEST_MEMORY = timedelta(weeks=8)
+SHORTEST_SILENCE = timedelta(hours=26)
+"""Nights and quiet days are shorter than this."""
+IMPROBABLE = 7.0
+"""If events come independently, none comes for 7 / rate by chance less than once in 1,000 times: e^-7 = 0.0009."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One event, as a receiver lists it. ``diagnosed`` is LG's date, and missing where LG gave none."""
+
+    id: str
+    device: DeviceId
+    received: datetime
+    diagnosed: datetime | None = None
+    push_type: str = ""
+    diagnosis: str | None = None
+    category: str | None = None
+
+    @property
+    def at(self) -> datetime:
+        """Return the earlier of both dates: an event says nothing about the time after it was diagnosed."""
+        return self.received if self.diagnosed is None else min(self.diagnosed, self.received)
+
+
+class ListWatch:
+    """What the trusted lists of one account lack of what is desired, and what events say about that.
+
+    A device is contradicted if an event of it is later than the first of an unbroken run of lists without it, and LG
+    confirmed neither a new subscription nor an unsubscribe since. That LG calls a device "subscribed already" says the
+    same as the event, and changes nothing here.
+    """
+
+    def __init__(self) -> None:
+        self._lacking: dict[DeviceId, datetime] = {}
+        self._contradicted: dict[DeviceId, datetime] = {}
+
+    def listed(self, began: datetime, lacking: Iterable[DeviceId]) -> None:
+        """Take a trusted list that was asked for at ``began``, and what it lacks of what is desired."""
+        self._lacking = {device: self._lacking.get(device, began) for device in lacking}
+        for device in self._contradicted.keys() - self._lacking.keys():
+            del self._contradicted[device]
+
+    def subscribed(self, device: DeviceId) -> None:
+        """Take a subscribe that LG answered with success: events from now on are what it brought."""
+        self._lacking.pop(device, None)
+
+    def unsubscribed(self, device: DeviceId) -> None:
+        """Take an unsubscribe of ours."""
+        self._lacking.pop(device, None)
+        self._contradicted.pop(device, None)
+
+    def heard(self, event: Heard) -> bool:
+        """Take an event; return whether it contradicts the list."""
+        since = self._lacking.get(event.device)
+        if since is None or event.at <= since + LATE:
+            return False
+        before = self._contradicted.get(event.device)
+        self._contradicted[event.device] = max(before or event.received, event.received)
+        return True
+
+    def contradicted(self, now: datetime) -> frozenset[DeviceId]:
+        """Return the devices that events contradict the list about."""
+        over = now - CONTRADICTED_FOR
+        return frozenset(device for device, at in self._contradicted.items() if at > over)
+
+
+def after_unsubscribe(event: Heard, confirmed: datetime) -> bool:
+    """Say whether an event was diagnosed so long after LG confirmed our unsubscribe that it should not exist."""
+    return event.at > confirmed + AFTER_UNSUBSCRIBE
+
+
+class Silence:
+    """How often events come, over all receivers, and how long a silence has to last to mean something."""
+
+    def __init__(self) -> None:
+        self._received: deque[tuple[datetime, int]] = deque()
+        self._number = 0
+        self._last: datetime | None = None
+
+    @property
+    def last(self) -> datetime | None:
+        """Return when the last event was received, if any was."""
+        return self._last
+
+    def heard(self, received: datetime) -> None:
+        """Take one event. Events of one hour are counted together, so the memory is bounded."""
+        hour = received.replace(minute=0, second=0, microsecond=0)
+        if self._received and self._received[-1][0] >= hour:
+            latest, number = self._received[-1]
+            self._received[-1] = latest, number + 1
+        else:
+            self._received.append((hour, 1))
+        self._number += 1
+        self._last = received if self._last is None else max(self._last, received)
+
+    def meaningful(self, now: datetime) -> timedelta | None:
+        """Return how long nothing has to come for that to mean something; None while too few events are known."""
+        while self._received and self._received[0][0] < now - LONGEST_MEMORY:
+            self._number -= self._received.popleft()[1]
+        if self._number < FEWEST_EVENTS or not self._received:
+            return None
+        span = now - self._received[0][0]
+        return max(span * (IMPROBABLE / self._number), SHORTEST_SILENCE)

@@ -1,0 +1,96 @@
+"""Asks the receivers again and again which events they have.
+
+Owns: when each is asked, how far it was read, and the one line of the log when one stops or starts to answer.
+Must not: judge events (``controller.hearing`` does), or hold up a pass: a receiver that is down costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+
+import structlog
+
+from reconciler.api.client.receivers import Place, pages
+from reconciler.controller.hearing import Hearing
+from reconciler.core.errors import ReconcilerError
+from reconciler.core.heard import Heard
+
+EVERY_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+class Receivers:
+    """The service that reads every receiver once a minute."""
+
+    name = "receivers"
+    grace = 0.0
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        token: Callable[[], str | None],
+        hearing: Hearing,
+        *,
+        every: float = EVERY_SECONDS,
+    ) -> None:
+        self._readers = [_Reader(address, token, hearing) for address in addresses]
+        self._every = every
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Ask until ``stop``. Receivers are asked side by side: a slow one delays no other."""
+        async with asyncio.TaskGroup() as readers:
+            for reader in self._readers:
+                readers.create_task(self._follow(reader))
+            await self._stopped.wait()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._stopped.set()
+
+    async def _follow(self, reader: _Reader) -> None:
+        while not self._stopped.is_set():
+            await reader.read()
+            try:
+                async with asyncio.timeout(self._every):
+                    await self._stopped.wait()
+            except TimeoutError:
+                continue
+
+
+class _Reader:
+    """One receiver, and how far it was read."""
+
+    def __init__(self, address: str, token: Callable[[], str | None], hearing: Hearing) -> None:
+        self._address, self._token, self._hearing = address, token, hearing
+        self._place = Place()
+        self._answers: bool | None = None
+
+    async def read(self) -> None:
+        """Take what is new."""
+        try:
+            following = pages(self._address, self._token(), self._place)
+            while (page := await asyncio.to_thread(_next_page, following)) is not None:
+                self._place, events = page
+                await self._hearing.take(events)
+        except ReconcilerError as error:
+            self._note(error)
+        else:
+            self._note(None)
+
+    def _note(self, error: ReconcilerError | None) -> None:
+        """Write to the log when the receiver begins or ceases to answer, and only then."""
+        answers = error is None
+        if answers == self._answers:
+            return
+        if error is not None:
+            log.warning("receiver.failed", receiver=self._address, error=str(error))
+        elif self._answers is not None:
+            log.info("receiver.answers", receiver=self._address)
+        self._answers = answers
+
+
+def _next_page(following: Iterator[tuple[Place, list[Heard]]]) -> tuple[Place, list[Heard]] | None:
+    return next(following, None)

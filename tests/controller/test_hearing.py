@@ -1,0 +1,174 @@
+"""Events of devices beside lists and calls: what they show, and that they change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.controller.hearing import SHOWN_FOR, WAKE_SECONDS
+from reconciler.core.heard import Heard
+from reconciler.core.model import DEFAULT_ACCOUNT, DeviceId
+from reconciler.simulator import Match, Route, Rule
+from reconciler.simulator.faults import Error
+from simulated import Fleet
+
+MINUTES, HOURS = timedelta(minutes=1), timedelta(hours=1)
+SUBSCRIBED_ALREADY = "1207"
+
+
+def event(fleet: Fleet, device: DeviceId, *, diagnosed: datetime | None = None) -> Heard:
+    """Return an event of a device that a receiver stored just now."""
+    return Heard("id", device, fleet.clock.now(), diagnosed, "PCC_EVENT", "E1", "malfunction")
+
+
+def hearing_fleet() -> Fleet:
+    """Return a fleet of twenty devices, all wanted and live, whose receivers are asked."""
+    fleet = Fleet(20, hears=True)
+    fleet.platform.subscribe("default", *fleet.owned)
+    return fleet
+
+
+async def test_a_list_that_hides_a_device_is_contradicted_by_its_events() -> None:
+    """LG calls it subscribed already, its list lacks it, and it speaks: the list is wrong, and that is shown."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    hidden = fleet.owned[3]
+    fleet.platform.unsubscribe("default", hidden)
+    fleet.platform.set_faults(
+        Rule(Error(code=SUBSCRIBED_ALREADY), match=Match(route=Route.SUBSCRIBE))
+    )
+    await fleet.reconcile(after=10 * MINUTES)
+    await fleet.reconcile(after=10 * MINUTES)
+    await fleet.hearing.take([event(fleet, hidden)])
+    assert fleet.hearing.contradicted() == {DEFAULT_ACCOUNT: {hidden}}
+    assert fleet.woken == [DEFAULT_ACCOUNT]
+
+
+async def test_the_healthy_flow_is_no_contradiction() -> None:
+    """LG loses a device, we subscribe it again, it sends an event: nothing is shown, and nobody is woken."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    fleet.platform.unsubscribe("default", fleet.owned[3])
+    await fleet.reconcile(after=10 * MINUTES)
+    fleet.clock.pass_by(10 * MINUTES)
+    await fleet.hearing.take([event(fleet, fleet.owned[3])])
+    assert fleet.hearing.contradicted() == {DEFAULT_ACCOUNT: frozenset()}
+    assert fleet.woken == []
+
+
+async def test_events_after_an_unsubscribe_are_counted_for_a_day() -> None:
+    """What was under way when LG confirmed does not count; what was diagnosed hours later does, and wakes."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    gone = fleet.owned[0]
+    fleet.want(fleet.owned[1:])
+    await fleet.reconcile()
+    await fleet.hearing.take([event(fleet, gone)])
+    assert fleet.hearing.after_unsubscribe() == {DEFAULT_ACCOUNT: 0}
+    fleet.clock.pass_by(3 * HOURS)
+    await fleet.hearing.take([event(fleet, gone, diagnosed=fleet.clock.now() - 100 * MINUTES)])
+    assert fleet.hearing.after_unsubscribe() == {DEFAULT_ACCOUNT: 1}
+    assert fleet.woken == [DEFAULT_ACCOUNT]
+    fleet.clock.pass_by(SHOWN_FOR)
+    assert fleet.hearing.after_unsubscribe() == {DEFAULT_ACCOUNT: 0}
+
+
+async def test_a_device_that_was_subscribed_again_is_no_more_an_unsubscribed_one() -> None:
+    """Only the last change that LG confirmed counts."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    fleet.want(fleet.owned[1:])
+    await fleet.reconcile()
+    fleet.want(fleet.owned)
+    await fleet.reconcile(after=10 * MINUTES)
+    fleet.want(fleet.owned)
+    fleet.clock.pass_by(3 * HOURS)
+    await fleet.hearing.take([event(fleet, fleet.owned[0])])
+    assert fleet.hearing.after_unsubscribe() == {DEFAULT_ACCOUNT: 0}
+
+
+async def test_events_wake_an_account_once_in_ten_minutes() -> None:
+    """Whoever can send events cannot make an account ask LG all the time."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    fleet.want(fleet.owned[1:])
+    await fleet.reconcile()
+    fleet.clock.pass_by(2 * HOURS)
+    for _ in range(5):
+        await fleet.hearing.take([event(fleet, fleet.owned[0])])
+        fleet.clock.pass_by(timedelta(seconds=WAKE_SECONDS / 4))
+    assert fleet.woken == [DEFAULT_ACCOUNT] * 2
+
+
+async def test_nothing_is_kept_of_devices_that_nobody_knows() -> None:
+    """Forged events of a million ids cost nothing that lasts."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    await fleet.hearing.take([event(fleet, DeviceId(f"stranger-{one}")) for one in range(50)])
+    assert fleet.hearing.last(DeviceId("stranger-1")) is None
+    assert fleet.hearing.contradicted() == {DEFAULT_ACCOUNT: frozenset()}
+    assert fleet.woken == []
+
+
+async def test_when_a_device_was_last_heard_of() -> None:
+    """The last event that a receiver stored counts, in whatever order receivers are read."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    device = fleet.owned[0]
+    early = event(fleet, device)
+    fleet.clock.pass_by(HOURS)
+    late = event(fleet, device)
+    await fleet.hearing.take([late, early])
+    assert fleet.hearing.last(device) == late
+
+
+async def test_an_account_that_left_the_files_is_forgotten() -> None:
+    """No figure of it is left behind."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    fleet.text = None
+    await fleet.reconciler.reconcile(DEFAULT_ACCOUNT)
+    assert fleet.hearing.contradicted() == {}
+
+
+Step = tuple[str, int]
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["edit", "lose", "refuse", "heal", "wait"]), st.integers(0, 9)),
+    max_size=8,
+)
+
+
+@given(steps=STEPS, heard=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 9)), max_size=12))
+@settings(max_examples=20)
+def test_no_event_causes_or_holds_a_change(steps: list[Step], heard: list[tuple[int, int]]) -> None:
+    """Whatever events arrive, forged or true, LG hears the very calls that it would have heard without them."""
+    silent = asyncio.run(_lived(steps, ()))
+    assert silent == asyncio.run(_lived(steps, heard))
+
+
+async def _lived(steps: list[Step], heard: Sequence[tuple[int, int]]) -> list[tuple[str, str, str]]:
+    """Return the calls of a fleet that lived through some steps; ``heard`` are a step and a device each."""
+    fleet = Fleet(10, hears=True)
+    fleet.platform.subscribe("default", *fleet.owned)
+    await fleet.reconcile()
+    for number, (what, which) in enumerate(steps):
+        match what:
+            case "edit":
+                fleet.want(one for index, one in enumerate(fleet.owned) if index != which)
+            case "lose":
+                fleet.platform.unsubscribe("default", fleet.owned[which])
+            case "refuse":
+                code = SUBSCRIBED_ALREADY
+                fleet.platform.set_faults(
+                    Rule(Error(code=code), match=Match(route=Route.SUBSCRIBE))
+                )
+            case "heal":
+                fleet.platform.set_faults()
+        events = [event(fleet, fleet.owned[device]) for at, device in heard if at == number]
+        await fleet.hearing.take(events)
+        await fleet.reconcile(after=which * HOURS + MINUTES)
+    return [(one.method, one.path, str(one.status)) for one in fleet.calls()]

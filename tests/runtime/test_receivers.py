@@ -1,0 +1,159 @@
+"""The daemon asks its receivers: how far it reads, what it bears, and that passes do not wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from receivers import PAGE, FakeReceiver
+from reconciler.core.heard import Heard
+from reconciler.runtime.services.receivers import Receivers
+from scenarios import eventually, eventually_true, fleet, free_port, owned, site, text, write
+from simulated import Fleet
+
+SOON = 0.05
+
+
+class Took:
+    """Takes events in place of what joins them."""
+
+    def __init__(self) -> None:
+        self.events: list[Heard] = []
+
+    async def take(self, events: list[Heard]) -> None:
+        """Take some events."""
+        self.events += events
+
+
+@asynccontextmanager
+async def asking(
+    *addresses: str, token: str | None = None
+) -> AsyncIterator[tuple[Took, list[Any]]]:
+    """Ask receivers all the time; give what was taken, and the lines of the log."""
+    took = Took()
+    service = Receivers(addresses, lambda: token, took, every=SOON)  # type: ignore[arg-type]
+    with capture_logs() as lines:
+        running = asyncio.create_task(service.run())
+        yield took, lines
+        service.stop()
+        await asyncio.wait_for(running, 20)
+
+
+def lines_of(lines: list[Any], name: str) -> list[Any]:
+    """Return the lines of one event of the log."""
+    return [line for line in lines if line["event"] == name]
+
+
+async def test_events_are_read_once_and_full_pages_at_once() -> None:
+    """What a receiver has is taken in order, without gap or repetition; then what is new."""
+    receiver = FakeReceiver()
+    for number in range(PAGE + 3):
+        receiver.hear(f"device-{number}")
+    with receiver.serving() as address:
+        async with asking(address, token="t" * 32) as (took, _):
+            await eventually(lambda: len(took.events) == PAGE + 3)
+            receiver.hear("late")
+            await eventually(lambda: len(took.events) == PAGE + 4)
+            await eventually(lambda: len(receiver.asked) > 4)
+    assert [one.id for one in took.events] == [one["id"] for one in receiver.events]
+    assert receiver.asked[:2] == [0, PAGE]
+    assert set(receiver.tokens) == {f"Bearer {'t' * 32}"}
+
+
+async def test_a_receiver_that_comes_back_with_an_empty_spool_is_heard_again() -> None:
+    """Another spool begins at 0: numbers of the old one say nothing about it."""
+    receiver = FakeReceiver()
+    for number in range(5):
+        receiver.hear(f"before-{number}")
+    with receiver.serving() as address:
+        async with asking(address) as (took, _):
+            await eventually(lambda: len(took.events) == 5)
+            receiver.spool, receiver.events = "spool-2", []
+            receiver.hear("after")
+            await eventually(lambda: took.events[-1].device == "after")
+    assert len(took.events) == 6
+
+
+NONSENSE = {
+    "a page": (200, "text/html", b"<html>Log in</html>"),
+    "no JSON": (200, "application/json", b"{"),
+    "a list": (200, "application/json", b"[]"),
+    "another program": (200, "application/json", b'{"status": "ok"}'),
+    "a wrong kind": (200, "application/json", b'{"spool": 1, "last": "x", "events": {}}'),
+    "no date": (
+        200,
+        "application/json",
+        json.dumps(
+            {"spool": "s", "last": 1, "events": [{"seq": 1, "id": "i", "received": "now"}]}
+        ).encode(),
+    ),
+    "refused": (401, "application/json", b'{"error": "no"}'),
+    "no such call": (404, "text/plain", b"Not Found"),
+    "failed": (500, "text/plain", b""),
+}
+
+
+@pytest.mark.parametrize("odd", NONSENSE)
+async def test_nonsense_is_borne_and_reported_once(odd: str) -> None:
+    """Whatever answers, nothing is taken from it; the log has one line, and one when the receiver is back."""
+    receiver = FakeReceiver()
+    receiver.hear("one")
+    receiver.odd = NONSENSE[odd]
+    with receiver.serving() as address:
+        async with asking(address) as (took, lines):
+            await eventually(lambda: len(receiver.asked) > 3)
+            assert took.events == []
+            assert len(lines_of(lines, "receiver.failed")) == 1
+            receiver.odd = None
+            await eventually(lambda: len(took.events) == 1)
+            await eventually(lambda: lines_of(lines, "receiver.answers"))
+    assert len(lines_of(lines, "receiver.failed")) == 1
+
+
+async def test_a_receiver_that_is_down_holds_up_no_other() -> None:
+    """Each receiver is read for itself."""
+    receiver = FakeReceiver()
+    receiver.hear("one")
+    with receiver.serving() as address:
+        async with asking(f"http://127.0.0.1:{free_port()}", address) as (took, lines):
+            await eventually(lambda: len(took.events) == 1)
+            await eventually(lambda: len(receiver.asked) > 3)
+    assert len(lines_of(lines, "receiver.failed")) == 1
+
+
+async def test_the_daemon_shows_what_its_receivers_heard(tmp_path: Path) -> None:
+    """With a receiver that answers and one that is down, passes go on as ever, and the metrics have the events."""
+    platform = fleet(3)
+    devices = owned(platform)
+    write(tmp_path / "desired-state.toml", text(devices))
+    receiver = FakeReceiver()
+    receiver.hear(devices[0])
+    with receiver.serving() as address:
+        addresses = f"{address}, http://127.0.0.1:{free_port()}"
+        async with site(tmp_path, platform, PCC_EVENTS_FROM=addresses) as one:
+            await one.has(devices)
+            await eventually(lambda: one.told("receiver.failed"))
+            heard = "\npcc_heard_last_event_timestamp_seconds 1"
+            await eventually_true(_has(one.metrics, heard))
+            metrics = await one.metrics()
+    assert 'pcc_list_contradicted_devices{account="default"} 0.0' in metrics
+    assert "\npcc_silence_meaningful_seconds " not in metrics
+
+
+def _has(metrics: Callable[[], Any], words: str) -> Callable[[], Any]:
+    async def found() -> bool:
+        return words in await metrics()
+
+    return found
+
+
+def test_without_receivers_there_is_nothing_of_this() -> None:
+    """A daemon that asks nobody has none of the metrics, so no alert can mistake absence for health."""
+    assert "pcc_list_contradicted_devices" not in str(list(Fleet(2).metrics.registry.collect()))

@@ -1,0 +1,79 @@
+"""A receiver as the daemon sees it: a small HTTP server with the pages of ``/api/v1/seen``."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+PAGE = 1000
+
+
+class FakeReceiver:
+    """What a receiver has, and how it answers. ``odd`` is an answer that it gives in place of its own."""
+
+    def __init__(self) -> None:
+        self.spool = "spool-1"
+        self.events: list[dict[str, Any]] = []
+        self.asked: list[int] = []
+        self.tokens: list[str | None] = []
+        self.odd: tuple[int, str, bytes] | None = None
+        self.address = ""
+
+    def hear(self, device: str, **more: Any) -> None:
+        """Take an event."""
+        self.events.append(
+            {
+                "seq": len(self.events) + 1,
+                "id": f"id-{len(self.events) + 1}",
+                "device": device,
+                "push_type": "PCC_EVENT",
+                "diagnosis": "E1",
+                "category": "malfunction",
+                "diagnosed": None,
+                "received": datetime.now(UTC).isoformat(),
+                **more,
+            }
+        )
+
+    def page(self, after: int) -> bytes:
+        """Return one page, as a receiver writes it."""
+        events = [one for one in self.events if one["seq"] > after][:PAGE]
+        last = events[-1]["seq"] if events else after
+        return json.dumps({"spool": self.spool, "last": last, "events": events}).encode()
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """Serve on a free port of this machine; give the base address."""
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                after = int(parse_qs(urlsplit(self.path).query)["after"][0])
+                receiver.asked.append(after)
+                receiver.tokens.append(self.headers.get("authorization"))
+                own = (200, "application/json", receiver.page(after))
+                status, kind, body = receiver.odd or own
+                self.send_response(status)
+                self.send_header("content-type", kind)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
