@@ -16,6 +16,25 @@ from reconciler.core.errors import ReconcilerError
 
 HIGHEST_PORT = 65535
 
+Share = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE", min=0, max=1, help="Share of them that is subscribed at first, 0 to 1."
+    ),
+]
+Kept = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Keep users and subscriptions in this file.")
+]
+Callback = Annotated[
+    str | None, typer.Option(metavar="URL", help="Send events of subscribed devices there.")
+]
+CallbackBasic = Annotated[
+    str | None, typer.Option(metavar="USER:PASSWORD", help="Basic authentication of those calls.")
+]
+EventsPerHour = Annotated[
+    float | None, typer.Option(metavar="X", min=0, help="Events of the whole fleet in an hour.")
+]
+
 
 def simulate(
     listen: Annotated[
@@ -29,15 +48,8 @@ def simulate(
         str, typer.Option(metavar="NAMES", help="Names of users, separated by commas.")
     ] = "default",
     devices: Annotated[int, typer.Option(metavar="N", min=0, help="Devices of each user.")] = 20,
-    subscribed: Annotated[
-        float,
-        typer.Option(
-            metavar="SHARE", min=0, max=1, help="Share of them that is subscribed at first, 0 to 1."
-        ),
-    ] = 0.0,
-    state: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep users and subscriptions in this file.")
-    ] = None,
+    subscribed: Share = 0.0,
+    state: Kept = None,
     quota: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Calls an hour and user.")
     ] = None,
@@ -50,17 +62,9 @@ def simulate(
     token_life: Annotated[
         float | None, typer.Option(metavar="SECONDS", min=1, help="How long an access token lives.")
     ] = None,
-    callback: Annotated[
-        str | None, typer.Option(metavar="URL", help="Send events of subscribed devices there.")
-    ] = None,
-    callback_basic: Annotated[
-        str | None,
-        typer.Option(metavar="USER:PASSWORD", help="Basic authentication of those calls."),
-    ] = None,
-    events_per_hour: Annotated[
-        float | None,
-        typer.Option(metavar="X", min=0, help="Events of the whole fleet in an hour."),
-    ] = None,
+    callback: Callback = None,
+    callback_basic: CallbackBasic = None,
+    events_per_hour: EventsPerHour = None,
 ) -> None:
     """Play LG's platform on loopback. With its quotas, codes and faults; it is not LG."""
     import asyncio
