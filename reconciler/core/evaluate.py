@@ -8,9 +8,8 @@ Pure. Must not: read a clock, do I/O, or log. ``plan``, ``apply``, ``run``, ``ex
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from types import MappingProxyType
 
 from reconciler.core import backoff, guards
 from reconciler.core.acceptance import Claims
@@ -33,9 +32,9 @@ class Verdict:
 
     plan: Plan
     situation: Situation
-    over: frozenset[DeviceId] = frozenset()
-    contradicted: Mapping[DeviceId, Retry] = field(default_factory=lambda: MappingProxyType({}))
-    claims_version: int = 0
+    over: frozenset[DeviceId]
+    contradicted: Mapping[DeviceId, Retry]
+    claims_version: int
 
     @property
     def suspect(self) -> bool:

@@ -32,7 +32,7 @@ def held(reason: Reason, action: Action, device: DeviceId) -> Held:
 
 
 def test_only_unsubscribes_that_an_approval_can_release_are_named() -> None:
-    """What waits for LG, for time or for another guard is not for an approval."""
+    """What waits for LG, for time or for another guard is not for an approval, nor is what has one."""
     plan = Plan(
         DEFAULT_ACCOUNT,
         held=(
@@ -41,7 +41,10 @@ def test_only_unsubscribes_that_an_approval_can_release_are_named() -> None:
             held(Reason.DESIRED_REJECTED, Action.UNSUBSCRIBE, DEVICES[2]),
             held(Reason.RETRY, Action.SUBSCRIBE, DEVICES[3]),
             held(Reason.SUSPECT_LIST, Action.UNSUBSCRIBE, DEVICES[4]),
+            held(Reason.TOO_MANY, Action.SUBSCRIBE, DEVICES[5]),
+            held(Reason.WANTED_ELSEWHERE, Action.UNSUBSCRIBE, DEVICES[6]),
         ),
+        approved=frozenset({DEVICES[6]}),
     )
     assert approvals.needed(plan) == DEVICES[:2]
 

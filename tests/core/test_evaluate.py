@@ -157,10 +157,11 @@ def test_a_confirmed_change_that_the_list_denies_waits() -> None:
     "confirmed",
     [
         replace(DONE_ALREADY, at=NOW - OVERLAY + SECOND),
+        replace(DONE_ALREADY, at=NOW + OVERLAY),
         replace(DONE_ALREADY, result=Result.SUCCESS),
         replace(DONE_ALREADY, action=Action.UNSUBSCRIBE),
     ],
-    ids=["just now", "made", "the other way"],
+    ids=["just now", "by a clock that was ahead", "made", "the other way"],
 )
 def test_no_other_confirmation_is_contradicted(confirmed: Confirmed) -> None:
     """A list may lag, what LG made it may have lost since, and a change of the other action says nothing."""

@@ -41,6 +41,7 @@ from reconciler.core.guards import (
     judge,
     limit,
 )
+from reconciler.core.guards.identity import look_alikes
 from reconciler.core.model import (
     AccountName,
     Action,
@@ -662,6 +663,19 @@ def test_what_another_account_wants_is_held_alone_and_counts_nowhere() -> None:
     assert tripped(emptied) == [Reason.WANTED_ELSEWHERE]
 
 
+def test_a_sentence_names_the_accounts_that_want_a_device() -> None:
+    """One device is, more are; at most three accounts are named, in their order, each once."""
+    one = judged(elsewhere(situated(desiring(some("x"), OPEN), some("x", "a")), "a"))
+    assert message(one, Reason.WANTED_ELSEWHERE) == (
+        "1 device that would go is wanted by another account now: busan-hotel"
+    )
+    names = {DeviceId(f"a{place}"): AccountName(name) for place, name in enumerate("hgfedee")}
+    several = situated(desiring(some("x"), OPEN), some("x", *names))
+    assert message(judged(replace(several, elsewhere=names)), Reason.WANTED_ELSEWHERE) == (
+        "7 devices that would go are wanted by another account now: d, e, f and 2 more"
+    )
+
+
 def test_an_approval_releases_what_another_account_wants_until_it_is_back() -> None:
     """An approval in this account lets it go once; what we let go within a day and is live again stays."""
     situation = elsewhere(
@@ -675,6 +689,27 @@ def test_an_approval_releases_what_another_account_wants_until_it_is_back() -> N
     )
     subscribed = replace(gone, action=Action.SUBSCRIBE)
     assert judged(replace(situation, memory=Memory(confirmed={OLD: subscribed}))).held == ()
+
+
+# A list that is what is known
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 12])
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_list_that_is_as_expected_is_believed(count: int, *, changed: bool) -> None:
+    """Where nothing is missing there is no doubt, however few devices there are and whoever asked."""
+    known = fleet(count)
+    memory = Memory(expected=known, credential_changed=changed)
+    assert not is_suspect(Observed(known, NOW), memory)
+    assert not is_suspect(Observed(frozenset([*known]), NOW), memory)
+
+
+def test_a_wait_is_over_by_the_earlier_of_now_and_what_is_sure() -> None:
+    """Nothing is let go by a moment that may not have come, nor by one that has not."""
+    situation = mixed()
+    assert situation.over == NOW
+    assert replace(situation, sure=NOW - HOUR).over == NOW - HOUR
+    assert replace(situation, sure=NOW + HOUR).over == NOW
 
 
 # Look-alike
@@ -715,6 +750,16 @@ def test_another_spelling_of_a_wanted_device_is_held_and_the_wanted_one_subscrib
 def test_another_id_is_not_a_spelling(listed: str, written: str) -> None:
     """Ids that differ in anything else are two devices."""
     assert judged(situated(desiring(some(written), OPEN), some(listed))).held == ()
+
+
+def test_of_several_spellings_the_first_is_shown() -> None:
+    """The sentence has the number of devices, and both spellings of the first."""
+    result = judged(situated(desiring(some("AA", "BB"), OPEN), some("aa", "bb")))
+    assert message(result, Reason.LOOK_ALIKE) == (
+        "2 devices would go under one spelling and be wanted under another (case, Unicode form or"
+        " quotes): LG lists 'aa', the file has 'AA'"
+    )
+    assert look_alikes(some("aa"), ()) == {}
 
 
 def test_a_subscribe_that_lg_took_under_another_spelling_does_not_end_the_hold() -> None:

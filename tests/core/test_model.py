@@ -68,6 +68,26 @@ def test_the_next_boundary(found: Desired, hours: int | None) -> None:
     assert found.next_boundary(NOW) == (None if hours is None else NOW + hours * HOUR)
 
 
+@pytest.mark.parametrize("ours", [-1, 0, 1])
+@pytest.mark.parametrize("theirs", [None, -1, 0, 1])
+def test_an_approval_needs_both_clocks(ours: int, theirs: int | None) -> None:
+    """It is in force as long as it has ended by neither clock."""
+    approval = Approval(frozenset({DeviceId("a")}), NOW, "moved")
+    found = Desired(ACCOUNT, frozenset(), approvals=(approval,))
+    other = None if theirs is None else NOW + theirs * HOUR
+    in_force = ours < 0 and (theirs is None or theirs < 0)
+    assert bool(found.approved_by(NOW + ours * HOUR, other)) is in_force
+
+
+@pytest.mark.parametrize("ours", [0, 1, 2])
+@pytest.mark.parametrize("theirs", [None, 0, 1, 2])
+def test_a_device_needs_one_clock(ours: int, theirs: int | None) -> None:
+    """It is wanted as soon and as long as either clock says so: from its date on, and no more at its end."""
+    found = desired(dated("a", 1, 2))
+    other = None if theirs is None else NOW + theirs * HOUR
+    assert bool(found.wanted_by(NOW + ours * HOUR, other)) is (1 in {ours, theirs})
+
+
 def test_names_are_those_that_were_given() -> None:
     """A device without a name has none, whatever else its entry says."""
     found = desired(Device(DeviceId("a"), name="Room 1"), dated("b", 1, 2), plain=("c",))
@@ -131,3 +151,4 @@ def test_a_list_shares_the_set_that_is_known(same: bool) -> None:  # noqa: FBT00
     observed = Observed(own, NOW)
     assert (observed.sharing(known).devices is known) is same
     assert observed.sharing(None) is observed
+    assert observed.sharing(own) is observed

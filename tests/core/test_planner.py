@@ -11,6 +11,7 @@ import pytest
 
 from core_strategies import ACCOUNT, FOREVER, NOW, desiring, fleet, some, subscribes, unsubscribes
 from reconciler.core.model import (
+    NOTHING,
     AccountName,
     Action,
     Change,
@@ -349,3 +350,10 @@ def test_a_list_that_says_what_is_known_is_kept_as_the_set_that_is_known() -> No
     assert Observed(frozenset({X}), NOW).sharing(known).devices is known
     assert Observed(frozenset(), NOW).sharing(known) == Observed(frozenset(), NOW)
     assert Observed(known, NOW).sharing(None) == Observed(known, NOW)
+
+
+def test_an_account_with_nothing_to_say_shares_the_one_empty_set() -> None:
+    """Of thousands of accounts in sync none has empty sets of its own."""
+    result = plan(desiring({X}), Observed(frozenset({X}), NOW), Memory(), NOW)
+    sets = (result.unmanaged, result.ignored, result.flapping, result.approved)
+    assert all(one is NOTHING for one in sets)
