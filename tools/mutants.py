@@ -76,6 +76,9 @@ def chosen(room: Room, index: Index, given: argparse.Namespace) -> list[Mutant]:
         for module in room.modules
         for one in mutants(given.root / PACKAGE, module, index, operators)
     ]
+    if given.again is not None:
+        before = {line.partition("] ")[2] for line in given.again.read_text("utf-8").splitlines()}
+        found = [one for one in found if one.name in before]
     if given.sample and given.sample < len(found):
         found = random.Random(f"{given.seed} {room.name}").sample(found, given.sample)  # noqa: S311
     return found
@@ -105,6 +108,8 @@ def main(words: list[str]) -> int:
     index, total = Index(given.root / PACKAGE), Counter[str]()
     for room in asked(list(rooms(read, given.root)), given.words):
         found = chosen(room, index, given)
+        if not found:
+            continue
         counted = judge(room, found, read.get("equivalent", {}), given)
         _say(f"{room.name}: {_score(counted)}")
         total += counted
@@ -125,6 +130,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--operators", default=",".join(OPERATORS), help="which kinds of breakage")
     parser.add_argument("--sample", type=int, default=0, help="so many of each room, by chance")
     parser.add_argument("--seed", type=int, default=1, help="what the chance goes by")
+    parser.add_argument("--again", type=Path, help="only what an earlier output names as alive")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--root", type=Path, default=ROOT, help="the project that is broken")
     return parser.parse_args(words)

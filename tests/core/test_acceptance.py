@@ -8,17 +8,20 @@ from typing import Any
 
 import pytest
 
+from core_strategies import HOUR, NOW
 from reconciler.core.acceptance import (
     SEEN,
     Accepted,
     AccountRevision,
+    Claims,
     Seen,
     accept,
     changed,
+    chosen,
     reject,
 )
-from reconciler.core.errors import Fault
-from reconciler.core.model import AccountName, Cause, Desired, DeviceId, Policy, Revision
+from reconciler.core.errors import Fault, Unknown
+from reconciler.core.model import AccountName, Cause, Desired, Device, DeviceId, Policy, Revision
 from reconciler.desired import Loaded
 
 SEOUL, BUSAN, JEJU = AccountName("seoul"), AccountName("busan"), AccountName("jeju")
@@ -379,3 +382,78 @@ def test_rejecting_at_the_start_brings_nothing_into_force() -> None:
         FIRST,
         Cause.INVALID,
     )
+
+
+def test_every_fault_is_told_in_its_order() -> None:
+    """The wrong environment is one of them."""
+    wrong = Fault("busan.toml", 1, 1, "another environment")
+    text = loaded(part(SEOUL), faults=(FAULT,))
+    assert text.every_fault == (FAULT,)
+    assert replace(text, wrong_environment=wrong).every_fault == (wrong, FAULT)
+
+
+def test_the_files_of_a_document_are_it_and_those_that_it_names() -> None:
+    """In the order of their names, whichever comes first."""
+    text = replace(
+        loaded(part(SEOUL)),
+        files={name: name.encode() for name in ("z", "b.toml", "a", "c", "d", "e", "f")},
+        named={"b.toml": frozenset("zacdef")},
+    )
+    assert list(text.files_of("b.toml")) == ["a", "b.toml", "c", "d", "e", "f", "z"]
+    assert text.files_of("a") == {"a": b"a"}
+
+
+def test_a_person_asks_for_accounts() -> None:
+    """Each once, in their order; all where none is named; one that is not known is told with a near one."""
+    known = [SEOUL, BUSAN]
+    assert chosen(None, known) == known
+    assert chosen([], known) == known
+    assert chosen(["busan", "seoul", "busan"], known) == [BUSAN, SEOUL]
+    with pytest.raises(Unknown, match="no account 'busen'; did you mean 'busan'"):
+        chosen(["seoul", "busen"], known)
+
+
+def claiming(*parts: Desired) -> dict[AccountName, AccountRevision]:
+    """Return what is in force for some accounts."""
+    return {one.account: AccountRevision(one, FIRST) for one in parts}
+
+
+def test_claims_follow_what_comes_into_force() -> None:
+    """A device is wanted elsewhere as long as another account has it; an account alone has no others."""
+    parts = (part(SEOUL, "a", "b"), part(BUSAN, "b", "c"))
+    claims = Claims.of({one.account: one for one in parts}, FIRST)
+    version, wanted = claims.version, [DeviceId(one) for one in "abc"]
+    assert claims.elsewhere(JEJU, wanted, NOW) == {"a": SEOUL, "b": SEOUL, "c": BUSAN}
+    assert claims.elsewhere(SEOUL, wanted, NOW) == {"b": BUSAN, "c": BUSAN}
+    text = claiming(part(SEOUL, "a"), part(BUSAN, "b", "c"))
+    claims.follow(text)
+    claims.enforce(text)
+    assert claims.version == version + 1
+    assert claims.elsewhere(JEJU, wanted, NOW) == {"a": SEOUL, "b": BUSAN, "c": BUSAN}
+    alone = claiming(part(SEOUL, "a", "b"))
+    claims.follow(alone)
+    claims.enforce(alone)
+    assert claims.elsewhere(JEJU, wanted, NOW) == {}
+
+
+def test_one_clock_is_enough_for_a_claim() -> None:
+    """What another account wants by LG's clock or by ours is wanted; by ours it is named first."""
+    soon = Device(DeviceId("a"), from_=NOW + HOUR)
+    theirs = Desired(BUSAN, frozenset({soon.id}), {soon.id: soon}, path="busan.toml")
+    claims = Claims.of({SEOUL: part(SEOUL), BUSAN: theirs}, FIRST)
+    later = NOW + HOUR
+    for ours, other, found in (
+        (NOW, None, {}),
+        (NOW, NOW, {}),
+        (NOW, later, {"a": BUSAN}),
+        (later, NOW, {"a": BUSAN}),
+        (later, None, {"a": BUSAN}),
+    ):
+        assert claims.by_either_clock(SEOUL, iter([soon.id]), ours, other) == found
+
+
+def test_a_claim_that_is_not_in_force_yet_counts_for_nobody() -> None:
+    """The index is brought in step first: what an account is about to want it does not want yet."""
+    claims = Claims.of({SEOUL: part(SEOUL, "a"), JEJU: part(JEJU, "b")}, FIRST)
+    claims.follow(claiming(part(SEOUL, "a"), part(JEJU, "b"), part(BUSAN, "a")))
+    assert claims.elsewhere(SEOUL, [DeviceId("a")], NOW) == {}

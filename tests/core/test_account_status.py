@@ -22,10 +22,12 @@ from core_strategies import (
     subscribes,
     unsubscribes,
 )
+from reconciler.core.acceptance import AccountRevision
 from reconciler.core.guards import judge
 from reconciler.core.model import (
     Action,
     Approval,
+    Cause,
     Change,
     Condition,
     Device,
@@ -37,6 +39,7 @@ from reconciler.core.model import (
     Plan,
     Reason,
     Result,
+    Revision,
     Tripped,
 )
 from reconciler.core.planner import overlaid
@@ -333,3 +336,45 @@ def test_figures_of_an_account_that_is_in_sync_or_never_seen() -> None:
     assert (calm.out_of_sync_since, calm.tripped, calm.budget_remaining) == (0.0, frozenset(), 0)
     unseen = figures(AccountStatus(ACCOUNT).after(ENDINGS["no list"][0]))
     assert (unseen.last_success, unseen.tripped, unseen.states) == (0.0, frozenset(), {})
+
+
+@pytest.mark.parametrize(
+    ("report", "read", "trusted"),
+    [
+        (ending(), True, True),
+        (ending(observed=None), False, False),
+        (ending(plan=None, observed=None), False, False),
+        (ending(plan=SUSPECT, observed=None), True, False),
+        (holding(Reason.SUSPECT_LIST, Reason.PAUSED, observed=None), True, False),
+        (holding(Reason.PAUSED, observed=None), False, False),
+    ],
+)
+def test_a_list_was_read(report: PassReport, *, read: bool, trusted: bool) -> None:
+    """A doubted list was read and not believed; without one the plan rests on what was known."""
+    assert (report.list_read, report.trusted) == (read, trusted)
+
+
+def test_a_report_without_a_plan_has_nothing_to_approve() -> None:
+    """Nobody can approve what was not planned."""
+    assert ending(plan=None).needs_approval == ()
+    assert holding(Reason.TOO_MANY).needs_approval == (str(Reason.TOO_MANY),)
+
+
+def test_what_is_refused_now_or_still() -> None:
+    """LG refused it in this pass, or it waits since an earlier one."""
+    report = making(
+        Plan(ACCOUNT, held=(Held(X, Reason.REFUSED), Held(B, Reason.RETRY))),
+        outcome(A, Result.REFUSED),
+    )
+    assert report.refused == {A.device, X.device}
+    assert ending(outcomes=(DONE, FAILED)).refused == frozenset()
+
+
+@pytest.mark.parametrize("rejected", [None, Cause.INVALID])
+@pytest.mark.parametrize("same", [True, False])
+def test_a_report_is_of_one_revision(rejected: Cause | None, *, same: bool) -> None:
+    """The desired state has to be the very one, and the same has to be known of a newer one."""
+    desired = TEXT if same else replace(TEXT)
+    text = AccountRevision(desired, Revision("1"), rejected)
+    assert ending().of(text) is (same and rejected is None)
+    assert ending(rejected=Cause.INVALID).of(text) is (same and rejected is not None)

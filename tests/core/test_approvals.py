@@ -49,6 +49,18 @@ def test_only_unsubscribes_that_an_approval_can_release_are_named() -> None:
     assert approvals.needed(plan) == DEVICES[:2]
 
 
+def test_what_an_approval_can_release() -> None:
+    """It is a person's word on three reasons, and on nothing that LG, time or a wrong file holds."""
+    released = {
+        reason
+        for reason in Reason
+        if approvals.needed(
+            Plan(DEFAULT_ACCOUNT, held=(held(reason, Action.UNSUBSCRIBE, DEVICES[0]),))
+        )
+    }
+    assert released == {Reason.EMPTY_DESIRED, Reason.TOO_MANY, Reason.WANTED_ELSEWHERE}
+
+
 def test_up_to_twenty_devices_stand_in_the_block_itself() -> None:
     """A small block is complete: ids, an end, and a place for the reason."""
     block = approval_block(DEFAULT_ACCOUNT, DEVICES[:2], NOW)

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.core.guards import LIMIT_WINDOW, SUSPECT_FROM
 from reconciler.core.memory.account import KEPT, LONGEST_WAIT, AccountMemory, Belief
-from reconciler.core.memory.changes import Past, intents
+from reconciler.core.memory.changes import Past, intents, settled
 from reconciler.core.memory.day import Day
 from reconciler.core.model import (
     AccountName,
@@ -279,16 +279,9 @@ def test_an_outcome_belongs_to_its_intent(before: Past, same: bool) -> None:  # 
     memory = knowing("a")
     memory.intend([before])
     taken = memory.record(FIRST, [outcome(A)])
-    assert (
-        [past.result for past in taken] == [Result.SUCCESS]
-        if same
-        else [
-            Result.FAILED,
-            Result.SUCCESS,
-        ]
-    )
+    results = [Result.SUCCESS] if same else [Result.FAILED, Result.SUCCESS]
+    assert [past.result for past in taken] == results
     assert (taken[-1].intended, taken[-1].pass_id) == (NOW if same else NOW + SECOND, FIRST)
-    assert len(taken) == (1 if same else 2)
     assert A not in memory.open
     assert A not in memory.expected.get()
 
@@ -334,6 +327,62 @@ def test_what_stays_of_a_retired_account_is_the_days_count() -> None:
     again = memory.retired()
     assert (again.name, again.trusted, again.inventory.get()) == (NAME, False, frozenset())
     assert again.recall(NOW, None, writable=True).unsubscribed == {A}
+
+
+# What a list tells of open changes
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "unanswered"),
+    [
+        (None, None, True),
+        (None, 200, False),
+        (Result.FAILED, None, True),
+        (Result.FAILED, 499, False),
+        (Result.FAILED, 500, True),
+        (Result.FAILED, 503, True),
+        (Result.SUCCESS, None, False),
+        (Result.REFUSED, 500, False),
+    ],
+)
+def test_only_a_list_tells_of_a_call_without_an_answer(
+    result: Result | None,
+    status: int | None,
+    unanswered: bool,  # noqa: FBT001 - the expected answer
+) -> None:
+    """No outcome, a failure without an answer, and a server's fault may all have done the work."""
+    assert replace(intent(A), result=result, status=status).unanswered is unanswered
+
+
+@pytest.mark.parametrize("action", list(Action))
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("age", [-SECOND, timedelta(0), OVERLAY, OVERLAY + SECOND])
+def test_what_a_list_tells_of_an_open_change(
+    action: Action, *, listed: bool, live: bool, age: timedelta
+) -> None:
+    """It was made if the list and what we know agree; it was not if the list is of long after; else it stays open."""
+    past = replace(intent(A, action), intended=NOW - age, at=NOW - age)
+    wanted = action is Action.SUBSCRIBE
+    observed = Observed(ids("a") if listed else frozenset(), NOW)
+    found = settled({A: past}, observed, ids("a") if live else frozenset(), NOW + SECOND)
+    made = age >= timedelta(0) and listed is wanted and live is wanted
+    over = not made and age > OVERLAY
+    assert [one.device for one in found.made] == ([A] if made else [])
+    assert [one.result for one in found.closed] == (
+        [Result.SUCCESS] if made else [Result.FAILED] if over else []
+    )
+    open_still = not made and timedelta(0) <= age <= OVERLAY
+    assert [one.result for one in found.unanswered] == ([Result.FAILED] if open_still else [])
+    if made:
+        assert (found.made[0].confirmed_by, found.made[0].at) == ("list", NOW + SECOND)
+
+
+def test_an_open_failure_stays_as_it_is() -> None:
+    """Its outcome is known and told already, so a list that tells nothing does not tell it again."""
+    past = replace(intent(A), result=Result.FAILED)
+    found = settled({A: past}, Observed(ids("a"), NOW), ids("a"), NOW)
+    assert (found.made, found.closed, found.unanswered) == ((), (), ())
 
 
 # The day
