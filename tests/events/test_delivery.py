@@ -260,7 +260,7 @@ def test_an_outcome_that_cannot_be_recorded_floods_no_sink(bench: Bench) -> None
     crm = bench.sink(Failing({}))
     bench.store("a")
     bench.outbox.closed = True
-    bench.loop.call_later(60, setattr, bench.outbox, "closed", False)
+    bench.loop.call_later(60, bench.outbox.reopen)
     bench.run(1, CRM)
     assert 2 <= len(crm.ids) <= 14
     assert bench.outbox.states("crm") == [Result.DELIVERED]

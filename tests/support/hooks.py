@@ -60,6 +60,14 @@ class Hooks:
                 await writer.wait_closed()
             self.open_now -= 1
 
+    async def settled(self, posted: int, open_now: int) -> None:
+        """Return when so many requests have come and so many connections are open."""
+        for _ in range(1000):
+            if (len(self.posted), self.open_now) == (posted, open_now):
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"{len(self.posted)} requests, {self.open_now} open")
+
     async def _one(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int
     ) -> bool:
@@ -96,6 +104,8 @@ async def hooks(
     finally:
         server.close()
         for _ in range(200):
+            await asyncio.sleep(
+                0.01
+            )  # also where none is open: closing takes some turns of the loop
             if not seen.open_now:
                 break
-            await asyncio.sleep(0.01)

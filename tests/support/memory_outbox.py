@@ -97,6 +97,10 @@ class MemoryOutbox:
     def restart(self) -> None:
         """Belong to a new process: events are kept, and who waited is gone."""
         self._changed = asyncio.Event()
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Record outcomes again."""
         self.closed = False
 
     def _keep(self, outcome: Outcome) -> None:
