@@ -23,6 +23,7 @@ from reconciler.runtime.clock_watch import ClockWatch
 from reconciler.runtime.dispatcher import Dispatcher
 from reconciler.runtime.environment import Environment
 from reconciler.runtime.health import ProcessHealth
+from reconciler.runtime.last_heard import LastHeard
 from reconciler.runtime.operations import DaemonOperations
 from reconciler.runtime.queries import DaemonQueries
 from reconciler.runtime.server import listening
@@ -162,6 +163,7 @@ class Process:
     ) -> None:
         self.components = components
         self._lines_dropped = lines_dropped
+        self._policy = SettingsPolicy(components.settings, components.masking, components.clock)
         self._clock_watch = ClockWatch(components.clocks)
         errands = Errands()
         passes = PassMaker(components)
@@ -220,12 +222,18 @@ class Process:
     def surface(self) -> Surface:
         """Return what HTTP asks."""
         components = self.components
+        heard = LastHeard(
+            components.settings.events_from,
+            self._policy.events_token,
+            components.hearing,
+            components.clock,
+        )
         return Surface(
             metrics=components.metrics,
-            queries=DaemonQueries(components, self.queue, self._health),
+            queries=DaemonQueries(components, self.queue, self._health, heard),
             operations=self._operations,
             health=self._health,
-            policy=SettingsPolicy(components.settings, components.masking, components.clock),
+            policy=self._policy,
             folder=ServerFolder(_home(components.settings)),
             steady=components.clock.steady,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from reconciler.controller.queue import Queue
@@ -17,6 +17,7 @@ from reconciler.reporting.explain import Explanation
 from reconciler.reporting.forecast import Calendar
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Knowledge, Overview, Page
 from reconciler.runtime.health import ProcessHealth
+from reconciler.runtime.last_heard import LastHeard
 from reconciler.runtime.setting_values import Mode
 from reconciler.runtime.wiring import Components
 
@@ -36,8 +37,11 @@ class _Moment:
 class DaemonQueries:
     """What people and programs ask the daemon. Explanations are made one at a time: each may read many files."""
 
-    def __init__(self, components: Components, queue: Queue, health: ProcessHealth) -> None:
+    def __init__(
+        self, components: Components, queue: Queue, health: ProcessHealth, heard: LastHeard
+    ) -> None:
         self._components, self._queue, self._health = components, queue, health
+        self._heard = heard
         self._one_at_a_time = asyncio.Lock()
         self._calendar = Calendar()
 
@@ -56,12 +60,14 @@ class DaemonQueries:
     async def device(self, account: str, device: str) -> Explanation:
         """Return what is known of one device of one account."""
         async with self._one_at_a_time:
-            return await asyncio.to_thread(queries.device, self._known(), account, device)
+            found = await asyncio.to_thread(queries.device, self._known(), account, device)
+        return (await self._heard.added([found]))[0]
 
     async def explain(self, device: str, account: str | None) -> DeviceExplanation:
         """Return what is known of a device, in one account or in all of them."""
         async with self._one_at_a_time:
-            return await asyncio.to_thread(queries.explain, self._known(), device, account)
+            found = await asyncio.to_thread(queries.explain, self._known(), device, account)
+        return replace(found, accounts=await self._heard.added(found.accounts))
 
     async def history(self, asked: Mapping[str, str]) -> Page:
         """Return past changes."""

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from receivers import PAGE, FakeReceiver
 from reconciler.core.heard import Heard
 from reconciler.runtime.services.receivers import Receivers
-from scenarios import eventually, eventually_true, fleet, free_port, owned, site, text, write
+from scenarios import Site, eventually, eventually_true, fleet, free_port, owned, site, text, write
 from simulated import Fleet
 
 SOON = 0.05
@@ -157,3 +157,46 @@ def _has(metrics: Callable[[], Any], words: str) -> Callable[[], Any]:
 def test_without_receivers_there_is_nothing_of_this() -> None:
     """A daemon that asks nobody has none of the metrics, so no alert can mistake absence for health."""
     assert "pcc_list_contradicted_devices" not in str(list(Fleet(2).metrics.registry.collect()))
+
+
+async def explained(one: Site, device: str) -> str | None:
+    """Return what ``explain`` says of the last event of a device."""
+    answer = (await one.get(f"/api/v1/devices?device={device}")).json()
+    heard = answer["accounts"][0]["heard"]
+    return None if heard is None else str(heard["summary"])
+
+
+async def test_explain_names_the_last_event_and_where_it_went(tmp_path: Path) -> None:
+    """The receiver is asked while a person waits, and the newest event counts; without an answer it is left out."""
+    platform = fleet(3)
+    devices = owned(platform)
+    write(tmp_path / "desired-state.toml", text(devices))
+    receiver = FakeReceiver()
+    with receiver.serving() as address:
+        down = f"http://127.0.0.1:{free_port()}"
+        async with site(tmp_path, platform, PCC_EVENTS_FROM=f"{down}, {address}") as one:
+            await one.has(devices)
+            assert await explained(one, devices[0]) == "no event of it is known to the receivers"
+            way = {"sink": "crm", "state": "delivered", "attempts": 2}
+            receiver.hear(devices[0], deliveries=[way])
+            said = "malfunction (E1), delivered to crm after 2 tries"
+            await eventually_true(_says(one, devices[0], f"last event just now: {said}"))
+            receiver.odd = NONSENSE["a page"]
+            assert await explained(one, devices[1]) is None
+
+
+def _says(one: Site, device: str, words: str) -> Callable[[], Any]:
+    async def found() -> bool:
+        said = await explained(one, device) or ""
+        return said.replace("1 second ago", "just now").startswith(words)
+
+    return found
+
+
+async def test_explain_says_nothing_of_events_where_nobody_is_asked(tmp_path: Path) -> None:
+    """Without receivers the answer is as it always was."""
+    platform = fleet(3)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform))
+        assert await explained(one, owned(platform)[0]) is None

@@ -47,6 +47,12 @@ class FakeReceiver:
         last = events[-1]["seq"] if events else after
         return json.dumps({"spool": self.spool, "last": last, "events": events}).encode()
 
+    def latest(self, device: str) -> bytes:
+        """Return the newest event of a device, as a receiver writes it."""
+        found = [one for one in self.events if one["device"] == device]
+        newest = [{"deliveries": [], **one} for one in found[-1:]]
+        return json.dumps({"api": 1, "events": newest}).encode()
+
     @contextmanager
     def serving(self) -> Iterator[str]:
         """Serve on a free port of this machine; give the base address."""
@@ -54,10 +60,13 @@ class FakeReceiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                after = int(parse_qs(urlsplit(self.path).query)["after"][0])
-                receiver.asked.append(after)
-                receiver.tokens.append(self.headers.get("authorization"))
-                own = (200, "application/json", receiver.page(after))
+                path, asked = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
+                if path == "/api/v1/seen":
+                    receiver.asked.append(int(asked["after"][0]))
+                    receiver.tokens.append(self.headers.get("authorization"))
+                    own = (200, "application/json", receiver.page(receiver.asked[-1]))
+                else:
+                    own = (200, "application/json", receiver.latest(asked["device"][0]))
                 status, kind, body = receiver.odd or own
                 self.send_response(status)
                 self.send_header("content-type", kind)

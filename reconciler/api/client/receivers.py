@@ -1,7 +1,7 @@
 """Asks one receiver which events it has.
 
-Owns: the pages of ``/api/v1/seen``, and the checks that make values of them. Must not: keep anything, or join events
-with devices.
+Owns: the pages of ``/api/v1/seen``, the newest event of a device, and the checks that make values of them.
+Must not: keep anything, or join events with devices.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -17,9 +18,13 @@ from reconciler.api.client.connection import ask
 from reconciler.core.errors import DaemonError
 from reconciler.core.heard import Heard
 from reconciler.core.model import DeviceId
+from reconciler.reporting.explain.heard import LastEvent
+from reconciler.reporting.explain.values import DeliveryReport
 
 SECONDS = 15.0
 """For one page."""
+LATEST_SECONDS = 2.0
+"""For the newest event of one device: a person waits for it."""
 LARGEST_PAGE = 8 * 1024 * 1024
 """Bytes of one page: a thousand events of 400 bytes each are a twentieth of this."""
 PAGE = 1000
@@ -37,6 +42,14 @@ class _Event(msgspec.Struct):
     diagnosis: str | None = None
     category: str | None = None
     diagnosed: datetime | None = None
+
+
+class _Kept(_Event):
+    deliveries: list[DeliveryReport] = []
+
+
+class _Events(msgspec.Struct):
+    events: list[_Kept]
 
 
 class _Page(msgspec.Struct):
@@ -69,6 +82,25 @@ def pages(address: str, token: str | None, place: Place) -> Iterator[tuple[Place
         yield place, [_heard(one) for one in page.events if one.device]
         if len(page.events) < PAGE:
             return
+
+
+def latest(address: str, token: str | None, device: DeviceId) -> LastEvent | None:
+    """Return the newest event of a device that a receiver has; raises ``DaemonError`` where it gives no answer."""
+    answer: dict[str, Any] = ask(
+        address,
+        f"/api/v1/events?limit=1&device={quote(device, safe='')}",
+        token=token,
+        seconds=LATEST_SECONDS,
+        largest=LARGEST_PAGE,
+        readable=True,
+    )
+    try:
+        events = msgspec.convert(answer, _Events).events
+    except msgspec.ValidationError as error:
+        raise DaemonError(f"what answers at {address} is not a receiver: {error}") from error
+    if not events:
+        return None
+    return LastEvent(_heard(events[0]), tuple(events[0].deliveries))
 
 
 def _page(address: str, token: str | None, after: int) -> _Page:

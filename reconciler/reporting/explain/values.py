@@ -103,8 +103,34 @@ class ApprovalReport:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryReport:
+    """Where an event is on its way to one sink of the receiver."""
+
+    sink: str
+    state: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventReport:
+    """The last event of a device that a receiver knows, in words and in full; ``id`` is None where none is known."""
+
+    summary: str
+    id: str | None = None
+    received: datetime | None = None
+    diagnosed: datetime | None = None
+    push_type: str | None = None
+    diagnosis: str | None = None
+    category: str | None = None
+    deliveries: tuple[DeliveryReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that is known of one device in one account. ``observed`` is nothing where no list was ever trusted."""
+    """All that is known of one device in one account. ``observed`` is None where no list was ever trusted.
+
+    ``heard`` is None where no receiver is asked, or none answered.
+    """
 
     account: str
     device: str
@@ -131,3 +157,4 @@ class Explanation:
     next_at: datetime | None
     next_pass: datetime | None
     changes: tuple[ChangeReport, ...]
+    heard: EventReport | None = None

@@ -1,0 +1,63 @@
+"""Asks all receivers for the newest event of one device, while a person waits.
+
+Owns: how long that may take, and which answer counts. Must not: fail for a receiver that gives none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from reconciler.api.client.receivers import LATEST_SECONDS, latest
+from reconciler.controller.hearing import Hearing
+from reconciler.core.clock import Clock
+from reconciler.core.errors import ReconcilerError
+from reconciler.core.model import DeviceId
+from reconciler.reporting.explain import Explanation
+from reconciler.reporting.explain.heard import LastEvent, event_report
+
+
+class LastHeard:
+    """The receivers of this daemon, for a question about one device."""
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        token: Callable[[], str | None],
+        hearing: Hearing | None,
+        clock: Clock,
+    ) -> None:
+        self._addresses, self._token, self._hearing = addresses, token, hearing
+        self._clock = clock
+
+    async def added(self, stories: Sequence[Explanation]) -> tuple[Explanation, ...]:
+        """Return explanations of one device with its last event; as they are where no receiver is asked."""
+        if self._hearing is None or not stories:
+            return tuple(stories)
+        device = DeviceId(stories[0].device)
+        answers = await asyncio.gather(*(self._ask(one, device) for one in self._addresses))
+        known = self._hearing.last(device)
+        found = [one for one in answers if isinstance(one, LastEvent)]
+        if known is not None:
+            found.append(LastEvent(known))
+        if not found and not any(one is None for one in answers):
+            return tuple(stories)
+        last = max(found, key=_received, default=None)
+        now = self._clock.now()
+        return tuple(replace(one, heard=event_report(last, one, now)) for one in stories)
+
+    async def _ask(self, address: str, device: DeviceId) -> LastEvent | ReconcilerError | None:
+        """Return the newest event that one receiver has, or why that is not known."""
+        try:
+            async with asyncio.timeout(2 * LATEST_SECONDS):
+                return await asyncio.to_thread(latest, address, self._token(), device)
+        except ReconcilerError as error:
+            return error
+        except TimeoutError:
+            return ReconcilerError(f"{address}: no answer in time")
+
+
+def _received(last: LastEvent) -> tuple[float, int]:
+    """Order events by when they were stored; of equal ones, what says more of its deliveries is later."""
+    return last.event.received.timestamp(), len(last.deliveries)

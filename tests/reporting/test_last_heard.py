@@ -1,0 +1,101 @@
+"""What ``explain`` says about the last event of a device."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.core.acceptance import AccountRevision
+from reconciler.core.heard import Heard
+from reconciler.core.memory import Past
+from reconciler.core.model import (
+    DEFAULT_ACCOUNT,
+    Action,
+    Desired,
+    DeviceId,
+    Memory,
+    MessageId,
+    PassId,
+    Result,
+    Revision,
+)
+from reconciler.reporting.explain import Explanation, Facts, tell
+from reconciler.reporting.explain.heard import LastEvent, event_report
+from reconciler.reporting.explain.values import DeliveryReport
+from simulated import START
+
+DOCUMENT = Path(__file__).parent.parent.parent / "docs/explain.md"
+DEVICE = DeviceId("d" * 64)
+HOURS = timedelta(hours=1)
+
+
+def story(*, wanted: bool = True, live: bool = True, gone: bool = False) -> Explanation:
+    """Return what is known of the device: whether it is wanted, in the list, and was unsubscribed an hour ago."""
+    both = frozenset({DEVICE})
+    desired = Desired(DEFAULT_ACCOUNT, both if wanted else frozenset())
+    past = Past(
+        account=DEFAULT_ACCOUNT,
+        device=DEVICE,
+        action=Action.UNSUBSCRIBE,
+        intended=START - 4 * HOURS,
+        pass_id=PassId("p"),
+        at=START - 4 * HOURS,
+        result=Result.SUCCESS,
+        message_id=MessageId("m"),
+    )
+    return tell(
+        Facts(
+            DEFAULT_ACCOUNT,
+            DEVICE,
+            START,
+            text=AccountRevision(desired, Revision("0" * 64)),
+            memory=Memory(expected=both if live else frozenset()),
+            pasts=[past] if gone else [],
+        )
+    )
+
+
+LAST = LastEvent(
+    Heard("id", DEVICE, START - HOURS, None, "PCC_EVENT", "FILTER_CLOGGED", "maintenance"),
+    (DeliveryReport("crm", "delivered", 2), DeliveryReport("log", "pending", 1)),
+)
+HEARD = "last event 1 hour ago: maintenance (FILTER_CLOGGED), delivered to crm after 2 tries, pending for log"
+CASES = {
+    "silent": (None, story(), "no event of it is known to the receivers"),
+    "heard": (LAST, story(), HEARD),
+    "after-unsubscribe": (
+        LAST,
+        story(wanted=False, live=False, gone=True),
+        f"{HEARD}; it was diagnosed 3 hours after LG confirmed our unsubscribe",
+    ),
+    "unwanted": (
+        LAST,
+        story(wanted=False),
+        f"{HEARD}; this account does not want the device",
+    ),
+    "not-listed": (LAST, story(live=False), f"{HEARD}; LG's list does not show the device"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_said_of_the_last_event(case: str) -> None:
+    """A silent device, a healthy one, and each way in which an event says that something is wrong."""
+    last, told, words = CASES[case]
+    assert event_report(last, told, START).summary == words
+
+
+def test_a_subscribe_after_the_unsubscribe_ends_the_matter() -> None:
+    """The last change that LG confirmed counts."""
+    told = story(gone=True)
+    again = replace(told.changes[0], action=Action.SUBSCRIBE, at=START - 2 * HOURS)
+    assert event_report(LAST, replace(told, changes=(again, *told.changes)), START).summary == HEARD
+
+
+def test_the_documents_show_these_answers() -> None:
+    """The examples of the document are what the program says."""
+    shown = set(re.findall(r"^    heard of +(.+)$", DOCUMENT.read_text("utf-8"), re.MULTILINE))
+    assert shown == {words for _, _, words in CASES.values()}
