@@ -210,3 +210,10 @@ def test_a_new_account_has_nothing() -> None:
     """It is neither failing nor stopped, and waits for nothing."""
     assert (FRESH.failed_lists, FRESH.broken_passes, FRESH.waiting) == (0, 0, 0)
     assert (FRESH.degraded, FRESH.waits_for_room, FRESH.stop) == (False, False, None)
+
+
+def test_changes_that_wait_for_calls_are_counted() -> None:
+    """Only those for which the quota has no calls left; each is counted."""
+    held = (Held(A, Reason.QUOTA), Held(X, Reason.QUOTA), Held(A, Reason.RETRY))
+    assert FRESH.after(report(left=held), READ).waiting == 2
+    assert FRESH.after(report(), READ).waiting == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core.addresses import Address, secrets_in, split
+from reconciler.core.addresses import Address, is_quoted, secrets_in, split, unquoted
 
 TOKEN = "ghp_0123456789abcdefABCD"
 
@@ -22,6 +22,15 @@ TOKEN = "ghp_0123456789abcdefABCD"
         ("https://user:w?rd@host/r.git", Address("https", "user", "w?rd", "host/r.git")),
         ("https://user:w@r/d#x@host/r.git", Address("https", "user", "w@r/d#x", "host/r.git")),
         ("https://user:@/w@host/r.git", Address("https", "user", "@/w", "host/r.git")),
+        ("https://user@host/r@v2.git", Address("https", "user", None, "host/r@v2.git")),
+        ("https://user:w@rd/x@host", Address("https", "user", "w", "rd/x@host")),
+        ("https://us er:w@h st/x@host", Address("https", "us er", "w@h st/x", "host")),
+        ("https://u:p@h?q=a@b", Address("https", "u", "p@h?q=a", "b")),
+        ("https://h/p#a@b", Address("https", "h/p#a", None, "b")),
+        ("https://@host/x@y", Address("https", "", None, "host/x@y")),
+        ("@host", Address("", "", None, "host")),
+        ("https://[::1]:80/r", Address("https", "", None, "[::1]:80/r")),
+        ("HTTPS://host", Address("https", "", None, "host")),
         ("git@host:r.git", Address("", "git", None, "host:r.git")),
         ("", Address("", "", None, "")),
     ],
@@ -30,6 +39,81 @@ def test_where_the_user_ends(address: str, parts: Address) -> None:
     """A password may hold any character; an ``@`` in a path belongs to the path."""
     assert split(address) == parts
     assert split(address).plain.count(TOKEN) == 0
+
+
+def test_without_a_path_the_user_ends_at_the_last_at() -> None:
+    """The address of a proxy has none, so a slash is a part of the password."""
+    address = "http://user:w@rd/x@host"
+    assert split(address, has_path=False) == Address("http", "user", "w@rd/x", "host")
+    assert split("host:3128", has_path=False) == Address("", "", None, "host:3128")
+
+
+def test_an_address_without_its_user() -> None:
+    """What is left can be shown: the scheme if there is one, and all from the host on."""
+    assert split("https://user:word@host/r.git").plain == "https://host/r.git"
+    assert split("user:word@host:r.git").plain == "host:r.git"
+
+
+@pytest.mark.parametrize(
+    ("value", "bare"),
+    [
+        ('"a"', "a"),
+        ("'a'", "a"),
+        ('""', ""),
+        ('"', '"'),
+        ("", ""),
+        ("a", "a"),
+        ("aba", "aba"),
+        ("\"a'", "\"a'"),
+        ('"ab', '"ab'),
+        ('ab"', 'ab"'),
+        ('"a"b"', 'a"b'),
+        ("x'a'", "x'a'"),
+        ("'a'x", "'a'x"),
+        ("'abc", "'abc"),
+    ],
+)
+def test_one_pair_of_quotes_is_taken_off(value: str, bare: str) -> None:
+    """Only a whole value in one kind of quotes is quoted; two characters are enough, one is not."""
+    assert unquoted(value) == bare
+    assert is_quoted(value) is (value != bare)
+
+
+@pytest.mark.parametrize("users", [True, False])
+@pytest.mark.parametrize(
+    ("address", "hidden", "without_users"),
+    [
+        ("https://host/r.git", set(), set()),
+        ("https://host/a@b", {"host/a"}, set()),
+        ("https://abc@host", set(), set()),
+        ("https://abcd@host", {"abcd"}, set()),
+        ("https://me:abc@host", {"me:abc"}, {"me:abc"}),
+        ("https://me:abcd@host", {"me:abcd", "abcd"}, {"me:abcd", "abcd"}),
+        ("https://seven-7:abcd@host", {"seven-7:abcd", "abcd"}, {"seven-7:abcd", "abcd"}),
+        (
+            "https://eight-88:abcd@host",
+            {"eight-88:abcd", "eight-88", "abcd"},
+            {"eight-88:abcd", "abcd"},
+        ),
+        (
+            "https://me:a/bcdefghi@host",
+            {"me:a/bcdefghi", "a/bcdefghi", "bcdefghi"},
+            {"me:a/bcdefghi", "a/bcdefghi", "bcdefghi"},
+        ),
+        (
+            "https://me:word@host/a@b",
+            {"me:word@host/a", "word@host/a", "word"},
+            {"me:word@host/a", "word@host/a", "word"},
+        ),
+        ("https://host/r?t=1234567", set(), set()),
+        ("https://host/r?t=12345678&u=x", {"12345678"}, {"12345678"}),
+    ],
+)
+def test_exactly_this_is_hidden(
+    address: str, hidden: set[str], without_users: set[str], *, users: bool
+) -> None:
+    """Short parts are hidden with what is around them only: alone they are parts of ordinary words."""
+    assert secrets_in(address, users=users) == (hidden if users else without_users)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.backoff import DEVICE, FULL, GATHER, LIST, REFUSED, STOPPED, Curve
+from reconciler.core.backoff import DEVICE, FULL, GATHER, LIST, REFUSED, STOPPED, Curve, longest
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
@@ -46,3 +46,10 @@ def test_waits_that_a_person_is_told_are_exact(attempts: int, chance: float) -> 
 def test_single_waits() -> None:
     """After LG's cap an hour; due retries of one account are gathered for a few seconds."""
     assert (FULL, GATHER) == (HOUR, 5 * SECOND)
+
+
+def test_a_wait_doubles_thirty_times_at_the_most() -> None:
+    """However many attempts there were, no span overflows."""
+    curve = Curve(timedelta(microseconds=1), timedelta.max)
+    waits = [curve.after(attempts, longest) for attempts in (30, 31, 32, 10_000)]
+    assert waits == [timedelta(microseconds=2**number) for number in (29, 30, 30, 30)]

@@ -19,10 +19,12 @@ from reconciler.core.model import (
     Held,
     Kind,
     Observed,
+    Outcome,
     Plan,
     Reason,
     Result,
     Revision,
+    Unsettled,
 )
 
 ACCOUNT = AccountName("hotel")
@@ -152,3 +154,18 @@ def test_a_list_shares_the_set_that_is_known(same: bool) -> None:  # noqa: FBT00
     assert (observed.sharing(known).devices is known) is same
     assert observed.sharing(None) is observed
     assert observed.sharing(own) is observed
+
+
+def test_what_is_left_out_says_nothing() -> None:
+    """A plan, a commit and an outcome of which nothing more is known claim nothing."""
+    change = Change(ACCOUNT, Action.SUBSCRIBE, DeviceId("a"))
+    assert (Plan(ACCOUNT).in_sync, Plan(ACCOUNT).changes) == (0, 0)
+    assert not Commit("abc", "Kim", "Add", NOW).dirty
+    assert not Outcome(change, Result.SUCCESS, NOW).approved
+
+
+def test_words_are_no_part_of_what_is_unsettled() -> None:
+    """Two readings that leave the same devices open are equal, whatever is said of them and since when."""
+    one, other = Unsettled(frozenset(), "a", NOW), Unsettled(frozenset(), "b", None)
+    assert one == other
+    assert one != Unsettled(None, "a", NOW)
