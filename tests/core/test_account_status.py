@@ -25,6 +25,7 @@ from core_strategies import (
 from reconciler.core.acceptance import AccountRevision
 from reconciler.core.guards import judge
 from reconciler.core.model import (
+    NOTHING,
     Action,
     Approval,
     Cause,
@@ -378,3 +379,31 @@ def test_a_report_is_of_one_revision(rejected: Cause | None, *, same: bool) -> N
     text = AccountRevision(desired, Revision("1"), rejected)
     assert ending().of(text) is (same and rejected is None)
     assert ending(rejected=Cause.INVALID).of(text) is (same and rejected is not None)
+
+
+def test_figures_are_never_those_of_a_doubted_list() -> None:
+    """What was known before it is counted, where that is known."""
+    known = Plan(ACCOUNT, in_sync=7)
+    assert ending().counted == Plan(ACCOUNT, in_sync=1)
+    assert ending(known=known).counted is known
+    assert ending(plan=None).counted is None
+
+
+def test_an_account_before_its_first_pass_has_no_numbers() -> None:
+    """Everything is 0 or unknown, and it is on its way."""
+    before = figures(AccountStatus(ACCOUNT))
+    numbers = (before.desired, before.observed, before.flapping, before.budget_remaining)
+    assert numbers == (0, 0, 0, 0)
+    assert (before.approvals_active, before.approvals_expired) == (0, 0)
+    assert (before.last_attempt, before.last_success, before.out_of_sync_since) == (0.0, 0.0, 0.0)
+    assert (before.quota_limit, before.quota_remaining, before.token_expiry) == (None, None, None)
+    assert before.condition is Condition.CONVERGING
+    assert AccountStatus(ACCOUNT).observed == 0
+
+
+def test_accounts_without_a_guard_share_the_one_empty_set() -> None:
+    """Of thousands of accounts none has an empty set of its own."""
+    assert figures(AccountStatus(ACCOUNT).after(holding(Reason.PAUSED))).tripped is NOTHING
+    assert figures(AccountStatus(ACCOUNT).after(holding(Reason.TOO_MANY))).tripped == {
+        Reason.TOO_MANY
+    }
