@@ -760,6 +760,11 @@ def test_of_several_spellings_the_first_is_shown() -> None:
         " quotes): LG lists 'aa', the file has 'AA'"
     )
     assert look_alikes(some("aa"), ()) == {}
+    longest = "a" * 72 + "b"
+    cut = judged(situated(desiring(some(longest.upper()), OPEN), some(longest)))
+    assert message(cut, Reason.LOOK_ALIKE).endswith(
+        f"LG lists '{'a' * 72}', the file has '{'A' * 72}'"
+    )
 
 
 def test_a_subscribe_that_lg_took_under_another_spelling_does_not_end_the_hold() -> None:
