@@ -214,7 +214,7 @@ def _quarantined(body: bytes, reason: Reason, message_id: str | None = None) -> 
 
 def _canonical(content: Any) -> bytes:
     """Return a JSON value as bytes that are the same however it was written."""
-    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return _ENCODER.encode(content).encode()
 
 
 def _finite(digits: str) -> float:
@@ -231,3 +231,4 @@ def _no_number(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_no_number)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -16,8 +16,9 @@ file are on the disk; of the later ones any part may be there, torn at any secto
 
 * Frames in the log, with an ``fsync`` at the end of each commit. The writer says on the pipe how many frames were valid
   when ``COMMIT`` returned. All bytes of the log behind those may be anything, or not be there.
-* Pages in the file, at a checkpoint, after an ``fsync`` of the log. Until the file itself was synced, which the log's
-  index says (``nBackfill``), each of these pages may be anything. They are the pages of the frames behind that number.
+* Pages in the file, at a checkpoint, after an ``fsync`` of the log up to a frame that the log's index says
+  (``nBackfillAttempted``). Until the file itself was synced, which the index says, too (``nBackfill``), each of these
+  pages may be anything. They are the pages of the frames behind that number.
 * The log's header, when it is filled anew from its beginning. That happens only after the file was synced, so then the
   log is not needed, and all its bytes may be anything; the frames of the last filling have another salt.
 
@@ -57,6 +58,8 @@ from spooled import Routes, To, arrived, sent
 KINDS = ("kill", "full", "power")
 DEFECTS = ("early", "hasty")
 SINKS = ("crm", "log")
+SALT, ATTEMPTED = slice(32, 40), slice(128, 132)
+"""Where the index beside the log has the log's salt, and how many frames the last checkpoint was to carry over."""
 SECTOR = 512
 PAGE = 4096
 LIMIT = 1 << 40
@@ -265,7 +268,10 @@ def lose_power(file: Path, into: Path, said: Said, chance: random.Random) -> Non
     salt, frames = said.synced
     if bytes(content[16:24]).hex() != salt:
         frames = 0
-    backfilled = int.from_bytes(index.read_bytes()[BACKFILLED], sys.byteorder)
+    numbers = index.read_bytes()
+    backfilled = int.from_bytes(numbers[BACKFILLED], sys.byteorder)
+    if numbers[SALT] == content[16:24]:
+        frames = max(frames, int.from_bytes(numbers[ATTEMPTED], sys.byteorder))
     _tear_pages(copy, _pages(content, backfilled, frames), chance)
     safe = HEADER + frames * (FRAME_HEADER + PAGE) if frames else 0
     Path(f"{copy}-wal").write_bytes(_torn(content, safe, chance))

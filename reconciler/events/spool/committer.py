@@ -45,6 +45,11 @@ class Work(ABC, Generic[T]):
     def carry_out(self, session: Session) -> T:
         """Write, inside a transaction; return what is to be known about it."""
 
+    @classmethod
+    def together(cls, session: Session, works: Sequence[Work[T]]) -> Sequence[T]:
+        """Carry out several of this kind, which share a transaction; return what is to be known about each."""
+        return [work.carry_out(session) for work in works]
+
 
 class Errand(ABC):
     """Work and who waits for it. Both answers are given once, by the committer's thread."""
@@ -67,12 +72,15 @@ class Errand(ABC):
 
 
 class AwaitedErrand(Errand):
-    """Work that a coroutine waits for."""
+    """Work that a coroutine waits for, no longer than ``patience`` in seconds, if that is given."""
 
-    def __init__(self, work: Work[Any]) -> None:
+    def __init__(self, work: Work[Any], patience: float | None = None) -> None:
         super().__init__(work)
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
+        self._timer: asyncio.TimerHandle | None = None
+        if patience is not None:
+            self._timer = self.loop.call_later(patience, self._give_up)
         self._result: Any = None
         self._error: Exception | None = None
 
@@ -91,12 +99,18 @@ class AwaitedErrand(Errand):
 
     def tell(self) -> None:
         """Wake the coroutine; on its event loop."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self.future.done():
             return
         if self._error is None:
             self.future.set_result(self._result)
         else:
             self.future.set_exception(self._error)
+
+    def _give_up(self) -> None:
+        if not self.future.done():
+            self.future.set_exception(SpoolError("the spool did not commit in time"))
 
 
 class BlockingErrand(Errand):
@@ -244,15 +258,15 @@ class Committer:
         session = self._file.writer()
         results: list[tuple[Errand, Any, Exception | None]] = []
         with session.transaction():
-            room = True
-            if any(errand.work.needs_room for errand in batch):
-                room = self._room.make(session)
-            for errand in batch:
-                if errand.work.needs_room and not room:
+            for kind, errands in _by_kind(batch).items():
+                if kind.needs_room and not self._room.make(session):
                     full = SpoolFull("the spool is over its limit, and nothing in it was delivered")
-                    results.append((errand, None, full))
-                else:
-                    results.append((errand, errand.work.carry_out(session), None))
+                    results.extend((errand, None, full) for errand in errands)
+                    continue
+                done = kind.together(session, [errand.work for errand in errands])
+                results.extend(
+                    (errand, one, None) for errand, one in zip(errands, done, strict=True)
+                )
         self._file.bring_back()
         return results
 
@@ -300,6 +314,14 @@ class Committer:
         if version != self._data_version:
             self._data_version = version
             self._news.announce()
+
+
+def _by_kind(batch: Sequence[Errand]) -> dict[type[Work[Any]], list[Errand]]:
+    """Return the pieces of work of each kind, in the order in which they came."""
+    kinds: dict[type[Work[Any]], list[Errand]] = {}
+    for errand in batch:
+        kinds.setdefault(type(errand.work), []).append(errand)
+    return kinds
 
 
 def _tell(errands: Sequence[AwaitedErrand]) -> None:

@@ -181,8 +181,7 @@ class ReplayQuarantined(Replay):
         if not self._selection.dry_run:
             session.run(DROP_BODY, (seq,))
             session.run(DROP_EVENT, (seq,))
-            for arrival in arrivals:
-                store(session, arrival, self, tables.moment(received))
+            store(session, arrivals, self, tables.moment(received))
         return len(messages)
 
     def route(self, message: Message) -> Route:

@@ -6,7 +6,6 @@ statement of SQL.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -86,13 +85,10 @@ class Spool(SpoolArchive):
 
     async def store(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
         """Return after the commit that has all of them. Raises ``SpoolFull``, or ``SpoolError`` (disk, time-out)."""
-        errand = AwaitedErrand(Store(arrivals, self._routes, self._clock))
+        work = Store(arrivals, self._routes, self._clock)
+        errand = AwaitedErrand(work, self._patience)
         self._committer.submit(errand)
-        try:
-            async with asyncio.timeout(self._patience):
-                receipts: Sequence[Receipt] = await errand.future
-        except TimeoutError:
-            raise SpoolError("the spool did not commit in time") from None
+        receipts: Sequence[Receipt] = await errand.future
         return receipts
 
     def due(
