@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prometheus_client import Metric
@@ -19,11 +21,15 @@ from reactions import CALLS, Case, Run, Seen, observed
 from reconciler.core.guards import GUARDS
 from reconciler.core.model import DEFAULT_ACCOUNT, Cause
 from reconciler.core.status import Figures
+from reconciler.events.describing import Description
+from reconciler.events.envelope import cloud_event, event_id
 from reconciler.events.logic import LogicTable
-from reconciler.events.model import Device, Result
+from reconciler.events.message import read as read_message
+from reconciler.events.model import PCC_EVENT, Device, Knowledge, Result
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.codes import CODES, Call
 from reconciler.runtime.clock import SystemClock
+from reconciler.runtime.partner_files import judged_at
 from reconciler.runtime.receiving.journal import EventJournal
 from reconciler.simulator import Route
 from reconciler.telemetry.metrics import Metrics
@@ -31,6 +37,8 @@ from reconciler.telemetry.receiver_metrics import ReceiverMetrics, SpoolGauges
 from stories import told
 
 ROOT = Path(__file__).parent.parent
+SEEN_DEVICE = "7121f083d9df33c29483843fe4181663508e36cd733db8b868269c11a2512a10"
+"""The device of the example event."""
 
 
 def reasons() -> list[str]:
@@ -215,12 +223,41 @@ def _first_sentence(path: Path) -> str:
     return said.split("\n\n")[0].replace("\n", " ").replace("``", "`").replace("|", "\\|")
 
 
+def event() -> list[str]:
+    """Return one CloudEvent, by the example events file, its Logic Table and the example of the desired state."""
+    found = judged_at(ROOT / "events.example.toml").rules
+    assert found is not None
+    device = Device(
+        SEEN_DEVICE, Knowledge.DESIRED, "seoul-hotel", "Room 1203", "washer", desired=True
+    )
+    raw = {
+        "messageId": "w9kXzTn3Qm2a5vYbR7uHcg",
+        "timestamp": "2026-11-30T01:02:03.456789",
+        "event": {
+            "pushType": PCC_EVENT,
+            "deviceId": SEEN_DEVICE,
+            "deviceType": "DEVICE_WASHER",
+            "diagnosisType": "SIM_WASHER_DRAIN_SLOW",
+            "contentUrl": "https://lg.example.com/pcc/1",
+            "diagnosisTimestamp": "2026-11-30T01:01:40",
+        },
+    }
+    arrival = read_message(json.dumps(raw).encode())[0]
+    assert arrival.message is not None
+    diagnosis = found.table.diagnosis("SIM_WASHER_DRAIN_SLOW", "washer")
+    known = Description(device, "washer", diagnosis, found.table.revision)
+    stored = datetime(2026, 11, 30, 1, 2, 4, tzinfo=UTC)
+    made = cloud_event(event_id(arrival.key), arrival.message, stored, known, "urn:pcc:production")
+    return ["```json", *json.dumps(made, indent=2, ensure_ascii=False).splitlines(), "```"]
+
+
 SECTIONS: dict[str, dict[str, Callable[[], list[str]]]] = {
     "docs/architecture.md": {"modules": modules},
     "docs/guards.md": {"reasons": reasons},
     "docs/observability.md": {"metrics": metrics, "receiver metrics": receiver_metrics},
     "docs/lg.md": {"codes": codes},
     "docs/explain.md": {"stories": told},
+    "docs/events.md": {"event": event},
     "docs/reactions.md": {
         "answers": answers,
         **{f"after {verb}": after(route) for route, verb in CALLS.items()},

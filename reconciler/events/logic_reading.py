@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -28,17 +29,22 @@ TYPES_FILE = "types.csv"
 MESSAGES_FILE = re.compile(r"messages\.(?P<locale>.{1,40})\.csv")
 LARGEST_TABLE = 32 * 1024 * 1024
 """Bytes of all files of a table together."""
+MOST_DEVICE_TYPES = 100
+MOST_IN_A_CELL = 20
+"""Faults of one kind that are looked for in one cell."""
 LONGEST_SHORT_MESSAGE = 1000
 """Characters."""
 
-_TYPE_COLUMNS = ("diagnosis_type", "category")
-_MORE_TYPE_COLUMNS = ("device_types", "severity", "note")
-_MESSAGE_COLUMNS = ("diagnosis_type", "short_message")
-_MORE_MESSAGE_COLUMNS = ("device_type", "full_instruction", "instruction_url")
+TYPE_COLUMNS = ("diagnosis_type", "category")
+MORE_TYPE_COLUMNS = ("device_types", "severity", "note")
+MESSAGE_COLUMNS = ("diagnosis_type", "short_message")
+MORE_MESSAGE_COLUMNS = ("device_type", "full_instruction", "instruction_url")
 _CATEGORIES = tuple(category.value for category in Category)
 _DEVICE_TYPES = tuple(dict.fromkeys(TYPES.values()))
 _LG_TYPE = re.compile(r"[A-Z][A-Z0-9_]{1,63}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_STRANGE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""Control characters that a text of several lines must not have either."""
 _FORMULAS = "=+-@"
 _LISTED = 5
 
@@ -155,7 +161,7 @@ def _types(content: bytes | None, notes: Notes) -> Mapping[str, Mapping[str, Typ
     first: dict[tuple[str, str], Cell] = {}
     if content is None:
         return types
-    for row in read_sheet(content, _TYPE_COLUMNS, _MORE_TYPE_COLUMNS, notes):
+    for row in read_sheet(content, TYPE_COLUMNS, MORE_TYPE_COLUMNS, notes):
         diagnosis = _diagnosis(row, notes)
         category = _category(row, notes)
         severity = _one_line(row["severity"], notes, LONGEST)
@@ -172,7 +178,7 @@ def _messages(path: str, content: bytes) -> _Messages:
     notes = Notes(path)
     words: dict[str, dict[str, Words]] = {}
     first: dict[tuple[str, str], Cell] = {}
-    for row in read_sheet(content, _MESSAGE_COLUMNS, _MORE_MESSAGE_COLUMNS, notes):
+    for row in read_sheet(content, MESSAGE_COLUMNS, MORE_MESSAGE_COLUMNS, notes):
         diagnosis = _diagnosis(row, notes)
         device_types = _device_types(row["device_type"], notes)
         if len(row["device_type"].text.split()) > 1:
@@ -195,7 +201,7 @@ def _compare(messages: _Messages, types: Mapping[str, Mapping[str, TypeRow]]) ->
     for (diagnosis, device_type), cell in messages.named.items():
         rows = types.get(diagnosis)
         if rows is None:
-            near = notes.near(diagnosis, list(types))
+            near = notes.near(diagnosis, types)
             notes.fault(_at(cell), f"{TYPES_FILE} has no row of this type{near}")
         elif device_type != ANY and ANY not in rows and device_type not in rows:
             others = ", ".join(sorted(rows))
@@ -277,8 +283,13 @@ def _device_types(cell: Cell, notes: Notes) -> list[str]:
 
     A word that is wrong is one fault, and no message is a second one because of it.
     """
-    found: dict[str, None] = {} if cell.text else {ANY: None}
-    for match in re.finditer(r"\S+", cell.text):
+    if not cell.text:
+        return [ANY]
+    found: dict[str, None] = {}
+    for match in islice(re.finditer(r"\S+", cell.text), MOST_DEVICE_TYPES + 1):
+        if len(found) >= MOST_DEVICE_TYPES or notes.is_full:
+            notes.fault(_at(cell), f"has more than {MOST_DEVICE_TYPES} types of device")
+            return [ANY]
         word = match.group()
         if word in TYPES:
             found[TYPES[word]] = None
@@ -319,8 +330,8 @@ def _short(row: Row, notes: Notes) -> str:
 
 def _text(cell: Cell, notes: Notes) -> str:
     """Return a text, which may have several lines."""
-    for match in _CONTROL.finditer(cell.text):
-        if match.group() not in "\t\r\n":
+    for match in islice(_STRANGE.finditer(cell.text), MOST_IN_A_CELL):
+        if not notes.is_full:
             words = f"there is a control character (U+{ord(match.group()):04X}) here: remove it"
             notes.fault(cell.place(match.start()), words)
     _check_placeholders(cell, notes)
@@ -352,11 +363,11 @@ def _is_address(text: str) -> bool:
 
 def _check_placeholders(cell: Cell, notes: Notes) -> None:
     """Note each brace that begins no placeholder."""
-    if "{" not in cell.text:
+    if "{" not in cell.text or notes.is_full:
         return
-    for offset, name in placeholders.wrong(cell.text):
+    for offset, name in islice(placeholders.wrong(cell.text), MOST_IN_A_CELL):
         notes.fault(cell.place(offset), _wrong_placeholder(name, notes))
-    for offset, name in placeholders.doubled(cell.text):
+    for offset, name in islice(placeholders.doubled(cell.text), MOST_IN_A_CELL):
         words = f"this is shown as {{{name}}}: for the value write it with single braces"
         notes.warn(cell.place(offset), words)
 

@@ -9,8 +9,9 @@ Lines and columns count from 1, as in an editor; a line may end in CR LF, in LF 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from reconciler.core.errors import Fault, quoted, suggestion
 from reconciler.desired import foreign
@@ -26,9 +27,12 @@ SHOWN = 1000
 SUGGESTED = 100
 """For this number of faults of one file a guess is made at what was meant: that takes longer than all else."""
 
-_QUOTED = re.compile(r'"(?:[^"]|"")*+"')
+_QUOTED = re.compile(r'"(?:[^"]++|"")*+"')
 _PLAIN = re.compile(r"[^,\r\n]*+")
 _NEWLINE = re.compile(r"\r\n|\r|\n")
+_TOKEN = re.compile(r'("(?:[^"]++|"")*+"|[^,"\r\n]*+)[ \t]*+(?=[,\r\n]|\Z)')
+"""A cell in which nothing is odd, and what is between it and the next."""
+_BLANK_LINES = re.compile(r"(?:[ \t]*+(?:\r\n|\r|\n))++")
 _NULL = b"\0"
 _MARK = "\ufeff"
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -39,8 +43,7 @@ _ERRORS = frozenset(
 """What a spreadsheet writes where a formula failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """One cell and where it begins. ``raw`` is what the file has, with quotes; ``text`` what it means, trimmed."""
 
     text: str
@@ -60,10 +63,11 @@ class Cell:
         """Return what of ``raw`` comes before a character of ``text``."""
         is_quoted = self.raw.startswith('"')
         inside = self.raw[1:] if is_quoted else self.raw
-        at = len(inside) - len(inside.lstrip())
-        for _ in range(offset):
-            at += 2 if is_quoted and inside.startswith('""', at) else 1
-        return self.raw[: at + 1] if is_quoted else self.raw[:at]
+        at = len(inside) - len(inside.lstrip()) + offset
+        if not is_quoted:
+            return self.raw[:at]
+        doubled = self.text.count('"', 0, offset)
+        return self.raw[: 1 + at + doubled]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +102,15 @@ class Notes:
 
     def fault(self, place: tuple[int, int], message: str) -> None:
         """Note a fault at a line and column."""
-        if len(self.faults) < SHOWN:
-            self.faults.append(Fault(self.path, *place, message))
-        else:
+        if self.is_full:
             self.unshown += 1
+        else:
+            self.faults.append(Fault(self.path, *place, message))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further fault is shown, so that its place need not be found."""
+        return len(self.faults) >= SHOWN
 
     def stop(self, place: tuple[int, int], message: str) -> None:
         """Note a fault that what follows it is not read for."""
@@ -113,7 +122,7 @@ class Notes:
         if len(self.warnings) < SHOWN:
             self.warnings.append(Fault(self.path, *place, message))
 
-    def near(self, word: str, known: Sequence[str]) -> str:
+    def near(self, word: str, known: Iterable[str]) -> str:
         """Return a guess at what was meant, unless there are very many faults."""
         return suggestion(word, known) if len(self.faults) < SUGGESTED else ""
 
@@ -195,58 +204,85 @@ def _damage(content: bytes) -> tuple[int, str]:
 
 def _rows(text: str, notes: Notes) -> Iterator[list[Cell]]:
     """Take a text apart: the cells of each row that is not empty."""
-    at, line, start = 0, 1, 0
-    row: list[Cell] = []
-    count = 0
-    while at < len(text) or row:
-        cell, end = _cell(text, at, (line, at - start + 1), notes)
-        if cell is None:
+    at, line, count = 0, 1, 0
+    while at < len(text):
+        blank = _BLANK_LINES.match(text, at)
+        if blank is not None:
+            line += _newlines(text, at, blank.end())
+            at = blank.end()
+            continue
+        row, at, after = _row(text, at, line, notes)
+        if row is None:
             return
-        row.append(cell)
-        newlines = [match.end() for match in _NEWLINE.finditer(cell.raw)]
-        if newlines:
-            line, start = line + len(newlines), at + newlines[-1]
-        at = end
-        if text.startswith(",", at):
-            at += 1
-            if len(row) < MOST_CELLS:
-                continue
-            notes.stop((line, at - start), f"this row has more than {MOST_CELLS} cells")
+        count += 1
+        if count > MOST_ROWS + 1:
+            notes.stop((line, 1), f"there are more than {MOST_ROWS} rows")
             return
-        newline = _NEWLINE.match(text, at)
-        at = newline.end() if newline else len(text)
-        line, start = line + 1, at
+        line = after
         if any(cell.text for cell in row):
-            count += 1
-            if count > MOST_ROWS + 1:
-                notes.stop((row[0].line, 1), f"there are more than {MOST_ROWS} rows")
-                return
             yield row
-        row = []
 
 
-def _cell(text: str, at: int, place: tuple[int, int], notes: Notes) -> tuple[Cell | None, int]:
-    """Read one cell; return it and where what follows it begins. None where it never ends."""
+def _row(text: str, at: int, line: int, notes: Notes) -> tuple[list[Cell] | None, int, int]:
+    """Read one row; return its cells, where the next one begins, and its line. None where it never ends."""
+    row: list[Cell] = []
+    start = at
+    while True:
+        token = _TOKEN.match(text, at)
+        if token is None:
+            cell, end = _odd_cell(text, at, (line, at - start + 1), notes)
+        else:
+            cell, end = _plain_cell(token, line, at - start + 1), token.end(1)
+        if cell is None:
+            return None, len(text), line
+        row.append(cell)
+        if "\n" in cell.raw or "\r" in cell.raw:
+            line += _newlines(text, at, end)
+            start = max(text.rfind("\n", at, end), text.rfind("\r", at, end)) + 1
+        if not text.startswith(",", end):
+            newline = _NEWLINE.match(text, end)
+            return row, newline.end() if newline else end, line + 1
+        if len(row) >= MOST_CELLS:
+            notes.stop((line, end - start + 1), f"this row has more than {MOST_CELLS} cells")
+            return None, len(text), line
+        at = end + 1
+
+
+def _newlines(text: str, start: int, end: int) -> int:
+    """Return the number of ends of lines in a part of a text."""
+    returns = text.count("\r", start, end) - text.count("\r\n", start, end)
+    return text.count("\n", start, end) + returns
+
+
+def _plain_cell(token: re.Match[str], line: int, column: int) -> Cell:
+    """Return a cell in which nothing is odd."""
+    raw = token[1]
+    if not raw.startswith('"'):
+        return Cell(raw.strip(), raw, line, column)
+    inside = raw[1:-1]
+    if '"' in inside:
+        inside = inside.replace('""', '"')
+    return Cell(inside.strip(), raw, line, column)
+
+
+def _odd_cell(text: str, at: int, place: tuple[int, int], notes: Notes) -> tuple[Cell | None, int]:
+    """Read a cell in which quotes are wrong; return it and where it ends. None where it never ends."""
     if not text.startswith('"', at):
         match = _PLAIN.match(text, at)
         raw = match.group() if match else ""
-        if '"' in raw:
-            words = "a cell with a quote must be in quotes itself, and the quote inside is doubled"
-            notes.fault((place[0], place[1] + raw.index('"')), words)
+        words = "a cell with a quote must be in quotes itself, and the quote inside is doubled"
+        notes.fault((place[0], place[1] + raw.index('"')), words)
         return Cell(raw.strip(), raw, *place), at + len(raw)
     match = _QUOTED.match(text, at)
     if match is None:
         notes.stop(place, "the quote that begins here is never closed; what follows was not read")
         return None, len(text)
-    raw, end = match.group(), match.end()
-    cell = Cell(raw[1:-1].replace('""', '"').strip(), raw, *place)
-    rest = _PLAIN.match(text, end)
-    if rest is not None and rest.group().strip():
-        words = (
-            "there is text behind the closing quote of this cell: a quote inside a cell is doubled"
-        )
-        notes.fault(place, words)
-    return cell, rest.end() if rest is not None else end
+    words = "there is text behind the closing quote of this cell: a quote inside a cell is doubled"
+    notes.fault(place, words)
+    raw = match.group()
+    rest = _PLAIN.match(text, match.end())
+    end = match.end() if rest is None else rest.end()
+    return Cell(raw[1:-1].replace('""', '"').strip(), raw, *place), end
 
 
 def _columns(

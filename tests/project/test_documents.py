@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -31,6 +32,7 @@ import yaml
 from documents import ROOT, metrics, receiver_metrics
 from log_events import events_in_code
 from reconciler import cli
+from reconciler.events.logic_reading import read_logic
 from reconciler.pcc.codes import CODES
 from reconciler.runtime import settings_table
 from reconciler.state.sqlite.tables import MIGRATIONS
@@ -173,7 +175,7 @@ RUN_BY = {
     ): "test_cli.py::test_the_reference_quotes_the_help_of_each_command",
     (
         r".*",
-        r"pcc-reconciler receive( .*)?",
+        r"(PCC_\w+=\S+ )*pcc-reconciler receive( .*)?",
     ): "test_receiving.py::test_what_was_answered_is_there_after_a_kill",
     (
         r".*",
@@ -491,6 +493,8 @@ def a_place(folder: Path) -> Iterator[Place]:
     platform = fleet(30, subscribed=1.0, users=("default", "seoul-hotel"))
     seoul = owned(platform, "seoul-hotel")
     write(folder / "desired-state.toml", text_of(owned(platform), seoul[:2]))
+    write(folder / "events.example.toml", read(ROOT / "events.example.toml"))
+    shutil.copytree(ROOT / "logic", folder / "logic")
     for simulator in served(platform):
         given = {
             **environment(platform, simulator, folder),
@@ -604,8 +608,12 @@ def test_what_is_asked_with_curl_is_answered(place_of_its_own: Place) -> None:
 def test_a_snippet_is_what_it_says(snippet: Snippet, tmp_path: Path) -> None:
     """TOML is a valid desired state, JSON, YAML and Python can be read, and settings are settings."""
     match snippet.language:
+        case "toml" if "[sinks" in snippet.text:
+            check_events(snippet.text, tmp_path)
         case "toml":
             check_desired(snippet.text, tmp_path)
+        case "csv":
+            check_table(snippet.text)
         case "json":
             json.loads(snippet.text)
         case "yaml":
@@ -618,6 +626,25 @@ def test_a_snippet_is_what_it_says(snippet: Snippet, tmp_path: Path) -> None:
             assert any(line.startswith("$ ") for line in snippet.text.splitlines())
         case other:
             assert other == "", f"nobody checks blocks of {other}"
+
+
+def check_events(text: str, folder: Path) -> None:
+    """Find no fault in an events file, beside a table with the locales of the example."""
+    shutil.copytree(ROOT / "logic", folder / "logic")
+    write(folder / "events.toml", text)
+    assert cli.run(["validate", "--events", str(folder / "events.toml")]) == 0
+
+
+def check_table(text: str) -> None:
+    """Find no fault in one file of a Logic Table; its types may be those of another one."""
+    if "short_message" not in text:
+        assert read_logic("logic", {"types.csv": text.encode()}, None).faults == ()
+        return
+    types = {line.partition(",")[0] for line in text.splitlines()[1:]}
+    rows = "".join(f"{one},misuse\n" for one in sorted(types))
+    files = {"types.csv": f"diagnosis_type,category\n{rows}", "messages.en.csv": text}
+    read = read_logic("logic", {name: one.encode() for name, one in files.items()}, None)
+    assert (read.faults, read.warnings) == ((), ())
 
 
 def check_desired(text: str, folder: Path) -> None:
@@ -641,6 +668,7 @@ def check_desired(text: str, folder: Path) -> None:
 SETTINGS = {row.name for row in settings_table.table()}
 NO_SETTINGS = {
     "PCC_PORT": "what Kubernetes makes, and what does nothing",
+    "PCC_EVENT": "a push type of LG's",
 }
 """Names in the documents that look like settings and are none, and why."""
 
