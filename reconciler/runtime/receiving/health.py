@@ -9,11 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from reconciler.core.clock import Clock
-from reconciler.runtime.receiving.spool_keeper import SpoolKeeper
-
 PATIENCE_SECONDS = 10.0
 """How long the first reading of the files is waited for."""
+
+
+class Openable(Protocol):
+    """Something that may not be open yet."""
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether it is open."""
+
+
+class Steady(Protocol):
+    """Tells how much time has passed."""
+
+    def steady(self) -> float:
+        """Return seconds that never jump."""
 
 
 class Read(Protocol):
@@ -27,8 +39,8 @@ class Read(Protocol):
 class ReceiverHealth:
     """The health of this process. An empty answer means that it is well."""
 
-    def __init__(self, keeper: SpoolKeeper, read: Sequence[Read], clock: Clock) -> None:
-        self._keeper, self._read, self._clock = keeper, read, clock
+    def __init__(self, spool: Openable, read: Sequence[Read], clock: Steady) -> None:
+        self._spool, self._read, self._clock = spool, read, clock
         self._since = clock.steady()
 
     def live(self) -> str:
@@ -37,7 +49,7 @@ class ReceiverHealth:
 
     def ready(self) -> str:
         """Say why no event can be taken yet, or not yet be named."""
-        if not self._keeper.is_open:
+        if not self._spool.is_open:
             return "the spool is not open"
         waited = self._clock.steady() - self._since
         unread = [one for one in self._read if not one.was_read]
