@@ -139,6 +139,15 @@ async def test_requests_at_the_same_time_are_all_stored(spool: Spool) -> None:
         assert event.seq == seqs[number]
 
 
+async def test_large_arrays_at_the_same_time_are_all_stored(spool: Spool) -> None:
+    """Arrays share a commit only as far as that stays short, and each has its own answers."""
+    arrays = [[sent(f"d{n}", n * 300 + k) for k in range(300)] for n in range(12)]
+    found = await asyncio.gather(*(spool.store(arrived(*array)) for array in arrays))
+    seqs = [receipt.seq for receipts in found for receipt in receipts]
+    assert sorted(seqs) == list(range(1, 3601))
+    assert len(due(spool)) == 12
+
+
 async def test_what_was_stored_outlives_the_process(tmp_path: Path) -> None:
     """The next start finds every event, the same spool and later seqs."""
     with opened(tmp_path) as spool:

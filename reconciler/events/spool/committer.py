@@ -24,7 +24,7 @@ from reconciler.state.sqlite.session import Fault, Session, SessionError
 T = TypeVar("T")
 
 MOST_SHARED = 1000
-"""How many pieces of work share one commit at most."""
+"""How much is written until a commit takes no more work. Each is short, so that nobody waits long."""
 LOOK_SECONDS = 0.5
 """How often the thread looks whether another process changed the file."""
 AGAIN_SECONDS = 0.5
@@ -40,6 +40,11 @@ class Work(ABC, Generic[T]):
     """Whether it is refused while the spool is over its limit."""
     wakes: ClassVar[bool] = False
     """Whether something may be due afterwards."""
+
+    @property
+    def size(self) -> int:
+        """How much it is to write: the number of arrivals or outcomes."""
+        return 1
 
     @abstractmethod
     def carry_out(self, session: Session) -> T:
@@ -229,10 +234,12 @@ class Committer:
             if not self._waiting and not self._closed:
                 self._work.wait(LOOK_SECONDS)
             batch: list[Errand] = []
-            while self._waiting and len(batch) < MOST_SHARED:
+            size = 0
+            while self._waiting and size < MOST_SHARED:
                 errand = self._waiting.popleft()
                 if not errand.given_up:
                     batch.append(errand)
+                    size += errand.work.size
             return batch
 
     def _commit(self, batch: Sequence[Errand]) -> None:

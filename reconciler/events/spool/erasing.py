@@ -83,7 +83,7 @@ class Scrubber:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._bytes: FileBytes | None = None
+        self._opened: list[FileBytes] = []
 
     def scrub(self, device: str) -> None:
         """Empty the write-ahead log, and write the file anew if it still holds the id. Raises ``SpoolError``.
@@ -107,15 +107,14 @@ class Scrubber:
 
     def close(self) -> None:
         """Let go of the file, after every connection to it."""
-        if self._bytes is not None:
-            self._bytes.close()
-            self._bytes = None
+        while self._opened:
+            self._opened.pop().close()
 
     def _truncate(self, session: Session) -> None:
         if not any(session.truncate_log() for _ in range(self.TRIES)):
             raise SpoolError("the write-ahead log is in use")
 
     def _is_there(self, device: str) -> bool:
-        if self._bytes is None:
-            self._bytes = FileBytes(self._file)
-        return self._bytes.hold(spellings(device))
+        if not self._opened or not self._opened[-1].are_of(self._file):
+            self._opened.append(FileBytes(self._file))
+        return self._opened[-1].hold(spellings(device))

@@ -114,6 +114,11 @@ class Record(Work[None]):
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
         self._outcomes = outcomes
 
+    @property
+    def size(self) -> int:
+        """The number of outcomes."""
+        return len(self._outcomes)
+
     def carry_out(self, session: Session) -> None:
         """Write all of them."""
         for outcome in self._outcomes:

@@ -69,6 +69,11 @@ class Store(Work[Sequence[Receipt]]):
     def __init__(self, arrivals: Sequence[Arrival], router: Router, clock: Clock) -> None:
         self.arrivals, self.router, self.clock = arrivals, router, clock
 
+    @property
+    def size(self) -> int:
+        """The number of arrivals."""
+        return len(self.arrivals)
+
     def carry_out(self, session: Session) -> Sequence[Receipt]:
         """Write all of them."""
         return store(session, self.arrivals, self.router, self.clock.now())

@@ -31,7 +31,7 @@ from reconciler.state.sqlite.connection import (
     migrate,
     primary,
 )
-from reconciler.state.sqlite.folder import make_private
+from reconciler.state.sqlite.folder import identity, make_private, there
 
 CARRIED_OVER_PAGES = 2000
 """Pages in the write-ahead log from which on a commit carries them over into the file."""
@@ -266,6 +266,10 @@ class FileBytes:
 
     def __init__(self, file: Path) -> None:
         self._handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+
+    def are_of(self, file: Path) -> bool:
+        """Return whether the file at a path is still the one that was opened."""
+        return identity(os.fstat(self._handle)) == there(file)
 
     def hold(self, words: Iterable[bytes]) -> bool:
         """Return whether any of these words is in the file. Raises ``OSError``."""
