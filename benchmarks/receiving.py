@@ -29,12 +29,12 @@ from starlette.routing import Route
 from benchmarks import Row, at_least, at_most, compared, turns
 from benchmarks._load import Load, hurried, paced, requests
 from benchmarks._processes import apart, processor_seconds
+from reconciler.events.logic import LogicInForce
 from reconciler.events.message import read
 from reconciler.events.routing import SinkRouter
 from reconciler.events.spool import Spool
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.directory import DesiredDirectory
-from reconciler.runtime.receiving.rules import LogicInForce
 
 PAIRS, QUICK_PAIRS = 5, 2
 EVENTS, QUICK_EVENTS = 6_000, 2_000

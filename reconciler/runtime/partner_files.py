@@ -19,7 +19,7 @@ from reconciler.desired import Unreadable
 from reconciler.events.config import EventsConfig, read_config
 from reconciler.events.logic import LogicTable
 from reconciler.events.logic_reading import is_table_file, read_logic
-from reconciler.source import read_file
+from reconciler.source import Look, Signature, read_file, signature
 
 MOST_NAMES = 10_000
 """So many names are looked at in the folder of a table."""
@@ -71,6 +71,35 @@ def read_files(path: Path) -> Files | str:
         except Unreadable as error:
             unreadable[name] = str(error)
     return Files(str(path), events, logic, unreadable)
+
+
+class FilesReader:
+    """Reads the files again and again, and only where one of them looks different than before."""
+
+    def __init__(self, path: Path, look: Look = signature) -> None:
+        self._path, self._look = path, look
+        self._found: Files | str | None = None
+        self._folder: Path | None = None
+        self._seen: list[tuple[str, Signature]] = []
+
+    def read(self) -> Files | str:
+        """Return what ``read_files`` returns. May block on the disk."""
+        seen = self._signatures()
+        if self._found is None or seen != self._seen:
+            self._found, self._seen = read_files(self._path), seen
+            self._folder = _folder_of(self._found)
+        return self._found
+
+    def _signatures(self) -> list[tuple[str, Signature]]:
+        """Return how the files look now: a table that was named anew looks different at the next look."""
+        paths = [self._path]
+        if self._folder is not None:
+            paths += [self._folder / name for name in _table_files(self._folder)]
+        return [(str(path), self._look(str(path))) for path in paths]
+
+
+def _folder_of(found: Files | str) -> Path | None:
+    return read_config(found.path, found.events).logic if isinstance(found, Files) else None
 
 
 def judged_at(path: Path) -> Judged:

@@ -15,6 +15,7 @@ import pytest
 
 from receiving import EVENT, body
 from reconciler import cli
+from reconciler.events.logic import LogicInForce
 from reconciler.events.message import read
 from reconciler.events.model import Outcome, Result
 from reconciler.events.routing import SinkRouter
@@ -22,7 +23,7 @@ from reconciler.events.spool import Spool
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.directory import DesiredDirectory
 from reconciler.runtime.partner_files import Files, judged
-from reconciler.runtime.receiving.rules import KEPT, LogicInForce
+from reconciler.runtime.receiving.rules import KEPT
 
 EVENTS = b"""
 version = 1

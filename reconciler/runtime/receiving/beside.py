@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from reconciler.core.clock import Clock
 from reconciler.core.errors import ReconcilerError, quoted, suggestion
+from reconciler.events.logic import LogicInForce
 from reconciler.events.model import Wanted
 from reconciler.events.routing import SinkRouter
 from reconciler.events.spool import SpoolArchive, open_beside
@@ -19,7 +20,7 @@ from reconciler.runtime.directory import DesiredDirectory
 from reconciler.runtime.directory.kept import NAME, unpacked
 from reconciler.runtime.partner_files import Rules
 from reconciler.runtime.receiver_settings import ReceiverSettings
-from reconciler.runtime.receiving.rules import LogicInForce, restored
+from reconciler.runtime.receiving.rules import restored
 
 MOST_LOOKED_AT = 100_000
 """Events of a device that are looked at for where they were delivered."""
@@ -56,7 +57,7 @@ def beside(settings: ReceiverSettings, clock: Clock | None = None) -> Iterator[B
     archive = open_beside(settings.events_dir, clock, router)
     try:
         rules = restored(archive) or Rules()
-        logic.table = rules.table
+        logic.enforce(rules.table)
         router.enforce(rules.config.sinks)
         names = archive.kept(NAME)
         recalled = None if names is None else unpacked(names)

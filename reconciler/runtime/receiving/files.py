@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from reconciler.runtime.partner_files import Files, read_files
+from reconciler.runtime.partner_files import Files, FilesReader, Judged, judged
 from reconciler.runtime.receiving.rules import RulesInForce
 
 LOOK_SECONDS = 1.0
@@ -23,6 +23,7 @@ class RulesFollower:
 
     def __init__(self, path: Path, rules: RulesInForce, seconds: float = LOOK_SECONDS) -> None:
         self._path, self._rules, self._seconds = path, rules, seconds
+        self._reader = FilesReader(path)
         self._taken: Files | str | None = None
         self._seen: Files | str | None = None
         self._stopping = asyncio.Event()
@@ -33,25 +34,34 @@ class RulesFollower:
         while not self._stopping.is_set():
             await asyncio.to_thread(self._rules.keep)
             await asyncio.sleep(self._seconds)
-            self._look(await asyncio.to_thread(read_files, self._path))
+            found = await asyncio.to_thread(self._reader.read)
+            if self._is_news(found):
+                # A large table takes seconds, and calls are answered meanwhile.
+                self._take(found, await asyncio.to_thread(_judged, found))
 
     def begin(self) -> None:
         """Read the files for the first time. Nobody is writing them now, as far as anybody can know."""
         if self._taken is None:
-            self._seen = read_files(self._path)
-            self._look(self._seen)
+            self._seen = found = self._reader.read()
+            self._take(found, _judged(found))
 
     def stop(self) -> None:
         """Begin no reading any more."""
         self._stopping.set()
 
-    def _look(self, found: Files | str) -> None:
+    def _is_news(self, found: Files | str) -> bool:
+        """Say whether what is there now is another than was taken, and was there at the last look, too."""
         steady = found == self._seen
         self._seen = found
-        if not steady or found == self._taken:
-            return
+        return steady and found != self._taken
+
+    def _take(self, found: Files | str, judgement: Judged | None) -> None:
         self._taken = found
-        if isinstance(found, Files):
-            self._rules.accept(found)
+        if isinstance(found, Files) and judgement is not None:
+            self._rules.accept(found, judgement)
         else:
-            self._rules.missing(self._path, found)
+            self._rules.missing(self._path, str(found))
+
+
+def _judged(found: Files | str) -> Judged | None:
+    return judged(found) if isinstance(found, Files) else None

@@ -21,6 +21,7 @@ from reconciler.api.receiver_app import ReceiverSurface, create_receiver_app
 from reconciler.core.errors import SpoolError
 from reconciler.events.delivery import Delivery
 from reconciler.events.envelope import Envelopes
+from reconciler.events.logic import LogicInForce
 from reconciler.events.model import Arrival, Receipt, Result
 from reconciler.events.routing import SinkRouter
 from reconciler.events.spool import Spool
@@ -32,7 +33,7 @@ from reconciler.runtime.receiving.files import RulesFollower
 from reconciler.runtime.receiving.health import ReceiverHealth
 from reconciler.runtime.receiving.journal import EventJournal
 from reconciler.runtime.receiving.policy import ReceiverSettingsPolicy
-from reconciler.runtime.receiving.rules import LogicInForce, RulesInForce
+from reconciler.runtime.receiving.rules import RulesInForce
 from reconciler.runtime.receiving.sinks import SinkBuilder
 from reconciler.runtime.receiving.spool_keeper import SpoolKeeper
 from reconciler.runtime.server import listening
@@ -107,7 +108,7 @@ class ReceiverProcess:
             parts = Parts(settings, source, self._masking, self._environment)
             parts.metrics.lines_dropped(self._lines_dropped)
             stack.callback(parts.keeper.close)
-            parts.keeper.open()
+            parts.keeper.begin()
             parts.files.begin()
             await self._serve(parts, front)
         log.info("receive.stopped")
@@ -208,7 +209,7 @@ class Enforcement:
         """Let these rules be in force from now on. Raises ``ReconcilerError`` where a sink cannot be made of them."""
         self._delivery.use(rules.config.sinks)
         self._metrics.sinks(rules.config.sinks, [result.value for result in Result])
-        self._logic.table = rules.table
+        self._logic.enforce(rules.table)
         self._router.enforce(rules.config.sinks)
 
 

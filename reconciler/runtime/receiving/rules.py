@@ -16,10 +16,8 @@ import structlog
 
 from reconciler.core.errors import Fault, ReconcilerError, SpoolError
 from reconciler.events.config import RetentionConfig
-from reconciler.events.logic import LogicTable
-from reconciler.events.model import Diagnosis
 from reconciler.events.port import Keeper
-from reconciler.runtime.partner_files import Files, Rules, judged
+from reconciler.runtime.partner_files import Files, Judged, Rules, judged
 from reconciler.telemetry.receiver_metrics import ReceiverMetrics
 
 KEPT = "rules"
@@ -39,22 +37,6 @@ def restored(keeper: Keeper) -> Rules | None:
     return None if kept is None else judged(msgspec.msgpack.decode(kept, type=Files)).rules
 
 
-class LogicInForce:
-    """The Logic Table that is in force. May be asked from any thread: tables are exchanged as a whole."""
-
-    def __init__(self) -> None:
-        self.table = LogicTable()
-
-    @property
-    def revision(self) -> str | None:
-        """Digest of the accepted table; None without one."""
-        return self.table.revision
-
-    def diagnosis(self, diagnosis: str, device_type: str | None) -> Diagnosis:
-        """Return what the table says."""
-        return self.table.diagnosis(diagnosis, device_type)
-
-
 class RulesInForce:
     """Brings accepted readings into force. ``enforce`` hears of each."""
 
@@ -65,6 +47,7 @@ class RulesInForce:
         enforce: Callable[[Rules], None],
     ) -> None:
         self.was_read = False
+        self._is_accepted = False
         self._keeper, self._metrics, self._enforce = keeper, metrics, enforce
         self._unkept: bytes | None = None
         self.rules = Rules()
@@ -74,19 +57,26 @@ class RulesInForce:
         """How long things are kept."""
         return self.rules.config.retention
 
-    def restore(self) -> None:
-        """Bring back into force what was last accepted. May block on the disk."""
+    def recall(self) -> Rules | None:
+        """Return what was last accepted, or None where that is not known. May block on the disk."""
         try:
-            rules = restored(self._keeper)
-            if rules is not None:
-                self._use(rules)
-        except (ReconcilerError, msgspec.MsgspecError) as error:
+            return restored(self._keeper)
+        except (SpoolError, msgspec.MsgspecError) as error:
+            log.error("rules.not_restored", error=str(error))  # noqa: TRY400 - the sentence says it all
+            return None
+
+    def resume(self, recalled: Rules | None) -> None:
+        """Bring back into force what was last accepted, unless files were accepted since: the spool may open late."""
+        if recalled is None or self._is_accepted:
+            return
+        try:
+            self._use(recalled)
+        except ReconcilerError as error:
             log.error("rules.not_restored", error=str(error))  # noqa: TRY400 - the sentence says it all
 
-    def accept(self, files: Files) -> None:
-        """Bring a reading into force if it has no fault."""
+    def accept(self, files: Files, found: Judged) -> None:
+        """Bring a reading into force if it has no fault. ``found`` is what the files come to."""
         self.was_read = True
-        found = judged(files)
         for warning in found.warnings:
             log.warning("rules.warning", message=str(warning))
         if found.rules is None:
@@ -97,6 +87,7 @@ class RulesInForce:
         except ReconcilerError as error:
             self._reject([Fault(files.path, 0, 0, str(error))])
             return
+        self._is_accepted = True
         self._metrics.logic_reload_successful.set(1)
         self._unkept = msgspec.msgpack.encode(files)
         log.info(

@@ -41,6 +41,13 @@ class SpoolKeeper:
         self._expired_at: float | None = None
         metrics.spool(self.gauges)
 
+    def begin(self) -> None:
+        """Open the spool for the first time, and go on with what was in force. Raises as ``open`` does."""
+        self.open()
+        if self.is_open:
+            self._rules.resume(self._rules.recall())
+            self._show_last()
+
     def open(self) -> None:
         """Open the spool, or log why that is to be tried again. Raises where trying again would not help.
 
@@ -55,8 +62,6 @@ class SpoolKeeper:
             return
         self.is_open = True
         self._tell()
-        self._rules.restore()
-        self._show_last()
 
     def close(self) -> None:
         """Commit what is in hand, and let go of the spool."""
@@ -68,6 +73,9 @@ class SpoolKeeper:
         while not self.is_open:
             await asyncio.sleep(AGAIN_SECONDS)
             await asyncio.to_thread(self.open)
+            if self.is_open:
+                self._rules.resume(await asyncio.to_thread(self._rules.recall))
+                await asyncio.to_thread(self._show_last)
         while True:
             self._tell()
             await asyncio.to_thread(self._expire)
