@@ -14,7 +14,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from event_panels import receiver_lines, receiver_variable
 from grafana import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PLAIN,
+    PURPLE,
+    RED,
+    YELLOW,
     Json,
     Line,
     Look,
@@ -40,9 +49,6 @@ FOLDER = Path(__file__).parent.parent / "deploy" / "grafana" / "dashboards"
 DOCS = "https://runbooks.example.org/pcc-reconciler"
 """Where the reader's people keep the pages of `docs/`; the alerts lead there too."""
 TAG = "pcc-reconciler"
-
-GREEN, YELLOW, ORANGE, RED, BLUE, PURPLE = "green", "yellow", "orange", "red", "blue", "purple"
-GREY, PLAIN = "#8e8e8e", "transparent"
 
 Colours = Mapping[str, str]
 
@@ -651,7 +657,8 @@ def overview_lines() -> list[Line]:
     facts += [(3, budget(of)), (3, quota(of)), (3, token(of))]
     where = [(8, devices(of)), (9, out_of_sync_accounts()), (7, held_changes(of))]
     flow = [(6, changes(of)), (6, answers()), (6, latency()), (6, throttling())]
-    return [Line(4, answer), Line(3, facts), Line(8, where), Line(8, flow), *inside()]
+    top = [Line(4, answer), Line(3, facts), Line(8, where), Line(8, flow)]
+    return [*top, *inside(), *receiver_lines()]
 
 
 def condition() -> tuple[str, dict[int, tuple[str, str]]]:
@@ -838,7 +845,7 @@ def dashboards() -> dict[str, Json]:
         "PCC overview",
         "Every account at once. The first line says whether all is well; works with PCC_METRICS_PER_ACCOUNT=false too.",
         tag=TAG,
-        variables=variables(),
+        variables=[*variables(), receiver_variable()],
         annotations=marks(),
         links=links(),
         lines=overview_lines(),

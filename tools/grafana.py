@@ -13,6 +13,9 @@ from typing import Any
 
 Json = dict[str, Any]
 
+GREEN, YELLOW, ORANGE, RED, BLUE, PURPLE = "green", "yellow", "orange", "red", "blue", "purple"
+GREY, PLAIN = "#8e8e8e", "transparent"
+
 SCHEMA_VERSION = 41
 """That of Grafana 12.0."""
 COLUMNS = 24

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,15 +19,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from reconciler.api import commands, queries, webhook
-from reconciler.api.framing import Exposition, Framed, health_answer, no_such_call
+from reconciler.api.framing import Exposition, Framed, health_answer, no_such_call, static_files
 from reconciler.api.local import ServerFolder
 from reconciler.api.page import Page
 from reconciler.api.port import AccessPolicy, Health, Operations, Queries
 from reconciler.api.response_cache import Sparing
 from reconciler.reporting.queries import Overview
 from reconciler.telemetry.metrics import Metrics
-
-STATIC = Path(__file__).parent / "static"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +46,7 @@ def create_app(surface: Surface) -> ASGIApp:
     views = _Views(surface)
     routes = [
         Route("/", views.page),
-        Route("/style.css", _file("style.css", "text/css")),
-        Route("/page.js", _file("page.js", "text/javascript")),
+        *static_files("style.css", "page.js"),
         Route("/metrics", views.metrics),
         Route("/healthz", views.healthz),
         Route("/readyz", views.readyz),
@@ -99,12 +95,3 @@ class _Views:
 
     def _render(self, overview: Overview) -> str:
         return self._surface.folder.hide(self._page().render(overview))
-
-
-def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
-    content = (STATIC / name).read_bytes()
-
-    async def answer(_request: Request) -> Response:
-        return Response(content, media_type=media_type)
-
-    return answer

@@ -1,4 +1,4 @@
-"""The calls that show events: the list, one event, and what the daemon asks for.
+"""What shows events: the calls for the list, for one event and for the daemon, and the page.
 
 Owns: their paths, what they take, who may call. Must not: change an event; no HTTP call does.
 
@@ -17,10 +17,11 @@ from datetime import datetime
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from reconciler.api.access import Refused, check_directness
+from reconciler.api.event_page import EventPage
 from reconciler.api.port import ReceiverPolicy
 from reconciler.core.errors import ReconcilerError, SpoolError, Unknown, quoted, suggestion
 from reconciler.events.model import EventState, KeptEvent, Wanted
@@ -47,10 +48,11 @@ Answering = Callable[[Request], Awaitable[str]]
 log = structlog.get_logger()
 
 
-def routes(archive: Archive, policy: ReceiverPolicy, now: Now) -> Sequence[Route]:
-    """Return the routes of the calls that show events. ``now`` is what ``since=2h`` counts from."""
+def routes(archive: Archive, policy: ReceiverPolicy, now: Now, page: EventPage) -> Sequence[Route]:
+    """Return the routes of what shows events. ``now`` is what ``since=2h`` counts from."""
     calls = _Calls(archive, policy, now)
     return [
+        Route("/", calls.showing(page)),
         Route("/api/v1/events", calls.answering(calls.events)),
         Route("/api/v1/events/{id}", calls.answering(calls.event)),
         Route("/api/v1/seen", calls.answering(calls.seen)),
@@ -78,6 +80,20 @@ class _Calls:
                 return _error(str(error), 503)
             except ReconcilerError as error:
                 return _error(str(error), 400)
+
+        return endpoint
+
+    def showing(self, page: EventPage) -> Endpoint:
+        """Return an endpoint that shows the page to whoever may call."""
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                self._check_caller(request)
+                return HTMLResponse(await asyncio.to_thread(page.render, self._now()))
+            except Refused as refused:
+                return PlainTextResponse(f"{refused}\n", status_code=refused.status)
+            except SpoolError as error:
+                return PlainTextResponse(f"{error}\n", status_code=503)
 
         return endpoint
 

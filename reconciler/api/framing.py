@@ -9,13 +9,15 @@ No request reaches another host: the page brings its own style, and the Content-
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reconciler.api.response_cache import Sparing
@@ -32,6 +34,24 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
+
+
+STATIC = Path(__file__).parent / "static"
+MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
+
+
+def static_files(*names: str) -> Sequence[Route]:
+    """Return the routes of files that pages bring with them."""
+    return [Route(f"/{name}", _file(STATIC / name)) for name in names]
+
+
+def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
+    content = path.read_bytes()
+
+    async def answer(_request: Request) -> Response:
+        return Response(content, media_type=MEDIA_TYPES[path.suffix])
+
+    return answer
 
 
 class Exposition:

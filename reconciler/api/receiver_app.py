@@ -17,7 +17,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reconciler.api import event_queries
-from reconciler.api.framing import Exposition, Framed, health_answer, no_such_call
+from reconciler.api.event_page import EventPage
+from reconciler.api.framing import Exposition, Framed, health_answer, no_such_call, static_files
 from reconciler.api.port import Health, ReceiverPolicy
 from reconciler.api.receiver import PATH
 from reconciler.events.port import Archive
@@ -29,6 +30,7 @@ class ReceiverSurface:
 
     receiver: ASGIApp
     archive: Archive
+    page: EventPage
     registry: CollectorRegistry
     health: Health
     policy: ReceiverPolicy
@@ -43,7 +45,8 @@ def create_receiver_app(surface: ReceiverSurface) -> ASGIApp:
         Route("/metrics", views.metrics),
         Route("/healthz", views.healthz),
         Route("/readyz", views.readyz),
-        *event_queries.routes(surface.archive, surface.policy, surface.now),
+        *static_files("style.css", "page.js"),
+        *event_queries.routes(surface.archive, surface.policy, surface.now, surface.page),
     ]
     others = Framed(Starlette(routes=routes, exception_handlers={HTTPException: no_such_call}))
     return _ByPath(surface.receiver, others)

@@ -1,4 +1,4 @@
-"""Commands that play: ``simulate``, which is LG's platform, and ``demo``, which is that and the daemon.
+"""Commands that play: ``simulate``, which is LG's platform, and ``demo``, which is that, daemon and receiver.
 
 Must not: speak to LG.
 """
@@ -119,7 +119,7 @@ def demo(
     ] = 24,
     seed: Annotated[int, typer.Option(metavar="N", help="Another sample fleet.")] = 0,
 ) -> None:
-    """Run simulator and daemon together until Ctrl-C. On a sample fleet, in a temporary folder."""
+    """Run simulator, daemon and receiver together until Ctrl-C. On a sample fleet, in a temporary folder."""
     import asyncio
 
     from reconciler.runtime.demo import Demo

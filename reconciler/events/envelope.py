@@ -125,10 +125,17 @@ def _data(message: Message, known: Description) -> dict[str, Any]:
         "severity": diagnosis.severity,
         "diagnosed_at": None if at is None else stamp(at),
     }
-    values = _values(message, known)
-    data["messages"] = {locale: _filled(words, values) for locale, words in diagnosis.words.items()}
+    data["messages"] = messages(message, known)
     data["logic"] = {"revision": known.revision, "matched": diagnosis.matched}
     return data
+
+
+def messages(message: Message, known: Description) -> dict[str, dict[str, str | None]]:
+    """Return the partner's words for a diagnosis by locale, placeholders filled in; none for what is no diagnosis."""
+    if known.diagnosis is None:
+        return {}
+    values = _values(message, known)
+    return {locale: _filled(words, values) for locale, words in known.diagnosis.words.items()}
 
 
 def _values(message: Message, known: Description) -> dict[str, str]:

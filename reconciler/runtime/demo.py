@@ -1,7 +1,7 @@
-"""The demonstration: LG's platform, simulated, and the daemon beside it, on a sample fleet in a temporary folder.
+"""The demonstration: LG's platform, simulated, daemon and receiver beside it, on a sample fleet in a temporary folder.
 
 Owns: the sample fleet, its settings, and what it tells a person to try.
-Must not: be anything that ``simulate`` and ``run`` could not do from two shells.
+Must not: be anything that ``simulate``, ``run`` and ``receive`` could not do from three shells.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,12 +18,25 @@ from reconciler import desired
 from reconciler.core.model import DEFAULT_ACCOUNT, Desired, Device, DeviceId, DeviceType
 from reconciler.runtime import settings
 from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.demo_events import EVENTS_FILE, DemoEvents
+from reconciler.runtime.receiver_settings import ReceiverSettings
+from reconciler.runtime.receiving.process import ReceiverProcess
 from reconciler.runtime.setting_values import Listen
-from reconciler.simulator import Platform, create_app, sample_platform, serving
+from reconciler.simulator import (
+    Callbacks,
+    Platform,
+    Sender,
+    Target,
+    create_app,
+    sample_platform,
+    serving,
+)
 from reconciler.telemetry.masking import Masking
 
 MISSING_AT_FIRST = 3
 """How many wanted devices are not subscribed yet when the demonstration begins: something to watch at once."""
+RECEIVE_LISTEN = "127.0.0.1:8081"
+"""Where the receiver is, or else on a free port."""
 INTERVAL = "10s"
 """Short, so that drift is healed while one looks."""
 TYPES = {f"DEVICE_{kind.name}": kind for kind in DeviceType}
@@ -47,6 +61,7 @@ class Demo:
         self._masking = masking or Masking()
         self._stopping = asyncio.Event()
         self._daemon: Daemon | None = None
+        self._receiver: ReceiverProcess | None = None
 
     def stop(self) -> None:
         """End it in good order."""
@@ -57,19 +72,53 @@ class Demo:
     async def run(self) -> None:
         """Run until ``stop``."""
         platform = sample_platform(devices=self._devices, seed=self._seed, only_pcc=True)
-        with TemporaryDirectory(prefix="pcc-reconciler-demo-") as folder:
-            file = Path(folder) / "desired-state.toml"
+        with TemporaryDirectory(prefix="pcc-reconciler-demo-") as name:
+            folder = Path(name)
+            file = folder / "desired-state.toml"
             wanted, spare = self._write(platform, file)
             platform.subscribe(DEFAULT_ACCOUNT, *(one.id for one in wanted[MISSING_AT_FIRST:]))
-            async with serving(create_app(platform)) as simulator:
-                chosen = settings.load(self._environment(platform, simulator, Path(folder)))
+            receiving = self._receiving(folder)
+            address = f"http://{receiving.receive_listen}"
+            sender = Sender(Callbacks(platform), Target.of(f"{address}/pcc/events"))
+            async with serving(create_app(platform, sender)) as simulator:
+                chosen = settings.load(self._environment(platform, simulator, folder))
                 chosen = chosen.model_copy(update={"listen": _free(chosen.listen)})
                 self._masking.know(chosen.secrets())
-                self._say(_welcome(str(chosen.listen), simulator, file, spare, wanted[-1]))
+                places = Places(str(chosen.listen), simulator, file, address, receiving.events_dir)
+                self._say(_welcome(places, spare, wanted[-1]))
                 self._daemon = Daemon(chosen, masking=self._masking)
+                self._receiver = ReceiverProcess(receiving, masking=self._masking)
+                events = DemoEvents(folder, sender.callbacks, receiving.receive_listen, self._say)
+                events.write_files()
                 if not self._stopping.is_set():
-                    await self._daemon.run()
+                    await self._together(self._daemon, self._receiver, events)
         self._say("The demonstration is over; its folder is removed.")
+
+    async def _together(
+        self, daemon: Daemon, receiver: ReceiverProcess, events: DemoEvents
+    ) -> None:
+        """Run daemon and receiver until the daemon ends."""
+        async with asyncio.TaskGroup() as group:
+            receiving = group.create_task(receiver.run())
+            happening = group.create_task(events.run())
+            try:
+                await daemon.run()
+            finally:
+                happening.cancel()
+                receiver.stop()
+            await receiving
+
+    def _receiving(self, folder: Path) -> ReceiverSettings:
+        """Return the receiver's settings. It knows nothing of LG's but what is in the file."""
+        chosen = settings.load_receiver(
+            {
+                "PCC_RECEIVE_LISTEN": RECEIVE_LISTEN,
+                "PCC_EVENTS_CONFIG": str(folder / EVENTS_FILE),
+                "PCC_EVENTS_DIR": str(folder / "spool"),
+                "PCC_DESIRED_STATE": str(folder / "desired-state.toml"),
+            }
+        )
+        return chosen.model_copy(update={"receive_listen": _free(chosen.receive_listen)})
 
     def _write(self, platform: Platform, file: Path) -> tuple[list[Device], Device]:
         """Write a file that wants all devices of the sample but the last; return those, and that one."""
@@ -99,21 +148,37 @@ class Demo:
         }
 
 
-def _welcome(listen: str, simulator: str, file: Path, spare: Device, lost: Device) -> str:
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where everything is."""
+
+    listen: str
+    simulator: str
+    file: Path
+    receiver: str
+    spool: Path
+
+
+def _welcome(at: Places, spare: Device, lost: Device) -> str:
     entry = f'{{ id = "{spare.id}", name = "{spare.name}" }},'
     return f"""\
-status page  http://{listen}/
-metrics      http://{listen}/metrics
-simulator    {simulator}/_sim
-edit         {file}
+status page  http://{at.listen}/
+metrics      http://{at.listen}/metrics
+simulator    {at.simulator}/_sim
+edit         {at.file}
+events       {at.receiver}/
 
 Try:
   add this line to devices in that file, save, and watch the POST:
     {entry}
   remove any line from it, save, and watch the DELETE
   lose a subscription behind our back; the next pass, within {INTERVAL}, heals it:
-    curl -s {simulator}/_sim/users/default/unsubscribe -d '{{"ids": ["{lost.id}"]}}'
+    curl -s {at.simulator}/_sim/users/default/unsubscribe -d '{{"ids": ["{lost.id}"]}}'
     (what we changed ourselves less than a minute ago is taken as done: LG's list may lag behind its changes)
+  see what LG's events became; one comes every few seconds, and each prints a line here:
+    PCC_EVENTS_DIR={at.spool} pcc-reconciler events list --limit 10
+  let a device have a diagnosis now:
+    curl -s {at.simulator}/_sim/events -d '{{"device": "{lost.id}"}}'
 Ctrl-C ends everything.
 """
 

@@ -93,7 +93,10 @@ class ReceiverMetrics:
 
     def _define_receiving(self) -> None:
         gauge, counter, histogram = self._gauge, self._counter, self._histogram
-        gauge("pcc_build_info", "The program's version.", "version").labels(__version__).set(1)
+        # Not the daemon's name: an alert and the dashboards tell the two processes apart by it.
+        gauge("pcc_receiver_build_info", "The program's version.", "version").labels(
+            __version__
+        ).set(1)
         self._received = counter(
             "pcc_events_received",
             "Events that were stored for the first time.",

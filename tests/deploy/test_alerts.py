@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from receiver_figures import ReceiverFigures
 from reconciler.controller.revision_recorder import SOURCE_ERRORS
 from reconciler.core.model import DEFAULT_ACCOUNT, Cause
 from reconciler.core.status import Figures
@@ -25,18 +26,18 @@ from scenarios import fleet, owned, site, text
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "deploy" / "prometheus"
-RULES, UNIT_TESTS, ALERTMANAGER = (
-    FOLDER / "rules.yml",
-    FOLDER / "rules.test.yml",
-    FOLDER / "alertmanager.example.yml",
-)
+RULES, ALERTMANAGER = FOLDER / "rules.yml", FOLDER / "alertmanager.example.yml"
+UNIT_TESTS = (FOLDER / "rules.test.yml", FOLDER / "rules.receiver.test.yml")
 RUNBOOK, OBSERVABILITY = ROOT / "docs" / "runbook.md", ROOT / "docs" / "observability.md"
-PAGES = {"PccDevicesMissing", "PccDown", "PccWedged"}
+PAGES = {
+    *("PccDevicesMissing", "PccDown", "PccWedged"),
+    *("PccReceiverDown", "PccEventsNotStored", "PccSelfCheckFailing"),
+}
 FLEET = "PccMostAccountsFailing"
 
 TARGET_LABELS = {"job", "instance", "namespace", "pod"}
 """What Prometheus itself says of where a series is from."""
-FREE_LABELS = {*TARGET_LABELS, "account", "version"}
+FREE_LABELS = {*TARGET_LABELS, "account", "version", "sink"}
 """Labels that may have any value."""
 WORDS = {
     *("and", "or", "unless", "by", "without", "on", "ignoring", "group_left", "bool"),
@@ -69,6 +70,11 @@ def loaded(path: Path) -> Any:
 def rules() -> list[dict[str, Any]]:
     """Return every rule in its order."""
     return [rule for group in loaded(RULES)["groups"] for rule in group["rules"]]
+
+
+def unit_tests() -> list[dict[str, Any]]:
+    """Return every test of the rules."""
+    return [test for path in UNIT_TESTS for test in loaded(path)["tests"]]
 
 
 ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
@@ -145,16 +151,17 @@ def exposed(*, per_account: bool) -> dict[str, dict[str, set[str]]]:
     for mode in MODES:
         every.mode(mode)
     found: dict[str, dict[str, set[str]]] = {"up": {}}
-    for sample in (sample for metric in every.registry.collect() for sample in metric.samples):
-        labels = found.setdefault(sample.name, {})
-        for label, value in sample.labels.items():
-            labels.setdefault(label, set()).add(value)
+    for metric in (*every.registry.collect(), *ReceiverFigures().metrics.registry.collect()):
+        for sample in metric.samples:
+            labels = found.setdefault(sample.name, {})
+            for label, value in sample.labels.items():
+                labels.setdefault(label, set()).add(value)
     return found
 
 
 def firings() -> Iterator[tuple[str, str, int, list[Labels]]]:
     """Give each check of the unit tests: test, alert, minute, and with which labels it is to fire."""
-    for test in loaded(UNIT_TESTS)["tests"]:
+    for test in unit_tests():
         for check in test["alert_rule_test"]:
             spans = re.findall(r"(\d+)([hm])", check["eval_time"])
             minute = sum(int(number) * (60 if unit == "h" else 1) for number, unit in spans)
@@ -278,7 +285,7 @@ def test_an_unknown_metric_or_word_would_be_noticed() -> None:
 def test_unit_tests_are_made_of_series_that_the_code_exposes() -> None:
     """A series of a unit test has the name, labels and values that a scrape would have, in one of the two forms."""
     forms = [exposed(per_account=True), exposed(per_account=False)]
-    for test in loaded(UNIT_TESTS)["tests"]:
+    for test in unit_tests():
         for one in test["input_series"]:
             [selector], _ = read(one["series"])
             labels = {label: value for label, _sign, value in selector.matchers}
@@ -386,7 +393,7 @@ def test_promtool_finds_the_rules_in_order() -> None:
 @pytest.mark.system
 def test_every_alert_fires_when_it_should_and_only_then() -> None:
     """The unit tests of the rules hold: labels, words and numbers of what fires, and silence elsewhere."""
-    promtool("test", "rules", UNIT_TESTS.name)
+    promtool("test", "rules", *(path.name for path in UNIT_TESTS))
 
 
 @pytest.mark.system

@@ -1,6 +1,7 @@
 """The Grafana dashboards: what they say of themselves, and each of their queries against a real Prometheus.
 
-Two daemons are scraped while LG makes all the trouble it can, one with the label ``account`` and one without. No panel
+Two daemons are scraped while LG makes all the trouble it can, one with the label ``account`` and one without, and the
+metrics of a receiver. No panel
 may stay empty: where everything happens, a panel without data is a panel with a mistake.
 """
 
@@ -13,7 +14,7 @@ import re
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations, product
@@ -23,9 +24,11 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from prometheus_client import start_http_server
 
 from dashboards import VERDICTS, dashboards, verdict, written
 from grafana import COLUMNS, Json
+from receiver_figures import ReceiverFigures
 from reconciler.core.model import AccountName, Action, Cause, Condition, Reason
 from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
@@ -103,7 +106,7 @@ def figures(condition: Condition = Condition.IN_SYNC, **more: Any) -> Figures:
 def known() -> dict[str, dict[str, set[str]]]:
     """Return every metric as Prometheus names it, with its labels and their values."""
     found: dict[str, dict[str, set[str]]] = {}
-    for metric in well().registry.collect():
+    for metric in (*well().registry.collect(), *ReceiverFigures().metrics.registry.collect()):
         for sample in metric.samples:
             labels = found.setdefault(sample.name, {})
             for label, value in sample.labels.items():
@@ -559,6 +562,8 @@ async def everywhere(prometheus: Prometheus, happenings: Iterable[str]) -> None:
         await until(partial(prometheus.has, expression), expression)
 
 
+RECEIVER = "pcc-receiver"
+AT_ZERO = f"count_over_time(pcc_receiver_build_info{{job='{RECEIVER}'}}[1h]) > 3"
 JOBS: Mapping[str, bool] = {"pcc": True, "pcc-sums": False}
 """The two daemons, and whether their metrics have the label ``account``."""
 
@@ -570,8 +575,10 @@ async def scene(folder: Path) -> AsyncIterator[tuple[Prometheus, Mapping[str, st
     It scrapes before they start, so that it sees every counter rise from 0.
     """
     listens = {job: f"127.0.0.1:{free_port()}" for job in JOBS}
-    prometheus = Prometheus(folder, listens)
+    receiver, port = ReceiverFigures(), free_port()
+    prometheus = Prometheus(folder, {**listens, RECEIVER: f"127.0.0.1:{port}"})
     async with prometheus.running(), AsyncExitStack() as stack:
+        stack.enter_context(exposed(receiver, port))
         daemons = {}
         for seed, job in enumerate(JOBS):
             platform, remote = troubled(folder / job, seed)
@@ -581,6 +588,8 @@ async def scene(folder: Path) -> AsyncIterator[tuple[Prometheus, Mapping[str, st
             daemons[job] = (one, remote)
             stack.callback(asyncio.create_task(hurry(one)).cancel)
         await everywhere(prometheus, BEGUN)
+        await until(partial(prometheus.has, AT_ZERO), AT_ZERO)
+        receiver.trouble()
         for push, happenings in (
             (grow, GROWN),
             (edit, EDITED),
@@ -591,6 +600,18 @@ async def scene(folder: Path) -> AsyncIterator[tuple[Prometheus, Mapping[str, st
                 await asyncio.to_thread(push, one.platform, remote)
             await everywhere(prometheus, happenings)
         yield prometheus, {job: await one.metrics() for job, (one, _) in daemons.items()}
+
+
+@contextmanager
+def exposed(figures: ReceiverFigures, port: int) -> Iterator[None]:
+    """Serve the metrics of a receiver."""
+    server, thread = start_http_server(port, "127.0.0.1", figures.metrics.registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def following(platform: Platform, remote: Remote, folder: Path) -> dict[str, str]:
@@ -657,6 +678,7 @@ STILL = {
     "Queue": "six accounts never wait long enough for a worker to be seen waiting",
     "Log lines dropped": "the log of these daemons is read",
     "Answers to other requests": "nothing mixes up LG's answers here",
+    "Receiver log lines dropped": "the log of this receiver is read",
     "Flapping": "LG would have to lose a device five times, and a loss is believed after a minute",
 }
 """Panels that may show nothing but 0, and why."""
@@ -681,8 +703,10 @@ async def test_every_query_is_answered_by_a_real_prometheus(tmp_path: Path) -> N
         end = time.time()
         for job in JOBS:
             promtool("check", "metrics", given=exposed[job])
-            reader = Reader(prometheus, {"job": job}, begin, end)
+            reader = Reader(prometheus, {"job": job, "receiver": RECEIVER}, begin, end)
             assert job in await reader.choice(choices(found["overview.json"])["job"])
+            chosen = await reader.choice(choices(found["overview.json"])["receiver"])
+            assert chosen == {RECEIVER}
             assert_full(await reader.look_at(found["overview.json"]))
         # Of one account each query has to have a value for some account: none is held, throttled and in sync at once.
         of_pcc = Reader(prometheus, {"job": "pcc"}, begin, end)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
+from asyncio.subprocess import Process
 from pathlib import Path
 
 import httpx
@@ -14,7 +16,7 @@ from processes import exit_of, process, welcome
 from reconciler.core.errors import Invalid
 from reconciler.runtime.demo import Demo
 from reconciler.simulator import create_app, serving
-from scenarios import eventually_true, fleet
+from scenarios import DEADLINE_SECONDS, eventually_true, fleet
 
 
 def remove_first_device(file: Path) -> None:
@@ -22,6 +24,20 @@ def remove_first_device(file: Path) -> None:
     lines = file.read_text().splitlines(keepends=True)
     first = next(number for number, line in enumerate(lines) if line.strip().startswith(("{", '"')))
     file.write_text("".join(lines[:first] + lines[first + 1 :]))
+
+
+async def first_event(child: Process) -> str:
+    """Return what the first line about an event of a named device says: its name and a short message.
+
+    On a slow machine the receiver may be ready before it has read the names.
+    """
+    assert child.stdout is not None
+    while True:
+        line = (await asyncio.wait_for(child.stdout.readline(), DEADLINE_SECONDS)).decode()
+        assert line, "the demonstration ended"
+        kind, _, words = line.strip().partition("  ")
+        if kind == "event" and words.strip().startswith("Room "):
+            return words.strip()
 
 
 async def test_demo_shows_the_main_job(tmp_path: Path) -> None:
@@ -32,7 +48,7 @@ async def test_demo_shows_the_main_job(tmp_path: Path) -> None:
         httpx.AsyncClient() as http,
     ):
         said = await welcome(child)
-        assert list(said) == ["status page", "metrics", "simulator", "edit", "curl"]
+        assert list(said) == ["status page", "metrics", "simulator", "edit", "events", "curl"]
 
         async def count(number: int) -> bool:
             found = (await http.get(f"{said['simulator']}/users/default/subscriptions")).json()
@@ -52,10 +68,17 @@ async def test_demo_shows_the_main_job(tmp_path: Path) -> None:
         await eventually_true(healed)
         assert "in sync" in (await http.get(said["status page"])).text
         assert "pcc_build_info" in (await http.get(said["metrics"])).text
+        name, _, message = (await first_event(child)).partition(": ")
+        page = (await http.get(said["events"])).text
+        assert name in page
+        assert message in page
+        listed = await http.get(f"{said['events']}api/v1/events")
+        assert "default" in {one["account"] for one in listed.json()["events"]}
         child.send_signal(signal.SIGINT)
         code, logged = await exit_of(child)
     assert code == 0
-    assert json.loads(logged.splitlines()[-1])["event"] == "daemon.stopped"
+    ended = [json.loads(line)["event"] for line in logged.splitlines()]
+    assert {"daemon.stopped", "receive.stopped"} <= set(ended)
     assert not Path(said["edit"]).parent.exists()
 
 

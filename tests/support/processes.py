@@ -41,11 +41,11 @@ async def exit_of(child: Process) -> tuple[int, str]:
 
 
 async def welcome(child: Process) -> dict[str, str]:
-    """Return what the first four lines say, each by its first words."""
+    """Return what the first five lines say, each by its first words."""
     assert child.stdout is not None
     lines = [
         (await asyncio.wait_for(child.stdout.readline(), DEADLINE_SECONDS)).decode()
-        for _ in range(11)
+        for _ in range(12)
     ]
-    found = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in lines[:4])
+    found = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in lines[:5])
     return found | {"curl": lines[-1]}

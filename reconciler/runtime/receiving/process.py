@@ -16,6 +16,7 @@ from functools import partial
 import structlog
 
 from reconciler import __version__
+from reconciler.api.event_page import EventPage
 from reconciler.api.receiver import COMMIT_SECONDS, Receiver
 from reconciler.api.receiver_app import ReceiverSurface, create_receiver_app
 from reconciler.core.errors import SpoolError
@@ -173,6 +174,7 @@ class Parts:
             ReceiverSurface(
                 receiver=Receiver(GuardedInlet(self.keeper, spool), policy, journal, clock),
                 archive=spool,
+                page=EventPage(spool, names, logic),
                 registry=self.metrics.registry,
                 health=ReceiverHealth(self.keeper, [rules, self._directory], clock),
                 policy=policy,
