@@ -12,7 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from receiver_figures import NoName, NoTable
 from receiving import EVENT, GivenPolicy, body
+from reconciler.api.event_page import EventPage
 from reconciler.api.receiver_app import ReceiverSurface, create_receiver_app
 from reconciler.core.errors import ReconcilerError
 from reconciler.events.message import read
@@ -49,6 +51,7 @@ async def asking(
             ReceiverSurface(
                 receiver=nowhere,
                 archive=spool,
+                page=EventPage(spool, NoName(), NoTable()),
                 registry=ReceiverMetrics(1).registry,
                 health=FakeHealth(),
                 policy=policy or GivenPolicy(),
@@ -89,6 +92,29 @@ async def test_off_loopback_the_token_has_to_be_shown(tmp_path: Path, path: str)
         shown_right = {"Authorization": f"Bearer {TOKEN}"}
         assert (await client.get(path, headers=shown_right)).status_code in {200, 404}
         assert (await client.get("/metrics")).status_code == 200
+
+
+async def test_the_page_is_for_those_who_may_ask(tmp_path: Path) -> None:
+    """The page is there exactly where the calls are; its refusals are words for people, and its files are not secret."""
+    async with asking(tmp_path / "a", bodies=[body()]) as client:
+        page = await client.get("/")
+        assert page.status_code == 200
+        assert EVENT["event"]["diagnosisType"] in page.text
+        assert "script-src 'self'" in page.headers["content-security-policy"]
+        for name in ("style.css", "page.js"):
+            assert f"/{name}" in page.text
+            assert (await client.get(f"/{name}")).status_code == 200
+        refused = await client.get("/", headers={"X-Forwarded-For": "192.0.2.1"})
+        assert refused.status_code == 403
+        assert refused.headers["content-type"].startswith("text/plain")
+    outside = GivenPolicy(on_loopback=False)
+    async with asking(tmp_path / "b", outside, base_url="http://pcc") as client:
+        assert (await client.get("/")).status_code == 404
+    outside = GivenPolicy(token=TOKEN, on_loopback=False)
+    async with asking(tmp_path / "c", outside, base_url="http://pcc") as client:
+        assert (await client.get("/")).status_code == 401
+        shown = {"Authorization": f"Bearer {TOKEN}"}
+        assert (await client.get("/", headers=shown)).status_code == 200
 
 
 async def test_on_loopback_a_program_of_this_machine_may_ask(tmp_path: Path) -> None:
