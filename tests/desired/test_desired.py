@@ -715,6 +715,38 @@ def test_accounts_of_a_text_that_did_not_change_are_the_same_objects() -> None:
     assert after[AccountName("b")].devices == {"z"}
 
 
+GIVEN = (
+    "[[approvals]]\naccount = 'a'\ndevices = ['gone']\nexpires = 2027-01-01T00:00:00Z\nreason = 'r'"
+)
+OWN_FILES = {
+    "an approval": (f"version = 1\n{GIVEN}", "version = 1\n"),
+    "the policy": ("version = 1\npolicy.pause = 'all'", "version = 1\n"),
+    "the time zone": (
+        "version = 1\ntimezone = 'Asia/Seoul'",
+        "version = 1\ntimezone = 'Europe/Paris'",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OWN_FILES)
+@pytest.mark.parametrize("back", [False, True])
+def test_what_is_taken_out_of_its_own_file_is_not_kept_with_the_account(
+    what: str, *, back: bool
+) -> None:
+    """The account's file stays as it was, and still what another file says of the account is that of now."""
+    account = "version = 1\n[accounts.a]\ndevices = ['x', { id = 'y', until = 2027-01-01 }]"
+    zone = "" if what == "the time zone" else "timezone = 'Asia/Seoul'\n"
+    first, then = (one.replace("version = 1\n", f"version = 1\n{zone}") for one in OWN_FILES[what])
+    if back:
+        first, then = then, first
+    cache = LoadCache()
+    before = load(_documents([account, first]), MemoryTree({}), cache=cache)
+    after = load(_documents([account, then]), MemoryTree({}), cache=cache)
+    assert not before.faults
+    assert after == load(_documents([account, then]), MemoryTree({}))
+    assert after.accounts[AccountName("a")] != before.accounts[AccountName("a")]
+
+
 def test_what_an_edit_leaves_as_it_was_is_not_there_twice() -> None:
     """An edited text is read anew, and still its other accounts hold the very sets that are in force."""
     cache = LoadCache()
