@@ -518,6 +518,54 @@ async def test_signed_commits_in_force_are_known_to_the_source_also_after_a_rest
     assert known[1:] == [{"a" * 40}, frozenset(), frozenset(), {"c" * 40}, {"c" * 40}, {"c" * 40}]
 
 
+async def test_a_signed_commit_that_is_faulty_is_not_the_one_in_force() -> None:
+    """A good signature on a faulty commit changes nothing: the next one has to descend from what is in force."""
+    office = Office(MemorySource(east=text("east", "a")))
+    office.source.head = signed("a")
+    await office.informer.refresh()
+    office.source.head, office.source.files["east.toml"] = signed("b"), b"devices = ["
+    await office.informer.refresh()
+    await office.informer.refresh()
+    again = office.restarted()
+    await again.informer.begin()
+    assert [known.signed for known in office.source.known] == [frozenset(), *[{"a" * 40}] * 3]
+    east = again.informer.current(EAST)
+    assert east is not None
+    assert (east.rejected, again.devices(EAST)) == (Cause.INVALID, {"a"})
+
+
+async def test_a_signed_commit_that_is_faulty_in_part_is_in_force_for_the_rest() -> None:
+    """The good file comes into force and with it the commit; the faulty file keeps the commit that it is from."""
+    office = Office(MemorySource(east=text("east", "a"), west=text("west", "b")))
+    office.source.head = signed("a")
+    await office.informer.refresh()
+    office.source.head = signed("b")
+    office.source.files |= {"east.toml": text("east", "c"), "west.toml": b"devices = ["}
+    await office.informer.refresh()
+    await office.informer.refresh()
+    again = office.restarted()
+    await again.informer.begin()
+    known = [known.signed for known in office.source.known]
+    assert known == [frozenset(), {"a" * 40}, {"b" * 40}, {"a" * 40, "b" * 40}]
+    assert (again.devices(EAST), again.devices(WEST)) == ({"c"}, {"b"})
+
+
+async def test_a_commit_that_is_not_believed_while_files_are_faulty_is_told_as_such() -> None:
+    """The cause is that of the newest commit, and once a believed one is read its own faults are those that count."""
+    office = Office(MemorySource(east=text("east", "a")))
+    office.source.head = signed("a")
+    await office.informer.refresh()
+    office.source.head, office.source.files["east.toml"] = signed("b"), b"devices = ["
+    await office.informer.refresh()
+    office.source.cause, office.source.head = Cause.UNVERIFIED, signed("c", Verified.NO)
+    office.source.unreadable = (Fault("", 0, 0, "it is not signed"),)
+    await office.informer.refresh()
+    assert office.informer.accepted.rejected is Cause.UNVERIFIED
+    office.source.cause, office.source.unreadable, office.source.head = None, (), signed("d")
+    await office.informer.refresh()
+    assert (office.informer.accepted.rejected, office.devices(EAST)) == (Cause.INVALID, {"a"})
+
+
 async def test_the_history_is_asked_for_and_fetched_once_in_a_while() -> None:
     """Whether a commit is in the history of what is in force; where that takes more of it, one fetch at a time."""
     source = MemorySource(text=TEXT_OF_HISTORY)

@@ -486,3 +486,94 @@ async def test_a_rotated_refresh_token_stays_masked_while_it_is_in_use() -> None
         rig.clock.move(3600)
     assert rig.emp.forms[-1]["refresh_token"] == "rotated-once"
     assert rig.masking.text("rotated-once access-token-9") == f"{MASK} {MASK}"
+
+
+@pytest.mark.parametrize("looked", [False, True])
+async def test_a_refresh_token_that_was_rotated_while_it_was_replaced_is_not_used(
+    *, looked: bool
+) -> None:
+    """EMP rotates the token of the user before; the next refresh goes with what a person put in place meanwhile."""
+    rig = Rig()
+    rig.emp.reply = lambda number: (
+        200,
+        granted(number, **({"refresh_token": "rotated-of-the-old"} if number == 1 else {})),
+    )
+    rig.emp.gate.clear()
+    waiting = asyncio.create_task(rig.value())
+    await rig.emp.asked.wait()
+    rig.credentials = credentials(access_token=None, refresh_token="refresh-of-another")
+    another = asyncio.create_task(rig.value()) if looked else None
+    await asyncio.sleep(0)
+    rig.emp.gate.set()
+    assert await waiting == "access-token-2"
+    assert another is None or await another == "access-token-2"
+    rig.clock.move(3600)
+    await rig.value()
+    sent = [form["refresh_token"] for form in rig.emp.forms]
+    assert sent == [REFRESH, "refresh-of-another", "refresh-of-another"]
+    assert not rig.access.rotated
+    assert rig.masking.text("rotated-of-the-old") == MASK
+
+
+async def test_a_rotated_token_that_is_refused_gives_way_to_a_replaced_one() -> None:
+    """A rotated token is used from memory; once a person replaced the stored one, only that is used."""
+    rig = Rig()
+    rig.emp.reply = lambda number: (200, granted(number, refresh_token="rotated-once"))
+    failed = await rig.access.token()
+    assert rig.access.rotated
+    rig.emp.reply = lambda number: (
+        (401, b"{}")
+        if rig.emp.forms[-1]["refresh_token"] == "rotated-once"
+        else (200, granted(number))
+    )
+    rig.stored = credentials(access_token=None, refresh_token="refresh-of-today")
+    assert (await rig.access.renewed(failed)).value == "access-token-3"
+    assert [form["refresh_token"] for form in rig.emp.forms] == [
+        REFRESH,
+        "rotated-once",
+        "refresh-of-today",
+    ]
+    assert not rig.access.rotated
+
+
+async def test_a_rotated_refresh_token_that_emp_repeats_is_masked() -> None:
+    """What was sent last is taken out of EMP's words, and that is no longer the stored one."""
+    rig = Rig()
+    rig.emp.reply = lambda number: (200, granted(number, refresh_token="rotated-once"))
+    failed = await rig.access.token()
+    rig.emp.reply = lambda _number: (
+        400,
+        json.dumps({"httpError": f"{rig.emp.forms[-1]['refresh_token']} is unknown"}).encode(),
+    )
+    with pytest.raises(CredentialsRefused) as caught:
+        await rig.access.renewed(failed)
+    assert rig.emp.forms[-1]["refresh_token"] == "rotated-once"
+    assert f"{MASK} is unknown" in str(caught.value)
+
+
+async def test_a_token_of_replaced_credentials_is_not_patiently_tried_again() -> None:
+    """A renewed token may not be valid yet, which says nothing of a token of other credentials."""
+    rig = Rig()
+    token = await rig.access.token()
+    assert rig.access.fresh_for(token) is not None
+    rig.credentials = credentials(access_token="token-of-today", refresh_token=None)
+    today = await rig.access.token()
+    assert (rig.access.fresh_for(token), rig.access.fresh_for(today)) == (None, None)
+
+
+async def test_a_failure_with_the_old_credentials_is_not_that_of_the_new() -> None:
+    """Who waits while a refresh fails hears of it, unless the credentials were replaced: then EMP is asked again."""
+    rig = Rig()
+    rig.emp.reply = lambda number: (503, b"") if number == 1 else (200, granted(number))
+    rig.emp.gate.clear()
+    first = asyncio.create_task(rig.access.token())
+    await rig.emp.asked.wait()
+    second = asyncio.create_task(rig.access.token())
+    await asyncio.sleep(0)
+    rig.credentials = credentials(access_token=None, refresh_token="refresh-of-another")
+    rig.emp.gate.set()
+    results = await asyncio.gather(first, second, return_exceptions=True)
+    assert isinstance(results[0], Unavailable)
+    assert isinstance(results[1], Token)
+    assert results[1].value == "access-token-2"
+    assert [form["refresh_token"] for form in rig.emp.forms] == [REFRESH, "refresh-of-another"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.model import Unlimited
-from reconciler.pcc.quota import HOUR, Learned, Quota
+from reconciler.pcc.quota import HOUR, SLACK, Learned, Quota
 
 START = 1_790_000_000.25
 
@@ -311,3 +311,45 @@ def test_a_learned_limit_is_throttled_seldom_and_loses_little_time(
     assert all(run.throttled_in(hour) <= 2 for hour in range(1, 2 * hours + 2))
     assert run.now - START <= 1.3 * hours * HOUR
     assert run.lists <= 2 * hours + 4
+
+
+def test_an_account_that_is_throttled_and_used_up_waits_for_the_later_of_both() -> None:
+    """Whichever ends first opens nothing: neither a pass, nor a change, nor a call."""
+    for pause, opens in ((60.0, HOUR + SLACK), (HOUR, HOUR + 1800)):
+        quota = Quota(10)
+        for _ in range(10):
+            quota.take(0.0)
+        quota.throttled(1800.0 if pause == HOUR else 100.0, pause, teaches=False)
+        assert (quota.opens_for_pass(1900.0, 0), quota.opens_for_change(1900.0)) == (opens, opens)
+        assert not quota.take(opens - SLACK)
+        assert quota.take(opens)
+
+
+def test_a_limit_that_is_given_hides_a_learned_one_and_does_not_forget_it() -> None:
+    """A text may give a limit and take it back: what was learned before counts again, and nothing was tried since."""
+    quota = Quota(learned=Learned((), 100))
+    quota.follow(1000)
+    assert (quota.limit, quota.is_trying(0.0)) == (1000, False)
+    for _ in range(200):
+        assert quota.take(0.0)
+    quota.throttled(1.0, None, teaches=True)
+    quota.follow(Unlimited.AUTO)
+    assert (quota.limit, quota.learned_limit, quota.is_trying(1.0)) == (100, 100, True)
+    quota.follow(Unlimited.UNLIMITED)
+    assert (quota.limit, quota.is_trying(1.0)) == (None, False)
+
+
+def test_an_hour_that_was_used_up_under_another_limit_proves_nothing() -> None:
+    """Only an hour under the learned limit itself makes it a tenth more."""
+
+    def after_an_hour(*followed: int | Unlimited) -> int | None:
+        quota = Quota(learned=Learned((), 100))
+        for second in range(100):
+            quota.opens_for_change(float(second))
+            quota.take(float(second))
+        for policy in followed:
+            quota.follow(policy)
+        return quota.remaining(2 * HOUR) and quota.learned_limit
+
+    assert after_an_hour(Unlimited.AUTO) == 110
+    assert after_an_hour(1000, Unlimited.AUTO) == 100

@@ -1439,6 +1439,55 @@ def test_a_disk_that_cannot_be_read_is_trouble_and_is_read_again(
     assert len(state.revisions.kept()) == 1
 
 
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_a_pause_that_cannot_be_read_is_trouble_and_is_in_force_again(
+    opened: Callable[[], State], disk: Disk, *, everywhere: bool
+) -> None:
+    """Accounts are known already, only the pauses are not: that alone holds unsubscribes, until they were read."""
+    name, paused = None if everywhere else HOTEL, PauseOverride(Pause.ALL, None, "a person")
+    opened().pauses.set(name, paused, START)
+    state = opened()
+    assert state.accounts.recall(HOTEL, START).writable
+    disk.fault = "disk I/O error"
+    assert state.pauses.of(HOTEL, START) == PauseOverride()
+    assert not state.accounts.recall(HOTEL, START).writable
+    disk.fault = ""
+    state.flush()
+    assert (state.writable, state.pauses.of(HOTEL, START)) == (True, paused)
+
+
+def test_a_pause_that_is_set_while_others_cannot_be_read_is_one_more(
+    opened: Callable[[], State], disk: Disk
+) -> None:
+    """It is in force at once, and beside the others once the disk can be read, and after a restart."""
+    paused = PauseOverride(Pause.ALL, None, "a person")
+    opened().pauses.set(HOTEL, paused, START)
+    state = opened()
+    disk.fault = "disk I/O error"
+    state.pauses.set(CLINIC, paused, START)
+    assert state.pauses.of(CLINIC, START) == paused
+    disk.fault = ""
+    state.flush()
+    for one in reopened_too(state, opened):
+        assert [one.pauses.of(name, START) for name in (HOTEL, CLINIC)] == [paused, paused]
+
+
+def test_a_person_who_agrees_takes_over_the_doubts_of_the_credential_in_use(
+    opened: Callable[[], State],
+) -> None:
+    """Lists doubted with another credential count on once a person says that it is the right one."""
+    state = opened()
+    trust(state, START, ONE, TWO, credential="one")
+    state.accounts.credential(HOTEL, "two")
+    for _ in range(2):
+        state.accounts.doubt(HOTEL, START)
+    state.accounts.person_agrees(HOTEL)
+    for one in reopened_too(state, opened):
+        one.accounts.credential(HOTEL, "two")
+        memory = one.accounts.recall(HOTEL, START)
+        assert (memory.suspect_readings, memory.credential_changed) == (2, False)
+
+
 def test_a_damaged_state_begins_anew_and_tells_where_the_old_one_is(
     opened: Callable[[], State], folder: Path
 ) -> None:
