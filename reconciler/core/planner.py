@@ -65,7 +65,7 @@ def plan(
         ignore & (wanted | live) if ignore else NOTHING
     )  # the union costs as much as the rest of a plan
     missing = wanted - live - ignored
-    strangers = (live - wanted - ignored) or NOTHING
+    strangers = live - wanted - ignored
     extra = _prunable(strangers, desired.policy.prune, memory.inventory)
     name = desired.account
     return Plan(
