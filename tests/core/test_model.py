@@ -24,6 +24,7 @@ from reconciler.core.model import (
     Reason,
     Result,
     Revision,
+    Tripped,
     Unsettled,
 )
 
@@ -162,6 +163,12 @@ def test_what_is_left_out_says_nothing() -> None:
     assert (Plan(ACCOUNT).in_sync, Plan(ACCOUNT).changes) == (0, 0)
     assert not Commit("abc", "Kim", "Add", NOW).dirty
     assert not Outcome(change, Result.SUCCESS, NOW).approved
+
+
+def test_an_error_is_no_part_of_what_tripped() -> None:
+    """Two guards that failed with the same words are equal, whichever error it was."""
+    assert Tripped(Reason.GUARD_FAILED, "a", ValueError()) == Tripped(Reason.GUARD_FAILED, "a")
+    assert Tripped(Reason.GUARD_FAILED, "a") != Tripped(Reason.GUARD_FAILED, "b")
 
 
 def test_words_are_no_part_of_what_is_unsettled() -> None:
