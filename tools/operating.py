@@ -34,14 +34,16 @@ PRELOADED = (
     *("prometheus_client", "pydantic", "pydantic_settings", "rich", "rtoml", "starlette"),
     *("structlog", "typer", "uvicorn", "watchfiles", "yaml"),
 )
-FRESH_SECONDS = 600.0
-ENOUGH_SECONDS = 40.0
+FRESH_SECONDS = 120.0
+ENOUGH_SECONDS = 30.0
 """So long the tests of one breakage take at the most: what none of the quick ones saw the slow ones may not try."""
 REWRITTEN = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
 OPTIONS = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-o", "timeout=0", "-W", REWRITTEN)
-TIMES_AS_LONG = 8
-"""A test that takes so many times as long as without a breakage, and ``PATIENCE_SECONDS`` more, hangs."""
-PATIENCE_SECONDS = 20.0
+TIMES_AS_LONG = 5
+"""Tests that take so many times as much of the processor as without a breakage, and ``PATIENCE_SECONDS`` more, hang."""
+PATIENCE_SECONDS = 10.0
+WAITING_SECONDS = 120.0
+"""So long may tests wait, on a busy machine, beyond ten times what they may take of the processor."""
 IDLE_SECONDS = 0.005
 UNFIT_CODE = 9
 """The exit code of a process where a broken function does not fit in the place of the sound one."""
@@ -49,7 +51,7 @@ UNFIT_CODE = 9
 
 @dataclass(slots=True)
 class Seen:
-    """What the tests do without any breakage: how long each takes, and which run which line."""
+    """What the tests do without any breakage: how much of the processor each takes, and which run which line."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     tests: dict[str, dict[int, set[str]]] = field(default_factory=dict)
@@ -248,10 +250,10 @@ class _Theatre:
         watch.start()
         for item in session.items:
             watch.switch_context(item.nodeid)
-            began = time.monotonic()
+            began = time.process_time()
             if not _passes(item):
                 failed.append(item.nodeid)
-            seconds[item.nodeid] = time.monotonic() - began
+            seconds[item.nodeid] = time.process_time() - began
         watch.stop()
         data = watch.get_data()
         lines = {path: data.contexts_by_lineno(path) for path in data.measured_files()}
@@ -362,7 +364,8 @@ class _Forks:
         for number, limit, work in todo:
             while len(self._running) >= self._jobs:
                 yield from self._ended()
-            self._running[_fork(work, limit)] = (number, time.monotonic() + 4 * limit)
+            until = time.monotonic() + WAITING_SECONDS + 10 * limit
+            self._running[_fork(work, limit)] = (number, until)
         while self._running:
             yield from self._ended()
 
