@@ -157,6 +157,9 @@ class _Walk:
             lines = _lines(child)
         elif isinstance(child, ast.expr) and isinstance(parent, ast.stmt):
             lines = range(parent.lineno, (child.end_lineno or child.lineno) + 1)
+        if at_import and isinstance(child, ast.Assign | ast.AnnAssign):
+            target = child.targets[0] if isinstance(child, ast.Assign) else child.target
+            function = f"{function}.{ast.unparse(target)}".strip(".")
         if isinstance(child, ast.ClassDef):
             owner = child.name
             function = f"{function}.{child.name}".strip(".")

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.core.clock import ANSWERS, LONG_AGO, STEP, TOLERATED, TwoClocks
+from reconciler.core.clock import LONG_AGO, TwoClocks
 from simulated import START, SimulatedClock
 
 WINDOW = timedelta(hours=24)
@@ -45,7 +45,7 @@ def test_a_command_without_lg_believes_its_clock(clock: SimulatedClock) -> None:
     assert alone.restrained(clock.now(), WINDOW) == clock.now()
 
 
-@pytest.mark.parametrize("ahead", [-HOUR, -TOLERATED - SECOND, TOLERATED + SECOND, HOUR])
+@pytest.mark.parametrize("ahead", [-HOUR, -5 * MINUTE - SECOND, 5 * MINUTE + SECOND, HOUR])
 def test_a_clock_that_differs_is_not_sure(
     ahead: timedelta, two: TwoClocks, clock: SimulatedClock
 ) -> None:
@@ -60,7 +60,7 @@ def test_a_clock_that_differs_is_not_sure(
     assert two.restrained(clock.now(), WINDOW) == expected
 
 
-@pytest.mark.parametrize("ahead", [-TOLERATED, timedelta(0), TOLERATED])
+@pytest.mark.parametrize("ahead", [-5 * MINUTE, timedelta(0), 5 * MINUTE])
 def test_clocks_that_agree_are_one(ahead: timedelta, two: TwoClocks, clock: SimulatedClock) -> None:
     """Up to five minutes are the time that answers take."""
     two.answered(clock.now() - ahead)
@@ -78,12 +78,34 @@ def test_lgs_time_is_carried_on_and_is_the_median(two: TwoClocks, clock: Simulat
     assert two.ahead == timedelta(0)
     clock.pass_by(HOUR)
     assert two.ahead == timedelta(0)
-    for _ in range(ANSWERS):
+    for _ in range(9):
         two.answered(clock.now() + 2 * HOUR)
     assert two.ahead == -2 * HOUR
 
 
-@pytest.mark.parametrize("step", [-HOUR, -STEP, STEP, HOUR])
+def test_the_last_nine_answers_count(two: TwoClocks, clock: SimulatedClock) -> None:
+    """Five of nine are most of them; what came before does not count any more."""
+    for ahead in (2, 0, 0, 0, 0, 0, 2, 2, 2, 2):
+        two.answered(clock.now() + ahead * HOUR)
+    assert two.ahead == timedelta(0)
+    two.answered(clock.now() + 2 * HOUR)
+    assert two.ahead == -2 * HOUR
+
+
+def test_a_thousand_steps_are_remembered(clock: SimulatedClock) -> None:
+    """Of a clock that is set all the time the latest steps count: the slowest of them, and not the one before."""
+    two = TwoClocks(clock, ours_alone=True)
+    for step in [HOUR, MINUTE, *[SECOND] * 998]:
+        clock.set_by(step)
+        assert two.stepped() == step
+    wrong = clock.wrong
+    assert two.restrained(clock.now(), WINDOW) == clock.now() - wrong
+    clock.set_by(SECOND)
+    two.stepped()
+    assert two.restrained(clock.now(), WINDOW) == clock.now() - (wrong + SECOND - HOUR)
+
+
+@pytest.mark.parametrize("step", [-HOUR, -SECOND, SECOND, HOUR])
 def test_a_step_is_told_once(step: timedelta, two: TwoClocks, clock: SimulatedClock) -> None:
     """From one second on a difference is a step, with its direction; time that passes is none."""
     clock.pass_by(HOUR)
