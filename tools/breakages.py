@@ -157,9 +157,6 @@ class _Walk:
             lines = _lines(child)
         elif isinstance(child, ast.expr) and isinstance(parent, ast.stmt):
             lines = range(parent.lineno, (child.end_lineno or child.lineno) + 1)
-        if at_import and isinstance(child, ast.Assign | ast.AnnAssign):
-            target = child.targets[0] if isinstance(child, ast.Assign) else child.target
-            function = f"{function}.{ast.unparse(target)}".strip(".")
         if isinstance(child, ast.ClassDef):
             owner = child.name
             function = f"{function}.{child.name}".strip(".")
@@ -168,6 +165,9 @@ class _Walk:
             scope = Scope(self._index, owner, child)
         if isinstance(parent, Function) and name == "body":
             at_import = False
+        if at_import and isinstance(child, ast.Assign | ast.AnnAssign):
+            target = child.targets[0] if isinstance(child, ast.Assign) else child.target
+            function = f"{function}.{ast.unparse(target)}".strip(".")
         return Place(scope, function, owner, lines, at_import)
 
 
