@@ -105,6 +105,16 @@ def test_one_pair_of_quotes_is_taken_off(value: str, bare: str) -> None:
             {"me:word@host/a", "word@host/a", "word"},
             {"me:word@host/a", "word@host/a", "word"},
         ),
+        (
+            "https://me:p?a=bcdefgh@host",
+            {"me:p?a=bcdefgh", "p?a=bcdefgh"},
+            {"me:p?a=bcdefgh", "p?a=bcdefgh"},
+        ),
+        (
+            "https://ab=cdefg:word@host",
+            {"ab=cdefg:word", "ab=cdefg", "word"},
+            {"ab=cdefg:word", "word"},
+        ),
         ("https://host/r?t=1234567", set(), set()),
         ("https://host/r?t=12345678&u=x", {"12345678"}, {"12345678"}),
     ],

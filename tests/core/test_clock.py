@@ -176,3 +176,14 @@ def test_the_timeline_knows_no_step(two: TwoClocks, clock: SimulatedClock) -> No
     clock.set_by(2 * HOUR)
     assert two.timeline() == (START + HOUR).timestamp()
     assert two.behind() == timedelta(hours=2).total_seconds()
+
+
+def test_the_timeline_begins_with_a_clock_that_is_wrong() -> None:
+    """What the wall clock was at the beginning counts as right, for what is measured within one process."""
+    clock = SimulatedClock(HOUR)
+    two = TwoClocks(clock)
+    assert two.timeline() == (START + HOUR).timestamp()
+    assert two.behind() == 0
+    clock.set_by(-HOUR)
+    assert two.behind() == -3600
+    assert two.stepped() == -HOUR

@@ -208,6 +208,20 @@ def test_everything_remembered_survives_a_restart(
     assert opened().accounts.recall(HOTEL, clock.at) == told
 
 
+def test_a_list_that_is_believed_ends_the_doubt_for_good(opened: Callable[[], State]) -> None:
+    """Doubted readings and another credential are forgotten after a restart, also where no device changed."""
+    state = opened()
+    state.accounts.desire(wanting(ONE), FIRST, START)
+    trust(state, START, ONE)
+    state.accounts.doubt(HOTEL, START)
+    state.accounts.doubt(HOTEL, START)
+    trust(state, START, ONE, credential="another")
+    for one in reopened_too(state, opened):
+        one.accounts.credential(HOTEL, "another")
+        known = one.accounts.recall(HOTEL, START)
+        assert (known.suspect_readings, known.credential_changed) == (0, False)
+
+
 def test_sets_are_kept_as_the_objects_that_were_handed_in(opened: Callable[[], State]) -> None:
     """A text that says what is known already takes its place as an object, and so do lists: nothing is held twice."""
     state = opened()
