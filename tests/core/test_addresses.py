@@ -25,6 +25,7 @@ TOKEN = "ghp_0123456789abcdefABCD"
         ("https://user@host/r@v2.git", Address("https", "user", None, "host/r@v2.git")),
         ("https://user:w@rd/x@host", Address("https", "user", "w", "rd/x@host")),
         ("https://us er:w@h st/x@host", Address("https", "us er", "w@h st/x", "host")),
+        ("https://user:w@h/x@y", Address("https", "user", "w", "h/x@y")),
         ("https://u:p@h?q=a@b", Address("https", "u", "p@h?q=a", "b")),
         ("https://h/p#a@b", Address("https", "h/p#a", None, "b")),
         ("https://@host/x@y", Address("https", "", None, "host/x@y")),
