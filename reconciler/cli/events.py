@@ -320,7 +320,7 @@ def erase(
         )
     with _spool(env_file) as spool:
         reached = spool.reached(device)
-        count = spool.archive.erase(device)
+        count = spool.erase(device)
     _print(
         output,
         text=lambda: f"{counted(count, 'event')} erased\n",

@@ -15,13 +15,16 @@ import pytest
 
 from receiving import EVENT, body
 from reconciler import cli
+from reconciler.core.acceptance import Accepted, AccountRevision
+from reconciler.core.model import AccountName, Desired, Device, DeviceId, Revision
 from reconciler.events.logic import LogicInForce
 from reconciler.events.message import read
 from reconciler.events.model import Outcome, Result
 from reconciler.events.routing import SinkRouter
-from reconciler.events.spool import Spool
+from reconciler.events.spool import Spool, open_beside
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.directory import DesiredDirectory
+from reconciler.runtime.directory.kept import NAME, packed, unpacked
 from reconciler.runtime.partner_files import Files, judged
 from reconciler.runtime.receiving.rules import KEPT
 
@@ -69,6 +72,30 @@ class Shell:
         return json.loads(ended.out)
 
 
+def named() -> Accepted:
+    """Return a desired state that names the device, and another one."""
+    devices = [Device(DeviceId(DEVICE), "Room 1203"), Device(DeviceId("second-device"), "Lobby")]
+    described = {one.id: one for one in devices}
+    account = AccountName("default")
+    desired = Desired(account, frozenset(described), described)
+    revision = Revision("0" * 64)
+    return Accepted({account: AccountRevision(desired, revision)}, revision=revision)
+
+
+def names_kept(folder: Path) -> set[str | None]:
+    """Return the names that a spool keeps."""
+    clock, logic = SystemClock(), LogicInForce()
+    archive = open_beside(folder, clock, SinkRouter(DesiredDirectory(clock), logic))
+    try:
+        content = archive.kept(NAME)
+    finally:
+        archive.close()
+    recalled = unpacked(content or b"")
+    assert recalled is not None
+    found = recalled.accepted.accounts.values()
+    return {device.name for one in found for device in one.desired.described.values()}
+
+
 async def fill(folder: Path, bodies: Sequence[bytes], delivered: Sequence[int] = ()) -> None:
     """Make a spool with these bodies, of which some events were delivered to the sink ``log``, by their seq."""
     files = Files("events.toml", EVENTS, {"types.csv": TYPES, "messages.en.csv": MESSAGES})
@@ -82,6 +109,7 @@ async def fill(folder: Path, bodies: Sequence[bytes], delivered: Sequence[int] =
     spool.open()
     try:
         spool.keep(KEPT, msgspec.msgpack.encode(files))
+        spool.keep(NAME, packed(named()))
         for content in bodies:
             await spool.store(read(content))
         now = clock.now()
@@ -218,6 +246,7 @@ def test_a_replay_obeys_the_filters_that_are_in_force(shell: Shell) -> None:
 @pytest.mark.usefixtures("spool")
 def test_erasing_a_device_leaves_nothing_of_it(tmp_path: Path, shell: Shell) -> None:
     """Bodies and names go from the file and its log; the command says what it cannot reach."""
+    assert names_kept(tmp_path / "spool") == {"Room 1203", "Lobby"}
     ended = shell("erase", DEVICE)
     assert (ended.code, ended.out) == (0, "2 events erased\n")
     assert "these sinks were given: log." in ended.err
@@ -227,6 +256,7 @@ def test_erasing_a_device_leaves_nothing_of_it(tmp_path: Path, shell: Shell) -> 
     assert len(shell.json("list")["events"]) == 4
     again = shell.json("erase", DEVICE)
     assert again == {"api": 1, "events": 0, "not_reached": []}
+    assert names_kept(tmp_path / "spool") == {"Lobby"}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from reconciler.core.errors import SpoolError
 from reconciler.core.model import AccountName, Desired, DeviceId, Revision
 from reconciler.events.model import Device, Knowledge
 from reconciler.runtime.directory import DesiredDirectory, DirectoryFollower
-from reconciler.runtime.directory.kept import NAME, packed, unpacked
+from reconciler.runtime.directory.kept import NAME, packed, unpacked, without
 from reconciler.source import FileSource, Source
 from reconciler.source.git.clone import Clone
 from reconciler.source.repository import GitSource
@@ -290,6 +290,27 @@ def test_what_is_kept_names_devices_alike(states: list[Desired], signed: frozens
     for one in states:
         for device in (*one.devices, *one.policy.ignore, "nobody"):
             assert after.device(device) == before.device(device)
+
+
+async def test_a_device_is_forgotten(tmp_path: Path) -> None:
+    """What is kept then names every device but that one, and what does not name it stays as it is."""
+    shelf = Shelf()
+    async with following(file(tmp_path, ONE), shelf):
+        await eventually(lambda: NAME in shelf.contents)
+    content = shelf.contents[NAME]
+    left = without(content, "ff638995")
+    assert left is not None
+    recalled = unpacked(left)
+    assert recalled is not None
+    directory = DesiredDirectory(SimulatedClock())
+    directory.enforce(recalled.accepted)
+    assert directory.device("ff638995") == Device("ff638995", Knowledge.UNKNOWN, desired=False)
+    assert directory.device("7121f083").account == "default"
+    ignored = without(left, "dddddddd")
+    assert ignored is not None
+    assert without(ignored, "dddddddd") is None
+    assert without(left, "ff638995") is None
+    assert without(b"rubbish", "ff638995") is None
 
 
 def test_a_device_may_be_looked_up_among_very_many() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -95,6 +95,33 @@ def unpacked(content: bytes) -> Recalled | None:
         accounts=MappingProxyType(accounts), shared=frozenset(kept.shared), revision=revision
     )
     return Recalled(accepted, frozenset(kept.signed))
+
+
+def without(content: bytes, device: str) -> bytes | None:
+    """Return what is kept without one device, or None where it does not name it."""
+    recalled = unpacked(content)
+    if recalled is None:
+        return None
+    accounts = {
+        name: replace(one, desired=_forgotten(one.desired, DeviceId(device)))
+        for name, one in recalled.accepted.accounts.items()
+    }
+    if accounts == recalled.accepted.accounts:
+        return None
+    left = replace(recalled.accepted, accounts=MappingProxyType(accounts))
+    return packed(left, recalled.signed)
+
+
+def _forgotten(desired: Desired, device: DeviceId) -> Desired:
+    """Return an account's part without a device."""
+    described = {one: known for one, known in desired.described.items() if one != device}
+    policy = replace(desired.policy, ignore=desired.policy.ignore - {device})
+    return replace(
+        desired,
+        devices=desired.devices - {device},
+        described=MappingProxyType(described),
+        policy=policy,
+    )
 
 
 def _account(desired: Desired) -> _KeptAccount:

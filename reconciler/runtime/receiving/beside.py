@@ -17,7 +17,7 @@ from reconciler.events.routing import SinkRouter
 from reconciler.events.spool import SpoolArchive, open_beside
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.directory import DesiredDirectory
-from reconciler.runtime.directory.kept import NAME, unpacked
+from reconciler.runtime.directory.kept import NAME, unpacked, without
 from reconciler.runtime.partner_files import Rules
 from reconciler.runtime.receiver_settings import ReceiverSettings
 from reconciler.runtime.receiving.rules import restored
@@ -41,6 +41,17 @@ class Beside:
                 f"there is no sink {quoted(sink)!r} in the events file that is in force"
                 f"{suggestion(sink, known)}"
             )
+
+    def erase(self, device: str) -> int:
+        """Remove what is kept of a device, its name among it; return the number of events.
+
+        The name goes first: what the spool does last is to see to it that nothing of either is left in its files.
+        """
+        names = self.archive.kept(NAME)
+        left = None if names is None else without(names, device)
+        if left is not None:
+            self.archive.keep(NAME, left)
+        return self.archive.erase(device)
 
     def reached(self, device: str) -> list[str]:
         """Return the sinks that were given events of a device."""
