@@ -77,9 +77,7 @@ def _candidates(session: Session, sink: str, until: int, limit: int, *, ordered:
         return session.rows(DUE_IN_ORDER, (sink, until, limit))
     found = session.rows(DUE, (sink, until, limit))
     parked = session.rows(PARKED, (sink, limit))
-    if not parked:
-        return found
-    return sorted([*found, *parked])[:limit]
+    return sorted([*found, *parked]) if parked else found
 
 
 def _attempt(sink: str, row: Row) -> Attempt:
