@@ -94,6 +94,8 @@ def test_every_setting_can_be_set() -> None:
         "PCC_LOG_FORMAT": "json",
         "PCC_METRICS_PER_ACCOUNT": "false",
         "PCC_SHUTDOWN_GRACE": "0s",
+        "PCC_EVENTS_FROM": "http://127.0.0.1:8081",
+        "PCC_EVENTS_TOKEN": SECRET,
     }
     names = {name for name in settings.NAMES if not name.endswith("_FILE")}
     assert names == given.keys()
