@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Protocol
 
@@ -125,6 +125,11 @@ class Receiver:
         self._read = read
         self._complaints = Complaints(clock)
         self.under_way = 0
+
+    def allow(self, under_way: int) -> None:
+        """Allow no more requests under way than this, where that is less than before: connections may be few."""
+        fewer = min(self._limits.under_way, under_way)
+        self._limits = replace(self._limits, under_way=fewer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -125,7 +125,7 @@ def _serve(chosen: ReceiverSettings) -> None:
                 end_within(grace, _end_overdue)
             process.stop()
 
-        with signals(stop, _end_at_once):
+        with signals(stop, _end_at_once, hang_up=process.read_again):
             await process.run()
 
     asyncio.run(work())

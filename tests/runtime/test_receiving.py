@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -274,6 +275,49 @@ async def test_without_an_events_file_events_are_kept(tmp_path: Path) -> None:
     assert (
         "rules.no_sinks" not in said
     )  # it was the first line of all, before the process took calls
+
+
+async def test_a_spool_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+    """Until then callers are asked to come again; as soon as the folder can be made, events are taken."""
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where a folder should be")
+    given = given_in(tmp_path, PCC_EVENTS_DIR=str(blocked / "events"))
+    async with running(given) as one:
+        answer = await one.post(body())
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+        ready = await one.http.get(f"{one.url}/readyz")
+        assert (ready.status_code, ready.text) == (503, "the spool is not open\n")
+        assert (await one.http.get(f"{one.url}/healthz")).status_code == 200
+        assert (await one.http.get(f"{one.url}/api/v1/events")).status_code == 503
+        assert (await one.http.get(f"{one.url}/metrics")).status_code == 200
+        blocked.unlink()
+
+        async def taken() -> bool:
+            return (await one.post(body())).status_code == 200
+
+        await eventually_true(taken)
+        said = await one.end()
+    assert said.count("spool.failed") <= 1  # its first line came before the process took calls
+
+
+async def test_a_hang_up_reads_the_desired_state_and_ends_nothing(tmp_path: Path) -> None:
+    """Events that come afterwards have the new names."""
+    file = tmp_path / "desired-state.toml"
+    file.write_text("version = 1\ndevices = []\n")
+    async with running(given_in(tmp_path)) as one:
+        file.write_text('version = 1\ndevices = ["first-device"]\n')
+        one.child.send_signal(signal.SIGHUP)
+
+        async def named() -> bool:
+            await one.post(
+                body(deviceId="first-device", diagnosisType=f"TYPE-{time.monotonic_ns()}")
+            )
+            found = (await one.http.get(f"{one.url}/api/v1/events?account=default")).json()
+            return bool(found["events"])
+
+        await eventually_true(named)
+        said = await one.end()
+    assert "daemon.read_again" in said
 
 
 @pytest.mark.parametrize("name", ["PCC_SERVICE_KEY", "PCC_CLIENT_ID_FILE", "PCC_CREDENTIALS_DIR"])

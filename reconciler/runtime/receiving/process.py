@@ -37,7 +37,7 @@ from reconciler.runtime.receiving.policy import ReceiverSettingsPolicy
 from reconciler.runtime.receiving.rules import RulesInForce
 from reconciler.runtime.receiving.sinks import SinkBuilder
 from reconciler.runtime.receiving.spool_keeper import SpoolKeeper
-from reconciler.runtime.server import listening
+from reconciler.runtime.server import listening, more_descriptors, most_connections
 from reconciler.runtime.services.http import Front, HttpServer
 from reconciler.runtime.setting_values import Listen
 from reconciler.runtime.source import opened
@@ -48,6 +48,8 @@ from reconciler.telemetry.receiver_metrics import ReceiverMetrics
 
 MOST_CONNECTIONS = 1024
 """Connections at once: twice the number of requests that may be under way, so that the answer 503 gets through."""
+SHARE = 2
+"""One in this many descriptors is for callers, and one in this many connections may be under way."""
 ANSWER_SECONDS = int(COMMIT_SECONDS) + 1
 """How long an answer that waits for its commit is waited for at the end."""
 
@@ -81,15 +83,24 @@ class ReceiverProcess:
         self._settings = settings
         self._masking = masking or Masking()
         self._environment = environment or Environment()
-        self._front = front or partial(
-            listening,
-            setting="PCC_RECEIVE_LISTEN",
-            most=MOST_CONNECTIONS,
-            answer_seconds=ANSWER_SECONDS,
-        )
+        self._connections = MOST_CONNECTIONS
+        self._front = front or self._listening
         self._ready = ready
         self._lines_dropped = lines_dropped
         self._stopping = asyncio.Event()
+        self._parts: Parts | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+
+    def _listening(self, listen: Listen) -> AbstractContextManager[Front]:
+        """Take the port, with as many connections as this process can have descriptors for."""
+        more_descriptors(SHARE * MOST_CONNECTIONS)
+        self._connections = most_connections(MOST_CONNECTIONS, SHARE)
+        return listening(
+            listen,
+            setting="PCC_RECEIVE_LISTEN",
+            most=self._connections,
+            answer_seconds=ANSWER_SECONDS,
+        )
 
     @property
     def stopping(self) -> bool:
@@ -100,6 +111,12 @@ class ReceiverProcess:
         """Take nothing new; commit what is in hand."""
         self._stopping.set()
 
+    def read_again(self) -> None:
+        """Read the desired state at once, as after an edit. The events file is looked at every second anyhow."""
+        if self._parts is not None and not self.stopping:
+            log.info("daemon.read_again")
+            self._refreshing = asyncio.create_task(self._parts.directory.refresh())
+
     async def run(self) -> None:
         """Take what LG sends until ``stop``."""
         settings = self._settings
@@ -107,6 +124,7 @@ class ReceiverProcess:
             front = stack.enter_context(self._front(settings.receive_listen))
             source = stack.enter_context(self._source())
             parts = Parts(settings, source, self._masking, self._environment)
+            parts.receiver.allow(self._connections // SHARE)
             parts.metrics.lines_dropped(self._lines_dropped)
             stack.callback(parts.keeper.close)
             parts.keeper.begin()
@@ -133,6 +151,7 @@ class ReceiverProcess:
         supervisor = Supervisor(parts.services(front))
         supervisor.start()
         try:
+            self._parts = parts
             self._ready(front.url)
             await supervisor.wait(self._stopping)
         finally:
@@ -164,19 +183,22 @@ class Parts:
             random=environment.random,
             watch=journal,
         )
+        grace = settings.shutdown_grace.total_seconds()
+        self._delivery.grace = min(self._delivery.grace, grace)
         enforcement = Enforcement(logic, router, self._delivery, self.metrics)
         rules = RulesInForce(spool, self.metrics, enforcement.enforce)
-        self._directory = DirectoryFollower(source, names, spool, environment=settings.environment)
+        self.directory = DirectoryFollower(source, names, spool, environment=settings.environment)
         self.files = RulesFollower(settings.events_config, rules)
         self.keeper = SpoolKeeper(spool, rules, self.metrics, clock)
         policy = ReceiverSettingsPolicy(settings, masking, clock)
+        self.receiver = Receiver(GuardedInlet(self.keeper, spool), policy, journal, clock)
         self.app = create_receiver_app(
             ReceiverSurface(
-                receiver=Receiver(GuardedInlet(self.keeper, spool), policy, journal, clock),
+                receiver=self.receiver,
                 archive=spool,
                 page=EventPage(spool, names, logic),
                 registry=self.metrics.registry,
-                health=ReceiverHealth(self.keeper, [rules, self._directory], clock),
+                health=ReceiverHealth(self.keeper, [rules, self.directory], clock),
                 policy=policy,
                 now=clock.now,
                 steady=clock.steady,
@@ -188,7 +210,7 @@ class Parts:
         return (
             HttpServer(front, self.app),
             self._delivery,
-            self._directory,
+            self.directory,
             self.files,
             self.keeper,
         )
