@@ -142,7 +142,7 @@ VERDICTS: Sequence[tuple[str, str, str]] = (
     ),
     ("State cannot be written", RED, f"{of('pcc_state_writable')} == 0"),
     ("LG does not let an account in", RED, f"{of('pcc_accounts', condition='stopped')} > 0"),
-    ("The newest text is rejected", RED, f"{of('pcc_desired_last_reload_successful')} == 0"),
+    ("The newest revision is rejected", RED, f"{of('pcc_desired_last_reload_successful')} == 0"),
     ("A guard waits for a person", ORANGE, f"{of('pcc_guard_tripped')} > 0"),
     ("An account is abandoned", PURPLE, f"{of('pcc_accounts', condition='abandoned')} > 0"),
     (

@@ -30,7 +30,7 @@ from reconciler.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What the app asks. ``folder`` is left out of what is said, ``steady`` tells how long an answer took."""
+    """What the app asks. Answers do not show ``folder``. ``steady`` measures how long an answer took."""
 
     metrics: Metrics
     queries: Queries

@@ -3,7 +3,8 @@
 Owns: which accounts come first, what is summed up, how long a foreign word may be, and the template. Pure but for
 reading its own files. Must not: find anything out, or judge: it shows an ``Overview``.
 
-Foreign words (names, LG's messages, faults) are cut, lose what steers the direction of writing, and are escaped.
+Words from outside (names, LG's messages, faults) are cut, freed of characters that control the direction of writing,
+and escaped.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Moment:
 
     @property
     def messages(self) -> list[str]:
-        """Return what is said of it; of several accounts, each sentence with its account."""
+        """Return its sentence; for several accounts, each sentence with its account."""
         if len(self.accounts) == 1:
             return [message for _account, message in self._messages]
         return [f"{account}: {message}" for account, message in self._messages]
@@ -73,7 +74,7 @@ class Moment:
 
 @dataclass(slots=True)
 class Sums:
-    """What all accounts come to. ``devices`` are those of which LG's list is known."""
+    """The sums of all accounts. ``devices`` are those of accounts with a known list."""
 
     wanted: int = 0
     devices: Counter[str] = field(default_factory=Counter)

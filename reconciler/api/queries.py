@@ -3,7 +3,8 @@
 Owns: their paths, what they take, and which status says what. Must not: know how an answer is found; it asks the
 ``Queries``.
 
-Whoever reaches the port may read: no token, any Host, as for the page. No answer allows another origin to read it.
+Everybody who reaches the port may read: no token, any Host, as for the page. No answer allows another origin to read
+it.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ def routes(
     steady: Callable[[], float] = time.monotonic,
     folder: ServerFolder | None = None,
 ) -> Sequence[Route]:
-    """Return the routes of the calls that only read. ``steady`` tells how long an answer took.
+    """Return the routes of the calls that only read. ``steady`` measures how long an answer took.
 
-    ``folder`` is left out of what is said.
+    Answers do not show ``folder``.
     """
     calls = _Calls(queries, steady, folder or ServerFolder())
     return [
@@ -55,7 +56,7 @@ def routes(
 
 
 class _Calls:
-    """What is asked, and the answers that serve whoever asks next."""
+    """The queries, and the answers that are reused."""
 
     def __init__(self, queries: Queries, steady: Callable[[], float], folder: ServerFolder) -> None:
         self._queries, self._folder = queries, folder
@@ -68,7 +69,7 @@ class _Calls:
         revision = request.query_params.get("revision")
         if revision is not None and not _COMMIT.fullmatch(revision):
             return JSONResponse(
-                {"error": "revision: has to be 7 to 64 digits of a commit's id"}, status_code=400
+                {"error": "revision: must be 7 to 64 digits of a commit's id"}, status_code=400
             )
         asked = None if revision is None else revision.lower()
 

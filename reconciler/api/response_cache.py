@@ -1,10 +1,10 @@
-"""An answer that many ask for, made no more often than it is cheap to make.
+"""Answers that are reused for a while.
 
-Owns: how long an answer serves whoever asks next, and how much of the time different questions may take. Must not: know
-what is in an answer.
+Owns: how long an answer is reused, and the share of time that different questions may take.
+Must not: know what is in an answer.
 
-Making an answer takes a small share of the time, whoever asks and however often: one that was made in 2 ms serves for
-the next 40, one that took 50 ms for a second. So what is cheap is always fresh, and what is expensive slows no pass.
+Making answers takes a small share of the time, however many callers there are: an answer that took 2 ms is reused for
+40 ms, one that took 50 ms for a second. So cheap answers are always fresh, and expensive ones slow no pass.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from functools import partial
 from typing import Generic, TypeVar
 
 REST = 20.0
-"""An answer serves this many times as long as it took to make."""
+"""An answer is reused for this many times as long as it took to make."""
 LONGEST_SECONDS = 2.0
 """And no longer than this."""
 
 MOST_QUESTIONS = 64
-"""How many different questions have their last answer kept."""
+"""The number of different questions whose last answer is kept."""
 
 Answer = TypeVar("Answer")
 
 
 class Sparing(Generic[Answer]):
-    """Calls ``make`` for whoever asks, one call at a time; whoever asks meanwhile, or soon after, gets that answer."""
+    """Calls ``make``, one call at a time. Callers meanwhile or soon after get the same answer."""
 
     def __init__(
         self, make: Callable[[], Awaitable[Answer]], steady: Callable[[], float] = time.monotonic
@@ -39,7 +39,7 @@ class Sparing(Generic[Answer]):
         self._good_until = 0.0
 
     async def get(self) -> Answer:
-        """Return the answer; what ``make`` raises is raised to whoever asked, and kept for nobody."""
+        """Return the answer. An error of ``make`` goes to the caller and is not kept."""
         if self._answer is not None and self._steady() < self._good_until:
             return self._answer
         async with self._one_at_a_time:
@@ -59,8 +59,8 @@ class Sparing(Generic[Answer]):
 class Questions(Generic[Answer]):
     """Answers to different questions: one at a time, and at most half of the time is spent on them.
 
-    After an answer the next one waits for as long as that took, so that whoever asks without end slows no pass. The
-    same question asked again soon is answered as ``Sparing`` answers it.
+    After an answer the next one waits for as long as that took, so endless questions slow no pass. The same question
+    gets the same answer for a while, as with ``Sparing``.
     """
 
     def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
@@ -70,7 +70,7 @@ class Questions(Generic[Answer]):
         self._asked: dict[Hashable, Sparing[Answer]] = {}
 
     async def get(self, question: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Return the answer to a question; what ``make`` raises is raised to whoever asked, and kept for nobody."""
+        """Return the answer to a question. An error of ``make`` goes to the caller and is not kept."""
         sparing = self._asked.pop(question, None) or Sparing(
             partial(self._made, make), self._steady
         )

@@ -1,9 +1,9 @@
 """The webhook: a Git forge says that something was pushed.
 
-Owns: its path, and which calls came before. Must not: act on what a call says; a call that is let through only wakes
-the source, which then looks for itself. So a call that is replayed does no harm, and gets fewer readings.
+Owns: its path, and which calls came before. Must not: use the content of a call. A valid call only wakes
+the source, which then reads the repository. So a replayed call does no harm, and causes fewer readings.
 
-The signature says who calls, so neither the Host nor the content type matters: GitHub's default is a form.
+The signature identifies the caller, so neither the Host nor the content type matters: GitHub's default is a form.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from reconciler.core.errors import ReconcilerError
 
 PATH = "/hooks/git"
 LARGEST_BODY = 4 * 1024 * 1024
-"""More than a push of a thousand commits takes. A push that is larger is found by the next regular fetch."""
+"""Enough for a push of a thousand commits. The next regular fetch finds a larger push."""
 MOST_HEARD = 1000
 """How many calls are remembered, to recognise one that is repeated."""
 
@@ -50,7 +50,7 @@ def route(operations: Operations, policy: AccessPolicy) -> Route:
 
 
 class _Heard:
-    """The digests of the last calls that were let through: whoever recorded one can send it again and again."""
+    """The digests of the last valid calls: somebody who recorded one can send it again and again."""
 
     def __init__(self) -> None:
         self._digests: dict[str, None] = {}

@@ -1,6 +1,6 @@
 """How commands print, and the settings they are given.
 
-Owns: the name of the program, the exit codes that are its own rather than a report's, the masking of whatever it
+Owns: the name of the program, the exit codes that are its own rather than a report's, the masking of everything that it
 prints, and when colours and progress bars are wanted.
 Must not: know a command.
 """
@@ -30,7 +30,7 @@ ENDING_SECONDS = 2.0
 INTERRUPTED = 130
 
 masking = Masking()
-"""The secrets of this process: whatever it prints goes through here."""
+"""The secrets of this process: everything that it prints goes through here."""
 
 
 def any_setting() -> bool:
@@ -39,7 +39,7 @@ def any_setting() -> bool:
 
 
 def read_settings(env_file: Path | None, *, one_shot: bool = True) -> Settings:
-    """Read the settings and set up logs. A one-shot command reports what it did, so it logs only if told to."""
+    """Read the settings and set up logs. A one-shot command logs only if the settings ask for it."""
     from reconciler.runtime import settings
     from reconciler.telemetry.logs import set_up_logs
 
@@ -75,7 +75,7 @@ def speak_anywhere() -> None:
 
 
 def end_log(seconds: float = ENDING_SECONDS) -> None:
-    """Let what was logged be written, if anything was, but wait no longer than this for whoever reads it."""
+    """Wait until queued log lines are written, but no longer than this."""
     if "reconciler.telemetry.logs" in sys.modules:
         from reconciler.telemetry.logs import flush
 

@@ -1,7 +1,7 @@
 """The options that several commands take, each worded once.
 
-Owns as well: that no word on a command line is empty. An empty word comes from a variable that is not set, and a
-filter that it stands for would mean everything.
+Owns as well: that no word on a command line is empty. An empty word comes from a variable that is not set, and as a
+filter it would mean everything.
 Must not: hold what only the commands of one module take.
 """
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 FILES = frozenset({"FILE", "PATH"})
-"""What stands for the name of a file, which may be any bytes."""
+"""The metavars of file names, which may be any bytes."""
 
 
 class Command(TyperCommand):
-    """A command that refuses words which are empty or white space, whatever they stand for."""
+    """A command that refuses words which are empty or white space."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Parse the words after the command; an empty one is wrong usage."""

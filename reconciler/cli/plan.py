@@ -144,12 +144,12 @@ def _chosen_code(code: int, *, detailed: bool, unread: bool = False) -> int:
 
 
 def _approval_place(file: Path, text: Path) -> tuple[Path, str]:
-    """Return where a device file is to be written, and its name as the text has to say it."""
+    """Return where a device file is to be written, and its name for the file."""
     home = text if text.is_dir() else text.parent
     name = os.path.relpath(file, home)
     if (
         name.startswith("..") and not file.is_absolute()
-    ):  # as the printed command has it: seen from the text
+    ):  # as in the printed command: relative to the folder of the desired state
         file, name = home / file, os.path.normpath(file)
     if name.startswith(".."):
         raise typer.BadParameter(
@@ -163,7 +163,7 @@ def _write_approval(
 ) -> bool:
     """Write the devices that wait for approval, and say whether there are any.
 
-    ``waiting`` are those devices for each account, and the names that the text gives devices.
+    ``waiting`` are those devices for each account, and the names of devices.
     """
     from reconciler.desired import dump_device_file
 

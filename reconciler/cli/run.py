@@ -1,7 +1,6 @@
 """Commands that speak to LG: ``run``, ``apply``, ``export`` and ``doctor``.
 
-``plan``, which can leave that to a running daemon, is in ``planning``. Must not: decide anything; the daemon,
-``runtime`` does.
+``plan`` has a module of its own, because a running daemon can answer it. Must not: decide anything; ``runtime`` does.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 AT_ONCE_SECONDS = 0.2
 """How long even an end at once waits for what was logged before it."""
 AFTER_GRACE_SECONDS = 5.0
-"""So long the daemon may take to close its doors after the grace; then it ends whatever else does not."""
+"""Seconds that the daemon may take to close after the grace; then it ends in any case."""
 SETTLED_SECONDS = 60.0
-"""After so long a daemon has usually read its texts, and most accounts had their first pass."""
+"""After this many seconds a daemon has usually read its files, and most accounts had their first pass."""
 
 
 def run(env_file: EnvFile = None) -> None:

@@ -1,7 +1,7 @@
 """Commands that ask the running daemon: ``status``, ``explain``, ``history``, ``reconcile``, ``pause``, ``resume``.
 
 Owns: where the daemon is by the settings, and with which token it is spoken to.
-Must not: know what it answers; ``remote`` and ``report`` do.
+Must not: know what it answers; ``api.client`` and ``reporting`` do.
 """
 
 from __future__ import annotations
@@ -306,7 +306,7 @@ def _wait(asked: Consultation, watch: Watch, seconds: float) -> tuple[int, Statu
 
 
 def _only(report: StatusReport, accounts: Sequence[str], *, waited: bool) -> StatusReport:
-    """Return what concerns these accounts; all of it where the verdict of a wait has said that one is unknown."""
+    """Return what concerns these accounts; all of it where the verdict of a wait is that one is unknown."""
     from reconciler.api.client import consult
 
     try:

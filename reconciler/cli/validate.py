@@ -57,9 +57,7 @@ EventsFiles = Annotated[
 def validate(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="PATH", hidden=True
-        ),  # told above the options, without a type that nobody asked for
+        typer.Argument(metavar="PATH", hidden=True),  # shown above the options, without a type
     ] = None,
     output: FindingsOutput = Findings.TEXT,
     events: EventsFiles = False,
@@ -157,7 +155,7 @@ def schema(
 
 
 def _load(path: Path, chosen: Settings | None, *, followed: bool) -> Loaded | Fault:
-    """Read the texts at a path, here or in the repository, and say what they mean, or why there are none."""
+    """Read the desired state at a path, here or in the repository, or say why there is none."""
     from reconciler.core.errors import SourceError
     from reconciler.source import FileSource, Source, load_fetched
 

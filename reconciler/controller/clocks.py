@@ -1,7 +1,7 @@
 """This machine's clock and LG's, as a pass reads them.
 
 Owns: when a pass began by both clocks, the time within a pass, and whether a clock was set since.
-Must not: keep a time of its own; waits that are kept elsewhere are moved by whoever keeps them.
+Must not: keep a time of its own; the stores of waits move their own waits.
 """
 
 from __future__ import annotations

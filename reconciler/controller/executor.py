@@ -32,8 +32,8 @@ from reconciler.pcc.protocol import Answer
 BATCH = 64
 """Intents are written this many at a time."""
 AHEAD = BATCH // 2
-"""With so many left, one worker writes the next batch while the others go on: nobody waits for the disk. A kill leaves
-no more than a batch and these, beside what is in flight, for the next list to settle."""
+"""When this many are left, one worker writes the next batch while the others continue, so no worker waits for the disk.
+After a kill, the next list settles at most a batch, these, and the calls in flight."""
 FAILURES_IN_A_ROW = 3
 
 
@@ -47,23 +47,23 @@ class Changer(Protocol):
         """Unsubscribe one device."""
 
     def opens_for_change(self) -> datetime | None:
-        """Return when the next change may be sent, or nothing if that is now."""
+        """Return when the next change may be sent, or None for now."""
 
 
 class Journal(Protocol):
     """What remembers changes."""
 
     async def intend(self, changes: Sequence[Change]) -> None:
-        """Note what is about to be done."""
+        """Record what is about to be done."""
 
     async def withdraw(self, changes: Sequence[Change]) -> None:
-        """Note that some of it was not even tried."""
+        """Record that some changes were not tried."""
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
-        """Note what came of it."""
+        """Record the results."""
 
     def tell(self, outcome: Outcome) -> None:
-        """Say at once what came of one change."""
+        """Report the result of one change at once."""
 
 
 async def execute(
@@ -190,7 +190,7 @@ class _Execution:
                 self.work.ended, Throttled | CredentialsRefused | ConfigurationRefused
             ):
                 self.work.ended = (
-                    error  # also after failures: what LG says of the account counts for more
+                    error  # also after failures: LG's answer about the account matters more
                 )
             await self._untried([change])
         except Outdated:
@@ -215,17 +215,17 @@ class _Execution:
         await self._note(self._outcome(change, result, error, error.words or str(error)))
 
     def _outcome(
-        self, change: Change, result: Result, said: Answer | PlatformError, words: str = ""
+        self, change: Change, result: Result, answer: Answer | PlatformError, words: str = ""
     ) -> Outcome:
         return Outcome(
             change=change,
             result=result,
             at=self._clock.now(),
             approved=change.action is Action.UNSUBSCRIBE and change.device in self._approved,
-            message_id=MessageId(said.message_id) if said.message_id else None,
-            lg_message_id=said.lg_message_id,
-            status=said.status,
-            code=said.code,
+            message_id=MessageId(answer.message_id) if answer.message_id else None,
+            lg_message_id=answer.lg_message_id,
+            status=answer.status,
+            code=answer.code,
             words=words,
         )
 
@@ -237,7 +237,7 @@ class _Execution:
             await self.flush()
 
     async def _put_aside(self) -> None:
-        """Keep what this phase did not come to; withdraw what was intended, so that nobody believes it was tried."""
+        """Keep the changes that this phase did not reach, and withdraw their intents, because they were not tried."""
         intended = list(self._intended)
         self._intended.clear()
         await self._untried(intended)

@@ -1,10 +1,10 @@
 """Brings the newest revision into force.
 
-Owns: the one place that holds what is in force now, and the order of the steps to it: read, accept, keep, tell.
+Owns: the one place that holds what is in force now, and the order of the steps to it: read, accept, keep, report.
 Must not: know how a revision is fetched or judged, or make a pass; it only names the accounts that need one.
 
 Whatever may wait for a disk happens in a worker thread, one revision at a time; a wake that comes meanwhile leads to
-one more reading. What is in force is exchanged in the event loop, in one step with the news of it.
+one more reading. What is in force is replaced in the event loop, in one step with the report of it.
 """
 
 from __future__ import annotations
@@ -33,15 +33,14 @@ from reconciler.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
-Told = Callable[[Iterable[AccountName]], None]
+Changed = Callable[[Iterable[AccountName]], None]
 
 
 class Informer:
-    """What is in force. ``told`` gets the accounts for which that changed, came or went.
+    """What is in force. ``changed`` gets the accounts that are new, gone, or have another revision in force.
 
     ``patience``: files that are being written for this many seconds are a fault of the source. ``claims`` is kept in
-    step with what is in force. Without ``keeps`` nothing is written to the state: whoever only looks has no later use
-    of it.
+    step with what is in force. Without ``keeps`` nothing is written to the state, for commands that only look.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class Informer:
         *,
         environment: str | None = None,
         clock: Clock,
-        told: Told = lambda _accounts: None,
+        changed: Changed = lambda _accounts: None,
         patience: float = RESTLESS_SECONDS,
         keeps: bool = True,
         claims: Claims | None = None,
@@ -64,7 +63,7 @@ class Informer:
         self.trouble: str = ""
         self._source = source
         self._clock = clock
-        self._told = told
+        self._changed = changed
         self._reading = asyncio.Lock()
         self._waiting = False
         self._reader = Reader(source, environment, patience)
@@ -90,7 +89,7 @@ class Informer:
         return await self._history.holds(commit, revision)
 
     async def begin(self) -> None:
-        """Recall what was in force before a restart, read the newest revision, and only then tell of any account.
+        """Recall what was in force before a restart, read the newest revision, and only then report any account.
 
         A pass that ran on a recalled revision alone could unsubscribe what the newest one wants.
         """
@@ -99,7 +98,7 @@ class Informer:
         await self.refresh()
         untold = self.accepted.accounts.keys() - acceptance.changed(recalled, self.accepted)
         if untold:
-            self._told(untold)
+            self._changed(untold)
 
     async def recall(self) -> None:
         """Bring into force what was accepted before a restart, each account with its own revision."""
@@ -241,4 +240,4 @@ class Informer:
         self.accepted = after
         self._recorder.enforced(before, after, changed)
         if changed and tell:
-            self._told(changed)
+            self._changed(changed)

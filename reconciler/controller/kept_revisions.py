@@ -1,6 +1,6 @@
 """What the state keeps of the revisions in force, so that a restart goes on with them.
 
-Owns: which good documents are kept, and what the state is told of each account's wishes.
+Owns: which good documents are kept, and what the state records of each account's desired state.
 Must not: judge a revision.
 """
 

@@ -1,15 +1,15 @@
 """When which account gets a pass.
 
-Owns: the queue of account names, the one heap of due times, and the workers. Knows names and moments, nothing of
-devices or texts. Must not: make a pass itself, read the wall clock, or remember why an account was woken.
+Owns: the queue of account names, the one heap of due times, and the workers. It knows names and moments only.
+Must not: make a pass itself, read the wall clock, or remember why an account was woken.
 
 Level-triggered: a wake carries only a name, so many wakes are one pass. Passes of one account never overlap; a wake
 that comes during a pass leads to one more right after it. Accounts woken by a person's edit go before routine ones, and
-those do not begin while an edit is read: beside thousands of passes a reading would take seconds.
+routine passes do not begin while an edit is read: beside thousands of passes a reading would take seconds.
 
-A pass may wait in vain for LG, as long as a call may take. Accounts of which that is to be feared take at most half of
-the workers: however many they are, the others do not wait behind them. Nobody knows beforehand which account begins to
-wait in vain: where one has waited for long, a spare worker takes its worker's place until it is done.
+A pass may wait in vain for LG, as long as a call may take. Accounts that LG did not answer the last time take at most
+half of the workers, so the others do not wait behind them. Nobody knows beforehand which account begins to wait in
+vain. If one has waited for long, a spare worker takes its worker's place until it is done.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from reconciler.core.model import AccountName
 log = structlog.get_logger()
 
 Work = Callable[[AccountName], Awaitable[timedelta | None]]
-"""Makes one pass of an account and returns in how long it is due again, or nothing when it has left."""
+"""Makes one pass of an account and returns in how long it is due again, or None when it has left."""
 
 AFTER_A_DEFECT = timedelta(minutes=1)
-"""A pass that ended in an error of ours is due again after this long: not never, and not hot."""
+"""A pass that ended in an error of ours is due again after this long."""
 
 LONGEST_QUIET = 1.0
-"""So many seconds routine passes wait for an edit that is read. Then they have as long before they wait again."""
+"""Seconds that routine passes wait while an edit is read. After that they run for at least as long."""
 
 
 SILENT_SECONDS = 2.0
-"""A pass whose call is out for longer waits for LG rather than works."""
+"""A pass whose call takes longer counts as waiting for LG."""
 
 SPARES = 3
-"""At most so many spare workers for each worker: each holds what one pass needs."""
+"""The most spare workers for each worker; each holds the memory of one pass."""
 
 
 class Queue:

@@ -48,7 +48,7 @@ EVENTS = {
 
 
 class Recorder:
-    """The books of all passes."""
+    """Records all passes."""
 
     def __init__(self, dependencies: Dependencies, clocks: Clocks, twins: Twins) -> None:
         self._with = dependencies
@@ -116,7 +116,7 @@ class Recorder:
         return replace(memory, retries=waiting)
 
     async def settle(self, run: Run, verdict: Verdict) -> None:
-        """Write down what a list said of waiting retries: which are over, and which changes it denies."""
+        """Record what a list showed about waiting retries: which are over, and which changes it does not show."""
         if verdict.over:
             await self._blocking(self._accounts.forget_retries, run.name, verdict.over)
         if verdict.contradicted:
@@ -222,7 +222,7 @@ class Recorder:
             await self._blocking(state.flush)
 
     def ended(self, run: Run, report: PassReport) -> None:
-        """Count a pass that came to its end, and how long it took."""
+        """Count a pass that ended, and how long it took."""
         self._metrics.passed(run.name, report.result, self._clocks.steady() - run.steady)
 
     def crashed(self, run: Run) -> None:
@@ -262,7 +262,7 @@ class PassJournal:
         self._clocks = clocks
 
     async def intend(self, changes: Sequence[Change]) -> None:
-        """Note what is about to be done."""
+        """Record what is about to be done."""
         run, now = self._run, self._clocks.within(self._run)
         revision = run.accepted.revision
         await self._blocking(
@@ -270,12 +270,12 @@ class PassJournal:
         )
 
     async def withdraw(self, changes: Sequence[Change]) -> None:
-        """Note that some of it was not even tried."""
+        """Record that some changes were not tried."""
         devices = [change.device for change in changes]
         await self._blocking(self._changes.withdraw, self._run.name, self._run.id, devices)
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
-        """Note what came of it, and how long each device waits now."""
+        """Record the results, and how long each device waits now."""
         retries = {outcome.change.device: self._retry(outcome) for outcome in outcomes}
         dated = [
             replace(outcome, revision=outcome.revision or self._run.accepted.revision)

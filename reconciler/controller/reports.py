@@ -35,14 +35,14 @@ class Reports:
     def executed(
         self, run: Run, verdict: Verdict, work: Work, client: Client
     ) -> tuple[PassReport, Contact]:
-        """Return what a pass with a list came to, and how LG treated the account."""
+        """Return the report of a pass with a list, and how LG treated the account."""
         opens = client.opens_for_pass(len(work.left)) if isinstance(work.ended, Throttled) else None
         now = self._clocks.within(run)
         left = remainder(run, verdict, work, now=now, opens=opens, random=self._with.random)
         return self._report(run, verdict, work, left), left.contact
 
     def planned(self, run: Run, verdict: Verdict) -> PassReport:
-        """Return what a pass with a list would come to if it made no call."""
+        """Return the report of a pass with a list that makes no call."""
         return self._report(run, verdict, Work(), Remainder())
 
     def _report(self, run: Run, verdict: Verdict, work: Work, left: Remainder) -> PassReport:
@@ -56,7 +56,7 @@ class Reports:
         return summarize(run, verdict, work, left, memory, due=due)
 
     def without_list(self, run: Run, aborted: PassAborted) -> PassReport:
-        """Return what a pass without a list came to, by what is known from the last trusted one."""
+        """Return the report of a pass without a list, based on the last trusted one."""
         memory = self._with.state.accounts.recall(run.name, run.began)
         verdict = None
         if memory.expected is not None:

@@ -51,7 +51,7 @@ class Runs:
         )
 
     def refreshed(self, run: Run) -> Run:
-        """Return the pass with what is known now of its start: LG's answers may have told its time."""
+        """Return the pass with what is known now of its start: LG's answers may have shown its time."""
         return replace(
             self._clocks.dated(run), pause_override=self._with.state.pauses.of(run.name, run.began)
         )

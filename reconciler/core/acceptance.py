@@ -1,11 +1,13 @@
-"""Which text is in force for which account.
+"""Which revision is in force for which account.
 
-Owns: the step from a newly read text to what is in force: the file as the failure domain, the keys that concern all,
-the accounts that vanish. Pure. Must not: read files, a clock, or the network, and must not log.
+Owns: the step from a newly read revision to what is in force: the file as the failure domain, the keys that concern
+all accounts, and accounts that disappear.
+Must not: read files, a clock, or the network, or log. It is pure.
 
-A faulty file never changes what its accounts have in force, and never lets an account vanish that it might hold. A
-fault in the keys that concern all (``policy``, ``environment``, ``timezone``, ``retired_accounts``) rejects the whole
-text: judging the other files without their policy could unsubscribe what the policy protects.
+A faulty file never changes what its accounts have in force, and never removes an account that it might hold. A fault
+in the keys that concern all accounts (``policy``, ``environment``, ``timezone``, ``retired_accounts``) rejects the
+whole
+revision: judging the other files without their policy could unsubscribe what the policy protects.
 """
 
 from __future__ import annotations
@@ -27,22 +29,22 @@ from reconciler.core.model import (
 )
 
 SEEN = 20
-"""How many revisions are remembered with what became of them, for whoever waits for one that was overtaken."""
+"""The number of revisions that are remembered with their fate, for a command that waits for a replaced one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a set of documents says, and everything that is wrong with it.
+    """What a set of documents states, and every fault in it.
 
     ``accounts`` holds only those of documents without a fault, and none at all when ``shared_fault`` or
-    ``wrong_environment`` says that a fault concerns all. Policy is taken as far as it can be read even from a document
-    that is faulty elsewhere, since to leave it out would be to lift a brake.
+    ``wrong_environment`` says that a fault concerns all. Policy counts as far as it can be read, even from a document
+    with other faults: without it, a limit or a pause would be lifted.
 
     ``faulty`` maps the path of each faulty document to the accounts that it defines, as far as could be read, or to
-    nothing when it could not be parsed. ``shared`` are the paths of documents that hold a key which concerns all; of
-    one that could not be parsed, it is enough that it looks so. ``files`` is every file read, ``sha256`` the digest of
-    its only file, or what ``sha256sum FILES | sha256sum`` prints for several in sorted order. ``named`` maps the path
-    of each document to those of the device files that it names.
+    None when it could not be parsed. ``shared`` are the paths of documents with a key that concerns all accounts; if a
+    document could not be parsed, it is enough that it seems to have one. ``files`` is every file read, ``sha256`` the
+    digest of its only file, or what ``sha256sum FILES | sha256sum`` prints for several in sorted order. ``named`` maps
+    the path of each document to those of the device files that it names.
     """
 
     accounts: Mapping[AccountName, Desired]
@@ -59,23 +61,23 @@ class Loaded:
     named: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
 
     def files_of(self, document: str) -> dict[str, bytes]:
-        """Return what one document was read from: itself and the device files that it names."""
+        """Return the files that one document was read from: itself and the device files that it names."""
         return {
             path: self.files[path] for path in sorted({document, *self.named.get(document, ())})
         }
 
     @property
     def every_fault(self) -> tuple[Fault, ...]:
-        """Return all that is wrong, sorted, the wrong environment among it."""
+        """Return every fault, sorted, including a wrong environment."""
         wrong = self.wrong_environment
         return self.faults if wrong is None else tuple(sorted((*self.faults, wrong)))
 
 
 @dataclass(frozen=True, slots=True)
 class AccountRevision:
-    """One account's part of the text in force. ``rejected``: a newer text exists, and why it is not in force.
+    """One account's part of the revision in force. ``rejected``: why a newer revision is not in force.
 
-    ``unsettled``: the files that it was read from may be half written.
+    ``unsettled``: its files may be half written.
     """
 
     desired: Desired
@@ -84,7 +86,7 @@ class AccountRevision:
     unsettled: Unsettled | None = None
 
     def decides_like(self, other: AccountRevision | None) -> bool:
-        """Say whether a pass on this text would decide as one on the other. Devices are compared by identity."""
+        """Say whether a pass on this revision would decide like one on the other. Devices are compared by identity."""
         return (
             other is not None
             and self.desired is other.desired
@@ -97,7 +99,7 @@ class AccountRevision:
 class Seen:
     """A revision that was read, and why it was rejected if it was, wholly or in part.
 
-    A commit that was overtaken before it could be read has no digest, and the fate of the one that overtook it.
+    A commit that was replaced before it could be read has no digest, and has the fate of the one that replaced it.
     """
 
     revision: str
@@ -107,7 +109,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What is in force for every account, and what became of the newest text.
+    """What is in force for every account, and what became of the newest one.
 
     ``revision`` is the newest one that brought anything into force; ``newest`` the newest one read, in force or not.
     ``seen`` are the last ``SEEN`` revisions that were read, oldest first, with what became of each.
@@ -129,10 +131,10 @@ class Accepted:
 
 
 class Claims:
-    """Which accounts list a device, kept by differences: an edit costs what it changes, a question what it asks.
+    """Which accounts list a device. It is updated by differences, so an edit costs only what it changes.
 
-    ``follow`` may run in a thread while questions are asked: each answer is checked against the texts that ``enforce``
-    exchanged last. Of a single account nothing is kept: there is no other that could want its devices.
+    ``follow`` may run in a thread while questions are asked: each answer is checked against the revisions that
+    ``enforce`` set last. A single account needs no index: no other account can want its devices.
     """
 
     def __init__(self) -> None:
@@ -143,7 +145,7 @@ class Claims:
 
     @classmethod
     def of(cls, accounts: Mapping[AccountName, Desired], revision: Revision) -> Claims:
-        """Return the claims of texts that are all there is."""
+        """Return the claims of a complete set of revisions."""
         claims = cls()
         texts = {name: AccountRevision(desired, revision) for name, desired in accounts.items()}
         claims.follow(texts)
@@ -151,7 +153,7 @@ class Claims:
         return claims
 
     def follow(self, texts: Mapping[AccountName, AccountRevision]) -> None:
-        """Bring the index in step with texts that are about to come into force."""
+        """Update the index for revisions that are about to come into force."""
         wanted = (
             {name: text.desired.devices for name, text in texts.items()} if len(texts) > 1 else {}
         )
@@ -171,7 +173,7 @@ class Claims:
         self._known = wanted
 
     def enforce(self, texts: Mapping[AccountName, AccountRevision]) -> None:
-        """Answer by these texts from now on."""
+        """Answer by these revisions from now on."""
         self._texts = texts
         self.version += 1
 
@@ -184,7 +186,7 @@ class Claims:
     def elsewhere(
         self, account: AccountName, devices: Iterable[DeviceId], now: datetime
     ) -> Mapping[DeviceId, AccountName]:
-        """Return those of an account's devices that another account wants now, each with the first such account."""
+        """Return the devices of an account that another account wants now, each with the first such account."""
         found = {}
         for device in devices if self._accounts else ():
             for other in self._accounts.get(device, ()):
@@ -257,7 +259,7 @@ def reject(
     newest: Revision | None = None,
     overtaken: Sequence[str] = (),
 ) -> Accepted:
-    """Return ``before`` with every account marked: its text stays in force, and a newer one is rejected."""
+    """Return ``before`` with every account marked: its revision stays in force, and a newer one is rejected."""
     texts = {
         name: text if text.rejected is cause else replace(text, rejected=cause)
         for name, text in before.accounts.items()
@@ -274,7 +276,7 @@ def reject(
 
 
 def changed(before: Accepted, after: Accepted) -> frozenset[AccountName]:
-    """Return the accounts for which something else is in force now, or which came or went."""
+    """Return the accounts that are new or gone, or that have another revision in force."""
     same = {
         name
         for name, text in after.accounts.items()
@@ -312,7 +314,7 @@ def _may_be_in_a_faulty_file(text: AccountRevision, loaded: Loaded) -> bool:
 
 
 def _text(before: Accepted, desired: Desired, revision: Revision) -> AccountRevision:
-    """Keep the old object where nothing changed, so that "is this still the newest?" is a question of identity."""
+    """Keep the old object if nothing changed. Then "is this still the newest?" is a comparison by identity."""
     old = before.accounts.get(desired.account)
     same = old is not None and (
         old.desired is desired or old.desired == desired
@@ -321,7 +323,7 @@ def _text(before: Accepted, desired: Desired, revision: Revision) -> AccountRevi
 
 
 def chosen(asked: Sequence[str] | None, known: Sequence[AccountName]) -> list[AccountName]:
-    """Return the accounts that a person asks for, each once, or all that are known; raises for a name that is not."""
+    """Return the accounts that a person asks for, each once, or all known ones. An unknown name raises."""
     for name in asked or ():
         if name not in known:
             raise Unknown(f"there is no account {quoted(name)!r}{suggestion(name, known)}")

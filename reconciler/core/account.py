@@ -1,4 +1,4 @@
-"""What one account carries from pass to pass in this process: how LG treats it, and what was last reported.
+"""What one account carries from pass to pass in this process: how LG treats it, and the last reported facts.
 
 Owns: the state machine of an account (healthy, failing, stopped) and its one transition, ``AccountState.after``.
 Pure. Must not: know how LG is asked, or decide what to change. A restart begins with a new state.
@@ -27,10 +27,10 @@ class ListRead(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """LG does not let the account in: why, how often in a row, and until when it is not asked.
+    """LG refuses the account: why, how often in a row, and until when no call is made.
 
-    ``until`` is None where it may be tried at once: a credential changed, or a person asked for it. ``at_list``: the
-    list is refused already, so a list that is read ends the stop.
+    ``until`` is None if the account may be tried at once: a credential changed, or a person asked for it. ``at_list``:
+    LG refused the list itself, so a list that is read ends the stop.
     """
 
     why: str
@@ -58,8 +58,8 @@ class AccountState:
     """One account between two passes.
 
     ``failed_lists`` and ``broken_passes`` count failures in a row. ``stop`` is set while LG refuses the account.
-    ``waiting`` is how many changes wait for the quota. ``tripped``, ``held`` and ``flapping`` are what the last pass
-    reported. ``desired`` is what the last pass wanted, ``desired_since`` since when it has not been reached.
+    ``waiting`` is the number of changes that wait for the quota. ``tripped``, ``held`` and ``flapping`` are from the
+    last pass. ``desired`` is what the last pass wanted; it has not been reached since ``desired_since``.
     """
 
     status: AccountStatus
@@ -75,7 +75,7 @@ class AccountState:
 
     @property
     def degraded(self) -> bool:
-        """Say whether LG did not answer this account when it was last asked; the next call may wait in vain, too."""
+        """Say whether LG did not answer the last call of this account; the next call may wait in vain, too."""
         return self.failed_lists > 0 or self.broken_passes > 0
 
     @property
@@ -89,9 +89,9 @@ class AccountState:
         return any(reason is Reason.SUBSCRIPTIONS_FULL for _change, reason in self.held)
 
     def beginning(self, desired: Desired, now: datetime) -> AccountState:
-        """Return the state at the start of a pass. The clock of convergence starts where something else is wanted.
+        """Return the state at the start of a pass. The time to converge starts again if the desired state changed.
 
-        A stop ends no later than the longest one would if it began now: the clock that dated it may have been wrong.
+        A stop ends no later than the longest stop that begins now, because a wrong clock may have dated it.
         """
         since = self.desired_since if self.desired is desired else now
         stop = self.stop
@@ -100,7 +100,7 @@ class AccountState:
         return replace(self, desired=desired, desired_since=since, stop=stop)
 
     def shifted(self, step: timedelta) -> AccountState:
-        """Return the state after a step of the wall clock: a stop lasts for as long as it would have."""
+        """Return the state after a step of the wall clock: a stop keeps its length."""
         if self.stop is None or self.stop.until is None:
             return self
         return replace(self, stop=replace(self.stop, until=self.stop.until + step))
@@ -110,7 +110,7 @@ class AccountState:
         return self if self.stop is None else replace(self, stop=replace(self.stop, until=None))
 
     def next_stop(self, why: str, now: datetime, random: Random, *, at_list: bool) -> Stop:
-        """Return the stop that one more refusal of the account leads to."""
+        """Return the stop after one more refusal of the account."""
         count = 1 if self.stop is None else self.stop.count + 1
         return Stop(why, count, now + backoff.STOPPED.after(count, random), at_list)
 

@@ -1,7 +1,7 @@
 """User names and passwords inside addresses, as people write them.
 
-Owns: where a user name and a password stand in an address, also where it does not parse, and which parts of a value
-must never be printed.
+Owns: the place of a user name and a password in an address, also in one that does not parse, and which parts of a
+value must never be printed.
 Must not: know which setting a value comes from, or connect to anything.
 
 People paste passwords as they are, with ``#``, ``/``, ``?`` or ``@`` in them. A strict parser takes a part of such a
@@ -46,16 +46,16 @@ def unquoted(value: str) -> str:
 
 
 def is_quoted(value: str) -> bool:
-    """Say whether a whole value stands in quotes, which then are a part of it."""
+    """Say whether a whole value is in quotes, so that the quotes are a part of it."""
     return len(value) > 1 and value[0] in _QUOTES and value[-1] == value[0]
 
 
 def split(address: str, *, has_path: bool = True) -> Address:
     """Take an address apart. Never raises.
 
-    The user ends at the last ``@`` before the path. A password with ``/``, ``?`` or ``#`` goes on to the last ``@`` of
-    all: where what comes before the path cannot be a host, where a ``?`` or ``#`` comes before that ``@``, and always
-    in an address without a path.
+    The user ends at the last ``@`` before the path. In three cases it ends at the last ``@`` of all, because a password
+    may have ``/``, ``?`` or ``#``: the part before the path cannot be a host; a ``?`` or ``#`` comes before that ``@``;
+    the address has no path.
     """
     match = _SCHEME.match(address)
     scheme = match[0].lower() if match else ""
@@ -76,7 +76,7 @@ def split(address: str, *, has_path: bool = True) -> Address:
 
 
 def secrets_in(address: str, *, users: bool = True) -> set[str]:
-    """Return what of an address must not be printed: user name and password, together, alone and in pieces.
+    """Return the parts of an address that must not be printed: user name and password, together, alone and in pieces.
 
     Hidden is everything up to the last ``@``, wherever a parser takes the user to end. ``users``: a user name alone
     may be a token; without it only what follows the first colon is hidden.
@@ -99,7 +99,7 @@ def secrets_in(address: str, *, users: bool = True) -> set[str]:
 
 
 def _query_secrets(rest: str) -> set[str]:
-    """Return the values in the query of an address: tokens stand there too."""
+    """Return the values in the query of an address: people put tokens there, too."""
     _, _, query = rest.partition("?")
     values = [value for _, _, value in (pair.partition("=") for pair in re.split("[&#]", query))]
     return _long(values, SHORTEST_PART)

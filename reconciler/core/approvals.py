@@ -1,10 +1,10 @@
-"""A person's word that devices may go: the block that gives it, and what became of those that were given.
+"""Approvals that let devices go: the block to commit, and remarks on approvals that no longer matter.
 
-Owns: which devices need that word, the ready block to commit, and remarks on approvals that say nothing any more.
-Pure. Must not: release anything; that is the guards' business.
+Owns: which devices need an approval, the ready block, and the remarks.
+Must not: release anything; the guards do. It is pure.
 
-An approval lives in the file, in the same pull request as the removal, and names devices one by one: so it is reviewed,
-it ends, and it can never mean more than it says.
+An approval is in the file, in the same pull request as the removal, and names devices one by one. So it is reviewed, it
+ends, and it covers no other device.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from datetime import datetime
 from reconciler.core.model import Action, Desired, DeviceId, Plan, Reason
 
 APPROVABLE = frozenset({Reason.EMPTY_DESIRED, Reason.TOO_MANY, Reason.WANTED_ELSEWHERE})
-"""What an approval takes devices past. Nothing else can be approved away."""
+"""The reasons that an approval releases. It releases no other."""
 
 
 def needed(plan: Plan) -> tuple[DeviceId, ...]:
-    """Return the devices of a plan that only wait for a person's word, sorted."""
+    """Return the devices of a plan that wait for nothing but an approval, sorted."""
     return tuple(
         held.change.device
         for held in plan.held
@@ -29,7 +29,7 @@ def needed(plan: Plan) -> tuple[DeviceId, ...]:
 
 
 def remarks(desired: Desired, live: frozenset[DeviceId], now: datetime) -> tuple[str, ...]:
-    """Return a sentence for each approval of an account that has ended, or that names nothing live any more."""
+    """Return a sentence for each approval of an account that has ended, or that names no live device."""
     found = []
     for approval in desired.approvals:
         subject = f"the approval {approval.reason!r} of account {desired.account}"

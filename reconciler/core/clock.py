@@ -1,8 +1,8 @@
-"""Where time comes from, so that a test can hand in its own.
+"""Where time comes from: a test can give its own clock.
 
-Owns: the two kinds of time, and how far wall time is to be believed. Wall time dates things for people and survives a
-restart; steady time measures waits and never jumps. Must not: be read by planner or guards, which take moments as
-arguments.
+Owns: the two kinds of time, and how far wall time is believed. Wall time dates events for people and survives a
+restart. Steady time measures waits and never jumps.
+Must not: be read by planner or guards; they take moments as arguments.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from statistics import median
 from typing import Protocol
 
 TOLERATED = timedelta(minutes=5)
-"""Two clocks that differ by no more than this agree: answers take time, and ``Date`` has whole seconds."""
+"""Two clocks agree if they differ by no more than this: answers take time, and ``Date`` has whole seconds."""
 STEP = timedelta(seconds=1)
-"""From this on a difference between wall time and steady time is a step, and no drift."""
+"""A larger difference between wall time and steady time is a step, not drift."""
 ANSWERS = 9
-"""So many of LG's last answers are asked for its time; one that is wrong does not count among them."""
+"""The number of LG's last answers whose median is LG's time: a single wrong one does not matter."""
 LONG_AGO = datetime(2, 1, 1, tzinfo=UTC)
-"""Earlier than whatever any clock wrote down."""
+"""Earlier than every time that a clock ever wrote down."""
 MOST_STEPS = 1000
-"""So many steps are remembered at most; of a clock that is set all the time, the latest."""
+"""The largest number of remembered steps; the oldest are dropped."""
 
 
 class Clock(Protocol):
@@ -37,8 +37,8 @@ class Clock(Protocol):
 class TwoClocks:
     """This machine's clock beside LG's, and both beside steady time. For the event loop's thread and others.
 
-    LG's time is the median of what its last answers said, carried on by steady time. Where no answer had a date, or as
-    long as both agree, ours counts alone. ``ours_alone``: nobody is going to hand in LG's answers.
+    LG's time is the median of the times in its last answers, advanced by steady time. If no answer had a date, or while
+    both clocks agree, only ours counts. ``ours_alone``: this process never gets LG's answers.
     """
 
     def __init__(self, clock: Clock, *, ours_alone: bool = False) -> None:
@@ -50,19 +50,19 @@ class TwoClocks:
         self._left: deque[tuple[float, float]] = deque(maxlen=MOST_STEPS)
 
     def answered(self, date: datetime | None) -> None:
-        """Take an answer of LG's that just came, with the time in it; nothing where it has none, or an old one."""
+        """Take the time of an answer that just came from LG; None if it has no time, or an old one."""
         self._answered = True
         if date is not None:
             self._theirs.append(date.timestamp() - self._clock.steady())
 
     @property
     def is_sure(self) -> bool:
-        """Say whether LG was heard, and its clock does not say that ours is wrong."""
+        """Say whether LG answered, and its clock agrees with ours."""
         return self._answered and abs(self.ahead) <= TOLERATED
 
     @property
     def ahead(self) -> timedelta:
-        """Return by how much this machine's clock is ahead of LG's; nothing where LG's is not known."""
+        """Return by how much this machine's clock is ahead of LG's, or None if LG's is not known."""
         if not self._theirs:
             return timedelta(0)
         return timedelta(seconds=self._now_offset() - median(self._theirs.copy()))
@@ -72,12 +72,12 @@ class TwoClocks:
         return self.ahead.total_seconds()
 
     def theirs(self, ours: datetime) -> datetime | None:
-        """Return what LG's clock says when ours says this; nothing where the two agree, or LG's is not known."""
+        """Return LG's time at this time of ours, or None if both agree or LG's is not known."""
         ahead = self.ahead
         return ours - ahead if abs(ahead) > TOLERATED else None
 
     def stepped(self) -> timedelta:
-        """Return by how much the wall clock was set since this was last asked: forward is positive, nothing is zero."""
+        """Return by how much the wall clock was set since the last call; forward is positive, 0 means not set."""
         offset = self._now_offset()
         step = timedelta(seconds=offset - self._offset)
         if abs(step) < STEP:
@@ -87,16 +87,16 @@ class TwoClocks:
         return step
 
     def restrained(self, now: datetime, window: timedelta) -> datetime:
-        """Return the latest moment of which it is sure that it has come, for whoever lets something go then.
+        """Return the latest moment that has surely come. Code that releases something at a moment asks this.
 
-        What waits for no longer than ``window`` is not let go early by this: not by a step of the wall clock within
-        that time, as of all its settings since the slowest counts, and not by a clock that is ahead of LG's. Before LG
-        has answered, nothing is sure.
+        A wait of at most ``window`` is then never released early. A step of the wall clock within that time does not
+        matter, because the slowest of its settings counts. A clock that is ahead of LG's does not matter either. Before
+        LG has answered, no moment is sure.
         """
         return self.set_back(now, window) if self._answered else LONG_AGO
 
     def set_back(self, now: datetime, window: timedelta) -> datetime:
-        """Return the same, also before LG has answered: until then only the steps of our clock count."""
+        """Return the same, also before LG has answered; until then only the steps of our clock count."""
         since, offset = self._clock.steady() - window.total_seconds(), self._now_offset()
         slowest = min(
             (before for left, before in self._left.copy() if left >= since),
@@ -109,21 +109,21 @@ class TwoClocks:
         return now if ahead < STEP else now - ahead
 
     def believed(self, now: datetime, window: timedelta) -> datetime:
-        """Return the moment by which a date is judged that was set by another process: LG's clock counts, if known."""
+        """Return the present for judging a date that another process wrote: LG's clock counts, if known."""
         if not self._theirs:
             return self.restrained(now, window)
         theirs = self.theirs(now)
         return now if theirs is None else min(now, theirs)
 
     def timeline(self) -> float:
-        """Return epoch seconds by the wall clock as it was when this began, carried on by steady time.
+        """Return epoch seconds by the wall clock at the start of this object, advanced by steady time.
 
-        What is measured by it within one process lasts as long as it should, whatever is done to the wall clock.
+        Within one process, a span measured by it has the right length even if the wall clock is set.
         """
         return self._began + self._clock.steady()
 
     def behind(self) -> float:
-        """Return how many seconds the wall clock is ahead of ``timeline`` by now."""
+        """Return by how many seconds the wall clock is ahead of ``timeline``."""
         return self._now_offset() - self._began
 
     def _now_offset(self) -> float:

@@ -22,7 +22,7 @@ def parse(text: str) -> timedelta:
 
 
 def show(span: timedelta) -> str:
-    """Return the shortest text that ``parse`` reads back as ``span``, to the second."""
+    """Return the shortest string that ``parse`` reads as ``span``, to the second."""
     left = int(span.total_seconds())
     parts = []
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):

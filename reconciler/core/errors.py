@@ -6,27 +6,27 @@ Must not: know a library; a module that uses one turns its errors into these and
 ::
 
     ReconcilerError
-    ├── Invalid                a person's text or settings are wrong: tell every fault, keep what is in force
-    ├── SourceError            the newest text cannot be fetched: keep what is in force, show its age
+    ├── Invalid                a person's file or settings are wrong: report every fault, keep what is in force
+    ├── SourceError            the newest revision cannot be fetched: keep what is in force, show its age
     ├── StateError             what we do could not be remembered: hold unsubscribes
     ├── SpoolError             an event could not be kept: the sender has to send it again
     │   └── SpoolFull          no room, until somebody acts or the sinks take what waits
-    ├── Unknown                what a person asked for is not known: say what is near
-    ├── DaemonError            the running daemon said no
-    │   └── NoDaemon           nobody answers where it should be
-    │       └── SomebodyElse   a login page or a redirect answers there: asking again does not help
+    ├── Unknown                a person asked for an unknown thing: suggest a similar name
+    ├── DaemonError            the running daemon refused
+    │   └── NoDaemon           no daemon answers at its address
+    │       └── SomebodyElse   a login page or a redirect answers there: another try does not help
     └── PlatformError          one call to LG did not do what it should
         ├── Unavailable        try again later: time-outs, lost connections, 5xx
-        ├── Throttled          the account waits, and the quota is learned
-        ├── DeviceRefused      this device waits long, all others go on
-        ├── SubscriptionsFull  subscribes wait, unsubscribes go on
+        ├── Throttled          the account waits, and we learn its quota
+        ├── DeviceRefused      this device waits long, the others proceed
+        ├── SubscriptionsFull  subscribes wait, unsubscribes proceed
         ├── CredentialsRefused the account stops until a credential changes
-        │   └── NotYetAccepted a token that was renewed just now: try it again shortly
+        │   └── NotYetAccepted a token that was renewed just now: try again shortly
         ├── ConfigurationRefused  the account stops; a setting is wrong
-        ├── Outdated           not sent: plan anew, the account speaks for another user by now
+        ├── Outdated           not sent: plan again, the account has another user's token now
         └── Surprise           an answer we do not understand: never act on it, try again later
 
-Words quoted from outside are capped at 256 characters, and no error shows a header or a secret.
+Quotes from outside have at most 256 characters. No error shows a header or a secret.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from enum import StrEnum
 from itertools import islice
 
 QUOTED = 256
-"""How many characters of somebody else's words an error repeats at most."""
+"""The most characters that an error quotes from outside."""
 
 
 def quoted(words: str) -> str:
-    """Return foreign words fit to print: on one line, without control characters, at most ``QUOTED`` long."""
+    """Return words from outside, safe to print: one line, no control characters, at most ``QUOTED`` long."""
     line = "".join(
         character if character.isprintable() else " " for character in words[: QUOTED * 2]
     )
@@ -51,11 +51,11 @@ def quoted(words: str) -> str:
 
 
 LONGEST_WORD, MOST_KNOWN = 256, 2000
-"""Longer words and further known ones are not compared: to find a near one takes time for each pair of letters."""
+"""Longer words and more known words are not compared, because each comparison takes time."""
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the known word nearest to a mistyped one, or nothing."""
+    """Return ``"; did you mean 'x'?"`` for the known word most similar to a mistyped one, or an empty string."""
     if len(word) > LONGEST_WORD:
         return ""
     near = get_close_matches(
@@ -65,12 +65,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 class ReconcilerError(Exception):
-    """Anything that this program expects to go wrong."""
+    """Every failure that this program expects."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
-    """One thing wrong in one place. Line and column count from 1; a whole file or setting has neither."""
+    """One fault in one place. Line and column count from 1; a whole file or setting has neither."""
 
     path: str
     line: int
@@ -89,7 +89,7 @@ class Fault:
 
 
 class Invalid(ReconcilerError):
-    """A person's text or settings are wrong. Carries every fault, sorted, not only the first."""
+    """A person's file or settings are wrong. Carries every fault, sorted, not only the first."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(sorted(faults))
@@ -97,7 +97,7 @@ class Invalid(ReconcilerError):
 
 
 class SourceError(ReconcilerError):
-    """The newest text cannot be fetched; what is in force stays so."""
+    """The newest revision cannot be fetched; the revision in force stays."""
 
 
 class StateError(ReconcilerError):
@@ -113,23 +113,23 @@ class SpoolFull(SpoolError):
 
 
 class Unknown(ReconcilerError):
-    """What a person asked for is not known, or not well enough to tell which is meant."""
+    """A person asked for an unknown thing, or for a name that fits several."""
 
 
 class DaemonError(ReconcilerError):
-    """The running daemon could not be asked, or said no."""
+    """The running daemon could not be asked, or refused."""
 
 
 class NoDaemon(DaemonError):
-    """Nobody answers where the daemon should be, or somebody else does."""
+    """No daemon answers at its address, or something else does."""
 
 
 class SomebodyElse(NoDaemon):
-    """Something else answers where the daemon should be, and will go on doing so."""
+    """Something else answers at the daemon's address, and another try does not help."""
 
 
 class PlatformError(ReconcilerError):
-    """One call to LG failed. Carries what LG's support will ask for."""
+    """One call to LG failed. Carries the ids that LG's support asks for."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class PlatformError(ReconcilerError):
 
 
 class Lost(StrEnum):
-    """Why no answer came, by what a person would look at.
+    """Why no answer came, sorted by what a person checks.
 
     ``DATES``: by this machine's clock a certificate has expired or is not yet valid.
     """
@@ -168,20 +168,20 @@ class Lost(StrEnum):
 class Unavailable(PlatformError):
     """LG could not be reached or failed inside; the call may or may not have done its work.
 
-    ``lost`` is set where no answer of LG's came: none at all, or that of something else in its place.
+    ``lost`` is set if LG sent no answer: none came, or something else answered in its place.
     """
 
     lost: Lost | None = None
 
 
 class Throttled(PlatformError):
-    """LG says the account made too many calls. ``retry_after`` is in seconds where LG gave it."""
+    """The account made too many calls. ``retry_after`` is in seconds, if LG gave it."""
 
     retry_after: float | None = None
 
 
 class DeviceRefused(PlatformError):
-    """LG will not do this for this device; asking again soon will not help."""
+    """LG refuses this change of this device; another try soon does not help."""
 
 
 class SubscriptionsFull(PlatformError):
@@ -191,22 +191,22 @@ class SubscriptionsFull(PlatformError):
 class CredentialsRefused(PlatformError):
     """The token is missing, expired or not accepted, and renewing it once did not help.
 
-    ``stranger``: what said so is no API of LG's, by the look of its answer.
+    ``stranger``: the answer does not look like one of LG's API.
     """
 
     stranger: bool = False
 
 
 class NotYetAccepted(CredentialsRefused):
-    """The token was renewed just now, and LG does not accept it yet: its clock may be behind that of who issued it."""
+    """The token was renewed just now, and LG does not accept it yet: LG's clocks may differ."""
 
 
 class ConfigurationRefused(PlatformError):
-    """LG refuses the account for a reason that a person has to mend in a setting."""
+    """LG refuses the account, and a person has to correct a setting."""
 
 
 class Outdated(PlatformError):
-    """A change was not sent, because the credential may be another user's than the one whose list it rests on."""
+    """A change was not sent: the credential may belong to another user than the list."""
 
 
 class Surprise(PlatformError):
@@ -214,7 +214,7 @@ class Surprise(PlatformError):
 
 
 def stops_account(error: PlatformError | None) -> bool:
-    """Say whether LG does not let the account in. A token that may not be valid yet is no reason to stop."""
+    """Say whether this error stops the account. A token that may not be valid yet does not."""
     return isinstance(error, CredentialsRefused | ConfigurationRefused) and not isinstance(
         error, NotYetAccepted
     )

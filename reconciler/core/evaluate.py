@@ -1,8 +1,8 @@
-"""One question, one answer: what a pass would do and hold. Every command and the daemon ask here.
+"""What a pass would do and hold. Every command and the daemon ask here.
 
-Owns: how plan, retries and guards are put together, with a list and without one.
-Pure. Must not: read a clock, do I/O, or log. ``plan``, ``apply``, ``run``, ``explain`` and previews all ask the same
-``evaluate``, so they cannot disagree.
+Owns: how plan, retries and guards combine, with a list and without one.
+Must not: read a clock, do I/O, or log. It is pure. ``plan``, ``apply``, ``run``, ``explain`` and previews all call the
+same ``evaluate``, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from reconciler.core.guards import Situation, lists
 from reconciler.core.model import Change, DeviceId, Held, Memory, Plan, Reason, Result, Retry
 from reconciler.core.planner import OVERLAY, plan
 
-CONTRADICTED = "LG says that it is so already, its list says otherwise"
+CONTRADICTED = "LG answered that the change is already made, but its list shows otherwise"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a pass would do and hold, and what its list says of waiting retries.
+    """What a pass would do and hold, and what its list shows about waiting retries.
 
-    ``plan`` is judged: what guards hold is under ``held``. ``situation`` is what was judged. ``over``: devices whose
-    wait ended, because the list shows them as wanted. ``contradicted``: devices that begin to wait, because LG called
-    their change done and its list denies it. ``claims_version`` is that of what other accounts wanted.
+    The guards have judged ``plan``: the changes that they hold are under ``held``. ``situation`` is what they judged.
+    ``over``: devices whose wait ended, because the list shows them as wanted. ``contradicted``: devices that begin to
+    wait, because LG reported their change as done and its list does not show it. ``claims_version``: the version of
+    what other accounts wanted.
     """
 
     plan: Plan
@@ -56,7 +57,7 @@ class Verdict:
 
 
 def evaluate(situation: Situation, claims: Claims, random: Random) -> Verdict:
-    """Return what a pass in this situation would do and hold. ``claims`` knows what other accounts want."""
+    """Return what a pass in this situation would do and hold. ``claims`` has what other accounts want."""
     desired, now, theirs = situation.desired, situation.now, situation.theirs
     version = claims.version
     planned = plan(desired, situation.observed, situation.memory, now, theirs=theirs)
@@ -77,7 +78,7 @@ def evaluate(situation: Situation, claims: Claims, random: Random) -> Verdict:
 
 
 def edited(memory: Memory, devices: frozenset[DeviceId]) -> Memory:
-    """Return the memory of an account once the entries of these devices were edited: they wait no more."""
+    """Return the memory of an account after its entries of these devices were edited: they no longer wait."""
     if not devices & memory.retries.keys():
         return memory
     waiting = {device: retry for device, retry in memory.retries.items() if device not in devices}
@@ -87,10 +88,10 @@ def edited(memory: Memory, devices: frozenset[DeviceId]) -> Memory:
 def _retries(
     planned: Plan, situation: Situation, random: Random
 ) -> tuple[frozenset[DeviceId], Mapping[DeviceId, Retry]]:
-    """Return which waits are over, and which begin because LG's list denies what LG confirmed.
+    """Return which waits are over, and which begin because LG's list does not show what LG confirmed.
 
-    Nothing is concluded from a doubted list, except that subscribes of a small account, which go on, may have to wait:
-    each costs a call.
+    A doubted list changes no wait, with one exception: a small account still subscribes, and those subscribes may have
+    to wait, because each costs a call.
     """
     memory = situation.memory
     if not memory.retries and not memory.confirmed:
@@ -113,7 +114,7 @@ def _retries(
 def _contradiction(
     change: Change, memory: Memory, believed_until: datetime, now: datetime, random: Random
 ) -> Retry | None:
-    """Return the wait of a device that LG called done, while its list, long enough after, still shows otherwise."""
+    """Return the wait of a device whose change LG confirmed, if a list long after that still does not show it."""
     confirmed, retry = memory.confirmed.get(change.device), memory.retries.get(change.device)
     if (
         confirmed is None
@@ -132,6 +133,6 @@ def _contradiction(
 
 
 def everything_held(verdict: Verdict, reason: Reason, until: datetime) -> tuple[Held, ...]:
-    """Return every change that nothing else holds, held for the one reason why there is no list."""
+    """Return every change as held. A change without a reason gets the reason why there is no list."""
     changes = (*verdict.plan.subscribes, *verdict.plan.unsubscribes)
     return tuple(Held(change, reason, until) for change in changes)

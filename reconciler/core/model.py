@@ -1,7 +1,7 @@
 """The nouns of the reconciler, as frozen values.
 
-Owns: what every other module talks about, and the few rules that make a wrong value impossible to build.
-Must not: do I/O, read a clock, know a library outside the standard one, or know how a value was obtained.
+Owns: the values that every other module uses, and the few rules that make a wrong value impossible to build.
+Must not: do I/O, read a clock, know a library outside the standard one, or know where a value comes from.
 
 Times are aware datetimes in UTC, spans are timedeltas. Ids are opaque strings of LG's.
 """
@@ -23,7 +23,7 @@ DeviceId = NewType("DeviceId", str)
 """LG's id of one appliance. Opaque: most are 64 hexadecimal digits, older ones are not."""
 
 MessageId = NewType("MessageId", str)
-"""The ``x-message-id`` of one call: what LG's support asks for."""
+"""The ``x-message-id`` of one call. LG's support asks for it."""
 
 PassId = NewType("PassId", str)
 """One reconcile of one account, as it appears in logs and history."""
@@ -32,11 +32,11 @@ Digest = NewType("Digest", str)
 """``sha256:…`` over an account's name and the devices a plan would unsubscribe."""
 
 NOTHING: frozenset[Any] = frozenset()
-"""The one empty set. An empty result of an operation on sets is another one of 216 bytes, and each of ten thousand
-accounts keeps several of its last pass."""
+"""The one empty set. Each empty result of a set operation is a new object of 216 bytes, and each of ten thousand
+accounts keeps several from its last pass."""
 
 DEFAULT_ACCOUNT = AccountName("default")
-"""The account that the top-level ``devices`` and ``device_files`` of a text are short for."""
+"""The account of the top-level ``devices`` and ``device_files``."""
 
 
 class DeviceType(StrEnum):
@@ -57,14 +57,14 @@ class Prune(StrEnum):
 
 
 class Pause(StrEnum):
-    """What a person has told us not to do for now, from lax to strict."""
+    """What a person stopped for now, from lax to strict."""
 
     NONE = "none"
     UNSUBSCRIBE = "unsubscribe"
     ALL = "all"
 
     def stricter(self, other: Pause) -> Pause:
-        """Return the one of the two that allows less: a general brake cannot be taken off by an account."""
+        """Return the stricter of the two: an account cannot lift a general pause."""
         return max(self, other, key=list(Pause).index)
 
 
@@ -92,7 +92,7 @@ Limit = Share | int
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a person lets us do in one account. The values here are the documented defaults."""
+    """What a person allows in one account. The values here are the documented defaults."""
 
     prune: Prune = Prune.ALL
     ignore: frozenset[DeviceId] = frozenset()
@@ -106,7 +106,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One desired device and what the text says of it. ``from_`` is inclusive, ``until`` exclusive."""
+    """One desired device and its entry in the file. ``from_`` is inclusive, ``until`` exclusive."""
 
     id: DeviceId
     name: str | None = None
@@ -123,7 +123,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A person's word, in the file, that these devices may be unsubscribed past the guards."""
+    """An approval in the file: these devices may be unsubscribed past the guards."""
 
     devices: frozenset[DeviceId]
     expires: datetime
@@ -132,11 +132,11 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """One account's part of a text.
+    """One account's part of a desired state.
 
-    ``devices`` holds every entry, dates aside; ``described`` only those entries that say more than an id, so that a
-    million plain ids cost a million strings and no more. An account whose part did not change between two texts keeps
-    the same object, so "is this still the newest?" is a question of identity.
+    ``devices`` holds every entry, whatever its dates. ``described`` holds only the entries with more than an id, so a
+    million plain ids cost a million strings and no more. An account whose part did not change between two revisions
+    keeps the same object, so "is this still the newest?" is a comparison by identity.
     """
 
     account: AccountName
@@ -148,21 +148,21 @@ class Desired:
     path: str = ""
 
     def wanted_at(self, now: datetime) -> frozenset[DeviceId]:
-        """Return the devices that are to be live at ``now``."""
+        """Return the devices that should be live at ``now``."""
         outside = {device.id for device in self.described.values() if not device.wanted_at(now)}
         return self.devices - outside if outside else self.devices
 
     def approved_at(self, now: datetime) -> frozenset[DeviceId]:
-        """Return the devices that an approval in force at ``now`` names."""
+        """Return the devices that an approval names which is valid at ``now``."""
         return frozenset().union(*(one.devices for one in self.approvals if now < one.expires))
 
     def wanted_by(self, now: datetime, theirs: datetime | None) -> frozenset[DeviceId]:
-        """Return the devices that are wanted by either of two clocks that differ; nothing stands for one like ours."""
+        """Return the devices that are wanted by our clock or by LG's; ``theirs`` is None if both agree."""
         wanted = self.wanted_at(now)
         return wanted if theirs is None else wanted | self.wanted_at(theirs)
 
     def approved_by(self, now: datetime, theirs: datetime | None) -> frozenset[DeviceId]:
-        """Return the devices that approvals name which are in force by both of two clocks that differ."""
+        """Return the devices of the approvals that are valid by our clock and by LG's."""
         if theirs is None:
             return self.approved_at(now)
         valid = [
@@ -171,7 +171,7 @@ class Desired:
         return frozenset().union(*valid)
 
     def next_boundary(self, now: datetime) -> datetime | None:
-        """Return the first moment after ``now`` at which the wanted devices or the approvals change by themselves."""
+        """Return the first moment after ``now`` at which the wanted devices or the approvals change automatically."""
         dates = [
             date for device in self.described.values() for date in (device.from_, device.until)
         ]
@@ -179,18 +179,18 @@ class Desired:
         return min((date for date in dates if date is not None and date > now), default=None)
 
     def entry(self, device: DeviceId) -> Device | None:
-        """Return what the text says of a device, or nothing if it does not list it."""
+        """Return the entry of a device, or None if there is none."""
         if device not in self.devices:
             return None
         return self.described.get(device) or Device(device)
 
     @property
     def names(self) -> Mapping[DeviceId, str]:
-        """Return the names that the text gives devices, for people."""
+        """Return the names of devices, for people."""
         return {device.id: device.name for device in self.described.values() if device.name}
 
     def edited_since(self, before: Desired) -> frozenset[DeviceId]:
-        """Return the devices whose entry is another one now: their waiting retries no longer mean anything."""
+        """Return the devices whose entry changed, so that their waiting retries no longer matter."""
         if before is self:
             return frozenset()
         described = before.described.keys() | self.described.keys()
@@ -208,7 +208,7 @@ class Verified(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The Git commit that a text was read from."""
+    """The Git commit that a revision was read from."""
 
     id: str
     author: str
@@ -220,14 +220,14 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """Identity of a text: always the digest of the bytes read, and the commit where there is one."""
+    """Identity of a revision: always the digest of the bytes read, and the commit if there is one."""
 
     sha256: str
     commit: Commit | None = None
 
     @property
     def made_by(self) -> Commit | None:
-        """Return the commit that answers for this text; of an edit that is not committed nobody knows the author."""
+        """Return the commit of this revision, or None: nobody knows the author of an edit that is not committed."""
         return self.commit if self.commit is not None and not self.commit.dirty else None
 
     def __str__(self) -> str:
@@ -237,7 +237,7 @@ class Revision:
 
 
 class Cause(StrEnum):
-    """Why the newest text is not in force."""
+    """Why the newest revision is not in force."""
 
     INVALID = "invalid"
     ENVIRONMENT = "environment"
@@ -253,9 +253,9 @@ class Observed:
     began: datetime
 
     def sharing(self, known: frozenset[DeviceId] | None) -> Self:
-        """Return this list with the set that is known already where that is equal.
+        """Return this list with a known set in place of its own, if both are equal.
 
-        Of a million devices there is only one set then, and whoever compares the two from here on does it by identity.
+        Then a million devices need only one set, and later comparisons of the two are by identity.
         """
         if known is None or self.devices is known or self.devices != known:
             return self
@@ -271,7 +271,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Change:
-    """Subscribe or unsubscribe one device. With an empty id it cannot be built: a server might take that for all."""
+    """Subscribe or unsubscribe one device. An empty id is an error: a server might take it for all devices."""
 
     account: AccountName
     action: Action
@@ -283,7 +283,7 @@ class Change:
 
 
 class Kind(StrEnum):
-    """Who can release a held change: a person who decides, a person who said not now, or LG and time."""
+    """Who can release a held change: a person who decides, a person who set the policy, or LG and time."""
 
     GUARD = "guard"
     POLICY = "policy"
@@ -322,9 +322,9 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """Devices that may be missing only because local files are half written; ``devices`` of nothing: any may be.
+    """Devices that may be missing only because local files are half written; None means any device.
 
-    ``since`` is when git's lock was made, where there is one.
+    ``since`` is when git's lock was made, if there is one.
     """
 
     devices: frozenset[DeviceId] | None
@@ -334,7 +334,7 @@ class Unsettled:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A wanted change that is not made now, its one reason, and when that may end by itself."""
+    """A wanted change that is not made now, its one reason, and when that may end automatically."""
 
     change: Change
     reason: Reason
@@ -377,7 +377,7 @@ class Plan:
 
 
 class Result(StrEnum):
-    """How one change ended. ``noop``: LG says it was so already."""
+    """How one change ended. ``noop``: LG answered that it was already made."""
 
     SUCCESS = "success"
     NOOP = "noop"
@@ -386,15 +386,15 @@ class Result(StrEnum):
 
     @property
     def confirmed(self) -> bool:
-        """Say whether LG now has the device as we want it."""
+        """Say whether the device is now as we want it."""
         return self in {Result.SUCCESS, Result.NOOP}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one change: LG's code and words where it gave any, and both message ids.
+    """The result of one change: LG's code and message, if any, and both message ids.
 
-    ``confirmed_by`` is ``"list"`` where no answer came and a later trusted list showed the change as made.
+    ``confirmed_by`` is ``"list"`` if no answer came and a later trusted list showed the change as made.
     """
 
     change: Change
@@ -432,21 +432,21 @@ class Confirmed:
 
     @property
     def taken(self) -> bool:
-        """Say whether LG took a subscribe, which is more than saying that the device is subscribed already."""
+        """Say whether LG accepted a subscribe; "already subscribed" does not count."""
         return self.action is Action.SUBSCRIBE and self.result is Result.SUCCESS
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a pass knows from before. An empty memory is safe: it owns nothing and has counted nothing.
+    """What a pass knows from before. An empty memory is safe: it owns no device and has counted none.
 
-    ``inventory``: devices once desired here and not since seen to be gone. ``expected``: the devices that should be
-    live, which is the last trusted list with our confirmed changes since, or nothing if no list was ever trusted.
+    ``inventory``: devices that were once desired here and not seen to be gone since. ``expected``: the devices that
+    should be live: the last trusted list with our confirmed changes since, or None if no list was ever trusted.
     ``confirmed``: our latest confirmed change of each device in the last day. ``unsubscribed``: devices we unsubscribed
-    in the last day without an approval. ``resubscribed``: when, in the last day, LG took a subscribe that it had taken
-    before, so that it must have lost the device between. ``absent_since``: when a device left the accepted texts.
-    ``suspect_readings``: how many lists in a row were not believed. ``credential_changed``: another token than that of
-    the last trusted list.
+    in the last day without an approval. ``resubscribed``: when, in the last day, LG accepted a subscribe that it had
+    accepted before, so it lost the device in between. ``absent_since``: when a device left the accepted revisions.
+    ``suspect_readings``: the number of lists in a row that were not believed. ``credential_changed``: the token is not
+    the one of the last trusted list.
     """
 
     inventory: frozenset[DeviceId] = frozenset()
@@ -464,7 +464,7 @@ class Memory:
 
 
 class Condition(StrEnum):
-    """The one condition that an account is in, the first of these that applies."""
+    """The condition of an account: the first of these that applies."""
 
     ABANDONED = "abandoned"
     STOPPED = "stopped"
@@ -475,7 +475,7 @@ class Condition(StrEnum):
 
 
 class PassResult(StrEnum):
-    """How a pass ended, the first of these that applies."""
+    """The result of a pass: the first of these that applies."""
 
     FAILED = "failed"
     PARTIAL = "partial"

@@ -1,7 +1,7 @@
 """The diff: what one pass would do in one account if nothing held it.
 
 Owns: the truth table below, the overlay for reads that lag writes, what counts as flapping, and the digest of a plan.
-Must not: do I/O, read a clock, log, or judge whether a change is wise; that is what guards are for.
+Must not: do I/O, read a clock, log, or judge whether a change is wise; guards do that.
 
 With D the devices wanted now, O the live devices, I the ignored ones:
 
@@ -40,9 +40,9 @@ from reconciler.core.model import (
 )
 
 OVERLAY = timedelta(seconds=60)
-"""How long a change that LG confirmed counts as true whatever the list says, because reads may lag writes."""
+"""For this long, a change that LG confirmed counts even if the list does not show it: reads may lag writes."""
 FLAPPING_FROM = 5
-"""A device that LG lost so many times within a day, each time after it had taken our subscribe, is flapping."""
+"""A device is flapping if LG lost it this many times within a day, each time after it accepted our subscribe."""
 
 
 def plan(
@@ -55,8 +55,8 @@ def plan(
 ) -> Plan:
     """Return the changes that would make the live devices equal to the wanted ones, and what is left alone.
 
-    ``theirs`` is LG's time where it differs from ours: what either clock wants is wanted, and approved is what is
-    approved by both.
+    ``theirs`` is LG's time if it differs from ours. Then a device is wanted if either clock says so, and approved if
+    both clocks say so.
     """
     ignore = desired.policy.ignore
     live = overlaid(observed, memory)
@@ -84,7 +84,7 @@ def plan(
 def overlaid(observed: Observed, memory: Memory) -> frozenset[DeviceId]:
     """Return the live devices, corrected by what LG confirmed less than ``OVERLAY`` before the list was asked for.
 
-    What is dated that much later was confirmed before the clock was set back: it is older than it looks.
+    A change that is dated that much later was confirmed before the clock was set back, so it is older than it seems.
     """
     began, known = observed.began, memory.confirmed
     fresh = {
@@ -107,7 +107,7 @@ def digest(account: AccountName, unsubscribes: Iterable[DeviceId]) -> Digest:
 def _flapping(
     wanted: frozenset[DeviceId], missing: frozenset[DeviceId], memory: Memory
 ) -> frozenset[DeviceId]:
-    """Return the devices that LG loses again and again: each subscribe repeated tells of one loss, and so does now."""
+    """Return the devices that LG loses again and again. Each repeated subscribe is one loss, and so is missing now."""
 
     def losses(device: DeviceId) -> int:
         last = memory.confirmed.get(device)

@@ -1,4 +1,4 @@
-"""One pass as it begins, why it may have no list, and what became of its changes.
+"""One pass as a value: how it begins, why it may have no list, and what became of its changes.
 
 Owns: the values that a pass hands from step to step.
 Pure. Must not: read a clock, do I/O, or log.
@@ -28,12 +28,12 @@ from reconciler.core.model import (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One pass as it began: what it is about, and all that it compares with before each call.
+    """One pass as it began: its account, and everything that it compares with before each call.
 
     ``accepted`` is the account's revision in force. ``account`` is what the passes before left behind. ``steady`` is
-    the start in seconds of the steady clock. ``theirs`` is LG's time at the start, where it differs from ours; ``sure``
-    the latest moment that has come for sure. ``boundary`` is the next date at which the wanted devices or the approvals
-    change, by either clock.
+    the start in seconds of the steady clock. ``theirs`` is LG's time at the start, if it differs from ours; ``sure``
+    is the latest moment that has surely come. ``boundary`` is the next date at which the wanted devices or the
+    approvals change, by either clock.
     """
 
     id: PassId
@@ -63,7 +63,7 @@ class Run:
         return self.desired.policy.pause.stricter(self.pause_override.pause)
 
     def situation(self, observed: Observed, memory: Memory, platform: Platform) -> Situation:
-        """Return all that decides what this pass does, given a list and what is known from before."""
+        """Return everything that decides what this pass does, given a list and the memory of the account."""
         return Situation(
             desired=self.desired,
             observed=observed,
@@ -80,7 +80,7 @@ class Run:
 
 
 class PassAborted(Exception):
-    """There is no list to act on: the account is stopped, out of calls, or LG did not give one."""
+    """There is no list to act on: the account is stopped or out of calls, or LG gave no list."""
 
     def __init__(self, reason: Reason, message: str, until: datetime, contact: Contact) -> None:
         super().__init__(message)
@@ -102,10 +102,10 @@ class PassAborted(Exception):
 class Work:
     """What became of a plan.
 
-    ``left`` are the changes that were not tried or not judged, and one of the other fields says why: the revision in
-    force is another one now (``outdated``), LG ended it (``ended``), its cap on subscribed devices is reached
+    ``left`` are the changes that were not tried or not judged. One of the other fields says why: another revision is in
+    force now (``outdated``), LG's answer ended the pass (``ended``), LG's cap on subscribed devices is reached
     (``full``), or the account's calls are used up until ``opens_at``. ``unexpected``: the plan was not the one that a
-    person agreed to, so nothing was tried.
+    person agreed to, so no change was tried.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)

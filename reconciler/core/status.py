@@ -1,4 +1,4 @@
-"""Where an account stands after a pass: the read model that status, page, exit codes and metrics share.
+"""The status of an account after a pass: the read model that status, page, exit codes and metrics share.
 
 Owns: the words for an account's condition and a pass's result, and how figures follow from a plan and its outcomes.
 Pure. Must not: fetch, decide or change anything.
@@ -34,14 +34,17 @@ from reconciler.core.model import (
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """What one pass came to.
+    """The report of one pass.
 
-    ``plan`` is what it found, with all that was held, or nothing where no list was ever trusted; ``left`` was wanted
-    and not come to; ``error`` is why the pass could not do its work; ``stopped`` says that LG does not let the account
-    in; ``known``, where the list was doubted, is the plan on what is known without it, from which people's figures are
-    counted; ``unexpected`` that the plan was another one than the person had agreed to, so nothing was made of it;
-    ``remarks`` what a person should know of approvals that say nothing any more; ``rejected`` why a newer text was not
-    in force; ``theirs`` what LG's clock said when the pass began, where it differs from ours.
+    - ``plan``: the plan, with everything that was held; None if no list was ever trusted
+    - ``left``: changes that were wanted and not tried
+    - ``error``: why the pass could not do its work
+    - ``stopped``: LG refuses the account
+    - ``known``: if the list was doubted, the plan without that list; figures for people are counted from it
+    - ``unexpected``: the plan was not the one that the person had agreed to, so no change was made
+    - ``remarks``: approvals that no longer matter
+    - ``rejected``: why a newer revision was not in force
+    - ``theirs``: LG's time when the pass began, if it differs from ours
     """
 
     desired: Desired
@@ -73,13 +76,13 @@ class PassReport:
 
     @property
     def list_read(self) -> bool:
-        """Say whether LG gave a list, believed or doubted: without one a plan rests on what was known before."""
+        """Say whether LG gave a list, believed or doubted. Without one a plan rests on the last trusted list."""
         tripped = self.plan.tripped if self.plan is not None else ()
         return self.trusted or any(one.reason is Reason.SUSPECT_LIST for one in tripped)
 
     @property
     def counted(self) -> Plan | None:
-        """Return the plan from which figures are counted: never one that rests on a doubted list."""
+        """Return the plan that figures are counted from. It never rests on a doubted list."""
         return self.known or self.plan
 
     @property
@@ -104,7 +107,7 @@ class PassReport:
 
     @property
     def refused(self) -> frozenset[DeviceId]:
-        """Return the devices of which LG refuses what is wanted, just now or until their next time."""
+        """Return the devices whose change LG refused in this pass, or refused before until a later time."""
         said = (
             outcome.change.device for outcome in self.outcomes if outcome.result is Result.REFUSED
         )
@@ -113,12 +116,12 @@ class PassReport:
         )
 
     def of(self, text: AccountRevision) -> bool:
-        """Say whether the pass was of this text, and knew as much of a newer one as is known now."""
+        """Say whether the pass was of this revision, and knew of the same rejected newer one."""
         return self.desired is text.desired and self.rejected is text.rejected
 
     @property
     def made_room(self) -> bool:
-        """Say whether devices were unsubscribed, and no subscribe was left because LG's cap was reached."""
+        """Say whether the pass unsubscribed devices and left no subscribe because of LG's cap."""
         if any(held.reason is Reason.SUBSCRIPTIONS_FULL for held in self.left):
             return False
         confirmed = (outcome.change.action for outcome in self.outcomes if outcome.result.confirmed)
@@ -134,7 +137,7 @@ class PassReport:
 
     @property
     def unfinished(self) -> bool:
-        """Say whether changes that nothing held were not all made: LG did not, or the pass was broken off."""
+        """Say whether a change that no guard held was not made: LG did not make it, or the pass ended before."""
         made = sum(outcome.result.confirmed for outcome in self.outcomes)
         return self.plan is not None and made < self.plan.changes
 
@@ -174,9 +177,9 @@ class PassReport:
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """One account: its last pass, and since when it is as it is. Times are nothing where there was none yet.
+    """One account: its last pass, and the time of each state. A time is None if there was none yet.
 
-    ``alike`` are other accounts whose last trusted list has the very same devices, two or more.
+    ``alike`` are other accounts whose last trusted list has the same devices, two or more.
     """
 
     account: AccountName
@@ -188,13 +191,13 @@ class AccountStatus:
 
     @property
     def condition(self) -> Condition:
-        """Return the account's condition; before its first pass it is on its way."""
+        """Return the account's condition. Before its first pass it is converging."""
         return self.last.condition if self.last is not None else Condition.CONVERGING
 
     def after(self, ending: PassReport) -> AccountStatus:
-        """Return where the account stands once a pass has ended.
+        """Return the status of the account after a pass.
 
-        A pass without a list leaves an account in sync that was in sync, unless its text wants something else by now.
+        After a pass without a list, an account that was in sync stays so, unless its desired state changed.
         """
         trusted = ending.trusted
         in_sync = ending.settled or (
@@ -213,9 +216,9 @@ class AccountStatus:
 
 
 def states(ending: PassReport) -> dict[str, int]:
-    """Return how many devices are what to us, after the pass; the numbers add up to all that is wanted or live.
+    """Count devices by their relation to the desired state after the pass. The sum is all that are wanted or live.
 
-    Where the list was doubted, what was made is in the plan already that they are counted from.
+    If the list was doubted, the changes of the pass are already in the plan that is counted.
     """
     plan = ending.counted
     if plan is None:
@@ -235,7 +238,7 @@ def states(ending: PassReport) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one account's last pass says in numbers. Times are epoch seconds, 0 where there was none yet."""
+    """The numbers of an account's last pass. Times are epoch seconds, 0 if there was none yet."""
 
     condition: Condition = Condition.CONVERGING
     desired: int = 0

@@ -24,7 +24,7 @@ ON_THE_LAST_LIST = "Based on the last trusted list; LG's list is not available n
 
 @dataclass(frozen=True, slots=True)
 class Remainder:
-    """What the calls did not get to: each change with its reason, when the account may go on, how LG treated it."""
+    """The changes that were not tried, each with its reason; when the account may continue; how LG treated it."""
 
     held: tuple[Held, ...] = ()
     opens: datetime | None = None
@@ -34,7 +34,7 @@ class Remainder:
 def remainder(
     run: Run, verdict: Verdict, work: Work, *, now: datetime, opens: datetime | None, random: Random
 ) -> Remainder:
-    """Return what is left of a plan. ``opens`` is when the quota has room again for what is left, if it is used up."""
+    """Return what is left of a plan. ``opens`` is when a used-up quota has room again for what is left."""
     account = run.account.touched(Contact(ListRead.READ))
     full_until = now + backoff.FULL if work.full is not None else None
     if work.outdated:
@@ -64,7 +64,7 @@ def _contact(verdict: Verdict, work: Work) -> Contact:
 def _held(
     work: Work, reason: Reason, until: datetime | None, full_until: datetime | None
 ) -> tuple[Held, ...]:
-    """Hold each change that is left; where LG's cap is reached too, subscribes have that as their reason."""
+    """Hold each change that is left. If LG's cap is reached, too, that is the reason of subscribes."""
     held = []
     for change in work.left:
         if full_until is not None and change.action is Action.SUBSCRIBE:
@@ -79,7 +79,7 @@ def summarize(
 ) -> PassReport:
     """Return the report of a pass that had a list. ``memory`` is what is known after it.
 
-    Where the list is doubted, people's figures rest on what is known without it.
+    If the list is doubted, figures for people are counted without it.
     """
     situation, known = verdict.situation, None
     if verdict.suspect:
@@ -111,9 +111,9 @@ def summarize(
 def summarize_without_list(
     run: Run, verdict: Verdict | None, aborted: PassAborted, *, due: datetime
 ) -> PassReport:
-    """Return the report of a pass that had no list: what is known to be wanted is held, all of it.
+    """Return the report of a pass that had no list: every known change is held.
 
-    ``verdict`` rests on the last trusted list, and is None where there never was one.
+    ``verdict`` rests on the last trusted list; it is None if there never was one.
     """
     return PassReport(
         desired=run.desired,

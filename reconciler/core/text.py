@@ -1,7 +1,8 @@
-"""Words made fit for where they are shown: a terminal, Markdown, JSON.
+"""Makes words from outside safe to show: on a terminal, in Markdown, in JSON.
 
-Owns: that words from outside (names of devices, ids that LG lists, LG's messages, names of files) stay words: on a
-terminal they cannot steer it, in Markdown they are never markup. Must not: know what is shown.
+Owns: that words from outside (names of devices, ids that LG lists, LG's messages, names of files) stay plain words.
+They cannot control a terminal, and they are never markup in Markdown.
+Must not: know what is shown.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 MARKUP = frozenset("\\`*_{}[]<>|!~&$")
-"""What Markdown may take for more than a character of a word."""
+"""Characters that Markdown may read as markup."""
 BREAK = "<!-- -->"
-"""Parts a word in two where it is shown, and shows nothing: what looks for links in finished text finds none."""
+"""Invisible. It splits a word, so a program that searches finished text for links finds none."""
 _LINK = re.compile(
     r"www(?=\.)|:(?=//)|\bgh(?=-\d)|[!~$%&^](?=[\w\"])|:(?=(?:100|1234|8ball|[a-z_+-][\w+-]{0,60}):)",
     re.IGNORECASE,
@@ -37,7 +38,7 @@ def stamp_words(moment: datetime) -> str:
 
 
 def span_words(moment: datetime, now: datetime) -> str:
-    """Return a moment as people say it: ``4 minutes ago``, ``in 3 days``, ``just now``."""
+    """Return a moment in relative words: ``4 minutes ago``, ``in 3 days``, ``just now``."""
     seconds = (now - moment).total_seconds()
     for size, word in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
         count = int(abs(seconds) // size)
@@ -48,7 +49,7 @@ def span_words(moment: datetime, now: datetime) -> str:
 
 
 def plural(word: str, count: int) -> str:
-    """Return a word for one thing as it is said of so many."""
+    """Return the singular or plural of a word, by the number of things."""
     return word if count == 1 else f"{word}s"
 
 
@@ -58,7 +59,7 @@ def counted(number: int, word: str) -> str:
 
 
 def listing(names: Sequence[str], most: int) -> str:
-    """Return names in a row; of more than ``most`` the rest as a number: ``a, b and 3 more``."""
+    """Return at most ``most`` names in a row, and the rest as a number: ``a, b and 3 more``."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
@@ -66,15 +67,15 @@ def listing(names: Sequence[str], most: int) -> str:
 def markdown(text: str) -> str:
     """Return words for Markdown: one line, in which nothing is markup, a link, a tag, a mention or a reference.
 
-    Character references are never markup, not even in a table. An empty comment parts ``@`` and ``#`` from a name, and
-    what would become a link by itself. A commit id alone is left as it is: it leads to this repository or nowhere.
+    Character references are never markup, not even in a table. An empty comment splits ``@`` and ``#`` from a name, and
+    splits words that a forge would turn into links. A commit id stays as it is: it leads to this repository or nowhere.
     """
     words = _LINK.sub(_parted, one_line(text))
     return "".join(_reference(character) for character in words).replace(_PLACE, BREAK)
 
 
 _PLACE = "\0"
-"""Stands where a word is to be parted; no line of words has it."""
+"""Marks a place where a word is split; no line of words has this character."""
 
 
 def _parted(found: re.Match[str]) -> str:
@@ -95,7 +96,7 @@ def markdown_code(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return foreign words on one line, without characters that steer a terminal or turn the direction of writing."""
+    """Return words from outside on one line, without characters that control a terminal or the direction of writing."""
     return " ".join("".join(one if one.isprintable() else " " for one in readable(text)).split())
 
 

@@ -1,8 +1,8 @@
-"""What is not unsubscribed yet, because local files may be half written.
+"""Which unsubscribes wait because local files may be half written.
 
 Owns: the step from signs (git's lock, files that went away, tracked files that are missing) to the devices that wait,
-and when each wait ends. Every wait ends on its own. Pure: seconds of a steady clock are arguments.
-Must not: look at a disk, or hold a subscribe.
+and when each wait ends. Every wait ends on its own.
+Must not: look at a disk, or hold a subscribe. It is pure: seconds of a steady clock are arguments.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from reconciler.core.errors import quoted
 from reconciler.core.model import AccountName, DeviceId, Unsettled
 
 QUIET_SECONDS = 5.0
-"""A file that went away counts as removed when nothing below the folder has changed for so long."""
+"""A file that disappeared counts as removed after the folder has not changed for this long."""
 LONGEST_WAIT_SECONDS = 30.0
-"""So long at most a command that runs once waits for a quiet folder; what waits then is held."""
+"""The longest time that a command waits for a quiet folder. After that the changes are held."""
 LONGEST_SECONDS = 600.0
-"""So long at most a device waits for a file that went away, whether it is tracked by git or not."""
+"""The longest time that a device waits for a file that disappeared, tracked by git or not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A tracked file that is missing. ``devices`` of nothing: what was in it is not known, so every device waits."""
+    """A tracked file that is missing. ``devices`` is None if its content is not known; then every device waits."""
 
     since: float
     devices: frozenset[DeviceId] | None
@@ -33,7 +33,7 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """All that waits. ``gone`` are devices by account whose file went away, the first of them at ``gone_since``."""
+    """Everything that waits. ``gone``: by account, devices whose file disappeared, the first at ``gone_since``."""
 
     lock: str = ""
     lock_since: datetime | None = None
@@ -49,8 +49,8 @@ class Waits:
 class Reading:
     """What one reading of the files shows. ``now`` is in seconds of a steady clock.
 
-    ``lock`` is git's index lock that was there, and since when. ``gone`` are files that were named and are not there
-    any more, ``missing`` tracked files that are not there, with the devices in them as far as they are known.
+    ``lock`` is git's index lock and its time, if it existed. ``gone`` are files that were named before and no longer
+    exist. ``missing`` are tracked files that do not exist, with their devices as far as they are known.
     """
 
     now: float
@@ -67,7 +67,7 @@ def after_reading(
     after: Accepted,
     named: Mapping[str, frozenset[str]],
 ) -> Waits:
-    """Return what waits after a reading. ``named`` are the files that each text in force before was read from."""
+    """Return what waits after a reading. ``named``: the files of each revision that was in force before."""
     gone = {}
     for account, text in after.accounts.items():
         old = before.accounts.get(account)
@@ -93,7 +93,7 @@ def after_reading(
 
 
 def after_a_look(waits: Waits, *, now: float, locked: bool, quiet_for: float) -> Waits:
-    """Return what still waits where no file changed since the last reading."""
+    """Return what still waits if no file changed since the last reading."""
     over = quiet_for >= QUIET_SECONDS or now - waits.gone_since >= LONGEST_SECONDS
     return replace(
         waits,

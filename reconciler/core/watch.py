@@ -1,6 +1,6 @@
-"""News of changed folders, as an interface: who needs it is handed one.
+"""Watches folders for changes: the interface.
 
-Owns: what such news is. Must not: get any; ``source.watch`` asks the kernel, and a simulation has its own.
+Owns: the interface. Must not: implement it; ``source.watch`` asks the kernel, and a simulation has its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class Watch(Protocol):
-    """Tells of changes in folders; another one is handed in where there is no kernel to ask."""
+    """Reports changes in folders."""
 
     def __call__(
         self,
@@ -24,7 +24,7 @@ class Watch(Protocol):
     ) -> AsyncGenerator[frozenset[str], None]:
         """Yield after each burst of changes, with the paths that were removed in it.
 
-        A burst is over after ``settle`` seconds of quiet, at the latest after ``most``. With ``idle`` something is
-        yielded at least so often, changed or not. Ends when ``stop`` is set. Raises ``OSError`` where a folder is gone
-        or the kernel's watches are used up.
+        A burst is over after ``settle`` quiet seconds, at the latest after ``most``. With ``idle`` this yields at least
+        once in that many seconds, also without a change. Ends when ``stop`` is set. Raises ``OSError`` if a folder is
+        gone or the kernel has no watch left.
         """

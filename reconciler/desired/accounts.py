@@ -1,7 +1,8 @@
 """The accounts and approvals of one document, with the devices that they name.
 
-Owns: what no schema of one table can state: the zone of bare dates, accounts without devices, approvals for accounts
-that do not exist; and how the general policy and an account's own make one. Must not: compare two documents.
+Owns: the rules that no schema of one table can state: the zone of bare dates, accounts without devices, approvals for
+accounts that do not exist, and how the general policy and an account's own combine.
+Must not: compare two documents.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class ApprovalPart:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What all documents state, before it is compared."""
+    """What all documents state, before they are compared."""
 
     readings: Sequence[Reading]
     zone: tzinfo | None
@@ -89,7 +90,7 @@ class Contents:
 
 
 def read_zone(readings: Sequence[Reading]) -> tuple[tzinfo | None, Finding | None]:
-    """Return the zone of bare dates. Where one is given but cannot be read, any will do: nothing is accepted."""
+    """Return the zone of bare dates. If the zone cannot be read, any will do, because the document is rejected."""
     found = stated(readings, "timezone")
     if found is None:
         may_be_given = any(reading.keys is None or reading.has("timezone") for reading in readings)
@@ -106,7 +107,7 @@ def read_zone(readings: Sequence[Reading]) -> tuple[tzinfo | None, Finding | Non
 def read_accounts(
     reading: Reading, files: DeviceFiles, zone: tzinfo | None
 ) -> tuple[tuple[AccountPart, ...], Notes]:
-    """Return the accounts of a document, and what is noted of it on the way."""
+    """Return the accounts of a document, and its findings."""
     notes = Notes()
     parts: list[AccountPart] = []
     table = reading.table
@@ -118,7 +119,7 @@ def read_accounts(
     for name, account in (table.accounts or {}).items():
         loc = ("accounts", name)
         if _names_no_devices(reading, account, loc):
-            message = "an account needs devices or device_files; one that is to be empty says devices = []"
+            message = "an account needs devices or device_files; to keep an account empty, write devices = []"
             notes.fault(reading.at(*loc), message)
         collected = collect(reading, account, loc, files, notes)
         described = _described(collected, zone, notes)
@@ -137,7 +138,7 @@ def _names_no_devices(reading: Reading, account: AccountTable, loc: Loc) -> bool
 def _described(
     collected: Collected, zone: tzinfo | None, notes: Notes
 ) -> Mapping[DeviceId, Device]:
-    """Return the devices of which more is stated than their id. Notes those that are listed twice."""
+    """Return the devices that have more than an id. Notes those that are listed twice."""
     for where, first in collected.listed_twice():
         notes.fault(where, "this device is listed twice, first at", first)
     described: dict[DeviceId, Device] = {}
@@ -170,7 +171,7 @@ def _device(
 
 
 def _moment(value: date | None, zone: tzinfo | None, where: Where, notes: Notes) -> datetime | None:
-    """Return a date as a moment: what is not yet a date-time begins at midnight in the zone."""
+    """Return a date as a moment: a bare date begins at midnight in the zone."""
     if value is None or isinstance(value, datetime):
         return value
     if zone is None:
@@ -199,7 +200,7 @@ class KnownAccounts:
         return name in self._names
 
     def suggestion(self, name: str) -> str:
-        """Return a guess at what was meant. After many it is empty, because guessing takes long."""
+        """Return a suggestion. After many it is empty, because each takes time."""
         self._suggestions -= 1
         return suggestion(name, sorted(self._shown)) if self._suggestions >= 0 else ""
 
@@ -207,7 +208,7 @@ class KnownAccounts:
 def read_approvals(
     reading: Reading, files: DeviceFiles, zone: tzinfo | None, known: KnownAccounts
 ) -> tuple[list[ApprovalPart], Notes]:
-    """Return the approvals of a document, and what is noted of it on the way."""
+    """Return the approvals of a document, and its findings."""
     notes = Notes()
     parts: list[ApprovalPart] = []
     if reading.table is None or reading.table.approvals is None:
@@ -232,7 +233,7 @@ def read_approvals(
 def _check_account(
     reading: Reading, approval: ApprovalTable, loc: Loc, known: KnownAccounts, notes: Notes
 ) -> None:
-    """Note an approval for an unknown account, and one that names none where there is no default one."""
+    """Note an approval for an unknown account, and one without an account if there is no default account."""
     if not known.complete or approval.account in known:
         return
     if "account" in approval.model_fields_set:
@@ -243,7 +244,7 @@ def _check_account(
 
 
 def merged_policy(*tables: PolicyTable | None) -> Policy:
-    """Merge policies, the general one first: key by key, but what is ignored adds up and the stricter pause holds."""
+    """Merge policies, the general one first, key by key. Ignored ids add up, and the stricter pause holds."""
     given = [PolicyTable(), *(table for table in tables if table is not None)]
     last: dict[str, Any] = dict(given[0])
     for table in given[1:]:

@@ -1,6 +1,6 @@
-"""What one load leaves for the next: of a hundred documents an edit changes one.
+"""What one load keeps for the next: an edit changes one of a hundred documents.
 
-Owns: what stays in memory, and when it still holds. Must not: make any difference to what a load returns.
+Owns: what stays in memory, and when it is still valid. Must not: change what a load returns.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from reconciler.desired.parser import Reading, read
 from reconciler.desired.schema import DocumentTable, PolicyTable
 
 LONGEST_KEPT = 1024 * 1024
-"""Bytes of the longest document of which more than its accounts stays in memory from one load to the next."""
+"""Bytes. Of a longer document only the accounts stay in memory from one load to the next."""
 MANY = 10
-"""Where one account in this many is another one, all are looked at together: it costs less than one by one."""
+"""If more than one account in this many changed, all are compared together, which costs less than one by one."""
 
 
 class LoadCache:
     """What a load made of documents without a fault, for the next one.
 
-    A document with the same content is not parsed again; nor are its accounts made again, unless they name device
-    files. A single document is not kept, since it always is the one that changed; nor is a long one, as that costs
-    memory.
+    A document with the same content is not parsed again. Its accounts are not made again either, unless they name
+    device files. Two kinds are not kept: a single document, because it is always the one that changed, and a long one,
+    because it costs memory.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class LoadCache:
         self._apart: dict[AccountName, AccountPart] = {}
 
     def reading(self, document: Document) -> Reading:
-        """Return a document read, as it was read before where its content is the same."""
+        """Read a document, or return the earlier result if its content is the same."""
         known = self._readings.get(document.path)
         if known is not None and known.content == document.content:
             return known
@@ -52,12 +52,12 @@ class LoadCache:
         return parts if parts and parts[0].reading is reading and made_in is zone else None
 
     def desired(self, part: AccountPart, general: PolicyTable | None) -> Desired | None:
-        """Return what an account wants if that was put together before, of the same parts."""
+        """Return what an account wants if it was made before from the same parts."""
         made_of, policy, desired = self._accounts.get(part.name, (None, None, None))
         return desired if made_of is part and policy is general else None
 
     def are_apart(self, parts: Collection[AccountPart]) -> bool:
-        """Return whether no two accounts desire a device, where no two did before and few accounts are others now."""
+        """Return whether no two accounts want one device, if that was so before and few accounts changed."""
         same: list[frozenset[DeviceId]] = []
         others: list[frozenset[DeviceId]] = []
         for part in parts:
@@ -76,7 +76,7 @@ class LoadCache:
         *,
         apart: bool,
     ) -> None:
-        """Take what the next load may need. ``apart``: no two accounts desire a device."""
+        """Keep what the next load may need. ``apart``: no two accounts want one device."""
         self._readings = {}
         made: dict[str, list[AccountPart]] = {}
         for reading in contents.readings if len(contents.readings) > 1 else ():
@@ -101,9 +101,9 @@ class LoadCache:
 
 
 def _share(before: DocumentTable, now: DocumentTable) -> None:
-    """Let accounts with the devices that they had hold the very same sets, which are in force as well.
+    """Let accounts with unchanged devices share the set that is in force.
 
-    Only these: of other tables equal ones may differ, as a key with its default overrides a general one.
+    Only sets of devices are shared. Other equal tables may differ: a key with its default overrides a general one.
     """
     known, accounts = before.accounts or {}, now.accounts or {}
     for name, account in accounts.items():

@@ -31,12 +31,12 @@ _LONGEST_SPAN = 99_999  # days; what duration.show writes of it, duration.parse 
 
 
 def fault(message: str) -> PydanticCustomError:
-    """Return what is wrong with a value, for pydantic."""
+    """Return the fault of a value, for pydantic."""
     return PydanticCustomError("fault", "{message}", {"message": message})
 
 
 def unknown_word(message: str, word: str, known: Sequence[str]) -> PydanticCustomError:
-    """Return that a word is not a known one; what was meant is found out where the fault is shown."""
+    """Return the fault of an unknown word; the suggestion is added when the fault is shown."""
     return PydanticCustomError(
         "word", "{message}", {"message": message, "word": word, "known": tuple(known)}
     )
@@ -83,7 +83,7 @@ def reason(value: object) -> str:
         raise fault("must be text in quotes")
     line = " ".join(value.split())
     if not line:
-        raise fault("say why, for the one who asks next year")
+        raise fault("state the reason, for a reader next year")
     if not line.isprintable() or len(line) > LONGEST_REASON:
         raise fault(f"a reason is at most {LONGEST_REASON} printable characters")
     return line
@@ -100,7 +100,7 @@ def device_type(value: object) -> str:
 
 
 def moment(value: object) -> date:
-    """Return a date as it is, to be given its hour later, and a date-time in UTC."""
+    """Return a bare date unchanged (its zone comes later), and a date-time in UTC."""
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise fault(
@@ -129,7 +129,7 @@ def limit(value: int | str) -> Limit:
 
 
 def tidy(name: str) -> str:
-    """Return a name from a comment or from LG as it is shown: neither is a reason to refuse a file."""
+    """Return a name from a comment or from LG, safe to show. Neither is a reason to refuse a file."""
     name = name.strip()
     return name if name.isprintable() and len(name) <= LONGEST else quoted(name)
 
@@ -192,6 +192,6 @@ def word(value: object) -> object:
 
 
 def one_of(words: Iterable[str]) -> str:
-    """Return words as a sentence lists them."""
+    """Return words as a list in a sentence."""
     *most, last = words
     return f"{', '.join(most)} or {last}"

@@ -1,6 +1,6 @@
 """The devices that an account or an approval names: in its document and in device files.
 
-Owns: how they are put together, and the place of each. Must not: touch a disk (``DeviceFiles`` reads a ``Tree``).
+Owns: how they are collected, and the place of each. Must not: touch a disk (``DeviceFiles`` reads a ``Tree``).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def collect(
     files: DeviceFiles,
     notes: Notes,
 ) -> Collected:
-    """Gather the devices that a table names. A file that two patterns match is read as one."""
+    """Gather the devices that a table names. A file that two patterns match counts once."""
     inline = table.devices or IdList()
     lists: dict[str, Listed] = {}
     for index, pattern in enumerate(table.device_files or ()):
@@ -90,7 +90,7 @@ def collect(
 def _matched(
     reading: Reading, pattern: str, where: Where, files: DeviceFiles, notes: Notes
 ) -> Iterator[Listed]:
-    """Read what a pattern matches; faults of the files are faults of the document that names them."""
+    """Read the files that match a pattern; their faults are faults of the document that names them."""
     try:
         found = files.find(posixpath.dirname(reading.path), posixpath.normpath(pattern))
     except Unreadable as error:

@@ -1,7 +1,7 @@
-"""What two places of the documents must not state both.
+"""Statements in two places of the documents that exclude each other.
 
 Owns: keys, accounts and devices that are in two places, and approvals for devices that are desired.
-Must not: change anything; each rule returns what it finds, with the document that it belongs to.
+Must not: change anything. Each rule returns its findings, each with its document.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Found = Iterator[tuple[Reading, Finding]]
 
 
 def shared_twice(readings: Sequence[Reading]) -> Found:
-    """Find keys that concern all and are in two documents."""
+    """Find keys that concern all accounts and are in two documents."""
     for key in SHARED:
         holders = [reading for reading in readings if reading.has(key)]
         if len(holders) < 2:  # noqa: PLR2004 - one is what is allowed
@@ -31,14 +31,14 @@ def shared_twice(readings: Sequence[Reading]) -> Found:
 
 
 def faults(contents: Contents) -> Found:
-    """Find accounts that are in two places, and accounts and devices of which two places contradict each other."""
+    """Find accounts that are in two places, and contradictions between two places."""
     yield from _defined_twice(contents.accounts)
     yield from _retired_and_present(contents)
     yield from _desired_and_approved(contents)
 
 
 def _defined_twice(parts: Sequence[AccountPart]) -> Found:
-    """Find accounts that are in two places: in two documents, or both short and long."""
+    """Find accounts that are in two places: in two documents, or in the short and the long form."""
     places: dict[AccountName, list[AccountPart]] = {}
     for part in parts:
         places.setdefault(part.name, []).append(part)
@@ -46,7 +46,7 @@ def _defined_twice(parts: Sequence[AccountPart]) -> Found:
         if len(same) < 2:  # noqa: PLR2004 - one is what is allowed
             continue
         short = (
-            "; top-level devices and device_files are short for it"
+            "; top-level devices and device_files mean this account"
             if name == DEFAULT_ACCOUNT
             else ""
         )
@@ -65,7 +65,7 @@ def _retired_and_present(contents: Contents) -> Found:
     present = {part.name: part for part in contents.accounts}
     for index, name in enumerate(names):
         if name in present:
-            message = f"account {name} is retired and present at once; it is at"
+            message = f"account {name} is retired and also present; it is at"
             yield (
                 reading,
                 Finding(reading.at("retired_accounts", index), message, present[name].where),
@@ -73,7 +73,7 @@ def _retired_and_present(contents: Contents) -> Found:
 
 
 def _desired_and_approved(contents: Contents) -> Found:
-    """Find devices that may go and are desired at once, unless their entry states until when."""
+    """Find devices that are approved to go and also wanted, unless their entry has an ``until``."""
     accounts = {part.name: part.collected for part in contents.accounts}
     for approval in contents.approvals:
         desired, leaving = accounts.get(approval.account), approval.collected
@@ -88,13 +88,13 @@ def _desired_and_approved(contents: Contents) -> Found:
         spots = desired.first(both)
         for device, where in leaving.where(both):
             message = (
-                "this device may go and is desired at once, without an until; it is desired at"
+                "this device is approved to go and also wanted, without an until; it is wanted at"
             )
             yield leaving.reading, Finding(where, message, spots[device])
 
 
 def in_two_accounts(parts: Sequence[AccountPart], cache: LoadCache) -> list[Finding]:
-    """Find devices that two accounts desire: one warning for each two accounts, however many devices."""
+    """Find devices that two accounts want: one warning for each pair of accounts, however many devices."""
     accounts = list({part.name: part for part in parts}.values())
     if cache.are_apart(accounts):
         return []

@@ -1,9 +1,9 @@
 """Device files: lists of ids, one a line.
 
-Owns: their grammar, and that each is read once. Must not: repeat what is in one, because it may turn out to be
-something else; or touch a disk (a ``Tree`` does).
+Owns: their grammar, and that each is read once.
+Must not: quote the content of a file, which may not be ours to show, or touch a disk (a ``Tree`` does).
 
-A file in which every line is an id and no more is read at once; line by line only where there are names, or a fault.
+A file whose lines are all plain ids is read in one step. A file with names or a fault is read line by line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from reconciler.desired.ids import ID_WORDS, plain_ids, plain_lines, wrong_id
 _MARK = "\ufeff".encode()
 
 NULL = b"\0"
-"""What a disk that lost power leaves where lines were. A comment may hide it, and no name has it."""
+"""A disk that lost power leaves this in place of lines. A comment may hide it, and no name has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def _lines(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def read_list(path: str, content: bytes, *, kept: bool = False) -> Listed:
-    """Read a device file: at once where every line is an id and no more, else line by line.
+    """Read a device file: in one step if every line is a plain id, otherwise line by line.
 
     ``kept``: it was accepted before, maybe by a version that took an empty file and lines of other formats.
     """
@@ -107,7 +107,7 @@ def _with_names(text: str) -> tuple[list[str], dict[DeviceId, str]]:
 def _list_carefully(
     path: str, content: bytes, names: Mapping[DeviceId, str], *, kept: bool
 ) -> Listed:
-    """Read a device file in which something is wrong or unusual, and find every fault in it."""
+    """Read a device file that has a fault or something unusual, and find every fault in it."""
     conflict = -1 if kept else foreign.conflict(content)
     if conflict >= 0:
         where = byte_place(path, content, conflict)
@@ -143,9 +143,9 @@ def _list_carefully(
 
 @dataclass(frozen=True, slots=True)
 class OnlyOne:
-    """A tree of which only the lines that may name one device are there; all others are empty, so places stay.
+    """A tree with only the lines that may name one device. All other lines are empty, so places stay right.
 
-    A file of a million lines is looked through in a moment so, and not taken apart.
+    So a search in a file of a million lines is fast.
     """
 
     tree: Tree

@@ -1,6 +1,6 @@
-"""Faults and warnings before their place is known: looking a place up costs a walk through the document.
+"""Faults and warnings before their line is known: finding it costs a walk through the document.
 
-Owns: how a place is named until then, and what is noted of one document. Must not: know what is faulty.
+Owns: how a place is named until then, and the findings of one document. Must not: know what is faulty.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Notes:
-    """What is noted of one document: faults and warnings in it and in the device files that it names, and those."""
+    """The findings of one document: faults and warnings in it and in its device files, and those files."""
 
     faults: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
@@ -47,11 +47,11 @@ class Notes:
         self.warnings.append(Finding(where, message, other))
 
     def copy(self) -> Notes:
-        """Return the same notes, to be continued."""
+        """Return a copy of the notes that can grow."""
         return Notes(self.faults[:], self.warnings[:], set(self.device_files))
 
     def add(self, other: Notes) -> None:
-        """Take over what another step noted of the same document."""
+        """Add the findings of another step on the same document."""
         self.faults += other.faults
         self.warnings += other.warnings
         self.device_files |= other.device_files

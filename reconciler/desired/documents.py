@@ -1,4 +1,4 @@
-"""What comes in and what goes out: documents, the folder they live in, and all that a load found.
+"""The input and the result of a load: documents, the folder they are in, and the findings.
 
 Owns: those values, how device files are matched, and the digest of what was read. Must not: read or judge a document.
 """
@@ -42,7 +42,7 @@ class Tree(Protocol):
 
 
 class Names:
-    """The paths of a tree that is known as a whole, looked through for patterns with no more than a bounded effort."""
+    """The paths of a tree that is known as a whole. Matching a pattern takes bounded effort."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._ordered = sorted(paths)
@@ -83,7 +83,7 @@ class MemoryTree:
 class Document:
     """One TOML file. Its device files are looked for beside it, so ``path`` is also its place in the tree.
 
-    One that is not ``ours`` to show is reached by a link out of its folder: no fault repeats what is in it.
+    A file that is not ``ours`` was reached by a link out of its folder, so no fault quotes it.
     """
 
     path: str
@@ -101,7 +101,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One place at which a document names a device. The general policy names it for no one account.
+    """One place at which a document names a device. In the general policy there is no account.
 
     ``approval`` counts the account's approvals from 0, as ``Desired.approvals`` does.
     """

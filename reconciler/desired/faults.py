@@ -1,7 +1,7 @@
-"""From what was found to faults with lines and columns.
+"""Makes faults with lines and columns from findings.
 
-Owns: the place of every finding, which costs one walk through each document that has any; and that nothing of a file
-which is not ours is shown. Must not: judge.
+Owns: the place of every finding, which costs one walk through each document that has one; and that no word of a file
+that is not ours is shown. Must not: judge.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from reconciler.desired.positions import Loc, Spot
 SHOWN = 1000
 """How many faults of one document are shown; the rest is a number."""
 HIDDEN = "there is a fault here that is not shown: this file is a link to another folder; validate the file it leads to"
-"""Stands for every fault of a file that is not ours to show."""
+"""Replaces every fault of a file that is not ours to show."""
 
 
 def shown(
@@ -25,7 +25,7 @@ def shown(
     readings: Sequence[Reading],
     hidden: frozenset[str],
 ) -> tuple[Fault, ...]:
-    """Return findings of documents with their places, sorted, and of very many in one document only the number."""
+    """Return findings with their places, sorted. If a document has very many, the rest is a number."""
     placed: list[Finding] = []
     faults: set[Fault] = set()
     for path, found in findings:
@@ -39,7 +39,7 @@ def shown(
 def located(
     findings: Sequence[Finding], readings: Sequence[Reading], hidden: frozenset[str]
 ) -> list[Fault]:
-    """Return findings with their lines and columns. Each document is walked once, and only if there is something."""
+    """Return findings with their lines and columns. Each document with a finding is walked once."""
     spots = _spots(findings, readings)
     faults = []
     for finding in findings:

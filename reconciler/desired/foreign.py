@@ -1,8 +1,8 @@
-"""Lines and files in another format than ours, and what they are.
+"""Recognises lines and files in other formats.
 
-Owns: how a line of a spreadsheet, of JSON or of a merge conflict is known from a device id, and how a file that is not
-a list of ids is named. Must not: know places, or repeat what is in a line. Every look takes time in proportion to the
-length of the file: no pattern here goes back.
+Owns: the signs of a line of a spreadsheet, of JSON or of a merge conflict, and the sentence for a file that is not a
+list of ids. Must not: know places, or quote a line. Every check takes time in proportion to the length of the file: no
+pattern here backtracks.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ import codecs
 import re
 
 ENDS = frozenset(",;\"'`()[]{}\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb")
-"""Commas, semicolons, quotes and brackets: at either end of an id they are marks of another format."""
+"""Commas, semicolons, quotes and brackets: at an end of an id they show another format."""
 SEPARATORS = frozenset(",;")
 """Marks between two values. No id has one inside."""
 MARKS = frozenset("<=>|")
-"""What the lines of git between two sides of a conflict begin with."""
+"""The beginnings of the lines that git writes between two sides of a conflict."""
 FEWEST_MARKS = 7
 EXPONENT = re.compile(r"[0-9]++(?:\.[0-9]++[eE][+-]?+|[eE][+-])[0-9]++", re.ASCII)
 """A number as a spreadsheet rounds it. ``12e5`` may be an id in hexadecimal digits, so a point or a sign is needed."""
 MINUS_EXPONENT = re.compile(rb"^[0-9]++[eE]-[0-9]++$", re.MULTILINE)
 """The numbers among lines of plain ids; those with a point or a plus are not plain."""
 
-EMPTY = "the file is empty: one that is to list no device says so in a line with a comment, such as # none"
+EMPTY = (
+    "the file is empty: if it is meant to list no device, write a comment into it, such as # none"
+)
 BYTE_ORDER_MARK = (
     "begins with a byte order mark (U+FEFF), which is not needed: save it as UTF-8 without one"
 )
@@ -32,7 +34,7 @@ _SAMPLE = 4096
 
 
 def line(text: str) -> str | None:
-    """Return what an id, or what is in its place, is if it is in another format, or ``None``."""
+    """Return the sentence for a line in another format, or ``None``."""
     ends = {text[:1], text[-1:]}
     if not ENDS.isdisjoint(ends):
         found = "has a comma, semicolon, quote or bracket at an end: give the bare id, without marks of CSV or JSON"
@@ -50,9 +52,9 @@ def line(text: str) -> str | None:
 
 
 def whole(content: bytes) -> str | None:
-    """Return what a file is if it is known for something else than a file of ours, or ``None``."""
+    """Return the sentence for a file in another format, or ``None``."""
     if content.startswith(_LFS):
-        return "is a Git LFS pointer, not the file that it stands for: run git lfs pull where it is checked out"
+        return "is a Git LFS pointer, not the file itself: run git lfs pull where it is checked out"
     if content.startswith(_UTF_16) or _every_other_is_null(content[:_SAMPLE]):
         return "is UTF-16, as some editors and spreadsheets save it, not UTF-8: save it as UTF-8"
     if content.startswith(b"PK\3\4"):
@@ -63,7 +65,7 @@ def whole(content: bytes) -> str | None:
 
 
 def conflict(content: bytes) -> int:
-    """Return at which byte the first line of a merge conflict begins, or -1: its beginning, middle and end in order."""
+    """Return the byte where the first merge conflict begins, or -1. Its three marks must be in order."""
     begin = _line_with(content, b"<<<<<<< ", 0)
     middle = _line_with(content, b"=======", begin) if begin >= 0 else -1
     return begin if middle >= 0 and _line_with(content, b">>>>>>> ", middle) >= 0 else -1

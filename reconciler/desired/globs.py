@@ -1,8 +1,9 @@
 """Patterns of file names, matched in linear time.
 
-Owns: what a pattern means (``*``, ``?`` and ``[…]`` within a name, ``**`` for any folders), and the bounds that keep a
-long pattern, a long name or very many of both from taking long. Must not: touch a disk, or turn a pattern into a
-regular expression: one that goes back takes time with the square of a name's length, and others wait meanwhile.
+Owns: the meaning of a pattern (``*``, ``?`` and ``[…]`` within a name, ``**`` for any folders), and the limits that
+keep long patterns, long names or very many of both from taking long.
+Must not: touch a disk, or make a regular expression of a pattern: backtracking takes time with the square of a name's
+length, and everything else waits.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ MOST_PATTERNS = 10_000
 LONGEST_NAME, LONGEST_PATH = 255, 4096
 """Characters in a name and in a path, as file systems have them: no pattern matches a longer one."""
 MOST_STEPS = 2_000_000
-"""Characters of names that the patterns of one load are compared with; a name that a plain pattern meets counts one."""
+"""The most characters of names that the patterns of one load are compared with. A plain pattern counts one a name."""
 ANY_FOLDERS = "**"
 _MAGIC = frozenset("*?[")
 
 
 class TooMuch(Exception):
-    """The patterns of a load would have to be compared with more names than is good."""
+    """The patterns of a load would be compared with too many names."""
 
 
 class Effort:
-    """Counts the work of comparing patterns with names, and breaks it off where it becomes too much."""
+    """Counts the comparisons of patterns with names, and stops them at the limit."""
 
     def __init__(self, most: int = MOST_STEPS) -> None:
         self._left = most
@@ -49,7 +50,7 @@ def has_magic(part: str) -> bool:
 
 
 def fixed_part(pattern: str) -> str:
-    """Return the folders that a pattern begins with and that are plain names; may be empty."""
+    """Return the plain folders at the beginning of a pattern; may be empty."""
     fixed = []
     for part in pattern.split("/")[:-1]:
         if has_magic(part):
@@ -69,7 +70,7 @@ class Name:
         self._masks = None if self._plain or self._pieces is not None else _Masks(part)
 
     def matches(self, name: str, effort: Effort | None = None) -> bool:
-        """Return whether a name matches. A name that begins with a dot does only where the pattern says the dot."""
+        """Return whether a name matches. A name that begins with a dot matches only if the pattern has the dot."""
         if self._plain:
             return name == self._part
         if len(name) > LONGEST_NAME or (name.startswith(".") and not self._hidden):
@@ -80,7 +81,7 @@ class Name:
 
 
 def _in_order(pieces: Sequence[str] | None, name: str) -> bool:
-    """Return whether a name is these pieces with anything between. Each is looked for once, after the one before."""
+    """Return whether a name is these pieces with anything between. Each is searched once, after the one before."""
     if pieces is None:
         return False
     first, *middle, last = pieces
@@ -96,7 +97,7 @@ def _in_order(pieces: Sequence[str] | None, name: str) -> bool:
 
 
 class _Masks:
-    """A pattern as sets of places in it, one bit each: a name is read once, and all its places move on together."""
+    """A pattern as a set of places, one bit each. A name is read once, and all places advance together."""
 
     def __init__(self, part: str) -> None:
         tokens = list(_tokens(part))
@@ -131,16 +132,16 @@ class _Masks:
         return bool(places & self._end)
 
     def _beyond_stars(self, places: int) -> int:
-        """Add the places that are reached where each star that comes next stands for nothing."""
+        """Add the places that are reached if each next star matches no character."""
         while (more := places | ((places & self._stay) << 1)) != places:
             places = more
         return places
 
 
 def _tokens(part: str) -> list[str]:
-    """Take a pattern apart: single letters, ``?``, ``*`` (several are one), and sets with their brackets.
+    """Split a pattern into single letters, ``?``, ``*`` (several count as one), and sets with their brackets.
 
-    A letter ``*``, ``?`` or ``[`` that is meant is in a set, or is a bracket that nothing closes.
+    A literal ``*``, ``?`` or ``[`` is in a set, or is a bracket without an end.
     """
     tokens: list[str] = []
     at = 0
@@ -160,7 +161,7 @@ def _tokens(part: str) -> list[str]:
 
 
 def _set(token: str) -> tuple[frozenset[str], tuple[tuple[str, str], ...], bool]:
-    """Return the letters and ranges of a set, and whether all others are meant."""
+    """Return the letters and ranges of a set, and whether the set means all others."""
     inside = token[1:-1]
     negated = inside.startswith("!")
     inside = inside[1:] if negated else inside
@@ -177,15 +178,15 @@ def _set(token: str) -> tuple[frozenset[str], tuple[tuple[str, str], ...], bool]
 
 @lru_cache(maxsize=4096)
 def compiled(pattern: str) -> tuple[Name | None, ...]:
-    """Return the parts of a pattern, ready to match; ``None`` stands for ``**``."""
+    """Return the parts of a pattern, ready to match; ``None`` means ``**``."""
     return tuple(None if part == ANY_FOLDERS else Name(part) for part in pattern.split("/"))
 
 
 def matches(path: str, pattern: str, effort: Effort | None = None) -> bool:
     """Return whether a relative path matches a glob: ``*``, ``?``, ``[…]`` in a name, ``**`` for any folders.
 
-    As in a shell, a name that begins with a dot matches only where the pattern says the dot, and ``**`` at the end is
-    what is below a folder, never the folder or a file itself.
+    As in a shell, a name that begins with a dot matches only if the pattern has the dot. ``**`` at the end matches what
+    is below a folder, never the folder or a file itself.
     """
     if (
         len(path) > LONGEST_PATH
@@ -214,7 +215,7 @@ def matches(path: str, pattern: str, effort: Effort | None = None) -> bool:
 
 
 def _with_none_for_any(used: set[int], parts: Sequence[Name | None]) -> set[int]:
-    """Return how many parts of a pattern may be used up, also where each ``**`` before others stands for nothing."""
+    """Return how many parts of a pattern may be used up, also if each ``**`` before others matches no folder."""
     for one, part in enumerate(parts[:-1]):
         if part is None and one in used:
             used.add(one + 1)
@@ -222,7 +223,7 @@ def _with_none_for_any(used: set[int], parts: Sequence[Name | None]) -> set[int]
 
 
 def select(pattern: str, folder: str, ordered: Sequence[str], effort: Effort) -> list[str]:
-    """Return those of sorted paths below a folder that match. Only the pattern's own folder is looked through."""
+    """Return the sorted paths below a folder that match. Only the pattern's own folder is searched."""
     prefix = posixpath.join(folder, "")
     fixed = fixed_part(pattern)
     within = f"{prefix}{fixed}/" if fixed else prefix

@@ -1,8 +1,8 @@
-"""Device ids: what may be one, one by one and a million at once.
+"""Device ids: the check of a single one, and of a million together.
 
-Owns: the grammar of ids. Must not: know places, or repeat what is no id.
+Owns: the grammar of ids. Must not: know places, or quote what is no id.
 
-Ids are looked at all together, without a loop over single ones; one by one only to find what is wrong.
+Ids are checked together, without a loop. Only to find a fault are they checked one by one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from reconciler.core.model import DeviceId
 from reconciler.desired import foreign
 
 _PLAIN = bytes(code for code in range(0x21, 0x7F) if chr(code) not in "/?#%\\,;\"'`()[]{}<=>|.+")
-"""The characters that nearly every id is made of. Others that print are allowed too, and looked at one by one."""
+"""The characters of nearly every id. Other printable ones are allowed, too, and are checked one by one."""
 
 _BATCH, _BATCH_BYTES = 2048, 128 * 1024
-"""Ids looked at together: enough that the loop costs nothing, few enough that they stay in the processor's cache."""
+"""Ids in a batch: enough that the loop is cheap, few enough for the processor's cache."""
 
 _NOT_IDS = frozenset({"", ".", ".."})
 _NEVER = frozenset(" /?#%\\")
@@ -31,7 +31,7 @@ ID_WORDS = "an id is 1 to 256 printable characters without white space and witho
 
 
 def is_id(text: str) -> bool:
-    """Return whether a text can be a device id, whatever its characters."""
+    """Return whether a string can be a device id, whatever its characters."""
     return (
         len(text) <= LONGEST
         and text.isprintable()
@@ -41,9 +41,9 @@ def is_id(text: str) -> bool:
 
 
 def wrong_id(text: str, *, kept: bool = False) -> str | None:
-    """Return why a text is no id that somebody may want, or ``None``.
+    """Return why a string is no id that a file may have, or ``None``.
 
-    What LG itself lists is an id whatever it looks like; a line of another format in a file of ours is an accident.
+    An id that LG lists is an id, whatever it looks like. In our files, a line of another format is an accident.
     ``kept``: the file was accepted before, maybe by a version that did not look for other formats.
     """
     if is_id(text):
@@ -69,14 +69,14 @@ def plain_lines(content: bytes) -> frozenset[DeviceId] | None:
 
 
 class _NotPlain(ValueError):
-    """Something is not an id of plain characters; what, is found out item by item."""
+    """At least one item is not an id of plain characters. A check item by item finds it."""
 
 
 def _plain_set(batches: Iterator[Sequence[str]]) -> frozenset[DeviceId]:
-    """Return all ids of batches that are made, looked at and taken in one by one.
+    """Return all ids of batches; each batch is made, checked and added before the next one.
 
-    So a file of a million ids is never decoded as a whole beside its bytes. And between two batches other threads get
-    their turn: what Python does in one step it does alone, and the event loop would stand still for half a second.
+    So a file of a million ids is never decoded as a whole beside its bytes, and other threads run between two batches.
+    In one step Python would block the event loop for half a second.
     """
     ids = cast("frozenset[DeviceId]", frozenset(chain.from_iterable(batches)))
     if ids & _NOT_IDS:

@@ -21,7 +21,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _tidied(node: Any) -> Any:
-    """Drop what pydantic adds for Python's sake: titles, and null, which TOML does not have."""
+    """Drop what pydantic adds for Python: titles, and null, which TOML does not have."""
     if isinstance(node, list):
         return [_tidied(item) for item in node]
     if not isinstance(node, dict):

@@ -1,10 +1,10 @@
-"""All documents together: every fault in them, and the accounts that they make.
+"""Loads all documents: every fault in them, and their accounts.
 
 Owns: the steps of a load, and what happens to the good parts when others are faulty.
 Must not: touch a disk (a ``Tree`` does), read a clock, or let an exception escape for any bytes.
 
-A document that is right takes the short way: the TOML reader, one look at all ids together, no loop over devices. Only
-one that is wrong is looked at device by device, and walked for lines and columns.
+A document without a fault takes the short way: the TOML reader, one check of all ids together, no loop over devices.
+Only a document with a fault is checked device by device, and walked for lines and columns.
 """
 
 from __future__ import annotations
@@ -44,10 +44,9 @@ def load(
 ) -> Loaded:
     """Return what the documents state and every fault in them; nothing is raised, whatever the bytes.
 
-    ``environment`` is the one that the documents have to be for, if that matters. With ``cache``, what one load after
-    the other has in common is made once; what is returned is the same without. ``kept``: all of it was accepted before,
-    maybe by a version with fewer rules; what only a later rule refuses is taken as it was, and nothing is put into
-    the cache.
+    ``environment`` is the one that the documents must be for, if any. ``cache`` saves work that two loads have in
+    common; the result is the same without it. ``kept``: the documents were accepted before, maybe by a version with
+    fewer rules. Then newer rules do not refuse them, and the cache is not used.
     """
     if kept or cache is None:
         cache = LoadCache()
@@ -85,7 +84,7 @@ def load(
 def gather(
     readings: Sequence[Reading], files: DeviceFiles, cache: LoadCache, hidden: frozenset[str]
 ) -> tuple[Contents, dict[str, Notes]]:
-    """Return what the documents state, and what is noted of each, by its path."""
+    """Return what the documents state, and the findings of each, by its path."""
     notes = {reading.path: reading.notes.copy() for reading in readings}
     for reading, finding in conflicts.shared_twice(readings):
         notes[reading.path].faults.append(finding)
@@ -109,18 +108,18 @@ def gather(
 
 
 def _compare(contents: Contents, notes: Mapping[str, Notes], cache: LoadCache) -> Sequence[Finding]:
-    """Note what two places of the documents must not state both; return the warnings that belong to no one document."""
+    """Note contradictions between two places; return the warnings that belong to no single document."""
     for reading, finding in conflicts.faults(contents):
         notes[reading.path].faults.append(finding)
     return conflicts.in_two_accounts(contents.accounts, cache)
 
 
 def _has_accounts(contents: Contents, notes: Mapping[str, Notes]) -> bool:
-    """Return whether there is an account, or a fault that may hide one; note it where there is neither."""
+    """Return whether there is an account, or a fault that may hide one; note it if there is neither."""
     if contents.accounts or any(noted.faults for noted in notes.values()):
         return True
     for first in contents.readings[:1]:
-        message = "no account: give devices or device_files, if only as devices = []"
+        message = "no account: give devices or device_files; for an empty account, devices = []"
         notes[first.path].fault(first.at(), message)
     return False
 
@@ -156,9 +155,9 @@ def _desired(
 def _wrong_environment(
     wanted: str | None, readings: Sequence[Reading], hidden: frozenset[str], *, shared_fault: bool
 ) -> Fault | None:
-    """Return that documents are for another environment, as from a wrong branch.
+    """Return the faults of documents for another environment, as from a wrong branch.
 
-    One whose environment cannot be read is invalid instead.
+    A document whose environment cannot be read has another fault instead.
     """
     found = stated(readings, "environment")
     if wanted is None or not readings or (found is not None and found[1] == wanted):

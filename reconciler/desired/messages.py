@@ -1,6 +1,6 @@
-"""What pydantic finds in a document, in plain sentences.
+"""Sentences for the faults that pydantic finds.
 
-Owns: the sentence for each way to get a key or a value wrong, and the guess at what was meant.
+Owns: the sentence for each wrong key or value, and the suggestion of the right one.
 Must not: repeat a value in a message.
 """
 
@@ -44,9 +44,9 @@ SENTENCES = {
 
 
 def explain(detail: ErrorDetails, *, briefly: bool = False) -> tuple[Loc, bool, str]:
-    """Turn one of pydantic's errors into a key path, whether its key is meant, and a sentence that shows no value.
+    """Turn one of pydantic's errors into a key path, whether the key itself is wrong, and a sentence without the value.
 
-    A missing key has its own path, which is not in the document. ``briefly``: without a guess at what was meant.
+    A missing key has its own path, which is not in the document. ``briefly``: without a suggestion.
     """
     loc = detail["loc"]
     if detail["type"] == "extra_forbidden":
@@ -85,7 +85,7 @@ def _other_word(given: object, words: Sequence[str]) -> str:
 
 
 def _unknown_key(loc: Loc) -> str:
-    """Return that a key is unknown, and what was likely meant: a near key, or the same key in its right place."""
+    """Return the sentence for an unknown key, with a similar key, or the right place of this one."""
     word, here = str(loc[-1]), _table_at(loc[:-1])
     near = suggestion(word, _keys(here))
     if not near and here is not DocumentTable and word in _keys(DocumentTable):

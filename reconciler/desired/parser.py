@@ -1,7 +1,7 @@
-"""One TOML document: decoded, parsed and checked by itself.
+"""One TOML document: decoded, parsed and checked alone.
 
-Owns: what can be stated about a document without another one, and taking faulty parts out so that the rest can be
-checked further. Must not: let an exception escape for any bytes.
+Owns: all checks that need no other document, and the removal of faulty parts, so the rest can be checked further.
+Must not: let an exception escape for any bytes.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ from reconciler.desired.positions import Loc
 from reconciler.desired.schema import ACCOUNT, KEPT, DocumentTable
 
 SHARED = ("environment", "timezone", "policy", "retired_accounts")
-"""The top-level keys that concern all accounts, and stand in one document only."""
+"""The top-level keys that concern all accounts; each is in one document only."""
 
 _LOOKS_SHARED = re.compile(
     rb"""^[ \t]*+\[*+[ \t]*+["']?+(?:%s)\b""" % "|".join(SHARED).encode(), re.MULTILINE
 )
-"""Nothing in it is tried twice: the document may be white space only, and as long as one can be."""
+"""It never backtracks: a document may be very long and white space only."""
 
 
 SUGGESTED = 100
-"""For this number of faults of one document a guess is made at what was meant: that takes longer than all else."""
+"""This number of faults of one document get a suggestion, which takes longer than all other checks."""
 
 _SHARED_LOCS = frozenset((key,) for key in SHARED)
 
 _LONGEST_PLACE = 40
 _ATTEMPTS = 5
-"""How often faulty parts are taken out; each time only what the last time made faulty can be left."""
+"""How often faulty parts are taken out. A removal may make another part faulty, so one round may not be enough."""
 
 _NO_APPROVAL = {"devices": [], "expires": date.max, "reason": "-"}
-"""Stands where a faulty approval stood, so that those after it keep their places."""
+"""Replaces a faulty approval, so the approvals after it keep their places."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One document, checked by itself.
+    """One document, checked alone.
 
     ``keys`` are its top-level keys, ``None`` when it could not be parsed, and ``names`` the accounts that it defines,
-    both as written. ``table`` is what the schema made of it, with faulty parts taken out so that the checks that follow
-    can look at the rest; ``broken`` are the key paths of those parts.
+    both as written. ``table`` is what the schema made of it, without the faulty parts, so the later checks
+    can use the rest; ``broken`` are the key paths of those parts.
     """
 
     path: str
@@ -68,7 +68,7 @@ class Reading:
 
     @property
     def text(self) -> str:
-        """The content, decoded anew each time: it is as long as the bytes. Raises where they are not UTF-8."""
+        """The content, decoded on each call to save memory. Raises if it is not UTF-8."""
         return self.content.decode().removeprefix("\ufeff")
 
     def at(self, *loc: str | int, key: bool = False) -> Where:
@@ -87,7 +87,7 @@ class Reading:
         return not self.keys.isdisjoint(SHARED)
 
     def has_shared_fault(self, faults: Iterable[Finding]) -> bool:
-        """Return whether what concerns all cannot be taken from this document. ``faults``: all that it has."""
+        """Return whether the keys that concern all accounts are unusable. ``faults``: all faults of the document."""
         if self.table is None:
             return self.shared
         return any(
@@ -105,7 +105,7 @@ def stated(readings: Iterable[Reading], key: str) -> tuple[Reading, Any] | None:
 
 
 def patterns(content: bytes) -> frozenset[str]:
-    """Return the patterns of device files that a document names, as far as can be seen: a hint at what will be read."""
+    """Return the patterns of device files that a document names, as far as they are visible. A hint only."""
     if b"device_files" not in content:
         return frozenset()
     try:
@@ -127,7 +127,7 @@ def _patterns(value: Any) -> Iterator[str]:
 
 
 def read(document: Document, *, kept: bool = False) -> Reading:
-    """Decode, parse and validate one document. ``kept``: it was accepted before, maybe by rules that were fewer."""
+    """Decode, parse and validate one document. ``kept``: it was accepted before, maybe with fewer rules."""
     path, content = document.path, document.content
     notes = Notes()
     raw = parse_toml(path, content, notes)
@@ -141,7 +141,7 @@ def read(document: Document, *, kept: bool = False) -> Reading:
 def parse_toml(path: str, content: bytes, notes: Notes) -> dict[str, Any] | None:
     """Return what the TOML reader makes of a document, or ``None`` with a fault noted."""
     if not content or content.isspace():
-        notes.fault(Where(path), f"the file is empty: not even version = {VERSION} is left")
+        notes.fault(Where(path), f"the file is empty: version = {VERSION} is missing")
         return None
     first = Where(path, line=1, column=1)
     what = foreign.whole(content)
@@ -180,7 +180,7 @@ def _names(raw: Mapping[str, Any]) -> frozenset[AccountName]:
 
 
 def _syntax_fault(path: str, message: str) -> tuple[Where, str]:
-    """Take apart the TOML reader's message, which ends in its place, save for one about too deep a nesting."""
+    """Split the TOML reader's message, which ends in its place, except one about too deep nesting."""
     words, _, place = message.removeprefix("ValueError: ").rpartition(" at line ")
     line, _, column = place.partition(" column ")
     if not (line.isdecimal() and column.isdecimal() and len(place) < _LONGEST_PLACE):
@@ -191,9 +191,9 @@ def _syntax_fault(path: str, message: str) -> tuple[Where, str]:
 def _validate(
     path: str, raw: dict[str, Any], notes: Notes, *, kept: bool
 ) -> tuple[DocumentTable | None, frozenset[Loc]]:
-    """Check a document against the schema; take out what is faulty, so that the rest can be checked further.
+    """Check a document against the schema, and take out faulty parts, so the rest can be checked further.
 
-    Returns the table and the key paths of what was taken out.
+    Returns the table and the key paths of the parts that were taken out.
     """
     version = raw.get("version")
     if type(version) is int and version != VERSION:
@@ -221,13 +221,13 @@ def _validate(
 
 
 def _depth(detail: ErrorDetails) -> int:
-    """Return how deep a faulty part is. A key that is wrong is as deep as its value: what is in that goes first."""
+    """Return the depth of a faulty part. A wrong key is as deep as its value, so parts inside the value go first."""
     loc = detail["loc"]
     return len(loc) - 1 if loc[-1] == "[key]" else len(loc)
 
 
 def _take_out(raw: dict[str, Any], loc: Loc) -> None:
-    """Take a faulty part out of what the TOML reader gave, and no more than that part."""
+    """Take exactly the faulty part out of the TOML reader's result."""
     if loc == ("version",):
         raw["version"] = VERSION
         return

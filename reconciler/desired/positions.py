@@ -1,10 +1,10 @@
-"""Where in a TOML text a key path is: line and column, walked only when there is a fault to show.
+"""The line and column of a key path in a TOML document. Used only if there is a fault to show.
 
-Owns: a tolerant walk over text that a TOML reader has already accepted. No reader that is fast keeps places, so the
-good text pays nothing and the faulty one is walked once, however many faults it has.
-Must not: judge the text or give values; on text that is not TOML it answers with what it saw until it got lost.
+Owns: a tolerant walk over a document that a TOML reader has already accepted. No fast reader keeps places. So a
+document without a fault costs nothing, and one with faults is walked once, however many it has.
+Must not: judge the document or give values. If it is not TOML, the walk returns what it saw before it got lost.
 
-A key path is what the reader's answer is indexed with: ``("accounts", "seoul-hotel", "devices", 3, "type")``.
+A key path indexes the reader's result: ``("accounts", "seoul-hotel", "devices", 3, "type")``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 import rtoml
 
 Loc = tuple[str | int, ...]
-"""Keys and array indices, from the top of the text down."""
+"""Keys and array indices, from the top of the document down."""
 
 _BLANK = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
 _SPACE = re.compile(r"[ \t]*+")
@@ -35,7 +35,7 @@ _SCALAR = re.compile(r"\d{4}-\d\d-\d\d \d\d:[^\s,\]}#]++|[^\s,\[\]{}#]++")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """A place in a text. Line and column count from 1, the column in characters."""
+    """A place in a document. Line and column count from 1, the column in characters."""
 
     line: int
     column: int
@@ -58,11 +58,11 @@ class _Offsets(NamedTuple):
 
 
 class _LostError(Exception):
-    """The text is not the TOML that this walk knows."""
+    """The document is not the TOML that this walk knows."""
 
 
 def find(text: str, paths: Collection[Loc]) -> dict[Loc, Spot]:
-    """Return the spot of every path, in one walk; what is not in the text is where its nearest parent is."""
+    """Return the spot of every path, in one walk. A path that is missing has the spot of its nearest parent."""
     walk = _Walk(text, paths)
     # What was seen until the walk got lost has its place, the rest its parent's.
     with suppress(_LostError, RecursionError, rtoml.TomlParsingError):
@@ -81,7 +81,7 @@ def find(text: str, paths: Collection[Loc]) -> dict[Loc, Spot]:
 
 
 class _Walk:
-    """One walk through a text that remembers the offsets of the wanted paths and of their parents."""
+    """One walk through a document that remembers the offsets of the wanted paths and of their parents."""
 
     def __init__(self, text: str, paths: Collection[Loc]) -> None:
         self._text = text
@@ -99,7 +99,7 @@ class _Walk:
         return _Offsets(self._found[path].value, self._found[path].value)
 
     def document(self) -> None:
-        """Walk the whole text: headers and pairs."""
+        """Walk the whole document: headers and pairs."""
         table: Loc = ()
         while not self._ended():
             if self._here() == "[":
@@ -180,7 +180,7 @@ class _Walk:
         return str(rtoml.loads(f"key = {token}")["key"])
 
     def _pair(self, table: Loc | None) -> None:
-        """Read ``a.b = value``; a table of ``None`` is one that nobody asks for."""
+        """Read ``a.b = value``; a table of ``None`` is not wanted."""
         *parents, (name, last) = self._keys()
         self._take("=")
         self._skip(_SPACE)

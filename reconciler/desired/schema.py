@@ -1,9 +1,9 @@
 """The one schema of the desired-state file, as pydantic tables that also make the JSON Schema.
 
-Owns: every key, its type, default and description. Must not: know places, files or more than one document, or repeat a
-value in a message.
+Owns: every key, its type, default and description.
+Must not: know places, files or more than one document, or quote a value in a message.
 
-Arrays of ids are validated all together, without a loop over single ones; item by item only to find what is wrong.
+Arrays of ids are validated together, without a loop. Only to find a fault are they validated item by item.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PATTERN_WORDS = {
 }
 
 KEPT = {"kept": True}
-"""The context for a document that was accepted before: rules that came later do not refuse it."""
+"""The context for a document that was accepted before: newer rules do not refuse it."""
 
 
 def _check_entry(
@@ -88,13 +88,13 @@ _Word = Annotated[str, BeforeValidator(checks.word), Field(min_length=1, max_len
 
 
 class _Table(BaseModel):
-    """What all tables share: unknown keys are faults, nothing is converted, no message repeats a value."""
+    """What all tables share: unknown keys are faults, no value is converted, no message quotes a value."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
 class DeviceTable(_Table):
-    """A device of which the file says more than its id."""
+    """A device with more than its id in the file."""
 
     id: _Id
     name: Annotated[
@@ -126,7 +126,7 @@ class DeviceTable(_Table):
 
 
 class _IdOrTable:
-    """Tells the JSON Schema that an entry may be an id alone."""
+    """Lets the JSON Schema accept an id alone as an entry."""
 
     def __get_pydantic_json_schema__(
         self, core: CoreSchema, handler: GetJsonSchemaHandler
@@ -139,7 +139,7 @@ _Entry = Annotated[DeviceTable, WrapValidator(_check_entry), _IdOrTable()]
 
 @dataclass(frozen=True, slots=True)
 class IdList:
-    """An array of ids, validated all together; item by item only if that fails, to find the faults."""
+    """An array of ids, validated together. Item by item only if that fails, to find the faults."""
 
     entries: Sequence[str | DeviceTable | None] = ()
     ids: frozenset[DeviceId] = frozenset()
@@ -177,7 +177,7 @@ class IdList:
 
 
 class DeviceList(IdList):
-    """An array of devices: ids, or tables that say more."""
+    """An array of devices: ids, or tables with more."""
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -247,7 +247,7 @@ class PolicyTable(_Table):
 
 
 class AccountTable(_Table):
-    """One LG user and its devices. Needs devices or device_files: an account that is cut short is not an empty one."""
+    """One LG user and its devices. A file that was cut short must not count as empty."""
 
     model_config = ConfigDict(json_schema_extra=_NEEDS_DEVICES)
 

@@ -27,7 +27,7 @@ _Place = tuple[Role, AccountName | None, int, Where]
 def sightings(documents: Sequence[Document], tree: Tree, device: DeviceId) -> tuple[Sighting, ...]:
     """Return every place at which accepted documents name a device, in their order.
 
-    It costs a load of what is left when the entries of other devices are taken out, and a walk.
+    This takes the entries of other devices out, loads the rest, and walks it once.
     """
     readings = [
         read(Document(one.path, thinned(one.content, device)), kept=True) for one in documents

@@ -1,10 +1,10 @@
-"""A document of which only what may name one device is left, every line where it was.
+"""A document with only the parts that may name one device; every line keeps its place.
 
 Owns: which lines of a document can be taken out. Must not: find the device, or know what a document states.
 
-To find one device among a hundred thousand, their entries need not be taken apart. An entry that is on a line of
-its own, inside ``devices`` or ``ignore``, and does not contain the id, is replaced by an empty line. The first entry of
-each list stays, so that a list that names devices goes on naming one.
+The search for one device among a hundred thousand need not parse every entry. An entry on its own line, inside
+``devices`` or ``ignore``, becomes an empty line if it does not contain the id. The first entry of each list stays, so a
+list with devices stays one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Values back to TOML text.
+"""Values to TOML.
 
-Owns: how a document is written, so that ``load`` makes the same values of it. Must not: know how one is read.
+Owns: how a document is written. ``load`` makes the same values of it. Must not: know how one is read.
 """
 
 from __future__ import annotations
@@ -51,9 +51,8 @@ def dump(
     """Return a document that ``load`` makes these accounts of.
 
     ``aside`` are devices that are in comments above the wanted ones of their account.
-    Policy is before the devices, so that a document that is cut cannot lose it, and every key of it is written, so that
-    a later default cannot change it. Names that LG gave and that would not fit a line are made to fit. An account named
-    ``default`` alone takes the short form.
+    Policy comes before the devices, so a document that is cut cannot lose it. Every key of it is written, so a later
+    default cannot change it. Names from LG are shortened to a line. A single account ``default`` has the short form.
     """
     wanted = sorted(accounts, key=lambda one: one.account)
     lines = [f"#:schema ./{SCHEMA_FILE}", f"version = {VERSION}"]
@@ -143,7 +142,7 @@ def _entry(device: Device) -> str:
 def approval_block(
     account: AccountName, devices: Iterable[DeviceId], now: datetime, *, file: str | None = None
 ) -> str:
-    """Return the ``[[approvals]]`` block that lets exactly these devices go, ready to commit once it says why.
+    """Return the ``[[approvals]]`` block that lets exactly these devices go. A person only adds the reason.
 
     More than ``INLINE`` devices are named by a device file: ``file``, or one that ``plan --approval`` can write.
     """
@@ -165,7 +164,7 @@ def _dump_approval(account: AccountName, approval: Approval, *, file: str | None
 
 
 def dump_device_file(devices: Iterable[DeviceId], names: Mapping[DeviceId, str]) -> str:
-    """Return a device file: one id a line, its name in a comment; a comment alone where there is no device."""
+    """Return a device file: one id a line, its name in a comment; a comment alone if there is no device."""
     lines = (f"{one}  # {tidy(names[one])}" if names.get(one) else one for one in sorted(devices))
     return "".join(f"{line}\n" for line in lines) or "# no device\n"
 
@@ -193,7 +192,7 @@ def _moment(moment: datetime) -> str:
 
 
 def toml_string(text: str) -> str:
-    """Write a TOML string: JSON's escapes are TOML's, save that TOML wants DEL escaped too."""
+    """Write a TOML string. TOML has JSON's escapes, and also escapes DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -33,7 +33,7 @@ AGAIN_SECONDS = 30.0
 FRESH_SECONDS = 30.0
 """For so long a renewed token may not be valid yet: LG's clocks differ, and a new token takes time to be known."""
 PATIENCE_EVERY_SECONDS = 600.0
-"""Such patience is had once in so long: what LG refuses all the same is refused."""
+"""Seconds between two such waits. A token that LG refuses again within them counts as refused."""
 LONGEST_LIFE = 10 * 365 * 86400.0
 """Seconds; what claims to live longer, or not at all, is a token whose end is not known."""
 
@@ -44,7 +44,7 @@ BEGINNING = 64 * 1024
 """Bytes of an answer in which secrets are sought; of what is found only a line is shown."""
 
 _LONG_WORD = re.compile(r"[\w.~+/=-]{16,}")
-"""What may be a token: it has at least so many characters, and no space."""
+"""What may be a token: at least this number of characters, and no space."""
 
 Exchange = Callable[[str, dict[str, str]], Awaitable[tuple[int, bytes]]]
 """Sends a form to a token URL and returns status and body, or raises ``Unavailable``."""
@@ -87,7 +87,7 @@ class Access:
         credentials: Callable[[], Credentials],
         exchange: Exchange,
         clock: Clock,
-        told: Callable[[str, Token | None], None] = lambda _result, _token: None,
+        report: Callable[[str, Token | None], None] = lambda _result, _token: None,
         renewed: Callable[[Iterable[str]], None] = lambda _secrets: None,
         *,
         read_again: Callable[[], None] = lambda: None,
@@ -95,7 +95,7 @@ class Access:
         self._credentials = credentials
         self._exchange = exchange
         self._clock = clock
-        self._told = told
+        self._report = report
         self._renewed = renewed
         self._read_again = read_again
         self._lock = asyncio.Lock()
@@ -173,7 +173,7 @@ class Access:
                 ):  # else the answer is that of another user, perhaps
                     self._token = token
                     self._renewed_at = self._clock.steady()
-                    self._told("success", token)
+                    self._report("success", token)
                     return token
 
     def _current(self) -> Credentials:
@@ -210,7 +210,7 @@ class Access:
             granted = _granted(status, body, form["refresh_token"])
         except (Unavailable, CredentialsRefused) as error:
             self._failures, self._failure = self._failures + 1, error
-            self._told("unavailable" if isinstance(error, Unavailable) else "refused", None)
+            self._report("unavailable" if isinstance(error, Unavailable) else "refused", None)
             raise
         secrets = (
             granted.access_token,
@@ -256,18 +256,18 @@ def _granted(status: int, body: bytes, refresh_token: str) -> _Granted:
         granted = None
     if granted is not None and 200 <= status < 300 and _is_usable(granted.access_token):  # noqa: PLR2004 - success
         return granted
-    told = None if granted is None else granted.httpError or granted.error
+    fault = None if granted is None else granted.httpError or granted.error
     masking = Masking()
     masking.know([refresh_token])
     words = (
-        quoted(masking.text(str(told)))
-        if told
+        quoted(masking.text(str(fault)))
+        if fault
         else f"status {status}, no access token in the answer"
     )
     if status >= SERVER_FAULT or status in {REQUEST_TIMEOUT, TOO_MANY}:
         raise Unavailable(f"the token endpoint failed: {words}", status=status)
     is_object, is_empty = granted is not None, not body.strip()
-    if told or (status in EMP_REFUSES and (is_object or (is_empty and status >= BAD_REQUEST))):
+    if fault or (status in EMP_REFUSES and (is_object or (is_empty and status >= BAD_REQUEST))):
         raise CredentialsRefused(f"the refresh token was refused: {words}", status=status)
     beginning = quoted(masking.text(_beginning(body)))
     parts = (

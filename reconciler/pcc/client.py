@@ -124,7 +124,7 @@ class Client:
         self._asking = asyncio.Lock()
         self._alone = asyncio.Lock()
         self._in_flight = 0
-        self._limit_told = self.quota.learned_limit
+        self._limit_reported = self.quota.learned_limit
         self._headers: tuple[Credentials, httpx.Headers] | None = None
         self._listed_with: str | None = None
         endpoint = TokenEndpoint(http, timeout_seconds)
@@ -245,7 +245,7 @@ class Client:
                     raise
                 except (
                     PlatformError
-                ) as error:  # the service may not ask: then what LG said of the device stands
+                ) as error:  # the service may not ask: then LG's answer about the device counts
                     log.warning(
                         "devices.failed",
                         account=self.account,
@@ -365,7 +365,7 @@ class Client:
         )
 
     async def _understood(self, reply: protocol.Reply, read: Read[Meaning]) -> Meaning:
-        """Return what an answer means; a long one is read beside the event loop, which would stand still meanwhile."""
+        """Return what an answer means; a long one is read beside the event loop, which would be blocked otherwise."""
         now = self._clock.now()
         is_long = len(reply.body) > READ_IN_THE_LOOP
         if is_long:
@@ -405,9 +405,9 @@ class Client:
 
     def _tell_limit(self) -> None:
         """Log once when another limit was learned, up or down."""
-        limit, before = self.quota.learned_limit, self._limit_told
+        limit, before = self.quota.learned_limit, self._limit_reported
         if limit != before and limit is not None:
-            self._limit_told = limit
+            self._limit_reported = limit
             raised = before is not None and limit > before
             (log.info if raised else log.warning)(
                 "quota.learned", account=self.account, calls_per_hour=limit

@@ -1,6 +1,7 @@
 """A client for each account, kept in step with the credentials.
 
-Owns: which account may call LG with what, and noticing that this changed. Must not: call LG, or know texts or plans.
+Owns: which account may call LG with what, and noticing that this changed. Must not: call LG, or know desired states or
+plans.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Clients:
     """The clients of all accounts in force. Asking for one that has no usable credentials answers why.
 
     ``learned`` recalls what is known of an account's quota from before this process; the quota of an account that left
-    stays, because LG goes on counting, and the account may be back within the hour. ``masking`` is told every secret.
+    stays, because LG continues to count, and the account may be back within the hour. ``masking`` gets every secret.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Clients:
         return self._credentials.get(account, "the account has no credentials")
 
     def follow(self, countries: Mapping[AccountName, str | None]) -> frozenset[AccountName]:
-        """Take the accounts in force, each with the country its text names; return those with other credentials."""
+        """Take the accounts in force, each with its country in the file; return those with other credentials."""
         self._countries = dict(countries)
         for account in self._clients.keys() - self._countries.keys():
             del self._clients[account]
@@ -92,7 +93,7 @@ class Clients:
         return changed
 
     def serves(self, countries: Mapping[AccountName, str | None]) -> bool:
-        """Say whether these are the accounts that are followed, so that a new text gives no reason to read anything."""
+        """Say whether these are the accounts that are followed, so a new revision needs no reading."""
         return countries == self._countries
 
     async def look(self) -> frozenset[AccountName]:
@@ -131,7 +132,7 @@ class Clients:
         return None if client is None else client.last_call_at
 
     def limit(self, account: AccountName, calls_per_hour: int | Unlimited) -> None:
-        """Hold an account to the calls that its text allows."""
+        """Limit an account to the calls that its policy allows."""
         self.quota(account).follow(calls_per_hour)
 
     async def changes(self) -> AsyncIterator[None]:
@@ -180,7 +181,7 @@ class Clients:
 
     def _client(self, account: AccountName) -> Client:
         def credentials() -> Credentials:
-            current = self._credentials.get(account, "the account has left the texts")
+            current = self._credentials.get(account, "the account has left the desired state")
             if isinstance(current, str):
                 raise CredentialsRefused(current)
             return current

@@ -183,12 +183,12 @@ class Assembly:
         if named is not None:
             self._found = {
                 **self._found,
-                "country": Found("the country that the text names", named),
+                "country": Found("the country in the file", named),
             }
         elif "country" not in self._found:
             if self._shared.country is not None:
                 return self._shared.country
-            self._missing("no country", "country", also="give the account one in the text, ")
+            self._missing("no country", "country", also="give the account one in the file, ")
         return self._part("country", check_country) or ""
 
     def _base_url(self, country: str) -> str:

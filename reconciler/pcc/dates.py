@@ -16,7 +16,7 @@ def seconds_to_wait(header: str | None, now: datetime) -> float | None:
     """Return what a ``Retry-After`` asks for: the longest of all its seconds and dates, or None where it has none.
 
     Seconds may have a fraction, and a date any form of HTTP's three. A date in the past counts as absent.
-    ``now`` should be by the clock of whoever wrote the dates.
+    ``now`` should be by the clock that wrote the dates.
     """
     longest = None
     for value in _values(header or ""):

@@ -181,7 +181,7 @@ ENVELOPE = "LG's envelope with a `messageId`"
 
 
 def unread(body: bytes, wanted: str = ENVELOPE) -> str:
-    """Return why a body is not what was wanted, for whoever sees it quoted and finds nothing wrong with it."""
+    """Return why a body is not a valid answer, for a reader who finds no fault in its quote."""
     start = body[:LOOKED_INTO].lstrip()
     mark = next((name for mark, name in _MARKS if start.startswith(mark)), "")
     if mark:

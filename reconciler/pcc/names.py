@@ -107,7 +107,7 @@ class Names(AbstractResolver):
         found: Found | Exception
         try:
             found = self._ask_system(*key)
-        except Exception as error:  # noqa: BLE001 - raised again for whoever waits
+        except Exception as error:  # noqa: BLE001 - raised again in the callers that wait
             found = error
         with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
             loop.call_soon_threadsafe(self._done, key, answer, found)

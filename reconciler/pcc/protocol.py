@@ -40,7 +40,7 @@ SUCCESS = "0000"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A change that LG confirmed. ``code`` is set where LG said that it was so already."""
+    """A change that LG confirmed. ``code`` is set if LG answered that it was already made."""
 
     status: int
     code: str | None
@@ -59,7 +59,7 @@ class _Envelope(msgspec.Struct):
         """Say whether nothing speaks of an error. The codes are those of the sister formats, which have no status."""
         return self.error is None and self.responseCode == self.resultCode == SUCCESS
 
-    def told(self) -> tuple[str | None, str]:
+    def fault(self) -> tuple[str | None, str]:
         """Return LG's code, where there is one, and its words: both as they came, so that they can be masked whole."""
         if not isinstance(self.error, dict):
             return None, self.error if isinstance(self.error, str) else ""
@@ -191,7 +191,7 @@ def _list(reply: Reply, decoder: msgspec.json.Decoder[list[Item]], now: datetime
 
 
 def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
-    code, words = (None, "") if envelope is None else envelope.told()
+    code, words = (None, "") if envelope is None else envelope.fault()
     if code is not None:
         known_as = quoted(code)
         code = known_as if known_as in CODES else quoted(reply.mask(code))
@@ -199,13 +199,13 @@ def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
         reaction, hint = known.on(reply.call), known.hint
     else:
         reaction, hint = _by_status(reply, envelope), ""
-    told = envelope.messageId if envelope is not None else None
+    answered = envelope.messageId if envelope is not None else None
     if (
-        told == reply.message_id
+        answered == reply.message_id
     ):  # as LG documents it; to mask what we made ourselves would only cost
         lg_message_id: str | None = reply.message_id
     else:
-        lg_message_id = quoted(reply.mask(told)) if isinstance(told, str) else None
+        lg_message_id = quoted(reply.mask(answered)) if isinstance(answered, str) else None
     if reaction is Reaction.DONE:
         return Answer(reply.status, code, reply.message_id, lg_message_id)
     words = reply.mask(words if words or code is not None else _beginning(reply.body))
@@ -228,8 +228,8 @@ def _judged(reply: Reply, envelope: _Envelope | None, now: datetime) -> Answer:
 def differs(reply: Reply) -> bool:
     """Say whether an answer names another message id than its request. That alone is no reason to doubt it."""
     envelope = _read(reply.body)
-    told = None if envelope is None else envelope.messageId
-    return isinstance(told, str) and told != reply.message_id
+    answered = None if envelope is None else envelope.messageId
+    return isinstance(answered, str) and answered != reply.message_id
 
 
 def envelope_time(reply: Reply) -> datetime | None:
@@ -314,15 +314,15 @@ def target(location: str) -> str:
 
 
 def _sentence(reply: Reply, code: str | None, words: str, hint: str, reason: str) -> str:
-    said = f"{code} {quoted(words)}".strip() if code is not None else quoted(words)
+    detail = f"{code} {quoted(words)}".strip() if code is not None else quoted(words)
     parts = [f"{reply.call}: LG answered {reply.status}"]
     if 300 <= reply.status < 400:  # noqa: PLR2004 - what HTTP calls redirects
         parts.append(reply.mask(target(reply.headers.get("location", ""))))
         reason = ""
     if reason:
         parts.append(f", and {reason}")
-    if said:
-        parts.append(f": {said}")
+    if detail:
+        parts.append(f": {detail}")
     if hint:
         parts.append(f" (check {hint})")
     return "".join(parts)

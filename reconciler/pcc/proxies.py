@@ -82,7 +82,7 @@ class Proxies:
             return found
         try:
             port = parts.port or _PORTS[parts.scheme]
-        except ValueError:  # whoever calls that address says so
+        except ValueError:  # the call to that address reports it
             port = 0
         direct = any(_excepts(one, parts.hostname, port) for one in self.exceptions)
         return None if direct else found
@@ -109,7 +109,7 @@ def read(environ: Mapping[str, str]) -> Proxies:
         chosen[scheme] = _proxy(variable, unquoted(value).strip())
         if is_quoted(value):
             warnings.append(
-                f"{variable}: stands in quotes, which are taken off here; other programs may not do that"
+                f"{variable}: is in quotes, which are removed here; other programs may not do that"
             )
     return Proxies(chosen, exceptions, frozenset(secrets), tuple(dict.fromkeys(warnings)))
 

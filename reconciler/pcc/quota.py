@@ -57,7 +57,7 @@ class Quota:
         self._pauses = 0
 
     def follow(self, policy: int | Unlimited) -> None:
-        """Take the limit that the newest text asks for."""
+        """Set the limit of the newest revision."""
         self._policy, self._used_up = policy, self._used_up and policy is self._policy
 
     @property
@@ -69,7 +69,7 @@ class Quota:
 
     @property
     def learned_limit(self) -> int | None:
-        """Return the limit that was learned, whether or not the text asks for it."""
+        """Return the limit that was learned, whether or not policy asks for it."""
         return self._learned
 
     @property

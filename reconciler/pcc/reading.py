@@ -1,7 +1,7 @@
 """How much of an answer is read.
 
 Owns: the bounds on an answer, as it comes over the wire and unpacked, for one answer and for all that are read at once.
-Must not: know what an answer means, or wait longer than whoever reads.
+Must not: know what an answer means, or wait longer than the reader.
 
 An answer without end, or a megabyte that unpacks to a gigabyte, costs its own call. It must not cost the memory of a
 process that serves every account.
@@ -49,7 +49,7 @@ class Room:
         self._freed = asyncio.Event()
 
     async def take(self, size: int) -> None:
-        """Take so many bytes of the room, as soon as they are free."""
+        """Take this number of bytes of the room, as soon as they are free."""
         while self._left < size:
             self._freed.clear()
             await self._freed.wait()
@@ -68,7 +68,7 @@ async def read_whole(response: httpx.Response, limit: int, room: Room) -> bytes:
     """
     if response.is_stream_consumed:
         return _within(response.content, limit, response.status_code)
-    if _told_length(response) > limit:
+    if _announced_length(response) > limit:
         raise TooLongError(limit, response.status_code)
     taken = 0
     unpacking = _Unpacking() if _is_packed(response) else None
@@ -105,9 +105,9 @@ def _within(content: bytes, limit: int, status: int) -> bytes:
     return content
 
 
-def _told_length(response: httpx.Response) -> int:
-    told = response.headers.get("content-length", "")
-    return int(told) if told.isdecimal() and len(told) < 20 else 0  # noqa: PLR2004 - digits of a 64-bit number
+def _announced_length(response: httpx.Response) -> int:
+    length = response.headers.get("content-length", "")
+    return int(length) if length.isdecimal() and len(length) < 20 else 0  # noqa: PLR2004 - digits of a 64-bit number
 
 
 def _is_packed(response: httpx.Response) -> bool:
@@ -120,7 +120,7 @@ def _is_packed(response: httpx.Response) -> bool:
 
 
 class _Unpacking:
-    """Unpacks piece by piece: a few bytes may stand for thousands."""
+    """Unpacks piece by piece: a few bytes may become thousands."""
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(_EITHER)

@@ -86,7 +86,7 @@ class SecretFiles:
 
 
 def _contents(path: Path, status: os.stat_result) -> str:
-    """Return the text of a regular file; a pipe put in its place must not block the pass."""
+    """Return the content of a regular file; a pipe put in its place must not block the pass."""
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("is not a regular file")
     with path.open("rb") as file:

@@ -54,9 +54,9 @@ def why_lost(error: Exception) -> str:
         cause, aiohttp.ClientHttpProxyError
     ):
         return f"no answer that can be read: {_unreadable(cause)}"  # its status is the library's, and nobody sent it
-    said = f"no answer: {type(cause).__name__}: {quoted(str(cause))}".removesuffix(": ")
+    words = f"no answer: {type(cause).__name__}: {quoted(str(cause))}".removesuffix(": ")
     return (
-        f"{said}; is this machine's clock right (NTP)?" if how_lost(error) is Lost.DATES else said
+        f"{words}; is this machine's clock right (NTP)?" if how_lost(error) is Lost.DATES else words
     )
 
 

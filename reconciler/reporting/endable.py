@@ -1,4 +1,4 @@
-"""Work in a thread that can be ended: what somebody from outside asks for must not go on for ever.
+"""Work in a thread that can be ended: a query from outside must not run forever.
 
 Owns: how such work is ended. Must not: be used for work that holds a lock or changes what others share, because it may
 end between any two steps.
@@ -58,10 +58,9 @@ class Endable(Generic[Value]):
 
 
 async def done_in_time(work: Callable[[], Value], seconds: float) -> Value:
-    """Return what work in a thread comes to; raises ``TimeoutError`` where it takes longer.
+    """Return the result of work in a thread; raises ``TimeoutError`` if it takes longer.
 
-    Whoever gives up, by time or by being cancelled, waits until the work has really ended: two never run at once where
-    one is followed by the other.
+    After a time-out or a cancellation the caller waits until the work has really ended, so two never run at once.
     """
     one = Endable(work)
     task = asyncio.ensure_future(asyncio.to_thread(one))

@@ -1,9 +1,9 @@
 """What changes automatically: the next moments at which devices begin or end by their dates, or approvals expire.
 
-Owns: the forecast of a text, and whether the guards would hold what ends. Pure. Must not: have rules of its own about
-what is wanted or held: the planner and the guards are asked, about those moments.
+Owns: the forecast of a revision, and whether the guards would hold the devices that end.
+Must not: have rules of its own about what is wanted or held; it asks the planner and the guards. It is pure.
 
-The forecast is of the text alone. It supposes that until then all is as the text wants it, and nothing else is removed.
+The forecast supposes that until then every account is in sync, and that no other device is removed.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from reconciler.core.model import (
 )
 
 OF_ACCOUNT = 5
-"""So many moments of one account are foretold: each costs a plan."""
+"""The number of moments of one account in the forecast; each costs a plan."""
 OF_ALL = 50
-"""So many are told of all accounts together."""
+"""The number of moments of all accounts together."""
 
 
 NO_CLAIMS = Claims()
@@ -43,7 +43,8 @@ NO_CLAIMS = Claims()
 class BoundaryReport:
     """One moment of one account. ``expires`` are the reasons of approvals that end then.
 
-    Of the devices that end, so many would be ``held``, for ``reason``; ``message`` is a sentence with the numbers.
+    ``held`` is the number of ending devices that would be held, for ``reason``; ``message`` is a sentence with the
+    numbers.
     """
 
     at: datetime
@@ -67,7 +68,7 @@ class _Gone:
 def boundaries(
     desired: Desired, now: datetime, most: int = OF_ACCOUNT
 ) -> tuple[BoundaryReport, ...]:
-    """Return the next moments after ``now`` at which one account's text changes automatically, earliest first."""
+    """Return the next moments at which one account's desired state changes automatically, earliest first."""
     found: list[BoundaryReport] = []
     wanted = live = desired.wanted_at(now)
     gone: list[_Gone] = []
@@ -136,7 +137,7 @@ class _Foretold:
     since: datetime
     boundaries: tuple[BoundaryReport, ...]
 
-    def stands(self, desired: Desired, now: datetime) -> bool:
+    def is_valid(self, desired: Desired, now: datetime) -> bool:
         return (
             self.desired is desired
             and self.since <= now
@@ -145,7 +146,7 @@ class _Foretold:
 
 
 class Calendar:
-    """The boundaries of all accounts; an account's are found anew when its text is another, or one has passed."""
+    """The boundaries of all accounts; they are found again when the desired state changes, or when one has passed."""
 
     def __init__(self) -> None:
         self._known: Mapping[AccountName, _Foretold] = {}
@@ -163,6 +164,6 @@ class Calendar:
 
 
 def _foretold(before: _Foretold | None, text: AccountRevision, now: datetime) -> _Foretold:
-    if before is not None and before.stands(text.desired, now):
+    if before is not None and before.is_valid(text.desired, now):
         return before
     return _Foretold(text.desired, now, boundaries(text.desired, now))

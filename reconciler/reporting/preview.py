@@ -1,4 +1,4 @@
-"""Plans texts that somebody proposes, by what the running daemon knows: for a pull request, without a call to LG.
+"""Plans proposed files from what the running daemon knows: for a pull request, without a call to LG.
 
 Owns: how proposed files become plans. Must not: bring anything into force, change or remember anything, or call LG.
 """
@@ -25,7 +25,7 @@ LOADED_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Files that somebody would commit: their contents by path, which of them are texts, and the accounts to plan."""
+    """Proposed files: their contents by path, which of them are documents, and the accounts to plan."""
 
     documents: tuple[str, ...]
     files: Mapping[str, str]

@@ -3,9 +3,9 @@
 Owns: which facts belong to an answer and where they come from, how a device may be named, and the bounds of what is
 asked. Must not: change anything, or touch the event loop: everything here reads disks and is meant for a worker thread.
 
-The daemon hands in what it knows at one moment. Without a daemon ``at_hand`` puts the same together from the files and
-the state, which it opens for reading only; what only a running process knows (its last passes, when the next is due) is
-missing then, and the guards are asked what they would say.
+The daemon gives its knowledge at one moment. Without a daemon ``runtime.offline`` makes the same from the files and the
+state, which it opens for reading only. Facts that only a running process has (its last passes, when the next is due) are
+missing then, and the guards are asked again.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Knowledge:
         return frozenset((*self.accepted.accounts, *self.accepted.abandoned))
 
     def name(self, account: AccountName, device: DeviceId) -> str | None:
-        """Return what the text in force calls a device."""
+        """Return a device's name in the revision in force."""
         text = self.accepted.accounts.get(account)
         entry = text.desired.described.get(device) if text is not None else None
         return entry.name if entry is not None else None
@@ -168,19 +168,21 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
     text = known.accepted.accounts.get(name)
     if text is None:
         _insist_on(known, asked)
-        raise Unknown(f"account {asked} is abandoned: it left the text, and no call is made for it")
+        raise Unknown(
+            f"account {asked} is abandoned: it left the desired state, and no call is made for it"
+        )
     report = account_report(
         known.statuses.get(name, AccountStatus(name)), text, known.passes.get(name)
     )
-    brake = known.state.pauses.of(name, known.now)
+    override = known.state.pauses.of(name, known.now)
     return AccountDetail(
         **{one.name: getattr(report, one.name) for one in fields(report)},
         approvals=tuple(
             ApprovalReport(one.reason, one.expires, known.now < one.expires, len(one.devices))
             for one in text.desired.approvals
         ),
-        pause=PauseReport(brake.pause, brake.until, brake.reason)
-        if brake.pause is not Pause.NONE
+        pause=PauseReport(override.pause, override.until, override.reason)
+        if override.pause is not Pause.NONE
         else None,
         next_boundary=text.desired.next_boundary(known.now),
         refused_devices=_refused(known, name),
@@ -214,7 +216,7 @@ def _insist_on(known: Knowledge, account: str) -> None:
 
 
 class _Sightings:
-    """Where the texts name a device: each set of texts is read once, however many accounts it makes."""
+    """The places of a device in the documents. Each set of documents is read once, however many accounts it has."""
 
     def __init__(self, known: Knowledge, device: DeviceId) -> None:
         self._known = known
@@ -223,7 +225,7 @@ class _Sightings:
         self._found: dict[str, tuple[Sighting, ...]] = {}
 
     def of(self, text: AccountRevision) -> tuple[Sighting, ...]:
-        """Return the places in the text that an account's part is from; none where its bytes are not at hand."""
+        """Return the places in an account's documents; none if their bytes are not available."""
         sha256 = text.revision.sha256
         if sha256 not in self._found:
             self._found[sha256] = self._find(text)
@@ -259,7 +261,7 @@ def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightin
         ending=standing.last,
         observed_at=standing.last_success,
         next_pass=known.passes.get(name),
-        brake=known.state.pauses.of(name, known.now),
+        pause_override=known.state.pauses.of(name, known.now),
         observing=known.observing,
         platform=known.platforms.get(name, Platform()),
         claims=known.claims,
@@ -268,7 +270,7 @@ def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightin
 
 
 def _named(text: AccountRevision) -> Iterable[frozenset[DeviceId]]:
-    """Return the sets of devices that an account's part of a text names."""
+    """Return the sets of devices that an account's part of a revision names."""
     return (
         text.desired.devices,
         text.desired.policy.ignore,
@@ -309,7 +311,7 @@ Texts = Mapping[AccountName, AccountRevision]
 def _knowing(
     known: Knowledge, device: str, accounts: Sequence[AccountName], texts: Texts
 ) -> frozenset[AccountName]:
-    """Return the accounts that know a device, by their text or by the state."""
+    """Return the accounts that know a device, from the desired state or from memory."""
     found = {name for name, text in texts.items() if _names(text, device)}
     for name, one in known.state.history.devices_like(device, LONGEST_PAGE):
         if one == device and name in accounts:
@@ -335,7 +337,7 @@ def _begun(
 
 
 def _called(asked: str, texts: Texts) -> set[DeviceId]:
-    """Return the devices that have this name in a text."""
+    """Return the devices that have this name in the desired state."""
     found = set[DeviceId]()
     for text in texts.values():
         found.update(
@@ -413,7 +415,7 @@ def moment(name: str, text: str, now: datetime) -> datetime:
         at = None
     if at is None or at.tzinfo is None:
         how = "2h or 7d ago, or a time with its offset like 2026-11-22T10:00:00Z"
-        raise ReconcilerError(f"{name} has to be a span like {how}, not {quoted(text)!r}")
+        raise ReconcilerError(f"{name} must be a duration like {how}, not {quoted(text)!r}")
     return at
 
 
@@ -457,7 +459,7 @@ def _limit(text: str) -> int:
     if digits and text.isascii() and text.isdecimal() and int(digits) <= LONGEST_PAGE:
         return int(digits)
     raise ReconcilerError(
-        f"limit has to be a whole number from 1 to {LONGEST_PAGE}, not {quoted(text)!r}"
+        f"limit must be a whole number from 1 to {LONGEST_PAGE}, not {quoted(text)!r}"
     )
 
 
@@ -472,27 +474,4 @@ def _cursor(text: str) -> tuple[int, int, str, str]:
                 return at, intended, account, device
     except (ValueError, RecursionError):
         pass
-    raise ReconcilerError("before has to be what an earlier answer gave as next")
-
-
-# -- without a daemon
-
-
-@dataclass(frozen=True, slots=True)
-class AtHand:
-    """What is known without a daemon, and what a person should hear of how it is known. ``state`` is its folder."""
-
-    known: Knowledge
-    notes: tuple[str, ...]
-    state: str = ""
-    has_state: bool = True
-
-    def insist_on_state(self) -> None:
-        """Raise ``StateError`` where there is no state: nothing is known then, which is not the same as no change."""
-        if not self.has_state:
-            raise StateError(f"{no_state(self.state)}: nothing is known of past changes")
-
-
-def no_state(folder: str) -> str:
-    """Return a sentence for a folder that holds no state."""
-    return f"there is no state in {folder} (PCC_STATE_DIR)"
+    raise ReconcilerError("before must be the next of an earlier answer")

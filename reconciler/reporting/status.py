@@ -1,4 +1,4 @@
-"""What people and programs ask for: where everything stands, as plain values ready to be shown.
+"""The status of everything, as plain values ready to be shown.
 
 Owns: the shape of a status and of a plan's report, and the one sentence that says whether all is well.
 Must not: render, or change anything.
@@ -39,7 +39,7 @@ NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class HeldReport:
-    """How many changes of one action a reason holds, and when the first of them may go by itself."""
+    """How many changes of one action a reason holds, and when the first of them may end automatically."""
 
     action: str
     kind: str
@@ -61,8 +61,8 @@ class GuardReport:
 class AccountReport:
     """One account, as its last pass left it. Times are nothing where there was none yet.
 
-    ``current``: that pass was of the text in force. ``settled``: it left nothing to change. ``refused``: of so many
-    devices LG refused the change.
+    ``current``: that pass was of the revision in force. ``settled``: it left nothing to change. ``refused``: the number
+    of devices LG refused the change.
     """
 
     account: str
@@ -106,7 +106,7 @@ class SeenReport:
 
 @dataclass(frozen=True, slots=True)
 class TextReport:
-    """The text in force and what became of the newest one. ``seen``: the last ones that were read, oldest first.
+    """The revision in force, and the fate of the newest one. ``seen``: the last ones that were read, oldest first.
 
     ``holds``: whether the commit that was asked for is the one in force or in its history; nothing if none was.
     """
@@ -127,7 +127,7 @@ class TextReport:
 
 @dataclass(frozen=True, slots=True)
 class PauseReport:
-    """A brake on one account, or on all of them. ``by`` is ``command``, or ``text``, whose brake has no end."""
+    """A pause of one account, or of all. ``by`` is ``command``, or ``text`` for the file, whose pause has no end."""
 
     pause: str
     until: datetime | None
@@ -237,10 +237,10 @@ def status_report(
     state_trouble: str = "",
     stalled: str = "",
     ahead: timedelta = timedelta(0),
-    brakes: Mapping[AccountName | None, PauseOverride] = MappingProxyType({}),
+    overrides: Mapping[AccountName | None, PauseOverride] = MappingProxyType({}),
     coming: tuple[BoundaryReport, ...] = (),
 ) -> StatusReport:
-    """Return everything as it stands now. ``brakes`` are those set by command; no account stands for all.
+    """Return the present status of everything. ``overrides`` are the pauses by command; None means all accounts.
 
     ``passes`` says when the next pass of an account is due, ``stalled`` why none is made although some are. ``ahead``
     is by how much this machine's clock is ahead of LG's.
@@ -278,7 +278,7 @@ def status_report(
         accounts=tuple(accounts),
         abandoned=tuple(sorted(accepted.abandoned)),
         state_trouble=state_trouble,
-        pauses=pause_reports(accepted, brakes),
+        pauses=pause_reports(accepted, overrides),
         coming=coming,
         clock_ahead_seconds=round(ahead.total_seconds(), 1),
         clock_trouble=clock,
@@ -286,21 +286,21 @@ def status_report(
 
 
 def pause_reports(
-    accepted: Accepted, brakes: Mapping[AccountName | None, PauseOverride]
+    accepted: Accepted, overrides: Mapping[AccountName | None, PauseOverride]
 ) -> tuple[PauseReport, ...]:
-    """Return the brakes that are on: by command, then by the text; one of the text that is on all is told once."""
+    """Return the pauses in force: by command, then in the file; a pause of all accounts in the file is listed once."""
     texts: dict[AccountName | None, Pause] = {
         account: text.desired.policy.pause for account, text in accepted.accounts.items()
     }
     alike = len(texts) > 1 and len(set(texts.values())) == 1
     by_text = {None: next(iter(texts.values()))} if alike else texts
     commanded = [
-        PauseReport(one.pause, one.until, one.reason, account) for account, one in brakes.items()
+        PauseReport(one.pause, one.until, one.reason, account) for account, one in overrides.items()
     ]
     written = []
     for account, pause in by_text.items():
         if pause is not Pause.NONE:
-            written.append(PauseReport(pause, None, "the text says so", account, by="text"))
+            written.append(PauseReport(pause, None, "set in the file", account, by="text"))
     return (*sorted(commanded, key=_account_first), *sorted(written, key=_account_first))
 
 
@@ -377,12 +377,12 @@ def _state_trouble(trouble: str) -> str:
 
 
 def _text_trouble(text: TextReport) -> str:
-    """Return what is wrong with the newest text, or nothing."""
+    """Return the fault of the newest revision, or an empty string."""
     if text.revision is None:
-        return f"No text is in force yet: {text.trouble or _first(text.faults) or 'none was read so far'}"
+        return f"No desired state is in force yet: {text.trouble or _first(text.faults) or 'none was read so far'}"
     if text.rejected:
-        return f"The newest text is rejected ({text.rejected}); fix it: {_first(text.faults)}"
-    return f"The newest text cannot be fetched: {text.trouble}" if text.trouble else ""
+        return f"The newest revision is rejected ({text.rejected}); fix it: {_first(text.faults)}"
+    return f"The newest revision cannot be fetched: {text.trouble}" if text.trouble else ""
 
 
 def _in(accounts: Iterable[AccountReport], condition: Condition) -> list[str]:
@@ -404,7 +404,7 @@ def _first(faults: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PlanReport:
-    """What ``plan`` shows or ``apply`` did for one account. ``ending`` is nothing where no list could be had."""
+    """What ``plan`` shows or ``apply`` did for one account. ``ending`` is None if there was no list."""
 
     account: AccountName
     revision: str
@@ -412,7 +412,7 @@ class PlanReport:
 
     @property
     def plan(self) -> Plan:
-        """Return the plan, empty where no list could be had."""
+        """Return the plan; empty if there was no list."""
         return self.ending.plan or Plan(self.account)
 
     @property
@@ -422,7 +422,7 @@ class PlanReport:
 
     @property
     def names(self) -> Mapping[DeviceId, str]:
-        """Return the names that the text gives devices, for people."""
+        """Return the names of devices, for people."""
         return self.ending.desired.names
 
 
@@ -452,7 +452,7 @@ def exit_code(reports: Iterable[PlanReport], *, pending: int | None = None) -> i
 
 
 def _codes(ending: PassReport) -> set[int]:
-    """Return the exit codes that what one pass came to calls for."""
+    """Return the exit codes of one pass."""
     found = set[int]()
     if ending.error and not ending.trusted:
         found.add(ERROR)

@@ -194,7 +194,7 @@ class _Doctor:
         return findings, asked
 
     async def _asked(self, client: Client, credentials: Credentials) -> Asked:
-        """Ask for a new token, where one can be had, and for the list."""
+        """Ask for a new token, if possible, and for the list."""
         asked = Asked(
             began=self._clock.now(),
             ended=self._clock.now(),

@@ -15,7 +15,8 @@ from reconciler.core.acceptance import Accepted, Claims
 from reconciler.core.clock import Clock
 from reconciler.core.errors import SourceError
 from reconciler.core.model import Revision
-from reconciler.reporting.queries import AtHand, Knowledge, no_state
+from reconciler.reporting.at_hand import AtHand, no_state
+from reconciler.reporting.queries import Knowledge
 from reconciler.runtime.setting_values import Mode
 from reconciler.runtime.settings import Settings
 from reconciler.source import Fetched, FileSource, load_fetched

@@ -3,7 +3,7 @@
 Owns: the pace of such readings: one under way, at most one waiting, and a pause after each.
 Must not: know who announced it, or what a reading is.
 
-A forge calls for every push, and whoever recorded one of its calls can repeat it as often as they like. Each call asks
+A forge calls for every push, and somebody who recorded one of its calls can repeat it. Each call asks
 for a look; none of them asks for its own.
 """
 
@@ -36,7 +36,7 @@ class Pushes:
         self._stopped = False
 
     def ask(self, *, repeated: bool = False) -> None:
-        """Ask for a look soon. ``repeated``: the one who asks has said the same before, and waits longer."""
+        """Ask for a look soon. ``repeated``: the same call came before, so it waits longer."""
         pause = REPEATED_SECONDS if repeated else PAUSE_SECONDS
         self._pause = pause if self._pause is None else min(pause, self._pause)
         self._schedule()

@@ -125,7 +125,7 @@ class DaemonQueries:
             state_trouble=moment.state_trouble,
             stalled=moment.stalled,
             ahead=moment.ahead,
-            brakes=self._components.state.pauses.all(known.now),
+            overrides=self._components.state.pauses.all(known.now),
             coming=self._calendar.coming(known.accepted.accounts, known.now),
         )
 

@@ -142,7 +142,7 @@ class _Crowd:
             await self._loop.connect_accepted_socket(self._protocol, connection)
 
     def _make_room(self, error: str | None = None) -> None:
-        """Cut off who has waited longest without a request; if all are being served, whoever is oldest."""
+        """Close the connection that waited longest without a request; if all are in use, the oldest."""
         now = self._loop.time()
         for caller in self.callers:
             caller.look(now)

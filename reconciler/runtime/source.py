@@ -31,8 +31,8 @@ def opened(
 ) -> Iterator[Source]:
     """Give the source that the settings name, and end what it does at the end.
 
-    ``lasting``: keep the clone in the folder of the process. Only for whoever holds its lock; all others get one of
-    their own, and leave nothing behind. ``files`` is how files of this machine are looked at.
+    ``lasting``: keep the clone in the folder of the process. Only for the holder of its lock. Others get a
+    temporary clone. ``files`` makes the source of local files.
     """
     if settings.git_url is None:
         local = files(settings.desired_state)

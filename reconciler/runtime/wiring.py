@@ -186,7 +186,7 @@ class _Builder:
             self._metrics,
             environment=self._settings.environment,
             clock=self._clock,
-            told=self._host.accounts_changed,
+            changed=self._host.accounts_changed,
             keeps=keeps,
             claims=self._claims,
         )

@@ -1,7 +1,7 @@
 """The ``/_sim`` API: look at the simulated platform and change it behind its clients' backs.
 
 Owns: the paths under ``/_sim`` and the JSON that goes in and out. Each is described in ``docs/simulator.md``.
-Must not: hold any state, or do what the platform itself cannot be told to do.
+Must not: hold any state, or do what the platform itself cannot do.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class GoneDevices(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Which(msgspec.Struct, forbid_unknown_fields=True):
-    """Which devices: by id, all of them, or so many or such a fraction picked at random."""
+    """Which devices: by id, all of them, or a random number or fraction."""
 
     ids: list[str] | None = None
     all: bool = False
@@ -89,7 +89,7 @@ class Control:
         self._events = EventControl(None if sender is None else sender.callbacks)
 
     def handle(self, request: Request) -> Answer:
-        """Answer one request under ``/_sim``; whatever is wrong with it is told in ``{"error": …}``."""
+        """Answer one request under ``/_sim``; the answer to a wrong one is ``{"error": …}``."""
         path = request.path.removeprefix(PREFIX).rstrip("/")
         self._world.settle(self._platform.now())
         allowed = []
@@ -216,7 +216,7 @@ class Control:
         return {}
 
     def add_devices(self, request: Request, name: str) -> Any:
-        """Register appliances: so many made-up ones, or given ones."""
+        """Register appliances: a number of made-up ones, or given ones."""
         user = self._world.user(name)
         body = _read(request, NewDevices)
         made = [*self._fresh(user, body.count), *body.devices]
@@ -346,7 +346,7 @@ class Control:
         }
 
     def _fresh(self, user: User, count: int) -> list[Device]:
-        """Make up so many devices that the user does not have yet."""
+        """Make up this number of devices that the user does not have yet."""
         if count < 0:
             raise SimulatorError("the number of devices must not be negative")
         made: list[Device] = []

@@ -1,4 +1,4 @@
-"""The one error of the simulator. Must not: grow a tree; whoever starts or steers a simulator shows the sentence."""
+"""The one error of the simulator. Must not: grow a tree; the caller shows the sentence."""
 
 
 class SimulatorError(Exception):

@@ -127,13 +127,13 @@ class Cut(_Effect, frozen=True, tag="cut"):
 
 
 class Stale(_Effect, frozen=True, tag="stale"):
-    """The list of subscriptions as it was so many seconds ago."""
+    """The list of subscriptions as it was some seconds ago."""
 
     seconds: float
 
 
 class Short(_Effect, frozen=True, tag="short"):
-    """A list in which some items are missing: only a share is kept, or so many are left out."""
+    """A list in which some items are missing: only a share is kept, or a number is left out."""
 
     keep: float | None = None
     omit: int | None = None
@@ -184,7 +184,7 @@ class Response(_Effect, frozen=True, tag="response"):
 
 
 class Lost(_Effect, frozen=True, tag="lost"):
-    """A subscription that is confirmed and then silently goes away, so many seconds later."""
+    """A subscription that is confirmed and then disappears some seconds later."""
 
     after: float = 0.0
 

@@ -5,7 +5,7 @@ it, and which requests were seen.
 Must not: do I/O, sleep, or read any clock or randomness but those it was given.
 
 It is written from a reading of LG's published pages of its own, and shares no code with the reconciler, so that one
-misreading cannot stand on both sides.
+misreading cannot be on both sides.
 """
 
 from __future__ import annotations
@@ -278,7 +278,7 @@ class Platform:
     def lose(
         self, user: str, *, count: int | None = None, fraction: float | None = None
     ) -> list[str]:
-        """Lose subscriptions picked at random: so many, or a fraction rounded to the nearest number. Return which."""
+        """Lose random subscriptions: a number, or a fraction, rounded. Return their ids."""
         return self.unsubscribe(
             user, *self.pick(list(self.world.user(user).subscriptions), count, fraction)
         )
@@ -286,7 +286,7 @@ class Platform:
     def pick(
         self, candidates: Sequence[str], count: int | None = None, fraction: float | None = None
     ) -> list[str]:
-        """Pick some of the candidates at random: a number of them, or a fraction, or, told neither, all."""
+        """Pick some of the candidates at random: a number of them, a fraction, or by default all."""
         if count is None and fraction is None:
             return list(candidates)
         wanted = count if count is not None else round(len(candidates) * (fraction or 0.0))
@@ -528,7 +528,7 @@ class Platform:
     # The token endpoint
 
     def _token(self, call: _Call) -> Answer:
-        """Answer a refresh. Unlike the API it reads a form, and reports errors inside a 200 unless told otherwise."""
+        """Answer a refresh. Unlike the API it reads a form, and reports errors inside a 200 by default."""
         form = _form(call.request)
         required = ["client_id", "grant_type", "refresh_token"]
         if self.options.require_backend_url:
@@ -606,7 +606,7 @@ def _checked(device: str | None) -> str:
 
 
 def _form(request: Request) -> dict[str, str]:
-    """Read a form; a body that is not said to be one has no fields."""
+    """Read a form; a body of another content type has no fields."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         return {}

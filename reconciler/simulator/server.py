@@ -37,10 +37,10 @@ _SAVE_EVERY: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SimulatorOptions:
-    """What ``pcc-reconciler simulate`` can be told.
+    """The options of ``pcc-reconciler simulate``.
 
-    ``users``, ``devices``, ``subscribed`` and ``seed`` make the fleet of a new state; a state file that exists already
-    stands before them. ``quota``, ``latency`` (seconds) and ``token_life`` (seconds) hold in any case where given.
+    ``users``, ``devices``, ``subscribed`` and ``seed`` make the fleet of a new state; an existing state file
+    replaces them. ``quota``, ``latency`` (seconds) and ``token_life`` (seconds) hold in any case where given.
     ``faults``: a JSON file with a fault plan. ``log_size``: how many requests are kept to look at. ``callback``: the
     address that events are sent to, ``callback_basic`` its ``user:password``, ``events_per_hour`` how many the whole
     fleet has.

@@ -91,7 +91,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it stands on the wire: raw path without query, header names in lower case."""
+    """One request as it is on the wire: raw path without query, header names in lower case."""
 
     method: str
     path: str
@@ -106,7 +106,7 @@ class Answer:
 
     ``delay_seconds``: how long after the request it arrives; whatever the request does is done at once. ``never``: no
     answer comes and the connection stays open. ``drop``: the connection breaks without an answer; of both the status is
-    0. ``code``: LG's error code in the body, for whoever keeps a log; it is not sent besides.
+    0. ``code``: LG's error code in the body, for logs; it is not sent separately.
     """
 
     status: int = 200

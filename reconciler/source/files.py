@@ -190,7 +190,7 @@ class FileSource:
         return bool(self._documents) and self._checkout.holds(self._documents[0], commit, revision)
 
     def deepen(self) -> None:
-        """Do nothing: a checkout is as deep as whoever made it wants it."""
+        """Do nothing: the depth of a checkout is its owner's choice."""
 
     def at_rest(self) -> bool:
         """Return whether the last write to any file read is long enough ago that its writer is done."""
@@ -229,7 +229,7 @@ class FileSource:
                             self._folders_changed.set()  # one made again under the same name is not what is watched
             except (OSError, RuntimeError, ExceptionGroup):
                 # A folder is gone, or the kernel's watches are used up: looking every now and then still works.
-                import asyncio  # noqa: PLC0415 - whoever only reads files has no need of it
+                import asyncio  # noqa: PLC0415 - a process that only reads files does not need it
 
                 await asyncio.sleep(SETTLE_MOST_SECONDS)
 

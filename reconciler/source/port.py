@@ -1,6 +1,6 @@
 """What a source gives, and what is asked of any.
 
-Owns: the words between sources and whoever brings revisions into force. Must not: read anything.
+Owns: the values between a source and the informer. Must not: read anything.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class CommitTree:
         return self._names.match(folder, pattern)
 
     def read(self, path: str) -> bytes:
-        """Return the content of one regular file. Raises ``Unreadable``, or ``FetchError`` if it cannot be had."""
+        """Return the content of one regular file. Raises ``Unreadable``, or ``FetchError`` if it is not available."""
         if not path.isprintable():  # such a name could not be shown, logged or kept
             raise Unreadable("has a name that is not printable text")
         entry = self._entries.get(path)

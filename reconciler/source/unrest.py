@@ -23,7 +23,7 @@ LOCK_SECONDS = 60.0
 ASKING_SECONDS = 5.0
 """For one question to git."""
 MOST_ENTRIES = 20_000
-"""So many files and folders are looked at to see whether anything changed; a larger folder is judged by those."""
+"""The number of files and folders that are checked for changes; of a larger folder the rest is not."""
 LOCK = "index.lock"
 GIT = ".git"
 """Git's own folder, or the file that names it: what changes there is no change of the files."""
@@ -115,7 +115,7 @@ class Unrest:
     def _look(self) -> int:
         """Return a number that is another one when something below the folder changed. Links are not followed.
 
-        Names that begin with a dot count: whoever copies often gives such a name to a file that is not whole yet.
+        Names that begin with a dot count: copy programs often give such a name to an incomplete file.
         """
         found: list[tuple[str, int, int, int]] = []
         folders = [os.path.realpath(self._home())]

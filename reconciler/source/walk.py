@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from reconciler.desired import TOO_MUCH, Unreadable, globs
 
 MOST_ENTRIES = 200_000
-"""So many names in folders are looked at in one reading."""
+"""The number of names in folders that one reading looks at."""
 
 Listing = list[tuple[str, bool, bool]]
 """Names of a folder, each with whether it is a folder, also behind a link, and whether it is a link."""

@@ -2,7 +2,7 @@
 
 Owns: what is kept, and when it is written. ``port`` says what callers may ask; each noun has its store (``accounts``,
 ``changes``, ``history``, ``pauses``, ``quotas``, ``revisions``); all of them write through ``write_behind``. ``sqlite``
-is where it is kept; the rules of remembering are in ``core.memory``. Must not: know LG, files or metrics, or judge.
+is the database; the rules of remembering are in ``core.memory``. Must not: know LG, files or metrics, or judge.
 """
 
 from reconciler.core.memory import KEPT, Past

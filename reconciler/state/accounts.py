@@ -1,7 +1,7 @@
-"""What is remembered of each account, and what each event leaves to be written of it.
+"""What is remembered of each account, and what each event writes.
 
-Owns: which records an event becomes. The rules of remembering are in ``core.memory``. Must not: hold a secret: a
-credential is known by a fingerprint that reveals nothing about it.
+Owns: the records that an event becomes. The rules of remembering are in ``core.memory``.
+Must not: hold a secret. A credential is known by a fingerprint that reveals nothing about it.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class AccountStore(Accounts):
             self._save(fresh)
 
     def reset(self, step: timedelta, now: datetime) -> None:
-        """Take a step of the wall clock, to ``now``: waits last as long as before."""
+        """Apply a step of the wall clock, to ``now``: waits keep their length."""
         with self._remembered.lock:
             for known in self._remembered.accounts.values():
                 known.reset(step, now)

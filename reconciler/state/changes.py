@@ -1,6 +1,6 @@
-"""What passes are about to change, written before each call, and what came of it.
+"""What passes are about to change, written before each call, and the results.
 
-Owns: which of it must outlive a loss of power. Must not: decide what to change.
+Owns: which of them must survive a loss of power. Must not: decide what to change.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class ChangeStore(Changes):
 def _waits(
     account: AccountName, retries: Mapping[DeviceId, Retry | None], *, ended: frozenset[DeviceId]
 ) -> Iterable[Record]:
-    """Return which devices wait no longer, and which do."""
+    """Return the devices that no longer wait, and those that do."""
     if ended:
         yield records.RetriesDropped(account, ended)
     waiting = {device: retry for device, retry in retries.items() if retry is not None}
@@ -91,7 +91,7 @@ def _waits(
 
 
 def _expected(known: AccountMemory, outcomes: Iterable[Outcome]) -> Iterable[Record]:
-    """Return what confirmed changes do to the expected list."""
+    """Return the effect of confirmed changes on the expected list."""
     last = {one.change.device: one.change.action for one in outcomes if one.result.confirmed}
     if last:
         appeared = frozenset(

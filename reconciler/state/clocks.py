@@ -1,6 +1,6 @@
-"""How far the state believes the time.
+"""How far the state trusts the time.
 
-Owns: by which moment old changes stop counting and pauses end. Must not: know what is remembered.
+Owns: when old changes stop counting and pauses end. Must not: know what is remembered.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from reconciler.core.guards import LIMIT_WINDOW
 
 
 class StateClock:
-    """This machine's clock, and LG's once it is known. ``sure``: the machine's clock is believed until then."""
+    """This machine's clock, and LG's when it is known. ``sure``: until then the machine's clock counts."""
 
     def __init__(self, clock: Clock, *, sure: bool) -> None:
         self.now, self.steady = clock.now, clock.steady

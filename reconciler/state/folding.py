@@ -1,9 +1,9 @@
-"""How the many groups of one account become one, and how all that is remembered of it becomes one.
+"""Makes one group of the many groups of an account, or of everything that is remembered of it.
 
 Owns: what may be left out. Must not: know when something is folded.
 
-A folded group says where each device is now instead of every way there. So it grows with the devices, not with time.
-Of past changes the newest are kept, and in any case those that the day's count and the next list need.
+A folded group has the present state of each device instead of every step. So it grows with the devices, not with time.
+It has the newest past changes, and in any case those that the count of the day and the next list need.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from reconciler.state import records
 from reconciler.state.records import DevicesMoved, Group, Record, newest_first, past_key
 
 AGAIN = PassId("from-memory")
-"""The pass of a change that was written again from memory: which one it was is not remembered."""
+"""The pass of a change that was written again from memory, which does not remember passes."""
 
 
 def folded(
     groups: Sequence[Group], known: AccountMemory, now: datetime, most: int
 ) -> tuple[Group, int]:
-    """Return one group that leads to where these groups lead, and how many past changes it leaves out."""
+    """Return one group with the same result as these groups, and the number of past changes that it leaves out."""
     devices: frozenset[DeviceId] = NOTHING
     for group in groups:
         devices |= group.devices
@@ -48,7 +48,7 @@ def folded(
 
 
 def everything(known: AccountMemory) -> Group:
-    """Return what writes all that is remembered of an account to a file that lost it, or that may be an older one."""
+    """Return a group that writes everything remembered of an account to a file that lost it, or may be older."""
     devices = (
         known.inventory.get()
         | known.expected.get()
@@ -63,7 +63,7 @@ def everything(known: AccountMemory) -> Group:
 
 
 def remembered(known: AccountMemory) -> Iterator[Past]:
-    """Return the past changes that memory still knows: those of the day, and those that a later list settles."""
+    """Return the past changes in memory: those of the day, and those that a later list may confirm."""
     counted = known.day.unsubscribed.look()
     for device, one in known.day.confirmed.look().items():
         approved = one.action is Action.UNSUBSCRIBE and device not in counted
@@ -90,7 +90,7 @@ def _again(
 def _settled(
     known: AccountMemory, devices: frozenset[DeviceId], moved: tuple[DevicesMoved, ...]
 ) -> tuple[Record, ...]:
-    """Return where an account and these devices are at this moment: what is remembered later does not change it."""
+    """Return the present state of an account and these devices; later events do not change it."""
     settled = records.DevicesSettled(
         known.name,
         devices,
@@ -105,7 +105,7 @@ def _settled(
 
 
 def _last_of_each(groups: Iterable[Group]) -> tuple[list[Past], tuple[Past, ...]]:
-    """Return each past change as it was saved last, and those that were withdrawn and may be in the file."""
+    """Return the latest form of each past change, and the withdrawn ones that may be in the file."""
     last: dict[Hashable, Past] = {}
     withdrawn: dict[Hashable, Past] = {}
     for group in groups:
@@ -132,7 +132,7 @@ def _kept(
 
 
 def _latest(moved: Sequence[DevicesMoved]) -> tuple[DevicesMoved, ...]:
-    """Return the moves that still count: each device's last coming, and its last going after that."""
+    """Return the moves that still count: the last arrival of each device, and the last departure after it."""
     kept: list[DevicesMoved] = []
     came: set[DeviceId] = set()
     went: set[DeviceId] = set()

@@ -1,6 +1,6 @@
-"""What was done: past changes and devices, as the storage has them and as they wait to be written.
+"""Past changes and devices, from the storage and from the groups that wait to be written.
 
-Owns: how what waits is laid over what is stored. Must not: change anything.
+Owns: how waiting groups are laid over the stored ones. Must not: change anything.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The memory of each account, and the pauses: read from the storage at first sight, then held here.
+"""The memory of each account, and the pauses. They are read from the storage at first use, and then held here.
 
-Owns: when something is read, and that two threads never change it at once. Must not: know what an event means.
+Owns: when they are read, and that two threads never change them at the same time. Must not: know what an event means.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Memories:
         self._remembered = behind.remembered
 
     def get(self, account: AccountName) -> AccountMemory | None:
-        """Return an account's memory if it was read already."""
+        """Return an account's memory if it was already read."""
         return self._remembered.accounts.get(account)
 
     @contextmanager
     def known(self, account: AccountName, now: datetime | None = None) -> Iterator[AccountMemory]:
-        """Hold an account's memory for oneself, read from the storage at first sight."""
+        """Hold an account's memory exclusively; it is read from the storage at first use."""
         while True:
             with self._remembered.lock:
                 known = self.get(account)
@@ -42,14 +42,14 @@ class Memories:
     def changing(
         self, account: AccountName, now: datetime | None = None
     ) -> Iterator[AccountMemory]:
-        """Hold an account's memory for change, and write afterwards what waits."""
+        """Hold an account's memory for a change, and then write what waits."""
         self._behind.refuse_if_frozen()
         with self.known(account, now) as known:
             yield known
         self._behind.flush()
 
     def glance(self, account: AccountName, now: datetime) -> AccountMemory:
-        """Return an account's memory from the storage, and keep it nowhere; an empty one if it cannot be read."""
+        """Return an account's memory from the storage without keeping it; an empty one if it cannot be read."""
         with self._behind.disk:
             try:
                 return self._stored(account, now)

@@ -18,7 +18,7 @@ from reconciler.state.records import PauseSaved
 from reconciler.state.write_behind import WriteBehind
 
 EVERYWHERE = AccountName("")
-"""Stands for all accounts; no account can have this name."""
+"""The key for all accounts; no account can have this name."""
 
 
 class PauseStore(Pauses):
@@ -68,7 +68,7 @@ class PauseStore(Pauses):
             }
 
     def reset(self, step: timedelta) -> None:
-        """Take a step of the wall clock: pauses that this process set last as long as before."""
+        """Apply a step of the wall clock: pauses that this process set keep their length."""
         with self._lock:
             if self._behind.frozen:
                 return
@@ -83,7 +83,7 @@ class PauseStore(Pauses):
         self._behind.waiting.replace(("pause", name), PauseSaved(name, override), lasting=True)
 
     def _ended(self, name: AccountName, now: datetime) -> bool:
-        """Return whether a pause has ended. For one that another process set, LG's clock must say so as well."""
+        """Return whether a pause has ended. If another process set it, LG's clock must agree."""
         until = self._memories.pauses()[name].until
         if until is None:
             return False

@@ -3,8 +3,8 @@
 Owns: one Protocol for each noun that callers use, and ``Storage``, which is implemented once for each database. Callers
 take the Protocol they need. Must not: contain code.
 
-Every method may be called from any thread. A method that writes raises ``StateError`` where the state was opened for
-reading only. What cannot be written waits, and the caller goes on: see ``write_behind``.
+Every method may be called from any thread. A method that writes raises ``StateError`` if the state was opened for
+reading only. A write that fails waits, and the caller continues: see ``write_behind``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class KeptText:
-    """An accepted document as it was read: its path, and every file it was made of by path."""
+    """An accepted document as it was read: its path, and all its files by path."""
 
     document: str
     revision: Revision
@@ -81,16 +81,16 @@ class Asked:
 
 
 class Accounts(Protocol):
-    """What is remembered of each account. A method waits for the disk only at the first sight of an account."""
+    """What is remembered of each account. A method waits for the disk only at the first use of an account."""
 
     def recall(self, account: AccountName, now: datetime) -> Memory:
         """Return what a pass of this account may know."""
 
     def glance(self, account: AccountName, now: datetime) -> Memory:
-        """Return what ``recall`` would, and keep nothing in memory for it: the account may not exist."""
+        """Return the result of ``recall`` without keeping anything in memory: the account may not exist."""
 
     def knows(self, account: AccountName) -> bool:
-        """Return whether an account was read from disk already, so that ``recall`` does not wait for it."""
+        """Return whether an account was already read from disk, so ``recall`` does not wait."""
 
     def agrees(
         self,
@@ -99,7 +99,7 @@ class Accounts(Protocol):
         credential: str | None,
         live: frozenset[DeviceId],
     ) -> bool:
-        """Return whether ``trust`` would learn nothing from a list. This is the common case, and needs no disk."""
+        """Return whether ``trust`` would change nothing. This is the common case, and needs no disk."""
 
     def live_accounts(self) -> frozenset[AccountName]:
         """Return the accounts that are expected to have live devices. Raises ``StateError``."""
@@ -108,7 +108,7 @@ class Accounts(Protocol):
         """Note which credential an account uses now, by a fingerprint that is not secret; return whether it changed."""
 
     def desire(self, desired: Desired, revision: Revision, now: datetime) -> None:
-        """Take the desired state that came into force for an account: when it changed, and at start."""
+        """Record the desired state in force for an account: after a change, and at start."""
 
     def trust(
         self,
@@ -118,9 +118,9 @@ class Accounts(Protocol):
         now: datetime,
         live: frozenset[DeviceId],
     ) -> tuple[Outcome, ...]:
-        """Take a list that is trusted. ``live`` is that list with our freshest confirmed changes.
+        """Record a trusted list. ``live`` is that list with our latest confirmed changes.
 
-        Returns the changes that had no answer and that this list shows as made: each once, to be logged and counted.
+        Returns the changes without an answer that this list shows as made: each once, for log and metrics.
         """
 
     def doubt(self, account: AccountName, now: datetime) -> None:
@@ -137,7 +137,7 @@ class Accounts(Protocol):
 
 
 class Changes(Protocol):
-    """What passes are about to change, and what came of it."""
+    """What passes are about to change, and the results."""
 
     def intend(  # noqa: PLR0917 - called through a worker thread, which takes no keywords
         self,
@@ -163,7 +163,7 @@ class Changes(Protocol):
         retries: Mapping[DeviceId, Retry | None],
         now: datetime,
     ) -> None:
-        """Take what came of changes, and which devices wait; ``None`` ends a device's wait."""
+        """Record the results of changes, and which devices wait; ``None`` ends a device's wait."""
 
 
 class History(Protocol):
@@ -189,9 +189,9 @@ class History(Protocol):
         """Return which revisions brought a device in and took it out. Raises ``StateError``."""
 
     def sent_after(self, account: AccountName, moment: datetime) -> tuple[datetime, ...]:
-        """Return when the changes were sent that were intended after a moment; none where the disk cannot be read.
+        """Return the times of the changes that were intended after a moment; empty if the disk cannot be read.
 
-        A pass that was killed did not save its calls for the quota; but it wrote its intents before its calls.
+        A pass that was killed did not save its calls for the quota, but it wrote its intents before its calls.
         """
 
 
@@ -199,9 +199,9 @@ class Revisions(Protocol):
     """The accepted documents, with all their files."""
 
     def keep(self, texts: Iterable[KeptText], gone: Iterable[str] = ()) -> None:
-        """Keep accepted documents, each in place of the one before; the documents ``gone`` are removed.
+        """Keep accepted documents, each in place of the one before, and remove the documents ``gone``.
 
-        All of it is written in one go. Of a document whose files did not change only the revision is written.
+        This is one transaction. If the files of a document did not change, only its revision is written.
         """
 
     def kept(self) -> Sequence[KeptText]:
@@ -214,9 +214,9 @@ class Pauses(Protocol):
     def set(
         self, account: AccountName | None, override: PauseOverride | None, now: datetime
     ) -> None:
-        """Set a pause, or take it off. No account means all of them: taking that off takes off every pause.
+        """Set or end a pause. No account means all of them: ending that pause ends every pause.
 
-        Pauses that have ended by ``now`` are removed as well.
+        Pauses that have ended by ``now`` are removed, too.
         """
 
     def of(self, account: AccountName, now: datetime) -> PauseOverride:
@@ -232,21 +232,21 @@ class Quotas(Protocol):
     def keep(self, account: AccountName, calls: Sequence[float], limit: int | None) -> bool:
         """Keep when an account's last calls were made, in seconds, and the limit that was learned.
 
-        It is written together with whatever is written next: with thousands of accounts in turn, a write for the one
-        list of each pass costs more than the pass. Returns whether it is time to flush: always when a new limit was
-        learned. After a crash an hour's count may lack a second of lists.
+        It is written together with the next write. With thousands of accounts, a write for the list of each pass would
+        cost more than the pass. Returns whether it is time to flush: always after a new limit was learned. After a
+        crash the count of the hour may lack a second of lists.
         """
 
     def of(self, account: AccountName) -> tuple[tuple[float, ...], int | None]:
-        """Return what was kept."""
+        """Return the kept calls and limit."""
 
 
 class Medium(Protocol):
     """The file or server behind a storage.
 
     ``trouble`` is one sentence while writes fail, and empty otherwise. ``generation`` counts how often the data was
-    exchanged, so that what was read before must be read again. ``losses`` counts how often data was lost,
-    ``doubts`` how often another program wrote it, so that it may be older than what is in memory. ``set_aside`` is the
+    replaced, so earlier readings are outdated. ``losses`` counts how often data was lost,
+    ``doubts`` how often another program wrote it, so it may be older than what is in memory. ``set_aside`` is the
     new name of a damaged file. ``notices`` are sentences for the log. ``frozen``: opened for reading only.
     """
 
@@ -259,16 +259,16 @@ class Medium(Protocol):
     frozen: bool
 
     def look(self) -> bool:
-        """Check that the data is still the data that was opened; return whether it is new that it is not."""
+        """Check that the data is still the data that was opened; return True when that first fails."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
 
 
 class Storage(Protocol):
     """Where state is kept. Each database has one implementation, and ``tests/state/test_port.py`` tests them all.
 
-    Every method but ``medium``'s raises ``StateError`` where the database fails.
+    Every method except those of ``medium`` raises ``StateError`` if the database fails.
     """
 
     medium: Medium
@@ -281,7 +281,7 @@ class Storage(Protocol):
     ) -> AccountMemory:
         """Return what is kept of an account; of its past changes, the open ones and those of the last day.
 
-        ``day_ends``: when that day ends, where it is earlier than ``now`` because the clock was set.
+        ``day_ends``: the end of that day, if it is earlier than ``now`` because the clock was set.
         """
 
     def pauses(self) -> dict[AccountName, PauseOverride]:
@@ -300,7 +300,7 @@ class Storage(Protocol):
         """Return which revisions brought a device in and took it out."""
 
     def sent_after(self, account: AccountName, moment: datetime) -> tuple[datetime, ...]:
-        """Return when the changes were sent that were intended after a moment and that no list confirmed."""
+        """Return the times of the changes that were intended after a moment and that no list confirmed."""
 
     def documents(self) -> Sequence[StoredDocument]:
         """Return the accepted documents, sorted."""

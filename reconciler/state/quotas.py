@@ -14,7 +14,7 @@ from reconciler.state.records import QuotaSaved
 from reconciler.state.write_behind import WriteBehind
 
 QUOTA_WAITS = 1.0
-"""For how many seconds the calls of a pass may wait to be written."""
+"""Seconds for which the calls of a pass may wait to be written."""
 
 
 class QuotaStore(Quotas):

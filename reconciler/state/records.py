@@ -68,14 +68,14 @@ class DevicesMoved:
 
 @dataclass(frozen=True, slots=True)
 class ListCleared:
-    """No device of an account is expected to be live: its first trusted list follows."""
+    """No device of an account is expected to be live. Its first trusted list follows."""
 
     account: AccountName
 
 
 @dataclass(frozen=True, slots=True)
 class ListChanged:
-    """The devices that are expected to be live from now on, and those that are not any more."""
+    """The devices that are now expected to be live, and those that no longer are."""
 
     account: AccountName
     appeared: frozenset[DeviceId]
@@ -89,7 +89,7 @@ class ListChanged:
 
 @dataclass(frozen=True, slots=True)
 class DevicesDisowned:
-    """The devices that are not in the inventory any more."""
+    """The devices that are no longer in the inventory."""
 
     account: AccountName
     devices: frozenset[DeviceId]
@@ -97,7 +97,7 @@ class DevicesDisowned:
 
 @dataclass(frozen=True, slots=True)
 class DevicesSettled:
-    """Where each device is now, whatever was written of it before. ``moved``: by which revisions it came and went."""
+    """The present state of each device, whatever was written before. ``moved``: the revisions of its moves."""
 
     account: AccountName
     devices: frozenset[DeviceId]
@@ -119,7 +119,7 @@ class RetriesSaved:
 
 @dataclass(frozen=True, slots=True)
 class RetriesDropped:
-    """The devices that wait no longer."""
+    """The devices that no longer wait."""
 
     account: AccountName
     devices: frozenset[DeviceId]
@@ -127,7 +127,7 @@ class RetriesDropped:
 
 @dataclass(frozen=True, slots=True)
 class ChangesSaved:
-    """Past changes of one account. ``open``: a later list may still show what became of them."""
+    """Past changes of one account. ``open``: a later list may still show their results."""
 
     account: AccountName
     closed: tuple[Past, ...]
@@ -172,7 +172,7 @@ class QuotaSaved:
 
 @dataclass(frozen=True, slots=True)
 class PauseSaved:
-    """A pause that was set by command; ``None`` takes it off."""
+    """A pause that was set by command; ``None`` ends it."""
 
     account: AccountName
     override: PauseOverride | None
@@ -182,8 +182,8 @@ class PauseSaved:
 class DocumentSaved:
     """The revision of an accepted document.
 
-    ``digests`` are its files' paths with their SHA-256, ``None`` where they are kept already. ``contents`` are those
-    bytes, compressed, that are not.
+    ``digests`` are its files' paths with their SHA-256, ``None`` if they are already kept. ``contents`` are the
+    compressed bytes of the others.
     """
 
     document: str
@@ -194,7 +194,7 @@ class DocumentSaved:
 
 @dataclass(frozen=True, slots=True)
 class DocumentDropped:
-    """A document that is not accepted any more."""
+    """A document that is no longer accepted."""
 
     document: str
 
@@ -238,9 +238,9 @@ _OF_DEVICES = (DevicesMoved, ListChanged, DevicesDisowned, DevicesSettled, Retri
 class Group:
     """What is written together or not at all.
 
-    ``lasting``: it must outlive a loss of power. What else is forgotten then makes nothing more permissive: LG's next
-    list shows what is live, and waits begin anew. No list shows that we unsubscribed devices, which may be back by
-    then, which revision was in force, or that somebody paused an account.
+    ``lasting``: it must survive a loss of power. Losing the others makes nothing more permissive: LG's next list shows
+    what is live, and waits start again. But no list shows that we unsubscribed devices (they may be back), which
+    revision was in force, or that somebody paused an account.
 
     ``account`` names whose memory the group comes from; such a group can be folded.
     """
@@ -267,7 +267,7 @@ class Group:
 
     @property
     def moved(self) -> Iterator[DevicesMoved]:
-        """Return which devices came and went, by which revisions."""
+        """Return the devices that came and went, with their revisions."""
         for record in self.records:
             if isinstance(record, DevicesMoved):
                 yield record

@@ -1,4 +1,4 @@
-"""The accepted documents, with all their files, so that a restart without its source goes on with them.
+"""The accepted documents, with all their files, for a restart without its source.
 
 Owns: that a file is written once, and is read back only if it is whole. Must not: know what a document says.
 """
@@ -55,7 +55,7 @@ class RevisionStore(Revisions):
         return kept
 
     def _saved(self, text: KeptText) -> DocumentSaved:
-        """Return what puts a document in the place of the one before: only its revision if its files are the same."""
+        """Return the record that replaces a document: only its revision if its files are the same."""
         digests = {path: sha256(content).hexdigest() for path, content in text.files.items()}
         if self._has(text.document, digests):
             return DocumentSaved(text.document, text.revision, None, {})
@@ -76,7 +76,7 @@ class RevisionStore(Revisions):
             return False
 
     def _stored(self, digests: Sequence[str]) -> frozenset[str]:
-        """Return which bytes need not be written: none while something waits that might remove them first."""
+        """Return the bytes that are already stored; none while something waits that might remove them first."""
         if self._behind.waiting:
             return frozenset()
         try:
@@ -86,7 +86,7 @@ class RevisionStore(Revisions):
 
 
 def _files(digests: Mapping[str, str], contents: Mapping[str, bytes | None]) -> Mapping[str, bytes]:
-    """Return the files of which the bytes are whole."""
+    """Return the files with intact bytes."""
     files = {}
     for path, digest in digests.items():
         content = contents.get(digest)
@@ -96,7 +96,7 @@ def _files(digests: Mapping[str, str], contents: Mapping[str, bytes | None]) -> 
 
 
 def _decompressed(digest: str, compressed: bytes) -> bytes | None:
-    """Return the bytes of a file if they are what they were."""
+    """Return the bytes of a file if they match their digest."""
     try:
         content = zlib.decompress(compressed)
     except zlib.error:

@@ -1,7 +1,7 @@
-"""Opens the state, which outlives a pass and a restart, and has one store for each noun.
+"""Opens the state, which survives passes and restarts, and has one store for each noun.
 
-Owns: which storage is behind the stores, and the state as a whole: whether it can be written, and what time it
-believes. Must not: know what is kept.
+Owns: which storage is behind the stores, and facts about the whole state: whether it can be written, and the time that
+it trusts. Must not: know what is kept.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class State:
     ) -> Self:
         """Open the state in this folder for writing, and create it if needed.
 
-        Unless the clock is ``sure``, nothing is removed as too old before ``keep_time`` has said that it is.
+        If the clock is not ``sure``, old data is removed only after ``keep_time`` has made it so.
 
-        Raises ``StateError`` where another process holds it, or where a newer program wrote it.
+        Raises ``StateError`` if another process holds it, or a newer program wrote it.
         """
         state = cls(SqliteStorage.open(folder, clock, connect), clock, sure=sure)
         state.flush()
@@ -73,7 +73,7 @@ class State:
 
     @property
     def writable(self) -> bool:
-        """Return whether what we do is remembered. A state opened for reading says what its writer would."""
+        """Return whether writes succeed. A state opened for reading answers like its writer."""
         return self._behind.writable
 
     @property
@@ -83,7 +83,7 @@ class State:
 
     @property
     def trouble(self) -> str:
-        """Return in one sentence why the state is not as it should be."""
+        """Return the fault of the state in one sentence, or an empty string."""
         return self._behind.trouble
 
     @property
@@ -99,11 +99,11 @@ class State:
         return found
 
     def keep_time(self, two: TwoClocks) -> None:
-        """Take LG's clock beside ours: both decide when a day is over and when a pause ends."""
+        """Use LG's clock beside ours: both decide when a day is over and when a pause ends."""
         self._clock.two = two
 
     def reset(self, step: timedelta, now: datetime) -> None:
-        """Take a step of the wall clock, to ``now``: waits, and pauses set by this process, last as long as before."""
+        """Apply a step of the wall clock, to ``now``: waits, and pauses set by this process, keep their length."""
         with self._behind.remembered.lock:
             self._accounts.reset(step, now)
             self._pauses.reset(step)
@@ -118,5 +118,5 @@ class State:
         self._behind.flush()
 
     def close(self) -> None:
-        """Write what waits, if the disk takes it, and let others have the state."""
+        """Write what waits, if possible, and release the state."""
         self._behind.close()

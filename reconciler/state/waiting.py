@@ -1,4 +1,4 @@
-"""What waits to be written: kept in order, seen by readers, and bounded however long the disk stays full.
+"""The groups that wait to be written: in order, visible to readers, and bounded even if the disk stays full.
 
 Owns: the groups that wait. Must not: write anything, or know when something is written.
 """
@@ -17,13 +17,13 @@ from reconciler.state.records import Group, Record
 MOST_GROUPS = 1000
 """When more groups than this wait and cannot be written, those of each account are folded into one."""
 MOST_PASTS = 20_000
-"""How many past changes may wait besides those that the day's count and the next list need."""
+"""The number of past changes that may wait, besides those that the count of the day and the next list need."""
 
 
 class Waiting:
-    """Groups not yet written, oldest first. Under one key the newest takes the place of the one before it.
+    """Groups not yet written, oldest first. The newest group of a key replaces the one before.
 
-    ``lock`` is held for as long as the groups are read or changed.
+    ``lock`` is held while the groups are read or changed.
     """
 
     def __init__(self, lock: threading.RLock) -> None:
@@ -44,27 +44,27 @@ class Waiting:
             return tuple(self.groups.values())
 
     def put(self, group: Group, key: Hashable = None) -> None:
-        """Let a group wait."""
+        """Add a group."""
         with self._lock:
             self._count += 1
             self.groups[self._count if key is None else key] = group
 
     def add(self, *records: Record, account: AccountName, lasting: bool = False) -> None:
-        """Let records of an account wait that are written together or not at all."""
+        """Add records of an account that are written together or not at all."""
         self.put(Group(records, lasting=lasting, account=account))
 
     def replace(self, key: Hashable, *records: Record, lasting: bool = False) -> None:
-        """Let records wait that say all there is to say under this key."""
+        """Add records that replace all earlier ones of this key."""
         self.put(Group(records, lasting=lasting), key)
 
     def drop(self, *keys: Hashable) -> None:
-        """Let groups wait no longer: something later says all that they say."""
+        """Remove groups that later ones replace."""
         with self._lock:
             for key in keys:
                 self.groups.pop(key, None)
 
     def fold(self, accounts: Mapping[AccountName, AccountMemory], now: datetime) -> int:
-        """Make one group of all that waits for each account, if there is too much; return how many changes it cost."""
+        """If too much waits, make one group for each account; return how many past changes were dropped."""
         with self._lock:
             if len(self.groups) <= self._most_groups and self._pasts() <= self._most_pasts:
                 return 0
@@ -80,7 +80,7 @@ class Waiting:
                 self.drop(*keys, ("account", account))
                 self.put(group, ("folded", account))
                 lost += dropped
-            # What is left is as short as it can be; with thousands of accounts that may still be more than the bound.
+            # The rest cannot be shorter; with thousands of accounts it may still be above the bound.
             self._most_groups = max(MOST_GROUPS, 2 * len(self.groups))
             self._most_pasts = 2 * max(MOST_PASTS, self._pasts())
             return lost

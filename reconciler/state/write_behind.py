@@ -1,10 +1,11 @@
-"""Writes what changed in memory to the storage, later and in order; what cannot be written waits.
+"""Writes changes in memory to the storage, later and in order. A write that fails waits.
 
 Owns: the groups that wait, when they are written, and the promise that no pass fails because of a disk. While the disk
-takes no writes the groups wait in order, and the next write brings them all. Must not: know SQL, texts or metrics, or
-judge.
+accepts no writes the groups wait in order, and the next write includes them all.
+Must not: know SQL, desired states or metrics, or judge.
 
-Losing the file forgets the day's count, the last trusted list and what is owned. Nothing else becomes more permissive.
+Losing the file loses the count of the day, the last trusted list and what is owned. Nothing else becomes more
+permissive.
 """
 
 from __future__ import annotations
@@ -28,21 +29,21 @@ from reconciler.state.waiting import Waiting
 
 HOUSEKEEPING = timedelta(days=1)
 TRIED_AGAIN = 1.0
-"""After how many seconds a failed write is tried again, if nothing else is to be written."""
+"""Seconds until a failed write is tried again, if no other write comes first."""
 TOGETHER = 1000
-"""How many groups are written in one transaction, each of them all or nothing as it would be alone."""
+"""The number of groups that are written in one transaction."""
 
 
 @dataclass(slots=True)
 class Remembered:
-    """What is in memory. Hold the lock for as long as you read or change it."""
+    """What is in memory. Hold the lock while you read or change it."""
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     accounts: dict[AccountName, AccountMemory] = field(default_factory=dict)
     pauses: dict[AccountName, PauseOverride] | None = None
 
     def forget(self) -> None:
-        """Read everything anew when it is next asked for."""
+        """Read everything again at the next use."""
         self.accounts.clear()
         self.pauses = None
 
@@ -50,8 +51,8 @@ class Remembered:
 class WriteBehind:
     """The groups that wait for the storage. Every method may be called from any thread.
 
-    What cannot be written waits: ``writable`` is false then, ``trouble`` says why in one sentence, and every later
-    write tries again. Whoever holds both locks takes ``disk`` first.
+    A failed write waits: ``writable`` is then false, ``trouble`` has the cause in one sentence, and every later write
+    tries again. To hold both locks, take ``disk`` first.
     """
 
     def __init__(self, storage: Storage, clock: StateClock) -> None:
@@ -72,12 +73,12 @@ class WriteBehind:
 
     @property
     def writable(self) -> bool:
-        """Return whether what we do is remembered. A state opened for reading says what its writer would."""
+        """Return whether writes succeed. A state opened for reading answers like its writer."""
         return self.frozen or not self.trouble
 
     @property
     def trouble(self) -> str:
-        """Return in one sentence why the state is not as it should be."""
+        """Return the fault of the state in one sentence, or an empty string."""
         return self._medium.trouble or self._unread
 
     def since_flush(self) -> float:
@@ -90,14 +91,14 @@ class WriteBehind:
             raise StateError("the state is open for reading only")
 
     def unread(self, error: StateError) -> None:
-        """Note that something could not be read: it is trouble until it was read."""
+        """Record a failed read: it is trouble until a read succeeds."""
         self._unread = str(error)
 
     def look(self) -> None:
         """Check that the open file is still the one at its path, and write what waits.
 
-        New trouble stays until the next look, so that others see it too. Old trouble is tried again, but not as often
-        as somebody looks.
+        New trouble stays until the next check, so that others see it, too. A failed write is tried again, but not at
+        each check.
         """
         if self.frozen or self._medium.look():
             return
@@ -106,7 +107,7 @@ class WriteBehind:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits, oldest first. What cannot be written goes on waiting."""
+        """Write what waits, oldest first. A failed write continues to wait."""
         with self.disk:
             self._flushed_at = self.clock.steady()
             self._keep_house()
@@ -119,12 +120,12 @@ class WriteBehind:
                 exchanged = self._generation != self._medium.generation
                 if self.waiting.groups or not (self._unread or exchanged):
                     return
-                # the file could not be read before, or it is another one now: it holds what was remembered without it
+                # the file could not be read before, or it is another one now, so write what memory has
                 self._generation, self._unread = self._medium.generation, ""
                 self.remembered.forget()
 
     def close(self) -> None:
-        """Write what waits, if the disk takes it, and let go of the storage."""
+        """Write what waits, if possible, and close the storage."""
         if not self.frozen:
             self.flush()
         with self.disk:
@@ -132,12 +133,12 @@ class WriteBehind:
 
     @contextmanager
     def reading(self) -> Iterator[tuple[Group, ...]]:
-        """Keep the storage as it is while it is read, and return the groups that it lacks."""
+        """Lock the storage while it is read, and return the groups that it lacks."""
         with self.disk:
             yield self.waiting.all()
 
     def _write_all(self) -> None:
-        """Write what waits, and all that is remembered where the file that held it was lost, or may be an older one."""
+        """Write what waits. If the file was lost or may be older, write everything in memory, too."""
         while self._write_next():
             pass
         if self.trouble:
@@ -173,7 +174,7 @@ class WriteBehind:
         return True
 
     def _fold(self) -> None:
-        """Keep what waits from growing for as long as nothing can be written."""
+        """Limit what waits while no write succeeds."""
         with self.remembered.lock:
             lost = self.waiting.fold(self.remembered.accounts, self.clock.now())
         if lost:
@@ -181,7 +182,7 @@ class WriteBehind:
             self._medium.notices.append(notice)
 
     def _keep_house(self) -> None:
-        """Remove what is too old to be kept: at start, or as soon as the time is sure, and once a day."""
+        """Remove old data: at start or as soon as the time is sure, and once a day."""
         now = self.clock.now()
         if not self.clock.is_sure:
             return

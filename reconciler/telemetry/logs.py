@@ -1,9 +1,10 @@
 """Logs: how a line looks and where it goes.
 
-Owns: the set-up of structured logs, for our own lines and for those of libraries; how long a line may be; masking is
-the last step of each. Must not: decide what is worth a line; whoever knows the event says it.
+Owns: the set-up of structured logs, for our own lines and for those of libraries, and the length of a line. Masking is
+the last step of each line.
+Must not: decide which events get a line; the module that knows the event does.
 
-A process that must not stop has its lines ``queued``: then nothing waits for whoever reads them.
+In a process that must not stop, lines are ``queued``. Then no work waits for the reader of the log.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from reconciler.telemetry.masking import Masking
 from reconciler.telemetry.outlet import Outlet
 
 LONGEST_VALUE = 8_000
-"""Characters of one value of a line; of a longer one the middle is left out."""
+"""Characters of one value of a line. A longer one loses its middle."""
 LONGEST_LINE = 32 * 1024
-"""Bytes of a line. Where values of allowed length make a longer one, they are cut shorter."""
+"""Bytes of a line. If the values together are longer, they are cut shorter."""
 SHORTEST_CUT = 60
 """Characters to which values are cut at most, however long the line is."""
 _SHORT = frozenset({int, float, bool, type(None)})
@@ -43,9 +44,9 @@ def set_up_logs(
 ) -> Masking:
     """Make every log line of the process one event: JSON, or for a terminal in words.
 
-    ``stream`` is whatever ``sys.stderr`` is at the moment of a line, unless given. ``colours`` only matter in words;
-    by default they are on for a terminal. Lines of libraries come from ``warning`` up. ``queued`` lines
-    are written by a thread of their own, to what ``sys.stderr`` is now.
+    ``stream`` is by default the ``sys.stderr`` of the moment of a line. ``colours`` only matter in words; by default
+    they are on for a terminal. Lines of libraries are logged from ``warning`` up. A separate thread writes ``queued``
+    lines, to the present ``sys.stderr``.
     """
     masking = masking or Masking()
     terminal = (stream or sys.stderr).isatty()
@@ -95,7 +96,7 @@ def flush(seconds: float) -> None:
 
 
 def lines_dropped() -> int:
-    """Return how many lines were dropped since the start because nobody read them."""
+    """Return the number of lines since the start that were dropped because nobody read them."""
     return 0 if _queue.outlet is None else _queue.outlet.dropped
 
 
@@ -119,7 +120,7 @@ def _log_line(event: str, lines: int) -> dict[str, Any]:
 
 
 class _Lines:
-    """Writes finished lines. A stream that takes no more must not stop the work that the lines are about."""
+    """Writes finished lines. A stream that accepts no more must not stop the work."""
 
     _lock = Lock()
 
@@ -140,9 +141,9 @@ class _Lines:
 
 
 class _Bounded:
-    """Renders a line that is no longer than it may be.
+    """Renders a line of limited length.
 
-    Values are masked before they are cut: half a secret would not be known for one.
+    Values are masked before they are cut, because half a secret is not recognised.
     """
 
     def __init__(self, render: structlog.typing.Processor, masking: Masking) -> None:
@@ -179,7 +180,7 @@ class _Bounded:
         return f"{text[: most // 2]} … {left_out} characters left out … {text[-(most // 2) :]}"
 
     def _cut_several(self, values: Collection[Any], most: int) -> list[Any]:
-        """Return the first of several values, as many as have room together, and how many more there are."""
+        """Return as many of the first values as have room, and the number of the others."""
         cut: list[Any] = []
         room = most
         for value in values:
@@ -203,7 +204,7 @@ class _Bounded:
 
 
 class _Bridge(logging.Handler):
-    """Lets what libraries log come out as our own lines do."""
+    """Gives the lines of libraries the form of our own."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = next((level for level in _LEVELS if record.levelno >= level), logging.DEBUG)
@@ -240,7 +241,7 @@ def _words(*, colours: bool) -> structlog.typing.Processor:
 
 
 def _printable(value: Any) -> Any:
-    """Return foreign words so that they cannot steer a terminal."""
+    """Return words from outside that cannot control a terminal."""
     if type(value) is not str or value.isprintable() or "\n" in value:
         return value
     return repr(value)
@@ -262,7 +263,7 @@ def _json(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
 
 
 def _writes_unicode(stream: TextIO) -> bool:
-    """Say whether a stream can write every character as JSON has it, which is in UTF-8."""
+    """Say whether a stream can write every character in UTF-8, as JSON needs."""
     return (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-") in {
         "utf-8",
         "utf8",
@@ -270,7 +271,7 @@ def _writes_unicode(stream: TextIO) -> bool:
 
 
 def _in_ascii(_logger: Any, _method: str, line: Any) -> str:
-    """Return a line of JSON that every encoding can write, and that means the same."""
+    """Return the same JSON in characters that every encoding can write."""
     try:
         return json.dumps(json.loads(str(line)))
     except ValueError:

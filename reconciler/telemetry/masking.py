@@ -1,6 +1,6 @@
-"""What must never be printed.
+"""Keeps secrets out of all output.
 
-Owns: the secrets of this process, and every spelling of each that a text may hold.
+Owns: the secrets of this process, and every spelling of each.
 Must not: know where a secret comes from, or what prints.
 """
 
@@ -15,21 +15,21 @@ from urllib.parse import quote, quote_plus
 MASK = "**********"
 
 FEW = 500
-"""The number of spellings that are sought one by one, which costs time for each. Beyond it, an index costs time for
-each character of a text."""
+"""Up to this number, spellings are searched one by one, and each costs time. Beyond it there is an index, which costs
+time for each character of the output."""
 RENEWALS = 3
-"""The number of sets of secrets of one owner that stay masked: a line may still quote one that was just replaced."""
+"""The number of sets of secrets of one owner that stay masked: a line may still quote a replaced one."""
 KEPT_SECONDS = 3600.0
 """Seconds for which a replaced secret stays masked: a pass, an error or a line of the log may still quote it."""
 WIDTH = 8
-"""Characters by which the index knows the beginning of a spelling; fewer where a shorter secret is known."""
+"""Characters of the beginnings in the index; fewer if a known secret is shorter."""
 
 
 class Masking:
-    """The last step of anything that is printed: replaces every known secret, wherever it is in the text.
+    """The last step of all output: replaces every known secret.
 
-    Not a character of a secret is left, also where two of them overlap. What it costs does not grow with the number of
-    secrets beyond ``FEW``: a fleet has several for each account.
+    No character of a secret is left, also if two secrets overlap. Beyond ``FEW`` secrets the cost no longer grows: a
+    fleet has several for each account.
     """
 
     def __init__(self) -> None:
@@ -40,13 +40,13 @@ class Masking:
         self._index = _Index(WIDTH)
 
     def know(self, secrets: Iterable[str]) -> None:
-        """Take secrets that stay masked until the process ends: those that are given once, at its start."""
+        """Add secrets that stay masked until the process ends: those from its start."""
         new = {secret for secret in secrets if secret} - self._lasting
         self._lasting |= new
         self._add(new)
 
     def hold(self, owner: Hashable, secrets: frozenset[str], now: float) -> None:
-        """Take all secrets that an owner has at this moment, in steady seconds, and forget those replaced long ago."""
+        """Set all present secrets of an owner, at a steady time in seconds, and drop those replaced long ago."""
         held = self._held[owner]
         if secrets is not held.present:
             self._add((secrets - held.present) - held.gone.keys())
@@ -60,7 +60,7 @@ class Masking:
             self._remove([oldest])
 
     def renew(self, owner: Hashable, secrets: Iterable[str]) -> None:
-        """Take the newest secrets of an owner that gets others every hour, and forget those of long before."""
+        """Set the newest secrets of an owner that gets new ones every hour, and drop old ones."""
         sets = self._renewed.setdefault(owner, deque())
         sets.append(frozenset(secret for secret in secrets if secret))
         self._add(sets[-1])
@@ -93,7 +93,7 @@ class Masking:
                     self._index.remove(spelling)
 
     def text(self, text: str) -> str:
-        """Return a text without secrets."""
+        """Return a string without secrets."""
         few = len(self._spellings) <= FEW
         sought = (
             tuple(self._spellings) if few else self._index.beginning_in(text)
@@ -114,7 +114,7 @@ class Masking:
 
 
 class _Held:
-    """The secrets of one owner: those of now, and those of before with the moment when they were replaced."""
+    """The secrets of one owner: the present ones, and earlier ones with the moment of their replacement."""
 
     def __init__(self) -> None:
         self.present: frozenset[str] = frozenset()
@@ -122,9 +122,9 @@ class _Held:
 
 
 class _Index:
-    """Spellings by how they begin, so that a text is gone through once, however many there are.
+    """Spellings by their beginning, so one walk through a string finds all of them.
 
-    One thread changes it while others look: what they look at is exchanged, and never changed.
+    One thread updates it while others read. An update replaces the maps that they read, and never changes one.
     """
 
     def __init__(self, width: int) -> None:
@@ -132,7 +132,7 @@ class _Index:
         self._by_beginning: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
 
     def add(self, spellings: Iterable[str]) -> None:
-        """Take spellings that are not in it yet; none may be shorter than ``width``."""
+        """Add new spellings; none may be shorter than ``width``."""
         alike: defaultdict[str, list[str]] = defaultdict(list)
         for spelling in spellings:
             alike[spelling[: self.width]].append(spelling)
@@ -140,7 +140,7 @@ class _Index:
             self._by_beginning[beginning] += (*some,)
 
     def remove(self, spelling: str) -> None:
-        """Forget a spelling."""
+        """Remove a spelling."""
         beginning = spelling[: self.width]
         left = tuple(one for one in self._by_beginning[beginning] if one != spelling)
         if left:
@@ -149,14 +149,14 @@ class _Index:
             del self._by_beginning[beginning]
 
     def beginning_in(self, text: str) -> Iterator[str]:
-        """Yield the spellings whose beginning is in a text; all others need no look."""
+        """Yield the spellings whose beginning is in a string; the others need no search."""
         width = self.width
         for piece in {text[at : at + width] for at in range(len(text))}:
             yield from self._by_beginning.get(piece, ())
 
 
 def _spans(spelling: str, text: str) -> Iterator[tuple[int, int]]:
-    """Yield where a spelling is in a text, also where it overlaps itself."""
+    """Yield each place of a spelling in a string, also if it overlaps itself."""
     at = text.find(spelling)
     while at >= 0:
         yield at, at + len(spelling)
@@ -164,7 +164,7 @@ def _spans(spelling: str, text: str) -> Iterator[tuple[int, int]]:
 
 
 def _spellings(secret: str) -> set[str]:
-    """Return how a secret may look in a text: as it is, in JSON, quoted by Python, in an address or a form."""
+    """Return the spellings of a secret: as it is, in JSON, quoted by Python, in an address or a form."""
     quoted = {_json(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
     inside = {_json(one) for one in quoted}  # an exception's words in a JSON line are quoted twice
     return {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), *quoted, *inside}

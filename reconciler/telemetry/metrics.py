@@ -32,16 +32,16 @@ CONVERGENCE_SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600)
 
 
 Cells = Mapping[tuple[str, ...], float]
-"""Values of one gauge of one account by its labels beside ``account``; empty where the gauge is absent."""
+"""Values of one gauge of one account, by its other labels; empty if the gauge is absent."""
 
 
 def _earliest(moments: list[float]) -> float:
-    """Return the earliest of some moments; an account that has none yet counts as the earliest of all."""
+    """Return the earliest of some moments; an account without one counts as the earliest of all."""
     return min(moments)
 
 
 def _earliest_given(moments: list[float]) -> float:
-    """Return the earliest of some moments of which 0 means none."""
+    """Return the earliest of some moments; 0 means none."""
     return min((moment for moment in moments if moment), default=0.0)
 
 
@@ -49,7 +49,7 @@ def _earliest_given(moments: list[float]) -> float:
 class AccountGauge:
     """One gauge for each account: how it is read, and how the accounts become one figure.
 
-    Figures are added up. Of moments the earliest counts, because the laggard is what matters.
+    Figures are added. Of moments the earliest counts, because the slowest account matters.
     """
 
     name: str
@@ -65,7 +65,7 @@ def _single(
     read: Callable[[Figures], float | None],
     together: Callable[[list[float]], float] = sum,
 ) -> AccountGauge:
-    """Return a gauge without labels of its own, absent where there is no figure."""
+    """Return a gauge without labels of its own, absent if there is no figure."""
 
     def cells(figures: Figures) -> Cells:
         value = read(figures)
@@ -105,11 +105,11 @@ def _approvals(figures: Figures) -> Cells:
 
 _CONDITION = AccountGauge(
     "pcc_account_condition",
-    "1 for the one condition that the account is in.",
+    "1 for the condition of the account.",
     ("condition",),
     _conditions,
 )
-_ACCOUNTS = ("pcc_accounts", "Accounts by condition, each in one.")
+_ACCOUNTS = ("pcc_accounts", "Accounts by condition.")
 
 # Laid out by hand, one metric in two or three lines, to be read as the table that it is.
 # fmt: off
@@ -117,9 +117,9 @@ ACCOUNT_GAUGES: tuple[AccountGauge, ...] = (
     _CONDITION,
     _single("pcc_desired_devices", "Devices wanted now.", lambda one: one.desired),
     _single("pcc_observed_devices", "Devices in the last trusted live list.", lambda one: one.observed),
-    AccountGauge("pcc_devices", "Devices by what they are to us; the states add up to all that is wanted or live.",
+    AccountGauge("pcc_devices", "Devices by state; the states add up to all devices that are wanted or live.",
                  ("state",), _states),
-    _single("pcc_flapping_devices", "Wanted devices that LG lost five times or more in a day after it took them.",
+    _single("pcc_flapping_devices", "Wanted devices that LG accepted and lost five times or more in a day.",
             lambda one: one.flapping),
     AccountGauge("pcc_changes_held", "Wanted changes that are not made now, by reason.",
                  ("action", "kind", "reason"), _held),
@@ -132,15 +132,15 @@ ACCOUNT_GAUGES: tuple[AccountGauge, ...] = (
             lambda one: one.last_attempt, _earliest),
     _single("pcc_pass_last_success_timestamp_seconds", "When the live list was last trusted.",
             lambda one: one.last_success, _earliest),
-    _single("pcc_out_of_sync_since_timestamp_seconds", "Since when a wanted change is not made; 0 when in sync.",
+    _single("pcc_out_of_sync_since_timestamp_seconds", "Since when the account is not in sync; 0 when in sync.",
             lambda one: one.out_of_sync_since, _earliest_given),
     _single("pcc_api_quota_calls_per_hour",
-            "Calls allowed in any rolling hour; absent when unlimited or not yet known.",
+            "Calls allowed in any rolling hour; absent if unlimited or not yet known.",
             lambda one: one.quota_limit),
-    _single("pcc_api_quota_remaining", "Calls left in this hour; absent when unlimited or not yet known.",
+    _single("pcc_api_quota_remaining", "Calls left in this hour; absent if unlimited or not yet known.",
             lambda one: one.quota_remaining),
     _single("pcc_token_expiry_timestamp_seconds",
-            "When the access token in use ends; absent where that is not known.",
+            "When the access token in use ends; absent if not known.",
             lambda one: one.token_expiry, _earliest_given),
 )
 """Every gauge that has a figure for each account."""
@@ -213,16 +213,16 @@ class Metrics:
         self.queue_depth = gauge("pcc_queue_depth", "Accounts that wait for a worker.")
         self.queue_oldest = gauge(
             "pcc_queue_oldest_seconds",
-            "How long the longest of them waits, or an account that is due; measured when asked.",
+            "How long the longest-waiting of them, or of the due accounts, has waited; measured when asked.",
         )
         self._log_lines_dropped = self._counter(
             "pcc_log_lines_dropped_total",
-            "Lines of the log that were dropped because nobody read them.",
+            "Log lines that were dropped because nobody read them.",
         )
         self._log_lines_counted = 0
         self.clock_ahead = gauge(
             "pcc_clock_ahead_seconds",
-            "By how much this machine's clock is ahead of LG's; 0 where LG's is not known.",
+            "By how much this machine's clock is ahead of LG's; 0 if LG's is not known.",
         )
         self.state_writable = gauge("pcc_state_writable", "1 if the state can be written.")
         self.reload_successful = gauge(
@@ -256,14 +256,12 @@ class Metrics:
     def _define_work(self) -> None:
         counter, histogram = self._counter, self._histogram
         account = ["account"] if self.per_account else []
-        self._changes = counter(
-            "pcc_changes", "Changes by how they ended.", *account, "action", "result"
-        )
-        self._passes = counter("pcc_passes", "Passes by how they ended.", *account, "result")
+        self._changes = counter("pcc_changes", "Changes by result.", *account, "action", "result")
+        self._passes = counter("pcc_passes", "Passes by result.", *account, "result")
         self._throttled = counter("pcc_api_throttled", "Calls that LG throttled.", *account)
         self._otherwise = counter(
             "pcc_api_other_message_ids",
-            "Answers of LG's that name another message id than their request.",
+            "Answers from LG with another message id than their request.",
             *account,
         )
         self._refreshes = counter("pcc_token_refreshes", "Token renewals.", *account, "result")
@@ -272,13 +270,13 @@ class Metrics:
         )
         self._request_duration = histogram(
             "pcc_api_request_duration_seconds",
-            "Seconds that one call to LG took.",
+            "Duration of one call to LG in seconds.",
             CALL_SECONDS,
             "method",
             "route",
         )
         self.pass_duration = histogram(
-            "pcc_pass_duration_seconds", "Seconds that one pass took.", PASS_SECONDS
+            "pcc_pass_duration_seconds", "Duration of one pass in seconds.", PASS_SECONDS
         )
         self.convergence = histogram(
             "pcc_convergence_seconds",
@@ -317,7 +315,7 @@ class Metrics:
         self.rejected(None)
 
     def lines_dropped(self, since_the_start: int) -> None:
-        """Take how many lines of the log were dropped so far."""
+        """Set the number of log lines that were dropped so far."""
         self._log_lines_dropped.inc(since_the_start - self._log_lines_counted)
         self._log_lines_counted = since_the_start
 
@@ -327,20 +325,20 @@ class Metrics:
             self._rejected.labels(one).set(one == cause)
 
     def revision(self, revision: str, source: str, verified: str) -> None:
-        """Say which revision is in force; the one before leaves no series behind."""
+        """Set the revision in force; the series of the one before disappears."""
         self._revision.clear()
         self._revision.labels(revision, source, verified).set(1)
 
     def figures(self, account: AccountName, figures: Figures) -> None:
-        """Take an account's newest figures."""
+        """Set an account's newest figures."""
         self._figures[account] = figures
 
     def abandoned(self, accounts: Iterable[AccountName]) -> None:
-        """Say which accounts left the files while devices of them are live: they have a condition only."""
+        """Set the accounts that left the files while devices of them are live; they have a condition only."""
         self._accounts.abandoned = frozenset(accounts)
 
     def enter(self, account: AccountName) -> None:
-        """Start every counter of a new account at 0, so that the first event is seen as a rise."""
+        """Start every counter of a new account at 0, so the first event shows as an increase."""
         self._figures.setdefault(account, Figures())
         for counter, cell in self._of_account():
             self._series(counter, account, *cell)
@@ -396,7 +394,7 @@ class Metrics:
         self._series(self._throttled, account).inc()
 
     def answered_otherwise(self, account: AccountName) -> None:
-        """Count one answer that names another message id than its request."""
+        """Count one answer with another message id than its request."""
         self._series(self._otherwise, account).inc()
 
     def token_refreshed(self, account: AccountName, result: str) -> None:
@@ -404,6 +402,6 @@ class Metrics:
         self._series(self._refreshes, account, result).inc()
 
     def _series(self, counter: Counter, account: AccountName, *others: str) -> Counter:
-        """Return the series of an account; without labels for accounts, the one that all of them share."""
+        """Return the series of an account; without account labels, the one that all share."""
         labels = (account, *others) if self.per_account else others
         return counter.labels(*labels) if labels else counter

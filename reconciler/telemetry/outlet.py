@@ -3,8 +3,8 @@
 Owns: the order of lines, what happens to those that do not fit, and how long the end of a process waits for them.
 Must not: know what is in a line.
 
-Whoever reads standard error may stop reading. Then the pipe is full, and whoever writes to it waits. Here that is a
-thread that does nothing else. It writes past Python's own stream: the end of a process would wait for that one.
+The reader of standard error may stop reading. Then the pipe is full, and the writer waits. Here the writer is a thread
+that does nothing else. It does not use Python's own stream, because the end of a process would wait for that.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from collections.abc import Callable
 from contextlib import suppress
 
 MOST_BYTES = 4 * 1024 * 1024
-"""How much may wait to be written. Of what comes after that the newest is dropped."""
+"""How much may wait to be written. Beyond that, new lines are dropped."""
 
 
 class Outlet:
-    """Writes lines to a file descriptor in the order in which they come, and lets nobody wait for that.
+    """Writes lines to a file descriptor in their order, without letting any caller wait.
 
-    ``gap`` makes the line that tells how many were dropped; it is written where they are missing. ``dropped`` is their
-    number since the start.
+    ``gap`` makes the line with the number of dropped lines; it is written in their place. ``dropped`` is their number
+    since the start.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Outlet:
         self._thread: threading.Thread | None = None
 
     def put(self, line: str) -> None:
-        """Let a line be written soon, or count it as dropped."""
+        """Queue a line, or count it as dropped."""
         data = self._bytes(line)
         with self._changed:
             self._begin()
@@ -57,7 +57,7 @@ class Outlet:
             self._changed.notify_all()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until all is written, but no longer than this; say whether it is."""
+        """Wait until everything is written, but no longer than this; say whether it is."""
         until = time.monotonic() + seconds
         with self._changed:
             while self._lines or self._busy or self._missing:
@@ -97,7 +97,7 @@ class Outlet:
                 self._busy = True
             with suppress(
                 OSError
-            ):  # nobody reads any more, or the disk is full: that costs lines, and no work
+            ):  # nobody reads any more, or the disk is full: lines are lost, and the work continues
                 self._write(data)
             with self._changed:
                 self._size -= len(data)
@@ -107,5 +107,5 @@ class Outlet:
         while rest:
             try:
                 rest = rest[os.write(self._descriptor, rest) :]
-            except BlockingIOError:  # somebody made the pipe one that does not wait
+            except BlockingIOError:  # somebody made the pipe non-blocking
                 select.select([], [self._descriptor], [], 1.0)

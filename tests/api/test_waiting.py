@@ -132,7 +132,7 @@ def test_of_several_accounts_each_is_waited_for_and_a_guard_goes_first() -> None
     assert Watch().look(status(east, west, refused)).code == 3
     assert Watch().look(status(east, refused)).code == 4
     verdict = Watch().look(status(replace(east, current=False), west, refused))
-    assert verdict == Verdict(None, "waiting for east: no pass of this text has ended yet")
+    assert verdict == Verdict(None, "waiting for east: no pass of this revision has ended yet")
     assert Watch(accounts=["east"]).look(status(east, west)).code == 0
     assert Watch(accounts=["easst"]).look(status(east, west)) == Verdict(
         1, "there is no account 'easst'; did you mean 'east'?"
@@ -187,7 +187,7 @@ def test_a_revision_that_came_into_force_has_its_time(revision: str, there: dict
             {"revision": OLD, "rejected": "invalid", "newest": "e" * 40, "seen": ()},
             f"in force is {OLD}",
         ),
-        ({"revision": None, "newest": None, "seen": ()}, "in force is no text"),
+        ({"revision": None, "newest": None, "seen": ()}, "in force is no revision"),
         ({"revision": f"{NEW}-dirty", "newest": f"{NEW}-dirty", "seen": ()}, "in force is"),
     ],
     ids=[
@@ -307,7 +307,7 @@ def test_a_daemon_that_is_away_is_asked_again_and_gently() -> None:
     assert told == [
         "not up yet",
         "not up yet",
-        "waiting for default: no pass of this text has ended yet",
+        "waiting for default: no pass of this revision has ended yet",
         "away",
     ]
     assert time.slept == [1.0] * 4

@@ -131,7 +131,7 @@ class Office:
             self.state.accounts,
             self.state.revisions,
             self.metrics,
-            told=self.take,
+            changed=self.take,
             patience=patience,
             clock=SystemClock(),
         )
@@ -194,7 +194,7 @@ async def test_state_knows_before_others_are_told() -> None:
     office = Office(MemorySource(east=text("east", "a", "b")))
     await office.informer.refresh()
     seen: list[Any] = []
-    office.informer._told = lambda _accounts: seen.append(
+    office.informer._changed = lambda _accounts: seen.append(
         office.state.accounts.recall(EAST, SystemClock().now()).absent_since
     )
     office.source.files["east.toml"] = text("east", "a")

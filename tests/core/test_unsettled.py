@@ -58,7 +58,7 @@ class Office:
             self.state.revisions,
             Metrics(),
             clock=self.clock,
-            told=self._take,
+            changed=self._take,
         )
 
     def _take(self, _accounts: object) -> None:

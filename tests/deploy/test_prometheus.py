@@ -298,7 +298,7 @@ TROUBLES: Mapping[str, Trouble | None] = {
     "Devices missing for over an hour": _stands(Condition.CONVERGING, **LONG_MISSING),
     "State cannot be written": lambda metrics: metrics.state_writable.set(0),
     "LG does not let an account in": _stands(Condition.STOPPED),
-    "The newest text is rejected": lambda metrics: metrics.reload_successful.set(0),
+    "The newest revision is rejected": lambda metrics: metrics.reload_successful.set(0),
     "A guard waits for a person": _stands(Condition.HELD, tripped=frozenset({Reason.TOO_MANY})),
     "An account is abandoned": lambda metrics: metrics.abandoned([AccountName("busan")]),
     "The text cannot be fetched": lambda metrics: metrics.source_errors.labels("missing").inc(),

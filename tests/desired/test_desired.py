@@ -207,7 +207,7 @@ def test_an_account_may_be_empty_only_if_it_says_so() -> None:
     assert one("version = 1\ndevices = []").devices == frozenset()
     assert one("version = 1\ndevice_files = ['f.txt']", f="# none\n").devices == frozenset()
     assert told("version = 1\n[accounts.a]\ncountry = 'KR'") == [
-        "a.toml:2:1: an account needs devices or device_files; one that is to be empty says devices = []"
+        "a.toml:2:1: an account needs devices or device_files; to keep an account empty, write devices = []"
     ]
 
 
@@ -283,11 +283,13 @@ ID_WORDS = "an id is 1 to 256 printable characters without white space and witho
 TYPES = "washer, refrigerator, dish_washer or oven"
 
 FAULTS = {
-    "": ["1:1: the file is empty: not even version = 1 is left"],
-    " \n": ["1:1: the file is empty: not even version = 1 is left"],
+    "": ["1:1: the file is empty: version = 1 is missing"],
+    " \n": ["1:1: the file is empty: version = 1 is missing"],
     "# only a comment\n": ["1:1: version is missing"],
     "devices = []": ["1:1: version is missing"],
-    "version = 1": ["1:1: no account: give devices or device_files, if only as devices = []"],
+    "version = 1": [
+        "1:1: no account: give devices or device_files; for an empty account, devices = []"
+    ],
     "version = 2\nbogus = 1": ["1:11: this program reads version 1 of the schema, not this one"],
     "version = 1.0\ndevices = []": ["1:11: must be the whole number 1"],
     "version = true\ndevices = []": ["1:11: must be the whole number 1"],
@@ -407,7 +409,9 @@ FAULTS = {
         "2:23: a device id is text in quotes",
         f"2:26: {ID_WORDS}",
     ],
-    HEAD + "[accounts]": ["1:1: no account: give devices or device_files, if only as devices = []"],
+    HEAD + "[accounts]": [
+        "1:1: no account: give devices or device_files; for an empty account, devices = []"
+    ],
     HEAD + "accounts = []": ["2:12: must be a table"],
     HEAD + "[accounts.Seoul]\ndevices = []": [
         "2:11: an account name is 1 to 63 of a-z, 0-9 and -, and begins and ends with a letter or digit"
@@ -419,16 +423,16 @@ FAULTS = {
         "2:26: an account name is 1 to 63 of a-z, 0-9 and -, and begins and ends with a letter or digit"
     ],
     HEAD + "retired_accounts = ['default']\ndevices = []": [
-        "2:21: account default is retired and present at once; it is at a.toml:3:1"
+        "2:21: account default is retired and also present; it is at a.toml:3:1"
     ],
     HEAD + "devices = []\n[accounts.default]\ndevices = []": [
         (
-            "2:1: account default may be defined in one place only; top-level devices and device_files are short for"
-            " it; it is also at a.toml:3:11"
+            "2:1: account default may be defined in one place only; top-level devices and device_files mean"
+            " this account; it is also at a.toml:3:11"
         ),
         (
-            "3:11: account default may be defined in one place only; top-level devices and device_files are short for"
-            " it; it is also at a.toml:2:1"
+            "3:11: account default may be defined in one place only; top-level devices and device_files mean"
+            " this account; it is also at a.toml:2:1"
         ),
     ],
     HEAD + "devices = []\n[[approvals]]\ndevices = ['a']": [
@@ -436,7 +440,7 @@ FAULTS = {
         "3:1: reason is missing",
     ],
     HEAD + "devices = []\n[[approvals]]\nexpires = 2026-12-01T00:00:00Z\nreason = ' '": [
-        "5:10: say why, for the one who asks next year"
+        "5:10: state the reason, for a reader next year"
     ],
     HEAD + "devices = []\n[[approvals]]\ndevices = []\nexpires = 2026-12-01\nreason = 1": [
         "6:10: must be text in quotes"
@@ -450,7 +454,7 @@ FAULTS = {
     ],
     HEAD
     + "devices = ['b', 'a']\n[[approvals]]\ndevices = ['a']\nexpires = 2026-12-01T00:00:00Z\nreason = 'x'": [
-        "4:12: this device may go and is desired at once, without an until; it is desired at a.toml:2:17"
+        "4:12: this device is approved to go and also wanted, without an until; it is wanted at a.toml:2:17"
     ],
     HEAD + "device_files = ['none/*.txt']": ["2:17: no file matches this pattern"],
     HEAD + "device_files = 'f.txt'": ["2:16: must be an array"],
@@ -511,7 +515,7 @@ reason = "gone"
         "a.toml:6:26: no file matches this pattern",
         "a.toml:7:1: expires is missing",
         "a.toml:7:1: reason is missing",
-        "a.toml:11:12: this device may go and is desired at once, without an until; it is desired at a.toml:5:12",
+        "a.toml:11:12: this device is approved to go and also wanted, without an until; it is wanted at a.toml:5:12",
         "f.txt:2:1: this device is listed twice, first at a.toml:5:12",
     ]
 

@@ -231,7 +231,7 @@ def test_single_values_are_bounded(line: str, message: str) -> None:
 def test_what_is_no_toml_is_one_fault() -> None:
     """Files of another kind are named for what they are."""
     assert faults("version = \n")[0].startswith("events.toml:1:")
-    assert faults("") == ["events.toml:1:1: the file is empty: not even version = 1 is left"]
+    assert faults("") == ["events.toml:1:1: the file is empty: version = 1 is missing"]
     utf16 = read_config("events.toml", "version = 1".encode("utf-16")).faults
     assert "UTF-16" in utf16[0].message
     large = read_config("events.toml", b"#" * (LARGEST + 1)).faults

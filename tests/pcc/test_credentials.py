@@ -271,7 +271,7 @@ def test_a_missing_country_is_told_with_every_place_for_it(tmp_path: Path) -> No
         replace(SERVICE, country=None), folder(tmp_path, {"seoul-hotel.access_token": TOKEN})
     )
     assert fault(store) == (
-        "no country: give the account one in the text, set PCC_COUNTRY, or put seoul-hotel.country into"
+        "no country: give the account one in the file, set PCC_COUNTRY, or put seoul-hotel.country into"
         " PCC_CREDENTIALS_DIR"
     )
 

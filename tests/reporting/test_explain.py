@@ -55,7 +55,7 @@ TELLING: dict[str, tuple[str, ...]] = {
     "subscribed": (
         "Subscribed, as wanted.",
         "came in    2026-11-01 00:00:00 UTC (2 days ago) with 1f2a91c71111 by Kim Minji <minji@hotel.example>: Take in",
-        "stands at  desired-state.toml:4:3",
+        "entry at  desired-state.toml:4:3",
         "observed   in the last trusted list of 2026-11-03 00:10:03 UTC",
         "subscribe success, pass ",
         "next pass  2026-11-03 00:20:03 UTC (in 8 minutes)",
@@ -81,7 +81,7 @@ TELLING: dict[str, tuple[str, ...]] = {
     ),
     "unmanaged": (
         "Subscribed, not wanted here, and not ours to remove: nothing is done about it.",
-        "next       nothing under prune = 'owned'; an entry in the text would take it in",
+        "next       nothing under prune = 'owned'; an entry in the file would take it in",
     ),
     "approved": (
         "approved   until 2026-12-01 00:00:00 UTC (in 27 days): wing B is rebuilt (desired-state.toml:11:12)",
@@ -274,7 +274,7 @@ async def test_an_account_that_left_the_text_is_told_for_what_it_is() -> None:
     )
     assert (
         told.why
-        == "the account is not in the text in force, and it is abandoned: no call is made for it"
+        == "the account is not in the revision in force, and it is abandoned: no call is made for it"
     )
 
 
@@ -436,7 +436,7 @@ async def test_on_call_one_command_tells_who_and_when(tmp_path: Path) -> None:
         place = (
             "desired-state.toml:6:3" if answers is told else f"{remote.work}/desired-state.toml:6:3"
         )
-        assert f"stands at  {place}" in " ".join(by_case["live"][1].split(" "))
+        assert f"entry at  {place}" in " ".join(by_case["live"][1].split(" "))
         assert "device 'no-such-device' not found" in by_case["unknown"][2]
     assert "no daemon answers at" in later[0][2]
     changes = json.loads(past[1])["changes"]
@@ -501,7 +501,7 @@ async def test_wait_goes_through_a_start_and_ends_in_sync(tmp_path: Path) -> Non
         write(one.file, "version = 1\nnonsense = 2\ndevices = []\n")
         await eventually(lambda: one.told("desired.rejected"))
         code, _, err = await command(one, "status", "--wait", "--timeout", "60s")
-        assert (code, "the newest text is rejected (invalid): " in err) == (1, True)
+        assert (code, "the newest revision is rejected (invalid): " in err) == (1, True)
 
 
 async def test_a_server_that_is_named_is_the_only_one_asked(tmp_path: Path) -> None:

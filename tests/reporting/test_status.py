@@ -96,22 +96,22 @@ SENTENCES: dict[str, tuple[StatusReport, bool, str]] = {
     "no text, nothing read": (
         status(revision=None, newest=None),
         False,
-        "No text is in force yet: none was read so far.",
+        "No desired state is in force yet: none was read so far.",
     ),
     "no text, trouble": (
         status(revision=None, newest=None, trouble="no such folder"),
         False,
-        "No text is in force yet: no such folder.",
+        "No desired state is in force yet: no such folder.",
     ),
     "no text, faults": (
         status(revision=None, rejected=Cause.INVALID, faults=(FIRST, SECOND_FAULT)),
         False,
-        "No text is in force yet: all.toml:3:1: not an id (and 1 more).",
+        "No desired state is in force yet: all.toml:3:1: not an id (and 1 more).",
     ),
     "rejected": (
         status({"seoul": ending()}, rejected=Cause.INVALID, faults=(FIRST,)),
         False,
-        "The newest text is rejected (invalid); fix it: all.toml:3:1: not an id.",
+        "The newest revision is rejected (invalid); fix it: all.toml:3:1: not an id.",
     ),
     "rejected, before all else": (
         status(
@@ -121,12 +121,12 @@ SENTENCES: dict[str, tuple[StatusReport, bool, str]] = {
             trouble="gone",
         ),
         False,
-        "The newest text is rejected (missing); fix it: all.toml:3:1: not an id.",
+        "The newest revision is rejected (missing); fix it: all.toml:3:1: not an id.",
     ),
     "not fetched": (
         status({"seoul": ending()}, trouble="connection refused."),
         False,
-        "The newest text cannot be fetched: connection refused.",
+        "The newest revision cannot be fetched: connection refused.",
     ),
     "stopped": (
         status(
@@ -224,7 +224,7 @@ SENTENCES: dict[str, tuple[StatusReport, bool, str]] = {
             faults=(FIRST,),
         ),
         False,
-        "The newest text is rejected (invalid); fix it: all.toml:3:1: not an id. Observe mode: nothing is changed.",
+        "The newest revision is rejected (invalid); fix it: all.toml:3:1: not an id. Observe mode: nothing is changed.",
     ),
 }
 

@@ -272,13 +272,13 @@ async def test_newer_text_stops_an_older_plan(tmp_path: Path) -> None:
         await eventually(lambda: len(one.calls(Route.SUBSCRIBE)) >= 4)
         informer = one.process.components.informer
         wanted = sorted(str(call.device) for call in one.calls(Route.SUBSCRIBE))
-        informer_told = informer._told
+        informer_told = informer._changed
 
         def told(accounts: Any) -> None:
             wire.notes.append("accepted")
             informer_told(accounts)
 
-        informer._told = told
+        informer._changed = told
         write(one.file, text(wanted))
         await eventually(lambda: "accepted" in wire.notes)
         await one.passes(1)
@@ -742,7 +742,7 @@ async def test_defect_in_the_background_ends_the_process(tmp_path: Path, where: 
             case "look":
                 components.source.poll = defective  # type: ignore[method-assign]  # a defect of ours, put in
             case "told":
-                components.informer._told = defective
+                components.informer._changed = defective
             case "worker":
                 queue._next = defective  # type: ignore[method-assign]  # a defect of ours, put in
             case _:

@@ -752,7 +752,7 @@ async def test_a_text_that_cannot_be_read_is_told() -> None:
         os.mkfifo("desired-state.toml")
         found = await one.examine()
         assert of(found, Check.DESIRED_STATE, None).level is Level.FAIL
-        assert of(found, Check.DESIRED_STATE).found == "no text is in force that names the account"
+        assert of(found, Check.DESIRED_STATE).found == "no revision in force names the account"
         assert of(found, Check.LIST).level is Level.OK
         assert Check.CREDENTIALS not in {finding.check for finding in found.general}
 

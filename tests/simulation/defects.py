@@ -203,7 +203,7 @@ def _any_environment() -> None:
 def _first_on_what_was() -> None:
     async def begin(self: Any) -> None:
         await self.recall()
-        self._told(self.accepted.accounts.keys())
+        self._changed(self.accepted.accounts.keys())
         await asyncio.sleep(5)  # what a fetch takes where texts come from afar
         await self.refresh()
 
@@ -489,7 +489,7 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         "no desired-rejected",
-        "devices go though the newest text is rejected",
+        "devices go though the newest revision is rejected",
         _without(Reason.DESIRED_REJECTED),
     ),
     Defect(

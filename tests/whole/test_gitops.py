@@ -224,13 +224,13 @@ async def test_push_in_the_middle_of_a_pass_stops_the_old_plan(
         await eventually(lambda: len(one.calls(Route.SUBSCRIBE)) >= 3)
         wanted = sorted(str(call.device) for call in one.calls(Route.SUBSCRIBE))
         informer = one.process.components.informer
-        tell = informer._told
+        tell = informer._changed
 
         def told(accounts: Any) -> None:
             wire.notes.append("in force")
             tell(accounts)
 
-        informer._told = told
+        informer._changed = told
         remote.publish({TEXT: text(wanted, GENEROUS)}, "No, only these")
         await pushed_hook(one)
         await one.has(wanted)

@@ -3,9 +3,9 @@
 Owns: where the daemon is, how it is spoken to, and what its refusal means to a person.
 Must not: know what is asked, or be used by the daemon itself.
 
-What answers need not be our daemon: an address may be mistyped, or somebody else's. So no answer is longer than it may
-be or takes longer than it may, and none of its words reaches a terminal as it came: what steers one is taken out here,
-for every command. The standard library's client is enough for one request to a server of our own.
+Another program may answer in place of our daemon, for example because of a mistyped address. So size and time of an
+answer are limited, and characters that control a terminal are taken out here, for every command. The standard library's
+client is enough for one request to a server of our own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TIMEOUT_SECONDS = 15.0
 PLAN_SECONDS = 300.0
 """A plan of a million proposed devices takes its time, and another one may be before it."""
 LARGEST_ANSWER, LARGEST_PLAN = 64 * 1024 * 1024, 512 * 1024 * 1024
-"""Bytes of an answer: ten thousand accounts take 12 MB, a plan of a million devices 300 MB."""
+"""Bytes of an answer. Ten thousand accounts take 12 MB, a plan of a million devices 300 MB."""
 LARGEST_REFUSAL = 1024 * 1024
 PIECE = 64 * 1024
 LONGEST_WORDS = 16 * 1024
@@ -40,7 +40,7 @@ LINES = {"shown": 64 * 1024 * 1024, "approval": 1024 * 1024}
 DEEPEST = 64
 """Levels of an answer; the daemon's have fewer than twenty. All that reads it later is safe below that."""
 REFUSALS = 1000
-"""So many faults of a refusal are shown."""
+"""The number of faults of a refusal that are shown."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _NO_ANSWER = (
     URLError,
@@ -50,7 +50,7 @@ _NO_ANSWER = (
     RecursionError,
     msgspec.MsgspecError,
 )
-"""What can be raised where no answer of ours comes back."""
+"""The errors of a connection without a usable answer."""
 
 
 def ask(
@@ -82,7 +82,7 @@ def ask(
                 raise SomebodyElse(
                     f"what answers at {server} is a page ({quoted(kind)}), not the daemon: {_DOOR}"
                 )
-            said = msgspec.json.decode(words)
+            document = msgspec.json.decode(words)
     except HTTPError as error:
         raise _refusal(server, error, end) from error
     except _NO_ANSWER as error:
@@ -90,9 +90,9 @@ def ask(
         raise NoDaemon(
             f"no daemon answers at {server} ({quoted(str(reason))}); is it running? see --server"
         ) from error
-    if not isinstance(said, dict):
+    if not isinstance(document, dict):
         raise SomebodyElse(f"what answers at {server} is not this daemon")
-    return _fit_to_print(server, said)
+    return _fit_to_print(server, document)
 
 
 def _request(
@@ -137,16 +137,16 @@ def _read(answer: HTTPResponse | HTTPError, largest: int, end: float) -> bytes:
         if len(body) > largest:
             raise ValueError(f"its answer is longer than {largest} bytes")
         if time.monotonic() > end:
-            raise TimeoutError("its answer did not come to an end in time")
+            raise TimeoutError("its answer took too long")
     if getattr(answer, "length", None):
         raise ValueError("its answer broke off")
     return bytes(body)
 
 
-def _fit_to_print(server: str, said: dict[str, Any]) -> dict[str, Any]:
-    """Return an answer without what steers a terminal; one that is nested too deeply is nobody's of ours."""
+def _fit_to_print(server: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer without characters that control a terminal. Our daemon never nests this deeply."""
     try:
-        return {key: _printable(value, key) for key, value in said.items()}
+        return {key: _printable(value, key) for key, value in answer.items()}
     except _TooDeepError as error:
         raise SomebodyElse(
             f"what answers at {server} is not this daemon: its answer is nested too deeply"
@@ -184,22 +184,22 @@ def _words(text: str, key: str) -> str:
 
 
 def _host(address: str) -> str:
-    """Return the host of an address from outside, and nothing else of it, or nothing."""
+    """Return only the host of an address from outside, or an empty string."""
     try:
         return quoted(urlsplit(address).hostname or "")
     except ValueError:
         return ""
 
 
-_DOOR = "does a login page or a proxy stand before it? see --server"
+_DOOR = "is there a login page or a proxy in front of it? see --server"
 _MOVED, _LOCKED = range(300, 400), frozenset({401, 403, 407})
 
 
 def _refusal(server: str, error: HTTPError, end: float) -> DaemonError:
-    """Return what a status other than 200 means: the daemon's own no, somebody else, or nobody yet."""
+    """Return the error for a status other than 200: the daemon refused, something else answered, or nobody yet."""
     why = _why(error, end)
     if why:
-        return DaemonError(f"the daemon at {server} said no: {why}")
+        return DaemonError(f"the daemon at {server} refused: {why}")
     if error.code in _MOVED:
         to = _host(error.headers.get("location", ""))
         where = f" to {to}" if to else ""
@@ -210,7 +210,7 @@ def _refusal(server: str, error: HTTPError, end: float) -> DaemonError:
         return SomebodyElse(
             f"what answers at {server} asks for a login ({error.code}), and is not the daemon: {_DOOR}"
         )
-    return NoDaemon(f"the daemon at {server} said no: {error.code} {quoted(str(error.reason))}")
+    return NoDaemon(f"the daemon at {server} refused: {error.code} {quoted(str(error.reason))}")
 
 
 def proxy_for(url: str, scheme: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -227,26 +227,26 @@ class NoRedirect(HTTPRedirectHandler):
     def http_error_302(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
     ) -> None:
-        """Return nothing, which makes the redirect an error, whatever address it names."""
+        """Return None, which makes every redirect an error."""
         del req, fp, code, msg, headers
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _why(error: HTTPError, end: float) -> str:
-    """Return the daemon's words, or nothing where it was not a daemon of ours that spoke."""
+    """Return the daemon's words, or None if the answer is not from our daemon."""
     with error:
         try:
-            said = msgspec.json.decode(_read(error, LARGEST_REFUSAL, end), type=_Refusal)
+            refusal = msgspec.json.decode(_read(error, LARGEST_REFUSAL, end), type=_Refusal)
         except (OSError, HTTPException, ValueError, RecursionError, msgspec.MsgspecError):
             return ""
-    more = len(said.faults) - REFUSALS
-    faults = [*said.faults[:REFUSALS], *([f"and {more} more"] if more > 0 else [])]
-    return "\n".join(map(quoted, (said.error, *faults)))
+    more = len(refusal.faults) - REFUSALS
+    faults = [*refusal.faults[:REFUSALS], *([f"and {more} more"] if more > 0 else [])]
+    return "\n".join(map(quoted, (refusal.error, *faults)))
 
 
 class _Refusal(msgspec.Struct):
-    """How our daemon says no."""
+    """A refusal of our daemon."""
 
     error: str
     faults: list[str] = []

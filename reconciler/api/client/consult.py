@@ -1,7 +1,7 @@
-"""Asks the running daemon what is known, or the files and the state where no daemon answers, and says which it was.
+"""Asks the running daemon, or if no daemon answers the local files and the saved state, and records which.
 
-Owns: the paths of what can be asked, the way from the daemon's JSON back to values, and the falling back.
-Must not: print, or judge what comes back.
+Owns: the paths of the queries, the conversion of the daemon's JSON to values, and the fallback.
+Must not: print, or judge an answer.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import msgspec
 
 from reconciler.core.errors import DaemonError, NoDaemon, Unknown, quoted, suggestion
 from reconciler.reporting import StatusReport, queries
+from reconciler.reporting.at_hand import AtHand
 from reconciler.reporting.queries import (
     LONGEST_PAGE,
     AccountDetail,
-    AtHand,
     DeviceExplanation,
     Page,
     RefusedReport,
@@ -31,7 +31,7 @@ Report = TypeVar("Report")
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[Report]):
-    """What came back, who was asked, and what a person should hear of it."""
+    """An answer, who gave it, and what a person should know about that."""
 
     report: Report
     by: str
@@ -40,7 +40,7 @@ class Answer(Generic[Report]):
 
 @dataclass(frozen=True, slots=True)
 class Consultation:
-    """Who can be asked. ``get`` asks the daemon at ``address``; ``at_hand`` is nothing where only it will do."""
+    """Who can be asked. ``get`` asks the daemon at ``address``; ``at_hand`` is None if only the daemon may answer."""
 
     address: str
     get: Callable[[str], dict[str, Any]]
@@ -101,9 +101,9 @@ class Consultation:
         try:
             return _with_zones(msgspec.convert(answer, kind))
         except (msgspec.ValidationError, RecursionError) as error:
-            said = quoted(str(error))
+            why = quoted(str(error))
             raise DaemonError(
-                f"the daemon at {self.address} answers as another version would: {said}"
+                f"the daemon at {self.address} answers as another version would: {why}"
             ) from error
 
 

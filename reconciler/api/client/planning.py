@@ -26,7 +26,7 @@ CODES = frozenset({0, 1, 2, 3, 4})
 class RemotePlan:
     """A plan as the daemon made it: the document of ``plan --output json``, and the same as it is ``shown`` to people.
 
-    ``needed`` are, by account, the devices that wait for a person's word, ``names`` what the files call them.
+    ``needed`` are, by account, the devices that wait for approval, ``names`` their names in the files.
     """
 
     document: dict[str, Any]

@@ -3,10 +3,10 @@
 Owns: what counts as done, as held and as refused, and what is only a question of time.
 Must not: know how the daemon is asked, or print.
 
-An account is judged by its last pass, and only if that pass was of the text in force. What waiting cannot change is
-told at once: a guard that only a person releases (3); a refusal, LG's cap or a stopped account (4). What time resolves
-by itself is waited for: failed calls, the quota, a list that is read again. What policy holds, a person wants so: it
-counts as done.
+An account is judged by its last pass, and only if that pass was of the revision in force. States that waiting cannot
+change are reported at once: a guard that only a person releases (3); a refusal, LG's cap or a stopped account (4). The
+wait continues for what time resolves: failed calls, the quota, a list that is read again. Changes that policy holds
+count as done, because a person set the policy.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from reconciler.reporting import (
 
 POLL_SECONDS = 1.0
 SHORTEST = 7
-"""A commit id may be shortened to so many characters, as Git does."""
+"""A commit id may be shortened to this number of characters, as in Git."""
 _REVISION = re.compile(rf"(?:sha256:)?[0-9a-f]{{{SHORTEST},64}}(?:-dirty)?")
 LASTING = frozenset({Reason.REFUSED, Reason.SUBSCRIPTIONS_FULL, Reason.ACCOUNT_STOPPED})
-"""What LG or a setting holds for so long that a merge is not kept waiting for it."""
+"""Reasons that LG or a setting holds for so long that a merge does not wait for them."""
 PASSING = frozenset({Reason.SUSPECT_LIST, Reason.FILES_UNSETTLED})
-"""What a guard holds only until the list or the files were read again."""
+"""Guards that hold only until the list or the files are read again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How the wait stands, in one sentence.
+    """The result of the wait so far, in one sentence.
 
-    ``code`` is the exit code, or nothing while it is too early to tell; ``late`` the one for when time runs out.
+    ``code`` is the exit code, or None while it is too early; ``late`` is the one for when time is up.
     """
 
     code: int | None
@@ -52,9 +52,9 @@ class Verdict:
 
 @dataclass(slots=True)
 class Watch:
-    """What is waited for, and what was seen of it so far. ``revision`` is nothing where the newest text will do.
+    """What the command waits for, and what it saw so far. ``revision`` is None for the newest revision.
 
-    A commit that is in the history of what is in force was overtaken, whether the daemon ever read it or not.
+    A commit in the history of the revision in force was replaced, even if the daemon never read it.
     """
 
     revision: str | None = None
@@ -64,7 +64,7 @@ class Watch:
 
     @property
     def commit(self) -> str | None:
-        """The commit that is waited for, as the daemon is asked for it; nothing for a digest or a changed checkout."""
+        """The awaited commit for the query to the daemon; None for a digest or a changed checkout."""
         plain = (
             self.revision is not None
             and not self.revision.startswith("sha256:")
@@ -73,7 +73,7 @@ class Watch:
         return self.revision if plain else None
 
     def look(self, status: StatusReport) -> Verdict:
-        """Return how the wait stands by this status."""
+        """Return the verdict from this status."""
         early = (
             self._newest(status.text)
             if self.revision is None
@@ -82,20 +82,19 @@ class Watch:
         return early or self._accounts(status)
 
     def _newest(self, text: TextReport) -> Verdict | None:
-        """Return why the accounts need not be looked at, where the newest text is waited for."""
+        """Return a verdict that needs no look at the accounts, if the newest revision is awaited."""
         if text.rejected is not None:
             return Verdict(
-                ERROR, f"the newest text is rejected ({text.rejected}){_first(text.faults)}"
+                ERROR, f"the newest revision is rejected ({text.rejected}){_first(text.faults)}"
             )
         if text.trouble:
-            return Verdict(None, f"the newest text cannot be fetched: {text.trouble}")
-        return Verdict(None, "waiting for a text") if text.revision is None else None
+            return Verdict(None, f"the newest revision cannot be fetched: {text.trouble}")
+        return Verdict(None, "waiting for a revision") if text.revision is None else None
 
     def _awaited(self, revision: str, status: StatusReport) -> Verdict | None:
-        """Return why the accounts need not be looked at, where a certain revision is waited for.
+        """Return a verdict that needs no look at the accounts, if a certain revision is awaited.
 
-        One that was accepted and then overtaken by a newer one has had its time: accounts are judged by what is in
-        force. A newer one that is rejected says nothing of it.
+        If a newer revision replaced it, accounts are judged by the newer one. A rejected newer one does not matter.
         """
         text = status.text
         known = {
@@ -113,7 +112,7 @@ class Watch:
         if text.holds or is_meant(revision, text.revision or "", text.sha256 or ""):
             return None
         return Verdict(
-            None, f"waiting for revision {revision}: in force is {text.revision or 'no text'}"
+            None, f"waiting for revision {revision}: in force is {text.revision or 'no revision'}"
         )
 
     def _spared(self, revision: str, status: StatusReport) -> bool:
@@ -123,7 +122,7 @@ class Watch:
         return bool(mine) and all(one.revision == revision and one.rejected is None for one in mine)
 
     def _accounts(self, status: StatusReport) -> Verdict:
-        """Return how the accounts stand under the text in force; what was seen of one stays until more is seen."""
+        """Return the verdicts of the accounts under the revision in force; the last verdict of each stays."""
         if self._of != status.text.revision:
             self._of, self._seen = status.text.revision, {}
         there = {one.account: one for one in status.accounts}
@@ -141,7 +140,7 @@ class Watch:
 
 
 def check_revision(text: str) -> str:
-    """Return a revision as it may be waited for; raises ``ValueError`` with a sentence."""
+    """Return a valid revision to wait for; raises ``ValueError`` with a sentence."""
     if not _REVISION.fullmatch(text.lower()):
         raise ValueError(
             f"a revision is a commit id of at least {SHORTEST} characters, or sha256:…"
@@ -161,16 +160,16 @@ def is_meant(asked: str, revision: str, sha256: str) -> bool:
 
 
 def judge(account: AccountReport) -> Verdict:
-    """Return how one account stands, by its last pass alone."""
+    """Return the verdict of one account, by its last pass alone."""
     if not account.current:
-        return Verdict(None, "no pass of this text has ended yet")
+        return Verdict(None, "no pass of this revision has ended yet")
     if account.settled and not account.guarded:
         return Verdict(0, "in sync")
     return _stuck(account) or _on_its_way(account)
 
 
 def _stuck(account: AccountReport) -> Verdict | None:
-    """Return what waiting cannot change, if there is any of it."""
+    """Return the verdict that waiting cannot change, if there is one."""
     holding = [(one.reason, one.message) for one in account.held if one.kind == Kind.GUARD]
     tripped = [(one.reason, one.message) for one in account.guards]
     guards = [
@@ -187,7 +186,7 @@ def _stuck(account: AccountReport) -> Verdict | None:
 
 
 def _on_its_way(account: AccountReport) -> Verdict:
-    """Return what an account waits for that time resolves, or that only policy holds it."""
+    """Return the verdict of an account that waits for time, or that only policy holds."""
     reasons = sorted({one.reason for one in account.held})
     trusted = account.last_success is not None and account.last_success == account.last_attempt
     if (
@@ -197,12 +196,12 @@ def _on_its_way(account: AccountReport) -> Verdict:
     ):
         return Verdict(0, f"held by policy ({', '.join(reasons)})")
     holding = sorted({*reasons, *(one.reason for one in account.guards)})
-    held = f"held by {', '.join(holding)}" if holding else "on the way"
+    held = f"held by {', '.join(holding)}" if holding else "converging"
     return Verdict(None, account.error or held, HELD if account.guarded else ERROR)
 
 
 def _unless_under_way(account: AccountReport, status: StatusReport) -> Verdict:
-    """Return how an account stands; where it is not in sync, a pass that is due or under way may still change that."""
+    """Return the verdict of one account. If it is not in sync, a pass that is due or under way may change that."""
     judged = judge(account)
     under_way = account.next_pass is not None and account.next_pass <= status.at
     if under_way and not account.settled and judged.code is not None:
@@ -219,9 +218,9 @@ def wait(
     sleep: Callable[[float], None],
     follow: Callable[[str], None],
 ) -> tuple[Verdict, StatusReport | None]:
-    """Return the verdict and the status it rests on. A daemon that does not answer is asked again until the end.
+    """Return the verdict and its status. A daemon that does not answer is asked again until time is up.
 
-    Where something else answers, such as a login page, the wait ends at once.
+    If something else answers, such as a login page, the wait ends at once.
     """
     end, status = steady() + seconds, None
     while True:
@@ -251,9 +250,9 @@ def _sum(found: Iterable[tuple[str, Verdict]], status: StatusReport) -> Verdict:
         late = min(one.late for _, one in early)
         return Verdict(None, f"waiting for {early[0][0]}: {early[0][1].words}{more}", late)
     for code in SEVERITY:
-        told = [f"{name} is {one.words}" for name, one in each if one.code == code]
-        if told:
-            return Verdict(code, f"{'; '.join(told)} ({under})")
+        reached = [f"{name} is {one.words}" for name, one in each if one.code == code]
+        if reached:
+            return Verdict(code, f"{'; '.join(reached)} ({under})")
     words = [f"{counted(len(each), 'account')} done with {under}"]
     words += [f"{name} is {one.words}" for name, one in each if one.words != "in sync"]
     return Verdict(0, "; ".join(words))

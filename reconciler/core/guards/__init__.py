@@ -1,16 +1,16 @@
 """What holds a change, and whether a live list is to be believed.
 
 Owns: the one table of reasons, ``GUARDS`` (``table``), in the order in which a change gets its single reason. Each row
-has a check, a pure function from a plan and its situation to what it holds. The checks lie by what they look at:
+has a check, a pure function from a plan and its situation to what it holds. Each module has the checks of one subject:
 ``desired`` (what is wanted, and where it comes from), ``lists`` (LG's list), ``identity`` (whose device it is),
-``limits`` (how many go), ``policy`` (what a person set), ``platform`` (what LG allows now). ``situation`` is what they
-look at, ``finding`` what they return.
+``limits`` (how many go), ``policy`` (what a person set), ``platform`` (what LG allows now). ``situation`` is their
+input, ``finding`` their result.
 Must not: do I/O, read a clock, or log. A guard returns why.
 
 A guard holds unsubscribes as a whole, never part of a suspicious set, and never holds a subscribe for the sake of an
-unsubscribe; only where nothing is known (``suspect-list``, ``guard-failed``, ``account-stopped``) is everything held.
-A doubted list of a small account holds unsubscribes only: LG refuses a subscribe of what the user does not own.
-A guard that raises holds everything: one that cannot judge must not wave through.
+unsubscribe. Only ``suspect-list``, ``guard-failed`` and ``account-stopped`` hold everything, because then nothing is
+known. A doubted list of a small account holds unsubscribes only: LG refuses to subscribe devices that the user does not
+own. A guard that raises holds everything: a guard that cannot judge must not let changes through.
 """
 
 from reconciler.core.guards.finding import Finding, Guard

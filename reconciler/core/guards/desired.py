@@ -1,4 +1,4 @@
-"""Whether what is wanted, and our own memory, can be relied on.
+"""Whether the desired state and our own memory are reliable.
 
 Owns: files that may be half written, a newer revision that is rejected, a state that cannot be written.
 Must not: read files, or judge a revision; ``core.unsettled`` and ``core.acceptance`` do.
@@ -15,7 +15,7 @@ from reconciler.core.model import Plan, Reason
 
 
 def files_unsettled(plan: Plan, situation: Situation) -> Finding | None:
-    """Hold what may be missing only because local files are half written."""
+    """Hold devices that may be missing only because local files are half written."""
     unsettled = situation.unsettled
     if unsettled is None:
         return None
@@ -30,7 +30,7 @@ def files_unsettled(plan: Plan, situation: Situation) -> Finding | None:
 
 
 def desired_rejected(plan: Plan, situation: Situation) -> Finding | None:
-    """Hold unsubscribes while a newer revision is rejected: it may want what the older one does not."""
+    """Hold unsubscribes while a newer revision is rejected: it may want devices that the older one does not."""
     if situation.rejected is None or not plan.unsubscribes:
         return None
     message = f"the newest revision is rejected ({situation.rejected}); an older one is in force"
@@ -38,7 +38,7 @@ def desired_rejected(plan: Plan, situation: Situation) -> Finding | None:
 
 
 def state_unwritable(plan: Plan, situation: Situation) -> Finding | None:
-    """Hold unsubscribes while nothing can be remembered: they could not be counted."""
+    """Hold unsubscribes while the state cannot be written: they could not be counted."""
     if situation.memory.writable or not plan.unsubscribes:
         return None
     return holding(

@@ -16,7 +16,7 @@ from reconciler.core.model import Action, Change, Held, Plan, Reason
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a guard holds under which reason, and one sentence with the numbers that made it."""
+    """What a guard holds, its reason, and one sentence with the numbers."""
 
     reason: Reason
     held: tuple[Held, ...]
@@ -29,7 +29,7 @@ Check = Callable[[Plan, Situation], Finding | None]
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """One row of the table. ``holds``, ``when`` and ``do``, which is what a person does, are the documents' words.
+    """One row of the table. ``holds``, ``when`` and ``do`` (what a person does) are sentences of the documents.
 
     ``actions`` are those that the guard can hold.
     """

@@ -1,6 +1,6 @@
-"""Whose device it is that would go.
+"""Whether a device that would go belongs to another account or another spelling.
 
-Owns: the devices that another account wants, and those that are wanted under another spelling.
+Owns: the checks of devices that another account wants, and of devices that are wanted under another spelling.
 Must not: know how accounts and their devices are kept.
 """
 
@@ -27,9 +27,10 @@ Japanese and Chinese text, and the primes and apostrophes that are used as quote
 
 
 def wanted_elsewhere(plan: Plan, situation: Situation) -> Finding | None:
-    """Hold what another account wants. An approval releases a device once in a day: what is back was subscribed there.
+    """Hold devices that another account wants. An approval releases a device once in a day.
 
-    Two accounts that are one LG user would else unsubscribe each other's devices again and again.
+    A released device that is back was subscribed by the other account. If both accounts are one LG user, they would
+    otherwise unsubscribe each other's devices again and again.
     """
     elsewhere = situation.elsewhere
     if not elsewhere:
@@ -48,15 +49,15 @@ def wanted_elsewhere(plan: Plan, situation: Situation) -> Finding | None:
 
 
 def _released(device: DeviceId, plan: Plan, memory: Memory) -> bool:
-    """Say whether an approval lets a device go that we did not let go already within the last day."""
+    """Say whether an approval names a device that we did not unsubscribe within the last day."""
     before = memory.confirmed.get(device)
     return device in plan.approved and (before is None or before.action is not Action.UNSUBSCRIBE)
 
 
 def look_alike(plan: Plan, situation: Situation) -> Finding | None:
-    """Hold what would go under one spelling while it is wanted under another that LG's list does not show.
+    """Hold a device that would go under one spelling and is wanted under another that LG's list does not show.
 
-    The list itself is asked, not the plan: LG may take a subscribe under either spelling, and list only its own.
+    This looks at the list, not at the plan: LG may accept a subscribe under either spelling and list only its own.
     """
     if not plan.unsubscribes:
         return None
@@ -82,9 +83,9 @@ def look_alike(plan: Plan, situation: Situation) -> Finding | None:
 def look_alikes(
     unsubscribes: Iterable[DeviceId], wanted: Iterable[DeviceId]
 ) -> Mapping[DeviceId, DeviceId]:
-    """Return the devices that differ from a wanted one in case, Unicode form or quotes only, each with that one.
+    """Return the devices that differ from a wanted one only in case, Unicode form or quotes, each with that one.
 
-    ``wanted`` are those that the live list does not show. Where it shows both, they are two devices.
+    ``wanted`` are those that the live list does not show. If it shows both spellings, they are two devices.
     """
     spelled: dict[str, DeviceId] = {}
     for device in wanted:
@@ -100,6 +101,6 @@ def look_alikes(
 
 
 def _folded(device: DeviceId) -> str:
-    """Return an id as it is compared where its spelling does not count."""
+    """Return an id in a form that is equal for all its spellings."""
     bare = device.strip(QUOTES)
     return bare.lower() if bare.isascii() else normalize("NFC", normalize("NFD", bare).casefold())

@@ -1,7 +1,7 @@
 """How many devices may go.
 
 Owns: the limit of a day, and what counts toward it.
-Must not: remember what went; the memory of the account does.
+Must not: remember what was unsubscribed; the memory of the account does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from reconciler.core.model import Change, Limit, Plan, Reason, Share
 from reconciler.core.text import counted
 
 LIMIT_WINDOW = timedelta(hours=24)
-"""The span over which unsubscribes are counted, so that a slow leak is stopped like a sudden one."""
+"""Unsubscribes are counted over this span, so the guard stops a slow leak like a sudden one."""
 
 
 def limit(base: int, at_most: Limit) -> int:
@@ -24,7 +24,7 @@ def limit(base: int, at_most: Limit) -> int:
 
 
 def allowance(situation: Situation) -> int:
-    """Return how many devices may be unsubscribed in any 24 hours: the limit, or the floor where that is more."""
+    """Return how many devices may be unsubscribed in any 24 hours: the limit or the floor, whichever is more."""
     policy, memory = situation.desired.policy, situation.memory
     base = len(situation.observed.devices) + len(memory.unsubscribed - situation.observed.devices)
     return max(limit(base, policy.max_unsubscribe), policy.max_unsubscribe_floor)
@@ -36,7 +36,7 @@ def budget(situation: Situation) -> int:
 
 
 def empty_desired(plan: Plan, situation: Situation) -> Finding | None:
-    """Hold what would go of an account that lists no device at all."""
+    """Hold every unsubscribe of an account that lists no device at all."""
     changes = _judged_by_number(plan, situation)
     if situation.desired.devices or situation.desired.policy.allow_empty or not changes:
         return None
@@ -45,7 +45,7 @@ def empty_desired(plan: Plan, situation: Situation) -> Finding | None:
 
 
 def too_many(plan: Plan, situation: Situation) -> Finding | None:
-    """Hold all that would go where that and what went in the last 24 hours is more than the limit."""
+    """Hold all unsubscribes if, with those of the last 24 hours, they are more than the limit."""
     changes = _judged_by_number(plan, situation)
     if not changes:
         return None
@@ -63,7 +63,7 @@ def too_many(plan: Plan, situation: Situation) -> Finding | None:
 
 
 def _judged_by_number(plan: Plan, situation: Situation) -> list[Change]:
-    """Return the unsubscribes that count: what is approved or wanted elsewhere does not."""
+    """Return the unsubscribes that count. Approved devices and devices wanted elsewhere do not."""
     approved, elsewhere = plan.approved, situation.elsewhere
     return [
         one

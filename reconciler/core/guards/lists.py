@@ -1,6 +1,6 @@
-"""Whether LG's list is to be believed.
+"""Whether we believe LG's list.
 
-Owns: how short a list has to be to be doubted, and how often.
+Owns: how short a list must be to be doubted, and how often it is doubted.
 Must not: count the readings; the memory of the account does.
 """
 
@@ -14,25 +14,25 @@ from reconciler.core.text import counted
 SUSPECT_FROM = 10
 """From this many known devices on, a doubted list ends the pass. Below, it holds unsubscribes only."""
 SUSPECT_ALONE = 2
-"""Below ``SUSPECT_FROM``, a list that shows no known device is doubted only where at least this many are known."""
+"""Below ``SUSPECT_FROM``, a list without any known device is doubted only if at least this many are known."""
 BELIEVED_AFTER = 3
 """This many short lists in a row are believed: a real wipe looks the same each time, a glitch does not."""
 
 
 def is_suspect(observed: Observed, memory: Memory) -> bool:
-    """Say whether too many of the devices that should be live are missing from this list to believe it now."""
+    """Say whether this list lacks too many of the devices that should be live to be believed now."""
     return _too_short(observed, memory) and (
         memory.credential_changed or memory.suspect_readings + 1 < BELIEVED_AFTER
     )
 
 
 def subscribes_in_doubt(memory: Memory) -> bool:
-    """Say whether subscribes go on while the list is doubted: so few devices are known that they do no harm."""
+    """Say whether subscribes continue while the list is doubted: with few known devices they do no harm."""
     return len(_expected(memory)) < SUSPECT_FROM
 
 
 def suspect_list(plan: Plan, situation: Situation) -> Finding | None:
-    """Hold everything while the list is doubted; of a small account unsubscribes only."""
+    """Hold everything while the list is doubted; in a small account, hold unsubscribes only."""
     observed, memory = situation.observed, situation.memory
     if not is_suspect(observed, memory):
         return None
@@ -56,7 +56,7 @@ def _expected(memory: Memory) -> frozenset[DeviceId]:
 
 
 def _too_short(observed: Observed, memory: Memory) -> bool:
-    """Say whether a list lacks most known devices; of few devices with an unchanged credential, all of them."""
+    """Say whether a list lacks most known devices; with few devices and the same credential, all of them."""
     expected, lost = len(_expected(memory)), _lost(observed, memory)
     if expected >= SUSPECT_FROM or memory.credential_changed:
         return 2 * lost > expected

@@ -1,8 +1,8 @@
 """What LG allows now.
 
 Owns: devices that wait after a failed or refused call, devices that LG loses, calls that are used up, LG's cap, and
-accounts that LG does not let in.
-Must not: call LG, or say how long a wait is (``core.backoff`` does); but a lost device waits for ``FLAPPING_WAIT``.
+accounts that LG refuses.
+Must not: call LG, or decide how long a wait is; ``core.backoff`` does. A lost device waits for ``FLAPPING_WAIT``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FLAPPING_WAIT = timedelta(hours=1)
 
 
 def retry(plan: Plan, situation: Situation) -> Finding | None:
-    """Hold what waits after a failed call, and what LG loses again and again."""
+    """Hold devices that wait after a failed call, and devices that LG loses again and again."""
     waiting = _waiting(Reason.RETRY, "waiting after a failed call", plan, situation)
     losing = _losing(plan, situation)
     if waiting is None or losing is None:
@@ -31,7 +31,7 @@ def retry(plan: Plan, situation: Situation) -> Finding | None:
 
 
 def refused(plan: Plan, situation: Situation) -> Finding | None:
-    """Hold what LG refused, until it is asked again."""
+    """Hold devices that LG refused, until the next try."""
     return _waiting(Reason.REFUSED, "refused by LG", plan, situation)
 
 
@@ -50,7 +50,7 @@ def _waiting(reason: Reason, words: str, plan: Plan, situation: Situation) -> Fi
 
 
 def _losing(plan: Plan, situation: Situation) -> Finding | None:
-    """Hold the subscribe of a device that LG loses again and again: it would be lost again, at the cost of a call."""
+    """Hold the subscribe of a device that LG loses again and again, because each try costs a call."""
     if not plan.flapping:
         return None
     held = []
@@ -99,7 +99,7 @@ def subscriptions_full(plan: Plan, situation: Situation) -> Finding | None:
 
 
 def account_stopped(plan: Plan, situation: Situation) -> Finding | None:
-    """Hold everything while LG does not let the account in."""
+    """Hold everything while LG refuses the account."""
     platform, changes = situation.platform, everything(plan)
     if platform.stopped is None or not changes:
         return None

@@ -18,7 +18,7 @@ _PAUSED = {Pause.NONE: (), Pause.UNSUBSCRIBE: (Action.UNSUBSCRIBE,), Pause.ALL: 
 
 
 def paused(plan: Plan, situation: Situation) -> Finding | None:
-    """Hold what the stricter of both pauses holds; what the file alone would hold has no end."""
+    """Hold what the stricter of both pauses holds. A pause in the file has no end."""
     if situation.observing:
         changes = everything(plan)
         return (
@@ -60,7 +60,7 @@ def unsubscribe_after(plan: Plan, situation: Situation) -> Finding | None:
 
 
 def _absent_since(device: DeviceId, situation: Situation) -> datetime:
-    """Return since when a device is absent. One still listed whose dates are over was taken out when they ended."""
+    """Return since when a device is absent. A listed device whose dates are over is absent since their end."""
     since = situation.memory.absent_since.get(device)
     if since is not None:
         return min(

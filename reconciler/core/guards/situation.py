@@ -1,4 +1,4 @@
-"""All that a guard may look at beside the plan.
+"""What a guard may look at beside the plan.
 
 Owns: the values that describe one account at one moment.
 Must not: hold a rule.
@@ -25,7 +25,7 @@ from reconciler.core.model import (
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What LG does not let the account do for now: each field is the moment it may end, or why it is stopped."""
+    """What LG does not allow for now: each field is the moment when that may end, or why the account is stopped."""
 
     stopped: str | None = None
     stopped_until: datetime | None = None
@@ -44,12 +44,11 @@ class PauseOverride:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that a guard may look at beside the plan.
+    """Everything that a guard may look at beside the plan.
 
-    ``elsewhere``: of the devices that would go, those that another account wants now, and which one.
-    ``theirs`` is LG's time where it differs from ours. ``sure`` is the latest moment of which it is sure that it has
-    come, where that is not ``now``: the wall clock was set forward, or is ahead of LG's. What a guard lets go when a
-    time is over waits for that.
+    ``elsewhere``: devices that would go although another account wants them now, and that account. ``theirs`` is LG's
+    time if it differs from ours. ``sure`` is the latest moment that has surely come, if that is not ``now`` because the
+    wall clock was set forward or is ahead of LG's. A guard that releases a change after some time asks ``sure``.
     """
 
     desired: Desired
@@ -67,5 +66,5 @@ class Situation:
 
     @property
     def over(self) -> datetime:
-        """Return up to when a wait has to have lasted to be over."""
+        """Return the moment that ends waits: a wait that ends before it is over."""
         return self.now if self.sure is None else min(self.now, self.sure)

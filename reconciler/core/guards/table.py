@@ -79,8 +79,8 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         Reason.SUSPECT_LIST,
-        "the whole pass; unsubscribes only, where fewer than 10 devices are known",
-        "fewer than half of the devices that should be live are in LG's list; where fewer than 10 are known: none of "
+        "the whole pass; unsubscribes only, if fewer than 10 devices are known",
+        "fewer than half of the devices that should be live are in LG's list; if fewer than 10 are known: none of "
         "two or more, or fewer than half after the credential changed",
         lists.suspect_list,
         "nothing, at first. If a credential changed, check whose token it is; if it is the right one, "
@@ -127,14 +127,14 @@ GUARDS: tuple[Guard, ...] = (
         "unsubscribes",
         "the state cannot be written, so what we do could not be remembered",
         desired.state_unwritable,
-        "make room, or repair the volume of `PCC_STATE_DIR`; where the log says that the file was deleted, moved or "
+        "make room, or repair the volume of `PCC_STATE_DIR`; if the log reports that the file was deleted, moved or "
         "replaced, find out who does that. The daemon tries again every second, and writes what was done meanwhile.",
         actions=(Action.UNSUBSCRIBE,),
     ),
     Guard(
         Reason.GUARD_FAILED,
         "everything",
-        "a guard failed with an error: one that cannot judge holds everything",
+        "a guard failed with an error; a guard that cannot judge holds everything",
         _guard_failed,
         "report it with the log line, which names the guard and has the traceback.",
     ),

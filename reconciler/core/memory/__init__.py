@@ -2,11 +2,11 @@
 
 Owns: the rules by which devices enter and leave the inventory, the expected list, the day's counts and the open
 intents (``account``, with ``day`` and ``changes``), and the sets and maps that hold them (``shelves``, ``absences``).
-Every event returns its differences, so that what is kept on disk is written by differences too.
+Every event returns its differences, so the disk is written by differences, too.
 Must not: do I/O, read a clock, or know how anything is kept. Not for use by two threads at once.
 
-Sets may hold a million devices. They are kept as the very objects that were handed in where those are equal. What is
-handed out stays as it was: a later event changes a copy, and only one however many events follow.
+Sets may hold a million devices. Equal sets are kept as one object. A set that was given out never changes: a later
+event changes a copy, and many events share one copy.
 """
 
 from reconciler.core.memory.account import KEPT, AccountMemory, Belief, Moves

@@ -17,7 +17,7 @@ from reconciler.core.model import DeviceId
 class Absences(Mapping[DeviceId, datetime]):
     """Since when each device that may have to go is absent from the accepted revisions.
 
-    One that left a revision is absent since then, also where it was in no list for so long that it is ours no longer.
+    A device that left a revision is absent since then, even if it was in no list for so long that it is no longer ours.
     A live device that no remembered revision named counts as absent since the first one. There may be as many as live
     devices, so they are computed on access, not stored.
     """

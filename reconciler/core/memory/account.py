@@ -38,14 +38,14 @@ from reconciler.core.model import (
 )
 
 KEPT = timedelta(days=90)
-"""How long past changes are kept, and what is known of devices that are ours no longer."""
+"""How long we keep past changes, and facts about devices that are no longer ours."""
 LONGEST_WAIT = {Reason.RETRY: DEVICE.most, Reason.REFUSED: REFUSED.most}
-"""For how long a device waits at most. What was kept may say otherwise, by a clock that was wrong."""
+"""The longest wait of a device. A wrong clock may have written a longer one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """How a text that came into force changed what is wanted."""
+    """How a new revision changed what is wanted."""
 
     entering: frozenset[DeviceId]
     leaving: frozenset[DeviceId]
@@ -55,7 +55,7 @@ class Moves:
 class Belief:
     """How a trusted list changed what is known. ``first``: nothing was expected before it.
 
-    ``open`` are past changes of which a later list may still tell more, ``closed`` those of which all is known now.
+    ``open`` are past changes that a later list may still confirm; the outcome of ``closed`` ones is final.
     """
 
     first: bool
@@ -69,7 +69,7 @@ class Belief:
 
 
 class AccountMemory:
-    """What is remembered of one account. The public fields are what is kept of it on disk."""
+    """What is remembered of one account. The public fields are also on disk."""
 
     def __init__(self, name: AccountName) -> None:
         self.name = name
@@ -88,7 +88,7 @@ class AccountMemory:
         self._listed: frozenset[DeviceId] | None = None
 
     def recall(self, now: datetime, credential: str | None, *, writable: bool) -> Memory:
-        """Return what a pass may know. ``credential`` is the mark of the one in use now."""
+        """Return what a pass may know. ``credential`` is the mark of the present credential."""
         self.day.forget_before(now - LIMIT_WINDOW)
         inventory, expected = self.inventory.get(), self.expected.get()
         absent: Mapping[DeviceId, datetime] = self.left.lend()
@@ -108,7 +108,7 @@ class AccountMemory:
         )
 
     def desire(self, devices: frozenset[DeviceId], now: datetime) -> Moves:
-        """Take what a new revision in force wants. What it does not name any more stays ours until it is seen gone."""
+        """Apply a new revision. A device that it no longer names stays ours until a list shows that it is gone."""
         self.texts_since = self.texts_since or now
         inventory, left, expected = self.inventory.get(), self.left.look(), self.expected.get()
         same = devices == inventory
@@ -139,10 +139,10 @@ class AccountMemory:
     def believe(
         self, observed: Observed, credential: str | None, now: datetime, live: frozenset[DeviceId]
     ) -> Belief:
-        """Take a trusted list. ``live`` is it with our freshest confirmed changes, which it may lag behind.
+        """Apply a trusted list. ``live`` is that list with our latest confirmed changes, which the list may lag behind.
 
-        What LG refused while a small account's list was doubted, it may have refused to another user: no device waits
-        for that any longer.
+        While a small account's list was doubted, LG may have refused devices to another user. So those devices no
+        longer wait.
         """
         first, before, doubted = not self.trusted, self.expected.get(), self.suspect_readings
         found = self._settle(observed, live, now)
@@ -170,7 +170,7 @@ class AccountMemory:
         )
 
     def _settle(self, observed: Observed, live: frozenset[DeviceId], now: datetime) -> Settled:
-        """Take what a list tells of the open changes."""
+        """Apply what a list shows about the open changes."""
         found = settled(self.open, observed, live, now)
         for past in found.made:
             self._confirm(past, Result.SUCCESS)
@@ -181,7 +181,7 @@ class AccountMemory:
         return found
 
     def _moot_retries(self, seen: frozenset[DeviceId], *, refused_too: bool) -> frozenset[DeviceId]:
-        """Return the devices that need not wait any longer: nobody wants them, or another user was refused."""
+        """Return the devices that no longer need to wait: nobody wants them, or LG refused another user."""
         listed, absences = self.inventory.get(), self.left.look()
         moot = []
         for device, retry in self.retries.look().items():
@@ -191,7 +191,7 @@ class AccountMemory:
         return frozenset(moot)
 
     def agrees(self, observed: Observed, credential: str | None, live: frozenset[DeviceId]) -> bool:
-        """Say whether a list is what is known, and nothing waits for what it says: to believe it changes nothing."""
+        """Say whether a list equals what is known and no change waits for it, so that believing it changes nothing."""
         return (
             observed.devices is live is self.expected.get()
             and self.trusted
@@ -203,28 +203,28 @@ class AccountMemory:
         )
 
     def doubt(self, credential: str | None) -> None:
-        """Count a list that was not believed. ``credential`` is the mark of the one that it was read with.
+        """Count a list that was not believed. ``credential`` is the mark of the credential that read it.
 
-        Readings with another credential than that of the last trusted list count below zero: back with that one, they
-        are no reason to believe its next list.
+        Readings with another credential than that of the last trusted list count below zero. When the old credential
+        is back, they are no reason to believe its next list.
         """
         readings = self._readings(credential) + 1
         self.suspect_readings = -readings if _is_other(credential, self.credential) else readings
 
     def vouch(self, credential: str | None) -> frozenset[DeviceId]:
-        """Take the credential in use as confirmed by a person, and forget the retries; return whose they were."""
+        """Record that a person confirmed the credential, and clear the retries; return their devices."""
         if credential is not None and self.credential is not None:
             self.suspect_readings = self._readings(credential)
             self.credential = credential
         return self.drop_retries(self.retries.names())
 
     def _readings(self, credential: str | None) -> int:
-        """Return how many lists in a row were not believed with this credential."""
+        """Return the number of lists in a row that were not believed with this credential."""
         other = _is_other(credential, self.credential)
         return max(-self.suspect_readings if other else self.suspect_readings, 0)
 
     def drop_retries(self, devices: Collection[DeviceId]) -> frozenset[DeviceId]:
-        """Let devices wait no longer; return those that did."""
+        """End the waits of devices; return those that waited."""
         waited = frozenset(device for device in devices if device in self.retries.look())
         if waited:
             retries = self.retries.mine()
@@ -233,7 +233,7 @@ class AccountMemory:
         return waited
 
     def intend(self, intents: Iterable[Past]) -> tuple[Past, ...]:
-        """Take changes that are about to be made; return older ones of the same devices, now closed for good."""
+        """Record changes that are about to be made; return older ones of the same devices, which are now final."""
         closed = []
         for intent in intents:
             before = self.open.get(intent.device)
@@ -254,7 +254,7 @@ class AccountMemory:
         )
 
     def record(self, pass_id: PassId, outcomes: Sequence[Outcome]) -> tuple[Past, ...]:
-        """Take what came of changes; return them in full, and older ones of the same devices, now closed for good."""
+        """Record the results of changes; return them in full, and older ones of the same devices, now final."""
         taken = []
         for outcome in outcomes:
             before = self.open.pop(outcome.change.device, None)
@@ -277,28 +277,28 @@ class AccountMemory:
         return tuple(taken)
 
     def wait(self, retries: Mapping[DeviceId, Retry | None]) -> frozenset[DeviceId]:
-        """Let devices wait, or no longer where there is nothing to wait for; return those whose waiting ended."""
+        """Begin waits, or end them if there is nothing to wait for; return the devices whose wait ended."""
         waiting = {device: retry for device, retry in retries.items() if retry is not None}
         if waiting:
             self.retries.mine().update(waiting)
         return self.drop_retries(retries.keys() - waiting.keys())
 
     def retired(self) -> AccountMemory:
-        """Return what stays of an account that is done with: the day's count, should it come back within the day."""
+        """Return what stays of an account that was removed: the count of the day, in case it returns within the day."""
         fresh = AccountMemory(self.name)
         fresh.day = self.day
         return fresh
 
     def count_from(self, pasts: Iterable[Past]) -> None:
-        """Take the confirmed changes of the last day, oldest first, as they were kept."""
+        """Restore the confirmed changes of the last day, oldest first."""
         for past in pasts:
             if past.result is not None:
                 self.day.count(past, past.result)
 
     def reset(self, step: timedelta, now: datetime) -> None:
-        """Take a step of the wall clock, to ``now``: what waits goes on waiting for as long as it would have.
+        """Apply a step of the wall clock, to ``now``: waits keep their length.
 
-        What we confirmed stays as old as it is. The day's count is only brought to ``now`` where it would be later.
+        Confirmed changes keep their age. The count of the day moves to ``now`` only if it would be in the future.
         """
         if self.retries.look():
             retries = self.retries.mine()
@@ -308,7 +308,7 @@ class AccountMemory:
         self.not_later_than(now)
 
     def not_later_than(self, now: datetime) -> None:
-        """Bring dates of the past that are to come to ``now``: the clock that wrote them was ahead."""
+        """Move dates of past events that are in the future to ``now``: the clock that wrote them was ahead."""
         self.day.not_later_than(now)
         cap(self.left, now)
         late = [
@@ -327,11 +327,10 @@ class AccountMemory:
     def _ours_no_longer(
         self, observed: frozenset[DeviceId], live: frozenset[DeviceId]
     ) -> frozenset[DeviceId]:
-        """Return the devices that are ours no longer: out of the revisions, and not live by all that is known.
+        """Return the devices that are no longer ours: in no revision, and not live as far as we know.
 
-        Where it should have been live by what was known before, because it was not we who unsubscribed it, it takes a
-        second list: one that is short by mistake must not make us disown a live device, which ``prune = "owned"`` would
-        never touch again.
+        If a device should still be live, because we did not unsubscribe it, a second list must agree. One short list
+        must not make us disown a live device: ``prune = "owned"`` would never touch it again.
         """
         expected = self.expected.get()
         gone = []
@@ -356,11 +355,11 @@ class AccountMemory:
 
 
 def _is_other(credential: str | None, before: str | None) -> bool:
-    """Say whether this is another credential than before, as far as both are known."""
+    """Say whether the credential changed, as far as both are known."""
     return None not in {credential, before} and credential != before
 
 
 def _clamped(retry: Retry, now: datetime) -> Retry:
-    """Return a wait that ends no later than the longest of its kind would if it began now."""
+    """Return the wait, shortened to the longest of its kind that begins now."""
     latest = now + LONGEST_WAIT[retry.reason]
     return retry if retry.until <= latest else replace(retry, until=latest)

@@ -1,6 +1,6 @@
-"""Changes that were begun, and what came of them.
+"""Changes that were begun, and their results.
 
-Owns: the record of one change, and what a list tells of those that are still open.
+Owns: the record of one change, and what a list shows about changes that are still open.
 Must not: keep them; ``AccountMemory`` does.
 """
 
@@ -27,15 +27,15 @@ from reconciler.core.planner import OVERLAY
 BY_LIST = "list"
 """``confirmed_by`` of a change that no answer confirmed and a trusted list showed as made."""
 SERVER_FAULT = 500
-"""From this HTTP status on, a failed call may have done its work all the same, as one without any answer may."""
+"""From this HTTP status on, a failed call may still have done its work, like a call without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A change that was begun, and what came of it.
+    """A change that was begun, and its result.
 
-    ``intended`` is when it was written down before its call, ``at`` the latest that is known of it. ``result`` is
-    None as long as there is neither an answer nor a list that tells.
+    ``intended`` is when it was written down before its call, ``at`` the time of the latest fact. ``result`` is None
+    until an answer or a list shows it.
     """
 
     account: AccountName
@@ -56,7 +56,7 @@ class Past:
 
     @property
     def unanswered(self) -> bool:
-        """Say whether only LG's list can tell what became of it."""
+        """Say whether only LG's list can show the result."""
         return self.result in {None, Result.FAILED} and (
             self.status is None or self.status >= SERVER_FAULT
         )
@@ -64,7 +64,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a list tells of open changes. ``closed`` are those of which all is known now, ``made`` among them.
+    """What a list shows about open changes. ``closed`` are those with a final result, including ``made``.
 
     ``unanswered`` stay open: a later list may still show them as made.
     """
@@ -103,10 +103,10 @@ def settled(
     live: frozenset[DeviceId],
     now: datetime,
 ) -> Settled:
-    """Return what a list tells of the open changes.
+    """Return what a list shows about the open changes.
 
-    A list may lag behind a call, so for a while it can show that a change was made but not that it was not. One that
-    our freshest confirmed changes (``live``) contradict tells nothing.
+    A list may lag behind a call. So for a while it can show that a change was made, but not that it was not. A list
+    that our latest confirmed changes (``live``) contradict shows nothing.
     """
     made, closed, unanswered = [], [], []
     for device, past in open_changes.items():
@@ -125,13 +125,13 @@ def settled(
 
 
 def begun(account: AccountName, pass_id: PassId, outcome: Outcome) -> Past:
-    """Return a change of which only the outcome is known."""
+    """Return a change from its outcome alone."""
     change = outcome.change
     return Past(account, change.device, change.action, outcome.at, outcome.at, pass_id)
 
 
 def ended(past: Past, outcome: Outcome) -> Past:
-    """Return a change with what came of it."""
+    """Return a change with its result."""
     return replace(
         past,
         at=outcome.at,
@@ -148,7 +148,7 @@ def ended(past: Past, outcome: Outcome) -> Past:
 
 
 def without_answer(past: Past) -> Past:
-    """Return a change of which nothing more will be heard as failed, unless its outcome is known already."""
+    """Return a change as failed, because no more answers will come, unless its outcome is known."""
     return (
         past
         if past.result is not None

@@ -25,7 +25,7 @@ class Day:
         self._oldest: datetime | None = None
 
     def count(self, past: Past, result: Result) -> None:
-        """Take a confirmed change."""
+        """Record a confirmed change."""
         before = self.confirmed.look().get(past.device)
         now = Confirmed(past.action, result, past.at)
         self.confirmed.mine()[past.device] = now
@@ -39,7 +39,7 @@ class Day:
         self._oldest = min(self._oldest or past.at, past.at)
 
     def forget_before(self, moment: datetime) -> None:
-        """Drop what is older than a moment."""
+        """Drop changes from before a moment."""
         if self._oldest is None or self._oldest > moment:
             return
         confirmed = {
@@ -65,7 +65,7 @@ class Day:
         self._oldest = min(moments, default=None)
 
     def shift(self, step: timedelta) -> None:
-        """Take a step of the wall clock: what we confirmed stays as old as it is."""
+        """Apply a step of the wall clock: confirmed changes keep their age."""
         if not self.confirmed.look():
             return
         confirmed = self.confirmed.mine()
@@ -73,9 +73,9 @@ class Day:
             confirmed[device] = replace(one, at=one.at + step)
 
     def not_later_than(self, now: datetime) -> None:
-        """Bring dates that are to come to ``now``: the clock that wrote them was ahead, or ours is behind.
+        """Move dates in the future to ``now``: the clock that wrote them was ahead, or ours is behind.
 
-        A confirmed change far in the future counts as just too old for the overlay: nothing waits for its date.
+        A confirmed change far in the future counts as just too old for the overlay, so nothing waits for its date.
         """
         if self._oldest is not None:
             self._oldest = min(self._oldest, now)

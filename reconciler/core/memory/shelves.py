@@ -1,6 +1,6 @@
 """Large sets and maps of devices that take many small edits.
 
-Owns: when one is built anew, and that what was handed out stays as it was.
+Owns: when a set is built again, and that a set that was given out never changes.
 Must not: know what the devices mean.
 """
 
@@ -17,7 +17,7 @@ Value = TypeVar("Value")
 
 
 class Members:
-    """A frozen set that takes many small edits, and is built anew only when it is asked for."""
+    """A frozen set that takes many small edits and is built again only on demand."""
 
     __slots__ = ("_edits", "_frozen")
 
@@ -38,12 +38,12 @@ class Members:
         self._edits[device] = present
 
     def become(self, devices: frozenset[DeviceId]) -> None:
-        """Be this set, as this object."""
+        """Replace the content by this set, and keep this object."""
         self._frozen, self._edits = devices, {}
 
 
 class Shelf(Generic[Value]):
-    """Facts by device, which may be lent out: what was lent does not change any more."""
+    """Facts by device. A map that was given out never changes."""
 
     __slots__ = ("_facts", "_lent", "_names")
 
@@ -53,12 +53,12 @@ class Shelf(Generic[Value]):
         self._lent = False
 
     def lend(self) -> Mapping[DeviceId, Value]:
-        """Return what is on the shelf now."""
+        """Return the present facts."""
         self._lent = True
         return MappingProxyType(self._facts)
 
     def names(self) -> frozenset[DeviceId]:
-        """Return the devices of which there is a fact."""
+        """Return the devices that have a fact."""
         if self._names is None:
             self._names = frozenset(self._facts) or NOTHING
         return self._names
@@ -76,7 +76,7 @@ class Shelf(Generic[Value]):
 
 
 def cap(shelf: Shelf[datetime], now: datetime) -> None:
-    """Bring dates that are to come to ``now``."""
+    """Move dates in the future to ``now``."""
     late = [device for device, at in shelf.look().items() if at > now]
     if late:
         shelf.mine().update(dict.fromkeys(late, now))

@@ -34,7 +34,7 @@ def account(
 ) -> list[Finding]:
     """Return what was found of one account, but for its quota. A ``str`` says why it cannot speak to LG.
 
-    ``judged``: the newest text was read and accepted, so that an account of which it does not speak is none.
+    ``judged``: the newest revision was read and accepted, so an account that it does not name does not exist.
     """
     findings = [_wanted(text, judged=judged)]
     if isinstance(speaking, str) or asked is None:
@@ -52,7 +52,7 @@ def account(
 
 
 def defect(error: BaseException) -> Finding:
-    """Return what is told where our own examination of an account broke."""
+    """Return the finding for an examination that failed by an error of ours."""
     found = f"the examination broke off, by an error of this program: {type(error).__name__}: {quoted(str(error))}"
     return Finding(
         Check.PROGRAM, Level.FAIL, found, "please report it; this is a defect of the program"
@@ -62,15 +62,15 @@ def defect(error: BaseException) -> Finding:
 def _wanted(text: AccountRevision | None, *, judged: bool) -> Finding:
     if text is None:
         found = (
-            "no text names the account" if judged else "no text is in force that names the account"
+            "no revision names the account" if judged else "no revision in force names the account"
         )
         return skipped(Check.DESIRED_STATE, found)
     devices = len(text.desired.devices)
-    found, facts = f"{counted(devices, 'device')} in the text", {"devices": devices}
+    found, facts = f"{counted(devices, 'device')} in the desired state", {"devices": devices}
     if text.rejected is None:
         return Finding(Check.DESIRED_STATE, Level.OK, found, facts=facts)
-    found = f"{counted(devices, 'device')} in the text that is in force; a newer one is rejected ({text.rejected})"
-    mend = "correct the newest text, as reported above; until then nothing of this account is unsubscribed"
+    found = f"{counted(devices, 'device')} in the revision in force; a newer one is rejected ({text.rejected})"
+    mend = "correct the newest revision, as reported above; until then nothing of this account is unsubscribed"
     return Finding(Check.DESIRED_STATE, Level.WARN, found, mend, facts)
 
 
@@ -134,12 +134,12 @@ def quota(
     spent = f"{counted(calls, 'call')} in the last hour, {cost} of them to find this out"
     if limit is None:
         known = (
-            "no limit, as the text says"
+            "no limit, as policy says"
             if policy is Unlimited.UNLIMITED
             else "no limit known: LG has not throttled"
         )
         return Finding(Check.QUOTA, Level.OK, f"{known}; {spent}", facts=facts)
-    whence = "learned from LG's throttling" if policy is Unlimited.AUTO else "as the text says"
+    whence = "learned from LG's throttling" if policy is Unlimited.AUTO else "set by policy"
     return Finding(
         Check.QUOTA,
         Level.OK,

@@ -19,12 +19,12 @@ HEADER_STEP = timedelta(seconds=1)
 
 
 def clock(asked: Asked) -> Finding:
-    """Judge our clock by the times that LG told with its answer."""
-    told = {
+    """Judge our clock by the times in LG's answer."""
+    reported = {
         "its answer": _ahead(asked.envelope, asked, timedelta(0)),
         "the header Date": _ahead(asked.header, asked, HEADER_STEP),
     }
-    known = {words: ahead for words, ahead in told.items() if ahead is not None}
+    known = {words: ahead for words, ahead in reported.items() if ahead is not None}
     if not known:
         return skipped(Check.CLOCK, "LG reported no time")
     worst = max(known.values(), key=abs)
@@ -33,7 +33,7 @@ def clock(asked: Asked) -> Finding:
         return Finding(Check.CLOCK, Level.OK, f"this clock {_differs(worst)}", facts=facts)
     if max(known.values()) - min(known.values()) > CLOCK_NEAR:
         sides = [f"by {words} this clock {_differs(one)}" for words, one in known.items()]
-        mend = "make sure that this machine's clock is right (NTP); it may be LG's that is wrong"
+        mend = "make sure that this machine's clock is right (NTP); LG's may be wrong"
         return Finding(
             Check.CLOCK, Level.WARN, f"LG reports two times: {', '.join(sides)}", mend, facts
         )
@@ -44,11 +44,13 @@ def clock(asked: Asked) -> Finding:
     return Finding(Check.CLOCK, level, f"this clock {_differs(worst)}", mend, facts)
 
 
-def _ahead(told: datetime | None, asked: Asked, step: timedelta) -> timedelta | None:
+def _ahead(reported: datetime | None, asked: Asked, step: timedelta) -> timedelta | None:
     """Return by how much LG's clock is ahead of ours at least, however long the answer took."""
-    if told is None:
+    if reported is None:
         return None
-    return max(told - asked.ended, timedelta(0)) - max(asked.began - told - step, timedelta(0))
+    return max(reported - asked.ended, timedelta(0)) - max(
+        asked.began - reported - step, timedelta(0)
+    )
 
 
 def _differs(ahead: timedelta) -> str:

@@ -83,7 +83,7 @@ def state(folder: str, *, exists: bool, locked: str, trouble: str, unreadable: s
 def desired_state(
     accepted: Accepted, trouble: str, path: str, abandoned: Iterable[AccountName], *, git: bool
 ) -> Finding:
-    """Judge the newest text. ``trouble`` is why it could not be fetched; ``git``: it comes from a repository."""
+    """Judge the newest revision. ``trouble`` is why it could not be fetched; ``git``: it comes from a repository."""
     facts: dict[str, Fact] = {
         "cause": accepted.rejected,
         "faults": len(accepted.faults),
@@ -112,18 +112,19 @@ def desired_state(
         return finding(Level.FAIL, *_rejected(accepted))
     gone = sorted(abandoned)
     if gone:
-        found = f"no text names {listed(gone)} any more, and devices of {'it' if len(gone) == 1 else 'them'} are live"
+        whose = "it" if len(gone) == 1 else "them"
+        found = f"no revision names {listed(gone)} any more, and devices of {whose} are live"
         return finding(
             Level.WARN,
             found,
-            "bring the account back into the text, or name it in `retired_accounts`",
+            "bring the account back into the file, or name it in `retired_accounts`",
         )
     devices = sum(len(text.desired.devices) for text in accepted.accounts.values())
     found = f"valid: {counted(len(accepted.accounts), 'account')}, {counted(devices, 'device')}"
     if accepted.warnings:
         found += f"; {first(accepted.warnings, 'warning')}"
         return finding(
-            Level.WARN, found, "correct the text; `validate` shows every warning with its place"
+            Level.WARN, found, "correct the file; `validate` shows every warning with its place"
         )
     return finding(Level.OK, found)
 
@@ -131,11 +132,11 @@ def desired_state(
 def _rejected(accepted: Accepted) -> tuple[str, str]:
     found = f"rejected, {first(accepted.faults, 'fault')}"
     if accepted.accounts:
-        found += f"; an older text is in force for {listed(sorted(accepted.accounts))}"
+        found += f"; an older revision is in force for {listed(sorted(accepted.accounts))}"
     if accepted.rejected is Cause.ENVIRONMENT:
         return (
             found,
-            "let PCC_ENVIRONMENT and `environment` in the text say the same; is it the wrong branch?",
+            "let PCC_ENVIRONMENT and `environment` in the file say the same; is it the wrong branch?",
         )
     if accepted.rejected is Cause.UNVERIFIED:
         return (
@@ -144,20 +145,20 @@ def _rejected(accepted: Accepted) -> tuple[str, str]:
         )
     return (
         found,
-        "correct the text that PCC_DESIRED_STATE names; `validate` shows every fault with its place",
+        "correct the file that PCC_DESIRED_STATE names; `validate` shows every fault with its place",
     )
 
 
 def folder(warnings: Sequence[str], strays: Iterable[AccountName]) -> Finding | None:
-    """Judge what lies in the credentials folder and serves nobody; nothing where there is no such thing."""
+    """Judge files in the credentials folder that no account uses; return no finding if there are none."""
     spare = sorted(strays)
     found = [
         *warnings,
-        *([f"credentials of {listed(spare)}, which no text names"] if spare else []),
+        *([f"credentials of {listed(spare)}, which no revision names"] if spare else []),
     ]
     if not found:
         return None
     mend = "correct the name of the file, or the folder in PCC_CREDENTIALS_DIR"
     if spare and not warnings:
-        mend = "name the account in the text, or take its files out of PCC_CREDENTIALS_DIR"
+        mend = "name the account in the file, or take its files out of PCC_CREDENTIALS_DIR"
     return Finding(Check.CREDENTIALS, Level.WARN, "; ".join(found), mend)

@@ -94,7 +94,7 @@ def _fix_list(speaking: Speaking, asked: Asked, error: PlatformError) -> str:
     if known is not None and known.hint:
         return f"check {speaking.placed(known.hint)}"
     if isinstance(error, Throttled):
-        return "wait, as the daemon does; if it happens often, set `calls_per_hour` in the text, or ask LG for more"
+        return "wait, as the daemon does; if it happens often, set `calls_per_hour` in the file, or ask LG for more"
     if isinstance(error, Unavailable) and error.lost is None:
         return f"nothing to fix on your side: LG failed. If it persists, {support}"
     if isinstance(error, Unavailable):

@@ -42,7 +42,7 @@ def _given(speaking: Speaking, asked: Asked) -> Finding:
         found = "an access token that LG accepts; it ends about an hour after it was issued, and nothing renews it"
         mend = f"give a refresh token ({renewable}), or a file that something keeps fresh ({origin.words}_FILE)"
         return Finding(Check.TOKEN, Level.WARN, found, mend, facts)
-    found = f"an access token that LG accepts{words}; whoever writes the file has to renew it within the hour"
+    found = f"an access token that LG accepts{words}; the program that writes the file has to renew it within the hour"
     return Finding(Check.TOKEN, Level.OK, found, facts=facts)
 
 

@@ -48,7 +48,7 @@ class Check(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: how it is and, where something is wrong, what mends it.
+    """The result of one check and, if something is wrong, what fixes it.
 
     ``facts`` are for programs; a moment is in UTC.
     """
@@ -97,8 +97,8 @@ class Examination:
 class Asked:
     """What asking LG for one account's list brought.
 
-    ``error`` is why there is no list, ``token_error`` why no new access token could be had. ``envelope`` and
-    ``header`` are the times that LG told. ``list_hash`` tells lists apart without keeping them; ``tripped`` is what a
+    ``error`` is why there is no list, ``token_error`` why there is no new access token. ``envelope`` and
+    ``header`` are the times in LG's answer. ``list_hash`` tells lists apart without keeping them; ``tripped`` is what a
     pass on this list would trip. ``other_id``: the answer names another message id than the request, which
     alone is no reason to doubt it. Proxies are those that the environment names.
     """
@@ -121,7 +121,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Speaking:
-    """How one account speaks to LG, and where each part of it stands."""
+    """How one account speaks to LG, and the place of each part."""
 
     credentials: Credentials
     origins: Mapping[str, Origin]
@@ -129,7 +129,7 @@ class Speaking:
     timeout: timedelta
 
     def place(self, kind: str) -> str:
-        """Return in words where a part stands or should stand: its file, or the setting."""
+        """Return the place of a part in words: its file, or the setting."""
         origin = self.origins.get(kind)
         return origin.words if origin is not None else f"PCC_{kind.upper()}"
 

@@ -1,6 +1,6 @@
 """Phrases that several checks share.
 
-Owns: how spans, faults and names of accounts are said in a finding. Must not: judge.
+Owns: the words for spans, faults and names of accounts in a finding. Must not: judge.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def span(seconds: float) -> str:
 def first(faults: Sequence[object], word: str) -> str:
     """Return how many faults there are, and the first of them."""
     more = f" (the first of {len(faults)})" if len(faults) > 1 else ""
-    return f"{counted(len(faults), word)}: {faults[0]}{more}" if faults else f"no {word} told"
+    return f"{counted(len(faults), word)}: {faults[0]}{more}" if faults else f"no {word}"
 
 
 def listed(accounts: Sequence[AccountName]) -> str:

@@ -14,7 +14,7 @@ from reconciler.state import Past
 
 
 def change_report(past: Past, name: str | None) -> ChangeReport:
-    """Return one past change; ``name`` is what the text in force calls the device."""
+    """Return one past change; ``name`` is the device's name in the revision in force."""
     commit = past.revision.made_by if past.revision is not None else None
     return ChangeReport(
         at=past.at,

@@ -21,9 +21,8 @@ from reconciler.state import Past, Stay
 class Facts:
     """What was gathered of one device in one account. ``pasts`` are its changes, newest first.
 
-    ``ending`` is what the account's last pass came to, where one was made in this process. ``platform`` is what LG does
-    not let the account do for now, ``claims`` what other accounts want. ``theirs`` is LG's time where it differs from
-    ours.
+    ``ending`` is the report of the account's last pass in this process. ``platform`` is what LG does not allow for now,
+    ``claims`` what other accounts want. ``theirs`` is LG's time where it differs from ours.
     """
 
     account: AccountName
@@ -38,7 +37,7 @@ class Facts:
     ending: PassReport | None = None
     observed_at: datetime | None = None
     next_pass: datetime | None = None
-    brake: PauseOverride = field(default_factory=PauseOverride)
+    pause_override: PauseOverride = field(default_factory=PauseOverride)
     observing: bool = False
     platform: Platform = field(default_factory=Platform)
     claims: Claims = field(default_factory=Claims)
@@ -51,12 +50,12 @@ class Facts:
 
     @property
     def entry(self) -> Device | None:
-        """Return what the text in force says of the device."""
+        """Return the entry of the device in the revision in force."""
         return self.text.desired.entry(self.device) if self.text is not None else None
 
     @property
     def wanted(self) -> bool:
-        """Say whether the text in force wants the device live now."""
+        """Say whether the revision in force wants the device live now."""
         if self.entry is None:
             return False
         return self.entry.wanted_at(self.now) or (

@@ -1,6 +1,6 @@
 """The sentences of an explanation: what a device is, why, and what happens next.
 
-Owns: their words. Must not: decide what is wanted or held.
+Owns: the sentences. Must not: decide what is wanted or held.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SUMMARIES = {
     Position.UNMANAGED: "Subscribed, not wanted here, and not ours to remove: nothing is done about it.",
     Position.IGNORED: "Left alone, because policy.ignore names it.",
 }
-"""The whole story of a device in one sentence, where nothing more is to be said."""
+"""The explanation of a device whose state needs no more words."""
 
 
 def summary(facts: Facts, state: Position, hold: HoldReport | None) -> str:
@@ -75,9 +75,9 @@ def why(facts: Facts) -> str:
     entry, text = facts.entry, facts.text
     if text is None:
         missed = ", and it is abandoned: no call is made for it" if facts.abandoned else ""
-        return f"the account is not in the text in force{missed}"
+        return f"the account is not in the revision in force{missed}"
     if entry is None:
-        return "no entry of the text in force names it"
+        return "no entry of the revision in force names it"
     if entry.from_ is not None and facts.latest < entry.from_:
         return f"its entry begins at {stamp_words(entry.from_)}"
     if entry.until is not None and not facts.wanted:
@@ -96,9 +96,9 @@ IN_NEXT_PASS = {
     Position.EXTRA: "it is unsubscribed in the next pass",
     Position.UNKNOWN: "the next list decides",
 }
-"""What the next pass brings where nothing holds it."""
+"""What the next pass does if nothing holds it."""
 LEFT_ALONE = frozenset({Position.IGNORED, Position.UNMANAGED})
-"""Where no change is wanted, so that no hold matters."""
+"""States in which no change is wanted, so no hold matters."""
 
 
 def next_step(facts: Facts, state: Position, hold: HoldReport | None) -> Step:
@@ -138,7 +138,7 @@ def _while_wanted(facts: Facts) -> Step:
     entry = facts.entry
     if entry is not None and entry.until is not None:
         return "it is unsubscribed when its entry ends", entry.until
-    return "nothing, as long as the text and LG's list stay as they are", None
+    return "nothing, as long as the desired state and LG's list stay as they are", None
 
 
 def _while_absent(facts: Facts) -> Step:
@@ -151,4 +151,4 @@ def _while_absent(facts: Facts) -> Step:
 
 
 def _while_unmanaged(text: AccountRevision) -> str:
-    return f"nothing under prune = {str(text.desired.policy.prune)!r}; an entry in the text would take it in"
+    return f"nothing under prune = {str(text.desired.policy.prune)!r}; an entry in the file would take it in"

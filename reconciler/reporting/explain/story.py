@@ -100,7 +100,7 @@ def _state(facts: Facts, alone: Plan | None) -> Position:
 
 
 def _unplanned(facts: Facts) -> Position:
-    """Return where the device is, when there is no list or the account is not in the text in force."""
+    """Return where the device is, when there is no list or the account is not in the revision in force."""
     if facts.text is not None or facts.live is None:
         return Position.UNKNOWN
     return Position.UNMANAGED if facts.live else Position.ABSENT
@@ -130,7 +130,7 @@ def _hold(facts: Facts) -> HoldReport | None:
 
 
 def _message(facts: Facts, reason: Reason, judged: Plan | None) -> str:
-    """Return the sentence of what holds the device. A wait is told by its own report."""
+    """Return the sentence of what holds the device. A wait has its own report."""
     if judged is None or (facts.retry is not None and reason in {Reason.RETRY, Reason.REFUSED}):
         return ""
     for one in judged.tripped:
@@ -152,7 +152,7 @@ def _judged(facts: Facts, text: AccountRevision) -> Plan | None:
         observing=facts.observing,
         rejected=text.rejected,
         unsettled=text.unsettled,
-        pause_override=facts.brake,
+        pause_override=facts.pause_override,
         platform=facts.platform,
         theirs=facts.theirs,
     )

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Position(StrEnum):
-    """What a device is to us: the first five are those of ``pcc_devices``."""
+    """The state of a device; the first five are those of ``pcc_devices``."""
 
     IN_SYNC = "in_sync"
     MISSING = "missing"
@@ -24,7 +24,7 @@ class Position(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChangeReport:
-    """One past change. ``result`` is nothing as long as neither an answer nor a list told what became of it."""
+    """One past change. ``result`` is None until an answer or a list shows it."""
 
     at: datetime
     account: str
@@ -48,7 +48,7 @@ class ChangeReport:
 
 @dataclass(frozen=True, slots=True)
 class MarkReport:
-    """The text that brought a device in or took it out, and when it came into force."""
+    """The revision that brought a device in or took it out, and when it came into force."""
 
     at: datetime
     revision: str
@@ -59,7 +59,7 @@ class MarkReport:
 
 @dataclass(frozen=True, slots=True)
 class PlaceReport:
-    """Where something stands in a text."""
+    """A place in a file."""
 
     path: str
     line: int

@@ -1,4 +1,4 @@
-"""A comment in Markdown that is never too long: a forge refuses a longer one whole, and then nobody hears anything.
+"""A comment in Markdown that is never too long: a forge refuses a longer one as a whole.
 
 Owns: how much is shown, what is left out first, and that what is left out is counted. Must not: know what is shown.
 
@@ -51,7 +51,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A title and what stands under it. Where there is no room for all titles, those of a lower ``rank`` are kept."""
+    """A title and its parts. If not all titles have room, those of a lower ``rank`` are kept."""
 
     title: Sequence[str]
     parts: Sequence[Part] = ()
@@ -102,7 +102,7 @@ class _Room:
 
 
 def comment(sections: Sequence[Section], most: int = LONGEST) -> str:
-    """Return sections as Markdown of at most so many characters; what is left out is counted."""
+    """Return sections as Markdown of limited length; what is left out is counted."""
     whole = _joined([_all_of(one) for one in sections])
     if len(whole) <= most:
         return whole

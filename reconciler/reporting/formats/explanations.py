@@ -53,7 +53,7 @@ ACCOUNT_COLUMNS = ("account", "condition", "wanted", *STATES, "held", "last trus
 
 def status_text(status: StatusReport) -> str:
     """Return a status for a terminal."""
-    lines = [one_line(status.summary), f"text: {_text_line(status)}", ""]
+    lines = [one_line(status.summary), f"revision: {_text_line(status)}", ""]
     lines += _table(ACCOUNT_COLUMNS, [_account_row(one, status.at) for one in status.accounts])
     for one in status.accounts:
         lines += [f"{one.account}: {note}" for note in _account_notes(one, status.at)]
@@ -63,7 +63,7 @@ def status_text(status: StatusReport) -> str:
 
 def status_markdown(status: StatusReport) -> str:
     """Return a status as a comment."""
-    title = [f"### {markdown(status.summary)}", "", f"Text: {markdown(_text_line(status))}"]
+    title = [f"### {markdown(status.summary)}", "", f"Revision: {markdown(_text_line(status))}"]
     rows = [_account_row(one, status.at) for one in status.accounts]
     quiet = ["not settled" if not one.settled else "settled" for one in status.accounts]
     notes = [
@@ -112,7 +112,7 @@ def _account_row(account: AccountReport, now: datetime) -> Row:
 
 
 def _account_notes(account: AccountReport, now: datetime) -> list[str]:
-    notes = [f"the newest text is rejected ({account.rejected})"] if account.rejected else []
+    notes = [f"the newest revision is rejected ({account.rejected})"] if account.rejected else []
     notes += [one_line(account.error)] if account.error else []
     holding = {one.reason for one in account.held}
     for guard in account.guards:
@@ -205,11 +205,11 @@ def explanation_markdown(explanation: DeviceExplanation, answered_by: str) -> st
 
 
 def _story_rows(story: Explanation, now: datetime) -> list[tuple[str, str]]:
-    """Return what is told of one device in one account, as labels and words."""
+    """Return the explanation of one device in one account, as labels and words."""
     called = ", ".join(word for word in (quoted(story.name or ""), story.type) if word)
     rows = [("called", called)] if called else []
     rows.append(("desired", f"{'yes' if story.desired else 'no'}: {one_line(story.why)}"))
-    rows += [("stands at", _place(story.place))] if story.place is not None else []
+    rows += [("entry at", _place(story.place))] if story.place is not None else []
     rows += [("came in", _mark(story.came, now))] if story.came is not None else []
     rows += [("went out", _mark(story.went, now))] if story.went is not None else []
     rows.append(("observed", _observed(story, now)))
@@ -399,7 +399,7 @@ def _table_part(
 
 
 def _short(revision: str) -> str:
-    """Return so much of a revision as tells it from others."""
+    """Return the beginning of a revision, long enough to recognise it."""
     kind, colon, digest = revision.rpartition(":")
     commit, dirty, _ = digest.partition("-dirty")
     return f"{kind}{colon}{commit[:SHORT]}{dirty}"

@@ -1,6 +1,6 @@
 """Plans, and what ``apply`` did.
 
-Words from outside are made fit for where they are shown by ``wording``.
+``core.text`` makes words from outside safe to show.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def plan_text(
 ) -> str:
     """Return plans, or what ``apply`` did, for a terminal.
 
-    ``approval`` is the device file that was written for the one account that waits for a person's word.
+    ``approval`` is the device file that was written for the one account that waits for approval.
     """
     parts = []
     for report in reports:
@@ -206,7 +206,7 @@ def _rows(report: PlanReport, *, done: bool) -> list[tuple[str, str, str, str]]:
 
 
 def _approval(report: PlanReport, file: str | None) -> str:
-    """Return the block that lets the devices go that wait for a person's word, or nothing where none does."""
+    """Return the approval block for the devices that wait for one, or None."""
     return approval_block(
         report.account, report.ending.needs_approval, report.ending.began, file=file
     )

@@ -29,7 +29,7 @@ def findings_lines(faults: Sequence[Fault], warnings: Sequence[Fault]) -> list[s
 
 
 def good_news(accounts: Sequence[Desired]) -> str:
-    """Return in one line what a faultless text wants."""
+    """Return in one line what a valid desired state wants."""
     devices = sum(len(account.devices) for account in accounts)
     return f"valid: {counted(len(accounts), 'account')}, {counted(devices, 'device')}\n"
 

@@ -35,7 +35,7 @@ class PassMaker:
         metrics.queue_oldest.set_function(self._oldest)
 
     async def run(self) -> None:
-        """Make passes until ``stop``; those that were begun come to their end."""
+        """Make passes until ``stop``; passes that were begun are finished."""
         await self.queue.run()
 
     def stop(self) -> None:

@@ -127,7 +127,7 @@ class Clone(Repository):
     def tip(self, ref: str) -> tuple[str, str] | None:
         """Ask the remote for a branch, a tag or a ref by its full name; return its full name and its commit.
 
-        A commit's id stands for itself. ``None``: there is no such ref.
+        A commit's id is its own answer. ``None``: there is no such ref.
         """
         if is_id(option_free(ref)):
             return ref, ref
@@ -184,7 +184,7 @@ class Clone(Repository):
             return super().files(tree)
 
     def entry(self, commit: str, path: str) -> Entry | None:
-        """Return what a path stands for in a commit; the empty path is its root."""
+        """Return the object at a path in a commit; the empty path is its root."""
         try:
             return super().entry(commit, path)
         except (GitTimeout, TooLarge):
@@ -336,7 +336,7 @@ class _FailedCommit:
 def _sweep(folder: Path) -> None:
     """Remove what a fetch leaves that was broken off: half a pack may have a gigabyte, and a lock stops the next.
 
-    Nobody else works here: the clone belongs to whoever holds the state's lock, or to one command.
+    Nobody else works here: the clone belongs to the holder of the state's lock, or to one command.
     """
     for pattern in _LEFT_BEHIND:
         for path in folder.glob(pattern):

@@ -20,7 +20,7 @@ from reconciler.core.model import Commit
 from reconciler.source.git.process import MOST_LINES, Git, GitError, TooLarge, option_free
 
 MOST_FILES = 500_000
-"""In one folder of a commit and below it. A tree of a few objects can stand for more files than there is memory for."""
+"""In one folder of a commit and below it. A tree of a few objects can describe more files than there is memory for."""
 LARGEST_LINE = 64 * 1024
 """Bytes of what is a line or two: names, ids, verdicts."""
 SHA1_DIGITS = 40
@@ -43,7 +43,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name in a tree, and the object it stands for."""
+    """One name in a tree, and its object."""
 
     kind: Kind
     id: str
@@ -83,7 +83,7 @@ class Repository:
         return Commit(id_, quoted(author), quoted(subject), _moment(at))
 
     def entry(self, commit: str, path: str) -> Entry | None:
-        """Return what a path stands for in a commit; the empty path is its root."""
+        """Return the object at a path in a commit; the empty path is its root."""
         if not path:
             root = self.git("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}")
             return Entry(Kind.FOLDER, parse_id(root))
@@ -217,7 +217,7 @@ def blob_id(content: bytes, like: str) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Return whether a text is the whole id of an object."""
+    """Return whether a string is the whole id of an object."""
     return _ID.fullmatch(text) is not None
 
 

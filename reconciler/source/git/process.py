@@ -209,7 +209,7 @@ def _environment(
             "GIT_OPTIONAL_LOCKS": "0",
             "GIT_TERMINAL_PROMPT": "0",
             "LC_ALL": "C",
-            "SSH_ASKPASS": "false",  # and without a terminal, ssh is in its batch mode, whoever configured it
+            "SSH_ASKPASS": "false",  # and without a terminal, ssh is in its batch mode, whatever its configuration
             "SSH_ASKPASS_REQUIRE": "never",
         }
     )
@@ -248,7 +248,7 @@ def read_output(
             if not ready and ended:
                 break
             if time.monotonic() > until:
-                raise GitTimeout(f"git did not come to its end within {seconds:.0f} s")
+                raise GitTimeout(f"git did not end within {seconds:.0f} s")
             for key, _ in ready:
                 piece = os.read(key.fd, 1 << 18)
                 if not piece:

@@ -18,7 +18,7 @@ DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 Row = tuple[Any, ...]
 Connect = Callable[[str], sqlite3.Connection]
 Migrations = Sequence[Sequence[str]]
-"""For each version, from 1 on, the statements that make it of the version before."""
+"""The statements for each version, from 1 on, that migrate the version before."""
 
 
 class Newer(StateError):
@@ -26,12 +26,12 @@ class Newer(StateError):
 
 
 class DamagedError(sqlite3.DatabaseError):
-    """The file is not what SQLite once wrote."""
+    """The content of the file is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One SQL statement, carried out for each row of values. It must be possible to go through the rows again."""
+    """One SQL statement, executed for each row of values. The rows must be iterable more than once."""
 
     sql: str
     rows: Iterable[Row] = ((),)
@@ -52,7 +52,7 @@ def empty(migrations: Migrations) -> sqlite3.Connection:
 def check(
     connection: sqlite3.Connection, newest: int, *, wholly: bool = True, holds: str = "state"
 ) -> int:
-    """Return the version of a sound file; not ``wholly``, it is taken for sound. ``holds`` says what it keeps."""
+    """Return the version of a sound file. Without ``wholly`` the content is not checked. ``holds`` names the content."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > newest:
         raise Newer(
@@ -65,7 +65,7 @@ def check(
 
 
 def migrate(connection: sqlite3.Connection, migrations: Migrations) -> None:
-    """Bring the tables to the newest version. Writes in any case: a disk that takes no writes is known at once."""
+    """Migrate the tables to the newest version. This always writes, so a read-only disk shows at once."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     with transaction(connection):
         for step in migrations[version:]:
@@ -76,7 +76,7 @@ def migrate(connection: sqlite3.Connection, migrations: Migrations) -> None:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Do everything or nothing of what is written inside."""
+    """Make one transaction of the writes inside: all or none."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -93,7 +93,7 @@ def primary(error: sqlite3.Error) -> int:
 
 
 def damaged(error: BaseException) -> bool:
-    """Return whether an error means that a file is not what SQLite once wrote."""
+    """Return whether an error means that a file is damaged."""
     return isinstance(error, sqlite3.DatabaseError) and primary(error) in DAMAGED
 
 
@@ -105,7 +105,7 @@ def lacking(connection: sqlite3.Connection, migrations: Migrations) -> frozenset
             there = {name for (name,) in connection.execute(every)}
             return frozenset(name for (name,) in whole.execute(every)) - there
         except sqlite3.Error:
-            return frozenset()  # whatever is wrong, it is not that a table is missing
+            return frozenset()  # another fault, not a missing table
 
 
 def require_tables(connection: sqlite3.Connection, migrations: Migrations) -> None:

@@ -3,14 +3,13 @@
 Owns: how the file is opened, written and replaced, setting a damaged file aside, and turning every fault of disk or
 SQLite into ``StateError``. Must not: know what the tables mean, or decide what a failed write leads to.
 
-While a file is open, somebody may delete it, move it, or put another in its place. What is written then goes where
-nobody will look for it. So before each write, and whenever asked to ``look``, the files at the path are compared with
-those that were opened. Where they differ writes are refused, once; the next write copies what the open file holds to a
-fresh file at the path and goes on there.
+While a file is open, somebody may delete it, move it, or put another in its place. Later writes would be lost. So
+before each write, and in ``look``, the files at the path are compared with those that were opened. If they differ, one
+write is refused. The next write copies the content of the open file to a fresh file at the path and continues there.
 
-The file is in WAL mode, so that readers never wait for the writer nor it for them. A killed process loses nothing. A
-machine that loses power may lose the last moments, but never the file, and nothing that was written as ``lasting``, nor
-anything before it: only for that is the disk waited for.
+The file is in WAL mode, so readers and the writer never wait for each other. A killed process loses no write. A machine
+that loses power may lose the last moments, but never the file. A write as ``lasting`` waits for the disk, so it and all
+writes before it survive.
 """
 
 from __future__ import annotations
@@ -47,17 +46,17 @@ from reconciler.state.sqlite.folder import Held, StateFolder, make_private, ther
 from reconciler.state.sqlite.watch import FileWatch
 
 LARGEST_LEFT_WAL = 64 * 1024 * 1024
-"""Bytes that the write-ahead log may keep on disk after a large write was carried over into the file."""
+"""Bytes that the write-ahead log may keep on disk after a large write was moved into the file."""
 MOST_NOTICES = 20
-"""How many sentences for the log are kept until somebody asks for them."""
+"""The number of sentences for the log that are kept until they are read."""
 
 
 class Database:
-    """The file, or what takes its place while it cannot be opened for writing.
+    """The file, or its replacement while it cannot be opened for writing.
 
     ``trouble`` is one sentence while writes fail, and empty otherwise. ``generation`` counts how often the file behind
-    this object was exchanged, so that what was read before must be read again. ``losses`` counts how often what the
-    file held was lost with it, ``doubts`` how often another program wrote into it while it was open:
+    this object was replaced, so earlier readings are outdated. ``losses`` counts how often the content of the file was
+    lost, ``doubts`` how often another program wrote into it while it was open:
     then it may be older than what is in memory. ``set_aside`` is the new name of a damaged file, if one was found.
     ``notices`` are sentences for the log about what happened to the file.
     """
@@ -89,8 +88,8 @@ class Database:
     ) -> Self:
         """Open the file in this folder for writing, and create it if needed.
 
-        Raises ``Held`` and ``Newer``. A file that cannot be opened is ``trouble``: what can be read of it is read, and
-        each write tries again.
+        Raises ``Held`` and ``Newer``. A file that cannot be opened is ``trouble``: its readable part is read, and each
+        write tries again.
         """
         database = cls(folder, migrations, clock, connect)
         try:
@@ -110,7 +109,7 @@ class Database:
     ) -> Self:
         """Open the file in this folder without changing it, also beside its writer; a missing one is empty.
 
-        Raises ``Newer``, and ``StateError`` where it exists and cannot be read. A damaged one is ``trouble``,
+        Raises ``Newer``, and ``StateError`` if it exists and cannot be read. A damaged one is ``trouble``,
         and empty.
         """
         database = cls(folder, migrations, clock, connect)
@@ -153,9 +152,10 @@ class Database:
     def write(
         self, statements: Iterable[Statement], *, lasting: bool = False, more: bool = False
     ) -> None:
-        """Carry out statements, all or none. Raises ``StateError``; the next call tries the file anew.
+        """Execute statements, all or none. Raises ``StateError``; the next call opens the file again.
 
-        ``lasting``: they outlive a loss of power. ``more`` wait to be written: until they are, trouble is not over.
+        ``lasting``: they survive a loss of power. ``more`` statements wait; until they are written, trouble is not
+        over.
         """
         if self.frozen:
             raise StateError("the state is open for reading only")
@@ -182,7 +182,7 @@ class Database:
                 self.trouble = ""
 
     def look(self) -> bool:
-        """Check that the files at the path are those that are open; return whether it is new that they are not."""
+        """Check that the files at the path are those that are open; return True when that first fails."""
         with self._turn:
             before = self._taken
             if self._attached and not self._closed:
@@ -190,7 +190,7 @@ class Database:
             return self._taken != before
 
     def close(self) -> None:
-        """Carry the write-ahead log over into the file and let go of both."""
+        """Move the write-ahead log into the file and close both."""
         with self._turn:
             if self._attached and not self.frozen:
                 with suppress(
@@ -236,12 +236,12 @@ class Database:
             self._watch.renew()
 
     def _is_damage(self, error: Exception) -> bool:
-        """Return whether an error means that the open file is not what SQLite once wrote, or lacks a table."""
+        """Return whether an error means that the open file is damaged or lacks a table."""
         if not isinstance(error, sqlite3.Error) or not self._attached or self._taken:
             return False
         if (
             primary(error) == sqlite3.SQLITE_ERROR
-        ):  # what SQLite says of a missing table, among other things
+        ):  # SQLite's code for a missing table, among other faults
             return bool(lacking(self._connection, self._migrations))
         return damaged(error)
 
@@ -259,7 +259,7 @@ class Database:
         self._renew_watch()
 
     def _bring_back(self) -> None:
-        """Write what the open file holds to a fresh file at the path, or begin an empty one where that is lost."""
+        """Copy the open file to a fresh file at the path, or begin an empty one if its content is lost."""
         self._folder.hold()
         whole = self._is_whole()
         fresh = self._folder.fresh()
@@ -280,7 +280,7 @@ class Database:
         self._notice(replaced, whole=whole)
 
     def _is_whole(self) -> bool:
-        """Return whether the open file can still be read from end to end, wherever it is now."""
+        """Return whether the open file is still completely readable, wherever it is now."""
         try:
             check(self._connection, len(self._migrations))
             return not lacking(self._connection, self._migrations)
@@ -310,7 +310,7 @@ class Database:
         return connection
 
     def _check_once(self, connection: sqlite3.Connection) -> None:
-        """Check that a file is sound; only its version if it was found sound and did not change since."""
+        """Check that a file is sound. If it was sound before and did not change, check only its version."""
         sign = there(self._file, dated=True)
         check(connection, len(self._migrations), wholly=sign is None or sign != self._checked)
         self._checked = sign
@@ -318,9 +318,9 @@ class Database:
     def _view(self, *, copy: bool = False) -> None:
         """Open the file for reading, without creating even a companion file.
 
-        Without a write-ahead log nobody has it open, and it can be taken as it lies. With one there is or was a writer.
-        ``copy``: it is read into memory and closed again. While one connection of a process has the shared memory of
-        a file for reading only, SQLite gives no other connection of that process more.
+        Without a write-ahead log nobody has it open, and it can be read as it is. With one there is or was a writer.
+        ``copy``: it is read into memory and closed again. While one connection of a process has a file's shared memory
+        for reading only, SQLite lets no other connection of that process write.
         """
         path = self._file
         try:

@@ -1,4 +1,4 @@
-"""The folder that holds the state's file: its lock, its permissions, and what is put aside in it.
+"""The folder that holds the state's file: its lock, its permissions, and files that are put aside in it.
 
 Owns: the names of the files, and that one process writes them. Must not: open a state file; closing a second handle of
 it would end SQLite's locks.
@@ -18,9 +18,9 @@ from reconciler.state.sqlite.connection import Row
 
 FILE, LOCK = "state.db", "state.lock"
 BESIDE = ("", "-wal", "-shm")
-"""What SQLite adds to the name of a file for its companions."""
+"""The suffixes that SQLite adds for the companions of a file."""
 MOST_REPLACED = 5
-"""How many files that were found in the place of ours are kept; the oldest are removed."""
+"""The number of foreign files that are kept; the oldest are removed."""
 
 
 class Held(StateError):
@@ -42,7 +42,7 @@ class StateFolder:
         self._lock: int | None = None
 
     def hold(self) -> None:
-        """Create the folder if needed, and hold the lock that lies in it now. Raises ``Held``."""
+        """Create the folder if needed, and take its lock. Raises ``Held``."""
         if not self.path.is_dir():
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._lock is not None and not self.lost_lock():
@@ -52,17 +52,17 @@ class StateFolder:
         self._lock = taken
 
     def lost_lock(self) -> bool:
-        """Return whether the lock that is held is not the one in the folder any more."""
+        """Return whether the folder has another lock file than the one we hold."""
         return self._lock is not None and identity(os.fstat(self._lock)) != there(self._lock_file)
 
     def release(self) -> None:
-        """Let others have the folder."""
+        """Release the folder."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def fresh(self) -> Path:
-        """Return an empty file of ours, which takes the place of the state file once it is whole."""
+        """Return a new empty file; when it is complete it replaces the state file."""
         fresh = Path(f"{self.file}.fresh")
         for suffix in ("", "-journal", "-wal", "-shm"):
             Path(f"{fresh}{suffix}").unlink(missing_ok=True)
@@ -75,7 +75,7 @@ class StateFolder:
         names = (self.path / f"{name}{f'.{number}' if number else ''}" for number in count())
         aside = next(free for free in names if not free.exists())
         was_there = self.file.exists()
-        # A log must never lie beside a file that it does not belong to: SQLite would play it into that file.
+        # A log must never be beside a file that it does not belong to: SQLite would apply it to that file.
         for suffix in reversed(BESIDE):
             with suppress(FileNotFoundError):
                 Path(f"{self.file}{suffix}").rename(f"{aside}{suffix}")
@@ -84,7 +84,7 @@ class StateFolder:
         return aside if was_there else None
 
     def _remove_oldest(self) -> None:
-        """Remove the oldest of the files that were found in place of ours."""
+        """Remove the oldest foreign files."""
         kept = [
             one
             for one in self.path.glob(f"{self.file.name}.replaced-*")
@@ -99,7 +99,7 @@ class StateFolder:
 def make_private(path: Path) -> None:
     """Make sure that a file exists and that only its owner may read it; SQLite gives its companions the same mode.
 
-    A file of another user that we may write serves as it is: only its owner can change its mode.
+    The mode of another user's file stays as it is, because only its owner can change it.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -111,7 +111,7 @@ def make_private(path: Path) -> None:
 
 
 def can_be_kept(folder: Path) -> str:
-    """Return a path that this user must write to keep the state and cannot; an empty string if there is none."""
+    """Return a path that this user must write and cannot, or an empty string."""
     if not folder.exists():
         parents = folder.absolute().parents
         there = next(one for one in parents if one.exists())
@@ -130,7 +130,7 @@ def is_there(folder: Path) -> bool:
 
 
 def identity(found: os.stat_result, *, dated: bool = False) -> Row:
-    """Return which file this is, and when it was last written if that is asked for."""
+    """Return the identity of a file, and on request the time of its last write."""
     which = (found.st_dev, found.st_ino)
     return (*which, found.st_size, found.st_mtime_ns) if dated else which
 
@@ -151,7 +151,7 @@ def _age(path: Path) -> float:
 
 
 def _locked(path: Path, holds: str) -> int:
-    """Take the lock, which ends with the process however that ends. The file says who has it."""
+    """Take the lock, which ends with the process in any case. The file names its holder."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,6 @@
 """The state in SQLite: what ``port.Storage`` asks for.
 
-Owns: every statement that reads, and what its rows become. Must not: know when something is written.
+Owns: every statement that reads, and the values that its rows become. Must not: know when something is written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from reconciler.state.sqlite.database import Database
 from reconciler.state.sqlite.writes import statements
 
 ACCOUNT = "SELECT texts_since, trusted, suspect_readings, credential FROM account WHERE name = ?"
-# nearly all devices are owned and live and have never left: of a million only the ids are read
+# nearly all devices are owned and live and never left, so only their ids are read
 OWNED_AND_LIVE = "SELECT id FROM device WHERE account = ? AND owned AND live AND went_at IS NULL"
 NOT_OWNED_AND_LIVE = """SELECT id, owned, live, went_at FROM device
     WHERE account = ? AND NOT (owned AND live AND went_at IS NULL)"""
@@ -49,7 +49,7 @@ _PAST_IN_FULL = _PAST + _ITS_REVISION
 _ANY_ACCOUNT = "(SELECT name FROM account)"
 _NEWEST = " ORDER BY at DESC, intended DESC, account, device LIMIT ?"
 _WITHIN = "at >= ? AND at < ?" + _NEWEST
-# the plus keeps SQLite from going through all changes of a span, or of an account, where it can go by the device
+# the plus makes SQLite use the index of devices instead of reading all changes of a span or an account
 _OF_DEVICE_WITHIN = "AND device = ? AND +at >= ? AND +at < ?" + _NEWEST
 PAST_OF_ALL = _PAST_IN_FULL + "WHERE " + _WITHIN
 PAST_OF_ACCOUNT = _PAST_IN_FULL + "WHERE account = ? AND " + _WITHIN
@@ -138,7 +138,7 @@ class SqliteStorage(Storage):
         known.left, known.disowned = Shelf(left), Shelf(disowned)
 
     def _read_changes(self, known: AccountMemory, now: datetime, day_ends: datetime) -> None:
-        """Count the day before the newest change if that is earlier: by a clock that is ahead all of it looks old."""
+        """Count the day back from the newest change if that is earlier: a clock may be ahead."""
         account, latest = known.name, tables.stamp(min(now, day_ends))
         ((newest,),) = self._read(NEWEST_CHANGE, (account,))
         if newest is not None:

@@ -1,9 +1,9 @@
 """The tables in which state is kept, and what their rows mean.
 
-Owns: the schema and its migrations, and how rows become values and values rows. Must not: open, read or write anything,
-or know when something is kept.
+Owns: the schema and its migrations, and the conversion between rows and values.
+Must not: open, read or write anything, or know when something is kept.
 
-Keys are made from what a row says, never from a counter, so that what waits in memory can be written to any file.
+Keys are made from the content of a row, never from a counter, so waiting rows can be written to any file.
 Moments are kept as microseconds since 1970.
 """
 
@@ -73,7 +73,7 @@ MIGRATIONS = (
         "CREATE TABLE content (sha256 TEXT PRIMARY KEY, compressed BLOB NOT NULL)",
     ),
 )
-"""The statements that lead from each version to the next. What was once released is never edited, only added to."""
+"""The statements from each version to the next. Released ones are never edited; new ones are added."""
 
 _REASONS = {reason.value: reason for reason in Reason}
 
@@ -99,12 +99,12 @@ def moment_or_none(stamp: int | None) -> datetime | None:
 
 
 def fit(words: str) -> str:
-    """Return words that somebody else wrote so that they can be kept: half a character pair cannot."""
+    """Return words from outside without halves of surrogate pairs, which cannot be stored."""
     return words.encode("utf-8", "replace").decode("utf-8")
 
 
 def revision_key(revision: Revision) -> int:
-    """Return a number that stands for a revision, small enough to be kept with each of a million devices."""
+    """Return a number that identifies a revision, small enough to be kept with each of a million devices."""
     return int.from_bytes(
         sha256(repr(_revision_row(revision)).encode()).digest()[:8], "big", signed=True
     )

@@ -1,6 +1,6 @@
 """The watch over the open file: somebody may delete it, move it, or put another in its place.
 
-Owns: how the files at the path are compared with those that were opened. Must not: decide what follows from it.
+Owns: how the files at the path are compared with those that were opened. Must not: react to a difference.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from reconciler.state.sqlite.folder import BESIDE, LOCK, StateFolder, there
 class Sign:
     """What identifies the files at the path: which they are, and when SQLite last wrote them.
 
-    ``link`` is where the path itself leads, if it is a link: SQLite looks for the log beside what it leads to, so the
-    same file behind another link comes without its log.
+    ``link`` is the target of the path, if it is a link. SQLite looks for the log beside the target, so the same file
+    behind another link has no log.
     """
 
     link: str
@@ -47,7 +47,7 @@ class Sign:
         return "lost its write-ahead log, or another program wrote that"
 
     def overwritten(self, now: Sign) -> bool:
-        """Return whether they are the same files with other bytes. One that is gone is still whole where it is open."""
+        """Return whether they are the same files with other bytes. A deleted file is still whole while it is open."""
         pairs = ((self.main, now.main), (self.log, now.log))
         return now.main is not None and not (
             self.link != now.link
@@ -68,7 +68,7 @@ class FileWatch:
         self.doubts = 0
 
     def renew(self) -> None:
-        """Take the files at the path for ours: we have just opened or written them."""
+        """Accept the files at the path as ours: we have just opened or written them."""
         self._sign = Sign.of(self._folder.file)
 
     def compare(self) -> str:
@@ -82,7 +82,7 @@ class FileWatch:
 
 
 def _link(path: Path) -> str:
-    """Return what a link holds, or nothing where there is no link."""
+    """Return the target of a link, or an empty string if it is no link."""
     try:
         return str(path.readlink())
     except OSError:

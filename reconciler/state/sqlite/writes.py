@@ -1,6 +1,6 @@
 """How each record is written: the SQL statements that change the tables.
 
-Owns: every statement that writes, and which of them a record becomes. Must not: carry anything out.
+Owns: every statement that writes, and the statements of each record. Must not: execute anything.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ DROP_OLD = (
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """One row of values for each device, in the file's order; made anew each time, because there may be a million."""
+    """One row of values for each device, in the file's order. Rows are made anew on each iteration."""
 
     before: Row
     devices: Collection[DeviceId]
@@ -82,7 +82,7 @@ class Each:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """One row for each device that says where it is now."""
+    """One row for each device with its present state."""
 
     record: DevicesSettled
 
@@ -231,7 +231,7 @@ def _(record: records.OldDropped) -> Iterable[Statement]:
 
 
 def save_revision(revision: Revision) -> Statement:
-    """Return what makes a revision known under its key."""
+    """Return the statement that stores a revision under its key."""
     return Statement(SAVE_REVISION, (tables.revision_row(revision),))
 
 
@@ -245,7 +245,7 @@ def _mark(moved: DevicesMoved) -> Row:
 
 
 def _marks(moved: Iterable[DevicesMoved]) -> tuple[dict[DeviceId, Row], dict[DeviceId, Row]]:
-    """Return by which revision, and when, each device came and went."""
+    """Return the revision and the time of each device's arrival and departure."""
     came: dict[DeviceId, Row] = {}
     went: dict[DeviceId, Row] = {}
     for one in moved:

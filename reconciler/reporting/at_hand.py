@@ -1,0 +1,32 @@
+"""What the files and the saved state show where no daemon answers.
+
+Owns: that a folder without a state is an error, not an empty history. Must not: open files or the state; ``runtime``
+does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.core.errors import StateError
+from reconciler.reporting.queries import Knowledge
+
+
+@dataclass(frozen=True, slots=True)
+class AtHand:
+    """What is known without a daemon, and notes for people on how it is known. ``state`` is the folder of the state."""
+
+    known: Knowledge
+    notes: tuple[str, ...]
+    state: str = ""
+    has_state: bool = True
+
+    def insist_on_state(self) -> None:
+        """Raise ``StateError`` if there is no state: then past changes are unknown, which does not mean none."""
+        if not self.has_state:
+            raise StateError(f"{no_state(self.state)}: nothing is known of past changes")
+
+
+def no_state(folder: str) -> str:
+    """Return the sentence for a folder without a state."""
+    return f"there is no state in {folder} (PCC_STATE_DIR)"
