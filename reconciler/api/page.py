@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from reconciler.core import urgency
 from reconciler.core.guards import REMEDIES
 from reconciler.core.model import Kind, Reason
 from reconciler.core.text import counted, one_line, plural, span_words, stamp_words
@@ -37,9 +36,6 @@ FAULTS = 50
 """How many faults are shown; ``validate`` shows all."""
 SHORT, LONG = 80, 600
 """The most characters of a name, and of a sentence."""
-
-ORDER = ("stopped", "held", "converging", "paused", "in_sync")
-"""Conditions of accounts, from those that need a person most. Abandoned accounts have a place of their own."""
 
 
 @dataclass(slots=True)
@@ -95,6 +91,8 @@ class Page:
     """The page. ``render`` may be called from any thread."""
 
     def __init__(self) -> None:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - 4 MB, for readers of it only
+
         environment = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
@@ -175,8 +173,11 @@ def _tone(status: StatusReport) -> str:
 
 def _urgency(account: AccountReport) -> tuple[int, int, str]:
     """Return what sorts accounts: those that need a person first, and among them those held by a guard."""
-    condition = ORDER.index(account.condition) if account.condition in ORDER else 0
-    return condition, 0 if account.guarded or account.error else 1, account.account
+    return (
+        urgency.of_condition(account.condition),
+        0 if account.guarded or account.error else 1,
+        account.account,
+    )
 
 
 def _is_calm(account: AccountReport) -> bool:

@@ -3,7 +3,7 @@
 Owns: the queue of account names, the one heap of due times, and the workers. It knows names and moments only.
 Must not: make a pass itself, read the wall clock, or remember why an account was woken.
 
-Level-triggered: a wake carries only a name, so many wakes are one pass. Passes of one account never overlap; a wake
+Level-triggered: a wake carries only a name, so several wakes make one pass. Passes of one account never overlap; a wake
 that comes during a pass leads to one more right after it. Accounts woken by a person's edit go before routine ones, and
 routine passes do not begin while an edit is read: beside thousands of passes a reading would take seconds.
 

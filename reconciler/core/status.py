@@ -108,11 +108,11 @@ class PassReport:
     @property
     def refused(self) -> frozenset[DeviceId]:
         """Return the devices whose change LG refused in this pass, or refused before until a later time."""
-        said = (
+        now = (
             outcome.change.device for outcome in self.outcomes if outcome.result is Result.REFUSED
         )
         return frozenset(
-            (*said, *(held.change.device for held in self.held if held.reason is Reason.REFUSED))
+            (*now, *(held.change.device for held in self.held if held.reason is Reason.REFUSED))
         )
 
     def of(self, text: AccountRevision) -> bool:

@@ -81,7 +81,7 @@ class Names(AbstractResolver):
             raise socket.gaierror(socket.EAI_AGAIN, words) from None
 
     async def close(self) -> None:
-        """Give up on what is still asked; its threads end by themselves, or with the process."""
+        """Give up on what is still asked; its threads end on their own, or with the process."""
         for answer in self._asked.values():
             answer.cancel()
 

@@ -4,7 +4,7 @@ Owns: which facts belong to an answer and where they come from, how a device may
 asked. Must not: change anything, or touch the event loop: everything here reads disks and is meant for a worker thread.
 
 The daemon gives its knowledge at one moment. Without a daemon ``runtime.offline`` makes the same from the files and the
-state, which it opens for reading only. Facts that only a running process has (its last passes, when the next is due) are
+state, which it opens for reading only. Facts that only a running process has (its last passes, the next due time) are
 missing then, and the guards are asked again.
 """
 

@@ -34,7 +34,7 @@ from reconciler.desired import approval_block
 from reconciler.reporting.forecast import BoundaryReport
 
 NAMED = 20
-"""So many accounts are named in the sentence at the top; the rest is a number."""
+"""At most this many accounts are named in the sentence at the top; the rest is a number."""
 
 
 @dataclass(frozen=True, slots=True)

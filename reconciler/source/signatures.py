@@ -1,4 +1,10 @@
-"""How to see that a file changed without reading it."""
+"""How to see that a local file changed without reading it.
+
+Owns: the signature of a file. ``pcc.secret_files`` has its own test for the few credential files, because it compares
+times of modification: they are also the age of a token, and a file that was written a moment ago is read again. Here
+ten thousand files are compared, and ``reader`` waits until they are at rest.
+Must not: read a file.
+"""
 
 from __future__ import annotations
 

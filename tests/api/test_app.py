@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -482,3 +484,10 @@ async def test_an_answer_that_fails_is_no_answer_to_the_next_who_asks() -> None:
     for number in range(500):
         assert await questions.get(number, whole) == "whole"
     assert len(questions._asked) <= MOST_QUESTIONS
+
+
+def test_a_daemon_loads_the_template_engine_only_for_the_page() -> None:
+    """The engine takes 4 MB of memory, so a daemon whose page nobody opens does without it."""
+    code = "import sys, reconciler.runtime.daemon; print('jinja2' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    assert done.stdout == "False\n"

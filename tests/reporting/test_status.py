@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +20,7 @@ from reconciler.core.model import (
     Cause,
     Change,
     Commit,
+    Condition,
     Device,
     DeviceId,
     DeviceType,
@@ -33,6 +35,7 @@ from reconciler.core.model import (
     Tripped,
 )
 from reconciler.core.status import AccountStatus, PassReport
+from reconciler.core.urgency import CONDITIONS
 from reconciler.reporting import (
     NAMED,
     PlanReport,
@@ -233,6 +236,26 @@ SENTENCES: dict[str, tuple[StatusReport, bool, str]] = {
 def test_the_sentence_at_the_top(report: StatusReport, *, well: bool, sentence: str) -> None:
     """One sentence says whether all is well and, if not, what to do first."""
     assert (report.well, report.summary) == (well, sentence)
+
+
+IN_CONDITION: dict[Condition, PassReport] = {
+    Condition.STOPPED: ending(stopped=True, error="refused", **UNSEEN),
+    Condition.HELD: ending(Reason.TOO_MANY),
+    Condition.PAUSED: ending(Reason.PAUSED, pause=Pause.ALL),
+    Condition.CONVERGING: ending(Reason.RETRY),
+    Condition.IN_SYNC: ending(),
+}
+
+
+@pytest.mark.parametrize(("first", "second"), list(pairwise(CONDITIONS)))
+def test_the_sentence_names_the_most_urgent_condition(first: Condition, second: Condition) -> None:
+    """Of two accounts, the sentence at the top names the one in the more urgent condition."""
+    report = status({"busan": IN_CONDITION[second], "seoul": IN_CONDITION[first]})
+    assert {one.account: one.condition for one in report.accounts} == {
+        "busan": second,
+        "seoul": first,
+    }
+    assert report.summary.startswith("seoul is ")
 
 
 def test_many_accounts_are_counted_not_named() -> None:

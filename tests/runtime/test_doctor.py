@@ -254,7 +254,7 @@ async def test_a_used_up_quota_is_respected() -> None:
         state.close()
         found = await one.examine()
         assert levels(found) == {"list": "warn", "clock": "skip"}
-        assert "calls_per_hour" in of(found, Check.LIST).mend
+        assert "calls_per_hour" in of(found, Check.LIST).fix
         assert of(found, Check.QUOTA).facts == {
             "limit": 2,
             "remaining": 0,
@@ -274,8 +274,8 @@ async def test_an_access_token_in_a_variable_is_a_warning() -> None:
         one.set(refresh_token=None, access_token=one.platform.issue_token("default"))
         found = await one.examine()
         assert (found.exit_code, levels(found)) == (0, {"token": "warn"})
-        assert "PCC_REFRESH_TOKEN" in of(found, Check.TOKEN).mend
-        assert "PCC_ACCESS_TOKEN_FILE" in of(found, Check.TOKEN).mend
+        assert "PCC_REFRESH_TOKEN" in of(found, Check.TOKEN).fix
+        assert "PCC_ACCESS_TOKEN_FILE" in of(found, Check.TOKEN).fix
 
 
 async def test_the_age_of_a_token_is_that_of_its_file() -> None:
@@ -312,8 +312,8 @@ async def test_an_expired_token_without_a_refresh_token_is_wrong_where_it_stands
         assert levels(found, "seoul-hotel") == {"token": "fail", "list": "skip"}
         finding = of(found, Check.TOKEN, "seoul-hotel")
         assert "1302" in finding.found
-        assert "seoul-hotel.access_token in PCC_CREDENTIALS_DIR" in finding.mend
-        assert "seoul-hotel.refresh_token in PCC_CREDENTIALS_DIR" in finding.mend
+        assert "seoul-hotel.access_token in PCC_CREDENTIALS_DIR" in finding.fix
+        assert "seoul-hotel.refresh_token in PCC_CREDENTIALS_DIR" in finding.fix
 
 
 async def test_a_refused_refresh_token_is_told_although_the_access_token_still_serves() -> None:
@@ -326,7 +326,7 @@ async def test_a_refused_refresh_token_is_told_although_the_access_token_still_s
         found = await one.examine()
         assert (found.exit_code, levels(found)) == (1, {"token": "fail"})
         assert "still accepted" in of(found, Check.TOKEN).found
-        assert "PCC_REFRESH_TOKEN" in of(found, Check.TOKEN).mend
+        assert "PCC_REFRESH_TOKEN" in of(found, Check.TOKEN).fix
 
 
 @pytest.mark.parametrize(
@@ -355,8 +355,8 @@ async def test_trouble_with_the_token_endpoint_names_what_mends_it(
             1,
             {"token": "fail", "list": "skip", "clock": "skip"},
         )
-        assert words in of(found, Check.TOKEN).mend
-        assert "new login" not in of(found, Check.TOKEN).mend
+        assert words in of(found, Check.TOKEN).fix
+        assert "new login" not in of(found, Check.TOKEN).fix
         assert not [record for record in one.platform.requests if record.route is Route.LIST]
 
 
@@ -374,8 +374,8 @@ async def test_a_token_endpoint_that_nobody_serves_is_told_by_its_own_setting() 
         one.set(token_url="http://127.0.0.1:1/emp/v2/token")
         finding = of(await one.examine(), Check.TOKEN)
         assert finding.level is Level.FAIL
-        assert "PCC_TOKEN_URL" in finding.mend
-        assert "PCC_BASE_URL" not in finding.mend
+        assert "PCC_TOKEN_URL" in finding.fix
+        assert "PCC_BASE_URL" not in finding.fix
 
 
 async def test_a_renewed_token_that_lg_does_not_take_is_wrong() -> None:
@@ -384,7 +384,7 @@ async def test_a_renewed_token_that_lg_does_not_take_is_wrong() -> None:
         one.goes_wrong(fault.Error("1218"))
         found = await one.examine()
         assert levels(found) == {"token": "fail", "list": "skip"}
-        assert "PCC_CLIENT_ID" in of(found, Check.TOKEN).mend
+        assert "PCC_CLIENT_ID" in of(found, Check.TOKEN).fix
 
 
 async def test_a_token_without_an_end_is_told_as_such() -> None:
@@ -403,7 +403,7 @@ async def test_a_rotated_refresh_token_is_a_warning() -> None:
         one.platform.set_options(rotate_refresh_tokens=True)
         found = await one.examine()
         assert levels(found) == {"token": "warn"}
-        assert "PCC_REFRESH_TOKEN" in of(found, Check.TOKEN).mend
+        assert "PCC_REFRESH_TOKEN" in of(found, Check.TOKEN).fix
         assert one.refresh_token() not in shown(found)
 
 
@@ -421,7 +421,7 @@ async def test_each_code_for_a_wrong_setting_says_which(code: str) -> None:
         found = await one.examine()
         finding = of(found, Check.LIST)
         assert (found.exit_code, levels(found)) == (1, {"list": "fail"})
-        assert CODES[code].hint in finding.mend
+        assert CODES[code].hint in finding.fix
         assert CODES[code].hint not in finding.found
         assert finding.facts["code"] == code
         assert finding.facts["message_id"] == one.platform.requests[-1].message_id
@@ -433,7 +433,7 @@ async def test_a_hint_names_the_accounts_own_files() -> None:
         one.set(credentials_dir=folder_of(service_id_of_default=one.platform.world.service.id))
         one.goes_wrong(fault.Error("1201"))
         assert (
-            of(await one.examine(), Check.LIST).mend
+            of(await one.examine(), Check.LIST).fix
             == "check default.service_id in PCC_CREDENTIALS_DIR"
         )
 
@@ -445,7 +445,7 @@ async def test_a_throttled_account_is_a_warning(effect: fault.Effect) -> None:
         one.goes_wrong(effect)
         found = await one.examine()
         assert (found.exit_code, of(found, Check.LIST).level) == (0, Level.WARN)
-        assert "calls_per_hour" in of(found, Check.LIST).mend
+        assert "calls_per_hour" in of(found, Check.LIST).fix
 
 
 @pytest.mark.parametrize(
@@ -474,7 +474,7 @@ async def test_an_answer_that_is_none_says_where_to_look(effect: fault.Effect, w
         assert found.exit_code == 1
         assert of(found, Check.LIST).level is Level.FAIL
         assert of(found, Check.TOKEN).level is Level.OK
-        assert words in of(found, Check.LIST).mend
+        assert words in of(found, Check.LIST).fix
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -495,21 +495,21 @@ async def test_an_address_where_nothing_listens() -> None:
         )
         found = await one.examine()
         assert levels(found) == {"token": "skip", "list": "fail", "clock": "skip"}
-        assert "nothing listens" in of(found, Check.LIST).mend
+        assert "nothing listens" in of(found, Check.LIST).fix
 
 
 async def test_a_host_without_an_address() -> None:
     """A name that no name service can know points to the setting it stands in, or to this machine."""
     async with practice() as one:
         one.set(base_url=f"https://{'a' * 64}.invalid")
-        assert "name service" in of(await one.examine(), Check.LIST).mend
+        assert "name service" in of(await one.examine(), Check.LIST).fix
 
 
 async def test_tls_where_none_is_spoken() -> None:
     """A handshake that fails points to the address and to certificates of one's own."""
     async with practice() as one:
         one.set(base_url=one.url.replace("http:", "https:"))
-        assert "SSL_CERT_FILE" in of(await one.examine(), Check.LIST).mend
+        assert "SSL_CERT_FILE" in of(await one.examine(), Check.LIST).fix
 
 
 async def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -518,8 +518,8 @@ async def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setenv("HTTP_PROXY", "http://user:password-of-the-proxy@127.0.0.1:1")
         monkeypatch.setenv("NO_PROXY", "")
         found = await one.examine()
-        assert "HTTP_PROXY" in of(found, Check.TOKEN).mend
-        assert "http://127.0.0.1:1" in of(found, Check.TOKEN).mend
+        assert "HTTP_PROXY" in of(found, Check.TOKEN).fix
+        assert "http://127.0.0.1:1" in of(found, Check.TOKEN).fix
         assert "password-of-the-proxy" not in shown(found)
 
 
@@ -535,10 +535,10 @@ def test_a_certificate_out_of_date_points_to_the_clock() -> None:
     error = Unavailable("no answer", message_id=MessageId("m"))
     error.lost = Lost.DATES
     asked = Asked(NOW, NOW, error=error)
-    mend = diagnosis.live_list(speaking("https://kic-ext.lgthinq.com"), asked).mend
-    assert "clock (NTP)" in mend
-    assert "PCC_BASE_URL" not in mend
-    assert "SSL_CERT_FILE" not in mend
+    fix = diagnosis.live_list(speaking("https://kic-ext.lgthinq.com"), asked).fix
+    assert "clock (NTP)" in fix
+    assert "PCC_BASE_URL" not in fix
+    assert "SSL_CERT_FILE" not in fix
 
 
 @pytest.mark.parametrize(
@@ -695,8 +695,8 @@ def test_the_address_has_to_fit_the_country(
 ) -> None:
     """Another region, another API or another platform is told with the setting; where LG works it is a warning."""
     finding = diagnosis.region(speaking(url, country, phase), works=False)
-    assert (finding.level, words in finding.mend) == (level, True)
-    assert bool(finding.mend) == (level is not Level.OK)
+    assert (finding.level, words in finding.fix) == (level, True)
+    assert bool(finding.fix) == (level is not Level.OK)
     works = diagnosis.region(speaking(url, country, phase), works=True)
     assert works.level is (Level.WARN if level is Level.FAIL else level)
 
@@ -707,7 +707,7 @@ def test_a_region_that_is_wrong_names_the_file_it_comes_from() -> None:
         speaking("https://eic-ext.lgthinq.com", origins="default.base_url in PCC_CREDENTIALS_DIR"),
         works=False,
     )
-    assert "default.base_url in PCC_CREDENTIALS_DIR" in finding.mend
+    assert "default.base_url in PCC_CREDENTIALS_DIR" in finding.fix
 
 
 def test_a_lost_answer_names_the_proxy_it_went_through() -> None:
@@ -716,9 +716,9 @@ def test_a_lost_answer_names_the_proxy_it_went_through() -> None:
     for kind in (*Lost, None):
         lost.lost = kind
         asked = Asked(NOW, NOW, error=lost, proxy="http://proxy:3128")
-        mend = diagnosis.live_list(speaking("https://kic-ext.lgthinq.com"), asked).mend
-        assert ("http://proxy:3128" in mend) == (kind is not None)
-        assert mend
+        fix = diagnosis.live_list(speaking("https://kic-ext.lgthinq.com"), asked).fix
+        assert ("http://proxy:3128" in fix) == (kind is not None)
+        assert fix
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -726,7 +726,7 @@ def test_a_lost_answer_names_the_proxy_it_went_through() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words", "mend"),
+    ("text", "words", "fix"),
     [
         ("version = 1\ndevcies = []\nfoo = 1\n", "2 faults", "PCC_DESIRED_STATE"),
         ("version = [", "1 fault", "validate"),
@@ -734,15 +734,15 @@ def test_a_lost_answer_names_the_proxy_it_went_through() -> None:
         (f'environment = "staging"\n{TEXT}', "another environment", "PCC_ENVIRONMENT"),
     ],
 )
-async def test_a_text_that_is_no_good_ends_nothing(text: str | None, words: str, mend: str) -> None:
+async def test_a_text_that_is_no_good_ends_nothing(text: str | None, words: str, fix: str) -> None:
     """The text is told to be wrong, and the account that has credentials is examined all the same."""
     async with practice(text=text) as one:
-        one.set(environment="production" if "ENVIRONMENT" in mend else None)
+        one.set(environment="production" if "ENVIRONMENT" in fix else None)
         found = await one.examine()
         finding = of(found, Check.DESIRED_STATE, None)
         assert (found.exit_code, finding.level) == (1, Level.FAIL)
         assert words in finding.found
-        assert mend in finding.mend
+        assert fix in finding.fix
         assert levels(found) == {"desired-state": "skip"}
 
 
@@ -799,7 +799,7 @@ def test_a_text_from_a_repository_is_mended_there(rejected: Cause | None) -> Non
     accepted = Accepted(rejected=rejected)
     finding = diagnosis.desired_state(accepted, trouble, "desired-state.toml", [], git=True)
     assert finding.level is Level.FAIL
-    assert "PCC_GIT_" in finding.mend
+    assert "PCC_GIT_" in finding.fix
 
 
 async def test_an_account_that_vanished_is_told() -> None:
@@ -818,7 +818,7 @@ async def test_an_account_that_vanished_is_told() -> None:
         finding = of(found, Check.DESIRED_STATE, None)
         assert (found.exit_code, finding.level) == (0, Level.WARN)
         assert "busan-hotel" in finding.found
-        assert "retired_accounts" in finding.mend
+        assert "retired_accounts" in finding.fix
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -833,7 +833,7 @@ async def test_without_credentials_all_that_is_missing_is_named() -> None:
         finding = of(found, Check.CREDENTIALS)
         assert finding.level is Level.FAIL
         for part in ("PCC_SERVICE_ID", "PCC_SERVICE_KEY", "PCC_REFRESH_TOKEN", "country"):
-            assert part in finding.mend
+            assert part in finding.fix
         assert levels(found).keys() >= {"region", "token", "list", "clock"}
         assert not one.platform.requests
 
@@ -861,7 +861,7 @@ async def test_one_broken_account_keeps_no_other_from_being_examined() -> None:
             "hangs": {"list": "fail", "clock": "skip"},
         }
         assert of(found, Check.CREDENTIALS, "none").level is Level.FAIL
-        assert "none.access_token" in of(found, Check.CREDENTIALS, "none").mend
+        assert "none.access_token" in of(found, Check.CREDENTIALS, "none").fix
 
 
 async def test_two_accounts_with_one_token_are_told_even_if_one_is_asked_for() -> None:
@@ -872,7 +872,7 @@ async def test_two_accounts_with_one_token_are_told_even_if_one_is_asked_for() -
         one.set(credentials_dir=folder_of(refresh_token_of_a=token, refresh_token_of_b=token))
         found = await one.examine("a")
         assert [each.account for each in found.accounts] == ["a"]
-        assert "account 'b'" in of(found, Check.CREDENTIALS, "a").mend
+        assert "account 'b'" in of(found, Check.CREDENTIALS, "a").fix
 
 
 async def test_an_error_of_our_own_is_that_accounts_only() -> None:
@@ -926,7 +926,7 @@ async def test_an_account_can_be_chosen_also_one_that_only_has_credentials() -> 
             await one.examine("busam")
         write("version = [")
         found = await one.examine("busam")
-        assert "busam.access_token" in of(found, Check.CREDENTIALS, "busam").mend
+        assert "busam.access_token" in of(found, Check.CREDENTIALS, "busam").fix
 
 
 async def test_a_damaged_state_is_wrong_and_stays_as_it_is() -> None:
@@ -938,7 +938,7 @@ async def test_a_damaged_state_is_wrong_and_stays_as_it_is() -> None:
         before = snapshot(Path())
         found = await one.examine()
         finding = of(found, Check.STATE, None)
-        assert (finding.level, "PCC_STATE_DIR" in finding.mend) == (Level.FAIL, True)
+        assert (finding.level, "PCC_STATE_DIR" in finding.fix) == (Level.FAIL, True)
         assert levels(found) == {}
         assert snapshot(Path()) == before
 
@@ -954,7 +954,7 @@ async def test_a_state_that_is_not_ours_to_read_is_told(harm: str) -> None:
             connection.commit()
         found = await one.examine()
         finding = of(found, Check.STATE, None)
-        assert (finding.level, "PCC_STATE_DIR" in finding.mend) == (Level.FAIL, True)
+        assert (finding.level, "PCC_STATE_DIR" in finding.fix) == (Level.FAIL, True)
         assert levels(found) == {}
 
 
@@ -965,7 +965,7 @@ async def test_a_state_folder_that_cannot_be_made_is_told() -> None:
         one.set(state_dir=here("file/state"))
         finding = of(await one.examine(), Check.STATE, None)
         assert finding.level in {Level.WARN, Level.FAIL}
-        assert "PCC_STATE_DIR" in finding.mend
+        assert "PCC_STATE_DIR" in finding.fix
 
 
 async def test_settings_that_are_dangerous_or_half_there_are_told() -> None:
@@ -973,7 +973,7 @@ async def test_settings_that_are_dangerous_or_half_there_are_told() -> None:
     async with practice() as one:
         one.set(allow_http="true")
         finding = of(await one.examine(), Check.SETTINGS, None)
-        assert (finding.level, "PCC_ALLOW_HTTP" in finding.mend) == (Level.WARN, True)
+        assert (finding.level, "PCC_ALLOW_HTTP" in finding.fix) == (Level.WARN, True)
         one.set(listen_token_file=here("nowhere"))
         finding = of(await one.examine(), Check.SETTINGS, None)
         assert (finding.level, "PCC_LISTEN_TOKEN_FILE" in finding.found) == (Level.FAIL, True)
@@ -1107,7 +1107,7 @@ def test_whatever_is_wrong_names_what_mends_it() -> None:
         finding = diagnosis.live_list(
             speaking("https://kic-ext.lgthinq.com"), Asked(NOW, NOW, error=error)
         )
-        assert (finding.level, bool(finding.mend)) == (Level.FAIL, True)
+        assert (finding.level, bool(finding.fix)) == (Level.FAIL, True)
 
 
 def test_an_answer_with_another_message_id_is_a_warning() -> None:
@@ -1116,8 +1116,8 @@ def test_an_answer_with_another_message_id_is_a_warning() -> None:
     finding = diagnosis.live_list(speaking("https://kic-ext.lgthinq.com"), asked)
     assert finding.level is Level.WARN
     assert "another message id" in finding.found
-    assert "cache" in finding.mend
-    assert "http://proxy:3128" in finding.mend
+    assert "cache" in finding.fix
+    assert "http://proxy:3128" in finding.fix
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1149,7 +1149,7 @@ async def test_a_list_that_shows_none_of_the_known_devices_is_wrong(known: int) 
             1,
         )
         assert "the credential changed since the last trusted list" in finding.found
-        assert "check whose token it is" in finding.mend
+        assert "check whose token it is" in finding.fix
         assert "1 wrong" in shown(found)
 
 
@@ -1167,7 +1167,7 @@ async def test_a_guard_that_waits_for_a_person_is_a_warning_and_nothing_is_said_
             "look-alike",
             0,
         )
-        assert "as LG lists it" in finding.mend
+        assert "as LG lists it" in finding.fix
         assert "a guard is tripped, 1 warning" in shown(found)
         assert "nothing is wrong" not in shown(found)
 

@@ -32,7 +32,7 @@ DAY = timedelta(days=1)
 CASES = {
     "subscribed": "is wanted, and live",
     "unsubscribed": "was taken out by a commit, and LG unsubscribed it",
-    "held": "was taken out with so many others that a guard waits for a person",
+    "held": "was taken out with many others, so a guard waits for a person",
     "refused": "is wanted, and LG does not take it",
     "unmanaged": "is live, and was never ours",
     "approved": "was taken out with the others, and an approval let it go",

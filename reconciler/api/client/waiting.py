@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.core.errors import NoDaemon, SomebodyElse, quoted, suggestion
-from reconciler.core.model import Condition, Kind, PassResult, Reason
+from reconciler.core.model import Condition, Kind, PassResult
 from reconciler.core.text import counted
+from reconciler.core.urgency import LASTING, PASSING
 from reconciler.reporting import (
     ERROR,
     HELD,
@@ -32,10 +33,6 @@ POLL_SECONDS = 1.0
 SHORTEST = 7
 """A commit id may be shortened to this number of characters, as in Git."""
 _REVISION = re.compile(rf"(?:sha256:)?[0-9a-f]{{{SHORTEST},64}}(?:-dirty)?")
-LASTING = frozenset({Reason.REFUSED, Reason.SUBSCRIPTIONS_FULL, Reason.ACCOUNT_STOPPED})
-"""Reasons that LG or a setting holds for so long that a merge does not wait for them."""
-PASSING = frozenset({Reason.SUSPECT_LIST, Reason.FILES_UNSETTLED})
-"""Guards that hold only until the list or the files are read again."""
 
 
 @dataclass(frozen=True, slots=True)

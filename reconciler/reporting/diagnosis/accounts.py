@@ -70,8 +70,8 @@ def _wanted(text: AccountRevision | None, *, judged: bool) -> Finding:
     if text.rejected is None:
         return Finding(Check.DESIRED_STATE, Level.OK, found, facts=facts)
     found = f"{counted(devices, 'device')} in the revision in force; a newer one is rejected ({text.rejected})"
-    mend = "correct the newest revision, as reported above; until then nothing of this account is unsubscribed"
-    return Finding(Check.DESIRED_STATE, Level.WARN, found, mend, facts)
+    fix = "correct the newest revision, as reported above; until then nothing of this account is unsubscribed"
+    return Finding(Check.DESIRED_STATE, Level.WARN, found, fix, facts)
 
 
 def region(speaking: Speaking, *, works: bool) -> Finding:
@@ -86,8 +86,8 @@ def region(speaking: Speaking, *, works: bool) -> Finding:
     bad = Level.WARN if works else Level.FAIL
     place = speaking.place("base_url")
 
-    def finding(level: Level, found: str, mend: str = "") -> Finding:
-        return Finding(Check.REGION, level, found, mend, facts | {"region_of_country": home})
+    def finding(level: Level, found: str, fix: str = "") -> Finding:
+        return Finding(Check.REGION, level, found, fix, facts | {"region_of_country": home})
 
     if cloud is None:
         if (urlsplit(url).hostname or "").endswith(".lgthinq.com") and home is not None:

@@ -33,15 +33,15 @@ def clock(asked: Asked) -> Finding:
         return Finding(Check.CLOCK, Level.OK, f"this clock {_differs(worst)}", facts=facts)
     if max(known.values()) - min(known.values()) > CLOCK_NEAR:
         sides = [f"by {words} this clock {_differs(one)}" for words, one in known.items()]
-        mend = "make sure that this machine's clock is right (NTP); LG's may be wrong"
+        fix = "make sure that this machine's clock is right (NTP); LG's may be wrong"
         return Finding(
-            Check.CLOCK, Level.WARN, f"LG reports two times: {', '.join(sides)}", mend, facts
+            Check.CLOCK, Level.WARN, f"LG reports two times: {', '.join(sides)}", fix, facts
         )
-    mend = "set this machine's clock (NTP): by it devices come and go at their dates, and approvals end"
+    fix = "set this machine's clock (NTP): by it devices come and go at their dates, and approvals end"
     if abs(worst) > CLOCK_FAR:
-        mend += "; until then a device is wanted when either clock says so, and an approval is valid when both do"
+        fix += "; until then a device is wanted when either clock says so, and an approval is valid when both do"
     level = Level.FAIL if abs(worst) > CLOCK_FAR else Level.WARN
-    return Finding(Check.CLOCK, level, f"this clock {_differs(worst)}", mend, facts)
+    return Finding(Check.CLOCK, level, f"this clock {_differs(worst)}", fix, facts)
 
 
 def _ahead(reported: datetime | None, asked: Asked, step: timedelta) -> timedelta | None:

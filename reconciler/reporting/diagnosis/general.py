@@ -62,16 +62,16 @@ def state(folder: str, *, exists: bool, locked: str, trouble: str, unreadable: s
     """
     facts = {"folder": folder}
     if unreadable or trouble:
-        mend = "restore the file from a copy, or let the daemon set it aside at its next start: it is in PCC_STATE_DIR"
+        fix = "restore the file from a copy, or let the daemon set it aside at its next start: it is in PCC_STATE_DIR"
         if unreadable:
-            mend = (
+            fix = (
                 "correct PCC_STATE_DIR, or run this as the user and with the version of the daemon"
             )
-        return Finding(Check.STATE, Level.FAIL, unreadable or trouble, mend, facts)
+        return Finding(Check.STATE, Level.FAIL, unreadable or trouble, fix, facts)
     if locked:
         found = f"{locked} cannot be written by this user"
-        mend = "name a folder of the daemon's user in PCC_STATE_DIR; if that is another user than this, all is well"
-        return Finding(Check.STATE, Level.WARN, found, mend, facts)
+        fix = "name a folder of the daemon's user in PCC_STATE_DIR; if that is another user than this, all is well"
+        return Finding(Check.STATE, Level.WARN, found, fix, facts)
     return Finding(
         Check.STATE,
         Level.OK,
@@ -91,8 +91,8 @@ def desired_state(
         "revision": str(accepted.newest or "") or None,
     }
 
-    def finding(level: Level, found: str, mend: str = "") -> Finding:
-        return Finding(Check.DESIRED_STATE, level, found, mend, facts)
+    def finding(level: Level, found: str, fix: str = "") -> Finding:
+        return Finding(Check.DESIRED_STATE, level, found, fix, facts)
 
     if accepted.rejected is Cause.MISSING:
         there = ", as a path inside the repository; PCC_GIT_REF has to be its branch" if git else ""
@@ -158,7 +158,7 @@ def folder(warnings: Sequence[str], strays: Iterable[AccountName]) -> Finding | 
     ]
     if not found:
         return None
-    mend = "correct the name of the file, or the folder in PCC_CREDENTIALS_DIR"
+    fix = "correct the name of the file, or the folder in PCC_CREDENTIALS_DIR"
     if spare and not warnings:
-        mend = "name the account in the file, or take its files out of PCC_CREDENTIALS_DIR"
-    return Finding(Check.CREDENTIALS, Level.WARN, "; ".join(found), mend)
+        fix = "name the account in the file, or take its files out of PCC_CREDENTIALS_DIR"
+    return Finding(Check.CREDENTIALS, Level.WARN, "; ".join(found), fix)

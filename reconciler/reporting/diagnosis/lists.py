@@ -48,8 +48,8 @@ def live_list(speaking: Speaking, asked: Asked) -> Finding:
         if not asked.other_id:
             return Finding(Check.LIST, Level.OK, found, facts=facts)
         found += ", and the answer names another message id than the request"
-        mend = f"make sure that no cache between here and LG answers in its place{via(asked.proxy)}"
-        return Finding(Check.LIST, Level.WARN, found, mend, facts)
+        fix = f"make sure that no cache between here and LG answers in its place{via(asked.proxy)}"
+        return Finding(Check.LIST, Level.WARN, found, fix, facts)
     if error is None:
         return skipped(Check.LIST, "LG was not asked: there is no access token")
     if _about_token(error):
@@ -77,8 +77,8 @@ def guards(tripped: Iterable[Tripped]) -> list[Finding]:
 def alike(devices: int, others: Sequence[AccountName]) -> Finding:
     """Return the warning that other accounts have the same list."""
     found = f"LG lists the same {counted(devices, 'device')} for {listed(others)}: most likely they are one LG user"
-    mend = "give each account the token of its own LG user, or put all devices of one user into one account"
-    return Finding(Check.LIST, Level.WARN, found, mend, {"devices": devices})
+    fix = "give each account the token of its own LG user, or put all devices of one user into one account"
+    return Finding(Check.LIST, Level.WARN, found, fix, {"devices": devices})
 
 
 def _about_token(error: PlatformError) -> bool:

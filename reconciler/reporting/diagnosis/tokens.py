@@ -33,15 +33,15 @@ def _given(speaking: Speaking, asked: Asked) -> Finding:
         renewable = f"{file}, with {speaking.place('client_id')}"
     if isinstance(asked.error, CredentialsRefused):
         found = f"an access token that LG does not accept: {reported(asked.error)}{words}"
-        mend = f"replace {origin.words}, or give a refresh token, which gets new ones automatically: {renewable}"
-        return Finding(Check.TOKEN, Level.FAIL, found, mend, facts)
+        fix = f"replace {origin.words}, or give a refresh token, which gets new ones automatically: {renewable}"
+        return Finding(Check.TOKEN, Level.FAIL, found, fix, facts)
     if not was_accepted(asked):
         found = f"an access token; whether LG accepts it is not known{words}"
         return Finding(Check.TOKEN, Level.SKIP, found, facts=facts)
     if age is None:
         found = "an access token that LG accepts; it ends about an hour after it was issued, and nothing renews it"
-        mend = f"give a refresh token ({renewable}), or a file that something keeps fresh ({origin.words}_FILE)"
-        return Finding(Check.TOKEN, Level.WARN, found, mend, facts)
+        fix = f"give a refresh token ({renewable}), or a file that something keeps fresh ({origin.words}_FILE)"
+        return Finding(Check.TOKEN, Level.WARN, found, fix, facts)
     found = f"an access token that LG accepts{words}; the program that writes the file has to renew it within the hour"
     return Finding(Check.TOKEN, Level.OK, found, facts=facts)
 
@@ -65,8 +65,8 @@ def _renewed(speaking: Speaking, asked: Asked) -> Finding:
             f"LG does not accept an access token that was renewed just now: {reported(asked.error)}"
         )
         places = ("refresh_token", "client_id", "service_id", "token_url")
-        mend = f"check that they belong to one service and one platform: {', '.join(map(speaking.place, places))}"
-        return Finding(Check.TOKEN, Level.FAIL, found, mend, facts)
+        fix = f"check that they belong to one service and one platform: {', '.join(map(speaking.place, places))}"
+        return Finding(Check.TOKEN, Level.FAIL, found, fix, facts)
     facts["age_seconds"] = 0.0
     ends = "LG did not say when it ends"
     if asked.expires_at is not None:

@@ -56,7 +56,7 @@ class Finding:
     check: Check
     level: Level
     found: str
-    mend: str = ""
+    fix: str = ""
     facts: Mapping[str, Fact] = field(default_factory=lambda: MappingProxyType({}))
 
 

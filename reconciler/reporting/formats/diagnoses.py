@@ -24,7 +24,7 @@ def examination_text(examination: Examination, *, colours: bool = False) -> str:
             mark = f"{one.level:<4}"
             mark = f"{LEVELS[one.level]}{mark}{PLAIN}" if colours and LEVELS[one.level] else mark
             lines.append(f"  {mark}  {one.check:<13}  {one_line(one.found)}")
-            lines += [f"{'':23}to fix it: {one_line(one.mend)}"] if one.mend else []
+            lines += [f"{'':23}to fix it: {one_line(one.fix)}"] if one.fix else []
         parts.append("\n".join(lines))
     return "\n\n".join([*parts, _diagnosis(examination)]) + "\n"
 
@@ -34,7 +34,7 @@ def examination_markdown(examination: Examination) -> str:
     sections = [Section([f"### {_diagnosis(examination)}"])]
     for title, findings in _examined(examination):
         rows = [
-            f"| {one.level} | {one.check} | {markdown(one.found)} | {markdown(one.mend)} |"
+            f"| {one.level} | {one.check} | {markdown(one.found)} | {markdown(one.fix)} |"
             for one in findings
         ]
         levels = [str(one.level) for one in findings]
@@ -68,7 +68,7 @@ def _checks_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
             "check": one.check,
             "level": one.level,
             "found": one.found,
-            "mend": one.mend or None,
+            "mend": one.fix or None,
             "facts": dict(one.facts),
         }
         for one in findings

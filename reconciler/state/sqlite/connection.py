@@ -52,7 +52,7 @@ def empty(migrations: Migrations) -> sqlite3.Connection:
 def check(
     connection: sqlite3.Connection, newest: int, *, wholly: bool = True, holds: str = "state"
 ) -> int:
-    """Return the version of a sound file. Without ``wholly`` the content is not checked. ``holds`` names the content."""
+    """Return the version of a sound file. Without ``wholly`` the content is unchecked. ``holds`` names it."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > newest:
         raise Newer(

@@ -1,0 +1,21 @@
+"""One order of urgency for page, status and ``status --wait``."""
+
+from __future__ import annotations
+
+from reconciler.core.guards import GUARDS
+from reconciler.core.model import Condition, Kind
+from reconciler.core.urgency import CONDITIONS, LASTING, PASSING, of_condition
+
+
+def test_every_condition_of_a_pass_has_its_place() -> None:
+    """Each condition but abandoned, which no pass has, is in the order once; an unknown one comes first."""
+    assert sorted(CONDITIONS) == sorted(set(Condition) - {Condition.ABANDONED})
+    assert [of_condition(one) for one in CONDITIONS] == list(range(len(CONDITIONS)))
+    assert of_condition("of another version") == 0
+
+
+def test_reasons_last_or_pass_by_who_ends_them() -> None:
+    """Only LG's reasons last, and only guards pass on their own."""
+    kinds = {guard.reason: guard.reason.kind for guard in GUARDS}
+    assert {kinds[reason] for reason in LASTING} == {Kind.PLATFORM}
+    assert {kinds[reason] for reason in PASSING} == {Kind.GUARD}
