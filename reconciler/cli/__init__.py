@@ -125,10 +125,10 @@ def run(arguments: Sequence[str]) -> int:
             case ["--show-completion", shell]:
                 return _show_completion(shell)
         code = app(args=list(arguments), prog_name=NAME, standalone_mode=False)
-    except Exception as error:  # noqa: BLE001 - the last line of defence: told in full, but never with a secret in it
+    except Exception as error:  # noqa: BLE001 - the last line of defence, never with a secret in it
         in_log = _serves(arguments) and not isinstance(error, typer.Abort)
         if not in_log or not log_is_json(arguments):
-            return _told(error)
+            return _report_error(error)
         if isinstance(error, TyperException):
             tell_in_log(ReconcilerError(error.format_message()))
             return USAGE
@@ -148,7 +148,7 @@ def _serves(arguments: Sequence[str]) -> bool:
     return arguments[:1] in (["run"], ["receive"])
 
 
-def _told(error: Exception) -> int:
+def _report_error(error: Exception) -> int:
     """Say what went wrong and return the exit code for it."""
     match error:
         case TyperException():

@@ -132,7 +132,7 @@ def _serve(chosen: ReceiverSettings) -> None:
 
 
 def read_receiver_settings(env_file: Path | None, *, serving: bool) -> ReceiverSettings:
-    """Read the settings and set up logs. A command that ends reports what it did, so it logs only if told to."""
+    """Read the settings and set up logs. A command that ends logs only if the settings ask for it."""
     from reconciler.runtime import settings
     from reconciler.telemetry.logs import set_up_logs
 

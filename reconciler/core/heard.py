@@ -25,7 +25,7 @@ CONTRADICTED_FOR = timedelta(hours=24)
 AFTER_UNSUBSCRIBE = timedelta(hours=1)
 """LG may send what was under way when it confirmed an unsubscribe; what was diagnosed later than this was not."""
 FEWEST_EVENTS = 20
-"""Below this number nothing can be said about how often events come."""
+"""Below this number nobody knows how often events come."""
 LONGEST_MEMORY = timedelta(weeks=8)
 SHORTEST_SILENCE = timedelta(hours=26)
 """Nights and quiet days are shorter than this."""

@@ -1,6 +1,6 @@
 """The files that the partner writes for events: the events file, and the Logic Table beside it.
 
-Owns: reading them together from disk, and judging them as one: a sink without its table would be told half.
+Owns: reading them together from disk, and judging them as one: a sink without its table would get half.
 Must not: know whether they are in force.
 """
 
@@ -22,7 +22,7 @@ from reconciler.events.logic_reading import is_table_file, read_logic
 from reconciler.source import Look, Signature, read_file, signature
 
 MOST_NAMES = 10_000
-"""So many names are looked at in the folder of a table."""
+"""At most this many names are looked at in the folder of a table."""
 
 
 class Files(msgspec.Struct, frozen=True):

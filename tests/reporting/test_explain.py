@@ -55,7 +55,7 @@ TELLING: dict[str, tuple[str, ...]] = {
     "subscribed": (
         "Subscribed, as wanted.",
         "came in    2026-11-01 00:00:00 UTC (2 days ago) with 1f2a91c71111 by Kim Minji <minji@hotel.example>: Take in",
-        "entry at  desired-state.toml:4:3",
+        "entry at   desired-state.toml:4:3",
         "observed   in the last trusted list of 2026-11-03 00:10:03 UTC",
         "subscribe success, pass ",
         "next pass  2026-11-03 00:20:03 UTC (in 8 minutes)",
@@ -75,7 +75,7 @@ TELLING: dict[str, tuple[str, ...]] = {
     ),
     "refused": (
         "Wanted, but not subscribed: LG refuses it.",
-        "LG said    1214 Not subscribable device (subscribe, 3 attempts, since 2026-11-01 00:00:01 UTC (2 days ago))",
+        "answer     1214 Not subscribable device (subscribe, 3 attempts, since 2026-11-01 00:00:01 UTC (2 days ago))",
         "do         correct or remove the entry, or have the device registered.",
         "next       the subscribe is tried again when the wait is over: 2026-11-03 0",
     ),
@@ -431,12 +431,12 @@ async def test_on_call_one_command_tells_who_and_when(tmp_path: Path) -> None:
         assert "held unsubscribe by too-many (guard): 6 devices" in " ".join(
             by_case["held"][1].split()
         )
-        assert "LG said    1214 Not subscribable device (subscribe, " in by_case["refused"][1]
+        assert "answer     1214 Not subscribable device (subscribe, " in by_case["refused"][1]
         assert f"with {first[:12]} by {AUTHOR}: Take them in" in by_case["live"][1]
         place = (
             "desired-state.toml:6:3" if answers is told else f"{remote.work}/desired-state.toml:6:3"
         )
-        assert f"entry at  {place}" in " ".join(by_case["live"][1].split(" "))
+        assert f"entry at   {place}" in " ".join(by_case["live"][1].split(" "))
         assert "device 'no-such-device' not found" in by_case["unknown"][2]
     assert "no daemon answers at" in later[0][2]
     changes = json.loads(past[1])["changes"]

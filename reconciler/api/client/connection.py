@@ -222,7 +222,7 @@ def proxy_for(url: str, scheme: str, environ: Mapping[str, str]) -> dict[str, st
 
 
 class NoRedirect(HTTPRedirectHandler):
-    """Follows nowhere: the token is for this server and no other."""
+    """Follows no redirect: the token is for this server only."""
 
     def http_error_302(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage

@@ -127,9 +127,9 @@ class EventReport:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that is known of one device in one account. ``observed`` is None where no list was ever trusted.
+    """All that is known of one device in one account. ``observed`` is None if no list was ever trusted.
 
-    ``heard`` is None where no receiver is asked, or none answered.
+    ``heard`` is None if no receiver is asked, or none answered.
     """
 
     account: str

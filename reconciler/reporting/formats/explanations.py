@@ -214,7 +214,7 @@ def _story_rows(story: Explanation, now: datetime) -> list[tuple[str, str]]:
     rows += [("went out", _mark(story.went, now))] if story.went is not None else []
     rows.append(("observed", _observed(story, now)))
     rows += [("heard of", one_line(story.heard.summary))] if story.heard is not None else []
-    rows += [("LG said", _wait(story.wait, now))] if story.wait is not None else []
+    rows += [("answer", _wait(story.wait, now))] if story.wait is not None else []
     rows += _hold_rows(story, now)
     rows += _labelled("approved", [_approval(one, now) for one in story.approvals])
     rows += [("trouble", one_line(story.error))] if story.error else []

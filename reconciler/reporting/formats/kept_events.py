@@ -58,7 +58,7 @@ def whole_event_fact(event: KeptEvent) -> dict[str, Any]:
 
 
 def seen_fact(event: KeptEvent) -> dict[str, Any]:
-    """Return what the daemon is told of an event."""
+    """Return the fields of an event for the daemon."""
     return {
         "seq": event.seq,
         "id": event.id,

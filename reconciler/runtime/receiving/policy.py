@@ -38,7 +38,7 @@ class ReceiverSettingsPolicy:
 
 
 class _Lines:
-    """A secret of one or two lines. It is split, and told to the masking, only when it changed."""
+    """A secret of one or two lines. It is split, and given to the masking, only when it changed."""
 
     def __init__(
         self,

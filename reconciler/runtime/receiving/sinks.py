@@ -17,7 +17,7 @@ from reconciler.telemetry.masking import Masking
 
 
 class SinkBuilder:
-    """Makes sinks. What of their addresses is secret is told to ``masking``."""
+    """Makes sinks. ``masking`` gets the secrets in their addresses."""
 
     def __init__(self, proxies: Proxies, masking: Masking, clock: Clock) -> None:
         self._proxies, self._masking, self._clock = proxies, masking, clock
