@@ -12,7 +12,7 @@ from documents import ROOT
 WORDS = {
     r"told": "reported",
     r"said": "stated",
-    r"stands(?! out)": "is",
+    r"stands(?![ _]out)": "is",
     r"brakes?": "pause",
     r"mend(?:s|ed|ing)?": "fix",
     r"so many": "the number of",
