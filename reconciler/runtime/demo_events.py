@@ -105,12 +105,12 @@ class DemoEvents:
         await asyncio.to_thread(self._wait_until_ready)
         self._callbacks.platform.set_options(events_per_hour=EVENTS_PER_HOUR)
         self._callbacks.emit_any()
-        said = 0
+        shown = 0
         while True:
             lines = await asyncio.to_thread(self._delivered)
-            for line in lines[said:]:
+            for line in lines[shown:]:
                 self._say(f"event        {event_words(json.loads(line))}")
-            said = len(lines)
+            shown = len(lines)
             await asyncio.sleep(LOOK_SECONDS)
 
     def _wait_until_ready(self) -> None:
