@@ -95,7 +95,7 @@ async def test_off_loopback_the_token_has_to_be_shown(tmp_path: Path, path: str)
 
 
 async def test_the_page_is_for_those_who_may_ask(tmp_path: Path) -> None:
-    """The page is there exactly where the calls are; its refusals are words for people, and its files are not secret."""
+    """The page is there exactly where the calls are; its refusals are words for people."""
     async with asking(tmp_path / "a", bodies=[body()]) as client:
         page = await client.get("/")
         assert page.status_code == 200
