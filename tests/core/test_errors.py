@@ -89,3 +89,8 @@ def test_an_error_of_lgs_keeps_what_support_asks_for() -> None:
 def test_what_stops_an_account(error: PlatformError | None, stops: bool) -> None:  # noqa: FBT001 - the expected answer
     """Refused credentials and settings stop it; a token that may not be valid yet does not."""
     assert stops_account(error) is stops
+
+
+def test_lg_itself_refuses_unless_it_is_said_otherwise() -> None:
+    """Who refused a credential is LG, as long as nothing says that it was a stranger."""
+    assert not CredentialsRefused("no").stranger
