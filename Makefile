@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types layers check simulate crashes bench bench-quick pictures house mutants docs format requirements clean
+.PHONY: help demo test test-all coverage test-rest fresh lint types layers check simulate crashes bench bench-quick pictures house mutants docs format requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -25,6 +25,18 @@ test: $(INSTALLED) ## every test that needs only Python
 
 test-all: $(INSTALLED) ## also the tests that need other programs
 	@$(BIN)/pytest $(ARGS)
+
+# The rooms whose own tests run in one process: of these it can be said which branches no test takes.
+ROOMS := controller core desired events pcc state
+
+coverage: $(INSTALLED) ## the tests of six rooms, which have to take as many of their branches as before
+	@$(BIN)/pytest $(ROOMS:%=tests/%) $(ROOMS:%=--cov=reconciler.%) --cov-branch $(ARGS)
+
+test-rest: $(INSTALLED) ## every other test, also those that need other programs
+	@$(BIN)/pytest $(ROOMS:%=--ignore=tests/%) $(ARGS)
+
+fresh: $(INSTALLED) ## the tests that try many examples, on examples that were never tried before
+	@HYPOTHESIS_PROFILE=fresh $(BIN)/pytest -m "hypothesis and not system" $(ARGS)
 
 lint: $(INSTALLED) ## ruff: rules and layout
 	@$(BIN)/ruff check
