@@ -7,6 +7,7 @@ import json
 from base64 import b64encode
 from collections.abc import Sequence
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,15 +18,20 @@ from receiving import (
     PAIR,
     PATH_SECRET,
     GivenPolicy,
+    WrittenJournal,
     basic,
     body,
     head,
     receiving,
 )
-from reconciler.api.receiver import LARGEST_BODY, REFUSALS, Limits
+from reconciler.api.receiver import LARGEST_BODY, REFUSALS, Limits, Receiver
 from reconciler.core.errors import ReconcilerError, SpoolError, SpoolFull
-from reconciler.events.model import Arrival, Stored
+from reconciler.events.model import Arrival, Stored, Wanted
+from reconciler.events.spool import Spool
+from reconciler.reporting.formats.kept_events import events_json
+from reconciler.runtime.clock import SystemClock
 from scenarios import eventually
+from spooled import ROOMY, Routes
 
 OLD_PAIR = "lg:sesame-open-8000"
 QUICK = Limits(body_seconds=0.3, commit_seconds=0.3)
@@ -475,3 +481,33 @@ async def test_no_body_makes_an_error_of_ours_or_is_lost(contents: list[bytes]) 
             for arrival, _ in kept:
                 whole = arrival.body == content
                 assert whole or json.loads(arrival.body) in json.loads(content)
+
+
+@settings(
+    max_examples=150,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(contents=st.lists(_bodies, min_size=1, max_size=10))
+async def test_no_body_is_too_much_for_the_real_spool(
+    tmp_path_factory: pytest.TempPathFactory, contents: list[bytes]
+) -> None:
+    """Whatever words and numbers a body has, the spool on the disk takes it, shows it, and has its bytes."""
+    spool = Spool(tmp_path_factory.mktemp("spool"), SystemClock(), Routes(), limit=ROOMY)
+    spool.open()
+    journal = WrittenJournal()
+    app = Receiver(spool, GivenPolicy(), journal, SystemClock())
+    try:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            for content in contents:
+                answer = await client.post("/pcc/events", content=content)
+                assert answer.status_code == 200, content
+        for arrival, receipt in journal.stored_ones:
+            if receipt.stored in {Stored.NEW, Stored.QUARANTINED}:
+                (kept,) = [one for one in spool.event(receipt.id) if one.seq == receipt.seq]
+                assert kept.body == arrival.body
+        shown = events_json(spool.events(Wanted(limit=1000)))
+        assert json.loads(shown)["events"] is not None
+        spool.seen(0, 1000)
+    finally:
+        spool.close()
