@@ -146,7 +146,7 @@ class Receiver:
     async def _take(self, request: Request) -> Response:
         """Return the answer of success; raises ``Refusal``. The checks are in the order of the documented table."""
         if request.method != "POST":
-            raise Refusal(405, "method")
+            raise Refusal(405, "method", "another method than POST")
         self._check_caller(request)
         if self.under_way >= self._limits.under_way:
             raise Refusal(503, "busy", f"more than {self._limits.under_way} requests are under way")
