@@ -161,6 +161,15 @@ def test_equal_sets_are_one_object() -> None:
     assert memory.expected.get() is wanted
 
 
+def test_a_revision_that_wants_what_is_expected_is_that_object() -> None:
+    """Also where more was ours a moment ago."""
+    memory = knowing("ab")
+    memory.desire(ids("abc"), NOW)
+    wanted = ids("ab")
+    memory.desire(wanted, NOW)
+    assert memory.expected.get() is wanted
+
+
 @pytest.mark.parametrize("doubted", [0, 1])
 @pytest.mark.parametrize("known", [1, SUSPECT_FROM - 1, SUSPECT_FROM])
 @pytest.mark.parametrize("reason", [Reason.REFUSED, Reason.RETRY])
