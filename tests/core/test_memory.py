@@ -436,3 +436,24 @@ def test_dates_to_come_are_now() -> None:
     assert gone.unsubscribed.names() == {A}
     gone.forget_before(NOW)
     assert gone.unsubscribed.names() == frozenset()
+
+
+@pytest.mark.parametrize("first", list(Action))
+@pytest.mark.parametrize("then", list(Action))
+def test_only_a_subscribe_after_a_subscribe_tells_of_a_loss(first: Action, then: Action) -> None:
+    """Whatever we unsubscribed in between was not lost by LG."""
+    found = Day()
+    found.count(replace(intent(A, first), at=NOW - HOUR), Result.SUCCESS)
+    found.count(replace(intent(A, then), at=NOW), Result.SUCCESS)
+    again = first is Action.SUBSCRIBE and then is Action.SUBSCRIBE
+    assert found.resubscribed.look() == ({A: (NOW,)} if again else {})
+
+
+def test_what_is_disowned_after_a_restart_leaves_the_rest_ours() -> None:
+    """Before any revision came into force in this process, only what was kept on disk is known."""
+    memory = AccountMemory(NAME)
+    memory.trusted = True
+    memory.inventory.become(ids("ab"))
+    memory.left.mine()[B] = NOW - HOUR
+    assert listing(memory, "a").left_inventory == {B}
+    assert memory.inventory.get() == {A}
