@@ -106,6 +106,7 @@ class Writer:
         self._rest = b""
 
     def _live(self, pipe: int) -> None:
+        os.close(self._pipe)  # so that it ends once nobody listens
         chance = random.Random(self._seed)  # noqa: S311 - any will do
         try:
             asyncio.run(_Writing(self._folder, pipe, chance, self._defect).go_on(full=self._full))
@@ -411,6 +412,8 @@ def main(arguments: Sequence[str]) -> int:
             except Exception as error:  # noqa: BLE001 - the next trial is made all the same
                 failed.append(seed)
                 sys.stdout.write(f"seed {seed} ({KINDS[seed % 3]}): {error!r}\n")
+        if (seed - asked.first) % 100 == 99:
+            sys.stderr.write(f"{seed - asked.first + 1} trials made\n")
     sys.stdout.write(
         f"{asked.trials} trials from seed {asked.first}: {acknowledged} events acknowledged, "
         f"{len(failed)} trials failed\n"
