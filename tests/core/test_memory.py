@@ -457,3 +457,21 @@ def test_what_is_disowned_after_a_restart_leaves_the_rest_ours() -> None:
     memory.left.mine()[B] = NOW - HOUR
     assert listing(memory, "a").left_inventory == {B}
     assert memory.inventory.get() == {A}
+
+
+def test_what_is_oldest_is_known_after_something_was_forgotten() -> None:
+    """The next moment to forget anything is that of the oldest that is left."""
+    found = Day()
+    for hours, device in ((3, A), (2, B), (1, C)):
+        found.count(replace(intent(device), at=NOW - hours * HOUR), Result.SUCCESS)
+    found.forget_before(NOW - 3 * HOUR)
+    assert found.unsubscribed.names() == {B, C}
+    found.forget_before(NOW - 2 * HOUR)
+    assert found.unsubscribed.names() == {C}
+
+
+def test_a_change_just_within_the_overlay_keeps_its_date() -> None:
+    """Only what is dated further ahead is older than it looks."""
+    found = day(NOW + OVERLAY)
+    found.not_later_than(NOW)
+    assert found.confirmed.look()[A].at == NOW + OVERLAY
