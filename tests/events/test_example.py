@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from reconciler.events.config import EventsConfig, read_config
+from reconciler.events.config_schema import (
+    EventsTable,
+    HttpTable,
+    RetentionTable,
+    StreamTable,
+)
 from reconciler.events.logic import LogicTable
 from reconciler.events.logic_reading import read_logic
 from reconciler.simulator.diagnoses import TABLE
@@ -47,6 +54,14 @@ def test_the_example_is_right_with_every_key() -> None:
     assert config.sinks["crm"].signing_secret_file == Path("/run/secrets/crm")
     assert config.sinks["log"].path == ROOT / "events.jsonl"
     assert "DEVICE_UNREGISTERED" in config.sinks["crm"].push_types
+
+
+def test_the_example_has_every_key() -> None:
+    """Each key of the schema is in it, in use or left out."""
+    tables = (EventsTable, HttpTable, StreamTable, RetentionTable)
+    keys = {name for table in tables for name in table.model_fields} - {"sinks", "retention"}
+    written = set(re.findall(r"^#?(\w+) = ", EXAMPLE.read_text(), re.MULTILINE))
+    assert written == keys
 
 
 def test_the_example_shows_the_defaults() -> None:
