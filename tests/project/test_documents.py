@@ -35,6 +35,7 @@ from reconciler import cli
 from reconciler.events.logic_reading import read_logic
 from reconciler.pcc.codes import CODES
 from reconciler.runtime import settings_table
+from reconciler.simulator import Callbacks, Sender, Target
 from reconciler.state.sqlite.tables import MIGRATIONS
 from scenarios import (
     DEADLINE_SECONDS,
@@ -493,9 +494,11 @@ def a_place(folder: Path) -> Iterator[Place]:
     platform = fleet(30, subscribed=1.0, users=("default", "seoul-hotel"))
     seoul = owned(platform, "seoul-hotel")
     write(folder / "desired-state.toml", text_of(owned(platform), seoul[:2]))
-    write(folder / "events.example.toml", read(ROOT / "events.example.toml"))
+    for name in ("events.example.toml", "events.toml"):
+        write(folder / name, read(ROOT / "events.example.toml"))
     shutil.copytree(ROOT / "logic", folder / "logic")
-    for simulator in served(platform):
+    nobody = Target.of("http://127.0.0.1:1/")
+    for simulator in served(platform, Sender(Callbacks(platform), nobody)):
         given = {
             **environment(platform, simulator, folder),
             "PCC_CREDENTIALS_DIR": str(credentials_folder(platform, folder / "credentials")),

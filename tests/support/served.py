@@ -6,16 +6,16 @@ import asyncio
 import threading
 from collections.abc import Iterator
 
-from reconciler.simulator import Platform, create_app, serving
+from reconciler.simulator import Platform, Sender, create_app, serving
 
 
-def served(platform: Platform) -> Iterator[str]:
-    """Serve a platform from a thread with a loop of its own."""
+def served(platform: Platform, sender: Sender | None = None) -> Iterator[str]:
+    """Serve a platform from a thread with a loop of its own. Events are made with ``sender``, and not sent."""
     loop, ready, urls = asyncio.new_event_loop(), threading.Event(), list[str]()
     done = asyncio.Event()
 
     async def work() -> None:
-        async with serving(create_app(platform)) as url:
+        async with serving(create_app(platform, sender)) as url:
             urls.append(url)
             ready.set()
             await done.wait()
