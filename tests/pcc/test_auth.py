@@ -577,3 +577,12 @@ async def test_a_failure_with_the_old_credentials_is_not_that_of_the_new() -> No
     assert isinstance(results[1], Token)
     assert results[1].value == "access-token-2"
     assert [form["refresh_token"] for form in rig.emp.forms] == [REFRESH, "refresh-of-another"]
+
+
+async def test_only_the_token_in_use_may_be_too_new() -> None:
+    """A call that comes back with the token before the last renewal is made once more with that in use."""
+    rig = Rig()
+    before = await rig.access.token()
+    now = await rig.access.renewed(before)
+    assert rig.access.fresh_for(now) == 0
+    assert rig.access.fresh_for(before) is None
