@@ -12,7 +12,9 @@ from reconciler.core.guards import LIMIT_WINDOW, SUSPECT_FROM
 from reconciler.core.memory.account import KEPT, LONGEST_WAIT, AccountMemory, Belief
 from reconciler.core.memory.changes import Past, intents, settled
 from reconciler.core.memory.day import Day
+from reconciler.core.memory.shelves import Shelf
 from reconciler.core.model import (
+    NOTHING,
     AccountName,
     Action,
     Change,
@@ -475,3 +477,15 @@ def test_a_change_just_within_the_overlay_keeps_its_date() -> None:
     found = day(NOW + OVERLAY)
     found.not_later_than(NOW)
     assert found.confirmed.look()[A].at == NOW + OVERLAY
+
+
+def test_a_shelf_is_copied_only_where_it_was_lent() -> None:
+    """A lent map stays as it was; edits after that are made in one copy, and empty shelves share the empty set."""
+    shelf: Shelf[int] = Shelf({A: 1})
+    lent = shelf.lend()
+    mine = shelf.mine()
+    mine[B] = 2
+    assert (dict(lent), shelf.names()) == ({A: 1}, {A, B})
+    assert shelf.mine() is mine
+    empty: Shelf[int] = Shelf()
+    assert empty.names() is NOTHING
