@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from browser import chromium, looking
 from reconciler.runtime import settings
 from reconciler.runtime.demo_events import LOG_ONLY, logic_files
 from reconciler.runtime.receiving.process import ReceiverProcess
@@ -160,6 +161,24 @@ async def test_a_short_body_that_looks_whole_is_kept_and_calls_a_person(tmp_path
         assert len(await both.events(state="quarantined")) == 3
         metrics = (await both.http.get(f"{both.url}/metrics")).text
         assert 'pcc_events_quarantined_total{reason="json"} 3.0' in metrics
+
+
+@pytest.mark.system
+async def test_a_browser_shows_hostile_events_and_keeps_itself_fresh(tmp_path: Path) -> None:
+    """In a real browser foreign words run nothing and reach no other host; a new event appears without a reload."""
+    hostile = "<img src=https://evil.example/x onerror=alert(1)>"
+    async with pair(tmp_path) as both, chromium() as browser:
+        both.callbacks.emit_any(diagnosis=hostile, members={"contentUrl": "javascript:alert(2)"})
+        await eventually(lambda: not any(one.open for one in both.callbacks.log))
+        async with looking(browser, f"{both.url}/") as (page, seen):
+            assert hostile in await page.inner_text("main")
+            assert await page.locator("a, img").count() == 0
+            both.callbacks.emit_any(diagnosis="SIM_OVEN_HEATS_SLOWLY")
+            await page.get_by_text("SIM_OVEN_HEATS_SLOWLY").wait_for(timeout=30_000)
+            assert await page.locator("tbody tr").count() == 2
+        assert seen.dialogs == []
+        assert seen.complaints == []
+        assert all(url.startswith((both.url, "data:")) for url in seen.requests)
 
 
 async def test_a_sender_with_the_wrong_credential_gives_up(tmp_path: Path) -> None:
