@@ -17,10 +17,11 @@ import yaml
 
 from receiver_figures import ReceiverFigures
 from reconciler.controller.revision_recorder import SOURCE_ERRORS
-from reconciler.core.model import DEFAULT_ACCOUNT, Cause
+from reconciler.core.model import DEFAULT_ACCOUNT, AccountName, Cause
 from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.codes import CODES
+from reconciler.telemetry.heard_metrics import HeardMetrics
 from reconciler.telemetry.metrics import MODES, Metrics
 from scenarios import fleet, owned, site, text
 
@@ -31,6 +32,7 @@ UNIT_TESTS = (FOLDER / "rules.test.yml", FOLDER / "rules.receiver.test.yml")
 RUNBOOK, OBSERVABILITY = ROOT / "docs" / "runbook.md", ROOT / "docs" / "observability.md"
 PAGES = {
     *("PccDevicesMissing", "PccDown", "PccWedged"),
+    "PccEventsSilent",
     *("PccReceiverDown", "PccEventsNotStored", "PccSelfCheckFailing"),
 }
 FLEET = "PccMostAccountsFailing"
@@ -140,6 +142,26 @@ def expressions() -> Iterator[tuple[str, str]]:
                 yield name, query.replace('\\"', '"').replace("%q", '""')
 
 
+class HeardSomething:
+    """Figures of a daemon whose receivers have told it of events."""
+
+    def contradicted_by_account(self) -> Mapping[AccountName, int]:
+        """Return one contradicted device."""
+        return {DEFAULT_ACCOUNT: 1}
+
+    def after_unsubscribe(self) -> Mapping[AccountName, int]:
+        """Return one event after an unsubscribe."""
+        return {DEFAULT_ACCOUNT: 1}
+
+    def silence_seconds(self) -> float:
+        """Return a day."""
+        return 86400.0
+
+    def last_event(self) -> float:
+        """Return some moment."""
+        return 1.0
+
+
 def exposed(*, per_account: bool) -> dict[str, dict[str, set[str]]]:
     """Return every series that the code can expose: sample, label, values. Only of some labels all are known."""
     every = Metrics(per_account=per_account)
@@ -150,6 +172,7 @@ def exposed(*, per_account: bool) -> dict[str, dict[str, set[str]]]:
     every.revision("sha256:0", "file", "unchecked")
     for mode in MODES:
         every.mode(mode)
+    HeardMetrics(every.registry, HeardSomething(), per_account=per_account)
     found: dict[str, dict[str, set[str]]] = {"up": {}}
     for metric in (*every.registry.collect(), *ReceiverFigures().metrics.registry.collect()):
         for sample in metric.samples:
