@@ -50,7 +50,9 @@ NO_HEADER = (
 )
 KOREAN_EXCEL = "is not UTF-8: save it as CSV UTF-8, not as plain CSV"
 ZIP = "this file is a spreadsheet or a ZIP archive, not CSV: save it as CSV UTF-8"
-LFS = "this file is a Git LFS pointer, not the file that it stands for: run git lfs pull where it is checked out"
+LFS = (
+    "this file is a Git LFS pointer, not the file itself: run git lfs pull where it is checked out"
+)
 BEHIND = "there is text behind the closing quote of this cell: a quote inside a cell is doubled"
 SPARE = "this row has a cell more than the header has columns, which are 4: a text with a comma must be in quotes"
 KINDS = "installation, misuse, malfunction, maintenance or part_inquiry"
