@@ -58,6 +58,10 @@ crashes: $(INSTALLED) ## end the spool's writer at random: TRIALS=1000 FROM=1; n
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m crashes --trials $(or $(TRIALS),1000) --from $(or $(FROM),1) \
 	  $(if $(DEFECT),--defect $(DEFECT))
 
+simulate-events: $(INSTALLED) ## days of receiving and delivering events in seconds: SEEDS=200 HOURS=24 FROM=1
+	@PYTHONPATH=tests:tests/support $(BIN)/python -m simulation.deliveries --seeds $(or $(SEEDS),20) --hours $(or $(HOURS),24) --from $(or $(FROM),1) \
+	  $(if $(JOBS),--jobs $(JOBS))
+
 bench: $(INSTALLED) ## measure speed and memory beside floors and peers, print a table
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m benchmarks $(ARGS)
 

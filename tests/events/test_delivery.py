@@ -244,6 +244,22 @@ def test_an_event_that_cannot_be_made_waits_alone(bench: Bench) -> None:
     assert crm.ids == ["b", "a"]
 
 
+def test_a_sink_that_raises_is_probed_and_gives_nothing_up(bench: Bench) -> None:
+    """A defect in a sink of ours neither floods the other side nor loses an event."""
+
+    def answer(_id: str) -> Handed:
+        if bench.loop.time() < 8 * 3600:
+            raise RuntimeError("a defect")
+        return TAKEN
+
+    bench.sink(answer)
+    for number in range(50):
+        bench.store(f"e{number}", f"d{number}")
+    bench.run(10, replace(CRM, give_up_after=timedelta(hours=1)))
+    assert bench.outbox.states("crm") == [Result.DELIVERED] * 50
+    assert sum(bench.watch.results.values()) < 300
+
+
 def test_an_outbox_that_cannot_be_read_is_asked_again(bench: Bench) -> None:
     """A disk that fails for a while delays, and loses nothing."""
     crm = bench.sink(Failing({}))

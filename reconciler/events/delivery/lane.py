@@ -34,14 +34,17 @@ log = structlog.get_logger()
 
 LONGEST_LOOK = 60.0
 """Seconds after which a lane looks again in any case: the wall clock may have been set."""
-SHORTEST_LOOK = 0.05
+SHORTEST_LOOK = 0.25
 """Seconds after which a lane looks again at the earliest."""
 AFTER_FAULT = 5.0
 """Seconds after which a lane goes on where the outbox could not be read."""
 CHOICE = 32
 """A probe is chosen among this number of events, so that one which always fails does not keep the sink closed."""
-NOT_MADE = Handed(Result.RETRY, words="a fault of this program; its log says more")
-"""What becomes of an attempt that could not be made. It says nothing about the sink, and gives nothing up."""
+NOT_MADE = Handed(Result.RETRY, words="a fault of this program with this event; its log says more")
+"""What becomes of an event that cannot be put together. It says nothing about the sink."""
+NOT_HANDED = Handed(Result.RETRY, words="a fault of this program with this sink; its log says more")
+FAULTS = (NOT_MADE, NOT_HANDED)
+"""Faults of ours. No event is given up for them."""
 NEVER = timedelta.max
 """No event is this old."""
 
@@ -225,7 +228,7 @@ class Lane:
                 attempt,
                 handed,
                 now=clock.now(),
-                give_up_after=NEVER if handed is NOT_MADE else opened.config.give_up_after,
+                give_up_after=NEVER if handed in FAULTS else opened.config.give_up_after,
                 random=self._shared.random,
             )
             self._shared.watch.ended(self.name, ended.result, clock.steady() - began)
@@ -242,17 +245,21 @@ class Lane:
             self.wake()
 
     async def _hand_over(self, attempt: Attempt, sink: Sink) -> Handed:
-        """Return what became of one attempt; ``NOT_MADE`` where a fault of ours kept it from being made."""
+        """Return what became of one attempt; one of ``FAULTS`` where a fault of ours kept it from being made."""
         try:
             body = self._shared.envelopes.make(attempt)
+        except Exception:  # one event that cannot be made must not stop the others
+            log.exception("delivery.failed", sink=self.name, seq=attempt.seq, id=attempt.id)
+            return NOT_MADE
+        try:
             async with asyncio.timeout(LONGEST_ATTEMPT.total_seconds()):
                 return await sink.hand_over(attempt.id, body)
         except TimeoutError:
             seconds = int(LONGEST_ATTEMPT.total_seconds())
             return Handed(Result.RETRY, words=f"no answer within {seconds} seconds")
-        except Exception:  # one event that cannot be made must not stop the others
+        except Exception:  # a sink returns what the other side did; what it raises is a defect
             log.exception("delivery.failed", sink=self.name, seq=attempt.seq, id=attempt.id)
-            return NOT_MADE
+            return NOT_HANDED
 
     def _judge(self, handed: Handed, *, was_probe: bool) -> None:
         """Take note of what an attempt says about the sink."""
