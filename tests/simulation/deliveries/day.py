@@ -287,7 +287,7 @@ class Day:
     async def _replay(self) -> None:
         """Replay what is dead now and then, as a person does beside the running process."""
         while True:
-            await self._wait(6.0)
+            await self._wait(2.0)
             if self.process is None:
                 continue
             name = self.random.choice(list(self.known))
