@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from prometheus_client import Metric
 
 from reactions import CALLS, Case, Run, Seen, observed
 from reconciler.core.guards import GUARDS
-from reconciler.core.model import DEFAULT_ACCOUNT, Cause
+from reconciler.core.model import DEFAULT_ACCOUNT, AccountName, Cause
 from reconciler.core.status import Figures
 from reconciler.events.describing import Description
 from reconciler.events.envelope import cloud_event, event_id
@@ -32,6 +32,7 @@ from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.partner_files import judged_at
 from reconciler.runtime.receiving.journal import EventJournal
 from reconciler.simulator import Route
+from reconciler.telemetry.heard_metrics import HeardMetrics
 from reconciler.telemetry.metrics import Metrics
 from reconciler.telemetry.receiver_metrics import ReceiverMetrics, SpoolGauges
 from stories import told
@@ -59,12 +60,33 @@ def metrics() -> list[str]:
     every.sources(["missing"], Cause)
     every.revision("sha256:0", "file", "unchecked")
     every.mode("enforce")
+    HeardMetrics(every.registry, _Heard(), per_account=True)
     rows = [
         _metric_row(metric)
         for metric in every.registry.collect()
         if not metric.name.endswith("_created")
     ]
     return ["| metric | type | labels | meaning |", "|---|---|---|---|", *sorted(rows)]
+
+
+class _Heard:
+    """What receivers say about one account."""
+
+    def contradicted_by_account(self) -> Mapping[AccountName, int]:
+        """Return one device."""
+        return {DEFAULT_ACCOUNT: 1}
+
+    def after_unsubscribe(self) -> Mapping[AccountName, int]:
+        """Return one event."""
+        return {DEFAULT_ACCOUNT: 1}
+
+    def silence_seconds(self) -> float:
+        """Return any span."""
+        return 1.0
+
+    def last_event(self) -> float:
+        """Return any moment."""
+        return 1.0
 
 
 def receiver_metrics() -> list[str]:
