@@ -81,7 +81,8 @@ class Demo:
             address = f"http://{receiving.receive_listen}"
             sender = Sender(Callbacks(platform), Target.of(f"{address}/pcc/events"))
             async with serving(create_app(platform, sender)) as simulator:
-                chosen = settings.load(self._environment(platform, simulator, folder))
+                given = self._environment(platform, simulator, folder)
+                chosen = settings.load(given | {"PCC_EVENTS_FROM": address})
                 chosen = chosen.model_copy(update={"listen": _free(chosen.listen)})
                 self._masking.know(chosen.secrets())
                 places = Places(str(chosen.listen), simulator, file, address, receiving.events_dir)
@@ -179,6 +180,8 @@ Try:
     PCC_EVENTS_DIR={at.spool} pcc-reconciler events list --limit 10
   let a device have a diagnosis now:
     curl -s {at.simulator}/_sim/events -d '{{"device": "{lost.id}"}}'
+  ask what is known of that device, also when it was last heard of:
+    PCC_LISTEN={at.listen} pcc-reconciler explain {lost.id[:12]}
 Ctrl-C ends everything.
 """
 

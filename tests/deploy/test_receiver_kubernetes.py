@@ -506,9 +506,76 @@ def test_a_changed_setting_restarts_and_a_changed_events_file_does_not(tmp_path:
     assert one(rendered(folder), "StatefulSet") != one(before, "StatefulSet")
 
 
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> list[Object]:
+    """Give the objects of the daemon's overlay with the component that lets it ask the receivers."""
+    folder = tmp_path_factory.mktemp("daemon")
+    shutil.copytree(KUBERNETES, folder / "kubernetes")
+    overlay = folder / "kubernetes" / "overlays" / "configmap"
+    file = overlay / "kustomization.yaml"
+    text = file.read_text(encoding="utf-8")
+    opened = text.replace("#components:", "components:\n  - ../../components/events\n#", 1)
+    assert opened != text
+    file.write_text(opened, encoding="utf-8")
+    return rendered(overlay)
+
+
+@pytest.mark.parametrize("version", SCHEMAS)
+def test_the_daemon_that_asks_the_receivers_is_valid(daemon: list[Object], version: str) -> None:
+    """Each object of the daemon's overlay with this component is valid, unknown keys forbidden."""
+    for each in daemon:
+        assert kubernetes_validate.validate(each, version, strict=True) == version
+
+
+def test_the_daemon_asks_every_receiver(
+    daemon: list[Object], objects: Mapping[str, list[Object]], tmp_path: Path
+) -> None:
+    """The daemon names each replica by its own name and port, and takes the token that the receivers ask for."""
+    data = one(daemon, "ConfigMap", "pcc-reconciler-settings")["data"]
+    spec = one(objects[OVERLAY], "StatefulSet")["spec"]
+    _, inside = receiver(objects[OVERLAY])
+    port = inside["ports"][0]["containerPort"]
+    names = [f"pcc-receiver-{number}.{spec['serviceName']}" for number in range(spec["replicas"])]
+    assert data["PCC_EVENTS_FROM"] == ",".join(f"http://{name}:{port}" for name in names)
+    (tmp_path / "secret").write_text("a-secret-of-a-test\n")
+    in_place = {
+        key: str(tmp_path / "secret") if key.endswith("_FILE") else value
+        for key, value in data.items()
+    }
+    assert len(settings.load(in_place).events_from) == spec["replicas"]
+    token = Path(data["PCC_EVENTS_TOKEN_FILE"])
+    pod = one(daemon, "Deployment")["spec"]["template"]["spec"]
+    (mount,) = [
+        each
+        for each in pod["containers"][0]["volumeMounts"]
+        if each["mountPath"] == str(token.parent)
+    ]
+    assert mount["readOnly"] is True
+    (volume,) = [each for each in pod["volumes"] if each["name"] == mount["name"]]
+    assert volume["secret"]["secretName"] == "pcc-receiver"
+    assert volume["secret"]["items"] == [{"key": token.name, "path": token.name}]
+    assert Path(given(objects[OVERLAY])["PCC_EVENTS_TOKEN_FILE"]).name == token.name
+
+
+def test_the_daemon_gets_to_the_receivers(
+    daemon: list[Object], objects: Mapping[str, list[Object]]
+) -> None:
+    """Its policy lets it out to the receivers' port, and theirs lets it in."""
+    rule = one(daemon, "NetworkPolicy")["spec"]["egress"][-1]
+    (peer,) = rule["to"]
+    wanted = {each["key"]: each["values"] for each in peer["podSelector"]["matchExpressions"]}
+    (labels,) = [labels for kind, _, labels in pods(objects[OVERLAY]) if kind == "StatefulSet"]
+    assert all(labels[key] in values for key, values in wanted.items())
+    assert rule["ports"] == [{"port": 8081, "protocol": "TCP"}]
+    own = one(daemon, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    (into,) = one_named(objects[OVERLAY], "NetworkPolicy", "pcc-receiver")["spec"]["ingress"]
+    (expression,) = into["from"][1]["podSelector"]["matchExpressions"]
+    assert own[expression["key"]] in expression["values"]
+
+
 def test_every_file_is_used() -> None:
     """Each file of the receiver's folders is named by the kustomization beside it."""
-    for name in ("receiver", OVERLAY, "components/receiver-monitoring"):
+    for name in ("receiver", OVERLAY, "components/receiver-monitoring", "components/events"):
         folder = DEPLOY / "kubernetes" / name
         text = (folder / "kustomization.yaml").read_text(encoding="utf-8")
         for path in folder.iterdir():
