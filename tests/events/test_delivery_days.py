@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from planted import Planted
 from reconciler.events.delivery import lane
 from reconciler.events.delivery.health import Health
 from reconciler.events.delivery.policy import outcome
@@ -42,7 +43,7 @@ def test_a_day_breaks_no_promise(seed: int) -> None:
     assert {turn.what for turn in day.turns} == {"file", "replay", "start"}
 
 
-def in_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_no_order(program: Planted) -> None:
     """Let later events of a device pass those that wait."""
     due = SpoolOnLoop.due
 
@@ -58,23 +59,21 @@ def in_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
         assert ordered in {True, False}
         return due(self, sink, now, limit, ordered=False, busy=busy)
 
-    monkeypatch.setattr(SpoolOnLoop, "due", unordered)
+    program.replace(SpoolOnLoop, "due", unordered)
 
 
-def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+def forgetful(program: Planted) -> None:
     """Never find one event of fifty."""
     due = SpoolOnLoop.due
 
     def some(self: SpoolOnLoop, *asked: Any, **options: Any) -> Sequence[Attempt]:
         return [attempt for attempt in due(self, *asked, **options) if attempt.seq % 50]
 
-    monkeypatch.setattr(SpoolOnLoop, "due", some)
-    monkeypatch.setattr(
-        lane, "SHORTEST_LOOK", 60.0
-    )  # or it would look for what it never finds all day
+    program.replace(SpoolOnLoop, "due", some)
+    program.replace(lane, "SHORTEST_LOOK", 60.0)  # or it would look for what it never finds all day
 
 
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(program: Planted) -> None:
     """Give every event up at its first failure."""
 
     def dead(attempt: Attempt, handed: Any, **options: Any) -> Outcome:
@@ -82,25 +81,25 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         is_retry = ended.result is Result.RETRY
         return replace(ended, result=Result.DEAD, due=None) if is_retry else ended
 
-    monkeypatch.setattr(lane, "outcome", dead)
+    program.replace(lane, "outcome", dead)
 
 
-def tireless(monkeypatch: pytest.MonkeyPatch) -> None:
+def tireless(program: Planted) -> None:
     """Take every sink for one that works."""
 
     def healthy(_self: Health, *_asked: Any, **_options: Any) -> Health:
         return Health()
 
-    monkeypatch.setattr(Health, "after", healthy)
+    program.replace(Health, "after", healthy)
 
 
-def credulous(monkeypatch: pytest.MonkeyPatch) -> None:
+def credulous(program: Planted) -> None:
     """Record as delivered what was only tried."""
 
     def delivered(attempt: Attempt, handed: Any, **options: Any) -> Outcome:
         return replace(outcome(attempt, handed, **options), result=Result.DELIVERED, due=None)
 
-    monkeypatch.setattr(lane, "outcome", delivered)
+    program.replace(lane, "outcome", delivered)
 
 
 @pytest.mark.parametrize(
@@ -113,10 +112,9 @@ def credulous(monkeypatch: pytest.MonkeyPatch) -> None:
         (credulous, "did not take it"),
     ],
 )
-def test_a_defect_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, defect: Callable[[pytest.MonkeyPatch], None], words: str
-) -> None:
+def test_a_defect_is_noticed(defect: Callable[[Planted], None], words: str) -> None:
     """A delivery that breaks a promise is found within a day."""
-    defect(monkeypatch)
-    found = list(broken(lived(1, 6.0)))
+    with Planted() as program:
+        defect(program)
+        found = list(broken(lived(1, 6.0)))
     assert any(words in line for line in found), found[:5]
