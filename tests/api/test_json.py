@@ -33,6 +33,7 @@ from reconciler.reporting.explain import (
     PlaceReport,
     WaitReport,
 )
+from reconciler.reporting.explain.values import EventReport
 from reconciler.reporting.forecast import BoundaryReport
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Page, RefusedReport
 from reconciler.simulator import Match, Route, Rule
@@ -60,6 +61,7 @@ VALUES: dict[str, type] = {
     "Approval": ApprovalReport,
     "History": Page,
     "Change": ChangeReport,
+    "Event": EventReport,
     "Pause body": PauseBody,
     "Plan body": PlanBody,
 }
@@ -189,12 +191,12 @@ BAD = {
     "/api/v1/history?limit=%D9%A3": (400, "from 1 to 1000"),
     "/api/v1/history?limit=" + "9" * 5000: (400, "from 1 to 1000"),
     "/api/v1/history?limit=0001000000": (400, "from 1 to 1000"),
-    "/api/v1/history?since=yesterday": (400, "since has to be"),
+    "/api/v1/history?since=yesterday": (400, "since must be"),
     "/api/v1/history?since=2026-11-22T10:00:00": (400, "with its offset"),
-    "/api/v1/history?until=0000-01-01T00:00:00Z": (400, "until has to be"),
-    "/api/v1/history?before=x": (400, "what an earlier answer gave as next"),
-    "/api/v1/history?before=WzEsMiwiYSIsMV0": (400, "what an earlier answer gave as next"),
-    "/api/v1/history?before=" + "W1tb" * 4000: (400, "what an earlier answer gave as next"),
+    "/api/v1/history?until=0000-01-01T00:00:00Z": (400, "until must be"),
+    "/api/v1/history?before=x": (400, "the next of an earlier answer"),
+    "/api/v1/history?before=WzEsMiwiYSIsMV0": (400, "the next of an earlier answer"),
+    "/api/v1/history?before=" + "W1tb" * 4000: (400, "the next of an earlier answer"),
     "/api/v1/history?acount=default": (400, "did you mean 'account'?"),
     "/api/v1/history?account=defualt": (404, "did you mean 'default'?"),
     "/api/v1/accounts/defualt": (404, "did you mean 'default'?"),

@@ -211,7 +211,7 @@ async def test_an_account_that_left_cannot_be_called_for(rig: Rig) -> None:
     client = rig.client(SEOUL)
     rig.clients.follow({})
     assert rig.clients(SEOUL) == "the account has no credentials"
-    with pytest.raises(CredentialsRefused, match="has left the texts"):
+    with pytest.raises(CredentialsRefused, match="has left the desired state"):
         await client.subscribe(DeviceId("a"))
     assert rig.requests == []
 

@@ -138,7 +138,7 @@ def test_pages_hold_each_change_once_in_order(moments: list[int], limit: int) ->
 def test_a_cursor_of_no_moment_is_refused(at: int) -> None:
     """A cursor that somebody made up is told as such, whatever moment it stands for."""
     made_up = base64.urlsafe_b64encode(json.dumps([at, 0, "a", "b"]).encode()).decode()
-    with pytest.raises(ReconcilerError, match="what an earlier answer gave as next"):
+    with pytest.raises(ReconcilerError, match="the next of an earlier answer"):
         queries.wanted({"before": made_up}, NOW)
 
 

@@ -685,7 +685,7 @@ def nap(folder: Path, seconds: int = 60) -> tuple[str, str, str]:
 
 def test_time_is_limited(tmp_path: Path) -> None:
     """A call that lasts too long is ended, with the processes that it started."""
-    with pytest.raises(GitTimeout, match="did not come to its end"):
+    with pytest.raises(GitTimeout, match="did not end within"):
         Git(cwd=tmp_path)(*nap(tmp_path), seconds=0.5)
     number = int((tmp_path / "number").read_text())
     while Path(f"/proc/{number}").exists():  # until the system has buried it
