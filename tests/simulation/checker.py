@@ -597,6 +597,9 @@ class Checker:
             known.acting, known.before = True, None
             self._keep(known)
             return
+        if known.other_credential and self._few_are_listed(known, devices):
+            # The daemon may doubt this list by the credential alone, of which the user is the same; see the tolerances.
+            known.refused.clear()
         if short and (changed or known.suspect_readings + 1 < BELIEVED_AFTER):
             known.suspect_readings += 1
             self.tell(
@@ -624,6 +627,11 @@ class Checker:
         if known.other_credential:
             known.refused.clear()
         known.keeping, known.kept, known.other_credential = True, True, False
+
+    def _few_are_listed(self, known: Known, devices: frozenset[str]) -> bool:
+        """Say whether a list shows fewer than half of the devices of an account of a few."""
+        expected = known.expected or frozenset()
+        return len(expected) < SUSPECT_FROM and 2 * len(expected & devices) < len(expected)
 
     def _small_doubt(self, known: Known, devices: frozenset[str], *, changed: bool) -> bool:
         """Say whether a list of an account of a few devices certainly lacks too many of them to unsubscribe on it."""
