@@ -1194,10 +1194,17 @@ def test_an_empty_word_is_wrong_usage(
 
 def test_every_command_refuses_empty_words() -> None:
     """A new command refuses them too, whatever its options are."""
-    group = typer.main.get_command(cli.app)
-    assert isinstance(group, typer.core.TyperGroup)
-    for command in group.commands.values():
-        assert isinstance(command, Command)
+    groups = [typer.main.get_command(cli.app)]
+    commands = 0
+    for group in groups:
+        assert isinstance(group, typer.core.TyperGroup)
+        for command in group.commands.values():
+            if isinstance(command, typer.core.TyperGroup):
+                groups.append(command)
+                continue
+            assert isinstance(command, Command), command.name
+            commands += 1
+    assert commands > 20
 
 
 def test_a_history_without_a_state_is_an_error(shell: Shell, tmp_path: Path) -> None:
