@@ -7,6 +7,7 @@ Must not: know what is shown.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,6 +22,10 @@ _LINK = re.compile(
 )
 """What forges make a link, a reference or a picture without any markup: ``www.``, ``https://``, ``GH-12``, ``!12``,
 ``:smile:``."""
+_STEERING = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff0-\uffff\U000e0000-\U000e0fff]"
+)
+"""Characters that steer a terminal, turn the direction of writing or cannot be seen; JSON leaves them as they are."""
 NOW = "just now"
 
 
@@ -103,3 +108,12 @@ def one_line(text: str) -> str:
 def readable(text: str) -> str:
     """Return text that can be written as UTF-8: a file's name need not be."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def steerless(document: str) -> str:
+    """Return a document of JSON in which every character that steers a terminal is escaped. It means the same."""
+    return _STEERING.sub(_escaped, document)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]

@@ -20,6 +20,7 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
+from reconciler.core.text import steerless
 from reconciler.telemetry.masking import Masking
 from reconciler.telemetry.outlet import Outlet
 
@@ -254,7 +255,7 @@ def _json(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
             facts[key] = event[key]
     facts |= event
     try:
-        return msgspec.json.encode(facts, enc_hook=str).decode()
+        return steerless(msgspec.json.encode(facts, enc_hook=str).decode())
     except (
         TypeError,
         ValueError,

@@ -12,6 +12,8 @@ from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from reconciler.core.text import steerless
+
 MASK = "**********"
 
 FEW = 500
@@ -167,7 +169,9 @@ def _spellings(secret: str) -> set[str]:
     """Return the spellings of a secret: as it is, in JSON, quoted by Python, in an address or a form."""
     quoted = {_json(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
     inside = {_json(one) for one in quoted}  # an exception's words in a JSON line are quoted twice
-    return {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), *quoted, *inside}
+    shown = {steerless(one) for one in quoted | inside}
+    addressed = {quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    return {secret, *addressed, *quoted, *inside, *shown}
 
 
 def _json(text: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.events.sinks.lines import LineFile
+from reconciler.events.sinks.stream import StreamSink
 
 LINE = b'{"id":"a"}\n'
 
@@ -177,3 +178,15 @@ def _read(reader: int) -> bytes:
         if not some:
             return got
         got += some
+
+
+async def test_an_event_on_standard_output_steers_no_terminal(tmp_path: Path) -> None:
+    """What LG sent is the same for a program, and only words for a terminal."""
+    path = tmp_path / "events.jsonl"
+    sink = StreamSink("log", LineFile(path))
+    event = {"device": "\x9b31mred \u202eback \u2028 \x7f 방"}
+    await sink.hand_over("a", json.dumps(event, ensure_ascii=False).encode())
+    await sink.close()
+    line = path.read_text("utf-8").removesuffix("\n")
+    assert line.isprintable()
+    assert json.loads(line) == event

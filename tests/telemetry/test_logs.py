@@ -191,6 +191,27 @@ def test_foreign_words_cannot_steer_a_terminal() -> None:
     assert "\r" not in stream.getvalue()
 
 
+def test_foreign_words_cannot_steer_a_terminal_in_json() -> None:
+    """JSON may hold a control character of the second block as it is; a line of ours never does."""
+    hostile = "\x9b31mred \u202eright to left \u2028 방"
+    stream = told("json")
+    structlog.get_logger().info("happened", name=hostile)
+    line = stream.getvalue().removesuffix("\n")
+    assert line.isprintable()
+    assert "방" in line
+    assert json.loads(line)["name"] == hostile
+
+
+def test_a_secret_that_steers_a_terminal_is_masked_in_json() -> None:
+    """What a line of JSON escapes is found all the same."""
+    stream = io.StringIO()
+    masking = Masking()
+    masking.know(["é-secret\u200b-of-two-parts"])
+    set_up_logs("info", "json", stream=stream, masking=masking)
+    structlog.get_logger().info("happened", name="é-secret\u200b-of-two-parts")
+    assert one(stream)["name"] == MASK
+
+
 def test_a_stream_that_takes_no_more_does_not_stop_the_work() -> None:
     """A full disk or a closed pipe costs lines, not passes."""
 

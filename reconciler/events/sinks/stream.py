@@ -10,6 +10,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from reconciler.core.text import steerless
 from reconciler.events.model import Result
 from reconciler.events.sinks.lines import LineFile
 from reconciler.events.sinks.port import Handed
@@ -34,7 +35,10 @@ class StreamSink:
 
     async def hand_over(self, id: str, body: bytes) -> Handed:  # noqa: A002, ARG002 - the interface's
         """Write one event; returns when its line is safe, or could not be written."""
-        line = b" ".join(body.splitlines()) + b"\n"  # in JSON a line's end is never part of a value
+        shown = steerless(body.decode()).encode()  # somebody may look at it on a terminal
+        line = (
+            b" ".join(shown.splitlines()) + b"\n"
+        )  # in JSON a line's end is never part of a value
         end: asyncio.Future[Handed] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(line, end))
         if self._writing is None:
