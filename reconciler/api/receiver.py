@@ -60,6 +60,8 @@ class Refusal(Exception):
 
 DEFECT = "defect"
 """The reason of quarantine for a body that our own reading failed on."""
+ENDING = "ending"
+"""The reason of a call whose body is not complete when the process ends."""
 REFUSALS = (
     "method",
     "credential",
@@ -70,6 +72,7 @@ REFUSALS = (
     "broken_off",
     "spool_full",
     "spool_failed",
+    ENDING,
 )
 """Every reason for which a call is not taken."""
 HEADERS: Mapping[int, Mapping[str, str]] = {
@@ -199,6 +202,11 @@ class Receiver:
             raise Refusal(refused.status, reason, str(refused)) from refused
         except ClientDisconnect as gone:
             raise Refusal(400, "broken_off", "the caller ended before its body did") from gone
+        except asyncio.CancelledError as ending:
+            # The server cancels what is still not complete some seconds after SIGTERM, and would answer 500.
+            raise Refusal(
+                503, ENDING, "this process ends, and the body is not complete"
+            ) from ending
 
     def _arrivals(self, body: bytes) -> Sequence[Arrival]:
         """Return what is in a body. A defect of ours in the reading must not lose it: it goes to quarantine."""
@@ -224,7 +232,7 @@ class Receiver:
         """Return the answer of a call that is not taken. Of what is still coming, a bounded part is read."""
         self._journal.refused(refusal.reason)
         self._complaints.hear(refusal)
-        if "expect" not in request.headers:
+        if "expect" not in request.headers and refusal.reason != ENDING:
             await _drain(request)
         return Response(status_code=refusal.status, headers=HEADERS.get(refusal.status))
 

@@ -412,7 +412,7 @@ async def test_the_log_shows_no_path_and_no_header_of_a_refused_call() -> None:
 
 
 async def test_every_reason_is_named() -> None:
-    """The metric's label values are those that the tests above have met."""
+    """The metric's label values are those that the tests above have met; ``ending`` needs a process that ends."""
     assert {
         "method",
         "credential",
@@ -423,6 +423,7 @@ async def test_every_reason_is_named() -> None:
         "broken_off",
         "spool_full",
         "spool_failed",
+        "ending",
     } == set(REFUSALS)
 
 

@@ -132,6 +132,26 @@ async def test_it_ends_in_good_order_while_callers_come(tmp_path: Path) -> None:
     assert acknowledged <= kept
 
 
+async def test_a_body_that_is_not_complete_at_the_end_is_sent_again_later(tmp_path: Path) -> None:
+    """SIGTERM while a body comes in: its sender hears when to try again, as the table of answers says, and no error."""
+    async with running(given_in(tmp_path)) as one:
+        port = int(one.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        whole = body()
+        head = (
+            f"POST /pcc/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(whole)}\r\n\r\n"
+        )
+        writer.write(head.encode() + whole[:-1])
+        await writer.drain()
+        await one.http.get(f"{one.url}/healthz")
+        said = await one.end()
+        answer = await asyncio.wait_for(reader.read(), DEADLINE_SECONDS)
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 60" in answer
+    assert "Traceback" not in said
+
+
 async def test_an_event_is_named_counted_and_delivered(tmp_path: Path) -> None:
     """The desired state names the device, the Logic Table its diagnosis, and a stream sink gets the CloudEvent."""
     device = EVENT["event"]["deviceId"]
