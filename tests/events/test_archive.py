@@ -292,6 +292,26 @@ async def test_a_device_is_erased(spool: Spool, tmp_path: Path) -> None:
     assert len(due(spool)) == 9
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param("device-방-of-the-café".encode("utf-16"), id="utf-16"),
+        pytest.param("device-방-of-the-café".encode("utf-16-be"), id="utf-16-be"),
+        pytest.param(b"device-\\ubc29-of-the-caf\\u00e9", id="small-digits"),
+        pytest.param(b"device-\\uBC29-of-the-caf\\u00E9", id="large-digits"),
+    ],
+)
+async def test_a_device_in_quarantine_is_erased_however_it_was_written(
+    spool: Spool, written: bytes
+) -> None:
+    """What was not understood may be in another encoding, and goes all the same."""
+    (receipt,) = await spool.store(arrived(b"[" + written + b"]"))
+    assert receipt.stored is Stored.QUARANTINED
+    spool.erase("device-방-of-the-café")
+    (event,) = spool.events(Wanted())
+    assert event.body is None
+
+
 async def test_bodies_go_some_time_after_delivery(spool: Spool, clock: StandingClock) -> None:
     """A delivered body is kept for its time, an undelivered one until somebody acts; the keys stay longer."""
     await stored(spool, sent("a"), sent("b"), sent("c"))

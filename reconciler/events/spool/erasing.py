@@ -2,15 +2,17 @@
 
 Owns: what goes and what stays. Must not: reach outside the spool.
 
-Bodies, names and the device's id go, also from quarantine, where bodies are searched for the id's bytes. What stays of
-an event is its key, which is a digest, when it came, and what became of it. SQLite overwrites what is deleted
-(``secure_delete``). But where it moved rows from page to page before, it leaves copies of them between the rows of a
-page. So at the end the file is searched for the id, and where it is still found the file is written anew.
+Bodies, names and the device's id go, also from quarantine, where bodies are searched for the id's bytes as they are,
+escaped, and in UTF-16. What stays of an event is its key, which is a digest, when it came, and what became of it.
+SQLite overwrites what is deleted (``secure_delete``). But where it moved rows from page to page before, it leaves
+copies of them between the rows of a page. So at the end the file is searched for the id, and where it is still found
+the file is written anew.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from reconciler.core.errors import SpoolError, StateError
@@ -26,7 +28,8 @@ AT_ONCE = 500
 
 OF_DEVICE = "SELECT seq FROM event WHERE device = ? LIMIT ?"
 WITHOUT_DEVICE = """SELECT event.seq FROM event JOIN body ON body.seq = event.seq
-    WHERE event.device IS NULL AND (instr(body.content, ?) OR instr(body.content, ?)) LIMIT ?"""
+    WHERE event.device IS NULL AND ({spellings}) LIMIT ?"""
+_ESCAPE = re.compile(r"\\u([0-9a-f]{4})")
 UNDELIVERED = "SELECT sink FROM delivery WHERE seq = ? AND state = 'pending'"
 ERASE_DELIVERIES = """UPDATE delivery SET device = NULL, words = '', due = NULL,
     state = CASE WHEN state = 'delivered' THEN state ELSE 'erased' END WHERE seq = ?"""
@@ -39,9 +42,16 @@ DROP_BODY = "DELETE FROM body WHERE seq = ?"
 EMPTY = "INSERT OR REPLACE INTO spent VALUES (?, ?, 1)"
 
 
-def spellings(device: str) -> tuple[bytes, bytes]:
-    """Return the bytes that stand for a device's id in JSON: as they are, and with other alphabets escaped."""
-    return device.encode(), json.dumps(device)[1:-1].encode()
+def spellings(device: str) -> tuple[bytes, ...]:
+    """Return the bytes that stand for a device's id: as they are, with other alphabets escaped, and in UTF-16."""
+    escaped = json.dumps(device)[1:-1]
+    large = _ESCAPE.sub(_in_large_digits, escaped)
+    wide = (device.encode("utf-16-le"), device.encode("utf-16-be"))
+    return tuple(dict.fromkeys((device.encode(), escaped.encode(), large.encode(), *wide)))
+
+
+def _in_large_digits(found: re.Match[str]) -> str:
+    return f"\\u{found[1].upper()}"
 
 
 class Erase(Work[int]):
@@ -54,13 +64,18 @@ class Erase(Work[int]):
 
     def carry_out(self, session: Session) -> int:
         """Erase some; return their number."""
-        plain, escaped = spellings(self._device)
         found = session.rows(OF_DEVICE, (self._device, AT_ONCE))
         if len(found) < AT_ONCE:
-            found += session.rows(WITHOUT_DEVICE, (plain, escaped, AT_ONCE - len(found)))
+            found += self._without_device(session, AT_ONCE - len(found))
         for row in found:
             self._erase(session, row)
         return len(found)
+
+    def _without_device(self, session: Session, most: int) -> list[Row]:
+        """Return what was stored without a device, and has the id somewhere in its bytes."""
+        words = spellings(self._device)
+        sql = WITHOUT_DEVICE.format(spellings=" OR ".join(["instr(body.content, ?)"] * len(words)))
+        return session.rows(sql, (*words, most))
 
     def _erase(self, session: Session, row: Row) -> None:
         (seq,) = row
