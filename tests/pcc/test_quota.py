@@ -339,6 +339,16 @@ def test_a_limit_that_is_given_hides_a_learned_one_and_does_not_forget_it() -> N
     assert (quota.limit, quota.is_trying(1.0)) == (None, False)
 
 
+def test_the_calls_before_a_throttle_prove_nothing_about_the_limit_that_it_taught() -> None:
+    """The hour in which LG throttled is no hour without a throttle, however many calls it had."""
+    quota = Quota()
+    for number in range(300):
+        quota.take(START + number)
+    quota.throttled(START + 300, None, teaches=True)
+    opens = quota.opens_for_change(START + 301)
+    assert quota.remaining(opens + HOUR) == quota.limit == 269
+
+
 def test_an_hour_that_was_used_up_under_another_limit_proves_nothing() -> None:
     """Only an hour under the learned limit itself makes it a tenth more."""
 

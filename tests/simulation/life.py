@@ -732,6 +732,8 @@ class Life:
     async def broken_text(self) -> None:
         """What is on the disk is no good for a while: cut, garbled, overwritten, of another environment, or gone."""
         names = [name for name in self.files if not name.startswith(CALM)]
+        if not names:  # all other accounts are gone for the moment
+            return
         name = self._random.choice(names)
         content = self.files[name]
         how = self._random.choice(
