@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +17,9 @@ from reconciler.events.message import read
 from reconciler.events.model import Diagnosis, EventState, Message, Result, Stored, Wanted
 from reconciler.events.port import Route
 from reconciler.events.spool import Spool, open_beside
+from reconciler.events.spool.salvage import salvage
+from reconciler.events.spool.tables import KIND
+from reconciler.state.sqlite.session import Session
 from spooled import Routes, To, arrived, due, opened, outcome, sent, stored
 
 DAY = timedelta(days=1)
@@ -290,6 +295,26 @@ async def test_a_device_is_erased(spool: Spool, tmp_path: Path) -> None:
     assert receipt.stored is Stored.DUPLICATE
     assert len(spool.due("crm", START, 999, ordered=False, busy=())) == 400
     assert len(due(spool)) == 9
+
+
+async def test_an_event_whose_way_was_damaged_is_not_shown_as_delivered(tmp_path: Path) -> None:
+    """Nobody knows whether it was delivered: it is shown as taken by no sink, and can be replayed."""
+    damaged, fresh = tmp_path / "damaged", tmp_path / "fresh"
+    with opened(damaged) as spool:
+        lost, delivered, waiting = await stored(spool, sent("a"), sent("b"), sent("c"))
+        await spool.record([outcome(delivered, Result.DELIVERED)])
+    with closing(sqlite3.connect(damaged / "events.db")) as file, file:
+        file.execute("DELETE FROM delivery WHERE seq = ?", (lost,))
+    with opened(fresh):
+        pass
+    session = Session.join(fresh / "events.db", KIND, 1.0)
+    assert salvage(damaged / "events.db", session) == 3
+    session.close()
+    with opened(fresh) as spool:
+        assert seqs(spool, Wanted(state=EventState.UNROUTED)) == [lost]
+        assert seqs(spool, Wanted(state=EventState.DELIVERED)) == [delivered]
+        assert seqs(spool, Wanted(state=EventState.PENDING)) == [waiting]
+        assert spool.replay("crm", START, states=[EventState.UNROUTED]) == 1
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,10 @@ WAIT_SECONDS = 2.0
 TABLES = ("event", "body", "delivery", "spent")
 """The tables whose rows are read in the order of their ``seq``, from both ends."""
 SALVAGED = "SELECT count(*) FROM event"
+WAY_LOST = """UPDATE event SET fate = 'unrouted' WHERE fate = 'kept'
+    AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = event.seq)
+    AND NOT EXISTS (SELECT 1 FROM spent WHERE spent.seq = event.seq)"""
+"""Where its deliveries could not be read, nobody knows whether an event was delivered: it must not be shown so."""
 ACCEPTED = "SELECT name, content FROM accepted"
 ADD_ACCEPTED = "INSERT OR REPLACE INTO accepted VALUES (?, ?)"
 
@@ -33,6 +37,8 @@ def salvage(damaged: Path, fresh: Session) -> int:
     try:
         for table in TABLES:
             _from_both_ends(old, fresh, table)
+        with fresh.transaction():
+            fresh.run(WAY_LOST)
         _accepted(old, fresh)
     finally:
         old.close()
