@@ -127,6 +127,7 @@ class WriteBehind:
     def close(self) -> None:
         """Write what waits, if possible, and close the storage."""
         if not self.frozen:
+            self._medium.look()  # a file that was taken away since the last look is written anew
             self.flush()
         with self.disk:
             self._medium.close()

@@ -1374,6 +1374,24 @@ def test_a_state_that_is_taken_away_holds_unsubscribes_until_it_is_back(
     assert [past.device for past in opened().history.changes()] == [THREE]
 
 
+@pytest.mark.parametrize("noticed", [False, True])
+def test_a_state_that_is_taken_away_just_before_the_end_is_written_anew(
+    opened: Callable[[], State], folder: Path, clock: StandingClock, *, noticed: bool
+) -> None:
+    """The day's count outlives a file that was deleted, and an end before or after anybody saw that."""
+    state = opened()
+    state.accounts.desire(wanting(ONE), FIRST, clock.at)
+    trust(state, clock.at, ONE, THREE)
+    intend(state, clock.at, change(Action.UNSUBSCRIBE, THREE))
+    state.changes.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
+    for path in folder.glob("state.db*"):
+        path.unlink()
+    if noticed:
+        state.look()
+    state.close()
+    assert opened().accounts.recall(HOTEL, clock.at).unsubscribed == {THREE}
+
+
 def test_calls_of_many_accounts_wait_a_second_and_are_written_together(
     opened: Callable[[], State], clock: StandingClock, disk: Disk
 ) -> None:
