@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from reconciler.core.model import (
     Prune,
     Reason,
     Result,
+    Revision,
 )
 from reconciler.simulator import Match, Options, Route, Rule
 from reconciler.simulator.faults import (
@@ -37,7 +39,7 @@ from reconciler.simulator.faults import (
     Response,
     Short,
 )
-from simulated import START, YEAR, Fleet
+from simulated import COMMIT, START, YEAR, Fleet
 
 OPEN = Policy(max_unsubscribe=1000)
 LIST = Match(route=Route.LIST)
@@ -176,6 +178,20 @@ async def test_an_answer_that_never_came_is_settled_by_the_next_list() -> None:
     assert sorted(line["device"] for line in applied) == fleet.owned
     assert sum(line.get("confirmed_by") == "list" for line in applied) == 1
     assert len(fleet.calls("POST")) == 12
+
+
+async def test_a_change_that_a_later_list_confirms_keeps_the_author_who_asked_for_it() -> None:
+    """An auditor finds who wanted a change, and not who edited the file before the list told of it."""
+    fleet = Fleet(12)
+    fleet.platform.set_faults(Rule(effect=Hang(commit=True), match=CHANGES, count=1))
+    with capture_logs() as lines:
+        await fleet.reconcile()
+        assert fleet.text is not None
+        later = replace(COMMIT, id="f" * 40, author="Lee <lee@example.invalid>")
+        fleet.text = replace(fleet.text, revision=Revision("e" * 64, later))
+        await fleet.reconcile(after=timedelta(minutes=1))
+    told = [line for line in lines if line.get("confirmed_by") == "list"]
+    assert [(line["author"], line["commit"]) for line in told] == [(COMMIT.author, COMMIT.id)]
 
 
 async def test_a_read_that_lags_our_writes_causes_no_second_call() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,6 +21,7 @@ import pytest
 from disks import START, Disk, StandingClock
 from reconciler.core.errors import StateError
 from reconciler.core.guards import PauseOverride
+from reconciler.core.memory import AccountMemory
 from reconciler.core.model import (
     AccountName,
     Action,
@@ -42,9 +44,14 @@ from reconciler.core.model import (
 )
 from reconciler.core.planner import overlaid
 from reconciler.state import KEPT, KeptText, Mark, State, Stay
+from reconciler.state.clocks import StateClock
 from reconciler.state.quotas import QUOTA_WAITS
+from reconciler.state.records import AccountSaved, Group, PauseSaved
 from reconciler.state.sqlite import storage
+from reconciler.state.sqlite.database import Database
+from reconciler.state.sqlite.storage import SqliteStorage
 from reconciler.state.waiting import MOST_PASTS
+from reconciler.state.write_behind import WriteBehind
 
 HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
 ONE, TWO, THREE = DeviceId("one"), DeviceId("two"), DeviceId("three")
@@ -1372,6 +1379,57 @@ def test_a_state_that_is_taken_away_holds_unsubscribes_until_it_is_back(
     state.look()
     assert state.writable
     assert [past.device for past in opened().history.changes()] == [THREE]
+
+
+class Interrupted(SqliteStorage):
+    """A storage that lets something happen while it writes."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.meanwhile: Callable[[], None] | None = None
+
+    def write(self, groups: Iterable[Group], *, more: bool = False) -> None:
+        """Write, and then let it happen, once."""
+        super().write(groups, more=more)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+
+
+def test_what_changes_while_it_is_written_is_written_too(
+    folder: Path, clock: StandingClock
+) -> None:
+    """What replaces a group that is being written waits for the next write, and is not taken for written."""
+    interrupted = Interrupted.open(folder, clock)
+    behind = WriteBehind(interrupted, StateClock(clock, sure=True))
+
+    def pause(reason: str) -> None:
+        override = PauseOverride(Pause.ALL, clock.at + timedelta(days=1), reason)
+        behind.waiting.replace(("pause", HOTEL), PauseSaved(HOTEL, override))
+
+    pause("first")
+    interrupted.meanwhile = partial(pause, "second")
+    behind.flush()
+    behind.close()
+    with closing(State.open(folder, clock)) as state:
+        assert state.pauses.of(HOTEL, clock.at).reason == "second"
+
+
+def test_one_group_that_has_to_last_is_enough_to_wait_for_the_disk(
+    folder: Path, clock: StandingClock, disk: Disk
+) -> None:
+    """Intents that share a transaction with something less important survive a loss of power all the same."""
+    behind = WriteBehind(
+        SqliteStorage.open(folder, clock, disk.connect), StateClock(clock, sure=True)
+    )
+    override = PauseOverride(Pause.ALL, clock.at + timedelta(days=1), "why")
+    behind.waiting.replace(("pause", HOTEL), PauseSaved(HOTEL, override), lasting=True)
+    behind.waiting.replace(("account", HOTEL), AccountSaved.of(AccountMemory(HOTEL)))
+    disk.asked.clear()
+    behind.flush()
+    asked = [sql for sql in disk.asked if sql.startswith(("PRAGMA synchronous =", "COMMIT"))]
+    assert asked == ["PRAGMA synchronous = FULL", "COMMIT"]
+    behind.close()
 
 
 @pytest.mark.parametrize("noticed", [False, True])
