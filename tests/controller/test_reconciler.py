@@ -194,6 +194,20 @@ async def test_a_change_that_a_later_list_confirms_keeps_the_author_who_asked_fo
     assert [(line["author"], line["commit"]) for line in told] == [(COMMIT.author, COMMIT.id)]
 
 
+async def test_a_full_platform_is_asked_once_an_hour_also_after_the_first_hour() -> None:
+    """Each answer that LG has no room begins another hour of waiting; no pass in between spends a call on it."""
+    fleet = Fleet(6, options=Options(subscription_cap=4, token_life=YEAR))
+    await fleet.reconcile()
+    asked = []
+    for _ in range(18):
+        before = len(fleet.calls("POST"))
+        await fleet.reconcile(after=timedelta(minutes=10))
+        asked.append(len(fleet.calls("POST")) - before)
+    assert len(fleet.live) == 4
+    assert sum(asked) <= 3
+    assert max(asked) == 1
+
+
 async def test_a_read_that_lags_our_writes_causes_no_second_call() -> None:
     """Right after a change the list may still be the old one; nothing is done about it for a minute."""
     fleet = Fleet(5)

@@ -1381,6 +1381,32 @@ def test_a_state_that_is_taken_away_holds_unsubscribes_until_it_is_back(
     assert [past.device for past in opened().history.changes()] == [THREE]
 
 
+@pytest.mark.parametrize("account", [HOTEL, None], ids=["one", "all"])
+def test_a_pause_outlives_an_older_copy_written_over_the_open_files(
+    opened: Callable[[], State],
+    folder: Path,
+    clock: StandingClock,
+    account: AccountName | None,
+) -> None:
+    """What a person paused after the backup was made stays paused, in memory and over a restart."""
+    state = opened()
+    remember_a_day(state, clock)
+    state.pauses.set(HOTEL, None, clock.at)
+    older = {path: path.read_bytes() for path in folder.glob("state.db*")}
+    override = PauseOverride(Pause.ALL, clock.at + timedelta(days=1), "why")
+    state.pauses.set(account, override, clock.at)
+    state.flush()
+    for path, content in older.items():
+        with path.open("r+b") as file:
+            file.write(content)
+    state.look()
+    clock.wait(seconds=2)
+    state.look()
+    assert state.writable
+    for one in reopened_too(state, opened):
+        assert one.pauses.of(HOTEL, clock.at).reason == "why"
+
+
 class Interrupted(SqliteStorage):
     """A storage that lets something happen while it writes."""
 
