@@ -338,6 +338,18 @@ async def test_a_body_that_does_not_come_in_time_is_refused() -> None:
         assert site.receiver.under_way == 0
 
 
+async def test_a_body_may_take_longer_than_a_commit() -> None:
+    """The time for a body and the time for a commit are two limits: a slow sender has all of its own."""
+    async with receiving(limits=Limits(body_seconds=30, commit_seconds=0.2)) as site:
+        caller = await site.connect()
+        await caller.say(head("POST", "/pcc/events", len(body())) + body()[:-1])
+        await asyncio.sleep(0.5)
+        await caller.say(body()[-1:])
+        assert (await caller.answer()).status == 200
+        caller.close()
+        assert len(site.spool.kept) == 1
+
+
 async def test_a_body_that_is_cut_off_is_not_kept() -> None:
     """A sender that dies in the middle was never told that we have it."""
     async with receiving() as site:
