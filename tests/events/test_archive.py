@@ -356,6 +356,22 @@ async def test_bodies_go_some_time_after_delivery(spool: Spool, clock: StandingC
     assert (receipt.stored, receipt.seq) == (Stored.NEW, 4)
 
 
+async def test_what_no_sink_asks_for_goes_like_what_was_delivered(
+    spool: Spool, routes: Routes
+) -> None:
+    """Other push types that no sink takes are kept as long as delivered bodies; a diagnosis, or a replay, stays."""
+    routes.otherwise = To([])
+    await stored(spool, sent("a"), sent("b", pushType="DEVICE_STATUS"))
+    await stored(spool, sent("c", pushType="DEVICE_STATUS"))
+    routes.otherwise = To(["crm"])
+    assert spool.replay("crm", START, states=[EventState.UNROUTED], device="c") == 1
+    spool.expire(START + 7 * DAY, Kept())
+    assert all(event.body is not None for event in spool.events(Wanted()))
+    spool.expire(START + 7 * DAY + timedelta(seconds=1), Kept())
+    bodies = {event.seq: event.body is not None for event in spool.events(Wanted())}
+    assert bodies == {1: True, 2: False, 3: True}
+
+
 async def test_an_event_is_delivered_when_all_its_sinks_have_it(
     spool: Spool, routes: Routes
 ) -> None:

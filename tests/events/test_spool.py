@@ -280,6 +280,20 @@ async def test_a_full_spool_lets_delivered_bodies_go_first(tmp_path: Path) -> No
         assert all(event.body is not None for event in events)
 
 
+async def test_what_no_sink_asks_for_does_not_keep_diagnoses_out(tmp_path: Path) -> None:
+    """LG sends the state of every device in the same way: however much of it comes, a diagnosis finds room."""
+    routes = Routes(of_devices={"status": To([])}, otherwise=To([]))
+    with opened(tmp_path, router=routes, limit=400_000) as spool:
+        for number in range(600):
+            state = sent("status", number, pushType="DEVICE_STATUS", extra="x" * 2000)
+            await stored(spool, state)
+            if number % 100 == 0:
+                await stored(spool, sent("washer-1", number))
+        kept = spool.events(Wanted(device="washer-1"))
+        assert len(kept) == 6
+        assert all(event.body is not None for event in kept)
+
+
 async def test_beside_the_receiver_the_same_events_are_seen(tmp_path: Path) -> None:
     """Another opening of the folder reads what the receiver wrote, and the receiver hears of what it changes."""
     with opened(tmp_path) as spool:

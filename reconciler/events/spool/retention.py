@@ -1,7 +1,7 @@
 """What goes when: bodies some time after delivery, keys later, and both early where room is short.
 
-Owns: what may go, and in which order. Must not: let go of anything that was not delivered and that no person erased,
-but for what is in quarantine, which nobody can deliver.
+Owns: what may go, and in which order. Must not: let go of a diagnosis that was not delivered and that no person
+erased. What is in quarantine nobody can deliver, and other push types that no sink asks for nobody waits for.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from itertools import chain
 import structlog
 
 from reconciler.core.clock import Clock
-from reconciler.events.model import SELF_TEST, Arrival, Message, Receipt, Stored
+from reconciler.events.model import PCC_EVENT, SELF_TEST, Arrival, Message, Receipt, Stored
 from reconciler.events.port import Route, Router
 from reconciler.events.spool import tables
 from reconciler.events.spool.committer import Work
@@ -43,6 +43,7 @@ ADD_EVENT = """INSERT INTO event (seq, key, received, fate, push_type, device, d
 ADD_BODY = "INSERT INTO body VALUES (?, ?)"
 ADD_DELIVERY = """INSERT INTO delivery (seq, sink, device, due, changed, state, attempts, words)
     VALUES (?, ?, ?, ?, ?, 'pending', 0, '')"""
+ADD_SPENT = "INSERT INTO spent VALUES (?, ?, 0)"
 
 Lane = tuple[str, str]
 """A sink and a device: what is on its way there has an order."""
@@ -114,6 +115,7 @@ class _Storing:
         self._duplicates: Counter[int] = Counter()
         self._events: list[Row] = []
         self._bodies: list[Row] = []
+        self._spent: list[Row] = []
         self._deliveries: list[tuple[int, str, str | None]] = []
 
     def take(self, arrival: Arrival, router: Router) -> Receipt:
@@ -137,6 +139,8 @@ class _Storing:
             route = _route(router, message)
             self._add(seq, arrival, tables.KEPT if route.sinks else tables.UNROUTED, route)
             self._deliveries.extend((seq, sink, message.device) for sink in route.sinks)
+            if _is_asked_for_by_nobody(message, route):
+                self._spent.append((seq, self._at))
             stored = Stored.NEW
         return Receipt(stored, seq, id_, id_reused=self._is_reused(arrival.message_id))
 
@@ -146,6 +150,7 @@ class _Storing:
         session.many(ADD_EVENT, self._events)
         session.many(ADD_BODY, self._bodies)
         session.many(ADD_DELIVERY, self._due_or_parked())
+        session.many(ADD_SPENT, self._spent)
         if self._duplicates:
             session.many(COUNT, [(count, seq) for seq, count in self._duplicates.items()])
 
@@ -229,6 +234,15 @@ def _route(router: Router, message: Message) -> Route:
     except Exception as error:  # noqa: BLE001 - whatever it is, the event is kept
         log.warning("event.unroutable", error=type(error).__name__, device=message.device)
         return NOWHERE
+
+
+def _is_asked_for_by_nobody(message: Message, route: Route) -> bool:
+    """Return whether a message is no diagnosis and no sink takes it: it may go as if it had been delivered.
+
+    LG sends the state of every device in this way. Kept for ever, it would fill the spool, and a diagnosis would be
+    answered 503. Where choosing the sinks failed, nobody knows that none asks for it, and it stays.
+    """
+    return message.push_type != PCC_EVENT and not route.sinks and route is not NOWHERE
 
 
 def _about(message: Message | None) -> Row:

@@ -6,7 +6,7 @@ Owns: the schema and its migrations, and how rows become values. Must not: open 
 bytes are in ``body``, so that they can go earlier, and lists need not read them. ``delivery`` says where an event is
 on its way to each of its sinks: the outbox. Of a device, only the first undelivered event of a sink has a ``due`` time;
 the later ones are parked without one until it is their turn. ``spent`` lists the events that nobody needs for
-delivery any more, and since when: their bodies may go, and once those are gone (``empty``) the rest of them. Moments
+delivery, and since when: their bodies may go, and once those are gone (``empty``) the rest of them. Moments
 are kept as microseconds since 1970.
 """
 
