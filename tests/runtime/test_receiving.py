@@ -320,6 +320,31 @@ async def test_a_spool_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> N
     assert said.count("spool.failed") <= 1  # its first line came before the process took calls
 
 
+async def test_a_spool_that_opens_late_brings_back_the_sinks_of_before(tmp_path: Path) -> None:
+    """Where the events file is faulty meanwhile, events go to the sinks that were accepted last."""
+    home, out, file = tmp_path / "home", tmp_path / "out.jsonl", tmp_path / "events.toml"
+    given = given_in(tmp_path, PCC_EVENTS_DIR=str(home / "spool"))
+    file.write_text(f'version = 1\n[sinks.crm]\ntype = "stream"\npath = "{out}"\n')
+    async with running(given) as one:
+        await one.post(body(deviceId="first-device"))
+        await eventually_true(lambda: asyncio.to_thread(out.exists))
+        await one.end()
+    home.rename(tmp_path / "away")
+    home.write_text("a file where a folder should be")
+    file.write_text("version = 1\nnonsense = 2\n")
+    async with running(given) as one:
+        assert (await one.post(body(deviceId="second-device"))).status_code == 503
+        home.unlink()
+        (tmp_path / "away").rename(home)
+
+        async def delivered() -> bool:
+            await one.post(body(deviceId="second-device"))
+            return b"second-device" in await asyncio.to_thread(out.read_bytes)
+
+        await eventually_true(delivered)
+        await one.end()
+
+
 async def test_a_hang_up_reads_the_desired_state_and_ends_nothing(tmp_path: Path) -> None:
     """Events that come afterwards have the new names."""
     file = tmp_path / "desired-state.toml"

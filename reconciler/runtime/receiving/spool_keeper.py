@@ -35,6 +35,7 @@ class SpoolKeeper:
         self, spool: Spool, rules: RulesInForce, metrics: ReceiverMetrics, clock: Clock
     ) -> None:
         self.is_open = False
+        self._opened = False
         self._spool, self._rules = spool, rules
         self._metrics, self._clock = metrics, clock
         self._trouble = ""
@@ -44,8 +45,9 @@ class SpoolKeeper:
     def begin(self) -> None:
         """Open the spool for the first time, and go on with what was in force. Raises as ``open`` does."""
         self.open()
-        if self.is_open:
+        if self._opened:
             self._rules.resume(self._rules.recall())
+            self.is_open = True
             self._show_last()
 
     def open(self) -> None:
@@ -60,21 +62,22 @@ class SpoolKeeper:
                 self._trouble = str(error)
                 log.error("spool.failed", error=str(error))  # noqa: TRY400 - the sentence says it all
             return
-        self.is_open = True
+        self._opened = True
         self._tell()
 
     def close(self) -> None:
         """Commit what is in hand, and let go of the spool."""
-        if self.is_open:
+        if self._opened:
             self._spool.close()
 
     async def run(self) -> None:
-        """Keep the spool in order until cancelled."""
+        """Keep the spool in order until cancelled. Nothing is taken before the sinks of before are in force."""
         while not self.is_open:
             await asyncio.sleep(AGAIN_SECONDS)
             await asyncio.to_thread(self.open)
-            if self.is_open:
+            if self._opened:
                 self._rules.resume(await asyncio.to_thread(self._rules.recall))
+                self.is_open = True
                 await asyncio.to_thread(self._show_last)
         while True:
             self._tell()
