@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.errors import SourceError
+from reconciler.core.model import Revision
 from reconciler.desired import Unreadable, load
 from reconciler.source import SETTLE_SECONDS, DiskTree, FileSource, MissingError, read_file
+from reconciler.source.kept import recalled
+from reconciler.state import KeptText
 from scenarios import ConfigMap, rename_over, write
 
 TEXT = 'version = 1\ndevice_files = ["devices/*.txt"]\n'
@@ -248,3 +251,16 @@ async def test_wakes_outlive_a_folder_that_is_gone(path: Path) -> None:
         assert not done
         wake.cancel()
         await asyncio.wait({wake})
+
+
+def test_each_recalled_account_has_the_revision_of_its_own_file() -> None:
+    """After a restart, changes are recorded with the commit that asked for them, and not with another file's."""
+    revisions = {name: Revision(digit * 64) for name, digit in (("a.toml", "a"), ("b.toml", "b"))}
+    kept = []
+    for name, revision in revisions.items():
+        content = f'version = 1\n[accounts.{name[0]}]\ndevices = ["x"]\n'.encode()
+        kept.append(KeptText(name, revision, {name: content}))
+    accepted = recalled(kept, frozenset, None)
+    assert accepted is not None
+    found = {str(name): one.revision for name, one in accepted.accounts.items()}
+    assert found == {"a": revisions["a.toml"], "b": revisions["b.toml"]}
