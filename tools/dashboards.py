@@ -3,8 +3,9 @@
 `make docs` writes them to `deploy/grafana/dashboards/`, and a test fails where they are not what this writes. The
 overview is for whoever was woken at three: its first line answers "is all well?", the next what is wrong and where.
 
-One meaning a colour, everywhere: green is as wanted; yellow goes away by itself; orange waits for a person to decide;
-red is broken; blue is so because a person said so; purple is nobody's; grey does not matter. A test holds this too.
+One meaning a colour, everywhere: green is as wanted; yellow goes away automatically; orange waits for a person to
+decide; red is broken; blue is so because a person decided so; purple is nobody's; grey does not matter. A test
+holds this too.
 """
 
 from __future__ import annotations
@@ -83,12 +84,12 @@ def of(metric: str, **labels: str) -> str:
 
     A label's value that begins with ``!`` is one that it must not have; of values with ``|`` between them one will do.
     """
-    told = {"job": "$job", **labels}
+    wanted = {"job": "$job", **labels}
     matchers = (
         f'{name}!="{value[1:]}"'
         if value[:1] == "!"
         else f'{name}{"=~" if "|" in value else "="}"{value}"'
-        for name, value in told.items()
+        for name, value in wanted.items()
     )
     return f"{metric}{{{', '.join(matchers)}}}"
 
@@ -129,7 +130,7 @@ OVERDUE = f"{age(f'({SINCE} > 0)')} > 3600"
 EXCUSED = "|".join(
     [*(one for one in Reason if one.kind is Kind.POLICY), Reason.REFUSED, Reason.QUOTA]
 )
-"""Reasons for which a device may be missing for long: a person said so, LG does not take it, or LG's pace."""
+"""Reasons for which a device may be missing for long: a person decided so, LG does not take it, or LG's pace."""
 MISSING = of("pcc_devices", state="missing")
 SET_ASIDE = f"sum without (action, kind, reason) ({of('pcc_changes_held', action='subscribe', reason=EXCUSED)})"
 VERDICTS: Sequence[tuple[str, str, str]] = (
@@ -211,8 +212,8 @@ def steps(base: str, *more: tuple[float, str]) -> list[Json]:
     return [{"value": value, "color": colour} for value, colour in ((None, base), *more)]
 
 
-def text_state() -> Panel:
-    """Return whether the newest text is in force, and if not, why."""
+def revision_state() -> Panel:
+    """Return whether the newest revision is in force, and if not, why."""
     words = {number: (f"Rejected: {cause}", RED) for number, cause in enumerate(Cause, 1)}
     found = [
         (number, f"{of('pcc_desired_rejected', cause=cause)} > 0")
@@ -220,8 +221,8 @@ def text_state() -> Panel:
     ]
     none_yet = len(words) + 1
     return stat(
-        "Newest text",
-        "Whether the newest desired-state text is in force. While it is rejected, the accepted one goes on, drift is"
+        "Newest revision",
+        "Whether the newest desired state is in force. While it is rejected, the accepted one goes on, drift is"
         " healed and unsubscribes of its accounts are held. The log line desired.rejected names every fault with its"
         " place.",
         Query(
@@ -239,7 +240,7 @@ def missing(select: Of) -> Panel:
     """Return how many wanted devices are not live."""
     return stat(
         "Devices missing",
-        "Wanted devices that are not subscribed: if one of them breaks now, nobody is told. After an hour of it the"
+        "Wanted devices that are not subscribed: if one of them breaks now, nobody hears of it. After an hour of it the"
         " first panel of the overview turns red, and an alert calls somebody.",
         Query(f"sum({select('pcc_devices', state='missing')})"),
         look=Look("short", ((None, GREEN), (1, YELLOW))),
@@ -264,7 +265,7 @@ def revision() -> Panel:
     short = '"short", "$1", "revision", "(?:sha256:)?(.{1,12}).*"'
     return stat(
         "Revision in force",
-        "Where the accepted text is from, the first 12 characters of its commit (or of its digest, where it is not"
+        "Where the accepted revision is from, the first 12 characters of its commit (or of its digest, where it is not"
         " from Git), and whether the commit's signature was found good.",
         Query(
             f"label_replace({of('pcc_desired_revision_info')}, {short})",
@@ -413,7 +414,7 @@ def held_changes(select: Of) -> Panel:
     return table(
         "Held changes",
         "Wanted changes that are not made now, by the one reason that holds each. Guard: a person decides. Policy: a"
-        " person said not now. Platform: LG or time resolves it. A click on a reason opens what to do about it.",
+        " person decided not now. Platform: LG or time resolves it. A click on a reason opens what to do about it.",
         Query(f"sum by (kind, reason, action) ({select('pcc_changes_held')}) > 0"),
         look=Look("short", ((None, PLAIN),), empty="Nothing is held"),
         columns={"kind": "Kind", "reason": "Reason", "action": "Action", "Value": "Devices"},
@@ -449,7 +450,7 @@ def changes(select: Of) -> Panel:
     return series(
         "Changes within an hour",
         "Changes that ended within the hour before, by result: subscribes upwards, unsubscribes downwards. Noop: LG"
-        " says it was so already. Failed: tried again by itself. Refused: LG does not take this device.",
+        " says it was so already. Failed: tried again automatically. Refused: LG does not take this device.",
         per_hour(select("pcc_changes_total"), "action", "result"),
         look=Look(
             "short",
@@ -463,11 +464,11 @@ def changes(select: Of) -> Panel:
 
 
 def answers() -> Panel:
-    """Return what LG said."""
+    """Return what LG answered."""
     return series(
         "LG's answers a minute",
         "Calls to LG by HTTP status and LG's own code, averaged over 15 minutes. None: no answer came. The meaning of"
-        " each code, and what is done after it, stands in docs/lg.md.",
+        " each code, and what is done after it, is in docs/lg.md.",
         Query(
             f"60 * sum by (status, code) (rate({of('pcc_api_requests_total')}{LATELY}))",
             "{{status}} {{code}}",
@@ -488,7 +489,7 @@ def latency() -> Panel:
 
 
 def throttling() -> Panel:
-    """Return how LG brakes, and how much may still be called."""
+    """Return how LG throttles, and how much may still be called."""
     return series(
         "Throttled calls and quota left",
         "Calls that LG throttled within an hour (left), and the share of the hour's calls that is left to the account"
@@ -570,7 +571,7 @@ def source_errors() -> Panel:
     """Return what went wrong with fetching."""
     return series(
         "Failed fetches within an hour",
-        "Fetches of the newest text that failed, by kind. Meanwhile the accepted text stays in force.",
+        "Fetches of the newest revision that failed, by kind. Meanwhile the accepted one stays in force.",
         per_hour(of("pcc_source_errors_total"), "kind"),
         look=Look("short"),
         stacked=True,
@@ -647,7 +648,7 @@ def refused_and_flapping() -> Panel:
 def overview_lines() -> list[Line]:
     """Return the overview: a first line that answers, two that say where, and the inside below the first screen."""
     answer = [(6, verdict()), (3, daemon()), (6, accounts()), (3, missing(of))]
-    answer += [(3, out_of_sync("Longest out of sync", of)), (3, text_state())]
+    answer += [(3, out_of_sync("Longest out of sync", of)), (3, revision_state())]
     facts = [
         (6, revision()),
         (3, commit_age()),
@@ -687,8 +688,8 @@ def wanted_and_live() -> Panel:
     """Return the two sizes that are to be equal."""
     return series(
         "Wanted and live",
-        "Devices that the accepted text wants, and devices in the last trusted live list. With prune all and nothing"
-        " held the two lines are one.",
+        "Devices that the accepted revision wants, and devices in the last trusted live list. With prune all and"
+        " nothing held the two lines are one.",
         Query(f"sum({mine('pcc_desired_devices')})", "wanted"),
         Query(f"sum({mine('pcc_observed_devices')})", "live"),
         look=Look("short", colours={"wanted": BLUE, "live": GREEN}, decimals=0),
@@ -748,13 +749,13 @@ def flapping() -> Panel:
 def account_lines() -> list[Line]:
     """Return everything of one account."""
     number, words = condition()
-    told = Look("none", words=words, empty="No such account")
-    now = stat("Condition", "The one condition that the account is in.", Query(number), look=told)
+    look = Look("none", words=words, empty="No such account")
+    now = stat("Condition", "The one condition that the account is in.", Query(number), look=look)
     was = timeline(
         "Condition over time",
         "The one condition that the account was in.",
         Query(number),
-        look=told,
+        look=look,
     )
     began = mine("pcc_pass_last_attempt_timestamp_seconds")
     answer = [(6, now), (3, missing(mine)), (3, out_of_sync("Out of sync for", mine))]

@@ -1,7 +1,7 @@
 """The JSON that Grafana reads: panels, variables, annotations, and where each panel stands on the grid.
 
 Knows Grafana's words and nothing of what is shown; `dashboards.py` says that. Written for Grafana 11 and newer: a newer
-one brings the schema up to date by itself as it loads a dashboard.
+one brings the schema up to date automatically as it loads a dashboard.
 """
 
 from __future__ import annotations

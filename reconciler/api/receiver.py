@@ -263,20 +263,20 @@ class Complaints:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._said: dict[str, float] = {}
-        self._unsaid: dict[str, int] = {}
+        self._logged_at: dict[str, float] = {}
+        self._unlogged: dict[str, int] = {}
 
     def hear(self, refusal: Refusal) -> None:
         """Take one refused call."""
         reason, now = refusal.reason, self._clock.steady()
-        self._unsaid[reason] = self._unsaid.get(reason, 0) + 1
-        if now - self._said.get(reason, -COMPLAINT_SECONDS) < COMPLAINT_SECONDS:
+        self._unlogged[reason] = self._unlogged.get(reason, 0) + 1
+        if now - self._logged_at.get(reason, -COMPLAINT_SECONDS) < COMPLAINT_SECONDS:
             return
-        self._said[reason] = now
+        self._logged_at[reason] = now
         log.warning(
             "receive.refused",
             status=refusal.status,
             reason=reason,
             message=str(refusal),
-            count=self._unsaid.pop(reason),
+            count=self._unlogged.pop(reason),
         )

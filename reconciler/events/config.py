@@ -146,7 +146,7 @@ def _shown(path: str, content: bytes, findings: Sequence[Finding]) -> tuple[Faul
 
 
 def _checked(path: str, raw: dict[str, Any], notes: Notes) -> EventsTable | None:
-    """Check a file against the schema, and note what keys that are right each by itself do not say together."""
+    """Check a file against the schema, and note keys that are right alone and wrong together."""
     version = raw.get("version")
     if type(version) is int and version != VERSION:
         words = f"this program reads version {VERSION} of the events file, not this one"

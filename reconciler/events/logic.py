@@ -17,7 +17,7 @@ from typing import TypeVar
 from reconciler.events.model import Category, Diagnosis, Words
 
 ANY = ""
-"""Stands for any type of device."""
+"""Any type of device."""
 LG_PREFIX = "DEVICE_"
 """What LG's names of device types begin with."""
 

@@ -167,7 +167,7 @@ def _types(content: bytes | None, notes: Notes) -> Mapping[str, Mapping[str, Typ
         severity = _one_line(row["severity"], notes, LONGEST)
         for device_type in _device_types(row["device_types"], notes):
             if diagnosis and _is_first(diagnosis, device_type, row, first, notes):
-                # A category that is wrong is reported already, and stands for any so that the messages are not.
+                # A wrong category is reported already. With some category in its place the messages are no faults too.
                 found = TypeRow(category or Category.MALFUNCTION, severity or None)
                 types.setdefault(diagnosis, {})[device_type] = found
     return types

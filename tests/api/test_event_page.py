@@ -117,7 +117,7 @@ def test_a_person_sees_which_device_has_what() -> None:
 
 
 def test_another_language_and_no_table() -> None:
-    """Without English words the first locale is shown, and without any the diagnosis stands alone."""
+    """Without English words the first locale is shown, and without any only the diagnosis is shown."""
     korean = OneDiagnosis({"ko": Words("오븐이 차갑습니다", "…")})
     assert "오븐이 차갑습니다" in row(shown(EVENT, logic=korean))
     assert "OVEN_COLD" in row(shown(EVENT, logic=OneDiagnosis({})))
@@ -148,7 +148,7 @@ def test_an_event_without_a_body() -> None:
 
 
 def test_only_the_newest_are_shown() -> None:
-    """The page asks for so many events as it shows, and says where more are."""
+    """The page asks for no more events than it shows, and says where more are."""
     archive = Kept([EVENT] * (EVENTS + 5))
     page = EventPage(archive, OneName(), OneDiagnosis()).render(NOW)
     assert archive.asked == [Wanted(limit=EVENTS)]

@@ -351,7 +351,7 @@ async def test_a_body_may_take_longer_than_a_commit() -> None:
 
 
 async def test_a_body_that_is_cut_off_is_not_kept() -> None:
-    """A sender that dies in the middle was never told that we have it."""
+    """A sender that dies in the middle never got an answer that we have it."""
     async with receiving() as site:
         caller = await site.connect()
         await caller.say(head("POST", "/pcc/events", len(body())) + body()[:-1])

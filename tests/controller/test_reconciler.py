@@ -181,7 +181,7 @@ async def test_an_answer_that_never_came_is_settled_by_the_next_list() -> None:
 
 
 async def test_a_change_that_a_later_list_confirms_keeps_the_author_who_asked_for_it() -> None:
-    """An auditor finds who wanted a change, and not who edited the file before the list told of it."""
+    """An auditor finds who wanted a change, and not who edited the file before the list showed it."""
     fleet = Fleet(12)
     fleet.platform.set_faults(Rule(effect=Hang(commit=True), match=CHANGES, count=1))
     with capture_logs() as lines:

@@ -404,7 +404,7 @@ def test_the_files_of_a_document_are_it_and_those_that_it_names() -> None:
 
 
 def test_a_person_asks_for_accounts() -> None:
-    """Each once, in their order; all where none is named; one that is not known is told with a near one."""
+    """Each is chosen once, in sorted order; without names all are. An unknown name is an error with a suggestion."""
     known = [SEOUL, BUSAN]
     assert chosen(None, known) == known
     assert chosen([], known) == known

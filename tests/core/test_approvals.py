@@ -50,7 +50,7 @@ def test_only_unsubscribes_that_an_approval_can_release_are_named() -> None:
 
 
 def test_what_an_approval_can_release() -> None:
-    """It is a person's word on three reasons, and on nothing that LG, time or a wrong file holds."""
+    """It releases what is held for three reasons, and nothing that LG, time or a wrong file holds."""
     released = {
         reason
         for reason in Reason

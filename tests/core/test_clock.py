@@ -116,7 +116,7 @@ def test_a_step_is_told_once(step: timedelta, two: TwoClocks, clock: SimulatedCl
 
 
 def test_drift_is_no_step(two: TwoClocks, clock: SimulatedClock) -> None:
-    """Less than a second is not told."""
+    """Less than a second is not reported."""
     clock.set_by(timedelta(milliseconds=999))
     assert two.stepped() == timedelta(0)
 
@@ -137,7 +137,7 @@ def test_a_step_forward_lets_nothing_go_within_the_window(clock: SimulatedClock)
 
 
 def test_a_step_back_lets_nothing_go_early(clock: SimulatedClock) -> None:
-    """What is slower than before is believed as it is, whether the step was told or not."""
+    """What is slower than before is believed as it is, whether the step was reported or not."""
     two = TwoClocks(clock, ours_alone=True)
     clock.set_by(-3 * HOUR)
     assert two.restrained(clock.now(), WINDOW) == clock.now()

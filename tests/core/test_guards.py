@@ -882,7 +882,7 @@ def test_held_changes_are_sorted() -> None:
 
 @pytest.mark.parametrize("cause", Cause)
 def test_a_rejected_text_names_its_cause(cause: Cause) -> None:
-    """While the newest revision is rejected unsubscribes are held, approved ones too, and the cause is told."""
+    """While the newest revision is rejected unsubscribes are held, approved ones too, and the message has the cause."""
     text = desiring(some("new"), OPEN, approved=some("old"))
     result = judged(situated(text, some("old"), rejected=cause))
     assert result.subscribes == subscribes(some("new"))

@@ -42,7 +42,7 @@ def ids(names: Iterable[str]) -> frozenset[DeviceId]:
 
 
 def many(count: int) -> frozenset[DeviceId]:
-    """Return so many devices."""
+    """Return this number of devices."""
     return ids(f"{number:03}" for number in range(count))
 
 
@@ -390,7 +390,7 @@ def test_what_a_list_tells_of_an_open_change(
 
 
 def test_an_open_failure_stays_as_it_is() -> None:
-    """Its outcome is known and told already, so a list that tells nothing does not tell it again."""
+    """Its outcome is known and reported already, so a list that shows nothing new does not report it again."""
     past = replace(intent(A), result=Result.FAILED)
     found = settled({A: past}, Observed(ids("a"), NOW), ids("a"), NOW)
     assert (found.made, found.closed, found.unanswered) == ((), (), ())
@@ -408,7 +408,7 @@ def day(*moments: datetime, action: Action = Action.SUBSCRIBE) -> Day:
 
 
 def test_what_is_older_than_a_day_is_forgotten() -> None:
-    """What is a day old to the microsecond is gone, what is younger stays, each count by itself."""
+    """In each count, what is a day old to the microsecond is gone and what is younger stays."""
     oldest, later, latest = NOW - DAY, NOW - DAY + SECOND, NOW - HOUR
     found = day(oldest, later, latest)
     assert found.resubscribed.look() == {A: (later, latest)}

@@ -34,7 +34,7 @@ HOUR = timedelta(hours=1)
 
 
 def desired(*devices: Device, plain: tuple[str, ...] = (), approvals: int = 0) -> Desired:
-    """Return a desired state with these entries, and an approval for each of so many hours."""
+    """Return a desired state with these entries, and for each of these hours an approval that ends then."""
     ids = {device.id for device in devices} | {DeviceId(one) for one in plain}
     words = tuple(
         Approval(frozenset({DeviceId(f"gone-{hours}")}), NOW + hours * HOUR, "moved")
@@ -46,7 +46,7 @@ def desired(*devices: Device, plain: tuple[str, ...] = (), approvals: int = 0) -
 
 
 def dated(name: str, from_: int | None, until: int | None) -> Device:
-    """Return a device with dates in so many hours."""
+    """Return a device whose dates are this number of hours from now."""
     begin = None if from_ is None else NOW + from_ * HOUR
     end = None if until is None else NOW + until * HOUR
     return Device(DeviceId(name), from_=begin, until=end)

@@ -146,7 +146,7 @@ def test_each_account_waits_for_its_own_devices() -> None:
 
 
 def test_a_missing_file_is_waited_for_ten_minutes() -> None:
-    """Then it counts as removed, each file by itself."""
+    """Then it counts as removed; each file has a wait of its own."""
     waits = Waits(absent={"x": Absent(0.0, some("a")), "y": Absent(60.0, some("b"))})
     assert unsettled(waits, LONGEST_SECONDS - 0.1)[OTHER] == some("a", "b")
     assert unsettled(waits, LONGEST_SECONDS)[OTHER] == some("b")

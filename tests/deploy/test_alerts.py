@@ -143,7 +143,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 class HeardSomething:
-    """Figures of a daemon whose receivers have told it of events."""
+    """Figures of a daemon whose receivers have reported events to it."""
 
     def contradicted_by_account(self) -> Mapping[AccountName, int]:
         """Return one contradicted device."""

@@ -135,7 +135,7 @@ def test_one_refusal_stops_the_flood(bench: Bench) -> None:
 
 
 def test_one_event_that_is_never_taken_keeps_no_sink_closed(bench: Bench) -> None:
-    """Probes take the event that was tried least, so one that always fails stands in nobody's way."""
+    """Probes take the event that was tried least, so one that always fails delays no other."""
     crm = bench.sink(lambda id_: BUSY if id_ == "bad" or bench.loop.time() < 1800 else TAKEN)
     bench.store("bad", "d0")
     for number in range(30):

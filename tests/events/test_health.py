@@ -63,7 +63,7 @@ def test_one_success_ends_it() -> None:
 
 
 def test_a_change_is_tried_at_once() -> None:
-    """A changed events file may have mended it, so the next probe does not wait; it is still one."""
+    """A changed events file may have fixed the sink, so the next attempt does not wait; it is still a probe."""
     probing = after(Health(), *[REFUSED] * 5, was_probe=True)
     changed = probing.at_once()
     assert (changed.free_at, changed.is_probing) == (0.0, True)

@@ -31,7 +31,7 @@ def changed(body: bytes, **members: Any) -> bytes:
 
 
 def nested(depth: int) -> bytes:
-    """Return a message in which so many objects and arrays lie in each other."""
+    """Return a message with this number of objects and arrays inside each other."""
     inner = b"[" * (depth - 2) + b"]" * (depth - 2)
     return sent().replace(b'"PCC_EVENT"', b'"PCC_EVENT", "extra": ' + inner)
 
@@ -182,7 +182,7 @@ def test_what_is_in_quarantine_is_no_first_copy_of_a_whole_message() -> None:
 
 
 def test_without_all_three_members_the_bytes_are_the_key() -> None:
-    """An event without a time is told from others by its whole body."""
+    """Only the whole body distinguishes an event without a time from others."""
     body = sent(diagnosisTimestamp=None)
     assert one(body).key == sha256(body).digest()
 

@@ -53,7 +53,7 @@ POOL = (*(DeviceId(f"device-{number:02}") for number in range(16)), *SPELLINGS)
 
 
 def fleet(count: int, first: int = 0) -> frozenset[DeviceId]:
-    """Return so many devices, numbered from ``first``."""
+    """Return this number of devices, numbered from ``first``."""
     return frozenset(DeviceId(f"{number:04}") for number in range(first, first + count))
 
 

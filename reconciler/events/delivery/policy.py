@@ -3,8 +3,9 @@
 Owns: the numbers of retries, and the one rule by which an event is given up. Must not: wait, keep anything, or know
 what kind of sink it is.
 
-An event is dead only if a sink said that it never takes it, or failed to take it after it was old enough to be given
-up. An old event gets its tries, too: the process may have been down for days, and a replay brings back old events.
+An event is dead only if a sink answered that it never takes it, or failed to take it after it was old enough to be
+given up. An old event gets its tries, too: the process may have been down for days, and a replay brings back old
+events.
 """
 
 from __future__ import annotations
