@@ -39,12 +39,14 @@ from reconciler.runtime.settings_reading import PREFIX, secrets_in_url, variable
 class CommonSettings(BaseSettings):
     """What the settings of every process have.
 
-    ``secret_fields`` are those whose whole value is a secret; ``masked_fields`` are no secrets, and masked as well.
+    ``work_field`` names the folder in which a process keeps what it has to keep. ``secret_fields`` are those whose
+    whole value is a secret; ``masked_fields`` are no secrets, and masked as well.
     """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
     )
+    work_field: ClassVar[str]
     secret_fields: ClassVar[tuple[str, ...]] = ()
     masked_fields: ClassVar[tuple[str, ...]] = ()
 
@@ -133,7 +135,8 @@ class CommonSettings(BaseSettings):
     @property
     def work_dir(self) -> Path:
         """The folder in which this process keeps what it has to keep; it holds its lock."""
-        raise NotImplementedError
+        folder: Path = getattr(self, self.work_field)
+        return folder
 
     @property
     def proxies(self) -> Proxies:

@@ -31,6 +31,7 @@ from reconciler.runtime.settings_reading import in_file
 class ReceiverSettings(CommonSettings):
     """The settings of the receiving process, checked. Read them with ``settings.load_receiver``."""
 
+    work_field: ClassVar[str] = "events_dir"
     secret_fields: ClassVar[tuple[str, ...]] = ("receive_basic", "receive_secret", "events_token")
 
     receive_listen: Annotated[Listen, BeforeValidator(read_listen)] = Field(
@@ -76,11 +77,6 @@ class ReceiverSettings(CommonSettings):
         description="(`receive`) size of the spool at which calls are answered 503, like `500MiB`",
         json_schema_extra={"shown": "`1GiB`"},
     )
-
-    @property
-    def work_dir(self) -> Path:
-        """The folder in which this process keeps what it has to keep; it holds its lock."""
-        return self.events_dir
 
     @property
     def source(self) -> str:

@@ -48,6 +48,7 @@ _OF_LG = ("service_id", "service_key", "client_id", "access_token", "refresh_tok
 class Settings(CommonSettings):
     """The settings of the daemon, checked. Read them with ``load``; nothing here looks at the environment."""
 
+    work_field: ClassVar[str] = "state_dir"
     secret_fields: ClassVar[tuple[str, ...]] = (
         "service_key",
         "access_token",
@@ -210,11 +211,6 @@ class Settings(CommonSettings):
     def listen_token_reader(self) -> SecretReader | None:
         """Return what reads the bearer token anew at each use, or None where none is asked for."""
         return self.reader("listen_token")
-
-    @property
-    def work_dir(self) -> Path:
-        """The folder in which this process keeps what it has to keep; it holds its lock."""
-        return self.state_dir
 
 
 NAMES = tuple(map(variable, Settings.model_fields))

@@ -109,6 +109,14 @@ def test_each_module_says_what_it_owns(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
 
 
+def test_no_method_is_left_for_others_to_write() -> None:
+    """What a subclass must give is a declared name or a protocol's method, and nothing that fails only when called."""
+    unwritten = [
+        path for path in MODULES if "NotImplementedError" in path.read_text(encoding="utf-8")
+    ]
+    assert unwritten == []
+
+
 def test_nothing_of_one_machine_is_in_the_repository() -> None:
     """No file names a package registry's host or a path of somebody's machine."""
     found = [

@@ -105,7 +105,7 @@ class Settled:
 @singledispatch
 def statements(record: Record) -> Iterable[Statement]:
     """Return the statements that a record becomes."""
-    raise NotImplementedError(record)
+    raise TypeError(f"no statements write a {type(record).__name__}")
 
 
 @statements.register
