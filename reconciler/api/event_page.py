@@ -2,8 +2,6 @@
 
 Owns: what of an event is shown, and how much of it. Must not: change anything, or show a link that a foreigner wrote:
 ``contentUrl`` is text here and nowhere a link.
-
-Foreign words are cut, lose what steers the direction of writing, and are escaped.
 """
 
 from __future__ import annotations
@@ -12,22 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-
-from reconciler.core.text import one_line, span_words, stamp_words
+from reconciler.api.templating import cut, page_template
 from reconciler.events.describing import describe
 from reconciler.events.envelope import messages
 from reconciler.events.model import KeptEvent, Wanted
 from reconciler.events.port import Directory, Logic
 
-TEMPLATES = Path(__file__).parent / "templates"
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 EVENTS = 50
 """How many events are shown."""
-SHORT, LONG = 80, 300
-"""The most characters of a name, and of a message."""
+LONG = 300
+"""The most characters of a message."""
 MAIN_LOCALE = "en"
 """The locale of the messages that are shown, where the table has it; else the first one."""
 
@@ -106,30 +103,8 @@ def _deliveries(event: KeptEvent) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "short": _short,
-        "long": _long,
-        "stamp": stamp_words,
-        "spoken": span_words,
-    }
-    return environment.get_template("events.html")
+    return page_template("events.html", {"long": _long})
 
 
-def _short(text: str) -> str:
-    return _cut(text, SHORT)
-
-
-def _long(text: str) -> str:
-    return _cut(text, LONG)
-
-
-def _cut(text: str, most: int) -> str:
-    line = one_line(text)
-    return line if len(line) <= most else f"{line[: most - 1]}…"
+def _long(words: str) -> str:
+    return cut(words, LONG)

@@ -1,31 +1,27 @@
 """The status page: what is on it, in which order, and how much of it.
 
-Owns: which accounts come first, what is summed up, how long a foreign word may be, and the template. Pure but for
-reading its own files. Must not: find anything out, or judge: it shows an ``Overview``.
-
-Words from outside (names, LG's messages, faults) are cut, freed of characters that control the direction of writing,
-and escaped.
+Owns: which accounts come first, what is summed up, and how long a sentence may be. Pure but for reading its template.
+Must not: find anything out, or judge: it shows an ``Overview``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from reconciler.api.templating import cut, page_template, short
 from reconciler.core import urgency
 from reconciler.core.guards import REMEDIES
 from reconciler.core.model import Kind, Reason
-from reconciler.core.text import counted, one_line, plural, span_words, stamp_words
+from reconciler.core.text import counted, plural
 from reconciler.reporting import AccountReport, StatusReport
 from reconciler.reporting.forecast import BoundaryReport
 from reconciler.reporting.queries import Overview
 
-TEMPLATES = Path(__file__).parent / "templates"
 ROWS = 12
 """Up to this number of accounts each has a row; of more, those that are in sync are listed in brief."""
 MOMENTS = 6
@@ -34,8 +30,8 @@ DEVICES = 20
 """How many devices of one kind are named; the rest is a number."""
 FAULTS = 50
 """How many faults are shown; ``validate`` shows all."""
-SHORT, LONG = 80, 600
-"""The most characters of a name, and of a sentence."""
+LONG = 600
+"""The most characters of a sentence."""
 
 
 @dataclass(slots=True)
@@ -91,27 +87,15 @@ class Page:
     """The page. ``render`` may be called from any thread."""
 
     def __init__(self) -> None:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - 4 MB, for readers of it only
-
-        environment = Environment(
-            loader=FileSystemLoader(TEMPLATES),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters |= {
-            "stamp": stamp_words,
-            "spoken": span_words,
+        filters: dict[str, Callable[..., str]] = {
             "counted": counted,
             "plural": plural,
-            "short": _short,
             "long": _long,
             "person": _person,
             "in_path": _in_path,
             "number": _number,
         }
-        self._template = environment.get_template("status.html")
+        self._template = page_template("status.html", filters)
 
     def render(self, overview: Overview) -> str:
         """Return the page as HTML."""
@@ -194,22 +178,13 @@ def _has_remarks(account: AccountReport) -> bool:
     )
 
 
-def _cut(words: str, most: int) -> str:
-    line = one_line(words[: 4 * most])
-    return line if len(line) <= most else f"{line[: most - 1]}…"
-
-
-def _short(words: str) -> str:
-    return _cut(words, SHORT)
-
-
 def _long(words: str) -> str:
-    return _cut(words, LONG)
+    return cut(words, LONG)
 
 
 def _person(author: str) -> str:
     """Return the name of an author, without the address."""
-    return _short(author.partition(" <")[0] or author)
+    return short(author.partition(" <")[0] or author)
 
 
 def _in_path(word: str) -> str:

@@ -486,8 +486,9 @@ async def test_an_answer_that_fails_is_no_answer_to_the_next_who_asks() -> None:
     assert len(questions._asked) <= MOST_QUESTIONS
 
 
-def test_a_daemon_loads_the_template_engine_only_for_the_page() -> None:
-    """The engine takes 4 MB of memory, so a daemon whose page nobody opens does without it."""
-    code = "import sys, reconciler.runtime.daemon; print('jinja2' in sys.modules)"
+@pytest.mark.parametrize("process", ["daemon", "receiving.process"])
+def test_a_process_loads_the_template_engine_only_for_its_page(process: str) -> None:
+    """The engine takes 4 MB of memory, so a process whose page nobody opens does without it."""
+    code = f"import sys, reconciler.runtime.{process}; print('jinja2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
     assert done.stdout == "False\n"
