@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from reconciler.api.access import Refused, check_directness
 from reconciler.api.event_page import EventPage
+from reconciler.api.parameters import parameters
 from reconciler.api.port import ReceiverPolicy
 from reconciler.core.errors import ReconcilerError, SpoolError, Unknown, quoted, suggestion
 from reconciler.events.model import EventState, KeptEvent, Wanted
@@ -32,7 +33,7 @@ from reconciler.reporting.formats.kept_events import (
     seen_fact,
     whole_events_json,
 )
-from reconciler.reporting.queries import moment
+from reconciler.reporting.queries import insist_on_known, insist_on_values, limit, moment
 
 DEFAULT_LIMIT = 100
 MOST_EVENTS = 1000
@@ -155,9 +156,7 @@ def found_events(archive: Archive, asked: str) -> Sequence[KeptEvent]:
 
 def wanted_events(asked: Mapping[str, str], now: datetime) -> Wanted:
     """Return which events are asked for. Raises ``ReconcilerError`` for a value that cannot be one."""
-    for name, value in asked.items():
-        if not value.strip():
-            raise ReconcilerError(f"{name}: is empty")
+    insist_on_values(asked)
     return Wanted(
         account=asked.get("account"),
         device=asked.get("device"),
@@ -165,7 +164,7 @@ def wanted_events(asked: Mapping[str, str], now: datetime) -> Wanted:
         sink=asked.get("sink"),
         state=_state(asked["state"]) if "state" in asked else None,
         since=moment("since", asked["since"], now) if "since" in asked else None,
-        limit=_limit(asked.get("limit", str(DEFAULT_LIMIT))),
+        limit=limit(asked["limit"], MOST_EVENTS) if "limit" in asked else DEFAULT_LIMIT,
     )
 
 
@@ -177,23 +176,11 @@ def _state(word: str) -> EventState:
     return EventState(word)
 
 
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= MOST_EVENTS:
-        raise ReconcilerError(f"limit: has to be a number from 1 to {MOST_EVENTS}")
-    return int(text)
-
-
 def _parameters(request: Request, takes: Sequence[str]) -> Mapping[str, str]:
-    """Return the parameters of a call: only known ones, each given once. A misspelt filter would mean all events."""
-    given = request.query_params
-    for name in given:
-        if name not in takes:
-            raise ReconcilerError(
-                f"there is no parameter {quoted(name)!r}{suggestion(name, takes)}"
-            )
-        if len(given.getlist(name)) > 1:
-            raise ReconcilerError(f"the parameter {quoted(name)} is given more than once")
-    return given
+    """Return the parameters of a call: only known ones, each given once."""
+    asked = parameters(request)
+    insist_on_known(asked, takes)
+    return asked
 
 
 def _error(words: str, status: int) -> Response:

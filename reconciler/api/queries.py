@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,11 +22,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from reconciler.api.local import ServerFolder
+from reconciler.api.parameters import parameters
 from reconciler.api.port import Queries
 from reconciler.api.response_cache import Questions, Sparing
-from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted, suggestion
+from reconciler.core.errors import ReconcilerError, StateError, Unknown
 from reconciler.reporting.formats.encoding import json_text
-from reconciler.reporting.queries import insist_on_values
+from reconciler.reporting.queries import insist_on_known, insist_on_values
 
 _COMMIT = re.compile(r"[0-9a-fA-F]{7,64}", re.ASCII)
 Find = Callable[[Request], Awaitable[object]]
@@ -97,12 +98,8 @@ class _Calls:
 
     async def explain(self, request: Request) -> object:
         """Find one device, by whatever a person calls it."""
-        asked = _parameters(request)
-        for key in asked:
-            if key not in {"device", "account"}:
-                raise ReconcilerError(
-                    f"there is no parameter {quoted(key)!r}{suggestion(key, ('device', 'account'))}"
-                )
+        asked = parameters(request)
+        insist_on_known(asked, ("device", "account"))
         if not asked.get("device", "").strip():
             raise ReconcilerError("say which device: ?device=ID, the beginning of an id, or a name")
         insist_on_values(asked)
@@ -110,7 +107,7 @@ class _Calls:
 
     async def history(self, request: Request) -> object:
         """Find past changes."""
-        return await self._queries.history(_parameters(request))
+        return await self._queries.history(parameters(request))
 
     def answering(self, find: Find, questions: Questions[str]) -> Endpoint:
         """Return an endpoint that answers in JSON with what ``find`` finds."""
@@ -132,15 +129,6 @@ class _Calls:
 
     def _error(self, error: ReconcilerError, status: int) -> Response:
         return JSONResponse({"error": self._folder.hide(str(error))}, status_code=status)
-
-
-def _parameters(request: Request) -> Mapping[str, str]:
-    """Return the parameters of a call, each of which may be given once."""
-    given = request.query_params
-    for name in given:
-        if len(given.getlist(name)) > 1:
-            raise ReconcilerError(f"the parameter {quoted(name)} is given more than once")
-    return given
 
 
 def _as_json(report: object, folder: ServerFolder) -> str:

@@ -384,18 +384,23 @@ class Wanted:
 def wanted(asked: Mapping[str, str], now: datetime) -> Wanted:
     """Read what is asked for; raises ``ReconcilerError`` with a sentence where it cannot be read."""
     keys = [one.name for one in fields(Wanted)]
-    for key in asked:
-        if key not in keys:
-            raise ReconcilerError(f"there is no parameter {quoted(key)!r}{suggestion(key, keys)}")
+    insist_on_known(asked, keys)
     insist_on_values(asked)
     return Wanted(
         account=AccountName(asked["account"]) if "account" in asked else None,
         device=DeviceId(asked["device"]) if "device" in asked else None,
         since=moment("since", asked["since"], now) if "since" in asked else None,
         until=moment("until", asked["until"], now) if "until" in asked else None,
-        limit=_limit(asked["limit"]) if "limit" in asked else PAGE,
+        limit=limit(asked["limit"], LONGEST_PAGE) if "limit" in asked else PAGE,
         before=_cursor(asked["before"]) if "before" in asked else None,
     )
+
+
+def insist_on_known(asked: Mapping[str, str], keys: Sequence[str]) -> None:
+    """Raise ``ReconcilerError`` where a parameter is not known: a misspelt filter would mean everything."""
+    for key in asked:
+        if key not in keys:
+            raise ReconcilerError(f"there is no parameter {quoted(key)!r}{suggestion(key, keys)}")
 
 
 def insist_on_values(asked: Mapping[str, str]) -> None:
@@ -454,13 +459,12 @@ def _newest(history: History, asked: Wanted) -> tuple[Sequence[Past], bool]:
         most *= 2
 
 
-def _limit(text: str) -> int:
+def limit(text: str, most: int) -> int:
+    """Return the most entries that are asked for; raises ``ReconcilerError`` where that is no number up to ``most``."""
     digits = text.lstrip("0")[:6]  # the longest number is refused by its beginning
-    if digits and text.isascii() and text.isdecimal() and int(digits) <= LONGEST_PAGE:
+    if digits and text.isascii() and text.isdecimal() and int(digits) <= most:
         return int(digits)
-    raise ReconcilerError(
-        f"limit must be a whole number from 1 to {LONGEST_PAGE}, not {quoted(text)!r}"
-    )
+    raise ReconcilerError(f"limit must be a whole number from 1 to {most}, not {quoted(text)!r}")
 
 
 def _cursor_text(past: Past) -> str:

@@ -165,6 +165,7 @@ async def test_no_call_writes(tmp_path: Path, method: str) -> None:
         ("/api/v1/events?limit=0", "from 1 to 1000"),
         ("/api/v1/events?limit=1001", "from 1 to 1000"),
         ("/api/v1/events?limit=9999999999999999999999", "from 1 to 1000"),
+        ("/api/v1/events?limit=0000000019999", "from 1 to 1000"),
         ("/api/v1/events?limit=-1", "from 1 to 1000"),
         ("/api/v1/seen?after=-1", "number"),
         ("/api/v1/seen?after=9999999999999999999", "number"),
