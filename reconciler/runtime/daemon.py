@@ -21,7 +21,7 @@ from reconciler.api.local import ServerFolder
 from reconciler.runtime.access import SettingsPolicy
 from reconciler.runtime.clock_watch import ClockWatch
 from reconciler.runtime.dispatcher import Dispatcher
-from reconciler.runtime.environment import Environment
+from reconciler.runtime.environment import Environment, ignore_address, no_lines_dropped
 from reconciler.runtime.health import ProcessHealth
 from reconciler.runtime.last_heard import LastHeard
 from reconciler.runtime.operations import DaemonOperations
@@ -53,14 +53,6 @@ FETCH_AGAIN_SECONDS = 5.0
 log = structlog.get_logger()
 
 
-def _tell_nobody(_url: str) -> None:
-    return None
-
-
-def _none_dropped() -> int:
-    return 0
-
-
 class Daemon:
     """The running program. ``run`` returns after ``stop``, when everything has ended.
 
@@ -75,8 +67,8 @@ class Daemon:
         environment: Environment | None = None,
         ticker: Callable[[], Ticker] = SchedulerTicker,
         front: Callable[[Listen], AbstractContextManager[Front]] = listening,
-        ready: Callable[[str], None] = _tell_nobody,
-        lines_dropped: Callable[[], int] = _none_dropped,
+        ready: Callable[[str], None] = ignore_address,
+        lines_dropped: Callable[[], int] = no_lines_dropped,
     ) -> None:
         self._settings = settings
         self._masking = masking or Masking()
@@ -139,15 +131,12 @@ class Daemon:
         log.info("daemon.started", version=__version__, mode=self._settings.mode, listen=url)
         for warning in self._settings.warnings:
             log.warning("settings.warning", message=warning)
-        supervisor = Supervisor(process.services)
-        supervisor.start()
-        try:
+
+        def started() -> None:
             self.process = process
             self._ready(url)
-            await supervisor.wait(self._stopping)
-        finally:
-            self._stopping.set()
-            await supervisor.end()
+
+        await Supervisor(process.services).run(self._stopping, started)
 
 
 class Process:

@@ -7,7 +7,7 @@ Must not: know what a service does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -36,6 +36,19 @@ class Supervisor:
     def __init__(self, services: Sequence[Service]) -> None:
         self._services = services
         self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self, stopping: asyncio.Event, started: Callable[[], None]) -> None:
+        """Run every service until ``stopping``, and end them. ``started`` is called when all have begun.
+
+        A service that ends before that raises its error here, after the others have ended.
+        """
+        self.start()
+        try:
+            started()
+            await self.wait(stopping)
+        finally:
+            stopping.set()
+            await self.end()
 
     def start(self) -> None:
         """Start every service."""

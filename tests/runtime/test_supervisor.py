@@ -56,6 +56,17 @@ async def test_services_stop_in_their_order_and_have_their_grace() -> None:
     assert sorted(said[4:]) == ["http cancelled", "source cancelled"]
 
 
+async def test_the_first_error_ends_the_others() -> None:
+    """The error comes out after all have ended, and the process knows that it is ending."""
+    said: list[str] = []
+    part, stopping = Part("source", said), asyncio.Event()
+    part.error = ValueError("a defect")
+    with pytest.raises(ValueError, match="a defect"):
+        await Supervisor([Part("passes", said), part]).run(stopping, part.over.set)
+    assert stopping.is_set()
+    assert "passes cancelled" in said
+
+
 async def test_what_is_left_after_the_grace_is_cancelled_and_logged() -> None:
     """A service that does not end in time keeps nothing waiting."""
     said: list[str] = []

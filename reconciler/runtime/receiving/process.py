@@ -27,7 +27,7 @@ from reconciler.events.model import Arrival, Receipt, Result
 from reconciler.events.routing import SinkRouter
 from reconciler.events.spool import Spool
 from reconciler.runtime.directory import DesiredDirectory, DirectoryFollower
-from reconciler.runtime.environment import Environment
+from reconciler.runtime.environment import Environment, ignore_address, no_lines_dropped
 from reconciler.runtime.partner_files import Rules
 from reconciler.runtime.receiver_settings import ReceiverSettings
 from reconciler.runtime.receiving.files import RulesFollower
@@ -56,14 +56,6 @@ ANSWER_SECONDS = int(COMMIT_SECONDS) + 1
 log = structlog.get_logger()
 
 
-def _tell_nobody(_url: str) -> None:
-    return None
-
-
-def _none_dropped() -> int:
-    return 0
-
-
 class ReceiverProcess:
     """The running program. ``run`` returns after ``stop``, when what was in hand is committed.
 
@@ -77,8 +69,8 @@ class ReceiverProcess:
         masking: Masking | None = None,
         environment: Environment | None = None,
         front: Callable[[Listen], AbstractContextManager[Front]] | None = None,
-        ready: Callable[[str], None] = _tell_nobody,
-        lines_dropped: Callable[[], int] = _none_dropped,
+        ready: Callable[[str], None] = ignore_address,
+        lines_dropped: Callable[[], int] = no_lines_dropped,
     ) -> None:
         self._settings = settings
         self._masking = masking or Masking()
@@ -148,15 +140,12 @@ class ReceiverProcess:
         log.info("receive.started", version=__version__, listen=front.url)
         for warning in self._settings.warnings:
             log.warning("settings.warning", message=warning)
-        supervisor = Supervisor(parts.services(front))
-        supervisor.start()
-        try:
+
+        def started() -> None:
             self._parts = parts
             self._ready(front.url)
-            await supervisor.wait(self._stopping)
-        finally:
-            self._stopping.set()
-            await supervisor.end()
+
+        await Supervisor(parts.services(front)).run(self._stopping, started)
 
 
 class Parts:
