@@ -21,6 +21,7 @@ from reconciler.telemetry.masking import Masking
 
 if TYPE_CHECKING:
     from reconciler.runtime.accounts import Follower
+    from reconciler.runtime.common_settings import CommonSettings
     from reconciler.runtime.settings import Settings
 
 NAME = "pcc-reconciler"
@@ -39,12 +40,19 @@ def any_setting() -> bool:
 
 
 def read_settings(env_file: Path | None, *, one_shot: bool = True) -> Settings:
-    """Read the settings and set up logs. A one-shot command logs only if the settings ask for it."""
+    """Read the settings and set up logs."""
     from reconciler.runtime import settings
-    from reconciler.telemetry.logs import set_up_logs
 
     masking.know(settings.suspects(os.environ, env_file))
     chosen = settings.load(os.environ, env_file)
+    log_as(chosen, one_shot=one_shot)
+    return chosen
+
+
+def log_as(chosen: CommonSettings, *, one_shot: bool) -> None:
+    """Set up logs as the settings say. A one-shot command logs only if they ask for it."""
+    from reconciler.telemetry.logs import set_up_logs
+
     masking.know(chosen.secrets())
     quiet = one_shot and "log_level" not in chosen.model_fields_set
     set_up_logs(
@@ -54,7 +62,6 @@ def read_settings(env_file: Path | None, *, one_shot: bool = True) -> Settings:
         colours=coloured(sys.stderr),
         queued=not one_shot,
     )
-    return chosen
 
 
 def speak_anywhere() -> None:

@@ -7,7 +7,6 @@ open the spool themselves, beside a receiving process that may be running.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -17,14 +16,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.cli.console import (
-    INTERRUPTED,
-    coloured,
-    end_log,
+    log_as,
     masking,
     print_data,
     say,
 )
 from reconciler.cli.options import EnvFile
+from reconciler.cli.serving import serve
 from reconciler.core.errors import ReconcilerError
 from reconciler.events.model import EventState
 
@@ -35,12 +33,6 @@ if TYPE_CHECKING:
 
     from reconciler.runtime.receiver_settings import ReceiverSettings
     from reconciler.runtime.receiving.beside import Beside
-
-AT_ONCE_SECONDS = 0.2
-"""How long even an end at once waits for what was logged before it."""
-AFTER_GRACE_SECONDS = 5.0
-"""How long the process may take to close its doors after the grace; then it ends whatever else does not."""
-
 
 SHORTEST_DEVICE = 8
 """Characters of a device's id that ``erase`` insists on: it searches bytes for them."""
@@ -113,59 +105,23 @@ def _serve(chosen: ReceiverSettings) -> None:
     import asyncio
 
     from reconciler.runtime.receiving.process import ReceiverProcess
-    from reconciler.runtime.signals import end_within, signals
     from reconciler.telemetry.logs import lines_dropped
 
     async def work() -> None:
         process = ReceiverProcess(chosen, masking=masking, lines_dropped=lines_dropped)
-
-        def stop() -> None:
-            if not process.stopping:
-                grace = chosen.shutdown_grace.total_seconds() + AFTER_GRACE_SECONDS
-                end_within(grace, _end_overdue)
-            process.stop()
-
-        with signals(stop, _end_at_once, hang_up=process.read_again):
-            await process.run()
+        await serve(process, chosen.shutdown_grace)
 
     asyncio.run(work())
 
 
 def read_receiver_settings(env_file: Path | None, *, serving: bool) -> ReceiverSettings:
-    """Read the settings and set up logs. A command that ends logs only if the settings ask for it."""
+    """Read the receiver's settings and set up logs."""
     from reconciler.runtime import settings
-    from reconciler.telemetry.logs import set_up_logs
 
     masking.know(settings.suspects(os.environ, env_file))
     chosen = settings.load_receiver(os.environ, env_file, serving=serving)
-    masking.know(chosen.secrets())
-    quiet = not serving and "log_level" not in chosen.model_fields_set
-    set_up_logs(
-        "critical" if quiet else chosen.log_level,
-        chosen.log_format,
-        masking=masking,
-        colours=coloured(sys.stderr),
-        queued=serving,
-    )
+    log_as(chosen, one_shot=not serving)
     return chosen
-
-
-def _end_overdue() -> None:
-    """Exit although something has not finished. What was answered with success is on the disk."""
-    import structlog
-
-    from reconciler.telemetry.logs import flush
-
-    structlog.get_logger().error(
-        "daemon.overdue", message="something does not end, such as a disk: ended without it"
-    )
-    flush(1.0)
-    os._exit(1)
-
-
-def _end_at_once() -> None:
-    end_log(AT_ONCE_SECONDS)
-    os._exit(INTERRUPTED)
 
 
 # --- What is kept ----------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import re
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +16,6 @@ from reconciler.cli.console import (
     INTERRUPTED,
     NAME,
     coloured,
-    end_log,
     masking,
     print_as,
     print_data,
@@ -27,6 +25,7 @@ from reconciler.cli.console import (
 )
 from reconciler.cli.options import Accounts, EnvFile, Output, OutputOption
 from reconciler.cli.plan import print_plans
+from reconciler.cli.serving import end_at_once, serve
 from reconciler.core.errors import Invalid
 from reconciler.core.model import Digest
 
@@ -35,10 +34,6 @@ if TYPE_CHECKING:
     from reconciler.runtime.oneshot import Work
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-AT_ONCE_SECONDS = 0.2
-"""How long even an end at once waits for what was logged before it."""
-AFTER_GRACE_SECONDS = 5.0
-"""Seconds that the daemon may take to close after the grace; then it ends in any case."""
 SETTLED_SECONDS = 60.0
 """After this many seconds a daemon has usually read its files, and most accounts had their first pass."""
 
@@ -48,24 +43,14 @@ def run(env_file: EnvFile = None) -> None:
     import asyncio
 
     from reconciler.runtime.daemon import Daemon
-    from reconciler.runtime.signals import end_within, signals
     from reconciler.telemetry.logs import lines_dropped
 
     chosen = read_settings(env_file, one_shot=False)
 
     async def work() -> None:
         daemon = Daemon(chosen, masking=masking, lines_dropped=lines_dropped)
-
-        def stop() -> None:
-            if not daemon.stopping:
-                end_within(
-                    chosen.shutdown_grace.total_seconds() + AFTER_GRACE_SECONDS, _end_overdue
-                )
-            daemon.stop()
-
         asyncio.get_running_loop().call_later(SETTLED_SECONDS, spare_the_collector)
-        with signals(stop, _end_at_once, hang_up=daemon.read_again):
-            await daemon.run()
+        await serve(daemon, chosen.shutdown_grace)
 
     asyncio.run(work())
 
@@ -113,7 +98,7 @@ def apply(
                 f"{NAME}: stopping, waiting for calls in flight. Press Ctrl-C again after two seconds to quit now."
             )
 
-        with signals(stopping, _end_at_once):
+        with signals(stopping, end_at_once):
             digest = Digest(expect) if expect is not None else None
             done = await oneshot.apply(chosen, masking, account, follower, expect=digest, stop=stop)
             return done, stop.is_set()
@@ -181,24 +166,3 @@ def doctor(
         markdown=lambda: diagnoses.examination_markdown(examined),
     )
     return examined.exit_code
-
-
-def _end_overdue() -> None:
-    """Exit although something has not finished. What was done is in the state already."""
-    import structlog
-
-    from reconciler.telemetry.logs import flush
-
-    structlog.get_logger().error(
-        "daemon.overdue", message="something does not end, such as a disk: ended without it"
-    )
-    flush(1.0)
-    os._exit(1)
-
-
-def _end_at_once() -> None:
-    """Exit now; only show the cursor again, which progress bars hide."""
-    if sys.stderr.isatty():
-        os.write(sys.stderr.fileno(), b"\x1b[?25h\n")
-    end_log(AT_ONCE_SECONDS)
-    os._exit(INTERRUPTED)

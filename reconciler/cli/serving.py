@@ -1,0 +1,69 @@
+"""Runs a process until a signal ends it: the daemon, or the receiver.
+
+Owns: what a second signal does, and when a process ends that something keeps from ending. Must not: know what it does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import timedelta
+from typing import Protocol
+
+from reconciler.cli.console import INTERRUPTED, end_log
+
+AT_ONCE_SECONDS = 0.2
+"""How long even an end at once waits for what was logged before it."""
+AFTER_GRACE_SECONDS = 5.0
+"""Seconds that the process may take to close after the grace; then it ends in any case."""
+
+
+class Process(Protocol):
+    """What runs until it is stopped."""
+
+    @property
+    def stopping(self) -> bool:
+        """Say whether the process is about to end."""
+
+    def stop(self) -> None:
+        """Begin to end."""
+
+    def read_again(self) -> None:
+        """Read files again, as after an edit."""
+
+    async def run(self) -> None:
+        """Work until ``stop``."""
+
+
+async def serve(process: Process, grace: timedelta) -> None:
+    """Run until the first signal and at most the grace longer. The second signal ends it at once."""
+    from reconciler.runtime.signals import end_within, signals
+
+    def stop() -> None:
+        if not process.stopping:
+            end_within(grace.total_seconds() + AFTER_GRACE_SECONDS, _end_overdue)
+        process.stop()
+
+    with signals(stop, end_at_once, hang_up=process.read_again):
+        await process.run()
+
+
+def _end_overdue() -> None:
+    """Exit although something has not finished. What was done, or answered with success, is on the disk already."""
+    import structlog
+
+    from reconciler.telemetry.logs import flush
+
+    structlog.get_logger().error(
+        "daemon.overdue", message="something does not end, such as a disk: ended without it"
+    )
+    flush(1.0)
+    os._exit(1)
+
+
+def end_at_once() -> None:
+    """Exit now; only show the cursor again, which progress bars hide."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\x1b[?25h\n")
+    end_log(AT_ONCE_SECONDS)
+    os._exit(INTERRUPTED)
