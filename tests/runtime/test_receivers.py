@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -95,6 +96,9 @@ NONSENSE = {
         ).encode(),
     ),
     "refused": (401, "application/json", b'{"error": "no"}'),
+    "a redirect": (302, "text/html", b""),
+    "a gate": (403, "text/html", b"<html>Sign in</html>"),
+    "too deep": (200, "application/json", b'{"a":' * 90 + b"1" + b"}" * 90),
     "no such call": (404, "text/plain", b"Not Found"),
     "failed": (500, "text/plain", b""),
 }
@@ -110,7 +114,9 @@ async def test_nonsense_is_borne_and_reported_once(odd: str) -> None:
         async with asking(address) as (took, lines):
             await eventually(lambda: len(receiver.asked) > 3)
             assert took.events == []
-            assert len(lines_of(lines, "receiver.failed")) == 1
+            (line,) = lines_of(lines, "receiver.failed")
+            assert "receiver" in line["error"]
+            assert not re.search("daemon|--server|PCC_LISTEN", line["error"])
             receiver.odd = None
             await eventually(lambda: len(took.events) == 1)
             await eventually(lambda: lines_of(lines, "receiver.answers"))
@@ -125,7 +131,9 @@ async def test_a_receiver_that_is_down_holds_up_no_other() -> None:
         async with asking(f"http://127.0.0.1:{free_port()}", address) as (took, lines):
             await eventually(lambda: len(took.events) == 1)
             await eventually(lambda: len(receiver.asked) > 3)
-    assert len(lines_of(lines, "receiver.failed")) == 1
+    (line,) = lines_of(lines, "receiver.failed")
+    assert line["error"].startswith("no receiver answers at ")
+    assert line["error"].endswith("is it running? see PCC_EVENTS_FROM")
 
 
 async def test_the_daemon_shows_what_its_receivers_heard(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
-"""Asks the running daemon, from another process.
+"""Asks a running program of ours, from another process: commands ask the daemon, and the daemon asks receivers.
 
-Owns: where the daemon is, how it is spoken to, and what its refusal means to a person.
-Must not: know what is asked, or be used by the daemon itself.
+Owns: how it is spoken to, and what its refusal means to a person. Must not: know what is asked.
 
 Another program may answer in place of our daemon, for example because of a mistyped address. So size and time of an
 answer are limited, and characters that control a terminal are taken out here, for every command. The standard library's
@@ -14,6 +13,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
@@ -53,6 +53,19 @@ _NO_ANSWER = (
 """The errors of a connection without a usable answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Which of our programs is asked, and which settings a person has to look at if it cannot be."""
+
+    name: str
+    address_setting: str
+    token_setting: str
+
+
+DAEMON = Kind("daemon", "--server", "PCC_LISTEN_TOKEN")
+RECEIVER = Kind("receiver", "PCC_EVENTS_FROM", "PCC_EVENTS_TOKEN")
+
+
 def ask(
     server: str,
     path: str,
@@ -63,36 +76,38 @@ def ask(
     environ: Mapping[str, str] = os.environ,
     largest: int = LARGEST_ANSWER,
     readable: bool = False,
+    kind: Kind = DAEMON,
 ) -> dict[str, Any]:
     """Send one request, a POST where there is a body, and return the JSON of the answer, fit to print.
 
     ``environ`` names the proxies. Loopback is asked without one. ``seconds`` is for the whole answer, ``largest`` its
-    bytes. ``readable``: the token may cross the network without TLS, as inside a cluster. Raises ``DaemonError`` with
-    the daemon's own words, ``NoDaemon`` where none of ours answers, and ``SomebodyElse`` where that will stay so: a
-    login page, a redirect.
+    bytes. ``readable``: the token may cross the network without TLS, as inside a cluster. ``kind`` is what should be
+    there, a daemon or a receiver, and only changes the words of errors. Raises ``DaemonError`` with its own words,
+    ``NoDaemon`` where none of ours answers, and ``SomebodyElse`` where that will stay so: a login page, a redirect.
     """
-    request, through = _request(server, path, body, token, environ, readable=readable)
+    request, through = _request(server, path, body, token, environ, readable=readable, kind=kind)
     end = time.monotonic() + seconds
     try:
         with build_opener(NoRedirect(), ProxyHandler(through)).open(
             request, timeout=seconds
         ) as answer:
-            words, kind = _read(answer, largest, end), answer.headers.get_content_type()
-            if "content-type" in answer.headers and not kind.endswith("json"):
+            words, format_ = _read(answer, largest, end), answer.headers.get_content_type()
+            if "content-type" in answer.headers and not format_.endswith("json"):
                 raise SomebodyElse(
-                    f"what answers at {server} is a page ({quoted(kind)}), not the daemon: {_DOOR}"
+                    f"what answers at {server} is a page ({quoted(format_)}), not the {kind.name}: {_door(kind)}"
                 )
             document = msgspec.json.decode(words)
     except HTTPError as error:
-        raise _refusal(server, error, end) from error
+        raise _refusal(server, error, end, kind) from error
     except _NO_ANSWER as error:
         reason = getattr(error, "reason", error)
         raise NoDaemon(
-            f"no daemon answers at {server} ({quoted(str(reason))}); is it running? see --server"
+            f"no {kind.name} answers at {server} ({quoted(str(reason))}); "
+            f"is it running? see {kind.address_setting}"
         ) from error
     if not isinstance(document, dict):
-        raise SomebodyElse(f"what answers at {server} is not this daemon")
-    return _fit_to_print(server, document)
+        raise SomebodyElse(f"what answers at {server} is not this {kind.name}")
+    return _fit_to_print(server, document, kind)
 
 
 def _request(
@@ -103,19 +118,20 @@ def _request(
     environ: Mapping[str, str],
     *,
     readable: bool,
+    kind: Kind,
 ) -> tuple[Request, dict[str, str]]:
     """Return the request and the proxies it goes through; raises where the address cannot be used."""
-    url = f"{server.rstrip('/')}{path}"
+    url, setting = f"{server.rstrip('/')}{path}", kind.address_setting
     if "@" in server:
         raise DaemonError(
-            "--server: an address with a user name or a password is not taken; see PCC_LISTEN_TOKEN"
+            f"{setting}: an address with a user name or a password is not taken; see {kind.token_setting}"
         )
     try:
         scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
     except ValueError as error:
-        raise DaemonError(f"--server: {server} is not an address: {error}") from error
+        raise DaemonError(f"{setting}: {server} is not an address: {error}") from error
     if scheme not in {"http", "https"}:
-        raise DaemonError(f"--server: {server} is not an http address")
+        raise DaemonError(f"{setting}: {server} is not an http address")
     headers = {"content-type": "application/json", "accept": "application/json"}
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
@@ -124,7 +140,7 @@ def _request(
     through = {} if host in LOOPBACK else proxy_for(url, scheme, environ)
     if host not in LOOPBACK and token is not None and scheme != "https" and not readable:
         raise DaemonError(
-            f"--server: {server} is not https, and the token would cross the network readable"
+            f"{setting}: {server} is not https, and the token would cross the network readable"
         )
     return request, through
 
@@ -143,18 +159,18 @@ def _read(answer: HTTPResponse | HTTPError, largest: int, end: float) -> bytes:
     return bytes(body)
 
 
-def _fit_to_print(server: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """Return an answer without characters that control a terminal. Our daemon never nests this deeply."""
+def _fit_to_print(server: str, answer: dict[str, Any], kind: Kind) -> dict[str, Any]:
+    """Return an answer without characters that control a terminal. Our programs never nest this deeply."""
     try:
         return {key: _printable(value, key) for key, value in answer.items()}
     except _TooDeepError as error:
         raise SomebodyElse(
-            f"what answers at {server} is not this daemon: its answer is nested too deeply"
+            f"what answers at {server} is not this {kind.name}: its answer is nested too deeply"
         ) from error
 
 
 class _TooDeepError(Exception):
-    """An answer is nested more deeply than any of the daemon's."""
+    """An answer is nested more deeply than any of ours."""
 
 
 def _printable(value: Any, key: str = "", deeper: int = DEEPEST) -> Any:
@@ -191,26 +207,31 @@ def _host(address: str) -> str:
         return ""
 
 
-_DOOR = "is there a login page or a proxy in front of it? see --server"
+def _door(kind: Kind) -> str:
+    return f"is there a login page or a proxy in front of it? see {kind.address_setting}"
+
+
 _MOVED, _LOCKED = range(300, 400), frozenset({401, 403, 407})
 
 
-def _refusal(server: str, error: HTTPError, end: float) -> DaemonError:
-    """Return the error for a status other than 200: the daemon refused, something else answered, or nobody yet."""
+def _refusal(server: str, error: HTTPError, end: float, kind: Kind) -> DaemonError:
+    """Return the error for a status other than 200: the program refused, something else answered, or nobody yet."""
     why = _why(error, end)
     if why:
-        return DaemonError(f"the daemon at {server} refused: {why}")
+        return DaemonError(f"the {kind.name} at {server} refused: {why}")
     if error.code in _MOVED:
         to = _host(error.headers.get("location", ""))
         where = f" to {to}" if to else ""
         return SomebodyElse(
-            f"what answers at {server} is a redirect{where}, not the daemon: {_DOOR}"
+            f"what answers at {server} is a redirect{where}, not the {kind.name}: {_door(kind)}"
         )
     if error.code in _LOCKED:
         return SomebodyElse(
-            f"what answers at {server} asks for a login ({error.code}), and is not the daemon: {_DOOR}"
+            f"what answers at {server} asks for a login ({error.code}), and is not the {kind.name}: {_door(kind)}"
         )
-    return NoDaemon(f"the daemon at {server} refused: {error.code} {quoted(str(error.reason))}")
+    return NoDaemon(
+        f"the {kind.name} at {server} refused: {error.code} {quoted(str(error.reason))}"
+    )
 
 
 def proxy_for(url: str, scheme: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -234,7 +255,7 @@ class NoRedirect(HTTPRedirectHandler):
 
 
 def _why(error: HTTPError, end: float) -> str:
-    """Return the daemon's words, or None if the answer is not from our daemon."""
+    """Return the program's words, or an empty string if the answer is not from one of ours."""
     with error:
         try:
             refusal = msgspec.json.decode(_read(error, LARGEST_REFUSAL, end), type=_Refusal)
@@ -246,7 +267,7 @@ def _why(error: HTTPError, end: float) -> str:
 
 
 class _Refusal(msgspec.Struct):
-    """A refusal of our daemon."""
+    """A refusal of one of our programs."""
 
     error: str
     faults: list[str] = []

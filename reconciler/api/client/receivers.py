@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from reconciler.api.client.connection import ask
+from reconciler.api.client.connection import RECEIVER, ask
 from reconciler.core.errors import DaemonError
 from reconciler.core.heard import Heard
 from reconciler.core.model import DeviceId
@@ -93,6 +93,7 @@ def latest(address: str, token: str | None, device: DeviceId) -> LastEvent | Non
         seconds=LATEST_SECONDS,
         largest=LARGEST_PAGE,
         readable=True,
+        kind=RECEIVER,
     )
     try:
         events = msgspec.convert(answer, _Events).events
@@ -111,6 +112,7 @@ def _page(address: str, token: str | None, after: int) -> _Page:
         seconds=SECONDS,
         largest=LARGEST_PAGE,
         readable=True,
+        kind=RECEIVER,
     )
     try:
         page = msgspec.convert(answer, _Page)
