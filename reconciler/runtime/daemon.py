@@ -41,6 +41,7 @@ from reconciler.runtime.supervisor import Service, Supervisor
 from reconciler.runtime.ticker import SchedulerTicker, Ticker
 from reconciler.runtime.wiring import Components, built
 from reconciler.state import State
+from reconciler.telemetry.heard_metrics import AskedMetrics
 from reconciler.telemetry.masking import Masking
 
 TICK_SECONDS = 0.25
@@ -190,8 +191,13 @@ class Process:
         components = self.components
         if components.hearing is not None:
             policy = SettingsPolicy(components.settings, components.masking, components.clock)
+            addresses = components.settings.events_from
             yield Receivers(
-                components.settings.events_from, policy.events_token, components.hearing
+                addresses,
+                policy.events_token,
+                components.hearing,
+                AskedMetrics(components.metrics.registry, addresses),
+                components.clock,
             )
 
     def tick(self) -> None:

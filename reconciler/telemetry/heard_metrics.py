@@ -1,4 +1,4 @@
-"""Metrics of what events say about subscriptions.
+"""Metrics of what events say about subscriptions, and of whether the receivers that know them can be asked.
 
 Owns: names, labels and meaning of these metrics. They exist only where receivers are asked.
 Must not: know how the figures come about.
@@ -6,10 +6,10 @@ Must not: know how the figures come about.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -77,6 +77,24 @@ class HeardMetrics(Collector):
         for account, count in sorted(counts.items()):
             family.add_metric([account], count)
         return family
+
+
+class AskedMetrics:
+    """When each receiver was last read to its end. Without that, silence says nothing about LG."""
+
+    def __init__(self, registry: CollectorRegistry, receivers: Iterable[str]) -> None:
+        self._last = Gauge(
+            "pcc_receiver_last_success_timestamp_seconds",
+            "When the daemon last read all the events that this receiver has; 0 before the first time.",
+            ["receiver"],
+            registry=registry,
+        )
+        for receiver in receivers:
+            self._last.labels(receiver)
+
+    def answered(self, receiver: str, at: float) -> None:
+        """Take that a receiver was read to its end, in seconds since 1970."""
+        self._last.labels(receiver).set(at)
 
 
 def _single(metric: tuple[str, str], value: float | None) -> Metric:

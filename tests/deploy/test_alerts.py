@@ -21,7 +21,7 @@ from reconciler.core.model import DEFAULT_ACCOUNT, AccountName, Cause
 from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.codes import CODES
-from reconciler.telemetry.heard_metrics import HeardMetrics
+from reconciler.telemetry.heard_metrics import AskedMetrics, HeardMetrics
 from reconciler.telemetry.metrics import MODES, Metrics
 from scenarios import fleet, owned, site, text
 
@@ -173,6 +173,7 @@ def exposed(*, per_account: bool) -> dict[str, dict[str, set[str]]]:
     for mode in MODES:
         every.mode(mode)
     HeardMetrics(every.registry, HeardSomething(), per_account=per_account)
+    AskedMetrics(every.registry, ["http://pcc-receiver:8081"])
     found: dict[str, dict[str, set[str]]] = {"up": {}}
     for metric in (*every.registry.collect(), *ReceiverFigures().metrics.registry.collect()):
         for sample in metric.samples:

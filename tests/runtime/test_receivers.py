@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from disks import START, StandingClock
 from receivers import PAGE, FakeReceiver
 from reconciler.core.heard import Heard
 from reconciler.runtime.services.receivers import Receivers
@@ -20,6 +21,17 @@ from scenarios import Site, eventually, eventually_true, fleet, free_port, owned
 from simulated import Fleet
 
 SOON = 0.05
+
+
+class Shown:
+    """What the metrics show, by receiver."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, float] = {}
+
+    def answered(self, receiver: str, at: float) -> None:
+        """Take that a receiver was read."""
+        self.last[receiver] = at
 
 
 class Took:
@@ -35,11 +47,11 @@ class Took:
 
 @asynccontextmanager
 async def asking(
-    *addresses: str, token: str | None = None
+    *addresses: str, token: str | None = None, shown: Shown | None = None
 ) -> AsyncIterator[tuple[Took, list[Any]]]:
     """Ask receivers all the time; give what was taken, and the lines of the log."""
-    took = Took()
-    service = Receivers(addresses, lambda: token, took, every=SOON)  # type: ignore[arg-type]
+    took, shown = Took(), shown or Shown()
+    service = Receivers(addresses, lambda: token, took, shown, StandingClock(), every=SOON)  # type: ignore[arg-type]
     with capture_logs() as lines:
         running = asyncio.create_task(service.run())
         yield took, lines
@@ -110,16 +122,19 @@ async def test_nonsense_is_borne_and_reported_once(odd: str) -> None:
     receiver = FakeReceiver()
     receiver.hear("one")
     receiver.odd = NONSENSE[odd]
+    shown = Shown()
     with receiver.serving() as address:
-        async with asking(address) as (took, lines):
+        async with asking(address, shown=shown) as (took, lines):
             await eventually(lambda: len(receiver.asked) > 3)
             assert took.events == []
+            assert shown.last == {}
             (line,) = lines_of(lines, "receiver.failed")
             assert "receiver" in line["error"]
             assert not re.search("daemon|--server|PCC_LISTEN", line["error"])
             receiver.odd = None
             await eventually(lambda: len(took.events) == 1)
             await eventually(lambda: lines_of(lines, "receiver.answers"))
+            await eventually(lambda: shown.last == {address: START.timestamp()})
     assert len(lines_of(lines, "receiver.failed")) == 1
 
 
@@ -151,6 +166,10 @@ async def test_the_daemon_shows_what_its_receivers_heard(tmp_path: Path) -> None
             heard = "\npcc_heard_last_event_timestamp_seconds 1"
             await eventually_true(_has(one.metrics, heard))
             metrics = await one.metrics()
+            first, second = addresses.split(", ")
+    read = "pcc_receiver_last_success_timestamp_seconds"
+    assert f'\n{read}{{receiver="{first}"}} 1.' in metrics
+    assert f'\n{read}{{receiver="{second}"}} 0.0\n' in metrics
     assert 'pcc_list_contradicted_devices{account="default"} 0.0' in metrics
     assert "\npcc_silence_meaningful_seconds " not in metrics
 
@@ -164,7 +183,9 @@ def _has(metrics: Callable[[], Any], words: str) -> Callable[[], Any]:
 
 def test_without_receivers_there_is_nothing_of_this() -> None:
     """A daemon that asks nobody has none of the metrics, so no alert can mistake absence for health."""
-    assert "pcc_list_contradicted_devices" not in str(list(Fleet(2).metrics.registry.collect()))
+    shown = str(list(Fleet(2).metrics.registry.collect()))
+    assert "pcc_list_contradicted_devices" not in shown
+    assert "pcc_receiver_last_success" not in shown
 
 
 async def explained(one: Site, device: str) -> str | None:

@@ -1,6 +1,7 @@
 """Asks the receivers again and again which events they have.
 
-Owns: when each is asked, how far it was read, and the one line of the log when one stops or starts to answer.
+Owns: when each is asked, how far it was read, the one line of the log when one stops or starts to answer, and the
+moment of its last answer for the metrics.
 Must not: judge events (``controller.hearing`` does), or hold up a pass: a receiver that is down costs nothing.
 """
 
@@ -8,17 +9,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import structlog
 
 from reconciler.api.client.receivers import Place, pages
 from reconciler.controller.hearing import Hearing
+from reconciler.core.clock import Clock
 from reconciler.core.errors import ReconcilerError
 from reconciler.core.heard import Heard
 
 EVERY_SECONDS = 60.0
 
 log = structlog.get_logger()
+
+
+class Answers(Protocol):
+    """Shows when each receiver last answered."""
+
+    def answered(self, receiver: str, at: float) -> None:
+        """Take that a receiver was read to its end, in seconds since 1970."""
 
 
 class Receivers:
@@ -32,10 +42,12 @@ class Receivers:
         addresses: Sequence[str],
         token: Callable[[], str | None],
         hearing: Hearing,
+        answers: Answers,
+        clock: Clock,
         *,
         every: float = EVERY_SECONDS,
     ) -> None:
-        self._readers = [_Reader(address, token, hearing) for address in addresses]
+        self._readers = [_Reader(address, token, hearing, answers, clock) for address in addresses]
         self._every = every
         self._stopped = asyncio.Event()
 
@@ -63,8 +75,16 @@ class Receivers:
 class _Reader:
     """One receiver, and how far it was read."""
 
-    def __init__(self, address: str, token: Callable[[], str | None], hearing: Hearing) -> None:
+    def __init__(
+        self,
+        address: str,
+        token: Callable[[], str | None],
+        hearing: Hearing,
+        shown: Answers,
+        clock: Clock,
+    ) -> None:
         self._address, self._token, self._hearing = address, token, hearing
+        self._shown, self._clock = shown, clock
         self._place = Place()
         self._answers: bool | None = None
 
@@ -79,6 +99,7 @@ class _Reader:
             self._note(error)
         else:
             self._note(None)
+            self._shown.answered(self._address, self._clock.now().timestamp())
 
     def _note(self, error: ReconcilerError | None) -> None:
         """Write to the log when the receiver begins or ceases to answer, and only then."""
