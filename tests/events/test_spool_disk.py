@@ -15,8 +15,10 @@ from disks import START, StandingClock
 from reconciler.core.errors import SpoolError
 from reconciler.events.model import EventState, Result, Stored, Wanted
 from reconciler.events.spool import Spool, open_beside
+from reconciler.events.spool.committer import HANGS_SECONDS
 from reconciler.state.sqlite.connection import Newer
-from spooled import Routes, arrived, due, opened, outcome, sent, stored
+from scenarios import eventually
+from spooled import Library, Routes, arrived, due, opened, outcome, sent, stored
 
 
 @contextmanager
@@ -243,3 +245,54 @@ async def test_one_defect_does_not_cost_the_others(tmp_path: Path) -> None:
         )
         assert [isinstance(one, SpoolError) for one in found] == [False, True, False]
         assert len(spool.events(Wanted())) == 2
+
+
+async def test_a_writing_thread_that_a_defect_ended_is_reported(tmp_path: Path) -> None:
+    """The spool says so, refuses at once what comes, and closes; what was stored is there after the next start."""
+    library = Library()
+    library.answers.set()
+    with opened(tmp_path, connect=library.connect) as spool:
+        await stored(spool, sent(number=1))
+        assert (spool.stuck(), spool.defect) == ("", "")
+        library.defect = True
+        words = "the thread that writes the spool ended: TypeError: a defect"
+        await eventually(lambda: spool.defect == words)
+        assert spool.stuck() == words
+        with pytest.raises(SpoolError, match="TypeError: a defect"):
+            await stored(spool, sent(number=2))
+        with pytest.raises(SpoolError, match="TypeError: a defect"):
+            spool.keep("names", b"kept")
+    with opened(tmp_path) as spool:
+        assert spool.stuck() == ""
+        assert len(spool.events(Wanted())) == 1
+
+
+async def test_a_writing_thread_that_hangs_is_reported_after_a_quarter_of_an_hour(
+    tmp_path: Path,
+) -> None:
+    """A slow disk is no reason for a new start; and a disk that answers again goes on as if nothing had been."""
+    library, clock = Library(), StandingClock()
+    library.answers.set()
+    with opened(tmp_path, clock, connect=library.connect) as spool:
+        await stored(spool, sent(number=1))
+        library.answers.clear()
+        try:
+            assert await asyncio.to_thread(library.hangs.wait, 20)
+            clock.wait(seconds=HANGS_SECONDS)
+            assert spool.stuck() == ""
+            clock.wait(seconds=1)
+            assert spool.stuck() == "the thread that writes the spool has hung for 901 seconds"
+            assert spool.defect == ""
+        finally:
+            library.answers.set()
+        await stored(spool, sent(number=2))
+        assert spool.stuck() == ""
+
+
+def test_a_spool_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    """Whoever reads the log has to know which folder to look at."""
+    (tmp_path / "file").write_bytes(b"")
+    folder = tmp_path / "file" / "spool"
+    spool = Spool(folder, StandingClock(), Routes(), limit=1 << 30)
+    with pytest.raises(SpoolError, match=f"the spool {folder / 'events.db'} cannot be opened: "):
+        spool.open()

@@ -23,6 +23,11 @@ class Spool:
     """A spool that is open or not."""
 
     is_open: bool = False
+    trouble: str = ""
+
+    def stuck(self) -> str:
+        """Return what is wrong."""
+        return self.trouble
 
 
 @dataclass
@@ -56,3 +61,12 @@ def test_files_are_waited_for_no_longer_than_ten_seconds() -> None:
     assert not health.ready()
     spool.is_open = False
     assert health.ready()
+
+
+def test_it_is_not_alive_once_its_spool_writes_no_more() -> None:
+    """Only a new start helps then, and the answer says why."""
+    spool = Spool(is_open=True)
+    health = ReceiverHealth(spool, [], Clock())
+    assert health.live() == ""
+    spool.trouble = "the thread ended"
+    assert health.live() == "the thread ended"

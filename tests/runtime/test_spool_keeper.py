@@ -1,18 +1,21 @@
-"""The spool that opens late: nothing is taken before the sinks of before are in force."""
+"""The keeper: nothing is taken before the rules are back, and nothing goes on without a thread that writes."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from disks import StandingClock
+from reconciler.core.errors import SpoolError
 from reconciler.events.spool import Spool
 from reconciler.runtime.partner_files import Rules
 from reconciler.runtime.receiving.rules import RulesInForce
 from reconciler.runtime.receiving.spool_keeper import SpoolKeeper
 from reconciler.telemetry.receiver_metrics import ReceiverMetrics
 from scenarios import eventually
-from spooled import Routes
+from spooled import ROOMY, Library, Routes
 
 
 class WatchedRules(RulesInForce):
@@ -50,3 +53,26 @@ async def test_nothing_is_taken_before_the_rules_are_back(tmp_path: Path) -> Non
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     keeper.close()
+
+
+def enforce(_rules: Rules) -> None:
+    """Let nobody obey."""
+
+
+async def test_a_defect_of_the_writing_thread_ends_the_process(tmp_path: Path) -> None:
+    """Its service ends with the reason, and so the process does: whatever watches it starts it again."""
+    library, clock, metrics = Library(), StandingClock(), ReceiverMetrics(ROOMY)
+    library.answers.set()
+    spool = Spool(tmp_path, clock, Routes(), limit=ROOMY, connect=library.connect)
+    keeper = SpoolKeeper(spool, RulesInForce(spool, metrics, enforce), metrics, clock)
+    assert keeper.stuck() == ""
+    keeper.begin()
+    try:
+        assert keeper.stuck() == ""
+        library.defect = True
+        async with asyncio.timeout(30):
+            with pytest.raises(SpoolError, match="the thread that writes the spool ended"):
+                await keeper.run()
+        assert keeper.stuck() == spool.defect
+    finally:
+        keeper.close()

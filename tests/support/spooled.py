@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -100,3 +102,29 @@ def due(
 def outcome(seq: int, result: Result, due: datetime | None = None, sink: str = "crm") -> Outcome:
     """Return how an attempt ended."""
     return Outcome(seq, sink, result, START, due=due, status=200, words="so it went")
+
+
+@dataclass
+class Library:
+    """SQLite with a defect, or above a disk that never answers: both show at the look for others' changes."""
+
+    defect: bool = False
+    answers: threading.Event = field(default_factory=threading.Event)
+    hangs: threading.Event = field(default_factory=threading.Event)
+
+    def connect(self, uri: str) -> sqlite3.Connection:
+        """Open a file."""
+        library = self
+
+        class Connection(sqlite3.Connection):
+            def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+                if "data_version" in sql and library.defect:
+                    raise TypeError("a defect")
+                if "data_version" in sql and not library.answers.is_set():
+                    library.hangs.set()
+                    library.answers.wait(60)
+                return super().execute(sql, *values)
+
+        return sqlite3.connect(
+            uri, uri=True, isolation_level=None, check_same_thread=False, factory=Connection
+        )

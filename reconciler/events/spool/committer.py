@@ -17,6 +17,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, Generic, TypeVar
 
+import structlog
+
+from reconciler.core.clock import Clock
 from reconciler.core.errors import SpoolError, SpoolFull, StateError
 from reconciler.events.spool.file import SpoolFile
 from reconciler.state.sqlite.session import Fault, Session, SessionError
@@ -29,6 +32,10 @@ LOOK_SECONDS = 0.5
 """How often the thread looks whether another process changed the file."""
 AGAIN_SECONDS = 0.5
 """How long work that can wait does so after the disk refused it."""
+HANGS_SECONDS = 900.0
+"""One round of work that takes longer than this will not end. A disk that is full or slow answers long before."""
+
+log = structlog.get_logger()
 
 
 class Work(ABC, Generic[T]):
@@ -190,8 +197,11 @@ class Room(ABC):
 class Committer:
     """One thread that owns the writing connection."""
 
-    def __init__(self, file: SpoolFile, room: Room, news: News) -> None:
+    def __init__(self, file: SpoolFile, room: Room, news: News, clock: Clock) -> None:
         self._file, self._room, self._news = file, room, news
+        self._clock, self._began = clock, clock.steady()
+        self._in_hand: list[Errand] = []
+        self._defect = ""
         self._work = threading.Condition()
         self._waiting: deque[Errand] = deque()
         self._closed = False
@@ -201,15 +211,30 @@ class Committer:
     def start(self) -> None:
         """Begin to write. The file is open."""
         self._data_version = self._file.writer().data_version()
+        self._began = self._clock.steady()
         self._thread.start()
 
     def submit(self, errand: Errand) -> None:
         """Take work for the next commit. Raises ``SpoolError`` once closed."""
         with self._work:
             if self._closed:
-                raise SpoolError("the spool is closed")
+                raise SpoolError(self._defect or "the spool is closed")
             self._waiting.append(errand)
             self._work.notify()
+
+    @property
+    def defect(self) -> str:
+        """Why the thread ended although nobody closed it; empty as long as it runs."""
+        return self._defect
+
+    def stuck(self) -> str:
+        """Say why nothing is written any more, from any thread; empty while all is well or the disk refuses."""
+        if self._defect or not self._thread.is_alive() or self._file.is_being_saved:
+            return self._defect
+        seconds = self._clock.steady() - self._began
+        if seconds <= HANGS_SECONDS:
+            return ""
+        return f"the thread that writes the spool has hung for {seconds:.0f} seconds"
 
     def close(self) -> None:
         """Commit what is in hand, and end."""
@@ -220,13 +245,31 @@ class Committer:
             self._thread.join()
 
     def _run(self) -> None:
+        """Write until closed. Should a defect end that, nobody goes on waiting for it."""
+        try:
+            self._write()
+        except Exception as error:
+            log.exception("spool.defect")
+            self._end(f"the thread that writes the spool ended: {type(error).__name__}: {error}")
+
+    def _write(self) -> None:
         while True:
-            batch = self._gathered()
-            if batch:
-                self._commit(batch)
+            self._in_hand = self._gathered()
+            self._began = self._clock.steady()
+            if self._in_hand:
+                self._commit(self._in_hand)
+                self._in_hand = []
             elif self._closed:
                 return
             self._look()
+
+    def _end(self, why: str) -> None:
+        """Take no more work, and refuse what waits."""
+        with self._work:
+            self._defect, self._closed = why, True
+            left = [*self._in_hand, *self._waiting]
+            self._waiting.clear()
+        self._answer([(errand, None, SpoolError(why)) for errand in left])
 
     def _gathered(self) -> list[Errand]:
         """Return what is to be done, after waiting a little for it."""

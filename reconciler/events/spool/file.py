@@ -64,12 +64,14 @@ class Reader:
 class SpoolFile:
     """The file in one folder, held for writing by this process.
 
-    ``spool`` is its UUID. ``notices`` are sentences for the log about what happened to the file.
+    ``spool`` is its UUID. ``notices`` are sentences for the log about what happened to the file. ``is_being_saved``:
+    its events are being copied to a fresh file, which may take minutes and must not be cut off.
     """
 
     def __init__(self, folder: Path, clock: Clock, connect: Connect = connect) -> None:
         self.notices: deque[str] = deque(maxlen=MOST_NOTICES)
         self.spool = ""
+        self.is_being_saved = False
         self._folder = StateFolder(folder, clock, file=FILE, lock=LOCK, holds="spool")
         self._connect = connect
         self._writer: Session | None = None
@@ -92,10 +94,12 @@ class SpoolFile:
             self.writer()
         except OSError as error:
             self._folder.release()
-            raise SpoolError(f"the spool cannot be opened: {error.strerror or error}") from error
+            raise SpoolError(
+                f"the spool {self.path} cannot be opened: {error.strerror or error}"
+            ) from error
         except SessionError as error:
             self._folder.release()
-            raise SpoolError(f"the spool cannot be opened: {error}") from error
+            raise SpoolError(f"the spool {self.path} cannot be opened: {error}") from error
         except StateError:
             self._folder.release()
             raise
@@ -138,7 +142,8 @@ class SpoolFile:
             return False
         self._folder.hold()
         fresh = self._folder.fresh()
-        self._writer.copy_to(fresh)
+        with self._saving():
+            self._writer.copy_to(fresh)
         found = self._folder.put_aside("replaced")
         fresh.replace(self.path)
         sync_folder(self.path.parent)
@@ -177,11 +182,20 @@ class SpoolFile:
         self._place.remember()
         return session
 
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        self.is_being_saved = True
+        try:
+            yield
+        finally:
+            self.is_being_saved = False
+
     def _begun_afresh(self, error: SessionError) -> Session:
         """Put the damaged file aside and return a fresh one, with what can be read of the old."""
         aside = self._folder.put_aside("corrupt")
         session = self._made()
-        saved = 0 if aside is None else salvage(aside, session)
+        with self._saving():
+            saved = 0 if aside is None else salvage(aside, session)
         self.notices.append(
             f"the spool {self.path} is damaged ({error}): it is kept as {aside}; "
             f"the {saved} events that could be read of it go on in a fresh file"

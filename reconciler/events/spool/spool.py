@@ -59,7 +59,7 @@ class Spool(SpoolArchive):
         super().__init__(self._file.path, self._file.archive_reader, clock, router)
         self._routes, self._patience = router, patience
         self._news = News()
-        self._committer = Committer(self._file, Limit(limit), self._news)
+        self._committer = Committer(self._file, Limit(limit), self._news, clock)
 
     def open(self) -> None:
         """Hold the folder and open its file. Raises ``Held``, ``Newer`` and ``SpoolError``."""
@@ -76,6 +76,15 @@ class Spool(SpoolArchive):
     def spool(self) -> str:
         """The UUID of the spool; another one once a damaged file was put aside."""
         return self._file.spool
+
+    @property
+    def defect(self) -> str:
+        """Why nothing will ever be written again, which only a new start cures; empty while all is well."""
+        return self._committer.defect
+
+    def stuck(self) -> str:
+        """Say why nothing is written any more; empty while all is well, and while the disk only refuses."""
+        return self._committer.stuck()
 
     def notices(self) -> Sequence[str]:
         """Return sentences for the log about what happened to the file since this was last asked."""

@@ -70,8 +70,15 @@ class SpoolKeeper:
         if self._opened:
             self._spool.close()
 
+    def stuck(self) -> str:
+        """Say why the open spool writes nothing any more, or return an empty string."""
+        return self._spool.stuck() if self.is_open else ""
+
     async def run(self) -> None:
-        """Keep the spool in order until cancelled. Nothing is taken before the sinks of before are in force."""
+        """Keep the spool in order until cancelled. Raises ``SpoolError`` where only a new start helps.
+
+        Nothing is taken before the rules that were in force are back.
+        """
         while not self.is_open:
             await asyncio.sleep(AGAIN_SECONDS)
             await asyncio.to_thread(self.open)
@@ -79,10 +86,11 @@ class SpoolKeeper:
                 self._rules.resume(await asyncio.to_thread(self._rules.recall))
                 self.is_open = True
                 await asyncio.to_thread(self._show_last)
-        while True:
+        while not self._spool.defect:
             self._tell()
             await asyncio.to_thread(self._expire)
             await asyncio.sleep(AGAIN_SECONDS)
+        raise SpoolError(self._spool.defect)
 
     def stop(self) -> None:
         """Begin nothing new."""

@@ -21,8 +21,8 @@ LIMIT = 1 << 30
 class CommitterOnLoop(Committer):
     """Commits what has gathered when the simulated disk is done."""
 
-    def __init__(self, file: SpoolFile, news: News, random: Random) -> None:
-        super().__init__(file, Limit(LIMIT), news)
+    def __init__(self, file: SpoolFile, news: News, random: Random, clock: Clock) -> None:
+        super().__init__(file, Limit(LIMIT), news, clock)
         self._random = random
 
     def start(self) -> None:
@@ -65,7 +65,7 @@ class SpoolOnLoop(Spool):
 
     def __init__(self, folder: Path, clock: Clock, router: Router, random: Random) -> None:
         super().__init__(folder, clock, router, limit=LIMIT)
-        self._on_loop = CommitterOnLoop(self._file, self._news, random)
+        self._on_loop = CommitterOnLoop(self._file, self._news, random, clock)
         self._committer = self._on_loop
 
     def look(self) -> None:
