@@ -33,7 +33,7 @@ RUNBOOK, OBSERVABILITY = ROOT / "docs" / "runbook.md", ROOT / "docs" / "observab
 PAGES = {
     *("PccDevicesMissing", "PccDown", "PccWedged"),
     "PccEventsSilent",
-    *("PccReceiverDown", "PccEventsNotStored", "PccSelfCheckFailing"),
+    *("PccReceiverDown", "PccEventsNotStored", "PccSpoolUnreadable", "PccSelfCheckFailing"),
 }
 FLEET = "PccMostAccountsFailing"
 
