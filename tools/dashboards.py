@@ -11,7 +11,7 @@ holds this too.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +43,7 @@ from grafana import (
     to_page,
     values_variable,
 )
+from promql import HOUR, LATELY, SLOWNESS, Of, selected, slowness
 from reconciler.core.model import Action, Cause, Condition, Kind, PassResult, Reason, Result
 from reconciler.telemetry.metrics import DEVICE_STATES, TOKEN_RESULTS
 
@@ -68,30 +69,13 @@ KINDS: Colours = dict(zip(map(str, Kind), (ORANGE, BLUE, YELLOW), strict=True))
 RENEWALS: Colours = dict(zip(TOKEN_RESULTS, (GREEN, RED, YELLOW), strict=True))
 ANSWERS: Colours = {"/^2/": GREEN, "/^4/": ORANGE, "/^5/": RED, "/^none/": PURPLE}
 
-HOUR = "[1h]"
-LATELY = "[15m]"
-"""Longer than the usual time between two passes, so that a quiet fleet has no gaps."""
 NEVER = (1e9, "never", RED)
 """An age counted from the beginning of time."""
 
 
-Of = Callable[..., str]
-"""Selects a metric's series, by its name and labels: of the whole daemon, or of one account."""
-
-
 def of(metric: str, **labels: str) -> str:
-    """Return a metric of the chosen daemon.
-
-    A label's value that begins with ``!`` is one that it must not have; of values with ``|`` between them one will do.
-    """
-    wanted = {"job": "$job", **labels}
-    matchers = (
-        f'{name}!="{value[1:]}"'
-        if value[:1] == "!"
-        else f'{name}{"=~" if "|" in value else "="}"{value}"'
-        for name, value in wanted.items()
-    )
-    return f"{metric}{{{', '.join(matchers)}}}"
+    """Return a metric of the chosen daemon."""
+    return selected(metric, {"job": "$job", **labels})
 
 
 def mine(metric: str, **labels: str) -> str:
@@ -113,17 +97,6 @@ def share_left(select: Of) -> str:
     """Return which share of the hour's calls is left to the account with the least."""
     return f"min({select('pcc_api_quota_remaining')} / {select('pcc_api_quota_calls_per_hour')})"
 
-
-def slowness(histogram: str) -> list[Query]:
-    """Return the usual, the slow and the slowest cases of a histogram's last quarter of an hour."""
-    buckets = f"sum by (le) (rate({of(f'{histogram}_bucket')}{LATELY}))"
-    named = {0.5: "half within", 0.95: "95 % within", 0.99: "99 % within"}
-    return [
-        Query(f"histogram_quantile({share}, {buckets})", words) for share, words in named.items()
-    ]
-
-
-SLOWNESS = {"half within": GREEN, "95 % within": YELLOW, "99 % within": ORANGE}
 
 SINCE = of("pcc_out_of_sync_since_timestamp_seconds")
 OVERDUE = f"{age(f'({SINCE} > 0)')} > 3600"
@@ -483,7 +456,7 @@ def latency() -> Panel:
     return series(
         "LG's latency",
         "Seconds that one call to LG took, from when it was sent until its answer was read, over 15 minutes.",
-        *slowness("pcc_api_request_duration_seconds"),
+        *slowness(of, "pcc_api_request_duration_seconds"),
         look=Look("s", colours=SLOWNESS),
     )
 
@@ -529,8 +502,8 @@ def by_condition() -> Panel:
 
 def pass_times() -> Panel:
     """Return how long the work takes."""
-    usual = slowness("pcc_pass_duration_seconds")[1]
-    converged = slowness("pcc_convergence_seconds")[1]
+    usual = slowness(of, "pcc_pass_duration_seconds")[1]
+    converged = slowness(of, "pcc_convergence_seconds")[1]
     return series(
         "How long it takes",
         "Within how many seconds 95 % of the passes ended, and from a new revision to an account in sync with it,"

@@ -25,23 +25,16 @@ from grafana import (
     stat,
     values_variable,
 )
+from promql import HOUR, SLOWNESS, selected, slowness
 
-HOUR = "[1h]"
-LATELY = "[15m]"
 NOBODY = "no receiver"
 NEVER = "never"
-SLOWNESS: Mapping[float, tuple[str, str]] = {
-    0.5: ("half within", GREEN),
-    0.95: ("95 % within", YELLOW),
-    0.99: ("99 % within", ORANGE),
-}
 RESULTS: Mapping[str, str] = {"delivered": GREEN, "retry": YELLOW, "dead": ORANGE}
 
 
 def of(metric: str, **labels: str) -> str:
     """Return a metric of the chosen receivers."""
-    matchers = ['job="$receiver"', *(f'{name}="{value}"' for name, value in labels.items())]
-    return f"{metric}{{{', '.join(matchers)}}}"
+    return selected(metric, {"job": "$receiver", **labels})
 
 
 def receiver_variable() -> Json:
@@ -247,14 +240,9 @@ def oldest() -> Panel:
 
 def times_of(title: str, histogram: str, words: str) -> Panel:
     """Return the usual, the slow and the slowest cases of a histogram's last quarter of an hour."""
-    buckets = f"sum by (le) (rate({of(f'{histogram}_bucket')}{LATELY}))"
-    queries = [
-        Query(f"histogram_quantile({share}, {buckets})", name)
-        for share, (name, _) in SLOWNESS.items()
-    ]
     return series(
         title,
         f"{words} Of the last quarter of an hour.",
-        *queries,
-        look=Look("s", colours=dict(SLOWNESS.values()), empty="Nothing came"),
+        *slowness(of, histogram),
+        look=Look("s", colours=SLOWNESS, empty="Nothing came"),
     )
