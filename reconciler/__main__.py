@@ -9,7 +9,10 @@ from reconciler import __version__
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    if sys.argv[1:] == ["--version"]:  # before the heavy imports: scripts ask for it often
+    if sys.argv[1:] in (
+        ["--version"],
+        ["-V"],
+    ):  # before the heavy imports: scripts ask for it often
         sys.stdout.write(f"pcc-reconciler {__version__}\n")
         return
     from reconciler.cli import run  # noqa: PLC0415 - see above

@@ -106,7 +106,9 @@ app.add_typer(
 )
 def top(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Keep the list of devices subscribed to LG's PCC equal to a TOML file tracked in Git."""
     if version:

@@ -6,9 +6,11 @@ Must not: know what it answers; ``api.client`` and ``reporting`` do.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,6 +72,8 @@ def status(
     code, report = _wait(asked, watch, seconds) if wait else (0, asked.status())
     if report is not None:
         shown = _only(report, account or [], waited=wait)
+        if code and shown.well and output is not Output.JSON:
+            shown = replace(shown, summary="Not as it was awaited. All else is well.")
         _print_status(output, shown, asked.refused(shown) if refused else None)
     return code
 
@@ -127,9 +131,10 @@ def history(
         _check_moment(key, asked[key])
     answer = _consultation(server, env_file).history(asked, limit)
     say(*answer.notes)
+    nothing = _no_change(asked, answer.by)
     print_as(
         output,
-        text=lambda: explanations.history_text(answer.report),
+        text=lambda: explanations.history_text(answer.report) if answer.report.changes else nothing,
         json=lambda: explanations.as_json(answer.report, answered_by=answer.by),
         markdown=lambda: explanations.history_markdown(answer.report),
     )
@@ -277,15 +282,27 @@ def _check_moment(key: str, text: str) -> None:
         raise typer.BadParameter(str(error), param_hint=f"--{key}") from error
 
 
+def _no_change(asked: Mapping[str, str], by: str) -> str:
+    """Return the sentence for an empty history: which changes were asked for, and who was asked."""
+    whose = [f"of {key} {quoted(asked[key])}" for key in ("account", "device") if key in asked]
+    since = f"since {quoted(asked['since'])}" if "since" in asked else "in the last 90 days"
+    until = [f"until {quoted(asked['until'])}"] if "until" in asked else []
+    return f"No change {' '.join([*whose, since, *until])}.\nAsked: {quoted(by)}.\n"
+
+
 def _wait(asked: Consultation, watch: Watch, seconds: float) -> tuple[int, StatusReport | None]:
     """Wait, with words on a terminal only, and say how it ended."""
     from reconciler.api.client import waiting
 
     shown = movable(sys.stderr)
 
+    room = max(shutil.get_terminal_size().columns - 1, 1)
+
     def follow(words: str) -> None:
         if shown:
-            sys.stderr.write(f"\r\x1b[K{masking.text(quoted(words))[:100]}")
+            line = masking.text(quoted(words))
+            line = line if len(line) <= room else f"{line[: room - 1]}…"
+            sys.stderr.write(f"\r\x1b[K{line}")
             sys.stderr.flush()
 
     def fetch() -> StatusReport:

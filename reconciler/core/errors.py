@@ -31,6 +31,7 @@ Quotes from outside have at most 256 characters. No error shows a header or a se
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -55,13 +56,20 @@ LONGEST_WORD, MOST_KNOWN = 256, 2000
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the known word most similar to a mistyped one, or an empty string."""
+    """Return ``"; did you mean 'x'?"`` for the known word most similar to a mistyped one, or an empty string.
+
+    A word that differs only in leading zeros of its numbers is the most similar: ``room-7`` means ``room-07``.
+    """
     if len(word) > LONGEST_WORD:
         return ""
-    near = get_close_matches(
-        word, [one for one in islice(known, MOST_KNOWN) if len(one) <= LONGEST_WORD], n=1
-    )
+    words = [one for one in islice(known, MOST_KNOWN) if len(one) <= LONGEST_WORD]
+    bare = _LEADING_ZEROS.sub("", word)
+    near = [one for one in words if _LEADING_ZEROS.sub("", one) == bare]
+    near = near or get_close_matches(word, words, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+_LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)", re.ASCII)
 
 
 class ReconcilerError(Exception):

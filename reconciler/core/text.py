@@ -27,6 +27,10 @@ _STEERING = re.compile(
 )
 """Characters that steer a terminal, turn the direction of writing or cannot be seen; JSON leaves them as they are."""
 NOW = "just now"
+ROUNDED = 5
+"""The part of a span, as one in this number, by which it may be rounded in words."""
+SHORT = 12
+"""How many characters of the id of a commit people are shown."""
 
 
 def moment_words(moment: datetime | None, now: datetime) -> str:
@@ -45,12 +49,29 @@ def stamp_words(moment: datetime) -> str:
 def span_words(moment: datetime, now: datetime) -> str:
     """Return a moment in relative words: ``4 minutes ago``, ``in 3 days``, ``just now``."""
     seconds = (now - moment).total_seconds()
-    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
-        count = int(abs(seconds) // size)
-        if count:
-            spoken = counted(count, word)
-            return f"{spoken} ago" if seconds > 0 else f"in {spoken}"
-    return NOW
+    if abs(seconds) < 1:
+        return NOW
+    spoken = length_words(abs(seconds))
+    return f"{spoken} ago" if seconds > 0 else f"in {spoken}"
+
+
+def length_words(seconds: float) -> str:
+    """Return a span as a person says it: ``2 hours`` for 1:59:57, and ``90 minutes`` for 1:30:00.
+
+    It is rounded in the largest unit in which that changes it by at most a fifth.
+    """
+    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        count = round(seconds / size)
+        if count and abs(count * size - seconds) <= seconds / ROUNDED:
+            return counted(count, word)
+    return counted(round(seconds), "second")
+
+
+def short_revision(revision: str) -> str:
+    """Return the beginning of a revision, long enough to recognise it."""
+    kind, colon, digest = revision.rpartition(":")
+    commit, dirty, _ = digest.partition("-dirty")
+    return f"{kind}{colon}{commit[:SHORT]}{dirty}"
 
 
 def plural(word: str, count: int) -> str:

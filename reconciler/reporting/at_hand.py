@@ -14,12 +14,23 @@ from reconciler.reporting.queries import Knowledge
 
 @dataclass(frozen=True, slots=True)
 class AtHand:
-    """What is known without a daemon, and notes for people on how it is known. ``state`` is the folder of the state."""
+    """What is known without a daemon, and notes for people on how it is known.
+
+    ``desired`` says which desired state was read, ``state`` is the folder of the state.
+    """
 
     known: Knowledge
     notes: tuple[str, ...]
     state: str = ""
     has_state: bool = True
+    desired: str = "no file"
+
+    @property
+    def sources(self) -> str:
+        """Say what was asked, so that nobody takes the answer of one fleet for that of another."""
+        if not self.has_state:
+            return f"{self.desired} alone"
+        return f"{self.desired} and the state in {self.state}"
 
     def insist_on_state(self) -> None:
         """Raise ``StateError`` if there is no state: then past changes are unknown, which does not mean none."""

@@ -8,7 +8,7 @@ missing here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.core import acceptance
 from reconciler.core.acceptance import Accepted, Claims
@@ -24,6 +24,7 @@ from reconciler.source.kept import recalled
 from reconciler.state import KeptText, State, is_there
 
 LAST_ACCEPTED = "showing what the daemon accepted last"
+KEPT = "the revision that the daemon accepted last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class _Newest:
     accepted: Accepted
     read: Sequence[KeptText] = ()
     notes: Sequence[str] = ()
+    place: str = KEPT
+    """What was read, in words."""
 
 
 class _Kept:
@@ -70,7 +73,7 @@ def at_hand(settings: Settings, clock: Clock) -> AtHand:
         observing=settings.mode is Mode.OBSERVE,
         claims=claims,
     )
-    return AtHand(known, tuple(notes), folder, has_state)
+    return AtHand(known, tuple(notes), folder, has_state, newest.place)
 
 
 def _newest(settings: Settings, before: Accepted, kept: Sequence[KeptText]) -> _Newest:
@@ -82,7 +85,8 @@ def _newest(settings: Settings, before: Accepted, kept: Sequence[KeptText]) -> _
         fetched = source.fetch()
     except SourceError as error:
         return _Newest(before, notes=(f"{error}; {LAST_ACCEPTED}",))
-    return _judged(source, fetched, before, kept, settings.environment)
+    newest = _judged(source, fetched, before, kept, settings.environment)
+    return replace(newest, place=f"the desired state {settings.desired_state.absolute()}")
 
 
 def _judged(
@@ -102,4 +106,5 @@ def _judged(
     revision = Revision(loaded.sha256, commit)
     accepted = acceptance.accept(before, loaded, revision)
     read = [KeptText(one.path, revision, loaded.files) for one in fetched.documents]
-    return _Newest(accepted, read, [f"{fault} (not in force)" for fault in accepted.faults])
+    notes = [f"{fault} (not in force)" for fault in accepted.faults]
+    return _Newest(accepted, read, notes)

@@ -101,6 +101,8 @@ def test_a_proxy_that_cannot_be_used_is_not_passed_by() -> None:
         (Somebody(308, b"", headers={"location": "http://[broken"}), "is a redirect"),
         (Somebody(401, b"<html>Sign in</html>", kind="text/html"), "asks for a login"),
         (Somebody(403, b"", headers={"server": "gate"}), "asks for a login"),
+        (Somebody(404, b"default backend", kind="text/plain"), "has no such page"),
+        (Somebody(405, b"", headers={"allow": "GET"}), "has no such page"),
     ],
 )
 def test_somebody_else_is_told_from_a_daemon_that_is_away(somebody: Somebody, words: str) -> None:
@@ -111,7 +113,7 @@ def test_somebody_else_is_told_from_a_daemon_that_is_away(somebody: Somebody, wo
     assert "state=" not in str(caught.value)
 
 
-@pytest.mark.parametrize("status", [404, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_a_gateway_without_a_daemon_behind_it_is_asked_again(status: int) -> None:
     """While the daemon starts again, what stands before it answers in its place."""
     with (

@@ -181,11 +181,11 @@ def test_a_revision_that_came_into_force_has_its_time(revision: str, there: dict
     [
         (
             {"revision": OLD, "newest": OLD, "seen": (SeenReport(OLD, "d" * 64, None),)},
-            f"in force is {OLD}",
+            f"in force is {OLD[:12]}",
         ),
         (
             {"revision": OLD, "rejected": "invalid", "newest": "e" * 40, "seen": ()},
-            f"in force is {OLD}",
+            f"in force is {OLD[:12]}",
         ),
         ({"revision": None, "newest": None, "seen": ()}, "in force is no revision"),
         ({"revision": f"{NEW}-dirty", "newest": f"{NEW}-dirty", "seen": ()}, "in force is"),
@@ -217,7 +217,7 @@ def test_a_rejected_revision_is_told_at_once() -> None:
         assert (verdict.code, "rejected (invalid): x.toml:1:1: no" in verdict.words) == (1, True)
     mended = (*seen, SeenReport("e" * 40, "f" * 64, None))
     verdict = Watch(NEW).look(status(account(), revision="e" * 40, newest="e" * 40, seen=mended))
-    assert verdict == Verdict(1, f"revision {NEW} is rejected (invalid)")
+    assert verdict == Verdict(1, f"revision {NEW[:12]} is rejected (invalid)")
     assert (
         Watch().look(status(account(), rejected="missing", faults=("there is no such file",))).code
         == 1

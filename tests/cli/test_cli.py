@@ -262,11 +262,12 @@ def test_completion_completes() -> None:
     assert process(**asked) == Ended(0, "export\nexplain\n", "")
 
 
-def test_the_version_is_told_at_once(shell: Shell) -> None:
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_told_at_once(shell: Shell, option: str) -> None:
     """``--version`` works with and without a command beside it, and imports nothing heavy."""
-    assert shell("--version") == Ended(0, f"pcc-reconciler {reconciler.__version__}\n", "")
+    assert shell(option) == Ended(0, f"pcc-reconciler {reconciler.__version__}\n", "")
     program = (
-        "import sys; sys.argv[1:] = ['--version']\n"
+        f"import sys; sys.argv[1:] = [{option!r}]\n"
         "from reconciler.__main__ import main\nmain()\n"
         "print(*{'typer', 'pydantic', 'structlog', 'httpx'} & set(sys.modules))"
     )
@@ -1219,5 +1220,21 @@ def test_a_history_without_a_state_is_an_error(shell: Shell, tmp_path: Path) -> 
         assert "PCC_STATE_DIR" in ended.err
     State.open(state, SystemClock()).close()
     ended = shell("history", "--env-file", "settings.env")
-    assert (ended.code, ended.out) == (0, "No change.\n")
-    assert str(state) in ended.err
+    assert (ended.code, ended.out.splitlines()[0]) == (0, "No change in the last 90 days.")
+    assert ended.out.splitlines()[1].startswith("Asked: the revision that the daemon accepted last")
+    assert str(state) in ended.out
+    narrowed = shell(
+        "history",
+        "--env-file",
+        "settings.env",
+        "--since",
+        "2h",
+        "--device",
+        "0a77c3f2",
+        "--account",
+        "default",
+    )
+    assert (narrowed.code, narrowed.out) == (
+        1,
+        "",
+    )  # an account that is not known is no empty answer

@@ -34,6 +34,14 @@ def test_a_near_word_is_suggested() -> None:
     assert suggestion("devces", ["zone"]) == ""
 
 
+def test_a_number_means_the_same_with_zeros_before_it() -> None:
+    """The word with the same number is named before one that is as similar by its characters."""
+    known = [f"daegu-{number:02}" for number in range(300)]
+    assert suggestion("daegu-7", known) == "; did you mean 'daegu-07'?"
+    assert suggestion("daegu-007", known) == "; did you mean 'daegu-07'?"
+    assert suggestion("room-10", ["room-1", "room-010"]) == "; did you mean 'room-010'?"
+
+
 def test_long_words_are_not_compared() -> None:
     """Words and known words up to the longest length are compared, and so are only the first of the known ones."""
     longest = "a" * 256

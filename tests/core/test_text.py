@@ -32,19 +32,23 @@ NOW = datetime(2026, 11, 22, 10, 4, 0, tzinfo=UTC)
         (-0.999, "just now"),
         (1.0, "1 second ago"),
         (-1.0, "in 1 second"),
-        (59.0, "59 seconds ago"),
+        (47.0, "47 seconds ago"),
+        (59.0, "1 minute ago"),
         (60.0, "1 minute ago"),
-        (119.0, "1 minute ago"),
+        (90.0, "90 seconds ago"),
+        (119.0, "2 minutes ago"),
         (120.0, "2 minutes ago"),
-        (3599.0, "59 minutes ago"),
+        (3599.0, "1 hour ago"),
         (3600.0, "1 hour ago"),
-        (86_399.0, "23 hours ago"),
+        (3600.0 + 1740, "89 minutes ago"),
+        (-7197.0, "in 2 hours"),
+        (86_399.0, "1 day ago"),
         (86_400.0, "1 day ago"),
         (-3 * 86_400.0, "in 3 days"),
     ],
 )
 def test_a_moment_as_people_say_it(seconds: float, spoken: str) -> None:
-    """The largest unit of which there is a whole one counts, before and after now."""
+    """It is rounded to the unit that changes it little, so that two hours stay two hours for a while."""
     assert span_words(NOW - timedelta(seconds=seconds), NOW) == spoken
 
 

@@ -421,7 +421,7 @@ def test_the_way_into_production_can_be_walked(tmp_path: Path) -> None:
         r"paused for 2h: default.*"
         r"no longer paused by command: default.*"
         r"Doctor: nothing is wrong.*"
-        r"using the files and the state.*subscribe success",
+        r"using the desired state /.*subscribe success",
         re.DOTALL,
     )
     assert seen.search(said), said

@@ -84,7 +84,7 @@ TELLING: dict[str, tuple[str, ...]] = {
         "next       nothing under prune = 'owned'; an entry in the file would take it in",
     ),
     "approved": (
-        "approved   until 2026-12-01 00:00:00 UTC (in 27 days): wing B is rebuilt (desired-state.toml:11:12)",
+        "approved   until 2026-12-01 00:00:00 UTC (in 28 days): wing B is rebuilt (desired-state.toml:11:12)",
         "unsubscribe success, approved, pass ",
     ),
 }
@@ -420,7 +420,7 @@ async def test_on_call_one_command_tells_who_and_when(tmp_path: Path) -> None:
         past_later = await command(one, "history", "--limit", "3", "--output", "json")
     for answers, by in (
         (told, "Asked: the daemon at http://127.0.0.1:"),
-        (later, "Asked: the files and the state"),
+        (later, "Asked: the desired state /"),
     ):
         by_case = dict(zip(("gone", "held", "refused", "live", "unknown"), answers, strict=True))
         assert [code for code, _, _ in answers] == [0, 0, 0, 0, 1]

@@ -208,10 +208,14 @@ def _host(address: str) -> str:
 
 
 def _door(kind: Kind) -> str:
-    return f"is there a login page or a proxy in front of it? see {kind.address_setting}"
+    """Return what to do where something else answers: a login page, a proxy, another program."""
+    return (
+        f"give the address of the {kind.name} itself in {kind.address_setting}, "
+        f"or let this call pass what is in front of it"
+    )
 
 
-_MOVED, _LOCKED = range(300, 400), frozenset({401, 403, 407})
+_MOVED, _LOCKED, _ABSENT = range(300, 400), frozenset({401, 403, 407}), frozenset({404, 405, 410})
 
 
 def _refusal(server: str, error: HTTPError, end: float, kind: Kind) -> DaemonError:
@@ -229,8 +233,13 @@ def _refusal(server: str, error: HTTPError, end: float, kind: Kind) -> DaemonErr
         return SomebodyElse(
             f"what answers at {server} asks for a login ({error.code}), and is not the {kind.name}: {_door(kind)}"
         )
+    if error.code in _ABSENT:
+        return SomebodyElse(
+            f"what answers at {server} has no such page ({error.code}), and is not the {kind.name}: {_door(kind)}"
+        )
     return NoDaemon(
-        f"the {kind.name} at {server} refused: {error.code} {quoted(str(error.reason))}"
+        f"the {kind.name} at {server} does not answer: a program in front of it says "
+        f"{error.code} {quoted(str(error.reason))}".rstrip()
     )
 
 

@@ -92,9 +92,8 @@ class Consultation:
             if self.at_hand is None:
                 raise
             at_hand = self.at_hand()
-            asked = f"the files and the state in {at_hand.state}"
-            notes = (f"{error}; using {asked} instead", *at_hand.notes)
-            return Answer(otherwise(at_hand), f"{asked}, as no daemon answered", notes)
+            notes = (f"{error}; using {at_hand.sources} instead", *at_hand.notes)
+            return Answer(otherwise(at_hand), f"{at_hand.sources}, as no daemon answered", notes)
 
     def _get(self, path: str, kind: type[Report]) -> Report:
         answer = self.get(path)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from reconciler.core.errors import NoDaemon, SomebodyElse, quoted, suggestion
 from reconciler.core.model import Condition, Kind, PassResult
-from reconciler.core.text import counted
+from reconciler.core.text import counted, short_revision
 from reconciler.core.urgency import LASTING, PASSING
 from reconciler.reporting import (
     ERROR,
@@ -103,13 +103,15 @@ class Watch:
             if one.rejected is not None and not self._spared(one.revision, status):
                 faults = _first(text.faults) if text.newest == one.revision else ""
                 return Verdict(
-                    ERROR, f"revision {one.revision} is rejected ({one.rejected}){faults}"
+                    ERROR,
+                    f"revision {short_revision(one.revision)} is rejected ({one.rejected}){faults}",
                 )
             return None
         if text.holds or is_meant(revision, text.revision or "", text.sha256 or ""):
             return None
+        in_force = short_revision(text.revision or "no revision")
         return Verdict(
-            None, f"waiting for revision {revision}: in force is {text.revision or 'no revision'}"
+            None, f"waiting for revision {short_revision(revision)}: in force is {in_force}"
         )
 
     def _spared(self, revision: str, status: StatusReport) -> bool:
@@ -240,7 +242,7 @@ def wait(
 
 def _sum(found: Iterable[tuple[str, Verdict]], status: StatusReport) -> Verdict:
     """Return the verdict of all accounts together: 3 before 4, and none as long as it is too early for one of them."""
-    each, under = list(found), f"revision {status.text.revision}"
+    each, under = list(found), f"revision {short_revision(str(status.text.revision))}"
     early = [(name, one) for name, one in each if one.code is None]
     if early:
         more = f" (and {len(early) - 1} more)" if len(early) > 1 else ""
