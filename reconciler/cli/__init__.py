@@ -40,6 +40,7 @@ from reconciler.cli.console import (
     speak_anywhere,
     tell_in_log,
 )
+from reconciler.cli.forgotten import reminder
 from reconciler.cli.options import Command
 from reconciler.core.errors import Invalid, ReconcilerError
 
@@ -130,7 +131,10 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence, never with a secret in it
         in_log = _serves(arguments) and not isinstance(error, typer.Abort)
         if not in_log or not log_is_json(arguments):
-            return _report_error(error)
+            failed = _report_error(error)
+            if failed == 1:
+                _remind(arguments)
+            return failed
         if isinstance(error, TyperException):
             tell_in_log(ReconcilerError(error.format_message()))
             return USAGE
@@ -140,7 +144,17 @@ def run(arguments: Sequence[str]) -> int:
         end_log()
     if code == INTERRUPTED:
         say(f"{NAME}: interrupted")
+    if code == 1:
+        _remind(arguments)
     return code if isinstance(code, int) else 0
+
+
+def _remind(arguments: Sequence[str]) -> None:
+    """Remind of the env file where a command failed that takes one, and that perhaps lacked it."""
+    takes_none = ("validate", "schema", "simulate", "demo", "events", "receive")
+    words = reminder(arguments) if arguments and arguments[0] not in takes_none else ""
+    if words:
+        say(words)
 
 
 def _serves(arguments: Sequence[str]) -> bool:

@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 import typer
 
 from reconciler.cli.console import masking, movable, print_as, print_data, read_settings, say
+from reconciler.cli.forgotten import reminder
 from reconciler.cli.options import Accounts, EnvFile, Output, OutputOption
 from reconciler.core.errors import DaemonError, ReconcilerError, Unknown, quoted
 
@@ -93,7 +94,7 @@ def explain(
     from reconciler.reporting.formats import explanations
 
     answer = _consultation(server, env_file).explain(device, account)
-    say(*answer.notes)
+    say_notes(answer.notes, env_file)
     print_as(
         output,
         text=lambda: explanations.explanation_text(answer.report, answer.by),
@@ -130,7 +131,7 @@ def history(
     for key in asked.keys() & {"since", "until"}:
         _check_moment(key, asked[key])
     answer = _consultation(server, env_file).history(asked, limit)
-    say(*answer.notes)
+    say_notes(answer.notes, env_file)
     nothing = _no_change(asked, answer.by)
     print_as(
         output,
@@ -280,6 +281,12 @@ def _check_moment(key: str, text: str) -> None:
         moment(key, text, datetime.now(UTC))
     except ReconcilerError as error:
         raise typer.BadParameter(str(error), param_hint=f"--{key}") from error
+
+
+def say_notes(notes: Sequence[str], env_file: Path | None) -> None:
+    """Say how an answer came about, and where no daemon gave it, that an env file may have been forgotten."""
+    hint = reminder([]) if notes and env_file is None else ""
+    say(*notes, *([hint] if hint else []))
 
 
 def _no_change(asked: Mapping[str, str], by: str) -> str:

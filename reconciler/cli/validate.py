@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from reconciler.runtime.settings import Settings
 
 
+DESIRED_STATE = "PCC_DESIRED_STATE"
+"""The setting that names the desired state where no PATH does."""
+
+
 class Findings(StrEnum):
     """How faults are printed."""
 
@@ -89,7 +93,7 @@ def validate(
     accounts: list[Desired] = []
     compared: list[Comparison] = []
     for path in dict.fromkeys(paths or ([chosen.desired_state] if chosen is not None else [])):
-        loaded = _load(path, chosen, followed=followed)
+        loaded = _load(path, chosen, followed=followed, named_by="" if paths else DESIRED_STATE)
         if isinstance(loaded, Fault):
             faults.append(loaded)
             continue
@@ -154,12 +158,12 @@ def schema(
     print_data(json.dumps(found, indent=2) + "\n", for_programs=True)
 
 
-def _load(path: Path, chosen: Settings | None, *, followed: bool) -> Loaded | Fault:
+def _load(path: Path, chosen: Settings | None, *, followed: bool, named_by: str) -> Loaded | Fault:
     """Read the desired state at a path, here or in the repository, or say why there is none."""
     from reconciler.core.errors import SourceError
     from reconciler.source import FileSource, Source, load_fetched
 
-    opening: AbstractContextManager[Source] = nullcontext(FileSource(path))
+    opening: AbstractContextManager[Source] = nullcontext(FileSource(path, named_by=named_by))
     if chosen is not None and followed:
         from reconciler.runtime.source import opened
 

@@ -56,6 +56,19 @@ for _type in sorted(_LG_TYPES, key=lambda name: name not in [*DeviceType]):
     TYPES[_type] = _type
     TYPES[f"DEVICE_{_type.upper()}"] = _type
 """Both ways to write a device type: ours, and LG's own."""
+_SPOKEN = {
+    "fridge": "refrigerator",
+    "freezer": "refrigerator",
+    "fridge freezer": "refrigerator",
+    "washing machine": "washer",
+    "laundry": "washer",
+    "dish washing machine": "dish_washer",
+    "stove": "oven",
+    "range": "oven",
+    "microwave": "microwave_oven",
+    "vacuum cleaner": "robot_cleaner",
+}
+"""What people call appliances whose type has another name, which is not similar."""
 
 
 def device_id(value: object, info: ValidationInfo) -> str:
@@ -95,7 +108,8 @@ def device_type(value: object) -> str:
         raise fault("must be text in quotes")
     if value not in TYPES:
         meant = value.lower().removeprefix("device_")
-        raise unknown_word(f"is not a device type: {one_of([*DeviceType])}", meant, _LG_TYPES)
+        meant = _SPOKEN.get(meant.replace("_", " ").replace("-", " "), meant)
+        raise unknown_word(f"the type must be {one_of([*DeviceType])}", meant, _LG_TYPES)
     return TYPES[value]
 
 

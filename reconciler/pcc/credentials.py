@@ -36,6 +36,19 @@ WORDS = {
 }
 
 
+SEVERAL = 3
+"""From this number of missing parts on, they are listed together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A part that is missing: what it is, the kinds that would do, and where else it may be given."""
+
+    what: str
+    kinds: tuple[str, ...]
+    also: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """The service's own values: what every account uses that has none of its own, and the tokens of ``default``."""
@@ -107,6 +120,7 @@ class Assembly:
         self._shared = shared
         self._in_folder = in_folder
         self._faults: list[str] = []
+        self._absent: list[Absent] = []
 
     def make(self, parts: object, country: str | None) -> Assembled:
         """Return the credentials, or None and all the faults."""
@@ -115,12 +129,12 @@ class Assembly:
         access = self._part("access_token", check_secret)
         refresh = self._part("refresh_token", check_secret)
         if self._found.keys().isdisjoint(USER_TOKENS):
-            self._missing("no user token", *USER_TOKENS)
+            self._missing("user token", *USER_TOKENS)
         country = self._country(country)
         base_url = self._base_url(country)
         client_id = self._part("client_id", check_printable)
         if refresh is not None and "client_id" not in self._found:
-            self._missing("a refresh token needs a client id", "client_id")
+            self._missing("client id (a refresh token needs one)", "client_id")
         credentials = Credentials(
             account=self._account,
             base_url=base_url,
@@ -133,6 +147,7 @@ class Assembly:
             access_token=None if access is None else SecretStr(access),
             refresh_token=None if refresh is None else SecretStr(refresh),
         )
+        faults = self._all_faults()
         tokens = tuple(
             (kind, value)
             for kind, value in zip(USER_TOKENS, (access, refresh), strict=True)
@@ -144,8 +159,8 @@ class Assembly:
         )
         return Assembled(
             parts,
-            None if self._faults else credentials,
-            tuple(self._faults),
+            None if faults else credentials,
+            faults,
             tokens,
             secrets,
             origins,
@@ -167,16 +182,44 @@ class Assembly:
 
     def _needed(self, kind: str, check: Callable[[str], str]) -> str:
         if kind not in self._found:
-            self._missing(f"no {WORDS[kind]}", kind)
+            self._missing(WORDS[kind], kind)
         return self._part(kind, check) or ""
 
     def _missing(self, what: str, *kinds: str, also: str = "") -> None:
-        """Note that a part is missing, with every place where it could be put for this account."""
-        files = " or ".join(f"{self._account}.{kind}" for kind in kinds)
-        into = f"put {files} into {'' if self._in_folder else 'a folder and name that in '}PCC_CREDENTIALS_DIR"
-        if self._account == DEFAULT_ACCOUNT or not set(kinds) <= set(USER_TOKENS):
-            into = f"set {' or '.join(f'PCC_{kind.upper()}' for kind in kinds)}, or {into}"
-        self._faults.append(f"{what}: {also}{into}")
+        """Note that a part is missing."""
+        self._absent.append(Absent(what, kinds, also))
+
+    def _all_faults(self) -> tuple[str, ...]:
+        """Return every fault; of several missing parts one list, because the person may have set none of them."""
+        if len(self._absent) < SEVERAL:
+            return (*map(self._alone, self._absent), *self._faults)
+        parts = ", ".join(
+            f"{one.what} ({self._place(one)})".replace(") (", ", ") for one in self._absent
+        )
+        into = f"{self._folder()}, as files like {self._account}.{self._absent[0].kinds[0]}"
+        return (f"missing: {parts}; each may also be in {into}", *self._faults)
+
+    def _alone(self, absent: Absent) -> str:
+        """Return the fault of one missing part, with every place where it could be put for this account."""
+        files = " or ".join(f"{self._account}.{kind}" for kind in absent.kinds)
+        into = f"put {files} into {self._folder()}"
+        if self._by_setting(absent):
+            into = f"set {self._place(absent)}, or {into}"
+        return f"no {absent.what}: {absent.also}{into}"
+
+    def _place(self, absent: Absent) -> str:
+        """Return the settings of a part, or its files where no setting is for this account."""
+        if self._by_setting(absent):
+            return " or ".join(f"PCC_{kind.upper()}" for kind in absent.kinds)
+        return " or ".join(f"file {self._account}.{kind}" for kind in absent.kinds)
+
+    def _by_setting(self, absent: Absent) -> bool:
+        """Say whether a setting can give a part: user tokens never go from one account to another."""
+        return self._account == DEFAULT_ACCOUNT or not set(absent.kinds) <= set(USER_TOKENS)
+
+    def _folder(self) -> str:
+        named = "" if self._in_folder else "a folder that you name in "
+        return f"{named}PCC_CREDENTIALS_DIR"
 
     def _country(self, named: str | None) -> str:
         """Return the country: from the desired state, else the account's file, else the service's own."""
@@ -188,7 +231,7 @@ class Assembly:
         elif "country" not in self._found:
             if self._shared.country is not None:
                 return self._shared.country
-            self._missing("no country", "country", also="give the account one in the file, ")
+            self._missing("country", "country", also="give the account one in the file, ")
         return self._part("country", check_country) or ""
 
     def _base_url(self, country: str) -> str:

@@ -22,6 +22,7 @@ from yarl import URL
 
 from reconciler import __version__
 from reconciler.core.errors import Lost, ReconcilerError, quoted
+from reconciler.core.unanswered import unanswered
 from reconciler.pcc import proxies
 from reconciler.pcc.names import LONGEST_SECONDS, Names
 from reconciler.pcc.pool import Pool
@@ -44,7 +45,7 @@ LOST = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, Timeout
 
 
 def why_lost(error: Exception) -> str:
-    """Return why no answer came, in one line. The library in between calls most of it a time-out; its cause knows."""
+    """Return why no answer came, in words. The library in between calls most of it a time-out; its cause knows."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, TooLongError):
@@ -54,7 +55,7 @@ def why_lost(error: Exception) -> str:
         cause, aiohttp.ClientHttpProxyError
     ):
         return f"no answer that can be read: {_unreadable(cause)}"  # its status is the library's, and nobody sent it
-    words = f"no answer: {type(cause).__name__}: {quoted(str(cause))}".removesuffix(": ")
+    words = f"no answer: {unanswered(cause)}"
     return (
         f"{words}; is this machine's clock right (NTP)?" if how_lost(error) is Lost.DATES else words
     )

@@ -19,6 +19,7 @@ from reconciler.reporting.at_hand import AtHand, no_state
 from reconciler.reporting.queries import Knowledge
 from reconciler.runtime.setting_values import Mode
 from reconciler.runtime.settings import Settings
+from reconciler.runtime.source import local
 from reconciler.source import Fetched, FileSource, load_fetched
 from reconciler.source.kept import recalled
 from reconciler.state import KeptText, State, is_there
@@ -80,7 +81,7 @@ def _newest(settings: Settings, before: Accepted, kept: Sequence[KeptText]) -> _
     """Return what would be in force if a daemon read the files now."""
     if settings.git_url is not None:
         return _Newest(before, notes=(f"the repository is not asked: {LAST_ACCEPTED}",))
-    source = FileSource(settings.desired_state)
+    source = local(settings.desired_state)
     try:
         fetched = source.fetch()
     except SourceError as error:

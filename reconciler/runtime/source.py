@@ -18,8 +18,14 @@ from reconciler.source.git.clone import Clone
 from reconciler.source.port import Source
 from reconciler.source.repository import GitSource
 
+SETTING = "PCC_DESIRED_STATE"
 CLONES = "git"
 """Where the clone is, below the folder of the process."""
+
+
+def local(path: Path) -> FileSource:
+    """Return the source of the local files that the setting names."""
+    return FileSource(path, named_by=SETTING)
 
 
 @contextmanager
@@ -27,7 +33,7 @@ def opened(
     settings: CommonSettings,
     *,
     lasting: bool = False,
-    files: Callable[[Path], FileSource] = FileSource,
+    files: Callable[[Path], FileSource] = local,
 ) -> Iterator[Source]:
     """Give the source that the settings name, and end what it does at the end.
 
@@ -35,10 +41,10 @@ def opened(
     temporary clone. ``files`` makes the source of local files.
     """
     if settings.git_url is None:
-        local = files(settings.desired_state)
-        if local.unrest is not None:
-            local.unrest.leave_out(settings.work_dir)
-        yield local
+        found = files(settings.desired_state)
+        if found.unrest is not None:
+            found.unrest.leave_out(settings.work_dir)
+        yield found
         return
     with ExitStack() as stack:
         home = (

@@ -28,7 +28,7 @@ from reconciler.pcc.transport import open_http
 from reconciler.runtime.environment import Environment
 from reconciler.runtime.setting_values import Mode
 from reconciler.runtime.settings import Settings
-from reconciler.runtime.source import opened
+from reconciler.runtime.source import SETTING, opened
 from reconciler.source import FileSource, Source
 from reconciler.state import History, Quotas, State
 from reconciler.telemetry.heard_metrics import HeardMetrics
@@ -143,6 +143,7 @@ class _Builder:
         self._hearing = self._heard()
         self.files = partial(
             FileSource,
+            named_by=SETTING,
             watch=environment.watch,
             look=environment.look,
             file_time=environment.file_time,

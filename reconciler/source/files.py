@@ -108,7 +108,10 @@ class DiskTree:
 
 
 class FileSource:
-    """A TOML file, or the TOML files of a folder, on this machine."""
+    """A TOML file, or the TOML files of a folder, on this machine.
+
+    ``named_by`` is the setting that names it, for the message where nothing is there.
+    """
 
     kind = "file"
     persistent = False
@@ -122,8 +125,10 @@ class FileSource:
         file_time: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
         most: int = MOST_ENTRIES,
+        named_by: str = "",
     ) -> None:
         self._path = path
+        self._named_by = named_by
         self._most = most
         self._watch, self._look, self._file_time = watch, look, file_time
         self._checkout = Checkout()
@@ -147,7 +152,8 @@ class FileSource:
                 if self._path.is_dir()
                 else "there is no such file"
             )
-            raise MissingError(f"{self._path}: {what}")
+            setting = f" ({self._named_by} names it)" if self._named_by else ""
+            raise MissingError(f"{self._path}: {what}{setting}")
         documents, unreadable = [], []
         for path in self._documents:
             try:

@@ -450,7 +450,9 @@ def test_both_places_of_a_device_listed_twice_are_told(shell: Shell) -> None:
 @pytest.mark.parametrize("command", ["validate", "plan", "apply"])
 def test_a_missing_text_is_told(shell: Shell, recorder: list[str], command: str) -> None:
     """Without a file there is nothing to do but to say so; no call is made."""
-    assert shell(command) == Ended(1, "", "desired-state.toml: there is no such file\n")
+    assert shell(command) == Ended(
+        1, "", "desired-state.toml: there is no such file (PCC_DESIRED_STATE names it)\n"
+    )
     assert not recorder
 
 
@@ -478,6 +480,28 @@ def test_missing_credentials_are_told_with_the_settings_that_mend_it(
     assert ended.code == 1
     assert "PCC_ACCESS_TOKEN" in ended.out + ended.err
     assert not recorder
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "export", "doctor", "history"])
+def test_a_forgotten_env_file_is_reminded_of(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Where no credential is set and an env file lies here, the command that failed names it, and no value of it."""
+    monkeypatch.setenv("PCC_STATE_DIR", str(Path("state").absolute()))
+    monkeypatch.setenv("PCC_LISTEN", "127.0.0.1:9")
+    Path("desired-state.toml").write_text('version = 1\ndevices = ["aaaaaaaa"]\n')
+    assert "--env-file" not in shell(command).err
+    Path("pcc.env").write_text("# ours\nPCC_SERVICE_KEY=a-secret-value\n")
+    Path("other.env").write_text("NAME=value\n")
+    ended = shell(command)
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1] == (
+        "hint: pcc.env lies here; did you forget --env-file pcc.env?"
+    )
+    assert "a-secret-value" not in ended.out + ended.err
+    assert "did you forget" not in shell(command, "--env-file", "pcc.env").err
+    monkeypatch.setenv("PCC_ACCESS_TOKEN", "another-secret-value")
+    assert "did you forget" not in shell(command).err
 
 
 def test_an_account_that_is_not_there_is_told_with_the_nearest(shell: Shell, fleet: Fleet) -> None:

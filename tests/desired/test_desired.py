@@ -341,7 +341,7 @@ FAULTS = {
         "2:17: this device is listed twice, first at a.toml:2:12"
     ],
     HEAD + "devices = [{ id = 'a', type = 'Refridgerator' }]": [
-        f"2:31: is not a device type: {TYPES}; did you mean 'refrigerator'?"
+        f"2:31: the type must be {TYPES}; did you mean 'refrigerator'?"
     ],
     HEAD + "devices = [{ id = 'a', type = 1 }]": ["2:31: must be text in quotes"],
     HEAD + "devices = [{ id = 'a', name = 1 }]": ["2:31: must be text in quotes"],
@@ -508,7 +508,7 @@ reason = "gone"
     ) == [
         "a.toml:2:22: this device is listed twice, first at a.toml:2:12",
         "a.toml:2:27: a device is an id in quotes, or a table with an id",
-        f"a.toml:2:49: is not a device type: {TYPES}; did you mean 'washer'?",
+        f"a.toml:2:49: the type must be {TYPES}; did you mean 'washer'?",
         "a.toml:2:59: unknown key 'nam'; did you mean 'name'?",
         'a.toml:2:92: a bare date needs a zone: write timezone = "Asia/Seoul" or such at the top of the file',
         'a.toml:3:16: must be "none", "unsubscribe" or "all"; did you mean \'all\'?',

@@ -211,7 +211,7 @@ async def test_what_is_no_answer_is_tried_again(said: bytes) -> None:
     async with sink_to(always(said)) as (sink, seen):
         handed = await sink.hand_over("a", BODY)
     assert (handed.result, handed.status) == (Result.RETRY, None)
-    assert handed.words.startswith("no answer: RemoteProtocolError")
+    assert handed.words.startswith("no answer: ")
     assert len(seen.posted) == 1
 
 
@@ -257,7 +257,7 @@ async def test_nobody_listening_is_tried_again() -> None:
         async with opened(url) as sink:
             handed = await sink.hand_over("a", BODY)
     assert handed.result is Result.RETRY
-    assert handed.words.startswith("no answer: ConnectError")
+    assert handed.words.startswith("no answer: nothing listens there")
 
 
 async def test_proxies_of_the_environment_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +289,7 @@ async def test_a_host_that_nobody_knows_is_tried_again() -> None:
     async with opened("http://crm.test/", ask=unknown) as sink:
         handed = await sink.hand_over("a", BODY)
     assert handed.result is Result.RETRY
-    assert handed.words.startswith("no answer: gaierror")
+    assert handed.words.startswith("no answer: the name of the host is not known")
 
 
 async def test_an_address_that_does_not_answer_leads_to_the_next() -> None:
@@ -351,7 +351,7 @@ async def test_tls_is_verified_by_the_name(tmp_path: Path, monkeypatch: pytest.M
     async with hooks(always(OK), tls, host="crm.test") as seen:
         async with opened(seen.url, ask=ask) as sink:
             handed = await sink.hand_over("a", BODY)
-            assert handed.words.startswith("no answer: ConnectError: [SSL: CERTIFICATE_VERIFY")
+            assert handed.words.startswith("no answer: its certificate is not accepted")
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         async with opened(seen.url, ask=ask) as sink:
             assert (await sink.hand_over("a", BODY)).result is Result.DELIVERED

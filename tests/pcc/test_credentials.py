@@ -99,7 +99,7 @@ def test_user_tokens_never_fall_back_to_another_account() -> None:
     )
     assert isinstance(found[DEFAULT], Credentials)
     assert found[SEOUL] == (
-        "no user token: put seoul-hotel.access_token or seoul-hotel.refresh_token into a folder and name that in"
+        "no user token: put seoul-hotel.access_token or seoul-hotel.refresh_token into a folder that you name in"
         " PCC_CREDENTIALS_DIR"
     )
 
@@ -251,7 +251,8 @@ def test_a_refresh_token_needs_a_client_id(tmp_path: Path) -> None:
         folder(tmp_path, {"seoul-hotel.refresh_token": TOKEN}),
     )
     assert fault(store) == (
-        "a refresh token needs a client id: set PCC_CLIENT_ID, or put seoul-hotel.client_id into PCC_CREDENTIALS_DIR"
+        "no client id (a refresh token needs one): set PCC_CLIENT_ID, "
+        "or put seoul-hotel.client_id into PCC_CREDENTIALS_DIR"
     )
 
 
@@ -348,16 +349,14 @@ def test_each_country_has_one_region() -> None:
 
 def test_everything_that_is_missing_is_told_at_once() -> None:
     """An account without anything reads all it needs in one go."""
-    told = fault(CredentialStore(Shared(), None), DEFAULT).split("; ")
-    assert [sentence.partition(":")[0] for sentence in told] == [
-        "no service id",
-        "no service key",
-        "no user token",
-        "no country",
-    ]
-    assert told[2] == (
-        "no user token: set PCC_ACCESS_TOKEN or PCC_REFRESH_TOKEN, or put default.access_token or default.refresh_token"
-        " into a folder and name that in PCC_CREDENTIALS_DIR"
+    assert fault(CredentialStore(Shared(), None), DEFAULT) == (
+        "missing: service id (PCC_SERVICE_ID), service key (PCC_SERVICE_KEY), "
+        "user token (PCC_ACCESS_TOKEN or PCC_REFRESH_TOKEN), country (PCC_COUNTRY); "
+        "each may also be in a folder that you name in PCC_CREDENTIALS_DIR, as files like default.service_id"
+    )
+    assert fault(CredentialStore(Shared(), None), SEOUL).startswith(
+        "missing: service id (PCC_SERVICE_ID), service key (PCC_SERVICE_KEY), "
+        "user token (file seoul-hotel.access_token or file seoul-hotel.refresh_token), country (PCC_COUNTRY)"
     )
 
 

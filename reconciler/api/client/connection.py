@@ -23,6 +23,7 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 import msgspec
 
 from reconciler.core.errors import DaemonError, NoDaemon, SomebodyElse, quoted
+from reconciler.core.unanswered import unanswered
 from reconciler.pcc import proxies
 from reconciler.pcc.proxies import Unusable
 
@@ -100,9 +101,8 @@ def ask(
     except HTTPError as error:
         raise _refusal(server, error, end, kind) from error
     except _NO_ANSWER as error:
-        reason = getattr(error, "reason", error)
         raise NoDaemon(
-            f"no {kind.name} answers at {server} ({quoted(str(reason))}); "
+            f"no {kind.name} answers at {server} ({unanswered(error)}); "
             f"is it running? see {kind.address_setting}"
         ) from error
     if not isinstance(document, dict):

@@ -22,6 +22,7 @@ from reconciler import __version__
 from reconciler.core.addresses import secrets_in as secrets_of_address
 from reconciler.core.clock import Clock
 from reconciler.core.errors import quoted
+from reconciler.core.unanswered import unanswered
 from reconciler.events.model import Result
 from reconciler.events.sinks.answers import judge
 from reconciler.events.sinks.names import Ask, HostName, system_addresses
@@ -97,8 +98,7 @@ class HttpSink:
             return await self._post(headers, body)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             self._host.doubt()
-            kind = type(error).__name__
-            words = f"no answer: {kind}: {self._shown(str(error))}".removesuffix(": ")
+            words = f"no answer: {self._shown(unanswered(error))}"
             return Handed(Result.RETRY, words=words)
 
     async def close(self) -> None:

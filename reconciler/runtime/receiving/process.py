@@ -40,7 +40,7 @@ from reconciler.runtime.receiving.spool_keeper import SpoolKeeper
 from reconciler.runtime.server import listening, more_descriptors, most_connections
 from reconciler.runtime.services.http import Front, HttpServer
 from reconciler.runtime.setting_values import Listen
-from reconciler.runtime.source import opened
+from reconciler.runtime.source import SETTING, opened
 from reconciler.runtime.supervisor import Service, Supervisor
 from reconciler.source import FileSource, Source
 from reconciler.telemetry.masking import Masking
@@ -129,6 +129,7 @@ class ReceiverProcess:
         around = self._environment
         files = partial(
             FileSource,
+            named_by=SETTING,
             watch=around.watch,
             look=around.look,
             file_time=around.file_time,
