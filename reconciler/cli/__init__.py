@@ -20,6 +20,7 @@ import errno
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Annotated
 
 import typer
@@ -37,6 +38,7 @@ from reconciler.cli.console import (
     masking,
     print_data,
     say,
+    say_error,
     speak_anywhere,
     tell_in_log,
 )
@@ -154,7 +156,7 @@ def _remind(arguments: Sequence[str]) -> None:
     takes_none = ("validate", "schema", "simulate", "demo", "events", "receive")
     words = reminder(arguments) if arguments and arguments[0] not in takes_none else ""
     if words:
-        say(words)
+        say_error(words)
 
 
 def _serves(arguments: Sequence[str]) -> bool:
@@ -172,22 +174,27 @@ def _report_error(error: Exception) -> int:
         case typer.Abort():
             return INTERRUPTED
         case Invalid():
-            say(*map(str, error.faults))
+            say_error(*map(str, error.faults))
         case ReconcilerError():
-            say(f"{NAME}: {error}")
+            say_error(f"{NAME}: {error}")
         case OSError(errno=errno.ENOSPC | errno.EPIPE | errno.EIO):
-            say(f"{NAME}: cannot print: {error.strerror}")
+            say_error(f"{NAME}: cannot print: {error.strerror}")
         case _:
-            say(f"{NAME}: this is a defect of the program. Please report it with these lines:")
+            say_error(
+                f"{NAME}: this is a defect of the program. Please report it with these lines:"
+            )
             sys.stderr.write(masking.text("".join(traceback.format_exception(error))))
     return 1
 
 
 def _misused(error: TyperException) -> int:
     """Say what is wrong with the arguments, and where to read how they should be."""
+    if len(likely := getattr(error, "possibilities", None) or ()) > 1:
+        # one suggestion helps, and a list of remote ones does not
+        error.possibilities = get_close_matches(error.option_name, likely, n=1)  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else NAME
-    say(
+    say_error(
         f"{command}: {error.format_message().replace('Value error, ', '')}",
         f"Try '{command} --help'.",
     )

@@ -150,14 +150,25 @@ def print_data(text: str, *, for_programs: bool = False) -> None:
             raise ReconcilerError(f"cannot print: {error.strerror}") from error
 
 
-def say(*lines: str) -> None:
-    """Print messages for people, without what could steer a terminal: messages quote names from outside."""
+def say(*lines: str, colouring: Callable[[str], str] | None = None) -> None:
+    """Print messages for people, without what could steer a terminal: messages quote names from outside.
+
+    ``colouring`` colours a line where colours are wanted.
+    """
+    paint = colouring if colouring is not None and coloured(sys.stderr) else str
     for line in lines:
         shown = "".join(
             one if one.isprintable() or one == "\n" else " " for one in masking.text(line)
         )
-        sys.stderr.write(shown + "\n")
+        sys.stderr.write(paint(shown) + "\n")
     sys.stderr.flush()
+
+
+def say_error(*lines: str) -> None:
+    """Print messages about an error, or a hint, in colours where they are wanted."""
+    from reconciler.reporting.formats.colouring import error_coloured
+
+    say(*lines, colouring=error_coloured if coloured(sys.stderr) else None)
 
 
 def movable(stream: TextIO) -> bool:
@@ -166,8 +177,24 @@ def movable(stream: TextIO) -> bool:
 
 
 def coloured(stream: TextIO) -> bool:
-    """Say whether colours are wanted: on a terminal that has them, unless somebody objects."""
-    return movable(stream) and not os.environ.get("NO_COLOR")
+    """Say whether colours are wanted: on a terminal that has them, or where somebody insists, unless somebody objects.
+
+    ``NO_COLOR`` objects, as does ``CLICOLOR=0``. ``FORCE_COLOR`` and ``CLICOLOR_FORCE`` insist, as for the log of a CI
+    job; 0 counts as not set.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if any(os.environ.get(name, "0") not in _OFF for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
+        return True
+    return movable(stream) and os.environ.get("CLICOLOR") != "0"
+
+
+_OFF = frozenset({"", "0", "false"})
+
+
+def in_colours(text: str, colouring: Callable[[str], str]) -> str:
+    """Return text for stdout with its colours, or without where they are not wanted there."""
+    return colouring(text) if sys.stdout is not None and coloured(sys.stdout) else text
 
 
 @contextmanager

@@ -18,7 +18,16 @@ from urllib.parse import urlencode
 
 import typer
 
-from reconciler.cli.console import masking, movable, print_as, print_data, read_settings, say
+from reconciler.cli.console import (
+    in_colours,
+    masking,
+    movable,
+    print_as,
+    print_data,
+    read_settings,
+    say,
+    say_error,
+)
 from reconciler.cli.forgotten import reminder
 from reconciler.cli.options import Accounts, EnvFile, Output, OutputOption
 from reconciler.core.errors import DaemonError, ReconcilerError, Unknown, quoted
@@ -91,13 +100,15 @@ def explain(
     DEVICE is an id, the first 8 or more characters of one, or its name in the desired state. Asks the running
     daemon, or without one the files and the state.
     """
-    from reconciler.reporting.formats import explanations
+    from reconciler.reporting.formats import colouring, explanations
 
     answer = _consultation(server, env_file).explain(device, account)
     say_notes(answer.notes, env_file)
     print_as(
         output,
-        text=lambda: explanations.explanation_text(answer.report, answer.by),
+        text=lambda: in_colours(
+            explanations.explanation_text(answer.report, answer.by), colouring.explanation_coloured
+        ),
         json=lambda: explanations.as_json(answer.report, answered_by=answer.by),
         markdown=lambda: explanations.explanation_markdown(answer.report, answer.by),
     )
@@ -124,7 +135,7 @@ def history(
 
     Asks the running daemon, or without one the state.
     """
-    from reconciler.reporting.formats import explanations
+    from reconciler.reporting.formats import colouring, explanations
 
     given = {"account": account, "device": device, "since": since, "until": until}
     asked = {key: value for key, value in given.items() if value is not None}
@@ -135,7 +146,10 @@ def history(
     nothing = _no_change(asked, answer.by)
     print_as(
         output,
-        text=lambda: explanations.history_text(answer.report) if answer.report.changes else nothing,
+        text=lambda: in_colours(
+            explanations.history_text(answer.report) if answer.report.changes else nothing,
+            colouring.history_coloured,
+        ),
         json=lambda: explanations.as_json(answer.report, answered_by=answer.by),
         markdown=lambda: explanations.history_markdown(answer.report),
     )
@@ -286,7 +300,7 @@ def _check_moment(key: str, text: str) -> None:
 def say_notes(notes: Sequence[str], env_file: Path | None) -> None:
     """Say how an answer came about, and where no daemon gave it, that an env file may have been forgotten."""
     hint = reminder([]) if notes and env_file is None else ""
-    say(*notes, *([hint] if hint else []))
+    say_error(*notes, *([hint] if hint else []))
 
 
 def _no_change(asked: Mapping[str, str], by: str) -> str:
@@ -345,7 +359,7 @@ def _print_status(
     output: Output, report: StatusReport, refused: Sequence[RefusedReport] | None
 ) -> None:
     """Print the status, or of ``refused`` devices only those."""
-    from reconciler.reporting.formats import explanations
+    from reconciler.reporting.formats import colouring, explanations
 
     if refused is not None:
         print_as(
@@ -357,7 +371,7 @@ def _print_status(
     else:
         print_as(
             output,
-            text=lambda: explanations.status_text(report),
+            text=lambda: in_colours(explanations.status_text(report), colouring.status_coloured),
             json=lambda: explanations.as_json(report),
             markdown=lambda: explanations.status_markdown(report),
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from enum import StrEnum
@@ -90,6 +90,7 @@ def validate(
         )
     faults: list[Fault] = []
     warnings: list[Fault] = []
+    sources: dict[str, bytes] = {}
     accounts: list[Desired] = []
     compared: list[Comparison] = []
     for path in dict.fromkeys(paths or ([chosen.desired_state] if chosen is not None else [])):
@@ -99,16 +100,26 @@ def validate(
             continue
         faults += loaded.every_fault
         warnings += loaded.warnings
+        sources |= loaded.files
         accounts += loaded.accounts.values()
         if against is not None and not loaded.every_fault:
             compared.append(_compared(against, path, loaded))
-    _print_findings(output, faults, warnings, accounts, compared, followed=followed)
+    _print_findings(
+        output,
+        faults,
+        warnings,
+        accounts,
+        compared,
+        followed=followed,
+        sources={} if followed else _quotable(sources),
+    )
     return 1 if faults else 0
 
 
 def _validate_events(paths: Sequence[Path] | None, output: Findings, env_file: Path | None) -> int:
     """Check events files, each with its Logic Table."""
     from reconciler.reporting.formats import validations
+    from reconciler.reporting.formats.colouring import finding_coloured
     from reconciler.runtime.partner_files import judged_at
 
     faults: list[Fault] = []
@@ -126,7 +137,7 @@ def _validate_events(paths: Sequence[Path] | None, output: Findings, env_file: P
                 )
             )
     if output is Findings.TEXT:
-        say(*validations.findings_lines(faults, warnings))
+        say(*validations.findings_lines(faults, warnings), colouring=finding_coloured)
         print_data("" if faults else "".join(news))
     else:
         _print_findings(output, faults, warnings, [], [], followed=False, what="events file")
@@ -186,6 +197,13 @@ def _load(path: Path, chosen: Settings | None, *, followed: bool, named_by: str)
         )
 
 
+def _quotable(files: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """Return the files whose lines may be shown: not one that is a link to another folder."""
+    from reconciler.source.files import leads_out
+
+    return {path: content for path, content in files.items() if not leads_out(path)}
+
+
 def _compared(revision: str, path: Path, loaded: Loaded) -> Comparison:
     from reconciler.reporting.diff import since
     from reconciler.runtime.clock import SystemClock
@@ -202,12 +220,17 @@ def _print_findings(
     *,
     followed: bool,
     what: str = "desired state",
+    sources: Mapping[str, bytes] | None = None,
 ) -> None:
     """Print what ``validate`` found; in text form faults are messages, and only the good news is data."""
-    from reconciler.reporting.formats import validations
+    from reconciler.reporting.formats import colouring, excerpts, validations
 
     if output is Findings.TEXT:
-        say(*validations.findings_lines(faults, warnings))
+        quoting = excerpts.Sources(sources or {})
+        say(
+            *validations.findings_lines(faults, warnings, quoting),
+            colouring=colouring.finding_coloured,
+        )
         print_data(
             ("" if faults else validations.good_news(accounts))
             + validations.comparison_text(compared)

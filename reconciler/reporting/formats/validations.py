@@ -13,6 +13,7 @@ from reconciler.core.model import Desired
 from reconciler.core.text import counted, markdown, markdown_code, one_line, readable
 from reconciler.reporting.formats.comment import Part, Section, comment
 from reconciler.reporting.formats.encoding import json_text
+from reconciler.reporting.formats.excerpts import Sources
 from reconciler.reporting.formats.styles import FENCE, SHOWN
 
 if (
@@ -21,11 +22,27 @@ if (
     from reconciler.reporting.diff import Comparison, Difference
 
 
-def findings_lines(faults: Sequence[Fault], warnings: Sequence[Fault]) -> list[str]:
-    """Return what ``validate`` found, a line each, as messages for people."""
-    return [one_line(str(fault)) for fault in faults] + [
-        f"{one_line(str(one))} (warning)" for one in warnings
-    ]
+def findings_lines(
+    faults: Sequence[Fault], warnings: Sequence[Fault], sources: Sources | None = None
+) -> list[str]:
+    """Return what ``validate`` found as messages for people, each with its line of the sources, where they have it.
+
+    Under several faults their number follows. Lines of sources are indented, and nothing else is.
+    """
+    quoting = sources or Sources({})
+    lines: list[str] = []
+    for mark, each in (("", faults), (" (warning)", warnings)):
+        for number, one in enumerate(each):
+            lines.append(f"{one_line(str(one))}{mark}")
+            lines += quoting.excerpt(one) if number < SHOWN else []
+    if len(faults) > 1:
+        lines.append(", ".join(_numbers(faults, warnings)))
+    return lines
+
+
+def _numbers(faults: Sequence[Fault], warnings: Sequence[Fault]) -> list[str]:
+    found = [counted(len(faults), "fault")]
+    return [*found, counted(len(warnings), "warning")] if warnings else found
 
 
 def good_news(accounts: Sequence[Desired]) -> str:
