@@ -31,9 +31,14 @@ from reconciler.core.model import DeviceId
 
 if TYPE_CHECKING:
     from reconciler.reporting import PlanReport
+    from reconciler.runtime.settings import Settings
 
 
 def plan(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", hidden=True),  # shown above the options, without a type
+    ] = None,
     account: Accounts = None,
     output: OutputOption = Output.TEXT,
     detailed_exitcode: Annotated[
@@ -57,15 +62,37 @@ def plan(
     ] = None,
     env_file: EnvFile = None,
 ) -> int:
-    """Show what a pass would do and hold, with reasons. Sends GET only, writes nothing."""
-    if server is not None:
-        return _plan_there(
-            server, env_file, account or [], output, approval, detailed=detailed_exitcode
-        )
-    return _plan_here(env_file, account, output, approval, detailed=detailed_exitcode)
+    """Show what a pass would do and hold, with reasons. Sends GET only, writes nothing.
+
+    PATH is a file or a folder. Each is a desired state of its own; without any it is that of PCC_DESIRED_STATE.
+    """
+    places = _places(paths or [])
+    if server is None:
+        return _plan_here(places, env_file, account, output, approval, detailed=detailed_exitcode)
+    if len(places) > 1:
+        raise typer.BadParameter("--server plans one desired state at a time", param_hint="PATH")
+    place = places[0] if places else None
+    return _plan_there(
+        server, place, env_file, account or [], output, approval, detailed=detailed_exitcode
+    )
+
+
+def _places(paths: Sequence[Path]) -> list[Path]:
+    """Return the paths, each once; raises where one leads nowhere."""
+    places = list(dict.fromkeys(paths))
+    for path in places:
+        if not path.exists():
+            raise typer.BadParameter(f"there is no file or folder {path}", param_hint="PATH")
+    return places
+
+
+def _reading(chosen: Settings, place: Path) -> Settings:
+    """Return settings that lead to the desired state at a place of this machine."""
+    return chosen.model_copy(update={"desired_state": place, "git_url": None})
 
 
 def _plan_here(
+    places: Sequence[Path],
     env_file: Path | None,
     accounts: list[str] | None,
     output: Output,
@@ -81,8 +108,11 @@ def _plan_here(
     from reconciler.runtime import oneshot
 
     chosen = read_settings(env_file)
+    each = [_reading(chosen, place) for place in places] or [chosen]
+    if len(each) > 1 and approval is not None:
+        raise typer.BadParameter("is for one PATH", param_hint="--approval")
     with progress() as follower:
-        looked = asyncio.run(oneshot.dry_run(chosen, masking, accounts, follower))
+        looked = asyncio.run(oneshot.dry_runs(each, masking, accounts, follower))
     code = _chosen_code(
         exit_code(looked.reports, pending=PENDING),
         detailed=detailed,
@@ -92,7 +122,7 @@ def _plan_here(
     listed = None
     if approval is not None:
         waiting = [(approvals.needed(report.plan), report.names) for report in looked.reports]
-        file, name = _approval_place(approval, chosen.desired_state)
+        file, name = _approval_place(approval, each[0].desired_state)
         listed = name if _write_approval(file, waiting) else None
     print_plans(output, looked.reports, code=code, done=False, approval=listed)
     return code
@@ -100,6 +130,7 @@ def _plan_here(
 
 def _plan_there(
     server: str,
+    place: Path | None,
     env_file: Path | None,
     accounts: list[str],
     output: Output,
@@ -113,6 +144,7 @@ def _plan_there(
     from reconciler.reporting.formats.encoding import json_text
 
     chosen = read_settings(env_file)
+    chosen = chosen if place is None else _reading(chosen, place)
     show = "none" if output is Output.JSON else output.value
 
     def ask(path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -182,6 +214,16 @@ def _write_approval(
     except OSError as error:
         raise ReconcilerError(f"{file}: cannot be written: {error.strerror}") from error
     return True
+
+
+def plan_coloured(line: str) -> str:
+    """Colour one line of a plan by the sign at its beginning."""
+    from reconciler.reporting.formats.plans import COLOURS
+    from reconciler.reporting.formats.styles import PLAIN
+
+    sign = (line.split(maxsplit=1) or [""])[0]
+    colour = COLOURS.get(sign) if line.startswith("  ") else None
+    return f"{colour}{line}{PLAIN}" if colour else line
 
 
 def print_plans(

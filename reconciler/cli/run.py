@@ -8,10 +8,12 @@ from __future__ import annotations
 import gc
 import re
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.cli.asking import agreed, somebody_is_there
 from reconciler.cli.console import (
     INTERRUPTED,
     NAME,
@@ -24,14 +26,15 @@ from reconciler.cli.console import (
     say,
 )
 from reconciler.cli.options import Accounts, EnvFile, Output, OutputOption
-from reconciler.cli.plan import print_plans
+from reconciler.cli.plan import plan_coloured, print_plans
 from reconciler.cli.serving import end_at_once, serve
 from reconciler.core.errors import Invalid
-from reconciler.core.model import Digest
+from reconciler.core.model import AccountName, Digest
 
 if TYPE_CHECKING:
     from reconciler.runtime.accounts import Follower
     from reconciler.runtime.oneshot import Work
+    from reconciler.runtime.settings import Settings
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 SETTLED_SECONDS = 60.0
@@ -73,21 +76,53 @@ def apply(
             help="Only if the unsubscribes are exactly those that plan showed (one account).",
         ),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask, also on a terminal.")
+    ] = False,
     output: OutputOption = Output.TEXT,
     env_file: EnvFile = None,
 ) -> int:
-    """Make one pass of every account, then report. Refuses beside a daemon that holds the state."""
-    import asyncio
+    """Make one pass of every account, then report. Refuses beside a daemon that holds the state.
 
+    On a terminal it shows the plan first and asks; elsewhere, and with --yes or --expect, it does not.
+    """
     from reconciler.reporting import exit_code
     from reconciler.runtime import oneshot
-    from reconciler.runtime.signals import signals
 
     if expect is not None and not DIGEST.fullmatch(expect):
         raise typer.BadParameter(
             "has to be a digest as plan shows it: sha256:…", param_hint="--expect"
         )
     chosen = read_settings(env_file)
+    confirmed = None
+    if expect is None and not yes and somebody_is_there():
+        confirmed = _confirmed(chosen, account)
+        if confirmed is None:
+            say(f"{NAME}: nothing was changed")
+            return 1
+
+    digest = Digest(expect) if expect is not None else None
+    try:
+        done, stopped = _applied(chosen, account, digest, confirmed)
+    except oneshot.Misuse as error:
+        raise typer.BadParameter(str(error), param_hint="--expect") from error
+    code = INTERRUPTED if stopped else exit_code(done.reports)
+    say(*done.notes)
+    print_plans(output, done.reports, code=code, done=True)
+    return code
+
+
+def _applied(
+    chosen: Settings,
+    accounts: list[str] | None,
+    expect: Digest | None,
+    confirmed: Mapping[AccountName, Digest] | None,
+) -> tuple[Work, bool]:
+    """Make the pass of every account. Return what became of them, and whether a signal ended it early."""
+    import asyncio
+
+    from reconciler.runtime import oneshot
+    from reconciler.runtime.signals import signals
 
     async def work(follower: Follower) -> tuple[Work, bool]:
         stop = asyncio.Event()
@@ -99,19 +134,38 @@ def apply(
             )
 
         with signals(stopping, end_at_once):
-            digest = Digest(expect) if expect is not None else None
-            done = await oneshot.apply(chosen, masking, account, follower, expect=digest, stop=stop)
+            done = await oneshot.apply(
+                chosen, masking, accounts, follower, expect=expect, confirmed=confirmed, stop=stop
+            )
             return done, stop.is_set()
 
-    try:
-        with progress() as follower:
-            done, stopped = asyncio.run(work(follower))
-    except oneshot.Misuse as error:
-        raise typer.BadParameter(str(error), param_hint="--expect") from error
-    code = INTERRUPTED if stopped else exit_code(done.reports)
-    say(*done.notes)
-    print_plans(output, done.reports, code=code, done=True)
-    return code
+    with progress() as follower:
+        return asyncio.run(work(follower))
+
+
+def _confirmed(chosen: Settings, accounts: list[str] | None) -> Mapping[AccountName, Digest] | None:
+    """Show what a pass would do and ask. Return the unsubscribes that were agreed to, or None where they were not.
+
+    Nothing is asked where nothing would change.
+    """
+    import asyncio
+
+    from reconciler.core.text import counted
+    from reconciler.reporting.formats import plans
+    from reconciler.runtime import oneshot
+
+    oneshot.insist_on_free(chosen)
+    with progress() as follower:
+        looked = asyncio.run(oneshot.dry_run(chosen, masking, accounts, follower))
+    subscribes = sum(len(one.plan.subscribes) for one in looked.reports)
+    unsubscribes = sum(len(one.plan.unsubscribes) for one in looked.reports)
+    seen = {one.account: one.plan.digest for one in looked.reports}
+    if subscribes + unsubscribes == 0:
+        return seen
+    say(*plans.plan_text(looked.reports).splitlines(), colouring=plan_coloured)
+    say("")
+    many = f"{counted(subscribes, 'device')} to subscribe and {unsubscribes} to unsubscribe"
+    return seen if agreed(f"Make these changes now, {many}?") else None
 
 
 def export(

@@ -7,11 +7,11 @@ Must not: print, choose an exit code, or fall back to an older revision: a comma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.core.acceptance import chosen
-from reconciler.core.errors import ReconcilerError
+from reconciler.core.errors import ReconcilerError, Unknown
 from reconciler.core.model import AccountName, Digest
 from reconciler.core.status import PassReport
 from reconciler.reporting import PlanReport
@@ -19,7 +19,7 @@ from reconciler.runtime.accounts import Follower, each_account
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.settings import Settings
 from reconciler.runtime.wiring import Components, Host, built
-from reconciler.state import State
+from reconciler.state import State, is_there
 from reconciler.telemetry.masking import Masking
 
 
@@ -32,6 +32,10 @@ class Work:
 
     reports: Sequence[PlanReport] = field(repr=False)
     notes: Sequence[str]
+
+
+UNSEEN = Digest("not seen")
+"""The digest of no plan: an account that came in after a person was asked is left alone."""
 
 
 class Misuse(ReconcilerError):
@@ -49,6 +53,38 @@ async def dry_run(
             components, names, components.reconciler.previews.dry_run, follower
         )
         return Work(reports, _notes(components))
+
+
+async def dry_runs(
+    each: Sequence[Settings],
+    masking: Masking,
+    asked: Sequence[str] | None,
+    follower: Follower,
+) -> Work:
+    """Return the plans of several desired states, one after the other.
+
+    Raises ``Unknown`` where none of them has an account that is asked for.
+    """
+    reports: list[PlanReport] = []
+    notes: list[str] = []
+    unknown: list[Unknown] = []
+    for settings in each:
+        try:
+            looked = await dry_run(settings, masking, asked, follower)
+        except Unknown as error:
+            unknown.append(error)
+            continue
+        reports += looked.reports
+        notes += looked.notes
+    if len(unknown) == len(each):
+        raise unknown[0]
+    return Work(reports, tuple(dict.fromkeys(notes)))
+
+
+def insist_on_free(settings: Settings) -> None:
+    """Raise ``StateError`` where another process holds the state, before a person is asked in vain."""
+    if is_there(settings.state_dir):
+        State.open(settings.state_dir, SystemClock()).close()
 
 
 class _Stoppable(Host):
@@ -69,10 +105,12 @@ async def apply(
     follower: Follower,
     *,
     expect: Digest | None = None,
+    confirmed: Mapping[AccountName, Digest] | None = None,
     stop: asyncio.Event | None = None,
 ) -> Work:
     """Make one pass of each account. After ``stop`` no new call is made and no further account begun.
 
+    ``confirmed`` are the unsubscribes of each account that a person has seen; an account with others is left alone.
     Raises ``StateError`` beside a daemon that holds the state, and ``Misuse`` where ``expect`` meets several accounts.
     """
     host = _Stoppable(stop or asyncio.Event())
@@ -90,7 +128,8 @@ async def apply(
             async def one_pass(name: AccountName) -> PassReport | None:
                 if host.stopping():
                     return None
-                await components.reconciler.reconcile(name, expect)
+                seen = expect if confirmed is None else confirmed.get(name, UNSEEN)
+                await components.reconciler.reconcile(name, seen)
                 return components.reconciler.accounts.statuses[name].last
 
             reports = await _reports(components, names, one_pass, follower)

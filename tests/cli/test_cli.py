@@ -110,7 +110,10 @@ def started(
     """Start Python on our code, from outside the source tree: a module or a program with its arguments."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **more}
     command = [sys.executable, *arguments]
-    return subprocess.Popen(command, stdout=out, stderr=err, text=True, env=environment)  # noqa: S603 - our own
+    no_input = subprocess.DEVNULL  # nobody answers a question, wherever the tests are run
+    return subprocess.Popen(  # noqa: S603 - our own
+        command, stdin=no_input, stdout=out, stderr=err, text=True, env=environment
+    )
 
 
 def process(*arguments: str, **more: Any) -> Ended:
@@ -1150,6 +1153,86 @@ def test_progress_is_shown_on_a_terminal_and_cleaned_up(fleet: Fleet) -> None:
     assert ended.err.endswith("\x1b[2K")
     assert ESCAPE not in ended.out
     assert ended.out.endswith("Done: 6 subscribed, 0 unsubscribed.\n")
+
+
+def answering(answer: str, *arguments: str) -> Ended:
+    """Run a command at a terminal, and answer what it asks."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "reconciler", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
+    running = subprocess.Popen(  # noqa: S603 - our own
+        command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment
+    )
+    os.close(theirs)
+    os.write(ours, answer.encode())
+    shown = b"".join(read_to_the_end(ours))
+    os.close(ours)
+    ended = end_of(running)
+    return Ended(ended.code, ended.out, shown.decode())
+
+
+@pytest.mark.parametrize("answer", ["no\n", "y\n", "\n", "\x04", "yes please\n"])
+def test_apply_on_a_terminal_changes_nothing_without_a_yes(fleet: Fleet, answer: str) -> None:
+    """The plan is shown and a person is asked; whatever is not a yes changes nothing and exits with 1."""
+    fleet.wants(*fleet.owned())
+    before = fleet.live()
+    ended = answering(answer, "apply")
+    assert (ended.code, ended.out) == (1, "")
+    assert "Plan: 6 to subscribe, 0 to unsubscribe" in ended.err
+    assert "6 devices to subscribe and 0 to unsubscribe?" in ended.err
+    assert ended.err.rstrip().endswith("nothing was changed")
+    assert (fleet.methods(), fleet.live()) == ({"GET"}, before)
+
+
+def test_apply_on_a_terminal_makes_what_was_agreed_to(fleet: Fleet) -> None:
+    """After a yes the changes are made, and a second time there is nothing to ask about."""
+    fleet.wants(*fleet.owned())
+    ended = answering("yes\n", "apply", "--output", "json")
+    assert (ended.code, fleet.live()) == (0, frozenset(fleet.owned()))
+    assert json.loads(ended.out)["summary"]["subscribed"] == 6
+    again = answering("", "apply")
+    assert (again.code, "yes" in again.err) == (0, False)
+
+
+def test_nobody_is_asked_with_yes_or_off_a_terminal(fleet: Fleet) -> None:
+    """A script and a CI job go on as before."""
+    *most, last = sorted(fleet.owned(), key=lambda device: device not in fleet.live())
+    fleet.wants(*most)
+    assert answering("", "apply", "--yes").code == 0
+    assert fleet.live() == frozenset(most)
+    fleet.wants(*most, last)
+    assert process("apply").code == 0
+    assert fleet.live() == frozenset([*most, last])
+
+
+def test_nobody_is_asked_in_vain_beside_a_daemon(fleet: Fleet) -> None:
+    """Where another process holds the state, that is said before the question."""
+    fleet.wants(*fleet.owned())
+    before = fleet.live()
+    held = State.open(Path(os.environ["PCC_STATE_DIR"]), SystemClock())
+    try:
+        ended = answering("yes\n", "apply")
+    finally:
+        held.close()
+    assert (ended.code, "is held by" in ended.err) == (1, True)
+    assert "to subscribe" not in ended.err
+    assert fleet.live() == before
+
+
+def test_a_plan_is_made_of_the_paths_that_are_named(shell: Shell, fleet: Fleet) -> None:
+    """A path goes before the setting; several are planned one after the other, and what is not there is misuse."""
+    first, second, *_ = sorted(set(fleet.owned()) - fleet.live())
+    fleet.wants("aaaaaaaa")
+    Path("one.toml").write_text(f'version = 1\ndevices = ["{first}"]\n')
+    Path("two.toml").write_text(f'version = 1\ndevices = ["{second}"]\n')
+    alone = json.loads(shell("plan", "one.toml", "--output", "json").out)
+    assert [one["subscribes"] for one in alone["accounts"]] == [[first]]
+    both = json.loads(shell("plan", "one.toml", "two.toml", "one.toml", "-o", "json").out)
+    assert [one["subscribes"] for one in both["accounts"]] == [[first], [second]]
+    absent = shell("plan", "three.toml")
+    assert (absent.code, "there is no file or folder three.toml" in absent.err) == (64, True)
+    many = shell("plan", "one.toml", "two.toml", "--server", "http://127.0.0.1:9")
+    assert (many.code, "one desired state at a time" in many.err) == (64, True)
 
 
 def test_logs_are_for_people_on_a_terminal(fleet: Fleet) -> None:

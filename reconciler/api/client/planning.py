@@ -80,7 +80,7 @@ def plan(
 
 
 def _proposed(path: Path, environment: str | None) -> tuple[Loaded, list[str]]:
-    fetched = FileSource(path).fetch()
+    fetched = FileSource(path, named_by="PCC_DESIRED_STATE").fetch()
     loaded = load_fetched(fetched, environment=environment)
     if loaded.every_fault:
         raise Invalid(loaded.every_fault)
