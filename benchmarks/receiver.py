@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from socket import create_server
+from socket import AF_INET, IPPROTO_TCP, SOCK_STREAM, create_server, socket
 from typing import Any
 
 import uvicorn
@@ -142,7 +142,8 @@ def _floor(folder: str) -> Iterator[int]:
 
 
 def _serve_floor(told: Connection, folder: str) -> None:
-    listener = create_server(("127.0.0.1", 0))
+    listener = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP)  # else asyncio lets small answers wait
+    listener.bind(("127.0.0.1", 0))
     told.send(listener.getsockname()[1])
     config = uvicorn.Config(
         BareApp(folder), http="h11", lifespan="off", log_level="error", access_log=False
