@@ -94,7 +94,7 @@ async def test_a_ticker_that_does_not_tick_is_told(tmp_path: Path) -> None:
         assert status["summary"].startswith("No account is looked after: the ticker does not tick.")
 
         async def waits_for_long() -> bool:
-            """A pass that was under way when time went ahead is due again later; so it goes ahead again."""
+            # A pass that was under way when time went ahead is due again later; so it goes ahead again.
             one.clock.go_ahead(PATIENCE)
             return await oldest(one) > 200
 
