@@ -1,7 +1,7 @@
 """How fast the receiving process acknowledges over HTTP, beside a bare server that commits the same rows.
 
-The floor is an ASGI app under uvicorn with the same HTTP parser: it reads a body, decodes it, writes the same rows in
-the same shared commits, and answers. It knows no credential, no limit, no duplicate, and counts nothing.
+The floor is one Starlette route under uvicorn with the same HTTP parser: it reads a body, decodes it, writes the same
+rows in the same shared commits, and answers. It knows no credential, no limit, no duplicate, and counts nothing.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from contextlib import AbstractContextManager, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from socket import AF_INET, IPPROTO_TCP, SOCK_STREAM, create_server, socket
-from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from benchmarks import Row, at_least, at_most, compared, turns
 from benchmarks._acknowledging import AT_ONCE, Floor, Speed, body_of, closed_loop
@@ -146,32 +149,25 @@ def _serve_floor(told: Connection, folder: str) -> None:
     listener.bind(("127.0.0.1", 0))
     told.send(listener.getsockname()[1])
     config = uvicorn.Config(
-        BareApp(folder), http="h11", lifespan="off", log_level="error", access_log=False
+        BareApp(folder).app, http="h11", lifespan="off", log_level="error", access_log=False
     )
     uvicorn.Server(config).run([listener])
 
 
 class BareApp:
-    """Reads a body, commits its rows, and answers."""
+    """One route: it reads a body, commits its rows, and answers."""
 
     def __init__(self, folder: str) -> None:
         self._file = Path(folder, tables.FILE)
         self._floor: Floor | None = None
+        self.app = Starlette(routes=[Route("/pcc/events", self.take, methods=["POST"])])
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def take(self, request: Request) -> Response:
         """Answer one request."""
-        del scope
         if self._floor is None:
             self._floor = Floor(self._file, routed=False)
-        body, more = b"", True
-        while more:
-            part = await receive()
-            body += part.get("body", b"")
-            more = part.get("more_body", False)
-        await self._floor.acknowledge(body)
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"{}"})
+        await self._floor.acknowledge(await request.body())
+        return Response(b"{}", media_type="application/json")
 
 
 def _wait_for(port: int) -> None:

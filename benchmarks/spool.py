@@ -38,8 +38,6 @@ RATE_SECONDS, QUICK_RATE_SECONDS = 20, 4
 MANY, QUICK_MANY = 1_000_000, 30_000
 IN_ONE_ARRAY = 1_000
 LIMIT = 1 << 40
-PATIENCE_SECONDS = 60.0
-"""How long a commit may take: a thousand events of one array touch thousands of pages."""
 
 
 def rows(*, quick: bool) -> Iterator[Row]:
@@ -89,7 +87,7 @@ def _backlog(many: int) -> Iterator[Row]:
 
 @contextmanager
 def _opened(folder: str) -> Iterator[Spool]:
-    spool = Spool(Path(folder), SystemClock(), Routes(), limit=LIMIT, patience=PATIENCE_SECONDS)
+    spool = Spool(Path(folder), SystemClock(), Routes(), limit=LIMIT)
     spool.open()
     try:
         yield spool

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import sys
 from collections.abc import Mapping
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from reconciler.runtime.settings import Settings
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-SETTLED_SECONDS = 60.0
-"""After this many seconds a daemon has usually read its files, and most accounts had their first pass."""
 
 
 def run(env_file: EnvFile = None) -> None:
@@ -52,19 +49,9 @@ def run(env_file: EnvFile = None) -> None:
 
     async def work() -> None:
         daemon = Daemon(chosen, masking=masking, lines_dropped=lines_dropped)
-        asyncio.get_running_loop().call_later(SETTLED_SECONDS, spare_the_collector)
         await serve(daemon, chosen.shutdown_grace)
 
     asyncio.run(work())
-
-
-def spare_the_collector() -> None:
-    """Keep the garbage collector from looking at what is there now: nearly all of it stays as long as the process.
-
-    To look at ten thousand accounts takes it a third of a second, in which nothing else is done.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def apply(

@@ -5,6 +5,7 @@ Owns: what a second signal does, and when a process ends that something keeps fr
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from datetime import timedelta
@@ -16,6 +17,8 @@ AT_ONCE_SECONDS = 0.2
 """How long even an end at once waits for what was logged before it."""
 AFTER_GRACE_SECONDS = 5.0
 """Seconds that the process may take to close after the grace; then it ends in any case."""
+SETTLED_SECONDS = 60.0
+"""After this many seconds a daemon has usually read its files, and most accounts had their first pass."""
 
 
 class Process(Protocol):
@@ -37,7 +40,11 @@ class Process(Protocol):
 
 async def serve(process: Process, grace: timedelta) -> None:
     """Run until the first signal and at most the grace longer. The second signal ends it at once."""
+    import asyncio
+
     from reconciler.runtime.signals import end_within, signals
+
+    asyncio.get_running_loop().call_later(SETTLED_SECONDS, spare_the_collector)
 
     def stop() -> None:
         if not process.stopping:
@@ -46,6 +53,15 @@ async def serve(process: Process, grace: timedelta) -> None:
 
     with signals(stop, end_at_once, hang_up=process.read_again):
         await process.run()
+
+
+def spare_the_collector() -> None:
+    """Keep the garbage collector from looking at what is there now: nearly all of it stays as long as the process.
+
+    To look at ten thousand accounts takes it a third of a second, in which nothing else is done.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _end_overdue() -> None:

@@ -21,6 +21,14 @@ MOST_BYTES = 4 * 1024 * 1024
 """How much may wait to be written. Beyond that, new lines are dropped."""
 
 
+MOST_AT_ONCE = 64 * 1024
+"""How much one write takes, where many short lines wait."""
+
+
+REST_SECONDS = 0.01
+"""How long the thread rests after a write: a stream of lines then wakes it a hundred times a second, not thousands."""
+
+
 class Outlet:
     """Writes lines to a file descriptor in their order, without letting any caller wait.
 
@@ -54,7 +62,8 @@ class Outlet:
                 return
             self._tell_gap()
             self._add(data)
-            self._changed.notify_all()
+            if not self._busy:
+                self._changed.notify_all()
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything is written, but no longer than this; say whether it is."""
@@ -93,7 +102,7 @@ class Outlet:
                         self._busy = False
                         self._changed.notify_all()
                         self._changed.wait()
-                data = self._lines.popleft()
+                data = self._taken()
                 self._busy = True
             with suppress(
                 OSError
@@ -101,6 +110,16 @@ class Outlet:
                 self._write(data)
             with self._changed:
                 self._size -= len(data)
+            time.sleep(REST_SECONDS)
+
+    def _taken(self) -> bytes:
+        """Return the lines that are written at once: each wake of this thread costs the others a turn."""
+        lines = [self._lines.popleft()]
+        size = len(lines[0])
+        while self._lines and size + len(self._lines[0]) <= MOST_AT_ONCE:
+            lines.append(self._lines.popleft())
+            size += len(lines[-1])
+        return b"".join(lines)
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)

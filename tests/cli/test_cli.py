@@ -31,7 +31,7 @@ import reconciler
 from reconciler import cli
 from reconciler.cli.console import USAGE
 from reconciler.cli.options import Command
-from reconciler.cli.run import spare_the_collector
+from reconciler.cli.serving import spare_the_collector
 from reconciler.runtime import oneshot
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.signals import MOMENT_SECONDS

@@ -84,21 +84,18 @@ class Errand(ABC):
 
 
 class AwaitedErrand(Errand):
-    """Work that a coroutine waits for, no longer than ``patience`` in seconds, if that is given."""
+    """Work that a coroutine waits for. One that is cancelled, as by a time limit, gives it up."""
 
-    def __init__(self, work: Work[Any], patience: float | None = None) -> None:
+    def __init__(self, work: Work[Any]) -> None:
         super().__init__(work)
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
-        self._timer: asyncio.TimerHandle | None = None
-        if patience is not None:
-            self._timer = self.loop.call_later(patience, self._give_up)
         self._result: Any = None
         self._error: Exception | None = None
 
     @property
     def given_up(self) -> bool:
-        """Whether the coroutine was cancelled or ran out of time."""
+        """Whether the coroutine was cancelled."""
         return self.future.done()
 
     def done(self, result: Any) -> None:
@@ -111,18 +108,12 @@ class AwaitedErrand(Errand):
 
     def tell(self) -> None:
         """Wake the coroutine; on its event loop."""
-        if self._timer is not None:
-            self._timer.cancel()
         if self.future.done():
             return
         if self._error is None:
             self.future.set_result(self._result)
         else:
             self.future.set_exception(self._error)
-
-    def _give_up(self) -> None:
-        if not self.future.done():
-            self.future.set_exception(SpoolError("the spool did not commit in time"))
 
 
 class BlockingErrand(Errand):

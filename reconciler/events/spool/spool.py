@@ -34,15 +34,11 @@ from reconciler.state.sqlite.session import Session
 
 T = TypeVar("T")
 
-COMMIT_SECONDS = 3.0
-"""How long a request waits for its commit."""
-
 
 class Spool(SpoolArchive):
     """The spool of the receiver that holds it: it takes what arrives, says what is due, and answers what is asked.
 
-    Implements ``port.Inlet``, ``port.Outbox``, ``port.Archive`` and ``port.Keeper``. ``limit`` is in bytes,
-    ``patience`` how many seconds a request waits for its commit.
+    Implements ``port.Inlet``, ``port.Outbox``, ``port.Archive`` and ``port.Keeper``. ``limit`` is in bytes.
     """
 
     def __init__(
@@ -53,11 +49,10 @@ class Spool(SpoolArchive):
         *,
         limit: int,
         connect: Connect = connect,
-        patience: float = COMMIT_SECONDS,
     ) -> None:
         self._file = SpoolFile(folder, clock, connect)
         super().__init__(self._file.path, self._file.archive_reader, clock, router)
-        self._routes, self._patience = router, patience
+        self._routes = router
         self._news = News()
         self._committer = Committer(self._file, Limit(limit), self._news, clock)
 
@@ -93,9 +88,12 @@ class Spool(SpoolArchive):
         return notices
 
     async def store(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
-        """Return after the commit that has all of them. Raises ``SpoolFull``, or ``SpoolError`` (disk, time-out)."""
+        """Return after the commit that has all of them. Raises ``SpoolFull``, or ``SpoolError`` (disk).
+
+        A caller that gives up, as after a time limit, takes what is not begun yet out again.
+        """
         work = Store(arrivals, self._routes, self._clock)
-        errand = AwaitedErrand(work, self._patience)
+        errand = AwaitedErrand(work)
         self._committer.submit(errand)
         receipts: Sequence[Receipt] = await errand.future
         return receipts
