@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -26,6 +26,7 @@ from reconciler.core.errors import Invalid, ReconcilerError, Unknown, quoted
 from reconciler.core.model import AccountName, Pause
 from reconciler.reporting import PENDING, exit_code
 from reconciler.reporting.formats import plans
+from reconciler.reporting.formats.screen import WIDTH, Screen
 from reconciler.reporting.preview import Proposal, Proposed
 
 RECONCILE, PAUSE, PLAN = "/api/v1/reconcile", "/api/v1/pause", "/api/v1/plan"
@@ -55,10 +56,20 @@ class ReconcileBody(msgspec.Struct, forbid_unknown_fields=True):
     """What ``POST /api/v1/reconcile`` takes: an empty object. The account is in the address."""
 
 
+class ScreenBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The room that the text of a plan has at the caller."""
+
+    width: Annotated[int, msgspec.Meta(ge=20, le=10_000)] = WIDTH
+    folds: bool = False
+    wide: bool = False
+    full_ids: bool = False
+
+
 class PlanBody(msgspec.Struct, forbid_unknown_fields=True):
     """What ``POST /api/v1/plan`` takes: contents by path, which paths are documents, and what to show.
 
-    ``accounts`` are those to plan, or all. ``approval`` is the device file that an approval shall name.
+    ``accounts`` are those to plan, or all. ``approval`` is the device file that an approval shall name, ``screen`` the
+    room for text.
     """
 
     documents: list[str]
@@ -66,6 +77,7 @@ class PlanBody(msgspec.Struct, forbid_unknown_fields=True):
     accounts: list[str] = []
     show: Literal["none", "text", "markdown"] = "none"
     approval: str | None = None
+    screen: ScreenBody = msgspec.field(default_factory=ScreenBody)
 
 
 Body = TypeVar("Body", PauseBody, PlanBody, ReconcileBody)
@@ -129,7 +141,7 @@ class _Calls:
             asked = await asyncio.to_thread(_decoded, body, PlanBody)
             proposal = Proposal(tuple(asked.documents), asked.files, tuple(asked.accounts))
             proposed = await _while_wanted(request, self._operations.plan(proposal), self._planning)
-            return await asyncio.to_thread(_planned, proposed, asked.show, asked.approval)
+            return await asyncio.to_thread(_planned, proposed, asked)
 
 
 async def _while_wanted(request: Request, work: Awaitable[Proposed], seconds: float) -> Proposed:
@@ -179,14 +191,16 @@ def _concerned(accounts: Iterable[AccountName]) -> dict[str, Any]:
     return {"api": 1, "accounts": sorted(accounts)}
 
 
-def _planned(proposed: Proposed, show: str, approval: str | None) -> dict[str, Any]:
+def _planned(proposed: Proposed, asked: PlanBody) -> dict[str, Any]:
     """Return the plans as ``plan --output json`` prints them, with the exit code that waiting changes would make."""
     reports = proposed.reports
     code = exit_code(reports, pending=PENDING)
-    shown = None
-    if show == "text":
-        shown = plans.plan_text(reports, approval=approval)
-    elif show == "markdown":
+    shown, approval = None, asked.approval
+    if asked.show == "text":
+        room = asked.screen
+        screen = Screen(room.width, room.folds, room.wide, room.full_ids)
+        shown = plans.plan_text(reports, approval=approval, screen=screen)
+    elif asked.show == "markdown":
         shown = plans.plan_markdown(reports, approval=approval)
     return {
         "api": 1,

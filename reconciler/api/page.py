@@ -14,16 +14,14 @@ from typing import Any
 from urllib.parse import quote
 
 from reconciler.api.templating import cut, page_template, short
-from reconciler.core import urgency
 from reconciler.core.guards import REMEDIES
 from reconciler.core.model import Kind, Reason
 from reconciler.core.text import counted, plural
 from reconciler.reporting import AccountReport, StatusReport
+from reconciler.reporting.attention import ROWS, by_attention, has_remarks, is_calm
 from reconciler.reporting.forecast import BoundaryReport
 from reconciler.reporting.queries import Overview
 
-ROWS = 12
-"""Up to this number of accounts each has a row; of more, those that are in sync are listed in brief."""
 MOMENTS = 6
 """How many coming moments are shown."""
 DEVICES = 20
@@ -125,15 +123,15 @@ def _sections(reports: Sequence[AccountReport]) -> dict[str, Any]:
         "failing": [],
         "remarked": [],
     }
-    for account in sorted(reports, key=_urgency):
+    for account in by_attention(reports):
         sums.add(account)
-        in_brief = len(reports) > ROWS and _is_calm(account)
+        in_brief = len(reports) > ROWS and is_calm(account)
         sections["brief" if in_brief else "rows"].append(account)
         if account.guarded:
             sections["guarded"].append(account)
         if account.error:
             sections["failing"].append(account)
-        if _has_remarks(account):
+        if has_remarks(account):
             sections["remarked"].append(account)
     return {"sums": sums, **sections}
 
@@ -153,29 +151,6 @@ def _tone(status: StatusReport) -> str:
     if not status.well:
         return "look"
     return "well" if all(one.condition == "in_sync" for one in status.accounts) else "calm"
-
-
-def _urgency(account: AccountReport) -> tuple[int, int, str]:
-    """Return what sorts accounts: those that need a person first, and among them those held by a guard."""
-    return (
-        urgency.of_condition(account.condition),
-        0 if account.guarded or account.error else 1,
-        account.account,
-    )
-
-
-def _is_calm(account: AccountReport) -> bool:
-    """Say whether an account needs no row: it is in sync, and there is nothing to say about it."""
-    calm = account.condition == "in_sync" and not account.error and not account.guarded
-    return calm and not _has_remarks(account)
-
-
-def _has_remarks(account: AccountReport) -> bool:
-    """Say whether there is more to say than the error and what a guard holds, which have places of their own."""
-    others = any(held.kind != Kind.GUARD for held in account.held)
-    return bool(
-        account.rejected or account.flapping or account.remarks or account.refused or others
-    )
 
 
 def _long(words: str) -> str:

@@ -8,6 +8,7 @@ Must not: know a command.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from reconciler.core.errors import Invalid, ReconcilerError
 from reconciler.telemetry.masking import Masking
 
 if TYPE_CHECKING:
+    from reconciler.reporting.formats.screen import Screen
     from reconciler.runtime.accounts import Follower
     from reconciler.runtime.common_settings import CommonSettings
     from reconciler.runtime.settings import Settings
@@ -127,8 +129,25 @@ def print_as(
     output: Output, *, text: Callable[[], str], json: Callable[[], str], markdown: Callable[[], str]
 ) -> None:
     """Print data in the form that was asked for."""
-    forms = {Output.TEXT: text, Output.JSON: json, Output.MARKDOWN: markdown}
-    print_data(forms[output](), for_programs=output is not Output.TEXT)
+    forms = {Output.TEXT: text, Output.WIDE: text, Output.JSON: json, Output.MARKDOWN: markdown}
+    print_data(forms[output](), for_programs=output in {Output.JSON, Output.MARKDOWN})
+
+
+def screen(*, wide: bool = False, full_ids: bool = False) -> Screen:
+    """Return the room that text on stdout has.
+
+    It is that of the terminal, or what COLUMNS says. For a file or another program rows stay whole, with the columns
+    that 80 have room for.
+    """
+    from reconciler.reporting.formats.screen import WIDTH, Screen
+
+    width = shutil.get_terminal_size((WIDTH, 24)).columns
+    known = bool(os.environ.get("COLUMNS", "").strip()) or _is_terminal(sys.stdout)
+    return Screen(width if known else WIDTH, folds=known and not wide, wide=wide, full_ids=full_ids)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
 def print_data(text: str, *, for_programs: bool = False) -> None:

@@ -20,8 +20,9 @@ from reconciler.cli.console import (
     masking,
     print_data,
     say,
+    screen,
 )
-from reconciler.cli.options import EnvFile
+from reconciler.cli.options import EnvFile, FullIds
 from reconciler.cli.serving import serve
 from reconciler.core.errors import ReconcilerError
 from reconciler.events.model import EventState
@@ -42,6 +43,7 @@ class EventOutput(StrEnum):
     """How events are printed."""
 
     TEXT = "text"
+    WIDE = "wide"
     JSON = "json"
 
 
@@ -56,7 +58,7 @@ class Replayed(StrEnum):
 
 EventOutputOption = Annotated[
     EventOutput,
-    typer.Option("--output", "-o", metavar="FORMAT", help="How to print it: text or json."),
+    typer.Option("--output", "-o", metavar="FORMAT", help="How to print it: text, wide or json."),
 ]
 DeviceOption = Annotated[str | None, typer.Option(metavar="ID", help="Only of this device.")]
 
@@ -155,6 +157,7 @@ def list_events(
     limit: Annotated[
         int, typer.Option(metavar="N", min=1, max=1000, help="How many at most.")
     ] = 100,
+    full_ids: FullIds = False,
     output: EventOutputOption = EventOutput.TEXT,
     env_file: EnvFile = None,
 ) -> None:
@@ -173,9 +176,10 @@ def list_events(
     )
     with _spool(env_file) as spool:
         found = spool.archive.events(wanted)
+    room = screen(wide=output is EventOutput.WIDE, full_ids=full_ids)
     _print(
         output,
-        text=lambda: kept_events.events_text(found),
+        text=lambda: kept_events.events_text(found, room),
         json=lambda: kept_events.events_json(found),
     )
 

@@ -64,6 +64,7 @@ class Output(StrEnum):
     """How data is printed."""
 
     TEXT = "text"
+    WIDE = "wide"
     JSON = "json"
     MARKDOWN = "markdown"
 
@@ -79,6 +80,12 @@ Accounts = Annotated[
 OutputOption = Annotated[
     Output,
     typer.Option(
-        "--output", "-o", metavar="FORMAT", help="How to print it: text, json or markdown."
+        "--output",
+        "-o",
+        metavar="FORMAT",
+        help="How to print it: text, wide (every column), json or markdown.",
     ),
+]
+FullIds = Annotated[
+    bool, typer.Option("--full-ids", help="Do not shorten the ids of devices in text.")
 ]

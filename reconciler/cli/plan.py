@@ -23,8 +23,9 @@ from reconciler.cli.console import (
     progress,
     read_settings,
     say,
+    screen,
 )
-from reconciler.cli.options import Accounts, EnvFile, Output, OutputOption
+from reconciler.cli.options import Accounts, EnvFile, FullIds, Output, OutputOption
 from reconciler.cli.status import ask_daemon
 from reconciler.core.errors import ReconcilerError
 from reconciler.core.model import DeviceId
@@ -32,6 +33,14 @@ from reconciler.core.model import DeviceId
 if TYPE_CHECKING:
     from reconciler.reporting import PlanReport
     from reconciler.runtime.settings import Settings
+
+SHOWN_AS = {
+    Output.TEXT: "text",
+    Output.WIDE: "text",
+    Output.JSON: "none",
+    Output.MARKDOWN: "markdown",
+}
+"""The form that the daemon is asked for."""
 
 
 def plan(
@@ -60,6 +69,7 @@ def plan(
             metavar="URL", help="Let this running daemon plan these files; needs no credentials."
         ),
     ] = None,
+    full_ids: FullIds = False,
     env_file: EnvFile = None,
 ) -> int:
     """Show what a pass would do and hold, with reasons. Sends GET only, writes nothing.
@@ -68,12 +78,27 @@ def plan(
     """
     places = _places(paths or [])
     if server is None:
-        return _plan_here(places, env_file, account, output, approval, detailed=detailed_exitcode)
+        return _plan_here(
+            places,
+            env_file,
+            account,
+            output,
+            approval,
+            detailed=detailed_exitcode,
+            full_ids=full_ids,
+        )
     if len(places) > 1:
         raise typer.BadParameter("--server plans one desired state at a time", param_hint="PATH")
     place = places[0] if places else None
     return _plan_there(
-        server, place, env_file, account or [], output, approval, detailed=detailed_exitcode
+        server,
+        place,
+        env_file,
+        account or [],
+        output,
+        approval,
+        detailed=detailed_exitcode,
+        full_ids=full_ids,
     )
 
 
@@ -99,6 +124,7 @@ def _plan_here(
     approval: Path | None,
     *,
     detailed: bool,
+    full_ids: bool,
 ) -> int:
     """Ask LG what is live, and print what a pass would make of it."""
     import asyncio
@@ -124,7 +150,7 @@ def _plan_here(
         waiting = [(approvals.needed(report.plan), report.names) for report in looked.reports]
         file, name = _approval_place(approval, each[0].desired_state)
         listed = name if _write_approval(file, waiting) else None
-    print_plans(output, looked.reports, code=code, done=False, approval=listed)
+    print_plans(output, looked.reports, code=code, done=False, approval=listed, full_ids=full_ids)
     return code
 
 
@@ -137,6 +163,7 @@ def _plan_there(
     approval: Path | None,
     *,
     detailed: bool,
+    full_ids: bool,
 ) -> int:
     """Let the daemon at ``server`` plan the files that are here, and print what it says."""
     from reconciler.api.client import planning
@@ -145,7 +172,8 @@ def _plan_there(
 
     chosen = read_settings(env_file)
     chosen = chosen if place is None else _reading(chosen, place)
-    show = "none" if output is Output.JSON else output.value
+    show = SHOWN_AS[output]
+    room = screen(wide=output is Output.WIDE, full_ids=full_ids)
 
     def ask(path: str, body: dict[str, Any]) -> dict[str, Any]:
         return ask_daemon(server, env_file, path, body, seconds=PLAN_SECONDS, largest=LARGEST_PLAN)
@@ -154,7 +182,13 @@ def _plan_there(
         (None, None) if approval is None else _approval_place(approval, chosen.desired_state)
     )
     found = planning.plan(
-        chosen.desired_state, chosen.environment, accounts, ask, show=show, approval=name
+        chosen.desired_state,
+        chosen.environment,
+        accounts,
+        ask,
+        show=show,
+        approval=name,
+        screen=room,
     )
     code = _chosen_code(found.code, detailed=detailed)
     say(*found.notes)
@@ -163,7 +197,7 @@ def _plan_there(
     shown = (
         json_text(found.document | {"exit_code": code}) if output is Output.JSON else found.shown
     )
-    print_data(shown, for_programs=output is not Output.TEXT)
+    print_data(shown, for_programs=output in {Output.JSON, Output.MARKDOWN})
     return code
 
 
@@ -233,14 +267,16 @@ def print_plans(
     code: int,
     done: bool,
     approval: str | None = None,
+    full_ids: bool = False,
 ) -> None:
     """Print plans, or what became of them where it is ``done``; ``approval`` is the device file that was written."""
     from reconciler.reporting.formats import plans
 
+    room = screen(wide=output is Output.WIDE, full_ids=full_ids)
     print_as(
         output,
         text=lambda: plans.plan_text(
-            reports, done=done, colours=coloured(sys.stdout), approval=approval
+            reports, done=done, colours=coloured(sys.stdout), approval=approval, screen=room
         ),
         json=lambda: plans.plan_json(reports, code=code, approval=approval),
         markdown=lambda: plans.plan_markdown(reports, done=done, approval=approval),

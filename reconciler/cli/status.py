@@ -27,15 +27,17 @@ from reconciler.cli.console import (
     read_settings,
     say,
     say_error,
+    screen,
 )
 from reconciler.cli.forgotten import reminder
-from reconciler.cli.options import Accounts, EnvFile, Output, OutputOption
+from reconciler.cli.options import Accounts, EnvFile, FullIds, Output, OutputOption
 from reconciler.core.errors import DaemonError, ReconcilerError, Unknown, quoted
 
 if TYPE_CHECKING:
     from reconciler.api.client.consult import Consultation
     from reconciler.api.client.waiting import Watch
     from reconciler.reporting import StatusReport
+    from reconciler.reporting.formats.screen import Screen
     from reconciler.reporting.queries import RefusedReport
     from reconciler.runtime.settings import Settings
 
@@ -68,6 +70,10 @@ def status(
         ),
     ] = None,
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait.")] = "10m",
+    everything: Annotated[
+        bool, typer.Option("--all", help="List the accounts as wanted, too, however many.")
+    ] = False,
+    full_ids: FullIds = False,
     output: OutputOption = Output.TEXT,
     server: Server = None,
     env_file: EnvFile = None,
@@ -84,7 +90,11 @@ def status(
         shown = _only(report, account or [], waited=wait)
         if code and shown.well and output is not Output.JSON:
             shown = replace(shown, summary="Not as it was awaited. All else is well.")
-        _print_status(output, shown, asked.refused(shown) if refused else None)
+        room = screen(wide=output is Output.WIDE, full_ids=full_ids)
+        if refused:
+            _print_refused(output, shown, asked.refused(shown), room)
+        else:
+            _print_status(output, shown, room, everything=everything or bool(account))
     return code
 
 
@@ -107,7 +117,8 @@ def explain(
     print_as(
         output,
         text=lambda: in_colours(
-            explanations.explanation_text(answer.report, answer.by), colouring.explanation_coloured
+            explanations.explanation_text(answer.report, answer.by, screen()),
+            colouring.explanation_coloured,
         ),
         json=lambda: explanations.as_json(answer.report, answered_by=answer.by),
         markdown=lambda: explanations.explanation_markdown(answer.report, answer.by),
@@ -127,6 +138,7 @@ def history(
         str | None, typer.Option(metavar="TIME", help="Only what is older than this time.")
     ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many at most.")] = 50,
+    full_ids: FullIds = False,
     output: OutputOption = Output.TEXT,
     server: Server = None,
     env_file: EnvFile = None,
@@ -135,7 +147,7 @@ def history(
 
     Asks the running daemon, or without one the state.
     """
-    from reconciler.reporting.formats import colouring, explanations
+    from reconciler.reporting.formats import changes, colouring, explanations
 
     given = {"account": account, "device": device, "since": since, "until": until}
     asked = {key: value for key, value in given.items() if value is not None}
@@ -144,14 +156,15 @@ def history(
     answer = _consultation(server, env_file).history(asked, limit)
     say_notes(answer.notes, env_file)
     nothing = _no_change(asked, answer.by)
+    room = screen(wide=output is Output.WIDE, full_ids=full_ids)
     print_as(
         output,
         text=lambda: in_colours(
-            explanations.history_text(answer.report) if answer.report.changes else nothing,
+            changes.history_text(answer.report, room) if answer.report.changes else nothing,
             colouring.history_coloured,
         ),
         json=lambda: explanations.as_json(answer.report, answered_by=answer.by),
-        markdown=lambda: explanations.history_markdown(answer.report),
+        markdown=lambda: changes.history_markdown(answer.report),
     )
 
 
@@ -355,26 +368,30 @@ def _only(report: StatusReport, accounts: Sequence[str], *, waited: bool) -> Sta
         raise
 
 
-def _print_status(
-    output: Output, report: StatusReport, refused: Sequence[RefusedReport] | None
-) -> None:
-    """Print the status, or of ``refused`` devices only those."""
-    from reconciler.reporting.formats import colouring, explanations
+def _print_status(output: Output, report: StatusReport, room: Screen, *, everything: bool) -> None:
+    from reconciler.reporting.formats import colouring, explanations, statuses
 
-    if refused is not None:
-        print_as(
-            output,
-            text=lambda: explanations.refused_text(refused, report.at),
-            json=lambda: explanations.refused_json(refused),
-            markdown=lambda: explanations.refused_markdown(refused, report.at),
-        )
-    else:
-        print_as(
-            output,
-            text=lambda: in_colours(explanations.status_text(report), colouring.status_coloured),
-            json=lambda: explanations.as_json(report),
-            markdown=lambda: explanations.status_markdown(report),
-        )
+    print_as(
+        output,
+        text=lambda: in_colours(
+            statuses.status_text(report, room, everything=everything), colouring.status_coloured
+        ),
+        json=lambda: explanations.as_json(report),
+        markdown=lambda: statuses.status_markdown(report),
+    )
+
+
+def _print_refused(
+    output: Output, report: StatusReport, refused: Sequence[RefusedReport], room: Screen
+) -> None:
+    from reconciler.reporting.formats import statuses
+
+    print_as(
+        output,
+        text=lambda: statuses.refused_text(refused, report.at, room),
+        json=lambda: statuses.refused_json(refused),
+        markdown=lambda: statuses.refused_markdown(refused, report.at),
+    )
 
 
 def _print_accounts(words: str, answer: dict[str, Any]) -> None:

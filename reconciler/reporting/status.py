@@ -127,13 +127,17 @@ class TextReport:
 
 @dataclass(frozen=True, slots=True)
 class PauseReport:
-    """A pause of one account, or of all. ``by`` is ``command``, or ``text`` for the file, whose pause has no end."""
+    """A pause of one account, or of all. ``by`` is ``command``, or ``text`` for the file, whose pause has no end.
+
+    ``set_by`` is who gave the command, as far as that is known.
+    """
 
     pause: str
     until: datetime | None
     reason: str
     account: str | None = None
     by: str = "command"
+    set_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from reconciler.api.app import Surface, create_app
-from reconciler.api.page import ROWS, moments
+from reconciler.api.page import moments
 from reconciler.api.response_cache import LONGEST_SECONDS, MOST_QUESTIONS, REST, Questions, Sparing
 from reconciler.reporting import (
     AccountReport,
@@ -32,6 +32,7 @@ from reconciler.reporting import (
     StatusReport,
     TextReport,
 )
+from reconciler.reporting.attention import ROWS
 from reconciler.reporting.forecast import BoundaryReport
 from reconciler.simulator import Route
 from reconciler.telemetry.metrics import Metrics

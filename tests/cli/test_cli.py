@@ -212,7 +212,7 @@ def test_without_arguments_the_help_is_a_message(shell: Shell) -> None:
     [
         ("aply", "'apply'"),
         ("plan --outpt json", "--output"),
-        ("plan --output xml", "'text', 'json', 'markdown'"),
+        ("plan --output xml", "'text', 'wide', 'json', 'markdown'"),
         ("validate --output xml", "'github'"),
         ("plan extra", "extra"),
         ("plan --account", "--account"),

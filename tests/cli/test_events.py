@@ -164,9 +164,9 @@ def test_the_list_is_newest_first_and_can_be_narrowed(shell: Shell) -> None:
     ):
         listed = shell.json("list", *arguments)["events"]
         assert [event["seq"] for event in listed] == seqs, arguments
-    lines = shell("list").out.splitlines()
+    lines = shell("list", "-o", "wide").out.splitlines()
     assert len(lines) == 5
-    assert lines[0].split() == ["stored", "state", "account", "device", "type", "id"]
+    assert lines[0].split() == ["stored", "(UTC)", "state", "device", "type", "id", "account"]
 
 
 @pytest.mark.usefixtures("spool")
@@ -265,7 +265,7 @@ def test_erasing_a_device_leaves_nothing_of_it(tmp_path: Path, shell: Shell) -> 
         (("list", "--since", "yesterday"), "2026-11-22T10:00:00Z"),
         (("list", "--state", "lost"), "'pending', 'delivered'"),
         (("list", "--limit", "0"), "greater than or equal to 1"),
-        (("list", "--output", "markdown"), "'text', 'json'"),
+        (("list", "--output", "markdown"), "'text', 'wide', 'json'"),
         (("list", "--device", ""), "is empty"),
         (("show",), "ID"),
         (("replay", "--since", "1h"), "--sink"),

@@ -31,7 +31,14 @@ from reconciler.reporting import PlanReport
 from reconciler.reporting.diagnosis import Check, Examination, Examined, Finding, Level
 from reconciler.reporting.diff import Comparison, compare
 from reconciler.reporting.explain import ChangeReport
-from reconciler.reporting.formats import diagnoses, explanations, plans, validations
+from reconciler.reporting.formats import (
+    changes,
+    diagnoses,
+    explanations,
+    plans,
+    statuses,
+    validations,
+)
 from reconciler.reporting.formats.comment import LONGEST, Part, Section, comment
 from reconciler.reporting.formats.styles import FENCE
 from reconciler.reporting.queries import DeviceExplanation, Page
@@ -226,7 +233,7 @@ def test_status_fits_and_shows_first_what_is_not_settled() -> None:
     accounts = tuple(map(account_report, range(2000)))
     gone = tuple(f"gone-{number}" for number in range(3000))
     long = "All is well." * 900
-    told = explanations.status_markdown(
+    told = statuses.status_markdown(
         StatusReport(
             version="1",
             at=NOW,
@@ -264,7 +271,7 @@ def test_history_explain_and_doctor_fit() -> None:
         code="0000",
         words=NAME,
     )
-    check(explanations.history_markdown(Page(NOW, (change,) * 1000, "more")))
+    check(changes.history_markdown(Page(NOW, (change,) * 1000, "more")))
     found = Finding(Check.LIST, Level.FAIL, NAME * 20, NAME * 20)
     accounts = tuple(Examined(AccountName(f"a{number}"), (found,) * 5) for number in range(500))
     check(diagnoses.examination_markdown(Examination((found,), accounts)))

@@ -99,9 +99,9 @@ def test_a_plan_is_told_device_by_device() -> None:
     told = plans.plan_text([report(HELD, names={"new": "Room 12"})]).splitlines()
     assert told[:7] == [
         "account seoul-hotel",
-        "  + new  Room 12",
-        "  -? old  held: too-many",
-        "  +? later  held: retry until 2026-11-22T10:00:00Z",
+        "  +  Room 12  new",
+        "  -?          old    held: too-many",
+        "  +?          later  held: retry until 2026-11-22T10:00:00Z",
         "  too-many holds 1 unsubscribe: 1 device would go, 0 are allowed",
         "  retry holds 1 subscribe",
         "  5 in sync, 1 unmanaged, 0 ignored",
@@ -135,10 +135,10 @@ def test_a_report_tells_what_became_of_each_change() -> None:
     left = (Held(change("c"), Reason.QUOTA, NOW),)
     told = plans.plan_text([report(plan, outcomes=outcomes, left=left)], done=True).splitlines()
     assert told[1:6] == [
-        "  + a  success",
-        "  + b  refused: Not owned device",
-        "  + c  held: quota until 2026-11-22T10:00:00Z",
-        "  + d  not done",
+        "  +  a  success",
+        "  +  b  refused: Not owned device",
+        "  +? c  held: quota until 2026-11-22T10:00:00Z",
+        "  +  d  not done",
         "  quota holds 1 subscribe",
     ]
     assert told[-1] == "Done: 1 subscribed, 0 unsubscribed, 1 refused, 1 held."
@@ -222,8 +222,8 @@ def test_colours_follow_signs() -> None:
     plain = plans.plan_text([report(HELD)])
     coloured = plans.plan_text([report(HELD)], colours=True)
     assert re.sub("\x1b\\[[0-9]+m", "", coloured) == plain
-    assert "\x1b[32m  + new\x1b[0m" in coloured
-    assert "\x1b[33m  -? old  held: too-many\x1b[0m" in coloured
+    assert "\x1b[32m  +  new\x1b[0m" in coloured
+    assert "\x1b[33m  -? old    held: too-many\x1b[0m" in coloured
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -23,7 +23,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.status import AccountStatus, PassReport
 from reconciler.reporting import PlanReport, StatusReport, exit_code, status_report
-from reconciler.reporting.formats import explanations, plans
+from reconciler.reporting.formats import plans, statuses
 from reconciler.reporting.queries import Overview
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -73,13 +73,13 @@ def test_no_status_is_well_while_a_guard_is_tripped(
     assert one.accounts[0].condition == Condition.HELD
     for shown in (
         one.summary,
-        explanations.status_text(one),
-        explanations.status_markdown(one),
+        statuses.status_text(one),
+        statuses.status_markdown(one),
         page.partition("<body>")[2],
     ):
         assert "All is well" not in shown
         assert "held by a guard" in shown
-    for shown in (explanations.status_text(one), explanations.status_markdown(one), page):
+    for shown in (statuses.status_text(one), statuses.status_markdown(one), page):
         assert f"{reason} says so" in shown.replace("\\", "")
     assert "<title>! Needs attention" in page
 

@@ -68,8 +68,8 @@ async def test_a_proposal_is_planned_on_what_the_daemon_knows(tmp_path: Path) ->
         before = len(platform.requests)
         code, out, err = await plan_there(one, proposed)
         assert (code, err) == (0, "")
-        assert f"+ {devices[22]}" in out
-        assert f"- {devices[0]}" in out
+        assert f"+ {devices[22][:12]}\n" in out
+        assert f"- {devices[0][:12]}\n" in out
         assert "planned on the last trusted list" in out
         assert (await plan_there(one, proposed, "--detailed-exitcode"))[0] == 2
         assert len(platform.requests) == before

@@ -6,7 +6,7 @@ Owns: what is sent to ``POST /api/v1/plan`` and how its answer is read. Must not
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from reconciler.core.errors import DaemonError, Invalid
 from reconciler.core.model import AccountName, Action, DeviceId
 from reconciler.desired import Loaded
 from reconciler.desired.ids import is_id
+from reconciler.reporting.formats.screen import Screen
 from reconciler.source import FileSource, load_fetched
 
 Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -45,10 +46,12 @@ def plan(
     *,
     show: str,
     approval: str | None = None,
+    screen: Screen | None = None,
 ) -> RemotePlan:
     """Return what the daemon would make of the files at a path. Raises ``Invalid`` with every fault they have.
 
-    ``show`` is ``none``, ``text`` or ``markdown``; ``approval`` the device file that an approval shall name.
+    ``show`` is ``none``, ``text`` or ``markdown``; ``approval`` the device file that an approval shall name;
+    ``screen`` the room for text. The usual room is not sent, so that a daemon of before this version answers, too.
     """
     loaded, documents = _proposed(path, environment)
     body = {
@@ -58,6 +61,8 @@ def plan(
         "show": show,
         "approval": approval,
     }
+    if screen is not None and screen != Screen():
+        body["screen"] = asdict(screen)
     answer = ask("/api/v1/plan", body)
     try:
         document = answer["plan"]

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from reconciler.core.text import counted, plural
+from reconciler.core.text import counted, markdown, markdown_code, plural
 
 LONGEST = 32_000
 """Characters. GitHub refuses more than 65,536, and ``validate`` and ``plan`` often share a comment."""
@@ -186,3 +186,24 @@ def _size(lines: Iterable[str]) -> int:
 
 def _joined(blocks: Sequence[Sequence[str]]) -> str:
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def table_part(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    what: str,
+    *,
+    code: Sequence[int] = (),
+    labels: Sequence[str] = (),
+    first: Sequence[str] = (),
+) -> Part:
+    """Return rows under their columns for a comment; those at the places in ``code`` are ids."""
+    lines = []
+    for row in rows:
+        cells = [
+            markdown_code(cell) if index in code else markdown(cell)
+            for index, cell in enumerate(row)
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    head = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    return Part(lines, what, head, labels=labels, first=first)

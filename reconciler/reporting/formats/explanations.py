@@ -1,11 +1,11 @@
-"""Statuses, explanations of devices and past changes as text, JSON and Markdown.
+"""Explanations of devices as text and Markdown, and every report as JSON.
 
 Owns: how they look. Must not: know where they come from, or decide anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -17,10 +17,9 @@ from reconciler.core.text import (
     markdown_code,
     moment_words,
     one_line,
-    plural,
+    short_revision,
     stamp_words,
 )
-from reconciler.reporting import AccountReport, StatusReport, TextReport
 from reconciler.reporting.explain import (
     ApprovalReport,
     ChangeReport,
@@ -31,13 +30,8 @@ from reconciler.reporting.explain import (
 )
 from reconciler.reporting.formats.comment import Part, Section, comment
 from reconciler.reporting.formats.encoding import json_text
-from reconciler.reporting.queries import DeviceExplanation, Page, RefusedReport
-
-SHORT = 12
-"""How many characters of a commit id people are shown."""
-STATES = ("in_sync", "missing", "extra", "unmanaged")
-
-Row = Sequence[str]
+from reconciler.reporting.formats.screen import Screen
+from reconciler.reporting.queries import DeviceExplanation
 
 
 def as_json(report: object, **more: object) -> str:
@@ -46,132 +40,14 @@ def as_json(report: object, **more: object) -> str:
     return json_text({"api": 1, **plain, **more})
 
 
-# -- status
-
-ACCOUNT_COLUMNS = ("account", "condition", "wanted", *STATES, "held", "last trusted list")
-
-
-def status_text(status: StatusReport) -> str:
-    """Return a status for a terminal."""
-    lines = [one_line(status.summary), f"revision: {_text_line(status)}", ""]
-    lines += _table(ACCOUNT_COLUMNS, [_account_row(one, status.at) for one in status.accounts])
-    for one in status.accounts:
-        lines += [f"{one.account}: {note}" for note in _account_notes(one, status.at)]
-    lines += [f"abandoned: {', '.join(status.abandoned)}"] if status.abandoned else []
-    return "\n".join(lines) + "\n"
-
-
-def status_markdown(status: StatusReport) -> str:
-    """Return a status as a comment."""
-    title = [f"### {markdown(status.summary)}", "", f"Revision: {markdown(_text_line(status))}"]
-    rows = [_account_row(one, status.at) for one in status.accounts]
-    quiet = ["not settled" if not one.settled else "settled" for one in status.accounts]
-    notes = [
-        f"- {markdown_code(one.account)}: {markdown(note)}"
-        for one in status.accounts
-        for note in _account_notes(one, status.at)
-    ]
-    gone = [f"- abandoned: {markdown(name)}" for name in status.abandoned]
-    parts = [
-        _table_part(ACCOUNT_COLUMNS, rows, "account", labels=quiet, first=("not settled",)),
-        Part(notes, "note"),
-        Part(gone, "abandoned account"),
-    ]
-    return comment([Section(title, parts)])
-
-
-def _text_line(status: StatusReport) -> str:
-    text = status.text
-    if text.revision is None:
-        return "none is in force"
-    read = (
-        f", read {moment_words(text.fetched_at, status.at)}" if text.fetched_at is not None else ""
-    )
-    return one_line(f"{_short(text.revision)}{_commit(text)} from {text.source}{read}")
-
-
-def _commit(text: TextReport) -> str:
-    if text.commit is None:
-        return ""
-    edited = "an edit that is not committed, on top of " if text.commit.dirty else ""
-    return f" ({edited}{text.commit.subject}, by {text.commit.author})"
-
-
-def _account_row(account: AccountReport, now: datetime) -> Row:
-    states = [str(account.devices.get(state, "-")) for state in STATES]
-    held = str(sum(one.count for one in account.held))
-    condition = account.condition.replace("_", " ")
-    return (
-        account.account,
-        condition,
-        str(account.desired),
-        *states,
-        held,
-        moment_words(account.last_success, now),
-    )
-
-
-def _account_notes(account: AccountReport, now: datetime) -> list[str]:
-    notes = [f"the newest revision is rejected ({account.rejected})"] if account.rejected else []
-    notes += [one_line(account.error)] if account.error else []
-    holding = {one.reason for one in account.held}
-    for guard in account.guards:
-        if guard.reason not in holding:
-            notes.append(f"{guard.reason}: {one_line(guard.message)}")
-    for one in account.held:
-        until = f", until {moment_words(one.until, now)}" if one.until is not None else ""
-        message = f": {one_line(one.message)}" if one.message else ""
-        notes.append(
-            f"{one.reason} holds {one.count} {plural(one.action, one.count)}{message}{until}"
-        )
-    return notes + [one_line(remark) for remark in account.remarks]
-
-
-# -- refused devices
-
-REFUSED_COLUMNS = ("account", "device", "name", "LG says", "attempts", "since", "next try")
-
-
-def refused_text(refused: Sequence[RefusedReport], now: datetime) -> str:
-    """Return the devices that LG refused for a terminal."""
-    if not refused:
-        return "LG refuses no device.\n"
-    return "\n".join(_table(REFUSED_COLUMNS, [_refused_row(one, now) for one in refused])) + "\n"
-
-
-def refused_markdown(refused: Sequence[RefusedReport], now: datetime) -> str:
-    """Return the devices that LG refused as a comment."""
-    rows = [_refused_row(one, now) for one in refused]
-    title = f"### LG refuses {counted(len(refused), 'device')}"
-    return comment([Section([title], [_table_part(REFUSED_COLUMNS, rows, "device", code=(1,))])])
-
-
-def refused_json(refused: Sequence[RefusedReport]) -> str:
-    """Return the devices that LG refused, whole."""
-    return json_text({"api": 1, "refused": refused})
-
-
-def _refused_row(one: RefusedReport, now: datetime) -> Row:
-    wait = one.wait
-    since = moment_words(wait.since, now) if wait.since is not None else "not known"
-    says = _says(wait.code, wait.words)
-    tried = moment_words(wait.next_try, now)
-    return (
-        one.account,
-        quoted(one.device),
-        quoted(one.name or ""),
-        says,
-        str(wait.attempts),
-        since,
-        tried,
-    )
-
-
 # -- one device
 
 
-def explanation_text(explanation: DeviceExplanation, answered_by: str) -> str:
+def explanation_text(
+    explanation: DeviceExplanation, answered_by: str, screen: Screen | None = None
+) -> str:
     """Return what is known of a device for a terminal; ``answered_by`` says who was asked."""
+    shown = screen or Screen()
     head = [f"device {quoted(explanation.device)}"]
     if explanation.taken_by != "id":
         head.append(f"  taken by its {explanation.taken_by}")
@@ -179,13 +55,13 @@ def explanation_text(explanation: DeviceExplanation, answered_by: str) -> str:
     for story in explanation.accounts:
         rows = _story_rows(story, explanation.at)
         width = max(len(label) for label, _ in rows)
-        lines = [f"account {story.account}: {one_line(story.summary)}"]
-        parts.append(
-            "\n".join(
-                [*lines, *(f"  {label.ljust(width)}  {words}".rstrip() for label, words in rows)]
-            )
-        )
-    return "\n\n".join([*parts, f"Asked: {one_line(answered_by)}."]) + "\n"
+        lines = shown.lines(f"account {story.account}: {one_line(story.summary)}", indent=2)
+        for label, words in rows:
+            row = f"  {label.ljust(width)}  {words}".rstrip()
+            lines += shown.lines(row, indent=width + 4)
+        parts.append("\n".join(lines))
+    asked = shown.lines(f"Asked: {one_line(answered_by)}.")
+    return "\n\n".join([*parts, "\n".join(asked)]) + "\n"
 
 
 def explanation_markdown(explanation: DeviceExplanation, answered_by: str) -> str:
@@ -251,7 +127,7 @@ def _mark(mark: MarkReport, now: datetime) -> str:
     author = f" by {quoted(mark.author)}" if mark.author else ""
     subject = f": {quoted(mark.subject)}" if mark.subject else ""
     edited = ", an edit that was not committed" if mark.revision.endswith("-dirty") else ""
-    return f"{moment_words(mark.at, now)} with {_short(mark.revision)}{author}{subject}{edited}"
+    return f"{moment_words(mark.at, now)} with {short_revision(mark.revision)}{author}{subject}{edited}"
 
 
 def _wait(wait: WaitReport, now: datetime) -> str:
@@ -293,113 +169,8 @@ def _change(change: ChangeReport) -> str:
 
 def _revision(change: ChangeReport) -> str:
     author = f" by {quoted(change.author)}" if change.author else ""
-    return f"{_short(change.revision)}{author}" if change.revision else ""
+    return f"{short_revision(change.revision)}{author}" if change.revision else ""
 
 
 def _when(moment: datetime | None, now: datetime) -> str:
     return f": {moment_words(moment, now)}" if moment is not None else ""
-
-
-# -- past changes
-
-CHANGE_COLUMNS = (
-    "time",
-    "account",
-    "device",
-    "name",
-    "change",
-    "LG says",
-    "revision",
-    "author",
-    "pass",
-    "message ids",
-)
-
-
-def history_text(page: Page) -> str:
-    """Return past changes for a terminal, newest first."""
-    if not page.changes:
-        return "No change.\n"
-    lines = _table(CHANGE_COLUMNS, [_change_row(one) for one in page.changes])
-    return "\n".join([*lines, *_older(page)]) + "\n"
-
-
-def history_markdown(page: Page) -> str:
-    """Return past changes as a comment, newest first."""
-    rows = [_change_row(one) for one in page.changes]
-    parts = [_table_part(CHANGE_COLUMNS, rows, "change", code=(2,)), Part(_older(page)[1:], "line")]
-    return comment([Section([f"### {counted(len(page.changes), 'change')}"], parts)])
-
-
-def _older(page: Page) -> list[str]:
-    return (
-        ["", "There are older ones: raise --limit, or set --until."]
-        if page.next is not None
-        else []
-    )
-
-
-def _change_row(one: ChangeReport) -> Row:
-    how = [f"{one.action} {one.result or 'begun'}", *(["by list"] if one.confirmed_by else [])]
-    how += ["approved"] if one.approved else []
-    says = _says(one.code, one.words)
-    ids = " ".join(
-        dict.fromkeys(quoted(word) for word in (one.message_id, one.lg_message_id) if word)
-    )
-    revision, author = _short(one.revision or ""), quoted(one.author or "")
-    name = quoted(one.name or "")
-    return (
-        stamp_words(one.at),
-        one.account,
-        quoted(one.device),
-        name,
-        ", ".join(how),
-        says,
-        revision,
-        author,
-        one.pass_id,
-        ids,
-    )
-
-
-# -- tables
-
-
-def _table(columns: Row, rows: Iterable[Row]) -> list[str]:
-    """Return rows under their columns; a column that is empty throughout is left out."""
-    every = [tuple(one_line(cell) for cell in row) for row in rows]
-    used = [index for index in range(len(columns)) if any(row[index] for row in every)]
-    shown = [[row[index] for index in used] for row in (tuple(columns), *every)] if every else []
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in shown
-    ]
-
-
-def _table_part(
-    columns: Row,
-    rows: Sequence[Row],
-    what: str,
-    *,
-    code: Sequence[int] = (),
-    labels: Sequence[str] = (),
-    first: Sequence[str] = (),
-) -> Part:
-    """Return rows under their columns for a comment; those at the places in ``code`` are ids."""
-    lines = []
-    for row in rows:
-        cells = [
-            markdown_code(cell) if index in code else markdown(cell)
-            for index, cell in enumerate(row)
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    head = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    return Part(lines, what, head, labels=labels, first=first)
-
-
-def _short(revision: str) -> str:
-    """Return the beginning of a revision, long enough to recognise it."""
-    kind, colon, digest = revision.rpartition(":")
-    commit, dirty, _ = digest.partition("-dirty")
-    return f"{kind}{colon}{commit[:SHORT]}{dirty}"

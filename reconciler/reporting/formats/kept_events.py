@@ -17,12 +17,21 @@ from typing import Any
 from reconciler.core.text import counted, one_line, stamp_words
 from reconciler.events.model import KeptEvent, SinkRow
 from reconciler.reporting.formats.encoding import json_text
+from reconciler.reporting.formats.screen import Screen
+from reconciler.reporting.formats.tables import Column, Row, table
 
 FORMULA = ("=", "+", "-", "@")
 """What a spreadsheet takes for the beginning of a formula."""
-COLUMNS = ("stored", "state", "account", "device", "type", "id")
+COLUMNS = (
+    Column("stored (UTC)"),
+    Column("state"),
+    Column("device"),
+    Column("type", words=True),
+    Column("id"),
+    Column("account", drop=1, words=True),
+)
 LONGEST_CELL = 24
-"""Characters of a cell of the list; ids of devices have 64, and 12 tell them apart."""
+"""Characters of a word from outside in the list, where not every column and no whole id is asked for."""
 UNKNOWN_HEADER = ("diagnosis_type", "category", "device_types", "severity", "note")
 
 
@@ -93,34 +102,36 @@ def whole_events_json(events: Sequence[KeptEvent]) -> str:
     return json_text({"api": 1, "events": [whole_event_fact(event) for event in events]})
 
 
-def events_text(events: Sequence[KeptEvent]) -> str:
-    """Return a list of events for a person, one a line."""
+def events_text(events: Sequence[KeptEvent], screen: Screen | None = None) -> str:
+    """Return a list of events for a person, newest first."""
     if not events:
         return "No events.\n"
-    rows = [COLUMNS, *map(_row, events)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(COLUMNS))]
-    lines = []
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines) + "\n"
+    shown = screen or Screen()
+    devices = shown.ids(one.device for one in events if one.device)
+    ids = shown.ids(one.id for one in events)
+    rows = [_row(event, devices, ids, shown) for event in events]
+    return "\n".join(table(COLUMNS, rows, shown)) + "\n"
 
 
-def _row(event: KeptEvent) -> tuple[str, ...]:
+def _row(
+    event: KeptEvent, devices: Mapping[str, str], ids: Mapping[str, str], screen: Screen
+) -> Row:
     kind = event.quarantine or event.diagnosis or event.push_type
+    whole = screen.wide or screen.full_ids
+    device = devices.get(event.device or "")
     return (
-        stamp_words(event.received_at),
+        stamp_words(event.received_at).removesuffix(" UTC"),
         event.state.value,
-        _cell(event.account),
-        _cell(event.device),
-        _cell(kind),
-        event.id,
+        _cell(device, whole=whole),
+        _cell(kind, whole=whole),
+        ids[event.id],
+        _cell(event.account, whole=whole),
     )
 
 
-def _cell(words: str | None) -> str:
+def _cell(words: str | None, *, whole: bool) -> str:
     shown = one_line(words) if words else "-"
-    return shown if len(shown) <= LONGEST_CELL else f"{shown[: LONGEST_CELL - 1]}…"
+    return shown if whole or len(shown) <= LONGEST_CELL else f"{shown[: LONGEST_CELL - 1]}…"
 
 
 def event_text(event: KeptEvent) -> str:

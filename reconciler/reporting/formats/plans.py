@@ -7,18 +7,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.errors import quoted
 from reconciler.core.model import Action, Change, DeviceId, Held, Kind, Outcome, Tripped
+from reconciler.core.status import states
 from reconciler.core.text import markdown, markdown_code, one_line, plural
 from reconciler.desired import approval_block
 from reconciler.reporting import PlanReport, held_reports, total
 from reconciler.reporting.formats.comment import Part, Section, comment
 from reconciler.reporting.formats.encoding import json_text
+from reconciler.reporting.formats.screen import Screen
 from reconciler.reporting.formats.styles import FENCE, GREEN, PLAIN, RED, SHOWN, YELLOW
+from reconciler.reporting.formats.tables import Column, table
 
 SIGNS = {Action.SUBSCRIBE: "+", Action.UNSUBSCRIBE: "-"}
+CONTINUED = " " * 4
+"""At the beginning of a line that continues the one before."""
+DIGEST = "digest "
+"""Before the digest, which stays whole on its line: it is there to be copied."""
+ROW_COLUMNS = (
+    Column("sign", gap=1),
+    Column("name", words=True),
+    Column("device"),
+    Column("note", words=True),
+)
 COLOURS = {"+": GREEN, "-": RED, "+?": YELLOW, "-?": YELLOW, "?": YELLOW, "error:": RED}
 
 
@@ -28,6 +42,7 @@ def plan_text(
     done: bool = False,
     colours: bool = False,
     approval: str | None = None,
+    screen: Screen | None = None,
 ) -> str:
     """Return plans, or what ``apply`` did, for a terminal.
 
@@ -35,8 +50,10 @@ def plan_text(
     """
     parts = []
     for report in reports:
-        lines = _account_lines(report, done=done)
-        parts.append("\n".join(map(_coloured, lines) if colours else lines))
+        lines = _account_lines(report, screen or Screen(), done=done)
+        if colours:
+            lines = _coloured(lines)
+        parts.append("\n".join(lines))
         if block := _approval(report, approval):
             parts.append(
                 f"# To let these devices go, commit this with a reason:\n{block}".rstrip("\n")
@@ -44,10 +61,15 @@ def plan_text(
     return "\n\n".join([*parts, _last_line(reports, done=done)]) + "\n"
 
 
-def _coloured(line: str) -> str:
-    """Colour a line by the sign at its beginning."""
-    colour = COLOURS.get((line.split(maxsplit=1) or [""])[0]) if line.startswith("  ") else None
-    return f"{colour}{line}{PLAIN}" if colour else line
+def _coloured(lines: Sequence[str]) -> list[str]:
+    """Colour each line by the sign at its beginning, and the lines that continue it like it."""
+    found, colour = [], None
+    for line in lines:
+        if not line.startswith(CONTINUED):
+            sign = (line.split(maxsplit=1) or [""])[0]
+            colour = COLOURS.get(sign) if line.startswith("  ") else None
+        found.append(f"{colour}{line}{PLAIN}" if colour else line)
+    return found
 
 
 def plan_markdown(
@@ -65,8 +87,8 @@ def _section(report: PlanReport, approval: str | None, *, done: bool) -> Section
         title += ["", f"**{markdown(report.ending.error)}**"]
     listed = _rows(report, done=done)
     rows = [
-        f"| {sign} | {markdown_code(device)} | {markdown(name)} | {markdown(note)} |"
-        for sign, device, name, note in listed
+        f"| {row.sign} | {_code(row.device)} | {markdown(row.name)} | {markdown(row.note)} |"
+        for row in listed
     ]
     reasons = [
         f"- **{one.reason}** holds {one.count} {plural(one.action, one.count)}{markdown(_message(one.message))}"
@@ -84,7 +106,7 @@ def _section(report: PlanReport, approval: str | None, *, done: bool) -> Section
             rows,
             "row",
             ["| | device | name | |", "|---|---|---|---|"],
-            labels=[sign for sign, *_more in listed],
+            labels=[row.sign for row in listed],
             first=("-?", "?", "-"),
             rank=2,
         ),
@@ -93,6 +115,10 @@ def _section(report: PlanReport, approval: str | None, *, done: bool) -> Section
     ]
     quiet = not (rows or reasons or report.ending.error)
     return Section(title, parts, rank=int(quiet))
+
+
+def _code(device: str) -> str:
+    return markdown_code(quoted(device)) if device else ""
 
 
 def plan_json(reports: Sequence[PlanReport], *, code: int, approval: str | None = None) -> str:
@@ -156,53 +182,70 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _account_lines(report: PlanReport, *, done: bool) -> list[str]:
-    lines = [f"account {report.account}"]
+def _account_lines(report: PlanReport, screen: Screen, *, done: bool) -> list[str]:
+    notes = []
     if report.ending.error:
-        lines.append(f"  error: {one_line(report.ending.error)}")
-    for sign, device, name, note in _rows(report, done=done):
-        words = "  ".join(word for word in (name, note) if word)
-        lines.append(f"  {sign} {device}{'  ' if words else ''}{words}")
-    lines += [
-        f"  {one.reason} holds {one.count} {plural(one.action, one.count)}{_message(one.message)}"
+        notes.append(f"error: {one_line(report.ending.error)}")
+    listed = _rows(report, done=done)
+    ids = screen.ids(row.device for row in listed if row.device)
+    cells = [(row.sign, row.name, quoted(ids.get(row.device, "")), row.note) for row in listed]
+    reasons = [
+        f"{one.reason} holds {one.count} {plural(one.action, one.count)}{_message(one.message)}"
         for one in _held(report)
     ]
-    lines += [f"  {one.reason} is tripped{_message(one.message)}" for one in _only_tripped(report)]
-    return lines + [f"  {line}" for line in _facts(report)]
+    reasons += [f"{one.reason} is tripped{_message(one.message)}" for one in _only_tripped(report)]
+    lines = [f"account {report.account}"]
+    for note in notes:
+        lines += screen.lines(f"  {note}", indent=4)
+    lines += table(ROW_COLUMNS, cells, screen, indent=2, titled=False)
+    for note in (*reasons, *_facts(report)):
+        whole = note.startswith(DIGEST)
+        lines += [f"  {note}"] if whole else screen.lines(f"  {note}", indent=4)
+    return lines
 
 
-def _rows(report: PlanReport, *, done: bool) -> list[tuple[str, str, str, str]]:
-    """Return what is listed device by device: sign, id, name, note; at most ``SHOWN`` of each kind."""
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One device of a plan; or how many more there are, in place of a name."""
+
+    sign: str
+    device: str
+    name: str
+    note: str = ""
+
+
+def _rows(report: PlanReport, *, done: bool) -> list[_Row]:
+    """Return what is listed device by device, at most ``SHOWN`` of each kind.
+
+    A change that the pass left is held, too; so is every change where LG gave no list.
+    """
     plan, names = report.plan, report.names
-    notes: dict[Change, str] = {held.change: _held_note(held) for held in report.ending.left}
-    for one in report.ending.outcomes:
-        notes[one.change] = f"{one.result}{f': {one.words}' if one.words else ''}"
-    rows: list[tuple[str, str, str, str]] = []
+    notes = _notes(report)
+    rows: list[_Row] = []
     for changes in (plan.subscribes, plan.unsubscribes):
-        rows += [
-            (
-                SIGNS[change.action],
-                quoted(change.device),
-                _name(names, change.device),
-                quoted(notes.get(change, "not done" if done else "")),
-            )
-            for change in changes[:SHOWN]
-        ]
+        for change in changes[:SHOWN]:
+            mark, note = notes.get(change, ("", "not done" if done else ""))
+            sign = f"{SIGNS[change.action]}{mark}"
+            rows.append(_Row(sign, change.device, _name(names, change.device), quoted(note)))
         if len(changes) > SHOWN:
-            rows.append((SIGNS[changes[0].action], f"… and {len(changes) - SHOWN} more", "", ""))
-    held = plan.held
-    rows += [
-        (
-            f"{SIGNS[one.change.action]}?",
-            quoted(one.change.device),
-            _name(names, one.change.device),
-            _held_note(one),
-        )
-        for one in held[:SHOWN]
-    ]
-    if len(held) > SHOWN:
-        rows.append(("?", f"… and {len(held) - SHOWN} more held", "", ""))
+            more = f"… and {len(changes) - SHOWN} more"
+            rows.append(_Row(SIGNS[changes[0].action], "", more))
+    for held in plan.held[:SHOWN]:
+        device = held.change.device
+        sign = f"{SIGNS[held.change.action]}?"
+        rows.append(_Row(sign, device, _name(names, device), _held_note(held)))
+    if len(plan.held) > SHOWN:
+        rows.append(_Row("?", "", f"… and {len(plan.held) - SHOWN} more held"))
     return rows
+
+
+def _notes(report: PlanReport) -> Mapping[Change, tuple[str, str]]:
+    """Return what to say of a change beside its sign, and what its sign gets: a mark where it is held."""
+    notes = {held.change: ("?", _held_note(held)) for held in report.ending.left}
+    for one in report.ending.outcomes:
+        words = f": {one.words}" if one.words else ""
+        notes[one.change] = ("", f"{one.result}{words}")
+    return notes
 
 
 def _approval(report: PlanReport, file: str | None) -> str:
@@ -232,14 +275,15 @@ def _facts(report: PlanReport) -> list[str]:
     if report.ending.unexpected:
         lines.append("the unsubscribes are not those of --expect: nothing was changed")
     if report.ending.plan is not None:
+        now = states(report.ending)
         lines.append(
-            f"{counted.in_sync} in sync, {len(counted.unmanaged)} unmanaged, {len(counted.ignored)} ignored"
+            f"{now['in_sync']} in sync, {len(counted.unmanaged)} unmanaged, {len(counted.ignored)} ignored"
         )
     unsubscribes = plan.unsubscribes or any(
         one.change.action is Action.UNSUBSCRIBE for one in plan.held
     )
     if plan.digest and (unsubscribes or report.ending.unexpected):
-        lines.append(f"digest {plan.digest}")
+        lines.append(f"{DIGEST}{plan.digest}")
     return [*lines, *map(quoted, report.ending.remarks)]
 
 
