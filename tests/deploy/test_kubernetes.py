@@ -31,6 +31,8 @@ from reconciler.runtime import settings
 from reconciler.runtime.setting_values import Mode
 from reconciler.runtime.settings import Settings
 
+LOST = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+"""The taints of a node that Kubernetes has lost sight of."""
 RENDERED = ("base", "overlays/configmap", "overlays/git")
 
 
@@ -320,6 +322,15 @@ def test_there_is_time_to_stop(objects: Mapping[str, list[Object]]) -> None:
             {"PCC_SHUTDOWN_GRACE": given(installation)["PCC_SHUTDOWN_GRACE"]}
         ).shutdown_grace
         assert pod(installation)["terminationGracePeriodSeconds"] >= grace.total_seconds() + 10
+
+
+def test_a_lost_node_is_given_up_soon(objects: Mapping[str, list[Object]]) -> None:
+    """The pod of a node that is lost is replaced after half a minute, not after Kubernetes' five."""
+    for found in objects.values():
+        tolerations = one(found, "Deployment")["spec"]["template"]["spec"]["tolerations"]
+        seconds = {each["key"]: each["tolerationSeconds"] for each in tolerations}
+        assert seconds == dict.fromkeys(LOST, 30)
+        assert {each["effect"] for each in tolerations} == {"NoExecute"}
 
 
 def test_resources_are_what_was_measured(objects: Mapping[str, list[Object]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from shutil import copytree, rmtree
+from socket import gethostname
 from typing import Any
 
 import pytest
@@ -130,6 +132,30 @@ def test_a_second_writer_is_told_who_holds_the_state(opened: Callable[..., Datab
         opened()
     first.close()
     opened()
+
+
+@pytest.mark.parametrize(
+    ("written", "holder"),
+    [
+        (
+            "7 pcc-0 2026-11-30T05:00:00Z",
+            "process 7 on pcc-0, which started at 2026-11-30T05:00:00Z",
+        ),
+        ("7", "process 7"),
+        ("", "another process"),
+        ("7 \x1b[31m x", "another process"),
+        ("\N{PILE OF POO} a b", "another process"),
+    ],
+)
+def test_the_holder_is_named_as_far_as_the_lock_says(
+    opened: Callable[..., Database], tmp_path: Path, written: str, holder: str
+) -> None:
+    """A pod's number means nothing to another pod, its name does; an older version wrote the number only."""
+    first = opened()
+    (tmp_path / "state" / "state.lock").write_text(f"{written}\n")
+    with pytest.raises(Held, match=f"{re.escape(f'is held by {holder}')}$"):
+        opened()
+    first.close()
 
 
 def test_the_lock_of_a_killed_process_is_free(
@@ -367,6 +393,7 @@ def test_who_took_the_state_while_it_could_not_be_had_keeps_it(
     assert (
         late.trouble
         == f"the state cannot be written: the state in {tmp_path}/state is held by process {os.getpid()}"
+        f" on {gethostname()}, which started at {StandingClock().now():%Y-%m-%dT%H:%M:%SZ}"
     )
     assert notes(first) == []
 

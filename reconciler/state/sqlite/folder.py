@@ -9,8 +9,10 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import suppress
+from datetime import datetime
 from itertools import count
 from pathlib import Path
+from socket import gethostname
 
 from reconciler.core.clock import Clock
 from reconciler.core.errors import StateError
@@ -19,6 +21,8 @@ from reconciler.state.sqlite.connection import Row
 FILE, LOCK = "state.db", "state.lock"
 BESIDE = ("", "-wal", "-shm")
 """The suffixes that SQLite adds for the companions of a file."""
+MOST_WRITTEN = 512
+"""Bytes that are read of a lock file: a number, a host name of at most 255 characters, and a date."""
 MOST_REPLACED = 5
 """The number of foreign files that are kept; the oldest are removed."""
 
@@ -38,7 +42,7 @@ class StateFolder:
     ) -> None:
         self.path, self.file = path, path / file
         self._lock_file, self._holds = path / lock, holds
-        self._clock = clock
+        self._clock, self._began = clock, clock.now()
         self._lock: int | None = None
 
     def hold(self) -> None:
@@ -47,7 +51,7 @@ class StateFolder:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._lock is not None and not self.lost_lock():
             return
-        taken = _locked(self._lock_file, self._holds)
+        taken = _locked(self._lock_file, self._holds, self._began)
         self.release()
         self._lock = taken
 
@@ -150,19 +154,33 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _locked(path: Path, holds: str) -> int:
-    """Take the lock, which ends with the process in any case. The file names its holder."""
+def _locked(path: Path, holds: str, began: datetime) -> int:
+    """Take the lock, which ends with the process in any case. The file names its holder.
+
+    In a container every daemon is process 7, so the file also has the name of the host, which is the pod's, and since
+    when the process has run.
+    """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(handle, f"{os.getpid()} {gethostname()} {began:%Y-%m-%dT%H:%M:%SZ}\n".encode(), 0)
     except BlockingIOError:
-        holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
+        written = os.pread(handle, MOST_WRITTEN, 0).decode("ascii", "replace")
         os.close(handle)
-        who = f"process {holder}" if holder.isdigit() else "another process"
-        raise Held(f"the {holds} in {path.parent} is held by {who}") from None
+        raise Held(f"the {holds} in {path.parent} is held by {_holder(written)}") from None
     except OSError:
         os.close(handle)
         raise
     return handle
+
+
+def _holder(written: str) -> str:
+    """Return who holds a lock, by what its file says. Versions before 0.2 wrote the number of the process only."""
+    match written.split():
+        case [process, host, began] if process.isdigit() and host.isprintable():
+            return f"process {process} on {host}, which started at {began}"
+        case [process] if process.isdigit():
+            return f"process {process}"
+        case _:
+            return "another process"
