@@ -33,7 +33,7 @@ from reconciler.reporting.formats.kept_events import (
     seen_fact,
     whole_events_json,
 )
-from reconciler.reporting.queries import insist_on_known, insist_on_values, limit, moment
+from reconciler.reporting.parameters import insist_on_known, insist_on_values, limit, moment
 
 DEFAULT_LIMIT = 100
 MOST_EVENTS = 1000

@@ -27,7 +27,7 @@ from reconciler.api.port import Queries
 from reconciler.api.response_cache import Questions, Sparing
 from reconciler.core.errors import ReconcilerError, StateError, Unknown
 from reconciler.reporting.formats.encoding import json_text
-from reconciler.reporting.queries import insist_on_known, insist_on_values
+from reconciler.reporting.parameters import insist_on_known, insist_on_values
 
 _COMMIT = re.compile(r"[0-9a-fA-F]{7,64}", re.ASCII)
 Find = Callable[[Request], Awaitable[object]]

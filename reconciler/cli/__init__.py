@@ -28,6 +28,7 @@ from typer.exceptions import TyperException
 
 from reconciler import __version__
 from reconciler.cli import events, plan, simulate, status, validate
+from reconciler.cli import history as past
 from reconciler.cli import run as fleet
 from reconciler.cli.console import (
     INTERRUPTED,
@@ -66,7 +67,7 @@ COMMANDS: Mapping[str, tuple[Callable[..., int | None], str]] = {
     "export": (fleet.export, "> desired-state.toml"),
     "status": (status.status, "--wait --revision 4f2a91c --timeout 10m"),
     "explain": (status.explain, '"Room 1203 fridge"'),
-    "history": (status.history, "--account seoul-hotel --since 7d"),
+    "history": (past.history, "--account seoul-hotel --since 7d"),
     "reconcile": (status.reconcile, "seoul-hotel"),
     "pause": (status.pause, 'seoul-hotel --for 2h --reason "LG is being maintained"'),
     "resume": (status.resume, "seoul-hotel"),

@@ -304,7 +304,7 @@ def _spool(env_file: Path | None) -> Iterator[Beside]:
 
 def _moment(text: str) -> datetime:
     """Return a time given as such or as a span before now; wrong usage where it is neither."""
-    from reconciler.reporting.queries import moment
+    from reconciler.reporting.parameters import moment
     from reconciler.runtime.clock import SystemClock
 
     try:

@@ -1,4 +1,4 @@
-"""Commands that ask the running daemon: ``status``, ``explain``, ``history``, ``reconcile``, ``pause``, ``resume``.
+"""Commands that ask the running daemon: ``status``, ``explain``, ``reconcile``, ``pause``, ``resume``.
 
 Owns: where the daemon is by the settings, and with which token it is spoken to.
 Must not: know what it answers; ``api.client`` and ``reporting`` do.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -84,7 +84,7 @@ def status(
     rejected.
     """
     watch, seconds = _watch(revision, timeout, account or [], wait=wait)
-    asked = _consultation(server, env_file, files_too=False)
+    asked = consultation(server, env_file, files_too=False)
     code, report = _wait(asked, watch, seconds) if wait else (0, asked.status())
     if report is not None:
         shown = _only(report, account or [], waited=wait)
@@ -112,7 +112,7 @@ def explain(
     """
     from reconciler.reporting.formats import colouring, explanations
 
-    answer = _consultation(server, env_file).explain(device, account)
+    answer = consultation(server, env_file).explain(device, account)
     say_notes(answer.notes, env_file)
     print_as(
         output,
@@ -122,49 +122,6 @@ def explain(
         ),
         json=lambda: explanations.as_json(answer.report, answered_by=answer.by),
         markdown=lambda: explanations.explanation_markdown(answer.report, answer.by),
-    )
-
-
-def history(
-    account: OnlyAccount = None,
-    device: Annotated[str | None, typer.Option(metavar="ID", help="Only this device.")] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME", help="Not before this time, like 2026-11-22T10:00:00Z, or 2h or 7d ago."
-        ),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only what is older than this time.")
-    ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many at most.")] = 50,
-    full_ids: FullIds = False,
-    output: OutputOption = Output.TEXT,
-    server: Server = None,
-    env_file: EnvFile = None,
-) -> None:
-    """Show past changes, newest first. With LG's answer and the commit; kept for 90 days.
-
-    Asks the running daemon, or without one the state.
-    """
-    from reconciler.reporting.formats import changes, colouring, explanations
-
-    given = {"account": account, "device": device, "since": since, "until": until}
-    asked = {key: value for key, value in given.items() if value is not None}
-    for key in asked.keys() & {"since", "until"}:
-        _check_moment(key, asked[key])
-    answer = _consultation(server, env_file).history(asked, limit)
-    say_notes(answer.notes, env_file)
-    nothing = _no_change(asked, answer.by)
-    room = screen(wide=output is Output.WIDE, full_ids=full_ids)
-    print_as(
-        output,
-        text=lambda: in_colours(
-            changes.history_text(answer.report, room) if answer.report.changes else nothing,
-            colouring.history_coloured,
-        ),
-        json=lambda: explanations.as_json(answer.report, answered_by=answer.by),
-        markdown=lambda: changes.history_markdown(answer.report),
     )
 
 
@@ -258,7 +215,7 @@ def _address(chosen: Settings) -> str:
     return f"http://{host}:{chosen.listen.port}"
 
 
-def _consultation(
+def consultation(
     server: str | None, env_file: Path | None, *, files_too: bool = True
 ) -> Consultation:
     """Return whom to ask: the daemon, and unless a person named one, the files and the state where none answers."""
@@ -298,30 +255,10 @@ def _watch(
         raise typer.BadParameter(str(error), param_hint="--timeout") from error
 
 
-def _check_moment(key: str, text: str) -> None:
-    """Say so at once where a time cannot be understood."""
-    from datetime import UTC, datetime
-
-    from reconciler.reporting.queries import moment
-
-    try:
-        moment(key, text, datetime.now(UTC))
-    except ReconcilerError as error:
-        raise typer.BadParameter(str(error), param_hint=f"--{key}") from error
-
-
 def say_notes(notes: Sequence[str], env_file: Path | None) -> None:
     """Say how an answer came about, and where no daemon gave it, that an env file may have been forgotten."""
     hint = reminder([]) if notes and env_file is None else ""
     say_error(*notes, *([hint] if hint else []))
-
-
-def _no_change(asked: Mapping[str, str], by: str) -> str:
-    """Return the sentence for an empty history: which changes were asked for, and who was asked."""
-    whose = [f"of {key} {quoted(asked[key])}" for key in ("account", "device") if key in asked]
-    since = f"since {quoted(asked['since'])}" if "since" in asked else "in the last 90 days"
-    until = [f"until {quoted(asked['until'])}"] if "until" in asked else []
-    return f"No change {' '.join([*whose, since, *until])}.\nAsked: {quoted(by)}.\n"
 
 
 def _wait(asked: Consultation, watch: Watch, seconds: float) -> tuple[int, StatusReport | None]:

@@ -13,17 +13,15 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from reconciler import desired
-from reconciler.core import duration
 from reconciler.core.acceptance import Accepted, AccountRevision, Claims
 from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted, suggestion
 from reconciler.core.guards import Platform
-from reconciler.core.model import AccountName, DeviceId, Pause, Reason
+from reconciler.core.model import AccountName, Action, DeviceId, Pause, Reason, Result
 from reconciler.core.status import AccountStatus
 from reconciler.core.text import listing
 from reconciler.desired import Document, MemoryTree, Sighting
@@ -38,7 +36,14 @@ from reconciler.reporting.explain import (
     tell,
     wait_report,
 )
-from reconciler.state import History, KeptText, Past, State, newest_first
+from reconciler.reporting.parameters import (
+    insist_on_known,
+    insist_on_values,
+    limit,
+    moment,
+    one_of,
+)
+from reconciler.state import BEGUN, History, KeptText, Past, State, Traits, newest_first
 
 CHANGES = 10
 """How many past changes the explanation of one device shows, and the page."""
@@ -46,6 +51,8 @@ REFUSED = 1000
 """How many refused devices of one account are reported."""
 PAGE, LONGEST_PAGE = 100, 1000
 """How many past changes one answer has where nobody says, and at most."""
+ACTIONS = (*(str(one) for one in Action),)
+RESULTS = (*(str(one) for one in Result), BEGUN)
 SHORTEST_PREFIX = 8
 """An id may be shortened to this number of characters."""
 NEAR = 2000
@@ -377,8 +384,17 @@ class Wanted:
     device: DeviceId | None = None
     since: datetime | None = None
     until: datetime | None = None
+    action: Action | None = None
+    result: str | None = None
+    author: str | None = None
+    revision: str | None = None
     limit: int = PAGE
     before: tuple[int, int, str, str] | None = None
+
+    @property
+    def traits(self) -> Traits:
+        """Return what a change must be like."""
+        return Traits(self.action, self.result, self.author, self.revision)
 
 
 def wanted(asked: Mapping[str, str], now: datetime) -> Wanted:
@@ -391,37 +407,13 @@ def wanted(asked: Mapping[str, str], now: datetime) -> Wanted:
         device=DeviceId(asked["device"]) if "device" in asked else None,
         since=moment("since", asked["since"], now) if "since" in asked else None,
         until=moment("until", asked["until"], now) if "until" in asked else None,
+        action=Action(one_of("action", asked["action"], ACTIONS)) if "action" in asked else None,
+        result=one_of("result", asked["result"], RESULTS) if "result" in asked else None,
+        author=asked.get("author"),
+        revision=asked["revision"].lower() if "revision" in asked else None,
         limit=limit(asked["limit"], LONGEST_PAGE) if "limit" in asked else PAGE,
         before=_cursor(asked["before"]) if "before" in asked else None,
     )
-
-
-def insist_on_known(asked: Mapping[str, str], keys: Sequence[str]) -> None:
-    """Raise ``ReconcilerError`` where a parameter is not known: a misspelt filter would mean everything."""
-    for key in asked:
-        if key not in keys:
-            raise ReconcilerError(f"there is no parameter {quoted(key)!r}{suggestion(key, keys)}")
-
-
-def insist_on_values(asked: Mapping[str, str]) -> None:
-    """Raise ``ReconcilerError`` where a parameter is empty: a filter from a variable that is not set is no filter."""
-    for key, value in asked.items():
-        if not value.strip():
-            raise ReconcilerError(f"{key} is empty: give it a value, or leave it out")
-
-
-def moment(name: str, text: str, now: datetime) -> datetime:
-    """Return a moment given as a time, or as a span before now; raises ``ReconcilerError``."""
-    with suppress(ValueError):
-        return now - duration.parse(text)
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        how = "2h or 7d ago, or a time with its offset like 2026-11-22T10:00:00Z"
-        raise ReconcilerError(f"{name} must be a duration like {how}, not {quoted(text)!r}")
-    return at
 
 
 def history(known: Knowledge, asked: Wanted) -> Page:
@@ -452,19 +444,13 @@ def _newest(history: History, asked: Wanted) -> tuple[Sequence[Past], bool]:
         until = last if until is None else min(until, last)
     most = asked.limit + 1
     while True:
-        read = history.changes(asked.account, asked.device, asked.since, until, most)
+        read = history.changes(
+            asked.account, asked.device, asked.since, until, most, traits=asked.traits
+        )
         found = [one for one in read if asked.before is None or newest_first(one) > asked.before]
         if len(found) > asked.limit or len(read) < most:
             return found[: asked.limit], len(found) > asked.limit
         most *= 2
-
-
-def limit(text: str, most: int) -> int:
-    """Return the most entries that are asked for; raises ``ReconcilerError`` where that is no number up to ``most``."""
-    digits = text.lstrip("0")[:6]  # the longest number is refused by its beginning
-    if digits and text.isascii() and text.isdecimal() and int(digits) <= most:
-        return int(digits)
-    raise ReconcilerError(f"limit must be a whole number from 1 to {most}, not {quoted(text)!r}")
 
 
 def _cursor_text(past: Past) -> str:

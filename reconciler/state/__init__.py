@@ -20,8 +20,11 @@ from reconciler.state.records import Mark, newest_first
 from reconciler.state.sqlite.connection import Connect, connect
 from reconciler.state.sqlite.folder import can_be_kept, is_there
 from reconciler.state.state import State
+from reconciler.state.traits import ANY, BEGUN, Traits
 
 __all__ = [
+    "ANY",
+    "BEGUN",
     "KEPT",
     "Accounts",
     "Changes",
@@ -35,6 +38,7 @@ __all__ = [
     "Revisions",
     "State",
     "Stay",
+    "Traits",
     "can_be_kept",
     "connect",
     "is_there",

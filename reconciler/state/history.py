@@ -13,6 +13,7 @@ from reconciler.core.memory import Past
 from reconciler.core.model import AccountName, DeviceId
 from reconciler.state.port import HISTORY, Asked, History, Stay
 from reconciler.state.records import newest_first, past_key
+from reconciler.state.traits import ANY, Traits
 from reconciler.state.write_behind import WriteBehind
 
 
@@ -29,8 +30,10 @@ class HistoryStore(History):
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int = HISTORY,
+        *,
+        traits: Traits = ANY,
     ) -> Sequence[Past]:
-        asked = Asked(account, device, since, until)
+        asked = Asked(account, device, since, until, traits)
         with self._behind.reading() as groups:
             waiting = sum(len(group.pasts) + len(group.withdrawn) for group in groups)
             found = {past_key(past): past for past in self._storage.changes(asked, limit + waiting)}

@@ -31,6 +31,7 @@ from reconciler.core.model import (
     Revision,
 )
 from reconciler.state.records import Group, Mark
+from reconciler.state.traits import ANY, Traits
 
 HISTORY = 1000
 """How many past changes are returned by default."""
@@ -64,19 +65,22 @@ class StoredDocument:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which past changes are wanted: of an account, of a device, from ``since`` on, and before ``until``."""
+    """Which past changes are wanted: of an account, of a device, from ``since`` on, before ``until``, and like what."""
 
     account: AccountName | None = None
     device: DeviceId | None = None
     since: datetime | None = None
     until: datetime | None = None
+    traits: Traits = ANY
 
     def takes(self, past: Past) -> bool:
         """Return whether a past change is among those that are wanted."""
         if self.account not in {None, past.account} or self.device not in {None, past.device}:
             return False
-        return (self.since is None or self.since <= past.at) and (
-            self.until is None or past.at < self.until
+        return (
+            (self.since is None or self.since <= past.at)
+            and (self.until is None or past.at < self.until)
+            and self.traits.fit(past)
         )
 
 
@@ -176,6 +180,8 @@ class History(Protocol):
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int = HISTORY,
+        *,
+        traits: Traits = ANY,
     ) -> Sequence[Past]:
         """Return past changes, newest first: from ``since`` on, and before ``until``. Raises ``StateError``."""
 

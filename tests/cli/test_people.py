@@ -186,3 +186,52 @@ def test_only_the_nearest_option_is_suggested(shell: Shell) -> None:
     told = shell("plan", "--acount", "x").err
     assert "--account" in told
     assert "--output" not in told
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Past changes
+
+
+def test_a_bare_date_is_meant_in_the_zone_of_the_file(shell: Shell) -> None:
+    """The command says which zone it took, and the empty answer names the span and who was asked."""
+    fleet()
+    ended = shell("history", "--since", "2026-11-24", "--until", "2026-11-24")
+    assert ended.code == 0
+    zone = "Asia/Seoul, the timezone of desired-state.toml"
+    assert ended.err.splitlines()[:2] == [
+        f"since 2026-11-24 00:00 ({zone})",
+        f"until 2026-11-25 00:00 ({zone})",
+    ]
+    first, asked, *_ = ended.out.splitlines()
+    assert first == f"No change since 2026-11-24 00:00 ({zone}) until 2026-11-25 00:00 ({zone})."
+    assert asked.startswith("Asked: the desired state /")
+    assert str(Path("state").absolute()) in asked
+
+
+def test_an_empty_answer_names_every_filter(shell: Shell) -> None:
+    """A person sees what was asked for, and does not take a narrow question for a quiet year."""
+    fleet()
+    filters = ("--action", "unsubscribe", "--result", "failed", "--author", "lee", "--since", "7d")
+    assert shell("history", *filters).out.splitlines()[0] == (
+        "No change with action unsubscribe with result failed with author lee since 7d."
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--since", "tomorow"), "a date like 2026-11-24, yesterday, last tuesday"),
+        (("--action", "subscribed"), "did you mean 'subscribe'?"),
+        (("--result", "fialed"), "did you mean 'failed'?"),
+        (("--since", "yesterday", "--timezone", "Asia/Nowhere"), "is not a time zone"),
+        (("--author", ""), "is empty"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_wrong_usage(
+    shell: Shell, arguments: tuple[str, ...], words: str
+) -> None:
+    """A misspelt filter must not mean everything."""
+    fleet()
+    ended = shell("history", *arguments)
+    assert (ended.code, ended.out) == (64, "")
+    assert words in ended.err

@@ -18,6 +18,7 @@ from reconciler.core.model import (
     AccountName,
     Action,
     Change,
+    Commit,
     DeviceId,
     Outcome,
     PassId,
@@ -27,7 +28,7 @@ from reconciler.core.model import (
 from reconciler.desired import Document, MemoryTree, Role, Sighting
 from reconciler.reporting import queries
 from reconciler.reporting.queries import Knowledge
-from reconciler.state import State
+from reconciler.state import BEGUN, State, Traits
 from simulated import SimulatedClock
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -164,6 +165,78 @@ def test_changes_are_filtered_by_time_and_device() -> None:
         devices(account="nobody")
     with pytest.raises(ReconcilerError, match="with its offset"):
         devices(since="2026-11-22T10:00:00")
+
+
+COMMITS = [
+    Revision("a" * 64),
+    Revision("b" * 64, Commit("1f2a91c" + "0" * 33, "Kim Minji <minji@hotel.example>", "One", NOW)),
+    Revision("c" * 64, Commit("2f2a91c" + "0" * 33, "Lee ÅSA <lee@hotel.example>", "Two", NOW)),
+    Revision(
+        "d" * 64,
+        Commit("2f2a91c" + "0" * 33, "Lee ÅSA <lee@hotel.example>", "Two", NOW, dirty=True),
+    ),
+]
+ENDINGS = [*Result, None]
+TRAITS = st.builds(
+    Traits,
+    st.sampled_from([None, *Action]),
+    st.sampled_from([None, BEGUN, *map(str, Result)]),
+    st.sampled_from([None, "lee", "LEE", "hotel.example", "åsa", "ÅSA", "nobody"]),
+    st.sampled_from([None, "2f2a91c", "2f2a91c" + "0" * 33 + "-dirty", "sha256:", "sha256:c", "f"]),
+)
+
+
+@given(
+    made=st.lists(
+        st.tuples(st.sampled_from([*Action]), st.sampled_from(ENDINGS), st.sampled_from(COMMITS)),
+        max_size=8,
+    ),
+    traits=TRAITS,
+    limit=st.integers(1, 9),
+)
+def test_changes_are_filtered_the_same_on_disk_as_in_memory(
+    made: list[tuple[Action, Result | None, Revision]], traits: Traits, limit: int
+) -> None:
+    """Whatever is asked for, written changes and waiting ones are judged by the same rules."""
+    clock = SimulatedClock()
+    state = State.in_memory(clock)
+    for number, (action, result, revision) in enumerate(made):
+        clock.moment = NOW + timedelta(seconds=number)
+        change = Change(DEFAULT_ACCOUNT, action, DeviceId(f"device{number:02}"))
+        name = PassId(f"pass{number}")
+        state.changes.intend(DEFAULT_ACCOUNT, name, [change], frozenset(), revision, clock.now())
+        if result is not None:
+            ended = [Outcome(change, result, clock.now())]
+            state.changes.record(DEFAULT_ACCOUNT, name, ended, {}, clock.now())
+    every = state.history.changes()
+    fitting = [one for one in every if traits.fit(one)][:limit]
+    assert list(state.history.changes(limit=limit, traits=traits)) == fitting
+    assert list(state.history.changes(limit=limit)) == list(every[:limit])
+
+
+def test_changes_are_filtered_by_what_they_are_and_who_made_them() -> None:
+    """Action, result, author and revision narrow the answer; a word that is none is an error with the nearest."""
+    clock = SimulatedClock()
+    state = State.in_memory(clock)
+    for number, revision in enumerate(COMMITS[:3]):
+        change = Change(DEFAULT_ACCOUNT, Action.SUBSCRIBE, DeviceId(f"device{number:02}"))
+        name = PassId(f"pass{number}")
+        state.changes.intend(DEFAULT_ACCOUNT, name, [change], frozenset(), revision, clock.now())
+    known = Knowledge(NOW, Accepted(), state, state.revisions.kept)
+
+    def devices(**asked: str) -> list[str]:
+        return [
+            one.device for one in queries.history(known, queries.wanted(asked, known.now)).changes
+        ]
+
+    assert devices(action="unsubscribe") == []
+    assert devices(result="begun", author="minji") == ["device01"]
+    assert devices(revision="2F2A91C") == ["device02"]
+    assert devices(revision="sha256:a") == ["device00"]
+    with pytest.raises(ReconcilerError, match="did you mean 'success'"):
+        devices(result="sucess")
+    with pytest.raises(ReconcilerError, match="author is empty"):
+        devices(author=" ")
 
 
 def test_changes_of_a_device_are_found_by_what_a_person_calls_it() -> None:

@@ -21,6 +21,7 @@ from reconciler.state.sqlite import tables
 from reconciler.state.sqlite.connection import Connect, Statement, connect
 from reconciler.state.sqlite.database import Database
 from reconciler.state.sqlite.writes import statements
+from reconciler.state.traits import BEGUN, Traits, folded
 
 ACCOUNT = "SELECT texts_since, trusted, suspect_readings, credential FROM account WHERE name = ?"
 # nearly all devices are owned and live and never left, so only their ids are read
@@ -55,6 +56,10 @@ PAST_OF_ALL = _PAST_IN_FULL + "WHERE " + _WITHIN
 PAST_OF_ACCOUNT = _PAST_IN_FULL + "WHERE account = ? AND " + _WITHIN
 PAST_OF_DEVICE = _PAST_IN_FULL + "WHERE account IN " + _ANY_ACCOUNT + _OF_DEVICE_WITHIN
 PAST_OF_BOTH = _PAST_IN_FULL + "WHERE account = ? " + _OF_DEVICE_WITHIN
+LIKE_ACTION, LIKE_RESULT, LIKE_BEGUN = " AND action = ?", " AND result = ?", " AND result IS NULL"
+LIKE_AUTHOR = " AND NOT dirty AND instr(lower(author), ?) > 0"
+LIKE_REVISION = """ AND (substr(commit_id || CASE WHEN dirty THEN '-dirty' ELSE '' END, 1, length(?)) = ?
+    OR substr('sha256:' || sha256, 1, length(?)) = ?)"""
 DEVICES_LIKE = """SELECT account, id FROM device
     WHERE account IN (SELECT name FROM account) AND id >= ? AND id < ?
     UNION SELECT account, device FROM change
@@ -171,7 +176,10 @@ class SqliteStorage(Storage):
         whose = tuple(one for one in (asked.account, asked.device) if one is not None)
         since = tables.EARLIEST if asked.since is None else tables.stamp(asked.since)
         until = tables.LATEST if asked.until is None else tables.stamp(asked.until)
-        return [tables.read_past(row) for row in self._read(sql, (*whose, since, until, limit))]
+        more, values = _like(asked.traits)
+        sql = f"{sql.removesuffix(_NEWEST)}{more}{_NEWEST}"
+        found = self._read(sql, (*whose, since, until, *values, limit))
+        return [tables.read_past(row) for row in found]
 
     def devices_like(self, prefix: str, limit: int) -> frozenset[tuple[AccountName, DeviceId]]:
         end = prefix + "\U0010ffff"
@@ -213,6 +221,26 @@ class SqliteStorage(Storage):
 
     def has_contents(self, digests: Sequence[str]) -> frozenset[str]:
         return frozenset(digest for digest in digests if self._read(HAS_CONTENT, (digest,)))
+
+
+def _like(traits: Traits) -> tuple[str, tuple[str, ...]]:
+    """Return the conditions for past changes that are like this, and their values."""
+    sql, values = "", list[str]()
+    if traits.action is not None:
+        sql += LIKE_ACTION
+        values.append(traits.action.value)
+    if traits.result == BEGUN:
+        sql += LIKE_BEGUN
+    elif traits.result is not None:
+        sql += LIKE_RESULT
+        values.append(str(traits.result))
+    if traits.author is not None:
+        sql += LIKE_AUTHOR
+        values.append(folded(traits.author))
+    if traits.revision is not None:
+        sql += LIKE_REVISION
+        values += [traits.revision] * 4
+    return sql, tuple(values)
 
 
 def _statements(groups: Iterable[Group]) -> Iterator[Statement]:
