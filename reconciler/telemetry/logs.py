@@ -23,6 +23,7 @@ import structlog
 from reconciler.core.text import steerless
 from reconciler.telemetry.masking import Masking
 from reconciler.telemetry.outlet import Outlet
+from reconciler.telemetry.spoken import spoken
 
 LONGEST_VALUE = 8_000
 """Characters of one value of a line. A longer one loses its middle."""
@@ -230,12 +231,15 @@ def _words(*, colours: bool) -> structlog.typing.Processor:
         colors=colours,
         timestamp_key="ts",
         pad_event_to=22,
+        sort_keys=False,
         exception_formatter=structlog.dev.plain_traceback,
     )
 
     def render(logger: Any, method: str, event: structlog.typing.EventDict) -> str:
         return str(
-            console(logger, method, {key: _printable(value) for key, value in event.items()})
+            console(
+                logger, method, {key: _printable(value) for key, value in spoken(event).items()}
+            )
         )
 
     return render

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import sys
 import warnings
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +181,52 @@ def test_colours_are_for_terminals_and_can_be_refused() -> None:
         told("console", stream=stream, colours=colours)
         structlog.get_logger().info("happened", fact=1)
         assert ("\x1b" in stream.getvalue()) == coloured
+
+
+class Fruit(StrEnum):
+    """Stands for any of our enumerations."""
+
+    APPLE = "apple"
+
+
+def test_a_terminal_gets_words_and_not_values_of_python() -> None:
+    """Moments, spans, enumerations, numbers and collections read as a person writes them; long ids are shortened."""
+    stream = told("console", stream=Terminal(), colours=False)
+    structlog.get_logger().warning(
+        "change.failed",
+        until=datetime(2026, 11, 29, 20, 10, 3, 249834, tzinfo=UTC),
+        span=timedelta(hours=2),
+        reasons={Fruit.APPLE: 5, "plum": 0},
+        kinds=[Fruit.APPLE, "pear"],
+        ahead_seconds=0.123456,
+        approved=True,
+        code=None,
+        devices=0,
+        commit="1f2a91c71111" + "0" * 28,
+        revision="sha256:" + "a" * 64,
+        device="7121f083d9df33c29483843fe4181663508e36cd733db8b868269c11a2512a10",
+        name="Room 1203 fridge",
+        account="seoul-hotel",
+    )
+    line = stream.getvalue()
+    assert re.sub(r".*change\.failed\s+", "", line).strip() == (
+        "account=seoul-hotel name='Room 1203 fridge' device=7121f083d9df… "
+        "until='2026-11-29 20:10:03 UTC' span=2h reasons='apple 5' kinds='apple, pear' "
+        "ahead_seconds=0.123 approved=yes devices=0 commit=1f2a91c71111 revision=sha256:aaaaaaaaaaaa"
+    )
+
+
+def test_a_pass_is_told_without_its_zeros() -> None:
+    """Of the many counts of a pass a person sees those that are something, after account and condition."""
+    stream = told("console", stream=Terminal(), colours=False)
+    structlog.get_logger().info(
+        "pass.completed", failed=0, held=5, in_sync=7, missing=0, condition="held", account="east"
+    )
+    shown = re.sub(r".*pass\.completed\s+", "", stream.getvalue()).strip()
+    assert shown == "account=east condition=held held=5 in_sync=7"
+    stream = told("json")
+    structlog.get_logger().info("pass.completed", failed=0, held=5)
+    assert json.loads(stream.getvalue())["failed"] == 0
 
 
 def test_foreign_words_cannot_steer_a_terminal() -> None:
