@@ -12,6 +12,7 @@ from typing import Protocol
 
 from reconciler.core.model import AccountName, Pause
 from reconciler.reporting import StatusReport
+from reconciler.reporting.devices import DeviceList
 from reconciler.reporting.explain import Explanation
 from reconciler.reporting.preview import Proposal, Proposed
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
@@ -38,6 +39,9 @@ class Queries(Protocol):
 
     async def explain(self, device: str, account: str | None) -> DeviceExplanation:
         """Return what is known of a device, in one account or in all of them."""
+
+    async def devices(self, asked: Mapping[str, str]) -> DeviceList:
+        """Return a part of the list of devices."""
 
     async def history(self, asked: Mapping[str, str]) -> Page:
         """Return past changes."""

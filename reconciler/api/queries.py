@@ -1,4 +1,4 @@
-"""The calls that only read: the status, one account, one device, past changes.
+"""The calls that only read: the status, one account, one device, the list of devices, past changes.
 
 Owns: their paths, what they take, and which status says what. Must not: know how an answer is found; it asks the
 ``Queries``.
@@ -51,6 +51,7 @@ def routes(
             "/api/v1/accounts/{account}/devices/{device:path}",
             calls.answering(calls.device, calls.devices),
         ),
+        Route("/api/v1/device-states", calls.answering(calls.states, calls.devices)),
         Route("/api/v1/devices", calls.answering(calls.explain, calls.devices)),
         Route("/api/v1/history", calls.answering(calls.history, calls.records)),
     ]
@@ -104,6 +105,10 @@ class _Calls:
             raise ReconcilerError("say which device: ?device=ID, the beginning of an id, or a name")
         insist_on_values(asked)
         return await self._queries.explain(asked["device"], asked.get("account"))
+
+    async def states(self, request: Request) -> object:
+        """Find the devices of all accounts, or of one, each with its state."""
+        return await self._queries.devices(parameters(request))
 
     async def history(self, request: Request) -> object:
         """Find past changes."""

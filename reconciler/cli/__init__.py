@@ -27,7 +27,7 @@ import typer
 from typer.exceptions import TyperException
 
 from reconciler import __version__
-from reconciler.cli import events, plan, simulate, status, validate
+from reconciler.cli import devices, events, plan, simulate, status, validate
 from reconciler.cli import history as past
 from reconciler.cli import run as fleet
 from reconciler.cli.console import (
@@ -67,6 +67,7 @@ COMMANDS: Mapping[str, tuple[Callable[..., int | None], str]] = {
     "export": (fleet.export, "> desired-state.toml"),
     "status": (status.status, "--wait --revision 4f2a91c --timeout 10m"),
     "explain": (status.explain, '"Room 1203 fridge"'),
+    "devices": (devices.devices, "--account seoul-hotel --state held,missing"),
     "history": (past.history, "--account seoul-hotel --since 7d"),
     "reconcile": (status.reconcile, "seoul-hotel"),
     "pause": (status.pause, 'seoul-hotel --for 2h --reason "LG is being maintained"'),

@@ -89,3 +89,6 @@ OutputOption = Annotated[
 FullIds = Annotated[
     bool, typer.Option("--full-ids", help="Do not shorten the ids of devices in text.")
 ]
+Watched = Annotated[
+    bool, typer.Option("--watch", help="Show it anew every two seconds until Ctrl-C.")
+]

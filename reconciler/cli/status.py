@@ -30,7 +30,8 @@ from reconciler.cli.console import (
     screen,
 )
 from reconciler.cli.forgotten import reminder
-from reconciler.cli.options import Accounts, EnvFile, FullIds, Output, OutputOption
+from reconciler.cli.options import Accounts, EnvFile, FullIds, Output, OutputOption, Watched
+from reconciler.cli.watching import watch
 from reconciler.core.errors import DaemonError, ReconcilerError, Unknown, quoted
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def status(
     everything: Annotated[
         bool, typer.Option("--all", help="List the accounts as wanted, too, however many.")
     ] = False,
+    watched: Watched = False,
     full_ids: FullIds = False,
     output: OutputOption = Output.TEXT,
     server: Server = None,
@@ -83,18 +85,28 @@ def status(
     Exits 0 whatever it shows. With --wait: 0 in sync, 3 held by a guard, 4 refused or stopped by LG, 1 timed out or
     rejected.
     """
-    watch, seconds = _watch(revision, timeout, account or [], wait=wait)
+    awaited, seconds = _awaited(revision, timeout, account or [], wait=wait)
     asked = consultation(server, env_file, files_too=False)
-    code, report = _wait(asked, watch, seconds) if wait else (0, asked.status())
+    wide, every = output is Output.WIDE, everything or bool(account)
+
+    def shown_now() -> str:
+        now = _only(asked.status(), account or [], waited=False)
+        return _status_text(now, screen(wide=wide, full_ids=full_ids), everything=every)
+
+    if watched:
+        if wait or refused:
+            raise typer.BadParameter("goes without --wait and --refused", param_hint="--watch")
+        watch(shown_now, output)
+    code, report = _wait(asked, awaited, seconds) if wait else (0, asked.status())
     if report is not None:
         shown = _only(report, account or [], waited=wait)
         if code and shown.well and output is not Output.JSON:
             shown = replace(shown, summary="Not as it was awaited. All else is well.")
-        room = screen(wide=output is Output.WIDE, full_ids=full_ids)
+        room = screen(wide=wide, full_ids=full_ids)
         if refused:
             _print_refused(output, shown, asked.refused(shown), room)
         else:
-            _print_status(output, shown, room, everything=everything or bool(account))
+            _print_status(output, shown, room, everything=every)
     return code
 
 
@@ -236,7 +248,7 @@ def consultation(
 # Checking, waiting, printing
 
 
-def _watch(
+def _awaited(
     revision: str | None, timeout: str, accounts: Sequence[str], *, wait: bool
 ) -> tuple[Watch, float]:
     """Return what is waited for and for how many seconds, or say what does not fit."""
@@ -305,14 +317,19 @@ def _only(report: StatusReport, accounts: Sequence[str], *, waited: bool) -> Sta
         raise
 
 
+def _status_text(report: StatusReport, room: Screen, *, everything: bool) -> str:
+    from reconciler.reporting.formats import colouring, statuses
+
+    text = statuses.status_text(report, room, everything=everything)
+    return in_colours(text, colouring.status_coloured)
+
+
 def _print_status(output: Output, report: StatusReport, room: Screen, *, everything: bool) -> None:
-    from reconciler.reporting.formats import colouring, explanations, statuses
+    from reconciler.reporting.formats import explanations, statuses
 
     print_as(
         output,
-        text=lambda: in_colours(
-            statuses.status_text(report, room, everything=everything), colouring.status_coloured
-        ),
+        text=lambda: _status_text(report, room, everything=everything),
         json=lambda: explanations.as_json(report),
         markdown=lambda: statuses.status_markdown(report),
     )

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from reconciler.controller.queue import Queue
 from reconciler.reporting import StatusReport, queries, status_report
+from reconciler.reporting.devices import DeviceList, Devices, listed
 from reconciler.reporting.explain import Explanation
 from reconciler.reporting.forecast import Calendar
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Knowledge, Overview, Page
@@ -44,6 +45,7 @@ class DaemonQueries:
         self._heard = heard
         self._one_at_a_time = asyncio.Lock()
         self._calendar = Calendar()
+        self._devices = Devices()
 
     async def status(self) -> StatusReport:
         """Return the status of everything."""
@@ -68,6 +70,13 @@ class DaemonQueries:
         async with self._one_at_a_time:
             found = await asyncio.to_thread(queries.explain, self._known(), device, account)
         return replace(found, accounts=await self._heard.added(found.accounts))
+
+    async def devices(self, asked: Mapping[str, str]) -> DeviceList:
+        """Return a part of the list of devices, each with its last event."""
+        wanted = listed(asked)
+        async with self._one_at_a_time:
+            found = await asyncio.to_thread(self._devices.page, self._known(), wanted)
+        return replace(found, devices=self._heard.dated(found.devices))
 
     async def history(self, asked: Mapping[str, str]) -> Page:
         """Return past changes."""

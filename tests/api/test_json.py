@@ -24,6 +24,7 @@ from reconciler.reporting import (
     StatusReport,
     TextReport,
 )
+from reconciler.reporting.devices import DeviceList, DeviceRow
 from reconciler.reporting.explain import (
     ApprovalReport,
     ChangeReport,
@@ -43,6 +44,8 @@ from scenarios import Site, eventually, eventually_true, fault, fleet, owned, si
 ROOT = Path(__file__).parent.parent.parent
 VALUES: dict[str, type] = {
     "Status": StatusReport,
+    "Device list": DeviceList,
+    "Device row": DeviceRow,
     "Text": TextReport,
     "Commit": Commit,
     "Seen": SeenReport,
@@ -151,6 +154,9 @@ async def test_answers_have_the_documented_keys(tmp_path: Path) -> None:
             "prefix",
             True,
         )
+        listed = await exactly(one, "/api/v1/device-states", DeviceList)
+        by_device = {row["device"]: row["state"] for row in listed["devices"]}
+        assert (by_device[held], by_device[refused]) == ("held", "refused")
         history = await exactly(one, "/api/v1/history", Page)
         assert {change["action"] for change in history["changes"]} == {"subscribe", "unsubscribe"}
 
@@ -210,6 +216,12 @@ BAD = {
     ),
     "/api/v1/accounts/default/devices/%FF%FE": (404, "not found"),
     "/api/v1/accounts/default/devices/x%0Ay": (404, "Not Found"),
+    "/api/v1/device-states?acount=default": (400, "did you mean 'account'?"),
+    "/api/v1/device-states?account=defualt": (404, "did you mean 'default'?"),
+    "/api/v1/device-states?state=mising": (400, "did you mean 'missing'?"),
+    "/api/v1/device-states?limit=1001": (400, "from 1 to 1000"),
+    "/api/v1/device-states?after=WyJhIl0": (400, "the next of an earlier answer"),
+    "/api/v1/device-states?name=": (400, "name is empty"),
     "/api/v1/devices": (400, "say which device"),
     "/api/v1/devices?device=": (400, "say which device"),
     "/api/v1/devices?device=x&acount=default": (400, "did you mean 'account'?"),
@@ -242,6 +254,7 @@ async def test_reading_needs_no_token_and_is_for_get_only(tmp_path: Path) -> Non
         await one.has(owned(platform))
         paths = (
             *("/api/v1/status", "/api/v1/accounts/default", "/api/v1/history"),
+            "/api/v1/device-states",
             *(
                 f"/api/v1/devices?device={owned(platform)[0]}",
                 f"/api/v1/accounts/default/devices/{owned(platform)[0]}",

@@ -52,6 +52,7 @@ COMMANDS = (
     "export",
     "status",
     "explain",
+    "devices",
     "history",
     "reconcile",
     "pause",

@@ -9,6 +9,7 @@ from datetime import timedelta
 from reconciler.core.errors import Unknown
 from reconciler.core.model import AccountName, Pause
 from reconciler.reporting import StatusReport
+from reconciler.reporting.devices import DeviceList
 from reconciler.reporting.explain import Explanation
 from reconciler.reporting.preview import Proposal, Proposed
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
@@ -41,6 +42,10 @@ class FakeQueries:
     async def explain(self, device: str, account: str | None) -> DeviceExplanation:
         """Know no device."""
         raise Unknown(f"{device} {account}")
+
+    async def devices(self, asked: Mapping[str, str]) -> DeviceList:
+        """Know no device."""
+        raise Unknown(str(asked))
 
     async def history(self, asked: Mapping[str, str]) -> Page:
         """Know no change."""

@@ -18,6 +18,7 @@ import msgspec
 from reconciler.core.errors import DaemonError, NoDaemon, Unknown, quoted, suggestion
 from reconciler.reporting import StatusReport, queries
 from reconciler.reporting.at_hand import AtHand
+from reconciler.reporting.devices import DeviceList, Devices, listed
 from reconciler.reporting.queries import (
     LONGEST_PAGE,
     AccountDetail,
@@ -72,6 +73,21 @@ class Consultation:
             lambda at_hand: queries.explain(at_hand.known, device, account),
         )
 
+    def devices(self, asked: Mapping[str, str], limit: int) -> Answer[DeviceList]:
+        """Return the list of devices, as many as ``limit`` says, page by page; raises ``Unknown``."""
+        kept = Devices()
+
+        def ask(query: Mapping[str, str]) -> DeviceList:
+            return self._get(f"/api/v1/device-states?{urlencode(query)}", DeviceList)
+
+        def look(at_hand: AtHand) -> DeviceList:
+            def page(query: Mapping[str, str]) -> DeviceList:
+                return kept.page(at_hand.known, listed(query))
+
+            return _listed(page, asked, limit)
+
+        return self._answer(lambda: _listed(ask, asked, limit), look)
+
     def history(self, asked: Mapping[str, str], limit: int) -> Answer[Page]:
         """Return past changes, newest first, as many as ``limit`` says, page by page."""
 
@@ -114,6 +130,21 @@ def _read(page: Callable[[Mapping[str, str]], Page], asked: Mapping[str, str], l
         older = page({**asked, "limit": str(left), "before": found.next})
         found = replace(older, at=found.at, changes=(*found.changes, *older.changes))
     return found
+
+
+def _listed(
+    page: Callable[[Mapping[str, str]], DeviceList], asked: Mapping[str, str], limit: int
+) -> DeviceList:
+    """Return parts of the list of devices as one, with at most ``limit`` devices."""
+    found = page({**asked, "limit": str(min(limit, LONGEST_PAGE))})
+    rows = list(found.devices)
+    following = found.next
+    while following is not None and len(rows) < limit:
+        left = min(limit - len(rows), LONGEST_PAGE)
+        more = page({**asked, "limit": str(left), "after": following})
+        rows += more.devices
+        following = more.next
+    return replace(found, devices=tuple(rows), next=following)
 
 
 def _past(at_hand: AtHand, query: Mapping[str, str]) -> Page:

@@ -9,7 +9,7 @@ Inside: what has to be known (``facts``), what is made of it (``story``, ``sente
 
 from reconciler.reporting.explain.changes import change_report, wait_report
 from reconciler.reporting.explain.facts import Facts
-from reconciler.reporting.explain.story import tell
+from reconciler.reporting.explain.story import judged_now, tell
 from reconciler.reporting.explain.values import (
     ApprovalReport,
     ChangeReport,
@@ -32,6 +32,7 @@ __all__ = [
     "Position",
     "WaitReport",
     "change_report",
+    "judged_now",
     "tell",
     "wait_report",
 ]

@@ -6,6 +6,7 @@ is wanted or held: the planner and the guards are asked, about this one device.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from reconciler.core import backoff
@@ -110,11 +111,7 @@ def _hold(facts: Facts) -> HoldReport | None:
     """Return what holds a change of this device: by its last pass, or by what a pass would find now."""
     if facts.text is None:
         return None
-    if facts.ending is not None and facts.ending.of(facts.text):
-        judged, held = facts.ending.plan, facts.ending.held
-    else:
-        judged = _judged(facts, facts.text)
-        held = judged.held if judged is not None else ()
+    judged, held = judged_now(facts, facts.text)
     mine = [one for one in held if one.change.device == facts.device]
     found = mine[0] if mine else _waiting(facts)
     if found is None:
@@ -127,6 +124,17 @@ def _hold(facts: Facts) -> HoldReport | None:
         until=found.until,
         remedy=REMEDIES[found.reason],
     )
+
+
+def judged_now(facts: Facts, text: AccountRevision) -> tuple[Plan | None, Sequence[Held]]:
+    """Return the plan that says what holds an account's changes, and all that are held.
+
+    It is that of the last pass, or what a pass would find now.
+    """
+    if facts.ending is not None and facts.ending.of(text):
+        return facts.ending.plan, facts.ending.held
+    judged = _judged(facts, text)
+    return judged, judged.held if judged is not None else ()
 
 
 def _message(facts: Facts, reason: Reason, judged: Plan | None) -> str:

@@ -1,0 +1,157 @@
+"""The list of devices: states, order, pages and filters."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.core.acceptance import Accepted
+from reconciler.core.errors import ReconcilerError, Unknown
+from reconciler.core.model import DEFAULT_ACCOUNT, Device, Policy, Prune
+from reconciler.reporting import queries
+from reconciler.reporting.devices import DeviceList, Devices, DeviceState, listed
+from reconciler.reporting.queries import Knowledge
+from reconciler.simulator import Match, Route, Rule
+from reconciler.simulator.faults import Error
+from simulated import Fleet
+
+
+def known(one: Fleet, *, running: bool = True) -> Knowledge:
+    """Return what a daemon knows of a fleet; or what files and state tell, where none is running."""
+    assert one.text is not None
+    return Knowledge(
+        now=one.clock.now(),
+        accepted=Accepted({DEFAULT_ACCOUNT: one.text}, revision=one.text.revision),
+        state=one.state,
+        kept=list,
+        statuses=one.reconciler.accounts.statuses if running else {},
+        claims=one.claims,
+    )
+
+
+def states(found: DeviceList) -> dict[str, str]:
+    """Return the state of each device."""
+    return {one.device: one.state for one in found.devices}
+
+
+async def mixed() -> Fleet:
+    """Return a fleet with a device in nearly each state."""
+    one = Fleet(16, wanted=8, policy=Policy(prune=Prune.OWNED, max_unsubscribe_floor=1))
+    one.platform.subscribe("default", *one.owned[12:14])
+    await one.reconcile()
+    one.platform.set_faults(
+        Rule(Error(code="1214"), match=Match(route=Route.SUBSCRIBE, devices=(one.owned[15],)))
+    )
+    ignoring = Policy(prune=Prune.OWNED, max_unsubscribe_floor=1, ignore=frozenset({one.owned[13]}))
+    described = {one.owned[4]: Device(one.owned[4], name="Room 202 fridge")}
+    one.want([*one.owned[4:8], one.owned[15]], policy=ignoring, described=described)
+    await one.reconcile(after=timedelta(minutes=1))
+    return one
+
+
+async def test_each_device_has_its_state() -> None:
+    """Held by a guard, refused by LG, in sync, unmanaged, ignored; the one with a name is first."""
+    one = await mixed()
+    found = Devices().page(known(one), listed({}))
+    by_place = {place: states(found).get(device) for place, device in enumerate(one.owned)}
+    assert by_place == {
+        **dict.fromkeys(range(4), "held"),
+        **dict.fromkeys(range(4, 8), "in_sync"),
+        **dict.fromkeys((8, 9, 10, 11, 14)),
+        12: "unmanaged",
+        13: "ignored",
+        15: "refused",
+    }
+    first = found.devices[0]
+    assert (first.name, first.device) == ("Room 202 fridge", one.owned[4])
+    assert first.since is not None
+    held = next(row for row in found.devices if row.state == "held")
+    assert held.reason == "too-many"
+    assert found.counts == {"in_sync": 4, "missing": 1, "extra": 4, "unmanaged": 1, "ignored": 1}
+
+
+@pytest.mark.parametrize("running", [True, False])
+async def test_the_list_says_what_explain_says(*, running: bool) -> None:
+    """State and what holds a device are the same in both, with a daemon and without one."""
+    one = await mixed()
+    facts = known(one, running=running)
+    for row in Devices().page(facts, listed({})).devices:
+        story = queries.explain(facts, row.device).accounts[0]
+        assert row.reason == (story.hold.reason if story.hold is not None else None)
+        if story.hold is None:
+            assert row.state == story.state
+
+
+async def test_before_the_first_list_states_are_unknown() -> None:
+    """What is live is not known, so nothing is called missing."""
+    one = Fleet(4)
+    found = Devices().page(known(one), listed({}))
+    assert set(states(found).values()) == {"unknown"}
+    assert found.counts == {"unknown": 4}
+
+
+async def test_filters_narrow_the_list() -> None:
+    """By account, state and a part of the name; what is not known is refused with what was perhaps meant."""
+    one = await mixed()
+    facts, devices = known(one), Devices()
+    for asked, number in (
+        ({"account": "default"}, 11),
+        ({"state": "held"}, 4),
+        ({"state": "in sync, refused"}, 5),
+        ({"name": "FRIDGE"}, 1),
+        ({"name": "oven"}, 0),
+    ):
+        assert len(devices.page(facts, listed(asked)).devices) == number, asked
+    with pytest.raises(Unknown, match="did you mean 'default'"):
+        devices.page(facts, listed({"account": "defualt"}))
+    for wrong, words in (
+        ({"state": "mising"}, "did you mean 'missing'"),
+        ({"sate": "held"}, "did you mean 'state'"),
+        ({"limit": "1001"}, "from 1 to 1000"),
+        ({"after": "x"}, "the next of an earlier answer"),
+        ({"name": " "}, "name is empty"),
+    ):
+        with pytest.raises(ReconcilerError, match=words):
+            listed(wrong)
+
+
+async def test_an_account_in_sync_is_passed_over_where_trouble_is_asked_for() -> None:
+    """Who asks for what needs a look gets nothing of an account whose last pass left nothing."""
+    one = Fleet(6)
+    await one.reconcile()
+    await one.reconcile(after=timedelta(minutes=1))
+    assert Devices().page(known(one), listed({"state": "missing,held,extra"})).devices == ()
+
+
+NAMES = st.dictionaries(
+    st.integers(0, 11), st.sampled_from(["Oven", "Fridge", "오븐"]), max_size=12
+)
+
+
+@settings(max_examples=25)
+@given(limit=st.integers(1, 13), names=NAMES)
+def test_pages_have_each_device_once_in_order(limit: int, names: dict[int, str]) -> None:
+    """However short the pages are and however many devices share a name, none is lost or comes twice."""
+    one = Fleet(12)
+    described = {one.owned[at]: Device(one.owned[at], name=name) for at, name in names.items()}
+    one.want(one.owned, described=described)
+    facts, devices = known(one), Devices()
+    found, after = list[tuple[str | None, str]](), dict[str, str]()
+    while True:
+        page = devices.page(facts, listed({"limit": str(limit), **after}))
+        found += [(row.name, row.device) for row in page.devices]
+        if page.next is None:
+            break
+        after = {"after": page.next}
+    assert found == sorted(found, key=lambda row: (row[0] is None, row[0] or "", row[1]))
+    assert {device for _name, device in found} == set(one.owned)
+    assert len(found) == len(one.owned)
+
+
+def test_each_state_has_a_word_for_a_filter() -> None:
+    """Every state can be asked for, as it is shown to people, too."""
+    for state in DeviceState:
+        assert listed({"state": state.replace("_", " ")}).states == {state}
