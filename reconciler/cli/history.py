@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.cli.completing import devices
 from reconciler.cli.console import in_colours, print_as, read_settings, say, screen
 from reconciler.cli.options import EnvFile, FullIds, Output, OutputOption
 from reconciler.cli.status import OnlyAccount, Server, consultation, say_notes
@@ -58,7 +59,9 @@ RevisionFilter = Annotated[
 
 def history(
     account: OnlyAccount = None,
-    device: Annotated[str | None, typer.Option(metavar="ID", help="Only this device.")] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only this device.", autocompletion=devices)
+    ] = None,
     since: Since = None,
     until: Until = None,
     timezone: Timezone = None,

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from reconciler.cli.completing import accounts
+
 if TYPE_CHECKING:
     from typer._click.core import Context
 
@@ -75,7 +77,12 @@ EnvFile = Annotated[
 ]
 Accounts = Annotated[
     list[str] | None,
-    typer.Option("--account", metavar="NAME", help="Only this account; may be repeated."),
+    typer.Option(
+        "--account",
+        metavar="NAME",
+        help="Only this account; may be repeated.",
+        autocompletion=accounts,
+    ),
 ]
 OutputOption = Annotated[
     Output,

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 import typer
 
+from reconciler.cli.completing import accounts, devices
 from reconciler.cli.console import (
     in_colours,
     masking,
@@ -40,12 +41,16 @@ if TYPE_CHECKING:
     from reconciler.reporting import StatusReport
     from reconciler.reporting.formats.screen import Screen
     from reconciler.reporting.queries import RefusedReport
-    from reconciler.runtime.settings import Settings
 
 OnlyAccount = Annotated[
-    str | None, typer.Option("--account", metavar="NAME", help="Only in this account.")
+    str | None,
+    typer.Option(
+        "--account", metavar="NAME", help="Only in this account.", autocompletion=accounts
+    ),
 ]
-OneAccount = Annotated[str | None, typer.Argument(metavar="ACCOUNT", hidden=True)]
+OneAccount = Annotated[
+    str | None, typer.Argument(metavar="ACCOUNT", hidden=True, autocompletion=accounts)
+]
 Server = Annotated[
     str | None,
     typer.Option("--server", metavar="URL", help="Address of the daemon; default from PCC_LISTEN."),
@@ -111,7 +116,7 @@ def status(
 
 
 def explain(
-    device: Annotated[str, typer.Argument(metavar="DEVICE", hidden=True)],
+    device: Annotated[str, typer.Argument(metavar="DEVICE", hidden=True, autocompletion=devices)],
     account: OnlyAccount = None,
     output: OutputOption = Output.TEXT,
     server: Server = None,
@@ -210,21 +215,13 @@ def ask_daemon(
         raise ReconcilerError(token)
     shown = token.get_secret_value() if token is not None else None
     return ask(
-        server or _address(chosen),
+        server or chosen.listen.near,
         path,
         body,
         token=shown,
         seconds=seconds or TIMEOUT_SECONDS,
         largest=largest or LARGEST_ANSWER,
     )
-
-
-def _address(chosen: Settings) -> str:
-    """Return where the daemon of these settings can be asked."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(chosen.listen.host, chosen.listen.host)  # noqa: S104 - compared
-    if ":" in host:
-        host = f"[{host}]"
-    return f"http://{host}:{chosen.listen.port}"
 
 
 def consultation(
@@ -237,7 +234,7 @@ def consultation(
     from reconciler.runtime.clock import SystemClock
 
     chosen = read_settings(env_file)
-    address = server or _address(chosen)
+    address = server or chosen.listen.near
     get = partial(ask, address)
     if server is not None or not files_too:
         return Consultation(address, get)

@@ -74,6 +74,13 @@ class Listen(NamedTuple):
         """Say whether only programs of this machine can call."""
         return self.host in _LOOPBACK
 
+    @property
+    def near(self) -> str:
+        """Return the address at which a program of this machine reaches it."""
+        everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+        host = everywhere.get(self.host, self.host)
+        return f"http://{Listen(host, self.port)}"
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 

@@ -1,0 +1,153 @@
+"""What a shell offers after TAB: accounts and devices, from the desired state at hand, else from the running daemon.
+
+Owns: where names come from, and how quickly it gives up. A completion never fails and never prints: whatever is wrong,
+nothing is offered. Must not: load a library before it has to; a person waits for each key.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import typer
+
+Offer = tuple[str, str]
+"""A word that would fit, and what it is."""
+
+MOST = 200
+"""More than this many words help nobody."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Files beyond this are not read: the person would wait."""
+PATIENCE_SECONDS = 1.0
+"""How long a daemon may take to answer."""
+UNSAFE_IN_BASH = re.compile(r"([^\w@%+=:,./가-힣-])")
+"""Characters that bash would split a word at, or expand."""
+UNSAFE_IN_QUOTES = re.compile(r"""(["$`\\])""")
+"""Characters that bash would expand inside double quotation marks."""
+VARIABLE = "_PCC_RECONCILER_COMPLETE"
+IN_BASH = "complete_bash"
+
+
+def accounts(ctx: typer.Context, incomplete: str) -> list[Offer]:
+    """Return the accounts whose names begin like this."""
+    with suppress(Exception):
+        names = [*_desired(ctx)] or _asked(ctx)
+        return [*islice(((one, "account") for one in names if one.startswith(incomplete)), MOST)]
+    return []
+
+
+def devices(ctx: typer.Context, incomplete: str) -> list[Offer]:
+    """Return the names and ids of devices that begin like this. Ids are offered once something is typed."""
+    with suppress(Exception):
+        only = ctx.params.get("account")
+        found: list[Offer] = []
+        for account, each in _desired(ctx).items():
+            if only is None or account == only:
+                found += each
+        return [*islice(map(_quoted, _fitting(found, incomplete)), MOST)]
+    return []
+
+
+def _fitting(found: Iterable[Offer], incomplete: str) -> Iterator[Offer]:
+    """Yield what begins as it was typed: by id, or by name whatever the case of its letters."""
+    folded = incomplete.casefold()
+    for device, name in found:
+        if name and name.casefold().startswith(folded):
+            yield name, device
+        elif device.startswith(incomplete) and (incomplete or not name):
+            yield device, name or "device"
+
+
+def _quoted(offer: Offer) -> Offer:
+    """Return an offer as the shell takes it: bash inserts a word as it is, the others quote it."""
+    word = offer[0]
+    if os.environ.get(VARIABLE) == IN_BASH:
+        unsafe = UNSAFE_IN_QUOTES if _is_quoted() else UNSAFE_IN_BASH
+        word = unsafe.sub(r"\\\1", word)
+    return _Fitting(word), offer[1]
+
+
+def _is_quoted() -> bool:
+    """Say whether the word that is typed in bash begins with a quotation mark."""
+    words = os.environ.get("COMP_WORDS", "").split("\n")
+    place = int(os.environ.get("COMP_CWORD", "0"))
+    return place < len(words) and words[place].startswith('"')
+
+
+class _Fitting(str):
+    """A word that was compared with what is typed. Typer compares again, and knows neither quoting nor case."""
+
+    __slots__ = ()
+
+    def startswith(self, *_typed: object) -> bool:
+        """Say that it fits."""
+        return True
+
+
+def _setting(ctx: typer.Context, name: str) -> str | None:
+    """Return a setting from the environment, or from the env file that is named on the line."""
+    if os.environ.get(name):
+        return os.environ[name]
+    file = ctx.params.get("env_file")
+    if file is None:
+        return None
+    from reconciler.runtime.env_file import read_env_file
+
+    found = read_env_file(Path(file))[0].get(name)
+    return found.value if found is not None else None
+
+
+def _desired(ctx: typer.Context) -> Mapping[str, list[Offer]]:
+    """Return the accounts of the desired state on this machine, each with ids and names of its devices."""
+    if _setting(ctx, "PCC_GIT_URL"):
+        return {}
+    place = Path(_setting(ctx, "PCC_DESIRED_STATE") or "desired-state.toml")
+    found: dict[str, list[Offer]] = {}
+    for file in sorted(place.glob("*.toml")) if place.is_dir() else [place]:
+        with suppress(OSError, ValueError):
+            document = tomllib.loads(_read(file).decode())
+            tables = document.get("accounts", {})
+            if "devices" in document or "device_files" in document:
+                tables = {**tables, "default": document}
+            for account, table in tables.items():
+                found.setdefault(account, []).extend(_devices_of(table, file.parent))
+    return found
+
+
+def _devices_of(table: Mapping[str, Any], home: Path) -> Iterator[Offer]:
+    for one in table.get("devices", []):
+        if isinstance(one, str):
+            yield one, ""
+        elif isinstance(one, dict) and isinstance(one.get("id"), str):
+            yield one["id"], str(one.get("name", ""))
+    for pattern in table.get("device_files", []):
+        for file in sorted(home.glob(pattern)):
+            with suppress(OSError, ValueError):
+                for line in _read(file).decode().splitlines():
+                    device, _, name = line.partition("#")
+                    if device.strip():
+                        yield device.strip(), name.strip()
+
+
+def _read(file: Path) -> bytes:
+    if file.stat().st_size > MOST_BYTES:
+        raise ValueError("too large")
+    return file.read_bytes()
+
+
+def _asked(ctx: typer.Context) -> Sequence[str]:
+    """Return the accounts that the running daemon knows."""
+    from reconciler.api.client.connection import ask
+    from reconciler.runtime import settings
+
+    file = ctx.params.get("env_file")
+    chosen = settings.load(os.environ, Path(file) if file is not None else None)
+    server = ctx.params.get("server") or chosen.listen.near
+    answer = ask(server, "/api/v1/status", seconds=PATIENCE_SECONDS)
+    return [str(one["account"]) for one in answer["accounts"]]
