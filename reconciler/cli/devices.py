@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.cli.console import print_as, screen
+from reconciler.cli.console import in_colours, print_as, screen
 from reconciler.cli.options import EnvFile, FullIds, Output, OutputOption, Watched
 from reconciler.cli.status import OnlyAccount, Server, consultation, say_notes
 from reconciler.cli.watching import watch
@@ -101,10 +101,12 @@ def _print(output: Output, answer: Answer[DeviceList], room: Screen) -> None:
 
 def _text(answer: Answer[DeviceList], room: Screen) -> str:
     from reconciler.reporting.formats import device_lists
+    from reconciler.reporting.formats.colouring import devices_coloured
 
     shown = len(answer.report.devices)
     more = ""
     if answer.report.next is not None:
         raised = "--all" if shown == BRIEF else "raise --limit"
         more = f"The first {shown} are shown ({raised})."
-    return device_lists.devices_text(answer.report, room, more=more, by=answer.by)
+    text = device_lists.devices_text(answer.report, room, more=more, by=answer.by)
+    return in_colours(text, devices_coloured)

@@ -23,6 +23,7 @@ from reconciler.cli.console import (
     progress,
     read_settings,
     say,
+    screen,
 )
 from reconciler.cli.options import Accounts, EnvFile, Output, OutputOption
 from reconciler.cli.plan import plan_coloured, print_plans
@@ -149,7 +150,8 @@ def _confirmed(chosen: Settings, accounts: list[str] | None) -> Mapping[AccountN
     seen = {one.account: one.plan.digest for one in looked.reports}
     if subscribes + unsubscribes == 0:
         return seen
-    say(*plans.plan_text(looked.reports).splitlines(), colouring=plan_coloured)
+    shown = plans.plan_text(looked.reports, screen=screen())
+    say(*shown.splitlines(), colouring=plan_coloured)
     say("")
     many = f"{counted(subscribes, 'device')} to subscribe and {unsubscribes} to unsubscribe"
     return seen if agreed(f"Make these changes now, {many}?") else None

@@ -138,7 +138,12 @@ CODES: dict[str, Code] = {
     "1224": _device("Invalid device Id", 404),
     "1225": Code("Duplicate device id", 400),
     "1301": Code("Invalid service key", 401, Reaction.CONFIGURATION, hint="PCC_SERVICE_KEY"),
-    "1302": Code("Not found token", 401, Reaction.CREDENTIALS, hint="the access token (expired)"),
+    "1302": Code(
+        "Not found token",
+        401,
+        Reaction.CREDENTIALS,
+        hint="the access token, which may have expired",
+    ),
     "1303": Code(
         "Not found user",
         401,

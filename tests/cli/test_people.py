@@ -75,6 +75,7 @@ def fleet() -> None:
 COLOURED = [
     ("validate", "bad.toml"),
     ("explain", "aaaaaaaa"),
+    ("devices",),
     ("history",),
     ("history", "--account", "nobody"),
     ("plan", "--acount", "x"),
@@ -186,6 +187,12 @@ def test_only_the_nearest_option_is_suggested(shell: Shell) -> None:
     told = shell("plan", "--acount", "x").err
     assert "--account" in told
     assert "--output" not in told
+
+
+def test_an_answer_of_several_lines_is_counted_only_once(shell: Shell) -> None:
+    """One fault needs no number below it."""
+    Path("one.toml").write_text("version = 1\ndevices = 7\n")
+    assert "fault" not in shell("validate", "one.toml").err
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -215,12 +215,15 @@ def _door(kind: Kind) -> str:
     )
 
 
+NOT_FOUND = 404
 _MOVED, _LOCKED, _ABSENT = range(300, 400), frozenset({401, 403, 407}), frozenset({404, 405, 410})
 
 
 def _refusal(server: str, error: HTTPError, end: float, kind: Kind) -> DaemonError:
     """Return the error for a status other than 200: the program refused, something else answered, or nobody yet."""
     why = _why(error, end)
+    if why and error.code == NOT_FOUND:  # an ordinary answer: what was asked for is not known
+        return DaemonError(f"{why} (asked: the {kind.name} at {server})")
     if why:
         return DaemonError(f"the {kind.name} at {server} refused: {why}")
     if error.code in _MOVED:

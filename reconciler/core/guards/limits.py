@@ -54,7 +54,8 @@ def too_many(plan: Plan, situation: Situation) -> Finding | None:
     allowed = allowance(situation)
     if number <= allowed:
         return None
-    already = f" ({len(gone)} of them are gone already)" if gone else ""
+    verb = "is" if len(gone) == 1 else "are"
+    already = f" ({len(gone)} of them {verb} gone already)" if gone else ""
     message = (
         f"{counted(number, 'device')} would be unsubscribed within 24 hours{already}, {allowed} are allowed: "
         f"max_unsubscribe is {policy.max_unsubscribe}, max_unsubscribe_floor is {policy.max_unsubscribe_floor}"

@@ -21,6 +21,15 @@ CONDITIONS = {
 RESULTS = {"success": GREEN, "noop": GREEN, "failed": RED, "refused": RED, "begun": CYAN}
 _WORDS = {one.replace("_", " "): colour for one, colour in CONDITIONS.items()}
 _CONDITION = re.compile(rf"(?<=  )(?:{'|'.join(_WORDS)})(?=  |$)", re.MULTILINE)
+_STATES = {
+    "held": YELLOW,
+    "refused": RED,
+    "missing": CYAN,
+    "extra": CYAN,
+    "unknown": YELLOW,
+    "in sync": GREEN,
+}
+_STATE = re.compile(rf"(?<=  )({'|'.join(_STATES)})(?=  |$|:)", re.MULTILINE)
 _RESULT = re.compile(rf"\b((?:un)?subscribe )({'|'.join(RESULTS)})\b")
 _NOTE = re.compile(r"^([a-z0-9-]+:)(?= )", re.MULTILINE)
 _LABEL = re.compile(r"^  ([a-z]+(?: [a-z]+)?)(?=  )", re.MULTILINE)
@@ -36,6 +45,13 @@ def status_coloured(text: str) -> str:
     head, newline, rest = text.partition("\n")
     rest = _CONDITION.sub(lambda found: f"{_WORDS[found[0]]}{found[0]}{PLAIN}", rest)
     return f"{BOLD}{head}{PLAIN}{newline}{_NOTE.sub(_bold, rest)}"
+
+
+def devices_coloured(text: str) -> str:
+    """Colour a list of devices: the line of column names, and the state of each device."""
+    head, newline, rest = text.partition("\n")
+    rest = _STATE.sub(lambda found: f"{_STATES[found[1]]}{found[1]}{PLAIN}", rest)
+    return f"{BOLD}{head}{PLAIN}{newline}{_LAST.sub(_faint, rest)}"
 
 
 def history_coloured(text: str) -> str:
