@@ -149,6 +149,15 @@ def check_basic(request: Request, accepted: Sequence[str]) -> bool:
     return same_as_one(shown, accepted)
 
 
+def shown_token(request: Request) -> bytes:
+    """Return the bearer token of a call, or the password of its Basic authentication; no bytes where it has neither."""
+    header = request.headers.get("authorization", "")
+    scheme, _, rest = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip().encode()
+    return _basic_shown(header).partition(b":")[2]
+
+
 def same_as_one(shown: bytes, accepted: Sequence[str]) -> bool:
     """Say whether a value is one of the accepted ones; all of them are compared, in constant time."""
     found = False

@@ -20,9 +20,11 @@ from starlette.types import ASGIApp
 
 from reconciler.api import commands, queries, webhook
 from reconciler.api.framing import Exposition, Framed, health_answer, no_such_call, static_files
+from reconciler.api.links import Links
 from reconciler.api.local import ServerFolder
 from reconciler.api.page import Page
 from reconciler.api.port import AccessPolicy, Health, Operations, Queries
+from reconciler.api.reading import Guarded, UnderPath
 from reconciler.api.response_cache import Sparing
 from reconciler.reporting.queries import Overview
 from reconciler.telemetry.metrics import Metrics
@@ -30,7 +32,10 @@ from reconciler.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What the app asks. Answers do not show ``folder``. ``steady`` measures how long an answer took."""
+    """What the app asks. Answers do not show ``folder``. ``steady`` measures how long an answer took.
+
+    The base path of ``links`` is that of everything. ``shows_metrics``: they have no port of their own.
+    """
 
     metrics: Metrics
     queries: Queries
@@ -38,6 +43,8 @@ class Surface:
     health: Health
     policy: AccessPolicy
     folder: ServerFolder = field(default_factory=ServerFolder)
+    links: Links = field(default_factory=Links)
+    shows_metrics: bool = True
     steady: Callable[[], float] = time.monotonic
 
 
@@ -47,15 +54,19 @@ def create_app(surface: Surface) -> ASGIApp:
     routes = [
         Route("/", views.page),
         *static_files("style.css", "page.js"),
-        Route("/metrics", views.metrics),
         Route("/healthz", views.healthz),
         Route("/readyz", views.readyz),
         *queries.routes(surface.queries, surface.steady, surface.folder),
         *commands.routes(surface.operations, surface.policy),
     ]
+    if surface.shows_metrics:
+        routes.append(Route("/metrics", views.metrics))
     if surface.policy.has_webhook:
         routes.append(webhook.route(surface.operations, surface.policy))
-    return Framed(Starlette(routes=routes, exception_handlers={HTTPException: no_such_call}))
+    app = Starlette(routes=routes, exception_handlers={HTTPException: no_such_call})
+    guarded: ASGIApp = Guarded(app, surface.policy)
+    base = surface.links.base
+    return Framed(UnderPath(guarded, base) if base else guarded)
 
 
 class _Views:

@@ -75,11 +75,17 @@ class Exposition:
         return await asyncio.to_thread(openmetrics.generate_latest, self._registry)
 
 
+def own_path(scope: Scope) -> str:
+    """Return the path of a request as our routes name it, without the base path that it may be under."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
 async def no_such_call(request: Request, error: Exception) -> Response:
     """Say that a path or a method does not exist. Programs that use the API get JSON, as for all else."""
     if not isinstance(error, HTTPException):
         raise error
-    if not request.url.path.startswith("/api/"):
+    if not own_path(request.scope).startswith("/api/"):
         return PlainTextResponse(error.detail, status_code=error.status_code, headers=error.headers)
     return JSONResponse(
         {"error": error.detail}, status_code=error.status_code, headers=error.headers

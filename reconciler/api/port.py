@@ -95,6 +95,9 @@ class AccessPolicy(Protocol):
     def listen_token(self) -> str | None:
         """Return the bearer token that calls that act have to show, if there is one."""
 
+    def read_token(self) -> str | None:
+        """Return the token that callers have to show to read, if there is one."""
+
     def webhook_secret(self) -> str:
         """Return the secret that is shared with the forge."""
 

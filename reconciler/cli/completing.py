@@ -144,10 +144,12 @@ def _read(file: Path) -> bytes:
 def _asked(ctx: typer.Context) -> Sequence[str]:
     """Return the accounts that the running daemon knows."""
     from reconciler.api.client.connection import ask
+    from reconciler.cli.daemon_tokens import for_reading
     from reconciler.runtime import settings
 
     file = ctx.params.get("env_file")
     chosen = settings.load(os.environ, Path(file) if file is not None else None)
-    server = ctx.params.get("server") or chosen.listen.near
-    answer = ask(server, "/api/v1/status", seconds=PATIENCE_SECONDS)
+    server = ctx.params.get("server") or chosen.near
+    token = for_reading(chosen, server)
+    answer = ask(server, "/api/v1/status", token=token, seconds=PATIENCE_SECONDS)
     return [str(one["account"]) for one in answer["accounts"]]

@@ -30,10 +30,11 @@ from reconciler.cli.console import (
     say_error,
     screen,
 )
+from reconciler.cli.daemon_tokens import for_acting, for_reading
 from reconciler.cli.forgotten import reminder
 from reconciler.cli.options import Accounts, EnvFile, FullIds, Output, OutputOption, Watched
 from reconciler.cli.watching import watch
-from reconciler.core.errors import DaemonError, ReconcilerError, Unknown, quoted
+from reconciler.core.errors import DaemonError, Unknown, quoted
 
 if TYPE_CHECKING:
     from reconciler.api.client.consult import Consultation
@@ -209,16 +210,11 @@ def ask_daemon(
     from reconciler.api.client.connection import LARGEST_ANSWER, TIMEOUT_SECONDS, ask
 
     chosen = read_settings(env_file)
-    reader = chosen.listen_token_reader()
-    token = reader.read() if reader is not None else None
-    if isinstance(token, str):
-        raise ReconcilerError(token)
-    shown = token.get_secret_value() if token is not None else None
     return ask(
-        server or chosen.listen.near,
+        server or chosen.near,
         path,
         body,
-        token=shown,
+        token=for_acting(chosen),
         seconds=seconds or TIMEOUT_SECONDS,
         largest=largest or LARGEST_ANSWER,
     )
@@ -234,8 +230,8 @@ def consultation(
     from reconciler.runtime.clock import SystemClock
 
     chosen = read_settings(env_file)
-    address = server or chosen.listen.near
-    get = partial(ask, address)
+    address = server or chosen.near
+    get = partial(ask, address, token=for_reading(chosen, address))
     if server is not None or not files_too:
         return Consultation(address, get)
     return Consultation(address, get, partial(offline.at_hand, chosen, SystemClock()))

@@ -60,12 +60,13 @@ def check_url(text: str, *, allow_http: bool) -> str:
         raise ValueError("is not an address like https://host or https://host:8443/path") from None
     if parts.scheme not in {"https", "http"} or not host:
         raise ValueError("is not an address like https://host or https://host:8443/path")
-    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
+    if parts.scheme == "http" and not allow_http and not is_loopback(host):
         raise ValueError("has to be https: http is for loopback only, unless PCC_ALLOW_HTTP=true")
     return text.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this machine itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

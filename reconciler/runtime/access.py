@@ -18,6 +18,7 @@ class SettingsPolicy:
     def __init__(self, settings: Settings, masking: Masking, clock: Clock) -> None:
         self._masking, self._clock = masking, clock
         self._token, self._secret = settings.listen_token_reader(), settings.webhook_secret_reader()
+        self._read_token = settings.read_token_reader()
         self._events_token = settings.events_token_reader()
         self.acting_allowed = settings.acting_allowed
         self.has_webhook = self._secret is not None
@@ -25,6 +26,10 @@ class SettingsPolicy:
     def listen_token(self) -> str | None:
         """Return the bearer token that calls that act have to show, if there is one."""
         return None if self._token is None else self._read(self._token)
+
+    def read_token(self) -> str | None:
+        """Return the token that callers have to show to read, if there is one."""
+        return None if self._read_token is None else self._read(self._read_token)
 
     def events_token(self) -> str | None:
         """Return the bearer token that receivers want to see, if there is one."""

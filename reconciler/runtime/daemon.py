@@ -18,6 +18,7 @@ import structlog
 from reconciler import __version__
 from reconciler.api.app import Surface, create_app
 from reconciler.api.local import ServerFolder
+from reconciler.api.metrics_app import create_metrics_app
 from reconciler.runtime.access import SettingsPolicy
 from reconciler.runtime.clock_watch import ClockWatch
 from reconciler.runtime.dispatcher import Dispatcher
@@ -26,7 +27,7 @@ from reconciler.runtime.health import ProcessHealth
 from reconciler.runtime.last_heard import LastHeard
 from reconciler.runtime.operations import DaemonOperations
 from reconciler.runtime.queries import DaemonQueries
-from reconciler.runtime.server import listening
+from reconciler.runtime.server import listening, metrics_port
 from reconciler.runtime.services.credentials import CredentialFollower
 from reconciler.runtime.services.errands import Errands
 from reconciler.runtime.services.http import Front, HttpServer
@@ -101,6 +102,7 @@ class Daemon:
         settings = self._settings
         async with AsyncExitStack() as stack:
             front = stack.enter_context(self._front(settings.listen))
+            metrics_front = stack.enter_context(metrics_port(settings.metrics_listen))
             state = self._open_state()
             stack.callback(state.close)
             dispatcher = Dispatcher(self._stopping)
@@ -113,7 +115,14 @@ class Daemon:
                     environment=self._environment,
                 )
             )
-            process = Process(components, dispatcher, front, self._ticker, self._lines_dropped)
+            process = Process(
+                components,
+                dispatcher,
+                front,
+                self._ticker,
+                self._lines_dropped,
+                metrics_front=metrics_front,
+            )
             await self._run(process, front.url)
         log.info("daemon.stopped")
 
@@ -150,6 +159,8 @@ class Process:
         front: Front,
         ticker: Callable[[], Ticker],
         lines_dropped: Callable[[], int],
+        *,
+        metrics_front: Front | None = None,
     ) -> None:
         self.components = components
         self._lines_dropped = lines_dropped
@@ -184,7 +195,15 @@ class Process:
             self._credentials,
             self._state,
             http,
+            *self._metrics(metrics_front),
         )
+
+    def _metrics(self, front: Front | None) -> Iterator[Service]:
+        """Yield the service that shows metrics, where they have a port of their own."""
+        if front is not None:
+            components = self.components
+            app = create_metrics_app(components.metrics.registry, components.clock.steady)
+            yield HttpServer(front, app, "metrics")
 
     def _receivers(self) -> Iterator[Service]:
         """Yield the service that asks receivers, where there are any."""
@@ -230,6 +249,8 @@ class Process:
             health=self._health,
             policy=self._policy,
             folder=ServerFolder(_home(components.settings)),
+            links=components.settings.links,
+            shows_metrics=components.settings.metrics_listen is None,
             steady=components.clock.steady,
         )
 

@@ -126,7 +126,8 @@ class _Doctor:
     def _settings(self) -> Finding:
         settings = self._components.settings
         unreadable = []
-        for reader in (settings.listen_token_reader(), settings.webhook_secret_reader()):
+        for name in ("listen_token", "read_token", "webhook_secret"):
+            reader = settings.reader(name)
             secret = reader.read() if reader is not None else None
             if isinstance(secret, str):
                 unreadable.append(secret)

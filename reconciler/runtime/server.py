@@ -37,6 +37,8 @@ REQUEST_SECONDS = 10.0
 """A request, or the next one, has to be begun and its headers sent within this time."""
 ANSWER_SECONDS = 300.0
 """And all of it, body and answer, is over within this time."""
+SCRAPERS = 16
+"""The most connections of a port that has only metrics."""
 LAST_SECONDS = 2
 """How long answers that are under way at the end are waited for."""
 SHORT_SECONDS = 0.2
@@ -307,3 +309,15 @@ def listening(
         ) from error
     with listener:
         yield Port(listener, most, answer_seconds=answer_seconds)
+
+
+@contextmanager
+def metrics_port(
+    listen: Listen | None, setting: str = "PCC_METRICS_LISTEN"
+) -> Iterator[Port | None]:
+    """Take the port that has only metrics, where there is to be one."""
+    if listen is None:
+        yield None
+        return
+    with listening(listen, setting=setting, most=SCRAPERS) as port:
+        yield port

@@ -23,14 +23,12 @@ from reconciler.pcc.credentials import Shared
 from reconciler.pcc.regions import Phase, Region
 from reconciler.pcc.secret_files import SecretReader
 from reconciler.runtime import settings_reading as reading
-from reconciler.runtime.common_settings import CommonSettings
 from reconciler.runtime.env_file import read_env_file
 from reconciler.runtime.receiver_settings import ReceiverSettings
 from reconciler.runtime.setting_values import (
     Address,
     Count,
     Identifier,
-    Listen,
     LogFormat,
     Mode,
     Receivers,
@@ -38,14 +36,14 @@ from reconciler.runtime.setting_values import (
     Truth,
     Wait,
     one_of,
-    read_listen,
 )
 from reconciler.runtime.settings_reading import in_file, variable
+from reconciler.runtime.surface_settings import SurfaceSettings
 
 _OF_LG = ("service_id", "service_key", "client_id", "access_token", "refresh_token")
 
 
-class Settings(CommonSettings):
+class Settings(SurfaceSettings):
     """The settings of the daemon, checked. Read them with ``load``; nothing here looks at the environment."""
 
     work_field: ClassVar[str] = "state_dir"
@@ -55,6 +53,7 @@ class Settings(CommonSettings):
         "refresh_token",
         "webhook_secret",
         "listen_token",
+        "read_token",
         "events_token",
     )
     masked_fields: ClassVar[tuple[str, ...]] = ("service_id",)
@@ -151,16 +150,6 @@ class Settings(CommonSettings):
             "shown": "`$XDG_STATE_HOME/pcc-reconciler`, else `~/.local/state/pcc-reconciler`"
         },
     )
-    listen: Annotated[Listen, BeforeValidator(read_listen)] = Field(
-        Listen("127.0.0.1", 8080),
-        description="address and port of page, metrics and API; IPv6 as `[::1]:8080`; port 0 takes a free one",
-    )
-    listen_token: Secret | None = Field(
-        None,
-        description="bearer token for the calls that act or take input. Without it they exist only while the bind"
-        " address is `127.0.0.1`, `::1` or `localhost`",
-    )
-    listen_token_file: Path | None = in_file("LISTEN_TOKEN")
     events_from: Receivers = Field(
         (),
         description="base addresses of the receivers, separated by commas, such as `http://pcc-receiver-0:8081`. The"
@@ -173,15 +162,6 @@ class Settings(CommonSettings):
         " only while the receiver's bind address is loopback",
     )
     events_token_file: Path | None = in_file("EVENTS_TOKEN")
-    metrics_per_account: Truth = Field(
-        default=True,
-        description="`false` for fleets of thousands of accounts: only the sums, without account labels",
-    )
-
-    @property
-    def acting_allowed(self) -> bool:
-        """Say whether the calls that act exist: they are guarded by a token, or out of reach for others."""
-        return self.given("listen_token").is_set or self.listen.on_loopback
 
     def shared_credentials(self) -> Shared:
         """Return the service's own credentials, for the ``CredentialStore``."""
@@ -207,10 +187,6 @@ class Settings(CommonSettings):
     def events_token_reader(self) -> SecretReader | None:
         """Return what reads the receivers' bearer token anew at each use, or None where none is set."""
         return self.reader("events_token")
-
-    def listen_token_reader(self) -> SecretReader | None:
-        """Return what reads the bearer token anew at each use, or None where none is asked for."""
-        return self.reader("listen_token")
 
 
 NAMES = tuple(map(variable, Settings.model_fields))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from reconciler.api.links import Links
 from reconciler.core.errors import Invalid
 from reconciler.pcc.regions import Phase, Region
 from reconciler.runtime import settings, settings_reading, settings_table
@@ -90,6 +91,12 @@ def test_every_setting_can_be_set() -> None:
         "PCC_STATE_DIR": "/var/lib/pcc",
         "PCC_LISTEN": "[::]:0",
         "PCC_LISTEN_TOKEN": SECRET,
+        "PCC_READ_TOKEN": SECRET,
+        "PCC_BASE_PATH": "/pcc/",
+        "PCC_METRICS_LISTEN": "10.0.0.5:9090",
+        "PCC_DOCS_URL": "https://docs.test/pcc/",
+        "PCC_COMMIT_URL": "https://git.test/fleet/commit/{commit}",
+        "PCC_GRAFANA_URL": "http://localhost:3000",
         "PCC_LOG_LEVEL": "debug",
         "PCC_LOG_FORMAT": "json",
         "PCC_METRICS_PER_ACCOUNT": "false",
@@ -105,6 +112,13 @@ def test_every_setting_can_be_set() -> None:
     assert full.region is Region.EIC
     assert full.interval == timedelta(minutes=90)
     assert full.listen == Listen("::", 0)
+    assert full.metrics_listen == Listen("10.0.0.5", 9090)
+    assert full.links == Links(
+        base="/pcc",
+        docs="https://docs.test/pcc",
+        commit="https://git.test/fleet/commit/{commit}",
+        grafana="http://localhost:3000",
+    )
     assert full.shutdown_grace == timedelta(0)
     assert not full.metrics_per_account
     for field in ("service_key", "access_token", "refresh_token", "webhook_secret", "listen_token"):
@@ -305,6 +319,98 @@ def test_listen_is_an_address_and_a_port(value: str, expected: Listen) -> None:
 def test_half_an_address_is_refused(value: str) -> None:
     """What another tool might guess at is told instead."""
     assert fault("PCC_LISTEN", value).startswith("has to be an address and a port")
+
+
+@pytest.mark.parametrize("name", ["PCC_DOCS_URL", "PCC_GRAFANA_URL", "PCC_COMMIT_URL"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "javascript:alert(1)//",
+        "data:text/html,x/",
+        "http://git.test/",
+        "//git.test/",
+        "git.test/",
+        "https://user:password@git.test/",
+        "https://git.test/a b/",
+        'https://git.test/"onclick=/',
+        "https://[broken/",
+        "ftp://git.test/",
+        "https://",
+    ],
+)
+def test_a_link_that_could_harm_a_reader_is_refused(name: str, value: str) -> None:
+    """A page links only to https, or to http on loopback, whatever the setting says."""
+    told = fault(name, f"{value}{{commit}}" if name == "PCC_COMMIT_URL" else value)
+    assert told.startswith(("has ", "can ", "cannot ", "is not "))
+    assert "git.test" not in told
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://git.test/commit/",
+        "https://git.test/{commit}/{commit}",
+        "https://{commit}.test/x",
+        "https://git.test{commit}/",
+        "https://git.test/{sha}/{commit}",
+    ],
+)
+def test_a_template_without_one_place_for_the_commit_is_refused(value: str) -> None:
+    """The id of a commit goes behind the host, once."""
+    assert fault("PCC_COMMIT_URL", value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://git.test/fleet/-/commit/{commit}",
+        "https://git.test/?p=fleet.git;a=commit;h={commit}",
+        "http://127.0.0.1:3000/fleet/commit/{commit}#diff",
+    ],
+)
+def test_a_template_of_a_forge_is_taken_as_it_is(value: str) -> None:
+    """Path, query and fragment can hold the id."""
+    assert load(HOME | {"PCC_COMMIT_URL": value}).links.commit == value
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("/pcc", "/pcc"), ("/a/b-c_1.2~/", "/a/b-c_1.2~"), ("/", "")]
+)
+def test_a_base_path_has_no_slash_at_its_end(value: str, expected: str) -> None:
+    """The root is no base path at all."""
+    assert load(HOME | {"PCC_BASE_PATH": value}).base_path == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["pcc", "//host", "/a//b", "/../x", "/a/.", "/a b", "/a?b", "/a%20b", "/metrics", "/hooks/x"],
+)
+def test_a_base_path_that_leads_elsewhere_is_refused(value: str) -> None:
+    """It neither names a host nor hides what is at the root in any case."""
+    assert fault("PCC_BASE_PATH", value).startswith(("has to be a path", "cannot begin with"))
+
+
+def test_metrics_need_a_port_that_is_free() -> None:
+    """The same address as that of the pages is refused at once."""
+    assert fault("PCC_METRICS_LISTEN", "127.0.0.1:8080").startswith("is the same as PCC_LISTEN")
+    assert load(HOME | {"PCC_METRICS_LISTEN": "127.0.0.1:0"}).metrics_listen is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "warned"),
+    [
+        ({"PCC_LISTEN": "0.0.0.0:8080"}, True),
+        ({"PCC_LISTEN": "0.0.0.0:8080", "PCC_READ_TOKEN": SECRET}, False),
+        ({"PCC_LISTEN": "0.0.0.0:8080", "PCC_READ_TOKEN_FILE": "/run/token"}, False),
+        ({"PCC_LISTEN": "[::1]:8080"}, False),
+    ],
+)
+def test_a_port_that_everybody_can_read_is_mentioned(
+    given: dict[str, str], *, warned: bool
+) -> None:
+    """Beyond loopback and without a token for reading there is a warning."""
+    warnings = load(HOME | given).warnings
+    assert any("PCC_READ_TOKEN" in one for one in warnings) is warned
 
 
 @pytest.mark.parametrize(
@@ -644,6 +750,7 @@ def test_every_row_of_the_table_says_something() -> None:
         "PCC_REFRESH_TOKEN",
         "PCC_WEBHOOK_SECRET",
         "PCC_LISTEN_TOKEN",
+        "PCC_READ_TOKEN",
         "PCC_RECEIVE_BASIC",
         "PCC_RECEIVE_SECRET",
         "PCC_EVENTS_TOKEN",

@@ -102,10 +102,15 @@ class FakePolicy:
     secret: Callable[[], str] = str
     acting_allowed: bool = True
     has_webhook: bool = False
+    reading: str | None = None
 
     def listen_token(self) -> str | None:
         """Return the bearer token."""
         return self.token
+
+    def read_token(self) -> str | None:
+        """Return the token for reading."""
+        return self.reading
 
     def webhook_secret(self) -> str:
         """Return the webhook's secret."""

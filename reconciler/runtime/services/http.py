@@ -28,11 +28,10 @@ class Front(Protocol):
 class HttpServer:
     """Lets the app answer at the front."""
 
-    name = "http"
     grace = GRACE_SECONDS
 
-    def __init__(self, front: Front, app: ASGIApp) -> None:
-        self._front, self._app = front, app
+    def __init__(self, front: Front, app: ASGIApp, name: str = "http") -> None:
+        self._front, self._app, self.name = front, app, name
 
     async def run(self) -> None:
         """Answer until ``stop``."""
