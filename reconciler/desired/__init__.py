@@ -28,6 +28,7 @@ from reconciler.desired.loader import load
 from reconciler.desired.parser import patterns
 from reconciler.desired.sightings import sightings
 from reconciler.desired.writer import (
+    INLINE,
     SCHEMA_FILE,
     Aside,
     account_lines,
@@ -37,6 +38,7 @@ from reconciler.desired.writer import (
 )
 
 __all__ = [
+    "INLINE",
     "LARGEST_FILE",
     "SCHEMA_FILE",
     "SHOWN",

@@ -25,6 +25,8 @@ VERSION = 1
 SHARE = r"^(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%$"
 OUT_OF_RANGE = "this date is out of range"
 LONGEST_REASON = 1000
+SAY_WHY = "say why these devices go"
+"""What an approval block has as its reason when the program writes it."""
 MOST = 1_000_000_000
 FEWEST_CALLS = 2  # one lists, one changes
 _LONGEST_SPAN = 99_999  # days; what duration.show writes of it, duration.parse still reads
@@ -90,13 +92,15 @@ def name(value: object) -> str:
     return value.strip()
 
 
-def reason(value: object) -> str:
-    """Return why devices may go, on one line, or raise."""
+def reason(value: object, info: ValidationInfo) -> str:
+    """Return why devices may go, on one line, or raise. An older version took the words of the program for a reason."""
     if not isinstance(value, str):
         raise fault("must be text in quotes")
     line = " ".join(value.split())
     if not line:
         raise fault("state the reason, for a reader next year")
+    if info.context is None and line.rstrip(".!").casefold() == SAY_WHY:
+        raise fault(f"{SAY_WHY!r} is not a reason: replace it by yours, for a reader next year")
     if not line.isprintable() or len(line) > LONGEST_REASON:
         raise fault(f"a reason is at most {LONGEST_REASON} printable characters")
     return line

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from reconciler.core import duration
 from reconciler.core.model import (
@@ -20,7 +21,7 @@ from reconciler.core.model import (
     DeviceId,
     Policy,
 )
-from reconciler.desired.checks import VERSION, tidy
+from reconciler.desired.checks import SAY_WHY, VERSION, tidy
 
 SCHEMA_FILE = "desired-state.schema.json"
 """The name of the committed JSON Schema, as the first line of a document points to it."""
@@ -29,7 +30,6 @@ SCHEMA_FILE = "desired-state.schema.json"
 INLINE = 20
 """The most ids in the block itself; more go to a device file beside it."""
 VALID_FOR = timedelta(days=7)
-SAY_WHY = "say why these devices go"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,16 @@ def _entry(device: Device) -> str:
 
 
 def approval_block(
-    account: AccountName, devices: Iterable[DeviceId], now: datetime, *, file: str | None = None
+    account: AccountName,
+    devices: Iterable[DeviceId],
+    now: datetime,
+    *,
+    file: str | None = None,
+    names: Mapping[DeviceId, str] = MappingProxyType({}),
 ) -> str:
     """Return the ``[[approvals]]`` block that lets exactly these devices go. A person only adds the reason.
+
+    ``names`` stand in comments behind the ids, for the person who decides.
 
     More than ``INLINE`` devices are named by a device file: ``file``, or one that ``plan --approval`` can write.
     """
@@ -152,30 +159,50 @@ def approval_block(
     expires = (now + VALID_FOR).replace(hour=0, minute=0, second=0, microsecond=0)
     approval = Approval(wanted, expires, SAY_WHY)
     if file is None and len(wanted) <= INLINE:
-        return _dump_approval(account, approval)
+        return _dump_approval(account, approval, names=names)
     name = file or f"removed/{account}-{now:%Y-%m-%d}.txt"
     how = f"# {len(wanted)} devices; pcc-reconciler plan --account {account} --approval {name} writes that file\n"
     return ("" if file else how) + _dump_approval(account, approval, file=name)
 
 
-def _dump_approval(account: AccountName, approval: Approval, *, file: str | None = None) -> str:
+def _dump_approval(
+    account: AccountName,
+    approval: Approval,
+    *,
+    file: str | None = None,
+    names: Mapping[DeviceId, str] = MappingProxyType({}),
+) -> str:
     """Return one ``[[approvals]]`` block; with ``file`` it names that device file instead of the devices."""
-    return "\n".join(_approval_lines(account, approval, file)) + "\n"
+    return "\n".join(_approval_lines(account, approval, file, names)) + "\n"
 
 
 def dump_device_file(devices: Iterable[DeviceId], names: Mapping[DeviceId, str]) -> str:
     """Return a device file: one id a line, its name in a comment; a comment alone if there is no device."""
-    lines = (f"{one}  # {tidy(names[one])}" if names.get(one) else one for one in sorted(devices))
+    lines = (f"{one}{_comment(names.get(one))}" for one in sorted(devices))
     return "".join(f"{line}\n" for line in lines) or "# no device\n"
 
 
-def _approval_lines(account: AccountName, approval: Approval, file: str | None = None) -> list[str]:
+def _comment(name: str | None) -> str:
+    """Return a name as a comment behind an id. It is one line without control characters, whatever the name is."""
+    words = tidy(name) if name else ""
+    return f"  # {words}" if words else ""
+
+
+def _approval_lines(
+    account: AccountName,
+    approval: Approval,
+    file: str | None = None,
+    names: Mapping[DeviceId, str] = MappingProxyType({}),
+) -> list[str]:
     if file is not None:
         which = [f"device_files = [{toml_string(file)}]"]
     else:  # one id a line, so that a review sees each
         which = [
             "devices = [",
-            *(f"  {toml_string(one)}," for one in sorted(approval.devices)),
+            *(
+                f"  {toml_string(one)},{_comment(names.get(one))}"
+                for one in sorted(approval.devices)
+            ),
             "]",
         ]
     return [
