@@ -101,7 +101,8 @@ class Previews:
         )
         basis = _basis(memory, run.account.status.last_success)
         ended = approvals.remarks(run.desired, observed.devices, run.began)
-        return replace(report, rejected=None, remarks=(basis, *ended))
+        names = self._with.state.names.of(run.name, report.going)
+        return replace(report, rejected=None, remarks=(basis, *ended), names=names)
 
 
 def _basis(memory: Memory, last: datetime | None) -> str:

@@ -88,6 +88,7 @@ class Reconciler:
             report, contact = self._reports.executed(run, verdict, work, client)
         except PassAborted as aborted:
             report, contact = self._reports.without_list(run, aborted), aborted.contact
+        report = await self._reports.named(report)
         before, after = self.accounts.end(run, report, contact)
         self._recorder.record(run, before, after, report, client)
         if report.made_room and isinstance(client, Client):

@@ -22,6 +22,7 @@ from reconciler.core.guards import lists
 from reconciler.core.model import (
     AccountName,
     Change,
+    DeviceId,
     Kind,
     Memory,
     Observed,
@@ -146,6 +147,8 @@ class Recorder:
             "action": change.action,
             "result": outcome.result,
         }
+        if name := _name(run, outcome):
+            facts["name"] = name
         if commit is not None:
             facts |= {"commit": commit.id, "author": commit.author}
         optional = {
@@ -204,13 +207,20 @@ class Recorder:
             }
             if tripped.reason in approvals.APPROVABLE:
                 facts["approval"] = approval_block(
-                    report.desired.account, report.needs_approval, report.began
+                    report.desired.account,
+                    report.needs_approval,
+                    report.began,
+                    names=report.names,
                 )
             log.warning("guard.tripped", **facts)
         for reason in before.tripped - after.tripped:
             log.info("guard.cleared", reason=reason)
         for device in sorted(report.flapping - before.flapping):
-            log.warning("device.flapping", device=device, hint="another writer is at work?")
+            entry = report.desired.described.get(device)
+            named = {"name": entry.name} if entry is not None and entry.name else {}
+            log.warning(
+                "device.flapping", device=device, **named, hint="another writer is at work?"
+            )
 
     async def keep_quota(self, run: Run, client: Client | str) -> None:
         """Remember the calls of this hour over a restart."""
@@ -228,6 +238,14 @@ class Recorder:
     def crashed(self, run: Run) -> None:
         """Count a pass that an error of ours ended."""
         self._metrics.passed(run.name, PassResult.FAILED, 0.0)
+
+
+def _name(run: Run, outcome: Outcome) -> str | None:
+    """Return what people call the device of a change, now or last."""
+    if outcome.name:
+        return outcome.name
+    entry = run.desired.described.get(outcome.change.device)
+    return entry.name if entry is not None else None
 
 
 def _figures(account: AccountState, client: Client | str) -> Figures:
@@ -260,14 +278,16 @@ class PassJournal:
         self._blocking = dependencies.blocking
         self._random = dependencies.random
         self._clocks = clocks
+        self._names: dict[DeviceId, str] = {}
 
     async def intend(self, changes: Sequence[Change]) -> None:
         """Record what is about to be done."""
         run, now = self._run, self._clocks.within(self._run)
         revision = run.accepted.revision
-        await self._blocking(
+        names = await self._blocking(
             self._changes.intend, run.name, run.id, changes, self._approved, revision, now
         )
+        self._names.update(names)
 
     async def withdraw(self, changes: Sequence[Change]) -> None:
         """Record that some changes were not tried."""
@@ -288,7 +308,8 @@ class PassJournal:
 
     def tell(self, outcome: Outcome) -> None:
         """Count and log one change at once."""
-        self._recorder.tell(self._run, outcome)
+        name = self._names.get(outcome.change.device)
+        self._recorder.tell(self._run, replace(outcome, name=name))
 
     def _retry(self, outcome: Outcome) -> Retry | None:
         """Return how the device waits after this outcome; a ``noop`` keeps its count until the list agrees with it."""

@@ -7,6 +7,7 @@ Must not: write anything down, or report it to anybody.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reconciler.controller.clocks import Clocks
@@ -19,6 +20,7 @@ from reconciler.core.run import PassAborted, Run, Work
 from reconciler.core.schedule import due_while_stopped, next_due, read_again
 from reconciler.core.status import PassReport
 from reconciler.core.summary import Remainder, remainder, summarize, summarize_without_list
+from reconciler.desired import INLINE
 from reconciler.pcc.client import Client
 
 LONGEST_REST = timedelta(hours=1, seconds=10)
@@ -68,6 +70,16 @@ class Reports:
         if aborted.reason is Reason.ACCOUNT_STOPPED:
             due = due_while_stopped(run, aborted, self._regular(self._clocks.within(run)))
         return summarize_without_list(run, verdict, aborted, due=due)
+
+    async def named(self, report: PassReport) -> PassReport:
+        """Return a report with the names that an approval block of it shows. More are not kept with each account."""
+        devices = report.needs_approval
+        if not devices or len(devices) > INLINE:
+            return report
+        names = await self._with.blocking(
+            self._with.state.names.of, report.desired.account, devices
+        )
+        return replace(report, names=names)
 
     def rest(self, run: Run, report: PassReport) -> timedelta:
         """Return in how long the next pass is due."""

@@ -394,7 +394,8 @@ class Result(StrEnum):
 class Outcome:
     """The result of one change: LG's code and message, if any, and both message ids.
 
-    ``confirmed_by`` is ``"list"`` if no answer came and a later trusted list showed the change as made.
+    ``confirmed_by`` is ``"list"`` if no answer came and a later trusted list showed the change as made. ``name`` is
+    what people called the device then, if that is known.
     """
 
     change: Change
@@ -408,6 +409,7 @@ class Outcome:
     words: str = ""
     confirmed_by: str | None = None
     revision: Revision | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ class PassReport:
     - ``remarks``: approvals that no longer matter
     - ``rejected``: why a newer revision was not in force
     - ``theirs``: LG's time when the pass began, if it differs from ours
+    - ``names``: the last known names of devices that the plan would take out, whose entry may be gone; of a report that
+      is kept, only those that an approval block shows
     """
 
     desired: Desired
@@ -64,6 +66,7 @@ class PassReport:
     remarks: tuple[str, ...] = ()
     rejected: Cause | None = None
     theirs: datetime | None = None
+    names: Mapping[DeviceId, str] = field(default_factory=dict)
 
     @property
     def trusted(self) -> bool:
@@ -99,6 +102,15 @@ class PassReport:
     def needs_approval(self) -> tuple[DeviceId, ...]:
         """Return the devices that only an approval lets go, sorted."""
         return approvals.needed(self.plan) if self.plan is not None else ()
+
+    @property
+    def going(self) -> tuple[DeviceId, ...]:
+        """Return the devices that the plan would take out, held or not. Their entries are mostly gone."""
+        plan = self.plan
+        if plan is None:
+            return ()
+        changes = (*plan.unsubscribes, *(held.change for held in plan.held))
+        return tuple(change.device for change in changes if change.action is Action.UNSUBSCRIBE)
 
     @property
     def unmade(self) -> tuple[Outcome, ...]:

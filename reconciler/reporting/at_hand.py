@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reconciler.core.errors import StateError
-from reconciler.reporting.queries import Knowledge
+from reconciler.reporting.knowledge import Knowledge
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ import json
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from operator import is_
+from itertools import groupby
+from operator import attrgetter, is_
 
 from reconciler.core.acceptance import AccountRevision
 from reconciler.core.errors import ReconcilerError, Unknown, quoted, suggestion
@@ -36,8 +37,9 @@ from reconciler.core.model import (
 from reconciler.core.planner import plan
 from reconciler.core.status import AccountStatus
 from reconciler.reporting.explain import Facts, judged_now
+from reconciler.reporting.knowledge import Knowledge
 from reconciler.reporting.parameters import insist_on_known, insist_on_values, limit, one_of
-from reconciler.reporting.queries import LONGEST_PAGE, PAGE, Knowledge
+from reconciler.reporting.queries import LONGEST_PAGE, PAGE
 
 FRESH = timedelta(seconds=30)
 """The devices of an account are listed anew after this time: dates and waits may have come since."""
@@ -208,7 +210,7 @@ class Devices:
         following = None
         if last is not None:
             following = _after(last)
-        return DeviceList(known.now, dict(counts), tuple(rows), following)
+        return DeviceList(known.now, dict(counts), _called(known, rows), following)
 
     def _names(self, known: Knowledge, asked: Listed) -> Sequence[AccountName]:
         every = known.accepted.accounts
@@ -361,6 +363,18 @@ def _since(
         newest = known.state.history.changes(name, device, limit=1)
         moments += [one.at for one in newest if one.result is not None and one.result.confirmed]
     return max(moments, default=None)
+
+
+def _called(known: Knowledge, rows: Sequence[DeviceRow]) -> tuple[DeviceRow, ...]:
+    """Return rows in which a device whose entry is gone has its last known name. Its place in the list is by id."""
+    found = []
+    for account, theirs in groupby(rows, key=attrgetter("account")):
+        listed = tuple(theirs)
+        names = known.names(account, [DeviceId(row.device) for row in listed])
+        for row in listed:
+            name = names.get(DeviceId(row.device))
+            found.append(replace(row, name=name))
+    return tuple(found)
 
 
 def _after(row: DeviceRow) -> str:

@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
 
 from reconciler import desired
-from reconciler.core.acceptance import Accepted, AccountRevision, Claims
-from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted, suggestion
+from reconciler.core.acceptance import AccountRevision
+from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted
 from reconciler.core.guards import Platform
 from reconciler.core.model import AccountName, Action, DeviceId, Pause, Reason, Result
 from reconciler.core.status import AccountStatus
-from reconciler.core.text import listing
 from reconciler.desired import Document, MemoryTree, Sighting
 from reconciler.reporting import AccountReport, PauseReport, StatusReport, account_report
 from reconciler.reporting.explain import (
@@ -36,6 +34,15 @@ from reconciler.reporting.explain import (
     tell,
     wait_report,
 )
+from reconciler.reporting.knowledge import Knowledge
+from reconciler.reporting.lookup import (
+    MOST_FOUND,
+    NAMED,
+    insist_on_account,
+    names_device,
+    once_called,
+    resolve,
+)
 from reconciler.reporting.parameters import (
     insist_on_known,
     insist_on_values,
@@ -43,7 +50,7 @@ from reconciler.reporting.parameters import (
     moment,
     one_of,
 )
-from reconciler.state import BEGUN, History, KeptText, Past, State, Traits, newest_first
+from reconciler.state import BEGUN, History, KeptText, Past, Traits, newest_first
 
 CHANGES = 10
 """How many past changes the explanation of one device shows, and the page."""
@@ -53,52 +60,21 @@ PAGE, LONGEST_PAGE = 100, 1000
 """How many past changes one answer has where nobody says, and at most."""
 ACTIONS = (*(str(one) for one in Action),)
 RESULTS = (*(str(one) for one in Result), BEGUN)
-SHORTEST_PREFIX = 8
-"""An id may be shortened to this number of characters."""
-NEAR = 2000
-"""Up to this number of ids all are searched for a near miss; of more, only those that begin or end alike."""
-NAMED = 10
-"""How many devices are named where it is not clear which is meant."""
-
-Kept = Callable[[], Sequence[KeptText]]
-
-
-@dataclass(frozen=True, slots=True)
-class Knowledge:
-    """All there is to know at one moment. ``passes`` says when the next pass of an account is due."""
-
-    now: datetime
-    accepted: Accepted
-    state: State
-    kept: Kept
-    statuses: Mapping[AccountName, AccountStatus] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
-    passes: Mapping[AccountName, datetime] = field(default_factory=lambda: MappingProxyType({}))
-    observing: bool = False
-    platforms: Mapping[AccountName, Platform] = field(default_factory=lambda: MappingProxyType({}))
-    claims: Claims = field(default_factory=Claims)
-
-    @property
-    def accounts(self) -> frozenset[AccountName]:
-        """Return the accounts in force, and those that are missed."""
-        return frozenset((*self.accepted.accounts, *self.accepted.abandoned))
-
-    def name(self, account: AccountName, device: DeviceId) -> str | None:
-        """Return a device's name in the revision in force."""
-        text = self.accepted.accounts.get(account)
-        entry = text.desired.described.get(device) if text is not None else None
-        return entry.name if entry is not None else None
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceExplanation:
-    """What is known of one device, account by account. ``taken_by`` says what of it was asked for."""
+    """What is known of one device, account by account.
+
+    ``taken_by`` says what of it was asked for: ``id``, ``prefix``, ``name``, or ``former name``. ``others`` are devices
+    that once had the name that was asked for, which another device has now.
+    """
 
     at: datetime
     device: str
     taken_by: str
     accounts: tuple[Explanation, ...]
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +126,19 @@ def overview(known: Knowledge, status: StatusReport) -> Overview:
 def explain(known: Knowledge, asked: str, account: str | None = None) -> DeviceExplanation:
     """Return what is known of the device that a person named; raises ``Unknown``."""
     if account is not None:
-        _insist_on(known, account)
+        insist_on_account(known, account)
     names = [AccountName(account)] if account is not None else sorted(known.accounts)
-    device, taken_by, where = _resolve(known, asked, names)
+    device, taken_by, where = resolve(known, asked, names)
     seen = _Sightings(known, device)
     stories = tuple(tell(_facts(known, name, device, seen)) for name in sorted(where))
-    return DeviceExplanation(known.now, device, taken_by, stories)
+    others = once_called(known, asked, names) - {device} if taken_by == "name" else ()
+    return DeviceExplanation(known.now, device, taken_by, stories, tuple(sorted(others)[:NAMED]))
 
 
 def device(known: Knowledge, account: str, asked: str) -> Explanation:
     """Return the explanation of a device in one account, by its id; raises ``Unknown``."""
-    _insist_on(known, account)
-    found, taken_by, _where = _resolve(known, asked, [AccountName(account)])
+    insist_on_account(known, account)
+    found, taken_by, _where = resolve(known, asked, [AccountName(account)])
     if taken_by != "id":
         raise Unknown(
             f"there is no device {quoted(asked)!r} in account {account}; did you mean {found!r}?"
@@ -174,7 +151,7 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
     name = AccountName(asked)
     text = known.accepted.accounts.get(name)
     if text is None:
-        _insist_on(known, asked)
+        insist_on_account(known, asked)
         raise Unknown(
             f"account {asked} is abandoned: it left the desired state, and no call is made for it"
         )
@@ -201,22 +178,16 @@ def _refused(known: Knowledge, name: AccountName) -> tuple[RefusedReport, ...]:
     refused = sorted(one for one, retry in retries.items() if retry.reason is Reason.REFUSED)[
         :REFUSED
     ]
+    names = known.names(name, refused)
     return tuple(
         RefusedReport(
             name,
             one,
-            known.name(name, one),
+            names.get(one),
             wait_report(retries[one], known.state.history.changes(name, one, limit=CHANGES)),
         )
         for one in refused
     )
-
-
-def _insist_on(known: Knowledge, account: str) -> None:
-    if account not in known.accounts:
-        raise Unknown(
-            f"there is no account {quoted(account)!r}{suggestion(account, known.accounts)}"
-        )
 
 
 # -- one device
@@ -259,12 +230,13 @@ def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightin
         account=name,
         device=device,
         now=known.now,
+        name=known.names(name, (device,)).get(device),
         text=text,
         abandoned=name in known.accepted.abandoned,
         memory=known.state.accounts.recall(name, known.now),
         stay=known.state.history.came_and_went(name, device),
         pasts=known.state.history.changes(name, device, limit=CHANGES),
-        sightings=seen.of(text) if text is not None and _names(text, device) else (),
+        sightings=seen.of(text) if text is not None and names_device(text, device) else (),
         ending=standing.last,
         observed_at=standing.last_success,
         next_pass=known.passes.get(name),
@@ -273,103 +245,6 @@ def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightin
         platform=known.platforms.get(name, Platform()),
         claims=known.claims,
         theirs=None if standing.last is None else standing.last.theirs_at(known.now),
-    )
-
-
-def _named(text: AccountRevision) -> Iterable[frozenset[DeviceId]]:
-    """Return the sets of devices that an account's part of a revision names."""
-    return (
-        text.desired.devices,
-        text.desired.policy.ignore,
-        *(one.devices for one in text.desired.approvals),
-    )
-
-
-def _names(text: AccountRevision, device: str) -> bool:
-    return any(device in devices for devices in _named(text))
-
-
-def _resolve(
-    known: Knowledge, asked: str, accounts: Sequence[AccountName]
-) -> tuple[DeviceId, str, frozenset[AccountName]]:
-    """Return which device is meant, by what it was named, and which accounts know it; raises ``Unknown``."""
-    texts = {
-        name: known.accepted.accounts[name] for name in accounts if name in known.accepted.accounts
-    }
-    found = _knowing(known, asked, accounts, texts)
-    if found:
-        return DeviceId(asked), "id", found
-    for taken_by, devices in (
-        ("prefix", _begun(known, asked, accounts, texts)),
-        ("name", _called(asked, texts)),
-    ):
-        if len(devices) == 1:
-            (only,) = devices
-            return only, taken_by, _knowing(known, only, accounts, texts)
-        if devices:
-            shown = listing([quoted(one) for one in sorted(devices)], NAMED)
-            raise Unknown(f"{quoted(asked)!r} is the {taken_by} of {len(devices)} devices: {shown}")
-    raise Unknown(_nothing_like(asked, texts.values()))
-
-
-Texts = Mapping[AccountName, AccountRevision]
-
-
-def _knowing(
-    known: Knowledge, device: str, accounts: Sequence[AccountName], texts: Texts
-) -> frozenset[AccountName]:
-    """Return the accounts that know a device, from the desired state or from memory."""
-    found = {name for name, text in texts.items() if _names(text, device)}
-    for name, one in known.state.history.devices_like(device, LONGEST_PAGE):
-        if one == device and name in accounts:
-            found.add(name)
-    return frozenset(found)
-
-
-def _begun(
-    known: Knowledge, asked: str, accounts: Sequence[AccountName], texts: Texts
-) -> set[DeviceId]:
-    """Return the devices whose ids begin like this; none where it is too short to be meant so."""
-    if len(asked) < SHORTEST_PREFIX:
-        return set()
-    found = {
-        device
-        for name, device in known.state.history.devices_like(asked, LONGEST_PAGE)
-        if name in accounts
-    }
-    for text in texts.values():
-        for ids in _named(text):
-            found.update(one for one in ids if one.startswith(asked))
-    return found
-
-
-def _called(asked: str, texts: Texts) -> set[DeviceId]:
-    """Return the devices that have this name in the desired state."""
-    found = set[DeviceId]()
-    for text in texts.values():
-        found.update(
-            one.id for one in text.desired.described.values() if one.name and one.name == asked
-        )
-    return found
-
-
-def _nothing_like(asked: str, texts: Iterable[AccountRevision]) -> str:
-    """Return that a device is not known, with what was perhaps meant."""
-    ids = {one for text in texts for devices in _named(text) for one in devices}
-    if len(ids) > NEAR:
-        ends = asked[:4], asked[-4:]
-        ids = set(
-            sorted(one for one in ids if one.startswith(ends[0]) or one.endswith(ends[1]))[:NEAR]
-        )
-    names = {one.name for text in texts for one in text.desired.described.values() if one.name}
-    near = suggestion(asked, [*ids, *sorted(names)[:NEAR]])
-    short = (
-        f"; use at least {SHORTEST_PREFIX} characters of an id"
-        if len(asked) < SHORTEST_PREFIX
-        else ""
-    )
-    return (
-        f"device {quoted(asked)!r} not found in the desired state or in LG's lists{near or short}"
     )
 
 
@@ -421,19 +296,41 @@ def history(known: Knowledge, asked: Wanted) -> Page:
     asked = replace(asked, device=_meant(known, asked))
     found, more = _newest(known.state.history, asked)
     if not found and asked.account is not None and asked.account not in known.accounts:
-        _insist_on(known, asked.account)
+        insist_on_account(known, asked.account)
     return Page(
         at=known.now,
-        changes=tuple(change_report(one, known.name(one.account, one.device)) for one in found),
+        changes=_reports(known, found),
         next=_cursor_text(found[-1]) if more and found else None,
     )
 
 
+def _reports(known: Knowledge, pasts: Sequence[Past]) -> tuple[ChangeReport, ...]:
+    """Return past changes, each with the name of its day. Where that was not kept, the last one is shown."""
+    unknown: dict[AccountName, set[DeviceId]] = {}
+    for past in pasts:
+        if past.name is None:
+            unknown.setdefault(past.account, set()).add(past.device)
+    names: dict[tuple[AccountName, DeviceId], str] = {}
+    for account, devices in unknown.items():
+        for device, name in known.names(account, devices).items():
+            names[account, device] = name
+    reports = []
+    for past in pasts:
+        name_now = names.get((past.account, past.device))
+        reports.append(change_report(past, name_now))
+    return tuple(reports)
+
+
 def _meant(known: Knowledge, asked: Wanted) -> DeviceId | None:
-    """Return whose changes are asked for: what has any by its whole id, also if no account is left that knows it."""
+    """Return whose changes are asked for, also if no account is left that knows the device."""
     if asked.device is None or known.state.history.changes(device=asked.device, limit=1):
         return asked.device
-    return _resolve(known, asked.device, sorted(known.accounts))[0]
+    if asked.account is not None:
+        accounts = frozenset({asked.account})
+    else:
+        once = known.state.names.once(asked.device, MOST_FOUND)
+        accounts = known.accounts.union(account for account, _ in once)
+    return resolve(known, asked.device, sorted(accounts))[0]
 
 
 def _newest(history: History, asked: Wanted) -> tuple[Sequence[Past], bool]:

@@ -176,7 +176,7 @@ def account_report(
         devices=states(last) if last else {},
         held=held_reports(last.plan, last.held) if last else (),
         flapping=tuple(sorted(last.flapping)) if last else (),
-        approval=approval_block(standing.account, last.needs_approval, last.began) if last else "",
+        approval=_approval(standing.account, last) if last else "",
         remarks=(*(last.remarks if last else ()), *alike_remarks(standing)),
         digest=last.plan.digest if last and last.plan else "",
         unsubscribe_budget_remaining=last.budget_remaining if last else 0,
@@ -189,6 +189,10 @@ def account_report(
         refused=len(last.refused) if last else 0,
         guards=_guards(last.plan) if last else (),
     )
+
+
+def _approval(account: AccountName, last: PassReport) -> str:
+    return approval_block(account, last.needs_approval, last.began, names=last.names)
 
 
 def _guards(plan: Plan | None) -> tuple[GuardReport, ...]:
@@ -426,8 +430,8 @@ class PlanReport:
 
     @property
     def names(self) -> Mapping[DeviceId, str]:
-        """Return the names of devices, for people."""
-        return self.ending.desired.names
+        """Return the names of devices, for people: those of the entries, and the last ones of removed devices."""
+        return {**self.ending.names, **self.ending.desired.names}
 
 
 ERROR, PENDING, HELD, REFUSED = 1, 2, 3, 4

@@ -16,7 +16,7 @@ from reconciler.core.clock import Clock
 from reconciler.core.errors import SourceError
 from reconciler.core.model import Revision
 from reconciler.reporting.at_hand import AtHand, no_state
-from reconciler.reporting.queries import Knowledge
+from reconciler.reporting.knowledge import Knowledge
 from reconciler.runtime.setting_values import Mode
 from reconciler.runtime.settings import Settings
 from reconciler.runtime.source import local

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.core.acceptance import chosen
 from reconciler.core.errors import ReconcilerError, Unknown
@@ -170,5 +170,7 @@ async def _reports(
             raise report
         revision = revisions[name]
         if report is not None and revision is not None:
-            reports.append(PlanReport(name, str(revision.revision), report))
+            called = components.state.names.of(name, report.going)
+            named = replace(report, names=called)
+            reports.append(PlanReport(name, str(revision.revision), named))
     return reports

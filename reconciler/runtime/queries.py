@@ -16,7 +16,8 @@ from reconciler.reporting import StatusReport, queries, status_report
 from reconciler.reporting.devices import DeviceList, Devices, listed
 from reconciler.reporting.explain import Explanation
 from reconciler.reporting.forecast import Calendar
-from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Knowledge, Overview, Page
+from reconciler.reporting.knowledge import Knowledge
+from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
 from reconciler.runtime.health import ProcessHealth
 from reconciler.runtime.last_heard import LastHeard
 from reconciler.runtime.setting_values import Mode

@@ -1,8 +1,9 @@
 """What outlives a pass and a restart.
 
 Owns: what is kept, and when it is written. ``port`` says what callers may ask; each noun has its store (``accounts``,
-``changes``, ``history``, ``pauses``, ``quotas``, ``revisions``); all of them write through ``write_behind``. ``sqlite``
-is the database; the rules of remembering are in ``core.memory``. Must not: know LG, files or metrics, or judge.
+``changes``, ``history``, ``names``, ``pauses``, ``quotas``, ``revisions``); all of them write through ``write_behind``.
+``sqlite`` is the database; the rules of remembering are in ``core.memory``. Must not: know LG, files or metrics, or
+judge.
 """
 
 from reconciler.core.memory import KEPT, Past
@@ -11,6 +12,7 @@ from reconciler.state.port import (
     Changes,
     History,
     KeptText,
+    Names,
     Pauses,
     Quotas,
     Revisions,
@@ -32,6 +34,7 @@ __all__ = [
     "History",
     "KeptText",
     "Mark",
+    "Names",
     "Past",
     "Pauses",
     "Quotas",

@@ -77,13 +77,21 @@ class AccountStore(Accounts):
         with self._memories.changing(desired.account, now) as known:
             new = known.texts_since is None
             moves = known.desire(desired.devices, now)
-            if new:
-                self._save(known)
+            renamed = known.names.learn(desired.described)
+            written: list[Record] = []
             if moves.entering or moves.leaving:
-                moved = records.DevicesMoved(
-                    known.name, Mark(revision, now), moves.entering, moves.leaving
+                mark = Mark(revision, now)
+                written.append(
+                    records.DevicesMoved(known.name, mark, moves.entering, moves.leaving)
                 )
-                self._behind.waiting.add(moved, account=known.name)
+            if renamed:
+                written.append(records.NamesSaved(known.name, now, renamed.names, renamed.ended))
+                self._behind.waiting.drop(("account", known.name))
+                written.append(records.AccountSaved.of(known))  # together: the names and their mark
+            elif new:
+                self._save(known)
+            if written:
+                self._behind.waiting.add(*written, account=known.name)
 
     def trust(
         self,
@@ -130,7 +138,9 @@ class AccountStore(Accounts):
             self._remembered.accounts[account] = fresh
             self._memories.pauses().pop(account, None)
             self._behind.waiting.drop(("account", account), ("quota", account), ("pause", account))
-            self._behind.waiting.put(Group((records.AccountRetired(account),)))
+            self._behind.waiting.put(
+                Group((records.AccountRetired(account, self._behind.clock.now()),))
+            )
             self._save(fresh)
 
     def reset(self, step: timedelta, now: datetime) -> None:

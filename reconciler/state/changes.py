@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from reconciler.core.memory import AccountMemory, intents
+from reconciler.core.memory import NO_NAMES, AccountMemory, DeviceNames, intents
 from reconciler.core.model import (
     AccountName,
     Action,
@@ -21,7 +21,7 @@ from reconciler.core.model import (
 )
 from reconciler.state import records
 from reconciler.state.memories import Memories
-from reconciler.state.port import Changes
+from reconciler.state.port import Changes, Names
 from reconciler.state.records import Record
 from reconciler.state.write_behind import WriteBehind
 
@@ -29,8 +29,8 @@ from reconciler.state.write_behind import WriteBehind
 class ChangeStore(Changes):
     """Intents and outcomes, over the shared memory and the write-behind."""
 
-    def __init__(self, behind: WriteBehind, memories: Memories) -> None:
-        self._behind, self._memories = behind, memories
+    def __init__(self, behind: WriteBehind, memories: Memories, names: Names) -> None:
+        self._behind, self._memories, self._names = behind, memories, names
 
     def intend(  # noqa: PLR0917 - called through a worker thread, which takes no keywords
         self,
@@ -40,14 +40,16 @@ class ChangeStore(Changes):
         approved: frozenset[DeviceId],
         revision: Revision,
         now: datetime,
-    ) -> None:
+    ) -> DeviceNames:
         if not changes:
-            return
+            return NO_NAMES
+        names = self._names.of(account, [change.device for change in changes])
         with self._memories.changing(account, now) as known:
-            begun = intents(changes, pass_id, approved, revision, now)
+            begun = intents(changes, pass_id, approved, revision, now, names)
             saved = records.ChangesSaved.of(known, known.intend(begun) + begun)
             lasting = any(change.action is Action.UNSUBSCRIBE for change in changes)
             self._behind.waiting.add(saved, account=account, lasting=lasting)
+        return names
 
     def withdraw(
         self, account: AccountName, pass_id: PassId, devices: Collection[DeviceId]
@@ -65,8 +67,9 @@ class ChangeStore(Changes):
         retries: Mapping[DeviceId, Retry | None],
         now: datetime,
     ) -> None:
+        names = self._without_intent(account, outcomes, now)
         with self._memories.changing(account, now) as known:
-            pasts = known.record(pass_id, outcomes)
+            pasts = known.record(pass_id, outcomes, names)
             written: list[Record] = []
             if pasts:
                 written.append(records.ChangesSaved.of(known, pasts))
@@ -77,6 +80,14 @@ class ChangeStore(Changes):
             if written:
                 lasting = any(one.result.confirmed for one in unsubscribed)
                 self._behind.waiting.add(*written, account=account, lasting=lasting)
+
+    def _without_intent(
+        self, account: AccountName, outcomes: Sequence[Outcome], now: datetime
+    ) -> DeviceNames:
+        """Return the names of devices whose change was not written down before its call."""
+        with self._memories.known(account, now) as known:
+            unknown = [one.change.device for one in outcomes if one.change.device not in known.open]
+        return self._names.of(account, unknown) if unknown else NO_NAMES
 
 
 def _waits(

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from reconciler.core.guards import LIMIT_WINDOW
 from reconciler.core.memory import AccountMemory, Past
-from reconciler.core.model import NOTHING, AccountName, Action, DeviceId, PassId, Result
+from reconciler.core.model import NOTHING, Action, DeviceId, PassId, Result
 from reconciler.state import records
 from reconciler.state.records import DevicesMoved, Group, Record, newest_first, past_key
 
@@ -38,6 +38,7 @@ def folded(
         (
             *cleared,
             *settled,
+            *_names(known, groups, now),
             records.ChangesSaved.of(known, kept),
             records.ChangesDropped(withdrawn),
         ),
@@ -47,7 +48,7 @@ def folded(
     return group, len(pasts) - len(kept)
 
 
-def everything(known: AccountMemory) -> Group:
+def everything(known: AccountMemory, now: datetime) -> Group:
     """Return a group that writes everything remembered of an account to a file that lost it, or may be older."""
     devices = (
         known.inventory.get()
@@ -58,7 +59,9 @@ def everything(known: AccountMemory) -> Group:
     changes = records.ChangesSaved.of(known, tuple(remembered(known)))
     quota = records.QuotaSaved(known.name, known.calls, known.calls_per_hour)
     once = records.RepeatedChangesDropped(known.name, AGAIN)
-    whole = (records.ListCleared(known.name), *_settled(known, devices, ()), changes, once, quota)
+    settled = _settled(known, devices, ())
+    names = records.NamesSaved(known.name, now, known.names.all())
+    whole = (records.ListCleared(known.name), *settled, names, changes, once, quota)
     return Group(whole, lasting=True, account=known.name)
 
 
@@ -67,16 +70,16 @@ def remembered(known: AccountMemory) -> Iterator[Past]:
     counted = known.day.unsubscribed.look()
     for device, one in known.day.confirmed.look().items():
         approved = one.action is Action.UNSUBSCRIBE and device not in counted
-        yield _again(known.name, device, one.action, one.result, one.at, approved=approved)
+        yield _again(known, device, one.action, one.result, one.at, approved=approved)
     for device, at in counted.items():
         last = known.day.confirmed.look().get(device)
         if last is None or last.at != at:
-            yield _again(known.name, device, Action.UNSUBSCRIBE, Result.SUCCESS, at, approved=False)
+            yield _again(known, device, Action.UNSUBSCRIBE, Result.SUCCESS, at, approved=False)
     yield from known.open.values()
 
 
 def _again(
-    account: AccountName,
+    known: AccountMemory,
     device: DeviceId,
     action: Action,
     result: Result,
@@ -84,7 +87,10 @@ def _again(
     *,
     approved: bool,
 ) -> Past:
-    return Past(account, device, action, at, at, AGAIN, approved=approved, result=result)
+    name = known.names.of(device)
+    return Past(
+        known.name, device, action, at, at, AGAIN, approved=approved, result=result, name=name
+    )
 
 
 def _settled(
@@ -102,6 +108,19 @@ def _settled(
     )
     retries = records.RetriesSaved(known.name, known.retries.lend(), all_of_them=True)
     return (records.AccountSaved.of(known), settled, retries)
+
+
+def _names(
+    known: AccountMemory, groups: Iterable[Group], now: datetime
+) -> tuple[records.NamesSaved, ...]:
+    """Return the last name of each device that these groups write."""
+    names: dict[DeviceId, str] = {}
+    ended: frozenset[DeviceId] = NOTHING
+    for group in groups:
+        for named in group.named:
+            names.update(named.names)
+            ended = (ended - named.names.keys()) | named.ended
+    return (records.NamesSaved(known.name, now, names, ended),) if names or ended else ()
 
 
 def _last_of_each(groups: Iterable[Group]) -> tuple[list[Past], tuple[Past, ...]]:

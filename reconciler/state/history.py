@@ -11,7 +11,7 @@ from datetime import datetime
 from reconciler.core.errors import StateError
 from reconciler.core.memory import Past
 from reconciler.core.model import AccountName, DeviceId
-from reconciler.state.port import HISTORY, Asked, History, Stay
+from reconciler.state.port import HISTORY, Asked, History, Known, Stay
 from reconciler.state.records import newest_first, past_key
 from reconciler.state.traits import ANY, Traits
 from reconciler.state.write_behind import WriteBehind
@@ -43,7 +43,7 @@ class HistoryStore(History):
                 found.pop(past_key(past), None)
         return sorted(filter(asked.takes, found.values()), key=newest_first)[:limit]
 
-    def devices_like(self, prefix: str, limit: int) -> frozenset[tuple[AccountName, DeviceId]]:
+    def devices_like(self, prefix: str, limit: int) -> frozenset[Known]:
         with self._behind.reading() as groups:
             found = set(self._storage.devices_like(prefix, limit))
         for group in groups:

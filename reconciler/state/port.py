@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from reconciler.core.guards import PauseOverride
-from reconciler.core.memory import AccountMemory, Past
+from reconciler.core.memory import AccountMemory, DeviceNames, Past
 from reconciler.core.model import (
     AccountName,
     Change,
@@ -33,6 +33,8 @@ from reconciler.core.model import (
 from reconciler.state.records import Group, Mark
 from reconciler.state.traits import ANY, Traits
 
+Known = tuple[AccountName, DeviceId]
+"""A device of an account."""
 HISTORY = 1000
 """How many past changes are returned by default."""
 
@@ -151,8 +153,11 @@ class Changes(Protocol):
         approved: frozenset[DeviceId],
         revision: Revision,
         now: datetime,
-    ) -> None:
-        """Write changes down before their calls. Check ``writable`` after it, and before unsubscribing."""
+    ) -> DeviceNames:
+        """Write changes down before their calls; return the names of their devices, as history keeps them.
+
+        Check ``writable`` after it, and before unsubscribing.
+        """
 
     def withdraw(
         self, account: AccountName, pass_id: PassId, devices: Collection[DeviceId]
@@ -185,7 +190,7 @@ class History(Protocol):
     ) -> Sequence[Past]:
         """Return past changes, newest first: from ``since`` on, and before ``until``. Raises ``StateError``."""
 
-    def devices_like(self, prefix: str, limit: int) -> frozenset[tuple[AccountName, DeviceId]]:
+    def devices_like(self, prefix: str, limit: int) -> frozenset[Known]:
         """Return known devices, each with an account, whose id begins with this; at most ``limit``.
 
         Known are devices that are live or owned, and those of all past changes that are kept. Raises ``StateError``.
@@ -212,6 +217,22 @@ class Revisions(Protocol):
 
     def kept(self) -> Sequence[KeptText]:
         """Return the accepted documents, sorted. This is slow. A document with a damaged file is left out."""
+
+
+class Names(Protocol):
+    """What people call devices, and what they called them before. Names that are not written yet are included.
+
+    A name is for people only, so a storage that fails has no names, and raises nothing.
+    """
+
+    def of(self, account: AccountName, devices: Collection[DeviceId]) -> DeviceNames:
+        """Return the last known names of devices; a device without one is left out."""
+
+    def once(self, name: str, limit: int) -> frozenset[Known]:
+        """Return the devices that once had this name, also those that are gone or have another name now."""
+
+    def once_like(self, prefix: str, limit: int) -> frozenset[str]:
+        """Return former names that begin with this."""
 
 
 class Pauses(Protocol):
@@ -299,11 +320,20 @@ class Storage(Protocol):
     def changes(self, asked: Asked, limit: int) -> Sequence[Past]:
         """Return the newest past changes that are wanted, newest first."""
 
-    def devices_like(self, prefix: str, limit: int) -> frozenset[tuple[AccountName, DeviceId]]:
+    def devices_like(self, prefix: str, limit: int) -> frozenset[Known]:
         """Return known devices whose id begins with this."""
 
     def came_and_went(self, account: AccountName, device: DeviceId) -> Stay:
         """Return which revisions brought a device in and took it out."""
+
+    def names(self, account: AccountName, devices: Collection[DeviceId]) -> DeviceNames:
+        """Return the last known names of devices; a device without one is left out."""
+
+    def once_called(self, name: str, limit: int) -> frozenset[Known]:
+        """Return the devices that once had this name, and have another one now, or left."""
+
+    def once_called_like(self, prefix: str, limit: int) -> frozenset[str]:
+        """Return former names that begin with this."""
 
     def sent_after(self, account: AccountName, moment: datetime) -> tuple[datetime, ...]:
         """Return the times of the changes that were intended after a moment and that no list confirmed."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 from reconciler.core.guards import PauseOverride
-from reconciler.core.memory import AccountMemory, Past
+from reconciler.core.memory import AccountMemory, DeviceNames, Past
 from reconciler.core.model import NOTHING, AccountName, DeviceId, PassId, Retry, Revision
 
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -35,20 +35,28 @@ class AccountSaved:
     trusted: bool
     suspect_readings: int
     credential: str | None
+    names: str | None = None
+    """The mark of the names of its devices that were written last."""
 
     @staticmethod
     def of(known: AccountMemory) -> AccountSaved:
         """Return those facts as they are at this moment."""
         return AccountSaved(
-            known.name, known.texts_since, known.trusted, known.suspect_readings, known.credential
+            known.name,
+            known.texts_since,
+            known.trusted,
+            known.suspect_readings,
+            known.credential,
+            known.names.mark,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class AccountRetired:
-    """Everything about an account is forgotten, except its past changes."""
+    """Everything about an account is forgotten, except its past changes and the former names of its devices."""
 
     account: AccountName
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,19 @@ class DevicesMoved:
     def devices(self) -> frozenset[DeviceId]:
         """Return the devices this is about."""
         return self.entering | self.leaving
+
+
+@dataclass(frozen=True, slots=True)
+class NamesSaved:
+    """What people call devices from a moment on. ``ended`` are devices that have no name any more.
+
+    The last name of a device stays known. Names that ended are found until they are too old.
+    """
+
+    account: AccountName
+    at: datetime
+    names: DeviceNames
+    ended: frozenset[DeviceId] = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +236,7 @@ Record = (
     AccountSaved
     | AccountRetired
     | DevicesMoved
+    | NamesSaved
     | ListCleared
     | ListChanged
     | DevicesDisowned
@@ -273,6 +295,13 @@ class Group:
                 yield record
             elif isinstance(record, DevicesSettled):
                 yield from record.moved
+
+    @property
+    def named(self) -> Iterator[NamesSaved]:
+        """Return the names that are written."""
+        for record in self.records:
+            if isinstance(record, NamesSaved):
+                yield record
 
     @property
     def first(self) -> bool:

@@ -17,8 +17,18 @@ from reconciler.state.changes import ChangeStore
 from reconciler.state.clocks import StateClock
 from reconciler.state.history import HistoryStore
 from reconciler.state.memories import Memories
+from reconciler.state.names import NameStore
 from reconciler.state.pauses import PauseStore
-from reconciler.state.port import Accounts, Changes, History, Pauses, Quotas, Revisions, Storage
+from reconciler.state.port import (
+    Accounts,
+    Changes,
+    History,
+    Names,
+    Pauses,
+    Quotas,
+    Revisions,
+    Storage,
+)
 from reconciler.state.quotas import QuotaStore
 from reconciler.state.revisions import RevisionStore
 from reconciler.state.sqlite.connection import Connect, connect
@@ -32,6 +42,7 @@ class State:
     accounts: Accounts
     changes: Changes
     history: History
+    names: Names
     pauses: Pauses
     quotas: Quotas
     revisions: Revisions
@@ -42,7 +53,8 @@ class State:
         memories = Memories(behind)
         self.accounts = self._accounts = AccountStore(behind, memories)
         self.pauses = self._pauses = PauseStore(behind, memories)
-        self.changes = ChangeStore(behind, memories)
+        self.names = NameStore(behind, memories)
+        self.changes = ChangeStore(behind, memories, self.names)
         self.history = HistoryStore(behind)
         self.quotas = QuotaStore(behind, memories)
         self.revisions = RevisionStore(behind)

@@ -149,7 +149,7 @@ class WriteBehind:
             return
         with self.remembered.lock:
             for known in self.remembered.accounts.values():
-                self.waiting.put(everything(known), ("folded", known.name))
+                self.waiting.put(everything(known, self.clock.now()), ("folded", known.name))
             for name, override in (self.remembered.pauses or {}).items():
                 self.waiting.replace(("pause", name), PauseSaved(name, override), lasting=True)
         while self._write_next():

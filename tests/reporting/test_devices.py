@@ -13,7 +13,7 @@ from reconciler.core.errors import ReconcilerError, Unknown
 from reconciler.core.model import DEFAULT_ACCOUNT, Device, Policy, Prune
 from reconciler.reporting import queries
 from reconciler.reporting.devices import DeviceList, Devices, DeviceState, listed
-from reconciler.reporting.queries import Knowledge
+from reconciler.reporting.knowledge import Knowledge
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Error
 from simulated import Fleet

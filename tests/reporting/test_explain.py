@@ -325,8 +325,9 @@ async def test_every_change_carries_commit_author_and_pass_in_log_and_history() 
         assert (past.revision.commit, bool(past.pass_id)) == (COMMIT, True)
 
 
-def forget(*_arguments: object, **_named: object) -> None:
+def forget(*_arguments: object, **_named: object) -> dict[DeviceId, str]:
     """Keep nothing."""
+    return {}
 
 
 async def test_a_change_whose_intent_was_lost_still_says_by_which_commit() -> None:

@@ -197,6 +197,7 @@ def test_the_json_of_a_plan_has_all_of_it() -> None:
     (account,) = document["accounts"]
     assert account["held"][1] == {
         "device": "later",
+        "name": None,
         "action": "subscribe",
         "kind": "platform",
         "reason": "retry",
@@ -205,6 +206,7 @@ def test_the_json_of_a_plan_has_all_of_it() -> None:
     assert account["outcomes"] == [
         {
             "device": "new",
+            "name": None,
             "action": "subscribe",
             "result": "success",
             "at": "2026-11-22T10:00:00Z",

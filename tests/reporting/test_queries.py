@@ -27,7 +27,7 @@ from reconciler.core.model import (
 )
 from reconciler.desired import Document, MemoryTree, Role, Sighting
 from reconciler.reporting import queries
-from reconciler.reporting.queries import Knowledge
+from reconciler.reporting.knowledge import Knowledge
 from reconciler.state import BEGUN, State, Traits
 from simulated import SimulatedClock
 

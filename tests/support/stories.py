@@ -21,7 +21,8 @@ from reconciler.core.model import DEFAULT_ACCOUNT, Commit, DeviceId, Revision
 from reconciler.desired import Document, MemoryTree
 from reconciler.reporting import queries
 from reconciler.reporting.formats import explanations as shown
-from reconciler.reporting.queries import DeviceExplanation, Knowledge
+from reconciler.reporting.knowledge import Knowledge
+from reconciler.reporting.queries import DeviceExplanation
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator import faults as fault
 from reconciler.state import KeptText

@@ -90,6 +90,7 @@ from reconciler.pcc.protocol import (
 )
 from reconciler.pcc.quota import RETRY_AFTER_MOST, Quota
 from reconciler.reporting import queries as inquiry
+from reconciler.reporting.knowledge import Knowledge
 from reconciler.reporting.preview import Proposal, Proposed, planned
 from reconciler.runtime import settings
 from reconciler.source.git.commits import Entry, Kind, Repository
@@ -871,7 +872,7 @@ def past() -> tuple[Starlette, list[tuple[datetime, DeviceId]]]:
         done = Outcome(change, Result.SUCCESS, clock.now())
         state.changes.record(DEFAULT_ACCOUNT, PassId(f"p{number}"), [done], {}, clock.now())
         made.append((clock.now(), change.device))
-    known = inquiry.Knowledge(NOW, Accepted(), state, state.revisions.kept)
+    known = Knowledge(NOW, Accepted(), state, state.revisions.kept)
 
     class OnlyHistory(FakeQueries):
         """Knows past changes and nothing else."""

@@ -23,7 +23,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.status import PassReport
 from reconciler.reporting import queries
-from reconciler.reporting.queries import Knowledge
+from reconciler.reporting.knowledge import Knowledge
 from reconciler.simulator import Match, Rule
 from reconciler.simulator.faults import Effect, Error, Html
 from simulated import Fleet

@@ -23,6 +23,7 @@ from reconciler.core.memory.changes import (
     without_answer,
 )
 from reconciler.core.memory.day import Day
+from reconciler.core.memory.names import NO_NAMES, DeviceNames, Names
 from reconciler.core.memory.shelves import Members, Shelf, cap
 from reconciler.core.model import (
     AccountName,
@@ -81,6 +82,7 @@ class AccountMemory:
         self.left: Shelf[datetime] = Shelf()
         self.disowned: Shelf[datetime] = Shelf()
         self.day = Day()
+        self.names = Names()
         self.retries: Shelf[Retry] = Shelf()
         self.open: dict[DeviceId, Past] = {}
         self.calls: tuple[float, ...] = ()
@@ -253,8 +255,16 @@ class AccountMemory:
             self.open.pop(device) for device in sorted(mine) if self.open[device].result is None
         )
 
-    def record(self, pass_id: PassId, outcomes: Sequence[Outcome]) -> tuple[Past, ...]:
-        """Record the results of changes; return them in full, and older ones of the same devices, now final."""
+    def record(
+        self,
+        pass_id: PassId,
+        outcomes: Sequence[Outcome],
+        names: DeviceNames = NO_NAMES,
+    ) -> tuple[Past, ...]:
+        """Record the results of changes; return them in full, and older ones of the same devices, now final.
+
+        ``names`` are those of devices whose change has no intent.
+        """
         taken = []
         for outcome in outcomes:
             before = self.open.pop(outcome.change.device, None)
@@ -265,7 +275,7 @@ class AccountMemory:
             ):
                 intent = before
             else:
-                intent = begun(self.name, pass_id, outcome)
+                intent = begun(self.name, pass_id, outcome, names.get(outcome.change.device, ""))
                 if before is not None:
                     taken.append(without_answer(before))
             past = ended(intent, outcome)

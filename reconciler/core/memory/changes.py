@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from reconciler.core.memory.names import NO_NAMES, DeviceNames
 from reconciler.core.model import (
     AccountName,
     Action,
@@ -35,7 +36,8 @@ class Past:
     """A change that was begun, and its result.
 
     ``intended`` is when it was written down before its call, ``at`` the time of the latest fact. ``result`` is None
-    until an answer or a list shows it.
+    until an answer or a list shows it. ``name`` is what people called the device then: empty if it had no name, None if
+    that is not known.
     """
 
     account: AccountName
@@ -53,6 +55,7 @@ class Past:
     status: int | None = None
     code: str | None = None
     words: str = ""
+    name: str | None = None
 
     @property
     def unanswered(self) -> bool:
@@ -74,14 +77,15 @@ class Settled:
     unanswered: tuple[Past, ...]
 
 
-def intents(
+def intents(  # noqa: PLR0917 - they are the parts of one record
     changes: Iterable[Change],
     pass_id: PassId,
     approved: frozenset[DeviceId],
     revision: Revision,
     now: datetime,
+    names: DeviceNames = NO_NAMES,
 ) -> tuple[Past, ...]:
-    """Return changes as they are written down before their calls."""
+    """Return changes as they are written down before their calls. ``names`` are those of this moment."""
     return tuple(
         Past(
             account=change.account,
@@ -92,6 +96,7 @@ def intents(
             pass_id=pass_id,
             approved=change.device in approved,
             revision=revision,
+            name=names.get(change.device, ""),
         )
         for change in changes
     )
@@ -124,10 +129,10 @@ def settled(
     return Settled(tuple(made), tuple(closed), tuple(unanswered))
 
 
-def begun(account: AccountName, pass_id: PassId, outcome: Outcome) -> Past:
+def begun(account: AccountName, pass_id: PassId, outcome: Outcome, name: str) -> Past:
     """Return a change from its outcome alone."""
-    change = outcome.change
-    return Past(account, change.device, change.action, outcome.at, outcome.at, pass_id)
+    change, at = outcome.change, outcome.at
+    return Past(account, change.device, change.action, at, at, pass_id, name=name)
 
 
 def ended(past: Past, outcome: Outcome) -> Past:
@@ -166,4 +171,5 @@ def outcome_of(past: Past) -> Outcome:
         message_id=past.message_id,
         confirmed_by=past.confirmed_by,
         revision=past.revision,
+        name=past.name or None,
     )

@@ -14,13 +14,13 @@ from reconciler.state import Past
 
 
 def change_report(past: Past, name: str | None) -> ChangeReport:
-    """Return one past change; ``name`` is the device's name in the revision in force."""
+    """Return one past change with the device's name of that day; ``name`` is for where that was not kept."""
     commit = past.revision.made_by if past.revision is not None else None
     return ChangeReport(
         at=past.at,
         account=past.account,
         device=past.device,
-        name=name,
+        name=name if past.name is None else past.name or None,
         action=past.action,
         result=past.result,
         confirmed_by=past.confirmed_by,

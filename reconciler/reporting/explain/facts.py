@@ -21,13 +21,15 @@ from reconciler.state import Past, Stay
 class Facts:
     """What was gathered of one device in one account. ``pasts`` are its changes, newest first.
 
-    ``ending`` is the report of the account's last pass in this process. ``platform`` is what LG does not allow for now,
-    ``claims`` what other accounts want. ``theirs`` is LG's time where it differs from ours.
+    ``name`` is the last one that is known. ``ending`` is the report of the account's last pass in this process.
+    ``platform`` is what LG does not allow for now, ``claims`` what other accounts want. ``theirs`` is LG's time where
+    it differs from ours.
     """
 
     account: AccountName
     device: DeviceId
     now: datetime
+    name: str | None = None
     text: AccountRevision | None = None
     abandoned: bool = False
     memory: Memory = field(default_factory=Memory)

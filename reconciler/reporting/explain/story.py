@@ -36,7 +36,7 @@ def tell(facts: Facts) -> Explanation:
     state = _state(facts, alone)
     hold = _hold(facts)
     entry, text = facts.entry, facts.text
-    name = entry.name if entry is not None else None
+    name = (entry.name if entry is not None else None) or facts.name
     place = _place(facts, Role.DEVICE)
     if place is None and state is Position.IGNORED:
         place = _place(facts, Role.IGNORE)

@@ -51,6 +51,10 @@ def explanation_text(
     head = [f"device {quoted(explanation.device)}"]
     if explanation.taken_by != "id":
         head.append(f"  taken by its {explanation.taken_by}")
+    if explanation.others:
+        head += shown.lines(f"  {_others(explanation)}", indent=4)
+    if explanation.others:
+        head += shown.lines(f"  {_others(explanation)}", indent=4)
     parts = ["\n".join(head)]
     for story in explanation.accounts:
         rows = _story_rows(story, explanation.at)
@@ -77,7 +81,14 @@ def explanation_markdown(explanation: DeviceExplanation, answered_by: str) -> st
             for label, words in _story_rows(story, explanation.at)
         ]
         sections.append(Section([title], [Part(rows, "line", ["| | |", "|---|---|"])]))
+    if explanation.others:
+        sections.append(Section([markdown(_others(explanation))]))
     return comment([*sections, Section([f"Asked: {markdown(quoted(answered_by))}."])])
+
+
+def _others(explanation: DeviceExplanation) -> str:
+    """Return which other devices had the name that was asked for: a new fridge is often called like the old one."""
+    return f"also once the name of {', '.join(map(quoted, explanation.others))}"
 
 
 def _story_rows(story: Explanation, now: datetime) -> list[tuple[str, str]]:

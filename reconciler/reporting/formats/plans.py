@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.errors import quoted
-from reconciler.core.model import Action, Change, DeviceId, Held, Kind, Outcome, Tripped
+from reconciler.core.model import Action, Change, DeviceId, Held, Kind, Outcome, Plan, Tripped
 from reconciler.core.status import states
 from reconciler.core.text import markdown, markdown_code, one_line, plural
 from reconciler.desired import approval_block
@@ -134,6 +134,7 @@ def plan_json(reports: Sequence[PlanReport], *, code: int, approval: str | None 
 
 def _account_json(report: PlanReport) -> dict[str, Any]:
     plan, ending, counted = report.plan, report.ending, report.counted
+    names = report.names
     return {
         "account": report.account,
         "revision": report.revision,
@@ -150,18 +151,28 @@ def _account_json(report: PlanReport) -> dict[str, Any]:
         "unmanaged": sorted(counted.unmanaged),
         "ignored": sorted(counted.ignored),
         "flapping": sorted(counted.flapping),
-        "held": [_held_json(held) for held in ending.held],
+        "held": [_held_json(held, names.get(held.change.device)) for held in ending.held],
         "tripped": [
             {"reason": one.reason, "kind": one.reason.kind, "message": one.message}
             for one in plan.tripped
         ],
-        "outcomes": [_outcome_json(outcome) for outcome in ending.outcomes],
+        "outcomes": [
+            _outcome_json(outcome, names.get(outcome.change.device)) for outcome in ending.outcomes
+        ],
+        "names": _names_json(plan, names),
     }
 
 
-def _held_json(held: Held) -> dict[str, Any]:
+def _names_json(plan: Plan, names: Mapping[DeviceId, str]) -> dict[DeviceId, str]:
+    """Return the names of the devices that would be changed, held or not."""
+    changes = (*plan.subscribes, *plan.unsubscribes, *(held.change for held in plan.held))
+    return {change.device: names[change.device] for change in changes if names.get(change.device)}
+
+
+def _held_json(held: Held, name: str | None) -> dict[str, Any]:
     return {
         "device": held.change.device,
+        "name": name,
         "action": held.change.action,
         "kind": held.reason.kind,
         "reason": held.reason,
@@ -169,9 +180,10 @@ def _held_json(held: Held) -> dict[str, Any]:
     }
 
 
-def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+def _outcome_json(outcome: Outcome, name: str | None) -> dict[str, Any]:
     return {
         "device": outcome.change.device,
+        "name": name,
         "action": outcome.change.action,
         "result": outcome.result,
         "at": outcome.at,
@@ -250,8 +262,9 @@ def _notes(report: PlanReport) -> Mapping[Change, tuple[str, str]]:
 
 def _approval(report: PlanReport, file: str | None) -> str:
     """Return the approval block for the devices that wait for one, or None."""
+    ending = report.ending
     return approval_block(
-        report.account, report.ending.needs_approval, report.ending.began, file=file
+        report.account, ending.needs_approval, ending.began, file=file, names=ending.names
     )
 
 

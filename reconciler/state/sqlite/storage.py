@@ -5,7 +5,7 @@ Owns: every statement that reads, and the values that its rows become. Must not:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -13,9 +13,9 @@ from typing import Self
 
 from reconciler.core.clock import Clock
 from reconciler.core.guards import LIMIT_WINDOW, PauseOverride
-from reconciler.core.memory import AccountMemory, Members, Past, Shelf
+from reconciler.core.memory import AccountMemory, DeviceNames, Members, Past, Shelf
 from reconciler.core.model import AccountName, DeviceId
-from reconciler.state.port import Asked, Stay, Storage, StoredDocument
+from reconciler.state.port import Asked, Known, Stay, Storage, StoredDocument
 from reconciler.state.records import Group, Mark
 from reconciler.state.sqlite import tables
 from reconciler.state.sqlite.connection import Connect, Statement, connect
@@ -23,7 +23,9 @@ from reconciler.state.sqlite.database import Database
 from reconciler.state.sqlite.writes import statements
 from reconciler.state.traits import BEGUN, Traits, folded
 
-ACCOUNT = "SELECT texts_since, trusted, suspect_readings, credential FROM account WHERE name = ?"
+ACCOUNT = (
+    "SELECT texts_since, trusted, suspect_readings, credential, names FROM account WHERE name = ?"
+)
 # nearly all devices are owned and live and never left, so only their ids are read
 OWNED_AND_LIVE = "SELECT id FROM device WHERE account = ? AND owned AND live AND went_at IS NULL"
 NOT_OWNED_AND_LIVE = """SELECT id, owned, live, went_at FROM device
@@ -31,9 +33,7 @@ NOT_OWNED_AND_LIVE = """SELECT id, owned, live, went_at FROM device
 RETRIES = "SELECT device, action, reason, attempts, until, code, words FROM retry WHERE account = ?"
 QUOTA = "SELECT calls, calls_per_hour FROM quota WHERE account = ?"
 PAUSES = "SELECT account, pause, until, reason FROM pause"
-LIVE_ACCOUNTS = (
-    "SELECT name FROM account WHERE EXISTS (SELECT 1 FROM device WHERE account = name AND live)"
-)
+LIVE_ACCOUNTS = "SELECT name FROM account WHERE EXISTS (SELECT 1 FROM device WHERE account = account.name AND live)"
 STAY = "SELECT came, came_at, went, went_at FROM device WHERE account = ? AND id = ?"
 REVISION = "SELECT * FROM revision WHERE key = ?"
 DOCUMENTS = "SELECT document, revision.* FROM text JOIN revision ON revision.key = text.revision ORDER BY document"
@@ -44,7 +44,7 @@ FILES_OF_DOCUMENT = (
 CONTENTS = "SELECT sha256, compressed FROM content"
 HAS_CONTENT = "SELECT 1 FROM content WHERE sha256 = ?"
 _PAST = """SELECT account, device, action, intended, at, pass, approved, result, confirmed_by, message_id,
-    lg_message_id, status, code, words, revision.* FROM change """
+    lg_message_id, status, code, words, name, revision.* FROM change """
 _ITS_REVISION = "LEFT JOIN revision ON revision.key = change.revision "
 _PAST_IN_FULL = _PAST + _ITS_REVISION
 _ANY_ACCOUNT = "(SELECT name FROM account)"
@@ -64,6 +64,11 @@ DEVICES_LIKE = """SELECT account, id FROM device
     WHERE account IN (SELECT name FROM account) AND id >= ? AND id < ?
     UNION SELECT account, device FROM change
     WHERE account IN (SELECT name FROM account) AND device >= ? AND device < ? LIMIT ?"""
+NAMES = "SELECT id, name FROM device WHERE account = ? AND name IS NOT NULL AND id IN "
+TOGETHER = 500
+"""The number of devices in one question; SQLite allows no more than some hundreds of values in old versions."""
+ONCE_CALLED = "SELECT account, device FROM former_name WHERE name = ? LIMIT ?"
+ONCE_CALLED_LIKE = "SELECT DISTINCT name FROM former_name WHERE name >= ? AND name < ? LIMIT ?"
 NEWEST_CHANGE = "SELECT max(at) FROM change WHERE account = ?"
 CONFIRMED = (
     _PAST_IN_FULL
@@ -110,9 +115,10 @@ class SqliteStorage(Storage):
         self, account: AccountName, now: datetime, day_ends: datetime | None = None
     ) -> AccountMemory:
         known = AccountMemory(account)
-        for since, trusted, suspect, credential in self._read(ACCOUNT, (account,)):
+        for since, trusted, suspect, credential, names in self._read(ACCOUNT, (account,)):
             known.texts_since, known.trusted = tables.moment_or_none(since), bool(trusted)
             known.suspect_readings, known.credential = suspect, credential
+            known.names.mark = names
         self._read_devices(known)
         known.retries = Shelf(
             {
@@ -181,7 +187,7 @@ class SqliteStorage(Storage):
         found = self._read(sql, (*whose, since, until, *values, limit))
         return [tables.read_past(row) for row in found]
 
-    def devices_like(self, prefix: str, limit: int) -> frozenset[tuple[AccountName, DeviceId]]:
+    def devices_like(self, prefix: str, limit: int) -> frozenset[Known]:
         end = prefix + "\U0010ffff"
         rows = self._read(DEVICES_LIKE, (prefix, end, prefix, end, limit))
         return frozenset((AccountName(account), DeviceId(device)) for account, device in rows)
@@ -190,6 +196,25 @@ class SqliteStorage(Storage):
         for came, came_at, went, went_at in self._read(STAY, (account, device)):
             return Stay(self._mark(came, came_at), self._mark(went, went_at))
         return Stay()
+
+    def names(self, account: AccountName, devices: Collection[DeviceId]) -> DeviceNames:
+        found: dict[DeviceId, str] = {}
+        asked = sorted(devices)
+        for start in range(0, len(asked), TOGETHER):
+            some = asked[start : start + TOGETHER]
+            marks = ", ".join("?" * len(some))
+            for device, name in self._read(f"{NAMES}({marks})", (account, *some)):
+                found[DeviceId(device)] = name
+        return found
+
+    def once_called(self, name: str, limit: int) -> frozenset[Known]:
+        rows = self._read(ONCE_CALLED, (tables.fit(name), limit))
+        return frozenset((AccountName(account), DeviceId(device)) for account, device in rows)
+
+    def once_called_like(self, prefix: str, limit: int) -> frozenset[str]:
+        begin = tables.fit(prefix)
+        rows = self._read(ONCE_CALLED_LIKE, (begin, begin + "\U0010ffff", limit))
+        return frozenset(name for (name,) in rows)
 
     def _mark(self, key: int | None, at: int | None) -> Mark | None:
         if key is None or at is None:

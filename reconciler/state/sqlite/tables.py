@@ -72,6 +72,19 @@ MIGRATIONS = (
         "CREATE TABLE text_file (document TEXT, path TEXT, sha256 TEXT NOT NULL, PRIMARY KEY (document, path))",
         "CREATE TABLE content (sha256 TEXT PRIMARY KEY, compressed BLOB NOT NULL)",
     ),
+    (
+        # names: a mark of the names of its devices that were written last
+        "ALTER TABLE account ADD COLUMN names TEXT",
+        # name: the last one that is known
+        "ALTER TABLE device ADD COLUMN name TEXT",
+        # name: of that day; empty if the device had none, NULL in rows of version 1
+        "ALTER TABLE change ADD COLUMN name TEXT",
+        # names that devices once had, and when they last had them
+        """CREATE TABLE former_name (
+            name TEXT NOT NULL, account TEXT NOT NULL, device TEXT NOT NULL, at INTEGER NOT NULL,
+            PRIMARY KEY (name, account, device)
+        ) WITHOUT ROWID""",
+    ),
 )
 """The statements from each version to the next. Released ones are never edited; new ones are added."""
 
@@ -167,6 +180,7 @@ def past_row(past: Past, *, is_open: bool) -> Row:
         past.status,
         past.code,
         fit(past.words),
+        None if past.name is None else fit(past.name),
     )
 
 
@@ -187,7 +201,8 @@ def read_past(row: Row) -> Past:
         status,
         code,
         words,
-    ) = row[:14]
+        name,
+    ) = row[:15]
     return Past(
         account=AccountName(account),
         device=DeviceId(device),
@@ -196,7 +211,7 @@ def read_past(row: Row) -> Past:
         at=moment(at),
         pass_id=PassId(pass_id),
         approved=bool(approved),
-        revision=None if row[14] is None else read_revision(row[14:]),
+        revision=None if row[15] is None else read_revision(row[15:]),
         result=None if result is None else Result(result),
         confirmed_by=by,
         message_id=None if ours is None else MessageId(ours),
@@ -204,6 +219,7 @@ def read_past(row: Row) -> Past:
         status=status,
         code=code,
         words=words,
+        name=name,
     )
 
 

@@ -9,14 +9,15 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import singledispatch
 
-from reconciler.core.model import DeviceId, Revision
+from reconciler.core.memory import Past
+from reconciler.core.model import Action, DeviceId, Revision
 from reconciler.state import records
-from reconciler.state.records import DevicesMoved, DevicesSettled, Record
+from reconciler.state.records import DevicesMoved, DevicesSettled, NamesSaved, Record
 from reconciler.state.sqlite import tables
 from reconciler.state.sqlite.connection import Row, Statement
 
-SAVE_ACCOUNT = "INSERT OR REPLACE INTO account VALUES (?, ?, ?, ?, ?)"
-KNOW_ACCOUNT = "INSERT OR IGNORE INTO account VALUES (?, NULL, 0, 0, NULL)"
+SAVE_ACCOUNT = "INSERT OR REPLACE INTO account VALUES (?, ?, ?, ?, ?, ?)"
+KNOW_ACCOUNT = "INSERT OR IGNORE INTO account VALUES (?, NULL, 0, 0, NULL, NULL)"
 RETIRE = (
     "DELETE FROM device WHERE account = ?",
     "DELETE FROM retry WHERE account = ?",
@@ -28,6 +29,14 @@ ENTER = """INSERT INTO device (account, came, came_at, id, owned, live) VALUES (
     ON CONFLICT DO UPDATE SET owned = 1, came = excluded.came, came_at = excluded.came_at, went = NULL, went_at = NULL
     WHERE NOT owned OR went_at IS NOT NULL"""
 LEAVE = "UPDATE device SET went = ?, went_at = ? WHERE account = ? AND id = ?"
+NAME = "UPDATE device SET name = ? WHERE account = ? AND id = ?"
+_FORMER = """INSERT OR REPLACE INTO former_name SELECT name, account, id, ? FROM device
+    WHERE account = ? AND id = ? AND name IS NOT NULL"""
+NAME_ENDS = _FORMER
+ALL_NAMES_END = """INSERT OR REPLACE INTO former_name SELECT name, account, id, ? FROM device
+    WHERE account = ? AND name IS NOT NULL"""
+NAME_CHANGES = _FORMER + " AND name <> ?"
+WAS_CALLED = "INSERT OR REPLACE INTO former_name VALUES (?, ?, ?, ?)"
 DISOWN = "UPDATE device SET owned = 0 WHERE account = ? AND id = ?"
 APPEAR = """INSERT INTO device (account, id, owned, live) VALUES (?, ?, 0, 1) ON CONFLICT DO UPDATE SET live = 1"""
 VANISH = (
@@ -44,7 +53,7 @@ SETTLE = """INSERT INTO device (account, id, owned, live, came, came_at, went, w
     went = CASE WHEN excluded.went_at IS NULL THEN NULL ELSE coalesce(excluded.went, went) END"""
 DROP_NOWHERE = "DELETE FROM device WHERE account = ? AND NOT owned AND NOT live AND went_at IS NULL"
 SAVE_CHANGE = (
-    "INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 DROP_CHANGE = "DELETE FROM change WHERE account = ? AND device = ? AND intended = ? AND pass = ?"
 DROP_REPEATED = """DELETE FROM change WHERE account = ? AND pass = ? AND EXISTS (
@@ -66,6 +75,7 @@ DROP_UNUSED = "DELETE FROM content WHERE sha256 NOT IN (SELECT sha256 FROM text_
 DROP_OLD = (
     "DELETE FROM change WHERE at < ?",
     "DELETE FROM device WHERE NOT owned AND NOT live AND went_at < ?",
+    "DELETE FROM former_name WHERE at < ?",
 )
 
 
@@ -102,6 +112,31 @@ class Settled:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """One row for each device with its new name, in the file's order."""
+
+    record: NamesSaved
+
+    def __iter__(self) -> Iterator[Row]:
+        record = self.record
+        for device in sorted(record.names):
+            yield (tables.fit(record.names[device]), record.account, device)
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """One row for each device with a new name, to keep the name before it, in the file's order."""
+
+    record: NamesSaved
+    at: int
+
+    def __iter__(self) -> Iterator[Row]:
+        record = self.record
+        for device in sorted(record.names):
+            yield (self.at, record.account, device, tables.fit(record.names[device]))
+
+
 @singledispatch
 def statements(record: Record) -> Iterable[Statement]:
     """Return the statements that a record becomes."""
@@ -111,13 +146,22 @@ def statements(record: Record) -> Iterable[Statement]:
 @statements.register
 def _(record: records.AccountSaved) -> Iterable[Statement]:
     since = tables.stamp_or_none(record.texts_since)
-    row = (record.account, since, record.trusted, record.suspect_readings, record.credential)
+    row = (
+        record.account,
+        since,
+        record.trusted,
+        record.suspect_readings,
+        record.credential,
+        record.names,
+    )
     return (Statement(SAVE_ACCOUNT, (row,)),)
 
 
 @statements.register
 def _(record: records.AccountRetired) -> Iterable[Statement]:
-    return _all((record.account,), *RETIRE)
+    if record.at is not None:
+        yield Statement(ALL_NAMES_END, ((tables.stamp(record.at), record.account),))
+    yield from _all((record.account,), *RETIRE)
 
 
 @statements.register
@@ -126,8 +170,17 @@ def _(record: records.DevicesMoved) -> Iterable[Statement]:
     return (
         save_revision(record.mark.revision),
         Statement(ENTER, Each((record.account, key, at), record.entering)),
+        Statement(NAME_ENDS, Each((at, record.account), record.leaving)),
         Statement(LEAVE, Each((key, at, record.account), record.leaving)),
     )
+
+
+@statements.register
+def _(record: records.NamesSaved) -> Iterable[Statement]:
+    at = tables.stamp(record.at)
+    yield Statement(NAME_CHANGES, Renamed(record, at))
+    yield Statement(NAME_ENDS, Each((at, record.account), record.ended))
+    yield Statement(NAME, Named(record))
 
 
 @statements.register
@@ -178,6 +231,7 @@ def _(record: records.ChangesSaved) -> Iterable[Statement]:
     yield Statement(KNOW_ACCOUNT, ((record.account,),))
     yield Statement(SAVE_CHANGE, [tables.past_row(past, is_open=False) for past in record.closed])
     yield Statement(SAVE_CHANGE, [tables.past_row(past, is_open=True) for past in record.open])
+    yield Statement(WAS_CALLED, [_called(past) for past in record.pasts if _ends_a_name(past)])
 
 
 @statements.register
@@ -228,6 +282,20 @@ def _(_: records.UnusedContentsDropped) -> Iterable[Statement]:
 @statements.register
 def _(record: records.OldDropped) -> Iterable[Statement]:
     return _all((tables.stamp(record.before),), *DROP_OLD)
+
+
+def _ends_a_name(past: Past) -> bool:
+    """Say whether a device that is unsubscribed had a name. Its entry may have left long ago."""
+    return past.action is Action.UNSUBSCRIBE and bool(past.name)
+
+
+def _called(past: Past) -> Row:
+    return (
+        tables.fit(past.name or ""),
+        past.account,
+        past.device,
+        tables.stamp(past.at),
+    )
 
 
 def save_revision(revision: Revision) -> Statement:

@@ -1,0 +1,60 @@
+"""All there is to know at one moment, for whoever asks.
+
+Owns: where a fact comes from: the revision in force, the state, or the running process. Must not: phrase anything, or
+change anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+from reconciler.core.acceptance import Accepted, Claims
+from reconciler.core.guards import Platform
+from reconciler.core.memory import DeviceNames
+from reconciler.core.model import AccountName, DeviceId
+from reconciler.core.status import AccountStatus
+from reconciler.state import KeptText, State
+
+Kept = Callable[[], Sequence[KeptText]]
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """All there is to know at one moment. ``passes`` says when the next pass of an account is due."""
+
+    now: datetime
+    accepted: Accepted
+    state: State
+    kept: Kept
+    statuses: Mapping[AccountName, AccountStatus] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    passes: Mapping[AccountName, datetime] = field(default_factory=lambda: MappingProxyType({}))
+    observing: bool = False
+    platforms: Mapping[AccountName, Platform] = field(default_factory=lambda: MappingProxyType({}))
+    claims: Claims = field(default_factory=Claims)
+
+    @property
+    def accounts(self) -> frozenset[AccountName]:
+        """Return the accounts in force, and those that are missed."""
+        return frozenset((*self.accepted.accounts, *self.accepted.abandoned))
+
+    def names(self, account: AccountName, devices: Collection[DeviceId]) -> DeviceNames:
+        """Return what people call devices: by the revision in force, else the last name that is known."""
+        text = self.accepted.accounts.get(account)
+        found: dict[DeviceId, str] = {}
+        others = []
+        for device in devices:
+            entry = None
+            if text is not None:
+                entry = text.desired.described.get(device)
+            if entry is not None and entry.name:
+                found[device] = entry.name
+            else:
+                others.append(device)
+        if others:
+            found.update(self.state.names.of(account, others))
+        return found
