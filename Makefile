@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage test-rest fresh lint types layers check simulate crashes bench bench-quick pictures house mutants docs format requirements clean
+.PHONY: help demo test test-all coverage test-rest fresh lint types layers check simulate crashes bench bench-quick pictures terminal house mutants docs format requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +70,9 @@ bench-quick: $(INSTALLED) ## the same, smaller: fails where a ratio is far out o
 
 pictures: $(INSTALLED) ## take the documents' pictures of the status page again (needs Chromium)
 	@PYTHONPATH=tests/support $(BIN)/python tools/pictures.py $(ARGS)
+
+terminal: $(INSTALLED) ## capture again what commands show on a terminal, into docs/terminal.md (with tmux, if there is one)
+	@PYTHONPATH=$(CURDIR)/tests/support $(BIN)/python tools/terminal.py
 
 house: $(INSTALLED) ## how much a reader has to hold in mind: rooms, sizes, density
 	@$(BIN)/python tools/house.py

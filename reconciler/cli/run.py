@@ -204,7 +204,9 @@ def doctor(
             examined = asyncio.run(doctor.examine(chosen, masking, account, follower))
     print_as(
         output,
-        text=lambda: diagnoses.examination_text(examined, colours=coloured(sys.stdout)),
+        text=lambda: diagnoses.examination_text(
+            examined, colours=coloured(sys.stdout), screen=screen()
+        ),
         json=lambda: diagnoses.examination_json(examined),
         markdown=lambda: diagnoses.examination_markdown(examined),
     )

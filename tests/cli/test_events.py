@@ -145,7 +145,9 @@ def spool(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("spool")
-def test_the_list_is_newest_first_and_can_be_narrowed(shell: Shell) -> None:
+def test_the_list_is_newest_first_and_can_be_narrowed(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each filter narrows, several of them together; the text has a line for each event."""
     found = shell.json("list")["events"]
     assert [event["seq"] for event in found] == [4, 3, 2, 1]
@@ -164,6 +166,8 @@ def test_the_list_is_newest_first_and_can_be_narrowed(shell: Shell) -> None:
     ):
         listed = shell.json("list", *arguments)["events"]
         assert [event["seq"] for event in listed] == seqs, arguments
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, shell("list").out.splitlines())) <= 80
     lines = shell("list", "-o", "wide").out.splitlines()
     assert len(lines) == 5
     assert lines[0].split() == ["stored", "(UTC)", "state", "device", "type", "id", "account"]

@@ -79,6 +79,15 @@ def test_ids_are_as_long_as_tells_them_apart() -> None:
     assert Screen(full_ids=True).ids(["f" * 64]) == {"f" * 64: "f" * 64}
 
 
+def test_words_behind_a_label_stay_under_each_other() -> None:
+    """The label keeps its spaces, and further lines begin where the words do."""
+    lines = Screen(24, folds=True).labelled("  next      ", "the next pass tries it")
+    assert lines == ["  next      the next", "            pass tries", "            it"]
+    assert Screen(24).labelled("  next      ", "the next pass tries it") == [
+        "  next      the next pass tries it"
+    ]
+
+
 @given(st.text(max_size=200), st.integers(2, 90))
 def test_any_words_fit(words: str, width: int) -> None:
     """Lines are never wider than there is room, and no character but spaces is lost."""

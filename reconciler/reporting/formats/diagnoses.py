@@ -9,22 +9,28 @@ from reconciler.core.text import counted, markdown, one_line
 from reconciler.reporting.diagnosis import Examination, Finding, Level
 from reconciler.reporting.formats.comment import Part, Section, comment
 from reconciler.reporting.formats.encoding import json_text
+from reconciler.reporting.formats.screen import Screen
 from reconciler.reporting.formats.styles import GREEN, PLAIN, RED, YELLOW
 
 URGENCY = tuple(map(str, (Level.FAIL, Level.WARN, Level.SKIP, Level.OK)))
 LEVELS = {Level.OK: GREEN, Level.WARN: YELLOW, Level.FAIL: RED, Level.SKIP: ""}
 
 
-def examination_text(examination: Examination, *, colours: bool = False) -> str:
+def examination_text(
+    examination: Examination, *, colours: bool = False, screen: Screen | None = None
+) -> str:
     """Return what ``doctor`` found as a checklist for a terminal."""
-    parts = []
+    parts, shown = [], screen or Screen()
     for title, findings in _examined(examination):
         lines = [title]
         for one in findings:
-            mark = f"{one.level:<4}"
-            mark = f"{LEVELS[one.level]}{mark}{PLAIN}" if colours and LEVELS[one.level] else mark
-            lines.append(f"  {mark}  {one.check:<13}  {one_line(one.found)}")
-            lines += [f"{'':23}to fix it: {one_line(one.fix)}"] if one.fix else []
+            label = f"  {one.level:<4}  {one.check:<13}  "
+            first, *more = shown.labelled(label, one_line(one.found))
+            if colours and LEVELS[one.level]:
+                first = f"  {LEVELS[one.level]}{first[2:6]}{PLAIN}{first[6:]}"
+            lines += [first, *more]
+            if one.fix:
+                lines += shown.labelled(" " * len(label), f"to fix it: {one_line(one.fix)}")
         parts.append("\n".join(lines))
     return "\n\n".join([*parts, _diagnosis(examination)]) + "\n"
 

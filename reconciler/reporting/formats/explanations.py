@@ -61,8 +61,7 @@ def explanation_text(
         width = max(len(label) for label, _ in rows)
         lines = shown.lines(f"account {story.account}: {one_line(story.summary)}", indent=2)
         for label, words in rows:
-            row = f"  {label.ljust(width)}  {words}".rstrip()
-            lines += shown.lines(row, indent=width + 4)
+            lines += shown.labelled(f"  {label.ljust(width)}  ", words)
         parts.append("\n".join(lines))
     asked = shown.lines(f"Asked: {one_line(answered_by)}.")
     return "\n\n".join([*parts, "\n".join(asked)]) + "\n"

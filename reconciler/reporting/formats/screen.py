@@ -44,6 +44,14 @@ class Screen:
         margin = " " * indent
         return [" " * lead + first, *(margin + line for line in more)]
 
+    def labelled(self, label: str, words: str) -> list[str]:
+        """Return words behind a label, which is aligned with spaces; further lines begin where the words do."""
+        if not self.folds or columns(label + words) <= self.width:
+            return [(label + words).rstrip()]
+        first, *more = fold(words, self.width - columns(label))
+        margin = " " * columns(label)
+        return [label + first, *(margin + line for line in more)]
+
     def ids(self, ids: Iterable[str]) -> Mapping[str, str]:
         """Return each id as it is shown beside the others."""
         if self.full_ids:
