@@ -79,6 +79,9 @@ def _conditions(figures: Figures) -> Cells:
 
 
 def _states(figures: Figures) -> Cells:
+    """Return the devices by state. While no list was read, nobody knows what is missing, and 0 would say none is."""
+    if not figures.states:
+        return {}
     return {(state,): figures.states.get(state, 0) for state in DEVICE_STATES}
 
 
@@ -117,8 +120,8 @@ ACCOUNT_GAUGES: tuple[AccountGauge, ...] = (
     _CONDITION,
     _single("pcc_desired_devices", "Devices wanted now.", lambda one: one.desired),
     _single("pcc_observed_devices", "Devices in the last trusted live list.", lambda one: one.observed),
-    AccountGauge("pcc_devices", "Devices by state; the states add up to all devices that are wanted or live.",
-                 ("state",), _states),
+    AccountGauge("pcc_devices", "Devices by state; the states add up to all devices that are wanted or live;"
+                 " absent while no list of the account was read.", ("state",), _states),
     _single("pcc_flapping_devices", "Wanted devices that LG accepted and lost five times or more in a day.",
             lambda one: one.flapping),
     AccountGauge("pcc_changes_held", "Wanted changes that are not made now, by reason.",

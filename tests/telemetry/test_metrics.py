@@ -13,7 +13,7 @@ from reconciler import __version__
 from reconciler.core.guards import GUARDS, held_actions
 from reconciler.core.model import AccountName, Action, Condition, Kind, PassResult, Reason, Result
 from reconciler.core.status import Figures
-from reconciler.telemetry.metrics import Metrics
+from reconciler.telemetry.metrics import DEVICE_STATES, Metrics
 
 SEOUL, BUSAN = AccountName("seoul-hotel"), AccountName("busan-hotel")
 
@@ -60,7 +60,8 @@ CONTRACT: Mapping[str, tuple[str, set[str], bool]] = {
     "pcc_log_lines_dropped_total": ("counter", set(), False),
     "pcc_clock_ahead_seconds": ("gauge", set(), False),
 }
-FULL = Figures(quota_limit=600, quota_remaining=10, token_expiry=1000.0)
+NO_DEVICES = dict.fromkeys(DEVICE_STATES, 0)
+FULL = Figures(states=NO_DEVICES, quota_limit=600, quota_remaining=10, token_expiry=1000.0)
 
 
 def series(metrics: Metrics) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
@@ -177,6 +178,20 @@ def test_figures_of_an_account_are_told_cell_by_cell() -> None:
     assert value(metrics, "pcc_accounts", condition="converging") == 1
     assert value(metrics, "pcc_api_quota_remaining", account=SEOUL) is None
     assert value(metrics, "pcc_token_expiry_timestamp_seconds", account=SEOUL) is None
+
+
+@pytest.mark.parametrize("per_account", [True, False])
+def test_devices_of_an_account_that_was_never_read_are_not_known(per_account: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """An account whose list was never read does not claim that none of its devices is missing."""
+    metrics = started(per_account=per_account)
+    metrics.figures(SEOUL, Figures(condition=Condition.STOPPED, desired=30))
+    metrics.figures(BUSAN, replace(FULL, states={**NO_DEVICES, "missing": 2}))
+    missing = {
+        dict(cell).get("account"): number
+        for cell, number in series(metrics)["pcc_devices"].items()
+        if ("state", "missing") in cell
+    }
+    assert missing == ({BUSAN: 2} if per_account else {None: 2})
 
 
 def test_no_held_change_is_lost_between_figures_and_metric() -> None:
