@@ -22,7 +22,7 @@ from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.codes import CODES
 from reconciler.telemetry.heard_metrics import AskedMetrics, HeardMetrics
-from reconciler.telemetry.metrics import MODES, Metrics
+from reconciler.telemetry.metrics import DEVICE_STATES, MODES, Metrics
 from scenarios import fleet, owned, site, text
 
 ROOT = Path(__file__).parent.parent.parent
@@ -166,7 +166,15 @@ def exposed(*, per_account: bool) -> dict[str, dict[str, set[str]]]:
     """Return every series that the code can expose: sample, label, values. Only of some labels all are known."""
     every = Metrics(per_account=per_account)
     every.enter(DEFAULT_ACCOUNT)
-    every.figures(DEFAULT_ACCOUNT, Figures(quota_limit=1, quota_remaining=1, token_expiry=1.0))
+    every.figures(
+        DEFAULT_ACCOUNT,
+        Figures(
+            states=dict.fromkeys(DEVICE_STATES, 0),
+            quota_limit=1,
+            quota_remaining=1,
+            token_expiry=1.0,
+        ),
+    )
     every.platform(ROUTES.values(), CODES)
     every.sources(SOURCE_ERRORS, Cause)
     every.revision("sha256:0", "file", "unchecked")
@@ -203,7 +211,12 @@ def test_an_alert_says_how_bad_what_and_what_to_do(name: str) -> None:
     """An alert has a severity, a summary, a description, and a link to its own section of the runbook."""
     rule = ALERTS[name]
     assert rule["labels"] == {"severity": "page" if name in PAGES else "ticket"}
-    assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+    assert set(rule["annotations"]) == {
+        "summary",
+        "description",
+        "runbook_url",
+        "dashboard_url",
+    }
     assert all(words.strip() for words in rule["annotations"].values())
     address, _, section = rule["annotations"]["runbook_url"].partition("#")
     assert address.endswith("/" + RUNBOOK.name)
