@@ -68,8 +68,9 @@ bench: $(INSTALLED) ## measure speed and memory beside floors and peers, print a
 bench-quick: $(INSTALLED) ## the same, smaller: fails where a ratio is far out of line
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m benchmarks --quick $(ARGS)
 
-pictures: $(INSTALLED) ## take the documents' pictures of the status page again (needs Chromium)
+pictures: $(INSTALLED) ## take the documents' pictures again (needs Chromium; of dashboards also npm and Prometheus)
 	@PYTHONPATH=tests/support $(BIN)/python tools/pictures.py $(ARGS)
+	@PYTHONPATH=tests/support $(BIN)/python tools/dashboard_pictures.py $(ARGS)
 
 terminal: $(INSTALLED) ## capture again what commands show on a terminal, into docs/terminal.md (with tmux, if there is one)
 	@PYTHONPATH=$(CURDIR)/tests/support $(BIN)/python tools/terminal.py

@@ -3,9 +3,9 @@
 `make docs` writes them to `deploy/grafana/dashboards/`, and a test fails where they are not what this writes. The
 overview is for whoever was woken at three: its first line answers "is all well?", the next what is wrong and where.
 
-One meaning a colour, everywhere: green is as wanted; yellow goes away automatically; orange waits for a person to
-decide; red is broken; blue is so because a person decided so; purple is nobody's; grey does not matter. A test
-holds this too.
+One meaning a colour, everywhere: red is what pages a person; orange, in its shades, is what a ticket says; green is as
+wanted; yellow goes away automatically; blue is so because a person decided so; purple only tells apart; grey does not
+matter. What is missing has no colour. A test holds this too.
 """
 
 from __future__ import annotations
@@ -15,82 +15,123 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from event_panels import receiver_lines, receiver_variable
+from alert_panels import COLOURS, PAGE, alert_list, alert_marks, alerts_of, colour_of
+from event_panels import CONTRADICTED, heard_of_account, receiver_lines, receiver_variable
 from grafana import (
     BLUE,
+    COUNT,
+    DARK_ORANGE,
     GREEN,
     GREY,
+    LIGHT_ORANGE,
+    LIGHT_PURPLE,
+    NO_DATA,
     ORANGE,
     PLAIN,
     PURPLE,
-    RED,
     YELLOW,
     Json,
-    Line,
     Look,
     Panel,
     Query,
-    annotation,
-    constant_variable,
-    dashboard,
-    data_source_variable,
+    heatmap,
     override,
     series,
     stat,
     table,
     timeline,
+)
+from grafana_boards import (
+    Line,
+    annotation,
+    constant_variable,
+    dashboard,
+    data_source_variable,
     to_others,
     to_page,
     values_variable,
 )
-from promql import HOUR, LATELY, SLOWNESS, Of, selected, slowness
+from promql import (
+    HOUR,
+    LATELY,
+    NAMESPACE,
+    SLOWNESS,
+    Of,
+    age,
+    else_number,
+    first,
+    mine,
+    of,
+    per_hour,
+    reported,
+    selected,
+    slowness,
+)
 from reconciler.core.model import Action, Cause, Condition, Kind, PassResult, Reason, Result
 from reconciler.telemetry.metrics import DEVICE_STATES, TOKEN_RESULTS
 
 FOLDER = Path(__file__).parent.parent / "deploy" / "grafana" / "dashboards"
 DOCS = "https://runbooks.example.org/pcc-reconciler"
 """Where the reader's people keep the pages of `docs/`; the alerts lead there too."""
+STATUS_ADDRESS = "https://pcc.example.org"
+"""Where the status page is read."""
 TAG = "pcc-reconciler"
 
 Colours = Mapping[str, str]
+Lead = tuple[str, str]
+"""What a value leads to: a title and an address."""
 
 CONDITIONS: Mapping[Condition, tuple[str, str]] = {
     Condition.IN_SYNC: ("In sync", GREEN),
-    Condition.CONVERGING: ("On the way", YELLOW),
+    Condition.CONVERGING: ("Converging", YELLOW),
     Condition.HELD: ("Held", ORANGE),
     Condition.PAUSED: ("Paused", BLUE),
-    Condition.STOPPED: ("Stopped", RED),
-    Condition.ABANDONED: ("Abandoned", PURPLE),
+    Condition.STOPPED: ("Stopped", DARK_ORANGE),
+    Condition.ABANDONED: ("Abandoned", LIGHT_ORANGE),
 }
-STATES: Colours = dict(zip(DEVICE_STATES, (GREEN, YELLOW, ORANGE, BLUE, GREY), strict=True))
+"""Held, stopped and abandoned each have a ticket, so they are shades of one colour, with a word on each."""
+STATES: Mapping[str, tuple[str, str]] = dict(
+    zip(
+        DEVICE_STATES,
+        (
+            ("In sync", GREEN),
+            ("Missing", YELLOW),
+            ("Extra", PURPLE),
+            ("Unmanaged", BLUE),
+            ("Ignored", GREY),
+        ),
+        strict=True,
+    )
+)
 RESULTS: Colours = dict(zip(map(str, Result), (GREEN, GREY, YELLOW, ORANGE), strict=True))
-PASSES: Colours = dict(zip(map(str, PassResult), (RED, YELLOW, ORANGE, BLUE, GREEN), strict=True))
+PASSES: Colours = dict(
+    zip(map(str, PassResult), (DARK_ORANGE, YELLOW, ORANGE, BLUE, GREEN), strict=True)
+)
 KINDS: Colours = dict(zip(map(str, Kind), (ORANGE, BLUE, YELLOW), strict=True))
-RENEWALS: Colours = dict(zip(TOKEN_RESULTS, (GREEN, RED, YELLOW), strict=True))
-ANSWERS: Colours = {"/^2/": GREEN, "/^4/": ORANGE, "/^5/": RED, "/^none/": PURPLE}
+RENEWALS: Colours = dict(zip(TOKEN_RESULTS, (GREEN, ORANGE, YELLOW), strict=True))
+ANSWERS: Colours = {
+    "/^2/": GREEN,
+    "/^400/": LIGHT_ORANGE,
+    "/^401/": DARK_ORANGE,
+    "/^403/": ORANGE,
+    "/^404/": PURPLE,
+    "/^429/": YELLOW,
+    "/^5/": LIGHT_PURPLE,
+    "/^none/": GREY,
+}
 
-NEVER = (1e9, "never", RED)
+BOTH = "$job|$receiver"
+"""The jobs of which the overview lists alerts."""
+ROWS = 12
+"""Accounts on one page of a timeline. What is smaller cannot be read."""
+UNKNOWN = -(10**9)
+"""Seconds until a moment that is not known."""
+NEVER = (1e9, "never", colour_of("PccListNotTrusted"))
 """An age counted from the beginning of time."""
-
-
-def of(metric: str, **labels: str) -> str:
-    """Return a metric of the chosen daemon."""
-    return selected(metric, {"job": "$job", **labels})
-
-
-def mine(metric: str, **labels: str) -> str:
-    """Return a metric of the chosen account."""
-    return of(metric, account="$account", **labels)
-
-
-def first(*findings: tuple[int, str], otherwise: str) -> str:
-    """Return the number of the first finding that has a value, in one series without labels."""
-    return " or ".join([*(f"{number} * group({found})" for number, found in findings), otherwise])
-
-
-def age(moment: str) -> str:
-    """Return how many seconds ago a moment was."""
-    return f"time() - {moment}"
+STATUS_PAGE = ("Status page", "${page:raw}/")
+WHICH = ("Which accounts", "#Accounts not in sync")
+HELD = ("Which changes, and why", "#Held changes")
+ACCOUNT_PAGE = ("Account on the status page", "${page:raw}/accounts/${account}")
 
 
 def share_left(select: Of) -> str:
@@ -106,28 +147,68 @@ EXCUSED = "|".join(
 """Reasons for which a device may be missing for long: a person decided so, LG does not take it, or LG's pace."""
 MISSING = of("pcc_devices", state="missing")
 SET_ASIDE = f"sum without (action, kind, reason) ({of('pcc_changes_held', action='subscribe', reason=EXCUSED)})"
+SILENCE = age(of("pcc_heard_last_event_timestamp_seconds"))
 VERDICTS: Sequence[tuple[str, str, str]] = (
-    ("The daemon is down", RED, f"absent({of('pcc_build_info')})"),
-    ("No text is accepted yet", RED, f"sum({of('pcc_accounts')}) == 0"),
+    ("The daemon is down", colour_of("PccDown"), f"absent({of('pcc_build_info')})"),
     (
         "Devices missing for over an hour",
-        RED,
+        colour_of("PccDevicesMissing"),
         f"{OVERDUE} and (min_over_time({MISSING}{HOUR}) - ignoring (state) {SET_ASIDE}) > 0",
     ),
-    ("State cannot be written", RED, f"{of('pcc_state_writable')} == 0"),
-    ("LG does not let an account in", RED, f"{of('pcc_accounts', condition='stopped')} > 0"),
-    ("The newest revision is rejected", RED, f"{of('pcc_desired_last_reload_successful')} == 0"),
-    ("A guard waits for a person", ORANGE, f"{of('pcc_guard_tripped')} > 0"),
-    ("An account is abandoned", PURPLE, f"{of('pcc_accounts', condition='abandoned')} > 0"),
     (
-        "The text cannot be fetched",
+        "No event for too long",
+        colour_of("PccEventsSilent"),
+        f"{SILENCE} > {of('pcc_silence_meaningful_seconds')}",
+    ),
+    (
+        "An alert pages: see Alerts",
+        COLOURS[PAGE],
+        alerts_of("ALERTS", BOTH, alertstate="firing", severity=PAGE),
+    ),
+    (
+        "No revision is accepted yet",
+        colour_of("PccTextRejected"),
+        f"sum({of('pcc_accounts')}) == 0",
+    ),
+    (
+        "State cannot be written",
+        colour_of("PccStateNotWritable"),
+        f"{of('pcc_state_writable')} == 0",
+    ),
+    (
+        "LG does not let an account in",
+        colour_of("PccAccountStopped"),
+        f"{of('pcc_accounts', condition='stopped')} > 0",
+    ),
+    (
+        "The newest revision is rejected",
+        colour_of("PccTextRejected"),
+        f"{of('pcc_desired_last_reload_successful')} == 0",
+    ),
+    ("A guard waits for a person", colour_of("PccGuardWaiting"), f"{of('pcc_guard_tripped')} > 0"),
+    (
+        "LG's list lacks devices that speak",
+        colour_of("PccListContradicted"),
+        f"{of('pcc_list_contradicted_devices')} >= {CONTRADICTED}",
+    ),
+    (
+        "An account is abandoned",
+        colour_of("PccAccountAbandoned"),
+        f"{of('pcc_accounts', condition='abandoned')} > 0",
+    ),
+    (
+        "The revision cannot be fetched",
         YELLOW,
         f"increase({of('pcc_source_errors_total')}{LATELY}) > 0",
     ),
-    ("LG refuses devices", ORANGE, f"{of('pcc_changes_held', reason='refused')} > 0"),
+    (
+        "LG refuses devices",
+        colour_of("PccDevicesRefused"),
+        f"{of('pcc_changes_held', reason='refused')} > 0",
+    ),
     ("Well, but it only observes", BLUE, f"{of('pcc_mode_info', mode='observe')} > 0"),
     ("Well, but something is paused", BLUE, f"{of('pcc_accounts', condition='paused')} > 0"),
-    ("Well, on the way", YELLOW, f"{of('pcc_accounts', condition='!in_sync')} > 0"),
+    ("Well, converging", YELLOW, f"{of('pcc_accounts', condition='!in_sync')} > 0"),
 )
 """What may be wrong, the worst first, each with the query that has a value where it is so."""
 
@@ -138,11 +219,12 @@ def verdict() -> Panel:
     findings = [(number, found) for number, (_, _, found) in enumerate(VERDICTS, 1)]
     return stat(
         "Is all well?",
-        "The worst that is so right now, in one sentence; the panels below tell where. Red: act now. Orange or"
-        " purple: a person has to decide, in working hours. Yellow and blue: nothing to do. The runbook, above, says"
-        " what to do.",
+        "The worst that is so right now, in one sentence; the panels below show where. Red pages a person."
+        " Orange is what a ticket says: working hours are soon enough. Yellow and blue: nothing to do. The runbook,"
+        " linked above, says what to do.",
         Query(first(*findings, otherwise="vector(0)")),
         look=Look("none", words={0: ("All is well", GREEN), **words}),
+        leads=[STATUS_PAGE],
     )
 
 
@@ -155,8 +237,14 @@ def daemon() -> Panel:
         "Whether Prometheus reaches the daemon, and whether it makes changes (enforce) or only looks (observe).",
         Query(first(*found, otherwise="vector(0)")),
         look=Look(
-            "none", words={2: ("Up, acts", GREEN), 1: ("Up, only looks", BLUE), 0: ("Down", RED)}
+            "none",
+            words={
+                2: ("Up, acts", GREEN),
+                1: ("Up, only looks", BLUE),
+                0: ("Down", colour_of("PccDown")),
+            },
         ),
+        leads=[STATUS_PAGE],
     )
 
 
@@ -172,12 +260,18 @@ def accounts() -> Panel:
         " Abandoned: it left the file while devices of it are live, and nothing is called for it.",
         *queries,
         look=Look("none", steps=((None, PLAIN),)),
+        leads=[WHICH],
     )
     coloured = [
         override(words, thresholds={"mode": "absolute", "steps": steps(PLAIN, (1, colour))})
         for words, colour in CONDITIONS.values()
     ]
     return replace(panel, overrides=coloured)
+
+
+def leads(select: Of, *more: Lead) -> list[Lead]:
+    """Return what a value leads to: of all accounts to these, and of one account to its page."""
+    return [ACCOUNT_PAGE] if select is mine else [*more, STATUS_PAGE]
 
 
 def steps(base: str, *more: tuple[float, str]) -> list[Json]:
@@ -187,7 +281,8 @@ def steps(base: str, *more: tuple[float, str]) -> list[Json]:
 
 def revision_state() -> Panel:
     """Return whether the newest revision is in force, and if not, why."""
-    words = {number: (f"Rejected: {cause}", RED) for number, cause in enumerate(Cause, 1)}
+    colour = colour_of("PccTextRejected")
+    words = {number: (f"Rejected: {cause}", colour) for number, cause in enumerate(Cause, 1)}
     found = [
         (number, f"{of('pcc_desired_rejected', cause=cause)} > 0")
         for number, cause in enumerate(Cause, 1)
@@ -206,17 +301,20 @@ def revision_state() -> Panel:
             )
         ),
         look=Look("none", words={0: ("Accepted", GREEN), **words, none_yet: ("None yet", YELLOW)}),
+        leads=[STATUS_PAGE],
     )
 
 
 def missing(select: Of) -> Panel:
     """Return how many wanted devices are not live."""
     return stat(
-        "Devices missing",
+        "Missing",
         "Wanted devices that are not subscribed: if one of them breaks now, nobody hears of it. After an hour of it the"
-        " first panel of the overview turns red, and an alert calls somebody.",
+        " first panel of the overview turns red, and an alert pages a person. An account whose list was never"
+        " read is not counted: what it lacks is not known.",
         Query(f"sum({select('pcc_devices', state='missing')})"),
-        look=Look("short", ((None, GREEN), (1, YELLOW))),
+        look=Look(COUNT, ((None, GREEN), (1, YELLOW))),
+        leads=leads(select, WHICH),
     )
 
 
@@ -225,24 +323,33 @@ def out_of_sync(title: str, select: Of) -> Panel:
     since = select("pcc_out_of_sync_since_timestamp_seconds")
     return stat(
         title,
-        "How long a wanted change has not been made, whatever holds it. Yellow from 10 minutes, orange from an hour.",
+        "How long a wanted change has not been made, whatever holds it. Yellow from 10 minutes.",
         Query(f"max({age(f'({since} > 0)')}) or 0 * max({since})"),
-        look=Look(
-            "s", ((None, GREEN), (600, YELLOW), (3600, ORANGE)), words={0: ("in sync", GREEN)}
-        ),
+        look=Look("s", ((None, GREEN), (600, YELLOW)), words={0: ("in sync", GREEN)}),
+        leads=leads(select, WHICH),
     )
+
+
+def named(expression: str, *steps: str) -> Query:
+    """Return series that are shown by the label ``shown``, or one that says that there is none."""
+    for step in steps:
+        function, _, arguments = step.partition(" ")
+        expression = f"{function}({expression}, {arguments})"
+    nothing = f'label_replace(vector(0), "shown", "{NO_DATA}", "", "")'
+    return Query(f"group by (shown) ({expression}) or on () {nothing}", "{{shown}}")
 
 
 def revision() -> Panel:
     """Return which revision is in force."""
-    short = '"short", "$1", "revision", "(?:sha256:)?(.{1,12}).*"'
     return stat(
         "Revision in force",
         "Where the accepted revision is from, the first 12 characters of its commit (or of its digest, where it is not"
         " from Git), and whether the commit's signature was found good.",
-        Query(
-            f"label_replace({of('pcc_desired_revision_info')}, {short})",
-            "{{source}} {{short}}, verified: {{verified}}",
+        named(
+            of("pcc_desired_revision_info"),
+            'label_replace "short", "$1", "revision", "(?:sha256:)?(.{1,12}).*"',
+            'label_replace "sign", "verified: $1", "verified", "(.*)"',
+            'label_join "shown", " ", "source", "short", "sign"',
         ),
         look=Look("none", ((None, PLAIN),)),
         names=True,
@@ -255,8 +362,9 @@ def commit_age() -> Panel:
         "Committed",
         "When the commit in force was made; without Git there is none. A merge that does not show here was not"
         " fetched or was rejected.",
-        Query(f"1000 * (max({of('pcc_desired_commit_timestamp_seconds')}) > 0)"),
-        look=Look("dateTimeFromNow", ((None, PLAIN),), empty="not from Git"),
+        Query(f"1000 * max({of('pcc_desired_commit_timestamp_seconds')})"),
+        look=Look("dateTimeFromNow", ((None, PLAIN),), words={0: ("not from Git", PLAIN)}),
+        leads=[STATUS_PAGE],
     )
 
 
@@ -267,18 +375,24 @@ def list_age(title: str, select: Of) -> Panel:
         "How long ago a live list of LG was last read and believed. Older than a few intervals: LG does not answer,"
         " or answers what cannot be believed.",
         Query(age(f"min({select('pcc_pass_last_success_timestamp_seconds')})")),
-        look=Look("s", ((None, GREEN), (1800, YELLOW), (7200, RED)), from_words=NEVER),
+        look=Look(
+            "s",
+            ((None, GREEN), (1800, YELLOW), (3600, colour_of("PccListNotTrusted"))),
+            from_words=NEVER,
+        ),
+        leads=leads(select, ("Passes, by result", "#Passes within an hour")),
     )
 
 
 def guards_waiting(select: Of) -> Panel:
     """Return how many guards a person has to look at."""
     return stat(
-        "Guards waiting",
+        "Guards",
         "Guards that hold something: each looked like an accident, and a person decides. The status page has the"
         " approval block to copy.",
         Query(f"sum({select('pcc_guard_tripped')})"),
-        look=Look("short", ((None, GREEN), (1, ORANGE))),
+        look=Look(COUNT, ((None, GREEN), (1, colour_of("PccGuardWaiting")))),
+        leads=[HELD, *leads(select)],
     )
 
 
@@ -289,9 +403,15 @@ def budget(select: Of) -> Panel:
         "Devices that may still be unsubscribed within 24 hours without an approval: of the account with the fewest;"
         " without the label account, of all together. At 0 the next unsubscribe waits for a person.",
         Query(
-            f"min({select('pcc_unsubscribe_budget_remaining')} and on (account) {select('pcc_observed_devices')} > 0)"
+            else_number(
+                f"min({select('pcc_unsubscribe_budget_remaining')}"
+                f" and on (account) {select('pcc_observed_devices')} > 0)",
+                -1,
+                reported(select),
+            )
         ),
-        look=Look("short", ((None, ORANGE), (1, GREEN)), empty="nothing live"),
+        look=Look(COUNT, ((None, ORANGE), (1, GREEN)), words={-1: ("nothing live", PLAIN)}),
+        leads=leads(select),
     )
 
 
@@ -301,24 +421,38 @@ def quota(select: Of) -> Panel:
         "LG quota left",
         "Share of the hour's calls to LG that is left: of the account with the least; without the label account, of"
         " all together. No value while LG never throttled and the file sets no limit.",
-        Query(share_left(select)),
+        Query(else_number(share_left(select), -1, reported(select))),
         look=Look(
             "percentunit",
-            ((None, RED), (0.02, YELLOW), (0.2, GREEN)),
-            empty="no limit known",
+            ((None, ORANGE), (0.02, YELLOW), (0.2, GREEN)),
+            words={-1: ("no limit known", PLAIN)},
             decimals=0,
         ),
+        leads=[
+            ("Quota over time", "#Quota" if select is mine else "#Throttled calls and quota left")
+        ],
     )
 
 
 def token(select: Of) -> Panel:
     """Return how long the access token is good."""
     return stat(
-        "Token ends in",
+        "Token ends",
         "Until the first access token ends. With a refresh token it is renewed two minutes ahead, so less than that"
         " says that renewing fails; without one a person has to replace it.",
-        Query(f"min({select('pcc_token_expiry_timestamp_seconds')} > 0) - time()"),
-        look=Look("s", ((None, RED), (0, ORANGE), (110, GREEN)), empty="not known"),
+        Query(
+            else_number(
+                f"min({select('pcc_token_expiry_timestamp_seconds')} > 0) - time()",
+                UNKNOWN,
+                reported(select),
+            )
+        ),
+        look=Look(
+            "s",
+            ((None, colour_of("PccTokenNotRenewed")), (0, YELLOW), (110, GREEN)),
+            words={UNKNOWN: ("not known", PLAIN)},
+        ),
+        leads=[("Renewals over time", "#Token renewals within an hour")],
     )
 
 
@@ -328,8 +462,11 @@ def devices(select: Of) -> Panel:
         "Devices",
         "All devices that are wanted or live, by what they are to us. Missing: wanted, not live. Extra: live, not"
         " wanted, to be unsubscribed. Unmanaged: live, not wanted, not ours to remove. Ignored: never touched.",
-        Query(f"sum by (state) ({select('pcc_devices')})", "{{state}}"),
-        look=Look("short", colours=STATES, decimals=0),
+        *(
+            Query(f"sum({select('pcc_devices', state=state)}) > 0", words)
+            for state, (words, _) in STATES.items()
+        ),
+        look=Look(COUNT, colours=dict(STATES.values()), decimals=0),
         stacked=True,
     )
 
@@ -340,7 +477,10 @@ def out_of_sync_accounts() -> Panel:
         f"sum by (account, condition) ({of('pcc_account_condition', condition='!in_sync')}) > 0"
     )
     also = f"and on (account) ({unwell})"
-    link = "/d/pcc-account?var-account=${__value.text}&${datasource:queryparam}&${job:queryparam}&${__url_time_range}"
+    link = (
+        "/d/pcc-account?var-account=${__value.text}&${datasource:queryparam}&${namespace:queryparam}&${job:queryparam}"
+        "&${__url_time_range}"
+    )
     since = of("pcc_out_of_sync_since_timestamp_seconds")
     words = {
         condition: {"index": n, "text": w, "color": c}
@@ -354,7 +494,7 @@ def out_of_sync_accounts() -> Panel:
         Query(f"max by (account) ({age(f'({since} > 0)')}) {also}"),
         Query(f"sum by (account) ({of('pcc_devices', state='missing')}) {also}"),
         Query(f"sum by (account) ({of('pcc_changes_held')}) {also}"),
-        look=Look("short", ((None, PLAIN),), empty="All accounts are in sync"),
+        look=Look(COUNT, ((None, PLAIN),), empty="No account to show"),
         columns={
             "account": "Account",
             "condition": "Condition",
@@ -373,6 +513,7 @@ def out_of_sync_accounts() -> Panel:
             ),
             override(
                 "Condition",
+                custom_width=96,
                 mappings=[{"type": "value", "options": words}],
                 custom_cellOptions={"type": "color-background", "mode": "basic"},
             ),
@@ -389,7 +530,7 @@ def held_changes(select: Of) -> Panel:
         "Wanted changes that are not made now, by the one reason that holds each. Guard: a person decides. Policy: a"
         " person decided not now. Platform: LG or time resolves it. A click on a reason opens what to do about it.",
         Query(f"sum by (kind, reason, action) ({select('pcc_changes_held')}) > 0"),
-        look=Look("short", ((None, PLAIN),), empty="Nothing is held"),
+        look=Look(COUNT, ((None, PLAIN),), empty="No change to show"),
         columns={"kind": "Kind", "reason": "Reason", "action": "Action", "Value": "Devices"},
         sort="Devices",
         overrides=[
@@ -412,12 +553,6 @@ def held_changes(select: Of) -> Panel:
     )
 
 
-def per_hour(counter: str, *labels: str) -> Query:
-    """Return how often something happened within an hour, by these labels."""
-    legend = " ".join(f"{{{{{label}}}}}" for label in labels)
-    return Query(f"sum by ({', '.join(labels)}) (increase({counter}{HOUR}))", legend)
-
-
 def changes(select: Of) -> Panel:
     """Return what was done."""
     return series(
@@ -426,10 +561,12 @@ def changes(select: Of) -> Panel:
         " says it was so already. Failed: tried again automatically. Refused: LG does not take this device.",
         per_hour(select("pcc_changes_total"), "action", "result"),
         look=Look(
-            "short",
+            COUNT,
             colours={
                 f"{action} {result}": to for action in Action for result, to in RESULTS.items()
             },
+            empty="No change to show",
+            decimals=0,
         ),
         stacked=True,
         overrides=[override("/^unsubscribe /", custom_transform="negative-Y")],
@@ -443,7 +580,7 @@ def answers() -> Panel:
         "Calls to LG by HTTP status and LG's own code, averaged over 15 minutes. None: no answer came. The meaning of"
         " each code, and what is done after it, is in docs/lg.md.",
         Query(
-            f"60 * sum by (status, code) (rate({of('pcc_api_requests_total')}{LATELY}))",
+            f"60 * sum by (status, code) (rate({of('pcc_api_requests_total')}{LATELY})) > 0",
             "{{status}} {{code}}",
         ),
         look=Look("reqpm", colours=ANSWERS),
@@ -461,15 +598,35 @@ def latency() -> Panel:
     )
 
 
+def latency_map() -> Panel:
+    """Return how the durations of calls are spread, which shares hide: two kinds of calls, or a few that hang."""
+    return heatmap(
+        "LG's latency, every call",
+        "How many calls to LG took how long: the more, the stronger the color. Two bands are two kinds of calls; a"
+        " faint one at the top is a few calls that hang.",
+        Query(
+            f"sum by (le) (increase({of('pcc_api_request_duration_seconds_bucket')}[$__rate_interval]))",
+            "{{le}}",
+        ),
+        unit="s",
+        empty="No call to show",
+    )
+
+
 def throttling() -> Panel:
     """Return how LG throttles, and how much may still be called."""
     return series(
         "Throttled calls and quota left",
         "Calls that LG throttled within an hour (left), and the share of the hour's calls that is left to the account"
         " with the least (right); the latter is empty while no limit is known.",
-        Query(f"sum(increase({of('pcc_api_throttled_total')}{HOUR}))", "throttled within an hour"),
+        Query(
+            f"round(sum(increase({of('pcc_api_throttled_total')}{HOUR})))",
+            "throttled within an hour",
+        ),
         Query(share_left(of), "quota left"),
-        look=Look("short", colours={"throttled within an hour": ORANGE, "quota left": GREEN}),
+        look=Look(
+            COUNT, colours={"throttled within an hour": ORANGE, "quota left": GREEN}, decimals=0
+        ),
         overrides=[override("quota left", unit="percentunit", max=1, custom_axisPlacement="right")],
     )
 
@@ -481,7 +638,7 @@ def passes(select: Of) -> Panel:
         "Passes that ended within the hour before. Clean: nothing to do. Changed: all was done. Held: something"
         " waits. Partial: not all was done. Failed: no live list could be trusted.",
         per_hour(select("pcc_passes_total"), "result"),
-        look=Look("short", colours=PASSES),
+        look=Look(COUNT, colours=PASSES, decimals=0),
         stacked=True,
     )
 
@@ -492,10 +649,10 @@ def by_condition() -> Panel:
         "Accounts by condition",
         "All accounts over time, each in one condition.",
         *(
-            Query(f"sum({of('pcc_accounts', condition=condition)})", words)
+            Query(f"sum({of('pcc_accounts', condition=condition)}) > 0", words)
             for condition, (words, _) in CONDITIONS.items()
         ),
-        look=Look("short", colours=dict(CONDITIONS.values()), decimals=0),
+        look=Look(COUNT, colours=dict(CONDITIONS.values()), decimals=0),
         stacked=True,
     )
 
@@ -523,7 +680,7 @@ def queue() -> Panel:
         " wait of more than a few seconds for hours: raise PCC_WORKERS.",
         Query(f"sum({of('pcc_queue_depth')})", depth),
         Query(f"max({of('pcc_queue_oldest_seconds')})", oldest),
-        look=Look("short", colours={depth: BLUE, oldest: YELLOW}),
+        look=Look(COUNT, colours={depth: BLUE, oldest: YELLOW}, decimals=0),
         overrides=[override(oldest, unit="s", custom_axisPlacement="right")],
     )
 
@@ -535,7 +692,7 @@ def renewals(select: Of) -> Panel:
         "Access tokens that were renewed. Refused: the refresh token is no longer good, and a person has to replace"
         " it. Unavailable: LG's account service did not answer; it is asked again.",
         per_hour(select("pcc_token_refreshes_total"), "result"),
-        look=Look("short", colours=RENEWALS),
+        look=Look(COUNT, colours=RENEWALS, empty="No renewal to show", decimals=0),
         stacked=True,
     )
 
@@ -546,27 +703,30 @@ def source_errors() -> Panel:
         "Failed fetches within an hour",
         "Fetches of the newest revision that failed, by kind. Meanwhile the accepted one stays in force.",
         per_hour(of("pcc_source_errors_total"), "kind"),
-        look=Look("short"),
+        look=Look(COUNT, empty="No failed fetch to show", decimals=0),
         stacked=True,
     )
 
 
 def moment(title: str, description: str, metric: str) -> Panel:
     """Return when something was, in words."""
-    look = Look("dateTimeFromNow", ((None, PLAIN),), empty="never")
-    return stat(title, description, Query(f"1000 * (max({metric}) > 0)"), look=look)
+    look = Look("dateTimeFromNow", ((None, PLAIN),), words={0: ("never", PLAIN)})
+    return stat(title, description, Query(f"1000 * max({metric})"), look=look)
 
 
-def count(title: str, description: str, expression: str, colour: str) -> Panel:
+def count(
+    title: str, description: str, expression: str, colour: str, leads: Sequence[Lead] = ()
+) -> Panel:
     """Return a number that is best at 0."""
-    return stat(
-        title, description, Query(expression), look=Look("short", ((None, GREEN), (1, colour)))
-    )
+    look = Look(COUNT, ((None, GREEN), (1, colour)), decimals=0)
+    return stat(title, description, Query(expression), look=look, leads=leads)
 
 
 def inside() -> list[Line]:
     """Return what is asked once it is known that something is wrong."""
-    state = {1: ("Writable", GREEN), 0: ("Not writable", RED)}
+    clock = colour_of("PccClockWrong")
+    version = named(of("pcc_build_info"), 'label_replace "shown", "$1", "version", "(.*)"')
+    state = {1: ("Writable", GREEN), 0: ("Not writable", colour_of("PccStateNotWritable"))}
     return [
         Line(1, heading="Inside the daemon"),
         Line(8, [(6, by_condition()), (6, passes(of)), (6, pass_times()), (6, queue())]),
@@ -576,30 +736,31 @@ def inside() -> list[Line]:
             [
                 (4, stat("State", "Whether what is done can be remembered; if not, unsubscribes are held.",
                          Query(f"min({of('pcc_state_writable')})"), look=Look("none", words=state))),
-                (4, moment("Text accepted", "When a text was last accepted as a whole.",
+                (4, moment("Accepted", "When a revision was last accepted as a whole.",
                            of("pcc_desired_last_reload_success_timestamp_seconds"))),
-                (4, moment("Source read", "When the source of the text was last read, changed or not.",
+                (4, moment("Source read", "When the source of the desired state was last read, changed or not.",
                            of("pcc_source_last_success_timestamp_seconds"))),
-                (4, count("Approvals expired", "Approvals in the text that have expired: they let nothing go any more.",
+                (4, count("Approvals expired", "Approvals that have expired: they let nothing go any more.",
                           f"sum({of('pcc_approvals', state='expired')})", ORANGE)),
                 (4, stat("Interval", "Time between two passes of an account, give or take a tenth.",
                          Query(f"max({of('pcc_interval_seconds')})"), look=Look("s", ((None, PLAIN),)))),
                 (4, stat("Version", "Which version of the daemon runs.",
-                         Query(of("pcc_build_info"), "{{version}}"), look=Look("none", ((None, PLAIN),)), names=True)),
+                         version, look=Look("none", ((None, PLAIN),)), names=True)),
             ],
         ),
         Line(
             3,
             [
-                (8, stat("Clock ahead of LG's", "By how much this machine's clock is ahead of LG's. Beyond five minutes"
+                (6, commit_age()),
+                (6, stat("Clock ahead of LG's", "By how much this machine's clock is ahead of LG's. Beyond five minutes"
                          " a device is wanted when either clock has it so: check NTP.",
                          Query(f"max({of('pcc_clock_ahead_seconds')})"),
-                         look=Look("s", ((None, ORANGE), (-300, GREEN), (300, ORANGE))))),
-                (8, count("Log lines dropped", "Log lines of the last hour that nobody read in time.",
-                          f"sum(increase({of('pcc_log_lines_dropped_total')}{HOUR}))", ORANGE)),
-                (8, count("Answers to other requests", "Answers of LG's in the last hour that name another message id"
+                         look=Look("s", ((None, clock), (-300, GREEN), (300, clock))))),
+                (6, count("Log lines dropped", "Log lines of the last hour that nobody read in time.",
+                          f"round(sum(increase({of('pcc_log_lines_dropped_total')}{HOUR})))", ORANGE)),
+                (6, count("Answers mixed up", "Answers of LG's in the last hour that name another message id"
                           " than their request: a cache or a proxy may mix them up.",
-                          f"sum(increase({of('pcc_api_other_message_ids_total')}{HOUR}))", ORANGE)),
+                          f"round(sum(increase({of('pcc_api_other_message_ids_total')}{HOUR})))", ORANGE)),
             ],
         ),
     ]  # fmt: skip
@@ -614,25 +775,48 @@ def refused_and_flapping() -> Panel:
         " another writer may be at work. The command status --refused lists the former, the log the latter.",
         Query(f"sum({of('pcc_changes_held', reason=Reason.REFUSED)})", refused),
         Query(f"sum({of('pcc_flapping_devices')})", flapping),
-        look=Look("short", colours={refused: ORANGE, flapping: YELLOW}, decimals=0),
+        look=Look(COUNT, colours={refused: ORANGE, flapping: YELLOW}, decimals=0),
     )
 
 
 def overview_lines() -> list[Line]:
     """Return the overview: a first line that answers, two that say where, and the inside below the first screen."""
-    answer = [(6, verdict()), (3, daemon()), (6, accounts()), (3, missing(of))]
-    answer += [(3, out_of_sync("Longest out of sync", of)), (3, revision_state())]
-    facts = [
-        (6, revision()),
-        (3, commit_age()),
-        (3, list_age("Oldest live list", of)),
-        (3, guards_waiting(of)),
+    answer = [(6, verdict()), (3, daemon()), (9, accounts()), (3, missing(of))]
+    answer += [(3, out_of_sync("Out of sync", of))]
+    facts = [(5, revision()), (4, revision_state()), (3, list_age("Oldest list", of))]
+    facts += [(3, guards_waiting(of)), (3, budget(of)), (3, quota(of)), (3, token(of))]
+    where = [(7, alert_list(BOTH)), (9, out_of_sync_accounts()), (8, held_changes(of))]
+    was = [(9, conditions_over_time()), (8, devices(of)), (7, changes(of))]
+    top = [Line(4, answer), Line(3, facts), Line(8, where), Line(8, was)]
+    return [*top, Line(1, heading="LG"), *calls_to_lg(), *inside(), *receiver_lines()]
+
+
+def calls_to_lg() -> list[Line]:
+    """Return how LG answers."""
+    return [Line(8, [(6, answers()), (6, latency()), (6, latency_map()), (6, throttling())])]
+
+
+def conditions_over_time() -> Panel:
+    """Return in which condition each account was, which shows what began together."""
+    numbers = [
+        f"{number} * ({of('pcc_account_condition', condition=condition)} > 0)"
+        for number, condition in enumerate(CONDITIONS)
     ]
-    facts += [(3, budget(of)), (3, quota(of)), (3, token(of))]
-    where = [(8, devices(of)), (9, out_of_sync_accounts()), (7, held_changes(of))]
-    flow = [(6, changes(of)), (6, answers()), (6, latency()), (6, throttling())]
-    top = [Line(4, answer), Line(3, facts), Line(8, where), Line(8, flow)]
-    return [*top, *inside(), *receiver_lines()]
+    accounts = f"max by (account) ({' or '.join(numbers)})"
+    other = of("pcc_account_condition", condition="!in_sync", account="~.+")
+    unwell = f"max by (account) (max_over_time({other}[$__range])) > 0"
+    return timeline(
+        "Accounts over time",
+        f"The condition that each account was in. Of more than {ROWS} accounts only those that were not in sync at"
+        " some time are shown. Needs the label account.",
+        Query(
+            f"({accounts} and on (account) ({unwell}))"
+            f" or ({accounts} unless on () (count({accounts}) > {ROWS}))",
+            "{{account}}",
+        ),
+        look=Look("none", words=dict(enumerate(CONDITIONS.values()))),
+        rows=ROWS,
+    )
 
 
 def condition() -> tuple[str, dict[int, tuple[str, str]]]:
@@ -650,7 +834,7 @@ def condition() -> tuple[str, dict[int, tuple[str, str]]]:
 def guards_over_time() -> Panel:
     """Return when which guard held something."""
     return timeline(
-        "Guards",
+        "Guards over time",
         "When which guard held something of this account.",
         Query(f"max by (reason) ({mine('pcc_guard_tripped')})", "{{reason}}"),
         look=Look("none", words={0: ("quiet", GREEN), 1: ("holds", ORANGE)}),
@@ -665,7 +849,7 @@ def wanted_and_live() -> Panel:
         " nothing held the two lines are one.",
         Query(f"sum({mine('pcc_desired_devices')})", "wanted"),
         Query(f"sum({mine('pcc_observed_devices')})", "live"),
-        look=Look("short", colours={"wanted": BLUE, "live": GREEN}, decimals=0),
+        look=Look(COUNT, colours={"wanted": BLUE, "live": GREEN}, decimals=0),
     )
 
 
@@ -676,9 +860,9 @@ def held_over_time() -> Panel:
         "Wanted changes that were not made, by kind and reason.",
         Query(f"sum by (kind, reason) ({mine('pcc_changes_held')}) > 0", "{{kind}} {{reason}}"),
         look=Look(
-            *("short", ((None, PLAIN),)),
+            *(COUNT, ((None, PLAIN),)),
             colours={f"/^{kind} /": colour for kind, colour in KINDS.items()},
-            empty="Nothing was held",
+            empty="No change to show",
             decimals=0,
         ),
         stacked=True,
@@ -694,8 +878,8 @@ def calls() -> Panel:
         " The first two are empty while LG never throttled and the file sets no limit.",
         Query(f"max({mine('pcc_api_quota_calls_per_hour')})", limit),
         Query(f"max({mine('pcc_api_quota_remaining')})", left),
-        Query(f"sum(increase({mine('pcc_api_throttled_total')}{HOUR}))", throttled),
-        look=Look("short", colours={limit: BLUE, left: GREEN, throttled: ORANGE}),
+        Query(f"round(sum(increase({mine('pcc_api_throttled_total')}{HOUR})))", throttled),
+        look=Look(COUNT, colours={limit: BLUE, left: GREEN, throttled: ORANGE}, decimals=0),
     )
 
 
@@ -705,7 +889,7 @@ def budget_over_time() -> Panel:
         "Unsubscribes left without an approval",
         "Devices that may still be unsubscribed within 24 hours without an approval.",
         Query(f"max({mine('pcc_unsubscribe_budget_remaining')})", "left"),
-        look=Look("short", colours={"left": BLUE}, decimals=0),
+        look=Look(COUNT, colours={"left": BLUE}, decimals=0),
     )
 
 
@@ -723,33 +907,38 @@ def account_lines() -> list[Line]:
     """Return everything of one account."""
     number, words = condition()
     look = Look("none", words=words, empty="No such account")
-    now = stat("Condition", "The one condition that the account is in.", Query(number), look=look)
+    now = stat(
+        *("Condition", "The one condition that the account is in.", Query(number)),
+        look=look,
+        leads=[ACCOUNT_PAGE],
+    )
     was = timeline(
         "Condition over time",
         "The one condition that the account was in.",
-        Query(number),
+        Query(number, "Condition"),
         look=look,
     )
     began = mine("pcc_pass_last_attempt_timestamp_seconds")
-    answer = [(6, now), (3, missing(mine)), (3, out_of_sync("Out of sync for", mine))]
+    answer = [(6, now), (3, missing(mine)), (3, out_of_sync("Out of sync", mine))]
     answer += [
-        (3, list_age("Live list read", mine)),
+        (3, list_age("List read", mine)),
         (3, guards_waiting(mine)),
         (6, held_changes(mine)),
     ]
     facts = [
-        (4, moment("Last pass began", "When the last pass of this account began.", began)),
-        (4, budget(mine)),
+        (3, moment("Last pass", "When the last pass of this account began.", began)),
+        (3, budget(mine)),
     ]
-    facts += [(4, quota(mine)), (4, token(mine)), (4, approvals_of_account()), (4, flapping())]
+    facts += [(3, quota(mine)), (3, token(mine)), (3, approvals_of_account()), (3, flapping())]
+    facts += heard_of_account()
     sizes = [(8, devices(mine)), (8, wanted_and_live()), (8, held_over_time())]
     flow = [(8, changes(mine)), (8, passes(mine)), (8, budget_over_time())]
-    far = [(12, calls()), (12, renewals(mine))]
+    far = [(8, alert_list("$job", account="$account")), (8, calls()), (8, renewals(mine))]
     bands = [(12, was), (12, guards_over_time())]
     return [
         Line(5, answer),
         Line(3, facts),
-        Line(6, bands),
+        Line(8, bands),
         Line(8, sizes),
         Line(8, flow),
         Line(8, far),
@@ -761,12 +950,13 @@ def approvals_of_account() -> Panel:
     active, expired = "active", "expired"
     return stat(
         "Approvals",
-        "Approvals in the text for this account; an expired one lets nothing go any more.",
+        "Approvals in the desired state for this account; an expired one lets nothing go any more.",
         *(
             Query(f"sum({mine('pcc_approvals', state=state)})", state)
             for state in (active, expired)
         ),
-        look=Look("short", ((None, PLAIN),)),
+        look=Look(COUNT, ((None, PLAIN),)),
+        leads=[ACCOUNT_PAGE],
     )
 
 
@@ -791,19 +981,30 @@ def variables() -> list[Json]:
         "Daemon",
         "Prometheus' job that scrapes the daemon. There is no choice of an instance: one daemon runs at a time, and"
         " each restart on Kubernetes gives it another address.",
-        "label_values(pcc_build_info, job)",
+        f"label_values({selected('pcc_build_info', {'namespace': NAMESPACE})}, job)",
+    )
+    namespace = values_variable(
+        "namespace",
+        "Namespace",
+        "The namespace of Kubernetes that daemon and receivers run in. Without Kubernetes there is none.",
+        "label_values(pcc_build_info, namespace)",
+        everything=True,
     )
     docs = constant_variable("docs", "Where the pages of docs/ are read; links lead there.", DOCS)
-    return [data_source_variable(), daemon, docs]
+    page = constant_variable(
+        "page", "Where the status page is read; links lead there.", STATUS_ADDRESS
+    )
+    return [data_source_variable(), namespace, daemon, docs, page]
 
 
-def links() -> list[Json]:
+def links(status_page: str) -> list[Json]:
     """Return what every dashboard leads to."""
+    page = to_page("Status page", "What the daemon itself says, and what to copy", status_page)
     runbook = to_page("Runbook", "What to do about each alert", "${docs:raw}/runbook.md")
     held = to_page(
         "What holds a change", "Every reason, and what to do about it", "${docs:raw}/guards.md"
     )
-    return [to_others("PCC dashboards", TAG), runbook, held]
+    return [to_others("PCC dashboards", TAG), page, runbook, held]
 
 
 def dashboards() -> dict[str, Json]:
@@ -820,8 +1021,8 @@ def dashboards() -> dict[str, Json]:
         "Every account at once. The first line says whether all is well; works with PCC_METRICS_PER_ACCOUNT=false too.",
         tag=TAG,
         variables=[*variables(), receiver_variable()],
-        annotations=marks(),
-        links=links(),
+        annotations=[*marks(), *alert_marks(BOTH)],
+        links=links(STATUS_PAGE[1]),
         lines=overview_lines(),
     )
     one = dashboard(
@@ -830,8 +1031,8 @@ def dashboards() -> dict[str, Json]:
         "Everything of one account. Needs the label account, so it is empty with PCC_METRICS_PER_ACCOUNT=false.",
         tag=TAG,
         variables=[*variables(), account],
-        annotations=marks(),
-        links=links(),
+        annotations=[*marks(), *alert_marks("$job", account="$account")],
+        links=links(ACCOUNT_PAGE[1]),
         lines=account_lines(),
     )
     return {"overview.json": overview, "account.json": one}

@@ -1,4 +1,4 @@
-"""The JSON that Grafana reads: panels, variables, annotations, and where each panel stands on the grid.
+"""The JSON that Grafana reads for one panel. `grafana_boards.py` puts panels together to a dashboard.
 
 Knows Grafana's words and nothing of what is shown; `dashboards.py` says that. Written for Grafana 11 and newer: a newer
 one brings the schema up to date automatically as it loads a dashboard.
@@ -6,7 +6,7 @@ one brings the schema up to date automatically as it loads a dashboard.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
@@ -14,14 +14,25 @@ from typing import Any
 Json = dict[str, Any]
 
 GREEN, YELLOW, ORANGE, RED, BLUE, PURPLE = "green", "yellow", "orange", "red", "blue", "purple"
+LIGHT_ORANGE, DARK_ORANGE, LIGHT_PURPLE = "super-light-orange", "dark-orange", "super-light-purple"
 GREY, PLAIN = "#8e8e8e", "transparent"
+NO_DATA = "No data"
+"""What a panel shows where its query has no value. It claims nothing, so its colour is neutral, too."""
+NOTHING = "-"
+"""What a cell of a table shows where it has no value."""
 
-SCHEMA_VERSION = 41
-"""That of Grafana 12.0."""
-COLUMNS = 24
-"""How wide Grafana's grid is."""
+COUNT = "short"
+"""Grafana's unit of what is counted."""
+TITLE_SIZE, VALUE_SIZE = 12, 24
+"""Letters of a panel that shows several values, in pixels."""
+NARROWEST = 60
+"""Pixels that a column of a table takes at least. Grafana's own 150 push the numbers out of sight."""
 DATA_SOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 """Whatever the reader chose at the top: no dashboard names a data source."""
+
+
+FORMATS: Mapping[str, str] = {"table": "table", "heatmap": "heatmap"}
+"""The form of the answer that a kind of panel needs; the others take series over time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class Look:
 
     ``steps`` are colours from a value on, of which the first has none; ``words`` are text and colour by value;
     ``from_words`` are those of all values from one on; ``colours`` are of series by name, or by ``/pattern/``;
-    ``empty`` stands where there is no value.
+    ``empty`` is shown where there is no value, without a colour: Grafana would give it that of the first step.
     """
 
     unit: str
@@ -46,7 +57,7 @@ class Look:
     words: Mapping[int, tuple[str, str]] | None = None
     from_words: tuple[float, str, str] | None = None
     colours: Mapping[str, str] | None = None
-    empty: str = "No data"
+    empty: str = NO_DATA
     decimals: int | None = None
 
     @property
@@ -79,6 +90,12 @@ class Look:
         return found
 
     @property
+    def without_a_value(self) -> Json:
+        """Return the mapping of a value that is not there."""
+        result = {"index": 1 + len(self.words or {}), "text": self.empty, "color": PLAIN}
+        return {"type": "special", "options": {"match": "null", "result": result}}
+
+    @property
     def overrides(self) -> list[Json]:
         """Return the colours of single series."""
         return [
@@ -93,16 +110,19 @@ class Look:
 def override(name: str, **properties: Any) -> Json:
     """Return what is special of one field; a name in slashes is a pattern, and ``custom_…`` stands for ``custom.…``."""
     matcher = "byRegexp" if name.startswith("/") else "byName"
-    told = [
+    changed = [
         {"id": key.replace("custom_", "custom.", 1), "value": value}
         for key, value in properties.items()
     ]
-    return {"matcher": {"id": matcher, "options": name}, "properties": told}
+    return {"matcher": {"id": matcher, "options": name}, "properties": changed}
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel, wherever it stands. ``kind`` and ``options`` are Grafana's; ``now`` asks for one moment only."""
+    """One panel, wherever it is placed. ``kind`` and ``options`` are Grafana's; ``now`` asks for one moment only.
+
+    ``leads`` are titles and addresses of what a value counts. The address ``#Title`` is another panel of the dashboard.
+    """
 
     kind: str
     title: str
@@ -114,14 +134,25 @@ class Panel:
     custom: Json | None = None
     overrides: Sequence[Json] = ()
     transformations: Sequence[Json] = ()
+    leads: Sequence[tuple[str, str]] = ()
 
     def placed(self, number: int, grid: Json) -> Json:
         """Return the panel as it stands on a dashboard."""
         defaults = self.look.defaults
         if self.custom is not None:
             defaults["custom"] = self.custom
+        if self.kind == "stat":
+            defaults["mappings"].append(self.look.without_a_value)
         if self.kind == "timeseries":
             defaults["color"] = {"mode": "palette-classic"}
+        if self.kind == "state-timeline":
+            # With colours "from thresholds" Grafana merges values into the thresholds they lie in, and drops the words.
+            defaults["color"] = {"mode": "fixed", "fixedColor": "text"}
+        if self.leads:
+            defaults["links"] = [
+                {"title": title, "url": url, "targetBlank": not url.startswith("#")}
+                for title, url in self.leads
+            ]
         found: Json = {
             "id": number,
             "type": self.kind,
@@ -151,26 +182,36 @@ class Panel:
             "editorMode": "code",
             "expr": query.expression,
             "legendFormat": query.legend or "__auto",
-            "format": "table" if self.kind == "table" else "time_series",
+            "format": FORMATS.get(self.kind, "time_series"),
             "instant": self.now,
             "range": not self.now,
         }
 
 
-def stat(title: str, description: str, *queries: Query, look: Look, names: bool = False) -> Panel:
+def stat(
+    title: str,
+    description: str,
+    *queries: Query,
+    look: Look,
+    names: bool = False,
+    leads: Sequence[tuple[str, str]] = (),
+) -> Panel:
     """Return the value of this moment in large type, on its colour; ``names`` shows what the series are called."""
     several = len(queries) > 1
     options: Json = {
         "colorMode": "background",
         "graphMode": "none",
         "justifyMode": "center",
-        "orientation": "vertical" if several else "auto",
+        "orientation": "auto",
         "textMode": "name" if names else "value_and_name" if several else "value",
         "wideLayout": True,
         "showPercentChange": False,
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
     }
-    return Panel("stat", title, description, queries, look, options, now=True)
+    if several:
+        # Fitted to the longest name, the letters would be too small to read.
+        options["text"] = {"titleSize": TITLE_SIZE, "valueSize": VALUE_SIZE}
+    return Panel("stat", title, description, queries, look, options, now=True, leads=leads)
 
 
 def series(
@@ -185,20 +226,18 @@ def series(
     """Return lines over time, or areas or bars that add up."""
     custom: Json = {
         "drawStyle": "bars" if bars else "line",
-        "lineWidth": 1,
+        # On a stack, the line of a series that is 0 would paint the edge of the one below it.
+        "lineWidth": 0 if stacked else 1,
         "fillOpacity": 70 if stacked or bars else 0,
         "showPoints": "never",
         "spanNulls": False,
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
         "axisSoftMin": 0,
     }
+    if look.unit == COUNT:
+        custom["axisSoftMax"] = 1  # where all is 0, Grafana's scale would reach to 100
     options: Json = {
-        "legend": {
-            "showLegend": True,
-            "displayMode": "list",
-            "placement": "bottom",
-            "calcs": ["lastNotNull"],
-        },
+        "legend": {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []},
         "tooltip": {"mode": "multi", "sort": "desc", "hideZeros": True},
     }
     return Panel(
@@ -206,8 +245,28 @@ def series(
     )
 
 
-def timeline(title: str, description: str, *queries: Query, look: Look) -> Panel:
-    """Return which state things were in, as bands over time."""
+def heatmap(title: str, description: str, query: Query, *, unit: str, empty: str) -> Panel:
+    """Return the buckets of a histogram over time: the more cases, the stronger the colour."""
+    options: Json = {
+        "calculate": False,
+        "cellGap": 1,
+        "color": {"mode": "scheme", "scheme": "Blues", "steps": 64, "reverse": False},
+        "filterValues": {"le": 1e-9},
+        "rowsFrame": {"layout": "auto"},
+        "yAxis": {"axisPlacement": "left", "unit": unit, "reverse": False},
+        "legend": {"show": False},
+        "tooltip": {"mode": "single", "yHistogram": False, "showColorScale": False},
+        "showValue": "never",
+        "cellValues": {"decimals": 0},
+    }
+    look = Look(COUNT, empty=empty, decimals=0)
+    return Panel("heatmap", title, description, [query], look, options)
+
+
+def timeline(
+    title: str, description: str, *queries: Query, look: Look, rows: int | None = None
+) -> Panel:
+    """Return which state things were in, as bands over time; ``rows`` of them are on one page of the panel."""
     custom: Json = {"lineWidth": 0, "fillOpacity": 80}
     options: Json = {
         "mergeValues": True,
@@ -217,6 +276,8 @@ def timeline(title: str, description: str, *queries: Query, look: Look) -> Panel
         "legend": {"showLegend": False, "displayMode": "list", "placement": "bottom", "calcs": []},
         "tooltip": {"mode": "single", "sort": "none"},
     }
+    if rows is not None:
+        options["perPage"] = rows
     return Panel("state-timeline", title, description, queries, look, options, custom=custom)
 
 
@@ -227,14 +288,15 @@ def table(
     look: Look,
     columns: Mapping[str, str],
     sort: str,
+    ascending: bool = False,
     overrides: Sequence[Json] = (),
 ) -> Panel:
-    """Return a table of this moment; ``columns`` are Grafana's names for them and ours; by ``sort``, descending."""
+    """Return a table of this moment; ``columns`` are Grafana's names for them and ours; by ``sort``, largest first."""
     options: Json = {
         "showHeader": True,
         "cellHeight": "sm",
         "frameIndex": 0,
-        "sortBy": [{"displayName": sort, "desc": True}],
+        "sortBy": [{"displayName": sort, "desc": not ascending}],
     }
     organize: Json = {
         "excludeByName": {"Time": True},
@@ -245,163 +307,7 @@ def table(
     return Panel(
         *("table", title, description, queries, look, options),
         now=True,
-        custom={"align": "auto", "cellOptions": {"type": "auto"}},
-        overrides=overrides,
+        custom={"align": "auto", "cellOptions": {"type": "auto"}, "minWidth": NARROWEST},
+        overrides=[override("/.*/", noValue=NOTHING), *overrides],
         transformations=steps,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Panels side by side, each with its width; or, where there are none, a heading over the lines that follow."""
-
-    height: int
-    panels: Sequence[tuple[int, Panel]] = ()
-    heading: str = ""
-
-
-def laid(lines: Iterable[Line]) -> list[Json]:
-    """Return every panel with a number and a place, line under line."""
-    found: list[Json] = []
-    top = 0
-    for line in lines:
-        left = 0
-        if line.heading:
-            grid = {"h": line.height, "w": COLUMNS, "x": 0, "y": top}
-            heading: Json = {
-                "id": len(found) + 1,
-                "type": "row",
-                "title": line.heading,
-                "collapsed": False,
-            }
-            found.append({**heading, "gridPos": grid, "panels": []})
-        for width, panel in line.panels:
-            grid = {"h": line.height, "w": width, "x": left, "y": top}
-            found.append(panel.placed(len(found) + 1, grid))
-            left += width
-        top += line.height
-    return found
-
-
-def data_source_variable() -> Json:
-    """Return the choice of a Prometheus; the default one where nobody chooses."""
-    return {
-        "name": "datasource",
-        "label": "Data source",
-        "type": "datasource",
-        "query": "prometheus",
-        "current": {},
-        "hide": 0,
-        "includeAll": False,
-        "multi": False,
-        "options": [],
-        "refresh": 1,
-        "regex": "",
-    }
-
-
-def values_variable(name: str, label: str, description: str, query: str) -> Json:
-    """Return the choice of one of a label's values, asked for anew with every time range."""
-    return {
-        "name": name,
-        "label": label,
-        "description": description,
-        "type": "query",
-        "datasource": DATA_SOURCE,
-        "definition": query,
-        "query": {
-            "qryType": 1,
-            "query": query,
-            "refId": "PrometheusVariableQueryEditor-VariableQuery",
-        },
-        "current": {},
-        "hide": 0,
-        "includeAll": False,
-        "multi": False,
-        "options": [],
-        "refresh": 2,
-        "regex": "",
-        "sort": 1,
-    }
-
-
-def constant_variable(name: str, description: str, value: str) -> Json:
-    """Return a value that links are made with, in one place, and that is not shown."""
-    return {"name": name, "description": description, "type": "constant", "query": value, "hide": 2}
-
-
-def annotation(
-    name: str, colour: str, query: str, *, title: str, text: str, value_is_moment: bool = False
-) -> Json:
-    """Return marks on every panel where a query has a value, or at the moments (milliseconds) that are its values."""
-    return {
-        "name": name,
-        "enable": True,
-        "hide": False,
-        "iconColor": colour,
-        "datasource": DATA_SOURCE,
-        "expr": query,
-        "step": "60s",
-        "titleFormat": title,
-        "textFormat": text,
-        "tagKeys": "source,verified",
-        "useValueForTime": value_is_moment,
-    }
-
-
-def to_others(title: str, tag: str) -> Json:
-    """Return a link to every dashboard with a tag, with time and variables kept."""
-    kept: Json = {"asDropdown": False, "includeVars": True, "keepTime": True, "targetBlank": False}
-    return {
-        "type": "dashboards",
-        "title": title,
-        "tags": [tag],
-        "icon": "external link",
-        "tooltip": "",
-        "url": "",
-        **kept,
-    }
-
-
-def to_page(title: str, tooltip: str, url: str) -> Json:
-    """Return a link to a page outside Grafana."""
-    kept: Json = {"asDropdown": False, "includeVars": False, "keepTime": False, "targetBlank": True}
-    return {
-        "type": "link",
-        "title": title,
-        "tags": [],
-        "icon": "doc",
-        "tooltip": tooltip,
-        "url": url,
-        **kept,
-    }
-
-
-def dashboard(
-    uid: str,
-    title: str,
-    description: str,
-    *,
-    tag: str,
-    variables: Sequence[Json],
-    annotations: Sequence[Json],
-    links: Sequence[Json],
-    lines: Iterable[Line],
-) -> Json:
-    """Return a whole dashboard. It has no ``id``: Grafana gives one, and finds it again by its ``uid``."""
-    return {
-        "uid": uid,
-        "title": title,
-        "description": description,
-        "tags": [tag],
-        "schemaVersion": SCHEMA_VERSION,
-        "editable": True,
-        "graphTooltip": 1,
-        "time": {"from": "now-24h", "to": "now"},
-        "timezone": "",
-        "refresh": "1m",
-        "links": list(links),
-        "templating": {"list": list(variables)},
-        "annotations": {"list": list(annotations)},
-        "panels": laid(lines),
-    }

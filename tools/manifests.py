@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from dashboards import dashboards
 from reconciler import desired
 from reconciler.core.model import DEFAULT_ACCOUNT, Desired, Device, DeviceId, DeviceType
 from reconciler.runtime.demo_events import EVENTS_FILE, LOG_ONLY, logic_files
@@ -70,8 +72,17 @@ def events_file() -> str:
     return EVENTS_HEAD + LOG_ONLY
 
 
+def dashboard(name: str) -> str:
+    """Return a dashboard for a ConfigMap: as short as it can be, because kubectl keeps a copy in an annotation."""
+    return json.dumps(dashboards()[name], separators=(",", ":"), ensure_ascii=False) + "\n"
+
+
 MADE: Mapping[Path, Callable[[], str]] = {
     DEPLOY / "kubernetes" / "components" / "monitoring" / "prometheusrule.yaml": prometheus_rule,
+    **{
+        DEPLOY / "kubernetes" / "components" / "dashboards" / name: partial(dashboard, name)
+        for name in dashboards()
+    },
     DEPLOY / "compose" / "desired-state" / "desired-state.toml": fleet,
     DEPLOY / "compose" / "events" / EVENTS_FILE: events_file,
     **{

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 import reconciler
+from dashboards import dashboards
 from kustomized import (
     CUSTOM,
     KUBERNETES,
@@ -33,6 +35,8 @@ from reconciler.runtime.settings import Settings
 
 LOST = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 """The taints of a node that Kubernetes has lost sight of."""
+LARGEST_ANNOTATION = 256 * 1024
+"""Bytes of all annotations of an object; kubectl apply keeps a copy of the object in one."""
 RENDERED = ("base", "overlays/configmap", "overlays/git")
 
 
@@ -491,6 +495,22 @@ def test_the_operators_rules_are_the_rules(objects: Mapping[str, list[Object]]) 
     """The PrometheusRule holds exactly the groups of deploy/prometheus/rules.yml."""
     found = one(objects["overlays/git with components"], "PrometheusRule")
     assert found["spec"] == yaml.safe_load(RULES.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", dashboards())
+def test_grafanas_sidecar_finds_the_dashboards(
+    objects: Mapping[str, list[Object]], name: str
+) -> None:
+    """Each dashboard is in a ConfigMap with the sidecar's label, whole, and small enough for kubectl apply."""
+    installation = objects["overlays/configmap with components"]
+    found = one(installation, "ConfigMap", f"pcc-dashboard-{name.removesuffix('.json')}")
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(found["data"][name]) == dashboards()[name]
+    assert len(json.dumps(found)) < LARGEST_ANNOTATION
+    assert not any(
+        each["kind"] == "ConfigMap" and "dashboard" in each["metadata"]["name"]
+        for each in objects["overlays/configmap"]
+    )
 
 
 @pytest.mark.parametrize("path", MADE, ids=lambda path: path.name)
