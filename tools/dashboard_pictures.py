@@ -94,7 +94,9 @@ class Picture:
 
 DOCUMENTS: Mapping[str, Picture] = {
     "dashboard-overview": Picture("overview", "pcc", height=1020),
-    "dashboard-overview-light": Picture("overview", "calm", theme="light", height=1020),
+    "dashboard-overview-light": Picture(
+        "overview", "calm", receiver="none", theme="light", height=1020
+    ),
     "dashboard-account": Picture("account", "pcc", "busan"),
 }
 """The pictures of the documents."""

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dashboards import dashboards
 from receiver_figures import ReceiverFigures
 from reconciler.controller.revision_recorder import SOURCE_ERRORS
 from reconciler.core.model import DEFAULT_ACCOUNT, AccountName, Cause
@@ -231,6 +232,21 @@ def test_the_links_have_one_base() -> None:
     links = re.findall(r"runbook_url: (\S+)$", document, re.MULTILINE)
     assert len(links) == len(ALERTS)
     assert all(link.startswith(f"{told[1]}/{RUNBOOK.name}#") for link in links)
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_leads_to_a_dashboard_and_to_choices_that_it_has(name: str) -> None:
+    """The dashboards and variables of the link exist, and one replacement changes its base."""
+    url = ALERTS[name]["annotations"]["dashboard_url"]
+    replaced = re.search(r"sed -i 's#(https://grafana[^#]+)#", RULES.read_text(encoding="utf-8"))
+    assert replaced is not None
+    assert url.startswith(f"{replaced[1]}/d/")
+    boards = {one["uid"]: one for one in dashboards().values()}
+    uids = set(re.findall(r"pcc-\w+", url))
+    assert uids <= boards.keys()
+    assert "pcc-overview" in uids
+    variables = {each["name"] for uid in uids for each in boards[uid]["templating"]["list"]}
+    assert set(re.findall(r"var-(\w+)=", url)) <= variables
 
 
 def test_the_runbook_has_one_section_an_alert() -> None:

@@ -182,7 +182,7 @@ function Timeline({ panel, series, width, height }: Json) {
           color: theme.colors.getContrastText(bar.color.slice(0, 7)) }}>{bar.text}</div>)}
       </div>;
     })}
-    <div data-drawn style={{ position: 'absolute', bottom: 0, right: 0, opacity: 0.6 }}>drawn by the harness, not by Grafana</div>
+    <div data-drawn style={{ position: 'absolute', bottom: 0, right: 0, opacity: 0.6 }}>drawn by tools/panels, not by Grafana</div>
   </div>;
 }
 
@@ -197,7 +197,7 @@ function Heatmap({ series, width, height }: Json) {
         left: label + ((time.values[index] - from * 1000) / span) * (width - label), width: Math.max(1, (every / span) * (width - label) - 1),
         background: theme.visualization.getColorByName('blue'), opacity: 0.2 + 0.8 * (value / most) }} />)}
     </div>)}
-    <div style={{ position: 'absolute', bottom: 0, right: 0, opacity: 0.6, fontSize: 12 }}>drawn by the harness, not by Grafana</div>
+    <div style={{ position: 'absolute', bottom: 0, right: 0, opacity: 0.6, fontSize: 12 }}>drawn by tools/panels, not by Grafana</div>
   </div>;
 }
 
