@@ -170,7 +170,10 @@ WALKED = {"docs/getting-started.md", "docs/upgrade.md"}
 """Whose blocks are run as they stand, one after the other, by ``test_the_way_into_production_can_be_walked``."""
 
 RUN_BY = {
-    (r"docs/terminal\.md", r"pcc-reconciler .*"): "test_every_command_fits_into_80_columns",
+    (
+        r"docs/terminal\.md",
+        r"pcc-reconciler .*",
+    ): "test_terminal.py::test_every_command_fits_into_80_columns",
     (
         r"docs/cli\.md",
         r"pcc-reconciler .*--help",
