@@ -20,16 +20,22 @@ WHOLE = frozenset({"ts", "level", "event", "exc_info", "exception", "stack"})
 """What the renderer reads itself."""
 COUNTED = "pass.completed"
 """The event that consists of counts: most of them are zero."""
-REVISIONS = frozenset({"revision", "commit", "newest"})
+REVISIONS = frozenset({"revision", "commit", "newest", "logic"})
+SECOND = len("2026-11-29T20:10:03")
+"""Where a time in ISO's form has its second."""
 
 
 def spoken(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of an event in the order and the words in which they are shown."""
     counts = event.get("event") == COUNTED
     shown = {key: value for key, value in event.items() if key in WHOLE}
+    if isinstance(stamp := event.get("ts"), str) and len(stamp) > SECOND:
+        shown["ts"] = f"{stamp[:SECOND]}Z"
     for key in (*_there(FIRST, event), *(one for one in event if one not in FIRST)):
         value = event[key]
         if key in WHOLE or value is None or (counts and value == 0):
+            continue
+        if key == "lg_message_id" and value == event.get("message_id"):
             continue
         words = _words(key, value)
         if words != "":

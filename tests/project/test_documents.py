@@ -415,7 +415,7 @@ def test_the_way_into_production_can_be_walked(tmp_path: Path) -> None:
     given = {"SIMULATOR": f"http://{simulator}", "DAEMON": f"http://{daemon}", "PCC_LISTEN": daemon}
     said = walk(folder, given, "docs/getting-started.md", "docs/upgrade.md")
     seen = re.compile(
-        r"Doctor: 1 wrong.*"  # there is no text yet
+        r"Doctor: 1 check failed.*"  # there is no text yet
         r"Plan: 0 to subscribe, 0 to unsubscribe\..*"  # what was adopted is already so
         r"Observe mode: nothing is changed.*"
         r"Plan: 5 to subscribe, 0 to unsubscribe\..*"  # what enforcing would do

@@ -1150,7 +1150,7 @@ async def test_a_list_that_shows_none_of_the_known_devices_is_wrong(known: int) 
         )
         assert "the credential changed since the last trusted list" in finding.found
         assert "check whose token it is" in finding.fix
-        assert "1 wrong" in shown(found)
+        assert "1 check failed" in shown(found)
 
 
 async def test_a_guard_that_waits_for_a_person_is_a_warning_and_nothing_is_said_to_be_well() -> (

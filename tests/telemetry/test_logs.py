@@ -194,6 +194,8 @@ def test_a_terminal_gets_words_and_not_values_of_python() -> None:
     stream = told("console", stream=Terminal(), colours=False)
     structlog.get_logger().warning(
         "change.failed",
+        message_id="3r9hIcdQT0SI8wiILCRvgA",
+        lg_message_id="3r9hIcdQT0SI8wiILCRvgA",
         until=datetime(2026, 11, 29, 20, 10, 3, 249834, tzinfo=UTC),
         span=timedelta(hours=2),
         reasons={Fruit.APPLE: 5, "plum": 0},
@@ -209,8 +211,10 @@ def test_a_terminal_gets_words_and_not_values_of_python() -> None:
         account="seoul-hotel",
     )
     line = stream.getvalue()
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", line)
     assert re.sub(r".*change\.failed\s+", "", line).strip() == (
         "account=seoul-hotel name='Room 1203 fridge' device=7121f083d9df… "
+        "message_id=3r9hIcdQT0SI8wiILCRvgA "
         "until='2026-11-29 20:10:03 UTC' span=2h reasons='apple 5' kinds='apple, pear' "
         "ahead_seconds=0.123 approved=yes devices=0 commit=1f2a91c71111 revision=sha256:aaaaaaaaaaaa"
     )

@@ -20,6 +20,7 @@ CONDITIONS = {
 }
 RESULTS = {"success": GREEN, "noop": GREEN, "failed": RED, "refused": RED, "begun": CYAN}
 _WORDS = {one.replace("_", " "): colour for one, colour in CONDITIONS.items()}
+_NAMES_OF_COLUMNS = "account  condition"
 _CONDITION = re.compile(rf"(?<=  )(?:{'|'.join(_WORDS)})(?=  |$)", re.MULTILINE)
 _STATES = {
     "held": YELLOW,
@@ -43,8 +44,15 @@ _WARNING = " (warning)"
 def status_coloured(text: str) -> str:
     """Colour a status: its first sentence, the conditions of accounts, and whose notes follow."""
     head, newline, rest = text.partition("\n")
-    rest = _CONDITION.sub(lambda found: f"{_WORDS[found[0]]}{found[0]}{PLAIN}", rest)
+    rest = "\n".join(map(_with_condition, rest.split("\n")))
     return f"{BOLD}{head}{PLAIN}{newline}{_NOTE.sub(_bold, rest)}"
+
+
+def _with_condition(line: str) -> str:
+    """Colour the condition of an account. The line of column names has the same words."""
+    if line.startswith(_NAMES_OF_COLUMNS):
+        return f"{BOLD}{line}{PLAIN}"
+    return _CONDITION.sub(lambda found: f"{_WORDS[found[0]]}{found[0]}{PLAIN}", line)
 
 
 def devices_coloured(text: str) -> str:

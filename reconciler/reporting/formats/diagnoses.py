@@ -89,7 +89,7 @@ def _examined(examination: Examination) -> list[tuple[str, Sequence[Finding]]]:
 def _diagnosis(examination: Examination) -> str:
     counts = examination.counts()
     calm = "a guard is tripped" if examination.guarded else "nothing is wrong"
-    words = [f"{counts[Level.FAIL]} wrong"] if counts[Level.FAIL] else [calm]
+    words = [f"{counted(counts[Level.FAIL], 'check')} failed"] if counts[Level.FAIL] else [calm]
     words += [counted(counts[Level.WARN], "warning")] if counts[Level.WARN] else []
-    words += [f"{counts[Level.SKIP]} not looked at"] if counts[Level.SKIP] else []
+    words += [f"{counted(counts[Level.SKIP], 'check')} not made"] if counts[Level.SKIP] else []
     return f"Doctor: {', '.join(words)} ({counted(len(examination.accounts), 'account')})."
