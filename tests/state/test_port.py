@@ -408,3 +408,59 @@ def test_groups_are_written_in_their_order(lasting: bool, storage: Storage) -> N
     storage.write([first, Group((listed(THREE, vanished=TWO),))], more=True)
     storage.write([])
     assert devices(storage)[1] == {THREE}
+
+
+def named(names: dict[DeviceId, str], at: datetime = START, *ended: DeviceId) -> records.NamesSaved:
+    """Return names that hold from a moment on."""
+    return records.NamesSaved(HOTEL, at, names, frozenset(ended))
+
+
+def test_the_last_name_of_a_device_is_kept(storage: Storage) -> None:
+    """A device that left keeps its name, and is found by it; another account's devices are not."""
+    write(storage, moved(ONE, TWO), named({ONE: "oven", TWO: "fridge"}))
+    assert storage.names(HOTEL, [ONE, TWO, THREE]) == {ONE: "oven", TWO: "fridge"}
+    assert (storage.names(CLINIC, [ONE]), storage.once_called("oven", 10)) == ({}, frozenset())
+    write(storage, moved(leaving=ONE, mark=Mark(SECOND, LATER)))
+    assert storage.names(HOTEL, [ONE]) == {ONE: "oven"}
+    assert storage.once_called("oven", 10) == {(HOTEL, ONE)}
+
+
+def test_former_names_are_kept_until_they_are_old(storage: Storage) -> None:
+    """A name that another one replaced, or that was taken out, is found, and by its beginning, too."""
+    write(storage, moved(ONE, TWO), named({ONE: "oven", TWO: "fridge"}))
+    write(storage, named({ONE: "stove"}, LATER), named({}, LATER, TWO))
+    assert storage.names(HOTEL, [ONE, TWO]) == {ONE: "stove", TWO: "fridge"}
+    assert storage.once_called("oven", 10) == {(HOTEL, ONE)}
+    assert storage.once_called("fridge", 10) == {(HOTEL, TWO)}
+    assert storage.once_called_like("o", 10) == {"oven"}
+    assert storage.once_called("stove", 10) == frozenset()
+    write(storage, records.OldDropped(LATER + timedelta(hours=1)))
+    assert storage.once_called("oven", 10) == frozenset()
+    assert storage.names(HOTEL, [ONE]) == {ONE: "stove"}
+
+
+def test_names_of_many_devices_are_read_at_once(storage: Storage) -> None:
+    """More devices than one statement may name are read, too."""
+    many = {DeviceId(f"device-{number}"): f"Room {number}" for number in range(1200)}
+    write(storage, moved(*many), named(many))
+    assert storage.names(HOTEL, many.keys()) == many
+
+
+def test_a_change_keeps_its_name(storage: Storage) -> None:
+    """A name, no name, and a name that is not known are three things; an unsubscribe ends a name."""
+    gone = replace(done(ONE), name="oven")
+    plain = replace(done(TWO, LATER), name="")
+    write(storage, saved(gone, plain, replace(PAST, device=THREE)))
+    assert {past.device: past.name for past in storage.changes(Asked(), 10)} == {
+        ONE: "oven",
+        TWO: "",
+        THREE: None,
+    }
+    assert storage.once_called("oven", 10) == {(HOTEL, ONE)}
+
+
+def test_a_retired_account_leaves_its_names_findable(storage: Storage) -> None:
+    """The devices are forgotten, and what they were called leads to their past changes."""
+    write(storage, moved(ONE), named({ONE: "oven"}), records.AccountRetired(HOTEL, LATER))
+    assert storage.names(HOTEL, [ONE]) == {}
+    assert storage.once_called("oven", 10) == {(HOTEL, ONE)}
