@@ -156,6 +156,7 @@ async def held(folder: Path) -> AsyncIterator[Site]:
             "account": "jeju-resort",
             "for": "2h",
             "reason": "LG maintains its platform tonight",
+            "set_by": "jun@desk",
         }
         (await one.http.post("/api/v1/pause", json=pause)).raise_for_status()
         hotels.write("busan-hotel", slice(1, 24), ending=2)

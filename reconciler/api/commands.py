@@ -39,6 +39,8 @@ PLANNING_SECONDS = 120.0
 """A proposal has to be planned within this time, the wait for others included."""
 LONGEST_REASON = 1000
 """Characters of a pause's reason: it is shown wherever the pause is."""
+LONGEST_PERSON = 200
+"""Characters of who sets a pause."""
 LOOK_SECONDS = 0.5
 """How often the server is asked whether the caller is still there, where it does not wait with its answer."""
 
@@ -50,6 +52,7 @@ class PauseBody(msgspec.Struct, forbid_unknown_fields=True):
     account: str | msgspec.UnsetType | None = msgspec.UNSET
     for_: str | None = msgspec.field(default=None, name="for")
     reason: str = ""
+    set_by: str = ""
 
 
 class ReconcileBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -129,9 +132,13 @@ class _Calls:
         span = duration.parse(asked.for_) if asked.for_ is not None else None
         if len(asked.reason) > LONGEST_REASON:
             raise Refused(400, f"reason is longer than {LONGEST_REASON} characters")
+        if len(asked.set_by) > LONGEST_PERSON:
+            raise Refused(400, f"set_by is longer than {LONGEST_PERSON} characters")
         account = _account(asked.account)
         return _concerned(
-            await self._operations.pause(account, Pause(asked.pause), span, asked.reason)
+            await self._operations.pause(
+                account, Pause(asked.pause), span, asked.reason, asked.set_by
+            )
         )
 
     async def plan(self, request: Request) -> dict[str, Any]:

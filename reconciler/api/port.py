@@ -57,9 +57,14 @@ class Operations(Protocol):
         """Begin a pass of one account, or of all, and return their names."""
 
     async def pause(
-        self, account: AccountName | None, pause: Pause, span: timedelta | None, reason: str
+        self,
+        account: AccountName | None,
+        pause: Pause,
+        span: timedelta | None,
+        reason: str,
+        set_by: str = "",
     ) -> Iterable[AccountName]:
-        """Pause one account, or all, or end that pause; return their names."""
+        """Pause one account, or all, or end that pause; return their names. ``set_by`` is who says so."""
 
     async def plan(self, proposal: Proposal) -> Proposed:
         """Plan proposed files. Nothing comes into force."""

@@ -6,7 +6,10 @@ Must not: know what it answers; ``api.client`` and ``reporting`` do.
 
 from __future__ import annotations
 
+import getpass
+import os
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -174,6 +177,7 @@ def pause(
         "for": span,
         "reason": reason,
         "pause": "unsubscribe" if unsubscribes_only else "all",
+        "set_by": _myself(),
     } | _one(account)
     _print_accounts(f"paused for {span}:", ask_daemon(server, env_file, "/api/v1/pause", body))
 
@@ -187,6 +191,15 @@ def resume(account: OneAccount = None, server: Server = None, env_file: EnvFile 
     _print_accounts(
         "no longer paused by command:", ask_daemon(server, env_file, "/api/v1/pause", body)
     )
+
+
+def _myself() -> str:
+    """Return who gives a command, like ``mina@desk``; whoever asks why something is paused asks this person."""
+    try:
+        person = getpass.getuser()
+    except (KeyError, OSError):
+        person = str(os.getuid())
+    return quoted(f"{person}@{socket.gethostname()}")
 
 
 def _one(account: str | None) -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from reconciler.core.acceptance import AccountRevision
 from reconciler.core.errors import Unknown, quoted, suggestion
 from reconciler.core.model import AccountName, DeviceId
-from reconciler.core.text import listing
+from reconciler.core.text import SHORT, listing
 from reconciler.reporting.knowledge import Knowledge
 
 MOST_FOUND = 1000
@@ -20,9 +20,28 @@ SHORTEST_PREFIX = 8
 """An id may be shortened to this number of characters."""
 NEAR = 2000
 """Up to this number of ids all are searched for a near miss; of more, only those that begin or end alike."""
-NAMED = 10
+NAMED = 5
 """How many devices are named where it is not clear which is meant."""
 _NUMBER = re.compile(r"\d+")
+
+
+def _several(
+    asked: str,
+    taken_by: str,
+    number: int,
+    where: Sequence[tuple[DeviceId, frozenset[AccountName]]],
+) -> str:
+    """Return that several devices are meant: the first of them, and how to name one."""
+    short = {device[:SHORT] for device, _names in where}
+    most = SHORT if len(short) == len(where) else None
+    shown = [f"{quoted(device[:most])} in {listing(sorted(names), 2)}" for device, names in where]
+    if number > len(where):
+        shown.append(f"{number - len(where)} more")
+    narrow = "name one by its id"
+    if len({name for _device, names in where for name in names}) > 1:
+        narrow += ", or add --account"
+    return f"{quoted(asked)!r} is the {taken_by} of {number} devices: {', '.join(shown)}; {narrow}"
+
 
 Texts = Mapping[AccountName, AccountRevision]
 
@@ -68,8 +87,10 @@ def resolve(
             (only,) = devices
             return only, taken_by, _knowing(known, only, accounts, texts)
         if devices:
-            shown = listing([quoted(one) for one in sorted(devices)], NAMED)
-            raise Unknown(f"{quoted(asked)!r} is the {taken_by} of {len(devices)} devices: {shown}")
+            where = [
+                (one, _knowing(known, one, accounts, texts)) for one in sorted(devices)[:NAMED]
+            ]
+            raise Unknown(_several(asked, taken_by, len(devices), where))
     former = known.state.names.once_like(asked[:2], NEAR)
     raise Unknown(_nothing_like(asked, texts.values(), former))
 

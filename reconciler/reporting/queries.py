@@ -165,7 +165,7 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
             ApprovalReport(one.reason, one.expires, known.now < one.expires, len(one.devices))
             for one in text.desired.approvals
         ),
-        pause=PauseReport(override.pause, override.until, override.reason)
+        pause=PauseReport(override.pause, override.until, override.reason, set_by=override.set_by)
         if override.pause is not Pause.NONE
         else None,
         next_boundary=text.desired.next_boundary(known.now),

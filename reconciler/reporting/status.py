@@ -303,7 +303,8 @@ def pause_reports(
     alike = len(texts) > 1 and len(set(texts.values())) == 1
     by_text = {None: next(iter(texts.values()))} if alike else texts
     commanded = [
-        PauseReport(one.pause, one.until, one.reason, account) for account, one in overrides.items()
+        PauseReport(one.pause, one.until, one.reason, account, set_by=one.set_by)
+        for account, one in overrides.items()
     ]
     written = []
     for account, pause in by_text.items():

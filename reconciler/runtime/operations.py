@@ -41,7 +41,12 @@ class DaemonOperations:
         return names
 
     async def pause(
-        self, account: AccountName | None, pause: Pause, span: timedelta | None, reason: str
+        self,
+        account: AccountName | None,
+        pause: Pause,
+        span: timedelta | None,
+        reason: str,
+        set_by: str = "",
     ) -> list[AccountName]:
         """Pause for a while, or end the pause; passes under way stop before their next call."""
         names, now = self._dispatcher.names(account), self._components.clock.now()
@@ -49,7 +54,7 @@ class DaemonOperations:
         if pause is not Pause.NONE:
             if not span or not reason.strip():
                 raise ReconcilerError("a pause needs an end and a reason: for (like 2h) and reason")
-            override = PauseOverride(pause, now + span, reason.strip())
+            override = PauseOverride(pause, now + span, reason.strip(), set_by.strip())
         await asyncio.to_thread(self._components.state.pauses.set, account, override, now)
         if override is None:
             log.info("pause.ended", account=account)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -68,6 +69,8 @@ async def test_pause_stops_changes_until_resume_and_survives_a_restart(tmp_path:
             one, "pause", "--for", "2h", "--reason", "LG is being maintained"
         )
         assert (code, out) == (0, "paused for 2h: default\n")
+        (pause,) = (await one.get("/api/v1/status")).json()["pauses"]
+        assert re.fullmatch(r"\S+@\S+", pause["set_by"])
         write(one.file, text(owned(platform)))
         await one.passes(3)
         await one.stop()

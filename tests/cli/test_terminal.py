@@ -27,7 +27,7 @@ async def test_every_command_fits_into_80_columns(tmp_path: Path) -> None:
     status = by_words["status",]
     assert status.index("busan-hotel  held") < status.index("seoul-hotel  converging")
     assert "paused: account jeju-resort until " in status
-    assert "LG maintains its platform tonight" in status
+    assert "LG maintains its platform tonight (by jun@desk)" in " ".join(status.split())
     assert wide.lines[0].split()[-2:] == ["message", "ids"]
     assert re.search(r"\b[0-9a-f]{64}\b", wide.lines[1])
     assert watched[0] == 130

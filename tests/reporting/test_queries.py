@@ -284,7 +284,7 @@ def test_a_device_that_only_the_state_knows_is_found_by_its_beginning() -> None:
     with pytest.raises(Unknown, match="did you mean"):
         queries.explain(known, "device0")
     with pytest.raises(
-        Unknown, match="'device012' is the prefix of 2 devices: device0123, device0129"
+        Unknown, match="'device012' is the prefix of 2 devices: device0123 in default, device0129"
     ):
         queries.explain(known, "device012")
     assert queries.explain(known, "device0123").device == "device0123"
@@ -297,5 +297,26 @@ def test_a_name_that_several_devices_have_is_told_with_their_ids() -> None:
     )
     texts = accept(Accepted(), desired.load([document], MemoryTree({})), Revision("0" * 64))
     state = State.in_memory(SimulatedClock())
-    with pytest.raises(Unknown, match="'F' is the name of 2 devices: a1, b2"):
+    with pytest.raises(
+        Unknown,
+        match="'F' is the name of 2 devices: a1 in default, b2 in default; name one by its id",
+    ):
         queries.explain(Knowledge(NOW, texts, state, state.revisions.kept), "F")
+
+
+def test_of_many_devices_of_one_name_five_are_shown() -> None:
+    """Each with its account, and with the way to narrow it; ids are as short as in tables."""
+    lines = ""
+    for number in range(1, 9):
+        device = f"{number}{'0' * 63}"
+        lines += f'[accounts.a{number}]\ndevices = [{{id = "{device}", name = "F"}}]\n'
+    document = Document("d.toml", f"version = 1\n{lines}".encode())
+    loaded = desired.load([document], MemoryTree({}))
+    assert not loaded.faults
+    texts = accept(Accepted(), loaded, Revision("0" * 64))
+    state = State.in_memory(SimulatedClock())
+    with pytest.raises(Unknown) as refusal:
+        queries.explain(Knowledge(NOW, texts, state, state.revisions.kept), "F")
+    words = str(refusal.value)
+    assert words.startswith("'F' is the name of 8 devices: 100000000000 in a1, ")
+    assert words.endswith("500000000000 in a5, 3 more; name one by its id, or add --account")

@@ -842,7 +842,7 @@ def test_quota_survives_a_restart(opened: Callable[[], State]) -> None:
 def test_brakes_are_kept_and_end_by_themselves(opened: Callable[[], State]) -> None:
     """Of an account's own and the general brake the stricter holds; each ends in time; lifting all lifts each."""
     state, hour = opened(), timedelta(hours=1)
-    own = PauseOverride(Pause.ALL, START + hour, "night")
+    own = PauseOverride(Pause.ALL, START + hour, "night", "mina@desk")
     general = PauseOverride(Pause.UNSUBSCRIBE, START + 2 * hour, "audit \ud800")
     state.pauses.set(HOTEL, own, START)
     state.pauses.set(None, general, START)

@@ -78,10 +78,16 @@ class FakeOperations:
         return self.accounts
 
     async def pause(
-        self, account: AccountName | None, pause: Pause, span: timedelta | None, reason: str
+        self,
+        account: AccountName | None,
+        pause: Pause,
+        span: timedelta | None,
+        reason: str,
+        set_by: str = "",
     ) -> Iterable[AccountName]:
-        """Write down a pause."""
-        self.done.append(("pause", account, pause, span, reason))
+        """Write down a pause; by whom only where that is said."""
+        who = (set_by,) if set_by else ()
+        self.done.append(("pause", account, pause, span, reason, *who))
         return self.accounts
 
     async def plan(self, proposal: Proposal) -> Proposed:

@@ -35,11 +35,12 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class PauseOverride:
-    """A pause set by command, and when it ends."""
+    """A pause set by command, and when it ends. ``set_by`` is who gave the command, as far as that is known."""
 
     pause: Pause = Pause.NONE
     until: datetime | None = None
     reason: str = ""
+    set_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ NOT_OWNED_AND_LIVE = """SELECT id, owned, live, went_at FROM device
     WHERE account = ? AND NOT (owned AND live AND went_at IS NULL)"""
 RETRIES = "SELECT device, action, reason, attempts, until, code, words FROM retry WHERE account = ?"
 QUOTA = "SELECT calls, calls_per_hour FROM quota WHERE account = ?"
-PAUSES = "SELECT account, pause, until, reason FROM pause"
+PAUSES = "SELECT account, pause, until, reason, set_by FROM pause"
 LIVE_ACCOUNTS = "SELECT name FROM account WHERE EXISTS (SELECT 1 FROM device WHERE account = account.name AND live)"
 STAY = "SELECT came, came_at, went, went_at FROM device WHERE account = ? AND id = ?"
 REVISION = "SELECT * FROM revision WHERE key = ?"

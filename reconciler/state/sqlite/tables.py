@@ -85,6 +85,7 @@ MIGRATIONS = (
             PRIMARY KEY (name, account, device)
         ) WITHOUT ROWID""",
     ),
+    ("ALTER TABLE pause ADD COLUMN set_by TEXT NOT NULL DEFAULT ''",),
 )
 """The statements from each version to the next. Released ones are never edited; new ones are added."""
 
@@ -150,13 +151,14 @@ def read_calls(packed: bytes) -> tuple[float, ...]:
 
 def pause_row(account: AccountName, override: PauseOverride) -> Row:
     """Return a pause that was set by command."""
-    return (account, override.pause.value, stamp_or_none(override.until), fit(override.reason))
+    until = stamp_or_none(override.until)
+    return (account, override.pause.value, until, fit(override.reason), fit(override.set_by))
 
 
 def read_pause(row: Row) -> PauseOverride:
     """Return a pause from the columns after the account."""
-    pause, until, reason = row
-    return PauseOverride(Pause(pause), moment_or_none(until), reason)
+    pause, until, reason, set_by = row
+    return PauseOverride(Pause(pause), moment_or_none(until), reason, set_by)
 
 
 def past_key(past: Past) -> Row:
