@@ -19,7 +19,14 @@ import structlog
 from reconciler.core.acceptance import Claims
 from reconciler.core.clock import Clock
 from reconciler.core.errors import StateError
-from reconciler.core.heard import Heard, ListWatch, Silence, after_unsubscribe
+from reconciler.core.heard import (
+    Heard,
+    HeardOfAccount,
+    ListWatch,
+    RecentDevices,
+    Silence,
+    after_unsubscribe,
+)
 from reconciler.core.model import AccountName, Action, DeviceId, Outcome, Result
 from reconciler.state import History
 
@@ -36,6 +43,8 @@ class _Account:
     """What events say about one account."""
 
     watch: ListWatch = field(default_factory=ListWatch)
+    last: Heard | None = None
+    recent: RecentDevices = field(default_factory=RecentDevices)
     after_unsubscribe: deque[datetime] = field(default_factory=deque)
     woken_at: float | None = None
 
@@ -57,9 +66,25 @@ class Hearing:
         self._accounts: dict[AccountName, _Account] = {}
         self._last: dict[DeviceId, Heard] = {}
 
+    def knows_devices(self) -> bool:
+        """Say whether a desired state is in force, or was: without one, no event can be joined with an account."""
+        return self._claims.version > 0
+
     def last(self, device: DeviceId) -> Heard | None:
-        """Return the last event of a device that the desired state lists or listed when it came."""
+        """Return the last event of a device that the desired state lists or listed when it came.
+
+        Worker threads may ask this, too.
+        """
         return self._last.get(device)
+
+    def of_accounts(self) -> Mapping[AccountName, HeardOfAccount]:
+        """Return what was heard of each account's devices; an account of which nothing was is not there."""
+        now = self._clock.now()
+        return {
+            name: HeardOfAccount(one.last, one.recent.number(now))
+            for name, one in self._accounts.items()
+            if one.last is not None
+        }
 
     def contradicted_by_account(self) -> Mapping[AccountName, int]:
         """Return by account the number of devices that events contradict LG's list about."""
@@ -119,16 +144,18 @@ class Hearing:
             self.silence.heard(event.received)
             accounts = self._claims.listing(event.device)
             if accounts:
-                self._keep(event)
+                self._keep(event, accounts)
                 waking |= {name for name in accounts if self._of(name).watch.heard(event)}
             else:
                 waking |= await self._after_unsubscribe(event)
         self._wake_some(waking)
 
-    def _keep(self, event: Heard) -> None:
-        before = self._last.get(event.device)
-        if before is None or before.received <= event.received:
-            self._last[event.device] = event
+    def _keep(self, event: Heard, accounts: Iterable[AccountName]) -> None:
+        self._last[event.device] = _later(self._last.get(event.device), event)
+        for name in accounts:
+            one = self._of(name)
+            one.last = _later(one.last, event)
+            one.recent.heard(event.device, event.received)
 
     async def _after_unsubscribe(self, event: Heard) -> set[AccountName]:
         """Return the accounts of which we unsubscribed this device long before the event."""
@@ -145,7 +172,7 @@ class Hearing:
             if last is None or last.action is not Action.UNSUBSCRIBE:
                 continue
             if after_unsubscribe(event, last.at):
-                self._keep(event)
+                self._keep(event, [account])
                 self._of(account).after_unsubscribe.append(event.received)
                 found.add(account)
                 log.warning("event.after_unsubscribe", account=account, device=event.device)
@@ -164,3 +191,8 @@ class Hearing:
 
     def _of(self, account: AccountName) -> _Account:
         return self._accounts.setdefault(account, _Account())
+
+
+def _later(before: Heard | None, event: Heard) -> Heard:
+    """Return the event that a receiver stored later; receivers are read in any order."""
+    return event if before is None or before.received <= event.received else before

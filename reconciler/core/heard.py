@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from heapq import heappop, heappush, heapreplace
 
 from reconciler.core.model import DeviceId
 
@@ -26,6 +27,8 @@ AFTER_UNSUBSCRIBE = timedelta(hours=1)
 """LG may send what was under way when it confirmed an unsubscribe; what was diagnosed later than this was not."""
 FEWEST_EVENTS = 20
 """Below this number nobody knows how often events come."""
+RECENT = timedelta(hours=24)
+"""Devices that were heard of within this time are counted."""
 LONGEST_MEMORY = timedelta(weeks=8)
 SHORTEST_SILENCE = timedelta(hours=26)
 """Nights and quiet days are shorter than this."""
@@ -96,6 +99,42 @@ class ListWatch:
 def after_unsubscribe(event: Heard, confirmed: datetime) -> bool:
     """Say whether an event was diagnosed so long after LG confirmed our unsubscribe that it should not exist."""
     return event.at > confirmed + AFTER_UNSUBSCRIBE
+
+
+@dataclass(frozen=True, slots=True)
+class HeardOfAccount:
+    """What was heard of the devices of one account. ``recent`` is the number of devices within 24 hours."""
+
+    last: Heard | None = None
+    recent: int = 0
+
+
+class RecentDevices:
+    """The number of devices that were heard of within 24 hours. Each has one place, however often it speaks."""
+
+    def __init__(self) -> None:
+        self._latest: dict[DeviceId, datetime] = {}
+        self._oldest: list[tuple[datetime, DeviceId]] = []
+
+    def heard(self, device: DeviceId, received: datetime) -> None:
+        """Take an event, in whatever order they come."""
+        before = self._latest.get(device)
+        if before is None:
+            heappush(self._oldest, (received, device))
+        self._latest[device] = received if before is None else max(before, received)
+
+    def number(self, now: datetime) -> int:
+        """Return the number of devices, and forget those that were heard of earlier."""
+        over = now - RECENT
+        while self._oldest and self._oldest[0][0] <= over:
+            _, device = self._oldest[0]
+            latest = self._latest[device]
+            if latest > over:
+                heapreplace(self._oldest, (latest, device))
+            else:
+                heappop(self._oldest)
+                del self._latest[device]
+        return len(self._latest)
 
 
 class Silence:

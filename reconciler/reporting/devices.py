@@ -37,6 +37,7 @@ from reconciler.core.model import (
 from reconciler.core.planner import plan
 from reconciler.core.status import AccountStatus
 from reconciler.reporting.explain import Facts, judged_now
+from reconciler.reporting.heard import LastHeardReport, last_heard
 from reconciler.reporting.knowledge import Knowledge
 from reconciler.reporting.parameters import insist_on_known, insist_on_values, limit, one_of
 from reconciler.reporting.queries import LONGEST_PAGE, PAGE
@@ -85,7 +86,7 @@ class DeviceRow:
     reason: str | None = None
     until: datetime | None = None
     since: datetime | None = None
-    last_heard: datetime | None = None
+    last_heard: LastHeardReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +348,7 @@ def _row(known: Knowledge, name: AccountName, device: DeviceId, roster: _Roster)
         reason=held.reason if held is not None else None,
         until=held.until if held is not None else None,
         since=_since(known, name, device, roster),
+        last_heard=last_heard(known.events, device),
     )
 
 

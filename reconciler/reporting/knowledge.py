@@ -16,6 +16,7 @@ from reconciler.core.guards import Platform
 from reconciler.core.memory import DeviceNames
 from reconciler.core.model import AccountName, DeviceId
 from reconciler.core.status import AccountStatus
+from reconciler.reporting.heard import KnownEvents
 from reconciler.state import KeptText, State
 
 Kept = Callable[[], Sequence[KeptText]]
@@ -23,7 +24,10 @@ Kept = Callable[[], Sequence[KeptText]]
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """All there is to know at one moment. ``passes`` says when the next pass of an account is due."""
+    """All there is to know at one moment. ``passes`` says when the next pass of an account is due.
+
+    ``events`` is None if no receiver is asked.
+    """
 
     now: datetime
     accepted: Accepted
@@ -36,6 +40,7 @@ class Knowledge:
     observing: bool = False
     platforms: Mapping[AccountName, Platform] = field(default_factory=lambda: MappingProxyType({}))
     claims: Claims = field(default_factory=Claims)
+    events: KnownEvents | None = None
 
     @property
     def accounts(self) -> frozenset[AccountName]:

@@ -156,7 +156,7 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
             f"account {asked} is abandoned: it left the desired state, and no call is made for it"
         )
     report = account_report(
-        known.statuses.get(name, AccountStatus(name)), text, known.passes.get(name)
+        known.statuses.get(name, AccountStatus(name)), text, known.passes.get(name), known.events
     )
     override = known.state.pauses.of(name, known.now)
     return AccountDetail(

@@ -32,6 +32,7 @@ from reconciler.core.status import AccountStatus, PassReport, counts, states
 from reconciler.core.text import counted, listing
 from reconciler.desired import approval_block
 from reconciler.reporting.forecast import BoundaryReport
+from reconciler.reporting.heard import HeardReport, KnownEvents, heard_of_account, heard_of_all
 
 NAMED = 20
 """At most this many accounts are named in the sentence at the top; the rest is a number."""
@@ -62,7 +63,7 @@ class AccountReport:
     """One account, as its last pass left it. Times are nothing where there was none yet.
 
     ``current``: that pass was of the revision in force. ``settled``: it left nothing to change. ``refused``: the number
-    of devices LG refused the change.
+    of devices LG refused the change. ``heard`` is None if no receiver is asked.
     """
 
     account: str
@@ -88,6 +89,7 @@ class AccountReport:
     settled: bool = False
     refused: int = 0
     guards: tuple[GuardReport, ...] = ()
+    heard: HeardReport | None = None
 
     @property
     def guarded(self) -> bool:
@@ -157,10 +159,14 @@ class StatusReport:
     coming: tuple[BoundaryReport, ...] = ()
     clock_ahead_seconds: float = 0.0
     clock_trouble: str = ""
+    heard: HeardReport | None = None
 
 
 def account_report(
-    standing: AccountStatus, text: AccountRevision, next_pass: datetime | None
+    standing: AccountStatus,
+    text: AccountRevision,
+    next_pass: datetime | None,
+    events: KnownEvents | None = None,
 ) -> AccountReport:
     """Return one account's report; ``text`` is what is in force for it."""
     last = standing.last
@@ -188,6 +194,7 @@ def account_report(
         settled=last is not None and last.settled,
         refused=len(last.refused) if last else 0,
         guards=_guards(last.plan) if last else (),
+        heard=heard_of_account(events, standing.account),
     )
 
 
@@ -247,14 +254,17 @@ def status_report(
     ahead: timedelta = timedelta(0),
     overrides: Mapping[AccountName | None, PauseOverride] = MappingProxyType({}),
     coming: tuple[BoundaryReport, ...] = (),
+    events: KnownEvents | None = None,
 ) -> StatusReport:
     """Return the present status of everything. ``overrides`` are the pauses by command; None means all accounts.
 
     ``passes`` says when the next pass of an account is due, ``stalled`` why none is made although some are. ``ahead``
-    is by how much this machine's clock is ahead of LG's.
+    is by how much this machine's clock is ahead of LG's. ``events`` is None if no receiver is asked.
     """
     accounts = [
-        account_report(statuses.get(account, AccountStatus(account)), text, passes.get(account))
+        account_report(
+            statuses.get(account, AccountStatus(account)), text, passes.get(account), events
+        )
         for account, text in sorted(accepted.accounts.items())
     ]
     revision = accepted.revision
@@ -290,6 +300,7 @@ def status_report(
         coming=coming,
         clock_ahead_seconds=round(ahead.total_seconds(), 1),
         clock_trouble=clock,
+        heard=heard_of_all(events),
     )
 
 

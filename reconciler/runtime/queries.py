@@ -16,6 +16,7 @@ from reconciler.reporting import StatusReport, queries, status_report
 from reconciler.reporting.devices import DeviceList, Devices, listed
 from reconciler.reporting.explain import Explanation
 from reconciler.reporting.forecast import Calendar
+from reconciler.reporting.heard import KnownEvents
 from reconciler.reporting.knowledge import Knowledge
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
 from reconciler.runtime.health import ProcessHealth
@@ -107,7 +108,12 @@ class DaemonQueries:
             observing=components.settings.mode is Mode.OBSERVE,
             platforms=reconciler.accounts.platforms,
             claims=components.informer.claims,
+            events=self._events(),
         )
+
+    def _events(self) -> KnownEvents | None:
+        hearing = self._components.hearing
+        return None if hearing is None else KnownEvents(hearing, hearing.of_accounts())
 
     def _moment(self) -> _Moment:
         components = self._components
@@ -137,6 +143,7 @@ class DaemonQueries:
             ahead=moment.ahead,
             overrides=self._components.state.pauses.all(known.now),
             coming=self._calendar.coming(known.accepted.accounts, known.now),
+            events=known.events,
         )
 
     def _overview(self, moment: _Moment) -> Overview:

@@ -36,6 +36,7 @@ from reconciler.reporting.explain import (
 )
 from reconciler.reporting.explain.values import EventReport
 from reconciler.reporting.forecast import BoundaryReport
+from reconciler.reporting.heard import HeardReport, LastHeardReport
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Page, RefusedReport
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Error
@@ -65,6 +66,8 @@ VALUES: dict[str, type] = {
     "History": Page,
     "Change": ChangeReport,
     "Event": EventReport,
+    "Heard of": HeardReport,
+    "Last heard": LastHeardReport,
     "Pause body": PauseBody,
     "Plan body": PlanBody,
 }

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.controller.hearing import SHOWN_FOR, WAKE_SECONDS
-from reconciler.core.heard import Heard
+from reconciler.core.heard import Heard, HeardOfAccount
 from reconciler.core.model import DEFAULT_ACCOUNT, DeviceId
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Error
@@ -126,6 +126,22 @@ async def test_when_a_device_was_last_heard_of() -> None:
     assert fleet.hearing.last(device) == late
 
 
+async def test_what_was_heard_of_an_account() -> None:
+    """Its last event, and how many of its devices spoke within 24 hours; a stranger is not counted."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    assert fleet.hearing.of_accounts() == {}
+    early = [event(fleet, one) for one in fleet.owned[:3]]
+    fleet.clock.pass_by(20 * HOURS)
+    late = event(fleet, fleet.owned[0])
+    await fleet.hearing.take([late, *early, event(fleet, DeviceId("stranger"))])
+    assert fleet.hearing.of_accounts() == {DEFAULT_ACCOUNT: HeardOfAccount(late, 3)}
+    fleet.clock.pass_by(20 * HOURS)
+    assert fleet.hearing.of_accounts() == {DEFAULT_ACCOUNT: HeardOfAccount(late, 1)}
+    fleet.clock.pass_by(20 * HOURS)
+    assert fleet.hearing.of_accounts() == {DEFAULT_ACCOUNT: HeardOfAccount(late, 0)}
+
+
 async def test_an_account_that_left_the_files_is_forgotten() -> None:
     """No figure of it is left behind."""
     fleet = hearing_fleet()
@@ -133,6 +149,7 @@ async def test_an_account_that_left_the_files_is_forgotten() -> None:
     fleet.text = None
     await fleet.reconciler.reconcile(DEFAULT_ACCOUNT)
     assert fleet.hearing.contradicted() == {}
+    assert fleet.hearing.of_accounts() == {}
 
 
 Step = tuple[str, int]

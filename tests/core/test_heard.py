@@ -6,6 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -15,9 +16,11 @@ from reconciler.core.heard import (
     FEWEST_EVENTS,
     LATE,
     LONGEST_MEMORY,
+    RECENT,
     SHORTEST_SILENCE,
     Heard,
     ListWatch,
+    RecentDevices,
     Silence,
     after_unsubscribe,
 )
@@ -98,6 +101,26 @@ def test_an_event_long_after_an_unsubscribe() -> None:
     assert not after_unsubscribe(event(START + 5 * HOUR, START), START)
     assert not after_unsubscribe(event(START + AFTER_UNSUBSCRIBE), START)
     assert after_unsubscribe(event(START + AFTER_UNSUBSCRIBE + MINUTE), START)
+
+
+@given(
+    events=st.lists(
+        st.tuples(st.sampled_from(["one", "two", "three"]), st.integers(0, 100)), max_size=30
+    ),
+    asked=st.lists(st.integers(0, 60), max_size=5),
+)
+def test_the_devices_of_the_last_day_are_counted(
+    events: list[tuple[str, int]], asked: list[int]
+) -> None:
+    """Whatever the order of the events, a device counts once, for 24 hours from its latest one."""
+    recent, now, known = RecentDevices(), START + 100 * HOUR, list[tuple[str, datetime]]()
+    for index, (device, hours) in enumerate(events):
+        received = START + hours * HOUR
+        recent.heard(DeviceId(device), received)
+        known.append((device, received))
+        now += asked[index] * HOUR if index < len(asked) else timedelta(0)
+        expected = {one for one, at in known if at > now - RECENT}
+        assert recent.number(now) == len(expected)
 
 
 class Lists(RuleBasedStateMachine):

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from structlog.testing import capture_logs
 from disks import START, StandingClock
 from receivers import PAGE, FakeReceiver
 from reconciler.core.heard import Heard
-from reconciler.runtime.services.receivers import Receivers
+from reconciler.runtime.services.receivers import LOOK_SECONDS, Receivers
 from scenarios import Site, eventually, eventually_true, fleet, free_port, owned, site, text, write
 from simulated import Fleet
 
@@ -39,6 +40,11 @@ class Took:
 
     def __init__(self) -> None:
         self.events: list[Heard] = []
+        self.knows = True
+
+    def knows_devices(self) -> bool:
+        """Say whether events can be joined with devices."""
+        return self.knows
 
     async def take(self, events: list[Heard]) -> None:
         """Take some events."""
@@ -92,6 +98,23 @@ async def test_a_receiver_that_comes_back_with_an_empty_spool_is_heard_again() -
             receiver.hear("after")
             await eventually(lambda: took.events[-1].device == "after")
     assert len(took.events) == 6
+
+
+async def test_nothing_is_read_before_the_devices_are_known() -> None:
+    """An event of a device that is not known yet would be lost: after a start all are read from the beginning."""
+    receiver = FakeReceiver()
+    receiver.hear("one")
+    with receiver.serving() as address:
+        took = Took()
+        took.knows = False
+        service = Receivers([address], str, took, Shown(), StandingClock(), every=SOON)  # type: ignore[arg-type]
+        running = asyncio.create_task(service.run())
+        await asyncio.sleep(10 * LOOK_SECONDS / 3)
+        assert receiver.asked == []
+        took.knows = True
+        await eventually(lambda: len(took.events) == 1)
+        service.stop()
+        await asyncio.wait_for(running, 20)
 
 
 NONSENSE = {
@@ -172,6 +195,49 @@ async def test_the_daemon_shows_what_its_receivers_heard(tmp_path: Path) -> None
     assert f'\n{read}{{receiver="{second}"}} 0.0\n' in metrics
     assert 'pcc_list_contradicted_devices{account="default"} 0.0' in metrics
     assert "\npcc_silence_meaningful_seconds " not in metrics
+
+
+async def test_the_answers_say_what_was_heard_last(tmp_path: Path) -> None:
+    """Status and account have the number of devices of a day and the last event, and each device its own."""
+    platform = fleet(3)
+    devices = owned(platform)
+    write(tmp_path / "desired-state.toml", text(devices))
+    receiver = FakeReceiver()
+    for device in (*devices[:2], "a stranger", devices[0]):
+        receiver.hear(device)
+    with receiver.serving() as address:
+        async with site(tmp_path, platform, PCC_EVENTS_FROM=address) as one:
+            await one.has(devices)
+            await eventually_true(_has(one.metrics, "\npcc_heard_last_event_timestamp_seconds 1"))
+            whole = (await one.get("/api/v1/status")).json()
+            detail = (await one.get("/api/v1/accounts/default")).json()
+            rows = (await one.get("/api/v1/device-states")).json()["devices"]
+    newest = receiver.events[-1]
+    assert detail["heard"]["devices_within_24h"] == 2
+    heard = {row["device"]: row["last_heard"] for row in rows}
+    assert [heard[device] is not None for device in devices] == [True, True, False]
+    assert heard[devices[0]] == detail["heard"]["last_heard"]
+    assert detail["heard"] == whole["heard"] == whole["accounts"][0]["heard"]
+    last = detail["heard"]["last_heard"]
+    assert datetime.fromisoformat(last.pop("at")) == datetime.fromisoformat(newest["received"])
+    assert last == {
+        "device": devices[0],
+        "push_type": "PCC_EVENT",
+        "category": "malfunction",
+        "diagnosis": "E1",
+        "diagnosed": None,
+    }
+
+
+async def test_without_receivers_the_answers_say_nothing_of_events(tmp_path: Path) -> None:
+    """Null is not zero: nobody was asked."""
+    platform = fleet(1)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform))
+        whole = (await one.get("/api/v1/status")).json()
+        detail = (await one.get("/api/v1/accounts/default")).json()
+    assert whole["heard"] is whole["accounts"][0]["heard"] is detail["heard"] is None
 
 
 def _has(metrics: Callable[[], Any], words: str) -> Callable[[], Any]:

@@ -71,7 +71,7 @@ def _row(one: DeviceRow, device: str, now: datetime, *, wide: bool) -> Row:
         quoted(device),
         state,
         _when(one.since, now, wide=wide),
-        _when(one.last_heard, now, wide=wide),
+        _when(one.last_heard.at if one.last_heard is not None else None, now, wide=wide),
         one.account,
         one.type or "",
     )

@@ -20,6 +20,9 @@ from reconciler.core.errors import ReconcilerError
 from reconciler.core.heard import Heard
 
 EVERY_SECONDS = 60.0
+DEVICES_SECONDS = 60.0
+"""Receivers are read this long after the start, even if no desired state is in force yet."""
+LOOK_SECONDS = 0.1
 
 log = structlog.get_logger()
 
@@ -48,11 +51,12 @@ class Receivers:
         every: float = EVERY_SECONDS,
     ) -> None:
         self._readers = [_Reader(address, token, hearing, answers, clock) for address in addresses]
-        self._every = every
+        self._hearing, self._clock, self._every = hearing, clock, every
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
         """Ask until ``stop``. Receivers are asked side by side: a slow one delays no other."""
+        await self._devices_known()
         async with asyncio.TaskGroup() as readers:
             for reader in self._readers:
                 readers.create_task(self._follow(reader))
@@ -61,6 +65,14 @@ class Receivers:
     def stop(self) -> None:
         """Ask no more."""
         self._stopped.set()
+
+    async def _devices_known(self) -> None:
+        """Wait for the desired state: an event that is read before is of a device that nobody knows, and is lost."""
+        until = self._clock.steady() + DEVICES_SECONDS
+        while not self._hearing.knows_devices() and self._clock.steady() < until:
+            if self._stopped.is_set():
+                return
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _follow(self, reader: _Reader) -> None:
         while not self._stopped.is_set():
