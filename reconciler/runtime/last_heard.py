@@ -14,7 +14,6 @@ from reconciler.controller.hearing import Hearing
 from reconciler.core.clock import Clock
 from reconciler.core.errors import ReconcilerError
 from reconciler.core.model import DeviceId
-from reconciler.reporting.devices import DeviceRow
 from reconciler.reporting.explain import Explanation
 from reconciler.reporting.explain.heard import LastEvent, event_report
 
@@ -47,16 +46,6 @@ class LastHeard:
         last = max(found, key=_received, default=None)
         now = self._clock.now()
         return tuple(replace(one, heard=event_report(last, one, now)) for one in stories)
-
-    def dated(self, rows: Sequence[DeviceRow]) -> tuple[DeviceRow, ...]:
-        """Return devices with the date of the last event that is known here; no receiver is asked."""
-        if self._hearing is None:
-            return tuple(rows)
-        found = []
-        for row in rows:
-            event = self._hearing.last(DeviceId(row.device))
-            found.append(row if event is None else replace(row, last_heard=event.received))
-        return tuple(found)
 
     async def _ask(self, address: str, device: DeviceId) -> LastEvent | ReconcilerError | None:
         """Return the newest event that one receiver has, or why that is not known."""

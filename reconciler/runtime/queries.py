@@ -77,8 +77,7 @@ class DaemonQueries:
         """Return a part of the list of devices, each with its last event."""
         wanted = listed(asked)
         async with self._one_at_a_time:
-            found = await asyncio.to_thread(self._devices.page, self._known(), wanted)
-        return replace(found, devices=self._heard.dated(found.devices))
+            return await asyncio.to_thread(self._devices.page, self._known(), wanted)
 
     async def history(self, asked: Mapping[str, str]) -> Page:
         """Return past changes."""
