@@ -267,20 +267,7 @@ def status_report(
         )
         for account, text in sorted(accepted.accounts.items())
     ]
-    revision = accepted.revision
-    text_report = TextReport(
-        revision=str(revision) if revision else None,
-        commit=revision.commit if revision else None,
-        newest=str(accepted.newest) if accepted.newest else None,
-        rejected=accepted.rejected,
-        faults=tuple(map(str, accepted.faults)),
-        warnings=tuple(map(str, accepted.warnings)),
-        source=source,
-        fetched_at=datetime.fromtimestamp(fetched_at, now.tzinfo) if fetched_at else None,
-        trouble=trouble,
-        sha256=revision.sha256 if revision else None,
-        seen=tuple(SeenReport(one.revision, one.sha256, one.rejected) for one in accepted.seen),
-    )
+    text_report = _text_report(accepted, source, trouble, fetched_at, now)
     clock = clock_trouble(ahead)
     trouble_first = (
         _stalled(stalled) or _text_trouble(text_report) or _state_trouble(state_trouble) or clock
@@ -301,6 +288,26 @@ def status_report(
         clock_ahead_seconds=round(ahead.total_seconds(), 1),
         clock_trouble=clock,
         heard=heard_of_all(events),
+    )
+
+
+def _text_report(
+    accepted: Accepted, source: str, trouble: str, fetched_at: float, now: datetime
+) -> TextReport:
+    """Return the revision in force and what became of the newest one."""
+    revision = accepted.revision
+    return TextReport(
+        revision=str(revision) if revision else None,
+        commit=revision.commit if revision else None,
+        newest=str(accepted.newest) if accepted.newest else None,
+        rejected=accepted.rejected,
+        faults=tuple(map(str, accepted.faults)),
+        warnings=tuple(map(str, accepted.warnings)),
+        source=source,
+        fetched_at=datetime.fromtimestamp(fetched_at, now.tzinfo) if fetched_at else None,
+        trouble=trouble,
+        sha256=revision.sha256 if revision else None,
+        seen=tuple(SeenReport(one.revision, one.sha256, one.rejected) for one in accepted.seen),
     )
 
 
