@@ -6,6 +6,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
 
+# The demonstration needs a sixth of what development needs. Where that is there already, it is used.
+DEMO := $(if $(wildcard $(INSTALLED)),.venv,build/demo)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all coverage test-rest fresh lint types layers check simulate crashes bench bench-quick pictures terminal house mutants docs format requirements clean
 
@@ -14,10 +17,10 @@ help: ## list these targets
 
 # Make dies of an interrupt whatever its recipe says. So, on a terminal, job control hands the terminal to the demo:
 # Ctrl-C reaches the demo only, which stops in good order, and make ends with the demo's exit code.
-demo: $(INSTALLED) ## simulator and daemon together on a sample fleet, until Ctrl-C
+demo: $(DEMO)/.installed ## simulator and daemon together on a sample fleet, until Ctrl-C
 	@case "$$(ps -o stat= -p $$$$ 2>/dev/null)" in \
-	*+*) set -m; $(BIN)/pcc-reconciler demo; exit $$? ;; \
-	*) exec $(BIN)/pcc-reconciler demo ;; \
+	*+*) set -m; $(DEMO)/bin/pcc-reconciler demo; exit $$? ;; \
+	*) exec $(DEMO)/bin/pcc-reconciler demo ;; \
 	esac
 
 test: $(INSTALLED) ## every test that needs only Python
@@ -91,18 +94,34 @@ format: $(INSTALLED) ## lay out the code, mend what ruff can mend
 	@$(BIN)/ruff check --fix-only
 	@$(BIN)/ruff format
 
+# What a recipe does with the first Python that can make environments; the rest of it is $(1).
+with_python = for python in $(PYTHONS); do \
+  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+  "$$python" -c 'import ensurepip, venv' 2>/dev/null || { lacks="$$lacks $$python"; continue; }; \
+  $(1); exit; \
+done; \
+if [ -n "$$lacks" ]; \
+then echo "Python without its venv module:$$lacks. Install it (Debian, Ubuntu: apt install python3-venv)." >&2; \
+else echo "No Python 3.11 or newer among: $(PYTHONS). Install one, or name it: make PYTHON=/path/to/python3" >&2; \
+fi; exit 1
+
+# pip says each package as it fetches it; one short line each is progress enough.
+build/demo/.installed: requirements/runtime.txt requirements/build.txt pyproject.toml
+	@$(call with_python,echo "Making build/demo with $$($$python --version): about 40 packages and half a minute"; \
+	  rm -rf build/demo; "$$python" -m venv build/demo && { \
+	  build/demo/bin/python -m pip --disable-pip-version-check install --progress-bar off --require-hashes \
+	    -r requirements/runtime.txt -r requirements/build.txt || touch build/demo/.failed; \
+	  } | while read -r word name rest; do case "$$word" in \
+	    (Collecting) echo "  fetching $${name%%==*}" ;; \
+	    (Installing) echo "  installing all of them" ;; \
+	  esac; done && test ! -e build/demo/.failed && \
+	  build/demo/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation \
+	    --editable . && touch $@)
+
 # Two stamps: the locked packages are slow to install and change seldom, the project itself takes a second.
 .venv/.locked: requirements/dev.txt
-	@for python in $(PYTHONS); do \
-	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
-	  "$$python" -c 'import ensurepip, venv' 2>/dev/null || { lacks="$$lacks $$python"; continue; }; \
-	  echo "Making .venv with $$($$python --version) and the packages of requirements/dev.txt"; \
-	  "$$python" -m venv --clear .venv && $(PIP) install --require-hashes -r requirements/dev.txt && touch $@; exit; \
-	done; \
-	if [ -n "$$lacks" ]; \
-	then echo "Python without its venv module:$$lacks. Install it (Debian, Ubuntu: apt install python3-venv)." >&2; \
-	else echo "No Python 3.11 or newer among: $(PYTHONS). Install one, or name it: make PYTHON=/path/to/python3" >&2; \
-	fi; exit 1
+	@$(call with_python,echo "Making .venv with $$($$python --version) and the packages of requirements/dev.txt"; \
+	  "$$python" -m venv --clear .venv && $(PIP) install --require-hashes -r requirements/dev.txt && touch $@)
 
 $(INSTALLED): .venv/.locked pyproject.toml
 	@echo "Installing the project into .venv"

@@ -5,6 +5,7 @@ Must not: speak to LG.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -129,11 +130,26 @@ def demo(
     set_up_logs("info", "auto", masking=masking, colours=coloured(sys.stderr))
 
     async def work() -> None:
-        one = Demo(listen=listen, devices=devices, seed=seed, say=_print_line, masking=masking)
+        one = Demo(
+            listen=listen,
+            devices=devices,
+            seed=seed,
+            say=_print_line,
+            masking=masking,
+            program=_this_program(),
+        )
         with signals(one.stop):
             await one.run()
 
     asyncio.run(work())
+
+
+def _this_program() -> str:
+    """Return how this program was called, for commands that a person copies."""
+    called = sys.argv[0]
+    return (
+        called if os.access(called, os.X_OK) and Path(called).suffix != ".py" else "pcc-reconciler"
+    )
 
 
 def _print_line(text: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from reconciler import desired
-from reconciler.core.model import DEFAULT_ACCOUNT, Desired, Device, DeviceId, DeviceType
+from reconciler.core.model import DEFAULT_ACCOUNT, Desired, Device, DeviceId, DeviceType, Policy
 from reconciler.runtime import settings
 from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.demo_events import EVENTS_FILE, DemoEvents
@@ -39,6 +39,12 @@ RECEIVE_LISTEN = "127.0.0.1:8081"
 """Where the receiver is, or else on a free port."""
 INTERVAL = "10s"
 """Short, so that drift is healed while one looks."""
+FLOOR = Policy().max_unsubscribe_floor
+"""As many devices may go at once from a small fleet; a guard holds more."""
+DEFAULT_LISTEN = "127.0.0.1:8080"
+"""Where commands look for the daemon unless another address is set."""
+INSTRUCTIONS = "try.txt"
+"""The file that has the welcome, for when the log has pushed it off the screen."""
 TYPES = {f"DEVICE_{kind.name}": kind for kind in DeviceType}
 
 
@@ -53,11 +59,13 @@ class Demo:
         seed: int,
         say: Callable[[str], None],
         masking: Masking | None = None,
+        program: str = "pcc-reconciler",
     ) -> None:
         self._listen = listen
         self._devices = devices
         self._seed = seed
         self._say = say
+        self._program = program
         self._masking = masking or Masking()
         self._stopping = asyncio.Event()
         self._daemon: Daemon | None = None
@@ -86,10 +94,18 @@ class Demo:
                 chosen = chosen.model_copy(update={"listen": _free(chosen.listen)})
                 self._masking.know(chosen.secrets())
                 places = Places(str(chosen.listen), simulator, file, address, receiving.events_dir)
-                self._say(_welcome(places, spare, wanted[-1]))
+                welcome = _welcome(places, spare, wanted[-1], self._program)
+                (folder / INSTRUCTIONS).write_text(welcome, encoding="utf-8")
+                self._say(welcome)
                 self._daemon = Daemon(chosen, masking=self._masking)
                 self._receiver = ReceiverProcess(receiving, masking=self._masking)
-                events = DemoEvents(folder, sender.callbacks, receiving.receive_listen, self._say)
+                events = DemoEvents(
+                    folder,
+                    sender.callbacks,
+                    receiving.receive_listen,
+                    self._say,
+                    recap=_recap(places),
+                )
                 events.write_files()
                 if not self._stopping.is_set():
                     await self._together(self._daemon, self._receiver, events)
@@ -160,7 +176,10 @@ class Places:
     spool: Path
 
 
-def _welcome(at: Places, spare: Device, lost: Device) -> str:
+def _welcome(at: Places, spare: Device, lost: Device, program: str) -> str:
+    """Return what is where and what to try: at most 23 lines, as a small terminal has 24."""
+    where = "" if at.listen == DEFAULT_LISTEN else f"PCC_LISTEN={at.listen} "
+    ask = f"{where}{program}"
     entry = f'{{ id = "{spare.id}", name = "{spare.name}" }},'
     return f"""\
 status page  http://{at.listen}/
@@ -169,20 +188,24 @@ simulator    {at.simulator}/_sim
 edit         {at.file}
 events       {at.receiver}/
 
-Try:
-  add this line to devices in that file, save, and watch the POST:
-    {entry}
-  remove any line from it, save, and watch the DELETE
-  lose a subscription behind our back; the next pass, within {INTERVAL}, heals it:
-    curl -s {at.simulator}/_sim/users/default/unsubscribe -d '{{"ids": ["{lost.id}"]}}'
-    (what we changed ourselves less than a minute ago is taken as done: LG's list may lag behind its changes)
-  see what LG's events became; one comes every few seconds, and each prints a line here:
-    PCC_EVENTS_DIR={at.spool} pcc-reconciler events list --limit 10
-  let a device have a diagnosis now:
-    curl -s {at.simulator}/_sim/events -d '{{"device": "{lost.id}"}}'
-  ask what is known of that device, also when it was last heard of:
-    PCC_LISTEN={at.listen} pcc-reconciler explain {lost.id[:12]}
-Ctrl-C ends everything.
+Try in a second terminal:
+  {ask} status
+  {ask} devices
+  {ask} explain "{lost.name or lost.id[:12]}"
+  {ask} history
+Remove a line from the file and save: DELETE. Remove more than {FLOOR}: a guard
+holds them, and status and page say what to do. Add a line: POST. One to add:
+  {entry}
+Lose a subscription; it comes back within {INTERVAL} (a minute for a new one):
+  curl -s {at.simulator}/_sim/users/default/unsubscribe -d '{{"ids": ["{lost.id}"]}}'
+"""
+
+
+def _recap(at: Places) -> str:
+    """Return what is printed again below the log's first lines."""
+    return f"""
+status page  http://{at.listen}/       (Ctrl-C ends everything)
+what to try  cat {at.file.parent / INSTRUCTIONS}
 """
 
 

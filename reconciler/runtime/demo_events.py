@@ -39,8 +39,10 @@ logic = "."
 type = "stream"
 path = "{DELIVERED}"
 """
-EVENTS_PER_HOUR = 1200.0
-"""One every three seconds: often enough to watch, slowly enough to read."""
+EVENTS_PER_HOUR = 180.0
+"""One every 20 seconds: often enough to watch, seldom enough that what was printed before stays on the screen."""
+RECAP_EVERY = 2
+"""After this number of events the recap is printed again: it stays on a screen of 24 lines."""
 LOOK_SECONDS = 0.3
 READY_SECONDS = 15.0
 """How long the receiver is waited for; it says itself that it is ready after ten seconds."""
@@ -87,10 +89,16 @@ class DemoEvents:
     """The events of one demonstration, whose files are in ``folder``. ``listen``: where the receiver is."""
 
     def __init__(
-        self, folder: Path, callbacks: Callbacks, listen: Listen, say: Callable[[str], None]
+        self,
+        folder: Path,
+        callbacks: Callbacks,
+        listen: Listen,
+        say: Callable[[str], None],
+        *,
+        recap: str = "",
     ) -> None:
         self._folder, self._callbacks = folder, callbacks
-        self._listen, self._say = listen, say
+        self._listen, self._say, self._recap = listen, say, recap
 
     def write_files(self) -> Path:
         """Write the events file and the Logic Table; return the former."""
@@ -108,8 +116,10 @@ class DemoEvents:
         shown = 0
         while True:
             lines = await asyncio.to_thread(self._delivered)
-            for line in lines[shown:]:
+            for number, line in enumerate(lines[shown:], shown):
                 self._say(f"event        {event_words(json.loads(line))}")
+                if self._recap and number % RECAP_EVERY == 0:
+                    self._say(self._recap)
             shown = len(lines)
             await asyncio.sleep(LOOK_SECONDS)
 

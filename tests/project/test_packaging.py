@@ -196,3 +196,29 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
     (metadata,) = [inside[name].decode() for name in inside if name.endswith(".dist-info/METADATA")]
     assert f"\nVersion: {reconciler.__version__}\n" in metadata
     assert [name for name in inside if name.endswith("licenses/LICENSE")]
+
+
+def test_the_demonstration_needs_only_what_running_needs(tmp_path: Path) -> None:
+    """In a fresh clone it installs the locked packages of running and building, and none of development."""
+    for name in ("Makefile", "pyproject.toml", "requirements"):
+        place = ROOT / name
+        (shutil.copytree if place.is_dir() else shutil.copy)(place, tmp_path / name)
+    command = ["/usr/bin/env", "make", "--dry-run", "demo"]
+    done = subprocess.run(  # noqa: S603 - our own Makefile, which is only shown
+        command, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "--require-hashes" in done.stdout
+    assert "requirements/runtime.txt" in done.stdout
+    assert "requirements/build.txt" in done.stdout
+    assert "requirements/dev.txt" not in done.stdout
+    assert "build/demo/bin/pcc-reconciler demo" in done.stdout
+
+
+def test_no_document_installs_the_program_by_its_bare_name() -> None:
+    """Whoever registers that name at a public index would get the token of the pipeline."""
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        words = document.read_text(encoding="utf-8")
+        found = re.findall(
+            r"pipx? install [^\n`]*?(?<![\w/.\"-])pcc-reconciler(?![\w @.-]*@)", words
+        )
+        assert not found, document

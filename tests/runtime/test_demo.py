@@ -97,3 +97,16 @@ async def test_demo_refuses_a_bad_address() -> None:
     """An address that is none is told like any other wrong setting."""
     with pytest.raises(Invalid, match="PCC_LISTEN"):
         await Demo(listen="somewhere", devices=4, seed=0, say=lambda _words: None).run()
+
+
+async def test_demo_fits_a_small_terminal_and_names_commands_to_try() -> None:
+    """What it prints first takes fewer than 24 lines of 80 columns, and a file keeps it for later."""
+    words: list[str] = []
+    one = Demo(listen="127.0.0.1:0", devices=24, seed=0, say=words.append)
+    one.stop()
+    await one.run()
+    rows = sum(max(1, -(-len(line) // 80)) for line in words[0].splitlines())
+    assert rows < 24
+    for name in ("status", "devices", "explain", "history"):
+        assert f"pcc-reconciler {name}" in words[0]
+    assert "guard" in words[0]

@@ -41,11 +41,12 @@ async def exit_of(child: Process) -> tuple[int, str]:
 
 
 async def welcome(child: Process) -> dict[str, str]:
-    """Return what the first five lines say, each by its first words."""
+    """Return what the first five lines say, each by its first words, and the last one, which is a call to make."""
     assert child.stdout is not None
-    lines = [
-        (await asyncio.wait_for(child.stdout.readline(), DEADLINE_SECONDS)).decode()
-        for _ in range(12)
-    ]
+    lines: list[str] = []
+    while not lines or "curl -s" not in lines[-1]:
+        line = (await asyncio.wait_for(child.stdout.readline(), DEADLINE_SECONDS)).decode()
+        assert line, "the demonstration ended"
+        lines.append(line)
     found = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in lines[:5])
     return found | {"curl": lines[-1]}
