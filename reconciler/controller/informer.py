@@ -218,12 +218,9 @@ class Informer:
         in_force = self.accepted.revision == revision
         if in_force and commit is not None and commit.verified is Verified.YES:
             self._reader.judged(reading, signed=True)
-        if (
-            revision != self._kept.last
-        ):  # once after each start too: the last process may have kept only a part
-            await self._reader.aside(
-                partial(self._kept.keep, fetched, loaded, revision, in_force=in_force)
-            )
+        await self._reader.aside(
+            partial(self._kept.keep, fetched, loaded, revision, in_force=in_force)
+        )
 
     async def _enforce(self, after: Accepted, *, tell: bool = True) -> None:
         before = self.accepted

@@ -35,8 +35,8 @@ class KeptRevisions:
         self._clock = clock
         self._environment = environment
         self._writes = writes
-        self._documents: set[str] = set()
-        self._last: Revision | None = None
+        self._documents: frozenset[str] = frozenset()
+        self._last: tuple[Revision, frozenset[str]] | None = None
 
     def load(self) -> Sequence[KeptText]:
         """Return the documents that are kept."""
@@ -44,12 +44,7 @@ class KeptRevisions:
 
     def follow(self, kept: Sequence[KeptText]) -> None:
         """Take the documents that are kept, to drop those that a later revision does not have."""
-        self._documents = {one.document for one in kept}
-
-    @property
-    def last(self) -> Revision | None:
-        """Return the revision that was kept last by this process."""
-        return self._last
+        self._documents = frozenset(one.document for one in kept)
 
     def accepted(self, kept: Sequence[KeptText], cache: LoadCache | None = None) -> Accepted | None:
         """Return what kept documents bring into force, each account with its own revision, or None without any."""
@@ -79,15 +74,19 @@ class KeptRevisions:
             self._accounts.retire(account)
 
     def keep(self, fetched: Fetched, loaded: Loaded, revision: Revision, *, in_force: bool) -> None:
-        """Keep the good documents of a revision in force for a restart that finds a bad one."""
-        if not in_force or not self._writes:
+        """Keep the good documents of a revision in force for a restart that finds a bad one.
+
+        Once after each start too: the last process may have kept only a part. A document that cannot be read is not in
+        the revision, so what is there counts beside it.
+        """
+        good = {document.path for document in fetched.documents} - loaded.faulty.keys()
+        there = frozenset(good | loaded.faulty.keys())
+        if not in_force or not self._writes or self._last == (revision, there):
             return
-        paths = {document.path for document in fetched.documents}
-        good = paths - loaded.faulty.keys()
         texts = (KeptText(path, revision, loaded.files_of(path)) for path in sorted(good))
-        self._revisions.keep(texts, gone=self._documents - paths)
-        self._documents = (self._documents & paths) | good
-        self._last = revision
+        self._revisions.keep(texts, gone=self._documents - there)
+        self._documents = there
+        self._last = revision, there
 
 
 def signed(kept: Iterable[KeptText]) -> frozenset[str]:

@@ -16,10 +16,24 @@ from structlog.testing import capture_logs
 
 from reconciler.controller.informer import Informer
 from reconciler.core.errors import Fault, Invalid, SourceError, StateError
-from reconciler.core.model import AccountName, Cause, Commit, Verified
+from reconciler.core.model import (
+    AccountName,
+    Cause,
+    Commit,
+    DeviceId,
+    Observed,
+    Verified,
+)
 from reconciler.desired import Document, MemoryTree
 from reconciler.runtime.clock import SystemClock
-from reconciler.source import NOTHING, Fetched, FetchError, Known, MissingError, Unrest
+from reconciler.source import (
+    NOTHING,
+    Fetched,
+    FetchError,
+    Known,
+    MissingError,
+    Unrest,
+)
 from reconciler.state import KeptText, State
 from reconciler.telemetry.metrics import Metrics
 from scenarios import eventually
@@ -602,3 +616,118 @@ async def test_a_history_that_cannot_be_fetched_is_not_asked_for_all_the_time() 
 
 
 TEXT_OF_HISTORY = b'version = 1\ndevices = ["one"]\n'
+
+
+def live(office: Office, account: AccountName, *devices: str) -> None:
+    """Let a list with these devices be trusted."""
+    now, listed = SystemClock().now(), frozenset(map(DeviceId, devices))
+    office.state.accounts.trust(account, Observed(listed, now), "mark", now, listed)
+
+
+async def test_only_an_account_with_live_devices_is_missed() -> None:
+    """One that left the files without being retired is abandoned if LG still sends its events, and forgotten else."""
+    office = Office(
+        MemorySource(east=text("east", "a"), west=text("west", "b"), north=text("north"))
+    )
+    await office.informer.refresh()
+    live(office, EAST, "a")
+    live(office, WEST, "b")
+    live(office, NORTH)
+    for name in ("west.toml", "north.toml"):
+        del office.source.files[name]
+    with capture_logs() as lines:
+        await office.informer.refresh()
+    assert office.informer.accepted.abandoned == {WEST}
+    assert [line["account"] for line in lines if line["event"] == "account.abandoned"] == [WEST]
+
+
+async def test_claims_follow_what_is_in_force() -> None:
+    """Which accounts list a device is what the newest revision says."""
+    office = Office(MemorySource(east=text("east", "a"), west=text("west", "b")))
+    await office.informer.refresh()
+    assert office.informer.claims.listing(DeviceId("a")) == (EAST,)
+    office.source.files |= {"east.toml": text("east", "c"), "west.toml": text("west", "a", "b")}
+    await office.informer.refresh()
+    assert office.informer.claims.listing(DeviceId("a")) == (WEST,)
+
+
+async def test_the_log_says_what_came_into_force() -> None:
+    """The new revision with its accounts, devices and what changed, and not the one before."""
+    office = Office(MemorySource(east=text("east", "a")))
+    await office.informer.refresh()
+    office.source.files |= {"west.toml": text("west", "b", "c")}
+    with capture_logs() as lines:
+        await office.informer.refresh()
+    (line,) = [line for line in lines if line["event"] == "desired.accepted"]
+    assert line["revision"] == str(office.informer.accepted.revision)
+    assert (line["accounts"], line["devices"], line["changed"]) == (2, 3, [WEST])
+
+
+async def test_a_missing_revision_after_a_rejected_one_is_logged_without_its_name() -> None:
+    """The rejected one was logged already; that there is nothing now is not about it."""
+    office = Office(MemorySource(east=text("east", "a")))
+    await office.informer.refresh()
+    with capture_logs() as lines:
+        office.source.files["east.toml"] = b"devices = ["
+        await office.informer.refresh()
+        office.source.error = MissingError("east.toml: there is no such file")
+        await office.informer.refresh()
+    rejected = [line for line in lines if line["event"] == "desired.rejected"]
+    assert [bool(line["revision"]) for line in rejected] == [True, False]
+
+
+async def test_good_files_of_a_rejected_revision_are_not_kept() -> None:
+    """Where a fault concerns all, a restart recalls the good files as they were accepted."""
+    office = Office(MemorySource(east=text("east", "a"), policy=b"version = 1\n"))
+    await office.informer.refresh()
+    office.source.files["east.toml"] = text("east", "c")
+    office.source.files["policy.toml"] = b"version = 1\ntimezone = 'Nowhere/At_All'\n"
+    await office.informer.refresh()
+    assert office.devices(EAST) == {"a"}
+    again = office.restarted()
+    await again.informer.recall()
+    assert again.devices(EAST) == {"a"}
+
+
+async def test_a_command_that_only_looks_keeps_nothing() -> None:
+    """The state stays as the daemon left it."""
+    office = Office(MemorySource(east=text("east", "a")))
+    looking = Informer(
+        office.source,
+        office.state.accounts,
+        office.state.revisions,
+        office.metrics,
+        clock=SystemClock(),
+        keeps=False,
+    )
+    await looking.refresh()
+    assert looking.current(EAST) is not None
+    assert not office.state.revisions.kept()
+    assert not office.state.accounts.knows(EAST)
+
+
+async def test_an_unreadable_file_is_recalled_after_a_restart() -> None:
+    """What was accepted of it stays in force, also where others changed meanwhile and it is still unreadable."""
+    office = Office(MemorySource(east=text("east", "a"), west=text("west", "b")))
+    await office.informer.refresh()
+    del office.source.files["west.toml"]
+    office.source.unreadable = (Fault("west.toml", 0, 0, "is not a regular file"),)
+    office.source.files["east.toml"] = text("east", "c")
+    await office.informer.refresh()
+    again = office.restarted()
+    await again.informer.begin()
+    assert (again.devices(EAST), again.devices(WEST)) == ({"c"}, {"b"})
+
+
+async def test_an_unreadable_file_that_goes_away_is_forgotten() -> None:
+    """Once it is gone, a restart does not bring its account back."""
+    office = Office(MemorySource(east=text("east", "a"), west=text("west", "b")))
+    await office.informer.refresh()
+    del office.source.files["west.toml"]
+    office.source.unreadable = (Fault("west.toml", 0, 0, "is not a regular file"),)
+    await office.informer.refresh()
+    office.source.unreadable = ()
+    await office.informer.refresh()
+    again = office.restarted()
+    await again.informer.recall()
+    assert set(again.informer.accepted.accounts) == {EAST}

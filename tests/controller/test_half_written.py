@@ -1,0 +1,67 @@
+"""Files that are being written: what waits for them, from the first reading on."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from reconciler.controller.informer import Informer
+from reconciler.core.acceptance import AccountRevision
+from reconciler.core.model import DEFAULT_ACCOUNT
+from reconciler.runtime.clock import SystemClock
+from reconciler.source import FileSource
+from reconciler.state import State
+from reconciler.telemetry.metrics import Metrics
+from scenarios import eventually
+
+
+class Folder:
+    """A folder whose document names two device files, with the state of those who read it."""
+
+    def __init__(self, path: Path) -> None:
+        path.joinpath("fleet.toml").write_text("version = 1\ndevice_files = ['*.txt']\n")
+        path.joinpath("a.txt").write_text("a\n")
+        self.half = path / "b.txt"
+        self.half.write_text("b\n")
+        self._source, self._state = FileSource(path), State.in_memory(SystemClock())
+
+    def informer(self) -> Informer:
+        """Return what reads the folder in a new process."""
+        state = self._state
+        return Informer(
+            self._source, state.accounts, state.revisions, Metrics(), clock=SystemClock()
+        )
+
+
+def in_force(informer: Informer) -> AccountRevision:
+    """Return what the account wants."""
+    found = informer.current(DEFAULT_ACCOUNT)
+    assert found is not None
+    return found
+
+
+async def test_a_command_waits_for_a_file_that_the_last_revision_had(tmp_path: Path) -> None:
+    """A device file that is being written anew is read when it is back; its devices are not missed meanwhile."""
+    folder = Folder(tmp_path)
+    await folder.informer().refresh()
+    folder.half.unlink()
+    command = folder.informer()
+    required = asyncio.create_task(command.require())
+    await eventually(lambda: command.accepted.accounts and in_force(command).unsettled is not None)
+    assert sorted(in_force(command).desired.devices) == ["a"]
+    folder.half.write_text("b\n")
+    await asyncio.wait_for(required, 10)
+    assert sorted(in_force(command).desired.devices) == ["a", "b"]
+    assert in_force(command).unsettled is None
+
+
+async def test_a_file_that_goes_away_after_the_first_reading_waits(tmp_path: Path) -> None:
+    """The files of a revision are known from its first reading on: no restart is needed for that."""
+    folder = Folder(tmp_path)
+    informer = folder.informer()
+    await informer.refresh()
+    folder.half.unlink()
+    await informer.refresh()
+    unsettled = in_force(informer).unsettled
+    assert unsettled is not None
+    assert sorted(unsettled.devices or ()) == ["b"]
