@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from reconciler.controller.clocks import Clocks
 from reconciler.controller.dependencies import Dependencies
 from reconciler.core.account import Contact
-from reconciler.core.errors import Throttled
 from reconciler.core.evaluate import Verdict, evaluate
 from reconciler.core.model import Observed, Reason
 from reconciler.core.run import PassAborted, Run, Work
@@ -38,7 +37,7 @@ class Reports:
         self, run: Run, verdict: Verdict, work: Work, client: Client
     ) -> tuple[PassReport, Contact]:
         """Return the report of a pass with a list, and how LG treated the account."""
-        opens = client.opens_for_pass(len(work.left)) if isinstance(work.ended, Throttled) else None
+        opens = client.opens_for_pass(len(work.left))
         now = self._clocks.within(run)
         left = remainder(run, verdict, work, now=now, opens=opens, random=self._with.random)
         return self._report(run, verdict, work, left), left.contact

@@ -27,8 +27,6 @@ def load_fetched(
     ``known`` from before, as the document of an account in force, it may also hold the keys that concern all.
     """
     loaded = load(fetched.documents, fetched.tree, environment=environment, cache=cache)
-    if not fetched.unreadable:
-        return loaded
     paths = {fault.path for fault in fetched.unreadable}
     return replace(
         loaded,
