@@ -418,3 +418,22 @@ async def test_outcomes_are_written_down_when_the_work_is_broken_off() -> None:
         await task
     assert book.recorded == book.told
     assert book.recorded
+
+
+async def test_the_first_answer_about_the_account_is_the_reason_for_its_end() -> None:
+    """A later one, of a call that was in flight beside it, does not take its place."""
+    for first, second in (
+        (Throttled("slow down"), CredentialsRefused("no")),
+        (CredentialsRefused("no"), Throttled("slow down")),
+        (ConfigurationRefused("not yours"), Throttled("slow down")),
+    ):
+        platform = Platform({"d0001": [first], "d0002": [second]})
+        work = await carried_out(Plan(ACCOUNT, many(10)), platform)
+        assert work.ended is first
+
+
+async def test_an_answer_without_an_id_has_none_in_the_history() -> None:
+    """What LG's support asks for is left out where LG gave none, and is not an empty word."""
+    platform = Platform({"d0000": [DeviceRefused("no", message_id="")]})
+    work = await carried_out(Plan(ACCOUNT, many(1)), platform)
+    assert [one.message_id for one in work.outcomes] == [None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hypothesis import given, settings
@@ -189,3 +190,14 @@ async def _lived(steps: list[Step], heard: Sequence[tuple[int, int]]) -> list[tu
         await fleet.hearing.take(events)
         await fleet.reconcile(after=which * HOURS + MINUTES)
     return [(one.method, one.path, str(one.status)) for one in fleet.calls()]
+
+
+async def test_the_last_event_is_dated_by_its_receiver() -> None:
+    """The newest date counts, in whatever order events come; before the first event there is none."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    assert fleet.hearing.last_event() is None
+    later = event(fleet, fleet.owned[1])
+    earlier = replace(later, received=later.received - MINUTES)
+    await fleet.hearing.take([later, earlier])
+    assert fleet.hearing.last_event() == fleet.clock.now().timestamp()

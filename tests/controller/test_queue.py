@@ -487,3 +487,36 @@ async def test_oldest_counts_what_is_due_without_a_tick() -> None:
         controller.tick()
         await settle()
         assert controller.oldest == 0.0
+
+
+async def test_a_pass_before_its_time_takes_the_place_of_the_one_that_was_due() -> None:
+    """If its time comes while it is under way, no second pass follows it."""
+    passes = Passes()
+    passes.due[A] = timedelta(seconds=60)
+    async with working(passes) as (controller, clock):
+        controller.wake([A])
+        await settle()
+        passes.gate = asyncio.Event()
+        controller.wake([A])
+        await settle()
+        clock.pass_by(timedelta(seconds=61))
+        controller.tick()
+        passes.gate.set()
+        await settle()
+        assert passes.begun == [A, A]
+        assert controller.next_due(A) == 60
+
+
+async def test_an_account_that_waits_or_works_is_due_now() -> None:
+    """Edited or routine, in the queue or under way: its pass is next, and no date is shown for it."""
+    passes = Passes()
+    passes.gate = asyncio.Event()
+    async with working(passes) as (controller, _):
+        controller.wake([A])
+        await settle()
+        controller.wake([B])
+        controller.wake([C], first=True)
+        assert [controller.next_due(one) for one in (A, B, C)] == [0.0, 0.0, 0.0]
+        assert controller.next_due(AccountName("stranger")) is None
+        passes.gate.set()
+        await settle()

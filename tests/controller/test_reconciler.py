@@ -549,3 +549,41 @@ async def test_a_full_platform_is_asked_again_in_an_hour() -> None:
     assert len(fleet.calls("POST")) == asked
     await fleet.reconcile(after=timedelta(minutes=11))
     assert len(fleet.calls("POST")) == asked + 1
+
+
+async def test_a_preview_without_a_trusted_list_shows_no_plan() -> None:
+    """An account in force whose list was never read is not taken for an empty one."""
+    fleet = Fleet(12)
+    assert fleet.text is not None
+    report = fleet.reconciler.previews.preview(fleet.text, fleet.claims)
+    assert "no live list of this account was trusted yet" in report.error
+    assert report.plan is None
+    await fleet.reconcile()
+    report = fleet.reconciler.previews.preview(fleet.text, fleet.claims)
+    assert (report.error, report.observed) == ("", 12)
+
+
+class Progress:
+    """What a progress bar shows."""
+
+    def __init__(self) -> None:
+        self.expected, self.done = 0, 0
+
+    def changes(self, count: int) -> None:
+        """Count changes that are about to be made."""
+        self.expected += count
+
+    def change_done(self) -> None:
+        """Count one that was made."""
+        self.done += 1
+
+
+async def test_a_progress_bar_hears_of_each_change() -> None:
+    """Of as many as were announced, those that LG refused too."""
+    progress = Progress()
+    fleet = Fleet(12, observer=progress)
+    fleet.platform.set_faults(
+        Rule(Error(code="1214"), match=Match(route=Route.SUBSCRIBE, devices=(fleet.owned[3],)))
+    )
+    await fleet.reconcile()
+    assert (progress.expected, progress.done) == (12, 12)

@@ -249,3 +249,22 @@ async def test_no_order_of_swaps_losses_and_restarts_unsubscribes_a_wanted_devic
         await home.reconcile(after=TEN_MINUTES)
     assert home.live == frozenset(home.owned)
     assert home.platform.subscribed("stranger") == frozenset(home.theirs)
+
+
+async def test_a_restart_with_the_same_token_is_no_reason_to_ask_again_what_lg_refused(
+    tmp_path: Path,
+) -> None:
+    """A new process does not know the token from before; the state says that it is the same one."""
+    home = Home(4, folder=tmp_path)
+    poor = home.owned[0]
+    home.platform.set_faults(Rule(Error(code="1214"), match=Match(devices=(poor,))))
+    await home.reconcile()
+    assert [one.device for one in home.calls("POST")].count(poor) == 1
+    home.state.close()
+    state = State.open(tmp_path, home.clock)
+    again = _restarted(home, state)
+    again.token = home.token
+    again.platform.set_faults(EMPTY)
+    assert Reason.SUSPECT_LIST in tripped(await again.reconcile(after=SOON))
+    assert [one.device for one in again.calls("POST")].count(poor) == 1
+    state.close()

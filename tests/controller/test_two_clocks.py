@@ -482,6 +482,19 @@ async def test_a_step_in_the_middle_of_a_pass_ends_it(step: timedelta) -> None:
     assert found.due == timedelta(0)
 
 
+async def test_a_clock_that_is_right_again_ends_no_pass() -> None:
+    """After two steps, one there and one back, the next pass makes its changes."""
+    found = wrong_by(timedelta(0))
+    for step in (-9 * HOURS, 9 * HOURS):
+        found.clock.set_by(step)
+        await found.reconcile(after=timedelta(minutes=10))
+    await found.reconcile(after=timedelta(minutes=10))
+    lost = found.owned[3]
+    found.platform.unsubscribe("default", lost)
+    await found.reconcile(after=timedelta(minutes=10))
+    assert lost in found.live
+
+
 async def test_a_step_is_logged_once() -> None:
     """A step of a minute or more is a line in the log; less is no news."""
     found = wrong_by(timedelta(0))

@@ -10,7 +10,6 @@ import pytest
 
 from core_strategies import HOUR, NOW
 from reconciler.core.acceptance import (
-    SEEN,
     Accepted,
     AccountRevision,
     Claims,
@@ -335,7 +334,7 @@ def test_reject_keeps_everything_in_force(cause: Cause) -> None:
 
 def test_what_became_of_each_revision_is_remembered() -> None:
     """The last revisions read stay known with what became of them; one read again is not another one."""
-    revisions = [Revision(f"{number:064x}") for number in range(SEEN + 3)]
+    revisions = [Revision(f"{number:064x}") for number in range(20 + 3)]
     after = Accepted()
     for revision in revisions:
         after = accept(after, loaded(part(SEOUL, "a")), revision)
@@ -457,3 +456,16 @@ def test_a_claim_that_is_not_in_force_yet_counts_for_nobody() -> None:
     claims = Claims.of({SEOUL: part(SEOUL, "a"), JEJU: part(JEJU, "b")}, FIRST)
     claims.follow(claiming(part(SEOUL, "a"), part(JEJU, "b"), part(BUSAN, "a")))
     assert claims.elsewhere(SEOUL, [DeviceId("a")], NOW) == {}
+
+
+def test_a_device_is_listed_by_each_account_that_names_it() -> None:
+    """Dates do not matter for it, and one account alone is answered like several."""
+    soon = Device(DeviceId("b"), from_=NOW + HOUR)
+    later = Desired(BUSAN, frozenset({soon.id}), {soon.id: soon}, path="busan.toml")
+    for parts, listed in (
+        ((part(SEOUL, "a", "b"),), {"a": (SEOUL,), "b": (SEOUL,), "c": ()}),
+        ((part(SEOUL, "a", "b"), later), {"a": (SEOUL,), "b": (SEOUL, BUSAN), "c": ()}),
+        ((), {"a": (), "b": (), "c": ()}),
+    ):
+        claims = Claims.of({one.account: one for one in parts}, FIRST)
+        assert {one: claims.listing(DeviceId(one)) for one in "abc"} == listed

@@ -407,3 +407,10 @@ def test_accounts_without_a_guard_share_the_one_empty_set() -> None:
     assert figures(AccountStatus(ACCOUNT).after(holding(Reason.TOO_MANY))).tripped == {
         Reason.TOO_MANY
     }
+
+
+def test_lgs_time_runs_on_from_the_beginning_of_the_pass() -> None:
+    """Where the clocks differed in the pass, LG's time at a later moment of ours is as much later."""
+    report = ending(theirs=NOW - 9 * HOUR)
+    assert report.theirs_at(NOW + HOUR) == NOW - 8 * HOUR
+    assert ending().theirs_at(NOW + HOUR) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from reconciler.core.text import (
     BREAK,
     MARKUP,
     counted,
+    length_words,
     listing,
     markdown,
     markdown_code,
@@ -17,8 +19,10 @@ from reconciler.core.text import (
     one_line,
     plural,
     readable,
+    short_revision,
     span_words,
     stamp_words,
+    steerless,
 )
 
 NOW = datetime(2026, 11, 22, 10, 4, 0, tzinfo=UTC)
@@ -110,3 +114,43 @@ def test_an_id_is_code() -> None:
     assert markdown_code("a1-b_2.c…") == "`a1-b_2.c…`"
     assert markdown_code("a`1") == "<code>a&#96;1</code>"
     assert markdown_code("a 1") == "<code>a 1</code>"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spoken"),
+    [
+        (0, "0 seconds"),
+        (2_999, "50 minutes"),
+        (3_000, "1 hour"),
+        (4_500, "1 hour"),
+        (4_501, "75 minutes"),
+        (71_999, "20 hours"),
+        (72_000, "1 day"),
+        (108_000, "1 day"),
+        (108_001, "30 hours"),
+    ],
+)
+def test_a_span_is_rounded_by_at_most_a_fifth(seconds: int, spoken: str) -> None:
+    """The largest unit that changes it by a fifth or less is the one that people hear."""
+    assert length_words(seconds) == spoken
+
+
+@pytest.mark.parametrize(
+    ("revision", "short"),
+    [
+        ("0123456789abcdef", "0123456789ab"),
+        ("git:0123456789abcdef", "git:0123456789ab"),
+        ("git:0123456789abcdef-dirty:5f", "git:0123456789abcdef-dirty:5f"),
+        ("git:0123456789abcdef-dirty", "git:0123456789ab-dirty"),
+    ],
+)
+def test_a_revision_is_shown_by_its_first_twelve_characters(revision: str, short: str) -> None:
+    """Its kind and that it was edited stay."""
+    assert short_revision(revision) == short
+
+
+def test_what_steers_a_terminal_is_escaped_in_json() -> None:
+    """The document means the same, and plain words in any language stay as they are."""
+    document = '{"name": "서울 \u202eevil\x9b \U000e0041"}'
+    assert steerless(document) == r'{"name": "서울 \u202eevil\u009b \udb40\udc41"}'
+    assert json.loads(steerless(document)) == json.loads(document)

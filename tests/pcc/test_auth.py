@@ -586,3 +586,43 @@ async def test_only_the_token_in_use_may_be_too_new() -> None:
     now = await rig.access.renewed(before)
     assert rig.access.fresh_for(now) == 0
     assert rig.access.fresh_for(before) is None
+
+
+async def test_before_the_first_token_no_end_is_known() -> None:
+    """A daemon that has just started shows no date for a token that it does not have."""
+    assert Rig().access.expires_at is None
+
+
+async def test_the_address_of_the_backend_is_sent_where_there_is_one() -> None:
+    """Without one in the credentials, the form has no such field."""
+    rig = Rig(backend_url=None)
+    await rig.value()
+    assert "backend_url" not in rig.emp.forms[0]
+
+
+async def test_a_refusal_without_words_says_its_status() -> None:
+    """An empty answer of EMP still gives a sentence that a person can search for."""
+    rig = Rig()
+    rig.emp.reply = lambda _number: (400, b"")
+    with pytest.raises(CredentialsRefused, match="status 400, no access token in the answer"):
+        await rig.access.token()
+
+
+async def test_the_age_of_a_renewed_token_counts_from_its_renewal() -> None:
+    """LG is given time from the moment of the renewal, not from its first refusal."""
+    rig = Rig()
+    token = await rig.access.token()
+    rig.clock.move(5)
+    assert rig.access.fresh_for(token) == 5
+    rig.clock.move(3)
+    assert rig.access.fresh_for(token) == 8
+
+
+async def test_a_token_that_lg_accepted_once_is_valid_everywhere() -> None:
+    """A refusal after that is a refusal, however new the token is; another token changes nothing of it."""
+    rig = Rig()
+    token = await rig.access.token()
+    rig.access.accepted(Token("another", rig.credentials))
+    assert rig.access.fresh_for(token) == 0
+    rig.access.accepted(token)
+    assert rig.access.fresh_for(token) is None

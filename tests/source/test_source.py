@@ -10,12 +10,21 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from reconciler.core.errors import SourceError
-from reconciler.core.model import Revision
-from reconciler.desired import Unreadable, load
-from reconciler.source import SETTLE_SECONDS, DiskTree, FileSource, MissingError, read_file
+from reconciler.core.errors import Fault, SourceError
+from reconciler.core.model import AccountName, Revision
+from reconciler.desired import Document, MemoryTree, Unreadable, load
+from reconciler.source import (
+    SETTLE_SECONDS,
+    DiskTree,
+    Fetched,
+    FileSource,
+    MissingError,
+    read_file,
+)
 from reconciler.source.kept import recalled
+from reconciler.source.loading import load_fetched
 from reconciler.state import KeptText
 from scenarios import ConfigMap, rename_over, write
 
@@ -264,3 +273,62 @@ def test_each_recalled_account_has_the_revision_of_its_own_file() -> None:
     assert accepted is not None
     found = {str(name): one.revision for name, one in accepted.accounts.items()}
     assert found == {"a": revisions["a.toml"], "b": revisions["b.toml"]}
+
+
+def kept_text(path: str, words: str) -> KeptText:
+    """Return a kept document without device files."""
+    return KeptText(path, Revision("a" * 64), {path: words.encode()})
+
+
+def test_accounts_with_live_devices_that_are_in_no_kept_file_are_missed() -> None:
+    """After a restart, an account counts as abandoned unless a kept file defines it or retires it."""
+    live = frozenset(map(AccountName, ("east", "west", "north")))
+    words = 'version = 1\nretired_accounts = ["north"]\n[accounts.east]\ndevices = ["x"]\n'
+    accepted = recalled([kept_text("a.toml", words)], lambda: live, None)
+    assert accepted is not None
+    assert accepted.abandoned == {AccountName("west")}
+    assert accepted.retired == {AccountName("north")}
+
+
+def test_nothing_that_was_kept_brings_nothing_into_force() -> None:
+    """A first start has no revision before the one that it reads."""
+    assert recalled([], frozenset, None) is None
+
+
+def test_kept_files_that_contradict_each_other_bring_in_what_they_can() -> None:
+    """The fault is logged, and no account counts as missed, because one may be in the faulty file."""
+    good = kept_text("a.toml", 'version = 1\n[accounts.east]\ndevices = ["x"]\n')
+    bad = kept_text("b.toml", 'version = 1\n[accounts.west]\ndevcies = ["y"]\n')
+    with capture_logs() as lines:
+        accepted = recalled([good, bad], lambda: frozenset({AccountName("west")}), None)
+    assert accepted is not None
+    assert (set(accepted.accounts), accepted.abandoned) == ({"east"}, frozenset())
+    assert [line["event"] for line in lines] == ["desired.not_recalled"]
+    assert lines[0]["faults"][0].startswith("b.toml:")
+
+
+def test_a_kept_file_outlives_a_rule_that_is_newer() -> None:
+    """What an earlier version accepted is in force after a restart, and the account is not empty."""
+    text = kept_text("a.toml", 'version = 1\n[accounts.east]\ndevices = ["one;two"]\n')
+    assert load([Document("a.toml", text.files["a.toml"])], MemoryTree(text.files)).faults
+    with capture_logs() as lines:
+        accepted = recalled([text], frozenset, None)
+    assert accepted is not None
+    assert accepted.accounts[AccountName("east")].desired.devices == {"one;two"}
+    assert lines == []
+
+
+def test_an_unknown_unreadable_file_and_one_with_the_policy_concern_all() -> None:
+    """Both may hold keys for all accounts; an unreadable one that defined an account before does not."""
+    files = {"policy.toml": b"version = 1\n[policy]\nmax_unsubscribe = 5\n", "a.toml": EAST}
+    fetched = Fetched(
+        tuple(Document(path, content) for path, content in files.items()),
+        MemoryTree(files),
+        (Fault("lost.toml", 0, 0, "unreadable"), Fault("west.toml", 0, 0, "unreadable")),
+    )
+    loaded = load_fetched(fetched, known=["west.toml"])
+    assert loaded.shared == {"policy.toml", "lost.toml"}
+    assert loaded.faulty.keys() == {"lost.toml", "west.toml"}
+
+
+EAST = b'version = 1\n[accounts.east]\ndevices = ["x"]\n'

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from reconciler.controller.dependencies import Dependencies
+from reconciler.controller.dependencies import Dependencies, PassObserver
 from reconciler.controller.hearing import Hearing
 from reconciler.controller.reconciler import Reconciler
 from reconciler.core.acceptance import AccountRevision, Claims
@@ -110,6 +110,7 @@ class Fleet:
         clock: SimulatedClock | None = None,
         refreshing: bool = False,
         hears: bool = False,
+        observer: PassObserver | None = None,
     ) -> None:
         self.clock = clock or SimulatedClock()
         self._refreshing = refreshing
@@ -149,6 +150,7 @@ class Fleet:
             blocking=at_once,
             claims=self.claims,
             hearing=self.hearing if hears else None,
+            observer=observer,
         )
         self.reconciler = Reconciler(self, lambda _account: self.client, means)
         self.want(self.owned[:wanted], policy=policy)
