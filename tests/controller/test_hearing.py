@@ -143,6 +143,36 @@ async def test_what_was_heard_of_an_account() -> None:
     assert fleet.hearing.of_accounts() == {DEFAULT_ACCOUNT: HeardOfAccount(late, 0)}
 
 
+async def test_lost_subscriptions_that_lists_show_are_noticed_by_silence() -> None:
+    """LG goes on listing every device and sends nothing: that means something after the calibrated time, not before."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    for number in range(21 * 24):
+        fleet.clock.pass_by(HOURS)
+        await fleet.hearing.take([event(fleet, fleet.owned[number % 20])])
+    for hours in range(1, 40):
+        fleet.clock.pass_by(HOURS)
+        await fleet.reconcile()
+        assert _silent(fleet) == (hours > 26)
+
+
+def _silent(fleet: Fleet) -> bool:
+    """Say whether the condition of the alert for silence holds."""
+    last, meaningful = fleet.hearing.last_event(), fleet.hearing.silence_seconds()
+    assert last is not None
+    assert meaningful is not None
+    return fleet.clock.now().timestamp() - last > meaningful
+
+
+async def test_the_events_of_another_fleet_show_nothing_of_our_accounts() -> None:
+    """A receiver may know only strangers: no account is woken, and none has heard of a device."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    await fleet.hearing.take([event(fleet, DeviceId(f"theirs-{one}")) for one in range(100)])
+    assert fleet.woken == []
+    assert fleet.hearing.of_accounts() == {}
+
+
 async def test_an_account_that_left_the_files_is_forgotten() -> None:
     """No figure of it is left behind."""
     fleet = hearing_fleet()
