@@ -63,8 +63,8 @@ def first(*findings: tuple[int, str], otherwise: str) -> str:
 
 
 def reported(select: Of) -> str:
-    """Return a metric that is there whenever the daemon is, or whenever it looks after the account."""
-    return select("pcc_desired_devices" if select is mine else "pcc_build_info")
+    """Return a metric that is there whenever the daemon is, or once it has read the account's list."""
+    return select("pcc_observed_devices" if select is mine else "pcc_build_info")
 
 
 def else_number(expression: str, number: int, reported: str) -> str:

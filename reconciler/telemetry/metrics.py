@@ -119,7 +119,8 @@ _ACCOUNTS = ("pcc_accounts", "Accounts by condition.")
 ACCOUNT_GAUGES: tuple[AccountGauge, ...] = (
     _CONDITION,
     _single("pcc_desired_devices", "Devices wanted now.", lambda one: one.desired),
-    _single("pcc_observed_devices", "Devices in the last trusted live list.", lambda one: one.observed),
+    _single("pcc_observed_devices", "Devices in the last trusted live list; absent while none was read.",
+            lambda one: one.observed if one.states else None),
     AccountGauge("pcc_devices", "Devices by state; the states add up to all devices that are wanted or live;"
                  " absent while no list of the account was read.", ("state",), _states),
     _single("pcc_flapping_devices", "Wanted devices that LG accepted and lost five times or more in a day.",

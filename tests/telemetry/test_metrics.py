@@ -192,6 +192,8 @@ def test_devices_of_an_account_that_was_never_read_are_not_known(per_account: bo
         if ("state", "missing") in cell
     }
     assert missing == ({BUSAN: 2} if per_account else {None: 2})
+    live = {dict(cell).get("account") for cell in series(metrics)["pcc_observed_devices"]}
+    assert live == ({BUSAN} if per_account else {None})
 
 
 def test_no_held_change_is_lost_between_figures_and_metric() -> None:
