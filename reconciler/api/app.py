@@ -1,32 +1,28 @@
 """The HTTP surface as one ASGI app.
 
-Owns: the routes, the page, metrics and health. Must not: know how an answer is made; it asks the objects of ``port``.
+Owns: which routes there are, metrics and health. Must not: know how an answer is made; it asks the objects of ``port``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from reconciler.api import commands, queries, webhook
-from reconciler.api.framing import Exposition, Framed, health_answer, no_such_call, static_files
+from reconciler.api.framing import Exposition, Framed, health_answer, static_files
 from reconciler.api.links import Links
 from reconciler.api.local import ServerFolder
-from reconciler.api.page import Page
+from reconciler.api.page_routes import PageRoutes
 from reconciler.api.port import AccessPolicy, Health, Operations, Queries
 from reconciler.api.reading import Guarded, UnderPath
-from reconciler.api.response_cache import Sparing
-from reconciler.reporting.queries import Overview
 from reconciler.telemetry.metrics import Metrics
 
 
@@ -51,42 +47,40 @@ class Surface:
 def create_app(surface: Surface) -> ASGIApp:
     """Return the app."""
     views = _Views(surface)
+    pages = PageRoutes(
+        surface.queries,
+        surface.links,
+        surface.folder,
+        surface.steady,
+    )
     routes = [
-        Route("/", views.page),
+        *pages.routes,
         *static_files("style.css", "page.js"),
         Route("/healthz", views.healthz),
         Route("/readyz", views.readyz),
-        *queries.routes(surface.queries, surface.steady, surface.folder),
+        *queries.routes(
+            surface.queries,
+            surface.steady,
+            surface.folder,
+        ),
         *commands.routes(surface.operations, surface.policy),
     ]
     if surface.shows_metrics:
         routes.append(Route("/metrics", views.metrics))
     if surface.policy.has_webhook:
         routes.append(webhook.route(surface.operations, surface.policy))
-    app = Starlette(routes=routes, exception_handlers={HTTPException: no_such_call})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: pages.missing})
     guarded: ASGIApp = Guarded(app, surface.policy)
     base = surface.links.base
     return Framed(UnderPath(guarded, base) if base else guarded)
 
 
 class _Views:
-    """The page, metrics and health."""
+    """Metrics and health."""
 
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
-        self._page = cache(
-            Page
-        )  # its template takes 5 MB and a tenth of a second: only for those who look at it
-        self._html = Sparing(self._rendered, surface.steady)
         self._exposition = Exposition(surface.metrics.registry, surface.steady)
-
-    async def page(self, _request: Request) -> Response:
-        """Answer with the status page."""
-        if (
-            not self._page.cache_info().currsize
-        ):  # else the first page would serve for as long as the template took
-            await asyncio.to_thread(self._page)
-        return HTMLResponse(await self._html.get())
 
     async def metrics(self, request: Request) -> Response:
         """Answer with the metrics, in the form that is asked for."""
@@ -99,10 +93,3 @@ class _Views:
     async def readyz(self, _request: Request) -> Response:
         """Say whether the process is ready."""
         return health_answer(self._surface.health.ready(), "ready")
-
-    async def _rendered(self) -> str:
-        overview = await self._surface.queries.overview()
-        return await asyncio.to_thread(self._render, overview)
-
-    def _render(self, overview: Overview) -> str:
-        return self._surface.folder.hide(self._page().render(overview))

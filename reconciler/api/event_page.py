@@ -9,22 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from reconciler.api.templating import cut, page_template
+from reconciler.api.links import Links
+from reconciler.api.templating import page_template
 from reconciler.events.describing import describe
 from reconciler.events.envelope import messages
 from reconciler.events.model import KeptEvent, Wanted
 from reconciler.events.port import Directory, Logic
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
 EVENTS = 50
 """How many events are shown."""
-LONG = 300
-"""The most characters of a message."""
 MAIN_LOCALE = "en"
 """The locale of the messages that are shown, where the table has it; else the first one."""
 
@@ -55,13 +50,24 @@ class EventRow:
 class EventPage:
     """Makes the page. ``directory`` and ``logic`` are those in force."""
 
-    def __init__(self, archive: Events, directory: Directory, logic: Logic) -> None:
+    def __init__(
+        self, archive: Events, directory: Directory, logic: Logic, links: Links | None = None
+    ) -> None:
         self._archive, self._directory, self._logic = archive, directory, logic
+        self._links = links or Links()
 
     def render(self, now: datetime) -> str:
         """Return the page. It blocks on the disk; raises ``SpoolError``."""
         rows = [self._row(event) for event in self._archive.events(Wanted(limit=EVENTS))]
-        return _template().render(rows=rows, now=now, most=EVENTS)
+        return page_template("events.html").render(
+            links=self._links,
+            program="PCC receiver",
+            tone="calm",
+            title="Latest events",
+            rows=rows,
+            now=now,
+            most=EVENTS,
+        )
 
     def _row(self, event: KeptEvent) -> EventRow:
         name = account = message = ""
@@ -99,12 +105,3 @@ def _deliveries(event: KeptEvent) -> str:
         tries = f" after {row.attempts} tries" if row.attempts > 1 else ""
         words.append(f"{row.sink}: {row.state.value}{tries}")
     return ", ".join(words)
-
-
-@cache
-def _template() -> Template:
-    return page_template("events.html", {"long": _long})
-
-
-def _long(words: str) -> str:
-    return cut(words, LONG)

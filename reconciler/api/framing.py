@@ -24,7 +24,7 @@ from reconciler.api.response_cache import Sparing
 
 POLICY = (
     b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
-    b"form-action 'none'; frame-ancestors 'none'; base-uri 'none'; "
+    b"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "
     b"require-trusted-types-for 'script'; trusted-types 'none'"
 )
 """Only our own two files and our own port; and no script may turn a string into markup, not even ours."""

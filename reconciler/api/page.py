@@ -1,35 +1,44 @@
-"""The status page: what is on it, in which order, and how much of it.
+"""The first page: what is on it, in which order, and how much of it.
 
-Owns: which accounts come first, what is summed up, and how long a sentence may be. Pure but for reading its template.
+Owns: which accounts come first, what is summed up, and how many of each are shown. Pure but for reading its template.
 Must not: find anything out, or judge: it shows an ``Overview``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
-from reconciler.api.templating import cut, page_template, short
+from reconciler.api.links import Links
+from reconciler.api.page_commands import for_account
+from reconciler.api.templating import page_template
 from reconciler.core.guards import REMEDIES
-from reconciler.core.model import Kind, Reason
-from reconciler.core.text import counted, plural
-from reconciler.reporting import AccountReport, StatusReport
+from reconciler.core.model import Condition, Kind, Reason
+from reconciler.reporting import AccountReport, PauseReport, StatusReport
 from reconciler.reporting.attention import ROWS, by_attention, has_remarks, is_calm
 from reconciler.reporting.forecast import BoundaryReport
+from reconciler.reporting.grouping import grouped
 from reconciler.reporting.queries import Overview
 
+MOST_ROWS = 50
+"""Of more accounts that are not in sync, the rest is on the page of all accounts."""
+MOST_BRIEF = 400
+"""The most accounts that are listed in brief."""
+CARDS = 20
+"""The most accounts of which one kind of trouble is shown."""
 MOMENTS = 6
 """How many coming moments are shown."""
+GROUPS = 10
+"""How many groups of past changes are shown."""
 DEVICES = 20
 """How many devices of one kind are named; the rest is a number."""
 FAULTS = 50
 """How many faults are shown; ``validate`` shows all."""
-LONG = 600
-"""The most characters of a sentence."""
+LONGEST_APPROVAL = 50_000
+"""The most characters of a block to copy."""
 
 
 @dataclass(slots=True)
@@ -64,13 +73,21 @@ class Moment:
 
 @dataclass(slots=True)
 class Sums:
-    """The sums of all accounts. ``devices`` are those of accounts with a known list."""
+    """The sums of all accounts.
+
+    ``devices`` are those of accounts with a known list. ``dated`` is how many of those in sync are so by a list that is
+    older than the last pass, ``oldest`` the oldest of these lists. ``unknown`` is how many wanted devices are of
+    accounts of which no list was ever trusted.
+    """
 
     wanted: int = 0
     devices: Counter[str] = field(default_factory=Counter)
     held: int = 0
     refused: int = 0
     flapping: int = 0
+    dated: int = 0
+    oldest: datetime | None = None
+    unknown: int = 0
 
     def add(self, account: AccountReport) -> None:
         """Add one more account."""
@@ -79,36 +96,52 @@ class Sums:
         self.held += sum(held.count for held in account.held)
         self.refused += account.refused
         self.flapping += len(account.flapping)
+        if account.last_success is None:
+            self.unknown += account.desired
+        elif is_dated(account):
+            self.dated += account.devices.get("in_sync", 0)
+            self.oldest = min(self.oldest or account.last_success, account.last_success)
+
+
+def is_dated(account: AccountReport) -> bool:
+    """Say whether the figures of an account are of an older list than its last pass asked for."""
+    return account.last_success is not None and account.last_success != account.last_attempt
 
 
 class Page:
     """The page. ``render`` may be called from any thread."""
 
-    def __init__(self) -> None:
-        filters: dict[str, Callable[..., str]] = {
-            "counted": counted,
-            "plural": plural,
-            "long": _long,
-            "person": _person,
-            "in_path": _in_path,
-            "number": _number,
-        }
-        self._template = page_template("status.html", filters)
+    def __init__(self, links: Links | None = None) -> None:
+        self._links = links or Links()
+        self._template = page_template("status.html")
 
     def render(self, overview: Overview) -> str:
         """Return the page as HTML."""
         status = overview.status
         return self._template.render(
+            links=self._links,
+            here="/",
+            now=status.at,
+            version=f"{status.version} · mode {status.mode}",
+            tone=tone(status),
+            title=status.summary.rstrip("."),
             overview=overview,
             status=status,
-            tone=_tone(status),
+            groups=grouped(overview.changes, older=overview.older)[:GROUPS],
             moments=moments(status.coming)[:MOMENTS],
             remedies=REMEDIES,
+            commands=for_account,
+            pauses=commanded(status.pauses),
+            is_dated=is_dated,
             GUARD=Kind.GUARD,
             REFUSED=Reason.REFUSED,
             STOPPED=Reason.ACCOUNT_STOPPED,
             DEVICES=DEVICES,
             FAULTS=FAULTS,
+            CARDS=CARDS,
+            MOST_ROWS=MOST_ROWS,
+            MOST_BRIEF=MOST_BRIEF,
+            LONGEST_APPROVAL=LONGEST_APPROVAL,
             **_sections(status.accounts),
         )
 
@@ -146,25 +179,34 @@ def moments(coming: Sequence[BoundaryReport]) -> list[Moment]:
     return found
 
 
-def _tone(status: StatusReport) -> str:
-    """Return the tone: everything in sync, nothing for a person to do, or something that needs attention."""
+def commanded(pauses: Sequence[PauseReport]) -> dict[str | None, PauseReport]:
+    """Return the pauses that a command set, by account; None is all accounts."""
+    return {one.account: one for one in pauses if one.by == "command"}
+
+
+def tone(status: StatusReport) -> str:
+    """Return the tone of the page.
+
+    All in sync, nothing for a person to do, LG is waited for, or something that needs attention.
+    """
     if not status.well:
-        return "look"
+        return "wait" if _only_waits(status) else "look"
     return "well" if all(one.condition == "in_sync" for one in status.accounts) else "calm"
 
 
-def _long(words: str) -> str:
-    return cut(words, LONG)
+def _only_waits(status: StatusReport) -> bool:
+    """Say whether all that is wrong is that LG gives no answer, which ends automatically."""
+    waiting = [one for one in status.accounts if one.error]
+    if not waiting or not status.summary.startswith(waiting[0].account):
+        return False  # the sentence at the top is about something graver
+    worse = (one for one in status.accounts if one.guarded or one.condition == Condition.STOPPED)
+    return not any(worse)
 
 
-def _person(author: str) -> str:
-    """Return the name of an author, without the address."""
-    return short(author.partition(" <")[0] or author)
-
-
-def _in_path(word: str) -> str:
-    return quote(word, safe="")
-
-
-def _number(number: int) -> str:
-    return f"{number:,}"
+def tone_of(account: AccountReport) -> str:
+    """Return the tone of one account."""
+    if account.condition == Condition.STOPPED or account.guarded or account.refused:
+        return "look"
+    if account.error:
+        return "wait"
+    return "well" if account.condition == Condition.IN_SYNC else "calm"

@@ -7,15 +7,67 @@ Must not: know how any of it is done.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from reconciler.core.model import AccountName, Pause
 from reconciler.reporting import StatusReport
+from reconciler.reporting.account_devices import DevicesAsked
 from reconciler.reporting.devices import DeviceList
 from reconciler.reporting.explain import Explanation
+from reconciler.reporting.explain.values import DeliveryReport
 from reconciler.reporting.preview import Proposal, Proposed
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
+from reconciler.reporting.views import AccountView, SearchView
+
+
+@dataclass(frozen=True, slots=True)
+class LastHeardOf:
+    """The newest event of one account in this process: when it was stored, and of which device."""
+
+    last: datetime | None = None
+    device: str = ""
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What is known of an account at LG. ``limit`` and ``remaining`` are calls an hour; None where no limit is known.
+
+    ``trouble`` is what its credentials lack. ``renewable``: the token is renewed before it ends.
+    ``heard`` is None where no receiver is asked.
+    """
+
+    limit: int | None = None
+    remaining: int | None = None
+    token_expires: datetime | None = None
+    renewable: bool = False
+    trouble: str = ""
+    heard: LastHeardOf | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeardEvent:
+    """One event that a receiver has. ``account`` and ``name`` are empty where no entry lists the device."""
+
+    id: str
+    received: datetime
+    device: str
+    name: str
+    account: str
+    diagnosis: str
+    category: str
+    deliveries: tuple[DeliveryReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeardEvents:
+    """The newest events of all receivers. ``asked`` is the number of receivers, ``troubles`` why some gave none."""
+
+    asked: int = 0
+    events: tuple[HeardEvent, ...] = ()
+    troubles: tuple[str, ...] = ()
 
 
 class Queries(Protocol):
@@ -48,6 +100,18 @@ class Queries(Protocol):
 
     async def holds(self, revision: str) -> bool:
         """Say whether a commit is in the history of what is in force."""
+
+    async def account_view(self, name: str, asked: DevicesAsked) -> tuple[AccountView, Contact]:
+        """Return what the page of an account shows."""
+
+    async def search(self, words: str) -> SearchView:
+        """Return accounts and devices with these words in the name or id."""
+
+    async def events(self) -> HeardEvents:
+        """Return the newest events that the receivers have."""
+
+    def now(self) -> datetime:
+        """Return the present moment."""
 
 
 class Operations(Protocol):

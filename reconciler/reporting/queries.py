@@ -53,7 +53,9 @@ from reconciler.reporting.parameters import (
 from reconciler.state import BEGUN, History, KeptText, Past, Traits, newest_first
 
 CHANGES = 10
-"""How many past changes the explanation of one device shows, and the page."""
+"""How many past changes the explanation of one device shows."""
+GROUPED = 1000
+"""How many past changes the page puts into groups."""
 REFUSED = 1000
 """How many refused devices of one account are reported."""
 PAGE, LONGEST_PAGE = 100, 1000
@@ -108,17 +110,22 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the page shows: the status and the last changes. ``unread`` is why those cannot be read."""
+    """What the page shows: the status and the last changes, and whether there are older ones.
+
+    ``unread`` is why changes cannot be read.
+    """
 
     status: StatusReport
     changes: tuple[ChangeReport, ...] = ()
     unread: str = ""
+    older: bool = False
 
 
 def overview(known: Knowledge, status: StatusReport) -> Overview:
     """Return what the page shows; where past changes cannot be read, all else is shown nevertheless."""
     try:
-        return Overview(status, history(known, Wanted(limit=CHANGES)).changes)
+        page = history(known, Wanted(limit=GROUPED))
+        return Overview(status, page.changes, older=page.next is not None)
     except StateError as error:
         return Overview(status, unread=str(error))
 

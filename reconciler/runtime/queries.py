@@ -9,20 +9,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+from reconciler.api.port import Contact, HeardEvent, HeardEvents, LastHeardOf
 from reconciler.controller.queue import Queue
-from reconciler.reporting import StatusReport, queries, status_report
+from reconciler.core.model import AccountName
+from reconciler.pcc.client import Client
+from reconciler.reporting import StatusReport, queries, status_report, views
+from reconciler.reporting.account_devices import DevicesAsked
 from reconciler.reporting.devices import DeviceList, Devices, listed
 from reconciler.reporting.explain import Explanation
+from reconciler.reporting.explain.heard import LastEvent
 from reconciler.reporting.forecast import Calendar
 from reconciler.reporting.heard import KnownEvents
 from reconciler.reporting.knowledge import Knowledge
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
+from reconciler.reporting.views import AccountView, SearchView
 from reconciler.runtime.health import ProcessHealth
 from reconciler.runtime.last_heard import LastHeard
 from reconciler.runtime.setting_values import Mode
 from reconciler.runtime.wiring import Components
+
+EVENTS = 50
+"""How many events the page shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,58 @@ class DaemonQueries:
         """Say whether a commit is in the history of what is in force."""
         return await self._components.informer.holds(revision)
 
+    async def account_view(self, name: str, asked: DevicesAsked) -> tuple[AccountView, Contact]:
+        """Return what the page of an account shows."""
+        known = self._known()
+        async with self._one_at_a_time:
+            view = await asyncio.to_thread(views.account_view, known, name, asked)
+        return view, self._contact(known, AccountName(name))
+
+    async def search(self, words: str) -> SearchView:
+        """Return accounts and devices with these words in the name or id."""
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(views.search, self._known(), words)
+
+    async def events(self) -> HeardEvents:
+        """Return the newest events that the receivers have."""
+        known = self._known()
+        found, troubles = await self._heard.newest(EVENTS)
+        return HeardEvents(
+            asked=self._heard.receivers,
+            events=tuple(_heard_event(known, one) for one in found),
+            troubles=tuple(str(one) for one in troubles),
+        )
+
+    def now(self) -> datetime:
+        """Return the present moment."""
+        return self._components.clock.now()
+
+    def _contact(self, known: Knowledge, name: AccountName) -> Contact:
+        """Return what is known of an account at LG. It is for the event loop's thread."""
+        heard = None
+        if self._heard.receivers:
+            last = self._heard.last_in(name)
+            heard = LastHeardOf()
+            if last is not None:
+                heard = LastHeardOf(
+                    last.received, last.device, known.names(name, [last.device]).get(last.device)
+                )
+        client = self._components.clients(name)
+        if not isinstance(client, Client):
+            return Contact(trouble=client, heard=heard)
+        ends = client.access.expires_at
+        return Contact(
+            limit=client.quota.limit,
+            remaining=client.calls_left,
+            token_expires=None if ends is None else datetime.fromtimestamp(ends, UTC),
+            renewable=self._is_renewable(name),
+            heard=heard,
+        )
+
+    def _is_renewable(self, name: AccountName) -> bool:
+        credentials = self._components.clients.credentials(name)
+        return not isinstance(credentials, str) and credentials.refresh_token is not None
+
     def _known(self) -> Knowledge:
         """Return what is known at this moment, as values that a thread may look at."""
         components, now = self._components, self._components.clock.now()
@@ -147,3 +208,22 @@ class DaemonQueries:
 
     def _overview(self, moment: _Moment) -> Overview:
         return queries.overview(moment.known, self._status(moment))
+
+
+def _heard_event(known: Knowledge, one: LastEvent) -> HeardEvent:
+    """Return an event with what the desired state knows of its device."""
+    event = one.event
+    accounts = known.claims.listing(event.device)
+    account = accounts[0] if accounts else None
+    return HeardEvent(
+        id=event.id,
+        received=event.received,
+        device=event.device,
+        name=known.names(account, [event.device]).get(event.device, "")
+        if account is not None
+        else "",
+        account=account or "",
+        diagnosis=event.diagnosis or event.push_type,
+        category=event.category or "",
+        deliveries=one.deliveries,
+    )

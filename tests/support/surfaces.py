@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+from reconciler.api.port import Contact, HeardEvents
 from reconciler.core.errors import Unknown
 from reconciler.core.model import AccountName, Pause
 from reconciler.reporting import StatusReport
+from reconciler.reporting.account_devices import DevicesAsked
 from reconciler.reporting.devices import DeviceList
 from reconciler.reporting.explain import Explanation
 from reconciler.reporting.preview import Proposal, Proposed
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
+from reconciler.reporting.views import AccountView, SearchView
 
 
 async def nothing_planned(_proposal: Proposal) -> Proposed:
@@ -54,6 +57,22 @@ class FakeQueries:
     async def holds(self, revision: str) -> bool:
         """Know no commit but one."""
         return revision == "abcdef0"
+
+    async def account_view(self, name: str, asked: DevicesAsked) -> tuple[AccountView, Contact]:
+        """Know no account."""
+        raise Unknown(f"{name} {asked}")
+
+    async def search(self, words: str) -> SearchView:
+        """Find nothing."""
+        return SearchView(words)
+
+    async def events(self) -> HeardEvents:
+        """Know no receiver."""
+        return HeardEvents()
+
+    def now(self) -> datetime:
+        """Return some moment."""
+        return datetime(2026, 11, 22, tzinfo=UTC)
 
 
 @dataclass

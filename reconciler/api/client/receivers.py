@@ -86,9 +86,19 @@ def pages(address: str, token: str | None, place: Place) -> Iterator[tuple[Place
 
 def latest(address: str, token: str | None, device: DeviceId) -> LastEvent | None:
     """Return the newest event of a device that a receiver has; raises ``DaemonError`` where it gives no answer."""
+    found = _events(address, token, f"limit=1&device={quote(device, safe='')}")
+    return found[0] if found else None
+
+
+def newest(address: str, token: str | None, limit: int) -> list[LastEvent]:
+    """Return the newest events that a receiver has; raises ``DaemonError`` where it gives no answer."""
+    return [one for one in _events(address, token, f"limit={limit}") if one.event.device]
+
+
+def _events(address: str, token: str | None, query: str) -> list[LastEvent]:
     answer: dict[str, Any] = ask(
         address,
-        f"/api/v1/events?limit=1&device={quote(device, safe='')}",
+        f"/api/v1/events?{query}",
         token=token,
         seconds=LATEST_SECONDS,
         largest=LARGEST_PAGE,
@@ -99,9 +109,7 @@ def latest(address: str, token: str | None, device: DeviceId) -> LastEvent | Non
         events = msgspec.convert(answer, _Events).events
     except msgspec.ValidationError as error:
         raise DaemonError(f"what answers at {address} is not a receiver: {error}") from error
-    if not events:
-        return None
-    return LastEvent(_heard(events[0]), tuple(events[0].deliveries))
+    return [LastEvent(_heard(one), tuple(one.deliveries)) for one in events]
 
 
 def _page(address: str, token: str | None, after: int) -> _Page:

@@ -1,6 +1,6 @@
 "use strict";
 // Keeps the page fresh without a reload, so that a selection, the place and the focus stay; says when the daemon is
-// gone; copies a block. Without it the page is whole all the same, and reloads itself.
+// gone; copies a block; shows local time beside UTC. Without it the page is whole all the same, and reloads itself.
 // The answer is parsed by the browser as a document in which no script runs; no text is ever made into markup here.
 
 const EVERY = 10_000;
@@ -14,6 +14,10 @@ function selecting() {
   return selectedSince && Date.now() - selectedSince < 6 * EVERY; // nobody copies for longer than a minute
 }
 
+function asking() {
+  return Boolean(document.activeElement?.closest?.("form")); // what somebody is typing stays
+}
+
 function children(part) {
   return [...part.children].filter((one) => one.id !== "stale");
 }
@@ -22,6 +26,10 @@ function show(fresh) {
   const focused = document.activeElement?.id;
   document.title = fresh.title;
   document.documentElement.className = fresh.documentElement.className;
+  document.getElementById("icon").href = fresh.getElementById("icon").href;
+  for (const one of document.querySelectorAll("details[id][open]")) fresh.getElementById(one.id)?.setAttribute("open", "");
+  showLocalTimes(fresh);
+  offerCopies(fresh);
   for (const part of PARTS) {
     const [before, after] = [document, fresh].map((page) => children(page.getElementById(part)));
     after.forEach((one, place) => {
@@ -31,26 +39,42 @@ function show(fresh) {
     before.slice(after.length).forEach((one) => one.remove());
   }
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
-  offerCopies();
 }
 
 function refresh() {
-  if (document.hidden || selecting()) return;
+  if (document.hidden || selecting() || asking()) return;
   const asked = new XMLHttpRequest();
-  asked.open("GET", "/");
+  asked.open("GET", location.pathname + location.search);
   asked.responseType = "document";
   asked.timeout = EVERY;
   asked.onloadend = () => {
     const fresh = asked.status === 200 ? asked.response : null;
-    stale.hidden = Boolean(fresh);
-    if (fresh && !selecting()) show(fresh);
+    stale.hidden = Boolean(asked.status);
+    if (fresh && !selecting() && !asking()) show(fresh);
   };
   asked.send();
 }
 
-function offerCopies() {
+function showLocalTimes(page) {
+  for (const one of page.querySelectorAll("time.stamp")) {
+    const moment = new Date(one.dateTime);
+    if (!moment.getTimezoneOffset()) continue;
+    const local = page.createElement("span");
+    local.className = "stamp local";
+    local.textContent = ` · ${new Intl.DateTimeFormat(undefined, localForm(moment)).format(moment)}`;
+    one.after(local);
+  }
+}
+
+function localForm(moment) {
+  const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" };
+  const sameDay = moment.getDate() === moment.getUTCDate();
+  return sameDay ? clock : { month: "short", day: "numeric", ...clock };
+}
+
+function offerCopies(page) {
   if (!navigator.clipboard) return; // only where the browser trusts the connection
-  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+  for (const button of page.querySelectorAll("[data-copy]")) button.hidden = false;
 }
 
 document.addEventListener("click", async (event) => {
@@ -61,4 +85,5 @@ document.addEventListener("click", async (event) => {
 });
 document.addEventListener("visibilitychange", refresh);
 setInterval(refresh, EVERY);
-offerCopies();
+showLocalTimes(document);
+offerCopies(document);

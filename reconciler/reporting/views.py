@@ -1,0 +1,153 @@
+"""What each page shows: one account, a search, past changes.
+
+Owns: which answers a page puts together. Must not: render, or find out more than ``queries`` and ``devices``.
+Reads disks and long lists, so it is meant for a worker thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from reconciler.core.acceptance import AccountRevision
+from reconciler.core.errors import StateError, Unknown
+from reconciler.core.model import AccountName, DeviceId
+from reconciler.reporting import queries
+from reconciler.reporting.account_devices import DevicesAsked, DevicesFound, Positions, devices
+from reconciler.reporting.devices import DeviceRow
+from reconciler.reporting.explain import ChangeReport
+from reconciler.reporting.knowledge import Knowledge
+from reconciler.reporting.lookup import SHORTEST_PREFIX
+from reconciler.reporting.queries import GROUPED, AccountDetail, Wanted
+
+FOUND = 50
+"""How many accounts, and how many devices, a search shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """The page of one account. ``unread`` is why its past changes cannot be read; ``older``: there are older ones."""
+
+    detail: AccountDetail
+    devices: DevicesFound
+    changes: tuple[ChangeReport, ...] = ()
+    unread: str = ""
+    older: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SearchView:
+    """Accounts and devices that match. ``more`` of each: there are others that are not shown."""
+
+    words: str
+    accounts: tuple[str, ...] = ()
+    more_accounts: bool = False
+    devices: tuple[DeviceRow, ...] = ()
+    more_devices: bool = False
+
+
+def account_view(known: Knowledge, account: str, asked: DevicesAsked) -> AccountView:
+    """Return what the page of an account shows; raises ``Unknown``."""
+    detail = queries.account(known, account)
+    found = devices(
+        known,
+        account,
+        asked,
+    )
+    try:
+        page = queries.history(known, Wanted(account=AccountName(account), limit=GROUPED))
+    except StateError as error:
+        return AccountView(
+            detail,
+            found,
+            unread=str(error),
+        )
+    except Unknown:
+        return AccountView(detail, found)
+    return AccountView(
+        detail,
+        found,
+        page.changes,
+        older=page.next is not None,
+    )
+
+
+def search(known: Knowledge, words: str) -> SearchView:
+    """Return accounts and devices with these words in the name or id. It stops where enough is found."""
+    needle = words.strip().casefold()
+    if not needle:
+        return SearchView(words)
+    accounts = tuple(islice(_accounts(known, needle), FOUND + 1))
+    found = tuple(
+        islice(
+            _devices(
+                known,
+                words.strip(),
+                needle,
+            ),
+            FOUND + 1,
+        )
+    )
+    return SearchView(
+        words,
+        accounts[:FOUND],
+        len(accounts) > FOUND,
+        tuple(sorted(found[:FOUND], key=_place)),
+        len(found) > FOUND,
+    )
+
+
+def _place(row: DeviceRow) -> tuple[str, str, str]:
+    return row.account, row.name or "", row.device
+
+
+def _accounts(known: Knowledge, needle: str) -> Iterator[str]:
+    for name in sorted(known.accounts):
+        if needle in name.casefold():
+            yield name
+
+
+def _devices(known: Knowledge, words: str, needle: str) -> Iterator[DeviceRow]:
+    """Yield the devices of every account that match, then those that only the state remembers."""
+    shown = set[tuple[str, str]]()
+    for name, text in sorted(known.accepted.accounts.items()):
+        for device in _matching(text, needle):
+            shown.add((name, device))
+            yield _row(
+                known,
+                name,
+                text,
+                device,
+            )
+    remembered = set(known.state.names.once(words, FOUND))
+    if len(words) >= SHORTEST_PREFIX:
+        remembered |= known.state.history.devices_like(words, FOUND)
+    for name, device in sorted(remembered):
+        if (name, device) not in shown and name in known.accepted.accounts:
+            yield _row(known, name, known.accepted.accounts[name], device)
+
+
+def _matching(text: AccountRevision, needle: str) -> Iterator[DeviceId]:
+    described = text.desired.described
+    for device in text.desired.devices:
+        entry = described.get(device)
+        name = (entry.name or "") if entry is not None else ""
+        if needle in device.casefold() or needle in name.casefold():
+            yield device
+
+
+def _row(known: Knowledge, name: AccountName, text: AccountRevision, device: DeviceId) -> DeviceRow:
+    entry = text.desired.described.get(device)
+    memory = known.state.accounts.glance(name, known.now)
+    return DeviceRow(
+        account=name,
+        device=device,
+        name=known.names(name, [device]).get(device),
+        type=entry.type if entry is not None else None,
+        state=Positions(
+            text.desired,
+            memory,
+            known.now,
+        ).of(device),
+    )
