@@ -39,9 +39,9 @@ logic = "."
 type = "stream"
 path = "{DELIVERED}"
 """
-EVENTS_PER_HOUR = 180.0
-"""One every 20 seconds: often enough to watch, seldom enough that what was printed before stays on the screen."""
-RECAP_EVERY = 2
+EVENTS_PER_HOUR = 450.0
+"""One every eight seconds."""
+RECAP_EVERY = 3
 """After this number of events the recap is printed again: it stays on a screen of 24 lines."""
 LOOK_SECONDS = 0.3
 READY_SECONDS = 15.0
