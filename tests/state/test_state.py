@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from disks import START, Disk, StandingClock
+from reconciler.core.clock import TwoClocks
 from reconciler.core.errors import StateError
 from reconciler.core.guards import PauseOverride
 from reconciler.core.memory import AccountMemory
@@ -1625,3 +1626,87 @@ def test_no_table_has_room_for_a_secret(folder: Path, opened: Callable[[], State
     state.close()
     written = b"".join(path.read_bytes() for path in folder.iterdir())
     assert (b"trusted-mark" in written, b"announced-mark" in written) == (True, False)
+
+
+def test_what_is_old_is_removed_as_soon_as_the_time_is_sure(
+    opened: Callable[[], State], clock: StandingClock
+) -> None:
+    """Before LG has answered, nothing is removed; its first answer that agrees is enough, without a day between."""
+    state = opened()
+    intend(state, START, change(Action.SUBSCRIBE, ONE))
+    two = TwoClocks(clock)
+    state.keep_time(two)
+    clock.at = START + KEPT + timedelta(seconds=1)
+    state.accounts.doubt(CLINIC, clock.at)
+    assert len(state.history.changes()) == 1
+    two.answered(clock.at)
+    state.accounts.doubt(CLINIC, clock.at)
+    assert state.history.changes() == []
+
+
+def test_a_glance_shows_what_the_disk_does_not_have_yet(
+    opened: Callable[[], State], clock: StandingClock, disk: Disk
+) -> None:
+    """A preview made while the disk is full knows the newest list."""
+    state = opened()
+    disk.write_fault = FULL
+    state.accounts.desire(wanting(ONE), FIRST, START)
+    trust(state, START, ONE)
+    assert state.accounts.glance(HOTEL, clock.at).expected == ids(ONE)
+
+
+def test_a_list_takes_the_place_of_one_that_could_not_be_read(
+    opened: Callable[[], State], disk: Disk
+) -> None:
+    """What the file had from before is not added to it."""
+    state = opened()
+    state.accounts.desire(wanting(ONE, TWO, THREE), FIRST, START)
+    trust(state, START, ONE, TWO)
+    state = opened()
+    disk.fault = "disk I/O error"
+    trust(state, START, TWO, THREE)
+    disk.fault = ""
+    state.accounts.doubt(CLINIC, START)
+    assert opened().accounts.recall(HOTEL, START).expected == ids(TWO, THREE)
+
+
+def test_a_wait_that_ends_beside_an_unchanged_list_is_forgotten(
+    opened: Callable[[], State],
+) -> None:
+    """It does not come back with a restart, although the list brought no device and lost none."""
+    state = opened()
+    state.accounts.desire(wanting(ONE), FIRST, START)
+    trust(state, START, ONE)
+    retry = Retry(Action.UNSUBSCRIBE, Reason.RETRY, 1, START)
+    state.changes.record(HOTEL, PASS, [], {THREE: retry}, START)
+    trust(state, START, ONE)
+    assert opened().accounts.recall(HOTEL, START).retries == {}
+
+
+def test_a_look_writes_what_waits_at_once(opened: Callable[[], State], disk: Disk) -> None:
+    """Also right after another write; where nothing waits, nothing is written."""
+    state = opened()
+    assert not state.quotas.keep(HOTEL, [1.5], None)
+    assert state.waits
+    state.look()
+    assert not state.waits
+    disk.asked.clear()
+    state.look()
+    assert "COMMIT" not in disk.asked
+
+
+def test_a_failed_write_is_not_tried_again_at_each_look(
+    opened: Callable[[], State], clock: StandingClock, disk: Disk
+) -> None:
+    """A full disk is asked once a second, however long the process runs already."""
+    state = opened()
+    clock.wait(hours=1)
+    disk.write_fault = FULL
+    state.accounts.doubt(HOTEL, clock.at)
+    assert not state.writable
+    disk.write_fault = ""
+    state.look()
+    assert not state.writable
+    clock.wait(seconds=2)
+    state.look()
+    assert state.writable
