@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -52,7 +53,7 @@ from reconciler.state.sqlite import storage
 from reconciler.state.sqlite.database import Database
 from reconciler.state.sqlite.storage import SqliteStorage
 from reconciler.state.waiting import MOST_PASTS
-from reconciler.state.write_behind import WriteBehind
+from reconciler.state.write_behind import TOGETHER, WriteBehind
 
 HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
 ONE, TWO, THREE = DeviceId("one"), DeviceId("two"), DeviceId("three")
@@ -1710,3 +1711,33 @@ def test_a_failed_write_is_not_tried_again_at_each_look(
     clock.wait(seconds=2)
     state.look()
     assert state.writable
+
+
+class EndingDisk(Disk):
+    """A disk that takes a number of transactions, and then no more."""
+
+    left = 1_000_000
+
+    def obey(self, sql: str) -> None:
+        """Refuse a transaction once there were enough."""
+        super().obey(sql)
+        if sql == "COMMIT":
+            if not self.left:
+                raise sqlite3.OperationalError(FULL)
+            self.left -= 1
+
+
+def test_a_list_and_that_it_is_trusted_are_written_together(
+    folder: Path, clock: StandingClock, tmp_path: Path
+) -> None:
+    """However much waits before it: a kill between two transactions leaves no trusted list that is empty."""
+    disk = EndingDisk()
+    with closing(State.open(folder, clock, disk.connect)) as state:
+        state.accounts.desire(wanting(ONE), FIRST, START)
+        for number in range(TOGETHER - 1):
+            state.quotas.keep(AccountName(f"account-{number}"), [1.5], None)
+        disk.left = 1
+        trust(state, START, ONE)
+        copytree(folder, tmp_path / "killed")
+    with closing(State.open(tmp_path / "killed", clock)) as state:
+        assert state.accounts.recall(HOTEL, START).expected in {None, ids(ONE)}
