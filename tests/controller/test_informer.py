@@ -670,10 +670,12 @@ async def test_a_missing_revision_after_a_rejected_one_is_logged_without_its_nam
     with capture_logs() as lines:
         office.source.files["east.toml"] = b"devices = ["
         await office.informer.refresh()
+        faulty = office.informer.accepted.newest
         office.source.error = MissingError("east.toml: there is no such file")
         await office.informer.refresh()
     rejected = [line for line in lines if line["event"] == "desired.rejected"]
-    assert [bool(line["revision"]) for line in rejected] == [True, False]
+    assert faulty != office.informer.accepted.revision
+    assert [line["revision"] for line in rejected] == [str(faulty), ""]
 
 
 async def test_good_files_of_a_rejected_revision_are_not_kept() -> None:
