@@ -81,7 +81,7 @@ def test_no_status_is_well_while_a_guard_is_tripped(
         assert "held by a guard" in shown
     for shown in (statuses.status_text(one), statuses.status_markdown(one), page):
         assert f"{reason} says so" in shown.replace("\\", "")
-    assert "<title>! Needs attention" in page
+    assert "<title>! seoul-hotel is held by a guard" in page
 
 
 @pytest.mark.parametrize("trusted", [True, False])
