@@ -30,7 +30,7 @@ from reconciler.telemetry.metrics import Metrics
 class Surface:
     """What the app asks. Answers do not show ``folder``. ``steady`` measures how long an answer took.
 
-    The base path of ``links`` is that of everything. ``shows_metrics``: they have no port of their own.
+    The base path of ``links`` is that of everything.
     """
 
     metrics: Metrics
@@ -40,7 +40,6 @@ class Surface:
     policy: AccessPolicy
     folder: ServerFolder = field(default_factory=ServerFolder)
     links: Links = field(default_factory=Links)
-    shows_metrics: bool = True
     steady: Callable[[], float] = time.monotonic
 
 
@@ -65,7 +64,7 @@ def create_app(surface: Surface) -> ASGIApp:
         ),
         *commands.routes(surface.operations, surface.policy),
     ]
-    if surface.shows_metrics:
+    if surface.links.metrics:
         routes.append(Route("/metrics", views.metrics))
     if surface.policy.has_webhook:
         routes.append(webhook.route(surface.operations, surface.policy))

@@ -14,13 +14,14 @@ class Links:
     """What the operator set. An empty address means that there is no such link.
 
     ``base`` is the path under which the pages are, without a slash at its end. ``commit`` has ``{commit}`` where the id
-    of a commit goes.
+    of a commit goes. ``metrics``: they are served beside the pages, and have no port of their own.
     """
 
     base: str = ""
     docs: str = ""
     commit: str = ""
     grafana: str = ""
+    metrics: bool = True
 
     def to(self, path: str, **query: str | None) -> str:
         """Return the address of a path of ours, with the parameters that have a value."""

@@ -42,8 +42,8 @@ GROUPS = 10
 FIELDS = (
     ("account", "Account", "name"),
     ("device", "Device", "name or id"),
-    ("since", "Since", "7d, yesterday, a date"),
-    ("until", "Until", "2h, a date, a time"),
+    ("since", "Since", "7d or 2026-11-24T10:00Z"),
+    ("until", "Until", "2h or 2026-11-24T10:00Z"),
     ("author", "Author", "part of the name"),
     ("revision", "Commit", "its first characters"),
 )

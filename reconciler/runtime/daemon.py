@@ -250,7 +250,6 @@ class Process:
             policy=self._policy,
             folder=ServerFolder(_home(components.settings)),
             links=components.settings.links,
-            shows_metrics=components.settings.metrics_listen is None,
             steady=components.clock.steady,
         )
 

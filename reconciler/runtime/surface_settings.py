@@ -106,6 +106,7 @@ class SurfaceSettings(CommonSettings):
             docs=self.docs_url or "",
             commit=self.commit_url or "",
             grafana=self.grafana_url or "",
+            metrics=self.metrics_listen is None,
         )
 
     def listen_token_reader(self) -> SecretReader | None:

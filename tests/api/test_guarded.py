@@ -58,7 +58,7 @@ async def asking(
     """Give a client of the app."""
     surface = Surface(
         Metrics(), FakeQueries(), FakeOperations(), FakeHealth(), policy,
-        links=Links(base=base), shows_metrics=shows_metrics,
+        links=Links(base=base, metrics=shows_metrics),
     )  # fmt: skip
     transport = httpx.ASGITransport(create_app(surface), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
@@ -241,3 +241,12 @@ def test_a_command_that_reads_shows_the_token_for_reading_first(
 ) -> None:
     """The one that acts is shown only where nobody else can read what is sent."""
     assert for_reading(load({"HOME": "/home/someone"} | given), server) == shown
+
+
+@pytest.mark.parametrize("shows_metrics", [True, False])
+async def test_no_page_leads_to_metrics_that_are_elsewhere(*, shows_metrics: bool) -> None:
+    """Where the metrics have a port of their own, the pages have no link to them."""
+    async with asking(FakePolicy(), shows_metrics=shows_metrics) as http:
+        page = (await http.get("/no-such-page", headers={"accept": "text/html"})).text
+        assert (await http.get("/metrics")).is_success == shows_metrics
+    assert ('href="/metrics"' in page) == shows_metrics

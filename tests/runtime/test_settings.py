@@ -118,6 +118,7 @@ def test_every_setting_can_be_set() -> None:
         docs="https://docs.test/pcc",
         commit="https://git.test/fleet/commit/{commit}",
         grafana="http://localhost:3000",
+        metrics=False,
     )
     assert full.shutdown_grace == timedelta(0)
     assert not full.metrics_per_account
