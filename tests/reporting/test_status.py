@@ -490,3 +490,80 @@ def test_refused_devices_are_counted_once() -> None:
         ).refused
         == 3
     )
+
+
+def test_a_report_shows_each_fact_of_the_last_pass_in_its_place() -> None:
+    """When it began, when the last one succeeded, since when something is missing, and what is remarked."""
+    end = ending(
+        Reason.TOO_MANY,
+        remarks=("an approval has expired",),
+    )
+    standing = replace(
+        AccountStatus(ACCOUNT).after(end),
+        last_success=NOW - HOUR,
+        out_of_sync_since=NOW - 2 * HOUR,
+    )
+    report = account_report(standing, AccountRevision(TEXT, REVISION), None)
+    assert (report.last_attempt, report.last_success) == (NOW, NOW - HOUR)
+    assert report.out_of_sync_since == NOW - 2 * HOUR
+    assert report.remarks == ("an approval has expired",)
+
+
+def general_status(**more: Any) -> StatusReport:
+    """Return the status of one account that is as wanted, unless something else is wrong."""
+    accepted = Accepted({ACCOUNT: AccountRevision(TEXT, REVISION)}, revision=REVISION)
+    facts: dict[str, Any] = {
+        "mode": "enforce",
+        "source": "file",
+        "trouble": "",
+        "fetched_at": 0.0,
+        "passes": {},
+        "now": NOW,
+        **more,
+    }
+    return status_report(facts.pop("accepted", accepted), {}, **facts)
+
+
+def test_what_is_wrong_with_the_whole_comes_first_by_its_weight() -> None:
+    """No passes weigh more than a state that cannot be written, and that more than a clock."""
+    wrong = {"stalled": "no pass ended", "state_trouble": "the disk is full", "ahead": -HOUR}
+    report = general_status(**wrong)
+    assert report.summary.startswith("No account is looked after: no pass ended.")
+    assert report.state_trouble == "the disk is full"
+    report = general_status(**{**wrong, "stalled": ""})
+    assert report.summary == (
+        "What is done cannot be remembered, so unsubscribes are held: the disk is full."
+    )
+    assert not report.well
+
+
+@pytest.mark.parametrize(("hours", "side"), [(1, "1h ahead of"), (-1, "1h behind")])
+def test_the_status_says_to_which_side_the_clock_is_wrong(hours: int, side: str) -> None:
+    """A person who sets a clock has to know which way."""
+    report = general_status(ahead=hours * HOUR)
+    assert f"This machine's clock is {side} LG's" in report.clock_trouble
+    assert report.summary.startswith("This machine's clock")
+
+
+def test_a_newest_revision_that_is_not_in_force_is_shown_beside_the_one_that_is() -> None:
+    """Each with its own name, and neither where there is none."""
+    newest = Revision("cd" * 32)
+    accepted = Accepted({}, revision=REVISION, newest=newest, rejected=Cause.INVALID)
+    text = general_status(accepted=accepted).text
+    assert (text.revision, text.newest) == (str(REVISION), str(newest))
+    for revision, latest in ((REVISION, None), (None, newest)):
+        text = general_status(accepted=Accepted({}, revision=revision, newest=latest)).text
+        assert text.revision == (str(revision) if revision else None)
+        assert text.newest == (str(latest) if latest else None)
+
+
+def test_only_accounts_that_are_paused_have_a_pause() -> None:
+    """One that is paused in the file is listed, and one that is not has no line."""
+    paused = replace(TEXT, policy=replace(TEXT.policy, pause=Pause.UNSUBSCRIBE))
+    other = AccountName("other")
+    accounts = {
+        ACCOUNT: AccountRevision(paused, REVISION),
+        other: AccountRevision(replace(TEXT, account=other), REVISION),
+    }
+    report = general_status(accepted=Accepted(accounts, revision=REVISION))
+    assert [(one.account, one.pause) for one in report.pauses] == [(ACCOUNT, Pause.UNSUBSCRIBE)]
