@@ -10,6 +10,7 @@ from pathlib import Path
 import rtoml
 
 from processes import exit_of, process
+from reconciler.desired.checks import SAY_WHY
 from reconciler.simulator import Route, create_app, serving
 from scenarios import (
     account_text,
@@ -45,7 +46,7 @@ async def test_a_cut_file_is_held_until_its_block_is_committed(tmp_path: Path) -
         assert block in await planned(one.environment)
         await one.passes(2)
         assert not one.calls(Route.UNSUBSCRIBE)
-        write(one.file, text(kept) + block)
+        write(one.file, text(kept) + block.replace(SAY_WHY, "wing B is closed"))
         await one.has(kept)
         assert {call.device for call in one.calls(Route.UNSUBSCRIBE)} == cut
         await eventually(lambda: one.told("guard.cleared", reason="too-many"))
