@@ -9,7 +9,7 @@ Nothing of this is kept on disk: after a start the receivers are read from their
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -137,18 +137,22 @@ class Hearing:
         """Drop what was heard about an account that left the files."""
         self._accounts.pop(account, None)
 
-    async def take(self, events: Sequence[Heard]) -> None:
-        """Take events that a receiver lists, in their order."""
+    async def take(self, events: Sequence[Heard]) -> int:
+        """Take events that a receiver lists, in their order; return how many are of devices that are known."""
         waking: set[AccountName] = set()
+        known = 0
         for event in events:
             self.silence.heard(event.received)
-            accounts = self._claims.listing(event.device)
+            accounts: Collection[AccountName] = self._claims.listing(event.device)
             if accounts:
                 self._keep(event, accounts)
                 waking |= {name for name in accounts if self._of(name).watch.heard(event)}
             else:
-                waking |= await self._after_unsubscribe(event)
+                accounts = await self._after_unsubscribe(event)
+                waking |= accounts
+            known += bool(accounts)
         self._wake_some(waking)
+        return known
 
     def _keep(self, event: Heard, accounts: Iterable[AccountName]) -> None:
         self._last[event.device] = _later(self._last.get(event.device), event)

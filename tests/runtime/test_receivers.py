@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from disks import START, StandingClock
 from receivers import PAGE, FakeReceiver
 from reconciler.core.heard import Heard
-from reconciler.runtime.services.receivers import LOOK_SECONDS, Receivers
+from reconciler.runtime.services.receivers import FOREIGN_EVENTS, LOOK_SECONDS, Receivers
 from scenarios import Site, eventually, eventually_true, fleet, free_port, owned, site, text, write
 from simulated import Fleet
 
@@ -41,14 +41,16 @@ class Took:
     def __init__(self) -> None:
         self.events: list[Heard] = []
         self.knows = True
+        self.fleet = "device"
 
     def knows_devices(self) -> bool:
         """Say whether events can be joined with devices."""
         return self.knows
 
-    async def take(self, events: list[Heard]) -> None:
-        """Take some events."""
+    async def take(self, events: list[Heard]) -> int:
+        """Take some events; devices of this fleet are known."""
         self.events += events
+        return sum(one.device.startswith(self.fleet) for one in events)
 
 
 @asynccontextmanager
@@ -172,6 +174,57 @@ async def test_a_receiver_that_is_down_holds_up_no_other() -> None:
     (line,) = lines_of(lines, "receiver.failed")
     assert line["error"].startswith("no receiver answers at ")
     assert line["error"].endswith("is it running? see PCC_EVENTS_FROM")
+
+
+async def test_another_fleets_receiver_is_reported_once_for_each_spool() -> None:
+    """Nineteen events of unknown devices say nothing; twenty are one line, and a new spool is judged anew."""
+    receiver = FakeReceiver()
+    for number in range(FOREIGN_EVENTS - 1):
+        receiver.hear(f"stranger-{number}")
+    with receiver.serving() as address:
+        async with asking(address) as (_, lines):
+            await eventually(lambda: len(receiver.asked) > 3)
+            assert lines_of(lines, "receiver.foreign") == []
+            receiver.hear("stranger")
+            await eventually(lambda: lines_of(lines, "receiver.foreign"))
+            (line,) = lines_of(lines, "receiver.foreign")
+            assert (line["receiver"], line["events"]) == (address, FOREIGN_EVENTS)
+            receiver.hear("stranger")
+            asked = len(receiver.asked)
+            await eventually(lambda: len(receiver.asked) > asked + 3)
+            assert len(lines_of(lines, "receiver.foreign")) == 1
+            receiver.spool, receiver.events = "spool-2", []
+            for number in range(FOREIGN_EVENTS):
+                receiver.hear(f"stranger-{number}")
+            await eventually(lambda: len(lines_of(lines, "receiver.foreign")) == 2)
+
+
+async def test_one_known_device_shows_that_a_receiver_is_ours() -> None:
+    """A receiver that hears mostly devices that nobody wants is not another fleet's."""
+    receiver = FakeReceiver()
+    receiver.hear("device-1")
+    for number in range(2 * FOREIGN_EVENTS):
+        receiver.hear(f"stranger-{number}")
+    with receiver.serving() as address:
+        async with asking(address) as (took, lines):
+            await eventually(lambda: len(took.events) == 2 * FOREIGN_EVENTS + 1)
+            receiver.hear("stranger")
+            await eventually(lambda: took.events[-1].device == "stranger")
+    assert lines_of(lines, "receiver.foreign") == []
+
+
+async def test_the_daemon_reports_a_receiver_of_which_it_knows_no_device(tmp_path: Path) -> None:
+    """The desired state decides who is a stranger, and passes go on as ever."""
+    platform = fleet(3)
+    devices = owned(platform)
+    write(tmp_path / "desired-state.toml", text(devices))
+    receiver = FakeReceiver()
+    for number in range(FOREIGN_EVENTS):
+        receiver.hear(f"stranger-{number}")
+    with receiver.serving() as address:
+        async with site(tmp_path, platform, PCC_EVENTS_FROM=address) as one:
+            await one.has(devices)
+            await eventually(lambda: one.told("receiver.foreign"))
 
 
 async def test_the_daemon_shows_what_its_receivers_heard(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Asks the receivers again and again which events they have.
 
-Owns: when each is asked, how far it was read, the one line of the log when one stops or starts to answer, and the
-moment of its last answer for the metrics.
+Owns: when each is asked, how far it was read, the one line of the log when one stops or starts to answer or is
+probably another fleet's, and the moment of its last answer for the metrics.
 Must not: judge events (``controller.hearing`` does), or hold up a pass: a receiver that is down costs nothing.
 """
 
@@ -23,6 +23,8 @@ EVERY_SECONDS = 60.0
 DEVICES_SECONDS = 60.0
 """Receivers are read this long after the start, even if no desired state is in force yet."""
 LOOK_SECONDS = 0.1
+FOREIGN_EVENTS = 20
+"""A receiver with at least this number of events, all of unknown devices, is probably another fleet's."""
 
 log = structlog.get_logger()
 
@@ -99,6 +101,7 @@ class _Reader:
         self._shown, self._clock = shown, clock
         self._place = Place()
         self._answers: bool | None = None
+        self._origin = _Origin(address)
 
     async def read(self) -> None:
         """Take what is new."""
@@ -106,7 +109,10 @@ class _Reader:
             following = pages(self._address, self._token(), self._place)
             while (page := await asyncio.to_thread(_next_page, following)) is not None:
                 self._place, events = page
-                await self._hearing.take(events)
+                joinable = self._hearing.knows_devices()
+                known = await self._hearing.take(events)
+                if joinable:
+                    self._origin.note(self._place.spool, len(events), known)
         except ReconcilerError as error:
             self._note(error)
         else:
@@ -123,6 +129,30 @@ class _Reader:
         elif self._answers is not None:
             log.info("receiver.answers", receiver=self._address)
         self._answers = answers
+
+
+class _Origin:
+    """Whether the events of one receiver are of this fleet. One known device shows that they are."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._spool = ""
+        self._unknown = 0
+        self._settled = False
+
+    def note(self, spool: str, events: int, known: int) -> None:
+        """Take what a page held. The line is written once; another spool is judged from the beginning."""
+        if spool != self._spool:
+            self._spool, self._unknown, self._settled = spool, 0, False
+        if self._settled:
+            return
+        if known:
+            self._settled = True
+            return
+        self._unknown += events
+        if self._unknown >= FOREIGN_EVENTS:
+            self._settled = True
+            log.warning("receiver.foreign", receiver=self._address, events=self._unknown)
 
 
 def _next_page(following: Iterator[tuple[Place, list[Heard]]]) -> tuple[Place, list[Heard]] | None:
