@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from disks import START, StandingClock
 from receivers import PAGE, FakeReceiver
+from reconciler.api.client import receivers as client
 from reconciler.core.heard import Heard
 from reconciler.runtime.services.receivers import FOREIGN_EVENTS, LOOK_SECONDS, Receivers
 from scenarios import Site, eventually, eventually_true, fleet, free_port, owned, site, text, write
@@ -161,6 +162,50 @@ async def test_nonsense_is_borne_and_reported_once(odd: str) -> None:
             await eventually(lambda: lines_of(lines, "receiver.answers"))
             await eventually(lambda: shown.last == {address: START.timestamp()})
     assert len(lines_of(lines, "receiver.failed")) == 1
+
+
+ENDLESS: dict[str, tuple[bytes, float, str]] = {
+    "slow": (b" ", 0.02, "it took too long"),
+    "huge": (b" " * 65536, 0.0, f"longer than {client.LARGEST_PAGE} bytes"),
+}
+
+
+@pytest.mark.parametrize("trouble", ENDLESS)
+async def test_an_answer_without_an_end_is_given_up(
+    trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read no further than its time and its bytes allow; the log has one line for all tries."""
+    if trouble == "slow":
+        monkeypatch.setattr(client, "SECONDS", 0.2)
+    receiver = FakeReceiver()
+    receiver.hear("device-1")
+    piece, pause, words = ENDLESS[trouble]
+    receiver.drip = (piece, pause)
+    with receiver.serving() as address:
+        async with asking(address) as (took, lines):
+            await eventually(lambda: len(receiver.sent) > 2)
+            assert took.events == []
+            (line,) = lines_of(lines, "receiver.failed")
+            assert words in line["error"]
+            receiver.drip = None
+            await eventually(lambda: len(took.events) == 1)
+    assert len(lines_of(lines, "receiver.failed")) == 1
+    assert max(receiver.sent) < 2 * client.LARGEST_PAGE
+
+
+async def test_passes_do_not_wait_for_an_answer_without_an_end(tmp_path: Path) -> None:
+    """While a receiver still sends, what is wanted is subscribed."""
+    platform = fleet(3)
+    devices = owned(platform)
+    write(tmp_path / "desired-state.toml", text(devices))
+    receiver = FakeReceiver()
+    receiver.drip = (b" ", 0.02)
+    with receiver.serving() as address:
+        async with site(tmp_path, platform, PCC_EVENTS_FROM=address) as one:
+            await eventually(lambda: len(receiver.asked) == 1)
+            await one.has(devices)
+            assert receiver.sent == []
+            receiver.drip = None
 
 
 async def test_a_receiver_that_is_down_holds_up_no_other() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,10 +13,16 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 PAGE = 1000
+MOST_SENT = 64 * 1024 * 1024
+"""Bytes after which an answer without an end does end, so that no test runs for ever."""
 
 
 class FakeReceiver:
-    """What a receiver has, and how it answers. ``odd`` is an answer that it gives in place of its own."""
+    """What a receiver has, and how it answers. ``odd`` is an answer that it gives in place of its own.
+
+    ``drip`` is a piece and the seconds between two: it sends that without an end, and ``sent`` has the bytes that were
+    taken of each such answer.
+    """
 
     def __init__(self) -> None:
         self.spool = "spool-1"
@@ -24,6 +31,8 @@ class FakeReceiver:
         self.tokens: list[str | None] = []
         self.odd: tuple[int, str, bytes] | None = None
         self.address = ""
+        self.drip: tuple[bytes, float] | None = None
+        self.sent: list[int] = []
 
     def hear(self, device: str, **more: Any) -> None:
         """Take an event."""
@@ -64,6 +73,9 @@ class FakeReceiver:
                 if path == "/api/v1/seen":
                     receiver.asked.append(int(asked["after"][0]))
                     receiver.tokens.append(self.headers.get("authorization"))
+                    if receiver.drip is not None:
+                        self.send_without_end(*receiver.drip)
+                        return
                     own = (200, "application/json", receiver.page(receiver.asked[-1]))
                 else:
                     own = (200, "application/json", receiver.latest(asked["device"][0]))
@@ -73,6 +85,20 @@ class FakeReceiver:
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def send_without_end(self, piece: bytes, pause: float) -> None:
+                self.send_response(200)
+                self.send_header("content-type", "application/json")
+                self.end_headers()
+                sent = 0
+                while sent < MOST_SENT and receiver.drip is not None:
+                    try:
+                        self.wfile.write(piece)
+                    except OSError:
+                        break
+                    sent += len(piece)
+                    time.sleep(pause)
+                receiver.sent.append(sent)
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
