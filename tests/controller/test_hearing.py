@@ -19,6 +19,8 @@ from simulated import Fleet
 
 MINUTES, HOURS = timedelta(minutes=1), timedelta(hours=1)
 SUBSCRIBED_ALREADY = "1207"
+ALERT_DEVICES = 3
+"""From this number of contradicted devices an account's list alerts."""
 
 
 def event(fleet: Fleet, device: DeviceId, *, diagnosed: datetime | None = None) -> Heard:
@@ -47,6 +49,28 @@ async def test_a_list_that_hides_a_device_is_contradicted_by_its_events() -> Non
     await fleet.hearing.take([event(fleet, hidden)])
     assert fleet.hearing.contradicted() == {DEFAULT_ACCOUNT: {hidden}}
     assert fleet.woken == [DEFAULT_ACCOUNT]
+
+
+async def test_contradicted_devices_reach_the_alert_and_fall_back_when_lists_have_them() -> None:
+    """Lists that hide subscriptions are contradicted device by device, up to the alert's number; true lists end it."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    hidden = fleet.owned[3 : 3 + ALERT_DEVICES]
+    fleet.platform.unsubscribe("default", *hidden)
+    fleet.platform.set_faults(
+        Rule(Error(code=SUBSCRIBED_ALREADY), match=Match(route=Route.SUBSCRIBE))
+    )
+    for _ in range(2):
+        await fleet.reconcile(after=10 * MINUTES)
+    shown = []
+    for device in hidden:
+        await fleet.hearing.take([event(fleet, device)])
+        shown.append(fleet.hearing.contradicted_by_account()[DEFAULT_ACCOUNT])
+    assert shown == [1, 2, ALERT_DEVICES]
+    fleet.platform.set_faults()
+    fleet.platform.subscribe("default", *hidden)
+    await fleet.reconcile(after=10 * MINUTES)
+    assert fleet.hearing.contradicted_by_account() == {DEFAULT_ACCOUNT: 0}
 
 
 async def test_the_healthy_flow_is_no_contradiction() -> None:
