@@ -24,6 +24,8 @@ SHORT = 80
 """The most characters of a name."""
 LONG = 600
 """The most characters of a sentence."""
+FIELD = 200
+"""The most characters in the field of a form."""
 ID = 12
 """How many characters of an id people are shown."""
 SIGNS = {"well": "✓", "calm": "✓", "wait": "…", "look": "!"}
@@ -56,6 +58,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "short": short,
         "long": long,
+        "field": field,
         "short_id": short_id,
         "stamp": stamp_words,
         "spoken": span_words,
@@ -84,6 +87,11 @@ def short(words: str) -> str:
 def long(words: str) -> str:
     """Return a sentence, cut."""
     return cut(words, LONG)
+
+
+def field(words: str) -> str:
+    """Return what somebody asked for, as the field of a form shows it again."""
+    return cut(words, FIELD)
 
 
 def short_id(device: str) -> str:

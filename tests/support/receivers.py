@@ -62,6 +62,11 @@ class FakeReceiver:
         newest = [{"deliveries": [], **one} for one in found[-1:]]
         return json.dumps({"api": 1, "events": newest}).encode()
 
+    def newest(self, limit: int) -> bytes:
+        """Return the newest events, as a receiver writes them."""
+        found = [{"deliveries": [], **one} for one in reversed(self.events[-limit:])]
+        return json.dumps({"api": 1, "events": found}).encode()
+
     @contextmanager
     def serving(self) -> Iterator[str]:
         """Serve on a free port of this machine; give the base address."""
@@ -77,8 +82,10 @@ class FakeReceiver:
                         self.send_without_end(*receiver.drip)
                         return
                     own = (200, "application/json", receiver.page(receiver.asked[-1]))
-                else:
+                elif "device" in asked:
                     own = (200, "application/json", receiver.latest(asked["device"][0]))
+                else:
+                    own = (200, "application/json", receiver.newest(int(asked["limit"][0])))
                 status, kind, body = receiver.odd or own
                 self.send_response(status)
                 self.send_header("content-type", kind)
