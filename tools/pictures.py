@@ -1,6 +1,6 @@
-"""The pictures of the status page in the documents: real daemons in the situations shown, in a real Chromium.
+"""The pictures of the pages in the documents: real daemons in the situations shown, in a real Chromium.
 
-``make pictures`` takes them again, into ``docs/images``. The tests of the page look at the same situations.
+``make pictures`` takes them again, into ``docs/images``. The tests of the pages look at the same situations.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from playwright.async_api import Browser
 
 from browser import chromium, looking
 from reconciler.simulator import Match, Route, Rule, sample_platform
@@ -237,12 +240,33 @@ async def large(folder: Path) -> AsyncIterator[Site]:
         yield one
 
 
-PICTURES: Sequence[tuple[Scene, Mapping[str, Mapping[str, Any]]]] = (
-    (well, {"page-well": DESKTOP}),
-    (held, {"page-guard": DESKTOP, "page-dark": DARK, "page-phone": PHONE}),
-    (stopped, {"page-stopped": DESKTOP}),
-    (empty, {"page-empty": DESKTOP}),
-    (large, {"page-300-accounts": DESKTOP}),
+@dataclass(frozen=True)
+class Shot:
+    """One picture: in which browser, of which page, and which link of that page leads to what is shown."""
+
+    how: Mapping[str, Any] = field(default_factory=lambda: DESKTOP)
+    path: str = "/"
+    link: str = ""
+
+
+ACCOUNT = "/accounts/busan-hotel"
+A_DEVICE = ".devices-table tbody th a"
+PICTURES: Sequence[tuple[Scene, Mapping[str, Shot]]] = (
+    (well, {"page-well": Shot()}),
+    (
+        held,
+        {
+            "page-guard": Shot(),
+            "page-dark": Shot(DARK),
+            "page-phone": Shot(PHONE),
+            "page-account": Shot(path=ACCOUNT),
+            "page-device": Shot(path=f"{ACCOUNT}?state=held", link=A_DEVICE),
+            "page-history": Shot(path="/history"),
+        },
+    ),
+    (stopped, {"page-stopped": Shot()}),
+    (empty, {"page-empty": Shot()}),
+    (large, {"page-300-accounts": Shot()}),
 )
 
 
@@ -254,31 +278,34 @@ def shrink(picture: Path) -> None:
         subprocess.run(command, check=True)  # noqa: S603 - arguments are our own
 
 
+async def take_one(browser: Browser, one: Site, shot: Shot, picture: Path) -> None:
+    """Take one picture of a daemon's page, as high as the page is or as a picture may be."""
+    url = f"{str(one.http.base_url).rstrip('/')}{shot.path}"
+    async with looking(browser, url, **shot.how) as (page, _):
+        if shot.link:
+            async with page.expect_navigation():
+                await page.locator(shot.link).first.click()
+            await page.mouse.move(0, 0)
+        height = await page.evaluate("document.documentElement.scrollHeight")
+        width = shot.how["viewport"]["width"]
+        clip = {"x": 0, "y": 0, "width": width, "height": min(height, TALLEST)}
+        await page.screenshot(path=picture, full_page=True, clip=clip)  # type: ignore[arg-type]
+
+
 async def take(names: Sequence[str], into: Path = IMAGES) -> None:
     """Take these pictures, or all of them."""
     async with chromium() as browser:
-        for scene, pictures in PICTURES:
-            wanted = {name: how for name, how in pictures.items() if not names or name in names}
+        for scene, shots in PICTURES:
+            wanted = {name: shot for name, shot in shots.items() if not names or name in names}
             if not wanted:
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 async with scene(Path(folder)) as one:
-                    for name, how in wanted.items():
-                        async with looking(browser, str(one.http.base_url), **how) as (page, _):
-                            height = await page.evaluate("document.documentElement.scrollHeight")
-                            width = how["viewport"]["width"]
-                            await page.screenshot(
-                                path=into / f"{name}.png",
-                                full_page=True,
-                                clip={
-                                    "x": 0,
-                                    "y": 0,
-                                    "width": width,
-                                    "height": min(height, TALLEST),
-                                },
-                            )
-                            shrink(into / f"{name}.png")
-                            print(into / f"{name}.png")
+                    for name, shot in wanted.items():
+                        picture = into / f"{name}.png"
+                        await take_one(browser, one, shot, picture)
+                        shrink(picture)
+                        print(picture)
 
 
 if __name__ == "__main__":
