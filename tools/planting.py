@@ -1,13 +1,15 @@
 """Plant defects that somebody chose from the program alone, one after the other, and say which the tests find.
 
-Owns: the loop over ``planted.toml``: a copy of the project, one defect in it, the tests room by room until one fails.
+Owns: the loop over a list such as ``planted.toml``: a copy of the project, one defect in it, the tests room by room
+until one fails.
 Must not: choose defects or tests, or touch the project itself. Not collected by pytest.
 
 ``tools/mutants.py`` breaks every expression of a few modules. These defects are few, and each is a mistake that a
 person could make. Whoever chose them had not looked at the tests, so what is found says how far the tests see.
 
-Usage: ``python tools/planting.py [ID…]``. One line for each defect: found, with the first test that failed, or not
-found. The exit code is 1 where a defect with safety weight is not found, or fewer than nine in ten are.
+Usage: ``python tools/planting.py [--list tools/planted_third.toml] [ID…]``. One line for each defect: found, with the
+first test that failed, or not found. The exit code is 1 where a defect with safety weight is not found, or fewer than
+nine in ten are.
 """
 
 from __future__ import annotations
@@ -70,7 +72,8 @@ class Defect:
 
 def main(asked: Sequence[str]) -> int:
     """Plant what was asked for, or all; return the exit code."""
-    defects = [one for one in listed() if not asked or one.id in asked]
+    path, asked = _list(asked)
+    defects = [one for one in listed(path) if not asked or one.id in asked]
     found, missed = 0, list[Defect]()
     with tempfile.TemporaryDirectory(prefix="planting-") as folder:
         for defect in defects:
@@ -89,6 +92,13 @@ def main(asked: Sequence[str]) -> int:
     say(f"{found} of {len(defects)} found")
     grave = any(one.safety for one in missed)
     return 1 if grave or found < ENOUGH * len(defects) else 0
+
+
+def _list(words: Sequence[str]) -> tuple[Path, Sequence[str]]:
+    """Return the file of the list that is asked for, and the other words."""
+    if words[:1] == ["--list"]:
+        return Path(words[1]), words[2:]
+    return LIST, words
 
 
 def listed(path: Path = LIST) -> list[Defect]:

@@ -110,7 +110,9 @@ class Outlet:
                 self._write(data)
             with self._changed:
                 self._size -= len(data)
-                self._changed.wait(REST_SECONDS)  # a sleep fails where a machine's clock is played with
+                self._changed.wait(
+                    REST_SECONDS
+                )  # a sleep fails where a machine's clock is played with
 
     def _taken(self) -> bytes:
         """Return the lines that are written at once: each wake of this thread costs the others a turn."""
