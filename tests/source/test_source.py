@@ -192,6 +192,20 @@ def test_fresh_write_is_not_at_rest(path: Path) -> None:
     assert not source.settled(), "what was read is older than the last write"
 
 
+def test_one_fresh_file_beside_old_ones_is_not_at_rest(path: Path) -> None:
+    """Of many files the newest counts: one that is being written is not whole because others are old."""
+    source = FileSource(path)
+    read(source)
+    time.sleep(SETTLE_SECONDS * 1.5)
+    assert source.at_rest()
+    (device_file, *_) = path.parent.rglob("*.txt")
+    for _ in range(100):  # the machine may be so slow that it has rested when it is looked at
+        write(device_file, device_file.read_text("utf-8"))
+        if not source.at_rest():
+            return
+    pytest.fail("a file that was just written counts as at rest")
+
+
 def test_look_may_come_while_another_thread_reads(path: Path) -> None:
     """A look during a reading of many files does no harm."""
     for number in range(300):
