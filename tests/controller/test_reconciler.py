@@ -167,6 +167,23 @@ async def test_one_device_that_lg_refuses_waits_alone_and_longer_each_time() -> 
     assert held == 1
 
 
+async def test_a_device_that_failed_before_waits_an_hour_after_its_first_refusal() -> None:
+    """How often calls failed before does not make the wait after a first refusal longer."""
+    fleet = Fleet(12)
+    poor = fleet.owned[7]
+    only = Match(devices=(poor,))
+    fleet.platform.set_faults(Rule(effect=Error(code="2000"), match=only))
+    for _ in range(5):
+        await fleet.reconcile(after=timedelta(hours=2))
+    fleet.platform.set_faults(Rule(effect=Error(code="1214"), match=only))
+    await fleet.reconcile(after=timedelta(hours=2))
+    fleet.platform.set_faults()
+    await fleet.reconcile(after=timedelta(minutes=50))
+    assert poor not in fleet.live
+    await fleet.reconcile(after=timedelta(minutes=15))
+    assert poor in fleet.live
+
+
 async def test_an_answer_that_never_came_is_settled_by_the_next_list() -> None:
     """A change whose answer was lost is neither repeated nor forgotten: the list tells, once."""
     fleet = Fleet(12)
