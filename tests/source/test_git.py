@@ -1101,6 +1101,21 @@ def test_ssh_signatures(tmp_path: Path, remote: Remote) -> None:
     assert judged(one) == ""
 
 
+def test_a_rejected_commit_is_believed_once_its_signer_is_allowed(
+    tmp_path: Path, remote: Remote
+) -> None:
+    """Nobody has to push another commit for it; until then it is rejected once, and not at every look."""
+    key, other = ssh_key(tmp_path / "good"), ssh_key(tmp_path / "other")
+    signers = allow(tmp_path / "signers", other)
+    remote.publish({"devices/a.txt": "ff638995\n"}, sign=signed_by(key))
+    one = Follower(tmp_path / "state", remote.url, verify=True, allowed_signers=signers)
+    assert judged(one) == "its key is not among those that are trusted"
+    assert one.look() is None
+    allow(signers, other, key)
+    assert judged(one) == ""
+    assert one.commit.id == remote.head
+
+
 def test_changed_commit_with_the_old_signature(tmp_path: Path, remote: Remote) -> None:
     """A signature that was made for another content is bad."""
     key = ssh_key(tmp_path / "good")
@@ -1243,6 +1258,22 @@ def test_local_files_know_their_commit(remote: Remote) -> None:
     assert untracked is not None
     assert untracked.dirty
     assert checked_out(remote.work) is not None
+
+
+@pytest.mark.parametrize("gone", ["devices/b.txt", "more.toml"])
+def test_local_files_of_which_one_was_deleted_are_dirty(remote: Remote, gone: str) -> None:
+    """A tracked document or device file that was deleted without a commit makes the commit dirty."""
+    second = "version = 1\naccounts.second.devices = []\n"
+    write(remote.work / "more.toml", second)
+    write(remote.work / "devices" / "b.txt", "ff638995\n")
+    made = remote.commit_all("Add more")
+    before = checked_out(remote.work)
+    assert before is not None
+    assert (before.id, before.dirty) == (made, False)
+    (remote.work / gone).unlink()
+    after = checked_out(remote.work)
+    assert after is not None
+    assert (after.id, after.dirty) == (made, True)
 
 
 def test_commit_moves_without_the_files(remote: Remote) -> None:
