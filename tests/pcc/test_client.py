@@ -11,6 +11,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import RFC_4122, UUID
 
@@ -39,6 +40,7 @@ from reconciler.pcc.transport import PlainClient
 from reconciler.telemetry.masking import MASK
 from reconciler.telemetry.metrics import Metrics
 from recording import ACCESS, ACCOUNT, REFRESH, SERVICE_KEY, START, StillClock, credentials
+from simulated import SimulatedClock
 
 A = DeviceId("a")
 
@@ -475,6 +477,37 @@ async def test_a_throttle_with_a_code_teaches_the_limit_and_says_so_once() -> No
     assert (learned, len(lines)) == ([180], 1 + len(throttled))
     assert all(throttled)
     assert rig.counted("POST", "/pcc/{device-id}", "401", "1314") == len(rig.requests) - 200
+
+
+@pytest.mark.parametrize("step", [timedelta(minutes=20), -timedelta(minutes=20)], ids=str)
+async def test_calls_are_as_old_after_a_step_of_the_clock_and_a_restart(step: timedelta) -> None:
+    """A used up hour of calls ends when it would have, though the wall clock was set before the restart."""
+    clock = SimulatedClock()
+
+    def started(learned: Learned) -> Client:
+        client = Client(
+            ACCOUNT,
+            PlainClient(httpx.MockTransport(lambda _request: success())),
+            credentials,
+            metrics=Metrics(),
+            timeout_seconds=30,
+            quota=Quota(learned=learned),
+            clock=clock,
+        )
+        client.quota.follow(20)
+        return client
+
+    before = started(Learned((), None))
+    for _ in range(20):
+        await before.subscribe(A)
+    clock.set_by(step)
+    clock.pass_by(timedelta(minutes=35))
+    after = started(before.learned)
+    assert after.calls_left == before.calls_left == 0
+    clock.pass_by(timedelta(minutes=20))
+    assert after.calls_left == 0
+    clock.pass_by(timedelta(minutes=6))
+    assert after.calls_left == 20
 
 
 async def test_beyond_what_is_known_calls_go_one_at_a_time() -> None:
