@@ -22,7 +22,7 @@ from reconciler.core.model import (
     Prune,
     Revision,
 )
-from reconciler.reporting.forecast import OF_ALL, BoundaryReport, Calendar, boundaries
+from reconciler.reporting.forecast import OF_ACCOUNT, OF_ALL, BoundaryReport, Calendar, boundaries
 
 SOON, LATER = NOW + HOUR, NOW + 30 * HOUR
 
@@ -143,6 +143,25 @@ def test_moments_are_those_of_the_text(spans: Sequence[tuple[object, object]], m
         assert (one.begins, one.ends) == (len(after - wanted), len(wanted - after))
         assert 0 <= one.held <= one.ends
         wanted = after
+
+
+def test_the_calendar_moves_on_without_an_edit() -> None:
+    """When a date has passed it is not shown any more, and the next ones are, although the text is the same."""
+    text = desiring(
+        [
+            Device(DeviceId(f"d{number:02}"), until=NOW + number * HOUR)
+            for number in range(1, OF_ACCOUNT + 2)
+        ]
+    )
+    texts = {ACCOUNT: AccountRevision(text, Revision("0"))}
+    calendar = Calendar()
+
+    def hours(now: datetime) -> list[float]:
+        return [(one.at - NOW) / HOUR for one in calendar.coming(texts, now)]
+
+    assert hours(NOW) == list(range(1, OF_ACCOUNT + 1))
+    assert hours(SOON) == list(range(2, OF_ACCOUNT + 2))
+    assert hours(LATER) == []
 
 
 def test_the_calendar_of_all_accounts() -> None:
