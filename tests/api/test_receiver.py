@@ -30,6 +30,7 @@ from reconciler.events.model import Arrival, Stored, Wanted
 from reconciler.events.spool import Spool
 from reconciler.reporting.formats.kept_events import events_json
 from reconciler.runtime.clock import SystemClock
+from recording import StillClock
 from scenarios import eventually
 from spooled import ROOMY, Routes
 
@@ -421,6 +422,18 @@ async def test_the_log_shows_no_path_and_no_header_of_a_refused_call() -> None:
         assert lines[0]["event"] == "receive.refused"
         assert "nearly" not in str(lines)
         assert b64encode(b"lg:nearly").decode()[:8] not in str(lines)
+
+
+async def test_refused_calls_are_one_line_a_minute_however_long_they_go_on() -> None:
+    """Each line has the number of the calls since the one before."""
+    clock = StillClock()
+    async with receiving(GivenPolicy([PAIR], on_loopback=False), clock=clock) as site:
+        with capture_logs() as lines:
+            for _ in range(24):
+                await site.post(body(), headers={"Authorization": basic("lg:wrong-secret-0001")})
+                clock.move(10)
+    assert [line["event"] for line in lines] == ["receive.refused"] * 4
+    assert [line["count"] for line in lines] == [1, 6, 6, 6]
 
 
 async def test_every_reason_is_named() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from memory_spool import MemorySpool
 from reconciler.api.receiver import Limits, Read, Receiver
+from reconciler.core.clock import Clock
 from reconciler.core.errors import ReconcilerError
 from reconciler.events.message import read
 from reconciler.events.model import Arrival, Receipt
@@ -185,11 +186,17 @@ async def receiving(
     policy: GivenPolicy | None = None,
     limits: Limits | None = None,
     read: Read = read,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Site]:
     """Serve a receiver on a free port."""
     spool, journal = MemorySpool(), WrittenJournal()
     receiver = Receiver(
-        spool, policy or GivenPolicy(), journal, SystemClock(), limits=limits, read=read
+        spool,
+        policy or GivenPolicy(),
+        journal,
+        clock or SystemClock(),
+        limits=limits,
+        read=read,
     )
     with listening(Listen("127.0.0.1", 0), most=1024) as port:
         task = asyncio.create_task(port.serve(receiver))
