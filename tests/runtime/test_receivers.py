@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -56,11 +58,22 @@ class Took:
 
 @asynccontextmanager
 async def asking(
-    *addresses: str, token: str | None = None, shown: Shown | None = None
+    *addresses: str,
+    token: str | None = None,
+    shown: Shown | None = None,
+    patience: float = client.SECONDS,
 ) -> AsyncIterator[tuple[Took, list[Any]]]:
     """Ask receivers all the time; give what was taken, and the lines of the log."""
     took, shown = Took(), shown or Shown()
-    service = Receivers(addresses, lambda: token, took, shown, StandingClock(), every=SOON)  # type: ignore[arg-type]
+    service = Receivers(
+        addresses,
+        lambda: token,
+        took,  # type: ignore[arg-type]  # it takes events, and does no more
+        shown,
+        StandingClock(),
+        every=SOON,
+        patience=patience,
+    )
     with capture_logs() as lines:
         running = asyncio.create_task(service.run())
         yield took, lines
@@ -164,11 +177,26 @@ async def test_nonsense_is_borne_and_reported_once(odd: str) -> None:
     assert len(lines_of(lines, "receiver.failed")) == 1
 
 
-ENDLESS: dict[str, tuple[bytes, float, str, int]] = {
-    "slow": (b" ", 0.02, "it took too long", 1),
-    "huge": (b" " * 65536, 0.0, f"longer than {client.LARGEST_PAGE} bytes", 3),
+ENDLESS: dict[str, tuple[bytes, float, float, str]] = {
+    "slow": (b" ", 0.02, 0.2, "it took too long"),
+    "huge": (b" " * 65536, 0.0, client.SECONDS, f"longer than {client.LARGEST_PAGE} bytes"),
 }
-"""What comes, the seconds between, what is said of it, and how many tries are waited for: a slow one takes 15 s."""
+"""What comes, the seconds between, the seconds that a page may take, and what is said of it."""
+ENDS = """
+import asyncio, sys
+from disks import StandingClock
+from reconciler.runtime.services.receivers import Receivers
+from test_receivers import Shown, Took
+
+async def main():
+    service = Receivers([sys.argv[1]], str, Took(), Shown(), StandingClock(), patience=3600)
+    running = asyncio.create_task(service.run())
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    running.cancel()
+    await asyncio.wait([running])
+
+asyncio.run(main())
+"""
 
 
 @pytest.mark.parametrize("trouble", ENDLESS)
@@ -176,11 +204,11 @@ async def test_an_answer_without_an_end_is_given_up(trouble: str) -> None:
     """It is read no further than its time and its bytes allow; the log has one line for all tries."""
     receiver = FakeReceiver()
     receiver.hear("device-1")
-    piece, pause, words, tries = ENDLESS[trouble]
+    piece, pause, patience, words = ENDLESS[trouble]
     receiver.drip = (piece, pause)
     with receiver.serving() as address:
-        async with asking(address) as (took, lines):
-            await eventually(lambda: len(receiver.sent) >= tries)
+        async with asking(address, patience=patience) as (took, lines):
+            await eventually(lambda: len(receiver.sent) > 2)
             assert took.events == []
             (line,) = lines_of(lines, "receiver.failed")
             assert words in line["error"]
@@ -188,6 +216,29 @@ async def test_an_answer_without_an_end_is_given_up(trouble: str) -> None:
             await eventually(lambda: len(took.events) == 1)
     assert len(lines_of(lines, "receiver.failed")) == 1
     assert max(receiver.sent) < 2 * client.LARGEST_PAGE
+
+
+async def test_the_end_does_not_wait_for_an_answer_without_an_end() -> None:
+    """A process that is to end while a receiver still sends ends, however long the answer could take."""
+    receiver = FakeReceiver()
+    receiver.drip = (b" ", 0.02)
+    with receiver.serving() as address:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            ENDS,
+            address,
+            stdin=asyncio.subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        try:
+            await eventually(lambda: receiver.asked)
+            async with asyncio.timeout(60):
+                await child.communicate(b"end\n")
+        finally:
+            if child.returncode is None:
+                child.kill()
+    assert child.returncode == 0
 
 
 async def test_passes_do_not_wait_for_an_answer_without_an_end(tmp_path: Path) -> None:

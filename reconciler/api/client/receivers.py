@@ -66,13 +66,15 @@ class Place:
     after: int = 0
 
 
-def pages(address: str, token: str | None, place: Place) -> Iterator[tuple[Place, list[Heard]]]:
-    """Yield the events after a place page by page, each page with the place where it ends.
+def pages(
+    address: str, token: str | None, place: Place, seconds: float = SECONDS
+) -> Iterator[tuple[Place, list[Heard]]]:
+    """Yield the events after a place page by page, each page with the place where it ends. ``seconds`` is for one page.
 
     Raises ``DaemonError`` where the receiver does not answer, or not as a receiver does. What was yielded counts.
     """
     for _ in range(MOST_PAGES):
-        page = _page(address, token, place.after)
+        page = _page(address, token, place.after, seconds)
         if page.spool != place.spool and place.after:
             place = Place(page.spool)
             continue
@@ -112,12 +114,12 @@ def _events(address: str, token: str | None, query: str) -> list[LastEvent]:
     return [LastEvent(_heard(one), tuple(one.deliveries)) for one in events]
 
 
-def _page(address: str, token: str | None, after: int) -> _Page:
+def _page(address: str, token: str | None, after: int, seconds: float) -> _Page:
     answer: dict[str, Any] = ask(
         address,
         f"/api/v1/seen?after={after}",
         token=token,
-        seconds=SECONDS,
+        seconds=seconds,
         largest=LARGEST_PAGE,
         readable=True,
         kind=RECEIVER,

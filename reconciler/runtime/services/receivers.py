@@ -8,16 +8,17 @@ Must not: judge events (``controller.hearing`` does), or hold up a pass: a recei
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import structlog
 
-from reconciler.api.client.receivers import Place, pages
+from reconciler.api.client.receivers import SECONDS, Place, pages
 from reconciler.controller.hearing import Hearing
 from reconciler.core.clock import Clock
 from reconciler.core.errors import ReconcilerError
-from reconciler.core.heard import Heard
+from reconciler.runtime.apart import apart
 
 EVERY_SECONDS = 60.0
 DEVICES_SECONDS = 60.0
@@ -37,7 +38,7 @@ class Answers(Protocol):
 
 
 class Receivers:
-    """The service that reads every receiver once a minute."""
+    """The service that reads every receiver once a minute. One page of a receiver may take ``patience`` in seconds."""
 
     name = "receivers"
     grace = 0.0
@@ -51,8 +52,12 @@ class Receivers:
         clock: Clock,
         *,
         every: float = EVERY_SECONDS,
+        patience: float = SECONDS,
     ) -> None:
-        self._readers = [_Reader(address, token, hearing, answers, clock) for address in addresses]
+        self._readers = [
+            _Reader(address, token, hearing, answers, clock, patience=patience)
+            for address in addresses
+        ]
         self._hearing, self._clock, self._every = hearing, clock, every
         self._stopped = asyncio.Event()
 
@@ -96,9 +101,11 @@ class _Reader:
         hearing: Hearing,
         shown: Answers,
         clock: Clock,
+        *,
+        patience: float,
     ) -> None:
         self._address, self._token, self._hearing = address, token, hearing
-        self._shown, self._clock = shown, clock
+        self._shown, self._clock, self._patience = shown, clock, patience
         self._place = Place()
         self._answers: bool | None = None
         self._origin = _Origin(address)
@@ -106,8 +113,8 @@ class _Reader:
     async def read(self) -> None:
         """Take what is new."""
         try:
-            following = pages(self._address, self._token(), self._place)
-            while (page := await asyncio.to_thread(_next_page, following)) is not None:
+            following = pages(self._address, self._token(), self._place, self._patience)
+            while (page := await apart(partial(next, following, None), "receiver")) is not None:
                 self._place, events = page
                 joinable = self._hearing.knows_devices()
                 known = await self._hearing.take(events)
@@ -153,7 +160,3 @@ class _Origin:
         if self._unknown >= FOREIGN_EVENTS:
             self._settled = True
             log.warning("receiver.foreign", receiver=self._address, events=self._unknown)
-
-
-def _next_page(following: Iterator[tuple[Place, list[Heard]]]) -> tuple[Place, list[Heard]] | None:
-    return next(following, None)
