@@ -32,7 +32,7 @@ def devices(
         typer.Option(
             metavar="STATE",
             help="Only in this state: held, refused, missing, extra, unknown, in_sync, unmanaged, ignored or absent; "
-            "several with commas.",
+            "several with commas. What is held or refused is missing or extra, too.",
         ),
     ] = None,
     name: Annotated[

@@ -22,6 +22,7 @@ Under ``prune = "none"`` every live device that is not wanted is unmanaged.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -45,6 +46,50 @@ FLAPPING_FROM = 5
 """A device is flapping if LG lost it this many times within a day, each time after it accepted our subscribe."""
 
 
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """The devices of one account by the truth table. Those wanted and live that no other set has are in sync."""
+
+    wanted: frozenset[DeviceId]
+    live: frozenset[DeviceId]
+    missing: frozenset[DeviceId]
+    extra: frozenset[DeviceId]
+    unmanaged: frozenset[DeviceId]
+    ignored: frozenset[DeviceId]
+
+    @property
+    def in_sync(self) -> int:
+        """Count the devices that are in sync."""
+        ignored = len(self.wanted & self.ignored) if self.ignored else 0
+        return len(self.wanted) - len(self.missing) - ignored
+
+
+def partition(
+    desired: Desired,
+    live: frozenset[DeviceId],
+    owned: frozenset[DeviceId],
+    now: datetime,
+    *,
+    theirs: datetime | None = None,
+) -> Partition:
+    """Return where each device is beside the desired state. ``theirs`` is LG's time if it differs from ours."""
+    ignore = desired.policy.ignore
+    wanted = desired.wanted_by(now, theirs)
+    ignored = (
+        ignore & (wanted | live) if ignore else NOTHING
+    )  # the union costs as much as the rest of a plan
+    strangers = live - wanted - ignored
+    extra = _prunable(strangers, desired.policy.prune, owned)
+    return Partition(
+        wanted=wanted,
+        live=live,
+        missing=wanted - live - ignored,
+        extra=extra,
+        unmanaged=(strangers - extra) or NOTHING,
+        ignored=ignored,
+    )
+
+
 def plan(
     desired: Desired,
     observed: Observed,
@@ -58,26 +103,19 @@ def plan(
     ``theirs`` is LG's time if it differs from ours. Then a device is wanted if either clock says so, and approved if
     both clocks say so.
     """
-    ignore = desired.policy.ignore
     live = overlaid(observed, memory)
-    wanted = desired.wanted_by(now, theirs)
-    ignored = (
-        ignore & (wanted | live) if ignore else NOTHING
-    )  # the union costs as much as the rest of a plan
-    missing = wanted - live - ignored
-    strangers = live - wanted - ignored
-    extra = _prunable(strangers, desired.policy.prune, memory.inventory)
+    parts = partition(desired, live, memory.inventory, now, theirs=theirs)
     name = desired.account
     return Plan(
         account=name,
-        subscribes=_changes(name, Action.SUBSCRIBE, missing),
-        unsubscribes=_changes(name, Action.UNSUBSCRIBE, extra),
-        unmanaged=(strangers - extra) or NOTHING,
-        ignored=ignored,
-        flapping=(_flapping(wanted, missing, memory) - ignored) or NOTHING,
-        approved=(desired.approved_by(now, theirs) & extra) or NOTHING,
-        in_sync=len(wanted) - len(missing) - (len(wanted & ignored) if ignored else 0),
-        digest=digest(name, extra),
+        subscribes=_changes(name, Action.SUBSCRIBE, parts.missing),
+        unsubscribes=_changes(name, Action.UNSUBSCRIBE, parts.extra),
+        unmanaged=parts.unmanaged,
+        ignored=parts.ignored,
+        flapping=(_flapping(parts.wanted, parts.missing, memory) - parts.ignored) or NOTHING,
+        approved=(desired.approved_by(now, theirs) & parts.extra) or NOTHING,
+        in_sync=parts.in_sync,
+        digest=digest(name, parts.extra),
     )
 
 

@@ -2,9 +2,6 @@
 
 Owns: the state of each device beside the desired state, which of them are asked for, and their order. Must not: gather
 more than one page: an account may have a million devices. Meant for a worker thread.
-
-A state here is what the planner would say of the device, by the revision in force and the list that LG gave last, with
-our changes since. A test holds the two against each other.
 """
 
 from __future__ import annotations
@@ -15,25 +12,15 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from reconciler.core.acceptance import AccountRevision
 from reconciler.core.errors import ReconcilerError, Unknown, quoted, suggestion
-from reconciler.core.model import (
-    NOTHING,
-    AccountName,
-    Desired,
-    Device,
-    DeviceId,
-    Held,
-    Memory,
-    Prune,
-    Reason,
-)
+from reconciler.core.model import AccountName, Device, DeviceId, Held, Reason
 from reconciler.core.status import AccountStatus
 from reconciler.reporting.devices import DeviceRow
 from reconciler.reporting.explain import Position
 from reconciler.reporting.knowledge import Knowledge
+from reconciler.reporting.positions import Positions
 
 HELD, REFUSED = "held", "refused"
 ORDER = (
@@ -85,51 +72,6 @@ class DevicesFound:
     next: str | None
 
 
-class Positions:
-    """The position of each device of one account at one moment. ``theirs`` is LG's time where it differs."""
-
-    def __init__(
-        self, desired: Desired, memory: Memory, now: datetime, theirs: datetime | None = None
-    ) -> None:
-        self._desired, self._memory = desired, memory
-        self._now, self._theirs = now, theirs
-        self._ignored = desired.policy.ignore
-        self._live = memory.expected
-
-    def all(self) -> Iterator[tuple[DeviceId, Position]]:
-        """Yield every device that an entry names or that is live, with its position."""
-        for device in self._desired.devices:
-            yield device, self.of(device)
-        for device in self._live or NOTHING:
-            if device not in self._desired.devices:
-                yield device, self.of(device)
-
-    def of(self, device: DeviceId) -> Position:
-        """Return the position of a device."""
-        if self._live is None:
-            return Position.UNKNOWN
-        wanted, live = self._wanted(device), device in self._live
-        if device in self._ignored and (wanted or live):
-            return Position.IGNORED
-        if wanted:
-            return Position.IN_SYNC if live else Position.MISSING
-        if not live:
-            return Position.ABSENT
-        return Position.EXTRA if self._prunable(device) else Position.UNMANAGED
-
-    def _wanted(self, device: DeviceId) -> bool:
-        entry = self._desired.described.get(device)
-        if entry is None:
-            return device in self._desired.devices
-        return entry.wanted_at(self._now) or (
-            self._theirs is not None and entry.wanted_at(self._theirs)
-        )
-
-    def _prunable(self, device: DeviceId) -> bool:
-        prune = self._desired.policy.prune
-        return prune is Prune.ALL or (prune is Prune.OWNED and device in self._memory.inventory)
-
-
 def devices(known: Knowledge, account: str, asked: DevicesAsked) -> DevicesFound:
     """Return one page of an account's devices; raises ``Unknown`` for an account that is not in force."""
     name = AccountName(account)
@@ -150,13 +92,7 @@ class _Listing:
         self._known, self._name, self._text = known, name, text
         self._memory = known.state.accounts.recall(name, known.now)
         self._last = known.statuses.get(name, AccountStatus(name)).last
-        theirs = None if self._last is None else self._last.theirs_at(known.now)
-        self._positions = Positions(
-            text.desired,
-            self._memory,
-            known.now,
-            theirs,
-        )
+        self._positions = Positions(text.desired, self._memory, known.now, known.theirs(name))
 
     def page(self, asked: DevicesAsked) -> DevicesFound:
         """Return one page. Every device is looked at, and only those of the page are kept."""

@@ -25,21 +25,21 @@ from reconciler.core.acceptance import AccountRevision
 from reconciler.core.errors import ReconcilerError, Unknown, quoted, suggestion
 from reconciler.core.guards import Platform
 from reconciler.core.model import (
+    NOTHING,
     AccountName,
     Change,
     DeviceId,
     Held,
     Memory,
-    Observed,
     Reason,
     Retry,
 )
-from reconciler.core.planner import plan
 from reconciler.core.status import AccountStatus
-from reconciler.reporting.explain import Facts, judged_now
+from reconciler.reporting.explain import Facts, Position, judged_now
 from reconciler.reporting.heard import LastHeardReport, last_heard
 from reconciler.reporting.knowledge import Knowledge
 from reconciler.reporting.parameters import insist_on_known, insist_on_values, limit, one_of
+from reconciler.reporting.positions import Positions
 from reconciler.reporting.queries import LONGEST_PAGE, PAGE
 
 FRESH = timedelta(seconds=30)
@@ -68,6 +68,10 @@ ATTENTION = (
     DeviceState.UNKNOWN,
 )
 """States that do not last, or that a person ends."""
+CHANGING = frozenset({Position.MISSING, Position.EXTRA})
+"""Where a change is due, which may be held."""
+UNDATED = frozenset({Position.UNMANAGED, Position.IGNORED, Position.UNKNOWN})
+"""Where a device is for no reason of ours, so nothing says since when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +145,7 @@ class _Roster:
 
     text: AccountRevision
     order: Sequence[DeviceId]
-    wanted: frozenset[DeviceId]
-    live: frozenset[DeviceId] | None
-    missing: frozenset[DeviceId]
-    extra: frozenset[DeviceId]
-    unmanaged: frozenset[DeviceId]
-    ignored: frozenset[DeviceId]
+    positions: Positions
     held: Mapping[DeviceId, Held]
 
     def key(self, device: DeviceId) -> tuple[bool, str, str]:
@@ -157,32 +156,19 @@ class _Roster:
 
     def state(self, device: DeviceId) -> DeviceState:
         """Return the state of a device."""
-        if device in self.ignored:
-            return DeviceState.IGNORED
-        if self.live is None:
-            return DeviceState.UNKNOWN
-        if device in self.missing or device in self.extra:
-            held = self.held.get(device)
-            if held is not None:
-                refused = held.reason is Reason.REFUSED
-                return DeviceState.REFUSED if refused else DeviceState.HELD
-            return DeviceState.MISSING if device in self.missing else DeviceState.EXTRA
-        if device in self.wanted:
-            return DeviceState.IN_SYNC
-        return DeviceState.UNMANAGED if device in self.unmanaged else DeviceState.ABSENT
+        position = self.positions.of(device)
+        held = self.held.get(device)
+        if held is None or position not in CHANGING:
+            return DeviceState(position)
+        return DeviceState.REFUSED if held.reason is Reason.REFUSED else DeviceState.HELD
+
+    def has(self, device: DeviceId, states: frozenset[str]) -> bool:
+        """Say whether a device is in one of these states. One that is held is missing or extra all the same."""
+        return self.state(device) in states or self.positions.of(device) in states
 
     def counts(self) -> Counter[str]:
         """Count all devices by their relation to the file."""
-        if self.live is None:
-            return Counter({DeviceState.UNKNOWN.value: len(self.order)})
-        done = len(self.wanted) - len(self.missing) - len(self.wanted & self.ignored)
-        return Counter(
-            in_sync=done,
-            missing=len(self.missing),
-            extra=len(self.extra),
-            unmanaged=len(self.unmanaged),
-            ignored=len(self.ignored),
-        )
+        return Counter({str(one): count for one, count in self.positions.counts().items()})
 
 
 @dataclass(slots=True)
@@ -236,7 +222,7 @@ class Devices:
                 device = roster.order[at]
                 if asked.name and asked.name not in roster.key(device)[1].casefold():
                     continue
-                if roster.state(device) in asked.states:
+                if roster.has(device, asked.states):
                     yield name, device, roster
 
     def _counts(self, known: Knowledge, name: AccountName) -> Counter[str]:
@@ -280,29 +266,15 @@ def _roster(
     standing: AccountStatus,
     memory: Memory,
 ) -> _Roster:
-    desired = text.desired
-    theirs = None if standing.last is None else standing.last.theirs_at(known.now)
-    live = memory.expected
-    planned = plan(
-        desired,
-        Observed(live or frozenset(), known.now),
-        Memory(inventory=memory.inventory),
-        known.now,
-        theirs=theirs,
-    )
-    every = desired.devices | planned.ignored | (live or frozenset())
+    desired, live = text.desired, memory.expected or NOTHING
+    every = desired.devices | live
     named = [one for one in every if one in desired.described and desired.described[one].name]
     named.sort(key=lambda one: (desired.described[one].name or "", one))
     plain = sorted(every.difference(named))
     return _Roster(
         text=text,
         order=[*named, *plain],
-        wanted=desired.wanted_by(known.now, theirs),
-        live=live,
-        missing=frozenset(one.device for one in planned.subscribes),
-        extra=frozenset(one.device for one in planned.unsubscribes),
-        unmanaged=planned.unmanaged,
-        ignored=planned.ignored,
+        positions=Positions(desired, memory, known.now, known.theirs(name)),
         held=_held(known, name, text, standing, memory),
     )
 
@@ -326,7 +298,7 @@ def _held(
         observing=known.observing,
         platform=known.platforms.get(name, Platform()),
         claims=known.claims,
-        theirs=None if standing.last is None else standing.last.theirs_at(known.now),
+        theirs=known.theirs(name),
     )
     _judged, held = judged_now(facts, text)
     found = {one.change.device: one for one in held}
@@ -356,12 +328,13 @@ def _since(
     known: Knowledge, name: AccountName, device: DeviceId, roster: _Roster
 ) -> datetime | None:
     """Return since when a device is in its state: our last confirmed change, or the revision that named it last."""
-    if device in roster.unmanaged or device in roster.ignored or roster.live is None:
+    position = roster.positions.of(device)
+    if position in UNDATED:
         return None
     stay = known.state.history.came_and_went(name, device)
-    mark = stay.went if device in roster.extra else stay.came
+    mark = stay.went if position is Position.EXTRA else stay.came
     moments = [] if mark is None else [mark.at]
-    if device not in roster.missing and device not in roster.extra:
+    if position not in CHANGING:
         newest = known.state.history.changes(name, device, limit=1)
         moments += [one.at for one in newest if one.result is not None and one.result.confirmed]
     return max(moments, default=None)

@@ -47,6 +47,13 @@ class Knowledge:
         """Return the accounts in force, and those that are missed."""
         return frozenset((*self.accepted.accounts, *self.accepted.abandoned))
 
+    def theirs(self, account: AccountName) -> datetime | None:
+        """Return LG's time, where the last pass of an account found that it differs from ours."""
+        status = self.statuses.get(account)
+        if status is None or status.last is None:
+            return None
+        return status.last.theirs_at(self.now)
+
     def names(self, account: AccountName, devices: Collection[DeviceId]) -> DeviceNames:
         """Return what people call devices: by the revision in force, else the last name that is known."""
         text = self.accepted.accounts.get(account)

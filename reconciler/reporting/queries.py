@@ -251,7 +251,7 @@ def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightin
         observing=known.observing,
         platform=known.platforms.get(name, Platform()),
         claims=known.claims,
-        theirs=None if standing.last is None else standing.last.theirs_at(known.now),
+        theirs=known.theirs(name),
     )
 
 

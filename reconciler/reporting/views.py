@@ -14,11 +14,12 @@ from reconciler.core.acceptance import AccountRevision
 from reconciler.core.errors import StateError, Unknown
 from reconciler.core.model import AccountName, DeviceId
 from reconciler.reporting import queries
-from reconciler.reporting.account_devices import DevicesAsked, DevicesFound, Positions, devices
+from reconciler.reporting.account_devices import DevicesAsked, DevicesFound, devices
 from reconciler.reporting.devices import DeviceRow
 from reconciler.reporting.explain import ChangeReport
 from reconciler.reporting.knowledge import Knowledge
 from reconciler.reporting.lookup import SHORTEST_PREFIX
+from reconciler.reporting.positions import position
 from reconciler.reporting.queries import GROUPED, AccountDetail, Wanted
 
 FOUND = 50
@@ -145,9 +146,5 @@ def _row(known: Knowledge, name: AccountName, text: AccountRevision, device: Dev
         device=device,
         name=known.names(name, [device]).get(device),
         type=entry.type if entry is not None else None,
-        state=Positions(
-            text.desired,
-            memory,
-            known.now,
-        ).of(device),
+        state=position(device, text.desired, memory, known.now, known.theirs(name)),
     )

@@ -20,8 +20,9 @@ from reconciler.core.model import (
     Prune,
 )
 from reconciler.core.planner import plan
-from reconciler.reporting.account_devices import DevicesAsked, Positions, cursor
+from reconciler.reporting.account_devices import DevicesAsked, cursor
 from reconciler.reporting.explain import Position
+from reconciler.reporting.positions import Positions, position
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -60,6 +61,7 @@ def test_each_device_has_the_state_that_the_planner_gives_it(
     assert those(Position.IGNORED) == planned.ignored
     assert len(those(Position.IN_SYNC)) == planned.in_sync
     assert set(found) == desired.devices | live
+    assert found == {one: position(one, desired, memory, NOW, theirs) for one in found}
 
 
 def test_without_a_list_nothing_is_known() -> None:

@@ -93,6 +93,16 @@ async def test_before_the_first_list_states_are_unknown() -> None:
     assert found.counts == {"unknown": 4}
 
 
+async def test_as_many_are_listed_as_are_counted() -> None:
+    """Whoever asks for what is missing or extra gets all of it, also what a guard or LG keeps from its change."""
+    one = await mixed()
+    facts, devices = known(one), Devices()
+    counts = devices.page(facts, listed({})).counts
+    assert counts["extra"] == 4
+    for state, number in counts.items():
+        assert len(devices.page(facts, listed({"state": state})).devices) == number, state
+
+
 async def test_filters_narrow_the_list() -> None:
     """By account, state and a part of the name; what is not known is refused with what was perhaps meant."""
     one = await mixed()
