@@ -31,6 +31,7 @@ from reconciler.cli import devices, events, plan, simulate, status, validate
 from reconciler.cli import history as past
 from reconciler.cli import run as fleet
 from reconciler.cli.console import (
+    FAILED,
     INTERRUPTED,
     NAME,
     USAGE,
@@ -133,16 +134,16 @@ def run(arguments: Sequence[str]) -> int:
                 return _show_completion(shell)
         code = app(args=list(arguments), prog_name=NAME, standalone_mode=False)
     except Exception as error:  # noqa: BLE001 - the last line of defence, never with a secret in it
-        in_log = _serves(arguments) and not isinstance(error, typer.Abort)
-        if not in_log or not log_is_json(arguments):
+        event = _last_event(arguments)
+        if event is None or isinstance(error, typer.Abort) or not log_is_json(arguments):
             failed = _report_error(error)
             if failed == 1:
                 _remind(arguments)
             return failed
         if isinstance(error, TyperException):
-            tell_in_log(ReconcilerError(error.format_message()))
+            tell_in_log(event, ReconcilerError(error.format_message()))
             return USAGE
-        tell_in_log(error)
+        tell_in_log(event, error)
         return 1
     finally:
         end_log()
@@ -161,11 +162,11 @@ def _remind(arguments: Sequence[str]) -> None:
         say_error(words)
 
 
-def _serves(arguments: Sequence[str]) -> bool:
-    """Say whether the command is a process that runs until it is stopped: then its log is where errors belong."""
-    if any(word.startswith("--check") for word in arguments):
-        return False
-    return arguments[:1] in (["run"], ["receive"])
+def _last_event(arguments: Sequence[str]) -> str | None:
+    """Return the event under which a process that runs until it is stopped logs why it failed; None for commands."""
+    if not arguments or any(word.startswith("--check") for word in arguments):
+        return None
+    return FAILED.get(arguments[0])
 
 
 def _report_error(error: Exception) -> int:

@@ -30,6 +30,8 @@ NAME = "pcc-reconciler"
 USAGE = 64
 ENDING_SECONDS = 2.0
 """How long the end of a command waits until what it logged is written."""
+FAILED = {"run": "daemon.failed", "receive": "receive.failed"}
+"""The commands that run until they are stopped, and the event under which each logs why it failed."""
 INTERRUPTED = 130
 
 masking = Masking()
@@ -102,8 +104,8 @@ def log_is_json(arguments: Sequence[str]) -> bool:
     return logs_json(settings.log_format(os.environ, Path(files[-1]) if files else None))
 
 
-def tell_in_log(error: Exception) -> None:
-    """Log why the daemon ends, where its other lines are."""
+def tell_in_log(event: str, error: Exception) -> None:
+    """Log why the daemon or the receiver ends, where its other lines are. ``event`` says which of them."""
     import structlog
 
     from reconciler.telemetry.logs import set_up_logs
@@ -114,15 +116,15 @@ def tell_in_log(error: Exception) -> None:
     match error:
         case Invalid():
             log.error(
-                "daemon.failed",
+                event,
                 error="the settings are not valid",
                 faults=[str(one) for one in error.faults],
             )
         case ReconcilerError():
-            log.error("daemon.failed", error=str(error))
+            log.error(event, error=str(error))
         case _:
             words = "this is a defect of the program: please report it with this line"
-            log.error("daemon.failed", error=words, exc_info=error)
+            log.error(event, error=words, exc_info=error)
 
 
 def print_as(

@@ -28,6 +28,7 @@ import pytest
 import typer
 
 import reconciler
+from prompts import Ended, Shell
 from reconciler import cli
 from reconciler.cli.console import USAGE
 from reconciler.cli.options import Command
@@ -74,30 +75,6 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
-class Shell:
-    """Somebody at a prompt, in this process."""
-
-    captured: pytest.CaptureFixture[str]
-
-    def __call__(self, *arguments: str) -> Ended:
-        """Run one command."""
-        self.captured.readouterr()
-        code = cli.run(arguments)
-        said = self.captured.readouterr()
-        assert "Traceback" not in said.err, said.err
-        return Ended(code, said.out, said.err)
 
 
 @pytest.fixture
@@ -238,9 +215,10 @@ def test_without_arguments_the_help_is_a_message(shell: Shell) -> None:
     ],
 )
 def test_wrong_usage_is_told_on_stderr_with_its_own_code(
-    shell: Shell, line: str, message: str
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, line: str, message: str
 ) -> None:
     """Wrong usage ends with 64, says what is wrong, names what was perhaps meant, and points to help."""
+    monkeypatch.setenv("PCC_LOG_FORMAT", "console")  # as JSON, a process says it in its log
     ended = shell(*line.split())
     assert (ended.code, ended.out) == (64, "")
     assert message in ended.err

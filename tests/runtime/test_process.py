@@ -179,12 +179,17 @@ async def test_the_last_line_of_a_failed_start_is_as_the_log_is(
         assert (lines[-1]["event"], lines[-1]["level"]) == ("daemon.failed", "error")
 
 
-async def test_wrong_usage_of_the_daemon_is_told_in_its_log(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "event"), [("run", "daemon.failed"), ("receive", "receive.failed")]
+)
+async def test_wrong_usage_of_a_process_is_told_in_its_log(
+    tmp_path: Path, command: str, event: str
+) -> None:
     """An argument that a pod's manifest got wrong is a line of JSON too, with the exit code of wrong usage."""
     given = environment(fleet(1), "http://127.0.0.1:9", tmp_path) | {"PCC_LOG_FORMAT": "json"}
-    async with process(given, "run", "--no-such-option") as child:
+    async with process(given, command, "--no-such-option") as child:
         code, said = await exit_of(child)
-    assert (code, json.loads(said)["event"]) == (64, "daemon.failed")
+    assert (code, json.loads(said)["event"]) == (64, event)
 
 
 async def test_a_doubled_signal_is_one_wish(tmp_path: Path) -> None:
