@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
+from prompts import Shell
 from receiving import EVENT, body
-from reconciler import cli
 from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.model import AccountName, Desired, Device, DeviceId, Revision
 from reconciler.events.logic import LogicInForce
@@ -41,35 +39,6 @@ type = "stream"
 TYPES = b"diagnosis_type,category\nWASHER_DRAIN_SLOW,malfunction\nFILTER,maintenance\n"
 MESSAGES = b"diagnosis_type,short_message\nWASHER_DRAIN_SLOW,Drains slowly\nFILTER,Clean it\n"
 DEVICE = EVENT["event"]["deviceId"]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
-class Shell:
-    """Somebody at a prompt."""
-
-    captured: pytest.CaptureFixture[str]
-
-    def __call__(self, *arguments: str) -> Ended:
-        """Run one command under ``events``."""
-        self.captured.readouterr()
-        code = cli.run(["events", *arguments])
-        said = self.captured.readouterr()
-        return Ended(code, said.out, said.err)
-
-    def json(self, *arguments: str) -> Any:
-        """Run one command that has to work, and return its JSON."""
-        ended = self(*arguments, "--output", "json")
-        assert ended.code == 0, ended
-        return json.loads(ended.out)
 
 
 def named() -> Accepted:
@@ -128,7 +97,7 @@ def shell(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("PCC_EVENTS_DIR", str(tmp_path / "spool"))
-    return Shell(capsys)
+    return Shell(capsys, ("events",))
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from reconciler import cli
+from prompts import Ended, Shell
 from reconciler.runtime.clock import SystemClock
 from reconciler.state import State
 
@@ -21,29 +20,6 @@ BAD = (
     "]\n"
     'policy.prnue = "all"\n'
 )
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
-class Shell:
-    """Somebody at a prompt, in this process."""
-
-    captured: pytest.CaptureFixture[str]
-
-    def __call__(self, *arguments: str) -> Ended:
-        """Run one command."""
-        self.captured.readouterr()
-        code = cli.run(arguments)
-        left = self.captured.readouterr()
-        return Ended(code, left.out, left.err)
 
 
 @pytest.fixture
