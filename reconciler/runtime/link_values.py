@@ -66,7 +66,7 @@ def check_base_path(value: str) -> str:
     if not path:
         return ""
     if not _SEGMENTS.fullmatch(path) or {".", ".."} & set(path.split("/")):
-        raise ValueError("has to be a path like /pcc, of letters, digits and ._~-")
+        raise ValueError("has to be a path like /pcc-reconciler, of letters, digits and ._~-")
     first = path.split("/")[1]
     if first in AT_ROOT:
         raise ValueError(f"cannot begin with /{first}, which is at the root in any case")

@@ -49,8 +49,8 @@ class SurfaceSettings(CommonSettings):
     read_token_file: Path | None = in_file("READ_TOKEN")
     base_path: Annotated[str, AfterValidator(check_base_path)] = Field(
         "",
-        description="path under which pages and API are, such as `/pcc`, for an address that is shared with others."
-        " `/healthz`, `/readyz`, `/metrics` and `/hooks/git` are at the root too",
+        description="path under which pages and API are, such as `/pcc-reconciler`, for an address that is shared with"
+        " others. `/healthz`, `/readyz`, `/metrics` and `/hooks/git` are at the root too",
         json_schema_extra={"shown": "not set: at the root"},
     )
     metrics_listen: Annotated[Listen, BeforeValidator(read_listen)] | None = Field(
