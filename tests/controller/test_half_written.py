@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reconciler.controller.informer import Informer
 from reconciler.core.acceptance import AccountRevision
-from reconciler.core.model import DEFAULT_ACCOUNT
+from reconciler.core.model import DEFAULT_ACCOUNT, AccountName
 from reconciler.runtime.clock import SystemClock
 from reconciler.source import FileSource
 from reconciler.state import State
@@ -33,9 +33,9 @@ class Folder:
         )
 
 
-def in_force(informer: Informer) -> AccountRevision:
-    """Return what the account wants."""
-    found = informer.current(DEFAULT_ACCOUNT)
+def in_force(informer: Informer, account: str = DEFAULT_ACCOUNT) -> AccountRevision:
+    """Return what an account wants."""
+    found = informer.current(AccountName(account))
     assert found is not None
     return found
 
@@ -63,5 +63,26 @@ async def test_a_file_that_goes_away_after_the_first_reading_waits(tmp_path: Pat
     folder.half.unlink()
     await informer.refresh()
     unsettled = in_force(informer).unsettled
+    assert unsettled is not None
+    assert sorted(unsettled.devices or ()) == ["b"]
+
+
+async def test_a_document_that_was_faulty_meanwhile_keeps_its_files(tmp_path: Path) -> None:
+    """Of a document with a fault the files are known all the same: one that is away once it is corrected waits."""
+    folder = Folder(tmp_path)
+    document, other = tmp_path / "fleet.toml", tmp_path / "other.toml"
+    good = "version = 1\n[accounts.hotel]\ndevice_files = ['*.txt']\n"
+    document.write_text(good)
+    other.write_text("version = 1\n[accounts.clinic]\ndevices = ['c']\n")
+    informer = folder.informer()
+    await informer.refresh()
+    document.write_text(f"{good}policy.prnue = 'all'\n")
+    other.write_text("version = 1\n[accounts.clinic]\ndevices = ['c', 'd']\n")
+    await informer.refresh()
+    assert len(in_force(informer, "clinic").desired.devices) == 2
+    document.write_text(good)
+    folder.half.unlink()
+    await informer.refresh()
+    unsettled = in_force(informer, "hotel").unsettled
     assert unsettled is not None
     assert sorted(unsettled.devices or ()) == ["b"]
