@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 
 import httpx
@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from reconciler.controller.dependencies import Dependencies
 from reconciler.controller.reconciler import Reconciler
 from reconciler.core.acceptance import AccountRevision, Claims
+from reconciler.core.clock import TwoClocks
 from reconciler.core.model import (
     AccountName,
     Approval,
@@ -46,8 +47,11 @@ OPEN = Policy(max_unsubscribe=1000, allow_empty=True)
 class Twins:
     """Two accounts that are one LG user, or two users of whom each owns all devices."""
 
-    def __init__(self, devices: int, *, one_user: bool = True) -> None:
-        self.clock = SimulatedClock()
+    def __init__(
+        self, devices: int, *, one_user: bool = True, wrong: timedelta = timedelta(0)
+    ) -> None:
+        self.clock = SimulatedClock(wrong)
+        self.two_clocks = TwoClocks(self.clock)
         self.platform = sample_platform(
             {"east": devices, "west": 1},
             only_pcc=True,
@@ -76,6 +80,7 @@ class Twins:
             random=Random(0).random,  # noqa: S311 - repeatable, and no secret
             blocking=at_once,
             claims=self.claims,
+            two_clocks=self.two_clocks,
         )
         self.clients = {name: self._client(name) for name in self.users}
         self.reconciler = Reconciler(self, self.clients.__getitem__, means)
@@ -85,9 +90,16 @@ class Twins:
         return self.texts.get(account)
 
     def want(
-        self, devices: Mapping[AccountName, Iterable[DeviceId]], approved: Iterable[DeviceId] = ()
+        self,
+        devices: Mapping[AccountName, Iterable[DeviceId]],
+        approved: Iterable[DeviceId] = (),
+        *,
+        from_: datetime | None = None,
     ) -> None:
-        """Bring a text into force in which these accounts approve the same devices, unless they want them."""
+        """Bring a text into force in which these accounts approve the same devices, unless they want them.
+
+        ``from_`` is from when on devices are wanted.
+        """
         for name, each in devices.items():
             approval = Approval(
                 frozenset(approved) - frozenset(each), START + timedelta(days=365), "moved"
@@ -95,6 +107,7 @@ class Twins:
             desired = Desired(
                 name,
                 frozenset(each),
+                described={one: Device(one, from_=from_) for one in each} if from_ else {},
                 policy=OPEN,
                 approvals=(approval,) if approval.devices else (),
             )
@@ -147,6 +160,7 @@ class Twins:
             timeout_seconds=15,
             quota=Quota(),
             clock=self.clock,
+            two_clocks=self.two_clocks,
         )
 
 
@@ -229,6 +243,22 @@ async def test_a_text_that_comes_during_a_pass_stops_the_unsubscribes_it_speaks_
     endings = await twins.reconcile(EAST)
     assert len(twins.deleted()) <= 3
     assert set(held(endings[EAST]).values()) == {Reason.WANTED_ELSEWHERE}
+
+
+async def test_what_is_wanted_by_lgs_clock_stops_the_unsubscribes_of_a_pass_too() -> None:
+    """A text that comes during a pass wants devices from a moment that has come by LG's clock, and not yet by ours."""
+    twins = Twins(8, wrong=-timedelta(hours=9))
+    twins.want({EAST: twins.owned, WEST: ()})
+    await twins.reconcile(EAST)
+    twins.want({EAST: twins.owned[:1]})
+
+    def edited(request: httpx.Request) -> None:
+        if request.method == "DELETE" and not twins.texts[WEST].desired.devices:
+            twins.want({WEST: twins.owned[1:]}, from_=START)
+
+    twins.transport.on_request = edited
+    await twins.reconcile(EAST)
+    assert 1 <= len(twins.deleted()) <= 3
 
 
 async def test_two_accounts_with_the_same_list_are_named_and_nothing_is_held() -> None:
