@@ -574,7 +574,7 @@ async def test_a_certificate_of_nobody_known_is_refused(
     tls.load_cert_chain(certificate, key)
     async with serving(EMPTY, tls) as server:
         async with opened() as http:
-            with pytest.raises(Unavailable, match="Certificate"):
+            with pytest.raises(Unavailable, match="certificate"):
                 await client(http, server.url).list_devices()
         assert server.seen == []
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
