@@ -30,7 +30,7 @@ from reconciler.core.model import (
     Retry,
     Revision,
 )
-from reconciler.state.records import Group, Mark
+from reconciler.state.records import Fence, Group, Mark
 from reconciler.state.traits import ANY, Traits
 
 Known = tuple[AccountName, DeviceId]
@@ -300,8 +300,18 @@ class Storage(Protocol):
 
     medium: Medium
 
-    def write(self, groups: Iterable[Group], *, more: bool = False) -> None:
-        """Write all groups or none. ``more`` groups wait: ``trouble`` is not over before they are written."""
+    def write(
+        self,
+        groups: Iterable[Group],
+        *,
+        more: bool = False,
+        fences: Mapping[AccountName, Fence] | None = None,
+    ) -> frozenset[AccountName]:
+        """Write all groups or none. ``more`` groups wait: ``trouble`` is not over before they are written.
+
+        Returns the accounts whose fence is no longer true. Nothing of them is written, and everything of the others.
+        A storage that only one process may write checks no fence.
+        """
 
     def account(
         self, account: AccountName, now: datetime, day_ends: datetime | None = None

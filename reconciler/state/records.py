@@ -27,6 +27,20 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Fence:
+    """What must still be true of an account for a write to be made: who owns it, and by which revision and pause.
+
+    ``epoch`` grows whenever an owner takes the account, ``generation`` with each revision that changes its part or
+    its fate, ``pause`` with each pause that is set or ended.
+    """
+
+    owner: str
+    epoch: int
+    generation: int
+    pause: int
+
+
+@dataclass(frozen=True, slots=True)
 class AccountSaved:
     """The few facts about an account as a whole."""
 

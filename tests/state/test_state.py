@@ -6,7 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -48,7 +48,7 @@ from reconciler.core.planner import overlaid
 from reconciler.state import KEPT, KeptText, Mark, State, Stay
 from reconciler.state.clocks import StateClock
 from reconciler.state.quotas import QUOTA_WAITS
-from reconciler.state.records import AccountSaved, Group, PauseSaved
+from reconciler.state.records import AccountSaved, Fence, Group, PauseSaved
 from reconciler.state.sqlite import storage
 from reconciler.state.sqlite.database import Database
 from reconciler.state.sqlite.storage import SqliteStorage
@@ -1416,12 +1416,19 @@ class Interrupted(SqliteStorage):
         super().__init__(database)
         self.meanwhile: Callable[[], None] | None = None
 
-    def write(self, groups: Iterable[Group], *, more: bool = False) -> None:
+    def write(
+        self,
+        groups: Iterable[Group],
+        *,
+        more: bool = False,
+        fences: Mapping[AccountName, Fence] | None = None,
+    ) -> frozenset[AccountName]:
         """Write, and then let it happen, once."""
-        super().write(groups, more=more)
+        fenced = super().write(groups, more=more, fences=fences)
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             meanwhile()
+        return fenced
 
 
 def test_what_changes_while_it_is_written_is_written_too(

@@ -16,7 +16,7 @@ from reconciler.core.guards import LIMIT_WINDOW, PauseOverride
 from reconciler.core.memory import AccountMemory, DeviceNames, Members, Past, Shelf
 from reconciler.core.model import AccountName, DeviceId
 from reconciler.state.port import Asked, Known, Stay, Storage, StoredDocument
-from reconciler.state.records import Group, Mark
+from reconciler.state.records import Fence, Group, Mark
 from reconciler.state.sqlite import tables
 from reconciler.state.sqlite.connection import Connect, Statement, connect
 from reconciler.state.sqlite.database import Database
@@ -105,11 +105,19 @@ class SqliteStorage(Storage):
         """Return a state that ends with the process."""
         return cls(Database.in_memory(tables.MIGRATIONS, clock))
 
-    def write(self, groups: Iterable[Group], *, more: bool = False) -> None:
+    def write(
+        self,
+        groups: Iterable[Group],
+        *,
+        more: bool = False,
+        fences: Mapping[AccountName, Fence] | None = None,
+    ) -> frozenset[AccountName]:
+        del fences  # the lock of the folder sees to it that nobody else writes
         groups = tuple(groups)
         self._database.write(
             _statements(groups), lasting=any(group.lasting for group in groups), more=more
         )
+        return frozenset()
 
     def account(
         self, account: AccountName, now: datetime, day_ends: datetime | None = None
