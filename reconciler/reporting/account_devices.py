@@ -19,6 +19,7 @@ from reconciler.core.model import AccountName, Device, DeviceId, Held, Reason
 from reconciler.core.status import AccountStatus
 from reconciler.reporting.devices import DeviceRow
 from reconciler.reporting.explain import Position
+from reconciler.reporting.heard import last_heard
 from reconciler.reporting.knowledge import Knowledge
 from reconciler.reporting.positions import Positions
 
@@ -169,6 +170,7 @@ class _Listing:
                     position,
                     reason,
                     until,
+                    last_heard=last_heard(self._known.events, device),
                 )
             )
         return tuple(rows)

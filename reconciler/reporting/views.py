@@ -17,6 +17,7 @@ from reconciler.reporting import queries
 from reconciler.reporting.account_devices import DevicesAsked, DevicesFound, devices
 from reconciler.reporting.devices import DeviceRow
 from reconciler.reporting.explain import ChangeReport
+from reconciler.reporting.heard import last_heard
 from reconciler.reporting.knowledge import Knowledge
 from reconciler.reporting.lookup import SHORTEST_PREFIX
 from reconciler.reporting.positions import position
@@ -39,13 +40,17 @@ class AccountView:
 
 @dataclass(frozen=True, slots=True)
 class SearchView:
-    """Accounts and devices that match. ``more`` of each: there are others that are not shown."""
+    """Accounts and devices that match. ``more`` of each: there are others that are not shown.
+
+    ``heard``: receivers are asked, so each row says when its device was last heard of.
+    """
 
     words: str
     accounts: tuple[str, ...] = ()
     more_accounts: bool = False
     devices: tuple[DeviceRow, ...] = ()
     more_devices: bool = False
+    heard: bool = False
 
 
 def account_view(known: Knowledge, account: str, asked: DevicesAsked) -> AccountView:
@@ -96,6 +101,7 @@ def search(known: Knowledge, words: str) -> SearchView:
         len(accounts) > FOUND,
         tuple(sorted(found[:FOUND], key=_place)),
         len(found) > FOUND,
+        heard=known.events is not None,
     )
 
 
@@ -147,4 +153,5 @@ def _row(known: Knowledge, name: AccountName, text: AccountRevision, device: Dev
         name=known.names(name, [device]).get(device),
         type=entry.type if entry is not None else None,
         state=position(device, text.desired, memory, known.now, known.theirs(name)),
+        last_heard=last_heard(known.events, device),
     )

@@ -375,6 +375,40 @@ async def test_the_answers_say_what_was_heard_last(tmp_path: Path) -> None:
     }
 
 
+async def test_the_pages_say_when_each_device_was_last_heard_of(tmp_path: Path) -> None:
+    """The first page has the last event, and the lists of an account and of a search have one for each device."""
+    platform = fleet(2)
+    devices = owned(platform)
+    write(tmp_path / "desired-state.toml", text(devices))
+    receiver = FakeReceiver()
+    receiver.hear(devices[0])
+    with receiver.serving() as address:
+        async with site(tmp_path, platform, PCC_EVENTS_FROM=address) as one:
+            await one.has(devices)
+            await eventually_true(_has(one.metrics, "\npcc_heard_last_event_timestamp_seconds 1"))
+            first = (await one.get("/")).text
+            account = (await one.get("/accounts/default")).text
+            found = (await one.get(f"/search?q={devices[0][:12]}")).text
+    assert re.search(r"Heard of</dt><dd>1</dd>.*devices within 24 hours; .*last event ", first)
+    cells = re.findall(r'data-label="Last heard">(.*?)</td>', account)
+    assert sorted("malfunction" in one for one in cells) == [False, True]
+    (cell,) = re.findall(r'data-label="Last heard">(.*?)</td>', found)
+    assert "malfunction" in cell
+
+
+async def test_without_receivers_the_pages_have_no_place_for_events(tmp_path: Path) -> None:
+    """A column in which nothing can ever be is not shown."""
+    platform = fleet(1)
+    devices = owned(platform)
+    write(tmp_path / "desired-state.toml", text(devices))
+    async with site(tmp_path, platform) as one:
+        await one.has(devices)
+        for path in ("/", "/accounts/default", f"/search?q={devices[0]}"):
+            page = await one.get(path)
+            assert page.status_code == 200
+            assert not re.search("Last heard|Heard of", page.text)
+
+
 async def test_without_receivers_the_answers_say_nothing_of_events(tmp_path: Path) -> None:
     """Null is not zero: nobody was asked."""
     platform = fleet(1)
