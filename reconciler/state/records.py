@@ -268,6 +268,21 @@ Record = (
     | OldDropped
 )
 _OF_DEVICES = (DevicesMoved, ListChanged, DevicesDisowned, DevicesSettled, RetriesDropped)
+_OF_ACCOUNT = (
+    AccountSaved,
+    AccountRetired,
+    DevicesMoved,
+    NamesSaved,
+    ListCleared,
+    ListChanged,
+    DevicesDisowned,
+    DevicesSettled,
+    RetriesSaved,
+    RetriesDropped,
+    ChangesSaved,
+    RepeatedChangesDropped,
+    QuotaSaved,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +299,16 @@ class Group:
     records: tuple[Record, ...]
     lasting: bool = False
     account: AccountName | None = None
+
+    @property
+    def about(self) -> AccountName | None:
+        """Return the account whose owner alone may write this, or None: pauses and documents are everybody's."""
+        for record in self.records:
+            if isinstance(record, ChangesDropped):
+                return record.pasts[0].account if record.pasts else None
+            if isinstance(record, _OF_ACCOUNT):
+                return record.account
+        return None
 
     @property
     def pasts(self) -> tuple[Past, ...]:

@@ -1,0 +1,233 @@
+"""The rules by which several replicas share the accounts.
+
+Owns: how many accounts a replica may have, how long it may act on its lease, when another one counts as dead, how
+epochs grow, and when a source that is behind is waited for. Must not: read a clock, or know how anything is kept.
+
+No moment here is wall time. Every replica counts the seconds of its own ``CLOCK_BOOTTIME``, which goes on while the
+machine is suspended, so no two clocks are ever compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import NewType
+
+from reconciler.core.model import Commit, Revision
+
+MemberId = NewType("MemberId", str)
+"""One life of one replica. It is random, and no other life ever has it again."""
+
+MARGIN_SECONDS = 5.0
+"""A call must be able to end this long before the deadline."""
+RENEWAL_SECONDS = 1.0
+"""A lease is renewed this often."""
+RENEWAL_LIMIT_SECONDS = 5.0
+"""A renewal that takes longer counts as failed."""
+SHORTEST_REST = timedelta(seconds=10)
+"""At least this much of a lease is left for work when a call with the longest answer begins."""
+REFENCED_SECONDS = 2.0
+"""An intent that is older than this is checked again before its call."""
+SOURCE_WAIT_SECONDS = 300.0
+"""The longest wait for a source that is behind."""
+UNKNOWN_LISTS = 6
+"""A successor counts at most this many list calls of its predecessor that were not written yet."""
+_HALF = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One replica as the others see it. ``lease`` is in seconds, ``beat`` grows with every renewal."""
+
+    id: MemberId
+    name: str
+    version: str
+    lease: float
+    beat: int = 0
+
+
+def shortest_lease(request_timeout: timedelta) -> timedelta:
+    """Return the shortest lease with which a replica has time for a call."""
+    return SHORTEST_REST + timedelta(seconds=2 * MARGIN_SECONDS) + request_timeout
+
+
+def share(accounts: int, live: Collection[MemberId], me: MemberId) -> int:
+    """Return how many accounts this replica may have. The shares differ by at most one, and together they are all."""
+    if me not in live:
+        return 0
+    least, over = divmod(accounts, len(live))
+    return least + (sorted(live).index(me) < over)
+
+
+def next_count(before: int, timeline: int) -> int:
+    """Return the next epoch or generation. Its high half is the timeline of the database.
+
+    A database that failed over to a copy without the last writes counts on from a higher number than any before.
+    """
+    return max(before + 1, timeline << _HALF)
+
+
+def timeline_of(count: int) -> int:
+    """Return the timeline in an epoch or generation."""
+    return count >> _HALF
+
+
+def unknown_lists(calls_per_hour: int | None) -> int:
+    """Return how many list calls of its predecessor a successor counts that were perhaps never written."""
+    return 0 if calls_per_hour is None else min(UNKNOWN_LISTS, max(calls_per_hour // 10, 1))
+
+
+class Lease:
+    """How long this replica may act. It is lost where no renewal succeeds, whoever else says what."""
+
+    def __init__(self, seconds: float, request_timeout: float) -> None:
+        self.seconds = seconds
+        self._before_end = request_timeout + MARGIN_SECONDS
+        self._deadline = -math.inf
+
+    @property
+    def deadline(self) -> float:
+        """Return until when the lease lasts, in seconds of ``CLOCK_BOOTTIME``."""
+        return self._deadline
+
+    def renewed(self, sent: float) -> None:
+        """Take a renewal that succeeded. It counts from the moment before it was sent."""
+        self._deadline = max(self._deadline, sent + self.seconds)
+
+    def lost(self) -> None:
+        """Take that this replica owns nothing."""
+        self._deadline = -math.inf
+
+    def lasts(self, now: float) -> bool:
+        """Say whether the lease still lasts."""
+        return now < self._deadline
+
+    def allows_call(self, now: float) -> bool:
+        """Say whether a call to LG that begins now ends before the deadline, however long its answer takes."""
+        return now + self._before_end <= self._deadline
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    beat: int
+    since: float
+
+
+class Watch:
+    """What this replica saw of the others' beats, by its own clock."""
+
+    def __init__(self, me: MemberId) -> None:
+        self._me = me
+        self._seen: dict[MemberId, _Seen] = {}
+
+    def look(self, members: Iterable[Member], now: float) -> tuple[Member, ...]:
+        """Take the members as they are; return those whose beat stood still for their whole lease."""
+        before, self._seen = self._seen, {}
+        silent = []
+        for member in members:
+            seen = before.get(member.id)
+            if seen is None or seen.beat != member.beat:
+                seen = _Seen(member.beat, now)
+            self._seen[member.id] = seen
+            if member.id != self._me and now - seen.since >= member.lease:
+                silent.append(member)
+        return tuple(silent)
+
+
+class Exchanged(StrEnum):
+    """Why a renewal shows that the database is not the one that this replica joined."""
+
+    BEAT = "its last renewals are not there"
+    SYSTEM = "it is another database"
+    TIMELINE = "another server took over"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Which database answered: the server's system identifier and its timeline."""
+
+    system: str
+    timeline: int
+
+
+class Renewals:
+    """What this replica knows of its own renewals, to notice that the database was exchanged."""
+
+    def __init__(self, server: Server, beat: int = 0) -> None:
+        self._server, self._beat = server, beat
+        self._unanswered = 0
+
+    @property
+    def beat(self) -> int:
+        """Return the beat of the last renewal that was answered."""
+        return self._beat
+
+    def sending(self) -> None:
+        """Take that a renewal is about to be sent: it counts as made even where no answer comes."""
+        self._unanswered += 1
+
+    def answered(self, server: Server, beat: int) -> Exchanged | None:
+        """Take an answer; return why it is from another database, or None."""
+        if server.system != self._server.system:
+            return Exchanged.SYSTEM
+        if server.timeline != self._server.timeline:
+            return Exchanged.TIMELINE
+        if not self._beat < beat <= self._beat + self._unanswered:
+            return Exchanged.BEAT
+        self._beat, self._unanswered = beat, 0
+        return None
+
+
+class Descent(StrEnum):
+    """How a commit that a source shows is related to the accepted one."""
+
+    ANCESTOR = "ancestor"
+    UNKNOWN = "unknown"
+    NEWER = "newer"
+
+
+class SourceWait:
+    """Whether a new holder of the source waits: what it finds may be older than what was accepted elsewhere.
+
+    Two kubelets update a ConfigMap a minute apart. The wait ends by a change of the source, by a person, or by time.
+    """
+
+    def __init__(self, accepted: Revision | None, earlier: Collection[str]) -> None:
+        self._accepted, self._earlier = accepted, earlier
+        self._found: tuple[str, str | None] | None = None
+        self._since: float | None = None
+        self._over = accepted is None
+
+    @property
+    def waits(self) -> bool:
+        """Say whether the source is behind, and still waited for."""
+        return self._since is not None and not self._over
+
+    def end(self) -> None:
+        """Wait no longer: a person asked for it."""
+        self._over = True
+
+    def look(self, found: Revision, descent: Descent | None, now: float) -> bool:
+        """Take what the source shows; say whether it may come into force. ``descent`` is None without commits."""
+        seen = (found.sha256, _commit(found))
+        if self._over or not self._behind(found, descent):
+            self._over = True
+        elif self._since is None:
+            self._since, self._found = now, seen
+        elif seen != self._found or now - self._since >= SOURCE_WAIT_SECONDS:
+            self._over = True
+        return self._over
+
+    def _behind(self, found: Revision, descent: Descent | None) -> bool:
+        accepted = self._accepted
+        if accepted is None or found.sha256 == accepted.sha256:
+            return False
+        return found.sha256 in self._earlier or descent in {Descent.ANCESTOR, Descent.UNKNOWN}
+
+
+def _commit(revision: Revision) -> str | None:
+    commit: Commit | None = revision.commit
+    return None if commit is None else commit.id

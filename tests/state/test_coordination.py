@@ -1,0 +1,369 @@
+"""What every coordination must do, whichever database is shared.
+
+Each test runs against each implementation of ``coordination.Coordination``. A new one is added to ``DATABASES``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from disks import START, StandingClock
+from memory_coordination import Database, MemoryCoordination, shared
+from reconciler.core.guards import PauseOverride
+from reconciler.core.memory import Past
+from reconciler.core.model import AccountName, Action, DeviceId, PassId, Pause, Revision
+from reconciler.core.replicas import Member, MemberId
+from reconciler.state.coordination import Acceptance, Coordination, StatusRow, What
+from reconciler.state.pauses import EVERYWHERE
+from reconciler.state.port import Asked, Storage
+from reconciler.state.records import (
+    ChangesSaved,
+    DevicesMoved,
+    DocumentSaved,
+    Fence,
+    Group,
+    ListChanged,
+    Mark,
+)
+from reconciler.state.sqlite.storage import SqliteStorage
+
+ANN, BEN = MemberId("ann"), MemberId("ben")
+HOTEL, CLINIC, DEPOT = AccountName("hotel"), AccountName("clinic"), AccountName("depot")
+ALL = frozenset({HOTEL, CLINIC, DEPOT})
+NOBODY: frozenset[DeviceId] = frozenset()
+NO_ACCOUNT: frozenset[AccountName] = frozenset()
+ONE = DeviceId("one")
+PAUSED = PauseOverride(Pause.ALL, START + timedelta(days=30_000), "stock-taking", "Kim")
+
+
+@dataclass
+class Replica:
+    """What one replica has of the shared database."""
+
+    coordination: Coordination
+    storage: Storage
+
+    def joins(self, member: MemberId) -> None:
+        """Join, with a lease of 45 seconds."""
+        self.coordination.members.join(Member(member, f"pod {member}", "1", 45.0))
+
+    def renews(self, member: MemberId) -> int | None:
+        """Renew a lease; return the beat."""
+        renewal = asyncio.run(self.coordination.members.renew(member))
+        return None if renewal is None else renewal.beat
+
+    def reads(self, member: MemberId) -> int:
+        """Take the source; return the epoch."""
+        epoch = self.coordination.source.take(member)
+        assert epoch is not None
+        return epoch
+
+    def accepts(
+        self,
+        member: MemberId,
+        epoch: int,
+        *,
+        managed: frozenset[AccountName] | None = None,
+        changed: frozenset[AccountName] | None = None,
+        retired: frozenset[AccountName] = frozenset(),
+    ) -> bool:
+        """Accept a revision that changes all accounts, except where something else is said."""
+        managed, changed = managed or ALL, ALL if changed is None else changed
+        acceptance = Acceptance(managed, changed, b"verdict", START, "a" * 64, retired)
+        return self.coordination.source.accept(member, epoch, acceptance)
+
+    def takes(self, member: MemberId, most: int = 10) -> dict[AccountName, Fence]:
+        """Take accounts."""
+        return dict(self.coordination.ownership.take(member, most).fences)
+
+    def owns(self, member: MemberId) -> dict[AccountName, Fence]:
+        """Return what a member owns."""
+        return dict(self.coordination.ownership.owned(member))
+
+
+def in_memory(_folder: Path) -> Callable[[], Replica]:
+    """Return how a replica reaches a new database in memory."""
+    database = Database(SqliteStorage.in_memory(StandingClock()), lambda: START)
+    return lambda: Replica(MemoryCoordination(database), shared(database))
+
+
+DATABASES: dict[str, Callable[[Path], Callable[[], Replica]]] = {"memory": in_memory}
+
+
+@pytest.fixture(params=list(DATABASES))
+def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Replica, Replica]]:
+    """Return two replicas, Ann's and Ben's, that share each database in turn."""
+    opened = DATABASES[request.param](tmp_path)
+    ann, ben = opened(), opened()
+    yield ann, ben
+    for one in (ann, ben):
+        one.coordination.close()
+        one.storage.medium.close()
+
+
+@pytest.fixture
+def ann(replicas: tuple[Replica, Replica]) -> Replica:
+    """Return Ann's replica. She has joined, reads the source, and accepted three accounts."""
+    mine = replicas[0]
+    mine.joins(ANN)
+    assert mine.accepts(ANN, mine.reads(ANN))
+    return mine
+
+
+@pytest.fixture
+def ben(ann: Replica, replicas: tuple[Replica, Replica]) -> Replica:
+    """Return Ben's replica. He has joined after Ann."""
+    del ann
+    replicas[1].joins(BEN)
+    return replicas[1]
+
+
+def listed(account: AccountName, device: DeviceId = ONE) -> Group:
+    """Return a write of one account."""
+    return Group((ListChanged(account, frozenset({device}), NOBODY),), account=account)
+
+
+def live(replica: Replica, account: AccountName) -> frozenset[DeviceId]:
+    """Return what is expected to be live."""
+    return replica.storage.account(account, START).expected.get()
+
+
+def test_each_renewal_is_one_beat(ann: Replica) -> None:
+    """A beat grows by one with every renewal, and everybody sees it."""
+    assert (ann.renews(ANN), ann.renews(ANN)) == (1, 2)
+    assert [(one.id, one.beat, one.lease) for one in ann.coordination.members.living()] == [
+        (ANN, 2, 45.0)
+    ]
+
+
+def test_a_renewal_tells_the_time_of_the_database_and_that_something_changed(ann: Replica) -> None:
+    """The renewal has the clock that all share, and a number that grows with what there is to read."""
+    before = asyncio.run(ann.coordination.members.renew(ANN))
+    ann.coordination.commands.ask(What.FETCH, (), "Kim", START)
+    after = asyncio.run(ann.coordination.members.renew(ANN))
+    assert before is not None
+    assert after is not None
+    assert after.changes > before.changes
+    assert after.now.tzinfo is not None
+    assert after.server == before.server
+
+
+def test_a_member_that_beat_again_is_not_declared_dead(ann: Replica, ben: Replica) -> None:
+    """Only the beat that was seen for the whole lease may be the last one."""
+    ann.renews(ANN)
+    assert not ben.coordination.members.declare_dead(ANN, 0)
+    assert ann.renews(ANN) == 2
+    assert ben.coordination.members.declare_dead(ANN, 2)
+    assert not ben.coordination.members.declare_dead(ANN, 2)
+
+
+def test_a_dead_member_never_lives_again(ann: Replica, ben: Replica) -> None:
+    """Whoever was declared dead renews nothing and takes nothing."""
+    assert ben.coordination.members.declare_dead(ANN, 0)
+    assert ann.renews(ANN) is None
+    assert ann.takes(ANN) == {}
+    assert ann.coordination.source.take(ANN) is None
+    assert [one.id for one in ben.coordination.members.living()] == [BEN]
+
+
+def test_accounts_are_taken_in_the_order_of_their_names_and_by_one_only(
+    ann: Replica, ben: Replica
+) -> None:
+    """A second replica gets what the first one left."""
+    assert list(ann.takes(ANN, 2)) == [CLINIC, DEPOT]
+    assert list(ben.takes(BEN, 2)) == [HOTEL]
+    assert ann.takes(ANN) == {}
+    assert ann.owns(ANN).keys() == {CLINIC, DEPOT}
+    assert ann.coordination.ownership.count() == 3
+
+
+def test_the_accounts_of_a_dead_member_are_taken_with_a_higher_epoch(
+    ann: Replica, ben: Replica
+) -> None:
+    """The epoch of an account grows whenever another owner takes it."""
+    before = ann.takes(ANN)
+    assert ben.takes(BEN) == {}
+    ben.coordination.members.leave(ANN)
+    after = ben.takes(BEN)
+    assert after.keys() == ALL
+    assert all(after[name].epoch > before[name].epoch for name in ALL)
+
+
+def test_what_is_shed_is_free_and_what_another_took_meanwhile_is_not(
+    ann: Replica, ben: Replica
+) -> None:
+    """Shedding frees an account only in the epoch in which it was owned."""
+    mine = ann.takes(ANN)
+    ann.coordination.ownership.shed({HOTEL: mine[HOTEL].epoch}, ANN)
+    theirs = ben.takes(BEN)
+    assert theirs.keys() == {HOTEL}
+    ann.coordination.ownership.shed({HOTEL: theirs[HOTEL].epoch}, ANN)
+    ann.coordination.ownership.shed({HOTEL: mine[HOTEL].epoch}, ANN)
+    assert ben.owns(BEN).keys() == {HOTEL}
+
+
+def test_a_write_after_another_took_the_account_is_refused(ann: Replica, ben: Replica) -> None:
+    """An old owner writes nothing of an account, and all of the others."""
+    mine = ann.takes(ANN)
+    ann.coordination.ownership.shed({HOTEL: mine[HOTEL].epoch}, ANN)
+    ben.takes(BEN)
+    fenced = ann.storage.write([listed(HOTEL), listed(CLINIC)], fences=mine)
+    assert fenced == {HOTEL}
+    assert (live(ben, HOTEL), live(ben, CLINIC)) == (NOBODY, frozenset({ONE}))
+    assert ann.coordination.ownership.failing(mine) == {HOTEL}
+
+
+@pytest.mark.parametrize("pauses", [False, True])
+def test_a_write_is_refused_after_another_revision_or_pause(
+    ann: Replica, ben: Replica, *, pauses: bool
+) -> None:
+    """A plan on an older revision, or from before a pause, writes nothing until it is read anew."""
+    mine = ann.takes(ANN)
+    if pauses:
+        ben.coordination.commands.pause(HOTEL, PAUSED, START)
+    else:
+        assert ann.accepts(ANN, ann.reads(ANN), changed=frozenset({HOTEL}))
+    assert ann.storage.write([listed(HOTEL)], fences=mine) == {HOTEL}
+    assert live(ann, HOTEL) == NOBODY
+    now = ann.owns(ANN)
+    assert now[HOTEL].epoch == mine[HOTEL].epoch
+    assert now[HOTEL] != mine[HOTEL]
+    assert now[CLINIC] == mine[CLINIC]
+    assert ann.storage.write([listed(HOTEL)], fences=now) == frozenset()
+    assert live(ann, HOTEL) == {ONE}
+
+
+def test_everything_of_a_fenced_account_is_refused(ann: Replica) -> None:
+    """Whatever kind of record a group of an account holds, it stays out together with the others."""
+    past = Past(HOTEL, ONE, Action.SUBSCRIBE, START, START, PassId("pass"))
+    moved = DevicesMoved(HOTEL, Mark(Revision("a" * 64), START), frozenset({ONE}), NOBODY)
+    stale = {HOTEL: replace(ann.takes(ANN)[HOTEL], generation=-1)}
+    groups = [Group((ChangesSaved(HOTEL, (), (past,)),)), Group((moved,)), listed(HOTEL)]
+    assert ann.storage.write(groups, fences=stale) == {HOTEL}
+    assert (list(ann.storage.changes(Asked(), 10)), live(ann, HOTEL)) == ([], NOBODY)
+    assert ann.storage.account(HOTEL, START).inventory.get() == NOBODY
+
+
+def test_a_pause_of_all_accounts_concerns_each(ann: Replica, ben: Replica) -> None:
+    """A general pause is in force for every account at its commit, and its end ends every pause."""
+    mine = ann.takes(ANN)
+    ben.coordination.commands.pause(None, PAUSED, START)
+    assert ann.storage.pauses() == {EVERYWHERE: PAUSED}
+    assert ann.coordination.ownership.failing(mine) == ALL
+    ben.coordination.commands.pause(HOTEL, PAUSED, START)
+    ben.coordination.commands.pause(None, None, START)
+    assert ann.storage.pauses() == {}
+
+
+def test_the_source_has_one_reader(ann: Replica, ben: Replica) -> None:
+    """Nobody else reads the source while its reader lives; afterwards the epoch is higher."""
+    epoch = ann.reads(ANN)
+    assert ann.reads(ANN) == epoch
+    assert ben.coordination.source.take(BEN) is None
+    assert not ben.accepts(BEN, epoch)
+    ann.coordination.source.shed(ANN, epoch)
+    later = ben.reads(BEN)
+    assert later > epoch
+    assert not ann.accepts(ANN, epoch)
+    assert not ann.accepts(ANN, later)
+
+
+def test_what_is_accepted_is_there_for_everybody(ann: Replica, ben: Replica) -> None:
+    """Documents, verdict, digest and new accounts come with one commit."""
+    content = b"version = 1"
+    saved = DocumentSaved("a.toml", Revision("b" * 64), {"a.toml": "c" * 64}, {"c" * 64: content})
+    before = ben.coordination.source.verdict()
+    acceptance = Acceptance(
+        ALL | {AccountName("new")}, NO_ACCOUNT, b"other", START, "b" * 64, groups=(Group((saved,)),)
+    )
+    assert ann.coordination.source.accept(ANN, ann.reads(ANN), acceptance)
+    after = ben.coordination.source.verdict()
+    assert after.serial > before.serial
+    assert (after.content, before.content) == (b"other", b"verdict")
+    assert [one.document for one in ben.storage.documents()] == ["a.toml"]
+    assert ben.coordination.ownership.count() == 4
+    assert {"a" * 64, "b" * 64} <= ben.coordination.source.earlier(START)
+
+
+def test_an_account_that_left_is_nobodys(ann: Replica) -> None:
+    """An account that is not in force any more is not owned, not counted, and cannot be taken."""
+    ann.takes(ANN, 1)
+    rest = frozenset({HOTEL})
+    assert ann.accepts(ANN, ann.reads(ANN), managed=rest, changed=NO_ACCOUNT)
+    assert ann.owns(ANN) == {}
+    assert ann.takes(ANN).keys() == rest
+    assert ann.coordination.ownership.count() == 1
+
+
+def test_a_retired_account_is_forgotten_and_its_epoch_goes_on(ann: Replica) -> None:
+    """What was known of a retired account is gone; should it come back, its epoch is higher."""
+    mine = ann.takes(ANN)
+    ann.storage.write([listed(HOTEL)], fences=mine)
+    rest = ALL - {HOTEL}
+    epoch = ann.reads(ANN)
+    assert ann.accepts(ANN, epoch, managed=rest, retired=frozenset({HOTEL}))
+    assert live(ann, HOTEL) == NOBODY
+    ann.coordination.ownership.shed({HOTEL: mine[HOTEL].epoch}, ANN)
+    assert ann.accepts(ANN, epoch)
+    assert ann.takes(ANN)[HOTEL].epoch > mine[HOTEL].epoch
+
+
+def test_commands_wait_for_whoever_owns_their_account(ann: Replica, ben: Replica) -> None:
+    """A command is a row for each account; what concerns the source waits for its reader."""
+    commands = ben.coordination.commands
+    commands.ask(What.RECONCILE, [HOTEL, CLINIC], "Kim", START)
+    commands.ask(What.FETCH, (), "webhook", START)
+    waiting = ann.coordination.commands.asked([HOTEL, DEPOT], source=True)
+    assert [(one.account, one.what, one.by) for one in waiting] == [
+        (HOTEL, What.RECONCILE, "Kim"),
+        (EVERYWHERE, What.FETCH, "webhook"),
+    ]
+    ann.coordination.commands.done([one.id for one in waiting])
+    assert ann.coordination.commands.asked([HOTEL], source=True) == []
+    assert [one.account for one in commands.asked([CLINIC], source=False)] == [CLINIC]
+
+
+def row(account: AccountName, condition: str, due: datetime = START) -> StatusRow:
+    """Return what an owner says of an account."""
+    return StatusRow(account, condition, b"{}", START, due)
+
+
+def test_what_owners_say_is_shown_by_everybody(ann: Replica, ben: Replica) -> None:
+    """The newest report of each account is there for all, unless another owner took the account."""
+    mine = ann.takes(ANN)
+    ann.coordination.commands.report([row(HOTEL, "held"), row(CLINIC, "in_sync")], mine)
+    ann.coordination.ownership.shed({HOTEL: mine[HOTEL].epoch}, ANN)
+    theirs = ben.takes(BEN)
+    ben.coordination.commands.report([row(HOTEL, "stopped")], theirs)
+    ann.coordination.commands.report([row(HOTEL, "in_sync")], mine)
+    shown = {one.account: one.condition for one in ann.coordination.commands.reports()}
+    assert shown == {HOTEL: "stopped", CLINIC: "in_sync"}
+
+
+def test_accounts_that_nobody_owns_are_counted(ann: Replica, ben: Replica) -> None:
+    """Free, of a dead member, or of a silent one: nobody works on such an account."""
+    fleet = ann.coordination.ownership.fleet
+    assert fleet(START).unowned == 3
+    ann.takes(ANN, 2)
+    ben.takes(BEN)
+    assert fleet(START).unowned == 0
+    assert fleet(START, {ANN}).unowned == 2
+    ann.coordination.members.leave(BEN)
+    assert (fleet(START).accounts, fleet(START).unowned) == (3, 1)
+
+
+def test_the_account_that_is_longest_overdue_is_measured(ann: Replica) -> None:
+    """An account is overdue since the pass that its last owner announced; accounts that left do not count."""
+    mine, now = ann.takes(ANN), START + timedelta(days=40_000)
+    rows = [row(name, "in_sync", now) for name in ALL - {HOTEL}]
+    late = row(HOTEL, "in_sync", now - timedelta(minutes=5))
+    ann.coordination.commands.report([*rows, late], mine)
+    assert ann.coordination.ownership.fleet(now).overdue == 300.0
+    assert ann.accepts(ANN, ann.reads(ANN), managed=ALL - {HOTEL}, changed=NO_ACCOUNT)
+    assert ann.coordination.ownership.fleet(now).overdue == 0.0
