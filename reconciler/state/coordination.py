@@ -132,7 +132,7 @@ class Ownership(Protocol):
     """Which replica owns which account."""
 
     def take(self, member: MemberId, most: int) -> Taken:
-        """Give a living member at most this number of accounts, and ``CHUNK``, that nobody alive owns. Each epoch grows."""
+        """Give a living member at most ``most`` accounts, and ``CHUNK``, that nobody alive owns. Each epoch grows."""
 
     def shed(self, epochs: Mapping[AccountName, int], member: MemberId) -> None:
         """Free these accounts where the member still owns them in that epoch."""
