@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from disks import START, Disk, StandingClock
+from disks import START, Disk, StandingClock, soon_folded
 from reconciler.core.guards import PauseOverride
 from reconciler.core.model import (
     AccountName,
@@ -283,7 +283,7 @@ class RememberingOnDisk(Remembering):
     @property
     def states(self) -> tuple[State, ...]:
         """Return all states, which have to know the same."""
-        return (self.ideal, self.state)
+        return (self.ideal, soon_folded(self.state))
 
     @rule(fault=st.sampled_from(["", FULL]), reads=st.sampled_from(["", FULL]))
     def disk_changes(self, fault: str, reads: str) -> None:

@@ -896,6 +896,21 @@ def test_brakes_that_have_ended_are_forgotten(
     reader.close()
 
 
+@pytest.mark.parametrize("name", [HOTEL, None])
+def test_a_pause_that_is_over_can_be_set_again(
+    name: AccountName | None, opened: Callable[[], State]
+) -> None:
+    """The one that ended before takes nothing of the new one with it, and neither does another account's."""
+    state, now = opened(), START + timedelta(hours=1)
+    state.pauses.set(name, PauseOverride(Pause.ALL, START, "over"), START)
+    state.pauses.set(CLINIC, PauseOverride(Pause.ALL, START, "over"), START)
+    again = PauseOverride(Pause.ALL, now + timedelta(hours=1), "again")
+    state.pauses.set(name, again, now)
+    for one in reopened_too(state, opened):
+        assert one.pauses.of(HOTEL, now) == again
+        assert one.pauses.all(now) == {name: again}
+
+
 def test_accepted_texts_are_kept_with_their_files(opened: Callable[[], State]) -> None:
     """A text comes back byte for byte with its revision and files; the next takes its place; a dropped one is gone."""
     state = opened()
@@ -1322,6 +1337,37 @@ def test_what_is_in_memory_outlives_a_file_that_is_ruined_while_it_is_open(
         assert one.pauses.of(HOTEL, clock.at) == PauseOverride(Pause.ALL, None, "night")
 
 
+def test_each_device_outlives_a_file_that_is_ruined_while_it_is_open(
+    opened: Callable[[], State], folder: Path, clock: StandingClock
+) -> None:
+    """Wanted or not, live or not, gone or ours no longer: what is written anew from memory says it of each device."""
+    wanted, lacking, leaving, gone, foreign, back = (DeviceId(f"device-{one}") for one in range(6))
+    state = opened()
+    state.accounts.desire(wanting(wanted, lacking, leaving, gone, back), FIRST, clock.at)
+    trust(state, clock.at, wanted, leaving, foreign, back)
+    left = clock.wait(minutes=5)
+    state.accounts.desire(wanting(wanted, lacking, back), SECOND, left)
+    trust(state, clock.wait(minutes=5), wanted, leaving, foreign, back)
+    for outcome in (unsubscribed, subscribed):  # the first is counted, and the second is the last
+        state.changes.record(HOTEL, PASS, [outcome(back, clock.wait(minutes=5))], {}, clock.at)
+    before = state.accounts.recall(HOTEL, clock.at)
+    assert before.inventory == ids(wanted, lacking, leaving, back)
+    assert before.unsubscribed == ids(back)
+    (folder / "state.db").write_bytes(b"\xff" * 200_000)
+    state.look()
+    clock.wait(seconds=2)
+    state.look()
+    assert state.writable
+    for one in reopened_too(state, opened):
+        after = one.accounts.recall(HOTEL, clock.at)
+        assert after == before
+        assert dict(after.absent_since) == dict(before.absent_since)
+        trust(one, clock.wait(minutes=5), wanted, leaving, foreign, back, gone)
+        assert one.accounts.recall(HOTEL, clock.at).absent_since[gone] == left
+        trust(one, clock.wait(minutes=5), wanted, leaving, foreign, back)
+        before = one.accounts.recall(HOTEL, clock.at)
+
+
 def test_the_day_outlives_an_older_copy_written_over_the_open_files(
     opened: Callable[[], State], folder: Path, clock: StandingClock
 ) -> None:
@@ -1579,6 +1625,22 @@ def test_a_pause_that_cannot_be_read_is_trouble_and_is_in_force_again(
     disk.fault = ""
     state.flush()
     assert (state.writable, state.pauses.of(HOTEL, START)) == (True, paused)
+
+
+def test_kept_revisions_that_cannot_be_read_are_trouble_alone(
+    opened: Callable[[], State], disk: Disk
+) -> None:
+    """All else is known already: that they were not read holds unsubscribes until something can be written again."""
+    kept = [KeptText("fleet.toml", FIRST, {"fleet.toml": b"version = 1\n"})]
+    opened().revisions.keep(kept)
+    state = opened()
+    assert state.accounts.recall(HOTEL, START).writable
+    disk.fault = "disk I/O error"
+    assert state.revisions.kept() == []
+    assert not state.accounts.recall(HOTEL, START).writable
+    disk.fault = ""
+    state.flush()
+    assert (state.writable, state.revisions.kept()) == (True, kept)
 
 
 def test_a_pause_that_is_set_while_others_cannot_be_read_is_one_more(

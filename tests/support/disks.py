@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from power import Power
+from reconciler.state import State
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -71,3 +72,9 @@ class Disk:
             raise sqlite3.OperationalError(self.fault)
         if self.write_fault and sql == "COMMIT":
             raise sqlite3.OperationalError(self.write_fault)
+
+
+def soon_folded(state: State) -> State:
+    """Return a state in which what waits for the disk is made one group of each account once three groups wait."""
+    state._behind.waiting._most_groups = 2
+    return state
