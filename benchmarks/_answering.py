@@ -9,9 +9,10 @@ import asyncio
 import json
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from benchmarks._processes import PROCESSES
@@ -23,12 +24,12 @@ TOKEN = b"token-of-"
 
 def devices_of(account: str, count: int) -> list[str]:
     """Return the devices that an account has from the beginning."""
-    return [f"{account}-{number:03}".ljust(64, "0") for number in range(count)]
+    return [f"{account}-{number:07}".ljust(64, "0") for number in range(count)]
 
 
 class _Platform:
-    def __init__(self, devices: int, latency: float) -> None:
-        self._devices = devices
+    def __init__(self, devices: int, latency: float, others: Mapping[str, int]) -> None:
+        self._devices, self._others = devices, others
         self.latency = latency
         self._lists: dict[str, list[str]] = {}
         self.lists = 0
@@ -41,7 +42,7 @@ class _Platform:
         if path == b"/_told":
             return json.dumps({"lists": self.lists, "changes": self.changes}).encode()
         account = request.partition(TOKEN)[2].partition(b"\r\n")[0].decode()
-        live = self._lists.setdefault(account, devices_of(account, self._devices))
+        live = self._live(account)
         response: Any = None
         if method == b"GET":
             self.lists += 1
@@ -58,6 +59,12 @@ class _Platform:
         return json.dumps(
             {"messageId": message_id, "timestamp": "t", "response": response}
         ).encode()
+
+    def _live(self, account: str) -> list[str]:
+        if account not in self._lists:
+            count = self._others.get(account, self._devices)
+            self._lists[account] = devices_of(account, count)
+        return self._lists[account]
 
 
 class _Connection(asyncio.Protocol):
@@ -88,10 +95,16 @@ class _Connection(asyncio.Protocol):
 
 
 @contextmanager
-def answering(devices: int, latency: float) -> Iterator[str]:
-    """Give the address of such a platform, in a process of its own, where each account has so many devices."""
+def answering(
+    devices: int, latency: float, others: Mapping[str, int] = MappingProxyType({})
+) -> Iterator[str]:
+    """Give the address of such a platform, in a process of its own, where each account has so many devices.
+
+    ``others`` are accounts that have another number of devices.
+    """
     ours, theirs = PROCESSES.Pipe()
-    process = PROCESSES.Process(target=_serve, args=(theirs, devices, latency), daemon=True)
+    arguments = (theirs, devices, latency, dict(others))
+    process = PROCESSES.Process(target=_serve, args=arguments, daemon=True)
     process.start()
     try:
         yield str(ours.recv())
@@ -100,9 +113,9 @@ def answering(devices: int, latency: float) -> Iterator[str]:
         process.join()
 
 
-def _serve(told: Connection, devices: int, latency: float) -> None:
+def _serve(told: Connection, devices: int, latency: float, others: Mapping[str, int]) -> None:
     async def serve() -> None:
-        platform = _Platform(devices, latency)
+        platform = _Platform(devices, latency, others)
         server = await asyncio.get_running_loop().create_server(
             lambda: _Connection(platform), "127.0.0.1", 0
         )

@@ -88,6 +88,11 @@ def peak_bytes(pid: int) -> int:
     return _status(pid, "VmHWM")
 
 
+def forget_peak(pid: int) -> None:
+    """Let the most memory that a process held count from now on."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="utf-8")
+
+
 def held_bytes(pid: int) -> int:
     """Return the memory that a process holds now."""
     return _status(pid, "VmRSS")
