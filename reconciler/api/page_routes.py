@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from functools import cache
 
 from starlette.exceptions import HTTPException
@@ -19,13 +21,14 @@ from reconciler.api.framing import no_such_call
 from reconciler.api.links import Links
 from reconciler.api.local import ServerFolder
 from reconciler.api.page import Page
-from reconciler.api.pages import AccountsAsked, Pages
+from reconciler.api.pages import AccountsAsked, HistoryAsked, Pages
 from reconciler.api.parameters import parameters
 from reconciler.api.port import Queries
 from reconciler.api.response_cache import Questions, Sparing
-from reconciler.core.errors import ReconcilerError, StateError, Unknown
+from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted
+from reconciler.reporting import moments
 from reconciler.reporting.account_devices import DevicesAsked, cursor
-from reconciler.reporting.parameters import insist_on_known
+from reconciler.reporting.parameters import insist_on_known, is_moment
 
 CHANGES = "300"
 """How many past changes one page puts into groups."""
@@ -159,24 +162,37 @@ class PageRoutes:
         )
 
     async def _history(self, request: Request) -> str:
-        asked = _asked(request, None)
+        given = _asked(request, None)
         now = self._queries.now()
+        wanted = HistoryAsked(given, self._queries.zone().title)
         try:
-            page = await self._queries.history({"limit": CHANGES, **asked})
+            question = self._dated(given, now)
+            wanted = replace(wanted, spoken=question.spoken)
+            page = await self._queries.history({"limit": CHANGES, **question.asked})
         except ReconcilerError as error:  # the form stays, so that the question can be put right
-            return await asyncio.to_thread(
-                self._pages.history,
-                asked,
-                None,
-                now,
-                str(error),
-            )
+            wanted, page = replace(wanted, trouble=str(error)), None
         return await asyncio.to_thread(
             self._pages.history,
-            asked,
+            wanted,
             page,
             now,
         )
+
+    def _dated(self, given: Mapping[str, str], now: datetime) -> moments.Dated:
+        """Return a question about past changes with its days as moments; raises ``ReconcilerError``."""
+        zone = self._queries.zone()
+        asked = dict(given)
+        named = asked.pop("timezone", None)
+        if named is not None:
+            try:
+                zone = moments.zone_named(named)
+            except ValueError as error:
+                raise ReconcilerError(f"{quoted(named)!r} {error}") from error
+        question = moments.dated(asked, zone, now)
+        for key in moments.SPAN:
+            if key in asked and key not in question.spoken and not is_moment(asked[key], now):
+                raise ReconcilerError(f"{key} must be {moments.HOW}, not {quoted(asked[key])!r}")
+        return question
 
     async def _events(self, request: Request) -> str:
         _asked(request, ())

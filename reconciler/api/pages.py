@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -42,12 +42,14 @@ GROUPS = 10
 FIELDS = (
     ("account", "Account", "name"),
     ("device", "Device", "name or id"),
-    ("since", "Since", "7d or 2026-11-24T10:00Z"),
-    ("until", "Until", "2h or 2026-11-24T10:00Z"),
+    ("since", "Since", "2026-11-24, yesterday, 7d"),
+    ("until", "Until", "2026-11-24, 2026-11-24 10:00"),
+    ("timezone", "Dates in", ""),
     ("author", "Author", "part of the name"),
     ("revision", "Commit", "its first characters"),
 )
-"""What past changes may be narrowed to by a text, each with its label and an example."""
+"""What past changes may be narrowed to by a text, each with its label and an example; the zone's is the one that is
+used where none is given."""
 CHOICES = (
     ("action", "Change", tuple(str(one) for one in Action)),
     ("result", "Result", RESULTS),
@@ -68,6 +70,20 @@ class AccountsAsked:
     words: str = ""
     condition: str = ""
     page: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryAsked:
+    """Which past changes are asked for, as it was typed.
+
+    ``zone`` is the one in which dates are meant where none is typed, ``spoken`` what dates were taken for, and
+    ``trouble`` why there is no answer.
+    """
+
+    given: Mapping[str, str]
+    zone: str = "UTC"
+    spoken: Mapping[str, str] = field(default_factory=dict)
+    trouble: str = ""
 
 
 class Pages:
@@ -143,27 +159,24 @@ class Pages:
             commands=for_device(story),
         )
 
-    def history(
-        self,
-        asked: Mapping[str, str],
-        page: PastChanges | None,
-        now: datetime,
-        trouble: str = "",
-    ) -> str:
-        """Return past changes that were asked for; ``trouble`` is why there are none to show."""
+    def history(self, asked: HistoryAsked, page: PastChanges | None, now: datetime) -> str:
+        """Return past changes that were asked for."""
+        given = asked.given
+        fields = [(key, words, hint or asked.zone) for key, words, hint in FIELDS]
         return self._rendered(
             "history.html",
             now,
             here="/history",
-            tone="look" if trouble else "calm",
+            tone="look" if asked.trouble else "calm",
             title="Past changes",
-            asked=asked,
-            fields=FIELDS,
+            asked=given,
+            spoken=asked.spoken,
+            fields=fields,
             choices=CHOICES,
-            newest={key: value for key, value in asked.items() if key != "before"},
+            newest={key: value for key, value in given.items() if key != "before"},
             page=page,
-            groups=() if page is None else _groups(page, asked),
-            trouble=trouble,
+            groups=() if page is None else _groups(page, given),
+            trouble=asked.trouble,
         )
 
     def search(self, view: SearchView, now: datetime) -> str:

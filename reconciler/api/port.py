@@ -17,6 +17,7 @@ from reconciler.reporting.account_devices import DevicesAsked
 from reconciler.reporting.devices import DeviceList
 from reconciler.reporting.explain import Explanation
 from reconciler.reporting.explain.values import DeliveryReport
+from reconciler.reporting.moments import Zone
 from reconciler.reporting.preview import Proposal, Proposed
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
 from reconciler.reporting.views import AccountView, SearchView
@@ -112,6 +113,9 @@ class Queries(Protocol):
 
     def now(self) -> datetime:
         """Return the present moment."""
+
+    def zone(self) -> Zone:
+        """Return the zone in which people mean dates."""
 
 
 class Operations(Protocol):

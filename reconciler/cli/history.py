@@ -18,9 +18,7 @@ from reconciler.cli.status import OnlyAccount, Server, consultation, say_notes
 from reconciler.core.errors import ReconcilerError, quoted
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from reconciler.cli.moments import Understood
+    from reconciler.reporting.moments import Zone
 
 Since = Annotated[
     str | None,
@@ -37,7 +35,8 @@ Timezone = Annotated[
     str | None,
     typer.Option(
         metavar="ZONE",
-        help="Where dates are meant; default the timezone of the desired state, else this machine's.",
+        help="Zone of dates here, and of the times shown. Dates are else meant in the timezone of the desired "
+        "state, or in this machine's.",
     ),
 ]
 ActionFilter = Annotated[
@@ -79,65 +78,57 @@ def history(
 
     Asks the running daemon, or without one the state.
     """
+    from reconciler.reporting import moments
     from reconciler.reporting.formats import changes, colouring, explanations
+    from reconciler.runtime.clock import SystemClock
 
     filters = {"action": action, "result": result, "author": author, "revision": revision}
     given = {"account": account, "device": device, "since": since, "until": until, **filters}
     named = {key: value for key, value in given.items() if value is not None}
-    asked, spoken = _understood(named, timezone, env_file)
-    answer = consultation(server, env_file).history(asked, limit)
+    zone = _zone(timezone, env_file) if timezone or since or until else moments.IN_UTC
+    dated = moments.dated(named, zone, SystemClock().now())
+    _insist_on_readable(named, dated.asked)
+    say(*(f"{key} {words}" for key, words in dated.spoken.items()))
+    shown_in = zone if timezone or dated.spoken else moments.IN_UTC
+    answer = consultation(server, env_file).history(dated.asked, limit)
     say_notes(answer.notes, env_file)
-    nothing = _no_change(spoken, answer.by)
+    nothing = _no_change({**named, **dated.spoken}, answer.by)
     room = screen(wide=output is Output.WIDE, full_ids=full_ids)
     print_as(
         output,
         text=lambda: in_colours(
-            changes.history_text(answer.report, room) if answer.report.changes else nothing,
+            changes.history_text(answer.report, room, shown_in)
+            if answer.report.changes
+            else nothing,
             colouring.history_coloured,
         ),
         json=lambda: explanations.as_json(answer.report, answered_by=answer.by),
-        markdown=lambda: changes.history_markdown(answer.report),
+        markdown=lambda: changes.history_markdown(answer.report, shown_in),
     )
 
 
-def _understood(
-    named: Mapping[str, str], timezone: str | None, env_file: Path | None
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what is asked for as the daemon takes it, and the same in words; wrong usage where it cannot be read."""
-    from reconciler.cli.moments import HOW
-    from reconciler.reporting import queries
-    from reconciler.runtime.clock import SystemClock
-
-    asked, spoken, now = dict(named), dict(named), SystemClock().now()
-    for key in ("since", "until"):
-        found = _day_or_time(key, named[key], timezone, env_file, now) if key in named else None
-        if found is not None:
-            asked[key], spoken[key] = found.at.isoformat(), found.words
-            say(f"{key} {found.words}")
-    for key, value in asked.items():
-        try:
-            queries.wanted({key: value}, now)
-        except ReconcilerError as error:
-            how = (
-                f"{key} must be {HOW}, not {quoted(value)!r}"
-                if key in {"since", "until"}
-                else error
-            )
-            raise typer.BadParameter(str(how), param_hint=f"--{key}") from error
-    return asked, spoken
-
-
-def _day_or_time(
-    key: str, text: str, timezone: str | None, env_file: Path | None, now: datetime
-) -> Understood | None:
-    """Return the moment of a day or time without a zone, or None where the words are of another kind."""
-    from reconciler.cli.moments import understood, zone_of
+def _zone(timezone: str | None, env_file: Path | None) -> Zone:
+    """Return the zone of dates; wrong usage where there is none of this name."""
+    from reconciler.cli.moments import zone_of
 
     try:
-        zone = zone_of(timezone, read_settings(env_file))
+        return zone_of(timezone, read_settings(env_file))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--timezone") from error
-    return understood(text, zone, now, end=key == "until")
+
+
+def _insist_on_readable(named: Mapping[str, str], asked: Mapping[str, str]) -> None:
+    """Say which filter cannot be read: that is wrong usage."""
+    from reconciler.reporting import queries
+    from reconciler.reporting.moments import HOW, SPAN
+    from reconciler.runtime.clock import SystemClock
+
+    for key, value in asked.items():
+        try:
+            queries.wanted({key: value}, SystemClock().now())
+        except ReconcilerError as error:
+            how = f"{key} must be {HOW}, not {quoted(named[key])!r}" if key in SPAN else error
+            raise typer.BadParameter(str(how), param_hint=f"--{key}") from error
 
 
 def _no_change(asked: Mapping[str, str], by: str) -> str:

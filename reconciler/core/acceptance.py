@@ -44,7 +44,8 @@ class Loaded:
     None when it could not be parsed. ``shared`` are the paths of documents with a key that concerns all accounts; if a
     document could not be parsed, it is enough that it seems to have one. ``files`` is every file read, ``sha256`` the
     digest of its only file, or what ``sha256sum FILES | sha256sum`` prints for several in sorted order. ``named`` maps
-    the path of each document to those of the device files that it names.
+    the path of each document to those of the device files that it names. ``timezone`` is the name of the zone in which
+    bare dates are meant, where one is named.
     """
 
     accounts: Mapping[AccountName, Desired]
@@ -59,6 +60,7 @@ class Loaded:
     files: Mapping[str, bytes]
     sha256: str
     named: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    timezone: str | None = None
 
     def files_of(self, document: str) -> dict[str, bytes]:
         """Return the files that one document was read from: itself and the device files that it names."""
@@ -112,7 +114,8 @@ class Accepted:
     """What is in force for every account, and what became of the newest one.
 
     ``revision`` is the newest one that brought anything into force; ``newest`` the newest one read, in force or not.
-    ``seen`` are the last ``SEEN`` revisions that were read, oldest first, with what became of each.
+    ``seen`` are the last ``SEEN`` revisions that were read, oldest first, with what became of each. ``timezone`` is
+    the one that the newest accepted revision names.
     """
 
     accounts: Mapping[AccountName, AccountRevision] = field(
@@ -128,6 +131,7 @@ class Accepted:
     faults: tuple[Fault, ...] = ()
     warnings: tuple[Fault, ...] = ()
     seen: tuple[Seen, ...] = ()
+    timezone: str | None = None
 
 
 class Claims:
@@ -249,6 +253,7 @@ def accept(
         faults=loaded.faults,
         warnings=loaded.warnings,
         seen=_seen(before, revision, Cause.INVALID if loaded.faulty else None, overtaken),
+        timezone=loaded.timezone,
     )
 
 

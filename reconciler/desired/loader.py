@@ -63,6 +63,7 @@ def load(
     named = {one.path: one.content for one in readings}
     named.update(files.contents)
     retired, own_environment = stated(readings, "retired_accounts"), stated(readings, "environment")
+    timezone = stated(readings, "timezone")
     return Loaded(
         accounts=MappingProxyType(made),
         retired=frozenset(map(AccountName, retired[1])) if retired else frozenset(),
@@ -78,6 +79,7 @@ def load(
         named=MappingProxyType(
             {path: frozenset(noted.device_files) for path, noted in notes.items()}
         ),
+        timezone=timezone[1] if timezone else None,
     )
 
 

@@ -51,6 +51,15 @@ def moment(name: str, text: str, now: datetime) -> datetime:
     return at
 
 
+def is_moment(text: str, now: datetime) -> bool:
+    """Say whether a moment can be read."""
+    try:
+        moment("", text, now)
+    except ReconcilerError:
+        return False
+    return True
+
+
 def limit(text: str, most: int) -> int:
     """Return the most entries that are asked for; raises ``ReconcilerError`` where that is no number up to ``most``."""
     digits = text.lstrip("0")[:6]  # the longest number is refused by its beginning

@@ -23,6 +23,7 @@ from reconciler.reporting.explain.heard import LastEvent
 from reconciler.reporting.forecast import Calendar
 from reconciler.reporting.heard import KnownEvents
 from reconciler.reporting.knowledge import Knowledge
+from reconciler.reporting.moments import IN_UTC, Zone, zone_named
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
 from reconciler.reporting.views import AccountView, SearchView
 from reconciler.runtime.health import ProcessHealth
@@ -122,6 +123,16 @@ class DaemonQueries:
     def now(self) -> datetime:
         """Return the present moment."""
         return self._components.clock.now()
+
+    def zone(self) -> Zone:
+        """Return the zone that the desired state names; UTC where it names none."""
+        name = self._components.informer.accepted.timezone
+        if name is None:
+            return IN_UTC
+        try:
+            return zone_named(name, f"{name}, the timezone of the desired state")
+        except ValueError:  # accepted on a machine that knew it
+            return IN_UTC
 
     def _contact(self, known: Knowledge, name: AccountName) -> Contact:
         """Return what is known of an account at LG. It is for the event loop's thread."""

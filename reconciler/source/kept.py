@@ -49,4 +49,5 @@ def recalled(
         retired=loaded.retired,
         shared=loaded.shared,
         revision=kept[-1].revision,
+        timezone=loaded.timezone,
     )

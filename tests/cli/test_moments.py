@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from reconciler.cli.moments import Zone, understood, zone_of
+from reconciler.cli.moments import zone_of
+from reconciler.reporting.moments import Zone, understood
 from reconciler.runtime import settings
 
 SEOUL = Zone(ZoneInfo("Asia/Seoul"), "Asia/Seoul")

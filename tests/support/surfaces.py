@@ -13,6 +13,7 @@ from reconciler.reporting import StatusReport
 from reconciler.reporting.account_devices import DevicesAsked
 from reconciler.reporting.devices import DeviceList
 from reconciler.reporting.explain import Explanation
+from reconciler.reporting.moments import IN_UTC, Zone
 from reconciler.reporting.preview import Proposal, Proposed
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
 from reconciler.reporting.views import AccountView, SearchView
@@ -73,6 +74,10 @@ class FakeQueries:
     def now(self) -> datetime:
         """Return some moment."""
         return datetime(2026, 11, 22, tzinfo=UTC)
+
+    def zone(self) -> Zone:
+        """Return UTC."""
+        return IN_UTC
 
 
 @dataclass

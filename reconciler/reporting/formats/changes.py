@@ -5,28 +5,18 @@ Owns: how they look. Must not: know where they come from.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reconciler.core.errors import quoted
-from reconciler.core.text import counted, short_revision, stamp_words
+from reconciler.core.text import counted, short_revision
 from reconciler.reporting.explain import ChangeReport
 from reconciler.reporting.formats.comment import Part, Section, comment, table_part
 from reconciler.reporting.formats.screen import Screen
 from reconciler.reporting.formats.tables import Column, Row, table
+from reconciler.reporting.moments import IN_UTC, Zone
 from reconciler.reporting.queries import Page
 
-CHANGE_COLUMNS = (
-    Column("name", words=True),
-    Column("device"),
-    Column("change", words=True),
-    Column("time (UTC)", words=True),
-    Column("account", drop=2, words=True),
-    Column("LG says", drop=1, words=True),
-    Column("revision", drop=3),
-    Column("author", drop=4, words=True),
-    Column("pass", drop=6),
-    Column("message ids", drop=5),
-)
-COMMENT_COLUMNS = (
-    "time",
+_IN_COMMENT = (
     "account",
     "device",
     "name",
@@ -39,15 +29,32 @@ COMMENT_COLUMNS = (
 )
 
 
-def history_text(page: Page, screen: Screen | None = None) -> str:
-    """Return past changes for a terminal, newest first."""
+def _columns(zone: Zone, accounts: int) -> Sequence[Column]:
+    """Return the columns. Rooms of two hotels may have one name, so the account stays where there are several."""
+    return (
+        Column("name", words=True),
+        Column("device"),
+        Column("change", words=True),
+        Column(f"time ({zone.title})"),
+        Column("account", drop=1 if accounts > 1 else 7, words=True),
+        Column("LG says", drop=2, words=True),
+        Column("revision", drop=3),
+        Column("author", drop=4, words=True),
+        Column("pass", drop=6),
+        Column("message ids", drop=5),
+    )
+
+
+def history_text(page: Page, screen: Screen | None = None, zone: Zone = IN_UTC) -> str:
+    """Return past changes for a terminal, newest first, with the times of a zone; seconds are for wide tables."""
     if not page.changes:
         return "No change.\n"
     shown = screen or Screen()
     ids = shown.ids(one.device for one in page.changes)
     rows = []
     for one in page.changes:
-        time, account, _device, name, change, *more = _change_row(one)
+        _time, account, _device, name, change, *more = _change_row(one, zone)
+        time = zone.stamp(one.at) if shown.wide else zone.minute(one.at)
         device = quoted(ids[one.device])
         says, revision, author, pass_id, messages = more
         rows.append(
@@ -55,7 +62,7 @@ def history_text(page: Page, screen: Screen | None = None) -> str:
                 name,
                 device,
                 change,
-                time.removesuffix(" UTC"),
+                time,
                 account,
                 says,
                 revision,
@@ -64,13 +71,15 @@ def history_text(page: Page, screen: Screen | None = None) -> str:
                 messages,
             )
         )
-    return "\n".join([*table(CHANGE_COLUMNS, rows, shown), *_older(page)]) + "\n"
+    accounts = len({one.account for one in page.changes})
+    return "\n".join([*table(_columns(zone, accounts), rows, shown), *_older(page)]) + "\n"
 
 
-def history_markdown(page: Page) -> str:
-    """Return past changes as a comment, newest first."""
-    rows = [_change_row(one) for one in page.changes]
-    parts = [table_part(COMMENT_COLUMNS, rows, "change", code=(2,)), Part(_older(page)[1:], "line")]
+def history_markdown(page: Page, zone: Zone = IN_UTC) -> str:
+    """Return past changes as a comment, newest first, with the times of a zone."""
+    rows = [_change_row(one, zone) for one in page.changes]
+    titles = (f"time ({zone.title})", *_IN_COMMENT)
+    parts = [table_part(titles, rows, "change", code=(2,)), Part(_older(page)[1:], "line")]
     return comment([Section([f"### {counted(len(page.changes), 'change')}"], parts)])
 
 
@@ -82,7 +91,7 @@ def _older(page: Page) -> list[str]:
     )
 
 
-def _change_row(one: ChangeReport) -> Row:
+def _change_row(one: ChangeReport, zone: Zone) -> Row:
     how = [f"{one.action} {one.result or 'begun'}", *(["by list"] if one.confirmed_by else [])]
     how += ["approved"] if one.approved else []
     says = " ".join(word for word in (one.code, quoted(one.words)) if word)
@@ -92,7 +101,7 @@ def _change_row(one: ChangeReport) -> Row:
     revision, author = short_revision(one.revision or ""), quoted(one.author or "")
     name = quoted(one.name or "")
     return (
-        stamp_words(one.at),
+        zone.stamp(one.at),
         one.account,
         quoted(one.device),
         name,

@@ -64,6 +64,19 @@ def columns(words: str) -> int:
     return len(words) if words.isascii() else cell_len(words)
 
 
+def cut(words: str, width: int) -> str:
+    """Return the beginning of words that has room in this many columns, with a mark where something is left out."""
+    if columns(words) <= width:
+        return words
+    end, used = 0, 1
+    for character in words:
+        used += columns(character)
+        if used > width:
+            break
+        end += 1
+    return f"{words[:end]}…"
+
+
 def fold(words: str, width: int) -> list[str]:
     """Return words as lines of at most this many columns; one empty line if there are no words."""
     room = max(width, 2)
