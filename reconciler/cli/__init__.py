@@ -41,6 +41,7 @@ from reconciler.cli.console import (
     print_data,
     say,
     say_error,
+    say_laid_out,
     speak_anywhere,
     tell_in_log,
 )
@@ -121,7 +122,7 @@ def top(
         print_data(f"{NAME} {__version__}\n")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        say(context.get_help())
+        say_laid_out(*context.get_help().splitlines())
         raise typer.Exit(USAGE)
 
 

@@ -30,6 +30,8 @@ UNSAFE_IN_BASH = re.compile(r"([^\w@%+=:,./가-힣-])")
 """Characters that bash would split a word at, or expand."""
 UNSAFE_IN_QUOTES = re.compile(r"""(["$`\\])""")
 """Characters that bash would expand inside double quotation marks."""
+IN_APOSTROPHES = r"'\''"
+"""An apostrophe in a word that is between apostrophes: it ends them, and begins them again."""
 VARIABLE = "_PCC_RECONCILER_COMPLETE"
 IN_BASH = "complete_bash"
 
@@ -47,9 +49,12 @@ def devices(ctx: typer.Context, incomplete: str) -> list[Offer]:
     with suppress(Exception):
         only = ctx.params.get("account")
         found: list[Offer] = []
-        for account, each in _desired(ctx).items():
+        desired = _desired(ctx)
+        for account, each in desired.items():
             if only is None or account == only:
                 found += each
+        if not desired:
+            found = _asked_devices(ctx, incomplete, only)
         return [*islice(map(_quoted, _fitting(found, incomplete)), MOST)]
     return []
 
@@ -68,16 +73,19 @@ def _quoted(offer: Offer) -> Offer:
     """Return an offer as the shell takes it: bash inserts a word as it is, the others quote it."""
     word = offer[0]
     if os.environ.get(VARIABLE) == IN_BASH:
-        unsafe = UNSAFE_IN_QUOTES if _is_quoted() else UNSAFE_IN_BASH
-        word = unsafe.sub(r"\\\1", word)
+        word = _for_bash(word)
     return _Fitting(word), offer[1]
 
 
-def _is_quoted() -> bool:
-    """Say whether the word that is typed in bash begins with a quotation mark."""
+def _for_bash(word: str) -> str:
+    """Return a word as it goes on in bash behind the quotation mark with which it was begun, if there is one."""
     words = os.environ.get("COMP_WORDS", "").split("\n")
     place = int(os.environ.get("COMP_CWORD", "0"))
-    return place < len(words) and words[place].startswith('"')
+    begun = words[place][:1] if place < len(words) else ""
+    if begun == "'":
+        return word.replace("'", IN_APOSTROPHES)
+    unsafe = UNSAFE_IN_QUOTES if begun == '"' else UNSAFE_IN_BASH
+    return unsafe.sub(r"\\\1", word)
 
 
 class _Fitting(str):
@@ -143,6 +151,24 @@ def _read(file: Path) -> bytes:
 
 def _asked(ctx: typer.Context) -> Sequence[str]:
     """Return the accounts that the running daemon knows."""
+    return [str(one["account"]) for one in _answer(ctx, "/api/v1/status")["accounts"]]
+
+
+def _asked_devices(ctx: typer.Context, incomplete: str, account: str | None) -> list[Offer]:
+    """Return the devices that the running daemon knows by a name like this."""
+    from urllib.parse import urlencode
+
+    query = {"limit": str(MOST)}
+    if incomplete:
+        query["name"] = incomplete
+    if account is not None:
+        query["account"] = account
+    answer = _answer(ctx, f"/api/v1/device-states?{urlencode(query)}")
+    return [(str(one["device"]), str(one["name"] or "")) for one in answer["devices"]]
+
+
+def _answer(ctx: typer.Context, path: str) -> dict[str, Any]:
+    """Return what the running daemon answers, if it does so soon."""
     from reconciler.api.client.connection import ask
     from reconciler.cli.daemon_tokens import for_reading
     from reconciler.runtime import settings
@@ -150,6 +176,4 @@ def _asked(ctx: typer.Context) -> Sequence[str]:
     file = ctx.params.get("env_file")
     chosen = settings.load(os.environ, Path(file) if file is not None else None)
     server = ctx.params.get("server") or chosen.near
-    token = for_reading(chosen, server)
-    answer = ask(server, "/api/v1/status", token=token, seconds=PATIENCE_SECONDS)
-    return [str(one["account"]) for one in answer["accounts"]]
+    return ask(server, path, token=for_reading(chosen, server), seconds=PATIENCE_SECONDS)

@@ -8,7 +8,6 @@ Must not: know a command.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -141,15 +140,42 @@ def screen(*, wide: bool = False, full_ids: bool = False) -> Screen:
     It is that of the terminal, or what COLUMNS says. For a file or another program rows stay whole, with the columns
     that 80 have room for.
     """
+    return room_on(sys.stdout, wide=wide, full_ids=full_ids)
+
+
+def messages_screen() -> Screen:
+    """Return the room that messages on stderr have: that of the terminal. Elsewhere each is one line, to be found."""
+    from reconciler.reporting.formats.screen import Screen
+
+    if sys.stderr is None or not sys.stderr.isatty():
+        return Screen()
+    return room_on(sys.stderr)
+
+
+def room_on(stream: TextIO | None, *, wide: bool = False, full_ids: bool = False) -> Screen:
+    """Return the room that text on this stream has."""
     from reconciler.reporting.formats.screen import WIDTH, Screen
 
-    width = shutil.get_terminal_size((WIDTH, 24)).columns
-    known = bool(os.environ.get("COLUMNS", "").strip()) or _is_terminal(sys.stdout)
-    return Screen(width if known else WIDTH, folds=known and not wide, wide=wide, full_ids=full_ids)
+    width, known = _columns_said(), True
+    if width == 0 and stream is not None and stream.isatty():
+        width = _columns_of(stream) or WIDTH
+    elif width == 0:
+        width, known = WIDTH, False
+    return Screen(width, folds=known and not wide, wide=wide, full_ids=full_ids)
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and stream.isatty()
+def _columns_said() -> int:
+    """Return the width that COLUMNS says; 0 where it says none."""
+    said = os.environ.get("COLUMNS", "").strip()[:6]
+    return int(said) if said.isascii() and said.isdecimal() else 0
+
+
+def _columns_of(stream: TextIO) -> int:
+    """Return how wide a terminal is; 0 where it does not know."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return 0
 
 
 def print_data(text: str, *, for_programs: bool = False) -> None:
@@ -172,24 +198,36 @@ def print_data(text: str, *, for_programs: bool = False) -> None:
 
 
 def say(*lines: str, colouring: Callable[[str], str] | None = None) -> None:
-    """Print messages for people, without what could steer a terminal: messages quote names from outside.
+    """Print messages for people, each folded at the width of the terminal.
 
-    ``colouring`` colours a line where colours are wanted.
+    ``colouring`` colours the first line of a message where colours are wanted.
     """
+    room = messages_screen()
+    for line in lines:
+        for message in masking.text(line).split("\n"):
+            first, *more = room.lines(harmless(message), indent=2)
+            say_laid_out(first, colouring=colouring)
+            say_laid_out(*more)
+
+
+def say_laid_out(*lines: str, colouring: Callable[[str], str] | None = None) -> None:
+    """Print lines for people that are to stay as they are: a table, a line of a file with its caret."""
     paint = colouring if colouring is not None and coloured(sys.stderr) else str
     for line in lines:
-        shown = "".join(
-            one if one.isprintable() or one == "\n" else " " for one in masking.text(line)
-        )
-        sys.stderr.write(paint(shown) + "\n")
+        sys.stderr.write(paint(harmless(masking.text(line))) + "\n")
     sys.stderr.flush()
+
+
+def harmless(line: str) -> str:
+    """Return a line without what could steer a terminal: messages quote names from outside."""
+    return "".join(one if one.isprintable() else " " for one in line)
 
 
 def say_error(*lines: str) -> None:
     """Print messages about an error, or a hint, in colours where they are wanted."""
     from reconciler.reporting.formats.colouring import error_coloured
 
-    say(*lines, colouring=error_coloured if coloured(sys.stderr) else None)
+    say(*lines, colouring=error_coloured)
 
 
 def movable(stream: TextIO) -> bool:

@@ -18,11 +18,13 @@ from reconciler.cli.console import (
     NAME,
     coloured,
     masking,
+    messages_screen,
     print_as,
     print_data,
     progress,
     read_settings,
     say,
+    say_laid_out,
     screen,
 )
 from reconciler.cli.options import Accounts, EnvFile, Output, OutputOption
@@ -150,8 +152,8 @@ def _confirmed(chosen: Settings, accounts: list[str] | None) -> Mapping[AccountN
     seen = {one.account: one.plan.digest for one in looked.reports}
     if subscribes + unsubscribes == 0:
         return seen
-    shown = plans.plan_text(looked.reports, screen=screen())
-    say(*shown.splitlines(), colouring=plan_coloured)
+    shown = plans.plan_text(looked.reports, screen=messages_screen())
+    say_laid_out(*shown.splitlines(), colouring=plan_coloured)
     say("")
     many = f"{counted(subscribes, 'device')} to subscribe and {unsubscribes} to unsubscribe"
     return seen if agreed(f"Make these changes now, {many}?") else None

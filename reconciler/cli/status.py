@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import shutil
 import socket
 import sys
 import time
@@ -25,6 +24,7 @@ from reconciler.cli.completing import accounts, devices
 from reconciler.cli.console import (
     in_colours,
     masking,
+    messages_screen,
     movable,
     print_as,
     print_data,
@@ -282,15 +282,15 @@ def say_notes(notes: Sequence[str], env_file: Path | None) -> None:
 def _wait(asked: Consultation, watch: Watch, seconds: float) -> tuple[int, StatusReport | None]:
     """Wait, with words on a terminal only, and say how it ended."""
     from reconciler.api.client import waiting
+    from reconciler.reporting.formats.screen import cut
 
     shown = movable(sys.stderr)
 
-    room = max(shutil.get_terminal_size().columns - 1, 1)
+    room = max(messages_screen().width - 1, 1)
 
     def follow(words: str) -> None:
         if shown:
-            line = masking.text(quoted(words))
-            line = line if len(line) <= room else f"{line[: room - 1]}…"
+            line = cut(masking.text(quoted(words)), room)
             sys.stderr.write(f"\r\x1b[K{line}")
             sys.stderr.flush()
 

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.cli.console import any_setting, masking, print_data, read_settings, say
+from reconciler.cli.console import (
+    any_setting,
+    masking,
+    print_data,
+    read_settings,
+    say,
+    say_laid_out,
+)
 from reconciler.cli.options import EnvFile
 from reconciler.core.errors import Fault
 from reconciler.core.model import Desired
@@ -119,7 +126,6 @@ def validate(
 def _validate_events(paths: Sequence[Path] | None, output: Findings, env_file: Path | None) -> int:
     """Check events files, each with its Logic Table."""
     from reconciler.reporting.formats import validations
-    from reconciler.reporting.formats.colouring import finding_coloured
     from reconciler.runtime.partner_files import judged_at
 
     faults: list[Fault] = []
@@ -137,7 +143,7 @@ def _validate_events(paths: Sequence[Path] | None, output: Findings, env_file: P
                 )
             )
     if output is Findings.TEXT:
-        say(*validations.findings_lines(faults, warnings), colouring=finding_coloured)
+        _say_findings(validations.findings_lines(faults, warnings))
         print_data("" if faults else "".join(news))
     else:
         _print_findings(output, faults, warnings, [], [], followed=False, what="events file")
@@ -223,14 +229,11 @@ def _print_findings(
     sources: Mapping[str, bytes] | None = None,
 ) -> None:
     """Print what ``validate`` found; in text form faults are messages, and only the good news is data."""
-    from reconciler.reporting.formats import colouring, excerpts, validations
+    from reconciler.reporting.formats import excerpts, validations
 
     if output is Findings.TEXT:
         quoting = excerpts.Sources(sources or {})
-        say(
-            *validations.findings_lines(faults, warnings, quoting),
-            colouring=colouring.finding_coloured,
-        )
+        _say_findings(validations.findings_lines(faults, warnings, quoting))
         print_data(
             ("" if faults else validations.good_news(accounts))
             + validations.comparison_text(compared)
@@ -246,6 +249,15 @@ def _print_findings(
     else:
         printed = validations.findings_markdown(faults, warnings, accounts, compared, what=what)
     print_data(printed, for_programs=True)
+
+
+def _say_findings(lines: Sequence[str]) -> None:
+    """Say what was found. Only the indented lines, which quote a file, are never folded: a caret is below its place."""
+    from reconciler.reporting.formats.colouring import finding_coloured
+
+    for line in lines:
+        print_line = say_laid_out if line.startswith(" ") else say
+        print_line(line, colouring=finding_coloured)
 
 
 def _placed(fault: Fault) -> Fault:

@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -20,6 +21,7 @@ FLEET = """version = 1
 devices = [
   { id = "7121f083d9df33c29483", name = "Room 1203 fridge" },
   { id = "ff6389951a25dd411bfa", name = 'Trial $kitchen "north"' },
+  { id = "aa6389951a25dd411bfa", name = "Mina's kitchen" },
 ]
 device_files = ["more/*.txt"]
 [accounts.busan-hotel]
@@ -70,6 +72,9 @@ PROGRAM = "pcc-reconciler"
         (("explain", "Room"), ["Room\\ 1203\\ fridge", "Room\\ 1301\\ washer"]),
         (("explain", "room\\ 12"), ["Room\\ 1203\\ fridge"]),
         (("explain", '"Room 12'), ["Room 1203 fridge"]),
+        (("explain", "'Room 12"), ["Room 1203 fridge"]),
+        (("explain", "'Trial"), ['Trial $kitchen "north"']),
+        (("explain", "'Mina"), [r"Mina'\''s kitchen"]),
         (("explain", "Trial"), ['Trial\\ \\$kitchen\\ \\"north\\"']),
         (("explain", '"Trial'), ['Trial \\$kitchen \\"north\\"']),
         (("explain", "aabb"), ["aabbccdd"]),
@@ -113,15 +118,21 @@ def test_the_desired_state_of_an_env_file_is_read(home: Path) -> None:
 
 
 @contextmanager
-def daemon(*accounts: str) -> Iterator[str]:
-    """Give the address of what answers as a daemon with these accounts does."""
+def daemon(*accounts: str, devices: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Give the address of what answers as a daemon with these accounts and devices does."""
 
     class Handler(BaseHTTPRequestHandler):
-        """Knows the status."""
+        """Knows the status, and the devices with these words in their names."""
 
         def do_GET(self) -> None:
             """Answer."""
-            body = json.dumps({"accounts": [{"account": one} for one in accounts]}).encode()
+            parts = urlsplit(self.path)
+            answer: dict[str, object] = {"accounts": [{"account": one} for one in accounts]}
+            if parts.path == "/api/v1/device-states":
+                words = parse_qs(parts.query).get("name", [""])[0]
+                each = [*(devices or {}).items()]
+                answer = {"devices": [{"device": a, "name": b} for a, b in each if words in b]}
+            body = json.dumps(answer).encode()
             self.send_response(200)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))
@@ -137,7 +148,7 @@ def daemon(*accounts: str) -> Iterator[str]:
         server.shutdown()
 
 
-def test_without_a_file_the_daemon_knows_the_accounts(
+def test_without_a_file_the_daemon_knows_accounts_and_devices(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And where there is no daemon either, or a file that cannot be read, nothing is offered and nothing is said."""
@@ -145,6 +156,10 @@ def test_without_a_file_the_daemon_knows_the_accounts(
     with daemon("jeju-hotel", "daegu-hotel") as address:
         monkeypatch.setenv("PCC_LISTEN", address)
         assert offered("bash", PROGRAM, "pause", "je") == ["jeju-hotel"]
+    with daemon(devices={"aaaa1111": "Room 7 oven", "bbbb1111": "Room 8 oven"}) as address:
+        monkeypatch.setenv("PCC_LISTEN", address)
+        assert offered("bash", PROGRAM, "explain", "Room\\ 8") == ["Room\\ 8\\ oven"]
+        assert offered("fish", PROGRAM, "explain", "Room")[0] == "Room 7 oven\taaaa1111"
     monkeypatch.setenv("PCC_LISTEN", "127.0.0.1:9")
     assert [one for one in offered("bash", PROGRAM, "pause", "") if one] == []
     (home / "desired-state.toml").write_text("version = [")
