@@ -156,7 +156,7 @@ def room_on(stream: TextIO | None, *, wide: bool = False, full_ids: bool = False
     """Return the room that text on this stream has."""
     from reconciler.reporting.formats.screen import WIDTH, Screen
 
-    width, known = _columns_said(), True
+    width, known = _columns_set(), True
     if width == 0 and stream is not None and stream.isatty():
         width = _columns_of(stream) or WIDTH
     elif width == 0:
@@ -164,10 +164,10 @@ def room_on(stream: TextIO | None, *, wide: bool = False, full_ids: bool = False
     return Screen(width, folds=known and not wide, wide=wide, full_ids=full_ids)
 
 
-def _columns_said() -> int:
-    """Return the width that COLUMNS says; 0 where it says none."""
-    said = os.environ.get("COLUMNS", "").strip()[:6]
-    return int(said) if said.isascii() and said.isdecimal() else 0
+def _columns_set() -> int:
+    """Return the width that COLUMNS sets; 0 where it sets none."""
+    value = os.environ.get("COLUMNS", "").strip()[:6]
+    return int(value) if value.isascii() and value.isdecimal() else 0
 
 
 def _columns_of(stream: TextIO) -> int:
