@@ -166,10 +166,11 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
         known.statuses.get(name, AccountStatus(name)), text, known.passes.get(name), known.events
     )
     override = known.state.pauses.of(name, known.now)
+    latest = max(known.now, known.theirs(name) or known.now)  # an approval is valid by both clocks
     return AccountDetail(
         **{one.name: getattr(report, one.name) for one in fields(report)},
         approvals=tuple(
-            ApprovalReport(one.reason, one.expires, known.now < one.expires, len(one.devices))
+            ApprovalReport(one.reason, one.expires, latest < one.expires, len(one.devices))
             for one in text.desired.approvals
         ),
         pause=PauseReport(override.pause, override.until, override.reason, set_by=override.set_by)

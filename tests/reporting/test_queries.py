@@ -11,20 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler import desired
-from reconciler.core.acceptance import Accepted, accept
+from reconciler.core.acceptance import Accepted, AccountRevision, accept
 from reconciler.core.errors import ReconcilerError, Unknown
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
     AccountName,
     Action,
+    Approval,
     Change,
     Commit,
+    Desired,
     DeviceId,
     Outcome,
     PassId,
     Result,
     Revision,
 )
+from reconciler.core.status import AccountStatus, PassReport
 from reconciler.desired import Document, MemoryTree, Role, Sighting
 from reconciler.reporting import queries
 from reconciler.reporting.knowledge import Knowledge
@@ -97,6 +100,30 @@ def test_the_line_in_a_device_file_is_that_of_the_id_itself(
     document = Document("d.toml", b'version = 1\ndevice_files = ["ids.txt"]\n')
     (found,) = desired.sightings([document], MemoryTree(files), DeviceId("needle99"))
     assert (found.path, found.line, found.column) == ("ids.txt", len(before) + 1, indent + 1)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "active"),
+    [(None, [False, True, True]), (2, [False, False, True]), (-2, [False, True, True])],
+)
+def test_an_account_shows_an_approval_as_valid_where_both_clocks_say_so(
+    theirs: int | None, active: list[bool]
+) -> None:
+    """It ends by the clock that is ahead, on the page of the account as in the explanation of its devices."""
+    name, device = AccountName("seoul"), DeviceId("gone1234")
+    hours = [NOW + timedelta(hours=one) for one in (0, 1, 3)]
+    approvals = tuple(Approval(frozenset({device}), one, "wing B") for one in hours)
+    wanted = Desired(name, frozenset({device}), approvals=approvals)
+    text = AccountRevision(wanted, Revision("a" * 64))
+    ahead = None if theirs is None else NOW + timedelta(hours=theirs)
+    last = PassReport(wanted, NOW, NOW, observed=1, theirs=ahead)
+    statuses = {name: AccountStatus(name, last=last)}
+    known = Knowledge(
+        NOW, Accepted({name: text}), State.in_memory(SimulatedClock()), list, statuses
+    )
+    assert [one.active for one in queries.account(known, name).approvals] == active
+    (told,) = queries.explain(known, device).accounts
+    assert [one.active for one in told.approvals] == active
 
 
 def changes(state: State, clock: SimulatedClock, *moments: int) -> list[tuple[str, int]]:
