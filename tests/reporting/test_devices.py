@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.acceptance import Accepted
+from disks import StandingClock
+from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.errors import ReconcilerError, Unknown
-from reconciler.core.model import DEFAULT_ACCOUNT, Device, Policy, Prune
+from reconciler.core.model import (
+    DEFAULT_ACCOUNT,
+    Action,
+    Change,
+    Desired,
+    Device,
+    DeviceId,
+    Observed,
+    Outcome,
+    PassId,
+    Policy,
+    Prune,
+    Result,
+    Revision,
+)
 from reconciler.reporting import queries
 from reconciler.reporting.devices import DeviceList, Devices, DeviceState, listed
 from reconciler.reporting.knowledge import Knowledge
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Error
+from reconciler.state import State
 from simulated import Fleet
 
 
@@ -71,6 +88,34 @@ async def test_each_device_has_its_state() -> None:
     held = next(row for row in found.devices if row.state == "held")
     assert held.reason == "too-many"
     assert found.counts == {"in_sync": 4, "missing": 1, "extra": 4, "unmanaged": 1, "ignored": 1}
+
+
+def test_the_list_says_since_when_a_device_is_where_it_is() -> None:
+    """By our last confirmed change or the revision that named it; of one that a change is due for, by the revision."""
+    clock, old = StandingClock(), Revision("a" * 64)
+    state = State.in_memory(clock)
+    changed, listed_only, missing, extra, foreign = (DeviceId(f"device-{one}") for one in range(5))
+    policy = Policy(prune=Prune.OWNED)
+    wanted = Desired(DEFAULT_ACCOUNT, frozenset({changed, listed_only, missing, extra}), {}, policy)
+    state.accounts.desire(wanted, old, came := clock.at)
+    for device, result in ((changed, Result.SUCCESS), (missing, Result.SUCCESS)):
+        change, at = Change(DEFAULT_ACCOUNT, Action.SUBSCRIBE, device), clock.wait(hours=1)
+        outcome = Outcome(change, result, at)
+        state.changes.record(DEFAULT_ACCOUNT, PassId("one"), [outcome], {}, at)
+    at = clock.wait(hours=1)
+    live = frozenset({changed, listed_only, extra, foreign})
+    state.accounts.trust(DEFAULT_ACCOUNT, Observed(live, at), "mark", at, live)
+    narrow = replace(wanted, devices=wanted.devices - {extra})
+    state.accounts.desire(narrow, Revision("b" * 64), went := clock.wait(hours=1))
+    accepted = Accepted({DEFAULT_ACCOUNT: AccountRevision(narrow, Revision("b" * 64))})
+    found = Devices().page(Knowledge(went, accepted, state, list), listed({}))
+    assert {one.device: (one.state, one.since) for one in found.devices} == {
+        changed: ("in_sync", came + timedelta(hours=1)),
+        listed_only: ("in_sync", came),
+        missing: ("missing", came),
+        extra: ("extra", went),
+        foreign: ("unmanaged", None),
+    }
 
 
 @pytest.mark.parametrize("running", [True, False])

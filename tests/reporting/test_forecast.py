@@ -65,6 +65,19 @@ def test_too_many_devices_end_and_would_be_held() -> None:
     )
 
 
+def test_devices_that_begin_first_end_later_as_all_others() -> None:
+    """What is live by then is judged, not what is live now."""
+    devices = [
+        Device(DeviceId(f"d{number:03}"), from_=SOON, until=LATER)
+        if number < 11
+        else Device(DeviceId(f"d{number:03}"))
+        for number in range(100)
+    ]
+    begin, end = boundaries(desiring(devices), NOW)
+    assert (begin.at, begin.begins, begin.ends, begin.held) == (SOON, 11, 0, 0)
+    assert (end.at, end.begins, end.ends, end.held, end.reason) == (LATER, 0, 11, 11, "too-many")
+
+
 def test_an_approval_in_force_then_lets_devices_end() -> None:
     """Approved devices are not held, unless the approval has expired by then."""
     devices = frozenset(DeviceId(f"d{number:03}") for number in range(11))

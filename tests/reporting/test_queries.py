@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from reconciler import desired
 from reconciler.core.acceptance import Accepted, AccountRevision, accept
 from reconciler.core.errors import ReconcilerError, Unknown
+from reconciler.core.guards import PauseOverride
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
     AccountName,
@@ -24,12 +25,13 @@ from reconciler.core.model import (
     DeviceId,
     Outcome,
     PassId,
+    Pause,
     Result,
     Revision,
 )
 from reconciler.core.status import AccountStatus, PassReport
 from reconciler.desired import Document, MemoryTree, Role, Sighting
-from reconciler.reporting import queries
+from reconciler.reporting import PauseReport, queries
 from reconciler.reporting.knowledge import Knowledge
 from reconciler.state import BEGUN, State, Traits
 from simulated import SimulatedClock
@@ -126,6 +128,20 @@ def test_an_account_shows_an_approval_as_valid_where_both_clocks_say_so(
     assert [one.active for one in told.approvals] == active
 
 
+def test_an_account_shows_the_pause_that_is_in_force_for_it() -> None:
+    """None where there is none; one of all accounts counts, and another account's does not."""
+    state, name, other = State.in_memory(SimulatedClock()), AccountName("seoul"), AccountName("b")
+    text = AccountRevision(Desired(name, frozenset()), Revision("a" * 64))
+    known = Knowledge(NOW, Accepted({name: text}), state, list)
+    until = NOW + timedelta(hours=1)
+    state.pauses.set(other, PauseOverride(Pause.ALL, until, "theirs", "kim"), NOW)
+    assert queries.account(known, name).pause is None
+    state.pauses.set(None, PauseOverride(Pause.UNSUBSCRIBE, until, "audit", "mina@desk"), NOW)
+    assert queries.account(known, name).pause == PauseReport(
+        "unsubscribe", until, "audit", set_by="mina@desk"
+    )
+
+
 def changes(state: State, clock: SimulatedClock, *moments: int) -> list[tuple[str, int]]:
     """Record one change for each moment, and return devices and moments, newest first."""
     revision = Revision("0" * 64)
@@ -143,15 +159,25 @@ def changes(state: State, clock: SimulatedClock, *moments: int) -> list[tuple[st
     )
 
 
-@given(moments=st.lists(st.integers(0, 4), max_size=12), limit=st.integers(1, 5))
-def test_pages_hold_each_change_once_in_order(moments: list[int], limit: int) -> None:
-    """However many changes share a moment, page follows page without a gap or a repetition."""
+@given(
+    moments=st.lists(st.integers(0, 4), max_size=12),
+    limit=st.integers(1, 5),
+    span=st.tuples(st.none() | st.integers(0, 4), st.none() | st.integers(0, 5)),
+)
+def test_pages_hold_each_change_once_in_order(
+    moments: list[int], limit: int, span: tuple[int | None, int | None]
+) -> None:
+    """However many changes share a moment, and within any span, page follows page without a gap or a repetition."""
     clock = SimulatedClock()
     state = State.in_memory(clock)
     expected = changes(state, clock, *moments)
     known = Knowledge(NOW, Accepted(), state, state.revisions.kept)
     found: list[str] = []
     asked = {"limit": str(limit)}
+    for name, moment in zip(("since", "until"), span, strict=True):
+        if moment is not None:
+            asked[name] = (NOW + timedelta(seconds=moment)).isoformat()
+    since, until = span[0] or 0, 9 if span[1] is None else span[1]
     while True:
         page = queries.history(known, queries.wanted(asked, NOW))
         assert len(page.changes) <= limit
@@ -159,7 +185,7 @@ def test_pages_hold_each_change_once_in_order(moments: list[int], limit: int) ->
         if page.next is None:
             break
         asked["before"] = page.next
-    assert found == [device for device, _ in expected]
+    assert found == [device for device, moment in expected if since <= moment < until]
 
 
 @pytest.mark.parametrize("at", [2**56, -(2**60), 1])
