@@ -139,9 +139,14 @@ COMPILE = $(PLAIN_PIP) CUSTOM_COMPILE_COMMAND="make requirements" build/lock/bin
 # What pyproject.toml asks for under two keys, one requirement a line.
 asked = build/lock/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["$(1)"]["$(2)"], sep="\n")'
 
+# The same of an extra of the project.
+extra = build/lock/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$(1)"], sep="\n")'
+
 requirements: build/lock ## lock the requirement files again, with hashes (needs python3.11)
-	@echo "Locking requirements/runtime.txt, dev.txt and build.txt: minutes, as every file's hash is fetched"
+	@echo "Locking requirements/runtime.txt, postgres.txt, dev.txt and build.txt: minutes, as every file's hash is fetched"
 	@$(COMPILE) --output-file requirements/runtime.txt pyproject.toml
+	@$(call extra,postgres) \
+	  | $(COMPILE) --constraint requirements/runtime.txt --output-file requirements/postgres.txt -
 	@$(call asked,dependency-groups,dev) \
 	  | $(COMPILE) --constraint requirements/runtime.txt --output-file requirements/dev.txt pyproject.toml -
 	@sed 's/^\([a-z0-9.-]*\)\[[^]]*\]==/\1==/' requirements/dev.txt > build/lock/dev.txt

@@ -17,6 +17,7 @@ import structlog
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.internal.conjecture import engine
 
+from postgres import Postgres, postgres
 from secrets_scan import Scan, SecretsScan
 
 if TYPE_CHECKING:
@@ -126,3 +127,10 @@ def logging_as_before() -> Iterator[None]:
 def anyio_backend() -> str:
     """Run async tests on asyncio, the only event loop the project uses."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Postgres]:
+    """Start a PostgreSQL when the first test asks for it; it ends with the tests. No test stops this one."""
+    with postgres() as running:
+        yield running

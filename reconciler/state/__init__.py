@@ -2,8 +2,8 @@
 
 Owns: what is kept, and when it is written. ``port`` says what callers may ask; each noun has its store (``accounts``,
 ``changes``, ``history``, ``names``, ``pauses``, ``quotas``, ``revisions``); all of them write through ``write_behind``.
-``sqlite`` is the database; the rules of remembering are in ``core.memory``. Must not: know LG, files or metrics, or
-judge.
+``sqlite`` and ``postgres`` are the databases, ``sql`` is what they have in common; the rules of remembering are in
+``core.memory``. Must not: know LG, files or metrics, or judge.
 """
 
 from reconciler.core.memory import KEPT, Past

@@ -318,6 +318,16 @@ class Group:
         )
 
     @property
+    def intends(self) -> bool:
+        """Return whether a change is written down before its call."""
+        return any(
+            past.result is None
+            for one in self.records
+            if isinstance(one, ChangesSaved)
+            for past in one.open
+        )
+
+    @property
     def withdrawn(self) -> tuple[Past, ...]:
         """Return the past changes that are removed."""
         return tuple(

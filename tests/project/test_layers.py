@@ -39,6 +39,11 @@ PLANTED = {
         "state/sqlite/connection.py",
         "reconciler.state.sqlite.database",
     ),
+    "Inside reconciler.state.postgres,": (
+        "state/postgres/connection.py",
+        "reconciler.state.postgres.database",
+    ),
+    "Inside reconciler.state.sql,": ("state/sql/rows.py", "reconciler.state.sql.writes"),
     "Inside reconciler.state,": ("state/sqlite/tables.py", "reconciler.state.state"),
     "Inside reconciler.controller,": ("controller/executor.py", "reconciler.controller.queue"),
     "Inside reconciler.reporting,": ("reporting/status.py", "reconciler.reporting.formats"),
@@ -61,6 +66,7 @@ PLANTED = {
     "Subscriptions and events do not know": ("controller/queue.py", "reconciler.events.model"),
     "Only reconciler.source.git.process runs programs": ("source/git/clone.py", "subprocess"),
     "Only reconciler.state.sqlite knows SQLite": ("state/state.py", "sqlite3"),
+    "Only reconciler.state.postgres knows PostgreSQL": ("state/state.py", "psycopg"),
     "The simulator imports nothing of ours": ("simulator/errors.py", "reconciler.core.errors"),
     "Only the commands and the demo start the simulator": (
         "runtime/oneshot.py",

@@ -49,7 +49,7 @@ _ABOUT_FILES = (
     "source.files",
     "source.unrest",
 )
-_ABOUT_STATE = ("state.sqlite.database", "state.sqlite.storage")
+_ABOUT_STATE = ("state.sqlite.database", "state.sql.storage")
 _ABOUT_MACHINES = ("core.clock", "runtime.ticker")
 acceptance: Any
 acceptance, queue, informer, recorder, masking, model, wiring, planner, evaluate, basis, reader = (

@@ -27,6 +27,7 @@ from reconciler.core.model import (
     Revision,
 )
 from reconciler.state import State
+from reconciler.state.sql import rows
 from reconciler.state.sqlite import tables
 
 HOTEL = AccountName("seoul-hotel")
@@ -184,7 +185,7 @@ def test_a_state_of_the_first_version_gets_its_names(tmp_path: Path) -> None:
             first.execute(sql)
         first.execute("INSERT INTO account VALUES ('seoul-hotel', 1, 1, 0, NULL)")
         first.execute("INSERT INTO device VALUES ('seoul-hotel', 'one', 1, 1, 1, 1, NULL, NULL)")
-        past = ("seoul-hotel", "one", tables.stamp(START), "p", "subscribe", tables.stamp(START))
+        past = ("seoul-hotel", "one", rows.stamp(START), "p", "subscribe", rows.stamp(START))
         rest = (0, 0, None, "success", None, None, None, 200, None, "")
         marks = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
         first.execute(f"INSERT INTO change VALUES ({marks})", (*past, *rest))  # noqa: S608

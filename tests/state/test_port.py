@@ -34,12 +34,17 @@ from reconciler.core.model import (
 )
 from reconciler.state import records
 from reconciler.state.port import Asked, Stay, Storage, StoredDocument
+from reconciler.state.postgres.storage import PostgresStorage
 from reconciler.state.records import Group, Mark, Record
 from reconciler.state.sqlite.storage import SqliteStorage
+from reconciler.state.traits import BEGUN, Traits
 
-STORAGES: dict[str, Callable[[Path], Storage]] = {
-    "SQLite on disk": lambda folder: SqliteStorage.open(folder / "state", StandingClock()),
-    "SQLite in memory": lambda _: SqliteStorage.in_memory(StandingClock()),
+STORAGES: dict[str, Callable[[Path, pytest.FixtureRequest], Storage]] = {
+    "SQLite on disk": lambda folder, _: SqliteStorage.open(folder / "state", StandingClock()),
+    "SQLite in memory": lambda *_: SqliteStorage.in_memory(StandingClock()),
+    "PostgreSQL": lambda _, request: PostgresStorage.open(
+        request.getfixturevalue("postgresql").fresh(), StandingClock()
+    ),
 }
 HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
 ONE, TWO, THREE = DeviceId("one"), DeviceId("two"), DeviceId("three")
@@ -55,7 +60,7 @@ PAST = Past(HOTEL, ONE, Action.SUBSCRIBE, START, START, PassId("pass"))
 @pytest.fixture(params=list(STORAGES))
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     """Return each storage in turn."""
-    opened = STORAGES[request.param](tmp_path)
+    opened = STORAGES[request.param](tmp_path, request)
     yield opened
     opened.medium.close()
 
@@ -399,6 +404,54 @@ def test_what_is_old_is_removed(storage: Storage) -> None:
     write(storage, records.OldDropped(LATER))
     assert (storage.changes(Asked(), 10), storage.came_and_went(HOTEL, ONE)) == ([], Stay())
     assert devices(storage) == (ids(TWO), NOBODY)
+
+
+def test_what_no_database_can_keep_is_replaced(storage: Storage) -> None:
+    """Halves of characters, and zero bytes where a database has none, do not keep a change from being written."""
+    write(storage, saved(replace(done(ONE), words="a\ud800b"), replace(done(TWO), words="a\0b")))
+    words = {past.device: past.words for past in storage.changes(Asked(), 10)}
+    assert words[ONE] == "a?b"
+    assert words[TWO] in {"a\0b", "a\N{REPLACEMENT CHARACTER}b"}
+
+
+def test_the_same_change_twice_is_written_once(storage: Storage) -> None:
+    """The last one counts, also where both come in one record."""
+    write(storage, saved(replace(done(ONE), words="first"), replace(done(ONE), words="second")))
+    assert [past.words for past in storage.changes(Asked(), 10)] == ["second"]
+
+
+def test_an_account_of_many_devices_is_written_and_read(storage: Storage) -> None:
+    """More devices than one statement takes come back, each where it was."""
+    many = [DeviceId(f"device-{number:05}") for number in range(12_000)]
+    write(storage, moved(*many), listed(*many[:11_000]))
+    assert devices(storage) == (frozenset(many), frozenset(many[:11_000]))
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [
+        Traits(action=Action.UNSUBSCRIBE),
+        Traits(result=BEGUN),
+        Traits(result=Result.SUCCESS),
+        Traits(author="KIM"),
+        Traits(author="%"),
+        Traits(revision="cccc"),
+        Traits(revision="sha256:bbb"),
+        Traits(revision=f"{'c' * 40}-dirty"),
+    ],
+)
+def test_a_database_judges_traits_as_we_do(traits: Traits, storage: Storage) -> None:
+    """What a query by action, result, author or revision finds is what the same rule finds in memory."""
+    clean = replace(SECOND, commit=replace(SECOND.commit, dirty=False)) if SECOND.commit else FIRST
+    pasts = [
+        done(ONE),
+        replace(PAST, device=TWO, revision=FIRST),
+        replace(done(THREE), revision=SECOND),
+        replace(done(DeviceId("four"), LATER), revision=clean),
+    ]
+    write(storage, saved(*pasts))
+    asked = Asked(traits=traits)
+    assert set(storage.changes(asked, 10)) == {past for past in pasts if asked.takes(past)}
 
 
 @pytest.mark.parametrize("lasting", [False, True])

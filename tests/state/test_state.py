@@ -49,9 +49,9 @@ from reconciler.state import KEPT, KeptText, Mark, State, Stay
 from reconciler.state.clocks import StateClock
 from reconciler.state.quotas import QUOTA_WAITS
 from reconciler.state.records import AccountSaved, Fence, Group, PauseSaved
-from reconciler.state.sqlite import storage
+from reconciler.state.sql import storage
 from reconciler.state.sqlite.database import Database
-from reconciler.state.sqlite.storage import SqliteStorage
+from reconciler.state.sqlite.storage import DIALECT, SqliteStorage
 from reconciler.state.waiting import MOST_PASTS
 from reconciler.state.write_behind import TOGETHER, WriteBehind
 
@@ -1038,7 +1038,7 @@ def test_a_retired_account_is_forgotten_but_for_its_history(
         (storage.DEVICES_LIKE, "PRIMARY KEY (account=? AND device>? AND device<?)"),
         (storage.CONFIRMED, "change_of_account"),
         (storage.SENT, "change_of_account"),
-        (storage.OPEN, "change_open"),
+        (DIALECT.open, "change_open"),
     ],
 )
 def test_no_question_goes_through_all_past_changes(

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from reconciler.state.records import Record
-from reconciler.state.sqlite.writes import statements
+from reconciler.state.sql.writes import statements
 
 
 @pytest.mark.parametrize("kind", get_args(Record))

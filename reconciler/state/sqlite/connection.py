@@ -9,13 +9,12 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 from reconciler.core.errors import StateError
+from reconciler.state.sql.rows import Row as Row  # noqa: PLC0414 - the events' spool has rows, too
 
 DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
-Row = tuple[Any, ...]
 Connect = Callable[[str], sqlite3.Connection]
 Migrations = Sequence[Sequence[str]]
 """The statements for each version, from 1 on, that migrate the version before."""

@@ -17,8 +17,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -148,6 +148,11 @@ class Database:
                 return frozenset(value for (value,) in self._connection.execute(sql, values))
             except sqlite3.Error as error:
                 raise StateError(f"the state cannot be read: {error}") from error
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Self]:
+        """Answer several queries. Whoever reads holds back the only writer, so nothing changes between them."""
+        yield self
 
     def write(
         self, statements: Iterable[Statement], *, lasting: bool = False, more: bool = False

@@ -1,0 +1,335 @@
+"""The state in PostgreSQL: fences, a server that dies, hangs or forgets, and what people read of it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from disks import START, StandingClock
+from postgres import Postgres, postgres
+from reconciler.core.errors import StateError
+from reconciler.core.memory import Past
+from reconciler.core.model import AccountName, Action, DeviceId, PassId, Result
+from reconciler.state import records
+from reconciler.state.port import Asked
+from reconciler.state.postgres.storage import PostgresStorage
+from reconciler.state.records import Fence, Group
+
+HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
+ONE = DeviceId("one")
+PAST = Past(HOTEL, ONE, Action.SUBSCRIBE, START, START, PassId("pass"))
+OWNED = Fence("me", 3, 7, 1)
+
+
+@pytest.fixture
+def url(postgresql: Postgres) -> str:
+    """Return the address of an empty schema."""
+    return postgresql.fresh()
+
+
+@pytest.fixture
+def storage(url: str) -> Iterator[PostgresStorage]:
+    """Return a storage in an empty schema."""
+    opened = PostgresStorage.open(url, StandingClock())
+    yield opened
+    opened.medium.close()
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Postgres]:
+    """Start a PostgreSQL that tests may stop, with commits that lie in memory for long."""
+    with postgres(wal_writer_delay="10s", fsync="on") as running:
+        yield running
+
+
+def listed(account: AccountName, *devices: str) -> Group:
+    """Return what a list of an account changes."""
+    appeared = frozenset(map(DeviceId, devices))
+    return Group((records.ListChanged(account, appeared, frozenset()),))
+
+
+def live(storage: PostgresStorage, account: AccountName = HOTEL) -> set[str]:
+    """Return which devices are expected to be live."""
+    return set(map(str, storage.account(account, START).expected.get()))
+
+
+def own(url: str, **fences: Fence) -> None:
+    """Write who owns accounts."""
+    with psycopg.connect(url, autocommit=True) as other:
+        for account, one in fences.items():
+            other.execute(
+                "INSERT INTO ownership (account, owner, epoch, generation, pause) VALUES (%s, %s, %s, %s, %s)",
+                (account, one.owner, one.epoch, one.generation, one.pause),
+            )
+
+
+@pytest.mark.parametrize(
+    "believed",
+    [
+        replace(OWNED, owner="other"),
+        replace(OWNED, epoch=2),
+        replace(OWNED, epoch=4),
+        replace(OWNED, generation=6),
+        replace(OWNED, pause=0),
+    ],
+)
+def test_a_write_by_another_belief_changes_nothing(
+    believed: Fence, storage: PostgresStorage, url: str
+) -> None:
+    """Whatever differs, nothing of that account is written, and everything of the other one is."""
+    own(url, clinic=OWNED)
+    own(url, **{HOTEL: OWNED})
+    groups = [listed(HOTEL, "one"), listed(CLINIC, "two"), listed(HOTEL, "three")]
+    fenced = storage.write(groups, fences={HOTEL: believed, CLINIC: OWNED})
+    assert fenced == {HOTEL}
+    assert (live(storage), live(storage, CLINIC)) == (set(), {"two"})
+
+
+def test_a_write_by_the_owner_is_made(storage: PostgresStorage, url: str) -> None:
+    """Nothing is fenced where the database believes the same; an account that nobody knows is fenced."""
+    own(url, **{HOTEL: OWNED})
+    fenced = storage.write(
+        [listed(HOTEL, "one"), listed(CLINIC, "two")], fences={HOTEL: OWNED, CLINIC: OWNED}
+    )
+    assert (set(fenced), live(storage)) == ({CLINIC}, {"one"})
+
+
+def test_a_taker_waits_for_a_write_that_began_and_a_write_for_a_taker(
+    storage: PostgresStorage, url: str
+) -> None:
+    """A write that finds the account in other hands only after it waited is fenced, too."""
+    own(url, **{HOTEL: OWNED})
+    found: list[frozenset[AccountName]] = []
+
+    def write() -> None:
+        found.append(storage.write([listed(HOTEL, "one")], fences={HOTEL: OWNED}))
+
+    with psycopg.connect(url) as taker:
+        taker.execute("UPDATE ownership SET owner = 'other', epoch = epoch + 1")
+        writer = threading.Thread(target=write)
+        writer.start()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        with psycopg.connect(url, autocommit=True) as watching:
+            for _ in range(2000):
+                if watching.execute(waiting).fetchone() != (0,):
+                    break
+                writer.join(0.005)
+        assert writer.is_alive()
+        taker.commit()
+    writer.join(30)
+    assert (found, live(storage)) == ([frozenset({HOTEL})], set())
+
+
+def test_a_server_that_dies_is_trouble_until_it_is_back(mortal: Postgres) -> None:
+    """Reads and writes fail in one sentence, and go on without help when the server is there again."""
+    with closing(PostgresStorage.open(mortal.fresh(), StandingClock()).medium) as medium:
+        storage = PostgresStorage(medium)  # type: ignore[arg-type]
+        storage.write([replace(listed(HOTEL, "one"), lasting=True)])
+        mortal.kill()
+        with pytest.raises(StateError, match=r"^the state cannot be written: PostgreSQL"):
+            storage.write([listed(HOTEL, "two")])
+        with pytest.raises(
+            StateError, match=r"^the state cannot be read: PostgreSQL cannot be reached"
+        ):
+            storage.account(HOTEL, START)
+        assert medium.trouble.startswith("the state cannot be written: PostgreSQL")
+        mortal.start()
+        storage.write([listed(HOTEL, "two")])
+        assert (medium.trouble, live(storage)) == ("", {"one", "two"})
+
+
+def test_a_look_notices_that_the_server_is_gone(mortal: Postgres) -> None:
+    """It says so once, although nothing was to be written."""
+    with closing(PostgresStorage.open(mortal.fresh(), StandingClock()).medium) as medium:
+        assert (medium.look(), medium.trouble) == (False, "")
+        mortal.kill()
+        assert (medium.look(), medium.look()) == (True, False)
+        assert medium.trouble.startswith("the state cannot be written: PostgreSQL")
+        mortal.start()
+
+
+def test_a_start_without_the_server_waits_for_it(mortal: Postgres) -> None:
+    """The storage is opened with trouble, and a later write makes the tables."""
+    url = mortal.fresh()
+    mortal.kill()
+    storage = PostgresStorage.open(url, StandingClock())
+    assert storage.medium.trouble.startswith(
+        "the state cannot be written: PostgreSQL cannot be reached"
+    )
+    mortal.start()
+    storage.write([listed(HOTEL, "one")])
+    assert (storage.medium.trouble, live(storage)) == ("", {"one"})
+    storage.medium.close()
+
+
+def test_a_crash_that_loses_commits_is_noticed(mortal: Postgres) -> None:
+    """Outcomes are committed without waiting for the disk; if a crash loses them, memory is written again."""
+    storage = PostgresStorage.open(mortal.fresh(), StandingClock())
+    storage.write([replace(listed(HOTEL, "one"), lasting=True)])
+    storage.write([listed(HOTEL, "two")])
+    mortal.kill()
+    mortal.start()
+    storage.write([listed(HOTEL, "three")])
+    assert (storage.medium.doubts, live(storage)) == (1, {"one", "three"})
+    assert list(storage.medium.notices) == [
+        "PostgreSQL lacks the last 1 writes: what is in memory is written again"
+    ]
+    storage.medium.close()
+
+
+def test_intents_are_on_the_disk_before_their_calls(mortal: Postgres) -> None:
+    """What is intended outlives a crash of the server, and with it everything that was written before."""
+    storage = PostgresStorage.open(mortal.fresh(), StandingClock())
+    storage.write([listed(HOTEL, "two")])
+    storage.write([Group((records.ChangesSaved(HOTEL, (), (PAST,)),))])
+    mortal.kill()
+    mortal.start()
+    assert (list(storage.changes(Asked(), 10)), live(storage)) == ([PAST], {"two"})
+    storage.write([])
+    assert storage.medium.doubts == 0
+    storage.medium.close()
+
+
+def test_a_server_that_hangs_is_given_up(mortal: Postgres) -> None:
+    """A server whose processes stand still does not answer, and after a while nobody waits for it."""
+    storage = PostgresStorage.open(mortal.fresh(), StandingClock(), silence=0.5)
+    mortal.signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(StateError, match=r"PostgreSQL: it does not answer for 0.5 seconds$"):
+            storage.write([listed(HOTEL, "one")])
+    finally:
+        mortal.signal(signal.SIGCONT)
+    storage.write([listed(HOTEL, "one")])
+    assert live(storage) == {"one"}
+    storage.medium.close()
+
+
+def test_a_connection_that_was_ended_is_made_anew(storage: PostgresStorage, url: str) -> None:
+    """An administrator or a proxy ends connections, and reads and writes go on at once."""
+    storage.write([listed(HOTEL, "one")])
+    assert live(storage) == {"one"}
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'pcc-reconciler' AND pid <> pg_backend_pid()"
+        )
+    assert live(storage) == {"one"}
+    storage.write([listed(HOTEL, "two")])
+    assert (storage.medium.trouble, live(storage)) == ("", {"one", "two"})
+
+
+def test_tables_that_are_gone_are_made_again(storage: PostgresStorage, url: str) -> None:
+    """An empty database lacks everything that was written to it, so memory is written again."""
+    storage.write([listed(HOTEL, "one")])
+    with psycopg.connect(url, autocommit=True) as other:
+        (schema,) = other.execute("SELECT current_schema()").fetchone() or ("",)
+        other.execute(f"DROP SCHEMA {schema} CASCADE")
+        other.execute(f"CREATE SCHEMA {schema}")
+    with pytest.raises(StateError, match="tables of PostgreSQL are missing"):
+        storage.write([listed(HOTEL, "two")])
+    storage.write([listed(HOTEL, "two")])
+    assert (storage.medium.doubts, live(storage)) == (1, {"two"})
+
+
+def test_many_programs_make_the_tables_at_once(url: str) -> None:
+    """One of them makes the tables, the others wait for it."""
+    opened: list[PostgresStorage] = []
+    threads = [
+        threading.Thread(target=lambda: opened.append(PostgresStorage.open(url, StandingClock())))
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [one.medium.trouble for one in opened] == [""] * 6
+    for one in opened:
+        one.medium.close()
+
+
+@pytest.mark.parametrize("newer", [1, 2])
+def test_a_release_works_with_the_tables_of_the_next_one(newer: int, url: str) -> None:
+    """Tables that are one version ahead only have more; with those further ahead it ends in a sentence."""
+    PostgresStorage.open(url, StandingClock()).medium.close()
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("UPDATE state_version SET version = version + %s", (newer,))
+    if newer == 1:
+        with closing(PostgresStorage.open(url, StandingClock()).medium) as medium:
+            assert medium.trouble == ""
+    else:
+        for way in (PostgresStorage.open, PostgresStorage.read_only):
+            with pytest.raises(StateError, match="a newer program wrote it"):
+                way(url, StandingClock())
+
+
+def test_reading_only_makes_no_tables(url: str) -> None:
+    """A database without tables is an empty state, and stays without."""
+    for _ in range(2):
+        storage = PostgresStorage.read_only(url, StandingClock())
+        assert storage.empty
+        storage.medium.close()
+
+
+def test_a_state_for_reading_is_not_written(storage: PostgresStorage, url: str) -> None:
+    """It shows what the writer wrote, and refuses a write."""
+    storage.write([listed(HOTEL, "one")])
+    reading = PostgresStorage.read_only(url, StandingClock())
+    assert live(reading) == {"one"}
+    with pytest.raises(StateError, match="open for reading only"):
+        reading.write([])
+    reading.medium.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        (
+            "postgresql://u:Swordfish1@127.0.0.1:1/db",
+            "PostgreSQL at 127.0.0.1:1 cannot be reached: Connection refused",
+        ),
+        (
+            "postgresql://u:Swordfish1@/db?host=/nowhere",
+            "PostgreSQL cannot be reached: No such file or directory",
+        ),
+        ("postgresql://u:Swordfish1%zz@h/db", "PCC_STATE_URL is no address of a PostgreSQL"),
+        (
+            "postgresql://u:Swordfish1@h/db?no_such_option=1",
+            "PCC_STATE_URL is no address of a PostgreSQL",
+        ),
+    ],
+)
+def test_a_fault_is_a_sentence_without_the_password(url: str, sentence: str) -> None:
+    """It names the server and the reason, and nothing secret."""
+    with pytest.raises(StateError) as caught:
+        PostgresStorage.read_only(url, StandingClock())
+    assert sentence in str(caught.value)
+    assert "Swordfish" not in repr(caught.value) + str(caught.value.__cause__)
+
+
+def test_an_author_with_letters_beyond_ascii_is_found_as_in_memory(
+    storage: PostgresStorage,
+) -> None:
+    """Only the letters of ASCII are folded, whatever the collation of the database says."""
+    changes = records.ChangesSaved(HOTEL, (replace(PAST, result=Result.SUCCESS, words="Ä"),), ())
+    storage.write([Group((changes,))])
+    assert storage.changes(Asked(account=HOTEL), 1)[0].words == "Ä"
+
+
+def test_psycopg_is_not_imported_unless_it_is_asked_for() -> None:
+    """The command line, the daemon and the state load without it."""
+    program = (
+        "import sys, reconciler.cli, reconciler.runtime.daemon, reconciler.state;"
+        "print([name for name in sys.modules if name.split('.')[0] == 'psycopg'])"
+    )
+    shown = subprocess.run(  # noqa: S603 - this interpreter
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert shown.stdout.strip() == "[]"
