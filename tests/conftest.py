@@ -17,11 +17,12 @@ import structlog
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.internal.conjecture import engine
 
-from postgres import Postgres, postgres
 from secrets_scan import Scan, SecretsScan
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from postgres import Postgres
 
 FROM_OUTSIDE = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -132,5 +133,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Postgres]:
     """Start a PostgreSQL when the first test asks for it; it ends with the tests. No test stops this one."""
+    from postgres import postgres  # noqa: PLC0415 - most rooms need neither it nor its driver
+
     with postgres() as running:
         yield running
