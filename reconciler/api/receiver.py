@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Protocol
@@ -22,8 +21,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from reconciler.api.access import Refused, check_basic, check_directness, same_as_one, whole_body
+from reconciler.api.access import Refused, check_basic, check_directness, same_as_one
+from reconciler.api.incoming import Body, BodyTooLarge
 from reconciler.api.port import ReceiverPolicy
+from reconciler.api.time_limit import TimeLimit
 from reconciler.core.clock import Clock
 from reconciler.core.errors import ReconcilerError, SpoolError, SpoolFull
 from reconciler.events.message import read
@@ -44,6 +45,7 @@ SELF_TEST_HEADER = "pcc-self-test"
 DRAINED_SECONDS = 1.0
 DRAINED_BYTES = 1024 * 1024
 """How long, and how much of, a refused body is read and thrown away, so that the sender gets to read the answer."""
+TOO_LARGE = f"the body is larger than {LARGEST_BODY} bytes"
 COMPLAINT_SECONDS = 60.0
 """How often the log says that calls are refused for one reason."""
 
@@ -125,6 +127,8 @@ class Receiver:
         self._inlet, self._policy = inlet, policy
         self._journal, self._clock = journal, clock
         self._limits = limits or Limits()
+        self._body_limit = TimeLimit(self._limits.body_seconds)
+        self._commit_limit = TimeLimit(self._limits.commit_seconds)
         self._read = read
         self._complaints = Complaints(clock)
         self.under_way = 0
@@ -136,17 +140,17 @@ class Receiver:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        request = Request(scope, receive)
+        request, body = Request(scope), Body(receive)
         began = self._clock.steady()
         try:
-            answer = await self._take(request)
+            answer = await self._take(request, body)
         except Refusal as refusal:
-            answer = await self._refuse(request, refusal)
+            answer = await self._refuse(request, body, refusal)
         else:
             self._journal.answered(self._clock.steady() - began)
         await answer(scope, receive, send)
 
-    async def _take(self, request: Request) -> Response:
+    async def _take(self, request: Request, body: Body) -> Response:
         """Return the answer of success; raises ``Refusal``. The checks are in the order of the documented table."""
         if request.method != "POST":
             raise Refusal(405, "method", "another method than POST")
@@ -155,17 +159,16 @@ class Receiver:
             raise Refusal(503, "busy", f"more than {self._limits.under_way} requests are under way")
         self.under_way += 1
         try:
-            body = await self._body(request)
-            arrivals = self._arrivals(body)
+            arrivals = self._arrivals(await self._whole(request, body))
             receipts = await self._store(arrivals)
         finally:
             self.under_way -= 1
-        headers: dict[str, str] = {}
+        answer = TAKEN
         for arrival, receipt in zip(arrivals, receipts, strict=True):
             self._journal.stored(arrival, receipt)
             if receipt.stored is Stored.SELF_TEST:
-                headers |= _self_test_header(arrival)
-        return Response(b"{}", media_type="application/json", headers=headers)
+                answer = _taken(_self_test_header(arrival))
+        return answer
 
     def _check_caller(self, request: Request) -> None:
         """Insist on every credential that is set. Both are looked at, whatever the first one comes to."""
@@ -190,16 +193,18 @@ class Receiver:
         except Refused as refused:
             raise Refusal(401, "credential", str(refused)) from refused
 
-    async def _body(self, request: Request) -> bytes:
+    async def _whole(self, request: Request, body: Body) -> bytes:
         """Return the body. One whose length is given as too large is not waited for."""
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and len(announced) > len(str(LARGEST_BODY)):
-            raise Refusal(413, "too_large", f"the body is larger than {LARGEST_BODY} bytes")
+            raise Refusal(413, "too_large", TOO_LARGE)
         try:
-            return await whole_body(request, LARGEST_BODY, self._limits.body_seconds)
-        except Refused as refused:
-            reason = "too_large" if refused.status == 413 else "too_slow"  # noqa: PLR2004 - HTTP's
-            raise Refusal(refused.status, reason, str(refused)) from refused
+            with self._body_limit.begun():
+                return await body.whole(LARGEST_BODY)
+        except BodyTooLarge as error:
+            raise Refusal(413, "too_large", TOO_LARGE) from error
+        except TimeoutError as error:
+            raise Refusal(408, "too_slow", "the body did not arrive in time") from error
         except ClientDisconnect as gone:
             raise Refusal(400, "broken_off", "the caller ended before its body did") from gone
         except asyncio.CancelledError as ending:
@@ -218,7 +223,7 @@ class Receiver:
 
     async def _store(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
         try:
-            async with asyncio.timeout(self._limits.commit_seconds):
+            with self._commit_limit.begun():
                 return await self._inlet.store(arrivals)
         except SpoolFull as full:
             raise Refusal(503, "spool_full", str(full)) from full
@@ -228,13 +233,21 @@ class Receiver:
             words = f"the commit took longer than {self._limits.commit_seconds:g} seconds"
             raise Refusal(503, "spool_failed", words) from error
 
-    async def _refuse(self, request: Request, refusal: Refusal) -> Response:
+    async def _refuse(self, request: Request, body: Body, refusal: Refusal) -> Response:
         """Return the answer of a call that is not taken. Of what is still coming, a bounded part is read."""
         self._journal.refused(refusal.reason)
         self._complaints.hear(refusal)
         if "expect" not in request.headers and refusal.reason != ENDING:
-            await _drain(request)
+            await body.drain(DRAINED_BYTES, DRAINED_SECONDS)
         return Response(status_code=refusal.status, headers=HEADERS.get(refusal.status))
+
+
+def _taken(headers: Mapping[str, str]) -> Response:
+    return Response(b"{}", media_type="application/json", headers=headers)
+
+
+TAKEN = _taken({})
+"""The answer of success. It has nothing of its call, so it is made once."""
 
 
 def _self_test_header(arrival: Arrival) -> Mapping[str, str]:
@@ -242,17 +255,6 @@ def _self_test_header(arrival: Arrival) -> Mapping[str, str]:
     nonce = None if arrival.message is None else arrival.message.raw.get("nonce")
     fits = isinstance(nonce, str) and nonce.isascii() and nonce.isalnum() and len(nonce) <= 64  # noqa: PLR2004
     return {SELF_TEST_HEADER: str(nonce)} if fits else {}
-
-
-async def _drain(request: Request) -> None:
-    """Read and throw away what is still coming: to close on a sender that writes would cut off the answer."""
-    size = 0
-    with suppress(ClientDisconnect, RuntimeError, TimeoutError):
-        async with asyncio.timeout(DRAINED_SECONDS):
-            async for piece in request.stream():
-                size += len(piece)
-                if size > DRAINED_BYTES:
-                    return
 
 
 class Complaints:

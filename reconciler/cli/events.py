@@ -23,7 +23,7 @@ from reconciler.cli.console import (
     screen,
 )
 from reconciler.cli.options import EnvFile, FullIds
-from reconciler.cli.serving import serve
+from reconciler.cli.serving import let_objects_gather, serve
 from reconciler.core.errors import ReconcilerError
 from reconciler.events.model import EventState
 
@@ -106,6 +106,7 @@ def _first_line(read: SecretStr | str) -> str:
 def _serve(chosen: ReceiverSettings) -> None:
     import asyncio
 
+    from reconciler.api.receiver import MOST_UNDER_WAY
     from reconciler.runtime.receiving.process import ReceiverProcess
     from reconciler.telemetry.logs import lines_dropped
 
@@ -113,6 +114,7 @@ def _serve(chosen: ReceiverSettings) -> None:
         process = ReceiverProcess(chosen, masking=masking, lines_dropped=lines_dropped)
         await serve(process, chosen.shutdown_grace)
 
+    let_objects_gather(MOST_UNDER_WAY)
     asyncio.run(work())
 
 

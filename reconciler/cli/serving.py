@@ -20,6 +20,9 @@ AFTER_GRACE_SECONDS = 5.0
 SETTLED_SECONDS = 60.0
 """After this many seconds a daemon has usually read its files, and most accounts had their first pass."""
 
+OBJECTS_OF_A_REQUEST = 40
+"""About how many objects that the garbage collector knows a request under way holds."""
+
 
 class Process(Protocol):
     """What runs until it is stopped."""
@@ -62,6 +65,16 @@ def spare_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def let_objects_gather(requests: int) -> None:
+    """Let the garbage collector run no sooner than it must where this many requests may be under way.
+
+    It runs whenever more objects were made than freed, by default 700 more. What requests hold while they wait for
+    the disk is a multiple of that, and is freed without it: each run would find no garbage, and hold up everybody.
+    """
+    most, *others = gc.get_threshold()
+    gc.set_threshold(max(most, requests * OBJECTS_OF_A_REQUEST), *others)
 
 
 def _end_overdue() -> None:

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from reconciler.core.errors import ReconcilerError
+from reconciler.runtime.joined_writes import JoinedWrites
 from reconciler.runtime.setting_values import Listen
 
 MOST_CONNECTIONS = 256
@@ -66,7 +67,7 @@ class _Caller(H11Protocol):
     seen: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))
         self.since = self.loop.time()
         self.crowd.callers[self] = None
 

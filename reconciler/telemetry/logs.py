@@ -153,6 +153,9 @@ class _Bounded:
 
     def __call__(self, logger: Any, method: str, event: structlog.typing.EventDict) -> str:
         most = LONGEST_VALUE
+        line = str(self._render(logger, method, event))
+        if len(line) <= most:
+            return line  # then no value is longer, either
         line = str(self._render(logger, method, self._cut_all(event, most)))
         while len(line.encode("utf-8", "replace")) > LONGEST_LINE and most > SHORTEST_CUT:
             most //= 2

@@ -32,7 +32,7 @@ from prompts import Ended, Shell
 from reconciler import cli
 from reconciler.cli.console import USAGE
 from reconciler.cli.options import Command
-from reconciler.cli.serving import spare_the_collector
+from reconciler.cli.serving import let_objects_gather, spare_the_collector
 from reconciler.desired.checks import SAY_WHY
 from reconciler.runtime import oneshot
 from reconciler.runtime.clock import SystemClock
@@ -1236,6 +1236,20 @@ def test_what_stays_is_not_looked_at_again_and_again() -> None:
         assert not any(one is circle for one in gc.get_objects())
     finally:
         gc.unfreeze()
+
+
+def test_what_many_requests_hold_starts_no_collection() -> None:
+    """While 512 requests hold ten objects each, the garbage collector does not run; by default it would."""
+    before = gc.get_threshold()
+    try:
+        let_objects_gather(512)
+        gc.collect()
+        runs = sum(generation["collections"] for generation in gc.get_stats())
+        held = [[number] for number in range(512 * 10)]
+        assert sum(generation["collections"] for generation in gc.get_stats()) == runs
+        assert len(held) > before[0]
+    finally:
+        gc.set_threshold(*before)
 
 
 EMPTY_WORDS = [

@@ -51,6 +51,7 @@ class EventJournal:
     ) -> None:
         self._metrics, self._clock = metrics, clock
         self._directory, self._logic = directory, logic
+        self._log = log.bind()  # once: to bind it for each line takes a tenth of the line's time
         categories = [*(category.value for category in Category), UNMATCHED]
         devices = [knowledge.value for knowledge in Knowledge]
         received = [
@@ -75,10 +76,10 @@ class EventJournal:
         match receipt.stored:
             case Stored.SELF_TEST:
                 self._metrics.last_self_test.set(self._clock.now().timestamp())
-                log.info("event.self_test", seq=receipt.seq)
+                self._log.info("event.self_test", seq=receipt.seq)
             case Stored.DUPLICATE:
                 self._metrics.duplicates.inc()
-                log.info("event.duplicate", seq=receipt.seq, id=receipt.id)
+                self._log.info("event.duplicate", seq=receipt.seq, id=receipt.id)
             case Stored.QUARANTINED:
                 self._quarantined(arrival, receipt)
             case Stored.NEW if arrival.message is not None:
@@ -88,7 +89,7 @@ class EventJournal:
         reason = arrival.quarantine or OTHER
         self._metrics.quarantined(reason)
         self._metrics.last_event.set(self._clock.now().timestamp())
-        log.warning("event.quarantined", seq=receipt.seq, id=receipt.id, reason=reason)
+        self._log.warning("event.quarantined", seq=receipt.seq, id=receipt.id, reason=reason)
 
     def _received(self, message: Message, receipt: Receipt) -> None:
         now = self._clock.now()
@@ -106,7 +107,7 @@ class EventJournal:
                 self._metrics.lag.observe(max(lag, 0.0))
         knowledge = Knowledge.UNKNOWN if device is None else device.knowledge
         self._metrics.received(message.push_type, category, knowledge.value)
-        log.info(
+        self._log.info(
             "event.received",
             seq=receipt.seq,
             id=receipt.id,
