@@ -7,11 +7,11 @@ for it, and the count of calls. Must not: retry anything else, decide what to ch
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -62,6 +62,13 @@ Read = Callable[[protocol.Reply, datetime], Meaning]
 log = structlog.get_logger()
 
 
+class DeviceNamesHeard(Protocol):
+    """Takes what LG calls the devices of an account."""
+
+    def hear(self, account: AccountName, names: Mapping[DeviceId, str]) -> None:
+        """Take the names; those heard before count no more."""
+
+
 class TokenEndpoint:
     """EMP, LG's account service. Its calls are not counted: the quota is that of another service."""
 
@@ -108,8 +115,10 @@ class Client:
         read_again: Callable[[], None] = lambda: None,
         sent: SentIds | None = None,
         two_clocks: TwoClocks | None = None,
+        names: DeviceNamesHeard | None = None,
     ) -> None:
         self.account = account
+        self._names = names
         self.quota = quota or Quota()
         self.last_call_at: float | None = None
         self._http = http
@@ -181,6 +190,8 @@ class Client:
         """Return every device the user owns, subscribed or not."""
         devices = await self._call(Call.DEVICES, "/devices", protocol.registered_devices)
         self._asked_devices = True
+        if self._names is not None:
+            self._names.hear(self.account, {one.id: one.alias for one in devices if one.alias})
         return devices
 
     async def subscribe(self, device: DeviceId) -> protocol.Answer:

@@ -18,7 +18,7 @@ from reconciler.core.clock import Clock, TwoClocks
 from reconciler.core.errors import CredentialsRefused
 from reconciler.core.model import AccountName, Unlimited
 from reconciler.core.watch import Watch
-from reconciler.pcc.client import Client
+from reconciler.pcc.client import Client, DeviceNamesHeard
 from reconciler.pcc.credential_store import CredentialStore
 from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.message_ids import SentIds, new_message_id
@@ -35,7 +35,8 @@ class Clients:
     """The clients of all accounts in force. Asking for one that has no usable credentials answers why.
 
     ``learned`` recalls what is known of an account's quota from before this process; the quota of an account that left
-    stays, because LG continues to count, and the account may be back within the hour. ``masking`` gets every secret.
+    stays, because LG continues to count, and the account may be back within the hour. ``masking`` gets every secret,
+    and ``names`` what LG calls devices.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class Clients:
         watch: Watch,
         unique: Callable[[], UUID] = uuid4,
         two_clocks: TwoClocks | None = None,
+        names: DeviceNamesHeard | None = None,
     ) -> None:
+        self._names = names
         self._http = http
         self._store = store
         self._metrics = metrics
@@ -199,4 +202,5 @@ class Clients:
             read_again=self._read_again,
             sent=self._sent,
             two_clocks=self._two,
+            names=self._names,
         )

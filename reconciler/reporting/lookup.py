@@ -82,6 +82,7 @@ def resolve(
         ("prefix", _begun(known, asked, accounts, texts)),
         ("name", _called(asked, texts)),
         ("former name", once_called(known, asked, accounts)),
+        ("name at LG", _called_by_lg(known, asked, accounts)),
     ):
         if len(devices) == 1:
             (only,) = devices
@@ -143,6 +144,20 @@ def once_called(
     found: set[DeviceId] = set()
     for account, device in once:
         if account in accounts:
+            found.add(device)
+    return found
+
+
+def _called_by_lg(
+    known: Knowledge,
+    asked: str,
+    accounts: Sequence[AccountName],
+) -> set[DeviceId]:
+    """Return the devices that LG calls by this name, and that have no other; a name of ours goes before it."""
+    heard = known.state.names.heard_as(asked, MOST_FOUND)
+    found: set[DeviceId] = set()
+    for account, device in heard:
+        if account in accounts and known.names(account, [device]).get(device) == asked:
             found.add(device)
     return found
 

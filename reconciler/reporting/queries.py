@@ -68,8 +68,8 @@ RESULTS = (*(str(one) for one in Result), BEGUN)
 class DeviceExplanation:
     """What is known of one device, account by account.
 
-    ``taken_by`` says what of it was asked for: ``id``, ``prefix``, ``name``, or ``former name``. ``others`` are devices
-    that once had the name that was asked for, which another device has now.
+    ``taken_by`` says what of it was asked for: ``id``, ``prefix``, ``name``, ``former name``, or ``name at LG``.
+    ``others`` are devices that once had the name that was asked for, which another device has now.
     """
 
     at: datetime

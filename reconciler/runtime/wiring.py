@@ -174,6 +174,7 @@ class _Builder:
                 watch=around.watch,
                 unique=around.unique,
                 two_clocks=self._clocks,
+                names=self._state.names,
             )
 
     def components(

@@ -1,6 +1,7 @@
-"""What people call devices, from memory, from the groups that wait to be written, and from the storage.
+"""What people call devices, from memory, from the groups that wait to be written, from the storage, and from LG.
 
-Owns: which of the three knows the last name of a device. Must not: change anything, or fail: names are for people only.
+Owns: which of them knows the last name of a device. LG's name counts only where the desired state never had one; it is
+kept in memory and never written. Must not: change anything else, or fail: names are for people only.
 """
 
 from __future__ import annotations
@@ -8,14 +9,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from itertools import islice
 
 from reconciler.core.errors import StateError
 from reconciler.core.memory import DeviceNames
 from reconciler.core.model import AccountName, DeviceId
+from reconciler.core.text import one_line
 from reconciler.state.memories import Memories
 from reconciler.state.port import Known, Names
 from reconciler.state.records import Group
 from reconciler.state.write_behind import WriteBehind
+
+MOST, LONGEST = 100_000, 200
+"""How many of LG's names are kept for an account, and how many characters of each."""
 
 
 class NameStore(Names):
@@ -23,6 +29,7 @@ class NameStore(Names):
 
     def __init__(self, behind: WriteBehind, memories: Memories) -> None:
         self._behind, self._memories = behind, memories
+        self._heard: dict[AccountName, DeviceNames] = {}
 
     def of(self, account: AccountName, devices: Collection[DeviceId]) -> DeviceNames:
         found = self._in_force(account, devices)
@@ -32,7 +39,22 @@ class NameStore(Names):
         with self._behind.reading() as groups, suppress(StateError):
             found.update(self._behind.storage.names(account, others))
         found.update(_waiting(groups, account, frozenset(others)))
+        heard = self._heard.get(account, {})
+        for device in others:
+            if device not in found and device in heard:
+                found[device] = heard[device]
         return found
+
+    def hear(self, account: AccountName, names: DeviceNames) -> None:
+        # Words from outside: one line, so that as a comment in a file they stay a comment.
+        shown = {device: one_line(name)[:LONGEST] for device, name in islice(names.items(), MOST)}
+        self._heard[account] = {device: name for device, name in shown.items() if name}
+
+    def heard_as(self, name: str, limit: int) -> frozenset[Known]:
+        found: list[Known] = []
+        for account, names in [*self._heard.items()]:
+            found += _called(name, account, names)
+        return frozenset(sorted(found)[:limit])
 
     def _in_force(self, account: AccountName, devices: Collection[DeviceId]) -> dict[DeviceId, str]:
         with self._behind.remembered.lock:

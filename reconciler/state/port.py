@@ -234,6 +234,12 @@ class Names(Protocol):
     def once_like(self, prefix: str, limit: int) -> frozenset[str]:
         """Return former names that begin with this."""
 
+    def hear(self, account: AccountName, names: DeviceNames) -> None:
+        """Take what LG calls the devices of an account, for those that have no other name; nothing is written."""
+
+    def heard_as(self, name: str, limit: int) -> frozenset[Known]:
+        """Return the devices that LG calls by this name."""
+
 
 class Pauses(Protocol):
     """The pauses that were set by command."""
