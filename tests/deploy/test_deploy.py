@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -305,51 +305,46 @@ def test_grafana_of_compose_has_the_dashboards() -> None:
     assert (dashboards / Path(home).name).is_file()
 
 
-def unit() -> Iterator[tuple[str, str]]:
-    """Give each setting of the unit."""
-    for line in UNIT.read_text(encoding="utf-8").splitlines():
-        if line and line[0] not in "#[":
-            name, _, value = line.partition("=")
+OFFERED = re.compile(r"#(?=(?:LoadCredential|Environment|PCC_\w+)=)")
+"""Before a line that has no effect until an operator takes this away."""
+
+
+def lines_of(file: Path, *, offered: bool) -> Iterator[tuple[str, str]]:
+    """Give each setting of a file, and those that it offers."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        shown = OFFERED.sub("", line) if offered else line
+        if shown and shown[0] not in "#[":
+            name, _, value = shown.partition("=")
             yield name, value
 
 
-def environment_of(credentials: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment that the unit gives, with paths as systemd would fill them in."""
-    given = dict(value.split("=", 1) for name, value in unit() if name == "Environment")
-    return {
-        name: value.replace("%S", "/var/lib").replace("%d", credentials["folder"])
-        for name, value in given.items()
-    }
-
-
-def test_the_unit_gives_settings_that_the_daemon_takes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("offered", [False, True], ids=["as it is", "with all that it offers"])
+def test_the_unit_gives_settings_that_the_daemon_takes(tmp_path: Path, *, offered: bool) -> None:
     """The unit's variables and those of its sample file are settings; each credential that it names is handed over."""
-    credentials = {
-        value.split(":")[0]: value.split(":")[1]
-        for name, value in unit()
-        if name == "LoadCredential"
-    }
+    unit = [*lines_of(UNIT, offered=offered)]
+    credentials = dict(value.split(":") for name, value in unit if name == "LoadCredential")
     for name in credentials:
         (tmp_path / name).write_text("a-secret-of-a-test\n")
-    sample = dict(
-        line.split("=", 1)
-        for line in (UNIT.parent / "pcc.env").read_text(encoding="utf-8").splitlines()
-        if not line.startswith("#")
-    )
-    given = environment_of({"folder": str(tmp_path)}) | sample
+    given = dict(lines_of(UNIT.parent / "pcc.env", offered=offered))
+    for name, value in unit:
+        if name == "Environment":
+            key, _, inside = value.partition("=")
+            given[key] = inside.replace("%S", "/var/lib").replace("%d", str(tmp_path))
     chosen = settings.load(
         {name: value for name, value in given.items() if name.startswith("PCC_")}
     )
     assert chosen.mode is Mode.OBSERVE
+    assert (chosen.read_token_reader() is None) is not offered
+    assert (chosen.listen_token_reader() is None) is not offered
     assert {Path(value).name for name, value in given.items() if name.endswith("_FILE")} == set(
         credentials
     )
     assert all(
         path.startswith("/etc/pcc-reconciler/pcc/credentials/") for path in credentials.values()
     )
-    said = dict(unit())
-    assert str(chosen.state_dir) == f"/var/lib/{said['StateDirectory']}"
-    assert int(said["TimeoutStopSec"].rstrip("s")) >= chosen.shutdown_grace.total_seconds() + 10
+    named = dict(unit)
+    assert str(chosen.state_dir) == f"/var/lib/{named['StateDirectory']}"
+    assert int(named["TimeoutStopSec"].rstrip("s")) >= chosen.shutdown_grace.total_seconds() + 10
 
 
 @pytest.mark.system
