@@ -30,6 +30,7 @@ SINKS = ("crm", "lake")
 DEVICES = ("washer-1", "washer-2", "dryer-1")
 STATUS = "DEVICE_STATUS"
 WAYS = ((), ("crm",), ("lake",), SINKS)
+FIRST_ROUTES = {"washer-1": To(SINKS, "of-washer-1"), "washer-2": To(("crm",), "of-washer-2")}
 SETTLED = {EventState.DELIVERED: "delivered", EventState.DEAD: "dead"}
 
 
@@ -48,7 +49,7 @@ class Spooling(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.room, self.clock, self.model = TemporaryDirectory(), StandingClock(), SpoolModel()
-        self.loop, self.routes = asyncio.Runner(), Routes(To(()))
+        self.loop, self.routes = asyncio.Runner(), Routes(To(()), dict(FIRST_ROUTES))
         self.spool = self.opened()
 
     def teardown(self) -> None:
@@ -71,12 +72,12 @@ class Spooling(RuleBasedStateMachine):
     @rule(
         arrivals=st.lists(
             st.tuples(
-                st.sampled_from([PCC_EVENT, PCC_EVENT, STATUS, SELF_TEST, "garbage"]),
+                st.sampled_from([PCC_EVENT, PCC_EVENT, PCC_EVENT, STATUS, SELF_TEST, "garbage"]),
                 st.sampled_from(DEVICES),
-                st.integers(1, 4),
+                st.integers(1, 6),
             ),
             min_size=1,
-            max_size=3,
+            max_size=5,
         )
     )
     def store(self, arrivals: list[tuple[str, str, int]]) -> None:
@@ -161,6 +162,11 @@ class Spooling(RuleBasedStateMachine):
         assert asked == len(taken)
         assert self.spool.replay(sink, since, states=states, device=device) == asked
 
+    @rule(sink=st.sampled_from(SINKS), result=st.sampled_from(Result))
+    def attempt_all(self, sink: str, result: Result) -> None:
+        """Let all be tried that is due."""
+        self.attempt(sink, result, 100)
+
     @rule(device=st.sampled_from(DEVICES))
     def erase(self, device: str) -> None:
         """Let a person have a device erased."""
@@ -187,6 +193,9 @@ class Spooling(RuleBasedStateMachine):
         for sink in SINKS:
             found = self.spool.due(sink, now, 100, ordered=True, busy=())
             assert sorted(one.seq for one in found) == self.model.due(sink, now)
+            busy = [one.seq for one in found[:2]]
+            following = self.spool.due(sink, now, 1, ordered=True, busy=busy)
+            assert [one.seq for one in following] == [one.seq for one in found[2:3]]
 
     @invariant()
     def the_same_is_listed(self) -> None:
@@ -260,4 +269,4 @@ class Spooling(RuleBasedStateMachine):
 
 
 TestSpooling = Spooling.TestCase
-TestSpooling.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestSpooling.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
