@@ -47,7 +47,17 @@ class Basis:
 
     def outdated(self) -> bool:
         """Say whether any of it is another by now."""
-        return self._claimed_by_others() or self._stopping_or_edited() or self._paused_or_moved()
+        return (
+            self._lost()
+            or self._claimed_by_others()
+            or self._stopping_or_edited()
+            or self._paused_or_moved()
+        )
+
+    def _lost(self) -> bool:
+        """Say whether another replica may act on the account, or knows of another revision or pause."""
+        tenure, run = self._with.tenure, self._run
+        return tenure.term(run.name) != run.term or not tenure.may_change(run.name)
 
     def _claimed_by_others(self) -> bool:
         """Say whether another account wants a device that is to go now. What an approval releases may go all the same.

@@ -10,6 +10,7 @@ are not about the device end the work: LG is unwell, and the next pass starts wi
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -30,9 +31,9 @@ from reconciler.core.run import Work
 from reconciler.pcc.protocol import Answer
 
 BATCH = 64
-"""Intents are written this many at a time."""
-AHEAD = BATCH // 2
-"""When this many are left, one worker writes the next batch while the others continue, so no worker waits for the disk.
+"""Intents are written this many at a time.
+
+When half of them are left, one worker writes the next batch while the others continue, so no worker waits for the disk.
 After a kill, the next list settles at most a batch, these, and the calls in flight."""
 FAILURES_IN_A_ROW = 3
 
@@ -59,6 +60,9 @@ class Journal(Protocol):
     async def withdraw(self, changes: Sequence[Change]) -> None:
         """Record that some changes were not tried."""
 
+    async def confirm(self) -> bool:
+        """Say whether what was recorded a while ago may still be done."""
+
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Record the results."""
 
@@ -74,8 +78,13 @@ async def execute(
     outdated: Callable[[], bool],
     concurrency: int,
     clock: Clock,
+    batch: int = BATCH,
+    fresh_seconds: float = math.inf,
 ) -> Work:
-    """Make the changes of a plan, subscribes first. ``outdated`` is asked right before each call."""
+    """Make the changes of a plan, subscribes first. ``outdated`` is asked right before each call.
+
+    ``batch`` intents are written at a time. One that is older than ``fresh_seconds`` is confirmed before its call.
+    """
     execution = _Execution(
         changer,
         journal,
@@ -83,6 +92,8 @@ async def execute(
         outdated=outdated,
         concurrency=concurrency,
         clock=clock,
+        batch=batch,
+        fresh_seconds=fresh_seconds,
     )
     try:
         await execution.phase(plan.subscribes)
@@ -105,8 +116,13 @@ class _Execution:
         outdated: Callable[[], bool],
         concurrency: int,
         clock: Clock,
+        batch: int,
+        fresh_seconds: float,
     ) -> None:
         self.work = Work()
+        self._batch, self._ahead = batch, batch // 2
+        self._fresh_seconds = fresh_seconds
+        self._recorded_at = 0.0
         self._changer = changer
         self._journal = journal
         self._approved = approved
@@ -117,7 +133,7 @@ class _Execution:
         self._failures = 0
         self._waiting: deque[Change] = deque()
         self._intended: deque[Change] = deque()
-        self._refill = asyncio.Lock()
+        self._refill, self._confirming = asyncio.Lock(), asyncio.Lock()
         self._unrecorded: list[Outcome] = []
 
     async def phase(self, changes: Iterable[Change]) -> None:
@@ -156,16 +172,34 @@ class _Execution:
     async def _next(self) -> Change | None:
         """Return the next change to make, with its intent written, or nothing when this phase is over."""
         if not self._intended or (
-            len(self._intended) <= AHEAD and self._waiting and not self._refill.locked()
+            len(self._intended) <= self._ahead and self._waiting and not self._refill.locked()
         ):
             async with (
                 self._refill
             ):  # with nothing left, one waits for the batch that another is writing
-                if len(self._intended) <= AHEAD and self._waiting and self._may_go_on():
-                    batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                if len(self._intended) <= self._ahead and self._waiting and self._may_go_on():
+                    count = min(self._batch, len(self._waiting))
+                    batch = [self._waiting.popleft() for _ in range(count)]
+                    recorded_at = self._clock.steady()
                     await self._journal.intend(batch)
+                    if not self._intended:
+                        self._recorded_at = recorded_at
                     self._intended.extend(batch)
+        await self._confirm()
         return self._intended.popleft() if self._intended and self._may_go_on() else None
+
+    async def _confirm(self) -> None:
+        """Ask again whether recorded changes may be made, where they have waited. One asks for all."""
+        if self._fresh_seconds == math.inf:
+            return
+        async with self._confirming:
+            now = self._clock.steady()
+            if not self._intended or now - self._recorded_at <= self._fresh_seconds:
+                return
+            if await self._journal.confirm():
+                self._recorded_at = now
+            else:
+                self.work.outdated = True
 
     def _may_go_on(self) -> bool:
         """Ask everything that may have changed since the last call."""

@@ -10,7 +10,7 @@ one more reading. What is in force is replaced in the event loop, in one step wi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -18,17 +18,19 @@ import structlog
 
 from reconciler.controller.half_written import HalfWritten
 from reconciler.controller.history import History
-from reconciler.controller.kept_revisions import KeptRevisions, signed
+from reconciler.controller.kept_revisions import KeptRevisions, Owned, signed
 from reconciler.controller.reader import Reader, Reading
 from reconciler.controller.revision_recorder import RevisionRecorder, cause_of, words_for
+from reconciler.controller.shared_source import SharedSource
 from reconciler.core import acceptance, unsettled
 from reconciler.core.acceptance import Accepted, AccountRevision, Claims
 from reconciler.core.clock import Clock
 from reconciler.core.errors import Fault, Invalid, StateError
 from reconciler.core.model import AccountName, Cause, Revision, Verified
+from reconciler.core.replicas import Descent
 from reconciler.desired import digest
 from reconciler.source import RESTLESS_SECONDS, Source
-from reconciler.state import Accounts, Revisions
+from reconciler.state import Accounts, Group, KeptText, Revisions
 from reconciler.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -41,6 +43,8 @@ class Informer:
 
     ``patience``: files that are being written for this many seconds are a fault of the source. ``claims`` is kept in
     step with what is in force. Without ``keeps`` nothing is written to the state, for commands that only look.
+    ``shared`` is there where several replicas follow one source: one of them reads it. ``owned`` picks the accounts on
+    which this process works.
     """
 
     def __init__(
@@ -56,11 +60,14 @@ class Informer:
         patience: float = RESTLESS_SECONDS,
         keeps: bool = True,
         claims: Claims | None = None,
+        shared: SharedSource | None = None,
+        owned: Owned = list,
     ) -> None:
         self.accepted = Accepted()
         self.claims = claims or Claims()
         self.fetched_at: float = 0.0
         self.trouble: str = ""
+        self.failures = 0
         self._source = source
         self._clock = clock
         self._changed = changed
@@ -68,7 +75,10 @@ class Informer:
         self._waiting = False
         self._reader = Reader(source, environment, patience)
         self._half_written = HalfWritten(source, clock)
-        self._kept = KeptRevisions(accounts, revisions, clock, environment, writes=keeps)
+        self._shared = shared
+        self._kept = KeptRevisions(
+            accounts, revisions, clock, environment, writes=keeps, owned=owned, alone=shared is None
+        )
         self._history = History(source, self._reader, self._reading, clock)
         self._recorder = RevisionRecorder(metrics, source.kind, clock)
 
@@ -93,6 +103,9 @@ class Informer:
 
         A pass that ran on a recalled revision alone could unsubscribe what the newest one wants.
         """
+        if self._shared is not None:
+            await self.refresh()
+            return
         await self.recall()
         recalled = self.accepted
         await self.refresh()
@@ -151,8 +164,8 @@ class Informer:
 
     async def refresh(self) -> None:
         """Read the newest revision and bring into force what can be. Never raises for what it reads."""
-        if self._waiting:
-            return  # a reading that has not begun yet will see whatever woke us
+        if self._waiting or (self._shared is not None and not self._shared.reads):
+            return  # a reading that has not begun yet will see whatever woke us; or another replica reads
         self._waiting = True
         try:
             await self._reading.acquire()
@@ -171,12 +184,13 @@ class Informer:
             await self._not_fetched(error)
             return
         self.fetched_at = self._recorder.fetched()
-        self.trouble = ""
+        self.trouble, self.failures = "", 0
         if reading is not None:
             await self._judge(reading)
 
     async def _not_fetched(self, error: Exception) -> None:
         """Keep what is in force. A revision that is missing, or that we fail to judge, is a rejected one."""
+        self.failures += 1
         words, cause = words_for(error), cause_of(error)
         self._recorder.not_fetched(error, words, again=self.trouble == words)
         self.trouble = words
@@ -186,6 +200,8 @@ class Informer:
     async def settle(self) -> None:
         """Let devices go on of which the file stayed away, where no file has changed since the last reading."""
         if not self._half_written.waits or self._reading.locked():
+            return
+        if self._shared is not None and not self._shared.reads:
             return
         async with self._reading:
             waits = await self._reader.aside(self._half_written.look_again)
@@ -198,6 +214,8 @@ class Informer:
     async def _judge(self, reading: Reading) -> None:
         """Bring into force what can be of a revision that was read, or of a commit that was not worth reading."""
         fetched, loaded, commit = reading.fetched, reading.loaded, reading.commit
+        if self._shared is not None and not await self._newer(self._shared, reading):
+            return
         self._reader.judged(reading, signed=False)
         if fetched.rewritten and commit is not None:
             log.warning(
@@ -212,17 +230,68 @@ class Informer:
             return
         revision = Revision(loaded.sha256, commit)
         after = acceptance.accept(self.accepted, loaded, revision, fetched.overtaken)
-        await self._enforce(
-            await self._reader.aside(self._half_written.mark, self.accepted, after, loaded)
+        after = await self._reader.aside(self._half_written.mark, self.accepted, after, loaded)
+        keeping = partial(
+            self._kept.groups, fetched, loaded, revision, in_force=after.revision == revision
         )
+        if not await self._enforce(after, keeping=keeping):
+            self._reader.forget()
+            return
         in_force = self.accepted.revision == revision
         if in_force and commit is not None and commit.verified is Verified.YES:
             self._reader.judged(reading, signed=True)
-        await self._reader.aside(
-            partial(self._kept.keep, fetched, loaded, revision, in_force=in_force)
-        )
+        if self._shared is None:
+            await self._reader.aside(
+                partial(self._kept.keep, fetched, loaded, revision, in_force=in_force)
+            )
 
-    async def _enforce(self, after: Accepted, *, tell: bool = True) -> None:
+    async def _newer(self, shared: SharedSource, reading: Reading) -> bool:
+        """Say whether a reading may come into force; one that may be older than what other replicas accepted waits."""
+        if reading.loaded is None or not shared.doubts:
+            return True
+        accepted, found = self.accepted.revision, Revision(reading.loaded.sha256, reading.commit)
+        descent = await self._descent(accepted, found)
+        if shared.comes_into_force(accepted, found, descent):
+            return True
+        self.trouble = shared.behind
+        self._reader.forget()
+        return False
+
+    async def _descent(self, accepted: Revision | None, found: Revision) -> Descent | None:
+        """Return how the commit that was found is related to the accepted one."""
+        commit = accepted.commit if accepted is not None else None
+        if commit is None or found.commit is None or commit.dirty or found.commit.dirty:
+            return None
+        if commit.id == found.commit.id or await self._history.holds(found.commit, commit.id):
+            return Descent.NEWER
+        known = await self._history.holds(commit, found.commit.id)
+        return Descent.ANCESTOR if known else Descent.UNKNOWN
+
+    async def adopt(self, kept: Sequence[KeptText], marks: Callable[[Accepted], Accepted]) -> None:
+        """Bring into force what another replica accepted. ``marks`` adds what is not in the documents."""
+        async with self._reading:
+            after = await self._reader.aside(self._adopted, kept)
+            await self._enforce(acceptance.adopt(self.accepted, marks(after)), publishes=False)
+
+    def _adopted(self, kept: Sequence[KeptText]) -> Accepted:
+        self._kept.follow(kept)
+        self._reader.trust(signed(kept))
+        self._half_written.know(kept)
+        return self._kept.accepted(kept, self._reader.cache) or Accepted()
+
+    def taken(self, accounts: Iterable[AccountName]) -> None:
+        """Let the state know what accounts want that another replica worked on until now. For a worker thread."""
+        self._kept.desire(self.accepted, accounts)
+
+    async def _enforce(
+        self,
+        after: Accepted,
+        *,
+        tell: bool = True,
+        publishes: bool = True,
+        keeping: Callable[[], tuple[Group, ...]] = tuple,
+    ) -> bool:
+        """Bring into force, and say whether that was possible: other replicas have to know it first."""
         before = self.accepted
         if after.abandoned - before.abandoned:
             after = replace(
@@ -230,6 +299,12 @@ class Informer:
                 abandoned=await self._reader.aside(self._kept.with_live_devices, after.abandoned),
             )
         changed = acceptance.changed(before, after)
+        if self._shared is not None and publishes:
+            groups = await self._reader.aside(keeping)
+            why = await self._shared.publish(before, after, changed, groups)
+            if why:
+                self.trouble = why
+                return False
         await self._reader.aside(self._kept.remember, before, after, changed)
         if changed:
             await self._reader.aside(self.claims.follow, after.accounts)
@@ -238,3 +313,4 @@ class Informer:
         self._recorder.enforced(before, after, changed)
         if changed and tell:
             self._changed(changed)
+        return True

@@ -6,7 +6,7 @@ Must not: judge a revision.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from reconciler.core.acceptance import Accepted
 from reconciler.core.clock import Clock
@@ -15,11 +15,17 @@ from reconciler.core.model import AccountName, Revision, Verified
 from reconciler.desired import LoadCache, Loaded
 from reconciler.source import Fetched
 from reconciler.source.kept import recalled
-from reconciler.state import Accounts, KeptText, Revisions
+from reconciler.state import Accounts, Group, KeptText, Revisions
+
+Owned = Callable[[Iterable[AccountName]], list[AccountName]]
+"""Picks the accounts on which this process works, in the same order."""
 
 
 class KeptRevisions:
-    """The kept revisions. All methods may wait for the disk. Without ``writes`` nothing is written."""
+    """The kept revisions. All methods may wait for the disk. Without ``writes`` nothing is written.
+
+    ``owned`` picks the accounts that this process may write. If it is not ``alone``, accounts are retired elsewhere.
+    """
 
     def __init__(
         self,
@@ -29,7 +35,10 @@ class KeptRevisions:
         environment: str | None,
         *,
         writes: bool,
+        owned: Owned = list,
+        alone: bool = True,
     ) -> None:
+        self._owned, self._alone = owned, alone
         self._accounts = accounts
         self._revisions = revisions
         self._clock = clock
@@ -62,7 +71,7 @@ class KeptRevisions:
         if not self._writes:
             return
         now = self._clock.now()
-        for account in sorted(changed):
+        for account in self._owned(sorted(changed)):
             old, new = before.accounts.get(account), after.accounts.get(account)
             if new is None:
                 continue
@@ -70,8 +79,27 @@ class KeptRevisions:
                 self._accounts.desire(new.desired, new.revision, now)
             if old is not None:
                 self._accounts.forget_retries(account, new.desired.edited_since(old.desired))
-        for account in after.retired - before.retired:
+        for account in after.retired - before.retired if self._alone else ():
             self._accounts.retire(account)
+
+    def desire(self, accepted: Accepted, accounts: Iterable[AccountName]) -> None:
+        """Let the state know what these accounts want: another replica worked on them until now."""
+        now = self._clock.now()
+        for account in sorted(accounts):
+            text = accepted.accounts.get(account)
+            if text is not None:
+                self._accounts.desire(text.desired, text.revision, now)
+
+    def groups(
+        self, fetched: Fetched, loaded: Loaded, revision: Revision, *, in_force: bool
+    ) -> tuple[Group, ...]:
+        """Return what has to be written to keep the good documents of a revision that comes into force."""
+        good = {document.path for document in fetched.documents} - loaded.faulty.keys()
+        there = frozenset(good | loaded.faulty.keys())
+        if not in_force:
+            return ()
+        texts = (KeptText(path, revision, loaded.files_of(path)) for path in sorted(good))
+        return self._revisions.groups(texts, gone=self._documents - there)
 
     def keep(self, fetched: Fetched, loaded: Loaded, revision: Revision, *, in_force: bool) -> None:
         """Keep the good documents of a revision in force for a restart that finds a bad one.

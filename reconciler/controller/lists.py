@@ -12,7 +12,7 @@ from reconciler.controller.clocks import Clocks
 from reconciler.core import backoff
 from reconciler.core.account import Contact, ListRead
 from reconciler.core.backoff import Random
-from reconciler.core.errors import PlatformError, Throttled, stops_account
+from reconciler.core.errors import Outdated, PlatformError, Throttled, stops_account
 from reconciler.core.model import Observed, Reason
 from reconciler.core.run import PassAborted, Run
 from reconciler.pcc.client import Client
@@ -53,6 +53,11 @@ class Lists:
         """Return the live list."""
         try:
             return await client.list_devices()
+        except (
+            Outdated
+        ) as error:  # asked of nobody: it is soon known whether another replica does it
+            soon = self._clocks.within(run) + backoff.DEVICE.after(1, self._random)
+            raise PassAborted(Reason.RETRY, str(error), soon, Contact()) from error
         except PlatformError as error:
             raise self._no_list(run, error, client) from error
 

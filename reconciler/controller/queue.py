@@ -113,6 +113,12 @@ class Queue:
         self._quiet = False
         self._something.set()
 
+    def drop(self, accounts: Iterable[AccountName]) -> None:
+        """Forget accounts that another replica works on. A pass under way ends on its own."""
+        for account in accounts:
+            for waiting in (self._due, self._first, self._routine, self._again):
+                waiting.pop(account, None)
+
     def tick(self) -> None:
         """Queue the accounts whose time has come."""
         now = self._clock.steady()

@@ -13,7 +13,7 @@ from reconciler.controller.accounts import Accounts
 from reconciler.controller.basis import Basis, InForce
 from reconciler.controller.clocks import Clocks
 from reconciler.controller.dependencies import Dependencies
-from reconciler.controller.executor import execute
+from reconciler.controller.executor import BATCH, execute
 from reconciler.controller.lists import Lists
 from reconciler.controller.previews import Previews
 from reconciler.controller.recorder import Recorder
@@ -60,9 +60,8 @@ class Reconciler:
         With ``expect`` nothing is changed unless the plan's unsubscribes are exactly those of that digest.
         """
         accepted = self._in_force.current(account)
-        if accepted is None:
-            self.accounts.forget(account)
-            self._recorder.forget(account)
+        if accepted is None or not self._with.tenure.owned([account]):
+            self.forget(account)
             return None
         run = self._runs.begin(accepted)
         with log_context(run):
@@ -71,6 +70,11 @@ class Reconciler:
             except Exception:
                 self._recorder.crashed(run)
                 raise
+
+    def forget(self, account: AccountName) -> None:
+        """Drop what is carried for an account that left, or that another replica works on."""
+        self.accounts.forget(account)
+        self._recorder.forget(account)
 
     async def _pass(self, run: Run, client: Client | str, expect: Digest | None) -> timedelta:
         """Observe, plan, guard, act, record; return when to come back."""
@@ -113,6 +117,8 @@ class Reconciler:
             outdated=basis.outdated,
             concurrency=self._with.concurrency,
             clock=self._with.clock,
+            batch=self._with.tenure.batch or BATCH,
+            fresh_seconds=self._with.tenure.fresh_seconds,
         )
         if work.full is not None:
             self.accounts.note_full(client.service, work.full, self._clocks.within(run))

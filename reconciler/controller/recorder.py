@@ -275,6 +275,7 @@ class PassJournal:
         self._approved = verdict.plan.approved
         self._retries = verdict.situation.memory.retries
         self._changes = dependencies.state.changes
+        self._tenure = dependencies.tenure
         self._blocking = dependencies.blocking
         self._random = dependencies.random
         self._clocks = clocks
@@ -293,6 +294,11 @@ class PassJournal:
         """Record that some changes were not tried."""
         devices = [change.device for change in changes]
         await self._blocking(self._changes.withdraw, self._run.name, self._run.id, devices)
+
+    async def confirm(self) -> bool:
+        """Say whether what was recorded a while ago may still be done."""
+        confirmed: bool = await self._blocking(self._tenure.confirm, self._run.name)
+        return confirmed
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Record the results, and how long each device waits now."""

@@ -68,6 +68,7 @@ class Runs:
             boundary=None,
             pause_override=PauseOverride(),
             observing=self._with.observing,
+            term=self._with.tenure.term(accepted.desired.account),
         )
         return self.refreshed(begun)
 

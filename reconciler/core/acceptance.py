@@ -280,6 +280,16 @@ def reject(
     )
 
 
+def adopt(before: Accepted, after: Accepted) -> Accepted:
+    """Return what another process accepted, with the objects of before where nothing changed."""
+    accounts = {}
+    for name, text in after.accounts.items():
+        old = before.accounts.get(name)
+        same = old is not None and (old.desired is text.desired or old.desired == text.desired)
+        accounts[name] = replace(text, desired=old.desired) if old is not None and same else text
+    return replace(after, accounts=MappingProxyType(accounts))
+
+
 def changed(before: Accepted, after: Accepted) -> frozenset[AccountName]:
     """Return the accounts that are new or gone, or that have another revision in force."""
     same = {

@@ -206,6 +206,11 @@ class SourceWait:
         """Say whether the source is behind, and still waited for."""
         return self._since is not None and not self._over
 
+    @property
+    def over(self) -> bool:
+        """Say whether everything that the source shows from now on may come into force."""
+        return self._over
+
     def end(self) -> None:
         """Wait no longer: a person asked for it."""
         self._over = True

@@ -33,7 +33,7 @@ class Run:
     ``accepted`` is the account's revision in force. ``account`` is what the passes before left behind. ``steady`` is
     the start in seconds of the steady clock. ``theirs`` is LG's time at the start, if it differs from ours; ``sure``
     is the latest moment that has surely come. ``boundary`` is the next date at which the wanted devices or the
-    approvals change, by either clock.
+    approvals change, by either clock. ``term`` is another number where another replica had the account since.
     """
 
     id: PassId
@@ -46,6 +46,7 @@ class Run:
     boundary: datetime | None
     pause_override: PauseOverride
     observing: bool
+    term: int | None = 0
 
     @property
     def name(self) -> AccountName:

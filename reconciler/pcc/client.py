@@ -69,15 +69,25 @@ class DeviceNamesHeard(Protocol):
         """Take the names; those heard before count no more."""
 
 
+def allow_always() -> None:
+    """Allow a call, where no other process works on the accounts."""
+
+
 class TokenEndpoint:
     """EMP, LG's account service. Its calls are not counted: the quota is that of another service."""
 
-    def __init__(self, http: httpx.AsyncClient, timeout_seconds: float) -> None:
-        self._http = http
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        timeout_seconds: float,
+        allow: Callable[[], None] = allow_always,
+    ) -> None:
+        self._http, self._allow = http, allow
         self._timeout_seconds = timeout_seconds
 
     async def exchange(self, url: str, form: dict[str, str]) -> tuple[int, bytes]:
         """Send a token refresh, and return the status and the body of the answer."""
+        self._allow()
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._http.post(url, data=form, extensions={TOKEN_REFRESH: True})
@@ -97,7 +107,7 @@ class Client:
     ``credentials`` is asked before each call, so a rotated secret is in use at once; it raises ``CredentialsRefused``
     where there are none any more; ``read_again`` looks for newer ones where they are refused. Errors are
     ``PlatformError``. ``last_call_at`` is when the last call ended, in steady seconds. All clients of a process share
-    ``sent``.
+    ``sent``. ``allow`` raises ``Outdated`` right before a call that must not be made any more, whatever it is.
     """
 
     def __init__(
@@ -116,6 +126,7 @@ class Client:
         sent: SentIds | None = None,
         two_clocks: TwoClocks | None = None,
         names: DeviceNamesHeard | None = None,
+        allow: Callable[[], None] = allow_always,
     ) -> None:
         self.account = account
         self._names = names
@@ -128,6 +139,7 @@ class Client:
         self._clock = clock
         self._two = two_clocks or TwoClocks(self._clock, ours_alone=True)
         self._message_id = message_id
+        self._allow = allow
         self._sent_ids = SentIds() if sent is None else sent
         self._asked_devices: bool | None = None
         self._asking = asyncio.Lock()
@@ -136,7 +148,7 @@ class Client:
         self._limit_reported = self.quota.learned_limit
         self._headers: tuple[Credentials, httpx.Headers] | None = None
         self._listed_with: str | None = None
-        endpoint = TokenEndpoint(http, timeout_seconds)
+        endpoint = TokenEndpoint(http, timeout_seconds, allow)
         self.access = Access(
             credentials,
             endpoint.exchange,
@@ -309,6 +321,7 @@ class Client:
                 raise Outdated(
                     f"{call}: not sent, because the account's credential was replaced since its last list"
                 )
+            self._allow()
             if not self.quota.take(self._now()):
                 raise Throttled(
                     f"{call}: not sent, because the account has no calls left or LG throttles it"

@@ -18,7 +18,7 @@ from reconciler.core.clock import Clock, TwoClocks
 from reconciler.core.errors import CredentialsRefused
 from reconciler.core.model import AccountName, Unlimited
 from reconciler.core.watch import Watch
-from reconciler.pcc.client import Client, DeviceNamesHeard
+from reconciler.pcc.client import Client, DeviceNamesHeard, allow_always
 from reconciler.pcc.credential_store import CredentialStore
 from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.message_ids import SentIds, new_message_id
@@ -53,9 +53,10 @@ class Clients:
         unique: Callable[[], UUID] = uuid4,
         two_clocks: TwoClocks | None = None,
         names: DeviceNamesHeard | None = None,
+        allow: Callable[[], None] = allow_always,
     ) -> None:
         self._names = names
-        self._http = http
+        self._http, self._allow = http, allow
         self._store = store
         self._metrics = metrics
         self._timeout_seconds = timeout_seconds
@@ -177,10 +178,18 @@ class Clients:
     def quota(self, account: AccountName) -> Quota:
         """Return the quota of an account; it is there also where the account has no credentials."""
         if account not in self._quotas:
-            learned, now = self._learned(account), self._two.timeline()
-            calls = (min(call - self._two.behind(), now) for call in learned.calls)
-            self._quotas[account] = Quota(learned=Learned(tuple(calls), learned.limit))
+            self._quotas[account] = Quota(learned=self._dated(self._learned(account)))
         return self._quotas[account]
+
+    def taken(self, account: AccountName, learned: Learned) -> None:
+        """Count the calls of an account that another replica made until now."""
+        self.quota(account).relearn(self._dated(learned))
+
+    def _dated(self, learned: Learned) -> Learned:
+        """Return what was learned with its calls dated by the timeline of this process."""
+        now = self._two.timeline()
+        calls = (min(call - self._two.behind(), now) for call in learned.calls)
+        return Learned(tuple(calls), learned.limit)
 
     def _client(self, account: AccountName) -> Client:
         def credentials() -> Credentials:
@@ -203,4 +212,5 @@ class Clients:
             sent=self._sent,
             two_clocks=self._two,
             names=self._names,
+            allow=self._allow,
         )

@@ -56,6 +56,11 @@ class Quota:
         self._pause_until = 0.0
         self._pauses = 0
 
+    def relearn(self, learned: Learned) -> None:
+        """Take what another process learned of the account, beside the calls that were made here."""
+        self._calls = deque(sorted({*self._calls, *learned.calls}))
+        self._learned = self._proven = learned.limit
+
     def follow(self, policy: int | Unlimited) -> None:
         """Set the limit of the newest revision."""
         self._policy, self._used_up = policy, self._used_up and policy is self._policy

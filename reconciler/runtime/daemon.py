@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -27,12 +28,14 @@ from reconciler.runtime.health import ProcessHealth
 from reconciler.runtime.last_heard import LastHeard
 from reconciler.runtime.operations import DaemonOperations
 from reconciler.runtime.queries import DaemonQueries
+from reconciler.runtime.replicas.replica import Replica, Terms
 from reconciler.runtime.server import listening, metrics_port
 from reconciler.runtime.services.credentials import CredentialFollower
 from reconciler.runtime.services.errands import Errands
 from reconciler.runtime.services.http import Front, HttpServer
 from reconciler.runtime.services.passes import PassMaker
 from reconciler.runtime.services.receivers import Receivers
+from reconciler.runtime.services.replica import ReplicaService
 from reconciler.runtime.services.source import SourceFollower
 from reconciler.runtime.services.state import StateKeeper
 from reconciler.runtime.services.ticks import Ticks
@@ -103,7 +106,7 @@ class Daemon:
         async with AsyncExitStack() as stack:
             front = stack.enter_context(self._front(settings.listen))
             metrics_front = stack.enter_context(metrics_port(settings.metrics_listen))
-            state = self._open_state()
+            replica, state = await self._opened()
             stack.callback(state.close)
             dispatcher = Dispatcher(self._stopping)
             components = await stack.enter_async_context(
@@ -112,7 +115,9 @@ class Daemon:
                     state,
                     host=dispatcher,
                     masking=self._masking,
-                    environment=self._environment,
+                    environment=self._around(replica),
+                    shared=None if replica is None else replica.source,
+                    tenure=None if replica is None else replica.tenure,
                 )
             )
             process = Process(
@@ -122,9 +127,27 @@ class Daemon:
                 self._ticker,
                 self._lines_dropped,
                 metrics_front=metrics_front,
+                replica=replica,
             )
             await self._run(process, front.url)
         log.info("daemon.stopped")
+
+    async def _opened(self) -> tuple[Replica | None, State]:
+        """Open this process's own state, or the one that several replicas share, once it answers."""
+        shared, around = self._environment.shared(), self._environment
+        if shared is None:
+            return None, self._open_state()
+        settings = self._settings
+        terms = Terms(shared.lease, settings.request_timeout.total_seconds(), settings.concurrency)
+        replica = Replica(shared.coordination, around.clock, shared.boottime, around.unique, terms)
+        await replica.join(self._stopping.is_set)
+        return replica, State(shared.storage, replica.clock, sure=False, tenure=replica.tenure)
+
+    def _around(self, replica: Replica | None) -> Environment:
+        """Return what is around the program: replicas have one clock."""
+        if replica is None:
+            return self._environment
+        return replace(self._environment, clock=replica.clock)
 
     def _open_state(self) -> State:
         around = self._environment
@@ -161,6 +184,7 @@ class Process:
         lines_dropped: Callable[[], int],
         *,
         metrics_front: Front | None = None,
+        replica: Replica | None = None,
     ) -> None:
         self.components = components
         self._lines_dropped = lines_dropped
@@ -186,17 +210,22 @@ class Process:
         )
         http = HttpServer(front, create_app(self.surface()))
         components.metrics.clock_ahead.set_function(components.clocks.seconds_ahead)
+        self.replica = None if replica is None else self._replica(replica, dispatcher)
         self.services: tuple[Service, ...] = (
             ticks,
             errands,
             *self._receivers(),
             passes,
+            *(() if self.replica is None else (self.replica,)),
             self._source,
             self._credentials,
             self._state,
             http,
             *self._metrics(metrics_front),
         )
+
+    def _replica(self, replica: Replica, dispatcher: Dispatcher) -> ReplicaService:
+        return ReplicaService(self.components, replica, self.queue, dispatcher, self._source)
 
     def _metrics(self, front: Front | None) -> Iterator[Service]:
         """Yield the service that shows metrics, where they have a port of their own."""

@@ -34,29 +34,45 @@ class Dispatcher(Host):
         components, names = self._components, sorted(accounts)
         for account in names:
             if components.informer.current(account) is not None:
-                components.metrics.enter(account)
+                self._enter(account)
             else:
                 components.metrics.leave(account)
         self.credentials_changed(components.follow_accounts(names))
-        self._queue.wake(names, first=True)
+        self.wake_first(names)
 
     def credentials_changed(self, accounts: Collection[AccountName]) -> None:
         """Let accounts with other credentials try at once."""
         for account in accounts:
             self._components.reconciler.accounts.resume(account)
-        self._queue.wake(sorted(accounts), first=True)
+        self.wake_first(sorted(accounts))
 
     def wake(self, accounts: Iterable[AccountName]) -> None:
         """Ask for routine passes soon."""
-        self._queue.wake(accounts)
+        self._queue.wake(self._owned(accounts))
 
     def wake_first(self, accounts: Iterable[AccountName]) -> None:
         """Ask for passes before all routine ones."""
-        self._queue.wake(accounts, first=True)
+        self._queue.wake(self._owned(accounts), first=True)
 
     def wake_all(self) -> None:
         """Ask for a routine pass of every account."""
-        self._queue.wake(sorted(self._components.informer.accepted.accounts))
+        self.wake(sorted(self._components.informer.accepted.accounts))
+
+    async def person_agrees(self, accounts: Iterable[AccountName]) -> None:
+        """Begin passes because a person asks: clear all retry waits, and accept the current credential."""
+        components, names = self._components, self._owned(accounts)
+        for name in names:
+            await asyncio.to_thread(components.state.accounts.person_agrees, name)
+            components.reconciler.accounts.resume(name)
+        self._queue.wake(names, first=True)
+
+    def _owned(self, accounts: Iterable[AccountName]) -> list[AccountName]:
+        """Return the accounts on which this process works, and not another replica."""
+        return self._components.tenure.owned(accounts)
+
+    def _enter(self, account: AccountName) -> None:
+        if self._owned([account]):
+            self._components.metrics.enter(account)
 
     def names(self, account: AccountName | None) -> list[AccountName]:
         """Return the account that is named, or all; raises ``Unknown`` for one that is not managed."""

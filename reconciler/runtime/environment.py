@@ -17,9 +17,12 @@ from reconciler.core.clock import Clock
 from reconciler.core.watch import Watch
 from reconciler.pcc.transport import Transport
 from reconciler.runtime.clock import SystemClock
+from reconciler.runtime.replicas.clock import boottime
 from reconciler.source import Look, signature
 from reconciler.source.watch import watch
 from reconciler.state import Connect, connect
+from reconciler.state.coordination import Coordination
+from reconciler.state.port import Storage
 
 
 def ignore_address(_url: str) -> None:
@@ -32,11 +35,27 @@ def no_lines_dropped() -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """A state that several replicas share. ``lease`` is in seconds, ``boottime`` in seconds since boot."""
+
+    storage: Storage
+    coordination: Coordination
+    lease: float
+    boottime: Callable[[], float] = boottime
+
+
+def alone() -> Shared | None:
+    """Return no shared state: this process has its own."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """Everything around the program. Without ``transport`` calls go to the network.
 
     ``unique`` makes the ids of passes and messages. ``connect`` opens the state's file. ``look`` tells whether a file
-    changed, and ``file_time`` is the time by which files are dated, in epoch seconds.
+    changed, and ``file_time`` is the time by which files are dated, in epoch seconds. ``shared`` opens the state that
+    several replicas share, where there is one.
     """
 
     clock: Clock = field(default_factory=SystemClock)
@@ -47,3 +66,4 @@ class Environment:
     watch: Watch = watch
     look: Look = signature
     file_time: Callable[[], float] = time.time
+    shared: Callable[[], Shared | None] = alone

@@ -33,11 +33,8 @@ class DaemonOperations:
 
     async def reconcile(self, account: AccountName | None) -> list[AccountName]:
         """Begin passes because a person asks: clear all retry waits, and accept the current credential."""
-        components, names = self._components, self._dispatcher.names(account)
-        for name in names:
-            await asyncio.to_thread(components.state.accounts.person_agrees, name)
-            components.reconciler.accounts.resume(name)
-        self._dispatcher.wake_first(names)
+        names = self._dispatcher.names(account)
+        await self._dispatcher.person_agrees(names)
         return names
 
     async def pause(

@@ -16,6 +16,8 @@ from reconciler.controller.dependencies import Dependencies, PassObserver
 from reconciler.controller.hearing import Hearing
 from reconciler.controller.informer import Informer
 from reconciler.controller.reconciler import Reconciler
+from reconciler.controller.shared_source import SharedSource
+from reconciler.controller.tenure import Alone, Tenure
 from reconciler.core.acceptance import Claims
 from reconciler.core.clock import Clock, TwoClocks
 from reconciler.core.model import AccountName
@@ -65,6 +67,7 @@ class Components:
     clients: Clients
     reconciler: Reconciler
     masking: Masking
+    tenure: Tenure
     hearing: Hearing | None = None
 
     def follow_credentials(self) -> frozenset[AccountName]:
@@ -106,13 +109,22 @@ async def built(
     masking: Masking | None = None,
     environment: Environment | None = None,
     observer: PassObserver | None = None,
+    shared: SharedSource | None = None,
+    tenure: Tenure | None = None,
 ) -> AsyncIterator[Components]:
     """Give the components of a process, and close what has to be closed.
 
-    ``read_only``: only GET can leave it. Without ``keeps`` revisions are not remembered in ``state``.
+    ``read_only``: only GET can leave it. Without ``keeps`` revisions are not remembered in ``state``. ``shared`` and
+    ``tenure`` are there where other replicas work on some of the accounts.
     """
     builder = _Builder(
-        settings, state, host or Host(), masking or Masking(), environment or Environment()
+        settings,
+        state,
+        host or Host(),
+        masking or Masking(),
+        environment or Environment(),
+        tenure or Alone(),
+        shared,
     )
     async with builder.clients(read_only=read_only) as clients:
         with opened(settings, lasting=not read_only, files=builder.files) as source:
@@ -122,14 +134,17 @@ async def built(
 class _Builder:
     """Makes the components of one process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what a process is made of
         self,
         settings: Settings,
         state: State,
         host: Host,
         masking: Masking,
         environment: Environment,
+        tenure: Tenure,
+        shared: SharedSource | None,
     ) -> None:
+        self._tenure, self._shared = tenure, shared
         self._settings, self._state, self._host = settings, state, host
         self._masking, self._environment = masking, environment
         self._clock = environment.clock
@@ -175,6 +190,7 @@ class _Builder:
                 unique=around.unique,
                 two_clocks=self._clocks,
                 names=self._state.names,
+                allow=self._tenure.allow_call,
             )
 
     def components(
@@ -191,6 +207,8 @@ class _Builder:
             changed=self._host.accounts_changed,
             keeps=keeps,
             claims=self._claims,
+            shared=self._shared,
+            owned=self._tenure.owned,
         )
         return Components(
             settings=self._settings,
@@ -205,6 +223,7 @@ class _Builder:
             reconciler=Reconciler(informer, clients, self._dependencies(observer)),
             hearing=self._hearing,
             masking=self._masking,
+            tenure=self._tenure,
         )
 
     def _dependencies(self, observer: PassObserver | None) -> Dependencies:
@@ -225,6 +244,7 @@ class _Builder:
             claims=self._claims,
             pass_id=self._pass_id,
             hearing=self._hearing,
+            tenure=self._tenure,
         )
 
     def _heard(self) -> Hearing | None:

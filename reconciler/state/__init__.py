@@ -18,7 +18,7 @@ from reconciler.state.port import (
     Revisions,
     Stay,
 )
-from reconciler.state.records import Mark, newest_first
+from reconciler.state.records import Group, Mark, newest_first
 from reconciler.state.sqlite.connection import Connect, connect
 from reconciler.state.sqlite.folder import can_be_kept, is_there
 from reconciler.state.state import State
@@ -31,6 +31,7 @@ __all__ = [
     "Accounts",
     "Changes",
     "Connect",
+    "Group",
     "History",
     "KeptText",
     "Mark",

@@ -46,9 +46,13 @@ class ChangeStore(Changes):
         names = self._names.of(account, [change.device for change in changes])
         with self._memories.changing(account, now) as known:
             begun = intents(changes, pass_id, approved, revision, now, names)
-            saved = records.ChangesSaved.of(known, known.intend(begun) + begun)
+            replaced = known.intend(begun)
+            if replaced:  # apart: they are over, whether these intents may be written or not
+                over = records.ChangesSaved.of(known, replaced)
+                self._behind.waiting.add(over, account=account)
+            saved = records.ChangesSaved.of(known, begun)
             lasting = any(change.action is Action.UNSUBSCRIBE for change in changes)
-            self._behind.waiting.add(saved, account=account, lasting=lasting)
+            self._behind.waiting.add(saved, account=account, lasting=lasting, intent=True)
         return names
 
     def withdraw(

@@ -193,6 +193,22 @@ class Commands(Protocol):
         """Return what is known of every account in force, sorted."""
 
 
+class Tenure(Protocol):
+    """What this process may write. Every method may be called from any thread."""
+
+    def known(self) -> Mapping[AccountName, Fence]:
+        """Return the accounts that it owns, with what was true of each when it was last read."""
+
+    def planned(self) -> Mapping[AccountName, Fence]:
+        """Return them with the generation and the pause that plans are made on here."""
+
+    def failed(self, accounts: frozenset[AccountName]) -> frozenset[AccountName]:
+        """Take that fences failed, and read what is true now; return the accounts that are still owned.
+
+        Their plans are outdated. Raises ``StateError``.
+        """
+
+
 class Coordination(Protocol):
     """Everything that replicas share beside the state."""
 

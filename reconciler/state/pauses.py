@@ -67,6 +67,11 @@ class PauseStore(Pauses):
                 if not self._ended(name, now)
             }
 
+    def replace(self, pauses: Mapping[AccountName, PauseOverride]) -> None:
+        """Take the pauses that are in force in a state that several replicas share."""
+        with self._lock:
+            self._behind.remembered.pauses = dict(pauses)
+
     def reset(self, step: timedelta) -> None:
         """Apply a step of the wall clock: pauses that this process set keep their length."""
         with self._lock:

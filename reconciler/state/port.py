@@ -215,6 +215,9 @@ class Revisions(Protocol):
         This is one transaction. If the files of a document did not change, only its revision is written.
         """
 
+    def groups(self, texts: Iterable[KeptText], gone: Iterable[str] = ()) -> tuple[Group, ...]:
+        """Return what ``keep`` would write, for an acceptance that writes it together with more."""
+
     def kept(self) -> Sequence[KeptText]:
         """Return the accepted documents, sorted. This is slow. A document with a damaged file is left out."""
 

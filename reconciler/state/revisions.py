@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from reconciler.core.errors import StateError
 from reconciler.state.port import KeptText, Revisions
-from reconciler.state.records import DocumentDropped, DocumentSaved, UnusedContentsDropped
+from reconciler.state.records import DocumentDropped, DocumentSaved, Group, UnusedContentsDropped
 from reconciler.state.write_behind import WriteBehind
 
 
@@ -23,13 +23,7 @@ class RevisionStore(Revisions):
 
     def keep(self, texts: Iterable[KeptText], gone: Iterable[str] = ()) -> None:
         self._behind.refuse_if_frozen()
-        records: dict[str, DocumentSaved | DocumentDropped] = {
-            document: DocumentDropped(document) for document in gone
-        }
-        exchanged = bool(records)
-        for text in texts:
-            saved = records[text.document] = self._saved(text)
-            exchanged = exchanged or saved.digests is not None
+        records, exchanged = self._records(texts, gone)
         with self._behind.remembered.lock:
             for document, record in records.items():
                 self._behind.waiting.replace(("text", document), record, lasting=True)
@@ -37,6 +31,24 @@ class RevisionStore(Revisions):
                 self._behind.waiting.drop("unused")
                 self._behind.waiting.replace("unused", UnusedContentsDropped())
         self._behind.flush()
+
+    def groups(self, texts: Iterable[KeptText], gone: Iterable[str] = ()) -> tuple[Group, ...]:
+        records, exchanged = self._records(texts, gone)
+        unused = (UnusedContentsDropped(),) if exchanged else ()
+        return (Group((*records.values(), *unused), lasting=True),) if records else ()
+
+    def _records(
+        self, texts: Iterable[KeptText], gone: Iterable[str]
+    ) -> tuple[dict[str, DocumentSaved | DocumentDropped], bool]:
+        """Return what is written of documents, and whether bytes of files may be unused afterwards."""
+        records: dict[str, DocumentSaved | DocumentDropped] = {
+            document: DocumentDropped(document) for document in gone
+        }
+        exchanged = bool(records)
+        for text in texts:
+            saved = records[text.document] = self._saved(text)
+            exchanged = exchanged or saved.digests is not None
+        return records, exchanged
 
     def kept(self) -> Sequence[KeptText]:
         try:

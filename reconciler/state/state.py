@@ -6,15 +6,19 @@ it trusts. Must not: know what is kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
 from reconciler.core.clock import Clock, TwoClocks
+from reconciler.core.guards import PauseOverride
+from reconciler.core.model import AccountName
 from reconciler.state.accounts import AccountStore
 from reconciler.state.changes import ChangeStore
 from reconciler.state.clocks import StateClock
+from reconciler.state.coordination import Tenure
+from reconciler.state.fencing import FencedWriter
 from reconciler.state.history import HistoryStore
 from reconciler.state.memories import Memories
 from reconciler.state.names import NameStore
@@ -47,9 +51,12 @@ class State:
     quotas: Quotas
     revisions: Revisions
 
-    def __init__(self, storage: Storage, clock: Clock, *, sure: bool = True) -> None:
+    def __init__(
+        self, storage: Storage, clock: Clock, *, sure: bool = True, tenure: Tenure | None = None
+    ) -> None:
         self._storage, self._clock = storage, StateClock(clock, sure=sure)
-        self._behind = behind = WriteBehind(storage, self._clock)
+        writer = None if tenure is None else FencedWriter(storage, tenure)
+        self._behind = behind = WriteBehind(storage, self._clock, writer)
         memories = Memories(behind)
         self.accounts = self._accounts = AccountStore(behind, memories)
         self.pauses = self._pauses = PauseStore(behind, memories)
@@ -88,6 +95,10 @@ class State:
         """Return whether writes succeed. A state opened for reading answers like its writer."""
         return self._behind.writable
 
+    def is_writable(self) -> bool:
+        """Return whether writes succeed, for callers that ask again and again."""
+        return self._behind.writable
+
     @property
     def waits(self) -> bool:
         """Return whether something waits to be written, as the calls of a pass may."""
@@ -109,6 +120,22 @@ class State:
         while notices:
             found.append(notices.popleft())
         return found
+
+    def forget(self, accounts: Collection[AccountName]) -> None:
+        """Forget accounts that another replica owns now, and what waits of them to be written."""
+        self._behind.forget(accounts)
+
+    def waits_for(self, account: AccountName) -> bool:
+        """Return whether something of an account waits to be written."""
+        return self._behind.waiting.concerns(account)
+
+    def stored_pauses(self) -> Mapping[AccountName, PauseOverride]:
+        """Return the pauses that are stored now, for ``take_pauses``. Raises ``StateError``."""
+        return self._storage.pauses()
+
+    def take_pauses(self, pauses: Mapping[AccountName, PauseOverride]) -> None:
+        """Let these pauses be in force here: another replica may have set them."""
+        self._pauses.replace(pauses)
 
     def keep_time(self, two: TwoClocks) -> None:
         """Use LG's clock beside ours: both decide when a day is over and when a pause ends."""

@@ -6,7 +6,7 @@ Owns: the groups that wait. Must not: write anything, or know when something is 
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from datetime import datetime
 
 from reconciler.core.memory import AccountMemory
@@ -49,9 +49,22 @@ class Waiting:
             self._count += 1
             self.groups[self._count if key is None else key] = group
 
-    def add(self, *records: Record, account: AccountName, lasting: bool = False) -> None:
+    def add(
+        self, *records: Record, account: AccountName, lasting: bool = False, intent: bool = False
+    ) -> None:
         """Add records of an account that are written together or not at all."""
-        self.put(Group(records, lasting=lasting, account=account))
+        self.put(Group(records, lasting=lasting, account=account, intent=intent))
+
+    def forget(self, accounts: Collection[AccountName]) -> None:
+        """Remove everything of some accounts: another process writes it now."""
+        with self._lock:
+            gone = [key for key, group in self.groups.items() if group.about in accounts]
+            self.drop(*gone)
+
+    def concerns(self, account: AccountName) -> bool:
+        """Return whether something of an account waits."""
+        with self._lock:
+            return any(group.about == account for group in self.groups.values())
 
     def replace(self, key: Hashable, *records: Record, lasting: bool = False) -> None:
         """Add records that replace all earlier ones of this key."""

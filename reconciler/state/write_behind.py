@@ -11,7 +11,7 @@ permissive.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,6 +22,7 @@ from reconciler.core.guards import PauseOverride
 from reconciler.core.memory import KEPT, AccountMemory
 from reconciler.core.model import AccountName
 from reconciler.state.clocks import StateClock
+from reconciler.state.fencing import PlainWriter, Writer
 from reconciler.state.folding import everything
 from reconciler.state.port import Storage
 from reconciler.state.records import Group, OldDropped, PauseSaved
@@ -55,8 +56,9 @@ class WriteBehind:
     tries again. To hold both locks, take ``disk`` first.
     """
 
-    def __init__(self, storage: Storage, clock: StateClock) -> None:
+    def __init__(self, storage: Storage, clock: StateClock, writer: Writer | None = None) -> None:
         self.storage, self.clock = storage, clock
+        self._writer = writer or PlainWriter(storage)
         self.remembered = Remembered()
         self.disk = threading.Lock()
         self.waiting = Waiting(self.remembered.lock)
@@ -138,6 +140,13 @@ class WriteBehind:
         with self.disk:
             yield self.waiting.all()
 
+    def forget(self, accounts: Collection[AccountName]) -> None:
+        """Forget accounts that another process owns now, and what waits of them."""
+        with self.remembered.lock:
+            self.waiting.forget(accounts)
+            for account in accounts:
+                self.remembered.accounts.pop(account, None)
+
     def _write_all(self) -> None:
         """Write what waits. If the file was lost or may be older, write everything in memory, too."""
         while self._write_next():
@@ -167,8 +176,10 @@ class WriteBehind:
             more = len(self.waiting.groups) > len(groups)
         if not groups:
             return False
-        self.storage.write(groups.values(), more=more)
+        lost = self._writer.write(groups.values(), more=more)
         with self.remembered.lock:
+            if lost:
+                self.forget(lost)
             for key, group in groups.items():
                 if self.waiting.groups.get(key) is group:
                     del self.waiting.groups[key]

@@ -87,6 +87,8 @@ class Book:
         self.recorded: list[Outcome] = []
         self.told: list[Outcome] = []
         self.batches: list[int] = []
+        self.confirms = True
+        self.confirmations = 0
 
     async def intend(self, changes: Sequence[Change]) -> None:
         """Note an intent."""
@@ -96,6 +98,11 @@ class Book:
     async def withdraw(self, changes: Sequence[Change]) -> None:
         """Note a withdrawal."""
         self.withdrawn += changes
+
+    async def confirm(self) -> bool:
+        """Say what was set, and note that it was asked."""
+        self.confirmations += 1
+        return self.confirms
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Note outcomes."""

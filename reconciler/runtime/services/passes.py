@@ -50,8 +50,10 @@ class PassMaker:
 
     async def _pass(self, account: AccountName) -> timedelta | None:
         """Make one pass. If the account has left, its last pass can have left figures behind."""
+        components = self._components
         try:
-            return await self._components.reconciler.reconcile(account)
+            return await components.reconciler.reconcile(account)
         finally:
-            if self._components.informer.current(account) is None:
-                self._components.metrics.leave(account)
+            is_ours = components.tenure.owned([account])
+            if components.informer.current(account) is None or not is_ours:
+                components.metrics.leave(account)

@@ -1,0 +1,147 @@
+"""The source of the desired state, which one replica reads for all.
+
+Owns: whether this replica is the one, and what it lets the others know. Must not: read the source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from reconciler.core.acceptance import Accepted
+from reconciler.core.errors import StateError
+from reconciler.core.model import AccountName, Revision
+from reconciler.core.replicas import SOURCE_WAIT_SECONDS, Descent, SourceWait
+from reconciler.runtime.replicas import marks
+from reconciler.runtime.replicas.clock import FleetClock
+from reconciler.runtime.replicas.tenure import ReplicaTenure
+from reconciler.state import Group
+from reconciler.state.coordination import Acceptance, Coordination
+
+PAUSED_SECONDS = 300.0
+"""A replica that could not read the source does not take it again for this long, while another one lives."""
+FAILED_LOOKS = 3
+"""After this many readings in a row that failed, another replica may try."""
+
+log = structlog.get_logger()
+
+
+class ReplicatedSource:
+    """This replica's part in reading the source. ``epoch`` is None while another replica reads."""
+
+    behind = (
+        "source behind: what it shows was in force before what another replica accepted, so it waits"
+        f" for a change, for `reconcile`, or for {SOURCE_WAIT_SECONDS / 60:.0f} minutes"
+    )
+
+    def __init__(
+        self, coordination: Coordination, tenure: ReplicaTenure, clock: FleetClock
+    ) -> None:
+        self.epoch: int | None = None
+        self._coordination, self._tenure, self._clock = coordination, tenure, clock
+        self._wait: SourceWait | None = None
+        self._earlier: frozenset[str] = frozenset()
+        self._published: bytes | None = None
+        self._not_before = 0.0
+        self._boottime: Callable[[], float] = tenure.boottime
+
+    @property
+    def reads(self) -> bool:
+        """Say whether this replica reads the source."""
+        return self.epoch is not None
+
+    @property
+    def waits(self) -> bool:
+        """Say whether the source is behind."""
+        return self._wait is not None and self._wait.waits
+
+    @property
+    def doubts(self) -> bool:
+        """Say whether what the source shows has to be compared with what was accepted elsewhere."""
+        return self._wait is None or not self._wait.over
+
+    def may_take(self, *, others: bool) -> bool:
+        """Say whether this replica may take the source. ``others`` live beside it."""
+        return not others or self._boottime() >= self._not_before
+
+    def look(self) -> bool:
+        """Take the source if nobody alive has it, and say whether that is news. For a worker thread."""
+        source = self._coordination.source
+        epoch = source.take(self._tenure.me)
+        if epoch == self.epoch:
+            return False
+        if epoch is not None:
+            self._earlier = source.earlier(self._clock.now())
+        self._wait, self._published, self.epoch = None, None, epoch
+        return epoch is not None
+
+    def give_up(self, failures: int, *, others: bool) -> bool:
+        """Say whether another replica should try to read the source, after failures in a row."""
+        if self.epoch is None or failures < FAILED_LOOKS or not others:
+            return False
+        self._not_before = self._boottime() + PAUSED_SECONDS
+        return True
+
+    def shed(self) -> None:
+        """Free the source. For a worker thread."""
+        epoch, self.epoch = self.epoch, None
+        if epoch is not None:
+            self._coordination.source.shed(self._tenure.me, epoch)
+
+    def lost(self) -> None:
+        """Take that another replica reads the source."""
+        self.epoch = None
+
+    def person_agrees(self) -> None:
+        """Wait no longer for a source that is behind."""
+        if self._wait is not None:
+            self._wait.end()
+
+    def comes_into_force(
+        self, accepted: Revision | None, found: Revision, descent: Descent | None
+    ) -> bool:
+        """Say whether what the source shows may come into force."""
+        if self._wait is None:
+            self._wait = SourceWait(accepted, self._earlier)
+        waited = self._wait.waits
+        comes = self._wait.look(found, descent, self._boottime())
+        if self._wait.waits and not waited:
+            log.warning("source.behind", revision=str(found), accepted=str(accepted))
+        return comes
+
+    async def publish(
+        self,
+        before: Accepted,
+        after: Accepted,
+        changed: frozenset[AccountName],
+        groups: tuple[Group, ...],
+    ) -> str:
+        """Let all replicas have a revision. Return why that was not possible."""
+        content = marks.written(after)
+        if content == self._published and not changed and not groups:
+            return ""
+        acceptance = Acceptance(
+            managed=frozenset(after.accounts),
+            changed=changed,
+            verdict=content,
+            at=self._clock.now(),
+            digest=after.revision.sha256 if after.revision is not None else None,
+            retired=after.retired - before.retired,
+            groups=groups,
+        )
+        epoch = self.epoch
+        if epoch is None:
+            return "another replica reads the source now"
+        accept = self._coordination.source.accept
+        try:
+            taken = await asyncio.to_thread(accept, self._tenure.me, epoch, acceptance)
+        except StateError as error:
+            return f"the other replicas cannot be told of the newest revision: {error}"
+        self._tenure.nudge()
+        if not taken:
+            self.lost()
+            return "another replica reads the source now"
+        self._published = content
+        return ""
