@@ -78,12 +78,13 @@ async def execute(
     outdated: Callable[[], bool],
     concurrency: int,
     clock: Clock,
-    batch: int = BATCH,
+    batch: int | None = None,
     fresh_seconds: float = math.inf,
 ) -> Work:
     """Make the changes of a plan, subscribes first. ``outdated`` is asked right before each call.
 
-    ``batch`` intents are written at a time. One that is older than ``fresh_seconds`` is confirmed before its call.
+    ``batch`` intents are written at a time, or as many as usual. One that is older than ``fresh_seconds`` is confirmed
+    before its call.
     """
     execution = _Execution(
         changer,
@@ -92,7 +93,7 @@ async def execute(
         outdated=outdated,
         concurrency=concurrency,
         clock=clock,
-        batch=batch,
+        batch=batch or BATCH,
         fresh_seconds=fresh_seconds,
     )
     try:

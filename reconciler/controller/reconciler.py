@@ -13,7 +13,7 @@ from reconciler.controller.accounts import Accounts
 from reconciler.controller.basis import Basis, InForce
 from reconciler.controller.clocks import Clocks
 from reconciler.controller.dependencies import Dependencies
-from reconciler.controller.executor import BATCH, execute
+from reconciler.controller.executor import execute
 from reconciler.controller.lists import Lists
 from reconciler.controller.previews import Previews
 from reconciler.controller.recorder import Recorder
@@ -117,7 +117,7 @@ class Reconciler:
             outdated=basis.outdated,
             concurrency=self._with.concurrency,
             clock=self._with.clock,
-            batch=self._with.tenure.batch or BATCH,
+            batch=self._with.tenure.batch,
             fresh_seconds=self._with.tenure.fresh_seconds,
         )
         if work.full is not None:

@@ -13,7 +13,7 @@ from reconciler.core.clock import Clock
 
 
 def boottime() -> float:
-    """Return seconds that go on while the machine is suspended. ``time.monotonic`` stands still then."""
+    """Return seconds that go on while the machine is suspended. ``time.monotonic`` does not."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

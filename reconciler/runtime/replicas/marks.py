@@ -34,7 +34,7 @@ class Marks:
     seen: tuple[Seen, ...]
 
     def on(self, accepted: Accepted) -> Accepted:
-        """Return what is in force: the accounts of the documents, and all that is said of them here."""
+        """Return what is in force: the accounts of the documents, and all that is marked here."""
         accounts = {
             name: replace(
                 text,

@@ -44,7 +44,7 @@ class Terms:
 
 
 class Replica:
-    """This process as one of several replicas. ``changes`` is the last number that told of something to read."""
+    """This process as one of several replicas. ``changes`` is the last number that showed something to read."""
 
     def __init__(
         self,

@@ -138,7 +138,7 @@ class ReplicatedSource:
         try:
             taken = await asyncio.to_thread(accept, self._tenure.me, epoch, acceptance)
         except StateError as error:
-            return f"the other replicas cannot be told of the newest revision: {error}"
+            return f"the newest revision cannot be written for the other replicas: {error}"
         self._tenure.nudge()
         if not taken:
             self.lost()

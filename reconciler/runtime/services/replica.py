@@ -97,7 +97,7 @@ class ReplicaService:
     # -- the lease
 
     async def _beats(self) -> None:
-        """Renew the lease every second, in the event loop: a loop that stands still shall lose its lease."""
+        """Renew the lease every second, in the event loop: a loop that hangs shall lose its lease."""
         while True:
             began = self._replica.boottime()
             over = await self._replica.beat()
