@@ -20,7 +20,7 @@ from reconciler.events.spool import Spool, open_beside
 from reconciler.events.spool.salvage import salvage
 from reconciler.events.spool.tables import KIND
 from reconciler.state.sqlite.session import Session
-from spooled import Routes, To, arrived, due, opened, outcome, sent, stored
+from spooled import Routes, To, arrived, due, kept_bodies, opened, outcome, sent, stored
 
 DAY = timedelta(days=1)
 
@@ -249,6 +249,7 @@ async def test_what_was_in_quarantine_is_read_again(spool: Spool, tmp_path: Path
         beside.close()
     states = {event.seq: event.state for event in spool.events(Wanted())}
     assert states == {1: EventState.QUARANTINED, 3: EventState.QUARANTINED, 4: EventState.PENDING}
+    assert kept_bodies(tmp_path) == states.keys()
     (attempt,) = spool.due("crm", START + DAY, 9, ordered=True, busy=())
     assert (attempt.received_at, attempt.message.device) == (START, "a")
     (receipt,) = await spool.store(arrived(body))

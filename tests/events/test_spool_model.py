@@ -24,7 +24,7 @@ from reconciler.events.model import (
 )
 from reconciler.events.spool import Spool
 from spool_model import BODIES, KEYS, QUARANTINE, SpoolModel
-from spooled import ROOMY, Routes, To, arrived, sent
+from spooled import ROOMY, Routes, To, arrived, kept_bodies, sent
 
 SINKS = ("crm", "lake")
 DEVICES = ("washer-1", "washer-2", "dryer-1")
@@ -53,8 +53,10 @@ class Spooling(RuleBasedStateMachine):
         self.spool = self.opened()
 
     def teardown(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, and see that it has no bytes of what is gone."""
         self.spool.close()
+        kept = {seq for seq, event in self.model.events.items() if event.body}
+        assert kept_bodies(Path(self.room.name)) == kept
         self.loop.close()
         self.room.cleanup()
 
@@ -87,6 +89,8 @@ class Spooling(RuleBasedStateMachine):
         receipts = self.loop.run(self.spool.store(arrived(*bodies)))
         for (kind, device, number), receipt in zip(arrivals, receipts, strict=True):
             key = (kind, number) if kind in {"garbage", SELF_TEST} else (kind, device, number)
+            message_id = self.message_id(kind, device, number)
+            is_reused = message_id in {one.message_id for one in self.model.events.values()}
             is_new = self.taken(kind, device, key)
             stored = {"garbage": Stored.QUARANTINED}.get(kind, Stored.NEW)
             stored = stored if is_new else Stored.DUPLICATE
@@ -97,6 +101,8 @@ class Spooling(RuleBasedStateMachine):
             if is_new:
                 assert event.received == now
                 event.account = self.account(device) if event.device in DEVICES else None
+                event.message_id = message_id
+            assert receipt.id_reused is (is_new and is_reused and message_id is not None)
 
     def taken(self, kind: str, device: str, key: object) -> bool:
         """Let the model take one arrival; return whether it is new."""
@@ -106,6 +112,13 @@ class Spooling(RuleBasedStateMachine):
             return self.model.store(key, None if kind == "garbage" else "test", fate, (), now)
         sinks = self.routes.of_devices.get(device, To(())).sinks
         return self.model.store(key, device, "kept" if sinks else "unrouted", sinks, now)
+
+    @staticmethod
+    def message_id(kind: str, device: str, number: int) -> str | None:
+        """Return the id of a message; another push type about the same has the same."""
+        if kind == "garbage":
+            return None
+        return f"message-{'test' if kind == SELF_TEST else device}-{number}"
 
     def account(self, device: str) -> str | None:
         """Return the account that the router says a device is of."""
@@ -193,6 +206,8 @@ class Spooling(RuleBasedStateMachine):
         for sink in SINKS:
             found = self.spool.due(sink, now, 100, ordered=True, busy=())
             assert sorted(one.seq for one in found) == self.model.due(sink, now)
+            anyhow = self.spool.due(sink, now, 100, ordered=False, busy=())
+            assert sorted(one.seq for one in anyhow) == self.model.due_anyhow(sink, now)
             busy = [one.seq for one in found[:2]]
             following = self.spool.due(sink, now, 1, ordered=True, busy=busy)
             assert [one.seq for one in following] == [one.seq for one in found[2:3]]

@@ -35,6 +35,7 @@ class Event:
     received: datetime
     body: bool = True
     account: str | None = None
+    message_id: str | None = None
     duplicates: int = 0
     spent: datetime | None = None
     ways: dict[str, Way] = field(default_factory=dict)
@@ -109,6 +110,15 @@ class SpoolModel:
         times = {event.seq: event.ways[sink].due for event in heads}
         return sorted(seq for seq, due in times.items() if due is not None and due <= now)
 
+    def due_anyhow(self, sink: str, now: datetime) -> list[int]:
+        """Return what is due where there is no order: nobody waits behind an earlier event."""
+        found = []
+        for seq, event in sorted(self.events.items()):
+            way = event.ways.get(sink)
+            if way is not None and way.state == "pending" and (way.due is None or way.due <= now):
+                found.append(seq)
+        return found
+
     def ended(self, seq: int, sink: str, result: str, now: datetime, again: datetime) -> None:
         """Take how an attempt ended."""
         event = self.events[seq]
@@ -167,7 +177,7 @@ class SpoolModel:
                 way.state = way.state if way.state == "delivered" else "erased"
             if states != {"delivered"}:
                 event.fate = "erased"
-            event.device, event.account = None, None
+            event.device = event.account = event.message_id = None
             event.body, event.spent = False, now
         return len(found)
 

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from reconciler.events.message import read
 from reconciler.events.model import Arrival, Message, Outcome, Result
 from reconciler.events.port import Route
 from reconciler.events.spool import Spool
+from reconciler.events.spool.tables import FILE
 from reconciler.state.sqlite.connection import Connect, connect
 
 ROOMY = 1 << 30
@@ -97,6 +98,12 @@ def due(
 ) -> list[int]:
     """Return the seqs that are due."""
     return [one.seq for one in spool.due(sink, now, 100, ordered=ordered, busy=())]
+
+
+def kept_bodies(folder: Path) -> set[int]:
+    """Return the seqs of which bytes are on the disk."""
+    with closing(sqlite3.connect(f"file:{folder / FILE}?mode=ro", uri=True)) as connection:
+        return {seq for (seq,) in connection.execute("SELECT seq FROM body")}
 
 
 def outcome(seq: int, result: Result, due: datetime | None = None, sink: str = "crm") -> Outcome:
