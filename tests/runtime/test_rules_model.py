@@ -57,7 +57,7 @@ class Ruling(RuleBasedStateMachine):
     def begin(self) -> None:
         """Begin a process: what was in force comes back once the spool is open, and the files are read."""
         self.metrics, self.obeyed = ReceiverMetrics(1), Rules()
-        self.rules = RulesInForce(Shelf(self), self.metrics, self.enforce)
+        self.brought = RulesInForce(Shelf(self), self.metrics, self.enforce)
         self.in_force: Wanted | None = None
         self.unkept: Wanted | None = None
         self.successful: int | None = None
@@ -70,7 +70,7 @@ class Ruling(RuleBasedStateMachine):
         if not self.is_open or self.has_resumed:
             return
         self.has_resumed = True
-        self.rules.resume(self.rules.recall())
+        self.brought.resume(self.brought.recall())
         if self.kept is not None and not self.has_accepted and self.kept[0] != self.refused:
             self.in_force = self.kept
 
@@ -78,9 +78,9 @@ class Ruling(RuleBasedStateMachine):
         """Read the files, and keep what is accepted."""
         found = read_files(self.path)
         if isinstance(found, Files):
-            self.rules.accept(found, judged(found))
+            self.brought.accept(found, judged(found))
         else:
-            self.rules.missing(self.path, found)
+            self.brought.missing(self.path, found)
         if self.there is None:
             self.successful = self.successful if self.in_force is None else 0
         elif not self.is_sound or self.there[0] == self.refused:
@@ -92,7 +92,7 @@ class Ruling(RuleBasedStateMachine):
 
     def keep(self) -> None:
         """Keep what was accepted, if the spool is open."""
-        self.rules.keep()
+        self.brought.keep()
         if self.is_open and self.unkept is not None:
             self.kept, self.unkept = self.unkept, None
 
@@ -137,7 +137,7 @@ class Ruling(RuleBasedStateMachine):
     @invariant()
     def the_right_rules_are_in_force(self) -> None:
         """See that everybody obeys what was accepted last, sinks and table together."""
-        for rules in (self.rules.rules, self.obeyed):
+        for rules in (self.brought.rules, self.obeyed):
             sinks = tuple(rules.config.sinks)
             meant = rules.table.diagnosis("A", None).category
             assert (*sinks, meant) == (self.in_force or (None,))
