@@ -52,7 +52,7 @@ class ChangeStore(Changes):
                 self._behind.waiting.add(over, account=account)
             saved = records.ChangesSaved.of(known, begun)
             lasting = any(change.action is Action.UNSUBSCRIBE for change in changes)
-            self._behind.waiting.add(saved, account=account, lasting=lasting, intent=True)
+            self._behind.waiting.add(saved, account=account, lasting=lasting)
         return names
 
     def withdraw(

@@ -52,10 +52,10 @@ class FencedWriter:
         known = self._tenure.known()
         owned = [group for group in groups if group.about is None or group.about in known]
         lost = {group.about for group in groups if group.about is not None} - known.keys()
-        plain = [group for group in owned if not group.intent]
+        plain = [group for group in owned if not group.intends]
         if plain:
             lost |= self._written(plain, known, more=more)
-        self._intend([group for group in owned if group.intent and group.about not in lost], more)
+        self._intend([group for group in owned if group.intends and group.about not in lost], more)
         endings = [ending for group in groups if group.about in lost for ending in _ending(group)]
         if endings:
             self._storage.write(endings, more=more)

@@ -293,14 +293,12 @@ class Group:
     what is live, and waits start again. But no list shows that we unsubscribed devices (they may be back), which
     revision was in force, or that somebody paused an account.
 
-    ``account`` names whose memory the group comes from; such a group can be folded. ``intent``: it holds changes that
-    are about to be made.
+    ``account`` names whose memory the group comes from; such a group can be folded.
     """
 
     records: tuple[Record, ...]
     lasting: bool = False
     account: AccountName | None = None
-    intent: bool = False
 
     @property
     def about(self) -> AccountName | None:

@@ -49,11 +49,9 @@ class Waiting:
             self._count += 1
             self.groups[self._count if key is None else key] = group
 
-    def add(
-        self, *records: Record, account: AccountName, lasting: bool = False, intent: bool = False
-    ) -> None:
+    def add(self, *records: Record, account: AccountName, lasting: bool = False) -> None:
         """Add records of an account that are written together or not at all."""
-        self.put(Group(records, lasting=lasting, account=account, intent=intent))
+        self.put(Group(records, lasting=lasting, account=account))
 
     def forget(self, accounts: Collection[AccountName]) -> None:
         """Remove everything of some accounts: another process writes it now."""

@@ -22,6 +22,8 @@ from reconciler.core.replicas import Member, MemberId
 from reconciler.state.coordination import Acceptance, Coordination, StatusRow, What
 from reconciler.state.pauses import EVERYWHERE
 from reconciler.state.port import Asked, Storage
+from reconciler.state.postgres.coordination import PostgresCoordination
+from reconciler.state.postgres.storage import PostgresStorage
 from reconciler.state.records import (
     ChangesSaved,
     DevicesMoved,
@@ -93,13 +95,21 @@ def in_memory(_folder: Path) -> Callable[[], Replica]:
     return lambda: Replica(MemoryCoordination(database), shared(database))
 
 
-DATABASES: dict[str, Callable[[Path], Callable[[], Replica]]] = {"memory": in_memory}
+def in_postgres(url: str) -> Callable[[], Replica]:
+    """Return how a replica reaches a new database of PostgreSQL."""
+    return lambda: Replica(PostgresCoordination.at(url), PostgresStorage.open(url, StandingClock()))
+
+
+DATABASES: dict[str, Callable[[Path, pytest.FixtureRequest], Callable[[], Replica]]] = {
+    "memory": lambda folder, _: in_memory(folder),
+    "PostgreSQL": lambda _, request: in_postgres(request.getfixturevalue("postgresql").fresh()),
+}
 
 
 @pytest.fixture(params=list(DATABASES))
 def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Replica, Replica]]:
     """Return two replicas, Ann's and Ben's, that share each database in turn."""
-    opened = DATABASES[request.param](tmp_path)
+    opened = DATABASES[request.param](tmp_path, request)
     ann, ben = opened(), opened()
     yield ann, ben
     for one in (ann, ben):

@@ -71,15 +71,16 @@ _REPLICAS = (
         id {_TEXT} PRIMARY KEY, name {_TEXT} NOT NULL, version {_TEXT} NOT NULL, beat bigint NOT NULL,
         lease bigint NOT NULL, dead boolean NOT NULL DEFAULT FALSE
     )""",
-    # owner: null while the account is free
+    # owner: null while the account is free; managed: it is in force, so somebody has to own it
     f"""CREATE TABLE ownership (
         account {_TEXT} PRIMARY KEY, owner {_TEXT}, epoch bigint NOT NULL DEFAULT 0,
-        generation bigint NOT NULL DEFAULT 0, pause bigint NOT NULL DEFAULT 0, since bigint NOT NULL DEFAULT 0
+        generation bigint NOT NULL DEFAULT 0, pause bigint NOT NULL DEFAULT 0, since bigint NOT NULL DEFAULT 0,
+        managed boolean NOT NULL DEFAULT TRUE
     )""",
     "CREATE INDEX ownership_owner ON ownership (owner)",
     f"""CREATE TABLE informer (
         one boolean PRIMARY KEY DEFAULT TRUE CHECK (one), owner {_TEXT}, epoch bigint NOT NULL DEFAULT 0,
-        generation bigint NOT NULL DEFAULT 0
+        generation bigint NOT NULL DEFAULT 0, verdict bytea NOT NULL DEFAULT ''
     )""",
     "INSERT INTO informer DEFAULT VALUES",
     f"CREATE TABLE accepted (digest {_TEXT} PRIMARY KEY, at bigint NOT NULL)",
@@ -89,8 +90,10 @@ _REPLICAS = (
     )""",
     "CREATE INDEX command_waiting ON command (id) WHERE done IS NULL",
     f"""CREATE TABLE status (
-        account {_TEXT} PRIMARY KEY, condition {_TEXT} NOT NULL, figures jsonb NOT NULL, at bigint NOT NULL
+        account {_TEXT} PRIMARY KEY, condition {_TEXT} NOT NULL, figures jsonb NOT NULL, at bigint NOT NULL,
+        due bigint NOT NULL
     )""",
+    # verdict: what the documents do not say of the revision in force; due: when the next pass is due
     # counts whatever other replicas have to look at
     "CREATE TABLE counter (one boolean PRIMARY KEY DEFAULT TRUE CHECK (one), changes bigint NOT NULL DEFAULT 0)",
     "INSERT INTO counter DEFAULT VALUES",
