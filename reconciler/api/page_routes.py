@@ -27,8 +27,9 @@ from reconciler.api.port import Queries
 from reconciler.api.response_cache import Questions, Sparing
 from reconciler.core.errors import ReconcilerError, StateError, Unknown, quoted
 from reconciler.reporting import moments
-from reconciler.reporting.account_devices import DevicesAsked, cursor
+from reconciler.reporting.account_devices import DevicesAsked
 from reconciler.reporting.parameters import insist_on_known, is_moment
+from reconciler.reporting.roster import place
 
 CHANGES = "300"
 """How many past changes one page puts into groups."""
@@ -138,7 +139,7 @@ class PageRoutes:
         wanted = DevicesAsked(
             state=asked.get("state"),
             words=asked.get("q", ""),
-            after=cursor(asked["after"]) if "after" in asked else None,
+            after=place(asked["after"]) if "after" in asked else None,
         )
         name = request.path_params["account"]
         view, contact = await self._queries.account_view(name, wanted)

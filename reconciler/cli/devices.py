@@ -74,8 +74,9 @@ def _ask(whom: Consultation, asked: Mapping[str, str], most: int) -> Answer[Devi
     """Return at most this number of devices, those that need a look first unless certain states are asked for."""
     from dataclasses import replace
 
-    from reconciler.reporting.devices import ATTENTION, DeviceState
+    from reconciler.reporting.devices import ATTENTION
     from reconciler.reporting.formats.device_lists import together
+    from reconciler.reporting.roster import DeviceState
 
     if "state" in asked:
         return whom.devices(asked, most)

@@ -6,7 +6,7 @@ Must not: make a pass, or decide what an account's next state is (``core.account
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -41,22 +41,19 @@ class Accounts:
 
     @property
     def statuses(self) -> Mapping[AccountName, AccountStatus]:
-        """Return the status of every account that had a pass."""
-        found = {account: state.status for account, state in self._states.items()}
-        for account, others in self.twins.alike.items():
-            if account in found:
-                found[account] = replace(found[account], alike=others)
-        return found
+        """Return the status of every account that had a pass, as it is now. Another thread may look at it."""
+        return _Statuses(self._states.copy(), self.twins.alike)
 
     @property
     def platforms(self) -> Mapping[AccountName, Platform]:
-        """Return what LG does not let accounts do for now: those that are stopped, or whose service has no room."""
-        found = {}
-        for account in self._states:
-            platform = self.platform(account)
-            if platform != Platform():
-                found[account] = platform
-        return found
+        """Return what LG does not let accounts do for now. Another thread may look at it."""
+        full_until: dict[AccountName, datetime] = {}
+        if self._full_until:  # seldom; only this thread may ask for clients
+            for account in self._states:
+                full = self.platform(account).full_until
+                if full is not None:
+                    full_until[account] = full
+        return _Platforms(self._states.copy(), full_until)
 
     def platform(self, account: AccountName) -> Platform:
         """Return what LG does not let an account do for now."""
@@ -137,3 +134,45 @@ class Accounts:
             if isinstance(client, Client) and client.service == service:
                 waking.append(account)
         self._wake(waking)
+
+
+class _Statuses(Mapping[AccountName, AccountStatus]):
+    """The status of every account at one moment. Each is made when it is asked for: a page may need a single one."""
+
+    def __init__(
+        self,
+        states: Mapping[AccountName, AccountState],
+        alike: Mapping[AccountName, tuple[AccountName, ...]],
+    ) -> None:
+        self._states, self._alike = states, alike
+
+    def __getitem__(self, account: AccountName) -> AccountStatus:
+        status, others = self._states[account].status, self._alike.get(account)
+        return status if others is None else replace(status, alike=others)
+
+    def __iter__(self) -> Iterator[AccountName]:
+        return iter(self._states)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+
+class _Platforms(Mapping[AccountName, Platform]):
+    """What LG does not let each account do, at one moment. Each is made when it is asked for."""
+
+    def __init__(
+        self,
+        states: Mapping[AccountName, AccountState],
+        full_until: Mapping[AccountName, datetime],
+    ) -> None:
+        self._states, self._full_until = states, full_until
+
+    def __getitem__(self, account: AccountName) -> Platform:
+        platform, full_until = self._states[account].platform, self._full_until.get(account)
+        return platform if full_until is None else replace(platform, full_until=full_until)
+
+    def __iter__(self) -> Iterator[AccountName]:
+        return iter(self._states)
+
+    def __len__(self) -> int:
+        return len(self._states)

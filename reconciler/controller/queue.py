@@ -19,7 +19,7 @@ import heapq
 import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -43,6 +43,33 @@ SILENT_SECONDS = 2.0
 
 SPARES = 3
 """The most spare workers for each worker; each holds the memory of one pass."""
+
+
+class Timetable(Mapping[AccountName, datetime]):
+    """When each account is due. ``waiting`` are due at once, ``due`` is in seconds of the clock that was at ``steady``.
+
+    A moment is made when it is asked for: of 10,000 accounts a page shows a few.
+    """
+
+    def __init__(
+        self,
+        waiting: frozenset[AccountName],
+        due: Mapping[AccountName, float],
+        now: datetime,
+        steady: float,
+    ) -> None:
+        self._waiting, self._due, self._now, self._steady = waiting, due, now, steady
+
+    def __getitem__(self, account: AccountName) -> datetime:
+        if account in self._waiting:
+            return self._now
+        return self._now + timedelta(seconds=max(self._due[account] - self._steady, 0.0))
+
+    def __iter__(self) -> Iterator[AccountName]:
+        return iter(self._waiting | self._due.keys())
+
+    def __len__(self) -> int:
+        return len(self._waiting | self._due.keys())
 
 
 class Queue:
@@ -135,6 +162,11 @@ class Queue:
             return 0.0
         due = self._due.get(account)
         return None if due is None else max(due - self._clock.steady(), 0.0)
+
+    def timetable(self, now: datetime) -> Timetable:
+        """Return when each account is due, by what is known now. It may be looked at from another thread."""
+        waiting = frozenset((*self._first, *self._routine, *self._working))
+        return Timetable(waiting, self._due.copy(), now, self._clock.steady())
 
     @property
     def depth(self) -> int:

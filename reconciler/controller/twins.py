@@ -25,14 +25,15 @@ class Twins:
     def __init__(self) -> None:
         self._hashes: dict[AccountName, int] = {}
         self._accounts: dict[int, set[AccountName]] = {}
+        self._shared: set[int] = set()
 
     @property
     def alike(self) -> Mapping[AccountName, tuple[AccountName, ...]]:
         """Return for each account that is not alone with its list the others, sorted."""
         found = {}
-        for accounts in self._accounts.values():
-            if len(accounts) > 1:
-                found.update({account: tuple(sorted(accounts - {account})) for account in accounts})
+        for one in self._shared:
+            accounts = self._accounts[one]
+            found.update({account: tuple(sorted(accounts - {account})) for account in accounts})
         return found
 
     def listed(self, account: AccountName, devices: frozenset[DeviceId]) -> None:
@@ -47,6 +48,7 @@ class Twins:
         alike = self._accounts.setdefault(new, set())
         alike.add(account)
         if len(alike) > 1:
+            self._shared.add(new)
             log.warning("accounts.alike", accounts=sorted(alike)[:NAMED], devices=len(devices))
 
     def forget(self, account: AccountName) -> None:
@@ -55,5 +57,7 @@ class Twins:
         if before is None:
             return
         self._accounts[before].discard(account)
+        if len(self._accounts[before]) < 2:  # noqa: PLR2004 - nobody is alike to itself
+            self._shared.discard(before)
         if not self._accounts[before]:
             del self._accounts[before]

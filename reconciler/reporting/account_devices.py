@@ -1,29 +1,32 @@
 """The devices of one account for its page: what needs somebody comes first, and a word is searched in names and ids.
 
-Owns: the state of each device beside the desired state, which of them are asked for, and their order. Must not: gather
-more than one page: an account may have a million devices. Meant for a worker thread.
+Owns: which of an account's devices are asked for, and that the states come one after the other. Must not: have an order
+within a state, or states of its own, which ``roster`` has; or gather more than one page, as an account may have a
+million devices. Meant for a worker thread.
 """
 
 from __future__ import annotations
 
-import base64
-import heapq
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from reconciler.core.acceptance import AccountRevision
 from reconciler.core.errors import ReconcilerError, Unknown, quoted, suggestion
-from reconciler.core.model import AccountName, Device, DeviceId, Held, Reason
-from reconciler.core.status import AccountStatus
+from reconciler.core.model import AccountName, Device, DeviceId
 from reconciler.reporting.devices import DeviceRow
 from reconciler.reporting.explain import Position
 from reconciler.reporting.heard import last_heard
 from reconciler.reporting.knowledge import Knowledge
-from reconciler.reporting.positions import Positions
+from reconciler.reporting.roster import (
+    NO_PLACE,
+    DeviceState,
+    Key,
+    Place,
+    Roster,
+    Rosters,
+    place_text,
+)
 
-HELD, REFUSED = "held", "refused"
 ORDER = (
     Position.MISSING,
     Position.EXTRA,
@@ -34,14 +37,14 @@ ORDER = (
     Position.ABSENT,
 )
 """The order of the states in a list: what needs somebody comes first."""
-STATES = (*(str(one) for one in ORDER), HELD, REFUSED)
-"""What a list may be narrowed to. A device that is held or refused has one of the other states, too."""
+KEPT_BACK = (DeviceState.HELD, DeviceState.REFUSED)
+"""What a device that is missing or extra may be besides."""
+STATES = (*(str(one) for one in ORDER), *(str(one) for one in KEPT_BACK))
+"""What a list may be narrowed to."""
 DEVICES = 50
 """How many devices one page has where nobody says."""
-RANKS = {state: rank for rank, state in enumerate(ORDER)}
 
-Key = tuple[int, str, str]
-Placed = tuple[DeviceId, Position]
+Placed = tuple[Position, DeviceId]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class DevicesAsked:
 
     state: str | None = None
     words: str = ""
-    after: Key | None = None
+    after: Place | None = None
     limit: int = DEVICES
 
     def __post_init__(self) -> None:
@@ -58,6 +61,21 @@ class DevicesAsked:
             raise ReconcilerError(
                 f"there is no state {quoted(self.state)!r}{suggestion(self.state, STATES)}"
             )
+        if self.after is not None and self.after[0] not in ORDER:
+            raise ReconcilerError(NO_PLACE)
+
+    @property
+    def positions(self) -> Sequence[Position]:
+        """Return the positions of the devices that are asked for, in their order."""
+        if self.state is None or self.state in KEPT_BACK:
+            return ORDER
+        return (Position(self.state),)
+
+    def after_key(self, position: Position) -> Key | None:
+        """Return after which device of a position a page goes on; None if at the first."""
+        if self.after is None or self.after[0] != position:
+            return None
+        return self.after[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,139 +91,93 @@ class DevicesFound:
     next: str | None
 
 
-def devices(known: Knowledge, account: str, asked: DevicesAsked) -> DevicesFound:
+def devices(known: Knowledge, account: str, asked: DevicesAsked, rosters: Rosters) -> DevicesFound:
     """Return one page of an account's devices; raises ``Unknown`` for an account that is not in force."""
     name = AccountName(account)
-    text = known.accepted.accounts.get(name)
-    if text is None:
+    if name not in known.accepted.accounts:
         raise Unknown(f"account {quoted(account)} is not in the revision in force")
-    return _Listing(
-        known,
-        name,
-        text,
-    ).page(asked)
+    roster = rosters.of(known, name)
+    listing = _Listing(roster, asked)
+    found = list(islice(listing.following(), asked.limit + 1))
+    shown, following = found[: asked.limit], None
+    if len(found) > asked.limit:
+        position, device = shown[-1]
+        following = place_text(position, roster.key(device))
+    return DevicesFound(
+        rows=tuple(_rows(known, name, roster, shown)),
+        counts=roster.counts,
+        found=listing.number(),
+        next=following,
+    )
 
 
 class _Listing:
-    """The devices of one account, while one question about them is answered."""
+    """The devices that are asked for, one state after the other."""
 
-    def __init__(self, known: Knowledge, name: AccountName, text: AccountRevision) -> None:
-        self._known, self._name, self._text = known, name, text
-        self._memory = known.state.accounts.recall(name, known.now)
-        self._last = known.statuses.get(name, AccountStatus(name)).last
-        self._positions = Positions(text.desired, self._memory, known.now, known.theirs(name))
+    def __init__(self, roster: Roster, asked: DevicesAsked) -> None:
+        self._roster, self._asked = roster, asked
+        self._matching: Mapping[Position, Sequence[DeviceId]] | None = None
+        if asked.words:
+            self._matching = _by_position(roster, roster.with_words(asked.words))
 
-    def page(self, asked: DevicesAsked) -> DevicesFound:
-        """Return one page. Every device is looked at, and only those of the page are kept."""
-        counts: Counter[str] = Counter()
-        found = _Found(asked.after)
-        candidates = self._candidates(asked.state, self._counted(counts))
-        matching = found.following(self._matching(candidates, asked.words.casefold()))
-        keys = heapq.nsmallest(asked.limit + 1, matching)
-        shown = keys[: asked.limit]
-        counts[HELD], counts[REFUSED] = len(self._held), sum(1 for _ in self._refused())
-        return DevicesFound(
-            rows=self._rows(shown),
-            counts=counts,
-            found=found.number,
-            next=_cursor_text(shown[-1]) if len(keys) > asked.limit else None,
-        )
+    def following(self) -> Iterator[Placed]:
+        """Yield those that no earlier page had."""
+        begin = 0 if self._asked.after is None else ORDER.index(Position(self._asked.after[0]))
+        for position in self._asked.positions:
+            if ORDER.index(position) < begin:
+                continue
+            for device in self._at(position, self._asked.after_key(position)):
+                if self._is_asked(device):
+                    yield position, device
 
-    @property
-    def _held(self) -> tuple[Held, ...]:
-        """Return what the last pass held, if it was of the revision in force."""
-        if self._last is None or not self._last.of(self._text):
-            return ()
-        return self._last.held
+    def number(self) -> int:
+        """Count all of them, those of earlier pages too."""
+        counts, state = self._roster.counts, self._asked.state
+        if self._matching is None:
+            return counts[state] if state is not None else sum(counts[one] for one in ORDER)
+        number = 0
+        for position in self._asked.positions:
+            number += sum(map(self._is_asked, self._matching.get(position, ())))
+        return number
 
-    def _refused(self) -> Iterator[DeviceId]:
-        for device, retry in self._memory.retries.items():
-            if retry.reason is Reason.REFUSED:
+    def _at(self, position: Position, after: Key | None) -> Iterator[DeviceId]:
+        if self._matching is None:
+            yield from self._roster.at(position, after)
+            return
+        for device in self._matching.get(position, ()):
+            if after is None or self._roster.key(device) > after:
                 yield device
 
-    def _counted(self, counts: Counter[str]) -> Iterator[Placed]:
-        """Yield every device with its position, and count the positions."""
-        for device, position in self._positions.all():
-            counts[position] += 1
-            yield device, position
-
-    def _candidates(self, state: str | None, every: Iterator[Placed]) -> Iterator[Placed]:
-        """Yield the devices of a state. ``every`` is used up in any case, because it counts."""
-        if state is None:
-            yield from every
-        elif state in RANKS:
-            yield from (placed for placed in every if placed[1] == state)
-        else:
-            for _ in every:
-                pass
-            devices = self._refused() if state == REFUSED else _devices_of(self._held)
-            for device in devices:
-                yield device, self._positions.of(device)
-
-    def _matching(self, placed: Iterable[Placed], words: str) -> Iterator[Key]:
-        """Yield what sorts each device that has the words in its name or id."""
-        described = self._text.desired.described
-        for device, position in placed:
-            entry = described.get(device)
-            name = (entry.name or "") if entry is not None else ""
-            if not words or words in name.casefold() or words in device.casefold():
-                yield RANKS[position], name, device
-
-    def _rows(self, keys: Iterable[Key]) -> tuple[DeviceRow, ...]:
-        shown = {DeviceId(device): ORDER[rank] for rank, _name, device in keys}
-        holds = {one.change.device: one for one in self._held if one.change.device in shown}
-        names = self._known.names(self._name, list(shown))
-        rows = []
-        for device, position in shown.items():
-            entry = self._text.desired.described.get(device) or Device(device)
-            hold, retry = holds.get(device), self._memory.retries.get(device)
-            reason = hold.reason if hold else retry.reason if retry else None
-            until = hold.until if hold else retry.until if retry else None
-            rows.append(
-                DeviceRow(
-                    self._name,
-                    device,
-                    names.get(device),
-                    entry.type,
-                    position,
-                    reason,
-                    until,
-                    last_heard=last_heard(self._known.events, device),
-                )
-            )
-        return tuple(rows)
+    def _is_asked(self, device: DeviceId) -> bool:
+        """Say whether a device is held or refused, if that is what is asked for."""
+        if self._asked.state not in KEPT_BACK:
+            return True
+        return self._roster.state(device) == self._asked.state
 
 
-class _Found:
-    """The number of devices that were found, and those of them that come after a page."""
-
-    def __init__(self, after: Key | None) -> None:
-        self.number = 0
-        self._after = after
-
-    def following(self, keys: Iterable[Key]) -> Iterator[Key]:
-        """Yield the keys after that page, and count all."""
-        for key in keys:
-            self.number += 1
-            if self._after is None or key > self._after:
-                yield key
+def _by_position(
+    roster: Roster, devices: Iterable[DeviceId]
+) -> Mapping[Position, Sequence[DeviceId]]:
+    found: dict[Position, list[DeviceId]] = {}
+    for device in devices:
+        found.setdefault(roster.positions.of(device), []).append(device)
+    return found
 
 
-def _devices_of(held: Iterable[Held]) -> Iterator[DeviceId]:
-    for one in held:
-        yield one.change.device
-
-
-def cursor(text: str) -> Key:
-    """Read the ``next`` of an earlier page; raises ``ReconcilerError`` where it is none."""
-    try:
-        match json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))):
-            case [int(rank), str(name), str(device)]:
-                return rank, name, device
-    except (ValueError, RecursionError):
-        pass
-    raise ReconcilerError("after must be the next of an earlier page")
-
-
-def _cursor_text(key: Key) -> str:
-    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+def _rows(
+    known: Knowledge, name: AccountName, roster: Roster, shown: Sequence[Placed]
+) -> Iterator[DeviceRow]:
+    names = known.names(name, [device for _position, device in shown])
+    for position, device in shown:
+        entry = roster.text.desired.described.get(device) or Device(device)
+        held = roster.held.get(device)
+        yield DeviceRow(
+            account=name,
+            device=device,
+            name=names.get(device),
+            type=entry.type,
+            state=position,
+            reason=None if held is None else held.reason,
+            until=None if held is None else held.until,
+            last_heard=last_heard(known.events, device),
+        )

@@ -1,64 +1,38 @@
 """The list of devices: each with its state, page by page.
 
-Owns: which devices are in the list, their state in one word, and their order. Must not: have rules of its own about
-what is wanted or held: the planner and the guards are asked. It reads disks and is meant for a worker thread.
+Owns: which devices are in the list, and what is known of each. Must not: have an order or states of its own: ``roster``
+has them. It reads disks and is meant for a worker thread.
 
-Accounts are listed by name. In an account, devices with a name come first, by name; then the others, by id. So an
-answer goes on where the last one ended, whatever happened in between, and of a million devices only ids are kept.
+Accounts are listed by name, the devices of each in the order of its roster.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 from itertools import groupby
-from operator import attrgetter, is_
+from operator import attrgetter
 
-from reconciler.core.acceptance import AccountRevision
-from reconciler.core.errors import ReconcilerError, Unknown, quoted, suggestion
-from reconciler.core.guards import Platform
-from reconciler.core.model import (
-    NOTHING,
-    AccountName,
-    Change,
-    DeviceId,
-    Held,
-    Memory,
-    Reason,
-    Retry,
-)
+from reconciler.core.errors import Unknown, quoted, suggestion
+from reconciler.core.model import AccountName, DeviceId
 from reconciler.core.status import AccountStatus
-from reconciler.reporting.explain import Facts, Position, judged_now
+from reconciler.reporting.explain import Position
 from reconciler.reporting.heard import LastHeardReport, last_heard
 from reconciler.reporting.knowledge import Knowledge
 from reconciler.reporting.parameters import insist_on_known, insist_on_values, limit, one_of
 from reconciler.reporting.positions import Positions
 from reconciler.reporting.queries import LONGEST_PAGE, PAGE
-
-FRESH = timedelta(seconds=30)
-"""The devices of an account are listed anew after this time: dates and waits may have come since."""
-
-
-class DeviceState(StrEnum):
-    """The state of a device in one word, those that need a look first."""
-
-    HELD = "held"
-    REFUSED = "refused"
-    MISSING = "missing"
-    EXTRA = "extra"
-    UNKNOWN = "unknown"
-    IN_SYNC = "in_sync"
-    UNMANAGED = "unmanaged"
-    IGNORED = "ignored"
-    ABSENT = "absent"
-
+from reconciler.reporting.roster import (
+    CHANGING,
+    DeviceState,
+    Place,
+    Roster,
+    Rosters,
+    place,
+    place_text,
+)
 
 ATTENTION = (
     DeviceState.HELD,
@@ -68,8 +42,6 @@ ATTENTION = (
     DeviceState.UNKNOWN,
 )
 """States that do not last, or that a person ends."""
-CHANGING = frozenset({Position.MISSING, Position.EXTRA})
-"""Where a change is due, which may be held."""
 UNDATED = frozenset({Position.UNMANAGED, Position.IGNORED, Position.UNKNOWN})
 """Where a device is for no reason of ours, so nothing says since when."""
 
@@ -114,7 +86,7 @@ class Listed:
     states: frozenset[str] = frozenset(DeviceState)
     name: str = ""
     limit: int = PAGE
-    after: tuple[AccountName, bool, str, str] | None = None
+    after: Place | None = None
 
 
 def listed(asked: Mapping[str, str]) -> Listed:
@@ -130,7 +102,7 @@ def listed(asked: Mapping[str, str]) -> Listed:
         states=frozenset(states) or frozenset(DeviceState),
         name=asked.get("name", "").casefold(),
         limit=limit(asked["limit"], LONGEST_PAGE) if "limit" in asked else PAGE,
-        after=_place(asked["after"]) if "after" in asked else None,
+        after=place(asked["after"]) if "after" in asked else None,
     )
 
 
@@ -139,46 +111,11 @@ def _state(word: str) -> str:
     return one_of("state", state, [one.value for one in DeviceState])
 
 
-@dataclass(frozen=True, slots=True)
-class _Roster:
-    """All devices of one account, in their order, and what their states follow from."""
-
-    text: AccountRevision
-    order: Sequence[DeviceId]
-    positions: Positions
-    held: Mapping[DeviceId, Held]
-
-    def key(self, device: DeviceId) -> tuple[bool, str, str]:
-        """Return the place of a device in the order."""
-        entry = self.text.desired.described.get(device)
-        name = entry.name if entry is not None and entry.name else ""
-        return not name, name, device
-
-    def state(self, device: DeviceId) -> DeviceState:
-        """Return the state of a device."""
-        position = self.positions.of(device)
-        held = self.held.get(device)
-        if held is None or position not in CHANGING:
-            return DeviceState(position)
-        return DeviceState.REFUSED if held.reason is Reason.REFUSED else DeviceState.HELD
-
-    def has(self, device: DeviceId, states: frozenset[str]) -> bool:
-        """Say whether a device is in one of these states. One that is held is missing or extra all the same."""
-        return self.state(device) in states or self.positions.of(device) in states
-
-    def counts(self) -> Counter[str]:
-        """Count all devices by their relation to the file."""
-        return Counter({str(one): count for one, count in self.positions.counts().items()})
-
-
 @dataclass(slots=True)
 class Devices:
-    """The list, of which one account's devices are kept in order: whoever reads on asks for the same account again."""
+    """The list. The counts of each account are kept until its next pass or revision."""
 
-    _kept: tuple[object, ...] = ()
-    _retries: Mapping[DeviceId, Retry] = field(default_factory=dict)
-    _roster: _Roster | None = None
-    _until: datetime | None = None
+    rosters: Rosters = field(default_factory=Rosters)
     _counted: dict[AccountName, tuple[object, Counter[str]]] = field(default_factory=dict)
 
     def page(self, known: Knowledge, asked: Listed) -> DeviceList:
@@ -208,18 +145,17 @@ class Devices:
 
     def _walk(
         self, known: Knowledge, names: Sequence[AccountName], asked: Listed
-    ) -> Iterator[tuple[AccountName, DeviceId, _Roster]]:
+    ) -> Iterator[tuple[AccountName, DeviceId, Roster]]:
         """Go through the devices that are asked for, in order."""
         for name in names:
             if asked.after is not None and name < asked.after[0]:
                 continue
             if asked.states <= set(ATTENTION) and _is_settled(known, name):
                 continue
-            roster, begin = self._of(known, name), 0
+            roster, key = self.rosters.of(known, name), None
             if asked.after is not None and name == asked.after[0]:
-                begin = bisect_right(roster.order, asked.after[1:], key=roster.key)
-            for at in range(begin, len(roster.order)):
-                device = roster.order[at]
+                key = asked.after[1:]
+            for device in roster.following(key):
                 if asked.name and asked.name not in roster.key(device)[1].casefold():
                     continue
                 if roster.has(device, asked.states):
@@ -230,25 +166,22 @@ class Devices:
         standing = known.statuses.get(name, AccountStatus(name))
         text = known.accepted.accounts[name]
         if standing.last is None:
-            return self._of(known, name).counts()
+            return _counts(known, name)
         kept, counts = self._counted.get(name, (None, Counter()))
         if kept is not standing.last or not standing.last.of(text):
-            counts = self._of(known, name).counts()
+            counts = _counts(known, name)
+            if len(self._counted) > len(known.accepted.accounts):
+                self._counted.clear()  # some are of accounts that left
             self._counted[name] = (standing.last, counts)
         return counts
 
-    def _of(self, known: Knowledge, name: AccountName) -> _Roster:
-        standing = known.statuses.get(name, AccountStatus(name))
-        text = known.accepted.accounts[name]
-        memory = known.state.accounts.recall(name, known.now)
-        made_of = (text, standing.last, memory.expected)
-        same = self._retries == memory.retries and all(map(is_, self._kept, made_of))
-        fresh = self._until is not None and known.now < self._until
-        if self._roster is None or not same or not fresh:
-            self._roster = _roster(known, name, text, standing, memory)
-            self._kept, self._retries = made_of, memory.retries
-            self._until = known.now + FRESH
-        return self._roster
+
+def _counts(known: Knowledge, name: AccountName) -> Counter[str]:
+    """Count the devices of an account by their relation to the file, without a look at each."""
+    desired = known.accepted.accounts[name].desired
+    memory = known.state.accounts.glance(name, known.now)
+    positions = Positions(desired, memory, known.now, known.theirs(name))
+    return Counter({str(one): count for one, count in positions.counts().items()})
 
 
 def _is_settled(known: Knowledge, name: AccountName) -> bool:
@@ -259,56 +192,7 @@ def _is_settled(known: Knowledge, name: AccountName) -> bool:
     return standing.last.of(known.accepted.accounts[name]) and standing.last.settled
 
 
-def _roster(
-    known: Knowledge,
-    name: AccountName,
-    text: AccountRevision,
-    standing: AccountStatus,
-    memory: Memory,
-) -> _Roster:
-    desired, live = text.desired, memory.expected or NOTHING
-    every = desired.devices | live
-    named = [one for one in every if one in desired.described and desired.described[one].name]
-    named.sort(key=lambda one: (desired.described[one].name or "", one))
-    plain = sorted(every.difference(named))
-    return _Roster(
-        text=text,
-        order=[*named, *plain],
-        positions=Positions(desired, memory, known.now, known.theirs(name)),
-        held=_held(known, name, text, standing, memory),
-    )
-
-
-def _held(
-    known: Knowledge,
-    name: AccountName,
-    text: AccountRevision,
-    standing: AccountStatus,
-    memory: Memory,
-) -> Mapping[DeviceId, Held]:
-    """Return what holds the changes of an account, as ``explain`` would say it of each device."""
-    facts = Facts(
-        account=name,
-        device=DeviceId(""),
-        now=known.now,
-        text=text,
-        memory=memory,
-        ending=standing.last,
-        pause_override=known.state.pauses.of(name, known.now),
-        observing=known.observing,
-        platform=known.platforms.get(name, Platform()),
-        claims=known.claims,
-        theirs=known.theirs(name),
-    )
-    _judged, held = judged_now(facts, text)
-    found = {one.change.device: one for one in held}
-    for device, retry in memory.retries.items():
-        if retry.until > known.now and device not in found:
-            found[device] = Held(Change(name, retry.action, device), retry.reason, retry.until)
-    return found
-
-
-def _row(known: Knowledge, name: AccountName, device: DeviceId, roster: _Roster) -> DeviceRow:
+def _row(known: Knowledge, name: AccountName, device: DeviceId, roster: Roster) -> DeviceRow:
     entry, state = roster.text.desired.entry(device), roster.state(device)
     held = roster.held.get(device) if state in {DeviceState.HELD, DeviceState.REFUSED} else None
     return DeviceRow(
@@ -325,7 +209,7 @@ def _row(known: Knowledge, name: AccountName, device: DeviceId, roster: _Roster)
 
 
 def _since(
-    known: Knowledge, name: AccountName, device: DeviceId, roster: _Roster
+    known: Knowledge, name: AccountName, device: DeviceId, roster: Roster
 ) -> datetime | None:
     """Return since when a device is in its state: our last confirmed change, or the revision that named it last."""
     position = roster.positions.of(device)
@@ -353,15 +237,4 @@ def _called(known: Knowledge, rows: Sequence[DeviceRow]) -> tuple[DeviceRow, ...
 
 
 def _after(row: DeviceRow) -> str:
-    place = [row.account, not row.name, row.name or "", row.device]
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
-
-
-def _place(text: str) -> tuple[AccountName, bool, str, str]:
-    try:
-        match json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))):
-            case [str(account), bool(plain), str(name), str(device)]:
-                return AccountName(account), plain, name, device
-    except (ValueError, RecursionError, binascii.Error):
-        pass
-    raise ReconcilerError("after must be the next of an earlier answer")
+    return place_text(row.account, (not row.name, row.name or "", row.device))

@@ -30,6 +30,33 @@ class Positions:
         """Whether LG ever gave a list that was trusted."""
         return self._live is not None
 
+    @property
+    def devices(self) -> frozenset[DeviceId]:
+        """Return every device that an entry names or that is live."""
+        live = self._live or NOTHING
+        return self._devices if live is self._devices else self._devices | live
+
+    def those(self, position: Position) -> frozenset[DeviceId] | None:
+        """Return the devices with a position; None for those in sync, of which no set is kept."""
+        parts = self._parts
+        if self._live is None:
+            return self._devices if position is Position.UNKNOWN else NOTHING
+        if position is Position.ABSENT:
+            return self.absent()
+        return {
+            Position.MISSING: parts.missing,
+            Position.EXTRA: parts.extra,
+            Position.UNMANAGED: parts.unmanaged,
+            Position.IGNORED: parts.ignored,
+            Position.UNKNOWN: NOTHING,
+        }.get(position)
+
+    def absent(self) -> frozenset[DeviceId]:
+        """Return the devices that an entry names and that are neither wanted now nor live."""
+        if self._live is None or self._parts.wanted is self._devices:
+            return NOTHING
+        return self._devices - self._parts.wanted - self._live
+
     def all(self) -> Iterator[tuple[DeviceId, Position]]:
         """Yield every device that an entry names or that is live, with its position."""
         for device in self._devices:

@@ -25,6 +25,7 @@ from reconciler.reporting.heard import KnownEvents
 from reconciler.reporting.knowledge import Knowledge
 from reconciler.reporting.moments import IN_UTC, Zone, zone_named
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
+from reconciler.reporting.roster import Rosters
 from reconciler.reporting.views import AccountView, SearchView
 from reconciler.runtime.health import ProcessHealth
 from reconciler.runtime.last_heard import LastHeard
@@ -57,7 +58,8 @@ class DaemonQueries:
         self._heard = heard
         self._one_at_a_time = asyncio.Lock()
         self._calendar = Calendar()
-        self._devices = Devices()
+        self._rosters = Rosters()
+        self._devices = Devices(self._rosters)
 
     async def status(self) -> StatusReport:
         """Return the status of everything."""
@@ -102,7 +104,7 @@ class DaemonQueries:
         """Return what the page of an account shows."""
         known = self._known()
         async with self._one_at_a_time:
-            view = await asyncio.to_thread(views.account_view, known, name, asked)
+            view = await asyncio.to_thread(views.account_view, known, name, asked, self._rosters)
         return view, self._contact(known, AccountName(name))
 
     async def search(self, words: str) -> SearchView:
@@ -161,21 +163,19 @@ class DaemonQueries:
         return not isinstance(credentials, str) and credentials.refresh_token is not None
 
     def _known(self) -> Knowledge:
-        """Return what is known at this moment, as values that a thread may look at."""
+        """Return what is known at this moment, as values that a thread may look at.
+
+        The event loop waits for this, so the facts of each account are made later, where somebody asks for them.
+        """
         components, now = self._components, self._components.clock.now()
         accepted, reconciler = components.informer.accepted, components.reconciler
-        passes = {}
-        for account in accepted.accounts:
-            seconds = self._queue.next_due(account)
-            if seconds is not None:
-                passes[account] = now + timedelta(seconds=seconds)
         return Knowledge(
             now=now,
             accepted=accepted,
             state=components.state,
             kept=components.state.revisions.kept,
             statuses=reconciler.accounts.statuses,
-            passes=passes,
+            passes=self._queue.timetable(now),
             observing=components.settings.mode is Mode.OBSERVE,
             platforms=reconciler.accounts.platforms,
             claims=components.informer.claims,

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -18,6 +18,13 @@ from reconciler.core.model import AccountName
 from simulated import SimulatedClock
 
 A, B, C = AccountName("a"), AccountName("b"), AccountName("c")
+NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+
+def due(controller: Queue, account: AccountName) -> float | None:
+    """Return in how many seconds an account is due; None if it is not."""
+    moment = controller.timetable(NOW).get(account)
+    return None if moment is None else (moment - NOW).total_seconds()
 
 
 class Passes:
@@ -174,6 +181,23 @@ async def test_a_routine_wake_of_an_edited_account_keeps_its_place() -> None:
     assert passes.begun == [A, C, B]
 
 
+async def test_the_timetable_is_that_of_its_moment() -> None:
+    """Who reads the timetable finds every account at the moment it was asked for, whatever happens meanwhile."""
+    passes = Passes()
+    passes.due[A] = timedelta(seconds=10)
+    async with working(passes) as (controller, clock):
+        controller.wake([A])
+        waiting = controller.timetable(NOW)
+        await settle()
+        resting = controller.timetable(NOW)
+        clock.pass_by(timedelta(seconds=30))
+        controller.tick()
+        await settle()
+        assert dict(waiting) == {A: NOW}
+        assert dict(resting) == {A: NOW + timedelta(seconds=10)}
+        assert B not in resting
+
+
 async def test_an_account_comes_back_when_it_is_due() -> None:
     """A pass says when the account is due again; a tick at that time, not before, queues it."""
     passes = Passes()
@@ -181,7 +205,7 @@ async def test_an_account_comes_back_when_it_is_due() -> None:
     async with working(passes) as (controller, clock):
         controller.wake([A])
         await settle()
-        assert controller.next_due(A) == 10
+        assert due(controller, A) == 10
         clock.pass_by(timedelta(seconds=9))
         controller.tick()
         await settle()
@@ -218,7 +242,7 @@ async def test_an_account_that_left_is_not_due_any_more() -> None:
     async with working(passes) as (controller, clock):
         controller.wake([A])
         await settle()
-        assert controller.next_due(A) is None
+        assert due(controller, A) is None
         clock.pass_by(timedelta(days=1))
         controller.tick()
         await settle()
@@ -410,7 +434,7 @@ async def test_a_defect_in_a_pass_costs_that_pass_only() -> None:
         async with working(one) as (controller, _):
             controller.wake([A, B])
             await settle()
-            assert controller.next_due(A) == AFTER_A_DEFECT.total_seconds()
+            assert due(controller, A) == AFTER_A_DEFECT.total_seconds()
     assert begun == [A, B]
     assert [line["event"] for line in lines] == ["pass.crashed"]
 
@@ -504,7 +528,7 @@ async def test_a_pass_before_its_time_takes_the_place_of_the_one_that_was_due() 
         passes.gate.set()
         await settle()
         assert passes.begun == [A, A]
-        assert controller.next_due(A) == 60
+        assert due(controller, A) == 60
 
 
 async def test_an_account_that_waits_or_works_is_due_now() -> None:
@@ -516,7 +540,7 @@ async def test_an_account_that_waits_or_works_is_due_now() -> None:
         await settle()
         controller.wake([B])
         controller.wake([C], first=True)
-        assert [controller.next_due(one) for one in (A, B, C)] == [0.0, 0.0, 0.0]
-        assert controller.next_due(AccountName("stranger")) is None
+        assert [due(controller, one) for one in (A, B, C)] == [0.0, 0.0, 0.0]
+        assert due(controller, AccountName("stranger")) is None
         passes.gate.set()
         await settle()

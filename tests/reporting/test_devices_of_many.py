@@ -34,11 +34,11 @@ from reconciler.reporting.devices import (
     ATTENTION,
     DeviceRow,
     Devices,
-    DeviceState,
     Listed,
     listed,
 )
 from reconciler.reporting.knowledge import Knowledge
+from reconciler.reporting.roster import DeviceState
 from reconciler.state import State
 
 ACCOUNTS = [AccountName(one) for one in ("clinic", "hotel", "school")]
