@@ -59,13 +59,14 @@ class Order(StrEnum):
 class SinkConfig:
     """One sink as the file describes it. Of filters, None means all.
 
-    ``url`` and ``signing_secret_file`` are of ``http``; ``path`` is of ``stream``, and None is standard output.
+    ``url`` and the files of secrets are of ``http``; ``path`` is of ``stream``, and None is standard output.
     """
 
     name: str
     type: SinkType
     url: str | None = None
     signing_secret_file: Path | None = None
+    authorization_file: Path | None = None
     path: Path | None = None
     categories: frozenset[Category] | None = None
     accounts: tuple[str, ...] | None = None
@@ -239,12 +240,13 @@ def _sink(folder: Path, name: str, table: HttpTable | StreamTable) -> SinkConfig
             concurrency=STREAM_CONCURRENCY,
             give_up_after=table.give_up_after,
         )
-    secret = table.signing_secret_file
+    secret, authorization = table.signing_secret_file, table.authorization_file
     return SinkConfig(
         name=name,
         type=SinkType.HTTP,
         url=table.url,
         signing_secret_file=None if secret is None else folder / secret,
+        authorization_file=None if authorization is None else folder / authorization,
         categories=categories,
         accounts=accounts,
         push_types=frozenset(table.push_types),

@@ -156,6 +156,7 @@ class HttpTable(SinkTable):
     type: Literal["http"]
     url: _Address
     signing_secret_file: _Path | None = None
+    authorization_file: _Path | None = None
     order: Literal["device", "none"] = "device"
     concurrency: Annotated[int, Field(ge=1, le=_MOST_AT_ONCE)] = 8
 

@@ -31,6 +31,7 @@ locales = ["ko", "en"]
 type = "http"
 url = "https://crm.example.com/pcc"
 signing_secret_file = "/run/secrets/crm"
+authorization_file = "crm-token"
 categories = ["malfunction", "maintenance"]
 accounts = ["seoul-*"]
 push_types = ["PCC_EVENT", "DEVICE_UNREGISTERED"]
@@ -104,6 +105,7 @@ def test_every_key_is_read() -> None:
                 type=SinkType.HTTP,
                 url="https://crm.example.com/pcc",
                 signing_secret_file=Path("/run/secrets/crm"),
+                authorization_file=Path("conf/crm-token"),
                 categories=frozenset({Category.MALFUNCTION, Category.MAINTENANCE}),
                 accounts=("seoul-*",),
                 push_types=frozenset({"PCC_EVENT", "DEVICE_UNREGISTERED"}),

@@ -166,6 +166,63 @@ async def test_retry_after_is_passed_on() -> None:
     assert handed.wait.total_seconds() == 90
 
 
+async def test_an_event_shows_the_authorization_that_its_file_has_now(tmp_path: Path) -> None:
+    """The header has the file's line; a replaced one counts at once; a redirect gets neither event nor header."""
+    token = tmp_path / "token"
+    async with hooks(always(OK)) as elsewhere:
+
+        def script(number: int) -> bytes:
+            return OK if number < 3 else answer(307, location=elsewhere.url)
+
+        async with sink_to(script, authorization_file=token) as (sink, seen):
+            for value in ("Bearer one-1", "Basic dXNlcjpwYXNzd29yZC03", "Bearer two-2"):
+                token.write_text(f"{value}\n", encoding="utf-8")
+                await sink.hand_over("a", BODY)
+                assert seen.posted[-1].headers["authorization"] == value
+            assert (await sink.hand_over("a", BODY)).result is Result.RETRY
+        assert len(seen.posted) == 4
+        assert elsewhere.posted == []
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        ("\n \n", "is empty"),
+        ("Bearer a\nBearer b\n", "has more than one line"),
+        ("Bearer ä", "has characters that a header cannot have"),
+        ("Bearer a\x00", "has characters that a header cannot have"),
+        ("x" * 5000, "is too large for a secret"),
+    ],
+)
+async def test_no_event_leaves_without_its_authorization(
+    tmp_path: Path, content: str | None, why: str
+) -> None:
+    """A file that holds no usable value holds the sink, and the words say which file and why, without the value."""
+    token = tmp_path / "token"
+    if content is not None:
+        token.write_text(content, encoding="utf-8")
+    async with sink_to(always(OK), authorization_file=token) as (sink, seen):
+        handed = await sink.hand_over("a", BODY)
+    assert (handed.result, handed.refused) == (Result.RETRY, True)
+    assert handed.words == f"not sent, as there is no authorization: {token} {why}"
+    assert seen.posted == []
+
+
+async def test_an_authorization_is_masked_in_the_words(tmp_path: Path) -> None:
+    """A sink that repeats the header, its token, or the password in it, has each of them masked."""
+    token = tmp_path / "token"
+    said = answer(403, "no: Bearer sesame-9; sesame-9; password-7; user:password-7")
+    async with sink_to(always(said), authorization_file=token) as (sink, _):
+        token.write_text("Bearer sesame-9", encoding="utf-8")
+        bearer = await sink.hand_over("a", BODY)
+        token.write_text("Basic dXNlcjpwYXNzd29yZC03", encoding="utf-8")
+        pair = await sink.hand_over("a", BODY)
+    assert "sesame-9" not in bearer.words
+    assert "password-7" not in pair.words
+    assert MASK in pair.words
+
+
 async def test_no_secret_is_in_the_words(tmp_path: Path) -> None:
     """A sink that repeats our secret, or the password of its address, has it masked."""
     secret = tmp_path / "secret"

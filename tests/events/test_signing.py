@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from reconciler.events.sinks.signing import NoSecretError, Secret, secrets_in, signature
+from reconciler.events.sinks.secret_file import NoSecretError
+from reconciler.events.sinks.signing import Secret, secrets_in, signature
 
 BODY = b'{"id":"a"}'
 KEY = base64.b64encode(bytes(range(32))).decode()

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ from reconciler.core.errors import quoted
 from reconciler.core.unanswered import unanswered
 from reconciler.events.model import Result
 from reconciler.events.sinks.answers import judge
+from reconciler.events.sinks.authorization import authorization_in, secrets_of
 from reconciler.events.sinks.names import Ask, HostName, system_addresses
 from reconciler.events.sinks.port import Handed
-from reconciler.events.sinks.signing import NoSecretError, Secret, secrets_in, signature
+from reconciler.events.sinks.secret_file import NoSecretError
+from reconciler.events.sinks.signing import secrets_in, signature
 from reconciler.telemetry.masking import Masking
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
@@ -56,6 +59,7 @@ class Endpoint:
 
     url: str
     signing_secret_file: Path | None = None
+    authorization_file: Path | None = None
     concurrency: int = 8
     proxy: str | None = None
 
@@ -92,8 +96,7 @@ class HttpSink:
         try:
             headers = self._headers(id, body)
         except NoSecretError as error:
-            words = f"not sent, as there is no signature: {error}"
-            return Handed(Result.RETRY, words=words, refused=True)
+            return Handed(Result.RETRY, words=f"not sent, as there is no {error}", refused=True)
         try:
             return await self._post(headers, body)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -115,11 +118,17 @@ class HttpSink:
             "webhook-id": id,
             "webhook-timestamp": str(timestamp),
         }
-        path = self._endpoint.signing_secret_file
-        if path is not None:
-            secrets = secrets_in(path)
-            self._mask(secrets)
-            headers["webhook-signature"] = signature(secrets, id, timestamp, body)
+        secrets: set[str] = set(self._endpoint.secrets)
+        if (path := self._endpoint.signing_secret_file) is not None:
+            with _lacking("signature"):
+                signing = secrets_in(path)
+            secrets |= {secret.written for secret in signing}
+            headers["webhook-signature"] = signature(signing, id, timestamp, body)
+        if (path := self._endpoint.authorization_file) is not None:
+            with _lacking("authorization"):
+                headers["authorization"] = authorization_in(path)
+            secrets |= secrets_of(headers["authorization"])
+        self._masking.hold(("sink", self.name), frozenset(secrets), self._clock.steady())
         return headers
 
     async def _post(self, headers: dict[str, str], body: bytes) -> Handed:
@@ -179,14 +188,6 @@ class HttpSink:
             )
         return self._client
 
-    def _mask(self, secrets: tuple[Secret, ...]) -> None:
-        written = {secret.written for secret in secrets}
-        self._masking.hold(
-            ("sink", self.name),
-            frozenset(written | self._endpoint.secrets),
-            self._clock.steady(),
-        )
-
     def _words(self, response: httpx.Response, answer: bytes) -> str:
         """Return what is shown of an answer."""
         words = f"HTTP {response.status_code}"
@@ -198,6 +199,15 @@ class HttpSink:
 
     def _shown(self, words: str) -> str:
         return quoted(self._masking.text(words))
+
+
+@contextmanager
+def _lacking(what: str) -> Iterator[None]:
+    """Say what an event would be sent without."""
+    try:
+        yield
+    except NoSecretError as error:
+        raise NoSecretError(f"{what}: {error}") from error
 
 
 class _Connected:

@@ -13,24 +13,16 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.core.errors import ReconcilerError
+from reconciler.events.sinks.secret_file import NoSecretError, text_in
 
 PREFIX = "whsec_"
 SHORTEST_SECRET = 24
 """Bytes. The standard's own lower bound."""
 MOST_SECRETS = 2
-LARGEST_FILE = 4096
-"""Bytes of a file that holds a secret."""
-
-
-class NoSecretError(ReconcilerError):
-    """There is no secret to sign with; an event is not sent without its signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +44,7 @@ def secrets_in(path: Path) -> tuple[Secret, ...]:
 
     The file is read for each event: so a new secret counts at once, and the file is small.
     """
-    lines = [line.strip() for line in _text(path).splitlines()]
+    lines = [line.strip() for line in text_in(path).splitlines()]
     written = [line for line in lines if line]
     if not written:
         raise NoSecretError(f"{path} is empty")
@@ -76,21 +68,3 @@ def _secret(path: Path, written: str) -> Secret:
     if len(key) < SHORTEST_SECRET:
         raise NoSecretError(f"{path} has a secret of fewer than {SHORTEST_SECRET} bytes")
     return Secret(written, key)
-
-
-def _text(path: Path) -> str:
-    """Return the text of a small regular file; a pipe put in its place must not block."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            is_regular = stat.S_ISREG(os.fstat(file).st_mode)
-            content = os.read(file, LARGEST_FILE + 1) if is_regular else b""
-        finally:
-            os.close(file)
-    except OSError as error:
-        raise NoSecretError(f"{path} cannot be read: {error.strerror}") from error
-    if not is_regular:
-        raise NoSecretError(f"{path} is not a regular file")
-    if len(content) > LARGEST_FILE:
-        raise NoSecretError(f"{path} is too large for a secret")
-    return content.decode("utf-8", "replace")

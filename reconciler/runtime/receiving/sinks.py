@@ -29,6 +29,7 @@ class SinkBuilder:
         endpoint = Endpoint(
             config.url,
             signing_secret_file=config.signing_secret_file,
+            authorization_file=config.authorization_file,
             concurrency=config.concurrency,
             proxy=self._proxy(config.url),
         )
