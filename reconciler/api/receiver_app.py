@@ -26,12 +26,15 @@ from reconciler.events.port import Archive
 
 @dataclass(frozen=True, slots=True)
 class ReceiverSurface:
-    """What the app asks. ``receiver`` takes the calls of LG, ``steady`` tells how long an answer took."""
+    """What the app asks. ``receiver`` takes the calls of LG, ``steady`` tells how long an answer took.
+
+    ``registry`` is None where the metrics are on a port of their own.
+    """
 
     receiver: ASGIApp
     archive: Archive
     page: EventPage
-    registry: CollectorRegistry
+    registry: CollectorRegistry | None
     health: Health
     policy: ReceiverPolicy
     now: event_queries.Now
@@ -42,7 +45,7 @@ def create_receiver_app(surface: ReceiverSurface) -> ASGIApp:
     """Return the app."""
     views = _Views(surface)
     routes = [
-        Route("/metrics", views.metrics),
+        *_metrics(surface),
         Route("/healthz", views.healthz),
         Route("/readyz", views.readyz),
         *static_files("style.css", "page.js"),
@@ -65,16 +68,17 @@ class _ByPath:
         await (self._receiver if is_ours else self._others)(scope, receive, send)
 
 
+def _metrics(surface: ReceiverSurface) -> list[Route]:
+    if surface.registry is None:
+        return []
+    return [Route("/metrics", Exposition(surface.registry, surface.steady).answer)]
+
+
 class _Views:
-    """Metrics and health."""
+    """Health."""
 
     def __init__(self, surface: ReceiverSurface) -> None:
         self._health = surface.health
-        self._exposition = Exposition(surface.registry, surface.steady)
-
-    async def metrics(self, request: Request) -> Response:
-        """Answer with the metrics, in the form that is asked for."""
-        return await self._exposition.answer(request)
 
     async def healthz(self, _request: Request) -> Response:
         """Say whether the process is alive."""

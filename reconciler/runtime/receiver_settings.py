@@ -10,7 +10,7 @@ from base64 import b64encode
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from reconciler.pcc.secret_files import SecretReader
 from reconciler.runtime.common_settings import CommonSettings
@@ -37,6 +37,10 @@ class ReceiverSettings(CommonSettings):
     receive_listen: Annotated[Listen, BeforeValidator(read_listen)] = Field(
         Listen("127.0.0.1", 8081),
         description="(`receive`) address and port where LG's calls come in; metrics, health and the read API too",
+    )
+    receive_metrics_listen: Annotated[Listen, BeforeValidator(read_listen)] | None = Field(
+        None,
+        description="(`receive`) address and port for `/metrics` alone; it is then gone from `PCC_RECEIVE_LISTEN`",
     )
     receive_basic: BasicPairs | None = Field(
         None,
@@ -77,6 +81,15 @@ class ReceiverSettings(CommonSettings):
         description="(`receive`) size of the spool at which calls are answered 503, like `500MiB`",
         json_schema_extra={"shown": "`1GiB`"},
     )
+
+    @field_validator("receive_metrics_listen")
+    @classmethod
+    def _port_of_its_own(cls, value: Listen | None, info: ValidationInfo) -> Listen | None:
+        if value is not None and value.port and value == info.data.get("receive_listen"):
+            raise ValueError(
+                "is the same as PCC_RECEIVE_LISTEN; leave it out, or name another port"
+            )
+        return value
 
     @property
     def source(self) -> str:

@@ -53,6 +53,7 @@ def test_every_setting_can_be_set() -> None:
         "PCC_LOG_FORMAT": "json",
         "PCC_SHUTDOWN_GRACE": "0s",
         "PCC_RECEIVE_LISTEN": "192.0.2.1:8081",
+        "PCC_RECEIVE_METRICS_LISTEN": "192.0.2.1:9081",
         "PCC_RECEIVE_BASIC": PAIR,
         "PCC_RECEIVE_SECRET": PATH_SECRET,
         "PCC_EVENTS_CONFIG": "/etc/pcc/events.toml",
@@ -68,6 +69,16 @@ def test_every_setting_can_be_set() -> None:
     assert full.spool_limit == 500 * 1024**2
     assert full.source == "https://example.com/pcc"
     assert full.work_dir == Path("/var/lib/events")
+
+
+def test_the_port_of_the_metrics_is_another_one() -> None:
+    """Naming the same port twice is a fault; a free one is never the same."""
+    same = "127.0.0.1:8081"
+    assert faults({"PCC_RECEIVE_METRICS_LISTEN": same}) == [
+        "PCC_RECEIVE_METRICS_LISTEN: is the same as PCC_RECEIVE_LISTEN; leave it out, or name another port"
+    ]
+    free = load_receiver(HOME | {"PCC_RECEIVE_METRICS_LISTEN": "127.0.0.1:0"})
+    assert free.receive_metrics_listen == Listen("127.0.0.1", 0)
 
 
 def test_the_source_of_events_follows_from_the_environment() -> None:

@@ -21,7 +21,7 @@ from receiving import EVENT, PAIR, PATH_SECRET, basic, body
 from reconciler.runtime.server import listening
 from reconciler.runtime.setting_values import Listen
 from reconciler.runtime.settings import LG_CREDENTIALS
-from scenarios import DEADLINE_SECONDS, eventually, eventually_true
+from scenarios import DEADLINE_SECONDS, eventually, eventually_true, free_port
 
 
 @dataclass
@@ -75,6 +75,20 @@ async def running(given: Mapping[str, str]) -> AsyncIterator[Running]:
             if json.loads(line)["event"] == "receive.started":
                 url = json.loads(line)["listen"]
         yield Running(child, url, http)
+
+
+async def test_metrics_leave_the_port_of_lg_for_one_of_their_own(tmp_path: Path) -> None:
+    """They are there alone, and who reaches the port that LG calls reads none."""
+    metrics = f"127.0.0.1:{free_port()}"
+    given = given_in(tmp_path, PCC_RECEIVE_METRICS_LISTEN=metrics)
+    async with running(given) as receiver:
+        assert (await receiver.post(body())).status_code == 200
+        shown = await receiver.http.get(f"http://{metrics}/metrics")
+        assert "pcc_receiver_build_info" in shown.text
+        assert (await receiver.http.post(f"http://{metrics}/pcc/events")).status_code == 404
+        assert (await receiver.http.get(f"{receiver.url}/metrics")).status_code == 404
+        assert (await receiver.http.get(f"{receiver.url}/healthz")).status_code == 200
+        await receiver.end()
 
 
 async def test_what_was_answered_is_there_after_a_kill(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import structlog
 
 from reconciler import __version__
 from reconciler.api.event_page import EventPage
+from reconciler.api.metrics_app import create_metrics_app
 from reconciler.api.receiver import COMMIT_SECONDS, Receiver
 from reconciler.api.receiver_app import ReceiverSurface, create_receiver_app
 from reconciler.core.errors import SpoolError
@@ -37,7 +38,7 @@ from reconciler.runtime.receiving.policy import ReceiverSettingsPolicy
 from reconciler.runtime.receiving.rules import RulesInForce
 from reconciler.runtime.receiving.sinks import SinkBuilder
 from reconciler.runtime.receiving.spool_keeper import SpoolKeeper
-from reconciler.runtime.server import listening, more_descriptors, most_connections
+from reconciler.runtime.server import listening, metrics_port, more_descriptors, most_connections
 from reconciler.runtime.services.http import Front, HttpServer
 from reconciler.runtime.setting_values import Listen
 from reconciler.runtime.source import SETTING, opened
@@ -114,6 +115,9 @@ class ReceiverProcess:
         settings = self._settings
         with ExitStack() as stack:
             front = stack.enter_context(self._front(settings.receive_listen))
+            metrics_front = stack.enter_context(
+                metrics_port(settings.receive_metrics_listen, "PCC_RECEIVE_METRICS_LISTEN")
+            )
             source = stack.enter_context(self._source())
             parts = Parts(settings, source, self._masking, self._environment)
             parts.receiver.allow(self._connections // SHARE)
@@ -121,7 +125,7 @@ class ReceiverProcess:
             stack.callback(parts.keeper.close)
             parts.keeper.begin()
             parts.files.begin()
-            await self._serve(parts, front)
+            await self._serve(parts, front, metrics_front)
         log.info("receive.stopped")
 
     def _source(self) -> AbstractContextManager[Source]:
@@ -137,7 +141,7 @@ class ReceiverProcess:
         )
         return opened(self._settings, lasting=True, files=files)
 
-    async def _serve(self, parts: Parts, front: Front) -> None:
+    async def _serve(self, parts: Parts, front: Front, metrics_front: Front | None) -> None:
         log.info("receive.started", version=__version__, listen=front.url)
         for warning in self._settings.warnings:
             log.warning("settings.warning", message=warning)
@@ -146,7 +150,7 @@ class ReceiverProcess:
             self._parts = parts
             self._ready(front.url)
 
-        await Supervisor(parts.services(front)).run(self._stopping, started)
+        await Supervisor(parts.services(front, metrics_front)).run(self._stopping, started)
 
 
 class Parts:
@@ -160,6 +164,7 @@ class Parts:
         environment: Environment,
     ) -> None:
         clock = environment.clock
+        self._steady = clock.steady
         self.metrics = ReceiverMetrics(settings.spool_limit)
         names, logic = DesiredDirectory(clock), LogicInForce()
         router = SinkRouter(names, logic)
@@ -187,7 +192,7 @@ class Parts:
                 receiver=self.receiver,
                 archive=spool,
                 page=EventPage(spool, names, logic),
-                registry=self.metrics.registry,
+                registry=None if settings.receive_metrics_listen else self.metrics.registry,
                 health=ReceiverHealth(self.keeper, [rules, self.directory], clock),
                 policy=policy,
                 now=clock.now,
@@ -195,10 +200,15 @@ class Parts:
             )
         )
 
-    def services(self, front: Front) -> Sequence[Service]:
+    def services(self, front: Front, metrics_front: Front | None) -> Sequence[Service]:
         """Return what runs, in the order in which it ends: first of all nothing new comes in."""
+        scraped: list[Service] = []
+        if metrics_front is not None:
+            app = create_metrics_app(self.metrics.registry, self._steady)
+            scraped.append(HttpServer(metrics_front, app, "metrics"))
         return (
             HttpServer(front, self.app),
+            *scraped,
             self._delivery,
             self.directory,
             self.files,
