@@ -13,7 +13,7 @@ from types import TracebackType
 
 
 class TimeLimit:
-    """So many seconds. ``with limit.begun():`` raises ``TimeoutError`` in the task that is in it for longer."""
+    """A number of seconds. ``with limit.begun():`` raises ``TimeoutError`` in the task that is in it for longer."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
