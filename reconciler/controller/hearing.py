@@ -8,10 +8,10 @@ Nothing of this is kept on disk: after a start the receivers are read from their
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from heapq import heappop, heappush
 from typing import Any
 
 import structlog
@@ -45,7 +45,9 @@ class _Account:
     watch: ListWatch = field(default_factory=ListWatch)
     last: Heard | None = None
     recent: RecentDevices = field(default_factory=RecentDevices)
-    after_unsubscribe: deque[datetime] = field(default_factory=deque)
+    after_unsubscribe: list[datetime] = field(
+        default_factory=list
+    )  # a heap: receivers are read in any order
     woken_at: float | None = None
 
 
@@ -109,7 +111,7 @@ class Hearing:
         over = self._clock.now() - SHOWN_FOR
         for one in self._accounts.values():
             while one.after_unsubscribe and one.after_unsubscribe[0] <= over:
-                one.after_unsubscribe.popleft()
+                heappop(one.after_unsubscribe)
         return {name: len(one.after_unsubscribe) for name, one in self._accounts.items()}
 
     def listed(
@@ -177,7 +179,7 @@ class Hearing:
                 continue
             if after_unsubscribe(event, last.at):
                 self._keep(event, [account])
-                self._of(account).after_unsubscribe.append(event.received)
+                heappush(self._of(account).after_unsubscribe, event.received)
                 found.add(account)
                 log.warning("event.after_unsubscribe", account=account, device=event.device)
         return found

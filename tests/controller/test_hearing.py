@@ -102,6 +102,24 @@ async def test_events_after_an_unsubscribe_are_counted_for_a_day() -> None:
     assert fleet.hearing.after_unsubscribe() == {DEFAULT_ACCOUNT: 0}
 
 
+async def test_each_event_after_an_unsubscribe_is_counted_for_its_own_day() -> None:
+    """Receivers are read in any order: an older event is not counted for as long as a later one that was read first."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    fleet.want(fleet.owned[1:])
+    await fleet.reconcile()
+    fleet.clock.pass_by(3 * HOURS)
+    early = event(fleet, fleet.owned[0])
+    fleet.clock.pass_by(12 * HOURS)
+    late = event(fleet, fleet.owned[0])
+    await fleet.hearing.take([late, early])
+    assert fleet.hearing.after_unsubscribe() == {DEFAULT_ACCOUNT: 2}
+    fleet.clock.pass_by(12 * HOURS)
+    assert fleet.hearing.after_unsubscribe() == {DEFAULT_ACCOUNT: 1}
+    fleet.clock.pass_by(12 * HOURS)
+    assert fleet.hearing.after_unsubscribe() == {DEFAULT_ACCOUNT: 0}
+
+
 async def test_a_device_that_was_subscribed_again_is_no_more_an_unsubscribed_one() -> None:
     """Only the last change that LG confirmed counts."""
     fleet = hearing_fleet()
