@@ -11,7 +11,7 @@ import sys
 from http.client import HTTPConnection, HTTPException
 
 SECONDS = 8.0
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+ANYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 
 
 DEFAULTS = {"PCC_LISTEN": "127.0.0.1:8080", "PCC_RECEIVE_LISTEN": "127.0.0.1:8081"}
@@ -22,7 +22,9 @@ def main(setting: str = "PCC_LISTEN") -> int:
     listen = os.environ.get(setting) or DEFAULTS[setting]
     host, _, port = listen.strip().rpartition(":")
     host = host.strip("[]")
-    connection = HTTPConnection(ANYWHERE.get(host, host), int(port), timeout=SECONDS)
+    connection = HTTPConnection(
+        "127.0.0.1" if host in ANYWHERE else host, int(port), timeout=SECONDS
+    )
     try:
         connection.request("GET", "/healthz")
         answer = connection.getresponse()

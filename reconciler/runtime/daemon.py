@@ -162,7 +162,7 @@ class Daemon:
     async def _run(self, process: Process, url: str) -> None:
         process.tick()
         log.info("daemon.started", version=__version__, mode=self._settings.mode, listen=url)
-        for warning in self._settings.warnings:
+        for warning in (*self._settings.warnings, *self._settings.unreadable_secrets()):
             log.warning("settings.warning", message=warning)
 
         def started() -> None:

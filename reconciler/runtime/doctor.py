@@ -125,16 +125,10 @@ class _Doctor:
 
     def _settings(self) -> Finding:
         settings = self._components.settings
-        unreadable = []
-        for name in ("listen_token", "read_token", "webhook_secret"):
-            reader = settings.reader(name)
-            secret = reader.read() if reader is not None else None
-            if isinstance(secret, str):
-                unreadable.append(secret)
         return diagnosis.settings(
             settings.mode,
             allow_http=settings.allow_http,
-            unreadable=unreadable,
+            unreadable=settings.unreadable_secrets(),
             warnings=settings.warnings,
         )
 

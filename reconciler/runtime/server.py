@@ -10,6 +10,7 @@ does not say what it wants in time, or does not take its answer, is cut off. Non
 from __future__ import annotations
 
 import asyncio
+import errno
 import resource
 import socket
 from collections.abc import Callable, Iterator
@@ -40,12 +41,17 @@ ANSWER_SECONDS = 300.0
 """And all of it, body and answer, is over within this time."""
 SCRAPERS = 16
 """The most connections of a port that has only metrics."""
+NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
+"""How a system answers that has IPv6 switched off."""
 LAST_SECONDS = 2
 """How long answers that are under way at the end are waited for."""
 SHORT_SECONDS = 0.2
 """How long nobody is let in after there was no descriptor for the last."""
 REPORTED_SECONDS = 60.0
 """How often the log may say that it is crowded."""
+
+MakeSocket = Callable[[socket.AddressFamily, socket.SocketKind, int], socket.socket]
+"""Makes a socket of a family, a kind and a protocol."""
 
 log = structlog.get_logger()
 
@@ -290,26 +296,53 @@ def listening(
     setting: str = "PCC_LISTEN",
     most: int | None = None,
     answer_seconds: int = LAST_SECONDS,
+    make: MakeSocket = socket.socket,
 ) -> Iterator[Port]:
     """Take the port before anything else: two daemons side by side, or a taken port, must end before the first call.
 
     ``setting`` names the port, ``most`` is the number of connections, and ``answer_seconds`` is how long answers that
-    are under way at the end are waited for.
+    are under way at the end are waited for. ``make`` makes the socket.
     """
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    # The protocol is named because asyncio turns off Nagle's algorithm only where it is.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((listen.host, listen.port))
-        listener.listen(128)
+        listener = _listener(listen, make)
     except OSError as error:
-        listener.close()
         raise ReconcilerError(
             f"{setting}: cannot listen on {listen}: {error.strerror or error}"
         ) from error
     with listener:
         yield Port(listener, most, answer_seconds=answer_seconds)
+
+
+def _listener(listen: Listen, make: MakeSocket) -> socket.socket:
+    """Return a socket that listens. Raises ``OSError``.
+
+    Every address means those of both families. A cluster may give pods IPv6 alone; a kernel may have none of it.
+    """
+    if not listen.everywhere:
+        family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+        return _bound(make, family, listen)
+    try:
+        return _bound(make, socket.AF_INET6, Listen("::", listen.port))
+    except OSError as error:
+        if error.errno not in NO_IPV6:
+            raise
+    every_address = Listen("0.0.0.0", listen.port)  # noqa: S104 - the operator asked for it
+    return _bound(make, socket.AF_INET, every_address)
+
+
+def _bound(make: MakeSocket, family: socket.AddressFamily, listen: Listen) -> socket.socket:
+    # The protocol is named because asyncio turns off Nagle's algorithm only where it is.
+    listener = make(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if listen.everywhere:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind((listen.host, listen.port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from reconciler.core.errors import suggestion
 from reconciler.pcc.checks import check_printable, check_secret, check_url
 
 _LISTEN = re.compile(
-    r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})", re.ASCII
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]*)):(?P<port>\d{1,5})", re.ASCII
 )
 _REF = re.compile(r"(?!-)(?!.*\.\.)(?!.*@\{)[^\s\x00-\x20\x7f~^:?*\[\\]+")
 _GIT_URL = re.compile(r"(?!-)(?![A-Za-z0-9.+-]*::)[!-~]+")
@@ -64,7 +64,7 @@ class LogFormat(StrEnum):
 
 
 class Listen(NamedTuple):
-    """Where the HTTP surface is bound. Port 0 lets the system choose one."""
+    """Where the HTTP surface is bound. Port 0 lets the system choose one, and an empty host means every address."""
 
     host: str
     port: int
@@ -75,10 +75,14 @@ class Listen(NamedTuple):
         return self.host in _LOOPBACK
 
     @property
+    def everywhere(self) -> bool:
+        """Say whether callers come in at every address of this machine, of both families."""
+        return self.host in {"", "::"}
+
+    @property
     def near(self) -> str:
         """Return the address at which a program of this machine reaches it."""
-        everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
-        host = everywhere.get(self.host, self.host)
+        host = "127.0.0.1" if self.everywhere or self.host == "0.0.0.0" else self.host  # noqa: S104 - compared
         return f"http://{Listen(host, self.port)}"
 
     def __str__(self) -> str:
@@ -141,7 +145,7 @@ def read_listen(value: object) -> object:
     match = _LISTEN.fullmatch(value)
     if match is None or int(match["port"]) > _HIGHEST_PORT:
         raise ValueError(
-            "has to be an address and a port, like 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080"
+            "has to be an address and a port, like 127.0.0.1:8080, [::1]:8080, or :8080 for every address"
         )
     return Listen(match["six"] or match["host"], int(match["port"]))
 

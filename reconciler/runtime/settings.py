@@ -180,6 +180,12 @@ class Settings(SurfaceSettings):
             allow_http=self.allow_http,
         )
 
+    def unreadable_secrets(self) -> tuple[str, ...]:
+        """Read what callers have to show, and return why it cannot be read: then nobody gets in."""
+        readers = (self.reader(name) for name in ("listen_token", "read_token", "webhook_secret"))
+        read = (reader.read() for reader in readers if reader is not None)
+        return tuple(secret for secret in read if isinstance(secret, str))
+
     def webhook_secret_reader(self) -> SecretReader | None:
         """Return what reads the webhook's secret anew at each use, or None where there is no webhook."""
         return self.reader("webhook_secret")

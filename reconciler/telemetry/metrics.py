@@ -22,6 +22,7 @@ from reconciler import __version__
 from reconciler.core.guards import GUARDS, held_actions
 from reconciler.core.model import AccountName, Action, Condition, Kind, PassResult, Result
 from reconciler.core.status import Figures
+from reconciler.telemetry.registries import new_registry
 
 DEVICE_STATES = ("in_sync", "missing", "extra", "unmanaged", "ignored")
 MODES = ("enforce", "observe")
@@ -198,7 +199,7 @@ class Metrics:
     def __init__(
         self, registry: CollectorRegistry | None = None, *, per_account: bool = True
     ) -> None:
-        self.registry = registry or CollectorRegistry()
+        self.registry = registry or new_registry()
         self.per_account = per_account
         self.last_call_at: float | None = None
         self._figures: dict[AccountName, Figures] = {}

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from reconciler import __version__
+from reconciler.telemetry.registries import new_registry
 
 RECEIVE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10)
 LAG_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 86400, 7 * 86400)
@@ -84,7 +85,7 @@ class ReceiverMetrics:
     """Every metric of the receiving process, on a registry of its own."""
 
     def __init__(self, spool_limit: int, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry or CollectorRegistry()
+        self.registry = registry or new_registry()
         self._asked = _AskedCollector(spool_limit)
         self.registry.register(self._asked)
         self._push_types: frozenset[str] = frozenset()

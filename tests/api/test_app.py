@@ -310,6 +310,26 @@ async def test_metrics_are_a_valid_exposition_from_the_start(tmp_path: Path) -> 
         assert list(open_families(answer.text))  # type: ignore[no-untyped-call]  # the library has no types there
 
 
+@pytest.mark.parametrize("accept", ["*/*", "application/openmetrics-text; version=1.0.0"])
+async def test_metrics_are_packed_for_who_can_unpack_them(tmp_path: Path, accept: str) -> None:
+    """A caller that takes gzip gets a tenth of the bytes with the same series in them, others get plain text."""
+    platform = fleet(3)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform))
+        headers = {"accept": accept, "accept-encoding": "gzip;q=1.0"}
+        packed = await one.http.get("/metrics", headers=headers)
+        plain = await one.http.get("/metrics", headers=headers | {"accept-encoding": "identity"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert "Accept-Encoding" in plain.headers["vary"]
+    assert int(packed.headers["content-length"]) * 5 < len(plain.content)
+    names = [
+        {line.partition(" ")[0] for line in answer.text.splitlines()} for answer in (packed, plain)
+    ]
+    assert names[0] == names[1]
+
+
 async def test_sums_stand_for_accounts_where_asked(tmp_path: Path) -> None:
     """With metrics by account off, no series names one, and gauges are sums."""
     platform = fleet(3, users=("east", "west"))

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from reconciler.api import webhook
 from reconciler.api.webhook import LARGEST_BODY
 from reconciler.core.errors import ReconcilerError
-from scenarios import Site, eventually, fleet, idle_site, owned, text, write
+from scenarios import Site, eventually, fleet, idle_site, owned, site, text, write
 from surfaces import FakeOperations, FakePolicy
 
 SECRET = "correct-horse-battery-staple"
@@ -199,3 +199,14 @@ async def test_without_a_secret_there_is_no_webhook(tmp_path: Path) -> None:
 def fetched_at(one: Site) -> float:
     """Return when the daemon last read its source."""
     return one.process.components.informer.fetched_at
+
+
+async def test_a_secret_that_is_not_there_is_a_warning_at_the_start(tmp_path: Path) -> None:
+    """Where the webhook's secret has no file, the daemon starts, and its log says why no push will wake it."""
+    platform = fleet(1)
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    missing = tmp_path / "service" / "webhook_secret"
+    async with site(tmp_path, platform, PCC_WEBHOOK_SECRET_FILE=str(missing)) as one:
+        await one.has(owned(platform))
+        warnings = [line["message"] for line in one.events if line["event"] == "settings.warning"]
+    assert any(message.startswith("PCC_WEBHOOK_SECRET_FILE: ") for message in warnings), warnings

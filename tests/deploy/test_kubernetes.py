@@ -38,6 +38,7 @@ LOST = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 LARGEST_ANNOTATION = 256 * 1024
 """Bytes of all annotations of an object; kubectl apply keeps a copy of the object in one."""
 RENDERED = ("base", "overlays/configmap", "overlays/git")
+SECOND = "overlays/second"
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_every_object_is_valid(objects: Mapping[str, list[Object]], version: str
                 assert kubernetes_validate.validate(each, version, strict=True) == version
             kinds.add(each["kind"])
     assert kinds == CUSTOM | {
-        *("ConfigMap", "Deployment", "Ingress", "Namespace", "NetworkPolicy"),
+        *("ConfigMap", "Deployment", "Ingress", "NetworkPolicy"),
         *("PersistentVolumeClaim", "Service", "ServiceAccount"),
     }
 
@@ -133,12 +134,8 @@ def mounted(installation: list[Object]) -> dict[str, Object]:
 
 
 def test_the_pod_is_restricted(objects: Mapping[str, list[Object]]) -> None:
-    """The namespace enforces the restricted standard, and the pod keeps to every point of it."""
+    """The pod keeps to every point of the restricted standard."""
     for installation in every(objects):
-        labels = one(installation, "Namespace")["metadata"]["labels"]
-        assert {
-            labels[f"pod-security.kubernetes.io/{what}"] for what in ("enforce", "audit", "warn")
-        } == {"restricted"}
         said, inside = pod(installation), container(installation)
         assert SAFE.items() <= said["securityContext"].items()
         assert inside["securityContext"]["allowPrivilegeEscalation"] is False
@@ -150,6 +147,121 @@ def test_the_pod_is_restricted(objects: Mapping[str, list[Object]]) -> None:
         assert not [port for port in inside["ports"] if "hostPort" in port]
         kinds = {kind for volume in said["volumes"] for kind in volume} - {"name"}
         assert kinds <= {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
+
+
+def test_no_installation_owns_its_namespace(objects: Mapping[str, list[Object]]) -> None:
+    """The namespace is applied once by hand, enforces the restricted standard, and is removed with no installation."""
+    assert not [each for found in objects.values() for each in found if each["kind"] == "Namespace"]
+    (found,) = yaml.safe_load_all((KUBERNETES / "namespace.yaml").read_text(encoding="utf-8"))
+    assert kubernetes_validate.validate(found, SCHEMAS[-1], strict=True) == SCHEMAS[-1]
+    labels = found["metadata"]["labels"]
+    assert {
+        labels[f"pod-security.kubernetes.io/{what}"] for what in ("enforce", "audit", "warn")
+    } == {"restricted"}
+
+
+def test_the_last_words_of_a_pod_are_shown(objects: Mapping[str, list[Object]]) -> None:
+    """Where the daemon refuses its settings, `kubectl describe pod` shows why."""
+    for installation in every(objects):
+        assert container(installation)["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def test_a_wedged_pod_is_not_waited_for(objects: Mapping[str, list[Object]]) -> None:
+    """A process that does not answer gets a few seconds to end, one that is asked to end gets its full grace."""
+    for installation in every(objects):
+        probe = container(installation)["livenessProbe"]
+        assert probe["terminationGracePeriodSeconds"] == 5
+        assert pod(installation)["terminationGracePeriodSeconds"] > 5
+
+
+def test_argo_keeps_the_claim(objects: Mapping[str, list[Object]]) -> None:
+    """Argo CD neither prunes nor deletes the claim of the state."""
+    for installation in every(objects):
+        annotations = one(installation, "PersistentVolumeClaim")["metadata"]["annotations"]
+        assert annotations["argocd.argoproj.io/sync-options"] == "Prune=false,Delete=false"
+
+
+def test_two_installations_share_a_namespace(tmp_path: Path) -> None:
+    """Two installations share no object, no selector, no Secret, no job and no rule."""
+    first = rendered(with_everything(tmp_path / "first", "overlays/configmap"))
+    with_everything(tmp_path / "second", "overlays/configmap")
+    second = rendered(tmp_path / "second" / "kubernetes" / SECOND)
+    for version in SCHEMAS:
+        for each in second:
+            assert (
+                each["kind"] in CUSTOM
+                or kubernetes_validate.validate(each, version, strict=True) == version
+            )
+    names = [
+        {(each["kind"], each["metadata"]["name"]) for each in found} for found in (first, second)
+    ]
+    assert not names[0] & names[1]
+    assert "PrometheusRule" not in {kind for kind, _ in names[1]}
+    selected = [selectors(found) for found in (first, second)]
+    for place, found in enumerate((first, second)):
+        template = one(found, "Deployment")["spec"]["template"]["metadata"]["labels"]
+        assert all(each.items() <= template.items() for each in selected[place])
+        assert not any(each.items() <= template.items() for each in selected[1 - place])
+    secrets = [
+        {each["secret"]["secretName"] for each in pod(found)["volumes"] if "secret" in each}
+        for found in (first, second)
+    ]
+    assert not secrets[0] & secrets[1]
+    jobs = [
+        one(found, "Deployment")["spec"]["template"]["metadata"]["labels"][
+            one(found, "PodMonitor")["spec"]["jobLabel"]
+        ]
+        for found in (first, second)
+    ]
+    assert jobs == ["pcc-reconciler", "eu"]
+
+
+def selectors(installation: list[Object]) -> list[dict[str, str]]:
+    """Return by which labels each object of an installation finds its pods."""
+    return [
+        one(installation, "Deployment")["spec"]["selector"]["matchLabels"],
+        one(installation, "Service")["spec"]["selector"],
+        one(installation, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+        one(installation, "PodMonitor")["spec"]["selector"]["matchLabels"],
+    ]
+
+
+@pytest.mark.parametrize("overlay", ["overlays/configmap", "overlays/git"])
+def test_openshift_gives_the_numbers(tmp_path: Path, overlay: str) -> None:
+    """On OpenShift no user or group is asked for, DNS is where OpenShift has it, and all else stays."""
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    file = tmp_path / "kubernetes" / overlay / "kustomization.yaml"
+    before = rendered(file.parent)
+    text = file.read_text(encoding="utf-8")
+    file.write_text(f"{text}\ncomponents:\n  - ../../components/openshift\n", encoding="utf-8")
+    found = rendered(file.parent)
+    said = pod(found)["securityContext"]
+    assert not {"runAsUser", "runAsGroup", "fsGroup"} & said.keys()
+    assert SAFE.items() <= said.items()
+    (dns,) = allowed(one(found, "NetworkPolicy")["spec"]["egress"], 5353)
+    assert dns["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == "openshift-dns"
+    kinds = {"Deployment", "NetworkPolicy"}
+    assert [each for each in found if each["kind"] not in kinds] == [
+        each for each in before if each["kind"] not in kinds
+    ]
+
+
+def test_a_gateway_can_take_the_place_of_the_ingress(tmp_path: Path) -> None:
+    """The route lets in one exact path with POST only, and leads to the Service under whatever name it has."""
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    file = tmp_path / "kubernetes" / "overlays" / "git" / "kustomization.yaml"
+    text = file.read_text(encoding="utf-8")
+    added = "\nnamePrefix: eu-\ncomponents:\n  - ../../components/webhook-gateway\n"
+    file.write_text(text + added, encoding="utf-8")
+    found = rendered(file.parent)
+    (rule,) = one(found, "HTTPRoute")["spec"]["rules"]
+    assert rule["matches"] == [{"method": "POST", "path": {"type": "Exact", "value": "/hooks/git"}}]
+    service = one(found, "Service")
+    assert rule["backendRefs"] == [
+        {"name": service["metadata"]["name"], "port": service["spec"]["ports"][0]["port"]}
+    ]
+    settings_of_it = one(found, "ConfigMap", "eu-pcc-reconciler-settings")["data"]
+    assert "PCC_WEBHOOK_SECRET_FILE" in settings_of_it
 
 
 def test_the_pod_runs_as_the_user_of_the_image(objects: Mapping[str, list[Object]]) -> None:
@@ -249,7 +361,7 @@ def test_the_settings_are_settings(objects: Mapping[str, list[Object]], tmp_path
             }
             chosen = settings.load(in_place)
             assert chosen.mode is Mode.OBSERVE
-            assert (chosen.listen.host, chosen.listen.port) == ("0.0.0.0", 8080)  # noqa: S104 - compared
+            assert (chosen.listen.host, chosen.listen.port) == ("", 8080)
 
 
 @pytest.mark.parametrize("overlay", ["overlays/configmap", "overlays/git"])
@@ -448,7 +560,7 @@ def test_labels_are_the_recommended_ones(objects: Mapping[str, list[Object]]) ->
                 == "pcc-reconciler"
             )
             assert {"app.kubernetes.io/component", "app.kubernetes.io/part-of"} <= labels.keys()
-            assert each["kind"] == "Namespace" or each["metadata"]["namespace"] == "pcc-reconciler"
+            assert each["metadata"]["namespace"] == "pcc-reconciler"
         template = one(installation, "Deployment")["spec"]["template"]["metadata"]["labels"]
         for selector in (
             one(installation, "Deployment")["spec"]["selector"]["matchLabels"],

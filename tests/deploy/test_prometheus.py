@@ -118,6 +118,8 @@ def known() -> dict[str, dict[str, set[str]]]:
     found: dict[str, dict[str, set[str]]] = {}
     registries = (well().registry, ReceiverFigures().metrics.registry, heard([SEOUL]))
     for metric in (one for registry in registries for one in registry.collect()):
+        if not metric.name.startswith("pcc_"):
+            continue
         for sample in metric.samples:
             labels = found.setdefault(sample.name, {})
             for label, value in sample.labels.items():

@@ -47,8 +47,7 @@ def test_compose_gives_the_receiver_what_it_needs_and_no_more() -> None:
     given = services()["receiver"]["environment"]
     assert not given.keys() & set(LG_CREDENTIALS)
     chosen = settings.load_receiver(
-        {"PCC_EVENTS_DIR": "/var/lib/pcc-reconciler/events", "PCC_RECEIVE_LISTEN": "0.0.0.0:8081"}
-        | given
+        {"PCC_EVENTS_DIR": "/var/lib/pcc-reconciler/events", "PCC_RECEIVE_LISTEN": ":8081"} | given
     )
     assert PLAYED.callback == f"http://127.0.0.1:{chosen.receive_listen.port}/pcc/events"
     assert given["PCC_RECEIVE_BASIC"] == PLAYED.callback_basic

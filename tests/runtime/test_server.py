@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +14,14 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from reconciler.runtime.server import REQUEST_SECONDS, Port, listening, most_connections
+from reconciler.core.errors import ReconcilerError
+from reconciler.runtime.server import (
+    REQUEST_SECONDS,
+    MakeSocket,
+    Port,
+    listening,
+    most_connections,
+)
 from reconciler.runtime.setting_values import Listen
 
 MOST = 10
@@ -78,6 +86,50 @@ async def test_a_crowd_does_not_keep_a_probe_out(said: bytes) -> None:
                 writer.close()
     assert [line["event"] for line in lines if line["event"] != "http.crowded"] == []
     assert len(lines) <= 1
+
+
+class Loopback(socket.socket):
+    """A socket that notes where it was to be bound, and is bound to this machine alone."""
+
+    asked = ""
+    one_family = False
+
+    def bind(self, address: Any) -> None:
+        """Note the address, and whether it is for one family alone."""
+        self.asked = address[0]
+        if self.family is socket.AF_INET6:
+            self.one_family = bool(self.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+        super().bind(("::1" if self.family is socket.AF_INET6 else "127.0.0.1", address[1]))
+
+
+def without_ipv6(family: socket.AddressFamily, kind: socket.SocketKind, protocol: int) -> Loopback:
+    """Make sockets as a kernel without IPv6 does."""
+    if family is socket.AF_INET6:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+    return Loopback(family, kind, protocol)
+
+
+@pytest.mark.parametrize("host", ["", "::"])
+@pytest.mark.parametrize(("make", "address"), [(Loopback, "::"), (without_ipv6, "0.0.0.0")])  # noqa: S104 - compared
+async def test_every_address_is_of_both_families_where_there_are_two(
+    host: str, make: MakeSocket, address: str
+) -> None:
+    """Where every address is asked for, IPv6 and IPv4 get in, or IPv4 alone where the kernel has nothing else."""
+    with listening(Listen(host, 0), make=make) as port:
+        listener = port._listener
+        assert isinstance(listener, Loopback)
+        assert listener.asked == address
+        assert not listener.one_family
+
+
+async def test_no_other_trouble_is_taken_for_a_kernel_without_ipv6() -> None:
+    """A port that is taken is refused, and is not tried again at the addresses of IPv4 alone."""
+    with (
+        listening(Listen("", 0), make=Loopback) as taken,
+        pytest.raises(ReconcilerError, match="cannot listen on :"),
+        listening(Listen("", taken._listener.getsockname()[1]), make=Loopback),
+    ):
+        pass
 
 
 async def test_who_asks_goes_before_who_only_waits() -> None:

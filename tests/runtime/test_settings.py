@@ -140,7 +140,7 @@ def test_all_faults_are_told_at_once_and_sorted() -> None:
     assert told == [
         "PCC_INTERVAL: a duration is written like 90s, 10m, 1h30m or 7d",
         "PCC_INTREVAL: no such setting; did you mean 'PCC_INTERVAL'?",
-        "PCC_LISTEN: has to be an address and a port, like 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080",
+        "PCC_LISTEN: has to be an address and a port, like 127.0.0.1:8080, [::1]:8080, or :8080 for every address",
         "PCC_MODE: has to be one of enforce, observe; did you mean 'observe'?",
         "PCC_WORKERS: has to be a whole number from 1 to 999999",
     ]
@@ -303,6 +303,7 @@ def test_without_a_home_variable_the_user_database_is_asked() -> None:
     [
         ("127.0.0.1:8080", Listen("127.0.0.1", 8080)),
         ("[::1]:0", Listen("::1", 0)),
+        (":8080", Listen("", 8080)),
         ("localhost:65535", Listen("localhost", 65535)),
         ("my-host.example:80", Listen("my-host.example", 80)),
     ],
@@ -315,7 +316,7 @@ def test_listen_is_an_address_and_a_port(value: str, expected: Listen) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["8080", ":8080", "::1:8080", "host:", "host:65536", "host:-1", "[host]:1", "a b:1"]
+    "value", ["8080", "::1:8080", "host:", "host:65536", "host:-1", "[host]:1", "a b:1"]
 )
 def test_half_an_address_is_refused(value: str) -> None:
     """What another tool might guess at is told instead."""

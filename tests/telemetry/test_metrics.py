@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler import __version__
@@ -14,6 +14,7 @@ from reconciler.core.guards import GUARDS, held_actions
 from reconciler.core.model import AccountName, Action, Condition, Kind, PassResult, Reason, Result
 from reconciler.core.status import Figures
 from reconciler.telemetry.metrics import DEVICE_STATES, Metrics
+from reconciler.telemetry.receiver_metrics import ReceiverMetrics
 
 SEOUL, BUSAN = AccountName("seoul-hotel"), AccountName("busan-hotel")
 
@@ -98,15 +99,32 @@ def test_names_types_and_labels_are_the_contract(per_account: bool) -> None:  # 
     seen = {}
     for family in text_string_to_metric_families(text):
         name = f"{family.name}_total" if family.type == "counter" else family.name
+        if name.startswith("process_"):
+            continue
         assert family.documentation.endswith((".", "yet"))
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         seen[name] = (family.type, labels - {"account"}, "account" in labels)
         assert family.samples, name
-    created = {name for name in seen if name.endswith("_created")}
     wanted = {
         name: (kind, labels, own and per_account) for name, (kind, labels, own) in CONTRACT.items()
     }
-    assert {name: seen[name] for name in seen.keys() - created} == wanted
+    assert seen == wanted
+
+
+@pytest.mark.parametrize("registry", [Metrics().registry, ReceiverMetrics(1).registry])
+def test_the_process_is_measured_and_nothing_is_counted_twice(registry: CollectorRegistry) -> None:
+    """Both processes export their memory, files and start, and no counter has a series of when it was made."""
+    names = {
+        sample.name
+        for family in text_string_to_metric_families(generate_latest(registry).decode())
+        for sample in family.samples
+    }
+    assert {
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_start_time_seconds",
+    } <= names
+    assert not [name for name in names if name.endswith("_created")]
 
 
 def test_everything_known_beforehand_starts_at_zero() -> None:
