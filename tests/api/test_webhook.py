@@ -209,4 +209,4 @@ async def test_a_secret_that_is_not_there_is_a_warning_at_the_start(tmp_path: Pa
     async with site(tmp_path, platform, PCC_WEBHOOK_SECRET_FILE=str(missing)) as one:
         await one.has(owned(platform))
         warnings = [line["message"] for line in one.events if line["event"] == "settings.warning"]
-    assert any(message.startswith("PCC_WEBHOOK_SECRET_FILE: ") for message in warnings), warnings
+    assert any("PCC_WEBHOOK_SECRET_FILE" in message for message in warnings), warnings

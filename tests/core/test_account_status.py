@@ -172,6 +172,15 @@ def test_held_are_those_of_the_plan_and_those_not_come_to() -> None:
     assert ending(plan=None).held == ()
 
 
+def test_going_are_the_devices_that_the_plan_would_take_out() -> None:
+    """What goes now and what is held goes, what comes does not, and without a plan nothing does."""
+    held = Held(unsubscribes(some("y"))[0], Reason.TOO_MANY)
+    coming = Held(A, Reason.PAUSED)
+    plan = Plan(ACCOUNT, subscribes=(B,), unsubscribes=(X,), held=(coming, held))
+    assert ending(plan=plan).going == ("x", "y")
+    assert ending(plan=None).going == ()
+
+
 def test_unmade_are_the_changes_that_lg_did_not_make() -> None:
     """Failed and refused changes are not made; those that were so already are."""
     noop, refused = outcome(X, Result.NOOP), outcome(B, Result.REFUSED)

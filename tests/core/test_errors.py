@@ -27,6 +27,7 @@ def test_foreign_words_are_cut_to_one_line() -> None:
     assert quoted("x" + " " * (511)) == "x"
     assert quoted("x" + " " * (512)) == "x…"
     assert quoted(" " * 511 + "x") == "x"
+    assert quoted("x" + " " * 600 + "y") == "x…"
 
 
 def test_a_near_word_is_suggested() -> None:
