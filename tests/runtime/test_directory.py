@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 
 from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.errors import SpoolError
-from reconciler.core.model import AccountName, Desired, DeviceId, Revision
+from reconciler.core.model import AccountName, Desired, DeviceId, DeviceType, Policy, Revision
+from reconciler.core.model import Device as Entry
 from reconciler.events.model import Device, Knowledge
 from reconciler.runtime.directory import DesiredDirectory, DirectoryFollower
 from reconciler.runtime.directory.kept import NAME, packed, unpacked, without
@@ -289,6 +290,105 @@ def test_what_is_kept_names_devices_alike(states: list[Desired], signed: frozens
     after.enforce(recalled.accepted)
     for one in states:
         for device in (*one.devices, *one.policy.ignore, "nobody"):
+            assert after.device(device) == before.device(device)
+
+
+_days = st.none() | st.sampled_from([START + timedelta(days=days) for days in (-2, 0, 2)])
+_entries = st.builds(
+    Entry,
+    st.sampled_from([DeviceId(one) for one in "xyz"]),
+    st.none() | st.sampled_from(["Kitchen", "Hall"]),
+    st.none() | st.sampled_from([DeviceType.OVEN, DeviceType.REFRIGERATOR]),
+    _days,
+    _days,
+)
+
+
+@st.composite
+def _in_force(draw: st.DrawFn) -> dict[AccountName, Desired]:
+    """Draw what up to three accounts want of three devices."""
+    found = {}
+    for name in draw(st.lists(st.sampled_from("cab"), unique=True)):
+        entries = {one.id: one for one in draw(st.lists(_entries, max_size=3))}
+        found[AccountName(name)] = Desired(
+            AccountName(name),
+            frozenset(entries),
+            {one.id: one for one in entries.values() if one != Entry(one.id)},
+            Policy(ignore=draw(st.frozensets(st.sampled_from([*entries, DeviceId("z")])))),
+        )
+    return found
+
+
+@given(st.lists(_in_force(), min_size=1, max_size=3))
+def test_devices_are_named_by_what_is_in_force(states: list[dict[AccountName, Desired]]) -> None:
+    """By the first account that wants a device now, else by the first that lists it; nothing of before is left."""
+    directory = DesiredDirectory(SimulatedClock())
+    for state in states:
+        directory.enforce(
+            Accepted(
+                {name: AccountRevision(one, Revision("f" * 64)) for name, one in state.items()}
+            )
+        )
+        for device in "wxyz":
+            assert directory.device(device) == _named(state, DeviceId(device))
+
+
+def _named(state: dict[AccountName, Desired], device: DeviceId) -> Device:
+    """Return what is known of a device, by looking through all accounts."""
+    if not state:
+        return Device(device)
+    entries = [
+        (account, account.described.get(device, Entry(device)))
+        for _name, account in sorted(state.items())
+        if device in account.devices
+    ]
+    if not entries:
+        ignored = any(device in account.policy.ignore for account in state.values())
+        return Device(device, Knowledge.IGNORED if ignored else Knowledge.UNKNOWN, desired=False)
+    wanting = [
+        (account, entry)
+        for account, entry in entries
+        if (entry.from_ is None or entry.from_ <= START)
+        and (entry.until is None or entry.until > START)
+    ]
+    account, entry = (wanting or entries)[0]
+    knowledge = Knowledge.DESIRED if wanting else Knowledge.UNKNOWN
+    return Device(
+        device,
+        Knowledge.IGNORED if device in account.policy.ignore else knowledge,
+        account.account,
+        entry.name,
+        None if entry.type is None else str(entry.type),
+        desired=bool(wanting),
+    )
+
+
+@settings(max_examples=25)
+@given(fleets(), st.integers(0, 5))
+def test_what_is_kept_without_a_device_names_all_others_alike(
+    states: list[Desired], number: int
+) -> None:
+    """Of several accounts, one that names it loses it, and no other device or account loses anything."""
+    revision = Revision("f" * 64)
+    accepted = Accepted(
+        {one.account: AccountRevision(one, revision) for one in states}, revision=revision
+    )
+    everybody = sorted({one for state in states for one in (*state.devices, *state.policy.ignore)})
+    gone = everybody[number % len(everybody)] if everybody else "nobody"
+    content = without(packed(accepted, {"signed"}), gone)
+    if not everybody:
+        assert content is None
+        return
+    assert content is not None
+    recalled = unpacked(content)
+    assert recalled is not None
+    assert recalled.signed == {"signed"}
+    before, after = DesiredDirectory(SimulatedClock()), DesiredDirectory(SimulatedClock())
+    before.enforce(accepted)
+    after.enforce(recalled.accepted)
+    assert after.device(gone) == Device(gone, Knowledge.UNKNOWN, desired=False)
+    for device in everybody:
+        if device != gone:
             assert after.device(device) == before.device(device)
 
 
