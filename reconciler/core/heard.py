@@ -11,7 +11,6 @@ event of a device that the list lacks is the only positive evidence that a list 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -141,8 +140,7 @@ class Silence:
     """How often events come, over all receivers, and how long a silence has to last to mean something."""
 
     def __init__(self) -> None:
-        self._received: deque[tuple[datetime, int]] = deque()
-        self._number = 0
+        self._hours: dict[datetime, int] = {}
         self._last: datetime | None = None
 
     @property
@@ -151,21 +149,17 @@ class Silence:
         return self._last
 
     def heard(self, received: datetime) -> None:
-        """Take one event. Events of one hour are counted together, so the memory is bounded."""
+        """Take one event, in any order. Those of one hour are counted together: the memory is bounded."""
         hour = received.replace(minute=0, second=0, microsecond=0)
-        if self._received and self._received[-1][0] >= hour:
-            latest, number = self._received[-1]
-            self._received[-1] = latest, number + 1
-        else:
-            self._received.append((hour, 1))
-        self._number += 1
+        self._hours[hour] = self._hours.get(hour, 0) + 1
         self._last = received if self._last is None else max(self._last, received)
 
     def meaningful(self, now: datetime) -> timedelta | None:
         """Return how long nothing has to come for that to mean something; None while too few events are known."""
-        while self._received and self._received[0][0] < now - LONGEST_MEMORY:
-            self._number -= self._received.popleft()[1]
-        if self._number < FEWEST_EVENTS or not self._received:
+        over = now - LONGEST_MEMORY
+        self._hours = {hour: number for hour, number in self._hours.items() if hour >= over}
+        number = sum(self._hours.values())
+        if number < FEWEST_EVENTS:
             return None
-        span = now - self._received[0][0]
-        return max(span * (IMPROBABLE / self._number), SHORTEST_SILENCE)
+        span = now - min(self._hours)
+        return max(span * (IMPROBABLE / number), SHORTEST_SILENCE)

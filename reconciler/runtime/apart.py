@@ -13,10 +13,17 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 Value = TypeVar("Value")
 Outcome = TypeVar("Outcome")
+
+
+class Apart(Protocol):
+    """Does work that waits for another program, and lets the event loop go on meanwhile."""
+
+    async def __call__(self, work: Callable[[], Value], name: str) -> Value:
+        """Return what work comes to, or raise what it raises."""
 
 
 async def apart(work: Callable[[], Value], name: str) -> Value:

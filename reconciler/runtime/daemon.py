@@ -246,6 +246,8 @@ class Process:
                 components.hearing,
                 AskedMetrics(components.metrics.registry, addresses),
                 components.clock,
+                asking=components.environment.ask_receiver,
+                beside=components.environment.apart,
             )
 
     def tick(self) -> None:
@@ -270,6 +272,7 @@ class Process:
             self._policy.events_token,
             components.hearing,
             components.clock,
+            components.environment.ask_receiver,
         )
         return Surface(
             metrics=components.metrics,

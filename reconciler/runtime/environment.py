@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from random import random as system_random
 from uuid import UUID, uuid4
 
+from reconciler.api.client.receivers import Ask, ask_receiver
 from reconciler.core.backoff import Random
 from reconciler.core.clock import Clock
 from reconciler.core.watch import Watch
 from reconciler.pcc.transport import Transport
+from reconciler.runtime.apart import Apart, apart
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.replicas.clock import boottime
 from reconciler.source import Look, signature
@@ -55,7 +57,8 @@ class Environment:
 
     ``unique`` makes the ids of passes and messages. ``connect`` opens the state's file. ``look`` tells whether a file
     changed, and ``file_time`` is the time by which files are dated, in epoch seconds. ``shared`` opens the state that
-    several replicas share, where there is one.
+    several replicas share, where there is one. ``ask_receiver`` asks a receiver of events, and waits where ``apart``
+    says.
     """
 
     clock: Clock = field(default_factory=SystemClock)
@@ -67,3 +70,5 @@ class Environment:
     look: Look = signature
     file_time: Callable[[], float] = time.time
     shared: Callable[[], Shared | None] = alone
+    ask_receiver: Ask = ask_receiver
+    apart: Apart = apart

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from reconciler.api.client.receivers import LATEST_SECONDS, latest, newest
+from reconciler.api.client.receivers import LATEST_SECONDS, Ask, ask_receiver, latest, newest
 from reconciler.controller.hearing import Hearing
 from reconciler.core.clock import Clock
 from reconciler.core.errors import ReconcilerError
@@ -28,9 +28,10 @@ class LastHeard:
         token: Callable[[], str | None],
         hearing: Hearing | None,
         clock: Clock,
+        asking: Ask = ask_receiver,
     ) -> None:
         self._addresses, self._token, self._hearing = addresses, token, hearing
-        self._clock = clock
+        self._clock, self._asking = clock, asking
 
     async def added(self, stories: Sequence[Explanation]) -> tuple[Explanation, ...]:
         """Return explanations of one device with its last event; as they are where no receiver is asked."""
@@ -94,6 +95,7 @@ class LastHeard:
                     address,
                     self._token(),
                     limit,
+                    self._asking,
                 )
         except ReconcilerError as error:
             return error
@@ -109,6 +111,7 @@ class LastHeard:
                     address,
                     self._token(),
                     device,
+                    self._asking,
                 )
         except ReconcilerError as error:
             return error

@@ -68,6 +68,7 @@ class Components:
     reconciler: Reconciler
     masking: Masking
     tenure: Tenure
+    environment: Environment
     hearing: Hearing | None = None
 
     def follow_credentials(self) -> frozenset[AccountName]:
@@ -224,6 +225,7 @@ class _Builder:
             hearing=self._hearing,
             masking=self._masking,
             tenure=self._tenure,
+            environment=self._environment,
         )
 
     def _dependencies(self, observer: PassObserver | None) -> Dependencies:

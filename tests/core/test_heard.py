@@ -232,6 +232,21 @@ def test_what_is_older_than_eight_weeks_is_forgotten() -> None:
     assert meaningful > timedelta(days=6)
 
 
+def test_the_order_in_which_receivers_are_read_does_not_matter() -> None:
+    """A receiver that answers late has older events: they count for the hours in which they came."""
+    moments = [START + number * 12 * HOUR for number in range(60)]
+    in_order, late = Silence(), Silence()
+    for moment in moments:
+        in_order.heard(moment)
+    for moment in [moments[-1], *moments[:-1]]:
+        late.heard(moment)
+    now = moments[-1] + HOUR
+    meaningful = late.meaningful(now)
+    assert meaningful == in_order.meaningful(now)
+    assert meaningful is not None
+    assert meaningful > 80 * HOUR
+
+
 @pytest.mark.parametrize("night", [False, True], ids=["even", "day-and-night"])
 @pytest.mark.parametrize("hours", [4, 12, 36])
 def test_healthy_fleets_are_seldom_called_silent(hours: int, *, night: bool) -> None:

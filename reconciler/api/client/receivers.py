@@ -6,7 +6,7 @@ Must not: keep anything, or join events with devices.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -31,6 +31,23 @@ PAGE = 1000
 """Events of a full page, after which the next one is asked for at once."""
 MOST_PAGES = 1000
 """Pages that are read in one go; the rest follows a minute later."""
+
+
+Ask = Callable[[str, str, str | None, float], dict[str, Any]]
+"""Asks a receiver: its address, a path, the token, and the seconds that the answer may take. Raises ``DaemonError``."""
+
+
+def ask_receiver(address: str, path: str, token: str | None, seconds: float) -> dict[str, Any]:
+    """Ask a receiver over HTTP."""
+    return ask(
+        address,
+        path,
+        token=token,
+        seconds=seconds,
+        largest=LARGEST_PAGE,
+        readable=True,
+        kind=RECEIVER,
+    )
 
 
 class _Event(msgspec.Struct):
@@ -67,14 +84,18 @@ class Place:
 
 
 def pages(
-    address: str, token: str | None, place: Place, seconds: float = SECONDS
+    address: str,
+    token: str | None,
+    place: Place,
+    seconds: float = SECONDS,
+    asking: Ask = ask_receiver,
 ) -> Iterator[tuple[Place, list[Heard]]]:
     """Yield the events after a place page by page, each page with the place where it ends. ``seconds`` is for one page.
 
     Raises ``DaemonError`` where the receiver does not answer, or not as a receiver does. What was yielded counts.
     """
     for _ in range(MOST_PAGES):
-        page = _page(address, token, place.after, seconds)
+        page = _page(asking(address, f"/api/v1/seen?after={place.after}", token, seconds), address)
         if page.spool != place.spool and place.after:
             place = Place(page.spool)
             continue
@@ -86,27 +107,24 @@ def pages(
             return
 
 
-def latest(address: str, token: str | None, device: DeviceId) -> LastEvent | None:
+def latest(
+    address: str, token: str | None, device: DeviceId, asking: Ask = ask_receiver
+) -> LastEvent | None:
     """Return the newest event of a device that a receiver has; raises ``DaemonError`` where it gives no answer."""
-    found = _events(address, token, f"limit=1&device={quote(device, safe='')}")
+    query = f"limit=1&device={quote(device, safe='')}"
+    found = _events(asking(address, f"/api/v1/events?{query}", token, LATEST_SECONDS), address)
     return found[0] if found else None
 
 
-def newest(address: str, token: str | None, limit: int) -> list[LastEvent]:
+def newest(
+    address: str, token: str | None, limit: int, asking: Ask = ask_receiver
+) -> list[LastEvent]:
     """Return the newest events that a receiver has; raises ``DaemonError`` where it gives no answer."""
-    return [one for one in _events(address, token, f"limit={limit}") if one.event.device]
+    answer = asking(address, f"/api/v1/events?limit={limit}", token, LATEST_SECONDS)
+    return [one for one in _events(answer, address) if one.event.device]
 
 
-def _events(address: str, token: str | None, query: str) -> list[LastEvent]:
-    answer: dict[str, Any] = ask(
-        address,
-        f"/api/v1/events?{query}",
-        token=token,
-        seconds=LATEST_SECONDS,
-        largest=LARGEST_PAGE,
-        readable=True,
-        kind=RECEIVER,
-    )
+def _events(answer: dict[str, Any], address: str) -> list[LastEvent]:
     try:
         events = msgspec.convert(answer, _Events).events
     except msgspec.ValidationError as error:
@@ -114,16 +132,7 @@ def _events(address: str, token: str | None, query: str) -> list[LastEvent]:
     return [LastEvent(_heard(one), tuple(one.deliveries)) for one in events]
 
 
-def _page(address: str, token: str | None, after: int, seconds: float) -> _Page:
-    answer: dict[str, Any] = ask(
-        address,
-        f"/api/v1/seen?after={after}",
-        token=token,
-        seconds=seconds,
-        largest=LARGEST_PAGE,
-        readable=True,
-        kind=RECEIVER,
-    )
+def _page(answer: dict[str, Any], address: str) -> _Page:
     try:
         page = msgspec.convert(answer, _Page)
     except msgspec.ValidationError as error:

@@ -8,17 +8,19 @@ Must not: judge events (``controller.hearing`` does), or hold up a pass: a recei
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 import structlog
 
-from reconciler.api.client.receivers import SECONDS, Place, pages
+from reconciler.api.client.receivers import SECONDS, Ask, Place, ask_receiver, pages
 from reconciler.controller.hearing import Hearing
 from reconciler.core.clock import Clock
 from reconciler.core.errors import ReconcilerError
-from reconciler.runtime.apart import apart
+from reconciler.core.heard import Heard
+from reconciler.runtime.apart import Apart, apart
 
 EVERY_SECONDS = 60.0
 DEVICES_SECONDS = 60.0
@@ -38,7 +40,10 @@ class Answers(Protocol):
 
 
 class Receivers:
-    """The service that reads every receiver once a minute. One page of a receiver may take ``patience`` in seconds."""
+    """The service that reads every receiver once a minute. One page of a receiver may take ``patience`` in seconds.
+
+    ``asking`` sends one request and waits for its answer, and ``beside`` is the thread in which it waits.
+    """
 
     name = "receivers"
     grace = 0.0
@@ -53,11 +58,13 @@ class Receivers:
         *,
         every: float = EVERY_SECONDS,
         patience: float = SECONDS,
+        asking: Ask = ask_receiver,
+        beside: Apart = apart,
     ) -> None:
-        self._readers = [
-            _Reader(address, token, hearing, answers, clock, patience=patience)
-            for address in addresses
-        ]
+        self._readers = []
+        for address in addresses:
+            line = _Line(address, token, patience, asking, beside)
+            self._readers.append(_Reader(line, hearing, answers, clock))
         self._hearing, self._clock, self._every = hearing, clock, every
         self._stopped = asyncio.Event()
 
@@ -91,35 +98,42 @@ class Receivers:
                 continue
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The way to one receiver: where it is, and how it is asked."""
+
+    address: str
+    token: Callable[[], str | None]
+    patience: float
+    asking: Ask
+    beside: Apart
+
+    async def pages(self, place: Place) -> AsyncIterator[tuple[Place, list[Heard]]]:
+        """Yield the events after a place page by page, each with the place where it ends; raises ``DaemonError``."""
+        following = pages(self.address, self.token(), place, self.patience, self.asking)
+        while (page := await self.beside(partial(next, following, None), "receiver")) is not None:
+            yield page
+
+
 class _Reader:
     """One receiver, and how far it was read."""
 
-    def __init__(
-        self,
-        address: str,
-        token: Callable[[], str | None],
-        hearing: Hearing,
-        shown: Answers,
-        clock: Clock,
-        *,
-        patience: float,
-    ) -> None:
-        self._address, self._token, self._hearing = address, token, hearing
-        self._shown, self._clock, self._patience = shown, clock, patience
+    def __init__(self, line: _Line, hearing: Hearing, shown: Answers, clock: Clock) -> None:
+        self._line, self._address = line, line.address
+        self._hearing, self._shown, self._clock = hearing, shown, clock
         self._place = Place()
         self._answers: bool | None = None
-        self._origin = _Origin(address)
+        self._origin = _Origin(line.address)
 
     async def read(self) -> None:
         """Take what is new."""
         try:
-            following = pages(self._address, self._token(), self._place, self._patience)
-            while (page := await apart(partial(next, following, None), "receiver")) is not None:
-                self._place, events = page
+            async for place, events in self._line.pages(self._place):
+                self._place = place
                 joinable = self._hearing.knows_devices()
                 known = await self._hearing.take(events)
                 if joinable:
-                    self._origin.note(self._place.spool, len(events), known)
+                    self._origin.note(place.spool, len(events), known)
         except ReconcilerError as error:
             self._note(error)
         else:
