@@ -7,6 +7,7 @@ import tempfile
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -19,7 +20,7 @@ from reconciler.simulator import Match, Platform, Route, Rule, create_app, sampl
 from reconciler.simulator.faults import Error, Hang
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping, Sequence
 
 GOOD, DEVICES = 20, 20
 ROUNDS, QUICK_ROUNDS = 40, 10
@@ -29,11 +30,21 @@ ENDED_SECONDS = 60.0
 
 
 class Fleet:
-    """A daemon with its accounts and its platform; ``url`` is where it listens, ``good`` names the good accounts."""
+    """A daemon with its accounts and its platform; ``url`` is where it listens, ``good`` names the good accounts.
 
-    def __init__(self, name: str, bad: Sequence[str]) -> None:
+    ``more`` are settings besides; ``ready`` hears of the daemon when it has begun.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        bad: Sequence[str],
+        more: Mapping[str, str] = MappingProxyType({}),
+        ready: Callable[[Daemon], None] | None = None,
+    ) -> None:
         self.name = name
         self.bad = bad
+        self._more, self._ready = more, ready
         self.good = [f"{name}-{number:02}" for number in range(GOOD)]
         self.url = ""
         self.waiting: set[str] = set()
@@ -51,12 +62,14 @@ class Fleet:
         )
         with tempfile.TemporaryDirectory() as folder:
             async with serving(create_app(platform)) as base_url:
-                given = _given(platform, users, base_url, Path(folder))
+                given = {**_given(platform, users, base_url, Path(folder)), **self._more}
                 ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
                 daemon = Daemon(settings.load(given), ready=ready.set_result)
                 self.wait_for_all()
                 running = asyncio.create_task(daemon.run())
                 self.url = await ready
+                if self._ready is not None:
+                    self._ready(daemon)
                 await self.all_ended()
                 yield self
                 daemon.stop()
@@ -98,7 +111,7 @@ async def _measured(rounds: int) -> list[tuple[float, float]]:
     """Return what a round took beside bad accounts and without them, pair by pair."""
     fleets: list[Fleet] = [Fleet("beside", BAD), Fleet("alone", ())]
     seconds: dict[str, list[float]] = {fleet.name: [] for fleet in fleets}
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, _noting(fleets)])
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, noting(fleets)])
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=ENDED_SECONDS))
         for fleet in fleets:
@@ -111,7 +124,7 @@ async def _measured(rounds: int) -> list[tuple[float, float]]:
     return list(zip(seconds["beside"], seconds["alone"], strict=True))
 
 
-def _noting(
+def noting(
     fleets: Sequence[Fleet],
 ) -> Callable[[Any, str, MutableMapping[str, Any]], MutableMapping[str, Any]]:
     """Return a step of the log that takes note of passes and prints nothing."""

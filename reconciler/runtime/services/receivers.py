@@ -40,7 +40,7 @@ class Answers(Protocol):
 
 
 class Receivers:
-    """The service that reads every receiver once a minute. One page of a receiver may take ``patience`` in seconds.
+    """The service that reads each receiver again after ``every`` seconds. One page may take ``patience`` in seconds.
 
     ``asking`` sends one request and waits for its answer, and ``beside`` is the thread in which it waits.
     """
@@ -65,7 +65,7 @@ class Receivers:
         for address in addresses:
             line = _Line(address, token, patience, asking, beside)
             self._readers.append(_Reader(line, hearing, answers, clock))
-        self._hearing, self._clock, self._every = hearing, clock, every
+        self._hearing, self._clock, self.every = hearing, clock, every
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
@@ -92,7 +92,7 @@ class Receivers:
         while not self._stopped.is_set():
             await reader.read()
             try:
-                async with asyncio.timeout(self._every):
+                async with asyncio.timeout(self.every):
                     await self._stopped.wait()
             except TimeoutError:
                 continue
