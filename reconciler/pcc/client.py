@@ -336,7 +336,6 @@ class Client:
                 credentials = self._credentials()
                 reply = await self._sent(call, path, token, credentials)
                 status = reply.status
-                self._two.answered(None if "age" in reply.headers else protocol.header_time(reply))
                 meaning = await self._understood(reply, read)
                 code = getattr(meaning, "code", None)
             except PlatformError as error:
@@ -396,6 +395,9 @@ class Client:
             differs = await asyncio.to_thread(protocol.differs, reply)
         else:
             differs = protocol.differs(reply)
+        # What a cache gives again has the date of its first time, with the header or without.
+        is_old = "age" in reply.headers or (differs and protocol.answers_another(reply))
+        self._two.answered(None if is_old else protocol.header_time(reply))
         if differs:
             self._metrics.answered_otherwise(self.account)
         return await asyncio.to_thread(read, reply, now) if is_long else read(reply, now)

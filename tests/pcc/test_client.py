@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 from uuid import RFC_4122, UUID
 
@@ -19,6 +20,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from reconciler.core.clock import TwoClocks
 from reconciler.core.errors import (
     ConfigurationRefused,
     CredentialsRefused,
@@ -77,6 +79,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.credentials: Credentials | None = credentials(**self.own)
         self.clock = StillClock()
+        self.two_clocks = TwoClocks(self.clock)
         self.metrics = Metrics()
         self.metrics.platform(ROUTES.values(), CODES)
         self.client = Client(
@@ -89,6 +92,7 @@ class Rig:
             clock=self.clock,
             read_again=self._read_again,
             sent=self.sent,
+            two_clocks=self.two_clocks,
         )
 
     @property
@@ -789,6 +793,25 @@ async def test_a_cached_list_is_not_believed_and_another_message_id_is_counted()
         "pcc_api_other_message_ids_total", {"account": ACCOUNT}
     )
     assert counted == 1
+
+
+async def test_the_date_of_an_answer_to_an_earlier_request_is_not_lgs_time() -> None:
+    """A cache that gives an hour-old answer without saying so would make this machine's clock look an hour ahead."""
+    kept: list[httpx.Response] = []
+
+    def cached(request: httpx.Request) -> httpx.Response:
+        told = {"messageId": request.headers["x-message-id"], "timestamp": "t", "response": []}
+        dates = (rig.clock.now(), rig.clock.now() - timedelta(hours=1))
+        headers = {"date": format_datetime(dates[bool(kept)], usegmt=True)}
+        kept.append(httpx.Response(200, content=json.dumps(told).encode(), headers=headers))
+        return httpx.Response(200, content=kept[0].content, headers=headers)
+
+    rig = Rig(cached, sent=SentIds())
+    await rig.client.list_devices()
+    for _ in range(9):
+        with pytest.raises(Surprise, match="earlier request"):
+            await rig.client.list_devices()
+    assert rig.two_clocks.is_sure
 
 
 async def test_another_message_id_alone_is_no_reason_to_doubt() -> None:
