@@ -81,12 +81,19 @@ class Hearing:
 
     def of_accounts(self) -> Mapping[AccountName, HeardOfAccount]:
         """Return what was heard of each account's devices; an account of which nothing was is not there."""
-        now = self._clock.now()
-        return {
-            name: HeardOfAccount(one.last, one.recent.number(now))
-            for name, one in self._accounts.items()
-            if one.last is not None
-        }
+        now, after = self._clock.now(), self.after_unsubscribe()
+        found = {}
+        for name, one in self._accounts.items():
+            if one.last is not None:
+                contradicted = one.watch.contradicted(now)
+                recent = one.recent.number(now)
+                found[name] = HeardOfAccount(one.last, recent, contradicted, after[name])
+        return found
+
+    def contradicts(self, account: AccountName, device: DeviceId) -> bool:
+        """Say whether events of a device contradict the list of an account."""
+        one = self._accounts.get(account)
+        return one is not None and device in one.watch.contradicted(self._clock.now())
 
     def contradicted_by_account(self) -> Mapping[AccountName, int]:
         """Return by account the number of devices that events contradict LG's list about."""

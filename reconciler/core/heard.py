@@ -102,10 +102,16 @@ def after_unsubscribe(event: Heard, confirmed: datetime) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HeardOfAccount:
-    """What was heard of the devices of one account. ``recent`` is the number of devices within 24 hours."""
+    """What was heard of the devices of one account. ``recent`` is the number of devices within 24 hours.
+
+    ``contradicted`` are the devices that events contradict LG's list about. ``after_unsubscribe`` is the number of
+    events within 24 hours of devices that we had unsubscribed.
+    """
 
     last: Heard | None = None
     recent: int = 0
+    contradicted: frozenset[DeviceId] = frozenset()
+    after_unsubscribe: int = 0
 
 
 class RecentDevices:

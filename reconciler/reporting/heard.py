@@ -13,6 +13,7 @@ from typing import Protocol
 
 from reconciler.core.heard import Heard, HeardOfAccount
 from reconciler.core.model import AccountName, DeviceId
+from reconciler.core.text import counted
 
 
 class LastEvents(Protocol):
@@ -46,10 +47,31 @@ class LastHeardReport:
 
 @dataclass(frozen=True, slots=True)
 class HeardReport:
-    """How many devices were heard of within 24 hours, and the last event; ``last_heard`` is None if none is known."""
+    """How many devices were heard of within 24 hours, and the last event; ``last_heard`` is None if none is known.
+
+    ``contradicted_devices`` are wanted devices that LG's list lacks and that send events. ``events_after_unsubscribe``
+    are events within 24 hours that were diagnosed more than an hour after LG confirmed our unsubscribe.
+    """
 
     devices_within_24h: int = 0
     last_heard: LastHeardReport | None = None
+    contradicted_devices: int = 0
+    events_after_unsubscribe: int = 0
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return what a person should know."""
+        found = []
+        if self.contradicted_devices:
+            number = counted(self.contradicted_devices, "wanted device")
+            verb = "sends" if self.contradicted_devices == 1 else "send"
+            found.append(f"LG's list lacks {number} that {verb} events, so the list is wrong")
+        if self.events_after_unsubscribe:
+            number = counted(self.events_after_unsubscribe, "event")
+            verb = "was" if self.events_after_unsubscribe == 1 else "were"
+            when = "more than an hour after LG confirmed our unsubscribe"
+            found.append(f"{number} within 24 hours {verb} diagnosed {when}")
+        return tuple(found)
 
 
 def last_heard(known: KnownEvents | None, device: DeviceId) -> LastHeardReport | None:
@@ -62,7 +84,7 @@ def heard_of_account(known: KnownEvents | None, account: AccountName) -> HeardRe
     if known is None:
         return None
     one = known.accounts.get(account, HeardOfAccount())
-    return HeardReport(one.recent, _report(one.last))
+    return HeardReport(one.recent, _report(one.last), len(one.contradicted), one.after_unsubscribe)
 
 
 def heard_of_all(known: KnownEvents | None) -> HeardReport | None:
@@ -74,7 +96,13 @@ def heard_of_all(known: KnownEvents | None) -> HeardReport | None:
         key=_received,
         default=None,
     )
-    return HeardReport(sum(one.recent for one in known.accounts.values()), _report(last))
+    every = known.accounts.values()
+    return HeardReport(
+        sum(one.recent for one in every),
+        _report(last),
+        sum(len(one.contradicted) for one in every),
+        sum(one.after_unsubscribe for one in every),
+    )
 
 
 def _received(event: Heard) -> datetime:

@@ -170,6 +170,7 @@ def account_report(
 ) -> AccountReport:
     """Return one account's report; ``text`` is what is in force for it."""
     last = standing.last
+    heard = heard_of_account(events, standing.account)
     return AccountReport(
         account=standing.account,
         condition=standing.condition,
@@ -183,7 +184,7 @@ def account_report(
         held=held_reports(last.plan, last.held) if last else (),
         flapping=tuple(sorted(last.flapping)) if last else (),
         approval=_approval(standing.account, last) if last else "",
-        remarks=(*(last.remarks if last else ()), *alike_remarks(standing)),
+        remarks=(*(last.remarks if last else ()), *_remarks(standing, heard)),
         digest=last.plan.digest if last and last.plan else "",
         unsubscribe_budget_remaining=last.budget_remaining if last else 0,
         last_attempt=last.began if last else None,
@@ -194,7 +195,7 @@ def account_report(
         settled=last is not None and last.settled,
         refused=len(last.refused) if last else 0,
         guards=_guards(last.plan) if last else (),
-        heard=heard_of_account(events, standing.account),
+        heard=heard,
     )
 
 
@@ -209,14 +210,14 @@ def _guards(plan: Plan | None) -> tuple[GuardReport, ...]:
     )
 
 
-def alike_remarks(standing: AccountStatus) -> tuple[str, ...]:
-    """Return the warning about other accounts with the same list, if there are any."""
+def _remarks(standing: AccountStatus, heard: HeardReport | None) -> tuple[str, ...]:
+    """Return what other accounts' lists and events show that a person should know."""
+    found = () if heard is None else heard.remarks
     if not standing.alike:
-        return ()
-    devices = counted(standing.observed, "device")
-    return (
-        f"LG lists the same {devices} for {listing(standing.alike, NAMED)}: most likely the accounts are one LG user",
-    )
+        return found
+    devices, others = counted(standing.observed, "device"), listing(standing.alike, NAMED)
+    alike = f"LG lists the same {devices} for {others}: most likely the accounts are one LG user"
+    return alike, *found
 
 
 def held_reports(plan: Plan | None, held: Iterable[Held]) -> tuple[HeldReport, ...]:

@@ -51,17 +51,12 @@ class LastHeard:
             default=None,
         )
         now = self._clock.now()
-        return tuple(
-            replace(
-                one,
-                heard=event_report(
-                    last,
-                    one,
-                    now,
-                ),
-            )
-            for one in stories
-        )
+        added = []
+        for one in stories:
+            wrong = self._hearing.contradicts(AccountName(one.account), device)
+            report = event_report(last, one, now, contradicted=wrong)
+            added.append(replace(one, heard=report))
+        return tuple(added)
 
     @property
     def receivers(self) -> int:

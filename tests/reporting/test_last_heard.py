@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.acceptance import AccountRevision
-from reconciler.core.heard import Heard
+from reconciler.core.heard import Heard, HeardOfAccount
 from reconciler.core.memory import Past
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
@@ -23,9 +23,12 @@ from reconciler.core.model import (
     Result,
     Revision,
 )
+from reconciler.core.status import AccountStatus
 from reconciler.reporting.explain import Explanation, Facts, tell
 from reconciler.reporting.explain.heard import LastEvent, event_report
 from reconciler.reporting.explain.values import DeliveryReport
+from reconciler.reporting.heard import KnownEvents, heard_of_all
+from reconciler.reporting.status import account_report
 from simulated import START
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs/explain.md"
@@ -81,6 +84,44 @@ CASES = {
 }
 
 
+CONTRADICTED = f"{HEARD}; LG's list lacks the device all the same, so the list is wrong"
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_an_event_that_contradicts_the_list_is_named(*, live: bool) -> None:
+    """LG calls the device subscribed already, so it counts as live, and its list goes on lacking it."""
+    report = event_report(LAST, story(live=live), START, contradicted=True)
+    assert report.summary == CONTRADICTED
+
+
+def test_an_account_whose_list_is_contradicted_has_a_remark() -> None:
+    """Status and pages say how many devices prove that the list is wrong, and what spoke after an unsubscribe."""
+    heard = HeardOfAccount(
+        LAST.event, 4, contradicted=frozenset(map(DeviceId, "abc")), after_unsubscribe=1
+    )
+    events = KnownEvents(NoEvents(), {DEFAULT_ACCOUNT: heard})
+    revision = AccountRevision(Desired(DEFAULT_ACCOUNT, frozenset()), Revision("0" * 64))
+    report = account_report(AccountStatus(DEFAULT_ACCOUNT), revision, None, events)
+    assert report.remarks == (
+        "LG's list lacks 3 wanted devices that send events, so the list is wrong",
+        "1 event within 24 hours was diagnosed more than an hour after LG confirmed our unsubscribe",
+    )
+    assert report.heard is not None
+    assert (report.heard.contradicted_devices, report.heard.events_after_unsubscribe) == (3, 1)
+    assert heard_of_all(events) == report.heard
+    quiet = KnownEvents(NoEvents(), {DEFAULT_ACCOUNT: HeardOfAccount(LAST.event, 4)})
+    assert account_report(AccountStatus(DEFAULT_ACCOUNT), revision, None, quiet).remarks == ()
+
+
+class NoEvents:
+    """Knows no event of any device."""
+
+    def last(self, device: DeviceId) -> Heard | None:
+        """Know none."""
+        del device
+        return None
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_said_of_the_last_event(case: str) -> None:
     """A silent device, a healthy one, and each way in which an event says that something is wrong."""
@@ -98,4 +139,4 @@ def test_a_subscribe_after_the_unsubscribe_ends_the_matter() -> None:
 def test_the_documents_show_these_answers() -> None:
     """The examples of the document are what the program says."""
     shown = set(re.findall(r"^    heard of +(.+)$", DOCUMENT.read_text("utf-8"), re.MULTILINE))
-    assert shown == {words for _, _, words in CASES.values()}
+    assert shown == {CONTRADICTED, *(words for _, _, words in CASES.values())}

@@ -20,6 +20,8 @@ from reconciler.reporting.explain.values import (
     Explanation,
 )
 
+LIST_IS_WRONG = "; LG's list lacks the device all the same, so the list is wrong"
+
 
 @dataclass(frozen=True, slots=True)
 class LastEvent:
@@ -29,13 +31,19 @@ class LastEvent:
     deliveries: tuple[DeliveryReport, ...] = ()
 
 
-def event_report(last: LastEvent | None, story: Explanation, now: datetime) -> EventReport:
-    """Return what is known of the last event of the device that an explanation is about."""
+def event_report(
+    last: LastEvent | None, story: Explanation, now: datetime, *, contradicted: bool = False
+) -> EventReport:
+    """Return what is known of the last event of the device that an explanation is about.
+
+    ``contradicted``: events of it contradict LG's list.
+    """
     if last is None:
         return EventReport(summary="no event of it is known to the receivers")
     event = last.event
+    stands_out = LIST_IS_WRONG if contradicted else _what_stands_out(event, story)
     return EventReport(
-        summary=f"last event {_event_words(last, now)}{_what_stands_out(event, story)}",
+        summary=f"last event {_event_words(last, now)}{stands_out}",
         id=event.id,
         received=event.received,
         diagnosed=event.diagnosed,
