@@ -82,7 +82,10 @@ class Recorder:
         self._twins.listed(account, observed.devices)
         if self._with.hearing is not None:
             wanted = run.desired.wanted_by(run.began, run.theirs)
-            self._with.hearing.listed(account, run.began, wanted, observed.devices)
+            began = (
+                self._clocks.theirs(run.began) or run.began
+            )  # events are dated by others' clocks
+            self._with.hearing.listed(account, began, wanted, observed.devices)
         live = overlaid(observed, memory)
         if accounts.agrees(account, observed, credential, live):
             return observed, memory

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from reconciler.core.heard import Heard, HeardOfAccount
 from reconciler.core.model import DEFAULT_ACCOUNT, DeviceId
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Error
-from simulated import Fleet
+from simulated import Fleet, SimulatedClock
 
 MINUTES, HOURS = timedelta(minutes=1), timedelta(hours=1)
 SUBSCRIBED_ALREADY = "1207"
@@ -28,9 +29,9 @@ def event(fleet: Fleet, device: DeviceId, *, diagnosed: datetime | None = None) 
     return Heard("id", device, fleet.clock.now(), diagnosed, "PCC_EVENT", "E1", "malfunction")
 
 
-def hearing_fleet() -> Fleet:
+def hearing_fleet(clock: SimulatedClock | None = None) -> Fleet:
     """Return a fleet of twenty devices, all wanted and live, whose receivers are asked."""
-    fleet = Fleet(20, hears=True)
+    fleet = Fleet(20, hears=True, clock=clock)
     fleet.platform.subscribe("default", *fleet.owned)
     return fleet
 
@@ -48,6 +49,7 @@ async def test_a_list_that_hides_a_device_is_contradicted_by_its_events() -> Non
     await fleet.reconcile(after=10 * MINUTES)
     await fleet.hearing.take([event(fleet, hidden)])
     assert fleet.hearing.contradicted() == {DEFAULT_ACCOUNT: {hidden}}
+    assert fleet.hearing.of_accounts()[DEFAULT_ACCOUNT].contradicted == {hidden}
     assert fleet.woken == [DEFAULT_ACCOUNT]
 
 
@@ -85,6 +87,25 @@ async def test_the_healthy_flow_is_no_contradiction() -> None:
     assert fleet.woken == []
 
 
+@pytest.mark.parametrize("wrong", [-3 * HOURS, 3 * HOURS], ids=["behind", "ahead"])
+async def test_a_wrong_clock_of_this_machine_makes_no_contradiction(wrong: timedelta) -> None:
+    """An event of before the list that is read late proves nothing, whatever this machine's clock shows."""
+    fleet = hearing_fleet(SimulatedClock(wrong))
+    await fleet.reconcile()
+    lost = fleet.owned[3]
+    fleet.platform.unsubscribe("default", lost)
+    fleet.platform.set_faults(
+        Rule(Error(code=SUBSCRIBED_ALREADY), match=Match(route=Route.SUBSCRIBE))
+    )
+    await fleet.reconcile(after=10 * MINUTES)
+    now = fleet.clock.now() - wrong
+    before, after = now - 30 * MINUTES, now + 30 * MINUTES
+    await fleet.hearing.take([replace(event(fleet, lost), received=before)])
+    assert fleet.hearing.contradicted() == {DEFAULT_ACCOUNT: frozenset()}
+    await fleet.hearing.take([replace(event(fleet, lost), received=after)])
+    assert fleet.hearing.contradicted() == {DEFAULT_ACCOUNT: {lost}}
+
+
 async def test_events_after_an_unsubscribe_are_counted_for_a_day() -> None:
     """What was under way when LG confirmed does not count; what was diagnosed hours later does, and wakes."""
     fleet = hearing_fleet()
@@ -97,6 +118,7 @@ async def test_events_after_an_unsubscribe_are_counted_for_a_day() -> None:
     fleet.clock.pass_by(3 * HOURS)
     await fleet.hearing.take([event(fleet, gone, diagnosed=fleet.clock.now() - 100 * MINUTES)])
     assert fleet.hearing.after_unsubscribe() == {DEFAULT_ACCOUNT: 1}
+    assert fleet.hearing.of_accounts()[DEFAULT_ACCOUNT].after_unsubscribe == 1
     assert fleet.woken == [DEFAULT_ACCOUNT]
     fleet.clock.pass_by(SHOWN_FOR)
     assert fleet.hearing.after_unsubscribe() == {DEFAULT_ACCOUNT: 0}
