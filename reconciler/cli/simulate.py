@@ -6,13 +6,14 @@ Must not: speak to LG.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import coloured, masking, print_data
+from reconciler.cli.console import NAME, coloured, masking, print_data
 from reconciler.core.errors import ReconcilerError
 
 HIGHEST_PORT = 65535
@@ -124,10 +125,17 @@ def demo(
     import asyncio
 
     from reconciler.runtime.demo import Demo
+    from reconciler.runtime.demo_events import SAID_IN_A_LINE
     from reconciler.runtime.signals import signals
     from reconciler.telemetry.logs import set_up_logs
 
-    set_up_logs("info", "auto", masking=masking, colours=coloured(sys.stderr))
+    set_up_logs(
+        "info",
+        "auto",
+        masking=masking,
+        colours=coloured(sys.stderr),
+        without=SAID_IN_A_LINE,
+    )
 
     async def work() -> None:
         one = Demo(
@@ -145,11 +153,10 @@ def demo(
 
 
 def _this_program() -> str:
-    """Return how this program was called, for commands that a person copies."""
+    """Return how a person calls this program: by its name, where the shell finds it by that."""
     called = sys.argv[0]
-    return (
-        called if os.access(called, os.X_OK) and Path(called).suffix != ".py" else "pcc-reconciler"
-    )
+    is_program = os.access(called, os.X_OK) and Path(called).suffix != ".py"
+    return called if is_program and shutil.which(NAME) != called else NAME
 
 
 def _print_line(text: str) -> None:

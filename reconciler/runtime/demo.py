@@ -104,6 +104,7 @@ class Demo:
                     sender.callbacks,
                     receiving.receive_listen,
                     self._say,
+                    welcome=welcome,
                     recap=_recap(places),
                 )
                 events.write_files()
@@ -202,11 +203,10 @@ Lose a subscription; it comes back within {INTERVAL} (a minute for a new one):
 
 
 def _recap(at: Places) -> str:
-    """Return what is printed again below the log's first lines."""
-    return f"""
+    """Return what is printed again after a while: where to find what was printed first."""
+    return f"""\
 status page  http://{at.listen}/       (Ctrl-C ends everything)
-what to try  cat {at.file.parent / INSTRUCTIONS}
-"""
+what to try  cat {at.file.parent / INSTRUCTIONS}"""
 
 
 def _free(listen: Listen) -> Listen:

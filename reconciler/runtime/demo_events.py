@@ -41,8 +41,10 @@ path = "{DELIVERED}"
 """
 EVENTS_PER_HOUR = 450.0
 """One every eight seconds."""
-RECAP_EVERY = 3
+RECAP_EVERY = 10
 """After this number of events the recap is printed again: it stays on a screen of 24 lines."""
+SAID_IN_A_LINE = frozenset({"event.received", "delivery.delivered"})
+"""What the log of the demonstration leaves out on a terminal, because a line of ours says it."""
 LOOK_SECONDS = 0.3
 READY_SECONDS = 15.0
 """How long the receiver is waited for; it says itself that it is ready after ten seconds."""
@@ -95,10 +97,12 @@ class DemoEvents:
         listen: Listen,
         say: Callable[[str], None],
         *,
+        welcome: str = "",
         recap: str = "",
     ) -> None:
         self._folder, self._callbacks = folder, callbacks
-        self._listen, self._say, self._recap = listen, say, recap
+        self._listen, self._say = listen, say
+        self._welcome, self._recap = welcome, recap
 
     def write_files(self) -> Path:
         """Write the events file and the Logic Table; return the former."""
@@ -118,10 +122,15 @@ class DemoEvents:
             lines = await asyncio.to_thread(self._delivered)
             for number, line in enumerate(lines[shown:], shown):
                 self._say(f"event        {event_words(json.loads(line))}")
-                if self._recap and number % RECAP_EVERY == 0:
-                    self._say(self._recap)
+                self._repeat(number)
             shown = len(lines)
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _repeat(self, number: int) -> None:
+        """Say again what to try: all of it once the first lines of the log have pushed it away, later where it is."""
+        words = self._welcome if number == 0 else self._recap
+        if words and number % RECAP_EVERY == 0:
+            self._say(f"\n{words.strip()}\n")
 
     def _wait_until_ready(self) -> None:
         for _ in range(round(READY_SECONDS / LOOK_SECONDS)):

@@ -222,7 +222,8 @@ def welcome(
     """Return what a person needs to know to use a simulator that has just started."""
     service = platform.world.service
     lines = [
-        f"This is {WHAT}. Every id, key and token here is made up.",
+        f"This is {WHAT}.",
+        "Every id, key and token here is made up.",
         "",
         f"  PCC_BASE_URL={base_url}",
         f"  PCC_TOKEN_URL={base_url}/emp/v2/token",

@@ -21,6 +21,7 @@ import msgspec
 import structlog
 
 from reconciler.core.text import steerless
+from reconciler.telemetry.folding import folded
 from reconciler.telemetry.masking import Masking
 from reconciler.telemetry.outlet import Outlet
 from reconciler.telemetry.spoken import spoken
@@ -43,17 +44,21 @@ def set_up_logs(
     masking: Masking | None = None,
     colours: bool | None = None,
     queued: bool = False,
+    without: Collection[str] = (),
 ) -> Masking:
     """Make every log line of the process one event: JSON, or for a terminal in words.
 
     ``stream`` is by default the ``sys.stderr`` of the moment of a line. ``colours`` only matter in words; by default
     they are on for a terminal. Lines of libraries are logged from ``warning`` up. A separate thread writes ``queued``
-    lines, to the present ``sys.stderr``.
+    lines, to the present ``sys.stderr``. Events ``without`` which a person reads on are left out in words.
     """
     masking = masking or Masking()
     terminal = (stream or sys.stderr).isatty()
     to_json = logs_json(form, stream)
-    render = _json if to_json else _words(colours=terminal if colours is None else colours)
+    written_to = stream or sys.stderr
+    render: structlog.typing.Processor = _json
+    if not to_json:
+        render = _words(written_to, colours=terminal if colours is None else colours)
     stamped = structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts")
     bounded = _Bounded(render, masking)
     _queue.outlet = None
@@ -68,6 +73,7 @@ def set_up_logs(
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            *([] if to_json else [_Leaving(without)]),
             structlog.processors.add_log_level,
             stamped,
             structlog.processors.format_exc_info,
@@ -229,7 +235,21 @@ def _message(record: logging.LogRecord) -> str:
         return str(record.msg)
 
 
-def _words(*, colours: bool) -> structlog.typing.Processor:
+class _Leaving:
+    """Leaves out the lines of some events."""
+
+    def __init__(self, events: Collection[str]) -> None:
+        self._events = frozenset(events)
+
+    def __call__(
+        self, _logger: Any, _method: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        if event.get("event") in self._events:
+            raise structlog.DropEvent
+        return event
+
+
+def _words(stream: TextIO, *, colours: bool) -> structlog.typing.Processor:
     console = structlog.dev.ConsoleRenderer(
         colors=colours,
         timestamp_key="ts",
@@ -239,11 +259,8 @@ def _words(*, colours: bool) -> structlog.typing.Processor:
     )
 
     def render(logger: Any, method: str, event: structlog.typing.EventDict) -> str:
-        return str(
-            console(
-                logger, method, {key: _printable(value) for key, value in spoken(event).items()}
-            )
-        )
+        facts = {key: _printable(value) for key, value in spoken(event).items()}
+        return folded(str(console(logger, method, facts)), stream)
 
     return render
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from pictures import held
-from terminal import COMMANDS, WIDTH, environment, run
+from terminal import COMMANDS, HEIGHT, WIDTH, environment, lasting, run
 
 
 async def test_every_command_fits_into_80_columns(tmp_path: Path) -> None:
@@ -21,9 +21,13 @@ async def test_every_command_fits_into_80_columns(tmp_path: Path) -> None:
         shown = [await asyncio.to_thread(run, words, given) for words in COMMANDS]
         wide = await asyncio.to_thread(run, ("history", "-o", "wide", "--full-ids"), given)
         watched = await asyncio.to_thread(watch_for_a_while, given)
+        shown += await lasting(tmp_path, given)
     assert [line for each in shown for line in each.too_wide] == []
     assert [each.words for each in shown if not each.lines] == []
     by_words = {each.words: "\n".join(each.lines) for each in shown}
+    demo = by_words["demo", "--listen", "127.0.0.1:0"].splitlines()
+    assert len(demo) <= HEIGHT
+    assert "Try in a second terminal:" in demo
     status = by_words["status",]
     assert status.index("busan-hotel  held") < status.index("seoul-hotel  converging")
     assert "paused: account jeju-resort until " in status

@@ -53,8 +53,6 @@ def explanation_text(
         head.append(f"  taken by its {explanation.taken_by}")
     if explanation.others:
         head += shown.lines(f"  {_others(explanation)}", indent=4)
-    if explanation.others:
-        head += shown.lines(f"  {_others(explanation)}", indent=4)
     parts = ["\n".join(head)]
     for story in explanation.accounts:
         rows = _story_rows(story, explanation.at)
