@@ -125,7 +125,7 @@ def demo(
     import asyncio
 
     from reconciler.runtime.demo import Demo
-    from reconciler.runtime.demo_events import SAID_IN_A_LINE
+    from reconciler.runtime.demo_events import SHOWN_IN_A_LINE
     from reconciler.runtime.signals import signals
     from reconciler.telemetry.logs import set_up_logs
 
@@ -134,7 +134,7 @@ def demo(
         "auto",
         masking=masking,
         colours=coloured(sys.stderr),
-        without=SAID_IN_A_LINE,
+        without=SHOWN_IN_A_LINE,
     )
 
     async def work() -> None:

@@ -43,7 +43,7 @@ EVENTS_PER_HOUR = 450.0
 """One every eight seconds."""
 RECAP_EVERY = 10
 """After this number of events the recap is printed again: it stays on a screen of 24 lines."""
-SAID_IN_A_LINE = frozenset({"event.received", "delivery.delivered"})
+SHOWN_IN_A_LINE = frozenset({"event.received", "delivery.delivered"})
 """What the log of the demonstration leaves out on a terminal, because a line of ours says it."""
 LOOK_SECONDS = 0.3
 READY_SECONDS = 15.0
