@@ -203,8 +203,8 @@ def document(each: Sequence[Shown], one: Site) -> str:
         "",
         "What the commands show on a terminal of 80 columns and 24 lines: three hotels, of which one waits for an",
         "approval, one is paused, and LG refuses a device of the third. `make terminal` captures it again. Every line",
-        "fits, except what is there to be copied: approvals, digests, entries of a file, tokens, LG's message. Long outputs",
-        "are cut. [cli.md](cli.md) has the options, and says which columns are left out.",
+        "fits, except what is there to be copied: approvals, digests, entries of a file, tokens, LG's message. Long",
+        "outputs are cut. [cli.md](cli.md) has the options, and says which columns are left out.",
     ]
     for shown in each:
         text = "\n".join(shortened(shown.lines))
