@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
+from reconciler.core.errors import StateError
 from reconciler.pcc.checks import check_secret
 
 LARGEST = 64 * 1024
@@ -131,6 +132,13 @@ class SecretReader:
             return SecretStr(self._check(found.value))
         except ValueError as error:
             return f"{found.origin} {error}"
+
+    def required(self) -> str:
+        """Return the secret as it is now. Raises ``StateError`` with the sentence that says why there is none."""
+        found = self.read()
+        if isinstance(found, str):
+            raise StateError(found)
+        return found.get_secret_value()
 
 
 def look_up(given: Given, files: SecretFiles) -> Found | None:

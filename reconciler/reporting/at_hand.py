@@ -1,6 +1,6 @@
 """What the files and the saved state show where no daemon answers.
 
-Owns: that a folder without a state is an error, not an empty history. Must not: open files or the state; ``runtime``
+Owns: that a place without a state is an error, not an empty history. Must not: open files or the state; ``runtime``
 does.
 """
 
@@ -16,7 +16,8 @@ from reconciler.reporting.knowledge import Knowledge
 class AtHand:
     """What is known without a daemon, and notes for people on how it is known.
 
-    ``desired`` says which desired state was read, ``state`` is the folder of the state.
+    ``desired`` says which desired state was read, ``state`` is where the state is kept, and
+    ``setting`` names it.
     """
 
     known: Knowledge
@@ -24,6 +25,7 @@ class AtHand:
     state: str = ""
     has_state: bool = True
     desired: str = "no file"
+    setting: str = "PCC_STATE_DIR"
 
     @property
     def sources(self) -> str:
@@ -35,9 +37,11 @@ class AtHand:
     def insist_on_state(self) -> None:
         """Raise ``StateError`` if there is no state: then past changes are unknown, which does not mean none."""
         if not self.has_state:
-            raise StateError(f"{no_state(self.state)}: nothing is known of past changes")
+            raise StateError(
+                f"{no_state(self.state, self.setting)}: nothing is known of past changes"
+            )
 
 
-def no_state(folder: str) -> str:
-    """Return the sentence for a folder without a state."""
-    return f"there is no state in {folder} (PCC_STATE_DIR)"
+def no_state(place: str, setting: str) -> str:
+    """Return the sentence for a place without a state, and the setting that names the place."""
+    return f"there is no state in {place} ({setting})"

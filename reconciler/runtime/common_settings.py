@@ -5,6 +5,7 @@ Owns: those fields, and what all settings have in common. Must not: look at the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path, PurePath
 from typing import Annotated, Any, ClassVar
@@ -20,7 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from reconciler.pcc.checks import SHORTEST
+from reconciler.pcc.checks import SHORTEST, check_secret
 from reconciler.pcc.proxies import Proxies
 from reconciler.pcc.secret_files import Given, SecretReader
 from reconciler.runtime.setting_values import (
@@ -165,7 +166,7 @@ class CommonSettings(BaseSettings):
     def parts_of_secret(self, name: str, value: str) -> set[str]:
         """Return what has to be masked of the value of a secret setting."""
         del name
-        return {value}
+        return {value} | secrets_in_url(value)
 
     def given(self, name: str) -> Given:
         """Return a value that is given directly or in a file."""
@@ -173,7 +174,7 @@ class CommonSettings(BaseSettings):
         path: Path | None = getattr(self, f"{name}_file")
         return Given(variable(name), value, path)
 
-    def reader(self, name: str) -> SecretReader | None:
+    def reader(self, name: str, check: Callable[[str], str] = check_secret) -> SecretReader | None:
         """Return what reads a secret anew at each use, or None where it is not set."""
         given = self.given(name)
-        return SecretReader(given) if given.is_set else None
+        return SecretReader(given, check=check) if given.is_set else None

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from reconciler.controller.twins import ALIKE_FROM
 from reconciler.core.acceptance import chosen
@@ -32,7 +31,7 @@ from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.environment import Environment
 from reconciler.runtime.settings import Settings
 from reconciler.runtime.wiring import Components, built
-from reconciler.state import State, can_be_kept
+from reconciler.state import Place, State, can_be_kept, is_there, name_of
 from reconciler.telemetry.masking import Masking
 
 
@@ -46,7 +45,7 @@ async def examine(
 ) -> Examination:
     """Check everything, and each account, or those that are asked for. One call of LG's quota for each."""
     clock = clock or SystemClock()
-    state, unreadable = _opened(settings.state_dir, clock)
+    state, unreadable = _opened(settings.state_place, clock)
     around = Environment(clock=clock)
     with closing(state):
         opened = built(
@@ -61,10 +60,10 @@ async def examine(
             return Examination(doctor.general(unreadable), accounts)
 
 
-def _opened(folder: Path, clock: Clock) -> tuple[State, str]:
+def _opened(place: Place, clock: Clock) -> tuple[State, str]:
     """Return the state as it can be read, and why it cannot."""
     try:
-        return State.read_only(folder, clock), ""
+        return State.read_only(place, clock), ""
     except StateError as error:
         return State.in_memory(clock), str(error)
 
@@ -105,13 +104,7 @@ class _Doctor:
         components = self._components
         findings = (
             self._settings(),
-            diagnosis.state(
-                str(components.settings.state_dir),
-                exists=components.settings.state_dir.is_dir(),
-                locked=can_be_kept(components.settings.state_dir),
-                trouble=components.state.trouble,
-                unreadable=unreadable,
-            ),
+            self._state(unreadable),
             diagnosis.desired_state(
                 components.informer.accepted,
                 components.informer.trouble,
@@ -122,6 +115,20 @@ class _Doctor:
             self._credentials_folder(),
         )
         return tuple(finding for finding in findings if finding is not None)
+
+    def _state(self, unreadable: str) -> Finding:
+        """Judge the state. A database that could be read is there, or its tables are yet to be made."""
+        place = self._components.settings.state_place
+        if place.shared:
+            exists = not unreadable and is_there(place, self._clock)
+            return diagnosis.database(name_of(place), exists=exists, unreadable=unreadable)
+        return diagnosis.state(
+            str(place.folder),
+            exists=place.folder.is_dir(),
+            locked=can_be_kept(place.folder),
+            trouble=self._components.state.trouble,
+            unreadable=unreadable,
+        )
 
     def _settings(self) -> Finding:
         settings = self._components.settings

@@ -22,7 +22,7 @@ from reconciler.runtime.settings import Settings
 from reconciler.runtime.source import local
 from reconciler.source import Fetched, FileSource, load_fetched
 from reconciler.source.kept import recalled
-from reconciler.state import KeptText, State, is_there
+from reconciler.state import KeptText, State, is_there, name_of
 
 LAST_ACCEPTED = "showing what the daemon accepted last"
 KEPT = "the revision that the daemon accepted last"
@@ -53,16 +53,17 @@ class _Kept:
 
 def at_hand(settings: Settings, clock: Clock) -> AtHand:
     """Return what the files and the state say, without a daemon. Nothing is written, and there need be no state."""
-    state = State.read_only(settings.state_dir, clock)
+    place = settings.state_place
+    state = State.read_only(place, clock)
     kept = state.revisions.kept()
     before = recalled(kept, state.accounts.live_accounts, settings.environment) if kept else None
     newest = _newest(settings, before or Accepted(), kept)
     notes = list(newest.notes)
     if state.trouble:
         notes.append(f"state: {state.trouble}")
-    has_state, folder = is_there(settings.state_dir), str(settings.state_dir)
+    has_state, name = is_there(place, clock), name_of(place)
     if not has_state:
-        notes.append(f"{no_state(folder)}: past changes are not known")
+        notes.append(f"{no_state(name, place.setting)}: past changes are not known")
     claims = Claims()
     claims.follow(newest.accepted.accounts)
     claims.enforce(newest.accepted.accounts)
@@ -74,7 +75,7 @@ def at_hand(settings: Settings, clock: Clock) -> AtHand:
         observing=settings.mode is Mode.OBSERVE,
         claims=claims,
     )
-    return AtHand(known, tuple(notes), folder, has_state, newest.place)
+    return AtHand(known, tuple(notes), name, has_state, newest.place, place.setting)
 
 
 def _newest(settings: Settings, before: Accepted, kept: Sequence[KeptText]) -> _Newest:

@@ -46,7 +46,7 @@ async def dry_run(
     settings: Settings, masking: Masking, asked: Sequence[str] | None, follower: Follower
 ) -> Work:
     """Return what a pass of each account would do and hold. Nothing is changed, and nothing written anywhere."""
-    state = State.read_only(settings.state_dir, SystemClock())
+    state = State.read_only(settings.state_place, SystemClock())
     async with built(settings, state, keeps=False, read_only=True, masking=masking) as components:
         names = await _ready(components, asked)
         reports = await _reports(
@@ -83,8 +83,8 @@ async def dry_runs(
 
 def insist_on_free(settings: Settings) -> None:
     """Raise ``StateError`` where another process holds the state, before a person is asked in vain."""
-    if is_there(settings.state_dir):
-        State.open(settings.state_dir, SystemClock()).close()
+    if is_there(settings.state_place, SystemClock()):
+        State.open(settings.state_place, SystemClock()).close()
 
 
 class _Stoppable(Host):
@@ -114,7 +114,7 @@ async def apply(
     Raises ``StateError`` beside a daemon that holds the state, and ``Misuse`` where ``expect`` meets several accounts.
     """
     host = _Stoppable(stop or asyncio.Event())
-    state = State.open(settings.state_dir, SystemClock())
+    state = State.open(settings.state_place, SystemClock())
     try:
         async with built(
             settings, state, host=host, masking=masking, observer=follower

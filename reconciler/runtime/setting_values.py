@@ -183,6 +183,18 @@ def _secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def check_state_url(text: str) -> str:
+    """Return the address of a PostgreSQL, or raise ``ValueError`` with a sentence that does not show it."""
+    check_printable(text)
+    if " " in text or not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("has to be like postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    return text
+
+
+def _state_url(value: SecretStr) -> SecretStr:
+    return SecretStr(check_state_url(value.get_secret_value()))
+
+
 def _size(value: object) -> object:
     if isinstance(value, str):
         match = _SIZE.fullmatch(value)
@@ -267,4 +279,5 @@ Identifier = Annotated[SecretStr, AfterValidator(_identifier)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 BasicPairs = Annotated[SecretStr, AfterValidator(_pairs)]
 PathSecrets = Annotated[SecretStr, AfterValidator(_path_secrets)]
+StateUrl = Annotated[SecretStr, AfterValidator(_state_url)]
 Size = Annotated[int, BeforeValidator(_size)]

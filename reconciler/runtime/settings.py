@@ -14,9 +14,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
-from reconciler.core import addresses
+from reconciler.core import addresses, duration
 from reconciler.core.errors import Fault, Invalid
 from reconciler.pcc.checks import check_country, check_printable
 from reconciler.pcc.credentials import Shared
@@ -33,13 +39,18 @@ from reconciler.runtime.setting_values import (
     Mode,
     Receivers,
     Secret,
+    StateUrl,
     Truth,
     Wait,
+    check_state_url,
     one_of,
 )
 from reconciler.runtime.settings_reading import in_file, variable
 from reconciler.runtime.surface_settings import SurfaceSettings
+from reconciler.state.place import Place
 
+LEASE_BEYOND_A_CALL = timedelta(seconds=10 + 5 + 5)
+"""How much longer than a call a lease is: the pause of a machine, the limit of a renewal, and room for the answer."""
 _OF_LG = ("service_id", "service_key", "client_id", "access_token", "refresh_token")
 
 
@@ -55,6 +66,7 @@ class Settings(SurfaceSettings):
         "listen_token",
         "read_token",
         "events_token",
+        "state_url",
     )
     masked_fields: ClassVar[tuple[str, ...]] = ("service_id",)
 
@@ -150,6 +162,18 @@ class Settings(SurfaceSettings):
             "shown": "`$XDG_STATE_HOME/pcc-reconciler`, else `~/.local/state/pcc-reconciler`"
         },
     )
+    state_url: StateUrl | None = Field(
+        None,
+        description="address of a PostgreSQL that keeps the state instead, `postgresql://USER:PASSWORD@HOST/DATABASE`."
+        " Several replicas may share it. `PCC_STATE_DIR` then holds only the clone of the repository",
+    )
+    state_url_file: Path | None = in_file("STATE_URL")
+    lease: Wait = Field(
+        timedelta(seconds=45),
+        validate_default=True,
+        description="with `PCC_STATE_URL`: how long a replica that is not heard of keeps its accounts; at least"
+        " 20 s more than `PCC_REQUEST_TIMEOUT`",
+    )
     events_from: Receivers = Field(
         (),
         description="base addresses of the receivers, separated by commas, such as `http://pcc-receiver-0:8081`. The"
@@ -162,6 +186,24 @@ class Settings(SurfaceSettings):
         " only while the receiver's bind address is loopback",
     )
     events_token_file: Path | None = in_file("EVENTS_TOKEN")
+
+    @field_validator("lease")
+    @classmethod
+    def _longer_than_a_call(cls, value: timedelta, info: ValidationInfo) -> timedelta:
+        shared = info.data.get("state_url") or info.data.get("state_url_file")
+        least = LEASE_BEYOND_A_CALL + info.data.get("request_timeout", timedelta(0))
+        if shared and value < least:
+            raise ValueError(
+                f"has to be at least {duration.show(least)}: 20s more than PCC_REQUEST_TIMEOUT,"
+                " so that every call ends while its replica still owns the account"
+            )
+        return value
+
+    @property
+    def state_place(self) -> Place:
+        """Where the state is kept."""
+        reader = self.reader("state_url", check=check_state_url)
+        return Place(self.state_dir, None if reader is None else reader.required)
 
     def shared_credentials(self) -> Shared:
         """Return the service's own credentials, for the ``CredentialStore``."""

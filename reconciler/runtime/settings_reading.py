@@ -168,7 +168,7 @@ def suspects(
         bare = addresses.unquoted(value.strip()).strip()
         if (upper in secrets or upper not in names) and len(bare) >= SHORTEST:
             found |= {value.strip(), bare, *_lines(bare)}
-        if upper in names and upper not in secrets:
+        if upper in names:
             found |= secrets_in_url(bare)
     return frozenset(found)
 

@@ -7,6 +7,8 @@ Owns: what is kept, and when it is written. ``port`` says what callers may ask; 
 """
 
 from reconciler.core.memory import KEPT, Past
+from reconciler.state.opening import is_there, name_of
+from reconciler.state.place import Place
 from reconciler.state.port import (
     Accounts,
     Changes,
@@ -20,7 +22,7 @@ from reconciler.state.port import (
 )
 from reconciler.state.records import Group, Mark, newest_first
 from reconciler.state.sqlite.connection import Connect, connect
-from reconciler.state.sqlite.folder import can_be_kept, is_there
+from reconciler.state.sqlite.folder import can_be_kept
 from reconciler.state.state import State
 from reconciler.state.traits import ANY, BEGUN, Traits
 
@@ -38,6 +40,7 @@ __all__ = [
     "Names",
     "Past",
     "Pauses",
+    "Place",
     "Quotas",
     "Revisions",
     "State",
@@ -46,5 +49,6 @@ __all__ = [
     "can_be_kept",
     "connect",
     "is_there",
+    "name_of",
     "newest_first",
 ]

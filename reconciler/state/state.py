@@ -22,7 +22,9 @@ from reconciler.state.fencing import FencedWriter
 from reconciler.state.history import HistoryStore
 from reconciler.state.memories import Memories
 from reconciler.state.names import NameStore
+from reconciler.state.opening import opened, opened_to_read
 from reconciler.state.pauses import PauseStore
+from reconciler.state.place import Place
 from reconciler.state.port import (
     Accounts,
     Changes,
@@ -68,22 +70,22 @@ class State:
 
     @classmethod
     def open(
-        cls, folder: Path, clock: Clock, connect: Connect = connect, *, sure: bool = True
+        cls, place: Place | Path, clock: Clock, connect: Connect = connect, *, sure: bool = True
     ) -> Self:
-        """Open the state in this folder for writing, and create it if needed.
+        """Open the state at this place for writing, and create it if needed.
 
         If the clock is not ``sure``, old data is removed only after ``keep_time`` has made it so.
 
         Raises ``StateError`` if another process holds it, or a newer program wrote it.
         """
-        state = cls(SqliteStorage.open(folder, clock, connect), clock, sure=sure)
+        state = cls(opened(place, clock, connect), clock, sure=sure)
         state.flush()
         return state
 
     @classmethod
-    def read_only(cls, folder: Path, clock: Clock, connect: Connect = connect) -> Self:
-        """Open the state in this folder without creating or writing anything; a missing one is empty."""
-        return cls(SqliteStorage.read_only(folder, clock, connect), clock)
+    def read_only(cls, place: Place | Path, clock: Clock, connect: Connect = connect) -> Self:
+        """Open the state at this place without creating or writing anything; a missing one is empty."""
+        return cls(opened_to_read(place, clock, connect), clock)
 
     @classmethod
     def in_memory(cls, clock: Clock) -> Self:

@@ -14,6 +14,7 @@ Inside: what concerns every account (``general``); each account (``accounts``) w
 from reconciler.reporting.diagnosis.accounts import account, defect, quota, region
 from reconciler.reporting.diagnosis.clocks import clock
 from reconciler.reporting.diagnosis.general import (
+    database,
     desired_state,
     folder,
     settings,
@@ -42,6 +43,7 @@ __all__ = [
     "account",
     "alike",
     "clock",
+    "database",
     "defect",
     "desired_state",
     "folder",

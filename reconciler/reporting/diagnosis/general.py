@@ -80,6 +80,16 @@ def state(folder: str, *, exists: bool, locked: str, trouble: str, unreadable: s
     )
 
 
+def database(name: str, *, exists: bool, unreadable: str) -> Finding:
+    """Judge a state that is kept in PostgreSQL."""
+    facts = {"folder": name}
+    if unreadable:
+        fix = "correct PCC_STATE_URL, or see to it that the server answers and lets this user read"
+        return Finding(Check.STATE, Level.FAIL, unreadable, fix, facts)
+    found = name if exists else f"none yet; the daemon will make its tables in {name}"
+    return Finding(Check.STATE, Level.OK, found, facts=facts)
+
+
 def desired_state(
     accepted: Accepted, trouble: str, path: str, abandoned: Iterable[AccountName], *, git: bool
 ) -> Finding:

@@ -8,8 +8,9 @@ Nothing is set for a session and nothing is prepared, so PgBouncer may hand each
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import partial
 from select import POLLERR, POLLHUP, POLLIN, POLLOUT, poll
 from typing import Any, Self, TypeVar
 
@@ -83,35 +84,48 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where PostgreSQL is. ``name`` is for people and has no password."""
+    """Where PostgreSQL is. Its address is asked for each new connection, so a password may change."""
 
-    name: str
-    parameters: dict[str, Any] = field(repr=False)
+    url: Callable[[], str] = field(repr=False)
     silence: float = SILENCE
 
     @classmethod
-    def of(cls, url: str, silence: float = SILENCE) -> Self:
+    def of(cls, url: str | Callable[[], str], silence: float = SILENCE) -> Self:
         """Return the server that a URL names, to be given up after some seconds of silence.
 
         Raises ``StateError`` if it is none that libpq can read.
         """
+        server = cls(partial(str, url) if isinstance(url, str) else url, silence)
+        server.parameters()
+        return server
+
+    @property
+    def name(self) -> str:
+        """Return what people call it: host and port, never a password."""
         try:
-            parameters = conninfo.conninfo_to_dict(url)
-        except psycopg.Error:
+            return _name(self.parameters())
+        except StateError:
+            return "PostgreSQL"
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what the URL says at this moment. Raises ``StateError``."""
+        try:
+            return conninfo.conninfo_to_dict(self.url())
+        except psycopg.Error:  # its words may quote the URL
             raise StateError(
                 "PCC_STATE_URL is no address of a PostgreSQL: "
                 "it has the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
             ) from None
-        return cls(_name(parameters), DEFAULTS | parameters, silence)
 
     def connect(self) -> Connection:
-        """Return a new connection. Raises ``Unreachable``."""
+        """Return a new connection. Raises ``Unreachable``, or ``StateError`` if there is no URL."""
+        parameters = self.parameters()
         try:
             connection = Connection.connect(
-                autocommit=True, prepare_threshold=None, **self.parameters
+                autocommit=True, prepare_threshold=None, **DEFAULTS | parameters
             )
         except psycopg.Error as error:
-            raise Unreachable(f"{self.name} cannot be reached: {sentence(error)}") from None
+            raise Unreachable(f"{_name(parameters)} cannot be reached: {sentence(error)}") from None
         connection.silence = self.silence
         return connection
 

@@ -149,7 +149,7 @@ class Database:
         self._closed = self._empty = False
 
     @classmethod
-    def open(cls, url: str, clock: Clock, silence: float = SILENCE) -> Self:
+    def open(cls, url: str | Callable[[], str], clock: Clock, silence: float = SILENCE) -> Self:
         """Open the state for writing, and make its tables if needed. ``silence``: seconds that it waits for an answer.
 
         A server that cannot be reached is ``trouble``, and each write tries again. Raises ``StateError`` if the URL is
@@ -165,7 +165,7 @@ class Database:
         return database
 
     @classmethod
-    def read_only(cls, url: str, clock: Clock) -> Self:
+    def read_only(cls, url: str | Callable[[], str], clock: Clock) -> Self:
         """Open the state without writing anything; without tables it is ``empty``. Raises ``StateError``."""
         database = cls(Server.of(url), clock, frozen=True)
         connection = database._server.connect()

@@ -6,7 +6,7 @@ Must not: know when something is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Self
 
 from reconciler.core.clock import Clock
@@ -29,12 +29,12 @@ class PostgresStorage(SqlStorage):
         self._database = database
 
     @classmethod
-    def open(cls, url: str, clock: Clock, silence: float = SILENCE) -> Self:
+    def open(cls, url: str | Callable[[], str], clock: Clock, silence: float = SILENCE) -> Self:
         """Open the state for writing, and make its tables if needed. ``silence``: seconds to wait for an answer."""
         return cls(Database.open(url, clock, silence))
 
     @classmethod
-    def read_only(cls, url: str, clock: Clock) -> Self:
+    def read_only(cls, url: str | Callable[[], str], clock: Clock) -> Self:
         """Open the state for reading. It is ``empty`` where there are no tables, and then nothing can be read."""
         return cls(Database.read_only(url, clock))
 

@@ -128,11 +128,6 @@ def can_be_kept(folder: Path) -> str:
     )
 
 
-def is_there(folder: Path) -> bool:
-    """Return whether a folder holds a state."""
-    return (folder / FILE).exists()
-
-
 def identity(found: os.stat_result, *, dated: bool = False) -> Row:
     """Return the identity of a file, and on request the time of its last write."""
     which = (found.st_dev, found.st_ino)

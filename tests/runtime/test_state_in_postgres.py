@@ -1,0 +1,168 @@
+"""The daemon and the commands with their state in PostgreSQL: it dies, is away at start, and is asked by commands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from asyncio.subprocess import Process
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from postgres import Postgres, postgres
+from processes import exit_of, process
+from reconciler.core.errors import Invalid
+from reconciler.runtime.settings import load
+from reconciler.simulator import Platform, Route, create_app, serving
+from reconciler.telemetry.masking import Masking
+from scenarios import DEADLINE_SECONDS, environment, eventually, fleet, owned, text, write
+
+URL = "postgresql://pcc:Swordfish-1@db.example:5432/pcc"
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Postgres]:
+    """Start a PostgreSQL that tests may stop."""
+    with postgres() as running:
+        yield running
+
+
+def lists(platform: Platform) -> int:
+    """Return how many lists were asked for."""
+    return sum(one.route is Route.LIST for one in platform.requests)
+
+
+async def line(child: Process, event: str) -> dict[str, object]:
+    """Read the log until there is a line of this event, and return that."""
+    assert child.stderr is not None
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            found: dict[str, object] = json.loads(await child.stderr.readline())
+            if found["event"] == event:
+                return found
+
+
+async def shown(given: Mapping[str, str], *command: str) -> str:
+    """Return what a command prints, and after it what it says on standard error."""
+    async with process(given, *command) as child:
+        out, said = await child.communicate()
+        return (out + said).decode()
+
+
+async def test_the_daemon_outlives_its_database(tmp_path: Path, mortal: Postgres) -> None:
+    """After kill -9 of PostgreSQL in the middle it goes on when that is back, and each success is known once."""
+    platform = fleet(300)
+    platform.set_options(latency=0.02)
+    wanted = owned(platform)
+    write(tmp_path / "desired-state.toml", text(wanted))
+    async with serving(create_app(platform)) as base_url:
+        given = environment(platform, base_url, tmp_path) | {"PCC_STATE_URL": mortal.fresh()}
+        async with process(given, "run") as child:
+            await eventually(lambda: len(platform.subscribed("default")) >= 60)
+            mortal.kill()
+            await line(child, "state.failed")
+            mortal.start()
+            await line(child, "state.restored")
+            await eventually(lambda: platform.subscribed("default") == set(wanted))
+            child.send_signal(signal.SIGTERM)
+            code, _ = await exit_of(child)
+        assert code == 0
+        said = await shown(given, "history", "--output", "json", "--limit", "5000")
+        past, _ = json.JSONDecoder().raw_decode(said)
+    successes = [one["device"] for one in past["changes"] if one["result"] == "success"]
+    assert sorted(successes) == sorted(wanted)
+
+
+async def test_a_start_without_the_database_waits(tmp_path: Path, mortal: Postgres) -> None:
+    """It says what it waits for, makes no call, and begins when PostgreSQL answers; a signal ends the waiting."""
+    platform = fleet(4)
+    wanted = owned(platform)
+    write(tmp_path / "desired-state.toml", text(wanted))
+    async with serving(create_app(platform)) as base_url:
+        given = environment(platform, base_url, tmp_path) | {"PCC_STATE_URL": mortal.fresh()}
+        mortal.kill()
+        async with process(given, "run") as child:
+            waiting = await line(child, "state.waiting")
+            assert "PostgreSQL cannot be reached" in str(waiting["error"])
+            child.send_signal(signal.SIGTERM)
+            code, _ = await exit_of(child)
+            assert (code, platform.request_count) == (0, 0)
+        async with process(given, "run") as child:
+            await line(child, "state.waiting")
+            assert platform.request_count == 0
+            mortal.start()
+            await eventually(lambda: platform.subscribed("default") == set(wanted))
+
+
+async def test_commands_read_the_state_in_the_database(
+    tmp_path: Path, postgresql: Postgres
+) -> None:
+    """After the daemon has ended, apply, plan, status, explain, history and doctor know what it wrote."""
+    platform = fleet(6)
+    wanted = owned(platform)
+    write(tmp_path / "desired-state.toml", text(wanted))
+    async with serving(create_app(platform)) as base_url:
+        given = environment(platform, base_url, tmp_path) | {"PCC_STATE_URL": postgresql.fresh()}
+        assert "there is no state in PostgreSQL (PCC_STATE_URL)" in await shown(given, "history")
+        assert "none yet; the daemon will make its tables" in await shown(given, "doctor")
+        assert "6 subscribed" in await shown(given, "apply", "--yes")
+        assert "subscribe" in await shown(given, "history")
+        assert "in sync" in await shown(given, "plan")
+        assert "the state in PostgreSQL" in await shown(given, "explain", str(wanted[0]))
+        assert "PostgreSQL" in await shown(given, "doctor")
+    assert not (tmp_path / "state" / "state.db").exists()
+
+
+async def test_a_database_that_is_away_is_one_line_without_the_password(tmp_path: Path) -> None:
+    """A command ends with one sentence that names the server."""
+    write(tmp_path / "desired-state.toml", text([]))
+    url = "postgresql://pcc:Swordfish-1@127.0.0.1:1/pcc"
+    given = environment(fleet(1), "http://127.0.0.1:9", tmp_path) | {"PCC_STATE_URL": url}
+    said = await shown(given, "history")
+    assert said == (
+        "pcc-reconciler: PostgreSQL at 127.0.0.1:1 cannot be reached: Connection refused\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"PCC_STATE_URL": "mysql://u:Swordfish-1@h/db"}, "has to be like postgresql://"),
+        ({"PCC_STATE_URL": URL, "PCC_LEASE": "30s"}, "has to be at least 35s"),
+        ({"PCC_STATE_URL": URL, "PCC_REQUEST_TIMEOUT": "26s"}, "has to be at least 46s"),
+        ({"PCC_STATE_URL_FILE": "url", "PCC_LEASE": "1s"}, "has to be at least 35s"),
+        ({"PCC_STATE_URL": URL, "PCC_STATE_URL_FILE": "url"}, "not both"),
+    ],
+)
+def test_settings_that_cannot_be_right(change: Mapping[str, str], words: str) -> None:
+    """Each is a fault with a sentence, in which the address is not shown."""
+    with pytest.raises(Invalid) as caught:
+        load({"HOME": "/home/someone"} | dict(change))
+    (fault,) = map(str, caught.value.faults)
+    assert words in fault
+    assert "Swordfish" not in fault
+
+
+def test_a_lease_means_nothing_without_a_database() -> None:
+    """Whoever has one replica may have any time limit of calls."""
+    settings = load({"HOME": "/home/someone", "PCC_REQUEST_TIMEOUT": "10m"})
+    assert settings.state_place.url is None
+    assert load({"HOME": "/h", "PCC_STATE_URL": URL, "PCC_LEASE": "35s"}).state_place.shared
+
+
+def test_the_address_is_read_from_its_file_at_each_use(tmp_path: Path) -> None:
+    """A password may change while the program runs, and the password alone is masked, too."""
+    file = tmp_path / "url"
+    file.write_text(URL + "\n")
+    place = load({"HOME": "/h", "PCC_STATE_URL_FILE": str(file)}).state_place
+    assert place.url is not None
+    assert place.url() == URL
+    file.write_text(URL.replace("Swordfish-1", "Swordfish-22"))
+    os.utime(file, (1, 1))
+    assert place.url() == URL.replace("Swordfish-1", "Swordfish-22")
+    masking = Masking()
+    masking.know(load({"HOME": "/h", "PCC_STATE_URL": URL}).secrets())
+    assert "Swordfish" not in masking.text("password Swordfish-1 is wrong")
