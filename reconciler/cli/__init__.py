@@ -74,6 +74,7 @@ COMMANDS: Mapping[str, tuple[Callable[..., int | None], str]] = {
     "reconcile": (status.reconcile, "seoul-hotel"),
     "pause": (status.pause, 'seoul-hotel --for 2h --reason "LG is being maintained"'),
     "resume": (status.resume, "seoul-hotel"),
+    "migrate-state": (fleet.migrate_state, "--env-file production.env"),
     "doctor": (fleet.doctor, "--account seoul-hotel"),
     "receive": (events.receive, "--env-file receiver.env"),
     "simulate": (simulate.simulate, "--devices 300 --quota 300"),

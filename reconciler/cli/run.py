@@ -1,4 +1,4 @@
-"""Commands that speak to LG: ``run``, ``apply``, ``export`` and ``doctor``.
+"""Commands that speak to LG: ``run``, ``apply``, ``export`` and ``doctor``; and ``migrate-state``.
 
 ``plan`` has a module of its own, because a running daemon can answer it. Must not: decide anything; ``runtime`` does.
 """
@@ -181,6 +181,23 @@ def export(
             adoption.adopt(chosen, masking, account, follower, registered=registered)
         )
     print_data(text, for_programs=True)
+
+
+def migrate_state(env_file: EnvFile = None) -> None:
+    """Copy the state of PCC_STATE_DIR to the PostgreSQL of PCC_STATE_URL, and compare both.
+
+    No daemon may run on either. The file stays as it is.
+    """
+    from reconciler.runtime.clock import SystemClock
+    from reconciler.state.moving import move
+    from reconciler.state.opening import name_of
+
+    place = read_settings(env_file).state_place
+    counts = move(place, SystemClock(), say)
+    rows = ", ".join(f"{count} of {table}" for table, count in counts.items() if count)
+    print_data(
+        f"Copied {rows or 'an empty state'} from {place.folder} to {name_of(place)}. Both are alike.\n"
+    )
 
 
 def doctor(

@@ -24,6 +24,7 @@ from pydantic import (
 
 from reconciler.core import addresses, duration
 from reconciler.core.errors import Fault, Invalid
+from reconciler.core.replicas import shortest_lease
 from reconciler.pcc.checks import check_country, check_printable
 from reconciler.pcc.credentials import Shared
 from reconciler.pcc.regions import Phase, Region
@@ -49,8 +50,6 @@ from reconciler.runtime.settings_reading import in_file, variable
 from reconciler.runtime.surface_settings import SurfaceSettings
 from reconciler.state.place import Place
 
-LEASE_BEYOND_A_CALL = timedelta(seconds=10 + 5 + 5)
-"""How much longer than a call a lease is: the pause of a machine, the limit of a renewal, and room for the answer."""
 _OF_LG = ("service_id", "service_key", "client_id", "access_token", "refresh_token")
 
 
@@ -191,7 +190,7 @@ class Settings(SurfaceSettings):
     @classmethod
     def _longer_than_a_call(cls, value: timedelta, info: ValidationInfo) -> timedelta:
         shared = info.data.get("state_url") or info.data.get("state_url_file")
-        least = LEASE_BEYOND_A_CALL + info.data.get("request_timeout", timedelta(0))
+        least = shortest_lease(info.data.get("request_timeout", timedelta(0)))
         if shared and value < least:
             raise ValueError(
                 f"has to be at least {duration.show(least)}: 20s more than PCC_REQUEST_TIMEOUT,"

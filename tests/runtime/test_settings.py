@@ -89,6 +89,8 @@ def test_every_setting_can_be_set() -> None:
         "PCC_REQUEST_TIMEOUT": "5s",
         "PCC_CONFIRM_DELAY": "1m",
         "PCC_STATE_DIR": "/var/lib/pcc",
+        "PCC_STATE_URL": "postgresql://pcc@db/pcc",
+        "PCC_LEASE": "1m",
         "PCC_LISTEN": "[::]:0",
         "PCC_LISTEN_TOKEN": SECRET,
         "PCC_READ_TOKEN": SECRET,
@@ -748,6 +750,7 @@ def test_every_row_of_the_table_says_something() -> None:
         assert not re.search(r"[|\n]", row.meaning + row.default)
     assert {row.name for row in rows if row.secret} == {
         "PCC_SERVICE_KEY",
+        "PCC_STATE_URL",
         "PCC_ACCESS_TOKEN",
         "PCC_REFRESH_TOKEN",
         "PCC_WEBHOOK_SECRET",

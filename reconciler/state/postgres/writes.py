@@ -230,7 +230,7 @@ def executions(write: Write, rows: Iterable[Row]) -> Iterator[tuple[str, Sequenc
         return
     left = iter(_last_of_each(rows, words.key) if words.key else rows)
     while some := tuple(islice(left, TOGETHER)):
-        yield sql, [[_storable(value) for value in column] for column in zip(*some, strict=True)]
+        yield sql, [[storable(value) for value in column] for column in zip(*some, strict=True)]
 
 
 def _last_of_each(rows: Iterable[Row], key: int) -> Iterable[Row]:
@@ -241,6 +241,6 @@ def _last_of_each(rows: Iterable[Row], key: int) -> Iterable[Row]:
     return last.values()
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """Return a value that PostgreSQL can keep: its text has no zero byte."""
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value

@@ -17,7 +17,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -148,6 +148,16 @@ class Database:
                 return frozenset(value for (value,) in self._connection.execute(sql, values))
             except sqlite3.Error as error:
                 raise StateError(f"the state cannot be read: {error}") from error
+
+    def each(self, sql: str) -> Generator[Row]:
+        """Yield the rows that a query finds, without all of them in memory. Nobody else uses it meanwhile.
+
+        Raises ``StateError``.
+        """
+        try:
+            yield from self._connection.execute(sql)
+        except sqlite3.Error as error:
+            raise StateError(f"the state cannot be read: {error}") from error
 
     @contextmanager
     def snapshot(self) -> Iterator[Self]:
