@@ -23,7 +23,12 @@ from reconciler.api.metrics_app import create_metrics_app
 from reconciler.runtime.access import SettingsPolicy
 from reconciler.runtime.clock_watch import ClockWatch
 from reconciler.runtime.dispatcher import Dispatcher
-from reconciler.runtime.environment import Environment, ignore_address, no_lines_dropped
+from reconciler.runtime.environment import (
+    Environment,
+    Shared,
+    ignore_address,
+    no_lines_dropped,
+)
 from reconciler.runtime.health import ProcessHealth
 from reconciler.runtime.last_heard import LastHeard
 from reconciler.runtime.operations import DaemonOperations
@@ -44,7 +49,7 @@ from reconciler.runtime.settings import Settings
 from reconciler.runtime.supervisor import Service, Supervisor
 from reconciler.runtime.ticker import SchedulerTicker, Ticker
 from reconciler.runtime.wiring import Components, built
-from reconciler.state import State
+from reconciler.state import State, shared
 from reconciler.telemetry.heard_metrics import AskedMetrics
 from reconciler.telemetry.masking import Masking
 
@@ -107,7 +112,11 @@ class Daemon:
             front = stack.enter_context(self._front(settings.listen))
             metrics_front = stack.enter_context(metrics_port(settings.metrics_listen))
             replica, state = await self._opened()
+            if replica is not None:
+                stack.callback(replica.coordination.close)
             stack.callback(state.close)
+            if replica is not None and self.stopping:
+                return
             dispatcher = Dispatcher(self._stopping)
             components = await stack.enter_async_context(
                 built(
@@ -134,14 +143,19 @@ class Daemon:
 
     async def _opened(self) -> tuple[Replica | None, State]:
         """Open this process's own state, or the one that several replicas share, once it answers."""
-        shared, around = self._environment.shared(), self._environment
-        if shared is None:
+        settings, around = self._settings, self._environment
+        found = around.shared() or await asyncio.to_thread(_shared, settings, around)
+        if found is None:
             return None, self._open_state()
-        settings = self._settings
-        terms = Terms(shared.lease, settings.request_timeout.total_seconds(), settings.concurrency)
-        replica = Replica(shared.coordination, around.clock, shared.boottime, around.unique, terms)
+        terms = Terms(found.lease, settings.request_timeout.total_seconds(), settings.concurrency)
+        replica = Replica(found.coordination, around.clock, found.boottime, around.unique, terms)
         await replica.join(self._stopping.is_set)
-        return replica, State(shared.storage, replica.clock, sure=False, tenure=replica.tenure)
+        state = State(found.storage, replica.clock, sure=False, tenure=replica.tenure)
+        if not self.stopping:
+            await asyncio.to_thread(
+                state.look
+            )  # it may have been opened before the database answered
+        return replica, state
 
     def _around(self, replica: Replica | None) -> Environment:
         """Return what is around the program: replicas have one clock."""
@@ -151,7 +165,7 @@ class Daemon:
 
     def _open_state(self) -> State:
         around = self._environment
-        state = State.open(self._settings.state_dir, around.clock, around.connect, sure=False)
+        state = State.open(self._settings.state_place, around.clock, around.connect, sure=False)
         if state.set_aside is not None:
             log.error(
                 "state.failed",
@@ -284,6 +298,15 @@ class Process:
             links=components.settings.links,
             steady=components.clock.steady,
         )
+
+
+def _shared(settings: Settings, around: Environment) -> Shared | None:
+    """Open the database that the settings name, if any. It need not answer yet."""
+    found = shared(settings.state_place, around.clock)
+    if found is None:
+        return None
+    storage, coordination = found
+    return Shared(storage, coordination, settings.lease.total_seconds())
 
 
 def _home(settings: Settings) -> Path:

@@ -19,7 +19,7 @@ from reconciler.runtime.accounts import Follower, each_account
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.settings import Settings
 from reconciler.runtime.wiring import Components, Host, built
-from reconciler.state import State, is_there
+from reconciler.state import State, insist_on_nobody, is_there
 from reconciler.telemetry.masking import Masking
 
 
@@ -83,8 +83,13 @@ async def dry_runs(
 
 def insist_on_free(settings: Settings) -> None:
     """Raise ``StateError`` where another process holds the state, before a person is asked in vain."""
+    insist_on_nobody(settings.state_place, _unsaid)
     if is_there(settings.state_place, SystemClock()):
         State.open(settings.state_place, SystemClock()).close()
+
+
+def _unsaid(_words: str) -> None:
+    """Take what a command does not report."""
 
 
 class _Stoppable(Host):
@@ -114,6 +119,7 @@ async def apply(
     Raises ``StateError`` beside a daemon that holds the state, and ``Misuse`` where ``expect`` meets several accounts.
     """
     host = _Stoppable(stop or asyncio.Event())
+    await asyncio.to_thread(insist_on_nobody, settings.state_place, _unsaid)
     state = State.open(settings.state_place, SystemClock())
     try:
         async with built(

@@ -8,21 +8,19 @@ The file is locked meanwhile, as by a daemon. Members of the fleet cannot join m
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-
-import psycopg
 
 from reconciler.core.clock import Clock
 from reconciler.core.errors import StateError
 from reconciler.state.place import Place
 from reconciler.state.postgres import migrations
 from reconciler.state.postgres.connection import BEGIN, Connection, Server
-from reconciler.state.postgres.faults import sentence
+from reconciler.state.postgres.faults import in_a_sentence
+from reconciler.state.postgres.vacancy import Progress, insist_on_nobody
 from reconciler.state.postgres.writes import storable
 from reconciler.state.sql.rows import Row
 from reconciler.state.sqlite import tables
@@ -35,8 +33,6 @@ AT_ONCE = 2000
 """The number of rows that are fetched at once when both are compared."""
 LIMITS = """SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;
     SET LOCAL lock_timeout = '5s'"""
-LIVING = "SELECT id, name, beat, lease FROM member WHERE NOT dead ORDER BY id"
-BEAT = "SELECT 1 FROM member WHERE id = %s AND beat = %s AND NOT dead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +90,6 @@ TABLES = (
     Table.of("former_name", "account device name", "at"),
 )
 
-Progress = Callable[[str], None]
-"""Takes a sentence about what is done now."""
-
 
 def move(place: Place, clock: Clock, progress: Progress) -> Mapping[str, int]:
     """Copy the state in the folder of a place to its PostgreSQL; return the number of rows of each table.
@@ -109,12 +102,10 @@ def move(place: Place, clock: Clock, progress: Progress) -> Mapping[str, int]:
         )
     server = Server.of(place.url, PATIENCE)
     with closing(_source(place.folder, clock)) as source, closing(server.connect()) as target:
-        try:
+        insist_on_nobody(server, progress)
+        with in_a_sentence(f"nothing was moved: {server.name}"):
             migrations.migrate(target)
-            _insist_on_nobody(target, server.name, progress)
             return _moved(source, target, server.name, progress)
-        except psycopg.Error as error:
-            raise StateError(f"nothing was moved: {server.name}: {sentence(error)}") from error
 
 
 def _source(folder: Path, clock: Clock) -> Database:
@@ -130,22 +121,6 @@ def _source(folder: Path, clock: Clock) -> Database:
         source.close()
         raise StateError(source.trouble)
     return source
-
-
-def _insist_on_nobody(target: Connection, name: str, progress: Progress) -> None:
-    """Raise ``StateError`` if a daemon uses the database. One that was killed shows no sign of life for its lease."""
-    members = target.execute(LIVING).fetchall()
-    longest = max((lease for *_, lease in members), default=0) / 1_000_000
-    if members:
-        progress(f"waiting up to {longest:.0f} s to see whether a replica uses {name}")
-    end = time.monotonic() + longest
-    while members:
-        for member, who, beat, _ in members:
-            if target.execute(BEAT, (member, beat)).fetchone() is None:
-                raise StateError(f"replica {who} uses {name}: stop it first")
-        if time.monotonic() >= end:
-            return
-        time.sleep(1)
 
 
 def _moved(

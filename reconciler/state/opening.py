@@ -6,12 +6,14 @@ Must not: know what is kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.core.clock import Clock
 from reconciler.core.errors import StateError
+from reconciler.state.coordination import Coordination
 from reconciler.state.place import Place
 from reconciler.state.port import Storage
 from reconciler.state.sqlite.connection import Connect, connect
@@ -61,6 +63,27 @@ def name_of(place: Place | Path) -> str:
     from reconciler.state.postgres.connection import Server  # noqa: PLC0415 - see the module
 
     return Server.of(there.url).name
+
+
+def shared(place: Place, clock: Clock) -> tuple[Storage, Coordination] | None:
+    """Open the state that several replicas share, and what they share beside it; None where it is in a folder."""
+    if place.url is None:
+        return None
+    storage = _postgres().open(place.url, clock)
+    from reconciler.state.postgres.coordination import PostgresCoordination  # noqa: PLC0415 - see the module
+
+    return storage, PostgresCoordination.at(place.url)
+
+
+def insist_on_nobody(place: Place, progress: Callable[[str], None]) -> None:
+    """Raise ``StateError`` if a replica uses the PostgreSQL of a place. ``progress`` takes a sentence if that lasts."""
+    if place.url is None:
+        return
+    _postgres()
+    from reconciler.state.postgres import vacancy  # noqa: PLC0415 - see the module
+    from reconciler.state.postgres.connection import Server  # noqa: PLC0415 - see the module
+
+    vacancy.insist_on_nobody(Server.of(place.url), progress)
 
 
 def _postgres() -> type[PostgresStorage]:

@@ -85,13 +85,13 @@ async def test_a_start_without_the_database_waits(tmp_path: Path, mortal: Postgr
         given = environment(platform, base_url, tmp_path) | {"PCC_STATE_URL": mortal.fresh()}
         mortal.kill()
         async with process(given, "run") as child:
-            waiting = await line(child, "state.waiting")
+            waiting = await line(child, "replica.trouble")
             assert "PostgreSQL cannot be reached" in str(waiting["error"])
             child.send_signal(signal.SIGTERM)
             code, _ = await exit_of(child)
             assert (code, platform.request_count) == (0, 0)
         async with process(given, "run") as child:
-            await line(child, "state.waiting")
+            await line(child, "replica.trouble")
             assert platform.request_count == 0
             mortal.start()
             await eventually(lambda: platform.subscribed("default") == set(wanted))

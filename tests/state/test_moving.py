@@ -149,7 +149,7 @@ def test_a_database_in_use_takes_no_state(tmp_path: Path, postgresql: Postgres) 
         )
     alive = threading.Thread(target=beat)
     alive.start()
-    with pytest.raises(StateError, match="replica pod-1 uses PostgreSQL: stop it first"):
+    with pytest.raises(StateError, match="replica pod-1 uses PostgreSQL: stop all replicas first"):
         move(Place(tmp_path, lambda: url), StandingClock(), silent)
     over.set()
     alive.join()

@@ -96,18 +96,23 @@ class Server:
         Raises ``StateError`` if it is none that libpq can read.
         """
         server = cls(partial(str, url) if isinstance(url, str) else url, silence)
-        server.parameters()
+        server.written()
         return server
 
     @property
     def name(self) -> str:
         """Return what people call it: host and port, never a password."""
         try:
-            return _name(self.parameters())
+            return _name(self.written())
         except StateError:
             return "PostgreSQL"
 
+    @property
     def parameters(self) -> dict[str, Any]:
+        """Return what a connection is made with at this moment. Raises ``StateError``."""
+        return DEFAULTS | self.written()
+
+    def written(self) -> dict[str, Any]:
         """Return what the URL says at this moment. Raises ``StateError``."""
         try:
             return conninfo.conninfo_to_dict(self.url())
@@ -119,11 +124,9 @@ class Server:
 
     def connect(self) -> Connection:
         """Return a new connection. Raises ``Unreachable``, or ``StateError`` if there is no URL."""
-        parameters = self.parameters()
+        parameters = self.parameters
         try:
-            connection = Connection.connect(
-                autocommit=True, prepare_threshold=None, **DEFAULTS | parameters
-            )
+            connection = Connection.connect(autocommit=True, prepare_threshold=None, **parameters)
         except psycopg.Error as error:
             raise Unreachable(f"{_name(parameters)} cannot be reached: {sentence(error)}") from None
         connection.silence = self.silence

@@ -6,6 +6,7 @@ Must not: hold a statement.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Self
 
 from reconciler.state.coordination import Commands, Members, Ownership, Source
@@ -29,7 +30,7 @@ class PostgresCoordination:
         self.commands: Commands = PostgresCommands(transactions)
 
     @classmethod
-    def at(cls, url: str, silence: float = SILENCE) -> Self:
+    def at(cls, url: str | Callable[[], str], silence: float = SILENCE) -> Self:
         """Return the coordination in this database. Nothing is asked of it yet; raises ``StateError`` for a bad URL."""
         return cls(Transactions(Server.of(url, silence)))
 

@@ -5,6 +5,9 @@ Owns: these sentences. Must not: show a password, or decide what a fault leads t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 from psycopg import errors
 
@@ -41,6 +44,15 @@ class Unreachable(StateError):
 
 class OtherSchema(StateError):
     """The tables are not those that this program can use."""
+
+
+@contextmanager
+def in_a_sentence(what: str) -> Iterator[None]:
+    """Turn a fault inside into a ``StateError`` that begins with these words."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise StateError(f"{what}: {sentence(error)}") from error
 
 
 def sentence(error: BaseException) -> str:
