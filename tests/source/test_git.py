@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -18,7 +19,15 @@ from structlog.testing import capture_logs
 from reconciler.core.errors import QUOTED, SourceError
 from reconciler.core.model import Cause, Commit, Verified
 from reconciler.desired import Unreadable, load
-from reconciler.source import NOTHING, Fetched, FetchError, FileSource, Known, MissingError
+from reconciler.source import (
+    NOTHING,
+    Fetched,
+    FetchError,
+    FileSource,
+    Known,
+    MissingError,
+    repository,
+)
 from reconciler.source.checkout import Checkout
 from reconciler.source.git.clone import Clone
 from reconciler.source.git.commits import Repository, WorkingTree
@@ -522,6 +531,30 @@ def test_rewritten_history_is_followed_and_told(remote: Remote, follower: Follow
     fetched = follower.look()
     assert fetched is not None
     assert fetched.rewritten == ""
+
+
+def test_commits_that_were_passed_over_are_told_oldest_first(
+    remote: Remote, follower: Follower
+) -> None:
+    """Those between two looks, without the two; of very many the latest twenty; none after a push with force."""
+    fetched = follower.look()
+    assert fetched is not None
+    assert fetched.overtaken == ()
+    before, made = remote.head, [remote.head]
+    for number in (1, 22, 3):
+        before = remote.head
+        made = [remote.commit({}, f"Change {one}") for one in range(number)]
+        remote.push()
+        fetched = follower.look()
+        assert fetched is not None
+        assert (fetched.overtaken, fetched.rewritten) == (tuple(made[:-1][-20:]), "")
+        assert (follower.commit.id, follower.commit.subject) == (made[-1], f"Change {number - 1}")
+    remote.reset(before)
+    remote.commit({}, "Elsewhere")
+    remote.publish({}, "Here")
+    fetched = follower.look()
+    assert fetched is not None
+    assert (fetched.overtaken, fetched.rewritten) == ((), made[-1])
 
 
 # -- trouble with the clone
@@ -1224,6 +1257,95 @@ def test_old_signed_commit_is_not_believed(tmp_path: Path, remote: Remote, clone
         remote.publish({"devices/a.txt": f"{remote.head[:8]}\n"}, sign=sign)
     one = following(one.known)
     assert judged(one) == ""
+
+
+def test_a_commit_has_to_descend_from_every_one_in_force(tmp_path: Path, remote: Remote) -> None:
+    """Accounts may be in force by several signed commits: the newest one has all of them in its history."""
+    key = ssh_key(tmp_path / "good")
+    signers, sign = allow(tmp_path / "signers", key), signed_by(key)
+    begun = remote.publish({}, sign=sign)
+    ours = remote.publish({"devices/a.txt": "ff638995\n"}, sign=sign)
+    git(remote.work, "checkout", "--quiet", begun)
+    theirs = remote.publish({"devices/a.txt": "11111111\n"}, sign=sign)
+
+    def wrong(*signed: str) -> str:
+        one = Follower(tmp_path / "state", remote.url, verify=True, allowed_signers=signers)
+        one.known = Known(signed=frozenset(signed))
+        return judged(one)
+
+    assert wrong(begun, theirs) == ""
+    for signed in ((begun, ours), (theirs, ours), (begun, ours, theirs)):
+        assert wrong(*signed).startswith(f"it does not descend from {ours[:12]}, which is in force")
+    person = ("-c", "user.name=Kim", "-c", "user.email=kim@example.com")
+    git(remote.work, *person, "merge", "--quiet", "-s", "ours", "--no-gpg-sign", ours)
+    remote.publish({}, sign=sign)
+    assert wrong(begun, ours, theirs) == ""
+
+
+def test_a_commit_that_was_not_believed_was_never_followed(tmp_path: Path, remote: Remote) -> None:
+    """The next good one passes over it, and leaves nothing by force."""
+    key = ssh_key(tmp_path / "good")
+    signers, sign = allow(tmp_path / "signers", key), signed_by(key)
+    remote.publish({}, sign=sign)
+    one = Follower(tmp_path / "state", remote.url, verify=True, allowed_signers=signers)
+    assert judged(one) == ""
+    believed = remote.head
+    unsigned = remote.publish({"devices/a.txt": "ff638995\n"})
+    assert judged(one) == "it is not signed"
+    good = remote.publish({"devices/a.txt": "11111111\n"}, sign=sign)
+    fetched = one.look()
+    assert fetched is not None
+    assert (fetched.cause, fetched.overtaken, fetched.rewritten) == (None, (unsigned,), "")
+    assert (one.commit.id, one.commit.verified) == (good, Verified.YES)
+    remote.reset(believed)
+    assert judged(one).startswith(f"it does not descend from {good[:12]}")
+
+
+class Unsteady:
+    """A clone whose remote has nothing new, or is away."""
+
+    is_away = False
+
+    def newest(self, ref: str) -> tuple[str, str]:
+        """Return what the remote has."""
+        if self.is_away:
+            raise GitError("the remote is away")
+        return ref, "1" * 40
+
+    def fetch(self, name: str, id_: str) -> None:
+        """Bring nothing."""
+
+    def commit(self, id_: str) -> None:
+        """Return nothing: nobody asks for it."""
+
+
+async def test_a_remote_that_fails_is_asked_sooner_and_less_often_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After 5, 10, 20 seconds and so on, down to the interval, which begins with a look; a success ends that."""
+    passed, slept = [0.0], [0.0]
+
+    async def sleep(seconds: float) -> None:
+        slept[0] = seconds
+        passed[0] += seconds
+
+    monkeypatch.setattr(repository, "time", SimpleNamespace(monotonic=lambda: passed[0]))
+    monkeypatch.setattr(repository, "asyncio", SimpleNamespace(sleep=sleep))
+    clone = Unsteady()
+    source, known = (
+        GitSource(cast("Clone", clone), "main", HERE, interval=30.0),
+        Known("1" * 40 + " "),
+    )
+    pauses = []
+    async with aclosing(cast("AsyncGenerator[None]", source.wakes())) as wakes:
+        for number in range(13):
+            await anext(wakes)
+            pauses.append(slept[0])
+            clone.is_away = 2 <= number < 7 or number == 9
+            with pytest.raises(FetchError) if clone.is_away else nullcontext():
+                assert source.fetch(known) is None
+            passed[0] += {1: 4.0, 9: 3.0, 11: 40.0}.get(number, 0.0)  # what the look takes
+    assert pauses == [30.0, 30.0, 26.0, 5.0, 10.0, 20.0, 30.0, 30.0, 30.0, 30.0, 2.0, 30.0, 0.2]
 
 
 # -- files of this machine
