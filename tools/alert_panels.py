@@ -21,6 +21,8 @@ SEVERITIES: Mapping[str, str] = {
     "PccMostAccountsFailing": TICKET,
     "PccRestarting": TICKET,
     "PccStateNotWritable": TICKET,
+    "PccAccountsUnowned": PAGE,
+    "PccAccountOverdue": PAGE,
     "PccClockWrong": TICKET,
     "PccObserving": TICKET,
     "PccTextRejected": TICKET,

@@ -33,6 +33,7 @@ from reconciler.runtime.partner_files import judged_at
 from reconciler.runtime.receiving.journal import EventJournal
 from reconciler.simulator import Route
 from reconciler.telemetry.heard_metrics import AskedMetrics, HeardMetrics
+from reconciler.telemetry.replica_metrics import ReplicaMetrics
 from reconciler.telemetry.metrics import Metrics
 from reconciler.telemetry.receiver_metrics import ReceiverMetrics, SpoolGauges
 from stories import told
@@ -62,6 +63,7 @@ def metrics() -> list[str]:
     every.mode("enforce")
     HeardMetrics(every.registry, _Heard(), per_account=True)
     AskedMetrics(every.registry, ["http://pcc-receiver:8081"])
+    ReplicaMetrics(every.registry)
     rows = [
         _metric_row(metric)
         for metric in every.registry.collect()

@@ -137,7 +137,7 @@ class Operations(Protocol):
     async def plan(self, proposal: Proposal) -> Proposed:
         """Plan proposed files. Nothing comes into force."""
 
-    def pushed(self, *, repeated: bool) -> None:
+    async def pushed(self, *, repeated: bool) -> None:
         """Read the source soon. ``repeated``: the call that says so came before."""
 
 

@@ -43,7 +43,11 @@ def route(operations: Operations, policy: AccessPolicy) -> Route:
             return Response(status_code=400)
         repeated = heard.again(digest)
         log.debug("webhook.received", repeated=repeated)
-        operations.pushed(repeated=repeated)
+        try:
+            await operations.pushed(repeated=repeated)
+        except ReconcilerError as error:
+            log.error("webhook.refused", status=503, reason=str(error))  # noqa: TRY400 - as above
+            return JSONResponse({"error": str(error)}, status_code=503)
         return JSONResponse({"accepted": True}, status_code=202)
 
     return Route(PATH, pushed, methods=["POST"])

@@ -256,14 +256,19 @@ def status_report(
     overrides: Mapping[AccountName | None, PauseOverride] = MappingProxyType({}),
     coming: tuple[BoundaryReport, ...] = (),
     events: KnownEvents | None = None,
+    elsewhere: Mapping[AccountName, AccountReport] = MappingProxyType({}),
+    unowned: int = 0,
 ) -> StatusReport:
     """Return the present status of everything. ``overrides`` are the pauses by command; None means all accounts.
 
     ``passes`` says when the next pass of an account is due, ``stalled`` why none is made although some are. ``ahead``
     is by how much this machine's clock is ahead of LG's. ``events`` is None if no receiver is asked.
+    ``elsewhere`` are the reports of accounts that other replicas work on, ``unowned`` counts those that none works on.
     """
     accounts = [
-        account_report(
+        elsewhere[account]
+        if account in elsewhere
+        else account_report(
             statuses.get(account, AccountStatus(account)), text, passes.get(account), events
         )
         for account, text in sorted(accepted.accounts.items())
@@ -271,7 +276,11 @@ def status_report(
     text_report = _text_report(accepted, source, trouble, fetched_at, now)
     clock = clock_trouble(ahead)
     trouble_first = (
-        _stalled(stalled) or _text_trouble(text_report) or _state_trouble(state_trouble) or clock
+        _unowned(unowned)
+        or _stalled(stalled)
+        or _text_trouble(text_report)
+        or _state_trouble(state_trouble)
+        or clock
     )
     well, summary = _summary(trouble_first, accounts, accepted.abandoned, mode)
     return StatusReport(
@@ -391,6 +400,17 @@ def clock_trouble(ahead: timedelta) -> str:
     return (
         f"This machine's clock is {span} {side} LG's: set it (NTP). Until then a device is wanted when either clock "
         "says so, and an approval is valid when both do"
+    )
+
+
+def _unowned(accounts: int) -> str:
+    """Return what comes first where replicas share the accounts: some belong to none of them."""
+    if not accounts:
+        return ""
+    is_or_are = "is" if accounts == 1 else "are"
+    return (
+        f"{counted(accounts, 'account')} {is_or_are} owned by no replica, so nobody works on "
+        f"{'it' if accounts == 1 else 'them'}: look at the replicas and at their log"
     )
 
 

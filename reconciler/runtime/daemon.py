@@ -46,6 +46,7 @@ from reconciler.runtime.services.state import StateKeeper
 from reconciler.runtime.services.ticks import Ticks
 from reconciler.runtime.setting_values import Listen
 from reconciler.runtime.settings import Settings
+from reconciler.runtime.shared_operations import SharedOperations
 from reconciler.runtime.supervisor import Service, Supervisor
 from reconciler.runtime.ticker import SchedulerTicker, Ticker
 from reconciler.runtime.wiring import Components, built
@@ -212,7 +213,12 @@ class Process:
         self._credentials = CredentialFollower(components, dispatcher, errands)
         self._state = StateKeeper(components, dispatcher)
         self._health = ProcessHealth(components, self.queue, self._state)
-        self._operations = DaemonOperations(components, dispatcher, self._source)
+        self.replica = (
+            None
+            if replica is None
+            else ReplicaService(components, replica, passes, dispatcher, self._source)
+        )
+        self._operations = self._commands(dispatcher, replica)
         ticks = Ticks(
             ticker,
             [
@@ -224,7 +230,6 @@ class Process:
         )
         http = HttpServer(front, create_app(self.surface()))
         components.metrics.clock_ahead.set_function(components.clocks.seconds_ahead)
-        self.replica = None if replica is None else self._replica(replica, dispatcher)
         self.services: tuple[Service, ...] = (
             ticks,
             errands,
@@ -238,8 +243,10 @@ class Process:
             *self._metrics(metrics_front),
         )
 
-    def _replica(self, replica: Replica, dispatcher: Dispatcher) -> ReplicaService:
-        return ReplicaService(self.components, replica, self.queue, dispatcher, self._source)
+    def _commands(self, dispatcher: Dispatcher, replica: Replica | None) -> DaemonOperations:
+        if replica is None:
+            return DaemonOperations(self.components, dispatcher, self._source)
+        return SharedOperations(self.components, dispatcher, self._source, replica)
 
     def _metrics(self, front: Front | None) -> Iterator[Service]:
         """Yield the service that shows metrics, where they have a port of their own."""
@@ -290,7 +297,7 @@ class Process:
         )
         return Surface(
             metrics=components.metrics,
-            queries=DaemonQueries(components, self.queue, self._health, heard),
+            queries=DaemonQueries(components, self.queue, self._health, heard, self.replica),
             operations=self._operations,
             health=self._health,
             policy=self._policy,

@@ -52,7 +52,7 @@ class DaemonOperations:
             if not span or not reason.strip():
                 raise ReconcilerError("a pause needs an end and a reason: for (like 2h) and reason")
             override = PauseOverride(pause, now + span, reason.strip(), set_by.strip())
-        await asyncio.to_thread(self._components.state.pauses.set, account, override, now)
+        await self._set_pause(account, override)
         if override is None:
             log.info("pause.ended", account=account)
         else:
@@ -66,6 +66,11 @@ class DaemonOperations:
         self._dispatcher.wake_first(names)
         return names
 
+    async def _set_pause(self, account: AccountName | None, override: PauseOverride | None) -> None:
+        """Let a pause be in force, or none."""
+        now = self._components.clock.now()
+        await asyncio.to_thread(self._components.state.pauses.set, account, override, now)
+
     async def plan(self, proposal: Proposal) -> Proposed:
         """Plan proposed files on what is known here, one proposal after the other: a large one takes memory."""
         components = self._components
@@ -77,6 +82,6 @@ class DaemonOperations:
                 environment=components.settings.environment,
             )
 
-    def pushed(self, *, repeated: bool) -> None:
+    async def pushed(self, *, repeated: bool) -> None:
         """Read the source soon. ``repeated``: the call that says so came before."""
         self._source.pushed(repeated=repeated)

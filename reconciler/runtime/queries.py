@@ -29,6 +29,7 @@ from reconciler.reporting.roster import Rosters
 from reconciler.reporting.views import AccountView, SearchView
 from reconciler.runtime.health import ProcessHealth
 from reconciler.runtime.last_heard import LastHeard
+from reconciler.runtime.services.replica import ReplicaService
 from reconciler.runtime.setting_values import Mode
 from reconciler.runtime.wiring import Components
 
@@ -52,8 +53,14 @@ class DaemonQueries:
     """What people and programs ask the daemon. Explanations are made one at a time: each may read many files."""
 
     def __init__(
-        self, components: Components, queue: Queue, health: ProcessHealth, heard: LastHeard
+        self,
+        components: Components,
+        queue: Queue,
+        health: ProcessHealth,
+        heard: LastHeard,
+        replica: ReplicaService | None = None,
     ) -> None:
+        self._replica = replica
         self._components, self._queue, self._health = components, queue, health
         self._heard = heard
         self._one_at_a_time = asyncio.Lock()
@@ -215,6 +222,8 @@ class DaemonQueries:
             overrides=self._components.state.pauses.all(known.now),
             coming=self._calendar.coming(known.accepted.accounts, known.now),
             events=known.events,
+            elsewhere={} if self._replica is None else self._replica.elsewhere(),
+            unowned=0 if self._replica is None else self._replica.fleet.unowned,
         )
 
     def _overview(self, moment: _Moment) -> Overview:

@@ -23,6 +23,7 @@ from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.codes import CODES
 from reconciler.telemetry.heard_metrics import AskedMetrics, HeardMetrics
+from reconciler.telemetry.replica_metrics import ReplicaMetrics
 from reconciler.telemetry.metrics import DEVICE_STATES, MODES, Metrics
 from scenarios import fleet, owned, site, text
 
@@ -33,6 +34,7 @@ UNIT_TESTS = (FOLDER / "rules.test.yml", FOLDER / "rules.receiver.test.yml")
 RUNBOOK, OBSERVABILITY = ROOT / "docs" / "runbook.md", ROOT / "docs" / "observability.md"
 PAGES = {
     *("PccDevicesMissing", "PccDown", "PccWedged"),
+    *("PccAccountsUnowned", "PccAccountOverdue"),
     "PccEventsSilent",
     *("PccReceiverDown", "PccEventsNotStored", "PccSpoolUnreadable", "PccSelfCheckFailing"),
 }
@@ -183,6 +185,7 @@ def exposed(*, per_account: bool) -> dict[str, dict[str, set[str]]]:
         every.mode(mode)
     HeardMetrics(every.registry, HeardSomething(), per_account=per_account)
     AskedMetrics(every.registry, ["http://pcc-receiver:8081"])
+    ReplicaMetrics(every.registry)
     found: dict[str, dict[str, set[str]]] = {"up": {}}
     for metric in (*every.registry.collect(), *ReceiverFigures().metrics.registry.collect()):
         for sample in metric.samples:

@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import Gauge
+from prometheus_client import CollectorRegistry, Gauge
 
 from alert_panels import SEVERITIES, colour_of
 from dashboards import VERDICTS, dashboards, verdict, written
@@ -37,6 +37,7 @@ from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.codes import CODES
 from reconciler.telemetry.heard_metrics import HeardMetrics
+from reconciler.telemetry.replica_metrics import ReplicaMetrics
 from reconciler.telemetry.metrics import DEVICE_STATES, Metrics
 from scenarios import (
     free_port,
@@ -116,7 +117,9 @@ def figures(condition: Condition = Condition.IN_SYNC, **more: Any) -> Figures:
 def known() -> dict[str, dict[str, set[str]]]:
     """Return every metric as Prometheus names it, with its labels and their values."""
     found: dict[str, dict[str, set[str]]] = {}
-    registries = (well().registry, ReceiverFigures().metrics.registry, heard([SEOUL]))
+    shared = CollectorRegistry()
+    ReplicaMetrics(shared)
+    registries = (well().registry, ReceiverFigures().metrics.registry, heard([SEOUL]), shared)
     for metric in (one for registry in registries for one in registry.collect()):
         if not metric.name.startswith("pcc_"):
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -47,3 +48,196 @@ def test_two_replicas_share_the_accounts_and_one_takes_over(tmp_path: Path) -> N
         await world.until(lambda: shares(world) == [4, 4], 60)
 
     lived(tmp_path, story, replicas=2)
+
+
+async def told(world: World, number: int) -> dict[str, Any]:
+    """Return the status as a replica shows it."""
+    answer = await world.nodes[number].ask("GET", "/api/v1/status")
+    assert answer is not None
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def shown(world: World, number: int, metric: str) -> float:
+    """Return a metric as a replica shows it."""
+    answer = await world.nodes[number].ask("GET", "/metrics")
+    assert answer is not None
+    values = [
+        float(line.split()[-1]) for line in answer.text.splitlines() if line.startswith(metric)
+    ]
+    assert len(values) == 1
+    return values[0]
+
+
+async def together(world: World) -> None:
+    """Start all replicas, and wait until all is as it should be."""
+    for node in world.nodes:
+        node.start()
+    await world.until(lambda: all_owned_once(world) and world.agrees(), 90)
+
+
+def test_every_replica_answers_for_the_fleet(tmp_path: Path) -> None:
+    """The status of all accounts is the same wherever it is asked for, whoever owns them."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        await asyncio.sleep(5)
+        for number in range(3):
+            status = await told(world, number)
+            assert [one["condition"] for one in status["accounts"]] == ["in_sync"] * 8
+            assert status["well"], status["summary"]
+            assert await shown(world, number, "pcc_accounts_unowned") == 0
+            assert await shown(world, number, "pcc_account_overdue_seconds_max") == 0
+
+    lived(tmp_path, story)
+
+
+def test_a_planned_hand_over_takes_two_seconds(tmp_path: Path) -> None:
+    """A replica that is stopped in good order frees its accounts and the source at once."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        leaving = world.nodes[0]
+        assert leaving.replica.source.reads
+        theirs = leaving.owned()
+        ending = asyncio.ensure_future(leaving.stop())
+        taken = lambda: theirs <= world.nodes[1].owned() | world.nodes[2].owned()  # noqa: E731
+        assert await world.until(taken, 20) <= 3.0
+        await ending
+        world.wanted["hotel-1"].pop()
+        for node in world.nodes[1:]:
+            world.deliver(node)
+        await world.until(world.agrees, 30)
+
+    lived(tmp_path, story)
+
+
+def test_accounts_that_nobody_owns_come_first(tmp_path: Path) -> None:
+    """Accounts that cannot be taken are in a metric and in the first sentence of every replica."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        gone = world.nodes[0]
+        world.database.locked |= gone.owned()
+        gone.kill()
+        await asyncio.sleep(52)
+        for number in (1, 2):
+            assert await shown(world, number, "pcc_accounts_unowned") == len(world.database.locked)
+            status = await told(world, number)
+            assert status["summary"].startswith("3 accounts are owned by no replica")
+            assert not status["well"]
+        world.database.locked.clear()
+        await world.until(lambda: all_owned_once(world), 5)
+        await asyncio.sleep(2)
+        assert await shown(world, 1, "pcc_accounts_unowned") == 0
+
+    lived(tmp_path, story, accounts=9)
+
+
+def test_a_pause_at_a_replica_that_owns_nothing_is_in_force_everywhere(tmp_path: Path) -> None:
+    """A pause holds from its commit on, whoever owns the account, and its end lets the changes go on."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        owner = next(one for one in world.nodes if "hotel-2" in one.owned())
+        other = next(one for one in world.nodes if one is not owner)
+        body = {"account": "hotel-2", "pause": "all", "for": "2h", "reason": "stock-taking"}
+        answer = await other.ask("POST", "/api/v1/pause", body)
+        assert answer is not None
+        assert answer.status_code == 200, answer.text
+        before = world.live("hotel-2")
+        world.wanted["hotel-2"].pop()
+        for node in world.nodes:
+            world.deliver(node)
+        await asyncio.sleep(60)
+        assert world.live("hotel-2") == before
+        answer = await other.ask("POST", "/api/v1/pause", {"account": "hotel-2", "pause": "none"})
+        assert answer is not None
+        await world.until(world.agrees, 30)
+
+    lived(tmp_path, story)
+
+
+def test_a_command_at_a_replica_that_owns_nothing_reaches_the_owner(tmp_path: Path) -> None:
+    """A pass that somebody asks for is made by the owner, within seconds."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        await asyncio.sleep(60)
+        owner = next(one for one in world.nodes if "hotel-2" in one.owned())
+        other = next(one for one in world.nodes if one is not owner)
+        lost = world.wanted["hotel-2"][0]
+        world.platform.unsubscribe("hotel-2", lost)
+        answer = await other.ask("POST", "/api/v1/reconcile?account=hotel-2", {})
+        assert answer is not None
+        assert answer.status_code == 200, answer.text
+        await world.until(world.agrees, 10)
+
+    lived(tmp_path, story)
+
+
+def test_replicas_go_on_after_the_database_was_away(tmp_path: Path) -> None:
+    """No call is made that might end after the lease; when the database is back, so is everything else."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        world.database.away = "it shuts down"
+        world.wanted["hotel-1"].pop()
+        for node in world.nodes:
+            world.deliver(node)
+        before = world.live("hotel-1")
+        await asyncio.sleep(400)
+        assert world.live("hotel-1") == before
+        for node in world.nodes:
+            answer = await node.ask("GET", "/healthz")
+            assert answer is not None
+            assert answer.status_code == 200
+        world.database.away = ""
+        await world.until(lambda: all_owned_once(world) and world.agrees(), 120)
+
+    lived(tmp_path, story)
+
+
+def test_a_source_that_is_behind_waits(tmp_path: Path) -> None:
+    """A replica whose copy of the files is older than what was accepted brings nothing of it into force."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        added = world.devices["hotel-1"][-1]
+        world.wanted["hotel-1"].append(added)
+        world.deliver(world.nodes[0])
+        await world.until(world.agrees, 60)
+        world.nodes[0].kill()
+        await world.until(lambda: any(one.replica.source.waits for one in world.nodes[1:]), 120)
+        await asyncio.sleep(30)
+        assert added in world.live("hotel-1")
+        for node in world.nodes[1:]:
+            world.deliver(node)
+        await asyncio.sleep(10)
+        world.wanted["hotel-1"].remove(added)
+        for node in world.nodes[1:]:
+            world.deliver(node)
+        await world.until(world.agrees, 60)
+
+    lived(tmp_path, story)
+
+
+def test_a_database_that_failed_over_is_left_and_joined_again(tmp_path: Path) -> None:
+    """Every replica forgets what it owned, waits a lease, and works again with higher epochs."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        standby = world.database.copy()
+        before = {one: node.epoch(one) for node in world.nodes for one in node.owned()}
+        world.wanted["hotel-1"].pop()
+        for node in world.nodes:
+            world.deliver(node)
+        await world.until(world.agrees, 60)
+        world.database.fail_over(standby)
+        await asyncio.sleep(5)
+        assert shares(world) == [0, 0, 0]
+        await world.until(lambda: all_owned_once(world) and world.agrees(), 200)
+        after = {one: node.epoch(one) for node in world.nodes for one in node.owned()}
+        assert all((after[one] or 0) >> 32 == 2 and (before[one] or 0) >> 32 == 1 for one in after)
+
+    lived(tmp_path, story)

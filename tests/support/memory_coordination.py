@@ -85,7 +85,10 @@ class Tables:
 
 
 class Database:
-    """The server. ``now`` is its clock, ``away`` why it does not answer, ``checks`` how much of a fence counts."""
+    """The server. ``now`` is its clock, ``away`` why it does not answer, ``checks`` how much of a fence counts.
+
+    ``locked`` accounts are in another transaction that does not end.
+    """
 
     def __init__(self, storage: Storage, now: Callable[[], datetime]) -> None:
         self.storage, self.now = storage, now
@@ -93,6 +96,7 @@ class Database:
         self.server = Server("one", 1)
         self.checks = Checks.ALL
         self.away = ""
+        self.locked: set[AccountName] = set()
         self._turn = threading.RLock()
 
     @contextmanager
@@ -249,11 +253,13 @@ class MemoryOwnership(Ownership):
             if member not in tables.members:
                 return Taken()
             rows = sorted(tables.ownership.items())
-            free = [name for name, row in rows if database.free(row)][: min(most, CHUNK)]
+            takeable = [name for name, row in rows if database.free(row)]
+            free = [name for name in takeable if name not in database.locked][: min(most, CHUNK)]
             for name in free:
                 row = tables.ownership[name]
                 row.owner, row.epoch = member, next_count(row.epoch, database.server.timeline)
-            return Taken({name: tables.ownership[name].fence() for name in free})
+            skipped = len(database.locked.intersection(takeable)) if len(free) < most else 0
+            return Taken({name: tables.ownership[name].fence() for name in free}, skipped)
 
     def shed(self, epochs: Mapping[AccountName, int], member: MemberId) -> None:
         with self._database.transaction() as tables:

@@ -119,7 +119,7 @@ class FakeOperations:
         self.done.append(("plan", proposal))
         return await self.planned(proposal)
 
-    def pushed(self, *, repeated: bool) -> None:
+    async def pushed(self, *, repeated: bool) -> None:
         """Write down a push."""
         self.done.append(("pushed again" if repeated else "pushed",))
 

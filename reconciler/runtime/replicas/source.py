@@ -29,7 +29,10 @@ log = structlog.get_logger()
 
 
 class ReplicatedSource:
-    """This replica's part in reading the source. ``epoch`` is None while another replica reads."""
+    """This replica's part in reading the source. ``epoch`` is None while another replica reads.
+
+    ``unpublished``: the database did not take the newest revision, so it is read again.
+    """
 
     behind = (
         "source behind: what it shows was in force before what another replica accepted, so it waits"
@@ -44,6 +47,7 @@ class ReplicatedSource:
         self._wait: SourceWait | None = None
         self._earlier: frozenset[str] = frozenset()
         self._published: bytes | None = None
+        self.unpublished = False
         self._not_before = 0.0
         self._boottime: Callable[[], float] = tenure.boottime
 
@@ -135,10 +139,12 @@ class ReplicatedSource:
         if epoch is None:
             return "another replica reads the source now"
         accept = self._coordination.source.accept
+        self.unpublished = True
         try:
             taken = await asyncio.to_thread(accept, self._tenure.me, epoch, acceptance)
         except StateError as error:
             return f"the newest revision cannot be written for the other replicas: {error}"
+        self.unpublished = False
         self._tenure.nudge()
         if not taken:
             self.lost()

@@ -6,6 +6,7 @@ Must not: decide when an account is due (``controller.queue`` does).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from reconciler.controller.queue import Queue
@@ -13,14 +14,22 @@ from reconciler.core.model import AccountName
 from reconciler.runtime.wiring import Components
 
 
+def _nobody_asks(_account: AccountName) -> None:
+    """Take that a pass ended, where nobody asks."""
+
+
 class PassMaker:
-    """The queue of accounts that need a pass. At the end, passes under way have the shutdown grace."""
+    """The queue of accounts that need a pass. At the end, passes under way have the shutdown grace.
+
+    ``ended`` hears of each pass that ended.
+    """
 
     name = "passes"
 
     def __init__(self, components: Components) -> None:
         self._components = components
         self.grace = components.settings.shutdown_grace.total_seconds()
+        self.ended: Callable[[AccountName], None] = _nobody_asks
         self.queue = Queue(
             self._pass,
             workers=components.settings.workers,
@@ -57,3 +66,4 @@ class PassMaker:
             is_ours = components.tenure.owned([account])
             if components.informer.current(account) is None or not is_ours:
                 components.metrics.leave(account)
+            self.ended(account)
