@@ -33,9 +33,9 @@ from reconciler.runtime.partner_files import judged_at
 from reconciler.runtime.receiving.journal import EventJournal
 from reconciler.simulator import Route
 from reconciler.telemetry.heard_metrics import AskedMetrics, HeardMetrics
-from reconciler.telemetry.replica_metrics import ReplicaMetrics
 from reconciler.telemetry.metrics import Metrics
 from reconciler.telemetry.receiver_metrics import ReceiverMetrics, SpoolGauges
+from reconciler.telemetry.replica_metrics import ReplicaMetrics
 from stories import told
 
 ROOT = Path(__file__).parent.parent

@@ -31,6 +31,7 @@ from reconciler.core.model import (
 from reconciler.core.status import AccountStatus, PassReport, counts, states
 from reconciler.core.text import counted, listing
 from reconciler.desired import approval_block
+from reconciler.reporting import troubles
 from reconciler.reporting.forecast import BoundaryReport
 from reconciler.reporting.heard import HeardReport, KnownEvents, heard_of_account, heard_of_all
 
@@ -276,10 +277,10 @@ def status_report(
     text_report = _text_report(accepted, source, trouble, fetched_at, now)
     clock = clock_trouble(ahead)
     trouble_first = (
-        _unowned(unowned)
-        or _stalled(stalled)
+        troubles.unowned(unowned)
+        or troubles.stalled(stalled)
         or _text_trouble(text_report)
-        or _state_trouble(state_trouble)
+        or troubles.of_state(state_trouble)
         or clock
     )
     well, summary = _summary(trouble_first, accounts, accepted.abandoned, mode)
@@ -400,27 +401,6 @@ def clock_trouble(ahead: timedelta) -> str:
     return (
         f"This machine's clock is {span} {side} LG's: set it (NTP). Until then a device is wanted when either clock "
         "says so, and an approval is valid when both do"
-    )
-
-
-def _unowned(accounts: int) -> str:
-    """Return what comes first where replicas share the accounts: some belong to none of them."""
-    if not accounts:
-        return ""
-    is_or_are = "is" if accounts == 1 else "are"
-    return (
-        f"{counted(accounts, 'account')} {is_or_are} owned by no replica, so nobody works on "
-        f"{'it' if accounts == 1 else 'them'}: look at the replicas and at their log"
-    )
-
-
-def _stalled(why: str) -> str:
-    return f"No account is looked after: {why}. Keep the log and restart the daemon" if why else ""
-
-
-def _state_trouble(trouble: str) -> str:
-    return (
-        f"What is done cannot be remembered, so unsubscribes are held: {trouble}" if trouble else ""
     )
 
 

@@ -23,8 +23,8 @@ from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.codes import CODES
 from reconciler.telemetry.heard_metrics import AskedMetrics, HeardMetrics
-from reconciler.telemetry.replica_metrics import ReplicaMetrics
 from reconciler.telemetry.metrics import DEVICE_STATES, MODES, Metrics
+from reconciler.telemetry.replica_metrics import ReplicaMetrics
 from scenarios import fleet, owned, site, text
 
 ROOT = Path(__file__).parent.parent.parent

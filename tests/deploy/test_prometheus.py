@@ -37,8 +37,8 @@ from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.codes import CODES
 from reconciler.telemetry.heard_metrics import HeardMetrics
-from reconciler.telemetry.replica_metrics import ReplicaMetrics
 from reconciler.telemetry.metrics import DEVICE_STATES, Metrics
+from reconciler.telemetry.replica_metrics import ReplicaMetrics
 from scenarios import (
     free_port,
     site,

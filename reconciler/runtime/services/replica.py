@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import structlog
 
@@ -17,28 +16,23 @@ from reconciler.core.errors import StateError
 from reconciler.core.guards import PauseOverride
 from reconciler.core.model import AccountName
 from reconciler.core.replicas import RENEWAL_SECONDS, MemberId, share, unknown_lists
-from reconciler.core.status import AccountStatus
 from reconciler.pcc.quota import Learned
-from reconciler.reporting.status import AccountReport, account_report
 from reconciler.runtime.dispatcher import Dispatcher
-from reconciler.runtime.replicas import marks, reports
+from reconciler.runtime.replicas import marks
 from reconciler.runtime.replicas.replica import Replica
 from reconciler.runtime.replicas.tenure import Fences
+from reconciler.runtime.services.fleet_reports import FleetReports
 from reconciler.runtime.services.passes import PassMaker
 from reconciler.runtime.services.source import SourceFollower
 from reconciler.runtime.wiring import Components, known_quota
 from reconciler.state import KeptText
-from reconciler.state.coordination import CHUNK, Command, Fleet, StatusRow, What
+from reconciler.state.coordination import CHUNK, Command, Fleet, What
 from reconciler.state.records import Fence
-from reconciler.telemetry.replica_metrics import ReplicaMetrics
 
 GRACE_SECONDS = 10.0
 """How long the last accounts may take to be freed at the end."""
 BEHIND_SECONDS = 5.0
 """How often a source that is behind is read again."""
-
-TOLERATED = timedelta(seconds=5)
-"""A difference of the machine's clock to the database's up to this is not shown: answers take time."""
 
 log = structlog.get_logger()
 
@@ -73,11 +67,8 @@ class ReplicaService:
         self.fleet = Fleet()
         self._components, self._replica = components, replica
         self._queue, self._dispatcher, self._follower = passes.queue, dispatcher, source
-        self._metrics = ReplicaMetrics(components.metrics.registry)
-        self._unreported: set[AccountName] = set()
-        self._metrics.lease.set_function(self._lease_left)
-        self._metrics.owned.set_function(self._owned_here)
-        passes.ended = self._unreported.add
+        self._seen = FleetReports(components, replica, passes)
+        self.elsewhere = self._seen.elsewhere
         self._tables = replica.coordination
         self._tenure = replica.tenure
         self._due, self._ending = asyncio.Event(), asyncio.Event()
@@ -163,8 +154,8 @@ class ReplicaService:
             self._follower.pushed()
         self._read_behind()
         await self._free_idle()
-        await self._report()
-        self._show()
+        await self._seen.report()
+        self._seen.show(self.fleet)
 
     def _others(self) -> frozenset[MemberId]:
         """Return who lives, after those that are silent for their whole lease were declared dead."""
@@ -310,52 +301,6 @@ class ReplicaService:
         if (source.waits or source.unpublished) and now - self._behind_at >= BEHIND_SECONDS:
             self._behind_at = now
             self._follower.pushed()
-
-    # -- what everybody sees
-
-    def elsewhere(self) -> Mapping[AccountName, AccountReport]:
-        """Return the reports of accounts that other replicas work on; none where the database does not answer."""
-        try:
-            found = self._tables.commands.reports()
-        except StateError:
-            return {}
-        return reports.read(found, self._tenure.planned().keys())
-
-    async def _report(self) -> None:
-        """Let everybody see what the last passes came to."""
-        fences = self._tenure.known()
-        due, statuses = self._unreported & fences.keys(), None
-        if not due:
-            return
-        self._unreported.clear()
-        statuses = self._components.reconciler.accounts.statuses
-        rows = [row for one in due if (row := self._row(one, statuses.get(one))) is not None]
-        try:
-            await asyncio.to_thread(self._tables.commands.report, rows, fences)
-        except StateError:
-            self._unreported |= due
-            raise
-
-    def _row(self, account: AccountName, status: AccountStatus | None) -> StatusRow | None:
-        text = self._components.informer.current(account)
-        if status is None or text is None:
-            return None
-        now = self._components.clock.now()
-        due = now + timedelta(seconds=self._queue.next_due(account) or 0.0)
-        report = account_report(status, text, due)
-        return StatusRow(account, status.condition, reports.written(report), now, due)
-
-    def _show(self) -> None:
-        self._metrics.unowned.set(self.fleet.unowned)
-        self._metrics.overdue.set(self.fleet.overdue)
-        ahead = self._replica.clock.machine_ahead()
-        self._metrics.clock_ahead.set(ahead.total_seconds() if abs(ahead) > TOLERATED else 0.0)
-
-    def _lease_left(self) -> float:
-        return max(self._replica.lease.deadline - self._replica.boottime(), 0.0)
-
-    def _owned_here(self) -> float:
-        return float(len(self._tenure.planned()))
 
     # -- handing over
 
