@@ -211,8 +211,8 @@ async def test_a_pause_that_is_refused_changes_nothing(
 async def test_a_push_is_passed_on() -> None:
     """And whether it was announced before."""
     world = World()
-    world.operations.pushed(repeated=True)
-    world.operations.pushed(repeated=False)
+    await world.operations.pushed(repeated=True)
+    await world.operations.pushed(repeated=False)
     assert world.done == [("pushed", True), ("pushed", False)]
 
 
