@@ -448,15 +448,16 @@ async def test_the_self_test_goes_through_the_public_address(tmp_path: Path) -> 
             assert child.returncode == 0, said
             assert PATH_SECRET not in out.decode()
         wrong = given | {"PCC_RECEIVE_BASIC": "lg:sesame-open-9001"}
-        for settings, url in (
-            (wrong, one.url),
-            (given, f"{one.url}/metrics"),
-            (given, "http://127.0.0.1:1"),
+        for settings, url, why in (
+            (wrong, one.url, "answers 401: it refuses the credential"),
+            (given, f"{one.url}/metrics", "answers"),
+            (given, "http://127.0.0.1:1", "nothing listens there (connection refused)"),
         ):
             async with process(settings, "receive", "--check", url) as child:
                 code, words = await exit_of(child)
             assert code == 1
             assert words.startswith("pcc-reconciler: http://127.0.0.1")
+            assert why in words
         metrics = (await one.http.get(f"{one.url}/metrics")).text
         stamp = re.search(
             r"^pcc_self_check_last_success_timestamp_seconds (\S+)$", metrics, re.MULTILINE

@@ -20,6 +20,7 @@ from uuid import uuid4
 from reconciler.api.client.connection import LOOPBACK, NoRedirect, proxy_for
 from reconciler.api.receiver import PATH, SELF_TEST_HEADER
 from reconciler.core.errors import ReconcilerError, quoted
+from reconciler.core.unanswered import unanswered
 from reconciler.events.model import SELF_TEST
 
 TIMEOUT_SECONDS = 15.0
@@ -64,8 +65,7 @@ def check(
             why = REASONS.get(error.code, "that is no answer of a receiver of ours")
             raise Failed(f"{shown} answers {error.code}: {why}") from None
     except (URLError, OSError, HTTPException, ValueError) as error:
-        reason = quoted(str(getattr(error, "reason", error)))
-        raise Failed(f"{shown} does not answer: {reason}") from None
+        raise Failed(f"{shown} does not answer: {unanswered(error)}") from None
     if returned != nonce:
         raise Failed(
             f"{shown} answers {status} and does not prove that it stored the test: is it a receiver of ours?"
