@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,7 +105,7 @@ class Floor:
     async def acknowledge(self, body: bytes) -> None:
         """Return after the commit of the rows of an event."""
         self._last += 1
-        made = _rows_of(self._last, body)
+        made = _rows_of(self._last, body, routed=self._routed)
         future: asyncio.Future[None] = self._loop.create_future()
         with self._work:
             self._waiting.append((made, future))
@@ -143,15 +143,18 @@ def _done(futures: Sequence[asyncio.Future[None]]) -> None:
         future.set_result(None)
 
 
-def _rows_of(number: int, body: bytes) -> tuple[Any, Any, Any]:
-    """Return the rows that the spool writes of an event."""
+def _rows_of(number: int, body: bytes, *, routed: bool) -> tuple[Any, Any, Any]:
+    """Return the rows that the spool writes of an event that comes for the first time."""
     content = json.loads(body)
     event = content["event"]
     device, diagnosis, at = event["deviceId"], event["diagnosisType"], event["diagnosisTimestamp"]
-    key = sha256(f"{device} {diagnosis} {at}".encode()).digest()
-    diagnosed = round(datetime.fromisoformat(at).timestamp() * 1e6)
+    key = sha256(json.dumps([device, diagnosis, at], separators=(",", ":")).encode()).digest()
+    diagnosed = round(datetime.fromisoformat(at).replace(tzinfo=UTC).timestamp() * 1e6)
+    received = time.time_ns() // 1000
+    fate = tables.KEPT if routed else tables.UNROUTED
+    account, category = ("seoul", "malfunction") if routed else (None, None)
     row = (
-        *(number, key, 1, "kept", event["pushType"], device, event["deviceType"], "seoul"),
-        *(diagnosis, "malfunction", diagnosed, content["messageId"]),
+        *(number, key, received, fate, event["pushType"], device, event["deviceType"], account),
+        *(diagnosis, category, diagnosed, content["messageId"]),
     )
     return row, (number, body), (number, device)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +23,40 @@ from benchmarks import (
     turns,
 )
 from benchmarks.__main__ import as_data, main, table
+from benchmarks._acknowledging import Floor, Routes, body_of
+from reconciler.events.spool.storing import Nowhere
+from reconciler.events.spool.tables import FILE
+from spooled import Routes as Sent
+from spooled import arrived, opened
+
+
+@pytest.mark.parametrize("routed", [False, True])
+async def test_the_floor_writes_the_rows_that_the_spool_writes(
+    tmp_path: Path, *, routed: bool
+) -> None:
+    """Whatever it leaves out, it is not the work of the disk: each event has the same row and the same bytes."""
+    bodies = [body_of(number) for number in range(3)]
+    floor = Floor(tmp_path / "floor.db", routed=routed)
+    for body in bodies:
+        await floor.acknowledge(body)
+    floor.close()
+    router = Sent(otherwise=Routes.ROUTE if routed else Nowhere())
+    with opened(tmp_path, router=router) as spool:
+        for body in bodies:
+            await spool.store(arrived(body))
+        assert _rows_in(tmp_path / "floor.db") == _rows_in(tmp_path / FILE)
+
+
+def _rows_in(file: Path) -> list[list[Any]]:
+    """Return what the tables of an event hold, but for the moments of this machine."""
+    with closing(sqlite3.connect(file)) as connection:
+        columns = [one[1] for one in connection.execute("PRAGMA table_info(event)")]
+        columns.remove("received")
+        return [
+            connection.execute(f"SELECT {', '.join(columns)} FROM event").fetchall(),  # noqa: S608 - columns of ours
+            connection.execute("SELECT * FROM body").fetchall(),
+            connection.execute("SELECT seq, sink, device, state FROM delivery").fetchall(),
+        ]
 
 
 def test_pairs_become_medians_and_one_ratio_each() -> None:
