@@ -106,6 +106,10 @@ def end_of(running: Popen) -> Ended:
     return Ended(running.returncode, out or "", err or "")
 
 
+QUESTION = b"to unsubscribe?"
+"""Where apply asks whether to go on."""
+
+
 @dataclass(frozen=True)
 class Fleet:
     """A platform, simulated, that our settings point to."""
@@ -1134,8 +1138,8 @@ def test_progress_is_shown_on_a_terminal_and_cleaned_up(fleet: Fleet) -> None:
     assert ended.out.endswith("Done: 6 subscribed, 0 unsubscribed.\n")
 
 
-def answering(answer: str, *arguments: str) -> Ended:
-    """Run a command at a terminal, and answer what it asks."""
+def answering(answer: str, *arguments: str, first: Callable[[], None] | None = None) -> Ended:
+    """Run a command at a terminal, and answer what it asks; do something between the question and the answer."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "reconciler", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
@@ -1143,8 +1147,13 @@ def answering(answer: str, *arguments: str) -> Ended:
         command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment
     )
     os.close(theirs)
+    asked = b""
+    if first is not None:
+        while QUESTION not in asked:
+            asked += os.read(ours, 4096)
+        first()
     os.write(ours, answer.encode())
-    shown = b"".join(read_to_the_end(ours))
+    shown = b"".join([asked, *read_to_the_end(ours)])
     os.close(ours)
     ended = end_of(running)
     return Ended(ended.code, ended.out, shown.decode())
@@ -1171,6 +1180,34 @@ def test_apply_on_a_terminal_makes_what_was_agreed_to(fleet: Fleet) -> None:
     assert json.loads(ended.out)["summary"]["subscribed"] == 6
     again = answering("", "apply")
     assert (again.code, "yes" in again.err) == (0, False)
+
+
+def accounts_text(**wanted: list[str]) -> str:
+    """Return the desired state of several accounts; a device that leaves goes at once."""
+    policy = '[policy]\nunsubscribe_after = "0s"\nmax_unsubscribe = "100%"\n'
+    tables = [
+        f"[accounts.{name.replace('_', '-')}]\ndevices = {json.dumps(devices)}\n"
+        for name, devices in wanted.items()
+    ]
+    return "".join(["version = 1\n", policy, *tables])
+
+
+def test_an_account_that_comes_in_after_the_question_is_left_alone(fleet: Fleet) -> None:
+    """Whoever agrees to a plan agrees to nothing of an account that was not in it."""
+    hotel = sorted(fleet.live("seoul-hotel"))
+    text = Path("desired-state.toml")
+    text.write_text(accounts_text(default=sorted(fleet.live()), seoul_hotel=hotel))
+    assert process("apply").code == 0
+    text.write_text(accounts_text(default=fleet.owned()))
+
+    def another() -> None:
+        text.write_text(accounts_text(default=fleet.owned(), seoul_hotel=hotel[1:]))
+
+    ended = answering("yes\n", "apply", first=another)
+    assert fleet.live() == frozenset(fleet.owned())
+    assert fleet.live("seoul-hotel") == frozenset(hotel), ended
+    assert answering("yes\n", "apply").code == 0
+    assert fleet.live("seoul-hotel") == frozenset(hotel[1:])
 
 
 def test_nobody_is_asked_with_yes_or_off_a_terminal(fleet: Fleet) -> None:

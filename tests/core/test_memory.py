@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.core.guards import LIMIT_WINDOW, SUSPECT_FROM
-from reconciler.core.memory.account import KEPT, LONGEST_WAIT, AccountMemory, Belief
+from reconciler.core.memory.account import LONGEST_WAIT, AccountMemory, Belief
 from reconciler.core.memory.changes import Past, intents, settled
 from reconciler.core.memory.day import Day
 from reconciler.core.memory.shelves import Shelf
@@ -140,7 +140,8 @@ def test_what_is_ours_no_longer(where: str) -> None:
 def test_what_was_disowned_is_forgotten_in_the_end() -> None:
     """After ninety days nobody remembers when a device left."""
     memory = knowing("ab")
-    memory.disowned.mine().update({C: NOW - KEPT - SECOND, DeviceId("d"): NOW - KEPT})
+    kept = timedelta(days=90)
+    memory.disowned.mine().update({C: NOW - kept - SECOND, DeviceId("d"): NOW - kept})
     memory.desire(ids("a"), NOW)
     memory.expected.put(B, present=False)
     listing(memory, "a")
@@ -387,6 +388,16 @@ def test_what_a_list_tells_of_an_open_change(
     assert [one.result for one in found.unanswered] == ([Result.FAILED] if open_still else [])
     if made:
         assert (found.made[0].confirmed_by, found.made[0].at) == ("list", NOW + SECOND)
+
+
+@pytest.mark.parametrize(("name", "shown"), [("Room 1", "Room 1"), ("", None), (None, None)])
+def test_what_a_list_shows_as_made_keeps_its_name(name: str | None, shown: str | None) -> None:
+    """The outcome has the name that the device had when the change was begun, and everything else of it."""
+    memory = knowing("b")
+    memory.open = {A: replace(intent(A, Action.SUBSCRIBE), name=name, approved=True)}
+    (made,) = listing(memory, "ab", NOW + SECOND).confirmed
+    assert (made.change.device, made.change.action) == (A, Action.SUBSCRIBE)
+    assert (made.name, made.approved, made.revision) == (shown, True, Revision("0"))
 
 
 def test_an_open_failure_stays_as_it_is() -> None:

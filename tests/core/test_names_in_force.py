@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.memory import Names
-from reconciler.core.memory.names import Entries
+from reconciler.core.memory.names import Entries, Renamed
 from reconciler.core.model import Device, DeviceId
 
 IDS = [DeviceId(one) for one in ("one", "two", "three")]
@@ -46,6 +46,7 @@ def test_what_is_written_adds_up_to_what_is_in_force(history: list[Entries]) -> 
         assert changed == renamed.names
         written |= renamed.names
         assert written == named(entries) == dict(names.all())
+        assert names.learn(entries) == Renamed()
         for device in IDS:
             entry = entries.get(device)
             assert names.of(device) == (entry.name if entry is not None else None)
@@ -65,7 +66,7 @@ def test_names_that_were_written_are_not_written_again(first: Entries, second: E
         assert dict(renamed.names) == named(second)
     again = Names()
     again.mark = after.mark
-    assert not again.learn(second)
+    assert again.learn(second) == Renamed()
 
 
 def test_the_mark_follows_each_change_of_a_name() -> None:

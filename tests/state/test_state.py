@@ -902,8 +902,9 @@ def test_a_pause_that_is_over_can_be_set_again(
 ) -> None:
     """The one that ended before takes nothing of the new one with it, and neither does another account's."""
     state, now = opened(), START + timedelta(hours=1)
-    state.pauses.set(name, PauseOverride(Pause.ALL, START, "over"), START)
-    state.pauses.set(CLINIC, PauseOverride(Pause.ALL, START, "over"), START)
+    over = PauseOverride(Pause.ALL, START + timedelta(minutes=1), "over")
+    state.pauses.set(name, over, START)
+    state.pauses.set(CLINIC, over, START)
     again = PauseOverride(Pause.ALL, now + timedelta(hours=1), "again")
     state.pauses.set(name, again, now)
     for one in reopened_too(state, opened):
