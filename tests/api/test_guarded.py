@@ -102,6 +102,14 @@ async def test_either_token_reads_in_either_form(headers: dict[str, str]) -> Non
         assert (await http.get("/nowhere", headers=headers)).status_code == 404
 
 
+@pytest.mark.parametrize("token", ["ops:7f3c9a1e55", ":leading", "trailing:", "Ümlaut-東京"])
+async def test_every_token_works_as_a_password(token: str) -> None:
+    """A token may have a colon or other letters in it: the password begins after the first colon."""
+    async with asking(ReadPolicy(reading=token)) as http:
+        assert (await http.get("/style.css", headers=basic(token))).status_code == 200
+        assert (await http.get("/style.css", headers=basic(f"{token}x"))).status_code == 401
+
+
 @pytest.mark.parametrize("path", OPEN)
 async def test_probes_and_the_scraper_need_no_token(path: str) -> None:
     """Health and metrics are answered whatever is asked for elsewhere."""

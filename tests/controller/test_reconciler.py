@@ -457,6 +457,19 @@ async def test_failures_in_a_row_end_the_pass_and_it_comes_back_soon() -> None:
     assert fleet.due <= timedelta(seconds=10)
 
 
+async def test_one_failure_brings_the_next_pass_forward() -> None:
+    """A device whose call failed is tried again as soon as its own wait is over, not at the regular interval."""
+    fleet = Fleet(30)
+    fleet.platform.set_faults(Rule(effect=Html(status=503), match=CHANGES, count=1))
+    ending = await fleet.reconcile()
+    assert len(fleet.live) == 29
+    assert len(ending.unmade) == 1
+    assert fleet.due is not None
+    assert fleet.due <= timedelta(seconds=10)
+    await fleet.reconcile(after=fleet.due)
+    assert len(fleet.live) == 30
+
+
 async def test_every_change_says_who_wanted_it() -> None:
     """A change's line carries the commit, its author, the pass and the message id."""
     fleet = Fleet(1)
