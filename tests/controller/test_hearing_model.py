@@ -222,6 +222,10 @@ class Hears(RuleBasedStateMachine):
         now = self.clock.now()
         shown = {name: one.watch.contradicted(now) for name, one in self.known.items()}
         assert self.hearing.contradicted() == shown
+        for name in ACCOUNTS:
+            for device in DEVICES:
+                contradicts = device in shown.get(name, ())
+                assert self.hearing.contradicts(name, device) is contradicts
         numbers = {name: len(found) for name, found in shown.items()}
         assert self.hearing.contradicted_by_account() == numbers
 
@@ -242,7 +246,12 @@ class Hears(RuleBasedStateMachine):
         for name, shown in found.items():
             heard = self.known[name].heard
             recent = {event.device for event in heard if event.received > over}
-            assert shown == HeardOfAccount(_last(heard), len(recent))
+            assert shown == HeardOfAccount(
+                _last(heard),
+                len(recent),
+                self.known[name].watch.contradicted(self.clock.now()),
+                sum(at > over for at in self.known[name].unexpected),
+            )
 
     @invariant()
     def the_last_event_of_all_is_the_latest(self) -> None:
