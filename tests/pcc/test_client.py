@@ -9,7 +9,7 @@ import threading
 import weakref
 from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
@@ -464,6 +464,23 @@ async def test_no_call_goes_out_in_a_pause() -> None:
     assert 90 <= (opens - rig.clock.now()).total_seconds() < 91
     rig.clock.moment = opens
     assert rig.client.opens_for_change() is None
+
+
+async def test_a_good_answer_makes_the_next_pause_short_again() -> None:
+    """Pauses double while LG throttles, and each throttled call is counted for its account."""
+    answers = [httpx.Response(429), httpx.Response(429), success(), httpx.Response(429)]
+    rig = Rig(lambda _request: answers[len(rig.requests) - 1])
+    pauses = []
+    for answer in answers:
+        began = rig.clock.now()
+        with pytest.raises(Throttled) if answer.status_code == 429 else nullcontext():
+            await rig.client.subscribe(A)
+        opens = rig.client.opens_for_change()
+        pauses.append(0 if opens is None else round((opens - began).total_seconds()))
+        rig.clock.moment = opens or began
+    assert pauses == [60, 120, 0, 60]
+    labels: dict[str, str] = {"account": ACCOUNT}
+    assert rig.metrics.registry.get_sample_value("pcc_api_throttled_total", labels) == 3
 
 
 async def test_a_throttle_with_a_code_teaches_the_limit_and_says_so_once() -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
+from reconciler.core.clock import Clock
 from reconciler.core.errors import CredentialsRefused
 from reconciler.core.model import AccountName, DeviceId
 from reconciler.pcc.client import Client
@@ -25,15 +28,25 @@ from reconciler.source.watch import watch
 from reconciler.telemetry.masking import MASK, Masking
 from reconciler.telemetry.metrics import Metrics
 from recording import ACCESS, SERVICE_ID, SERVICE_KEY, StillClock
+from simulated import SimulatedClock
 
 SEOUL, BUSAN = AccountName("seoul"), AccountName("busan")
+MINUTE = timedelta(minutes=1)
 BOTH: dict[AccountName, str | None] = {SEOUL: None, BUSAN: None}
 
 
 class Rig:
     """The clients of a folder of credentials, before a platform that says yes to everything."""
 
-    def __init__(self, folder: Path, learned: Learned | None = None, **shared: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        learned: Learned | None = None,
+        *,
+        by_account: Mapping[AccountName, Learned] = MappingProxyType({}),
+        clock: Clock | None = None,
+        **shared: Any,
+    ) -> None:
         self.folder = folder
         self.requests: list[httpx.Request] = []
         self.masking = Masking()
@@ -55,8 +68,8 @@ class Rig:
             ),
             Metrics(),
             timeout_seconds=30,
-            clock=self.clock,
-            learned=lambda _account: learned or Learned(),
+            clock=clock or self.clock,
+            learned=lambda account: by_account.get(account) or learned or Learned(),
             masking=self.masking,
             watch=watch,
         )
@@ -234,6 +247,47 @@ def test_a_limit_holds_before_there_is_a_client(rig: Rig) -> None:
     rig.give("seoul", ACCESS)
     rig.clients.refresh()
     assert rig.client(SEOUL).quota.limit == 10
+
+
+@pytest.mark.parametrize("step", [20 * MINUTE, -20 * MINUTE, 0 * MINUTE], ids=str)
+def test_what_others_learned_of_each_account_is_as_old_as_it_is(
+    tmp_path: Path, step: timedelta
+) -> None:
+    """Before a restart, or in another replica: calls end their hour when they would, though the clock was set since."""
+    clock = SimulatedClock()
+    minute = MINUTE.total_seconds()
+    before = {
+        SEOUL: Learned(tuple(clock.now().timestamp() - ago * minute for ago in (50, 30)), 70),
+        BUSAN: Learned((clock.now().timestamp() - 10 * minute,), 90),
+    }
+    shown = {name: Learned(_set_by(one.calls, step), one.limit) for name, one in before.items()}
+    rig = Rig(tmp_path, by_account=shown, clock=clock)
+    clock.set_by(step)
+    rig.give("seoul", "token-of-seoul")
+    rig.give("busan", "token-of-busan")
+    rig.clients.follow(BOTH)
+
+    def left() -> list[tuple[int | None, int | None]]:
+        quotas = [rig.client(account).quota for account in (SEOUL, BUSAN)]
+        return [(one.limit, one.remaining(rig.clients._two.timeline())) for one in quotas]
+
+    assert left() == [(70, 68), (90, 89)]
+    clock.pass_by(15 * MINUTE)
+    assert left() == [(70, 69), (90, 89)]
+    taken = (clock.now().timestamp() - 40 * minute, clock.now().timestamp() + 5 * minute)
+    rig.clients.taken(BUSAN, Learned(taken, 80))
+    assert left() == [(70, 69), (80, 77)]
+    clock.pass_by(25 * MINUTE)
+    assert left() == [(70, 70), (80, 78)]
+    clock.pass_by(25 * MINUTE)
+    assert left() == [(70, 70), (80, 79)]
+    clock.pass_by(15 * MINUTE)
+    assert left() == [(70, 70), (80, 80)]
+
+
+def _set_by(calls: Sequence[float], step: timedelta) -> tuple[float, ...]:
+    """Return when calls were by a clock that was set since."""
+    return tuple(call + step.total_seconds() for call in calls)
 
 
 def test_what_was_learned_before_this_process_is_known(tmp_path: Path) -> None:
