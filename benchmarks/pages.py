@@ -47,7 +47,7 @@ class Size(NamedTuple):
     seconds: float
 
 
-FULL = Size(Fleet(10_000, 100, 10_000), Fleet(100, 100, 10_000), 1_000_000, 30, 4, 10.0)
+FULL = Size(Fleet(10_000, 100, 10_000), Fleet(100, 100, 10_000), 1_000_000, 20, 4, 10.0)
 QUICK = Size(Fleet(300, 20, 2_000), Fleet(30, 20, 2_000), 20_000, 5, 2, 3.0)
 
 

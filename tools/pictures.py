@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from typing import Any
 from playwright.async_api import Browser
 
 from browser import chromium, looking
+from receivers import FakeReceiver
 from reconciler.simulator import Match, Route, Rule, sample_platform
 from reconciler.simulator.faults import Error
 from repositories import git
@@ -99,13 +101,13 @@ class Hotels:
         )
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Site]:
-        """Give the daemon once every hotel is as its first text wants it."""
+    async def running(self, **more: str) -> AsyncIterator[Site]:
+        """Give the daemon once every hotel is as its first text wants it. ``more`` are further settings."""
         self.write("seoul-hotel", ending=48)
         self.write("busan-hotel", slice(0, 38), ending=3)
         self.write("jeju-resort")
         self.commit("Take over all three hotels")
-        async with site(self.folder, self.platform, **self.given) as one:
+        async with site(self.folder, self.platform, **self.given, **more) as one:
             for account in HOTELS:
                 await one.has(
                     self.devices[account][: 38 if account == "busan-hotel" else None], account
@@ -190,6 +192,70 @@ async def stopped(folder: Path) -> AsyncIterator[Site]:
 
 
 @asynccontextmanager
+async def heard(folder: Path) -> AsyncIterator[Site]:
+    """Give three hotels whose receiver has events of a few rooms, one of them stored twice."""
+    hotels, receiver = Hotels(folder), FakeReceiver()
+    with receiver.serving() as address:
+        async with hotels.running(PCC_EVENTS_FROM=address) as one:
+            diagnoses = (
+                ("WATER_LEAK", "malfunction"),
+                ("DOOR_LEFT_OPEN", "usage"),
+                ("FILTER_DIRTY", "care"),
+            )
+            for number, device in enumerate(hotels.devices["busan-hotel"][1:13]):
+                diagnosis, category = diagnoses[number % len(diagnoses)]
+                attempts = 1 + number % 3 // 2
+                way = {"sink": "desk", "state": "delivered", "attempts": attempts}
+                receiver.hear(device, diagnosis=diagnosis, category=category, deliveries=[way])
+            receiver.hear("f" * 64, diagnosis="WATER_LEAK", deliveries=[])
+
+            async def known() -> bool:
+                report = (await status(one))["heard"]
+                return bool(report and report["devices_within_24h"])
+
+            await eventually_true(known)
+            yield one
+
+
+@asynccontextmanager
+async def outage(folder: Path) -> AsyncIterator[Site]:
+    """Give three hotels, and a platform that no call reaches any more."""
+    hotels = Hotels(folder)
+    async with hotels.running() as one:
+        await one.unplug()
+        one.clock.go_ahead(timedelta(minutes=50))
+        await one.http.post("/api/v1/reconcile", json={})
+
+        async def without_answer() -> bool:
+            return all(each["error"] for each in (await status(one))["accounts"])
+
+        await eventually_true(without_answer)
+        yield one
+
+
+@asynccontextmanager
+async def many_devices(folder: Path) -> AsyncIterator[Site]:
+    """Give one account of 10,000 devices, a few of which were added, or are refused."""
+    platform = sample_platform({"seoul-tower": 10_000}, only_pcc=True, subscribed=1.0, seed=7)
+    devices = owned(platform, "seoul-tower")
+    platform.unsubscribe("seoul-tower", *devices[:3])
+    refusal = Match(route=Route.SUBSCRIBE, devices=tuple(devices[:3]))
+    platform.set_faults(Rule(Error(code="1214"), match=refusal))
+    write(folder / "fleet" / "seoul-tower.toml", hotel_text("seoul-tower", devices))
+    given = {
+        "PCC_DESIRED_STATE": str(folder / "fleet"),
+        "PCC_CREDENTIALS_DIR": str(credentials_folder(platform, folder / "credentials")),
+    }
+    async with site(folder, platform, **given) as one:
+
+        async def refused() -> bool:
+            return any(each["refused"] == 3 for each in (await status(one))["accounts"])
+
+        await eventually_true(refused)
+        yield one
+
+
+@asynccontextmanager
 async def empty(folder: Path) -> AsyncIterator[Site]:
     """Give a daemon whose file is not there yet."""
     async with site(folder, fleet(3)) as one:
@@ -242,14 +308,19 @@ async def large(folder: Path) -> AsyncIterator[Site]:
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture: in which browser, of which page, and which link of that page leads to what is shown."""
+    """One picture: in which browser, of which page, and which link of that page leads to what is shown.
+
+    ``shown``: a document shows it. The others are for looking at.
+    """
 
     how: Mapping[str, Any] = field(default_factory=lambda: DESKTOP)
     path: str = "/"
     link: str = ""
+    shown: bool = True
 
 
 ACCOUNT = "/accounts/busan-hotel"
+HELD_DEVICES = f"{ACCOUNT}?state=held"
 A_DEVICE = ".devices-table tbody th a"
 PICTURES: Sequence[tuple[Scene, Mapping[str, Shot]]] = (
     (well, {"page-well": Shot()}),
@@ -260,13 +331,43 @@ PICTURES: Sequence[tuple[Scene, Mapping[str, Shot]]] = (
             "page-dark": Shot(DARK),
             "page-phone": Shot(PHONE),
             "page-account": Shot(path=ACCOUNT),
-            "page-device": Shot(path=f"{ACCOUNT}?state=held", link=A_DEVICE),
+            "page-device": Shot(path=HELD_DEVICES, link=A_DEVICE),
             "page-history": Shot(path="/history"),
+            "page-account-dark": Shot(DARK, ACCOUNT, shown=False),
+            "page-account-phone": Shot(PHONE, ACCOUNT),
+            "page-device-dark": Shot(DARK, HELD_DEVICES, A_DEVICE),
+            "page-device-phone": Shot(PHONE, HELD_DEVICES, A_DEVICE, shown=False),
+            "page-history-dark": Shot(DARK, "/history", shown=False),
+            "page-history-phone": Shot(PHONE, "/history"),
         },
     ),
-    (stopped, {"page-stopped": Shot()}),
-    (empty, {"page-empty": Shot()}),
-    (large, {"page-300-accounts": Shot()}),
+    (
+        heard,
+        {
+            "page-events": Shot(path="/events"),
+            "page-events-dark": Shot(DARK, "/events", shown=False),
+            "page-events-phone": Shot(PHONE, "/events"),
+            "page-heard-account": Shot(path=ACCOUNT, shown=False),
+            "page-heard-account-phone": Shot(PHONE, ACCOUNT, shown=False),
+        },
+    ),
+    (outage, {"page-outage": Shot(), "page-outage-phone": Shot(PHONE, shown=False)}),
+    (
+        stopped,
+        {
+            "page-stopped": Shot(),
+            "page-stopped-account": Shot(path="/accounts/jeju-resort"),
+        },
+    ),
+    (
+        many_devices,
+        {
+            "page-10000-devices": Shot(path="/accounts/seoul-tower"),
+            "page-10000-devices-phone": Shot(PHONE, "/accounts/seoul-tower", shown=False),
+        },
+    ),
+    (empty, {"page-empty": Shot(), "page-empty-accounts": Shot(path="/accounts", shown=False)}),
+    (large, {"page-300-accounts": Shot(), "page-300-accounts-phone": Shot(PHONE, shown=False)}),
 )
 
 
@@ -286,17 +387,22 @@ async def take_one(browser: Browser, one: Site, shot: Shot, picture: Path) -> No
             async with page.expect_navigation():
                 await page.locator(shot.link).first.click()
             await page.mouse.move(0, 0)
+        assert await page.locator("main").count(), f"there is no page at {page.url}"
         height = await page.evaluate("document.documentElement.scrollHeight")
         width = shot.how["viewport"]["width"]
         clip = {"x": 0, "y": 0, "width": width, "height": min(height, TALLEST)}
         await page.screenshot(path=picture, full_page=True, clip=clip)  # type: ignore[arg-type]
 
 
-async def take(names: Sequence[str], into: Path = IMAGES) -> None:
-    """Take these pictures, or all of them."""
+async def take(names: Sequence[str], into: Path = IMAGES, *, every: bool = False) -> None:
+    """Take these pictures, or all that documents show, or every one."""
     async with chromium() as browser:
         for scene, shots in PICTURES:
-            wanted = {name: shot for name, shot in shots.items() if not names or name in names}
+            wanted = {
+                name: shot
+                for name, shot in shots.items()
+                if name in names or (not names and (every or shot.shown))
+            }
             if not wanted:
                 continue
             with tempfile.TemporaryDirectory() as folder:
@@ -308,5 +414,16 @@ async def take(names: Sequence[str], into: Path = IMAGES) -> None:
                         print(picture)
 
 
+def main(arguments: Sequence[str]) -> None:
+    """Take the pictures that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--into", type=Path, default=IMAGES, metavar="FOLDER")
+    parser.add_argument("--every", action="store_true", help="those too that no document shows")
+    asked = parser.parse_args(arguments)
+    asked.into.mkdir(parents=True, exist_ok=True)
+    asyncio.run(take(asked.names, asked.into, every=asked.every))
+
+
 if __name__ == "__main__":
-    asyncio.run(take(sys.argv[1:]))
+    main(sys.argv[1:])

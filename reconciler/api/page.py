@@ -7,13 +7,13 @@ Must not: find anything out, or judge: it shows an ``Overview``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from reconciler.api.links import Links
-from reconciler.api.page_commands import for_account
+from reconciler.api.page_commands import for_account, for_several
 from reconciler.api.templating import page_template
 from reconciler.core.guards import REMEDIES
 from reconciler.core.model import Condition, Kind, Reason
@@ -28,7 +28,9 @@ MOST_ROWS = 50
 MOST_BRIEF = 400
 """The most accounts that are listed in brief."""
 CARDS = 20
-"""The most accounts of which one kind of trouble is shown."""
+"""The most cards about one kind of trouble, and the most accounts that one of them names."""
+PAUSES = 50
+"""How many pauses are listed, and how many abandoned accounts."""
 MOMENTS = 6
 """How many coming moments are shown."""
 GROUPS = 10
@@ -103,6 +105,29 @@ class Sums:
             self.oldest = min(self.oldest or account.last_success, account.last_success)
 
 
+@dataclass(slots=True)
+class Alike:
+    """Accounts with the same trouble, or the same remarks: one card shows them all. There is at least one."""
+
+    accounts: list[AccountReport] = field(default_factory=list)
+
+    @property
+    def first(self) -> AccountReport:
+        """Return one of them; what they have in common is read from it."""
+        return self.accounts[0]
+
+    @property
+    def count(self) -> int:
+        """Return how many they are."""
+        return len(self.accounts)
+
+    @property
+    def next_pass(self) -> datetime | None:
+        """Return when the first of them has its next pass."""
+        known = (one.next_pass for one in self.accounts if one.next_pass is not None)
+        return min(known, default=None)
+
+
 def is_dated(account: AccountReport) -> bool:
     """Say whether the figures of an account are of an older list than its last pass asked for."""
     return account.last_success is not None and account.last_success != account.last_attempt
@@ -131,6 +156,7 @@ class Page:
             moments=moments(status.coming)[:MOMENTS],
             remedies=REMEDIES,
             commands=for_account,
+            commands_of_several=for_several,
             pauses=commanded(status.pauses),
             is_dated=is_dated,
             GUARD=Kind.GUARD,
@@ -142,6 +168,7 @@ class Page:
             MOST_ROWS=MOST_ROWS,
             MOST_BRIEF=MOST_BRIEF,
             LONGEST_APPROVAL=LONGEST_APPROVAL,
+            PAUSES=PAUSES,
             **_sections(status.accounts),
         )
 
@@ -166,7 +193,43 @@ def _sections(reports: Sequence[AccountReport]) -> dict[str, Any]:
             sections["failing"].append(account)
         if has_remarks(account):
             sections["remarked"].append(account)
-    return {"sums": sums, **sections}
+    return {
+        "sums": sums,
+        **sections,
+        "failing_words": _failing_words(sections["failing"]),
+        "troubles": _alike(sections["failing"], _trouble),
+        "remarks": _alike(sections["remarked"], _remarks),
+    }
+
+
+def _alike(
+    accounts: Sequence[AccountReport], likeness: Callable[[AccountReport], Hashable]
+) -> Sequence[Alike]:
+    """Return accounts in groups, each at the place of its first account."""
+    groups: dict[Hashable, Alike] = {}
+    for account in accounts:
+        groups.setdefault(likeness(account), Alike()).accounts.append(account)
+    return tuple(groups.values())
+
+
+def _failing_words(failing: Sequence[AccountReport]) -> str:
+    """Say what is the matter with accounts that LG gives no list."""
+    stopped = sum(one.condition == Condition.STOPPED for one in failing)
+    if stopped == len(failing):
+        return "stopped"
+    return "stopped, or without an answer from LG" if stopped else "without an answer from LG"
+
+
+def _trouble(account: AccountReport) -> Hashable:
+    return account.condition, account.error
+
+
+def _remarks(account: AccountReport) -> Hashable:
+    """Return what is the same in accounts with the same remarks. What names devices is about one account alone."""
+    if account.refused or account.flapping:
+        return account.account
+    others = tuple(one for one in account.held if one.kind != Kind.GUARD)
+    return account.condition, account.error, account.rejected, account.remarks, others
 
 
 def moments(coming: Sequence[BoundaryReport]) -> list[Moment]:

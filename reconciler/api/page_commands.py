@@ -29,6 +29,15 @@ def for_account(account: AccountReport, pause: PauseReport | None) -> tuple[Comm
     return tuple(_for_account(account, pause))
 
 
+def for_several() -> tuple[Command, ...]:
+    """Return the commands for accounts that have the same trouble with LG."""
+    return (
+        _command("Find what is wrong", "doctor"),
+        _command("Make a pass of every account now", "reconcile"),
+        _command("Follow it in a terminal", "status", "--watch"),
+    )
+
+
 def _for_account(account: AccountReport, pause: PauseReport | None) -> Iterator[Command]:
     name = account.account
     stopped = account.condition == Condition.STOPPED

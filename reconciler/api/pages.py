@@ -25,7 +25,7 @@ from reconciler.api.page_commands import for_account, for_device
 from reconciler.api.port import Contact, HeardEvents
 from reconciler.api.templating import cut, page_template
 from reconciler.core.guards import REMEDIES
-from reconciler.core.model import Action, Condition, Reason
+from reconciler.core.model import Action, Condition, Kind, Reason
 from reconciler.reporting import StatusReport
 from reconciler.reporting.account_devices import STATES, DevicesAsked
 from reconciler.reporting.attention import by_attention
@@ -141,6 +141,7 @@ class Pages:
             groups=grouped(view.changes, older=view.older)[:GROUPS],
             commands=for_account(detail, pause),
             remedies=REMEDIES,
+            GUARD=Kind.GUARD,
             STOPPED=Reason.ACCOUNT_STOPPED,
             DEVICES=DEVICES,
             LONGEST_APPROVAL=LONGEST_APPROVAL,
