@@ -26,6 +26,7 @@ from urllib.parse import unquote
 
 from simulation.meaning import PAUSES, InForce, Reading, State, Texts, Wanted
 from simulation.modes import USUAL, Mode
+from simulation.proof import Proof
 from simulation.tolerances import (
     CLOCK_SECONDS,
     CLOCKS_APART_SECONDS,
@@ -201,6 +202,8 @@ class Checker:
         mode: Mode = USUAL,
     ) -> None:
         self._mode = mode
+        self.proof = Proof(self, now, wall, true_wall or wall)
+        self.lists: Counter[str] = Counter()
         self.texts = Texts(mode.text_grace_seconds)
         self.accounts: dict[str, Known] = {}
         self.secrets: set[str] = set()
@@ -248,8 +251,12 @@ class Checker:
         self.texts.changed(self._now(), reading)
         if self.texts.locked:
             self._note_absences(reading.accounts)
+        self.proof.left(reading.accounts)
         for name, wanted in reading.accounts.items():
-            self._entries_changed(name, self._read.get(name), wanted)
+            before = self._read.get(name)
+            if before is None or before.devices != wanted.devices:
+                self.proof.edited(name)
+            self._entries_changed(name, before, wanted)
             self._read[name] = wanted
             self._known(
                 name
@@ -313,6 +320,7 @@ class Checker:
     def clock_set(self, seconds: float) -> None:
         """Hear that the machine's clock jumped."""
         self._steps.append((self._now(), abs(seconds)))
+        self.proof.clock_set()
 
     def state_exchanged(self) -> None:
         """Hear that the state at its path is not the one that the daemon has open."""
@@ -375,6 +383,7 @@ class Checker:
         self._changed_at = self._wall()
         self._hears_date = False
         self._sent_now.clear()
+        self.proof.started()
         self.texts.started()
         for account, known in self.accounts.items():
             known.list_in_flight = known.changes_in_flight = 0
@@ -418,6 +427,7 @@ class Checker:
     def stopped(self, *, killed: bool = False) -> None:
         """Hear that the daemon is down. A kill may have come before what LG confirmed last was written down."""
         self._note_texts()
+        self.proof.stopped()
         self.texts.stopped()
         self._stopped_at = self._now()
         if killed:
@@ -492,6 +502,7 @@ class Checker:
                     "one-pass", not known.list_in_flight and not known.changes_in_flight, call
                 )
                 known.list_in_flight += 1
+                self.lists[call.account] += 1
                 known.list_began, known.acting = self._wall(), False
                 known.list_sent_at, known.keeping = self._now(), False
                 known.list_user = self._user_of_token(call.token)
@@ -514,7 +525,9 @@ class Checker:
             call,
             f"the token is that of {user}",
         )
-        self._check_change(call, known, unquote(call.path.removeprefix("/pcc/")))
+        device = unquote(call.path.removeprefix("/pcc/"))
+        self._check_change(call, known, device)
+        self.proof.sent(call.account, device)
 
     def done_at_platform(self, call: Any, answer: Any, *, changed: bool) -> None:
         """Hear of a request that LG has dealt with."""
@@ -581,6 +594,8 @@ class Checker:
         if devices is None:
             return
         known.listed = Listed(devices, known.list_sent_at)
+        began = min(known.list_began, _moment(self._true_wall().timestamp()))
+        self.proof.listed(call.account, devices, began, known.owned)
         user = self._user_of_token(call.token)
         expected = known.expected or frozenset()
         blur = sum(until > self._now() for until in known.unsure.values())
@@ -648,6 +663,10 @@ class Checker:
         if code in NOT_ASKED_YET and not known.devices_answered:
             return
         ok = code is None and 200 <= answer.status < 300 and _is_success(answer.body)
+        if ok:
+            self.proof.changed(call.account, device, subscribed=action == "POST")
+        elif code is not None:
+            self.proof.refused(call.account, device)
         if ok or code in DONE[action]:
             known.confirmed[device] = (action, self._now())
             known.refused.pop((action, device), None)
@@ -926,6 +945,7 @@ class Checker:
             event == "source.failed" and facts.get("kind") == "defect"
         ):
             self._break("defect", line[:3000])
+        self.proof.logged(facts)
         if event == "list.suspect":
             self._doubted(facts["account"], facts["expected"])
         if event == "change.applied" and facts["result"] == "success":
@@ -987,6 +1007,29 @@ class Checker:
         }
         since = self._listed_since
         self._listed_since = {key: since.get(key, self._now()) for key in listed}
+
+    def wanted_for_certain(self, account: str, device: str) -> bool:
+        """Say whether every revision that may be in force wants a device now, and none leaves it alone."""
+        states = self.texts.states(self._now())
+        every = [state.accounts[account].wanted for state in states if account in state.accounts]
+        return len(every) == len(states) > 0 and all(
+            device not in one.policy["ignore"] and self._wants(one, device) == {True}
+            for one in every
+        )
+
+    def subscribed_since(self, at: float) -> set[str]:
+        """Return the devices that LG confirmed as subscribed since a moment."""
+        every = (known.confirmed.items() for known in self.accounts.values())
+        return {
+            device
+            for confirmed in every
+            for device, (action, when) in confirmed
+            if action == "POST" and when > at
+        }
+
+    def unsubscribed(self) -> set[str]:
+        """Return the devices that LG confirmed as unsubscribed."""
+        return {device for known in self.accounts.values() for device in known.gone}
 
     def in_flight(self, account: str) -> int:
         """Return how many changes of an account are under way."""

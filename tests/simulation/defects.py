@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from reconciler.core.model import Action, Reason
-from simulation.modes import MODES, STRICT, USUAL
+from reconciler.core.model import Action, Change, Reason
+from simulation.modes import HEARD, MODES, STRICT, USUAL
 
 
 def _module(name: str) -> Any:
@@ -67,6 +67,10 @@ database: Any
 database, storage = map(_module, _ABOUT_STATE)
 clock: Any
 clock, ticker = map(_module, _ABOUT_MACHINES)
+heard: Any
+heard, hearing, receivers = map(
+    _module, ("core.heard", "controller.hearing", "runtime.services.receivers")
+)
 FOUND = Path(__file__).parent / "defects.json"
 """Which seed found which defect, and by which rule."""
 
@@ -94,6 +98,10 @@ def _changed(owner: Any, name: str, *, value: Any) -> Callable[[], None]:
 
 def _no(*_asked: Any) -> bool:
     return False
+
+
+def _nothing(*_asked: Any) -> None:
+    return None
 
 
 def _only_stopping(basis_: Any) -> bool:
@@ -479,6 +487,84 @@ def _parts_believed() -> None:
     doubt._part_by_members = doubt._part_by_headers = lambda *_asked: ""
 
 
+def _overheard() -> set[Any]:
+    """Return a set that has every device of which an event came to the daemon, ever."""
+    devices: set[Any] = set()
+    right = hearing.Hearing.take
+
+    async def take(self: Any, events: Any) -> Any:
+        devices.update(one.device for one in events)
+        return await right(self, events)
+
+    hearing.Hearing.take = take
+    return devices
+
+
+def _replanned(change: Callable[[Any, Any, Any], Any]) -> None:
+    """Let something else change each plan: it is given the plan, the list, and what is remembered."""
+    right = evaluate.plan
+
+    def plan(desired: Any, observed: Any, known: Any, now: Any, **more: Any) -> Any:
+        return change(right(desired, observed, known, now, **more), observed, known)
+
+    evaluate.plan = plan
+
+
+def _event_causes(action: Action) -> Callable[[], None]:
+    """Return how to let an event of a device that we unsubscribed within a day cause a change of it."""
+
+    def plant() -> None:
+        devices = _overheard()
+
+        def change(made: Any, observed: Any, known: Any) -> Any:
+            asked = {one.device for one in (*made.subscribes, *made.unsubscribes)}
+            more = sorted((devices & known.confirmed.keys()) - observed.devices - asked)
+            changes = tuple(Change(made.account, action, device) for device in more)
+            if action is Action.SUBSCRIBE:
+                return replace(made, subscribes=(*made.subscribes, *changes))
+            return replace(made, unsubscribes=(*made.unsubscribes, *changes))
+
+        _replanned(change)
+
+    return plant
+
+
+def _event_holds(kind: str) -> Callable[[], None]:
+    """Return how to let an event of a device hold each change of it."""
+
+    def plant() -> None:
+        devices = _overheard()
+
+        def change(made: Any, _observed: Any, _known: Any) -> Any:
+            kept = tuple(one for one in getattr(made, kind) if one.device not in devices)
+            return replace(made, **{kind: kept})
+
+        _replanned(change)
+
+    return plant
+
+
+def _already_is_success() -> None:
+    def changed(self: Any, outcome: Any) -> None:
+        watch = self._of(outcome.change.account).watch
+        if outcome.result in {"success", "noop"}:
+            watch.subscribed(outcome.change.device)
+
+    hearing.Hearing.changed = changed
+
+
+def _spools_are_alike() -> None:
+    right = receivers.pages
+
+    def pages(address: Any, token: Any, place: Any, seconds: Any, asking: Any) -> Any:
+        def alike(*asked: Any) -> Any:
+            return {**asking(*asked), "spool": "one"}
+
+        return right(address, token, place, seconds, alike)
+
+    receivers.pages = pages
+
+
 DEFECTS: tuple[Defect, ...] = (
     Defect("no empty-desired", "an emptied account is cleared", _without(Reason.EMPTY_DESIRED)),
     Defect("no too-many", "nothing limits how many devices go", _without(Reason.TOO_MANY)),
@@ -637,6 +723,66 @@ DEFECTS: tuple[Defect, ...] = (
         "a pass goes on although a date has come",
         _changed(basis.Basis, "_paused_or_moved", value=_all_but_dates),
         STRICT.name,
+    ),
+    Defect(
+        "an event causes a subscribe",
+        "what speaks is subscribed",
+        _event_causes(Action.SUBSCRIBE),
+        HEARD.name,
+    ),
+    Defect(
+        "an event causes an unsubscribe",
+        "what speaks after an unsubscribe is unsubscribed again",
+        _event_causes(Action.UNSUBSCRIBE),
+        HEARD.name,
+    ),
+    Defect(
+        "an event holds a subscribe",
+        "what speaks counts as subscribed",
+        _event_holds("subscribes"),
+        HEARD.name,
+    ),
+    Defect(
+        "an event holds an unsubscribe",
+        "what speaks is still in use, and stays",
+        _event_holds("unsubscribes"),
+        HEARD.name,
+    ),
+    Defect(
+        "the healthy flow is counted as a contradiction",
+        "a device that was lost, subscribed again and speaks contradicts the list",
+        _changed(heard.ListWatch, "subscribed", value=_no),
+        HEARD.name,
+    ),
+    Defect(
+        "contradictions are not counted",
+        "events contradict no list",
+        _changed(heard.ListWatch, "heard", value=_no),
+        HEARD.name,
+    ),
+    Defect(
+        "subscribed already is a subscribe",
+        "what LG calls subscribed already cures a contradiction",
+        _already_is_success,
+        HEARD.name,
+    ),
+    Defect(
+        "silence means nothing",
+        "nobody is alerted when events end",
+        _changed(heard.Silence, "meaningful", value=_nothing),
+        HEARD.name,
+    ),
+    Defect(
+        "an empty spool is read on",
+        "a receiver with a new spool is read from the end of the one before",
+        _spools_are_alike,
+        HEARD.name,
+    ),
+    Defect(
+        "every event wakes",
+        "events wake an account as often as they come",
+        _changed(hearing, "WAKE_SECONDS", value=0.0),
+        HEARD.name,
     ),
 )
 

@@ -229,6 +229,11 @@ class Life:
         if self._random.random() < 0.5:
             self._set_clock(-self._clock.wrong.total_seconds(), "is right again")
 
+    @property
+    def wrong_seconds(self) -> float:
+        """Return by how much the machine's clock is wrong."""
+        return abs(self._clock.wrong.total_seconds())
+
     def accounts(self) -> list[str]:
         """Return the accounts that may be troubled."""
         return [name for name in self.fleet.accounts if name != CALM]

@@ -13,6 +13,7 @@ import contextvars
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -29,6 +30,7 @@ from reconciler.runtime.setting_values import Listen
 from reconciler.runtime.ticker import SchedulerTicker
 from reconciler.simulator import Platform
 from reconciler.telemetry.masking import Masking
+from simulation.callbacks import Receivers
 from simulation.clockwork import MachineClock, VirtualLoop
 from simulation.disk import Disk
 from simulation.wire import Listener, Weather, Wire
@@ -76,6 +78,7 @@ class Machine:
         self.life = 0
         self.folder = folder
         self.given = dict(given)
+        self.receivers: Receivers | None = None
         self.ended: Callable[[BaseException | None], None] = lambda _error: None
         self._loop, self._clock, self._disk, self._platform = loop, clock, disk, platform
         self._weather, self._random, self._listener = weather, random, listener
@@ -115,6 +118,8 @@ class Machine:
             look=self._disk.look,
             file_time=self._clock.seconds,
         )
+        if self.receivers is not None:
+            around = replace(around, ask_receiver=self.receivers.ask, apart=self.receivers.beside)
 
         @contextmanager
         def front(_listen: Listen) -> Iterator[Door]:

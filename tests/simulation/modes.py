@@ -1,10 +1,12 @@
-"""How a run is meant: the usual world with every trouble, or a strict one in which nothing can hide.
+"""How a run is meant: the usual world with every trouble, a strict one in which nothing can hide, or one of events.
 
-Owns: the two modes and every number in which they differ. Must not: hold a rule, or an event.
+Owns: the modes and every number in which they differ. Must not: hold a rule, or an event.
 
 In the strict mode LG is slow and answers rightly, nobody meddles, and people edit again and again while a pass goes on
 that takes minutes. What the checker lets pass after an edit is shorter than two calls, so a pass that goes on by an
 earlier revision, or in spite of a pause, is seen at its next calls.
+
+In the mode of events LG's clock and the machine's agree, so that what silence means can be held against the events.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ class Mode:
 
     ``way_seconds``: how long a request takes to LG, and so does its answer. ``pause_seconds``: what is between two
     events on average. ``sizes`` of accounts, in devices. ``shared``, ``wild_clocks``: in which share of the runs two
-    accounts are one user, and nobody looks after the clock. ``left_out`` are events that do not happen.
+    accounts are one user, and nobody looks after the clock; in that of ``receivers`` the daemon asks receivers of LG's
+    events. ``hidden_loss``: LG sends no events any more in the end, and its lists hide that. ``left_out``
+    are events that do not happen.
     ``grace_seconds``: for how long nobody can say which pause by command the program goes by.
     """
 
@@ -37,6 +41,8 @@ class Mode:
     wild_clocks: float = 0.0
     working_trees: float = 0.0
     observing: float = 0.0
+    receivers: float = 0.0
+    hidden_loss: bool = False
     left_out: frozenset[str] = frozenset()
 
 
@@ -51,6 +57,7 @@ USUAL = Mode(
     wild_clocks=0.35,
     working_trees=0.2,
     observing=0.06,
+    receivers=0.3,
     left_out=frozenset({"interrupt"}),
 )
 STRICT = Mode(
@@ -68,4 +75,17 @@ STRICT = Mode(
         }
     ),
 )
-MODES = {one.name: one for one in (USUAL, STRICT)}
+HEARD = Mode(
+    "heard",
+    way_seconds=USUAL.way_seconds,
+    pause_seconds=20 * MINUTE,
+    sizes=(4, 9, 12, 25),
+    concurrency=USUAL.concurrency,
+    grace_seconds=GRACE_SECONDS,
+    shared=0.2,
+    observing=0.1,
+    receivers=1.0,
+    hidden_loss=True,
+    left_out=frozenset({"interrupt", "clock"}),
+)
+MODES = {one.name: one for one in (USUAL, STRICT, HEARD)}

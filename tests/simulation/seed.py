@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 
@@ -26,6 +27,7 @@ from reconciler.telemetry.logs import set_up_logs
 from reconciler.telemetry.masking import Masking
 from simulation import texts
 from simulation.answers import Between
+from simulation.callbacks import Events, Receiver, Receivers, hide_a_loss
 from simulation.checker import Checker, Violation, subset
 from simulation.clockwork import MACHINE, MachineClock, Stuck, VirtualLoop
 from simulation.disk import Disk
@@ -50,6 +52,13 @@ STARTS = tuple(
 """When a run may begin: before Europe's clocks are put forward, and Egypt's at midnight; on the day on which Cuba has
 midnight twice; at the end of a year; on any day; before a leap day."""
 REST_HOURS = 4.0
+LOSS_HOURS = 31.0
+"""How long before the rest LG's events end, where that is hidden: what it takes until a silence means something, late
+events of three hours, and two hours more."""
+HEARD_AGAIN_SECONDS = 2 * HOUR
+"""How long after that nobody can demand an event of LG's."""
+MOST_WAKES = 4
+"""How often events may wake an account in half an hour."""
 SOON_SECONDS, QUIET_SECONDS = 80 * MINUTE, 30 * MINUTE
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that costs nothing, where there is one
 LATE = UNTIL_CALM.total_seconds()
@@ -96,6 +105,9 @@ class Run:
         self._going: dict[str, set[str]] = {}
         self._owning: set[str] = set()
         self._dated: Counter[str] = Counter()
+        self._events: Events | None = None
+        self._sending: list[asyncio.Task[None]] = []
+        self._lost_at: float | None = None
 
     def _another(self) -> Random:
         """Return a source of chance for one part, so that what others do does not change what befalls it."""
@@ -236,9 +248,55 @@ class Run:
             self._mode,
         )
         self._accounts = accounts
+        self._build_receivers(platform, clock, checker)
         (self._folder / "credentials").mkdir()
         (self._folder / "texts").mkdir()
         set_up_logs("info", "json", stream=_Lines(self), masking=masking)
+
+    def _build_receivers(self, platform: Platform, clock: MachineClock, checker: Checker) -> None:
+        """Make the receivers, where there are some. Chance is their own: all else befalls a seed as without them."""
+        chance = Random(f"{self.report.seed} events")  # noqa: S311 - repeatable
+        if chance.random() >= self._mode.receivers:
+            return
+        foreign = not self._mode.hidden_loss and chance.random() < 0.2
+        receivers = Receivers(self.loop, chance, foreign=foreign)
+        receivers.read = self._read
+        self._machine.receivers = receivers
+        self._machine.given["PCC_EVENTS_FROM"] = ", ".join(one.address for one in receivers.all)
+        self._events = Events(self.loop, clock, chance, platform, receivers, checker, self.tell)
+
+    def _read(self, receiver: Receiver, events: list[dict[str, Any]]) -> None:
+        """Hear of a page that reaches the daemon, unless that was killed meanwhile."""
+        if LIFE.get() == self._machine.life and self._machine.is_up:
+            self._checker.proof.heard(receiver, events)
+
+    def _begin_events(self) -> None:
+        if self._events is None:
+            return
+        self._sending = self._events.begin()
+        after = (self._hours - REST_HOURS - LOSS_HOURS) * HOUR
+        if self._mode.hidden_loss and after > 0:
+            self._lost_at = after
+            hiding = hide_a_loss(self._events, after, self.tell)
+            self._sending.append(self.loop.create_task(hiding))
+
+    async def _look_at_events(self) -> None:
+        """Hold what the daemon shows of events against what it was told."""
+        if self._events is None or not self._machine.is_up:
+            return
+        answer = await self._machine.ask("GET", "/metrics")
+        if answer is None:
+            return
+        ended = self.loop.time() - (self._hours - REST_HOURS) * HOUR
+        lost = self._lost_at is not None and ended < HEARD_AGAIN_SECONDS
+        wrong = self._life.wrong_seconds
+        receivers = self._events.receivers.all
+        proof = self._checker.proof
+        before = proof.alerts
+        proof.shown(answer.text, receivers, lost=lost, right=wrong < 1.0)
+        if proof.alerts and not before:
+            self.tell(f"silence alerts: nothing was heard for {proof.silent / HOUR:.1f} h")
+        self._look()
 
     def _ended(self, error: BaseException | None) -> None:
         """Hear that a daemon ended that nobody killed."""
@@ -255,11 +313,14 @@ class Run:
         await life.begin(self._accounts)
         self._checker.started(dirty=False)
         self._machine.start()
+        self._begin_events()
         while self.loop.time() < (self._hours - REST_HOURS) * HOUR and not self._over.is_set():
             await life.one_event()
             await self._in_between()
         if not self._over.is_set():
             await self._rest()
+        for task in self._sending:
+            task.cancel()
         self._over.set()
 
     async def _in_between(self) -> None:
@@ -272,6 +333,7 @@ class Run:
                     "health", f"/healthz says {answer.text}", kept=answer.status_code == 200
                 )
             self._is_not_silent()
+        await self._look_at_events()
         self._others_are_not_troubled()
         self._look()
 
@@ -309,6 +371,9 @@ class Run:
         life, checker = self._life, self._checker
         self.tell("all trouble ends")
         await life.calm_down()
+        if self._events is not None:
+            await self._look_at_events()
+            await self._events.calm_down()
         await asyncio.sleep(30)
         if not self._machine.is_up:
             checker.started(dirty=False)
@@ -324,6 +389,7 @@ class Run:
             self._waits_no_more(waiting)
         for number in range(14):  # an account that LG stopped may try again only after an hour
             await asyncio.sleep(5 * MINUTE)
+            await self._look_at_events()
             for name in life.fleet.accounts:
                 if (agreed and number == 0) or self._waits_for_a_person(name):
                     await life.agree(name)
@@ -341,7 +407,14 @@ class Run:
                 "no-more-calls", f"{name}: {made} calls for {most} changes", kept=made <= most
             )
         quiet = {name: checker.changes[name] + len(self._refused(name)) for name in needed}
+        lists = Counter(checker.lists)
         await asyncio.sleep(QUIET_SECONDS)
+        await self._look_at_events()
+        regular = QUIET_SECONDS / self._interval + 2
+        for name in needed:
+            asked = checker.lists[name] - lists[name]
+            kept = asked <= regular + MOST_WAKES + len(self._refused(name))
+            checker.promise("wakes-seldom", f"{asked} lists of {name} in half an hour", kept=kept)
         loud = {name for name, most in quiet.items() if checker.changes[name] > most}
         checker.promise("quiet", f"{loud} change what is as it should be", kept=not loud)
         await life.look()

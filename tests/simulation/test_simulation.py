@@ -31,11 +31,14 @@ from simulation.foreign import FOREIGN, foreign
 from simulation.histories import differences
 from simulation.meaning import State, Texts, after
 from simulation.meaning import read as meaning_of
-from simulation.modes import STRICT, USUAL
+from simulation.modes import HEARD, STRICT, USUAL
 from simulation.seed import run
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS_TO_FIND_IN = 500
+HIDDEN_LOSS_SEED = 3
+ALERT_HOURS = 28.0
+"""26 hours of silence, and what goes by between two looks at the metrics."""
 ACCOUNT = b'version = 1\n[accounts.hotel]\ndevices = [\n  "a1",\n  "b2",\n]\n'
 
 
@@ -90,6 +93,25 @@ def test_strict_seeds_keep_every_promise(tmp_path: Path, monkeypatch: pytest.Mon
     assert (code, said[-1]) == (0, "seeds 5..7: 0 violations")
 
 
+def test_a_loss_that_lists_hide_alerts_in_time() -> None:
+    """LG stops to send events and its lists show every device: the silence alerts, and no promise is broken."""
+    lines = run(HIDDEN_LOSS_SEED, 48, HEARD).told()
+    hidden = next(line for line in lines if "LG sends no events any more" in line)
+    alerts = [line for line in lines if "silence alerts" in line]
+    assert not [line for line in lines if "VIOLATION" in line]
+    assert lines.index(hidden) < lines.index(alerts[0])
+    assert float(alerts[0].split()[-2]) < ALERT_HOURS
+
+
+def test_seeds_with_events_keep_every_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forged events, receivers that fail and lists that lie leave every call as it should be."""
+    monkeypatch.chdir(tmp_path)
+    code, said = simulate("--mode", "heard", "--seeds", "3", "--hours", "12", "--from", "4")
+    assert (code, said[-1]) == (0, "seeds 4..6: 0 violations")
+
+
 def test_a_pass_of_the_strict_mode_is_longer_than_any_grace() -> None:
     """What the checker lets pass after an edit or a pause ends before two calls of a pass can have been made."""
     two_calls = 4 * STRICT.way_seconds[0]
@@ -107,7 +129,11 @@ def test_a_seed_is_the_same_again() -> None:
 
 @pytest.mark.parametrize(
     "defect",
-    ["no too-many", "nothing intended", "token in the log", "edits wait for the next pass"],
+    [
+        *("no too-many", "nothing intended", "token in the log", "edits wait for the next pass"),
+        *("an event causes a subscribe", "an event holds an unsubscribe"),
+        "the healthy flow is counted as a contradiction",
+    ],
 )
 def test_a_planted_defect_is_found(
     defect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

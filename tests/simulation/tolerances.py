@@ -45,3 +45,15 @@ SILENCE = timedelta(minutes=70)
 """What may go by beyond two intervals without any call for an account: LG may stop or throttle it for up to an hour."""
 UNTIL_CALM = timedelta(minutes=10)
 """What may go by beyond two intervals until an account without trouble is as it should be."""
+TRUSTED_SECONDS = 5.0
+"""So long after a list reached the program the line of the log may come that doubts it."""
+JOINED_SECONDS = 30.0
+"""So long after a page of events was read they may not count yet: to join them may wait for the disk."""
+HEARD_SECONDS = 180.0
+"""So long after a receiver has an event it may not be read: it is asked every minute, and a page may take as long as it
+is given; after a start the program waits for the first revision."""
+SILENCE_SECONDS = 300.0
+"""By so much the silence that means something may be off, and so much later an alert may come."""
+WRONG_SECONDS = 240.0
+"""A machine's clock that was wrong by more since the program began may date a list before events that are older: nobody
+can tell what LG's clock says where its answers have no date."""
