@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 import structlog
 import typer
@@ -31,11 +32,14 @@ import yaml
 
 from documents import ROOT, metrics, receiver_metrics
 from log_events import events_in_code
+from postgres import Postgres
 from reconciler import cli
 from reconciler.events.logic_reading import read_logic
 from reconciler.pcc.codes import CODES
 from reconciler.runtime import settings_table
+from reconciler.runtime.clock import SystemClock
 from reconciler.simulator import Callbacks, Sender, Target
+from reconciler.state.postgres.storage import PostgresStorage
 from reconciler.state.sqlite.tables import MIGRATIONS
 from scenarios import (
     DEADLINE_SECONDS,
@@ -542,6 +546,7 @@ def typing_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plac
 
 ENDS = {
     r"apply.*": 1,  # the daemon has the state
+    r"migrate-state.*": 1,  # no PostgreSQL is named there
     r"status --wait.*": 3,  # a guard holds seoul-hotel
 }
 """Commands that do not end with 0 there."""
@@ -612,8 +617,10 @@ def test_what_is_asked_with_curl_is_answered(place_of_its_own: Place) -> None:
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda one: f"{one.document}:{one.line}")
-def test_a_snippet_is_what_it_says(snippet: Snippet, tmp_path: Path) -> None:
-    """TOML is a valid desired state, JSON, YAML and Python can be read, and settings are settings."""
+def test_a_snippet_is_what_it_says(
+    snippet: Snippet, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """TOML is a valid desired state, SQL can be executed, JSON, YAML and Python can be read, settings are settings."""
     match snippet.language:
         case "toml" if "[sinks" in snippet.text:
             check_events(snippet.text, tmp_path)
@@ -629,10 +636,21 @@ def test_a_snippet_is_what_it_says(snippet: Snippet, tmp_path: Path) -> None:
             compile(snippet.text, snippet.document, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         case "sh":
             shlex.split(snippet.text, comments=True)
+        case "sql":
+            check_sql(snippet.text, request.getfixturevalue("postgresql"))
         case "console":
             assert any(line.startswith("$ ") for line in snippet.text.splitlines())
         case other:
             assert other == "", f"nobody checks blocks of {other}"
+
+
+def check_sql(text: str, server: Postgres) -> None:
+    """Execute statements in a database with the tables of a state."""
+    url = server.database()
+    PostgresStorage.open(url, SystemClock()).medium.close()
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in filter(str.strip, text.split(";")):
+            connection.execute(statement.encode())
 
 
 def check_events(text: str, folder: Path) -> None:

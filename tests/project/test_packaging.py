@@ -102,12 +102,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @pytest.mark.system
 def test_the_image_holds_what_is_locked_and_nothing_else(built: Built) -> None:
-    """The first stage leaves exactly the locked runtime packages and ours, without pip, in a modest size."""
+    """The first stage leaves exactly the locked packages and ours, without pip, in a modest size."""
     found = {
         one.name.lower().replace("_", "-").replace(".", "-"): one.version
         for one in distributions(path=[str(built.packages)])
     }
-    assert found == dict(locked("runtime.txt")) | {"pcc-reconciler": reconciler.__version__}
+    asked = dict(locked("runtime.txt")) | dict(locked("postgres.txt"))
+    assert found == asked | {"pcc-reconciler": reconciler.__version__}
     size = sum(
         path.stat().st_size
         for path in built.installed.rglob("*")

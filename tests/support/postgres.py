@@ -71,6 +71,13 @@ class Postgres:
             connection.execute(f"CREATE SCHEMA {name}")
         return f"{self.url()}&options=-csearch_path%3D{name}"
 
+    def database(self) -> str:
+        """Make an empty database, and return its address, for whoever cannot name a schema in an address."""
+        name = f"test_{next(self._numbers)}"
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return f"postgresql://{USER}@/{name}?host={self.folder}"
+
     def start(self) -> None:
         """Start the server, and return when it answers."""
         options = [f"-c{name}={value}" for name, value in (SETTINGS | self.settings).items()]
@@ -151,3 +158,39 @@ def postgres(**settings: str) -> Iterator[Postgres]:
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def pgbouncer(server: Postgres) -> Iterator[Path]:
+    """Put a PgBouncer before a server, which hands each transaction any of two connections; return its folder."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    assert program is not None, "pgbouncer is not installed: run make test without system tests"
+    with tempfile.TemporaryDirectory(prefix="pgb", dir="/tmp") as name:
+        folder = Path(name)
+        (folder / "pgbouncer.ini").write_text(
+            "[databases]\n"
+            f"* = host={server.folder} user={USER}\n"
+            "[pgbouncer]\n"
+            f"unix_socket_dir = {folder}\n"
+            "listen_addr =\n"
+            "listen_port = 5432\n"
+            "auth_type = any\n"
+            "pool_mode = transaction\n"
+            "default_pool_size = 2\n"
+        )
+        if as_nobody():
+            os.chown(folder, *as_nobody().values())
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603 - found above
+                [program, folder / "pgbouncer.ini"], stdout=log, stderr=log, **as_nobody()
+            )
+        try:
+            end = time.monotonic() + PATIENCE
+            while not (folder / ".s.PGSQL.5432").exists():
+                assert process.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            yield folder
+        finally:
+            process.kill()
+            process.wait(PATIENCE)
