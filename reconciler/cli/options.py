@@ -7,6 +7,7 @@ Must not: hold what only the commands of one module take.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,11 +25,20 @@ FILES = frozenset({"FILE", "PATH"})
 """The metavars of file names, which may be any bytes."""
 
 
+ID = "ID"
+"""The metavar of ids of events."""
+LIKE_AN_OPTION = re.compile(r"-(?!-[a-z-]+$)[A-Za-z0-9_-]{11,21}")
+"""An id that begins with a hyphen, as it is printed. A long option, also a misspelt one, has small letters only."""
+
+
 class Command(TyperCommand):
-    """A command that refuses words which are empty or white space."""
+    """A command that refuses words which are empty or white space, and knows an id that begins with a hyphen."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Parse the words after the command; an empty one is wrong usage."""
+        parameters = self.get_params(ctx)
+        if any(one.metavar == ID and one.param_type_name == "argument" for one in parameters):
+            args = _ids_last(args)
         if not ctx.resilient_parsing:
             self._insist_on_words(ctx, args)
         return super().parse_args(ctx, args)
@@ -49,6 +59,14 @@ class Command(TyperCommand):
                 raise typer.BadParameter(
                     "is not text in this locale; set LC_ALL=C.UTF-8", ctx=ctx, param_hint=name
                 )
+
+
+def _ids_last(args: list[str]) -> list[str]:
+    """Return the words with ids that look like options behind ``--``, which ends the options."""
+    ids = [word for word in args if LIKE_AN_OPTION.fullmatch(word)]
+    if not ids or "--" in args:
+        return args
+    return [*(word for word in args if word not in ids), "--", *ids]
 
 
 def _words(value: Any) -> list[str]:

@@ -20,6 +20,7 @@ from reconciler.events.message import read
 from reconciler.events.model import Outcome, Result
 from reconciler.events.routing import SinkRouter
 from reconciler.events.spool import Spool, open_beside
+from reconciler.events.spool.tables import event_id
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.directory import DesiredDirectory
 from reconciler.runtime.directory.kept import NAME, packed, unpacked
@@ -158,6 +159,21 @@ def test_one_event_is_shown_whole(shell: Shell) -> None:
     nobody = shell("show", "nobody")
     assert nobody.code == 1
     assert "there is no event 'nobody'" in nobody.err
+
+
+def test_an_id_that_begins_with_a_hyphen_is_shown(tmp_path: Path, shell: Shell) -> None:
+    """One in 64 ids looks like an option: as it is printed it is an id, and a misspelt option stays one."""
+    times = (f"2026-01-02T03:{number // 60:02}:{number % 60:02}" for number in range(3600))
+    bodies = (body(diagnosisTimestamp=time) for time in times)
+    content = next(one for one in bodies if event_id(read(one)[0].key).startswith("-"))
+    asyncio.run(fill(tmp_path / "spool", [content]))
+    whole = event_id(read(content)[0].key)
+    for shown in (whole, whole[:12]):
+        assert shell.json("show", shown)["events"][0]["id"] == whole
+        assert whole in shell("show", shown, "--output", "text").out
+        assert whole in shell("show", "--", shown).out
+    misspelt = shell("show", whole, "--output-format", "json")
+    assert (misspelt.code, "No such option: --output-format" in misspelt.err) == (64, True)
 
 
 @pytest.mark.usefixtures("spool")
