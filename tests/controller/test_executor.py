@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.controller.executor import BATCH, execute
 from reconciler.core.errors import (
@@ -23,6 +26,7 @@ from reconciler.core.errors import (
 from reconciler.core.model import AccountName, Action, Change, DeviceId, Outcome, Plan, Result
 from reconciler.core.run import Work
 from reconciler.pcc.protocol import Answer
+from simulated import SimulatedClock
 
 ACCOUNT = AccountName("default")
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -444,3 +448,111 @@ async def test_an_answer_without_an_id_has_none_in_the_history() -> None:
     platform = Platform({"d0000": [DeviceRefused("no", message_id="")]})
     work = await carried_out(Plan(ACCOUNT, many(1)), platform)
     assert [one.message_id for one in work.outcomes] == [None]
+
+
+# -- where other processes work on the accounts, too
+
+
+class Slow(Platform):
+    """A platform of which each call takes some seconds, as does everything that is written down."""
+
+    def __init__(self, seconds: Sequence[int], fresh: int, confirms: int) -> None:
+        super().__init__()
+        self.clock, self.fresh = SimulatedClock(), fresh
+        self._seconds = itertools.cycle(seconds)
+        self.intended_at: dict[str, float] = {}
+        self.batches: list[int] = []
+        self.withdrawn: list[str] = []
+        self.confirmed_at: list[float] = []
+        self.answered_at: float | None = None
+        self.left, self.is_over = confirms, False
+
+    def passes(self) -> None:
+        """Let time pass."""
+        self.clock.pass_by(timedelta(seconds=next(self._seconds)))
+
+    async def _answer(self, action: Action, device: str) -> Answer:
+        now = self.clock.steady()
+        sure = max(self.intended_at[device], *self.confirmed_at, -1.0)
+        assert now - sure <= self.fresh or now == self.answered_at
+        assert not self.is_over
+        self.asked.append((action, device))
+        await asyncio.sleep(0)
+        self.passes()
+        return Answer(200, None, "message", None)
+
+    async def intend(self, changes: Sequence[Change]) -> None:
+        """Note when each intent was begun to be written."""
+        now = self.clock.steady()
+        self.batches.append(len(changes))
+        self.passes()
+        await asyncio.sleep(0)
+        self.intended_at |= {one.device: now for one in changes}
+
+    async def withdraw(self, changes: Sequence[Change]) -> None:
+        """Note a withdrawal."""
+        self.withdrawn += [one.device for one in changes]
+
+    async def confirm(self) -> bool:
+        """Say yes so many times."""
+        now = self.clock.steady()
+        assert now - max([*self.confirmed_at, min(self.intended_at.values())]) > self.fresh
+        await asyncio.sleep(0)
+        self.left -= 1
+        self.is_over = self.left < 0
+        self.confirmed_at += [] if self.is_over else [now]
+        self.answered_at = self.clock.steady()
+        return not self.is_over
+
+    async def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep nothing."""
+
+    def tell(self, outcome: Outcome) -> None:
+        """Tell nobody."""
+
+
+@given(
+    st.integers(1, 12),
+    st.lists(st.integers(0, 4), min_size=1, max_size=5),
+    st.integers(0, 6),
+    st.integers(0, 4),
+    st.sampled_from([1, 2, 3, 5]),
+    st.integers(1, 3),
+)
+async def test_an_old_intent_is_confirmed_before_its_call(  # noqa: PLR0917 - what is drawn
+    count: int, seconds: Sequence[int], fresh: int, confirms: int, batch: int, concurrency: int
+) -> None:
+    """Nothing is called on the strength of what is older than it may be; where that counts no more, nothing is."""
+    slow, plan = Slow(seconds, fresh, confirms), Plan(ACCOUNT, subscribes=many(count))
+    work = await execute(
+        plan,
+        slow,
+        slow,
+        outdated=lambda: False,
+        concurrency=concurrency,
+        clock=slow.clock,
+        batch=batch,
+        fresh_seconds=fresh,
+    )
+    assert max(slow.batches) <= batch
+    made = [device for _action, device in slow.asked]
+    left = [one.device for one in work.left]
+    assert sorted([*made, *left]) == [one.device for one in plan.subscribes]
+    assert [one.change.device for one in work.outcomes] == made
+    assert sorted(slow.withdrawn) == sorted(slow.intended_at.keys() - set(made))
+    assert work.outdated is slow.is_over
+    assert slow.is_over or not left
+
+
+async def test_intents_of_the_only_process_are_never_confirmed() -> None:
+    """However long calls take."""
+    slow = Slow([1000], fresh=1_000_000, confirms=0)
+    work = await execute(
+        Plan(ACCOUNT, subscribes=many(5)),
+        slow,
+        slow,
+        outdated=lambda: False,
+        concurrency=1,
+        clock=slow.clock,
+    )
+    assert (len(work.outcomes), slow.is_over, slow.batches) == (5, False, [5])
