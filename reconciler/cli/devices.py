@@ -61,13 +61,15 @@ def devices(
     whom = consultation(server, env_file, files_too=not watched)
 
     def shown() -> str:
-        return _text(_ask(whom, asked, most), screen(wide=output is Output.WIDE, full_ids=full_ids))
+        room = screen(wide=output is Output.WIDE, full_ids=full_ids)
+        return _text(_ask(whom, asked, most), room, one_account="account" in asked)
 
     if watched:
         watch(shown, output)
     answer = _ask(whom, asked, most)
     say_notes(answer.notes, env_file)
-    _print(output, answer, screen(wide=output is Output.WIDE, full_ids=full_ids))
+    room = screen(wide=output is Output.WIDE, full_ids=full_ids)
+    _print(output, answer, room, one_account="account" in asked)
 
 
 def _ask(whom: Consultation, asked: Mapping[str, str], most: int) -> Answer[DeviceList]:
@@ -89,18 +91,18 @@ def _ask(whom: Consultation, asked: Mapping[str, str], most: int) -> Answer[Devi
     return replace(first, report=together(first.report, then))
 
 
-def _print(output: Output, answer: Answer[DeviceList], room: Screen) -> None:
+def _print(output: Output, answer: Answer[DeviceList], room: Screen, *, one_account: bool) -> None:
     from reconciler.reporting.formats import device_lists, explanations
 
     print_as(
         output,
-        text=lambda: _text(answer, room),
+        text=lambda: _text(answer, room, one_account=one_account),
         json=lambda: explanations.as_json(answer.report, answered_by=answer.by),
         markdown=lambda: device_lists.devices_markdown(answer.report),
     )
 
 
-def _text(answer: Answer[DeviceList], room: Screen) -> str:
+def _text(answer: Answer[DeviceList], room: Screen, *, one_account: bool) -> str:
     from reconciler.reporting.formats import device_lists
     from reconciler.reporting.formats.colouring import devices_coloured
 
@@ -109,5 +111,11 @@ def _text(answer: Answer[DeviceList], room: Screen) -> str:
     if answer.report.next is not None:
         raised = "--all" if shown == BRIEF else "raise --limit"
         more = f"The first {shown} are shown ({raised})."
-    text = device_lists.devices_text(answer.report, room, more=more, by=answer.by)
+    text = device_lists.devices_text(
+        answer.report,
+        room,
+        more=more,
+        by=answer.by,
+        one_account=one_account,
+    )
     return in_colours(text, devices_coloured)

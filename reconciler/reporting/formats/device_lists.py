@@ -15,27 +15,39 @@ from reconciler.reporting.formats.comment import Part, Section, comment, table_p
 from reconciler.reporting.formats.screen import Screen
 from reconciler.reporting.formats.tables import Column, Row, table
 
-COLUMNS = (
-    Column("name", words=True),
-    Column("device"),
-    Column("state", words=True),
-    Column("since", words=True, drop=3),
-    Column("last heard", words=True, drop=4),
-    Column("account", words=True, drop=1),
-    Column("type", words=True, drop=2),
-)
 TITLES = ("name", "device", "state", "since", "last heard", "account", "type")
 ORDER = ("in_sync", "missing", "extra", "unmanaged", "ignored", "unknown")
 
 
+def _columns(*, one_account: bool) -> Sequence[Column]:
+    """Return the columns. Whoever asked for one account needs no column of it, so that one goes first."""
+    return (
+        Column("name", words=True),
+        Column("device"),
+        Column("state", words=True),
+        Column("since", words=True, drop=3),
+        Column("last heard", words=True, drop=4),
+        Column("account", words=True, drop=5 if one_account else 1),
+        Column("type", words=True, drop=2),
+    )
+
+
 def devices_text(
-    devices: DeviceList, screen: Screen | None = None, *, more: str = "", by: str = ""
+    devices: DeviceList,
+    screen: Screen | None = None,
+    *,
+    more: str = "",
+    by: str = "",
+    one_account: bool = False,
 ) -> str:
-    """Return the list for a terminal. ``more`` says how the rest is seen, ``by`` who was asked."""
+    """Return the list for a terminal. ``more`` says how the rest is seen, ``by`` who was asked.
+
+    ``one_account``: only that of one account was asked for.
+    """
     shown = screen or Screen()
     ids = shown.ids(one.device for one in devices.devices)
     rows = [_row(one, ids[one.device], devices.at, wide=shown.wide) for one in devices.devices]
-    lines = table(COLUMNS, rows, shown) or ["No device."]
+    lines = table(_columns(one_account=one_account), rows, shown) or ["No device."]
     lines += ["", *shown.lines(f"{_sums(devices)}.")]
     lines += shown.lines(more) if more else []
     lines += shown.lines(f"Asked: {one_line(by)}.") if by else []
