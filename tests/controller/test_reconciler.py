@@ -7,6 +7,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from reconciler.core.model import (
@@ -17,6 +18,7 @@ from reconciler.core.model import (
     Device,
     DeviceId,
     Digest,
+    Observed,
     PassResult,
     Pause,
     Policy,
@@ -492,6 +494,43 @@ async def test_the_pass_speaks_up_only_when_there_is_news() -> None:
             await fleet.reconcile(after=timedelta(minutes=10))
         levels += [line["log_level"] for line in lines if line["event"] == "pass.completed"]
     assert levels == ["info", "debug"]
+
+
+async def test_the_pass_speaks_up_when_something_else_is_held() -> None:
+    """What was held before is no news, nor is that it is not held any more."""
+    fleet = Fleet(4, policy=Policy(pause=Pause.ALL), wanted=2)
+    levels = []
+    for wanted in (2, 2, 3, 3, 1):
+        fleet.want(fleet.owned[:wanted])
+        with capture_logs() as lines:
+            await fleet.reconcile(after=timedelta(minutes=10))
+        levels += [line["log_level"] for line in lines if line["event"] == "pass.completed"]
+    assert levels == ["info", "debug", "info", "debug", "debug"]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_look_doubts_the_list_of_another_user_as_a_pass_does(*, replaced: bool) -> None:
+    """Of a small account most may be lost; where the credential is another one too, its list is another user's."""
+    fleet = Fleet(5, wanted=4)
+    await fleet.reconcile()
+    fleet.platform.unsubscribe("default", *fleet.owned[1:4])
+    fleet.platform.subscribe("default", fleet.owned[4])
+    if replaced:
+        fleet.token = SecretStr(fleet.platform.issue_token("default"))
+    looked = await fleet.reconciler.previews.dry_run(DEFAULT_ACCOUNT)
+    weighed = fleet.reconciler.previews.weigh(
+        DEFAULT_ACCOUNT, Observed(frozenset(map(DeviceId, fleet.live)), fleet.clock.now())
+    )
+    made = await fleet.reconcile()
+    assert weighed is not None
+    assert looked is not None
+    assert looked.plan is not None
+    assert made.plan is not None
+    reasons = [one.reason for one in made.plan.tripped]
+    assert reasons == ([Reason.SUSPECT_LIST] if replaced else [])
+    for plan in (weighed, looked.plan):
+        assert [one.reason for one in plan.tripped] == reasons
+        assert (plan.subscribes, plan.held) == (made.plan.subscribes, made.plan.held)
 
 
 async def test_the_line_of_a_pass_names_what_holds() -> None:
