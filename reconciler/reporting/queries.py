@@ -202,30 +202,41 @@ def _refused(known: Knowledge, name: AccountName) -> tuple[RefusedReport, ...]:
 
 
 class _Sightings:
-    """The places of a device in the documents. Each set of documents is read once, however many accounts it has."""
+    """The places of a device in the documents. The documents are fetched once, however many accounts there are."""
 
     def __init__(self, known: Knowledge, device: DeviceId) -> None:
         self._known = known
         self._device = device
         self._kept: Sequence[KeptText] | None = None
-        self._found: dict[str, tuple[Sighting, ...]] = {}
+        self._found: dict[tuple[str, str], tuple[Sighting, ...]] = {}
 
     def of(self, text: AccountRevision) -> tuple[Sighting, ...]:
         """Return the places in an account's documents; none if their bytes are not available."""
-        sha256 = text.revision.sha256
-        if sha256 not in self._found:
-            self._found[sha256] = self._find(text)
-        return self._found[sha256]
+        key = text.revision.sha256, text.desired.path
+        if key not in self._found:
+            self._found[key] = self._find(*key)
+        return self._found[key]
 
-    def _find(self, text: AccountRevision) -> tuple[Sighting, ...]:
+    def _find(self, sha256: str, path: str) -> tuple[Sighting, ...]:
+        """Read the account's document, and others that may name the device: of thousands of accounts a few."""
         if self._kept is None:
             self._kept = self._known.kept()
-        kept = [one for one in self._kept if one.revision.sha256 == text.revision.sha256]
-        files = {path: content for one in kept for path, content in one.files.items()}
-        documents = [
-            Document(one.document, files[one.document]) for one in kept if one.document in files
-        ]
+        files: dict[str, bytes] = {}
+        documents = []
+        for one in self._kept:
+            if one.revision.sha256 != sha256 or one.document not in one.files:
+                continue
+            if one.document == path or _may_name(one, self._device):
+                files.update(one.files)
+                documents.append(Document(one.document, one.files[one.document]))
         return desired.sightings(documents, MemoryTree(files), self._device)
+
+
+def _may_name(kept: KeptText, device: DeviceId) -> bool:
+    """Say whether a document may name a device, itself or in its device files. An escape may stand for any letter."""
+    word = device.encode()
+    named = any(word in content for content in kept.files.values())
+    return named or b"\\" in kept.files[kept.document]
 
 
 def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightings) -> Facts:

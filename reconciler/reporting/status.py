@@ -264,7 +264,7 @@ def status_report(
 
     ``passes`` says when the next pass of an account is due, ``stalled`` why none is made although some are. ``ahead``
     is by how much this machine's clock is ahead of LG's. ``events`` is None if no receiver is asked.
-    ``elsewhere`` are the reports of accounts that other replicas work on, ``unowned`` counts those that none works on.
+    ``elsewhere`` are reports made before, or by other replicas; ``unowned`` counts accounts that no replica works on.
     """
     accounts = [
         elsewhere[account]

@@ -24,6 +24,7 @@ from reconciler.reporting.positions import position
 from reconciler.reporting.queries import GROUPED, AccountDetail, Wanted
 from reconciler.reporting.roster import TOGETHER, Rosters
 
+Known = tuple[AccountName, DeviceId]
 FOUND = 50
 """How many accounts, and how many devices, a search shows."""
 
@@ -89,21 +90,12 @@ def search(known: Knowledge, words: str) -> SearchView:
     if not needle:
         return SearchView(words)
     accounts = tuple(islice(_accounts(known, needle), FOUND + 1))
-    found = tuple(
-        islice(
-            _devices(
-                known,
-                words.strip(),
-                needle,
-            ),
-            FOUND + 1,
-        )
-    )
+    found = tuple(islice(_devices(known, words.strip(), needle), FOUND + 1))
     return SearchView(
         words,
         accounts[:FOUND],
         len(accounts) > FOUND,
-        tuple(sorted(found[:FOUND], key=_place)),
+        tuple(sorted(_rows(known, found[:FOUND]), key=_place)),
         len(found) > FOUND,
         heard=known.events is not None,
     )
@@ -119,24 +111,19 @@ def _accounts(known: Knowledge, needle: str) -> Iterator[str]:
             yield name
 
 
-def _devices(known: Knowledge, words: str, needle: str) -> Iterator[DeviceRow]:
+def _devices(known: Knowledge, words: str, needle: str) -> Iterator[Known]:
     """Yield the devices of every account that match, then those that only the state remembers."""
-    shown = set[tuple[str, str]]()
+    shown = set[Known]()
     for name, text in sorted(known.accepted.accounts.items()):
         for device in _matching(text, needle):
             shown.add((name, device))
-            yield _row(
-                known,
-                name,
-                text,
-                device,
-            )
+            yield name, device
     remembered = set(known.state.names.once(words, FOUND))
     if len(words) >= SHORTEST_PREFIX:
         remembered |= known.state.history.devices_like(words, FOUND)
     for name, device in sorted(remembered):
         if (name, device) not in shown and name in known.accepted.accounts:
-            yield _row(known, name, known.accepted.accounts[name], device)
+            yield name, device
 
 
 def _matching(text: AccountRevision, needle: str) -> Iterator[DeviceId]:
@@ -157,14 +144,22 @@ def _parts(devices: Iterable[DeviceId]) -> Iterator[Sequence[DeviceId]]:
         yield some
 
 
-def _row(known: Knowledge, name: AccountName, text: AccountRevision, device: DeviceId) -> DeviceRow:
-    entry = text.desired.described.get(device)
-    memory = known.state.accounts.glance(name, known.now)
-    return DeviceRow(
-        account=name,
-        device=device,
-        name=known.names(name, [device]).get(device),
-        type=entry.type if entry is not None else None,
-        state=position(device, text.desired, memory, known.now, known.theirs(name)),
-        last_heard=last_heard(known.events, device),
-    )
+def _rows(known: Knowledge, found: Sequence[Known]) -> Iterator[DeviceRow]:
+    """Yield the row of each device. What is remembered of an account is asked for once."""
+    by_account: dict[AccountName, list[DeviceId]] = {}
+    for name, device in found:
+        by_account.setdefault(name, []).append(device)
+    for name, devices_found in by_account.items():
+        desired = known.accepted.accounts[name].desired
+        memory = known.state.accounts.glance(name, known.now)
+        names = known.names(name, devices_found)
+        for device in devices_found:
+            entry = desired.described.get(device)
+            yield DeviceRow(
+                account=name,
+                device=device,
+                name=names.get(device),
+                type=entry.type if entry is not None else None,
+                state=position(device, desired, memory, known.now, known.theirs(name)),
+                last_heard=last_heard(known.events, device),
+            )

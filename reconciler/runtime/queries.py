@@ -17,6 +17,7 @@ from reconciler.core.model import AccountName
 from reconciler.pcc.client import Client
 from reconciler.reporting import StatusReport, queries, status_report, views
 from reconciler.reporting.account_devices import DevicesAsked
+from reconciler.reporting.account_reports import AccountReports
 from reconciler.reporting.devices import DeviceList, Devices, listed
 from reconciler.reporting.explain import Explanation
 from reconciler.reporting.explain.heard import LastEvent
@@ -66,6 +67,7 @@ class DaemonQueries:
         self._one_at_a_time = asyncio.Lock()
         self._calendar = Calendar()
         self._rosters = Rosters()
+        self._reports = AccountReports()
         self._devices = Devices(self._rosters)
 
     async def status(self) -> StatusReport:
@@ -207,6 +209,7 @@ class DaemonQueries:
     def _status(self, moment: _Moment) -> StatusReport:
         """Return the status of that moment. It counts long lists and reads the disk: for a worker thread."""
         known = moment.known
+        elsewhere = {} if self._replica is None else self._replica.elsewhere()
         return status_report(
             known.accepted,
             known.statuses,
@@ -222,7 +225,7 @@ class DaemonQueries:
             overrides=self._components.state.pauses.all(known.now),
             coming=self._calendar.coming(known.accepted.accounts, known.now),
             events=known.events,
-            elsewhere={} if self._replica is None else self._replica.elsewhere(),
+            elsewhere={**self._reports.of_all(known), **elsewhere},
             unowned=0 if self._replica is None else self._replica.fleet.unowned,
         )
 
