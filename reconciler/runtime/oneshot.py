@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.acceptance import chosen
@@ -19,7 +20,7 @@ from reconciler.runtime.accounts import Follower, each_account
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.settings import Settings
 from reconciler.runtime.wiring import Components, Host, built
-from reconciler.state import State, insist_on_nobody, is_there
+from reconciler.state import State, is_there, vacant
 from reconciler.telemetry.masking import Masking
 
 
@@ -83,9 +84,9 @@ async def dry_runs(
 
 def insist_on_free(settings: Settings) -> None:
     """Raise ``StateError`` where another process holds the state, before a person is asked in vain."""
-    insist_on_nobody(settings.state_place, _unsaid)
-    if is_there(settings.state_place, SystemClock()):
-        State.open(settings.state_place, SystemClock()).close()
+    with vacant(settings.state_place, _unsaid):
+        if is_there(settings.state_place, SystemClock()):
+            State.open(settings.state_place, SystemClock()).close()
 
 
 def _unsaid(_words: str) -> None:
@@ -116,12 +117,13 @@ async def apply(
     """Make one pass of each account. After ``stop`` no new call is made and no further account begun.
 
     ``confirmed`` are the unsubscribes of each account that a person has seen; an account with others is left alone.
-    Raises ``StateError`` beside a daemon that holds the state, and ``Misuse`` where ``expect`` meets several accounts.
+    Raises ``StateError`` beside a daemon that holds or shares the state, and ``Misuse`` where ``expect`` meets several
+    accounts.
     """
     host = _Stoppable(stop or asyncio.Event())
-    await asyncio.to_thread(insist_on_nobody, settings.state_place, _unsaid)
-    state = State.open(settings.state_place, SystemClock())
-    try:
+    with ExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, vacant(settings.state_place, _unsaid))
+        state = stack.enter_context(closing(State.open(settings.state_place, SystemClock())))
         async with built(
             settings, state, host=host, masking=masking, observer=follower
         ) as components:
@@ -140,8 +142,6 @@ async def apply(
 
             reports = await _reports(components, names, one_pass, follower)
             return Work(reports, _notes(components))
-    finally:
-        state.close()
 
 
 def _notes(components: Components) -> list[str]:

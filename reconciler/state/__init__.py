@@ -7,7 +7,7 @@ Owns: what is kept, and when it is written. ``port`` says what callers may ask; 
 """
 
 from reconciler.core.memory import KEPT, Past
-from reconciler.state.opening import insist_on_nobody, is_there, name_of, shared
+from reconciler.state.opening import is_there, name_of, shared, vacant
 from reconciler.state.place import Place
 from reconciler.state.port import (
     Accounts,
@@ -48,9 +48,9 @@ __all__ = [
     "Traits",
     "can_be_kept",
     "connect",
-    "insist_on_nobody",
     "is_there",
     "name_of",
     "newest_first",
     "shared",
+    "vacant",
 ]

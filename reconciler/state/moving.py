@@ -17,10 +17,9 @@ from pathlib import Path
 from reconciler.core.clock import Clock
 from reconciler.core.errors import StateError
 from reconciler.state.place import Place
-from reconciler.state.postgres import migrations
-from reconciler.state.postgres.connection import BEGIN, Connection, Server
+from reconciler.state.postgres.connection import Connection, Server
 from reconciler.state.postgres.faults import in_a_sentence
-from reconciler.state.postgres.vacancy import Progress, insist_on_nobody
+from reconciler.state.postgres.vacancy import Progress, vacant
 from reconciler.state.postgres.writes import storable
 from reconciler.state.sql.rows import Row
 from reconciler.state.sqlite import tables
@@ -31,8 +30,6 @@ PATIENCE = 600.0
 """Seconds that one step of the server may take: an index of a million rows is made in one."""
 AT_ONCE = 2000
 """The number of rows that are fetched at once when both are compared."""
-LIMITS = """SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;
-    SET LOCAL lock_timeout = '5s'"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +98,12 @@ def move(place: Place, clock: Clock, progress: Progress) -> Mapping[str, int]:
             "PCC_STATE_URL is not set: it names the PostgreSQL that the state is moved to"
         )
     server = Server.of(place.url, PATIENCE)
-    with closing(_source(place.folder, clock)) as source, closing(server.connect()) as target:
-        insist_on_nobody(server, progress)
-        with in_a_sentence(f"nothing was moved: {server.name}"):
-            migrations.migrate(target)
-            return _moved(source, target, server.name, progress)
+    with (
+        closing(_source(place.folder, clock)) as source,
+        in_a_sentence(f"nothing was moved: {server.name}"),
+        vacant(server, progress) as target,
+    ):
+        return _moved(source, target, server.name, progress)
 
 
 def _source(folder: Path, clock: Clock) -> Database:
@@ -126,9 +124,6 @@ def _source(folder: Path, clock: Clock) -> Database:
 def _moved(
     source: Database, target: Connection, name: str, progress: Progress
 ) -> Mapping[str, int]:
-    target.execute(BEGIN)
-    target.execute(LIMITS)
-    target.execute("LOCK TABLE member IN SHARE ROW EXCLUSIVE MODE")
     for table in TABLES:
         if target.execute(f"SELECT 1 FROM {table.name} LIMIT 1").fetchone() is not None:  # noqa: S608 - ours
             raise StateError(f"{name} already has a state: name an empty database in PCC_STATE_URL")

@@ -6,8 +6,8 @@ Must not: know what is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,15 +75,21 @@ def shared(place: Place, clock: Clock) -> tuple[Storage, Coordination] | None:
     return storage, PostgresCoordination.at(place.url)
 
 
-def insist_on_nobody(place: Place, progress: Callable[[str], None]) -> None:
-    """Raise ``StateError`` if a replica uses the PostgreSQL of a place. ``progress`` takes a sentence if that lasts."""
+@contextmanager
+def vacant(place: Place, progress: Callable[[str], None]) -> Iterator[None]:
+    """Keep replicas away from the PostgreSQL of a place. Raises ``StateError`` if one uses it.
+
+    ``progress`` takes a sentence if that takes long. A state in a folder has its own lock.
+    """
     if place.url is None:
+        yield
         return
     _postgres()
     from reconciler.state.postgres import vacancy  # noqa: PLC0415 - see the module
     from reconciler.state.postgres.connection import Server  # noqa: PLC0415 - see the module
 
-    vacancy.insist_on_nobody(Server.of(place.url), progress)
+    with vacancy.vacant(Server.of(place.url), progress):
+        yield
 
 
 def _postgres() -> type[PostgresStorage]:

@@ -6,17 +6,24 @@ import asyncio
 import json
 import os
 import signal
+import threading
 from asyncio.subprocess import Process
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
 from postgres import Postgres, postgres
 from processes import exit_of, process
-from reconciler.core.errors import Invalid
+from reconciler.core.errors import Invalid, StateError
+from reconciler.core.replicas import Member, MemberId
+from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.settings import load
 from reconciler.simulator import Platform, Route, create_app, serving
+from reconciler.state import Place, State, vacant
+from reconciler.state.postgres.coordination import PostgresCoordination
 from reconciler.telemetry.masking import Masking
 from scenarios import DEADLINE_SECONDS, environment, eventually, fleet, owned, text, write
 
@@ -166,3 +173,48 @@ def test_the_address_is_read_from_its_file_at_each_use(tmp_path: Path) -> None:
     masking = Masking()
     masking.know(load({"HOME": "/h", "PCC_STATE_URL": URL}).secrets())
     assert "Swordfish" not in masking.text("password Swordfish-1 is wrong")
+
+
+async def test_no_command_changes_the_state_beside_a_replica(
+    tmp_path: Path, postgresql: Postgres
+) -> None:
+    """While a daemon lives in the database, apply and migrate-state end with a sentence that names it."""
+    platform = fleet(4)
+    wanted = owned(platform)
+    write(tmp_path / "desired-state.toml", text(wanted))
+    async with serving(create_app(platform)) as base_url:
+        given = environment(platform, base_url, tmp_path) | {"PCC_STATE_URL": postgresql.fresh()}
+        State.open(Path(given["PCC_STATE_DIR"]), SystemClock()).close()
+        async with process(given, "run") as child:
+            await eventually(lambda: platform.subscribed("default") == set(wanted))
+            for command in (("apply", "--yes"), ("migrate-state",)):
+                said = await shown(given, *command)
+                assert f"replica {gethostname()} uses PostgreSQL: stop all replicas first" in said
+            child.send_signal(signal.SIGTERM)
+            assert (await exit_of(child))[0] == 0
+        assert "4 in sync" in await shown(given, "apply", "--yes")
+
+
+def test_a_replica_joins_after_the_command(tmp_path: Path, postgresql: Postgres) -> None:
+    """While a command works on the whole state, a second command is refused, and a replica waits to join."""
+    url = postgresql.fresh()
+    place = Place(tmp_path, partial(str, url))
+    joined = threading.Event()
+    coordination = PostgresCoordination.at(url)
+
+    def join() -> None:
+        coordination.members.join(Member(MemberId("m"), "pod", "1", 45.0))
+        joined.set()
+
+    with vacant(place, print):
+        replica = threading.Thread(target=join)
+        replica.start()
+        with (
+            pytest.raises(StateError, match="another command or a replica uses PostgreSQL"),
+            vacant(place, print),
+        ):
+            pass
+        assert not joined.is_set()
+    replica.join(30)
+    assert joined.is_set()
+    coordination.close()
