@@ -233,6 +233,45 @@ def test_a_stop_lets_attempts_end(bench: Bench) -> None:
     assert crm.closed
 
 
+@pytest.mark.parametrize("change", ["another", "none", "stop"])
+def test_what_changes_while_the_outbox_is_asked_counts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Nothing is begun with a sink that was replaced, removed or stopped meanwhile; what was found is not lost."""
+    old, other = bench.sink(Failing({})), bench.sink(Failing({}), "log")
+    bench.store("a", "a", ("crm", "log"))
+    bench.store("b", "b", ("crm", "log"))
+    right = bench.outbox.due
+    asked: list[Any] = []
+
+    def due(sink: str, *given: Any, **more: Any) -> Any:
+        found = right(sink, *given, **more)
+        if sink == "crm" and not asked:
+            asked.append(found)
+            match change:
+                case "another":
+                    bench.sink(Failing({}))
+                    moved = replace(CRM, url="https://new.example.com/")
+                    bench.delivery.use({"crm": moved, "log": LOG})
+                case "none":
+                    bench.delivery.use({"log": LOG})
+                case _:
+                    bench.delivery.stop()
+        return found
+
+    monkeypatch.setattr(bench.outbox, "due", due)
+    bench.run(1, CRM, LOG)
+    assert [len(found) for found in asked] == [2]
+    assert (old.ids, old.closed) == ([], True)
+    if change == "stop":
+        assert bench.outbox.states("crm") == [None, None]
+        return
+    assert sorted(other.ids) == ["a", "b"]
+    assert sorted(bench.sinks["crm"].ids) == (["a", "b"] if change == "another" else [])
+    delivered = Result.DELIVERED if change == "another" else None
+    assert bench.outbox.states("crm") == [delivered] * 2
+
+
 def test_an_event_that_cannot_be_made_waits_alone(bench: Bench) -> None:
     """A fault of ours with one event says nothing about the sink, and gives nothing up."""
     crm = bench.sink(Failing({}))
