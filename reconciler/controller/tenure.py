@@ -30,6 +30,9 @@ class Tenure(Protocol):
     def may_change(self, account: AccountName) -> bool:
         """Say whether plans that are made now on the revision in force here may be carried out."""
 
+    def ready(self) -> bool:
+        """Say whether a pass that begins now can come to anything."""
+
     def allow_call(self) -> None:
         """Raise ``Outdated`` where a call might end after the others may have taken the account."""
 
@@ -55,6 +58,10 @@ class Alone:
     def may_change(self, account: AccountName) -> bool:
         """Say yes."""
         del account
+        return True
+
+    def ready(self) -> bool:
+        """Say yes."""
         return True
 
     def allow_call(self) -> None:

@@ -57,8 +57,8 @@ class Quota:
         self._pauses = 0
 
     def relearn(self, learned: Learned) -> None:
-        """Take what another process learned of the account, beside the calls that were made here."""
-        self._calls = deque(sorted({*self._calls, *learned.calls}))
+        """Take what another process learned of the account. It knows the calls that were made here before, too."""
+        self._calls = deque(sorted(learned.calls))
         self._learned = self._proven = learned.limit
 
     def follow(self, policy: int | Unlimited) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -279,6 +280,7 @@ class Node:
             environment=around,
             ticker=partial(SchedulerTicker, world.clock.steady),
             front=front,
+            ready=self._ready,
         )
         context = contextvars.copy_context()
         context.run(BODY.set, self.body)
@@ -290,6 +292,10 @@ class Node:
         coordination = MemoryCoordination(world.database)
         coordination.members = CutMembers(world.database, self)
         return Shared(shared(world.database), coordination, world.lease, world.loop.time)
+
+    def _ready(self, _url: str) -> None:
+        if self.world.no_deadline:
+            self.replica.lease._before_end = -math.inf
 
     def _over(self, running: asyncio.Task[None]) -> None:
         if not running.cancelled() and running is self.running:
@@ -356,6 +362,7 @@ class World:
         self.judge = Judge()
         self.slow_seconds = 0.0
         self.bodies: list[Body] = []
+        self.no_deadline = False
         self.database = Database(SqliteStorage.in_memory(self.clock), self.clock.now)
         self.platform = Platform(
             seed=seed,

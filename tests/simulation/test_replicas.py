@@ -7,8 +7,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from reconciler.core.model import AccountName
-from simulation.replicas import World, living
+from simulation.nemesis import SABOTAGES, Sabotage, run
+from simulation.replicas import Node, World, living
 
 Story = Callable[[World], Awaitable[None]]
 
@@ -48,6 +51,11 @@ def test_two_replicas_share_the_accounts_and_one_takes_over(tmp_path: Path) -> N
         await world.until(lambda: shares(world) == [4, 4], 60)
 
     lived(tmp_path, story, replicas=2)
+
+
+def reader(world: World) -> Node:
+    """Return the replica that reads the source."""
+    return next(node for node in world.nodes if not node.gone and node.replica.source.reads)
 
 
 async def told(world: World, number: int) -> dict[str, Any]:
@@ -97,15 +105,14 @@ def test_a_planned_hand_over_takes_two_seconds(tmp_path: Path) -> None:
 
     async def story(world: World) -> None:
         await together(world)
-        leaving = world.nodes[0]
-        assert leaving.replica.source.reads
-        theirs = leaving.owned()
+        leaving = reader(world)
+        theirs, (one, other) = leaving.owned(), [each for each in world.nodes if each != leaving]
         ending = asyncio.ensure_future(leaving.stop())
-        taken = lambda: theirs <= world.nodes[1].owned() | world.nodes[2].owned()  # noqa: E731
+        taken = lambda: theirs <= one.owned() | other.owned()  # noqa: E731
         assert await world.until(taken, 20) <= 3.0
         await ending
         world.wanted["hotel-1"].pop()
-        for node in world.nodes[1:]:
+        for node in (one, other):
             world.deliver(node)
         await world.until(world.agrees, 30)
 
@@ -203,19 +210,21 @@ def test_a_source_that_is_behind_waits(tmp_path: Path) -> None:
 
     async def story(world: World) -> None:
         await together(world)
+        first = reader(world)
+        others = [node for node in world.nodes if node is not first]
         added = world.devices["hotel-1"][-1]
         world.wanted["hotel-1"].append(added)
-        world.deliver(world.nodes[0])
+        world.deliver(first)
         await world.until(world.agrees, 60)
-        world.nodes[0].kill()
-        await world.until(lambda: any(one.replica.source.waits for one in world.nodes[1:]), 120)
+        first.kill()
+        await world.until(lambda: any(one.replica.source.waits for one in others), 120)
         await asyncio.sleep(30)
         assert added in world.live("hotel-1")
-        for node in world.nodes[1:]:
+        for node in others:
             world.deliver(node)
         await asyncio.sleep(10)
         world.wanted["hotel-1"].remove(added)
-        for node in world.nodes[1:]:
+        for node in others:
             world.deliver(node)
         await world.until(world.agrees, 60)
 
@@ -241,3 +250,59 @@ def test_a_database_that_failed_over_is_left_and_joined_again(tmp_path: Path) ->
         assert all((after[one] or 0) >> 32 == 2 and (before[one] or 0) >> 32 == 1 for one in after)
 
     lived(tmp_path, story)
+
+
+def test_what_another_replica_did_counts(tmp_path: Path) -> None:
+    """A replica that knew an account before reads it anew when it takes it: the day's limit holds over a hand-over."""
+
+    async def story(world: World) -> None:
+        world.policy = {"max_unsubscribe": "1", "max_unsubscribe_floor": "1"}
+        for node in world.nodes:
+            world.deliver(node)
+        await together(world)
+        owner = next(one for one in world.nodes if "hotel-2" in one.owned())
+        world.wanted["hotel-2"].pop()
+        for node in world.nodes:
+            world.deliver(node)
+        await world.until(world.agrees, 60)
+        before = world.live("hotel-2")
+        owner.kill()
+        world.wanted["hotel-2"].pop()
+        for node in world.nodes:
+            world.deliver(node)
+        await world.until(lambda: all_owned_once(world), 90)
+        await asyncio.sleep(60)
+        assert world.live("hotel-2") == before
+
+    lived(tmp_path, story, replicas=2)
+
+
+def test_an_hour_of_calls_counts_once_after_many_hand_overs(tmp_path: Path) -> None:
+    """The calls of an account are not counted again with each hand-over, and lists that were perhaps made count."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        for _ in range(4):
+            for node in world.nodes:
+                await node.stop()
+                node.start()
+                await world.until(lambda: all_owned_once(world), 60)
+        now, storage = world.clock.now(), world.database.storage
+        kept = [len(storage.account(AccountName(one), now).calls) for one in world.wanted]
+        assert max(kept) <= 30
+
+    lived(tmp_path, story, replicas=2)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_no_rule_is_broken_whatever_befalls_the_replicas(seed: int) -> None:
+    """Stopped, killed, cut off and edited all the time, three replicas break no rule, and all comes true in the end."""
+    outcome = run(seed, 0.3)
+    assert outcome.violations == [], outcome.timeline[-20:]
+    assert outcome.unsubscribes > 5
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES.values(), ids=SABOTAGES)
+def test_rules_are_broken_without_what_keeps_them(sabotage: Sabotage) -> None:
+    """Without the fence, a part of it, or the deadline, the same trouble breaks a rule."""
+    assert any(run(seed, 0.5, sabotage).violations for seed in (2, 4, 6))

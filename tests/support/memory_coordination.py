@@ -44,6 +44,10 @@ DAY = timedelta(hours=24)
 NOBODY = MemberId("")
 
 
+def nobody_listens() -> None:
+    """Take that something was accepted."""
+
+
 class Checks(Enum):
     """How much of a fence is checked. Everything but ``ALL`` is a defect that a test plants."""
 
@@ -87,7 +91,7 @@ class Tables:
 class Database:
     """The server. ``now`` is its clock, ``away`` why it does not answer, ``checks`` how much of a fence counts.
 
-    ``locked`` accounts are in another transaction that does not end.
+    ``accepted`` is called after each acceptance. ``locked`` accounts are in another transaction that does not end.
     """
 
     def __init__(self, storage: Storage, now: Callable[[], datetime]) -> None:
@@ -97,6 +101,7 @@ class Database:
         self.checks = Checks.ALL
         self.away = ""
         self.locked: set[AccountName] = set()
+        self.accepted: Callable[[], None] = nobody_listens
         self._turn = threading.RLock()
 
     @contextmanager
@@ -336,6 +341,7 @@ class MemorySource(Source):
             serial = next_count(tables.verdict.serial, database.server.timeline)
             tables.verdict = Verdict(serial, acceptance.verdict)
             tables.changes += 1
+            database.accepted()
             return True
 
     def _rows(self, tables: Tables, acceptance: Acceptance) -> None:

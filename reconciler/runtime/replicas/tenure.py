@@ -92,6 +92,10 @@ class ReplicaTenure:
         """Say whether a plan that was made here may be carried out now."""
         if account not in self._planned or account in self._stale or account in self._leaving:
             return False
+        return self.ready()
+
+    def ready(self) -> bool:
+        """Say whether intents can be written, and a call could end before the lease."""
         return self.writable() and self.lease.allows_call(self.boottime())
 
     def allow_call(self) -> None:

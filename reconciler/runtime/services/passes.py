@@ -13,6 +13,9 @@ from reconciler.controller.queue import Queue
 from reconciler.core.model import AccountName
 from reconciler.runtime.wiring import Components
 
+NOT_READY = timedelta(seconds=2)
+"""How long a pass waits that cannot come to anything, because the shared state does not answer."""
+
 
 def _nobody_asks(_account: AccountName) -> None:
     """Take that a pass ended, where nobody asks."""
@@ -60,6 +63,8 @@ class PassMaker:
     async def _pass(self, account: AccountName) -> timedelta | None:
         """Make one pass. If the account has left, its last pass can have left figures behind."""
         components = self._components
+        if not components.tenure.ready():  # a list would cost a call, and nothing could follow
+            return NOT_READY
         try:
             return await components.reconciler.reconcile(account)
         finally:

@@ -247,14 +247,24 @@ class ReplicaService:
             verdict.content,
             kept,
             tuple(commands),
-            {one: self._learned(one) for one in fences.keys() - self._tenure.planned().keys()},
+            self._anew(fences),
         )
+
+    def _anew(self, fences: Fences) -> Mapping[AccountName, Learned]:
+        """Read accounts anew that were taken: what this process happens to know of them is older than their owner."""
+        before = self._tenure.planned()
+        taken = [
+            one for one in fences if one not in before or not _same_term(before[one], fences[one])
+        ]
+        self._components.state.forget(taken)
+        return {one: self._learned(one) for one in taken}
 
     def _learned(self, account: AccountName) -> Learned:
         """Return what is known of an account's quota; its last owner may have made lists that it never wrote down."""
         state, now = self._components.state, self._components.clock.now()
         learned = known_quota(state.quotas, state.history, account, now)
-        unknown = unknown_lists(learned.limit)
+        limit = self._components.clients.quota(account).limit
+        unknown = unknown_lists(learned.limit if limit is None else limit)
         return Learned((*learned.calls, *[now.timestamp()] * unknown), learned.limit)
 
     def _gained(
