@@ -33,7 +33,7 @@ from reconciler.core.status import AccountStatus, PassReport
 from reconciler.desired import Document, MemoryTree, Role, Sighting
 from reconciler.reporting import PauseReport, queries
 from reconciler.reporting.knowledge import Knowledge
-from reconciler.state import BEGUN, State, Traits
+from reconciler.state import BEGUN, KeptText, State, Traits
 from simulated import SimulatedClock
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -83,6 +83,50 @@ def test_every_place_of_a_device_is_found() -> None:
         desired.sightings([Document("d.toml", TEXT.encode())], MemoryTree(FILES), DeviceId("x-dev"))
         == ()
     )
+
+
+SEVERAL = {
+    "busan.toml": '[accounts.busan]\ndevices = ["other123"]\n',
+    "first.toml": '[[approvals]]\naccount = "seoul"\ndevices = ["other123"]\n'
+    'expires = 2099-01-01T00:00:00Z\nreason = "one"\n',
+    "second.toml": '[[approvals]]\naccount = "seoul"\ndevices = ["gone1234"]\n'
+    'expires = 2099-01-01T00:00:00Z\nreason = "two"\n',
+    "seoul.toml": '[accounts.seoul]\ndevices = ["\\u0061bcd1234", "other1234"]\ndevice_files = ["ids.txt"]\n',
+    "ids.txt": "listed12\n",
+    "shared.toml": 'policy.ignore = ["ignored1"]\n',
+}
+
+
+@pytest.mark.parametrize(
+    ("device", "place"),
+    [
+        ("abcd1234", "seoul.toml:3:12"),
+        ("listed12", "ids.txt:1:1"),
+        ("gone1234", "second.toml:4:12"),
+    ],
+)
+def test_the_place_of_a_device_is_found_among_many_documents(device: str, place: str) -> None:
+    """Whichever document names it, even with an escape, in a device file, or in the second of two approvals."""
+    files = {}
+    for path, words in SEVERAL.items():
+        is_document = path.endswith(".toml")
+        files[path] = (f"version = 1\n{words}" if is_document else words).encode()
+    documents = [Document(path, files[path]) for path in files if path.endswith(".toml")]
+    loaded = desired.load(documents, MemoryTree(files))
+    assert loaded.faults == ()
+    revision, accounts = Revision("a" * 64), {}
+    for name, one in loaded.accounts.items():
+        accounts[name] = AccountRevision(one, revision)
+    kept = []
+    for document in documents:
+        beside = {"ids.txt": files["ids.txt"]} if document.path == "seoul.toml" else {}
+        kept.append(KeptText(document.path, revision, {document.path: document.content, **beside}))
+    facts = Knowledge(
+        NOW, Accepted(accounts, revision=revision), State.in_memory(SimulatedClock()), lambda: kept
+    )
+    found = queries.explain(facts, device, "seoul").accounts[0]
+    places = [one.place for one in found.approvals] or [found.place]
+    assert [f"{one.path}:{one.line}:{one.column}" for one in places if one is not None] == [place]
 
 
 @given(
