@@ -23,8 +23,9 @@ from reconciler.cli.console import (
     read_settings,
     say,
     say_laid_out,
+    screen,
 )
-from reconciler.cli.options import EnvFile
+from reconciler.cli.options import EnvFile, FullIds
 from reconciler.core.errors import Fault
 from reconciler.core.model import Desired
 
@@ -78,6 +79,7 @@ def validate(
             metavar="REV", help="Also say what the change adds and removes since this Git revision."
         ),
     ] = None,
+    full_ids: FullIds = False,
     env_file: EnvFile = None,
 ) -> int:
     """Check desired-state files offline. Reports every fault at once, each with its place.
@@ -119,6 +121,7 @@ def validate(
         compared,
         followed=followed,
         sources={} if followed else _quotable(sources),
+        full_ids=full_ids,
     )
     return 1 if faults else 0
 
@@ -227,6 +230,7 @@ def _print_findings(
     followed: bool,
     what: str = "desired state",
     sources: Mapping[str, bytes] | None = None,
+    full_ids: bool = False,
 ) -> None:
     """Print what ``validate`` found; in text form faults are messages, and only the good news is data."""
     from reconciler.reporting.formats import excerpts, validations
@@ -236,7 +240,7 @@ def _print_findings(
         _say_findings(validations.findings_lines(faults, warnings, quoting))
         print_data(
             ("" if faults else validations.good_news(accounts))
-            + validations.comparison_text(compared)
+            + validations.comparison_text(compared, screen(full_ids=full_ids))
         )
         return
     if output is Findings.GITHUB and not followed:

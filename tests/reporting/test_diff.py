@@ -16,6 +16,7 @@ from reconciler.core.model import AccountName, Commit
 from reconciler.desired import Document, Loaded, MemoryTree, load
 from reconciler.reporting.diff import Comparison, Difference, compare
 from reconciler.reporting.formats import validations
+from reconciler.reporting.formats.screen import Screen, columns
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 COMMIT = Commit("0" * 40, "Kim", "Move a fridge", NOW)
@@ -83,6 +84,22 @@ def test_a_move_to_another_account_is_named_as_held_until_it_is_approved() -> No
     shown = validations.comparison_text([Comparison("main", COMMIT, (east, west))])
     assert "held here" not in shown
     assert "- aaaa  wanted by west, approved\n" in shown
+
+
+def test_a_comparison_fits_a_terminal() -> None:
+    """Names come first and ids are short on 80 columns; in a file each device is one line; ids are whole on request."""
+    names = ["Room 1201 fridge", "냉장고 " * 20, "x"]
+    entries = [f'{{ id = "{n}{"0" * 63}", name = "{name}" }}' for n, name in enumerate(names)]
+    before = f'version = 1\ndevices = ["{"a" * 64}"]\n'
+    one = difference(before, f"version = 1\ndevices = [{', '.join(entries)}]\n")
+    compared = [Comparison("main", COMMIT, (one,))]
+    lines = validations.comparison_text(compared, Screen(80, folds=True)).splitlines()
+    assert [line for line in lines if columns(line) > 80] == []
+    assert "  + Room 1201 fridge" in "\n".join(lines)
+    assert "0" * 63 not in validations.comparison_text(compared)
+    whole = validations.comparison_text(compared, Screen(full_ids=True))
+    assert len(whole.splitlines()) == 2 + 4
+    assert f"0{'0' * 63}" in whole
 
 
 def test_a_device_that_left_one_of_two_accounts_is_wanted_by_the_other() -> None:
@@ -188,7 +205,7 @@ def test_devices_are_compared_with_a_revision(validate: Validate) -> None:
         code, out, err = validate("--against", revision)
         assert (code, err) == (0, "")
         assert "account default: 1 device added, 1 device removed\n" in out
-        assert "\n  + cccc3333  Room 3\n" in out
+        assert "\n  + Room 3  cccc3333\n" in out
         assert "\n  - aaaa1111  Room 1\n" in out
     commit("Room 3 instead of room 1")
     assert "wants the same as HEAD (" in validate("--against", "HEAD")[1]

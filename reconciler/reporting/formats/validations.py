@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.errors import Fault, quoted
-from reconciler.core.model import Desired
+from reconciler.core.model import Desired, DeviceId
 from reconciler.core.text import counted, markdown, markdown_code, one_line, readable
 from reconciler.reporting.formats.comment import Part, Section, comment
 from reconciler.reporting.formats.encoding import json_text
 from reconciler.reporting.formats.excerpts import Sources
+from reconciler.reporting.formats.screen import Screen
 from reconciler.reporting.formats.styles import FENCE, SHOWN
+from reconciler.reporting.formats.tables import Column, Row, table
 
 if (
     TYPE_CHECKING
@@ -57,19 +59,34 @@ def events_news(sinks: int, types: int, locales: Sequence[str]) -> str:
     return f"valid: {counted(sinks, 'sink')}, {counted(types, 'diagnosis type')}{spoken}\n"
 
 
-def comparison_text(compared: Sequence[Comparison]) -> str:
-    """Return what changed since a revision, a line for each device, for a terminal."""
+MOVED_COLUMNS = (Column("", gap=1), Column("", words=True), Column(""), Column("", words=True))
+"""Sign, name, id and note of a device."""
+
+
+def comparison_text(compared: Sequence[Comparison], screen: Screen | None = None) -> str:
+    """Return what changed since a revision, a row for each device, for a terminal."""
+    shown = screen or Screen()
     lines = []
     for one in compared:
-        lines.append(_since(one))
+        lines += shown.lines(_since(one), indent=2)
         for account in one.differences:
-            lines.append(f"account {account.account}: {_difference(account)}")
-            rows = [
-                f"{sign} {readable(device)}  {one_line(note)}"
-                for sign, device, note in _moved(account)
-            ]
-            lines += [f"  {row}".rstrip() for row in (*rows, *_changed_keys(account))]
+            lines += shown.lines(f"account {account.account}: {_difference(account)}", indent=2)
+            lines += table(
+                MOVED_COLUMNS, _moved_rows(account, shown), shown, indent=2, titled=False
+            )
+            for row in _changed_keys(account):
+                lines += shown.lines(f"  {row}", indent=4)
     return "".join(f"{line}\n" for line in lines)
+
+
+def _moved_rows(account: Difference, screen: Screen) -> list[Row]:
+    moved = _moved(account)
+    ids = screen.ids(device for _sign, device, _notes in moved if device)
+    rows: list[Row] = []
+    for sign, device, notes in moved:
+        name = account.names.get(device, "") if device else "…"
+        rows.append((sign, quoted(name), quoted(ids.get(device, "")), ", ".join(notes)))
+    return rows
 
 
 def _comparison_sections(compared: Sequence[Comparison]) -> Iterator[Section]:
@@ -81,11 +98,12 @@ def _comparison_sections(compared: Sequence[Comparison]) -> Iterator[Section]:
 
 
 def _devices_part(account: Difference) -> Part:
-    moved = _moved(account)
-    rows = [
-        f"| {sign} | {markdown_code(device)} | {markdown(note)} |" for sign, device, note in moved
-    ]
-    signs = [sign for sign, _device, _note in moved]
+    rows, signs = [], []
+    for sign, device, notes in _moved(account):
+        name = [account.names[device]] if device in account.names else []
+        shown = markdown_code(device or "…")
+        rows.append(f"| {sign} | {shown} | {markdown(', '.join([*name, *notes]))} |")
+        signs.append(sign)
     return Part(
         rows, "row", ["| | device | |", "|---|---|---|"], labels=signs, first=("-", "+"), rank=1
     )
@@ -133,21 +151,19 @@ def _elsewhere(one: Difference) -> list[str]:
     return [f"{len(held)} wanted by {accounts} and held here by wanted-elsewhere until approved"]
 
 
-def _moved(one: Difference) -> list[tuple[str, str, str]]:
-    """Return rows of sign, device and note, not too many of each kind."""
-    rows: list[tuple[str, str, str]] = []
+def _moved(one: Difference) -> list[tuple[str, DeviceId, list[str]]]:
+    """Return rows of sign, device and notes, not too many of each kind; the row of the others has no device."""
+    rows: list[tuple[str, DeviceId, list[str]]] = []
     for sign, devices in (("+", one.added), ("-", one.removed), ("~", one.edited)):
         for device in devices[:SHOWN]:
-            note = [one.names[device]] if device in one.names else []
-            note += (
-                [f"wanted by {one.elsewhere[device]}"]
-                if sign == "-" and device in one.elsewhere
-                else []
-            )
-            note += ["approved"] if device in one.approved else []
-            rows.append((sign, device, ", ".join(note)))
+            notes = []
+            if sign == "-" and device in one.elsewhere:
+                notes.append(f"wanted by {one.elsewhere[device]}")
+            if device in one.approved:
+                notes.append("approved")
+            rows.append((sign, device, notes))
         if len(devices) > SHOWN:
-            rows.append((sign, "…", f"and {len(devices) - SHOWN} more"))
+            rows.append((sign, DeviceId(""), [f"and {len(devices) - SHOWN} more"]))
     return rows
 
 
