@@ -206,10 +206,10 @@ def test_devices_are_compared_with_a_revision(validate: Validate) -> None:
         assert (code, err) == (0, "")
         assert "account default: 1 device added, 1 device removed\n" in out
         assert "\n  + Room 3  cccc3333\n" in out
-        assert "\n  - aaaa1111  Room 1\n" in out
+        assert "\n  - Room 1  aaaa1111\n" in out
     commit("Room 3 instead of room 1")
     assert "wants the same as HEAD (" in validate("--against", "HEAD")[1]
-    assert "+ cccc3333" in validate("--against", "HEAD~1")[1]
+    assert "+ Room 3  cccc3333" in validate("--against", "HEAD~1")[1]
 
 
 @pytest.mark.system
