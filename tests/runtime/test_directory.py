@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -14,13 +14,24 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from reconciler.core.acceptance import Accepted, AccountRevision
-from reconciler.core.errors import SpoolError
-from reconciler.core.model import AccountName, Desired, DeviceId, DeviceType, Policy, Revision
+from reconciler.core.errors import Fault, SpoolError
+from reconciler.core.model import (
+    AccountName,
+    Cause,
+    Commit,
+    Desired,
+    DeviceId,
+    DeviceType,
+    Policy,
+    Revision,
+    Verified,
+)
 from reconciler.core.model import Device as Entry
+from reconciler.desired import MemoryTree
 from reconciler.events.model import Device, Knowledge
 from reconciler.runtime.directory import DesiredDirectory, DirectoryFollower
 from reconciler.runtime.directory.kept import NAME, packed, unpacked, without
-from reconciler.source import FileSource, Source
+from reconciler.source import NOTHING, Fetched, FileSource, Known, Source
 from reconciler.source.git.clone import Clone
 from reconciler.source.repository import GitSource
 from repositories import Remote
@@ -390,6 +401,59 @@ def test_what_is_kept_without_a_device_names_all_others_alike(
     for device in everybody:
         if device != gone:
             assert after.device(device) == before.device(device)
+
+
+class Signing(FileSource):
+    """A file that is from commits whose signatures are checked. Notes which signed ones it is told are in force."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.told: list[frozenset[str]] = []
+        self.head: Commit | None = None
+
+    def push(self, name: str, content: str, verified: Verified = Verified.YES) -> None:
+        """Let a commit be the newest."""
+        self.head = Commit(name * 40, "Kim <kim@example.com>", "Change", START, verified)
+        self._path.write_text(content)
+
+    def fetch(self, known: Known = NOTHING) -> Fetched:
+        """Return the file, or why its commit is not believed."""
+        self.told.append(known.signed)
+        fetched = super().fetch(known)
+        if self.head is not None and self.head.verified is Verified.NO:
+            fault = Fault("", 0, 0, "it is not signed")
+            return Fetched((), MemoryTree({}), (fault,), Cause.UNVERIFIED)
+        return fetched
+
+    def commit(self, files: Mapping[str, bytes]) -> Commit | None:
+        """Return the newest commit."""
+        del files
+        return self.head
+
+
+async def test_signed_commits_in_force_are_known_also_after_a_restart(tmp_path: Path) -> None:
+    """One that is not believed, or is faulty, is none of them, and changes no name."""
+    source, shelf = Signing(tmp_path / "desired-state.toml"), Shelf()
+    world = World(source, shelf)
+
+    async def after(name: str, content: str, verified: Verified = Verified.YES) -> tuple[str, str]:
+        source.push(name, content, verified)
+        source.told.clear()
+        await world.follower.refresh()
+        (told,) = set(source.told)
+        return world.name("ff638995") or "", "".join(one[0] for one in told)
+
+    newer = ONE.replace("1203", "1204")
+    assert await after("a", ONE) == ("Room 1203 fridge", "")
+    assert await after("b", f"{ONE}[") == ("Room 1203 fridge", "a")
+    assert await after("c", newer, Verified.NO) == ("Room 1203 fridge", "a")
+    assert await after("d", newer) == ("Room 1204 fridge", "a")
+    assert await after("d", newer) == ("Room 1204 fridge", "d")
+    source.told.clear()
+    source.push("e", newer, Verified.NO)
+    async with following(source, shelf) as again:
+        assert again.name("ff638995") == "Room 1204 fridge"
+    assert set(source.told) == {frozenset({"d" * 40})}
 
 
 async def test_a_device_is_forgotten(tmp_path: Path) -> None:
