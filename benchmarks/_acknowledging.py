@@ -25,6 +25,11 @@ from spooled import sent
 AT_ONCE = 50
 """How many requests are under way at a time."""
 FLEET = 10_007
+RATE = 500
+"""Requests a second of the open loop, which sends whatever is still under way."""
+RATE_SECONDS, QUICK_RATE_SECONDS = 20, 4
+RATE_WAIT = 250.0
+"""Milliseconds within which 99 of 100 are to be acknowledged at that rate."""
 
 ADD_EVENT = """INSERT INTO event (seq, key, received, fate, push_type, device, device_type, account, diagnosis,
     category, diagnosed, message_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -82,6 +87,23 @@ async def closed_loop(
         for _ in range(AT_ONCE):
             tasks.create_task(one_after_another())
     return Speed(len(bodies) / (time.perf_counter() - began), p99(waits))
+
+
+async def open_loop(seconds: int, acknowledge: Callable[[bytes], Awaitable[None]]) -> float:
+    """Send ``RATE`` a second, whatever is still under way; return the wait of 99 of 100, from when each was due."""
+    waits: list[float] = []
+
+    async def one(number: int, due: float) -> None:
+        await acknowledge(body_of(number))
+        waits.append(time.perf_counter() - due)
+
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(seconds * RATE):
+            due = began + number / RATE
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            tasks.create_task(one(number, due))
+    return p99(waits)
 
 
 def p99(waits: list[float]) -> float:

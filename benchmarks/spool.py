@@ -17,12 +17,16 @@ from pathlib import Path
 from benchmarks import Row, at_least, at_most, compared, turns
 from benchmarks._acknowledging import (
     AT_ONCE,
+    QUICK_RATE_SECONDS,
+    RATE,
+    RATE_SECONDS,
+    RATE_WAIT,
     Floor,
     Routes,
     Speed,
     body_of,
     closed_loop,
-    p99,
+    open_loop,
 )
 from benchmarks._processes import apart
 from reconciler.events.message import read
@@ -32,9 +36,6 @@ from reconciler.runtime.clock import SystemClock
 EVENTS, QUICK_EVENTS = 6_000, 1_500
 """How many events each run of a pair stores."""
 PAIRS, QUICK_PAIRS = 9, 3
-RATE = 500
-"""Requests a second of the open loop, which sends whatever is still under way."""
-RATE_SECONDS, QUICK_RATE_SECONDS = 20, 4
 MANY, QUICK_MANY = 1_000_000, 30_000
 IN_ONE_ARRAY = 1_000
 LIMIT = 1 << 40
@@ -63,7 +64,7 @@ def rows(*, quick: bool) -> Iterator[Row]:
         f"99 % within, at {RATE} a second",
         wait * 1000,
         "ms",
-        target=at_most(250, absolute=True),
+        target=at_most(RATE_WAIT, absolute=True),
     )
     yield from _backlog(QUICK_MANY if quick else MANY)
 
@@ -116,21 +117,13 @@ async def _floor_speed(count: int) -> Speed:
 
 
 async def _paced(seconds: int) -> float:
-    """Send at a steady rate, whatever is still under way; return the wait of 99 of 100."""
-    waits: list[float] = []
+    """Return the wait of 99 of 100 at a steady rate."""
     with tempfile.TemporaryDirectory() as folder, _opened(folder) as spool:
 
-        async def one(number: int, due: float) -> None:
-            await spool.store(read(body_of(number)))
-            waits.append(time.perf_counter() - due)
+        async def acknowledge(body: bytes) -> None:
+            await spool.store(read(body))
 
-        began = time.perf_counter()
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(seconds * RATE):
-                due = began + number / RATE
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                tasks.create_task(one(number, due))
-    return p99(waits)
+        return await open_loop(seconds, acknowledge)
 
 
 def _fill(folder: str, first: int, last: int) -> None:
