@@ -292,15 +292,16 @@ def test_the_events_file_and_its_table_are_valid(objects: Mapping[str, list[Obje
 
 
 def test_every_sink_that_is_shown_is_valid() -> None:
-    """The events file is valid with the sink that a comment shows, and its secret is in a mounted folder."""
+    """The events file is valid with the sink that a comment shows, and its secrets are in a mounted folder."""
     text = (KUBERNETES / OVERLAY / "events.toml").read_text(encoding="utf-8")
     opened = re.sub(r"^#(\[sinks|\w+ = )", r"\1", text, flags=re.MULTILINE)
     assert opened != text
     reading = read_config(f"{CONFIG}/events.toml", opened.encode())
     assert reading.config is not None, reading.faults
-    secret = reading.config.sinks["crm"].signing_secret_file
-    assert secret is not None
-    assert str(secret.parent) == "/etc/pcc-reconciler/receiver"
+    sink = reading.config.sinks["crm"]
+    for secret in (sink.signing_secret_file, sink.authorization_file):
+        assert secret is not None
+        assert str(secret.parent) == "/etc/pcc-reconciler/receiver"
 
 
 def test_names_come_from_the_daemons_list(objects: Mapping[str, list[Object]]) -> None:
