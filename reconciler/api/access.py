@@ -27,14 +27,14 @@ PATIENCE_SECONDS = 120.0
 """A body has to arrive within this time."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 PASSED_ON = (
-    "via",
-    "x-real-ip",
-    "client-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
+    b"via",
+    b"x-real-ip",
+    b"client-ip",
+    b"x-client-ip",
+    b"x-cluster-client-ip",
+    b"true-client-ip",
 )
-PASSED_ON_PREFIXES = ("forwarded", "x-forwarded", "x-original-", "x-envoy-", "cf-", "x-proxy")
+PASSED_ON_PREFIXES = (b"forwarded", b"x-forwarded", b"x-original-", b"x-envoy-", b"cf-", b"x-proxy")
 """Headers that proxies add, and how the names of others begin."""
 OLD_HTTP = frozenset({"0.9", "1.0"})
 """Programs that call us speak HTTP/1.1. Nginx speaks 1.0 to what is behind it, and adds no header."""
@@ -126,10 +126,11 @@ def check_directness(request: Request, setting: str = "PCC_LISTEN_TOKEN") -> Non
     remedy = f"set {setting} to allow that"
     if _host(request.headers.get("host", "")) not in LOOPBACK:
         raise Refused(403, f"without {setting} the Host of this call has to be a loopback name")
-    for name in request.headers:
-        plain = name.replace("_", "-")
+    for name, _ in request.headers.raw:
+        plain = name.replace(b"_", b"-")
         if plain in PASSED_ON or plain.startswith(PASSED_ON_PREFIXES):
-            raise Refused(403, f"{quoted(name)} says that a proxy passed this call on: {remedy}")
+            shown = quoted(name.decode("latin-1"))
+            raise Refused(403, f"{shown} says that a proxy passed this call on: {remedy}")
     if request.scope.get("http_version") in OLD_HTTP:
         raise Refused(403, f"HTTP/1.0 suggests that a proxy passed this call on: {remedy}")
     origin = request.headers.get("origin")

@@ -133,6 +133,8 @@ def readable(text: str) -> str:
 
 def steerless(document: str) -> str:
     """Return a document of JSON in which every character that steers a terminal is escaped. It means the same."""
+    if document.isascii() and "\x7f" not in document:  # JSON escapes what else of ASCII steers
+        return document
     return _STEERING.sub(_escaped, document)
 
 

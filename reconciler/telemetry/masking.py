@@ -100,9 +100,10 @@ class Masking:
         sought = (
             tuple(self._spellings) if few else self._index.beginning_in(text)
         )  # others come from other threads
-        spans = sorted(
-            span for spelling in sought if spelling in text for span in _spans(spelling, text)
-        )
+        there = [spelling for spelling in sought if spelling in text]
+        if not there:
+            return text
+        spans = sorted(span for spelling in there for span in _spans(spelling, text))
         shown, seen = "", 0
         for begin, end in spans:
             if begin >= seen:
