@@ -40,7 +40,7 @@ from reconciler.source.git.process import (
     read_output,
 )
 from reconciler.source.git.signatures import verdict
-from reconciler.source.repository import GitSource
+from reconciler.source.repository import CommitTree, GitSource
 from repositories import (
     AUTHOR,
     GitServer,
@@ -594,6 +594,31 @@ def test_damaged_clone_is_made_anew(
     damage(follower.clone.folder)
     remote.publish({"devices/a.txt": "ff638995\n"})
     assert follower.devices() == {"ff638995"}
+
+
+def test_clone_that_was_mended_is_mended_again_at_once(remote: Remote, follower: Follower) -> None:
+    """Only after a new clone that did not help the next one waits."""
+    follower.devices()
+    for device in ("ff638995", "11111111", "22222222"):
+        _no_objects(follower.clone.folder)
+        remote.publish({"devices/a.txt": f"{device}\n"})
+        assert follower.devices() == {device}
+
+
+def test_file_that_was_not_brought_ahead_is_brought_when_it_is_read(
+    remote: Remote, follower: Follower
+) -> None:
+    """What a commit reads is guessed beforehand, and the guess may lack a file."""
+    follower.devices()
+    root = follower.clone.entry(remote.head, "")
+    assert root is not None
+    tree = CommitTree(follower.clone, root.id, "")
+    for _ in range(2):
+        assert tree.read("other/unneeded.bin") == b"not for us\n"
+    assert tree.read("devices/a.txt") == b"0a77c3f2\n"
+    assert tree.was_read == {"other/unneeded.bin", "devices/a.txt"}
+    with pytest.raises(Unreadable, match="no such file"):
+        tree.read("devices/b.txt")
 
 
 def test_object_that_is_not_there_is_told(remote: Remote) -> None:
