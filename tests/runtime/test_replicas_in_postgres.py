@@ -114,7 +114,7 @@ async def replicas(folder: Path, server: Postgres) -> AsyncIterator[Fleet]:
 async def test_the_others_take_over_from_a_killed_replica(
     tmp_path: Path, postgresql: Postgres
 ) -> None:
-    """After kill -9 of the replica that reads the source, an edit is in force everywhere, and somebody declared it dead."""
+    """After kill -9 of the reader of the source somebody declares it dead, and an edit is in force everywhere."""
     async with replicas(tmp_path, postgresql) as one:
         (reader,) = one.ask("SELECT owner FROM informer")[0]
         victim = next(child for child in one.children if str(reader) in log_of(one, child))
