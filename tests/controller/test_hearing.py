@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from reconciler.controller.hearing import SHOWN_FOR, WAKE_SECONDS
 from reconciler.core.heard import Heard, HeardOfAccount
@@ -245,45 +241,6 @@ async def test_an_account_that_left_the_files_is_forgotten() -> None:
     await fleet.reconciler.reconcile(DEFAULT_ACCOUNT)
     assert fleet.hearing.contradicted() == {}
     assert fleet.hearing.of_accounts() == {}
-
-
-Step = tuple[str, int]
-STEPS = st.lists(
-    st.tuples(st.sampled_from(["edit", "lose", "refuse", "heal", "wait"]), st.integers(0, 9)),
-    max_size=8,
-)
-
-
-@given(steps=STEPS, heard=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 9)), max_size=12))
-@settings(max_examples=20)
-def test_no_event_causes_or_holds_a_change(steps: list[Step], heard: list[tuple[int, int]]) -> None:
-    """Whatever events arrive, forged or true, LG hears the very calls that it would have heard without them."""
-    silent = asyncio.run(_lived(steps, ()))
-    assert silent == asyncio.run(_lived(steps, heard))
-
-
-async def _lived(steps: list[Step], heard: Sequence[tuple[int, int]]) -> list[tuple[str, str, str]]:
-    """Return the calls of a fleet that lived through some steps; ``heard`` are a step and a device each."""
-    fleet = Fleet(10, hears=True)
-    fleet.platform.subscribe("default", *fleet.owned)
-    await fleet.reconcile()
-    for number, (what, which) in enumerate(steps):
-        match what:
-            case "edit":
-                fleet.want(one for index, one in enumerate(fleet.owned) if index != which)
-            case "lose":
-                fleet.platform.unsubscribe("default", fleet.owned[which])
-            case "refuse":
-                code = SUBSCRIBED_ALREADY
-                fleet.platform.set_faults(
-                    Rule(Error(code=code), match=Match(route=Route.SUBSCRIBE))
-                )
-            case "heal":
-                fleet.platform.set_faults()
-        events = [event(fleet, fleet.owned[device]) for at, device in heard if at == number]
-        await fleet.hearing.take(events)
-        await fleet.reconcile(after=which * HOURS + MINUTES)
-    return [(one.method, one.path, str(one.status)) for one in fleet.calls()]
 
 
 async def test_the_last_event_is_dated_by_its_receiver() -> None:
