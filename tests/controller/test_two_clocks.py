@@ -27,7 +27,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.status import PassReport
 from reconciler.simulator import Match, Route, Rule
-from reconciler.simulator.faults import Drop, Error
+from reconciler.simulator.faults import Drop, Error, Hang
 from reconciler.state import State
 from scenarios import eventually, eventually_true, fleet, idle_site, owned, write
 from simulated import START, Fleet, SimulatedClock
@@ -131,6 +131,22 @@ def test_a_clock_that_is_set_to_and_fro_holds_nothing_for_ever() -> None:
             clock.pass_by(timedelta(seconds=30))
     clock.pass_by(timedelta(seconds=1))
     assert two.restrained(clock.now(), DAY) - began >= DAY
+
+
+@pytest.mark.parametrize("wrong", [9 * HOURS, -9 * HOURS], ids=str)
+async def test_what_a_list_confirms_is_dated_by_our_clock(wrong: timedelta) -> None:
+    """The history has one clock, however far that is from LG's: the lines of the log have the same."""
+    found = Fleet(6, clock=SimulatedClock(wrong))
+    lost = Rule(Hang(commit=True), match=Match(route=Route.SUBSCRIBE), count=1)
+    found.platform.set_faults(lost)
+    await found.reconcile()
+    first = found.clock.now()
+    await found.reconcile(after=timedelta(minutes=1))
+    pasts = found.state.history.changes(DEFAULT_ACCOUNT)
+    assert {one.intended for one in pasts} == {START + wrong}
+    dates = sorted((one.confirmed_by == "list", one.at) for one in pasts)
+    later = first + timedelta(minutes=1)
+    assert dates == [(False, START + wrong)] * 5 + [(True, later)]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
