@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from socket import gethostname
 
+import httpx
 import pytest
 
 from postgres import Postgres, postgres
@@ -25,7 +26,17 @@ from reconciler.simulator import Platform, Route, create_app, serving
 from reconciler.state import Place, State, vacant
 from reconciler.state.postgres.coordination import PostgresCoordination
 from reconciler.telemetry.masking import Masking
-from scenarios import DEADLINE_SECONDS, environment, eventually, fleet, owned, text, write
+from scenarios import (
+    CHANGES,
+    DEADLINE_SECONDS,
+    environment,
+    eventually,
+    fleet,
+    free_port,
+    owned,
+    text,
+    write,
+)
 
 URL = "postgresql://pcc:Swordfish-1@db.example:5432/pcc"
 
@@ -40,6 +51,11 @@ def mortal() -> Iterator[Postgres]:
 def lists(platform: Platform) -> int:
     """Return how many lists were asked for."""
     return sum(one.route is Route.LIST for one in platform.requests)
+
+
+def changes(platform: Platform) -> int:
+    """Return how many changes were asked for."""
+    return sum(one.route in CHANGES for one in platform.requests)
 
 
 async def line(child: Process, event: str) -> dict[str, object]:
@@ -83,6 +99,34 @@ async def test_the_daemon_outlives_its_database(tmp_path: Path, mortal: Postgres
     assert sorted(successes) == sorted(wanted)
 
 
+async def test_nothing_is_changed_while_the_database_is_away(
+    tmp_path: Path, mortal: Postgres
+) -> None:
+    """Devices that vanish at LG meanwhile wait: no call is made, the process is alive, and its metrics say why."""
+    platform = fleet(6, subscribed=1.0)
+    wanted = owned(platform)
+    write(tmp_path / "desired-state.toml", text(wanted))
+    async with serving(create_app(platform)) as base_url:
+        given = environment(platform, base_url, tmp_path) | {
+            "PCC_STATE_URL": mortal.fresh(),
+            "PCC_INTERVAL": "1s",
+            "PCC_LISTEN": f"127.0.0.1:{free_port()}",
+        }
+        async with process(given, "run") as child, httpx.AsyncClient() as client:
+            await eventually(lambda: lists(platform) >= 2)
+            mortal.kill()
+            await line(child, "state.failed")
+            platform.unsubscribe("default", wanted[0])
+            before, posts = lists(platform), changes(platform)
+            await eventually(lambda: lists(platform) >= before + 3)
+            assert changes(platform) == posts
+            surface = f"http://{given['PCC_LISTEN']}"
+            assert (await client.get(f"{surface}/healthz")).status_code == 200
+            assert "\npcc_state_writable 0.0\n" in (await client.get(f"{surface}/metrics")).text
+            mortal.start()
+            await eventually(lambda: platform.subscribed("default") == set(wanted))
+
+
 async def test_a_start_without_the_database_waits(tmp_path: Path, mortal: Postgres) -> None:
     """It says what it waits for, makes no call, and begins when PostgreSQL answers; a signal ends the waiting."""
     platform = fleet(4)
@@ -93,7 +137,7 @@ async def test_a_start_without_the_database_waits(tmp_path: Path, mortal: Postgr
         mortal.kill()
         async with process(given, "run") as child:
             waiting = await line(child, "replica.trouble")
-            assert "PostgreSQL cannot be reached" in str(waiting["error"])
+            assert str(waiting["error"]).startswith("PostgreSQL cannot be reached: ")
             child.send_signal(signal.SIGTERM)
             code, _ = await exit_of(child)
             assert (code, platform.request_count) == (0, 0)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -321,6 +322,34 @@ def test_an_author_with_letters_beyond_ascii_is_found_as_in_memory(
     changes = records.ChangesSaved(HOTEL, (replace(PAST, result=Result.SUCCESS, words="Ä"),), ())
     storage.write([Group((changes,))])
     assert storage.changes(Asked(account=HOTEL), 1)[0].words == "Ä"
+
+
+def test_more_old_changes_than_one_statement_deletes_are_removed(
+    storage: PostgresStorage, url: str
+) -> None:
+    """After a long rest there is more to delete than one statement has time for."""
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(
+            "INSERT INTO change (account, device, intended, pass, action, at, open, approved, words) "
+            "SELECT 'hotel', number::text, 1, 'p', 'subscribe', 1, FALSE, FALSE, '' "
+            "FROM generate_series(1, 120000) AS number"
+        )
+        storage.write([Group((records.OldDropped(START),))])
+        assert other.execute("SELECT count(*) FROM change").fetchone() == (0,)
+
+
+def test_a_missing_driver_is_named(tmp_path: Path) -> None:
+    """Without the extra, the setting ends a command with a sentence that says what to install."""
+    program = "import sys; sys.modules['psycopg'] = None; from reconciler.cli import run; sys.exit(run(['history']))"
+    given = {"HOME": str(tmp_path), "PCC_STATE_URL": "postgresql://pcc@127.0.0.1:1/pcc"}
+    shown = subprocess.run(  # noqa: S603 - this interpreter
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, env=given
+    )
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert (
+        "PCC_STATE_URL needs the driver of PostgreSQL: install pcc-reconciler[postgres]"
+        in shown.stderr
+    )
 
 
 def test_psycopg_is_not_imported_unless_it_is_asked_for() -> None:

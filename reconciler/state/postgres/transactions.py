@@ -19,7 +19,7 @@ from reconciler.core.replicas import Server as Identity
 from reconciler.state.postgres import migrations
 from reconciler.state.postgres.connection import BEGIN, Connection, Server
 from reconciler.state.postgres.database import AT_EASE
-from reconciler.state.postgres.faults import OtherSchema, sentence
+from reconciler.state.postgres.faults import sentence
 from reconciler.state.postgres.writes import executions
 from reconciler.state.records import Fence, Group
 from reconciler.state.sql import rows
@@ -55,12 +55,9 @@ class Transactions:
                     connection.execute(AT_EASE)
                 yield connection
                 connection.execute("COMMIT")
-            except OtherSchema:
+            except StateError:  # it names the server where that matters
                 self._drop()
                 raise
-            except StateError as error:
-                self._drop()
-                raise StateError(f"{self.server.name}: {error}") from error
             except (psycopg.Error, UnicodeError) as error:
                 self._drop()
                 raise StateError(f"{self.server.name}: {sentence(error)}") from error

@@ -17,18 +17,22 @@ from reconciler.state.sql.writes import Write
 TOGETHER = 10_000
 """The number of rows that one statement takes, so that it stays far below its time limit."""
 
+PARTS, AT_ONCE = 20, 50_000
+"""What is old is deleted in at most this many parts, with at most this many rows each. The rest goes the next day."""
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
     """One statement. ``{r}`` in it is the table of its rows, whose columns are named here with their types.
 
     ``key`` is how many columns at the front identify a row; of several such rows only the last one is written, because
-    PostgreSQL updates no row twice in a statement.
+    PostgreSQL updates no row twice in a statement. A statement that ends early is executed several ``times``.
     """
 
     sql: str
     columns: str = ""
     key: int = 0
+    times: int = 1
 
     def complete(self) -> str:
         """Return the statement with the places of its values."""
@@ -47,6 +51,14 @@ def _inserting(table: str, columns: str, key: str, *, replacing: bool) -> Words:
     listed = ", ".join(names)
     sql = f"INSERT INTO {table} ({listed}) SELECT {listed} FROM {{r}} ON CONFLICT ({key}) DO {then}"
     return Words(sql, columns, len(key.split(", ")))
+
+
+def _dropping(table: str, condition: str) -> Words:
+    """Return the words that delete what is old. After long rest that may be too much for the time of one statement."""
+    some = f"SELECT {table}.ctid FROM {{r}} JOIN {table} ON {condition} LIMIT {AT_ONCE}"
+    return Words(
+        f"DELETE FROM {table} WHERE ctid = ANY (ARRAY ({some}))", "before bigint", times=PARTS
+    )
 
 
 _ACCOUNT = "account text"
@@ -208,16 +220,9 @@ WORDS: Mapping[Write, Words] = {
     Write.DROP_UNUSED: Words(
         "DELETE FROM content WHERE sha256 NOT IN (SELECT sha256 FROM text_file)"
     ),
-    Write.DROP_OLD_CHANGES: Words(
-        "DELETE FROM change USING {r} WHERE change.at < r.before", "before bigint"
-    ),
-    Write.DROP_OLD_DEVICES: Words(
-        "DELETE FROM device USING {r} WHERE NOT owned AND NOT live AND went_at < r.before",
-        "before bigint",
-    ),
-    Write.DROP_OLD_NAMES: Words(
-        "DELETE FROM former_name USING {r} WHERE former_name.at < r.before", "before bigint"
-    ),
+    Write.DROP_OLD_CHANGES: _dropping("change", "at < r.before"),
+    Write.DROP_OLD_DEVICES: _dropping("device", "NOT owned AND NOT live AND went_at < r.before"),
+    Write.DROP_OLD_NAMES: _dropping("former_name", "at < r.before"),
 }
 _COMPLETE = {write: words.complete() for write, words in WORDS.items()}
 
@@ -230,7 +235,9 @@ def executions(write: Write, rows: Iterable[Row]) -> Iterator[tuple[str, Sequenc
         return
     left = iter(_last_of_each(rows, words.key) if words.key else rows)
     while some := tuple(islice(left, TOGETHER)):
-        yield sql, [[storable(value) for value in column] for column in zip(*some, strict=True)]
+        columns = [list(map(storable, column)) for column in zip(*some, strict=True)]
+        for _ in range(words.times):
+            yield sql, columns
 
 
 def _last_of_each(rows: Iterable[Row], key: int) -> Iterable[Row]:
