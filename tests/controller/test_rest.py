@@ -1,0 +1,53 @@
+"""How long an account rests between two passes: by its interval, by what it waits for, and never too long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from core_runs import aborted
+from core_strategies import ACCOUNT
+from reconciler.core.account import Contact, ListRead
+from reconciler.core.model import Plan, Reason
+from reconciler.core.status import PassReport
+from simulated import Fleet
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("interval", "longest"), [(10 * MINUTE, HOUR + timedelta(seconds=10)), (6 * HOUR, 6.6 * HOUR)]
+)
+def test_nothing_is_waited_for_longer_than_the_interval_or_an_hour(
+    interval: timedelta, longest: timedelta
+) -> None:
+    """A date that a wrong clock made cannot keep an account waiting; one in the past makes it due at once."""
+    fleet = Fleet(1)
+    reports = fleet.reconciler._reports
+    reports._with = replace(reports._with, interval=interval)
+    assert fleet.text is not None
+    run = fleet.reconciler._runs.begin(fleet.text)
+    fleet.clock.pass_by(MINUTE)
+    rests = []
+    for wait in (-HOUR, MINUTE, 31 * MINUTE, longest, 2 * longest):
+        report = PassReport(run.desired, run.began, run.began + MINUTE + wait, plan=Plan(ACCOUNT))
+        rests.append(reports.rest(run, report))
+    assert rests == [timedelta(0), MINUTE, 31 * MINUTE, longest, longest]
+
+
+@pytest.mark.parametrize("reason", [Reason.ACCOUNT_STOPPED, Reason.QUOTA, Reason.RETRY])
+@pytest.mark.parametrize("minutes", [-5, 3, 50])
+def test_a_stopped_account_is_looked_at_in_its_usual_time(reason: Reason, minutes: int) -> None:
+    """A credential may be another one by then; what waits for calls or for LG waits to the end."""
+    fleet = Fleet(1)
+    assert fleet.text is not None
+    run = fleet.reconciler._runs.begin(fleet.text)
+    fleet.clock.pass_by(MINUTE)
+    why = aborted(reason, run.began + minutes * MINUTE, Contact(ListRead.FAILED))
+    due = fleet.reconciler._reports.without_list(run, why).due - run.began
+    if reason is not Reason.ACCOUNT_STOPPED or minutes == 3:
+        assert due == minutes * MINUTE
+    else:
+        assert 10 * MINUTE <= due <= 12 * MINUTE
