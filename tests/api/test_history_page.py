@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from reconciler.api.app import Surface, create_app
+from reconciler.reporting.explain import ChangeReport
 from reconciler.reporting.moments import Zone, zone_named
 from reconciler.reporting.queries import Page
 from reconciler.telemetry.metrics import Metrics
@@ -20,15 +21,16 @@ NOW = datetime(2026, 11, 22, 16, 30, tzinfo=UTC)
 
 
 class Asked(FakeQueries):
-    """Knows no change, and writes down what it was asked."""
+    """Knows these changes, and writes down what it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, *changes: ChangeReport) -> None:
         self.asked: list[Mapping[str, str]] = []
+        self.changes = changes
 
     async def history(self, asked: Mapping[str, str]) -> Page:
         """Write down the question."""
         self.asked.append(asked)
-        return Page(NOW, (), None)
+        return Page(NOW, self.changes, None)
 
     def now(self) -> datetime:
         """Return some moment."""
@@ -39,9 +41,9 @@ class Asked(FakeQueries):
         return zone_named("Asia/Seoul", SEOUL)
 
 
-async def page(query: Mapping[str, str]) -> tuple[Asked, str]:
+async def page(query: Mapping[str, str], *changes: ChangeReport) -> tuple[Asked, str]:
     """Ask for the page, and return what the daemon was asked and what the page shows."""
-    asked = Asked()
+    asked = Asked(*changes)
     app = create_app(Surface(Metrics(), asked, FakeOperations(), FakeHealth(), FakePolicy()))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://pcc") as client:
@@ -56,7 +58,7 @@ async def page(query: Mapping[str, str]) -> tuple[Asked, str]:
         (
             {"since": "2026-11-20", "until": "2026-11-20"},
             {"since": "2026-11-19T15:00:00+00:00", "until": "2026-11-20T15:00:00+00:00"},
-            f"Only since 2026-11-20 00:00 ({SEOUL}), until 2026-11-21 00:00 ({SEOUL})",
+            f"Only since 2026-11-20 00:00, until 2026-11-21 00:00 ({SEOUL})",
         ),
         (
             {"since": "last tuesday"},
@@ -99,3 +101,32 @@ async def test_a_date_that_cannot_be_read_stays_in_the_form(
     assert words in shown
     for typed in query.values():
         assert f'value="{typed}"' in shown
+
+
+async def test_the_page_answers_an_auditor() -> None:
+    """Who removed a device that is asked for by its former name, when, by which commit, and LG's message id."""
+    removed = ChangeReport(
+        at=datetime(2026, 11, 17, 1, 12, 36, tzinfo=UTC),
+        account="seoul-hotel",
+        device="5a8b" * 16,
+        name="Room 108 oven",
+        action="unsubscribe",
+        result="success",
+        confirmed_by=None,
+        approved=False,
+        revision="c44e" * 10,
+        commit="c44e" * 10,
+        author="Jun Lee <jun@hotel.example>",
+        subject="Room 108 is rebuilt",
+        pass_id="9c156aceba19",
+        message_id="zWW5ezcnQAmurk0QzkgA3g",
+        lg_message_id="zWW5ezcnQAmurk0QzkgA3g",
+        status=200,
+        code=None,
+        words="",
+    )
+    found, shown = await page({"device": "Room 108 oven", "since": "last tuesday"}, removed)
+    assert found.asked[0]["device"] == "Room 108 oven"
+    for fact in ("Unsubscribed", "Jun Lee", "2026-11-17 01:12:36 UTC", "c44ec44ec44e"):
+        assert fact in shown
+    assert "message id <code>zWW5ezcnQAmurk0QzkgA3g</code>" in shown
