@@ -20,13 +20,15 @@ from reconciler.reporting.heard import KnownEvents
 from reconciler.state import KeptText, State
 
 Kept = Callable[[], Sequence[KeptText]]
+Takes = Callable[[bytes], bool]
+KeptWith = Callable[[Takes, str], Sequence[KeptText]]
 
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
     """All there is to know at one moment. ``passes`` says when the next pass of an account is due.
 
-    ``events`` is None if no receiver is asked.
+    ``events`` is None if no receiver is asked. ``kept_with`` is None where ``kept`` costs nothing.
     """
 
     now: datetime
@@ -41,11 +43,19 @@ class Knowledge:
     platforms: Mapping[AccountName, Platform] = field(default_factory=lambda: MappingProxyType({}))
     claims: Claims = field(default_factory=Claims)
     events: KnownEvents | None = None
+    kept_with: KeptWith | None = None
 
     @property
     def accounts(self) -> frozenset[AccountName]:
         """Return the accounts in force, and those that are missed."""
         return frozenset((*self.accepted.accounts, *self.accepted.abandoned))
+
+    def documents(self, takes: Takes, path: str) -> Sequence[KeptText]:
+        """Return the document at a path, and those with a file whose bytes are taken."""
+        if self.kept_with is not None:
+            return self.kept_with(takes, path)
+        kept = self.kept()
+        return [one for one in kept if one.document == path or any(map(takes, one.files.values()))]
 
     def theirs(self, account: AccountName) -> datetime | None:
         """Return LG's time, where the last pass of an account found that it differs from ours."""

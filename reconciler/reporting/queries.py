@@ -50,7 +50,7 @@ from reconciler.reporting.parameters import (
     moment,
     one_of,
 )
-from reconciler.state import BEGUN, History, KeptText, Past, Traits, newest_first
+from reconciler.state import BEGUN, History, Past, Traits, newest_first
 
 CHANGES = 10
 """How many past changes the explanation of one device shows."""
@@ -202,12 +202,11 @@ def _refused(known: Knowledge, name: AccountName) -> tuple[RefusedReport, ...]:
 
 
 class _Sightings:
-    """The places of a device in the documents. The documents are fetched once, however many accounts there are."""
+    """The places of a device in the documents of one account or of several."""
 
     def __init__(self, known: Knowledge, device: DeviceId) -> None:
         self._known = known
         self._device = device
-        self._kept: Sequence[KeptText] | None = None
         self._found: dict[tuple[str, str], tuple[Sighting, ...]] = {}
 
     def of(self, text: AccountRevision) -> tuple[Sighting, ...]:
@@ -219,27 +218,26 @@ class _Sightings:
 
     def _find(self, sha256: str, path: str) -> tuple[Sighting, ...]:
         """Read the account's document, and others that may name the device: of thousands of accounts a few."""
-        if self._kept is None:
-            self._kept = self._known.kept()
         files: dict[str, bytes] = {}
         documents = []
-        for one in self._kept:
-            if one.revision.sha256 != sha256 or one.document not in one.files:
-                continue
-            if one.document == path or _may_name(one, self._device):
+        for one in self._known.documents(_MayName(self._device), path):
+            if one.revision.sha256 == sha256 and one.document in one.files:
                 files.update(one.files)
                 documents.append(Document(one.document, one.files[one.document]))
         return desired.sightings(documents, MemoryTree(files), self._device)
 
 
-def _may_name(kept: KeptText, device: DeviceId) -> bool:
-    """Say whether a document may name a device, itself or in its device files.
+class _MayName:
+    """Says whether a file may name a device.
 
     An escape may stand for any letter. Approvals are numbered across documents, so each that has some counts.
     """
-    document, word = kept.files[kept.document], device.encode()
-    named = any(word in content for content in kept.files.values())
-    return named or b"\\" in document or b"approvals" in document
+
+    def __init__(self, device: DeviceId) -> None:
+        self._word = device.encode()
+
+    def __call__(self, content: bytes) -> bool:
+        return any(word in content for word in (self._word, b"\\", b"approvals"))
 
 
 def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightings) -> Facts:

@@ -183,6 +183,7 @@ class DaemonQueries:
             accepted=accepted,
             state=components.state,
             kept=components.state.revisions.kept,
+            kept_with=components.state.revisions.kept_with,
             statuses=reconciler.accounts.statuses,
             passes=self._queue.timetable(now),
             observing=components.settings.mode is Mode.OBSERVE,

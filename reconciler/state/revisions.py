@@ -6,13 +6,15 @@ Owns: that a file is written once, and is read back only if it is whole. Must no
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from reconciler.core.errors import StateError
 from reconciler.state.port import KeptText, Revisions
 from reconciler.state.records import DocumentDropped, DocumentSaved, Group, UnusedContentsDropped
 from reconciler.state.write_behind import WriteBehind
+
+Takes = Callable[[bytes], bool]
 
 
 class RevisionStore(Revisions):
@@ -51,13 +53,28 @@ class RevisionStore(Revisions):
         return records, exchanged
 
     def kept(self) -> Sequence[KeptText]:
+        return self._kept(None, "")
+
+    def kept_with(self, takes: Takes, path: str) -> Sequence[KeptText]:
+        return self._kept(takes, path)
+
+    def _kept(self, takes: Takes | None, path: str) -> Sequence[KeptText]:
         try:
             documents, compressed = self._storage.documents(), self._storage.contents()
         except StateError as error:
             self._behind.unread(error)
             return []
+        if takes is not None:
+            taken = _taken(compressed, takes)
+            documents = [
+                one
+                for one in documents
+                if one.document == path or not taken.isdisjoint(one.digests.values())
+            ]
+        needed = {digest for one in documents for digest in one.digests.values()}
         contents = {
-            digest: _decompressed(digest, content) for digest, content in compressed.items()
+            digest: _decompressed(digest, compressed[digest])
+            for digest in needed & compressed.keys()
         }
         kept = []
         for one in documents:
@@ -95,6 +112,16 @@ class RevisionStore(Revisions):
             return self._storage.has_contents(digests)
         except StateError:
             return frozenset()
+
+
+def _taken(compressed: Mapping[str, bytes], takes: Takes) -> set[str]:
+    """Return the digests of the files whose bytes are taken. One file after the other is held."""
+    found = set()
+    for digest, content in compressed.items():
+        whole = _decompressed(digest, content)
+        if whole is not None and takes(whole):
+            found.add(digest)
+    return found
 
 
 def _files(digests: Mapping[str, str], contents: Mapping[str, bytes | None]) -> Mapping[str, bytes]:

@@ -941,6 +941,25 @@ def test_accepted_texts_are_kept_with_their_files(opened: Callable[[], State]) -
     assert opened().revisions.kept() == []
 
 
+def test_documents_are_found_by_what_is_in_their_files(opened: Callable[[], State]) -> None:
+    """Of the kept documents those come back that have the words in any file, whole, and the one at the path."""
+    texts = [
+        KeptText("a.toml", FIRST, {"a.toml": b"version = 1", "ids.txt": b"needle\n"}),
+        KeptText("b.toml", FIRST, {"b.toml": b"version = 1"}),
+        KeptText("c.toml", SECOND, {"c.toml": b"# needle", "more.txt": b"hay"}),
+    ]
+    opened().revisions.keep(texts)
+    revisions = opened().revisions
+    assert revisions.kept_with(has_needle, "") == [texts[0], texts[2]]
+    assert revisions.kept_with(has_needle, "b.toml") == texts
+    assert revisions.kept() == texts
+
+
+def has_needle(content: bytes) -> bool:
+    """Say whether a file has the word."""
+    return b"needle" in content
+
+
 def test_files_that_no_text_needs_any_more_take_no_room(
     opened: Callable[[], State], disk: Disk, folder: Path
 ) -> None:
