@@ -122,12 +122,14 @@ class Watch:
     def __init__(self, me: MemberId) -> None:
         self._me = me
         self._seen: dict[MemberId, _Seen] = {}
+        self.longest_lease = 0.0
 
     def look(self, members: Iterable[Member], now: float) -> tuple[Member, ...]:
         """Take the members as they are; return those whose beat stood still for their whole lease."""
         before, self._seen = self._seen, {}
         silent = []
         for member in members:
+            self.longest_lease = max(self.longest_lease, member.lease)
             seen = before.get(member.id)
             if seen is None or seen.beat != member.beat:
                 seen = _Seen(member.beat, now)

@@ -58,7 +58,7 @@ class WriteBehind:
 
     def __init__(self, storage: Storage, clock: StateClock, writer: Writer | None = None) -> None:
         self.storage, self.clock = storage, clock
-        self._writer = writer or PlainWriter(storage)
+        self._writer, self._alone = writer or PlainWriter(storage), writer is None
         self.remembered = Remembered()
         self.disk = threading.Lock()
         self.waiting = Waiting(self.remembered.lock)
@@ -159,7 +159,8 @@ class WriteBehind:
         with self.remembered.lock:
             for known in self.remembered.accounts.values():
                 self.waiting.put(everything(known, self.clock.now()), ("folded", known.name))
-            for name, override in (self.remembered.pauses or {}).items():
+            pauses = (self.remembered.pauses or {}) if self._alone else {}
+            for name, override in pauses.items():  # others may have ended those of a shared state
                 self.waiting.replace(("pause", name), PauseSaved(name, override), lasting=True)
         while self._write_next():
             pass

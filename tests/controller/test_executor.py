@@ -157,6 +157,30 @@ async def test_all_changes_are_made_subscribes_first() -> None:
     )
 
 
+@pytest.mark.parametrize("confirms", [True, False])
+async def test_an_intent_that_waited_is_confirmed_before_its_call(*, confirms: bool) -> None:
+    """Where another process may have taken the account, intents older than some seconds are asked about again."""
+    clock, platform, book = SimulatedClock(), Platform(), Book()
+    book.confirms = confirms
+    platform.on_call = lambda: clock.pass_by(timedelta(seconds=1.5))
+    work = await execute(
+        Plan(ACCOUNT, many(12)),
+        platform,
+        book,
+        outdated=lambda: False,
+        concurrency=1,
+        clock=clock,
+        batch=4,
+        fresh_seconds=2.0,
+    )
+    assert max(book.batches) == 4
+    assert book.confirmations >= 1
+    assert (len(platform.asked) == 12) is confirms
+    assert work.outdated is not confirms
+    assert len(platform.asked) + len(work.left) == 12
+    assert {change.device for change in book.withdrawn} <= {change.device for change in work.left}
+
+
 async def test_one_call_goes_first_as_a_probe() -> None:
     """Nothing else is in flight until the first call came back, and then no more than allowed."""
     platform = Platform()

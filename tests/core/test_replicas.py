@@ -81,6 +81,14 @@ def test_a_replica_that_was_away_for_long_judges_nobody_at_once() -> None:
     assert watch.look([THEIRS], 1000.0) == ()
 
 
+def test_the_longest_lease_that_was_seen_is_known() -> None:
+    """After an exchange of the database nobody knows who may still act: the longest lease is waited for."""
+    watch = Watch(ANN)
+    watch.look([THEIRS, replace(THEIRS, id=MemberId("cy"), lease=90.0)], 0.0)
+    watch.look([THEIRS], 1.0)
+    assert watch.longest_lease == 90.0
+
+
 def test_counts_grow_and_carry_the_timeline() -> None:
     """After a failover every count is higher than any of the timeline before."""
     first = next_count(0, 1)

@@ -82,12 +82,13 @@ class Rules(Judge):
                 wanted[name] = frozenset(account["devices"])
         self._texts.append((self._world.loop.time(), wanted))
 
-    def paused(self, account: str, *, since: float | None) -> None:
-        """Hear that a pause is in force, or that it ended."""
-        if since is None:
-            self._paused.pop(account, None)
-        else:
-            self._paused[account] = since
+    def paused(self, account: str) -> None:
+        """Hear that a pause of an account is in force."""
+        self._paused[account] = self._world.loop.time()
+
+    def goes_on(self) -> None:
+        """Hear that somebody is about to end every pause."""
+        self._paused.clear()
 
     def sent(self, call: Sent) -> None:
         """Judge a call that leaves a replica."""
@@ -337,12 +338,12 @@ class Nemesis:
         answer = await node.ask("POST", "/api/v1/pause", asked)
         if answer is None or answer.status_code != 200:
             return
-        self._rules.paused(name, since=self._world.loop.time())
+        self._rules.paused(name)
         await asyncio.sleep(self._random.uniform(10, 200))
-        self._rules.paused(name, since=None)
         await self._unpause()
 
     async def _unpause(self) -> None:
+        self._rules.goes_on()
         for _ in range(100):
             for node in self._world.nodes:
                 answer = await node.ask("POST", "/api/v1/pause", {"pause": "none"})

@@ -135,7 +135,7 @@ class Replica:
 
     def longest_lease(self) -> float:
         """Return how long a member that nobody hears of may still act, for a database that was exchanged."""
-        return self.lease.seconds
+        return max(self.lease.seconds, self.watch.longest_lease)
 
     def _note(self, trouble: str) -> None:
         if trouble and trouble != self.trouble:

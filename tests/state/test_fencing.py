@@ -1,0 +1,168 @@
+"""What a replica writes of accounts, and what it leaves to others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+
+from disks import START, StandingClock
+from memory_coordination import Database, MemoryCoordination, shared
+from reconciler.core.guards import PauseOverride
+from reconciler.core.model import (
+    AccountName,
+    Action,
+    Change,
+    DeviceId,
+    Outcome,
+    PassId,
+    Pause,
+    Result,
+    Revision,
+)
+from reconciler.core.replicas import Member, MemberId
+from reconciler.state import State
+from reconciler.state.coordination import Acceptance
+from reconciler.state.port import Asked
+from reconciler.state.records import Fence
+from reconciler.state.sqlite.storage import SqliteStorage
+
+HOTEL, ME, OTHER = AccountName("hotel"), MemberId("me"), MemberId("other")
+ONE, PASS = DeviceId("one"), PassId("pass")
+NOBODY: frozenset[DeviceId] = frozenset()
+
+
+@dataclass
+class Owner:
+    """A ``Tenure`` that reads the tables when a fence fails, as a replica does."""
+
+    coordination: MemoryCoordination
+    fences: dict[AccountName, Fence] = field(default_factory=dict)
+    plans: dict[AccountName, Fence] = field(default_factory=dict)
+    stale: set[AccountName] = field(default_factory=set)
+
+    def known(self) -> Mapping[AccountName, Fence]:
+        """Return what is owned."""
+        return self.fences
+
+    def planned(self) -> Mapping[AccountName, Fence]:
+        """Return what plans are made on."""
+        return self.plans
+
+    def failed(self, accounts: frozenset[AccountName]) -> frozenset[AccountName]:
+        """Read what is true now."""
+        self.stale |= accounts
+        now = self.coordination.ownership.owned(ME)
+        self.fences = {one: now[one] for one in self.fences if one in now}
+        return accounts & self.fences.keys()
+
+
+class World:
+    """One replica that owns one account of a shared database."""
+
+    def __init__(self) -> None:
+        self.database = Database(SqliteStorage.in_memory(StandingClock()), StandingClock().now)
+        tables = self.tables = MemoryCoordination(self.database)
+        for one in (ME, OTHER):
+            tables.members.join(Member(one, "pod", "1", 45.0))
+        epoch = tables.source.take(ME)
+        assert epoch is not None
+        managed = frozenset({HOTEL})
+        tables.source.accept(ME, epoch, Acceptance(managed, managed, b"", START))
+        self.owner = Owner(tables, dict(tables.ownership.take(ME, 1).fences))
+        self.owner.plans = dict(self.owner.fences)
+        self.state = State(shared(self.database), StandingClock(), tenure=self.owner)
+
+    def intends(self) -> None:
+        """Write an intent down."""
+        change = Change(HOTEL, Action.UNSUBSCRIBE, ONE)
+        self.state.changes.intend(HOTEL, PASS, [change], NOBODY, Revision("a" * 64), START)
+
+    def ends(self, status: int | None) -> None:
+        """Write down how the call ended."""
+        change = Change(HOTEL, Action.UNSUBSCRIBE, ONE)
+        result = Result.SUCCESS if status == 200 else Result.FAILED
+        outcome = Outcome(change, result, START + timedelta(seconds=1), status=status)
+        self.state.changes.record(HOTEL, PASS, [outcome], {}, START)
+
+    def taken_by_another(self) -> None:
+        """Let another replica own the account."""
+        self.tables.ownership.shed({HOTEL: self.owner.fences[HOTEL].epoch}, ME)
+        assert self.tables.ownership.take(OTHER, 1).fences
+
+    def written(self) -> list[Result | None]:
+        """Return the result of each change that the database has."""
+        return [past.result for past in self.database.storage.changes(Asked(), 10)]
+
+
+@pytest.fixture
+def world() -> World:
+    """Return a replica with its account."""
+    return World()
+
+
+def test_an_owner_writes_what_it_does(world: World) -> None:
+    """An intent is there before its call, and its end afterwards."""
+    world.intends()
+    assert world.written() == [None]
+    world.ends(200)
+    assert world.written() == [Result.SUCCESS]
+    assert not world.owner.stale
+
+
+def test_an_intent_by_an_older_plan_is_not_written(world: World) -> None:
+    """After a pause elsewhere the plan counts no more, and the account is still owned."""
+    override = PauseOverride(Pause.ALL, START + timedelta(hours=1), "why")
+    world.tables.commands.pause(HOTEL, override, START)
+    world.intends()
+    assert world.written() == []
+    assert world.owner.stale == {HOTEL}
+    assert HOTEL in world.owner.fences
+    assert not world.state.waits
+
+
+def test_an_end_needs_the_owner_only(world: World) -> None:
+    """A call that was made before a pause is written down with its end after it."""
+    world.intends()
+    override = PauseOverride(Pause.ALL, START + timedelta(hours=1), "why")
+    world.tables.commands.pause(HOTEL, override, START)
+    world.ends(200)
+    assert world.written() == [Result.SUCCESS]
+
+
+@pytest.mark.parametrize(("status", "result"), [(200, Result.SUCCESS), (None, None)])
+def test_only_an_answer_of_lg_closes_an_intent_of_a_lost_account(
+    world: World, status: int | None, result: Result | None
+) -> None:
+    """Whoever lost the account closes its own intent where LG answered, and writes nothing else."""
+    world.intends()
+    world.taken_by_another()
+    world.ends(status)
+    assert world.written() == [result]
+    assert not world.state.waits
+    assert not world.state.accounts.knows(HOTEL)
+
+
+def test_a_lost_account_is_read_anew(world: World) -> None:
+    """What another owner wrote is known as soon as the account is owned again."""
+    world.intends()
+    world.taken_by_another()
+    world.intends()
+    assert not world.state.accounts.knows(HOTEL)
+    fence = dict(world.tables.ownership.owned(OTHER))[HOTEL]
+    world.tables.ownership.shed({HOTEL: fence.epoch}, OTHER)
+    world.owner.fences = dict(world.tables.ownership.take(ME, 1).fences)
+    world.owner.plans = {HOTEL: replace(world.owner.fences[HOTEL])}
+    world.ends(200)
+    assert world.written() == [Result.SUCCESS]
+
+
+def test_pauses_that_others_ended_do_not_come_back(world: World) -> None:
+    """A database that lost its last writes gets back what this replica wrote of its accounts, and no pause."""
+    override = PauseOverride(Pause.ALL, START + timedelta(hours=1), "why")
+    world.state.take_pauses({HOTEL: override})
+    world.state._storage.medium.doubts += 1
+    world.state.flush()
+    assert world.database.storage.pauses() == {}
