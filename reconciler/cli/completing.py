@@ -33,7 +33,7 @@ UNSAFE_IN_QUOTES = re.compile(r"""(["$`\\])""")
 IN_APOSTROPHES = r"'\''"
 """An apostrophe in a word that is between apostrophes: it ends them, and begins them again."""
 VARIABLE = "_PCC_RECONCILER_COMPLETE"
-IN_BASH = "complete_bash"
+IN_BASH, IN_ZSH = "complete_bash", "complete_zsh"
 
 
 def accounts(ctx: typer.Context, incomplete: str) -> list[Offer]:
@@ -71,10 +71,18 @@ def _fitting(found: Iterable[Offer], incomplete: str) -> Iterator[Offer]:
 
 def _quoted(offer: Offer) -> Offer:
     """Return an offer as the shell takes it: bash inserts a word as it is, the others quote it."""
-    word = offer[0]
-    if os.environ.get(VARIABLE) == IN_BASH:
-        word = _for_bash(word)
+    word, shell = offer[0], os.environ.get(VARIABLE)
+    if shell == IN_BASH:
+        return _Fitting(_for_bash(word)), offer[1]
+    if shell == IN_ZSH:
+        return _Escaped(_for_zsh(word)), offer[1]
     return _Fitting(word), offer[1]
+
+
+def _for_zsh(word: str) -> str:
+    """Return a word as it is written in what zsh evaluates: between quotation marks, and those between apostrophes."""
+    escaped = UNSAFE_IN_QUOTES.sub(r"\\\1", word).replace(":", r"\\:")
+    return escaped.replace("'", IN_APOSTROPHES)
 
 
 def _for_bash(word: str) -> str:
@@ -96,6 +104,16 @@ class _Fitting(str):
     def startswith(self, *_typed: object) -> bool:
         """Say that it fits."""
         return True
+
+
+class _Escaped(_Fitting):
+    """A word that is escaped already. Typer escapes for zsh, and loses apostrophes and quotation marks by it."""
+
+    __slots__ = ()
+
+    def replace(self, *_what: object) -> str:
+        """Return it as it is."""
+        return self
 
 
 def _setting(ctx: typer.Context, name: str) -> str | None:

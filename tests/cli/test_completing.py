@@ -105,6 +105,20 @@ def test_fish_and_zsh_are_offered_names_with_what_they_are() -> None:
     )
 
 
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("typed", "word"),
+    [
+        ("Mina", r"Mina'\''s kitchen"),
+        ("Trial", r"Trial \$kitchen \"north\""),
+    ],
+)
+def test_zsh_keeps_every_character_of_a_name(typed: str, word: str) -> None:
+    """What it evaluates has a name between quotation marks, and all of that between apostrophes."""
+    shown = "".join(offered("zsh", PROGRAM, "explain", typed))
+    assert shown.startswith(f'_arguments \'*: :(("{word}":')
+
+
 def test_the_desired_state_of_an_env_file_is_read(home: Path) -> None:
     """What is named on the line counts for what is offered after it."""
     elsewhere = home / "elsewhere"
