@@ -21,6 +21,7 @@ from reconciler.core.memory import Past
 from reconciler.core.model import AccountName, Action, DeviceId, PassId, Result
 from reconciler.state import records
 from reconciler.state.port import Asked
+from reconciler.state.postgres.connection import BEGIN, Server
 from reconciler.state.postgres.storage import PostgresStorage
 from reconciler.state.records import Fence, Group
 
@@ -127,6 +128,21 @@ def test_a_taker_waits_for_a_write_that_began_and_a_write_for_a_taker(
         taker.commit()
     writer.join(30)
     assert (found, live(storage)) == ([frozenset({HOTEL})], set())
+
+
+def test_a_frozen_writer_keeps_its_rows_for_seconds_only(
+    storage: PostgresStorage, url: str
+) -> None:
+    """A machine that freezes in the middle of a write loses its transaction, and another one takes the account."""
+    own(url, **{HOTEL: OWNED})
+    with closing(Server.of(url).connect()) as frozen:
+        frozen.execute(BEGIN)
+        frozen.execute("SELECT 1 FROM ownership FOR SHARE")
+        with psycopg.connect(url, autocommit=True) as taker:
+            taker.execute("UPDATE ownership SET owner = 'other', epoch = epoch + 1")
+        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+            frozen.execute("COMMIT")
+    assert storage.write([listed(HOTEL, "one")], fences={HOTEL: OWNED}) == {HOTEL}
 
 
 def test_a_server_that_dies_is_trouble_until_it_is_back(mortal: Postgres) -> None:
