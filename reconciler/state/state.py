@@ -127,6 +127,10 @@ class State:
         """Forget accounts that another replica owns now, and what waits of them to be written."""
         self._behind.forget(accounts)
 
+    def keep_only(self, accounts: Collection[AccountName]) -> None:
+        """Forget what was read of other accounts, as for a page: another replica may have changed it since."""
+        self._behind.keep_only(accounts)
+
     def waits_for(self, account: AccountName) -> bool:
         """Return whether something of an account waits to be written."""
         return self._behind.waiting.concerns(account)

@@ -147,6 +147,12 @@ class WriteBehind:
             for account in accounts:
                 self.remembered.accounts.pop(account, None)
 
+    def keep_only(self, accounts: Collection[AccountName]) -> None:
+        """Forget what was read of other accounts: another process may have changed it since."""
+        with self.remembered.lock:
+            for account in self.remembered.accounts.keys() - accounts:
+                del self.remembered.accounts[account]
+
     def _write_all(self) -> None:
         """Write what waits. If the file was lost or may be older, write everything in memory, too."""
         while self._write_next():

@@ -239,6 +239,13 @@ class Node:
         process = self.daemon.process if self.daemon is not None else None
         return None if process is None or process.replica is None else process.replica._replica
 
+    @property
+    def accounts(self) -> Any:
+        """Return what this replica remembers of accounts."""
+        assert self.daemon is not None
+        assert self.daemon.process is not None
+        return self.daemon.process.components.state.accounts
+
     def epoch(self, account: AccountName) -> int | None:
         """Return the epoch in which this replica has an account."""
         replica = self.replica

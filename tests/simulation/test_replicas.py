@@ -277,6 +277,26 @@ def test_what_another_replica_did_counts(tmp_path: Path) -> None:
     lived(tmp_path, story, replicas=2)
 
 
+def test_a_replica_shows_what_the_owner_did_meanwhile(tmp_path: Path) -> None:
+    """What a replica read of an account that it does not own, as for a page, is read anew a second later."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        other = next(node for node in world.nodes if "hotel-2" not in node.owned())
+        accounts = other.accounts
+        before = accounts.recall(AccountName("hotel-2"), world.clock.now()).expected
+        world.wanted["hotel-2"].append(world.devices["hotel-2"][-1])
+        for node in world.nodes:
+            world.deliver(node)
+        await world.until(world.agrees, 30)
+        await asyncio.sleep(5)
+        after = accounts.recall(AccountName("hotel-2"), world.clock.now()).expected
+        assert len(before) == 6
+        assert set(after) == set(world.wanted["hotel-2"])
+
+    lived(tmp_path, story)
+
+
 def test_an_hour_of_calls_counts_once_after_many_hand_overs(tmp_path: Path) -> None:
     """The calls of an account are not counted again with each hand-over, and lists that were perhaps made count."""
 

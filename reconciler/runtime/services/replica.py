@@ -150,6 +150,9 @@ class ReplicaService:
             changes = life.changes
             await self._read()
             self._read_changes = changes
+        self._components.state.keep_only(
+            self._tenure.known().keys() | self._tenure.planned().keys()
+        )
         if began_reading:
             self._follower.pushed()
         self._read_behind()
