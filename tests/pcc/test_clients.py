@@ -276,12 +276,12 @@ def test_what_others_learned_of_each_account_is_as_old_as_it_is(
     assert left() == [(70, 69), (90, 89)]
     taken = (clock.now().timestamp() - 40 * minute, clock.now().timestamp() + 5 * minute)
     rig.clients.taken(BUSAN, Learned(taken, 80))
-    assert left() == [(70, 69), (80, 77)]
-    clock.pass_by(25 * MINUTE)
-    assert left() == [(70, 70), (80, 78)]
+    assert left() == [(70, 69), (80, 78)]
     clock.pass_by(25 * MINUTE)
     assert left() == [(70, 70), (80, 79)]
-    clock.pass_by(15 * MINUTE)
+    clock.pass_by(30 * MINUTE)
+    assert left() == [(70, 70), (80, 79)]
+    clock.pass_by(10 * MINUTE)
     assert left() == [(70, 70), (80, 80)]
 
 
