@@ -146,13 +146,16 @@ class _Storing:
 
     def write(self) -> None:
         """Write what was found to be new."""
-        session = self._session
-        session.many(ADD_EVENT, self._events)
-        session.many(ADD_BODY, self._bodies)
-        session.many(ADD_DELIVERY, self._due_or_parked())
-        session.many(ADD_SPENT, self._spent)
-        if self._duplicates:
-            session.many(COUNT, [(count, seq) for seq, count in self._duplicates.items()])
+        counts = [(count, seq) for seq, count in self._duplicates.items()]
+        for statement, rows in (
+            (ADD_EVENT, self._events),
+            (ADD_BODY, self._bodies),
+            (ADD_DELIVERY, self._due_or_parked()),
+            (ADD_SPENT, self._spent),
+            (COUNT, counts),
+        ):
+            if rows:
+                self._session.many(statement, rows)
 
     def _due_or_parked(self) -> list[Row]:
         """Return the rows of deliveries: each is due, or parked behind an earlier one of its device."""

@@ -90,6 +90,7 @@ class Session:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._page_bytes = 0
 
     @classmethod
     def make(cls, file: Path, kind: Kind, wait: float, connect: Connect = connect) -> Self:
@@ -199,10 +200,15 @@ class Session:
         """Return a number that differs once another connection has changed the file."""
         return self._number("PRAGMA data_version")
 
+    def size(self) -> int:
+        """Return the size of the file in bytes, with the pages that are free."""
+        if not self._page_bytes:
+            self._page_bytes = self._number("PRAGMA page_size")
+        return self._number("PRAGMA page_count") * self._page_bytes
+
     def used_bytes(self) -> int:
         """Return the size of what the file holds, without pages that are free."""
-        pages = self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
-        return pages * self._number("PRAGMA page_size")
+        return self.size() - self._number("PRAGMA freelist_count") * self._page_bytes
 
     def truncate_log(self) -> bool:
         """Carry the write-ahead log over into the file and cut it to nothing; return whether that was done."""
