@@ -297,6 +297,17 @@ def test_a_replica_shows_what_the_owner_did_meanwhile(tmp_path: Path) -> None:
     lived(tmp_path, story)
 
 
+def test_more_accounts_than_are_taken_at_once_are_all_worked_on(tmp_path: Path) -> None:
+    """A replica takes hundreds of accounts at a time, and goes on until it has its share."""
+
+    async def story(world: World) -> None:
+        world.nodes[0].start()
+        await world.until(world.agrees, 120)
+        assert len(world.nodes[0].owned()) == 510
+
+    lived(tmp_path, story, replicas=1, accounts=510, devices=2)
+
+
 def test_an_hour_of_calls_counts_once_after_many_hand_overs(tmp_path: Path) -> None:
     """The calls of an account are not counted again with each hand-over, and lists that were perhaps made count."""
 

@@ -31,6 +31,8 @@ from reconciler.state.records import Fence
 
 GRACE_SECONDS = 10.0
 """How long the last accounts may take to be freed at the end."""
+UNREAD = -2
+"""In place of a number of changes: the tables are read again, whatever they say."""
 BEHIND_SECONDS = 5.0
 """How often a source that is behind is read again."""
 
@@ -73,7 +75,7 @@ class ReplicaService:
         self._tenure = replica.tenure
         self._due, self._ending = asyncio.Event(), asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._serial, self._read_changes = -1, -2
+        self._serial, self._read_changes = -1, UNREAD
         self._silent: frozenset[MemberId] = frozenset()
         self._behind_at, self._failure = 0.0, ""
         replica.tenure.nudge = self._nudge
@@ -94,7 +96,7 @@ class ReplicaService:
 
     def _nudge(self) -> None:
         """Look at the tables soon. It may be called from any thread."""
-        self._read_changes = -2
+        self._read_changes = UNREAD
         self._loop.call_soon_threadsafe(self._due.set)
 
     # -- the lease
@@ -147,9 +149,12 @@ class ReplicaService:
         began_reading = await self._take_source(others=len(living) > 1)
         moved = await asyncio.to_thread(self._balance, living)
         if moved or began_reading or self._read_changes != life.changes:
-            changes = life.changes
-            await self._read()
-            self._read_changes = changes
+            self._read_changes = life.changes  # before: what changes meanwhile is read again
+            try:
+                await self._read()
+            except StateError:
+                self._read_changes = UNREAD
+                raise
         self._components.state.keep_only(
             self._tenure.known().keys() | self._tenure.planned().keys()
         )
@@ -221,14 +226,17 @@ class ReplicaService:
         before = self._tenure.planned()
         lost = {one for one, fence in before.items() if not _same_term(fence, news.fences.get(one))}
         self._lost(lost)
-        gained = news.fences.keys() - (before.keys() - lost)
+        gained = news.learned.keys()
+        later = news.fences.keys() - (before.keys() - lost) - gained
         self._tenure.read(news.fences)
         if gained:
             await asyncio.to_thread(informer.taken, gained)
             if self._tenure.me != me:
                 return
         self._components.state.take_pauses(news.pauses)
-        self._tenure.plans(news.fences)
+        self._tenure.plans({one: each for one, each in news.fences.items() if one not in later})
+        if later:
+            self._nudge()
         paused = {one for one in before if _pause_differs(before[one], news.fences.get(one))}
         self._dispatcher.wake_first(sorted(paused))
         self._gained(gained, news.learned)
@@ -242,7 +250,9 @@ class ReplicaService:
         kept = tuple(state.revisions.kept()) if verdict.serial != self._serial else None
         if state.trouble:
             raise StateError(state.trouble)
-        commands = self._tables.commands.asked(list(fences), source=self._replica.source.reads)
+        learned = self._anew(fences)
+        ours = [*self._tenure.planned().keys() & fences.keys(), *learned]
+        commands = self._tables.commands.asked(ours, source=self._replica.source.reads)
         return News(
             fences,
             state.stored_pauses(),
@@ -250,15 +260,18 @@ class ReplicaService:
             verdict.content,
             kept,
             tuple(commands),
-            self._anew(fences),
+            learned,
         )
 
     def _anew(self, fences: Fences) -> Mapping[AccountName, Learned]:
-        """Read accounts anew that were taken: what this process happens to know of them is older than their owner."""
+        """Read accounts anew that were taken: what this process happens to know of them is older than their owner.
+
+        With thousands of them it goes on with the next ones a moment later, while passes of the first begin.
+        """
         before = self._tenure.planned()
         taken = [
             one for one in fences if one not in before or not _same_term(before[one], fences[one])
-        ]
+        ][:CHUNK]
         self._components.state.forget(taken)
         return {one: self._learned(one) for one in taken}
 
