@@ -184,7 +184,7 @@ def export(
 
 
 def migrate_state(env_file: EnvFile = None) -> None:
-    """Copy the state of PCC_STATE_DIR to the PostgreSQL of PCC_STATE_URL, and compare both.
+    """Copy the state to PostgreSQL. From PCC_STATE_DIR to PCC_STATE_URL; both are compared.
 
     No daemon may run on either. The file stays as it is.
     """

@@ -59,6 +59,7 @@ COMMANDS = (
     "reconcile",
     "pause",
     "resume",
+    "migrate-state",
     "doctor",
     "receive",
     "simulate",
@@ -178,7 +179,7 @@ def test_the_help_of_each_command_shows_an_example(shell: Shell, command: str) -
 def test_help_names_every_command_in_whole_words(shell: Shell) -> None:
     """The list of commands is complete, and none of its summaries is cut off."""
     ended = shell("--help")
-    listed = re.findall(r"^  ([a-z]+) {2,}(\S.*)$", ended.out.split("Commands:")[1], re.MULTILINE)
+    listed = re.findall(r"^  ([a-z-]+) {2,}(\S.*)$", ended.out.split("Commands:")[1], re.MULTILINE)
     assert tuple(name for name, _ in listed) == COMMANDS
     assert all(summary.endswith(".") and not summary.endswith("...") for _, summary in listed)
 
@@ -294,7 +295,7 @@ def test_what_a_command_did_is_not_made_a_text_of_by_accident() -> None:
 def test_the_reference_quotes_the_help_of_each_command(shell: Shell) -> None:
     """docs/cli.md holds the help texts word for word, a section each, in the order of the help."""
     text = (ROOT / "docs" / "cli.md").read_text("utf-8")
-    assert tuple(re.findall(r"^## `pcc-reconciler ([a-z]+)`$", text, re.MULTILINE)) == COMMANDS
+    assert tuple(re.findall(r"^## `pcc-reconciler ([a-z-]+)`$", text, re.MULTILINE)) == COMMANDS
     assert (
         tuple(re.findall(r"^### `pcc-reconciler events ([a-z]+)`$", text, re.MULTILINE))
         == EVENT_COMMANDS
