@@ -766,6 +766,43 @@ def inside() -> list[Line]:
     ]  # fmt: skip
 
 
+def replicas() -> list[Line]:
+    """Return how several replicas share the accounts; with one replica there is none of it."""
+    unowned, overdue = "accounts that no replica owns", "longest overdue"
+    lease, clock = "least time left of a lease", "largest difference to the database's clock"
+    orphans = series(
+        "Accounts that nobody works on",
+        "Accounts that no living replica owns (left), and for how long the most overdue pass is overdue (right). Any"
+        " replica answers for the whole fleet.",
+        Query(f"max({of('pcc_accounts_unowned')})", unowned),
+        Query(f"max({of('pcc_account_overdue_seconds_max')})", overdue),
+        look=Look(
+            COUNT,
+            colours={unowned: colour_of("PccAccountsUnowned"), overdue: ORANGE},
+            empty="One replica alone",
+            decimals=0,
+        ),
+        overrides=[override(overdue, unit="s", custom_axisPlacement="right")],
+    )
+    shares = series(
+        "Accounts of each replica",
+        "Shares differ by one at most. A share that stays at 0 belongs to a replica that is gone.",
+        Query(f"sum by (instance) ({of('pcc_replica_accounts')})", "{{instance}}"),
+        look=Look(COUNT, empty="One replica alone", decimals=0),
+        stacked=True,
+    )
+    leases = series(
+        "Leases and clocks",
+        "How long the replica with the shortest lease may still act (left); at 0 it stopped its calls. By how much a"
+        " machine's clock differs from the database's (right).",
+        Query(f"min({of('pcc_replica_lease_seconds')})", lease),
+        Query(f"max({of('pcc_replica_clock_ahead_seconds')})", clock),
+        look=Look("s", colours={lease: BLUE, clock: YELLOW}, empty="One replica alone"),
+        overrides=[override(clock, custom_axisPlacement="right")],
+    )
+    return [Line(1, heading="Replicas"), Line(8, [(8, orphans), (8, shares), (8, leases)])]
+
+
 def refused_and_flapping() -> Panel:
     """Return the devices that LG does not take, or does not keep."""
     refused, flapping = "refused by LG", "lost again and again"
@@ -788,7 +825,7 @@ def overview_lines() -> list[Line]:
     where = [(7, alert_list(BOTH)), (9, out_of_sync_accounts()), (8, held_changes(of))]
     was = [(9, conditions_over_time()), (8, devices(of)), (7, changes(of))]
     top = [Line(4, answer), Line(3, facts), Line(8, where), Line(8, was)]
-    return [*top, Line(1, heading="LG"), *calls_to_lg(), *inside(), *receiver_lines()]
+    return [*top, Line(1, heading="LG"), *calls_to_lg(), *inside(), *replicas(), *receiver_lines()]
 
 
 def calls_to_lg() -> list[Line]:
