@@ -601,8 +601,10 @@ STILL = {
 """Panels that may show nothing but 0, and why."""
 
 
-WAITING = {"Alerts", "Alerts that page", "Tickets"}
-"""Panel and annotations that may be empty here: an alert waits for minutes before it fires."""
+OF_SEVERAL = {"Accounts that nobody works on", "Accounts of each replica", "Leases and clocks"}
+"""Panels of several replicas: one daemon alone has nothing to show there."""
+WAITING = OF_SEVERAL | {"Alerts", "Alerts that page", "Tickets"}
+"""Panels and annotations that may be empty here, such as those of alerts, which wait for minutes before they fire."""
 
 
 def assert_full(seen: Mapping[tuple[str, str], set[float]]) -> None:
