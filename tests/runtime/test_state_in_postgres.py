@@ -117,8 +117,8 @@ async def test_nothing_is_changed_while_the_database_is_away(
             mortal.kill()
             await line(child, "state.failed")
             platform.unsubscribe("default", wanted[0])
-            before, posts = lists(platform), changes(platform)
-            await eventually(lambda: lists(platform) >= before + 3)
+            posts = changes(platform)
+            await asyncio.sleep(3)  # time for passes, and for a call that must not be made
             assert changes(platform) == posts
             surface = f"http://{given['PCC_LISTEN']}"
             assert (await client.get(f"{surface}/healthz")).status_code == 200
