@@ -421,6 +421,20 @@ async def test_what_is_refused_is_read_again_before_it_is_given_up(
     assert (await rig.access.renewed(token)).value == value
 
 
+async def test_a_token_that_still_lives_does_not_outlast_a_replaced_credential() -> None:
+    """Where a renewal fails with the credentials of another user, the token of the former one is used no more."""
+    rig = Rig()
+    assert await rig.value() == "access-token-1"
+    rig.stored = credentials(access_token=None, refresh_token="refresh-token-of-another")
+    rig.emp.reply = lambda _number: (
+        (401, b"{}") if rig.emp.forms[-1]["refresh_token"] == REFRESH else (503, b"")
+    )
+    rig.clock.move(3500)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await rig.value()
+
+
 async def test_what_is_still_the_same_when_read_again_is_refused() -> None:
     """There is no second refresh with a refresh token that EMP does not take."""
     rig = Rig(access_token=ACCESS)

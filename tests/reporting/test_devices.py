@@ -90,6 +90,18 @@ def test_the_list_says_since_when_a_device_is_where_it_is() -> None:
     }
 
 
+@pytest.mark.parametrize("state", ["missing", "extra"])
+async def test_what_an_edit_changed_is_listed_before_its_pass(state: str) -> None:
+    """An account that was in sync has missing and extra devices as soon as a revision makes them so."""
+    one = Fleet(6, wanted=5)
+    await one.reconcile()
+    assert not Devices().page(known(one), listed({"state": state})).devices
+    one.want(one.owned[1:])
+    expected = one.owned[5] if state == "missing" else one.owned[0]
+    found = Devices().page(known(one), listed({"state": state}))
+    assert states(found) == {expected: state}
+
+
 @pytest.mark.parametrize("running", [True, False])
 async def test_the_list_says_what_explain_says(*, running: bool) -> None:
     """State and what holds a device are the same in both, with a daemon and without one."""

@@ -88,6 +88,21 @@ def test_an_approval_in_force_then_lets_devices_end() -> None:
     assert (found.held, found.expires) == (11, ("the wing closes",))
 
 
+def test_devices_that_end_with_an_approval_count_for_no_later_moment() -> None:
+    """Eight devices go approved, and eight more within the same day are still within the limit."""
+    devices = [
+        Device(DeviceId(f"d{number:03}"), until=(SOON, SOON + HOUR, None)[min(number // 8, 2)])
+        for number in range(100)
+    ]
+    leaving = frozenset(device.id for device in devices[:8])
+    approval = Approval(leaving, LATER, "the wing is closed")
+    first, second, *_ = boundaries(replace(desiring(devices), approvals=(approval,)), NOW)
+    assert (first.ends, first.held) == (8, 0)
+    assert (second.ends, second.held, second.reason) == (8, 0, None)
+    _, without = boundaries(desiring(devices), NOW)
+    assert (without.ends, without.held, without.reason) == (8, 8, "too-many")
+
+
 def test_moments_of_one_day_are_counted_together() -> None:
     """Devices that end within a day of each other count as one removal, as they do for the guard."""
     hours = range(1, 4)
