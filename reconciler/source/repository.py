@@ -16,7 +16,15 @@ from __future__ import annotations
 import asyncio
 import posixpath
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -168,8 +176,11 @@ class GitSource:
         interval: float = 30.0,
         verify: bool = False,
         allowed_signers: Path | None = None,
+        steady: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._clone = clone
+        self._steady, self._sleep = steady, sleep
         self._ref = ref
         self._path = "" if path == Path() else path.as_posix()
         self._interval = interval
@@ -228,12 +239,12 @@ class GitSource:
 
     async def wakes(self) -> AsyncIterator[None]:
         """Yield once in each interval, however long a look takes, and sooner while the remote fails."""
-        began = time.monotonic()
+        began = self._steady()
         while True:
             again = AGAIN_SECONDS * 2 ** min(self._failures - 1, 10)
             pause = min(self._interval, again) if self._failures else self._interval
-            await asyncio.sleep(max(SHORTEST_PAUSE_SECONDS, began + pause - time.monotonic()))
-            began = time.monotonic()
+            await self._sleep(max(SHORTEST_PAUSE_SECONDS, began + pause - self._steady()))
+            began = self._steady()
             yield
 
     def close(self) -> None:
@@ -250,7 +261,7 @@ class GitSource:
             except (GitMissing, GitTimeout, TooLarge):
                 raise
             except GitError as error:
-                if time.monotonic() < self._not_anew_before:
+                if self._steady() < self._not_anew_before:
                     raise
                 if not self._failures:
                     log.warning("source.cloned_again", error=str(error))
@@ -262,7 +273,7 @@ class GitSource:
     def _read_anew(self, tip: tuple[str, str], known: Known) -> Fetched | None:
         """Read with a new clone. Where that fails too, another one is not made at every look: each is a full fetch."""
         wait = min(LONGEST_ANEW_SECONDS, ANEW_SECONDS * 2 ** min(self._in_vain, 10))
-        self._not_anew_before = time.monotonic() + wait
+        self._not_anew_before = self._steady() + wait
         self._in_vain += 1
         fetched = self._read(*tip, known)
         self._not_anew_before, self._in_vain = 0.0, 0

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -26,7 +25,6 @@ from reconciler.source import (
     FileSource,
     Known,
     MissingError,
-    repository,
 )
 from reconciler.source.checkout import Checkout
 from reconciler.source.git.clone import Clone
@@ -1344,9 +1342,7 @@ class Unsteady:
         """Return nothing: nobody asks for it."""
 
 
-async def test_a_remote_that_fails_is_asked_sooner_and_less_often_each_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_remote_that_fails_is_asked_sooner_and_less_often_each_time() -> None:
     """After 5, 10, 20 seconds and so on, down to the interval, which begins with a look; a success ends that."""
     passed, slept = [0.0], [0.0]
 
@@ -1354,11 +1350,16 @@ async def test_a_remote_that_fails_is_asked_sooner_and_less_often_each_time(
         slept[0] = seconds
         passed[0] += seconds
 
-    monkeypatch.setattr(repository, "time", SimpleNamespace(monotonic=lambda: passed[0]))
-    monkeypatch.setattr(repository, "asyncio", SimpleNamespace(sleep=sleep))
     clone = Unsteady()
     source, known = (
-        GitSource(cast("Clone", clone), "main", HERE, interval=30.0),
+        GitSource(
+            cast("Clone", clone),
+            "main",
+            HERE,
+            interval=30.0,
+            steady=lambda: passed[0],
+            sleep=sleep,
+        ),
         Known("1" * 40 + " "),
     )
     pauses = []

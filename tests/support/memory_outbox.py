@@ -6,7 +6,7 @@ It outlives the delivery that uses it, as the spool's file does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -36,6 +36,8 @@ class MemoryOutbox:
         self.rows: dict[tuple[str, int], Row] = {}
         self.fault: Exception | None = None
         self.closed = False
+        self.meanwhile: Callable[[str], None] | None = None
+        """What happens while a sink's events are looked up; it gets the sink."""
         self._seq = 0
         self._changed = asyncio.Event()
 
@@ -74,6 +76,8 @@ class MemoryOutbox:
             raise self.fault
         rows = [row for row in self._heads(sink, ordered=ordered) if row.attempt.seq not in busy]
         found = sorted((row.due, row.attempt.seq, row.attempt) for row in rows if row.due <= now)
+        if self.meanwhile is not None:
+            self.meanwhile(sink)
         return [attempt for _, _, attempt in found[:limit]]
 
     def next_due(self, sink: str, *, ordered: bool, busy: Collection[int]) -> datetime | None:
