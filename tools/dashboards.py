@@ -11,7 +11,7 @@ matter. What is missing has no colour. A test holds this too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -272,6 +272,16 @@ def accounts() -> Panel:
 def leads(select: Of, *more: Lead) -> list[Lead]:
     """Return what a value leads to: of all accounts to these, and of one account to its page."""
     return [ACCOUNT_PAGE] if select is mine else [*more, STATUS_PAGE]
+
+
+def leading(lines: Iterable[Line], to: Lead) -> Iterator[Line]:
+    """Yield the lines, in which each number that leads nowhere else leads to this page."""
+    for line in lines:
+        panels = []
+        for width, panel in line.panels:
+            leaves = panel.kind == "stat" and not panel.leads
+            panels.append((width, replace(panel, leads=[to]) if leaves else panel))
+        yield replace(line, panels=panels)
 
 
 def steps(base: str, *more: tuple[float, str]) -> list[Json]:
@@ -1060,7 +1070,7 @@ def dashboards() -> dict[str, Json]:
         variables=[*variables(), receiver_variable()],
         annotations=[*marks(), *alert_marks(BOTH)],
         links=links(STATUS_PAGE[1]),
-        lines=overview_lines(),
+        lines=leading(overview_lines(), STATUS_PAGE),
     )
     one = dashboard(
         "pcc-account",
@@ -1070,7 +1080,7 @@ def dashboards() -> dict[str, Json]:
         variables=[*variables(), account],
         annotations=[*marks(), *alert_marks("$job", account="$account")],
         links=links(ACCOUNT_PAGE[1]),
-        lines=account_lines(),
+        lines=leading(account_lines(), ACCOUNT_PAGE),
     )
     return {"overview.json": overview, "account.json": one}
 

@@ -280,7 +280,7 @@ def test_red_is_what_pages_and_amber_what_a_ticket_says() -> None:
                 assert panel["title"] in {*PAGING, "Alerts"}, panel["title"]
 
 
-PAGING = {"Is all well?", "Daemon", "Silence", "Self-check"}
+PAGING = {"Is all well?", "Daemon", "Silence", "Self-check", "Accounts that nobody works on"}
 """Panels that may be red, because an alert that pages is about the same."""
 
 
@@ -326,6 +326,11 @@ def test_stats_lead_to_what_they_count() -> None:
     }.items():
         assert any(url.endswith(f"viewPanel={numbers[panel]}") for url in links[title]), title
     assert "${page:raw}/" in links["Is all well?"]
+    for _, one in every_dashboard():
+        for panel in panels(one):
+            assert panel["type"] != "stat" or panel["fieldConfig"]["defaults"]["links"], panel[
+                "title"
+            ]
 
 
 def test_a_word_has_one_colour_everywhere() -> None:
