@@ -219,7 +219,7 @@ RUN_BY = {
 """Document, command, and the test that runs it."""
 
 NOT_RUN = {
-    r"([A-Z_]+=\d+ )?make (?!demo).*": "is what runs the tests, or writes files of the source tree; .ci/run starts with make",
+    r"([A-Z_]+=\d+ )?make (?!demo).*": "is what runs the tests, or writes files here; .ci/run starts with make",
     r"python3 -m venv .*|\. \.venv/bin/activate": "test_packaging.py has them",
     r"(build/host/bin/)?pip(x)? (install|wheel) .*": "fetches packages; test_packaging.py has them",
     r"gh .*": "is for a job at a forge",
