@@ -88,6 +88,14 @@ def test_a_wait_begins_once() -> None:
     }
 
 
+def test_what_waits_for_one_file_waits_on_while_another_one_goes() -> None:
+    """A second file that goes away frees no device of the first one."""
+    first = after_reading(Waits(), WENT, BEFORE, in_force(hotel("a", "b")), NAMED)
+    later = Reading(102.0, gone=frozenset({WINGS}))
+    second = after_reading(first, later, in_force(hotel("a", "b")), in_force(hotel("a")), NAMED)
+    assert second.gone == {HOTEL: some("b", "c")}
+
+
 def test_a_lock_and_missing_files_are_as_the_reading_saw_them() -> None:
     """A tracked file is missing since it was first seen so; a lock that is gone is gone."""
     seen = Reading(100.0, "index.lock", NOW, missing={"x": some("a"), "y": None})

@@ -204,7 +204,7 @@ async def test_a_no_of_emp_refuses_the_credentials(status: int, body: bytes) -> 
     ("status", "body"),
     [
         *((status, b"<html>down</html>") for status in (500, 502, 503, 504, 429, 408)),
-        (500, b'{"httpError":"oauth date time error"}'),
+        *((status, b'{"httpError":"oauth date time error"}') for status in (500, 503, 429, 408)),
         *(
             (200, body)
             for body in (
