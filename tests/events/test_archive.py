@@ -266,6 +266,19 @@ async def test_many_events_are_replayed_in_steps(spool: Spool) -> None:
     assert due(spool) == [1, 2, 3, 4, 5, 6, 7]
 
 
+async def test_a_replay_goes_on_behind_events_that_the_sink_does_not_want(
+    spool: Spool, routes: Routes
+) -> None:
+    """A sink with filters gets all that it wants, however many others lie between."""
+    routes.otherwise = To([])
+    wanted = [n for n in range(1200) if n % 3 == 0]
+    for start in range(0, 1200, 300):
+        numbers = range(start, start + 300)
+        await stored(spool, *(sent("w" if n % 3 == 0 else "other", n) for n in numbers))
+    routes.of_devices = {"w": To(["new"])}
+    assert spool.replay("new", START, states=[EventState.UNROUTED]) == len(wanted)
+
+
 def holding(folder: Path, word: str) -> list[str]:
     """Return the files of a folder whose bytes hold a word."""
     return [file.name for file in folder.iterdir() if word.encode() in file.read_bytes()]

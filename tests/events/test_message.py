@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -63,6 +65,24 @@ def test_a_time_with_a_zone_is_brought_to_utc() -> None:
     message = one(sent(diagnosisTimestamp="2026-01-02T12:00:00+09:00")).message
     assert message is not None
     assert message.diagnosed_at == datetime(2026, 1, 2, 3, tzinfo=UTC)
+
+
+@pytest.fixture
+def seoul(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let this machine be in Seoul."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Seoul")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("seoul")
+def test_a_time_without_a_zone_is_utc_wherever_the_machine_is() -> None:
+    """LG writes times in UTC; the zone of the machine that receives them does not count."""
+    message = one(sent(diagnosisTimestamp="2026-01-02T12:00:00")).message
+    assert message is not None
+    assert message.diagnosed_at == datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,16 @@ async def test_what_an_edit_changed_is_listed_before_its_pass(state: str) -> Non
     assert states(found) == {expected: state}
 
 
+async def test_counts_follow_an_edit_before_its_pass() -> None:
+    """The same list of devices counts anew as soon as another revision is in force."""
+    one, devices = Fleet(6, wanted=6), Devices()
+    await one.reconcile()
+    assert devices.page(known(one), listed({})).counts["extra"] == 0
+    one.want(one.owned[1:])
+    counts = devices.page(known(one), listed({})).counts
+    assert (counts["in_sync"], counts["extra"]) == (5, 1)
+
+
 @pytest.mark.parametrize("running", [True, False])
 async def test_the_list_says_what_explain_says(*, running: bool) -> None:
     """State and what holds a device are the same in both, with a daemon and without one."""
