@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import (
     AfterValidator,
@@ -48,7 +48,9 @@ from reconciler.runtime.setting_values import (
 )
 from reconciler.runtime.settings_reading import in_file, variable
 from reconciler.runtime.surface_settings import SurfaceSettings
-from reconciler.state.place import Place
+
+if TYPE_CHECKING:
+    from reconciler.state.place import Place
 
 _OF_LG = ("service_id", "service_key", "client_id", "access_token", "refresh_token")
 
@@ -201,6 +203,8 @@ class Settings(SurfaceSettings):
     @property
     def state_place(self) -> Place:
         """Where the state is kept."""
+        from reconciler.state.place import Place  # noqa: PLC0415 - a command without a state loads no database
+
         reader = self.reader("state_url", check=check_state_url)
         return Place(self.state_dir, None if reader is None else reader.required)
 

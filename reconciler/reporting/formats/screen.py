@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rich.cells import cell_len
-
 WIDTH = 80
 """Columns of a terminal whose size is not known, and of a file or another program."""
 SHORT = 12
@@ -61,7 +59,11 @@ class Screen:
 
 def columns(words: str) -> int:
     """Return how many columns words take on a terminal: most Korean, Chinese and Japanese characters take two."""
-    return len(words) if words.isascii() else cell_len(words)
+    if words.isascii():
+        return len(words)
+    from rich.cells import cell_len  # noqa: PLC0415 - most words need no table of widths
+
+    return cell_len(words)
 
 
 def cut(words: str, width: int) -> str:
