@@ -126,7 +126,10 @@ async def status(one: Site) -> dict[str, Any]:
 
 
 async def all_conditions(one: Site, *accounts: str, condition: str) -> None:
-    """Wait until these accounts are in this condition, after a pass of the text in force."""
+    """Wait until these accounts are in this condition, after a pass of the text in force.
+
+    An account whose token was renewed a moment ago is stopped after a minute only: LG may not know the token yet.
+    """
 
     async def so() -> bool:
         found = {each["account"]: each for each in (await status(one))["accounts"]}
@@ -135,7 +138,7 @@ async def all_conditions(one: Site, *accounts: str, condition: str) -> None:
             for name in accounts
         )
 
-    await eventually_true(so, f"{condition}: {accounts}")
+    await eventually_true(so, f"{condition}: {accounts}", within=150)
 
 
 @asynccontextmanager

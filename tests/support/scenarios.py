@@ -49,9 +49,11 @@ async def eventually(condition: Callable[[], object], what: str = "") -> None:
         await asyncio.sleep(0.01)
 
 
-async def eventually_true(condition: Callable[[], Awaitable[object]], what: str = "") -> None:
-    """Wait until a condition that has to be asked for over HTTP holds."""
-    end = time.monotonic() + DEADLINE_SECONDS
+async def eventually_true(
+    condition: Callable[[], Awaitable[object]], what: str = "", *, within: float = DEADLINE_SECONDS
+) -> None:
+    """Wait until a condition that has to be asked for over HTTP holds; ``within`` is the longest wait in seconds."""
+    end = time.monotonic() + within
     while not await condition():
         assert time.monotonic() < end, f"it never came to be: {what or condition}"
         await asyncio.sleep(0.02)
