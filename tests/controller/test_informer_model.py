@@ -183,7 +183,7 @@ class Informing(RuleBasedStateMachine):
 
     @rule(path=st.sampled_from([SHARED, *HOMES.values()]), how=st.sampled_from(HOWS))
     def spoil_or_mend(self, path: str, how: str) -> None:
-        """Let a file be damaged, taken away, or mended; the next edit may come before it is mended."""
+        """Let a file be damaged, removed, or fixed; the next edit may come before it is fixed."""
         self.written[path].how = "cut" if path == SHARED and how == "absent" else how
         self.read()
 

@@ -1,4 +1,4 @@
-"""The queue beside plain lists: who begins when, in which order, and what is told of who waits."""
+"""The queue beside plain lists: who begins when, in which order, and what is reported about accounts that wait."""
 
 from __future__ import annotations
 

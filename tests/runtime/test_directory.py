@@ -404,7 +404,7 @@ def test_what_is_kept_without_a_device_names_all_others_alike(
 
 
 class Signing(FileSource):
-    """A file that is from commits whose signatures are checked. Notes which signed ones it is told are in force."""
+    """A file from commits whose signatures are checked. It notes which signed commits are reported to be in force."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

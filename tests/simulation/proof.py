@@ -101,7 +101,7 @@ class Proof:
         self.alerts = False
         self.silent = 0.0
 
-    # -- what the daemon is told
+    # -- what the daemon is sent
 
     def started(self) -> None:
         """Hear that a daemon begins: it reads all events anew."""

@@ -122,7 +122,7 @@ class Model:
             self.past[number] = replace(self.past[number], result=Result.FAILED)
 
     def retire(self, account: AccountName, *, waits: bool) -> None:
-        """Forget an account but for its past. Where that ``waits`` for the disk, its names are told a little longer."""
+        """Forget an account except its past. If that ``waits`` for the disk, its names are returned a little longer."""
         self.entries.pop(account, None)
         for key in [(account, device) for device in DEVICES]:
             self.open.pop(key, None)
