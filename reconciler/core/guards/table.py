@@ -128,8 +128,8 @@ GUARDS: tuple[Guard, ...] = (
         "the state cannot be written, so what we do could not be remembered",
         desired.state_unwritable,
         "make room, or repair the volume of `PCC_STATE_DIR` or the PostgreSQL of `PCC_STATE_URL`; if the log reports "
-        "that the file was deleted, moved or replaced, find out who does that. The daemon tries again every second, and "
-        "writes what was done meanwhile.",
+        "that the file was deleted, moved or replaced, find out who does that. The daemon tries again every second, "
+        "and writes what was done meanwhile.",
         actions=(Action.UNSUBSCRIBE,),
     ),
     Guard(
