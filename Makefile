@@ -92,6 +92,8 @@ docs: $(INSTALLED) ## write what is made from something else: parts of the docum
 	@PYTHONPATH=tests/support $(BIN)/python tools/dashboards.py
 	@PYTHONPATH=tests/support $(BIN)/python tools/manifests.py
 	@PYTHONPATH=tests/support $(BIN)/python tools/floors.py
+	@PYTHONPATH=tests/support $(BIN)/python tools/readme.py
+	@$(BIN)/python tools/places.py
 
 format: $(INSTALLED) ## lay out the code, mend what ruff can mend
 	@$(BIN)/ruff check --fix-only

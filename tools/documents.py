@@ -17,6 +17,7 @@ from pathlib import Path
 
 from prometheus_client import Metric
 
+import readme
 from reactions import CALLS, Case, Run, Seen, observed
 from reconciler.core.guards import GUARDS
 from reconciler.core.model import DEFAULT_ACCOUNT, AccountName, Cause
@@ -277,6 +278,7 @@ def event() -> list[str]:
 
 
 SECTIONS: dict[str, dict[str, Callable[[], list[str]]]] = {
+    "README.md": {"plan": readme.plan},
     "docs/architecture.md": {"modules": modules},
     "docs/guards.md": {"reasons": reasons},
     "docs/observability.md": {"metrics": metrics, "receiver metrics": receiver_metrics},

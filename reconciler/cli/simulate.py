@@ -100,9 +100,9 @@ def simulate(
 
 
 def _checked_address(text: str) -> str:
-    """Return an address and a port, or say that it is none."""
-    host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdecimal() or int(port) > HIGHEST_PORT:
+    """Return an address and a port, or a port of every address, or say that it is neither."""
+    _host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdecimal() or int(port) > HIGHEST_PORT:
         raise typer.BadParameter("has to be an address and a port, like 127.0.0.1:8080")
     return text
 

@@ -93,7 +93,8 @@ class Demo:
                 chosen = settings.load(given | {"PCC_EVENTS_FROM": address})
                 chosen = chosen.model_copy(update={"listen": _free(chosen.listen)})
                 self._masking.know(chosen.secrets())
-                places = Places(str(chosen.listen), simulator, file, address, receiving.events_dir)
+                near = chosen.listen.near.removeprefix("http://")
+                places = Places(near, simulator, file, address, receiving.events_dir)
                 welcome = _welcome(places, spare, wanted[-1], self._program)
                 (folder / INSTRUCTIONS).write_text(welcome, encoding="utf-8")
                 self._say(welcome)
@@ -211,12 +212,13 @@ what to try  cat {at.file.parent / INSTRUCTIONS}"""
 
 def _free(listen: Listen) -> Listen:
     """Return the address, with another port where that one is taken."""
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    host = "127.0.0.1" if listen.everywhere else listen.host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((listen.host, listen.port))
+            probe.bind((host, listen.port))
         except OSError:
             with suppress(OSError):  # an address that is not ours at all: the daemon says so better
-                probe.bind((listen.host, 0))
+                probe.bind((host, 0))
         return Listen(listen.host, probe.getsockname()[1] or listen.port)

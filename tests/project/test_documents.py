@@ -53,7 +53,10 @@ from scenarios import (
 )
 from served import served
 
-DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted(ROOT.glob("docs/*.md")),
+]
 PROGRAM = "pcc-reconciler"
 PROGRAMS = (
     *(
@@ -80,6 +83,7 @@ PROGRAMS = (
         "install",
         "useradd",
     ),
+    *("uvx", "pipx", "cosign", "gh"),
 )
 ASIDE = re.compile(r"\s+#\s.*$")
 SETTING = re.compile(r"(PCC_\w+)=\S*")
@@ -221,7 +225,7 @@ RUN_BY = {
 NOT_RUN = {
     r"([A-Z_]+=\d+ )?make (?!demo).*": "is what runs the tests, or writes files here; .ci/run starts with make",
     r"python3 -m venv .*|\. \.venv/bin/activate": "test_packaging.py has them",
-    r"(build/host/bin/)?pip(x)? (install|wheel) .*": "fetches packages; test_packaging.py has them",
+    r"(build/host/bin/)?pip (install|wheel) .*": "fetches packages; test_packaging.py has them",
     r"gh .*": "is for a job at a forge",
     r"python -c pass": "is what starts are measured against",
     r"pcc-reconciler .*(\$\{\{|\$CI_|HEAD\^1|https://pcc\.example\.com).*": "is for a forge; its options are checked",
@@ -229,6 +233,8 @@ NOT_RUN = {
     r"kubectl .*": "needs a cluster; what it applies is rendered and checked by test_kubernetes.py",
     r"(systemctl|journalctl|install) .*|python3 -m venv /opt.*|/opt/.*/pip install .*": "needs root, and systemd",
     r"docker .*": "needs Docker; test_deploy.py runs what compose does without it",
+    r"git clone .*|cd .*|(uvx|pipx) .*": "needs the repository at its address; tools/ways.py runs it from a clone",
+    r"helm .*": "needs a cluster",
     r"(ssh-keyscan|git ls-remote)( .*)?": "needs a forge",
     r"git (config|commit -S|rm|add|push).*": "is about a person's own git; test_git.py has commits signed both ways",
     r"(gpg|echo \"FINGERPRINT).*": "needs a person's key; test_git.py does it with keys of its own",

@@ -9,16 +9,14 @@ import socket
 import tomllib
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
 import reconciler
 from requirements import LOCKED, locked
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tracked import tracked_texts
 
 ROOT = Path(__file__).parent.parent.parent
 TEST_MODULES = sorted((ROOT / "tests").rglob("*.py"))
@@ -34,22 +32,6 @@ MACHINE_PATH = re.compile(r"(?<![\w./$}~-])/(?:root|work|Users/\w+)/[\w.]")
 def project() -> dict[str, Any]:
     """Read pyproject.toml."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
-
-
-def tracked_texts() -> Iterator[tuple[Path, str]]:
-    """Yield each text file of the source tree: all but what .gitignore names, and .git."""
-    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()]
-    for path in sorted(ROOT.rglob("*")):
-        parts = path.relative_to(ROOT).parts
-        if ".git" in parts or any(
-            Path(part).match(pattern) for part in parts for pattern in ignored
-        ):
-            continue
-        if path.is_file():
-            try:
-                yield path.relative_to(ROOT), path.read_text("utf-8")
-            except UnicodeDecodeError:
-                continue
 
 
 def names_of(requirements: list[str]) -> set[str]:
@@ -186,11 +168,13 @@ def test_the_version_stands_in_one_place() -> None:
 
 
 def test_the_changelog_knows_the_version() -> None:
-    """The changelog has a section for the current version, or one for what is not released yet."""
+    """The first section of the changelog is that of the current version, with a date."""
     headings = re.findall(
-        r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE
+        r"^## \[(.+?)\] - \d{4}-\d\d-\d\d$",
+        (ROOT / "CHANGELOG.md").read_text("utf-8"),
+        re.MULTILINE,
     )
-    assert {reconciler.__version__, "Unreleased"} & set(headings)
+    assert headings[:1] == [reconciler.__version__]
 
 
 def test_tests_stay_on_loopback() -> None:

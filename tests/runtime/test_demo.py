@@ -40,6 +40,15 @@ async def first_event(child: Process) -> str:
             return words.strip()
 
 
+async def test_where_it_listens_everywhere_it_names_an_address_that_answers() -> None:
+    """In a container it listens on every address, as ``:8080`` says, and names the one of this machine."""
+    said: list[str] = []
+    demo = Demo(listen=":8080", devices=6, seed=0, say=said.append)
+    demo.stop()
+    await demo.run()
+    assert re.match(r"status page  http://127\.0\.0\.1:\d+/\n", said[0])
+
+
 async def test_demo_shows_the_main_job(tmp_path: Path) -> None:
     """It says first where everything is; the file is followed; Ctrl-C ends it with exit code 0 and nothing left."""
     given = {"TMPDIR": str(tmp_path)}
