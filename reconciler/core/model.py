@@ -106,13 +106,17 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One desired device and its entry in the file. ``from_`` is inclusive, ``until`` exclusive."""
+    """One desired device and its entry in the file. ``from_`` is inclusive, ``until`` exclusive.
+
+    ``protected`` is None if the entry says nothing about it: then the last entry that did still counts.
+    """
 
     id: DeviceId
     name: str | None = None
     type: DeviceType | None = None
     from_: datetime | None = None
     until: datetime | None = None
+    protected: bool | None = None
 
     def wanted_at(self, now: datetime) -> bool:
         """Say whether ``now`` lies inside the device's dates."""

@@ -167,7 +167,7 @@ def _device(
     elif table.type is not None:
         message = f"LG knows this type, but PCC is documented for {one_of(_DOCUMENTED)} only"
         notes.warn(reading.at(*loc, "type"), message)
-    return Device(DeviceId(table.id), table.name or None, kind, from_, until)
+    return Device(DeviceId(table.id), table.name or None, kind, from_, until, table.protected)
 
 
 def _moment(value: date | None, zone: tzinfo | None, where: Where, notes: Notes) -> datetime | None:

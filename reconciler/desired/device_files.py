@@ -8,6 +8,7 @@ A file whose lines are all plain ids is read in one step. A file with names or a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,13 @@ _MARK = "\ufeff".encode()
 
 NULL = b"\0"
 """A disk that lost power leaves this in place of lines. A comment may hide it, and no name has it."""
+
+
+_PROTECTS = re.compile(r"\bprotected\s*=\s*(?:true|false)\b", re.IGNORECASE)
+NOT_HERE = (
+    'a device file cannot protect a device: write { id = "…", protected = true } in devices instead'
+)
+"""Whoever writes it into a comment would believe that the device is protected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,7 @@ def read_list(path: str, content: bytes, *, kept: bool = False) -> Listed:
         or len(ids) != len(plain)
         or (text and not text.endswith("\n"))
         or NULL in content
+        or _PROTECTS.search(text)
     ):
         return replace(_list_carefully(path, content, names, kept=kept), warnings=warnings)
     return Listed(path, content, ids, names, warnings=warnings)
@@ -127,6 +136,8 @@ def _list_carefully(
             faults.append(Finding(where, "this device is listed twice, first at", first[device]))
         else:
             first[device] = where
+    if not kept:
+        faults += _protecting(path, text)
     if NULL in content:
         faults.append(
             Finding(
@@ -139,6 +150,14 @@ def _list_carefully(
         where = Where(path, line=text.count("\n") + 1, column=len(last) + 1)
         faults.append(Finding(where, "the file does not end with a newline, so it may be cut"))
     return Listed(path, content, frozenset(map(DeviceId, first)), names, tuple(faults))
+
+
+def _protecting(path: str, text: str) -> Iterator[Finding]:
+    """Find the lines of devices that say whether the device is protected."""
+    for number, line in enumerate(text.split("\n"), 1):
+        found = _PROTECTS.search(line)
+        if found is not None and line.partition("#")[0].strip():
+            yield Finding(Where(path, line=number, column=found.start() + 1), NOT_HERE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,11 @@ class DeviceTable(_Table):
         default=None,
         description="The device is desired before this. A bare date means 00:00 in timezone.",
     )
+    protected: bool | None = Field(
+        default=None,
+        description="true: the device is unsubscribed only if an approval names it, also after its entry is gone. "
+        "Only false ends that; an entry without this key changes nothing.",
+    )
 
 
 class _IdOrTable:

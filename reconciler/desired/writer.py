@@ -95,7 +95,7 @@ def _policy(policy: Policy) -> dict[str, str]:
         "policy.max_unsubscribe": str(most) if isinstance(most, int) else toml_string(str(most)),
         "policy.max_unsubscribe_floor": str(policy.max_unsubscribe_floor),
         "policy.unsubscribe_after": toml_string(duration.show(policy.unsubscribe_after)),
-        "policy.allow_empty": "true" if policy.allow_empty else "false",
+        "policy.allow_empty": _truth(policy.allow_empty),
         "policy.pause": toml_string(policy.pause),
         "policy.calls_per_hour": str(calls) if isinstance(calls, int) else toml_string(calls.value),
     }
@@ -131,6 +131,7 @@ def _entry(device: Device) -> str:
         "type": toml_string(device.type) if device.type is not None else None,
         "from": _moment(device.from_) if device.from_ is not None else None,
         "until": _moment(device.until) if device.until is not None else None,
+        "protected": _truth(device.protected) if device.protected is not None else None,
     }
     return (
         "{ "
@@ -216,6 +217,10 @@ def _approval_lines(
 
 def _moment(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _truth(value: bool) -> str:  # noqa: FBT001 - it is what is written
+    return "true" if value else "false"
 
 
 def toml_string(text: str) -> str:

@@ -40,7 +40,7 @@ from reconciler.desired import (
     load,
     matches,
 )
-from reconciler.desired.device_files import read_list
+from reconciler.desired.device_files import NOT_HERE, read_list
 from reconciler.desired.ids import is_id, plain_ids
 from reconciler.desired.json_schema import json_schema
 
@@ -123,6 +123,22 @@ device_files = ["*.txt"]
         "d": Device(DeviceId("d"), "Lobby"),
     }
     assert desired.path == "a.toml"
+
+
+def test_an_entry_says_whether_its_device_is_protected_or_says_nothing() -> None:
+    """true, false and no word at all are three different things; a line of a device file says nothing."""
+    text = """
+version = 1
+devices = ["a", { id = "b" }, { id = "c", protected = true }, { id = "d", protected = false }]
+device_files = ["*.txt"]
+"""
+    desired = one(text, f="# protected = true means nothing here\ne # the protected door\n")
+    said = {}
+    for device in desired.devices:
+        entry = desired.entry(device)
+        assert entry is not None
+        said[device] = entry.protected
+    assert said == {"a": None, "b": None, "c": True, "d": False, "e": None}
 
 
 def test_policy_defaults_are_those_of_the_model() -> None:
@@ -351,6 +367,15 @@ FAULTS = {
     HEAD + f"devices = [{{ id = 'a', name = '{'x' * 10_000}' }}]": [
         "2:31: a name is one line of at most 256 printable characters"
     ],
+    HEAD + "devices = [{ id = 'a', protected = 'true' }]": [
+        "2:36: must be true or false, without quotes"
+    ],
+    HEAD + "devices = [{ id = 'a', protected = 1 }]": [
+        "2:36: must be true or false, without quotes"
+    ],
+    HEAD + "devices = [{ id = 'a', protect = true }]": [
+        "2:24: unknown key 'protect'; did you mean 'protected'?"
+    ],
     HEAD + "devices = [{ id = 'a', from = 2026-12-01 }]": [
         '2:31: a bare date needs a zone: write timezone = "Asia/Seoul" or such at the top of the file'
     ],
@@ -557,6 +582,16 @@ def test_device_file_faults_name_the_line_and_never_its_content() -> None:
         "f.txt:5:302: the file does not end with a newline, so it may be cut",
     ]
     assert not any(word in line for line in lines for word in ("hunter2", "AKIA", "two", "yy"))
+
+
+def test_a_device_file_that_would_protect_a_device_is_a_fault() -> None:
+    """Nobody believes that a comment protects a device."""
+    lines = "a # Lobby\nb # Safe, protected = true\nc  protected=false\n# protected = true\n"
+    assert told("version = 1\ndevice_files = ['f.txt']", f=lines) == [
+        f"f.txt:2:11: {NOT_HERE}",
+        f"f.txt:3:1: this line is not a device id: {ID_WORDS}",
+        f"f.txt:3:4: {NOT_HERE}",
+    ]
 
 
 def test_a_device_twice_is_told_with_both_places() -> None:

@@ -60,6 +60,7 @@ def devices(draw: st.DrawFn, ids: st.SearchStrategy[DeviceId] = device_ids) -> D
         draw(st.none() | st.sampled_from(DeviceType)),
         from_,
         until,
+        draw(st.none() | st.booleans()),
     )
 
 
