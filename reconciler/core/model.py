@@ -16,6 +16,8 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, NewType, Self
 
+from reconciler.core.rules import Ruled
+
 AccountName = NewType("AccountName", str)
 """A name of ours for one LG user: a DNS label such as ``seoul-hotel``."""
 
@@ -150,6 +152,7 @@ class Desired:
     approvals: tuple[Approval, ...] = ()
     country: str | None = None
     path: str = ""
+    ruled: Ruled | None = None
 
     def wanted_at(self, now: datetime) -> frozenset[DeviceId]:
         """Return the devices that should be live at ``now``."""

@@ -27,6 +27,8 @@ from reconciler.core.model import (
     Prune,
     Unlimited,
 )
+from reconciler.core.rules import Ruled
+from reconciler.desired import locks, ruling
 from reconciler.desired.checks import OUT_OF_RANGE, limit, one_of
 from reconciler.desired.collected import Collected, collect
 from reconciler.desired.device_files import DeviceFiles
@@ -47,6 +49,7 @@ class AccountPart:
     described: Mapping[DeviceId, Device]
     country: str | None = None
     policy: PolicyTable | None = None
+    ruled: Ruled | None = None
 
     @property
     def reading(self) -> Reading:
@@ -119,20 +122,24 @@ def read_accounts(
     for name, account in (table.accounts or {}).items():
         loc = ("accounts", name)
         if _names_no_devices(reading, account, loc):
-            message = "an account needs devices or device_files; to keep an account empty, write devices = []"
+            message = "an account needs devices, device_files or locked; to keep an account empty, write devices = []"
             notes.fault(reading.at(*loc), message)
         collected = collect(reading, account, loc, files, notes)
         described = _described(collected, zone, notes)
+        ruled = ruling.read_rules(AccountName(name), account, collected, notes)
         parts.append(
-            AccountPart(AccountName(name), collected, described, account.country, account.policy)
+            AccountPart(
+                AccountName(name), collected, described, account.country, account.policy, ruled
+            )
         )
     return tuple(parts), notes
 
 
 def _names_no_devices(reading: Reading, account: AccountTable, loc: Loc) -> bool:
-    if account.devices is not None or account.device_files is not None:
+    keys = ("devices", "device_files", "locked")
+    if any(getattr(account, key) is not None for key in keys):
         return False
-    return reading.broken.isdisjoint({(*loc, "devices"), (*loc, "device_files")})
+    return reading.broken.isdisjoint({(*loc, key) for key in keys})
 
 
 def _described(
@@ -142,6 +149,8 @@ def _described(
     for where, first in collected.listed_twice():
         notes.fault(where, "this device is listed twice, first at", first)
     described: dict[DeviceId, Device] = {}
+    if collected.lock is not None:
+        described.update(locks.described(collected.lock.names))
     for listed in collected.lists:
         for id_, name in listed.names.items():
             described[id_] = Device(id_, name)

@@ -200,6 +200,24 @@ def pattern(value: object) -> object:
     return value
 
 
+def file_name(value: object) -> object:
+    """Return the path of one file beside the document, or raise."""
+    if isinstance(value, str) and globs.has_magic(value):
+        raise fault("names one file, so it has no *, ? or [")
+    if isinstance(value, str) and value.endswith(".toml"):
+        raise fault("names a device file, like locks/all.txt, and no .toml file")
+    return pattern(value)
+
+
+def wildcard(value: object) -> str:
+    """Return a pattern of LG's words for a device, or raise."""
+    if not isinstance(value, str):
+        raise fault("must be text in quotes")
+    if not value.strip() or not value.isprintable() or len(value) > LONGEST:
+        raise fault(f"a pattern is one line of at most {LONGEST} printable characters, like Room *")
+    return value.strip()
+
+
 def word(value: object) -> object:
     """Return one line of printable text, or raise."""
     if isinstance(value, str):

@@ -6,9 +6,9 @@ Owns: how they are collected, and the place of each. Must not: touch a disk (``D
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.core.errors import quoted
 from reconciler.core.model import DeviceId
@@ -19,16 +19,24 @@ from reconciler.desired.parser import Reading
 from reconciler.desired.positions import Loc
 from reconciler.desired.schema import AccountTable, ApprovalTable, DocumentTable, IdList, id_of
 
+RUN_RESOLVE = "run pcc-reconciler resolve"
+
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The devices of one account or approval, which is at ``loc`` in its document."""
+    """The devices of one account or approval, which is at ``loc`` in its document.
+
+    ``listed`` are those of the document and its device files. ``lock`` is the lock file, where there is one; ``ids``
+    are all.
+    """
 
     reading: Reading
     loc: Loc
     inline: IdList
     lists: tuple[Listed, ...]
+    listed: frozenset[DeviceId]
     ids: frozenset[DeviceId]
+    lock: Listed | None = None
 
     def where(self, wanted: AbstractSet[str]) -> Iterator[tuple[DeviceId, Where]]:
         """Find every place of some ids, in the order of the document."""
@@ -36,7 +44,7 @@ class Collected:
             for index, entry in enumerate(self.inline.entries):
                 if entry is not None and id_of(entry) in wanted:
                     yield id_of(entry), self.reading.at(*self.loc, "devices", index)
-        for listed in self.lists:
+        for listed in (*self.lists, *(() if self.lock is None else (self.lock,))):
             if not listed.ids.isdisjoint(wanted):
                 yield from listed.where(wanted)
 
@@ -48,8 +56,8 @@ class Collected:
         return found
 
     def listed_twice(self) -> Iterator[tuple[Where, Where]]:
-        """Find each place at which a device is listed again, with its first place."""
-        if len(self.inline) + sum(len(listed.ids) for listed in self.lists) == len(self.ids):
+        """Find each place at which a device is listed again, with its first place. The lock does not count."""
+        if len(self.inline) + sum(len(listed.ids) for listed in self.lists) == len(self.listed):
             return
         seen: set[DeviceId] = set()
         twice: set[DeviceId] = set()
@@ -61,7 +69,7 @@ class Collected:
             twice |= seen & listed.ids
             seen |= listed.ids
         first: dict[DeviceId, Where] = {}
-        for device, where in self.where(twice):
+        for device, where in replace(self, lock=None).where(twice):
             if device in first:
                 yield where, first[device]
             else:
@@ -82,21 +90,53 @@ def collect(
         where = reading.at(*loc, "device_files", index)
         for listed in _matched(reading, pattern, where, files, notes):
             lists[listed.path] = listed
-    sources = [ids for ids in (inline.ids, *(listed.ids for listed in lists.values())) if ids]
-    ids = sources[0] if len(sources) == 1 else frozenset[DeviceId]().union(*sources)
-    return Collected(reading, loc, inline, tuple(lists.values()), ids)
+    lock = _lock(reading, table, loc, files, notes) if isinstance(table, AccountTable) else None
+    if lock is not None:
+        lists.pop(lock.path, None)  # a pattern may match the lock, too
+    beside = _union([inline.ids, *(one.ids for one in lists.values())])
+    ids = beside if lock is None else _union([beside, lock.ids])
+    return Collected(reading, loc, inline, tuple(lists.values()), beside, ids, lock)
+
+
+def _union(sets: Sequence[frozenset[DeviceId]]) -> frozenset[DeviceId]:
+    """Return all devices of some sets: the set itself where only one has any, so that it is in memory once."""
+    sources = [ids for ids in sets if ids]
+    return sources[0] if len(sources) == 1 else frozenset[DeviceId]().union(*sources)
+
+
+def _lock(
+    reading: Reading, table: AccountTable, loc: Loc, files: DeviceFiles, notes: Notes
+) -> Listed | None:
+    """Read the lock of an account. A lock that is not there yet is what ``resolve`` is for."""
+    if table.locked is None:
+        return None
+    where = reading.at(*loc, "locked")
+    for listed in _matched(reading, table.locked, where, files, notes, missing=notes.unresolve):
+        return listed
+    return None
 
 
 def _matched(
-    reading: Reading, pattern: str, where: Where, files: DeviceFiles, notes: Notes
+    reading: Reading,
+    pattern: str,
+    where: Where,
+    files: DeviceFiles,
+    notes: Notes,
+    *,
+    missing: Callable[[Where, str], None] | None = None,
 ) -> Iterator[Listed]:
-    """Read the files that match a pattern; their faults are faults of the document that names them."""
+    """Read the files that match a pattern; their faults are faults of the document that names them.
+
+    ``missing`` notes where there is no file, if that is not a fault like others.
+    """
     try:
         found = files.find(posixpath.dirname(reading.path), posixpath.normpath(pattern))
     except Unreadable as error:
         notes.fault(where, quoted(str(error)))
         return
-    if not found:
+    if not found and missing is not None:
+        missing(where, f"there is no such file yet: {RUN_RESOLVE}")
+    elif not found:
         notes.fault(where, "no file matches this pattern")
     for path, listed in found.items():
         if isinstance(listed, Unreadable):

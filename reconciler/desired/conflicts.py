@@ -33,6 +33,7 @@ def shared_twice(readings: Sequence[Reading]) -> Found:
 def faults(contents: Contents) -> Found:
     """Find accounts that are in two places, and contradictions between two places."""
     yield from _defined_twice(contents.accounts)
+    yield from _locked_twice(contents.accounts)
     yield from _retired_and_present(contents)
     yield from _desired_and_approved(contents)
 
@@ -54,6 +55,19 @@ def _defined_twice(parts: Sequence[AccountPart]) -> Found:
             other = same[1] if part is same[0] else same[0]
             message = f"account {name} may be defined in one place only{short}; it is also at"
             yield part.reading, Finding(part.where, message, other.where)
+
+
+def _locked_twice(parts: Sequence[AccountPart]) -> Found:
+    """Find locks of two accounts: ``resolve`` would write one over the other."""
+    first: dict[str, AccountPart] = {}
+    for part in parts:
+        if part.ruled is None:
+            continue
+        other = first.setdefault(part.ruled.path, part)
+        if other is not part:
+            message = "two accounts cannot have one lock; it is also that of the account at"
+            here = part.reading.at(*part.collected.loc, "locked")
+            yield part.reading, Finding(here, message, other.where)
 
 
 def _retired_and_present(contents: Contents) -> Found:

@@ -32,11 +32,15 @@ class Finding:
 
 @dataclass(slots=True)
 class Notes:
-    """The findings of one document: faults and warnings in it and in its device files, and those files."""
+    """The findings of one document: faults and warnings in it and in its device files, and those files.
+
+    ``unresolved`` are faults that ``resolve`` ends: a lock that is missing or stale.
+    """
 
     faults: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
     device_files: set[str] = field(default_factory=set)
+    unresolved: list[Finding] = field(default_factory=list)
 
     def fault(self, where: Where, message: str, other: Where | None = None) -> None:
         """Note a fault."""
@@ -46,15 +50,20 @@ class Notes:
         """Note a warning."""
         self.warnings.append(Finding(where, message, other))
 
+    def unresolve(self, where: Where, message: str, other: Where | None = None) -> None:
+        """Note a fault that ``resolve`` ends."""
+        self.unresolved.append(Finding(where, message, other))
+
     def copy(self) -> Notes:
         """Return a copy of the notes that can grow."""
-        return Notes(self.faults[:], self.warnings[:], set(self.device_files))
+        return Notes(self.faults[:], self.warnings[:], set(self.device_files), self.unresolved[:])
 
     def add(self, other: Notes) -> None:
         """Add the findings of another step on the same document."""
         self.faults += other.faults
         self.warnings += other.warnings
         self.device_files |= other.device_files
+        self.unresolved += other.unresolved
 
 
 def byte_place(path: str, content: bytes, offset: int) -> Where:

@@ -41,12 +41,14 @@ def load(
     environment: str | None = None,
     cache: LoadCache | None = None,
     kept: bool = False,
+    resolving: bool = False,
 ) -> Loaded:
     """Return what the documents state and every fault in them; nothing is raised, whatever the bytes.
 
     ``environment`` is the one that the documents must be for, if any. ``cache`` saves work that two loads have in
     common; the result is the same without it. ``kept``: the documents were accepted before, maybe by a version with
-    fewer rules. Then newer rules do not refuse them, and the cache is not used.
+    fewer rules. Then newer rules do not refuse them, and the cache is not used. ``resolving``: a lock that is missing
+    or stale is no fault, because it is about to be written.
     """
     if kept or cache is None:
         cache = LoadCache()
@@ -54,6 +56,8 @@ def load(
     readings = [read(one, kept=True) if kept else cache.reading(one) for one in documents]
     files = DeviceFiles(tree, kept=kept)
     contents, notes = gather(readings, files, cache, hidden)
+    for noted in notes.values() if not (kept or resolving) else ():
+        noted.faults += noted.unresolved
     in_two = _compare(contents, notes, cache)
     shared_fault = any(one.has_shared_fault(notes[one.path].faults) for one in readings)
     wrong = _wrong_environment(environment, readings, hidden, shared_fault=shared_fault)
@@ -150,6 +154,7 @@ def _desired(
             approvals=tuple(approvals.get(part.name, ())),
             country=part.country,
             path=part.reading.path,
+            ruled=part.ruled,
         )
     return made
 

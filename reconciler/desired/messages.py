@@ -25,6 +25,7 @@ from reconciler.desired.schema import (
     DeviceTable,
     DocumentTable,
     PolicyTable,
+    RuleTable,
 )
 
 SENTENCES = {
@@ -36,6 +37,7 @@ SENTENCES = {
     "model_type": "must be a table",
     "string_too_short": "must not be empty",
     "string_too_long": "is too long",
+    "too_short": "must not be empty",
     "too_long": f"has more than {globs.MOST_PATTERNS} patterns",
     "int_parsing_size": "is too large",
     "greater_than_equal": "is too small",
@@ -100,6 +102,8 @@ def _table_at(loc: Loc) -> type[BaseModel]:
         return DocumentTable
     if loc[0] == "approvals":
         return ApprovalTable
+    if len(loc) > 1 and loc[-2] == "rules":
+        return RuleTable
     if isinstance(loc[-1], int):
         return DeviceTable
     return PolicyTable if loc in {("policy",), (*loc[:2], "policy")} else AccountTable

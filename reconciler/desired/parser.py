@@ -106,7 +106,7 @@ def stated(readings: Iterable[Reading], key: str) -> tuple[Reading, Any] | None:
 
 def patterns(content: bytes) -> frozenset[str]:
     """Return the patterns of device files that a document names, as far as they are visible. A hint only."""
-    if b"device_files" not in content:
+    if b"device_files" not in content and b"locked" not in content:
         return frozenset()
     try:
         raw = rtoml.loads(content.decode().removeprefix("\ufeff"))
@@ -120,6 +120,8 @@ def _patterns(value: Any) -> Iterator[str]:
         named = value.get("device_files")
         if isinstance(named, list):
             yield from (one for one in named if isinstance(one, str))
+        if isinstance(value.get("locked"), str):
+            yield value["locked"]
         value = list(value.values())
     if isinstance(value, list):
         for one in value:
@@ -233,6 +235,9 @@ def _take_out(raw: dict[str, Any], loc: Loc) -> None:
         return
     if loc[0] == "approvals" and len(loc) > 1:
         raw["approvals"][int(loc[1])] = dict(_NO_APPROVAL)
+        return
+    if loc[0] == "accounts" and loc[2:3] == ("rules",):
+        raw["accounts"][loc[1]].pop("rules", None)
         return
     if loc[-1] == "id" and isinstance(loc[-2], int):
         loc = loc[:-1]

@@ -35,7 +35,9 @@ from reconciler.desired.ids import LONGEST, plain_ids
 
 ACCOUNT = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 COUNTRY = r"^[A-Z]{2}$"
+RULE = r"^[a-z0-9][a-z0-9-]{0,62}$"
 PATTERN_WORDS = {
+    RULE: "a rule's name is 1 to 63 of a-z, 0-9 and -, and begins with a letter or digit",
     ACCOUNT: "an account name is 1 to 63 of a-z, 0-9 and -, and begins and ends with a letter or digit",
     COUNTRY: "a country is two capital letters of ISO 3166, like KR",
 }
@@ -74,6 +76,16 @@ _SHARE_SCHEMA = {"type": "string", "pattern": checks.SHARE}
 _NEEDS_DEVICES: dict[str, Any] = {
     "anyOf": [{"required": ["devices"]}, {"required": ["device_files"]}]
 }
+_NEEDS_DEVICES_OR_LOCK: dict[str, Any] = {
+    "anyOf": [*_NEEDS_DEVICES["anyOf"], {"required": ["locked"]}],
+    "dependentRequired": {"rules": ["locked"], "locked": ["rules"]},
+}
+_NEEDS_CONDITION: dict[str, Any] = {
+    "oneOf": [
+        {"required": ["every"], "properties": {"every": {"const": True}}},
+        {"anyOf": [{"required": [key]} for key in ("type", "alias", "model")]},
+    ]
+}
 _NAMES_ONLY: dict[str, Any] = {"additionalProperties": False}
 
 _Id = Annotated[str, PlainValidator(checks.device_id), WithJsonSchema(_ID_SCHEMA)]
@@ -83,6 +95,23 @@ _Pattern = Annotated[
     str, BeforeValidator(checks.pattern), Field(min_length=1, max_length=globs.LONGEST_PATTERN)
 ]
 _Patterns = Annotated[list[_Pattern], Field(max_length=globs.MOST_PATTERNS)]
+_File = Annotated[
+    str,
+    BeforeValidator(checks.file_name),
+    Field(
+        min_length=1, max_length=globs.LONGEST_PATTERN, json_schema_extra={"pattern": r"^[^*?\[]+$"}
+    ),
+]
+_Wildcard = Annotated[
+    str,
+    PlainValidator(checks.wildcard),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LONGEST}),
+]
+_Type = Annotated[
+    str,
+    PlainValidator(checks.device_type),
+    WithJsonSchema({"type": "string", "enum": list(checks.TYPES)}),
+]
 _Account = Annotated[str, Field(pattern=ACCOUNT)]
 _Word = Annotated[str, BeforeValidator(checks.word), Field(min_length=1, max_length=LONGEST)]
 
@@ -105,11 +134,7 @@ class DeviceTable(_Table):
         default=None,
         description="For the reader: where the appliance is.",
     )
-    type: Annotated[
-        str | None,
-        PlainValidator(checks.device_type),
-        WithJsonSchema({"type": "string", "enum": list(checks.TYPES)}),
-    ] = Field(
+    type: _Type | None = Field(
         default=None,
         description="For the reader: washer, refrigerator, dish_washer or oven, or LG's own DEVICE_WASHER and so on. "
         "Never sent to LG; another of LG's types is a warning.",
@@ -251,10 +276,44 @@ class PolicyTable(_Table):
     )
 
 
+class RuleTable(_Table):
+    """A rule takes devices of LG's registry into the lock. All conditions that are given must hold."""
+
+    model_config = ConfigDict(json_schema_extra=_NEEDS_CONDITION)
+
+    name: Annotated[str, Field(pattern=RULE)] = Field(
+        description="What the rule is called in the lock, on the page and in metrics.",
+    )
+    type: Annotated[list[_Type], Field(min_length=1)] | None = Field(
+        default=None,
+        description="The device has one of these types in LG's registry.",
+    )
+    alias: _Wildcard | None = Field(
+        default=None,
+        description="The device's name in LG's registry matches this: * is any text, ? one character, [abc] one of "
+        "several.",
+    )
+    model: _Wildcard | None = Field(
+        default=None,
+        description="The device's model in LG's registry matches this: * is any text, ? one character, [abc] one of "
+        "several.",
+    )
+    except_: IdList = Field(
+        default=IdList(),
+        alias="except",
+        json_schema_extra={"default": []},
+        description="Ids that the rule never takes.",
+    )
+    every: bool = Field(
+        default=False,
+        description="Whether the rule takes every device of the registry. It has no other condition then.",
+    )
+
+
 class AccountTable(_Table):
     """One LG user and its devices. A file that was cut short must not count as empty."""
 
-    model_config = ConfigDict(json_schema_extra=_NEEDS_DEVICES)
+    model_config = ConfigDict(json_schema_extra=_NEEDS_DEVICES_OR_LOCK)
 
     country: Annotated[str, Field(pattern=COUNTRY)] | None = Field(
         default=None,
@@ -267,6 +326,14 @@ class AccountTable(_Table):
     device_files: _Patterns | None = Field(
         default=None,
         description="Patterns of files beside this one, with one id a line; what follows a # is the device's name.",
+    )
+    locked: _File | None = Field(
+        default=None,
+        description="The device file beside this one that the rules resolved to. pcc-reconciler resolve writes it.",
+    )
+    rules: list[RuleTable] | None = Field(
+        default=None,
+        description="Which devices of LG's registry pcc-reconciler resolve takes into the lock.",
     )
     policy: PolicyTable | None = Field(
         default=None,

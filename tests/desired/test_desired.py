@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lock_files import lock_file
 from reconciler.core.model import (
     AccountName,
     Approval,
@@ -30,6 +31,7 @@ from reconciler.core.model import (
     Share,
     Unlimited,
 )
+from reconciler.core.rules import Rule
 from reconciler.desired import (
     SHOWN,
     Document,
@@ -90,10 +92,19 @@ def uncommented(example: str) -> str:
     return first + "\n" + re.sub(r"^#(?=[^ \n])", "", rest, flags=re.MULTILINE)
 
 
+LAUNDRY = Rule(
+    "laundry",
+    frozenset({"washer", "dish_washer"}),
+    "Room *",
+    "F2*",
+    frozenset({DeviceId("7121f083d9df33c29483843fe4181663508e36cd733db8b868269c11a2512a10")}),
+)
 WHOLE_FILES: dict[str, str | bytes] = {
     "devices__lobby": "11aa # Lobby\n",
     "devices__seoul__1": "22bb\n22cc # Room 2\n",
     "removed__wing-b": "33dd\n",
+    "locks__seoul-hotel": lock_file("seoul-hotel", LAUNDRY, ee11="Room 11"),
+    "locks__busan-hotel": lock_file("busan-hotel", Rule("all"), ff11="Room 12"),
 }
 
 
@@ -223,7 +234,7 @@ def test_an_account_may_be_empty_only_if_it_says_so() -> None:
     assert one("version = 1\ndevices = []").devices == frozenset()
     assert one("version = 1\ndevice_files = ['f.txt']", f="# none\n").devices == frozenset()
     assert told("version = 1\n[accounts.a]\ncountry = 'KR'") == [
-        "a.toml:2:1: an account needs devices or device_files; to keep an account empty, write devices = []"
+        "a.toml:2:1: an account needs devices, device_files or locked; to keep an account empty, write devices = []"
     ]
 
 
@@ -1114,9 +1125,10 @@ def _ids(table: dict[str, Any]) -> set[str]:
         for pattern in table.get("device_files", [])
     }
     for name, content in WHOLE_FILES.items():
-        if name.rpartition("__")[0] + "__" in folders:
+        is_lock = f"{name.replace('__', '/')}.txt" == table.get("locked")
+        if is_lock or name.rpartition("__")[0] + "__" in folders:
             ids |= {line.split()[0] for line in str(content).splitlines()}
-    return ids
+    return ids - {"#"}
 
 
 @given(
