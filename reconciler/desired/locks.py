@@ -24,7 +24,7 @@ _MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 _KIND = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
 _RULE = "rule "
 _UNKNOWN = "-"
-"""Stands for what LG does not say of a device."""
+"""The word for what LG does not say of a device."""
 _BETWEEN = " | "
 _TYPES = frozenset(DeviceType)
 LONGEST_ALIAS = 100
@@ -64,13 +64,13 @@ def line(words: str) -> LockLine:
 
 
 def described(names: Mapping[DeviceId, str]) -> dict[DeviceId, Device]:
-    """Return the devices of a lock file with what is said of each."""
+    """Return the devices of a lock file with what it says of each."""
     found = {}
     for device, words in names.items():
-        said = line(words)
-        kind = DeviceType(said.kind) if said.kind in _TYPES else None
-        if said.alias or kind is not None:
-            found[device] = Device(device, said.alias, kind)
+        about = line(words)
+        kind = DeviceType(about.kind) if about.kind in _TYPES else None
+        if about.alias or kind is not None:
+            found[device] = Device(device, about.alias, kind)
     return found
 
 
@@ -90,11 +90,11 @@ def dump(
     return "\n".join(written) + "\n"
 
 
-def _words(said: LockLine) -> str:
-    alias = tidy(said.alias or "") or _UNKNOWN
+def _words(about: LockLine) -> str:
+    alias = tidy(about.alias or "") or _UNKNOWN
     if len(alias) > LONGEST_ALIAS:
         alias = f"{alias[: LONGEST_ALIAS - 1]}…"
-    if not said.rule:
+    if not about.rule:
         return alias
-    kind = said.kind if _KIND.fullmatch(said.kind) else _UNKNOWN
-    return f"{alias}{_BETWEEN}{kind}{_BETWEEN}{_RULE}{said.rule}"
+    kind = about.kind if _KIND.fullmatch(about.kind) else _UNKNOWN
+    return f"{alias}{_BETWEEN}{kind}{_BETWEEN}{_RULE}{about.rule}"

@@ -20,13 +20,21 @@ def load_fetched(
     environment: str | None = None,
     cache: LoadCache | None = None,
     known: Collection[str] = (),
+    resolving: bool = False,
 ) -> Loaded:
     """Return what fetched documents state, with every fault in them and in those that cannot be read.
 
     The good files of a folder count. One that cannot be read is a faulty one that may define any account. Unless it is
     ``known`` from before, as the document of an account in force, it may also hold the keys that concern all.
+    ``resolving``: a lock that is missing or stale is no fault.
     """
-    loaded = load(fetched.documents, fetched.tree, environment=environment, cache=cache)
+    loaded = load(
+        fetched.documents,
+        fetched.tree,
+        environment=environment,
+        cache=cache,
+        resolving=resolving,
+    )
     paths = {fault.path for fault in fetched.unreadable}
     return replace(
         loaded,

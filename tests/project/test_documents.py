@@ -31,6 +31,7 @@ import typer
 import yaml
 
 from documents import ROOT, metrics, receiver_metrics
+from lock_files import lock_file
 from log_events import events_in_code
 from postgres import Postgres
 from reconciler import cli
@@ -39,6 +40,7 @@ from reconciler.pcc.codes import CODES
 from reconciler.runtime import settings_table
 from reconciler.runtime.clock import SystemClock
 from reconciler.simulator import Callbacks, Sender, Target
+from reconciler.source import FileSource, load_fetched
 from reconciler.state.postgres.storage import PostgresStorage
 from reconciler.state.sqlite.tables import MIGRATIONS
 from scenarios import (
@@ -693,7 +695,20 @@ def check_desired(text: str, folder: Path) -> None:
         )
     assert given["version"] == 1
     write(folder / "desired-state.toml", whole)
+    write_locks(folder / "desired-state.toml")
     assert cli.run(["validate", str(folder / "desired-state.toml")]) == 0
+
+
+def write_locks(file: Path) -> None:
+    """Write the locks of the accounts that have rules, as if these took nothing."""
+    text = file.read_text(encoding="utf-8")
+    for account in tomllib.loads(text).get("accounts", {}).values():
+        if "locked" in account:
+            (file.parent / account["locked"]).unlink()
+    loaded = load_fetched(FileSource(file).fetch(), resolving=True)
+    for account, desired in loaded.accounts.items():
+        if desired.ruled is not None:
+            write(Path(desired.ruled.path), lock_file(account, *desired.ruled.rules))
 
 
 SETTINGS = {row.name for row in settings_table.table()}
