@@ -151,7 +151,13 @@ class Daemon:
         terms = Terms(found.lease, settings.request_timeout.total_seconds(), settings.concurrency)
         replica = Replica(found.coordination, around.clock, found.boottime, around.unique, terms)
         await replica.join(self._stopping.is_set)
-        state = State(found.storage, replica.clock, sure=False, tenure=replica.tenure)
+        state = State(
+            found.storage,
+            replica.clock,
+            sure=False,
+            tenure=replica.tenure,
+            longest_call=settings.request_timeout,
+        )
         if not self.stopping:
             await asyncio.to_thread(
                 state.look

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.core.acceptance import chosen
 from reconciler.core.errors import ReconcilerError, Unknown
+from reconciler.core.memory import NO_TIME
 from reconciler.core.model import AccountName, Digest
 from reconciler.core.status import PassReport
 from reconciler.reporting import PlanReport
@@ -123,7 +124,9 @@ async def apply(
     host = _Stoppable(stop or asyncio.Event())
     with ExitStack() as stack:
         await asyncio.to_thread(stack.enter_context, vacant(settings.state_place, _unsaid))
-        state = stack.enter_context(closing(State.open(settings.state_place, SystemClock())))
+        place, clock = settings.state_place, SystemClock()
+        longest_call = settings.request_timeout if place.shared else NO_TIME
+        state = stack.enter_context(closing(State.open(place, clock, longest_call=longest_call)))
         async with built(
             settings, state, host=host, masking=masking, observer=follower
         ) as components:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from reconciler.core.memory import AccountMemory, Belief
+from reconciler.core.memory import NO_TIME, AccountMemory, Belief
 from reconciler.core.model import (
     AccountName,
     Desired,
@@ -29,8 +29,11 @@ from reconciler.state.write_behind import WriteBehind
 class AccountStore(Accounts):
     """The accounts, over the shared memory and the write-behind."""
 
-    def __init__(self, behind: WriteBehind, memories: Memories) -> None:
+    def __init__(
+        self, behind: WriteBehind, memories: Memories, longest_call: timedelta = NO_TIME
+    ) -> None:
         self._behind, self._memories = behind, memories
+        self._longest_call = longest_call
         self._remembered = behind.remembered
         self._credentials: dict[AccountName, str | None] = {}
 
@@ -103,7 +106,7 @@ class AccountStore(Accounts):
     ) -> tuple[Outcome, ...]:
         with self._memories.changing(account, now) as known:
             before = records.AccountSaved.of(known)
-            belief = known.believe(observed, credential, now, live)
+            belief = known.believe(observed, credential, now, live, self._longest_call)
             written = _learned(known, belief)
             changed = records.AccountSaved.of(known) != before
             if written and changed:  # together: that there is an expected list, and what is on it

@@ -13,6 +13,7 @@ from typing import Self
 
 from reconciler.core.clock import Clock, TwoClocks
 from reconciler.core.guards import PauseOverride
+from reconciler.core.memory import NO_TIME
 from reconciler.core.model import AccountName
 from reconciler.state.accounts import AccountStore
 from reconciler.state.changes import ChangeStore
@@ -54,13 +55,19 @@ class State:
     revisions: Revisions
 
     def __init__(
-        self, storage: Storage, clock: Clock, *, sure: bool = True, tenure: Tenure | None = None
+        self,
+        storage: Storage,
+        clock: Clock,
+        *,
+        sure: bool = True,
+        tenure: Tenure | None = None,
+        longest_call: timedelta = NO_TIME,
     ) -> None:
         self._storage, self._clock = storage, StateClock(clock, sure=sure)
         writer = None if tenure is None else FencedWriter(storage, tenure)
         self._behind = behind = WriteBehind(storage, self._clock, writer)
         memories = Memories(behind)
-        self.accounts = self._accounts = AccountStore(behind, memories)
+        self.accounts = self._accounts = AccountStore(behind, memories, longest_call)
         self.pauses = self._pauses = PauseStore(behind, memories)
         self.names = NameStore(behind, memories)
         self.changes = ChangeStore(behind, memories, self.names)
@@ -70,15 +77,22 @@ class State:
 
     @classmethod
     def open(
-        cls, place: Place | Path, clock: Clock, connect: Connect = connect, *, sure: bool = True
+        cls,
+        place: Place | Path,
+        clock: Clock,
+        connect: Connect = connect,
+        *,
+        sure: bool = True,
+        longest_call: timedelta = NO_TIME,
     ) -> Self:
         """Open the state at this place for writing, and create it if needed.
 
-        If the clock is not ``sure``, old data is removed only after ``keep_time`` has made it so.
+        If the clock is not ``sure``, old data is removed only after ``keep_time`` has made it so. ``longest_call`` is
+        how long a call of another process may be under way that shared the state.
 
         Raises ``StateError`` if another process holds it, or a newer program wrote it.
         """
-        state = cls(opened(place, clock, connect), clock, sure=sure)
+        state = cls(opened(place, clock, connect), clock, sure=sure, longest_call=longest_call)
         state.flush()
         return state
 

@@ -390,6 +390,25 @@ def test_what_a_list_tells_of_an_open_change(
         assert (found.made[0].confirmed_by, found.made[0].at) == ("list", NOW + SECOND)
 
 
+@pytest.mark.parametrize(
+    ("age", "status", "is_over"),
+    [(75, None, False), (76, None, True), (61, 503, True), (60, 503, False)],
+)
+def test_a_call_of_another_replica_may_have_been_sent_late(
+    age: int,
+    status: int | None,
+    is_over: bool,  # noqa: FBT001 - the expected answer
+) -> None:
+    """An intent without an answer counts as not made only after the longest call and a list's lag; twice looked at."""
+    memory = knowing("ab")
+    memory.open = {A: replace(intent(A), result=Result.FAILED if status else None, status=status)}
+    longest = timedelta(seconds=15)
+    for seconds in (1, age):
+        at = NOW + timedelta(seconds=seconds)
+        found = memory.believe(Observed(ids("ab"), at), "mine", at, ids("ab"), longest)
+    assert (found.closed != (), A in memory.open) == (is_over, not is_over)
+
+
 @pytest.mark.parametrize(("name", "shown"), [("Room 1", "Room 1"), ("", None), (None, None)])
 def test_what_a_list_shows_as_made_keeps_its_name(name: str | None, shown: str | None) -> None:
     """The outcome has the name that the device had when the change was begun, and everything else of it."""

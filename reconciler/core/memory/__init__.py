@@ -11,13 +11,14 @@ event changes a copy, and many events share one copy.
 """
 
 from reconciler.core.memory.account import KEPT, AccountMemory, Belief, Moves
-from reconciler.core.memory.changes import Past, intents
+from reconciler.core.memory.changes import NO_TIME, Past, intents
 from reconciler.core.memory.names import NO_NAMES, DeviceNames, Names, Renamed
 from reconciler.core.memory.shelves import Members, Shelf
 
 __all__ = [
     "KEPT",
     "NO_NAMES",
+    "NO_TIME",
     "AccountMemory",
     "Belief",
     "DeviceNames",

@@ -14,6 +14,7 @@ from reconciler.core.backoff import DEVICE, REFUSED
 from reconciler.core.guards import LIMIT_WINDOW, SUSPECT_FROM
 from reconciler.core.memory.absences import Absences
 from reconciler.core.memory.changes import (
+    NO_TIME,
     Past,
     Settled,
     begun,
@@ -139,15 +140,23 @@ class AccountMemory:
         return moves
 
     def believe(
-        self, observed: Observed, credential: str | None, now: datetime, live: frozenset[DeviceId]
+        self,
+        observed: Observed,
+        credential: str | None,
+        now: datetime,
+        live: frozenset[DeviceId],
+        longest_call: timedelta = NO_TIME,
     ) -> Belief:
         """Apply a trusted list. ``live`` is that list with our latest confirmed changes, which the list may lag behind.
+
+        ``longest_call`` is how long a call of another replica may be under way.
 
         While a small account's list was doubted, LG may have refused devices to another user. So those devices no
         longer wait.
         """
         first, before, doubted = not self.trusted, self.expected.get(), self.suspect_readings
-        found = self._settle(observed, live, now)
+        found = settled(self.open, observed, live, now, longest_call)
+        self._settle(found)
         seen = live
         if live is observed.devices or live == observed.devices:
             seen = observed.devices
@@ -171,16 +180,14 @@ class AccountMemory:
             moot_retries=moot,
         )
 
-    def _settle(self, observed: Observed, live: frozenset[DeviceId], now: datetime) -> Settled:
+    def _settle(self, found: Settled) -> None:
         """Apply what a list shows about the open changes."""
-        found = settled(self.open, observed, live, now)
         for past in found.made:
             self._confirm(past, Result.SUCCESS)
         for past in found.closed:
             del self.open[past.device]
         for past in found.unanswered:
             self.open[past.device] = past
-        return found
 
     def _moot_retries(self, seen: frozenset[DeviceId], *, refused_too: bool) -> frozenset[DeviceId]:
         """Return the devices that no longer need to wait: nobody wants them, or LG refused another user."""

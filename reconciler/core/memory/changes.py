@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reconciler.core.memory.names import NO_NAMES, DeviceNames
 from reconciler.core.model import (
@@ -29,6 +29,7 @@ BY_LIST = "list"
 """``confirmed_by`` of a change that no answer confirmed and a trusted list showed as made."""
 SERVER_FAULT = 500
 """From this HTTP status on, a failed call may still have done its work, like a call without an answer."""
+NO_TIME = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,13 @@ def settled(
     observed: Observed,
     live: frozenset[DeviceId],
     now: datetime,
+    longest_call: timedelta = NO_TIME,
 ) -> Settled:
     """Return what a list shows about the open changes.
 
     A list may lag behind a call. So for a while it can show that a change was made, but not that it was not. A list
-    that our latest confirmed changes (``live``) contradict shows nothing.
+    that our latest confirmed changes (``live``) contradict shows nothing. ``longest_call`` is how long the call of an
+    intent may still have been under way at another replica: nobody knows when that one sent it.
     """
     made, closed, unanswered = [], [], []
     for device, past in open_changes.items():
@@ -122,11 +125,18 @@ def settled(
             by_list = replace(past, result=Result.SUCCESS, confirmed_by=BY_LIST, at=now)
             made.append(by_list)
             closed.append(by_list)
-        elif observed.began - past.at > OVERLAY:
+        elif observed.began - _last_possible(past, longest_call) > OVERLAY:
             closed.append(without_answer(past))
         elif past.result is None:
             unanswered.append(without_answer(past))
     return Settled(tuple(made), tuple(closed), tuple(unanswered))
+
+
+def _last_possible(past: Past, longest_call: timedelta) -> datetime:
+    """Return the latest moment at which LG may have made a change."""
+    if past.result in {None, Result.FAILED} and past.status is None:
+        return max(past.at, past.intended + longest_call)
+    return past.at
 
 
 def begun(account: AccountName, pass_id: PassId, outcome: Outcome, name: str) -> Past:
