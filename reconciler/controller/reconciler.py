@@ -66,6 +66,7 @@ class Reconciler:
         run = self._runs.begin(accepted)
         with log_context(run):
             try:
+                await self._with.tenure.compare_tokens(account)
                 return await self._pass(run, self._clients(account), expect)
             except Exception:
                 self._recorder.crashed(run)

@@ -33,8 +33,17 @@ class Tenure(Protocol):
     def ready(self) -> bool:
         """Say whether a pass that begins now can come to anything."""
 
-    def allow_call(self) -> None:
-        """Raise ``Outdated`` where a call might end after the others may have taken the account."""
+    def allow_call(self, account: AccountName) -> None:
+        """Raise ``Outdated`` where a call might end after the others may have taken the account.
+
+        Also where the account has tokens that were not compared with those of all others.
+        """
+
+    async def compare_tokens(self, account: AccountName) -> None:
+        """Compare the tokens of an account with those of all others, where that was not done yet."""
+
+    def refusal(self, account: AccountName) -> str | None:
+        """Return why an account must not use the tokens that it has, or None."""
 
     def confirm(self, account: AccountName) -> bool:
         """Ask the database whether plans made here still count. For a worker thread."""
@@ -64,8 +73,18 @@ class Alone:
         """Say yes."""
         return True
 
-    def allow_call(self) -> None:
+    def allow_call(self, account: AccountName) -> None:
         """Allow every call."""
+        del account
+
+    async def compare_tokens(self, account: AccountName) -> None:
+        """Do nothing: this process sees the tokens of all accounts in its own files."""
+        del account
+
+    def refusal(self, account: AccountName) -> str | None:
+        """Refuse no token."""
+        del account
+        return None
 
     def confirm(self, account: AccountName) -> bool:
         """Say yes."""

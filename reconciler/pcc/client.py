@@ -107,7 +107,7 @@ class Client:
     ``credentials`` is asked before each call, so a rotated secret is in use at once; it raises ``CredentialsRefused``
     where there are none any more; ``read_again`` looks for newer ones where they are refused. Errors are
     ``PlatformError``. ``last_call_at`` is when the last call ended, in steady seconds. All clients of a process share
-    ``sent``. ``allow`` raises ``Outdated`` right before a call that must not be made any more, whatever it is.
+    ``sent``. ``allow`` raises ``Outdated`` right before a call that must not be made now, whatever it is.
     """
 
     def __init__(

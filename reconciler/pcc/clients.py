@@ -18,7 +18,7 @@ from reconciler.core.clock import Clock, TwoClocks
 from reconciler.core.errors import CredentialsRefused
 from reconciler.core.model import AccountName, Unlimited
 from reconciler.core.watch import Watch
-from reconciler.pcc.client import Client, DeviceNamesHeard, allow_always
+from reconciler.pcc.client import Client, DeviceNamesHeard
 from reconciler.pcc.credential_store import CredentialStore
 from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.message_ids import SentIds, new_message_id
@@ -31,12 +31,23 @@ READ_AGAIN_SECONDS = 1.0
 """A refused token is reason to read all credentials again, at most so often."""
 
 
+def allow_each(account: AccountName) -> None:
+    """Allow every call of every account."""
+    del account
+
+
+def never_refused(account: AccountName) -> str | None:
+    """Refuse no account's credentials."""
+    del account
+    return None
+
+
 class Clients:
     """The clients of all accounts in force. Asking for one that has no usable credentials answers why.
 
     ``learned`` recalls what is known of an account's quota from before this process; the quota of an account that left
     stays, because LG continues to count, and the account may be back within the hour. ``masking`` gets every secret,
-    and ``names`` what LG calls devices.
+    and ``names`` what LG calls devices. ``refusal`` says why usable credentials must not be used all the same.
     """
 
     def __init__(
@@ -53,10 +64,11 @@ class Clients:
         unique: Callable[[], UUID] = uuid4,
         two_clocks: TwoClocks | None = None,
         names: DeviceNamesHeard | None = None,
-        allow: Callable[[], None] = allow_always,
+        allow: Callable[[AccountName], None] = allow_each,
+        refusal: Callable[[AccountName], str | None] = never_refused,
     ) -> None:
         self._names = names
-        self._http, self._allow = http, allow
+        self._http, self._allow, self._refusal = http, allow, refusal
         self._store = store
         self._metrics = metrics
         self._timeout_seconds = timeout_seconds
@@ -82,6 +94,11 @@ class Clients:
 
     def credentials(self, account: AccountName) -> Credentials | str:
         """Return what an account speaks with, or the sentence that says what is lacking."""
+        found = self.given(account)
+        return found if isinstance(found, str) else self._refusal(account) or found
+
+    def given(self, account: AccountName) -> Credentials | str:
+        """Return the credentials that are given for an account, whether it may use them or not."""
         return self._credentials.get(account, "the account has no credentials")
 
     def follow(self, countries: Mapping[AccountName, str | None]) -> frozenset[AccountName]:
@@ -212,5 +229,5 @@ class Clients:
             sent=self._sent,
             two_clocks=self._two,
             names=self._names,
-            allow=self._allow,
+            allow=partial(self._allow, account),
         )

@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -26,12 +26,12 @@ from reconciler.pcc.credentials import (
     FILES,
     MASKED,
     USER_TOKENS,
-    WORDS,
     Assembled,
     Assembly,
     Credentials,
     Origin,
     Shared,
+    same_token,
 )
 from reconciler.pcc.secret_files import Found, SecretFiles, look_up
 
@@ -219,14 +219,6 @@ def _doubled(
         if len(sharing) == 1:
             continue
         for account in sharing:
-            faults[account].append(
-                f"has the same {WORDS[kind]} as {_named(other for other in sharing if other != account)}: each would"
-                f" unsubscribe the other's devices; give each account the {WORDS[kind]} of its own LG user"
-            )
+            others = [other for other in sharing if other != account]
+            faults[account].append(same_token(kind, others))
     return faults
-
-
-def _named(accounts: Iterable[AccountName], most: int = 3) -> str:
-    names = sorted(accounts)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(f"account '{name}'" for name in names[:most]) + more

@@ -10,7 +10,7 @@ refresh token gets the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -107,6 +107,20 @@ class Assembled:
     tokens: tuple[tuple[str, str], ...] = ()
     secrets: tuple[str, ...] = ()
     origins: Mapping[str, Origin] = field(default_factory=dict)
+
+
+def same_token(kind: str, others: Iterable[AccountName]) -> str:
+    """Return the sentence for an account whose user token is also that of others."""
+    return (
+        f"has the same {WORDS[kind]} as {_named(others)}: each would unsubscribe the other's devices;"
+        f" give each account the {WORDS[kind]} of its own LG user"
+    )
+
+
+def _named(accounts: Iterable[AccountName], most: int = 3) -> str:
+    names = sorted(accounts)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(f"account '{name}'" for name in names[:most]) + more
 
 
 class Assembly:

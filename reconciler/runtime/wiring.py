@@ -192,6 +192,7 @@ class _Builder:
                 two_clocks=self._clocks,
                 names=self._state.names,
                 allow=self._tenure.allow_call,
+                refusal=self._tenure.refusal,
             )
 
     def components(

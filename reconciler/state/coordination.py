@@ -193,6 +193,22 @@ class Commands(Protocol):
         """Return what is known of every account in force, sorted."""
 
 
+class Tokens(Protocol):
+    """Which account uses which user token, by fingerprints that say nothing about the token."""
+
+    def key(self) -> bytes:
+        """Return the key of the fingerprints, which is the same for all replicas."""
+
+    def note(
+        self, used: Mapping[AccountName, frozenset[str]], fences: Mapping[AccountName, Fence]
+    ) -> Mapping[AccountName, Mapping[str, AccountName]]:
+        """Note which tokens accounts use instead of those noted before, except tokens of another account in force.
+
+        Return the accounts that were noted, each with the tokens that are another account's, and which. Accounts whose
+        owner or epoch is not that of the fence are left out.
+        """
+
+
 class Tenure(Protocol):
     """What this process may write. Every method may be called from any thread."""
 
@@ -216,6 +232,7 @@ class Coordination(Protocol):
     ownership: Ownership
     source: Source
     commands: Commands
+    tokens: Tokens
 
     def close(self) -> None:
         """Close what is open."""

@@ -402,11 +402,14 @@ def test_a_call_of_another_replica_may_have_been_sent_late(
     """An intent without an answer counts as not made only after the longest call and a list's lag; twice looked at."""
     memory = knowing("ab")
     memory.open = {A: replace(intent(A), result=Result.FAILED if status else None, status=status)}
-    longest = timedelta(seconds=15)
-    for seconds in (1, age):
+
+    def look(seconds: int) -> Belief:
         at = NOW + timedelta(seconds=seconds)
-        found = memory.believe(Observed(ids("ab"), at), "mine", at, ids("ab"), longest)
-    assert (found.closed != (), A in memory.open) == (is_over, not is_over)
+        longest = timedelta(seconds=15)
+        return memory.believe(Observed(ids("ab"), at), "mine", at, ids("ab"), longest)
+
+    assert look(1).closed == ()
+    assert (look(age).closed != (), A in memory.open) == (is_over, not is_over)
 
 
 @pytest.mark.parametrize(("name", "shown"), [("Room 1", "Room 1"), ("", None), (None, None)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, cast
 
@@ -34,13 +36,20 @@ class Owning(RuleBasedStateMachine):
         self.now, self.renewed_at = 0.0, -1000.0
         self.is_away, self.is_writable, self.nudges = False, True, 0
         self.lease = Lease(LEASE_SECONDS, TIMEOUT_SECONDS)
-        self.tenure = ReplicaTenure(cast("Any", self), self.lease, lambda: self.now, concurrency=8)
+        self.tenure = ReplicaTenure(
+            cast("Any", self),
+            self.lease,
+            lambda: self.now,
+            concurrency=8,
+            tokens=cast("Any", self),
+        )
         self.tenure.me, self.tenure.nudge = ME, self.nudge
         self.tenure.writable = lambda: self.is_writable
         self.known: dict[AccountName, Fence] = {}
         self.planned: dict[AccountName, Fence] = {}
         self.doubtful: set[AccountName] = set()
         self.leaving: set[AccountName] = set()
+        self.compared: dict[AccountName, int] = {}
 
     def nudge(self) -> None:
         """Take that something should be read."""
@@ -58,6 +67,20 @@ class Owning(RuleBasedStateMachine):
         if self.is_away:
             raise StateError("the database is away")
         return frozenset(name for name, fence in fences.items() if self.true[name] != fence)
+
+    def key(self) -> bytes:
+        """Return the key of the fingerprints."""
+        if self.is_away:
+            raise StateError("the database is away")
+        return b"key"
+
+    def note(
+        self, used: Mapping[AccountName, frozenset[str]], fences: Mapping[AccountName, Fence]
+    ) -> Mapping[AccountName, Mapping[str, AccountName]]:
+        """Find no token at another account."""
+        terms = {one: (fences[one].owner, fences[one].epoch) for one in used}
+        true = {one: (fence.owner, fence.epoch) for one, fence in self.true.items()}
+        return {one: {} for one, term in terms.items() if term == true[one]}
 
     @rule(account=accounts, what=st.sampled_from(["generation", "pause"]))
     def change(self, account: AccountName, what: str) -> None:
@@ -134,6 +157,16 @@ class Owning(RuleBasedStateMachine):
         else:
             assert self.nudges == before
 
+    @rule(account=accounts)
+    def compare(self, account: AccountName) -> None:
+        """Compare the tokens of an account."""
+        asyncio.run(self.tenure.compare_tokens(account))
+        fence = self.known.get(account)
+        true = self.true[account]
+        same = fence is not None and (fence.owner, fence.epoch) == (true.owner, true.epoch)
+        if same and not self.is_away:
+            self.compared[account] = true.epoch
+
     @rule(leaving=several)
     def leave(self, leaving: frozenset[AccountName]) -> None:
         """Begin to free accounts."""
@@ -148,6 +181,7 @@ class Owning(RuleBasedStateMachine):
         self.planned = {one: each for one, each in self.planned.items() if one not in dropped}
         self.leaving -= dropped
         self.doubtful -= dropped
+        self.compared = {one: epoch for one, epoch in self.compared.items() if one not in dropped}
 
     @rule(seconds=st.sampled_from([1.0, 20.0, 39.0, 40.0, 60.0]))
     def wait(self, seconds: float) -> None:
@@ -183,11 +217,11 @@ class Owning(RuleBasedStateMachine):
             assert self.tenure.term(name) == (None if fence is None else fence.epoch)
             may = name in working and name not in self.doubtful and self.is_writable and lasts
             assert self.tenure.may_change(name) is may
-        if lasts:
-            self.tenure.allow_call()
-        else:
-            with pytest.raises(Outdated):
-                self.tenure.allow_call()
+        for name in ACCOUNTS:
+            fence = self.known.get(name)
+            compared = fence is not None and self.compared.get(name) == fence.epoch
+            with nullcontext() if lasts and compared else pytest.raises(Outdated):
+                self.tenure.allow_call(name)
 
 
 TestOwning = Owning.TestCase

@@ -339,6 +339,59 @@ def test_commands_wait_for_whoever_owns_their_account(ann: Replica, ben: Replica
     assert [one.account for one in commands.asked([CLINIC], source=False)] == [CLINIC]
 
 
+def test_a_token_is_of_one_account(ann: Replica, ben: Replica) -> None:
+    """A second account that uses it learns whose it is, at whichever replica, until the first uses another one."""
+    mine, theirs = ann.takes(ANN, 2), ben.takes(BEN)
+    ours, others = ann.coordination.tokens, ben.coordination.tokens
+    assert ours.key() == others.key() != b""
+    assert ours.note({CLINIC: frozenset({"a", "b"}), DEPOT: frozenset()}, mine) == {
+        CLINIC: {},
+        DEPOT: {},
+    }
+    assert others.note({HOTEL: frozenset({"b", "c"})}, theirs) == {HOTEL: {"b": CLINIC}}
+    assert ours.note({CLINIC: frozenset({"a", "b"})}, mine) == {CLINIC: {}}
+    changes = changes_of(ann)
+    assert ours.note({CLINIC: frozenset({"a"})}, mine) == {CLINIC: {}}
+    assert changes_of(ann) > changes
+    assert others.note({HOTEL: frozenset({"b", "c"})}, theirs) == {HOTEL: {}}
+
+
+def test_accounts_may_exchange_their_tokens(ann: Replica, ben: Replica) -> None:
+    """Each gives its old token up, whether it gets the other one at once or not."""
+    mine, theirs = ann.takes(ANN, 2), ben.takes(BEN)
+    ours, others = ann.coordination.tokens, ben.coordination.tokens
+    ours.note({CLINIC: frozenset({"a"}), DEPOT: frozenset({"d"})}, mine)
+    others.note({HOTEL: frozenset({"b"})}, theirs)
+    assert ours.note({CLINIC: frozenset({"b"})}, mine) == {CLINIC: {"b": HOTEL}}
+    assert others.note({HOTEL: frozenset({"a"})}, theirs) == {HOTEL: {}}
+    assert ours.note({CLINIC: frozenset({"b"})}, mine) == {CLINIC: {}}
+    swapped = {CLINIC: frozenset({"d"}), DEPOT: frozenset({"b"})}
+    assert ours.note(swapped, mine) == {CLINIC: {}, DEPOT: {}}
+
+
+def test_a_token_is_noted_by_the_owner_and_free_when_its_account_left(
+    ann: Replica, ben: Replica
+) -> None:
+    """Who owns an account no more notes nothing of it, and an account that left keeps no token from others."""
+    mine = ann.takes(ANN)
+    tokens = ann.coordination.tokens
+    tokens.note({CLINIC: frozenset({"a"})}, mine)
+    ann.coordination.ownership.shed({CLINIC: mine[CLINIC].epoch}, ANN)
+    theirs = ben.takes(BEN)
+    assert tokens.note({CLINIC: frozenset()}, mine) == {}
+    assert ben.coordination.tokens.note({CLINIC: frozenset({"a"})}, theirs) == {CLINIC: {}}
+    assert tokens.note({HOTEL: frozenset({"a"})}, mine) == {HOTEL: {"a": CLINIC}}
+    assert ann.accepts(ANN, ann.reads(ANN), managed=ALL - {CLINIC}, changed=NO_ACCOUNT)
+    assert tokens.note({HOTEL: frozenset({"a"})}, mine) == {HOTEL: {}}
+
+
+def changes_of(replica: Replica) -> int:
+    """Return the number of changes that replicas have to look at."""
+    renewal = asyncio.run(replica.coordination.members.renew(ANN))
+    assert renewal is not None
+    return renewal.changes
+
+
 def row(account: AccountName, condition: str, due: datetime = START) -> StatusRow:
     """Return what an owner says of an account."""
     return StatusRow(account, condition, b"{}", START, due)

@@ -33,6 +33,7 @@ from reconciler.state.coordination import (
     Source,
     StatusRow,
     Taken,
+    Tokens,
     Verdict,
     What,
 )
@@ -85,6 +86,7 @@ class Tables:
     commands: dict[int, Command] = field(default_factory=dict)
     asked: int = 0
     reports: dict[AccountName, StatusRow] = field(default_factory=dict)
+    tokens: dict[str, AccountName] = field(default_factory=dict)
     changes: int = 0
 
 
@@ -417,6 +419,48 @@ class MemoryCommands(Commands):
             return [row for _, row in sorted(tables.reports.items())]
 
 
+class MemoryTokens(Tokens):
+    """Which account uses which user token."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def key(self) -> bytes:
+        with self._database.transaction():
+            return b"a key that is not random"
+
+    def note(
+        self, used: Mapping[AccountName, frozenset[str]], fences: Mapping[AccountName, Fence]
+    ) -> Mapping[AccountName, Mapping[str, AccountName]]:
+        with self._database.transaction() as tables:
+            rows = tables.ownership
+            terms = {one: (rows[one].owner, rows[one].epoch) for one in sorted(used) if one in rows}
+            owned = [
+                one for one, term in terms.items() if term == (fences[one].owner, fences[one].epoch)
+            ]
+            before = tables.tokens
+            tables.tokens = {
+                fingerprint: one
+                for fingerprint, one in before.items()
+                if one not in owned or fingerprint in used[one]
+            }
+            tables.changes += len(tables.tokens) < len(before)
+            return {one: self._taken(tables, one, used[one]) for one in owned}
+
+    @staticmethod
+    def _taken(
+        tables: Tables, account: AccountName, used: frozenset[str]
+    ) -> Mapping[str, AccountName]:
+        taken = {}
+        for fingerprint in sorted(used):
+            user = tables.tokens.get(fingerprint, account)
+            if user != account and tables.ownership[user].managed:
+                taken[fingerprint] = user
+            else:
+                tables.tokens[fingerprint] = account
+        return taken
+
+
 class MemoryCoordination:
     """The coordination of one replica, over a database in memory."""
 
@@ -426,6 +470,7 @@ class MemoryCoordination:
         self.ownership: Ownership = MemoryOwnership(database)
         self.source: Source = MemorySource(database)
         self.commands: Commands = MemoryCommands(database)
+        self.tokens: Tokens = MemoryTokens(database)
 
     def close(self) -> None:
         """Leave the database to the others."""

@@ -58,7 +58,11 @@ class Replica:
         self.lease = Lease(terms.lease, terms.request_timeout)
         self.clock = FleetClock(clock, boottime)
         self.tenure = ReplicaTenure(
-            coordination.ownership, self.lease, boottime, concurrency=terms.concurrency
+            coordination.ownership,
+            self.lease,
+            boottime,
+            concurrency=terms.concurrency,
+            tokens=coordination.tokens,
         )
         self.source = ReplicatedSource(coordination, self.tenure, self.clock)
         self.watch = Watch(MemberId(""))

@@ -6,13 +6,16 @@ Must not: take or free an account.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 
 from reconciler.core.errors import Outdated, StateError
 from reconciler.core.model import AccountName
 from reconciler.core.replicas import REFENCED_SECONDS, Lease, MemberId
-from reconciler.state.coordination import Ownership
+from reconciler.runtime.replicas.tokens import TokenComparison
+from reconciler.state.coordination import Ownership, Tokens
 from reconciler.state.records import Fence
 
 Fences = Mapping[AccountName, Fence]
@@ -37,8 +40,10 @@ class ReplicaTenure:
         boottime: Callable[[], float],
         *,
         concurrency: int,
+        tokens: Tokens,
     ) -> None:
         self.batch: int | None = concurrency
+        self.tokens = TokenComparison(tokens)
         self.me = MemberId("")
         self.lease, self.boottime = lease, boottime
         self.nudge: Callable[[], None] = nobody_waits
@@ -98,10 +103,27 @@ class ReplicaTenure:
         """Say whether intents can be written, and a call could end before the lease."""
         return self.writable() and self.lease.allows_call(self.boottime())
 
-    def allow_call(self) -> None:
-        """Raise ``Outdated`` where a call that begins now might end after the lease."""
+    def allow_call(self, account: AccountName) -> None:
+        """Raise ``Outdated`` where a call that begins now might end after the lease, or has tokens of another."""
         if not self.lease.allows_call(self.boottime()):
             raise Outdated("not sent, because another replica may take the account before it ends")
+        fence = self._known.get(account)
+        if fence is None or not self.tokens.allows(account, fence.epoch):
+            raise Outdated(
+                "not sent, because its tokens have to be compared with those of the other accounts"
+            )
+
+    async def compare_tokens(self, account: AccountName) -> None:
+        """Compare the tokens of an account with those of all others, where it has other ones than the last time."""
+        fence = self._known.get(account)
+        if fence is None or self.tokens.allows(account, fence.epoch):
+            return
+        with suppress(StateError):  # no call is allowed until the database answers
+            await asyncio.to_thread(self.tokens.compare, [account], {account: fence})
+
+    def refusal(self, account: AccountName) -> str | None:
+        """Return why an account must not use the tokens that it has, or None."""
+        return self.tokens.refusal(account)
 
     def confirm(self, account: AccountName) -> bool:
         """Ask the database whether plans made here still count."""
@@ -153,3 +175,4 @@ class ReplicaTenure:
             }
             self._leaving -= frozenset(accounts)
             self._stale -= frozenset(accounts)
+        self.tokens.drop(accounts)

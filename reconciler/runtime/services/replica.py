@@ -80,6 +80,7 @@ class ReplicaService:
         self._behind_at, self._failure = 0.0, ""
         replica.tenure.nudge = self._nudge
         replica.tenure.writable = components.state.is_writable
+        replica.tenure.tokens.credentials = components.clients.given
 
     async def run(self) -> None:
         """Take part until ``stop``, and then leave in good order."""
@@ -229,10 +230,9 @@ class ReplicaService:
         gained = news.learned.keys()
         later = news.fences.keys() - (before.keys() - lost) - gained
         self._tenure.read(news.fences)
-        if gained:
-            await asyncio.to_thread(informer.taken, gained)
-            if self._tenure.me != me:
-                return
+        unrefused = await asyncio.to_thread(self._prepare, gained, news.fences)
+        if self._tenure.me != me:
+            return
         self._components.state.take_pauses(news.pauses)
         self._tenure.plans({one: each for one, each in news.fences.items() if one not in later})
         if later:
@@ -240,7 +240,16 @@ class ReplicaService:
         paused = {one for one in before if _pause_differs(before[one], news.fences.get(one))}
         self._dispatcher.wake_first(sorted(paused))
         self._gained(gained, news.learned)
+        self._dispatcher.credentials_changed(unrefused)
         await self._obey(news.commands)
+
+    def _prepare(self, gained: Collection[AccountName], fences: Fences) -> frozenset[AccountName]:
+        """Prepare passes of accounts that were taken; return the accounts whose tokens are refused no more."""
+        if gained:
+            self._components.informer.taken(gained)
+        tokens = self._tenure.tokens
+        tokens.compare(gained, fences)
+        return tokens.compare_refused(fences)
 
     def _news(self) -> News:
         """Read the tables. What is true of accounts is read first: what is read then can only be newer."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Self
 
-from reconciler.state.coordination import Commands, Members, Ownership, Source
+from reconciler.state.coordination import Commands, Members, Ownership, Source, Tokens
 from reconciler.state.postgres.commands import PostgresCommands
 from reconciler.state.postgres.connection import Server
 from reconciler.state.postgres.faults import SILENCE
 from reconciler.state.postgres.members import PostgresMembers
 from reconciler.state.postgres.ownership import PostgresOwnership
 from reconciler.state.postgres.source import PostgresSource
+from reconciler.state.postgres.tokens import PostgresTokens
 from reconciler.state.postgres.transactions import Transactions
 
 
@@ -28,6 +29,7 @@ class PostgresCoordination:
         self.ownership: Ownership = PostgresOwnership(transactions)
         self.source: Source = PostgresSource(transactions)
         self.commands: Commands = PostgresCommands(transactions)
+        self.tokens: Tokens = PostgresTokens(transactions)
 
     @classmethod
     def at(cls, url: str | Callable[[], str], silence: float = SILENCE) -> Self:

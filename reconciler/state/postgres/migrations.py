@@ -98,7 +98,16 @@ _REPLICAS = (
     "CREATE TABLE counter (one boolean PRIMARY KEY DEFAULT TRUE CHECK (one), changes bigint NOT NULL DEFAULT 0)",
     "INSERT INTO counter DEFAULT VALUES",
 )
-MIGRATIONS = ((*_STATE, *_REPLICAS),)
+_TOKENS = (
+    # who uses which user token, so that no second account does; fingerprint: keyed, and of a token and its kind
+    f"""CREATE TABLE token (
+        account {_TEXT} NOT NULL, fingerprint {_TEXT} NOT NULL UNIQUE, PRIMARY KEY (account, fingerprint)
+    )""",
+    "CREATE TABLE token_key (one boolean PRIMARY KEY DEFAULT TRUE CHECK (one), key bytea NOT NULL)",
+    """INSERT INTO token_key (key)
+        SELECT sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8'))""",
+)
+MIGRATIONS = ((*_STATE, *_REPLICAS), _TOKENS)
 """The statements from each version to the next. Released ones are never edited; new ones only add."""
 NEWEST = len(MIGRATIONS)
 LOCK = 0x504343  # "PCC"
