@@ -13,7 +13,7 @@ from scenarios import eventually, eventually_true, rename_over
 async def test_a_replica_with_old_credentials_uses_no_token_of_another_account(
     tmp_path: Path, postgresql: Postgres
 ) -> None:
-    """Where two tokens were swapped in one replica's files, the account that it owns is stopped until they are right."""
+    """Where tokens were swapped in one replica's files, the account that it owns is stopped until they are right."""
     async with replicated(tmp_path, postgresql.fresh(), ("clinic", "hotel")) as one:
         await one.add().start()
         await one.working(2)
