@@ -181,6 +181,7 @@ def schema(
 def _load(path: Path, chosen: Settings | None, *, followed: bool, named_by: str) -> Loaded | Fault:
     """Read the desired state at a path, here or in the repository, or say why there is none."""
     from reconciler.core.errors import SourceError
+    from reconciler.runtime.clock import SystemClock
     from reconciler.source import FileSource, Source, load_fetched
 
     opening: AbstractContextManager[Source] = nullcontext(FileSource(path, named_by=named_by))
@@ -197,7 +198,8 @@ def _load(path: Path, chosen: Settings | None, *, followed: bool, named_by: str)
                     if fetched is not None
                     else Fault("", 0, 0, "there is no file to read")
                 )
-            return load_fetched(fetched, environment=None if chosen is None else chosen.environment)
+            environment = None if chosen is None else chosen.environment
+            return load_fetched(fetched, environment=environment, now=SystemClock().now())
     except SourceError as error:
         return (
             Fault("", 0, 0, str(error))

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from reconciler.core import windows
 from reconciler.core.clock import TOLERATED, Clock, TwoClocks
 from reconciler.core.guards import limits
-from reconciler.core.model import Desired
 from reconciler.core.run import Run
 
 log = structlog.get_logger()
@@ -56,7 +56,7 @@ class Clocks:
             run,
             theirs=theirs,
             sure=self._both.restrained(run.began, window),
-            boundary=_next_boundary(run.desired, run.began, theirs),
+            boundary=_next_boundary(run, run.began, theirs),
         )
 
     def within(self, run: Run) -> datetime:
@@ -72,13 +72,23 @@ class Clocks:
         return ours_moved or theirs_moved
 
 
-def _next_boundary(desired: Desired, ours: datetime, theirs: datetime | None) -> datetime | None:
-    """Return the first date of the desired state that comes next by either clock, in our time."""
-    first = desired.next_boundary(ours)
+def _next_boundary(run: Run, ours: datetime, theirs: datetime | None) -> datetime | None:
+    """Return the first change of the desired state or of its windows that comes next by either clock, in our time."""
+    first = _next_after(run, ours)
     if theirs is None:
         return first
-    date = desired.next_boundary(theirs)
+    date = _next_after(run, theirs)
     if date is None:
         return first
     by_theirs = date + (ours - theirs)
     return by_theirs if first is None else min(first, by_theirs)
+
+
+def _next_after(run: Run, now: datetime) -> datetime | None:
+    date = run.desired.next_boundary(now)
+    if not run.desired.windows:
+        return date
+    change = windows.next_change(run.desired.windows, now, run.openings)
+    if date is None or change is None:
+        return date or change
+    return min(date, change)

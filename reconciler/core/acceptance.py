@@ -5,9 +5,8 @@ all accounts, and accounts that disappear.
 Must not: read files, a clock, or the network, or log. It is pure.
 
 A faulty file never changes what its accounts have in force, and never removes an account that it might hold. A fault
-in the keys that concern all accounts (``policy``, ``environment``, ``timezone``, ``retired_accounts``) rejects the
-whole
-revision: judging the other files without their policy could unsubscribe what the policy protects.
+in the keys that concern all accounts (``policy``, ``environment``, ``timezone``, ``windows``, ``retired_accounts``)
+rejects the whole revision: judging the other files without their policy could unsubscribe what the policy protects.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from reconciler.core.model import (
     Revision,
     Unsettled,
 )
+from reconciler.core.windows import Window
 
 SEEN = 20
 """The number of revisions that are remembered with their fate, for a command that waits for a replaced one."""
@@ -45,7 +45,7 @@ class Loaded:
     document could not be parsed, it is enough that it seems to have one. ``files`` is every file read, ``sha256`` the
     digest of its only file, or what ``sha256sum FILES | sha256sum`` prints for several in sorted order. ``named`` maps
     the path of each document to those of the device files that it names. ``timezone`` is the name of the zone in which
-    bare dates are meant, where one is named.
+    bare dates are meant, where one is named. ``windows`` are all change windows, whichever accounts they are for.
     """
 
     accounts: Mapping[AccountName, Desired]
@@ -61,6 +61,7 @@ class Loaded:
     sha256: str
     named: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     timezone: str | None = None
+    windows: tuple[Window, ...] = ()
 
     def files_of(self, document: str) -> dict[str, bytes]:
         """Return the files that one document was read from: itself and the device files that it names."""
@@ -115,7 +116,7 @@ class Accepted:
 
     ``revision`` is the newest one that brought anything into force; ``newest`` the newest one read, in force or not.
     ``seen`` are the last ``SEEN`` revisions that were read, oldest first, with what became of each. ``timezone`` is
-    the one that the newest accepted revision names.
+    the one that the newest accepted revision names, and ``windows`` are its change windows.
     """
 
     accounts: Mapping[AccountName, AccountRevision] = field(
@@ -132,6 +133,7 @@ class Accepted:
     warnings: tuple[Fault, ...] = ()
     seen: tuple[Seen, ...] = ()
     timezone: str | None = None
+    windows: tuple[Window, ...] = ()
 
 
 class Claims:
@@ -254,6 +256,7 @@ def accept(
         warnings=loaded.warnings,
         seen=_seen(before, revision, Cause.INVALID if loaded.faulty else None, overtaken),
         timezone=loaded.timezone,
+        windows=loaded.windows,
     )
 
 

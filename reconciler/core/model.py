@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, NewType, Self
 
 from reconciler.core.rules import Ruled
+from reconciler.core.windows import Window
 
 AccountName = NewType("AccountName", str)
 """A name of ours for one LG user: a DNS label such as ``seoul-hotel``."""
@@ -153,6 +154,7 @@ class Desired:
     country: str | None = None
     path: str = ""
     ruled: Ruled | None = None
+    windows: tuple[Window, ...] = ()
 
     def wanted_at(self, now: datetime) -> frozenset[DeviceId]:
         """Return the devices that should be live at ``now``."""
@@ -312,6 +314,7 @@ class Reason(StrEnum):
     STATE_UNWRITABLE = "state-unwritable", Kind.GUARD
     GUARD_FAILED = "guard-failed", Kind.GUARD
     PAUSED = "paused", Kind.POLICY
+    WINDOW = "window", Kind.POLICY
     UNSUBSCRIBE_AFTER = "unsubscribe-after", Kind.POLICY
     RETRY = "retry", Kind.PLATFORM
     REFUSED = "refused", Kind.PLATFORM

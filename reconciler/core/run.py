@@ -24,6 +24,7 @@ from reconciler.core.model import (
     Pause,
     Reason,
 )
+from reconciler.core.windows import Openings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,9 @@ class Run:
 
     ``accepted`` is the account's revision in force. ``account`` is what the passes before left behind. ``steady`` is
     the start in seconds of the steady clock. ``theirs`` is LG's time at the start, if it differs from ours; ``sure``
-    is the latest moment that has surely come. ``boundary`` is the next date at which the wanted devices or the
-    approvals change, by either clock. ``term`` is another number where another replica had the account since.
+    is the latest moment that has surely come. ``boundary`` is the next date at which the wanted devices, the
+    approvals or the change windows change, by either clock. ``term`` is another number where another replica had the
+    account since. ``openings`` are the change windows of the account that a command opened.
     """
 
     id: PassId
@@ -47,6 +49,7 @@ class Run:
     pause_override: PauseOverride
     observing: bool
     term: int | None = 0
+    openings: Openings = ()
 
     @property
     def name(self) -> AccountName:
@@ -77,6 +80,7 @@ class Run:
             platform=platform,
             theirs=self.theirs,
             sure=self.sure,
+            openings=self.openings,
         )
 
 

@@ -1,9 +1,9 @@
 """The desired-state file: TOML to values and back, with the position of every fault.
 
 Owns: one document alone (``parser`` by the tables of ``schema``, ``checks`` of values, ``ids``, ``messages``), the
-accounts in it (``accounts``, ``collected`` from ``device_files``), all documents together (``loader``, ``conflicts``,
-``cache``), where a fault is (``diagnostics``, ``positions``, ``faults``), where a device is named (``sightings``,
-``thinned``), writing (``writer``), and files of other formats (``foreign``).
+accounts in it (``accounts``, ``collected`` from ``device_files``), its change windows (``windows``), all documents
+together (``loader``, ``conflicts``, ``cache``), where a fault is (``diagnostics``, ``positions``, ``faults``), where a
+device is named (``sightings``, ``thinned``), writing (``writer``), and files of other formats (``foreign``).
 Must not: know where a file comes from, or what is in force.
 """
 

@@ -28,6 +28,7 @@ from reconciler.core.model import (
     Unlimited,
 )
 from reconciler.core.rules import Ruled
+from reconciler.core.windows import Window
 from reconciler.desired import locks, ruling
 from reconciler.desired.checks import OUT_OF_RANGE, limit, one_of
 from reconciler.desired.collected import Collected, collect
@@ -78,6 +79,14 @@ class ApprovalPart:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowPart:
+    """One change window, and where it is defined."""
+
+    window: Window
+    where: Where
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
     """What all documents state, before they are compared."""
 
@@ -85,6 +94,7 @@ class Contents:
     zone: tzinfo | None
     accounts: Sequence[AccountPart]
     approvals: Sequence[ApprovalPart]
+    windows: Sequence[WindowPart] = ()
 
     def general_policy(self) -> PolicyTable | None:
         """Return the policy of all accounts. Looks through all documents."""
@@ -164,8 +174,8 @@ def _described(
 def _device(
     reading: Reading, loc: Loc, table: DeviceTable, zone: tzinfo | None, notes: Notes
 ) -> Device:
-    from_ = _moment(table.from_, zone, reading.at(*loc, "from"), notes)
-    until = _moment(table.until, zone, reading.at(*loc, "until"), notes)
+    from_ = moment_of(table.from_, zone, reading.at(*loc, "from"), notes)
+    until = moment_of(table.until, zone, reading.at(*loc, "until"), notes)
     if from_ is not None and until is not None and until <= from_:
         notes.fault(
             reading.at(*loc, "until"), "until is not after from: the device would never be desired"
@@ -179,7 +189,9 @@ def _device(
     return Device(DeviceId(table.id), table.name or None, kind, from_, until, table.protected)
 
 
-def _moment(value: date | None, zone: tzinfo | None, where: Where, notes: Notes) -> datetime | None:
+def moment_of(
+    value: date | None, zone: tzinfo | None, where: Where, notes: Notes
+) -> datetime | None:
     """Return a date as a moment: a bare date begins at midnight in the zone."""
     if value is None or isinstance(value, datetime):
         return value
@@ -231,7 +243,7 @@ def read_approvals(
             notes.fault(reading.at(*loc), "an approval needs devices or device_files")
         _check_account(reading, approval, loc, known, notes)
         collected = collect(reading, approval, loc, files, notes)
-        expires = _moment(approval.expires, zone, reading.at(*loc, "expires"), notes)
+        expires = moment_of(approval.expires, zone, reading.at(*loc, "expires"), notes)
         if expires is not None:
             parts.append(
                 ApprovalPart(AccountName(approval.account), collected, expires, approval.reason)

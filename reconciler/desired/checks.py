@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from fractions import Fraction
 
 from pydantic import ValidationInfo
@@ -23,6 +23,9 @@ from reconciler.desired.ids import ID_WORDS, LONGEST, wrong_id
 VERSION = 1
 """The schema version that this program reads and writes."""
 SHARE = r"^(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%$"
+CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+ACCOUNT_PATTERN = r"^[a-z0-9*?-]{1,63}$"
 OUT_OF_RANGE = "this date is out of range"
 LONGEST_REASON = 1000
 SAY_WHY = "say why these devices go"
@@ -130,6 +133,37 @@ def moment(value: object) -> date:
             raise fault(OUT_OF_RANGE) from None
     if not isinstance(value, date):
         raise fault("must be a date like 2026-12-01 or a date-time with offset, without quotes")
+    return value
+
+
+def window_edge(value: object) -> date | time:
+    """Return a time of day, or a moment as ``moment`` does, or raise."""
+    if isinstance(value, time):
+        raise fault('a time of day is written in quotes, like "09:00"')
+    if not isinstance(value, str):
+        return moment(value)
+    if value == "24:00":
+        raise fault('the end of a day is written "00:00"')
+    if not re.fullmatch(CLOCK, value):
+        raise fault(
+            'must be a time of day in quotes, like "09:00", or a date or date-time without quotes'
+        )
+    return time.fromisoformat(value)
+
+
+def window_name(value: object) -> str:
+    """Return the name of a change window, or raise."""
+    if not isinstance(value, str) or not re.fullmatch(NAME, value):
+        raise fault(
+            "a window's name is 1 to 63 of a-z, 0-9 and -, and begins and ends with a letter or digit"
+        )
+    return value
+
+
+def account_pattern(value: object) -> str:
+    """Return a pattern of account names, or raise."""
+    if not isinstance(value, str) or not re.fullmatch(ACCOUNT_PATTERN, value):
+        raise fault("a pattern of account names has a-z, 0-9, - and *, like seoul-*")
     return value
 
 

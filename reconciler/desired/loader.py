@@ -10,12 +10,13 @@ Only a document with a fault is checked device by device, and walked for lines a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 
 from reconciler.core.acceptance import Loaded
 from reconciler.core.errors import Fault, quoted
 from reconciler.core.model import AccountName, Approval, Desired
-from reconciler.desired import accounts, conflicts
+from reconciler.desired import accounts, conflicts, windows
 from reconciler.desired.accounts import (
     AccountPart,
     ApprovalPart,
@@ -29,6 +30,7 @@ from reconciler.desired.diagnostics import Finding, Notes
 from reconciler.desired.documents import Document, Tree, digest
 from reconciler.desired.faults import located, shown
 from reconciler.desired.parser import Reading, read, stated
+from reconciler.desired.windows import WindowsByAccount
 from reconciler.desired.writer import toml_string
 
 _NO_DOCUMENT = Fault("", 0, 0, "there is no file to read")
@@ -42,13 +44,15 @@ def load(
     cache: LoadCache | None = None,
     kept: bool = False,
     resolving: bool = False,
+    now: datetime | None = None,
 ) -> Loaded:
     """Return what the documents state and every fault in them; nothing is raised, whatever the bytes.
 
     ``environment`` is the one that the documents must be for, if any. ``cache`` saves work that two loads have in
     common; the result is the same without it. ``kept``: the documents were accepted before, maybe by a version with
     fewer rules. Then newer rules do not refuse them, and the cache is not used. ``resolving``: a lock that is missing
-    or stale is no fault, because it is about to be written.
+    or stale is no fault, because it is about to be written. With ``now`` there are also warnings of change windows that
+    hold everything for long.
     """
     if kept or cache is None:
         cache = LoadCache()
@@ -63,6 +67,10 @@ def load(
     wrong = _wrong_environment(environment, readings, hidden, shared_fault=shared_fault)
     shared_fault = shared_fault or not _has_accounts(contents, notes)
     made = {} if shared_fault or wrong else _desired(contents, notes, cache)
+    if now is not None and contents.windows:
+        windows.warn_of_times(
+            contents.windows, made.values(), now, notes[contents.windows[0].where.path]
+        )
     cache.keep(contents, notes, made, apart=not in_two)
     named = {one.path: one.content for one in readings}
     named.update(files.contents)
@@ -84,6 +92,7 @@ def load(
             {path: frozenset(noted.device_files) for path, noted in notes.items()}
         ),
         timezone=timezone[1] if timezone else None,
+        windows=tuple(one.window for one in contents.windows),
     )
 
 
@@ -110,7 +119,8 @@ def gather(
         approved, noted = accounts.read_approvals(reading, files, zone, names)
         notes[reading.path].add(noted)
         approvals += approved
-    return Contents(readings, zone, parts, approvals), notes
+    found = windows.read_windows(readings, zone, parts, notes)
+    return Contents(readings, zone, parts, approvals, found), notes
 
 
 def _compare(contents: Contents, notes: Mapping[str, Notes], cache: LoadCache) -> Sequence[Finding]:
@@ -141,11 +151,15 @@ def _desired(
         if not notes[one.collected.reading.path].faults:
             approval = Approval(one.collected.ids, one.expires, one.reason)
             approvals.setdefault(one.account, []).append(approval)
+    by_account = WindowsByAccount(one.window for one in contents.windows)
     made: dict[AccountName, Desired] = {}
     for part in contents.accounts:
         if notes[part.reading.path].faults:
             continue
+        mine = by_account.of(part.name)
         known = None if part.name in approvals else cache.desired(part, general)
+        if known is not None and known.windows != mine:
+            known = None
         made[part.name] = known or Desired(
             account=part.name,
             devices=part.collected.ids,
@@ -155,6 +169,7 @@ def _desired(
             country=part.country,
             path=part.reading.path,
             ruled=part.ruled,
+            windows=mine,
         )
     return made
 

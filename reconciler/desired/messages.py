@@ -26,6 +26,7 @@ from reconciler.desired.schema import (
     DocumentTable,
     PolicyTable,
     RuleTable,
+    WindowTable,
 )
 
 SENTENCES = {
@@ -104,6 +105,8 @@ def _table_at(loc: Loc) -> type[BaseModel]:
         return ApprovalTable
     if len(loc) > 1 and loc[-2] == "rules":
         return RuleTable
+    if loc[0] == "windows":
+        return WindowTable
     if isinstance(loc[-1], int):
         return DeviceTable
     return PolicyTable if loc in {("policy",), (*loc[:2], "policy")} else AccountTable

@@ -27,7 +27,7 @@ from reconciler.desired.messages import explain
 from reconciler.desired.positions import Loc
 from reconciler.desired.schema import ACCOUNT, KEPT, DocumentTable
 
-SHARED = ("environment", "timezone", "policy", "retired_accounts")
+SHARED = ("environment", "timezone", "policy", "retired_accounts", "windows")
 """The top-level keys that concern all accounts; each is in one document only."""
 
 _LOOKS_SHARED = re.compile(
@@ -47,6 +47,8 @@ _ATTEMPTS = 5
 
 _NO_APPROVAL = {"devices": [], "expires": date.max, "reason": "-"}
 """Replaces a faulty approval, so the approvals after it keep their places."""
+_NO_WINDOW = {"name": "0", "kind": "deny", "days": ["mon"]}
+"""Replaces a faulty window. No window of a document with a faulty one comes into force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,9 @@ def _take_out(raw: dict[str, Any], loc: Loc) -> None:
         return
     if loc[0] == "accounts" and loc[2:3] == ("rules",):
         raw["accounts"][loc[1]].pop("rules", None)
+        return
+    if loc[0] == "windows" and len(loc) > 1:
+        raw["windows"][int(loc[1])] = dict(_NO_WINDOW)
         return
     if loc[-1] == "id" and isinstance(loc[-2], int):
         loc = loc[:-1]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, time
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -71,6 +71,10 @@ _ID_SCHEMA = {
     "description": "LG's id of one appliance.",
 }
 _MOMENT_SCHEMA = {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}
+_EDGE_SCHEMA = {
+    "type": "string",
+    "anyOf": [{"pattern": checks.CLOCK}, {"format": "date"}, {"format": "date-time"}],
+}
 _SHARE_SCHEMA = {"type": "string", "pattern": checks.SHARE}
 
 _NEEDS_DEVICES: dict[str, Any] = {
@@ -90,6 +94,13 @@ _NAMES_ONLY: dict[str, Any] = {"additionalProperties": False}
 
 _Id = Annotated[str, PlainValidator(checks.device_id), WithJsonSchema(_ID_SCHEMA)]
 _Moment = Annotated[date, PlainValidator(checks.moment), WithJsonSchema(_MOMENT_SCHEMA)]
+_Edge = Annotated[date | time, PlainValidator(checks.window_edge), WithJsonSchema(_EDGE_SCHEMA)]
+_Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+_Reason = Annotated[
+    str,
+    PlainValidator(checks.reason),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": checks.LONGEST_REASON}),
+]
 _Number = Annotated[int, Field(ge=0, le=checks.MOST)]
 _Pattern = Annotated[
     str, BeforeValidator(checks.pattern), Field(min_length=1, max_length=globs.LONGEST_PATTERN)
@@ -361,12 +372,65 @@ class ApprovalTable(_Table):
     expires: _Moment = Field(
         description="The approval holds before this. A bare date means 00:00 in timezone.",
     )
-    reason: Annotated[
-        str,
-        PlainValidator(checks.reason),
-        WithJsonSchema({"type": "string", "minLength": 1, "maxLength": checks.LONGEST_REASON}),
-    ] = Field(
+    reason: _Reason = Field(
         description="Why these devices go.",
+    )
+
+
+class WindowTable(_Table):
+    """When changes may be made, or may not. Needs days, or from and to."""
+
+    name: Annotated[
+        str,
+        PlainValidator(checks.window_name),
+        WithJsonSchema({"type": "string", "pattern": checks.NAME}),
+    ] = Field(
+        description="What the window is called wherever it holds something.",
+    )
+    kind: Literal["allow", "deny"] = Field(
+        description="allow: changes only inside. deny: never inside; it beats every allow window.",
+    )
+    holds: Literal["unsubscribe", "all"] = Field(
+        default="all",
+        description="What is held outside an allow window, or inside a deny window: unsubscribes, or all changes.",
+    )
+    days: Annotated[list[_Day], Field(min_length=1)] | None = Field(
+        default=None,
+        description="The days on which the hours begin. Left out: every day.",
+    )
+    from_: _Edge | None = Field(
+        default=None,
+        alias="from",
+        description='The window begins then: a time of day like "09:00", or a moment. A bare date means 00:00 in '
+        "timezone.",
+    )
+    to: _Edge | None = Field(
+        default=None,
+        description="The window ends before this. A time of day that is not after from is one of the next day.",
+    )
+    timezone: _Word | None = Field(
+        default=None,
+        description="The zone of the hours, like Asia/Seoul. Left out: the file's.",
+    )
+    accounts: (
+        Annotated[
+            list[
+                Annotated[
+                    str,
+                    PlainValidator(checks.account_pattern),
+                    WithJsonSchema({"type": "string", "pattern": checks.ACCOUNT_PATTERN}),
+                ]
+            ],
+            Field(min_length=1),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Patterns of account names, like seoul-*. Left out: all accounts.",
+    )
+    reason: _Reason | None = Field(
+        default=None,
+        description="Why the window is there, for a reader who meets what it holds.",
     )
 
 
@@ -409,4 +473,8 @@ class DocumentTable(_Table):
     approvals: list[ApprovalTable] | None = Field(
         default=None,
         description="Devices that may be unsubscribed past the guards.",
+    )
+    windows: list[WindowTable] | None = Field(
+        default=None,
+        description="When changes may be made.",
     )

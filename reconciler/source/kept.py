@@ -50,4 +50,5 @@ def recalled(
         shared=loaded.shared,
         revision=kept[-1].revision,
         timezone=loaded.timezone,
+        windows=loaded.windows,
     )

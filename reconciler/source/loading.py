@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import datetime
 
 from reconciler.core.acceptance import Loaded
 from reconciler.desired import LoadCache, load
@@ -21,12 +22,14 @@ def load_fetched(
     cache: LoadCache | None = None,
     known: Collection[str] = (),
     resolving: bool = False,
+    now: datetime | None = None,
 ) -> Loaded:
     """Return what fetched documents state, with every fault in them and in those that cannot be read.
 
     The good files of a folder count. One that cannot be read is a faulty one that may define any account. Unless it is
     ``known`` from before, as the document of an account in force, it may also hold the keys that concern all.
-    ``resolving``: a lock that is missing or stale is no fault.
+    ``resolving``: a lock that is missing or stale is no fault. With ``now`` there are also warnings of change windows
+    that hold everything for long.
     """
     loaded = load(
         fetched.documents,
@@ -34,6 +37,7 @@ def load_fetched(
         environment=environment,
         cache=cache,
         resolving=resolving,
+        now=now,
     )
     paths = {fault.path for fault in fetched.unreadable}
     return replace(

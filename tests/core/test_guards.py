@@ -66,6 +66,7 @@ from reconciler.core.model import (
     Unsettled,
 )
 from reconciler.core.planner import plan
+from reconciler.core.windows import Holds, Span, Window, WindowKind
 
 MICROSECOND = timedelta(microseconds=1)
 OPEN = Policy(max_unsubscribe=Share(Fraction(1)), allow_empty=True)
@@ -113,6 +114,17 @@ def waiting(action: Action, reason: Reason, until: datetime) -> Retry:
     return Retry(action, reason, 1, until)
 
 
+def denying(holds: str, until: datetime | None) -> Window:
+    """Return a deny window that is active until a moment."""
+    return Window("freeze", WindowKind.DENY, Holds(holds), Span(None, until), "UTC")
+
+
+def within(*windows: Window) -> Situation:
+    """Return a situation with these windows in which one device is to be subscribed and one is to go."""
+    situation = mixed()
+    return replace(situation, desired=replace(situation.desired, windows=windows))
+
+
 NEW, OLD = DeviceId("new"), DeviceId("old")
 LATER = NOW + HOUR
 
@@ -155,6 +167,9 @@ ROWS: list[tuple[Reason, Situation, frozenset[Action], datetime | None]] = [
         ONLY_UNSUBSCRIBE,
         LATER,
     ),
+    (Reason.WINDOW, within(denying("all", LATER)), BOTH, LATER),
+    (Reason.WINDOW, within(denying("unsubscribe", LATER)), ONLY_UNSUBSCRIBE, LATER),
+    (Reason.WINDOW, within(denying("all", None)), BOTH, None),
     (
         Reason.UNSUBSCRIBE_AFTER,
         mixed(replace(OPEN, unsubscribe_after=HOUR)),
@@ -253,7 +268,7 @@ def test_devices_of_unsettled_files_wait_and_no_others() -> None:
 def test_kinds_of_reasons() -> None:
     """Who can release a change is part of the table's order: first guards, then policy, then platform."""
     kinds = [guard.reason.kind for guard in GUARDS]
-    assert kinds == [Kind.GUARD] * 9 + [Kind.POLICY] * 2 + [Kind.PLATFORM] * 5
+    assert kinds == [Kind.GUARD] * 9 + [Kind.POLICY] * 3 + [Kind.PLATFORM] * 5
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -812,6 +827,8 @@ def test_the_first_reason_of_the_table_wins() -> None:
         platform=Platform("s", LATER, LATER, LATER),
         unsettled=Unsettled(None, "half a checkout"),
     )
+    frozen = replace(situation.desired, windows=(denying("all", None),))
+    situation = replace(situation, desired=frozen)
     table, seen = list(GUARDS), []
     while (result := judge(planned(situation), situation, table)).held:
         found = set(reasons(result).values())
@@ -827,6 +844,7 @@ def test_the_first_reason_of_the_table_wins() -> None:
         Reason.DESIRED_REJECTED,
         Reason.STATE_UNWRITABLE,
         Reason.PAUSED,
+        Reason.WINDOW,
         Reason.UNSUBSCRIBE_AFTER,
         Reason.RETRY,
         Reason.QUOTA,

@@ -1,4 +1,4 @@
-"""What a person set: pauses, observe mode, and the wait before a device goes.
+"""What a person set: pauses, observe mode, change windows, and the wait before a device goes.
 
 Owns: which changes these hold, and until when.
 Must not: know how a pause is set.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from reconciler.core import windows
 from reconciler.core.duration import show
 from reconciler.core.guards.finding import Finding, everything, holding
 from reconciler.core.guards.situation import Situation
 from reconciler.core.model import Action, DeviceId, Held, Pause, Plan, Reason
 from reconciler.core.text import counted
+from reconciler.core.windows import Window
 
 _PAUSED = {Pause.NONE: (), Pause.UNSUBSCRIBE: (Action.UNSUBSCRIBE,), Pause.ALL: tuple(Action)}
 
@@ -38,6 +40,48 @@ def paused(plan: Plan, situation: Situation) -> Finding | None:
     if pause is in_file:
         message = f"the file sets pause = {in_file.value!r}"
     return Finding(Reason.PAUSED, tuple(held), message)
+
+
+def window(plan: Plan, situation: Situation) -> Finding | None:
+    """Hold what a change window holds by our clock or by LG's."""
+    if not situation.desired.windows:
+        return None
+    held: list[Held] = []
+    named: list[Window] = []
+    until: datetime | None = None
+    for action, changes in (
+        (Action.SUBSCRIBE, plan.subscribes),
+        (Action.UNSUBSCRIBE, plan.unsubscribes),
+    ):
+        held_by = _windows_that_hold(action, situation) if changes else ()
+        if held_by:
+            until = _free_from(action, situation)
+            held += [Held(change, Reason.WINDOW, until) for change in changes]
+            named = [*held_by]  # of unsubscribes if both are held: those are held for longer
+    if not held:
+        return None
+    return Finding(Reason.WINDOW, tuple(held), windows.words(named, until))
+
+
+def _windows_that_hold(action: Action, situation: Situation) -> tuple[Window, ...]:
+    mine, openings = situation.desired.windows, situation.openings
+    for moment in (situation.now, situation.theirs):
+        if moment is not None:
+            held_by = windows.holding(mine, action, moment, openings)
+            if held_by:
+                return held_by
+    return ()
+
+
+def _free_from(action: Action, situation: Situation) -> datetime | None:
+    """Return when both clocks let an action be made, in our time, or None if that is not foreseeable."""
+    now, theirs = situation.now, situation.theirs
+    mine, openings = situation.desired.windows, situation.openings
+    ours = windows.free_from(mine, action, now, openings)
+    if theirs is None or ours is None:
+        return ours
+    by_theirs = windows.free_from(mine, action, theirs, openings)
+    return None if by_theirs is None else max(ours, by_theirs - (theirs - now))
 
 
 def unsubscribe_after(plan: Plan, situation: Situation) -> Finding | None:

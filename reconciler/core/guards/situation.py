@@ -21,6 +21,7 @@ from reconciler.core.model import (
     Pause,
     Unsettled,
 )
+from reconciler.core.windows import Openings
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Situation:
     ``elsewhere``: devices that would go although another account wants them now, and that account. ``theirs`` is LG's
     time if it differs from ours. ``sure`` is the latest moment that has surely come, if that is not ``now`` because the
     wall clock was set forward or is ahead of LG's. A guard that releases a change after some time asks ``sure``.
+    ``openings`` are the change windows that a command opened.
     """
 
     desired: Desired
@@ -64,6 +66,7 @@ class Situation:
     elsewhere: Mapping[DeviceId, AccountName] = field(default_factory=lambda: MappingProxyType({}))
     theirs: datetime | None = None
     sure: datetime | None = None
+    openings: Openings = ()
 
     @property
     def over(self) -> datetime:

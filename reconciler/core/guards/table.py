@@ -147,6 +147,13 @@ GUARDS: tuple[Guard, ...] = (
         "end the pause when its reason is over.",
     ),
     Guard(
+        Reason.WINDOW,
+        "as the window says",
+        "no allow window for the change is active, or a deny window is",
+        policy.window,
+        "nothing; the time when it ends is shown. If a change cannot wait, edit the windows in the file.",
+    ),
+    Guard(
         Reason.UNSUBSCRIBE_AFTER,
         "that change",
         "the device is absent from accepted revisions for less than `unsubscribe_after`",
