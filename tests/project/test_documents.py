@@ -215,6 +215,10 @@ RUN_BY = {
     (r"docs/gitops\.md", r"pcc-reconciler validate --against REV"): "test_diff.py",
     (
         r".*",
+        r"helm (install|upgrade) .*",
+    ): "test_helm.py::test_the_commands_of_the_documents_render",
+    (
+        r".*",
         r"promtool test rules .*",
     ): "test_alerts.py::test_every_alert_fires_when_it_should_and_only_then",
     (
@@ -232,6 +236,7 @@ NOT_RUN = {
     r"python -c pass": "is what starts are measured against",
     r"pcc-reconciler .*(\$\{\{|\$CI_|HEAD\^1|https://pcc\.example\.com).*": "is for a forge; its options are checked",
     r"pcc-reconciler (pause|explain)": "is the command's name: to run, it wants to be told more",
+    r"helm (test|uninstall)( .*)?": "needs a cluster; test_helm.py renders what it would run",
     r"kubectl .*": "needs a cluster; what it applies is rendered and checked by test_kubernetes.py",
     r"(systemctl|journalctl|install) .*|python3 -m venv /opt.*|/opt/.*/pip install .*": "needs root, and systemd",
     r"docker .*": "needs Docker; test_deploy.py runs what compose does without it",
