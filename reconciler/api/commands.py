@@ -19,13 +19,21 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from reconciler.api.access import PATIENCE_SECONDS, Refused, check_caller, check_form, whole_body
+from reconciler.api.access import (
+    PATIENCE_SECONDS,
+    Refused,
+    check_caller,
+    check_form,
+    check_reader,
+    whole_body,
+)
 from reconciler.api.port import AccessPolicy, Operations
 from reconciler.core import duration
 from reconciler.core.errors import Invalid, ReconcilerError, Unknown, quoted
 from reconciler.core.model import AccountName, Pause
 from reconciler.reporting import PENDING, exit_code
 from reconciler.reporting.formats import plans
+from reconciler.reporting.formats.comment import LEAST_LONGEST, LONGEST, MOST_LONGEST
 from reconciler.reporting.formats.screen import WIDTH, Screen
 from reconciler.reporting.preview import Proposal, Proposed
 
@@ -41,6 +49,9 @@ LONGEST_REASON = 1000
 """Characters of a pause's reason: it is shown wherever the pause is."""
 LONGEST_PERSON = 200
 """Characters of who sets a pause."""
+NOWHERE = (
+    "calls that act exist only with PCC_LISTEN_TOKEN, or while PCC_LISTEN is a loopback address"
+)
 LOOK_SECONDS = 0.5
 """How often the server is asked whether the caller is still there, where it does not wait with its answer."""
 
@@ -72,7 +83,7 @@ class PlanBody(msgspec.Struct, forbid_unknown_fields=True):
     """What ``POST /api/v1/plan`` takes: contents by path, which paths are documents, and what to show.
 
     ``accounts`` are those to plan, or all. ``approval`` is the device file that an approval shall name, ``screen`` the
-    room for text.
+    room for text, ``longest`` the characters of Markdown.
     """
 
     documents: list[str]
@@ -80,6 +91,7 @@ class PlanBody(msgspec.Struct, forbid_unknown_fields=True):
     accounts: list[str] = []
     show: Literal["none", "text", "markdown"] = "none"
     approval: str | None = None
+    longest: Annotated[int, msgspec.Meta(ge=LEAST_LONGEST, le=MOST_LONGEST)] = LONGEST
     screen: ScreenBody = msgspec.field(default_factory=ScreenBody)
 
 
@@ -95,22 +107,44 @@ def routes(
     planning: float = PLANNING_SECONDS,
 ) -> Sequence[Route]:
     """Return the routes of the calls that act. ``patience``: seconds that a body may take; ``planning``: a plan."""
-    if not policy.acting_allowed:
-        return [Route(path, _nowhere, methods=["POST"]) for path in (RECONCILE, PAUSE, PLAN)]
-    calls = _Calls(operations, patience, planning)
+    calls, callers = _Calls(operations, patience, planning), _Callers(policy)
     return [
-        Route(RECONCILE, _guarded(policy, calls.reconcile, "account"), methods=["POST"]),
-        Route(PAUSE, _guarded(policy, calls.pause), methods=["POST"]),
-        Route(PLAN, _guarded(policy, calls.plan), methods=["POST"]),
+        Route(RECONCILE, _guarded(callers.acting, calls.reconcile, "account"), methods=["POST"]),
+        Route(PAUSE, _guarded(callers.acting, calls.pause), methods=["POST"]),
+        Route(PLAN, _guarded(callers.planning, calls.plan), methods=["POST"]),
     ]
 
 
-async def _nowhere(_request: Request) -> Response:
-    """Answer in place of the calls that do not exist here, and say why."""
-    why = (
-        "calls that act exist only with PCC_LISTEN_TOKEN, or while PCC_LISTEN is a loopback address"
-    )
-    return JSONResponse({"error": why}, status_code=404)
+class _Callers:
+    """Who may make these calls. Each method lets a call pass, or raises ``Refused``."""
+
+    def __init__(self, policy: AccessPolicy) -> None:
+        self._policy = policy
+
+    def acting(self, request: Request) -> None:
+        """Let those act who show the token for acting, or, where none is set, who are on this machine."""
+        if not self._policy.acting_allowed:
+            raise Refused(404, NOWHERE)
+        check_caller(request, _token(self._policy))
+
+    def planning(self, request: Request) -> None:
+        """Let those plan who may read, where reading needs a token: a plan changes nothing. Else as for acting."""
+        try:
+            reading = self._policy.read_token()
+        except ReconcilerError as error:
+            if self._acting_token() is None:
+                raise Refused(503, "the token of PCC_READ_TOKEN cannot be read") from error
+            reading = ""  # only the token for acting opens the call
+        if reading is None:
+            self.acting(request)
+        else:
+            check_reader(request, reading, self._acting_token())
+
+    def _acting_token(self) -> str | None:
+        try:
+            return self._policy.listen_token()
+        except ReconcilerError:  # whoever acts hears of it; readers have a token of their own
+            return None
 
 
 class _Calls:
@@ -208,7 +242,7 @@ def _planned(proposed: Proposed, asked: PlanBody) -> dict[str, Any]:
         screen = Screen(room.width, room.folds, room.wide, room.full_ids)
         shown = plans.plan_text(reports, approval=approval, screen=screen)
     elif asked.show == "markdown":
-        shown = plans.plan_markdown(reports, approval=approval)
+        shown = plans.plan_markdown(reports, approval=approval, longest=asked.longest)
     return {
         "api": 1,
         "plan": json.loads(plans.plan_json(reports, code=code, approval=approval)),
@@ -218,7 +252,7 @@ def _planned(proposed: Proposed, asked: PlanBody) -> dict[str, Any]:
 
 
 def _guarded(
-    policy: AccessPolicy, handle: Handler, *takes: str
+    let_pass: Callable[[Request], None], handle: Handler, *takes: str
 ) -> Callable[[Request], Awaitable[Response]]:
     """Return an endpoint that lets ``handle`` act only for who may, and answers in JSON either way.
 
@@ -227,7 +261,7 @@ def _guarded(
 
     async def endpoint(request: Request) -> Response:
         try:
-            check_caller(request, _token(policy))
+            let_pass(request)
             check_form(request, takes)
             answer = await asyncio.to_thread(JSONResponse, await handle(request))
         except Invalid as invalid:

@@ -258,3 +258,50 @@ async def test_no_page_leads_to_metrics_that_are_elsewhere(*, shows_metrics: boo
         page = (await http.get("/no-such-page", headers={"accept": "text/html"})).text
         assert (await http.get("/metrics")).is_success == shows_metrics
     assert ('href="/metrics"' in page) == shows_metrics
+
+
+PLANNING = [
+    (READ, ACT, READ, 200),
+    (READ, ACT, ACT, 200),
+    (READ, None, READ, 200),
+    (READ, ACT, "wrong-token-9000", 401),
+    (None, ACT, ACT, 200),
+    (None, ACT, READ, 401),
+    (None, None, "", 200),
+]
+
+
+@pytest.mark.parametrize(("reading", "acting", "shown", "status"), PLANNING)
+async def test_who_may_read_may_plan_and_not_act(
+    reading: str | None, acting: str | None, shown: str, status: int
+) -> None:
+    """A plan changes nothing, so the token for reading opens it, and opens neither a pass nor a pause."""
+    policy = ReadPolicy(token=acting, reading=reading)
+    headers = {"authorization": f"Bearer {shown}"} if shown else {}
+    body: dict[str, object] = {"documents": [], "files": {}}
+    async with asking(policy) as http:
+        assert (await http.post("/api/v1/plan", json=body, headers=headers)).status_code == status
+        if shown == READ and acting is not None:
+            pause = {"pause": "none"}
+            acted = await http.post("/api/v1/pause", json=pause, headers=headers)
+            assert acted.status_code == 401
+
+
+async def test_the_token_for_reading_plans_where_nobody_may_act() -> None:
+    """Off loopback and without a token for acting there are no calls that act, and plans need the one for reading."""
+    policy = ReadPolicy(token=None, acting_allowed=False)
+    headers = {"authorization": f"Bearer {READ}"}
+    body: dict[str, object] = {"documents": [], "files": {}}
+    async with asking(policy) as http:
+        assert (await http.post("/api/v1/plan", json=body, headers=headers)).status_code == 200
+        assert (await http.post("/api/v1/pause", json={}, headers=headers)).status_code == 404
+
+
+async def test_an_unreadable_token_for_reading_opens_no_plan() -> None:
+    """With it nobody plans but who shows the token for acting."""
+    body: dict[str, object] = {"documents": [], "files": {}}
+    async with asking(BrokenPolicy()) as http:
+        wrong = {"authorization": f"Bearer {READ}"}
+        assert (await http.post("/api/v1/plan", json=body, headers=wrong)).status_code == 503
+        right = {"authorization": f"Bearer {ACT}"}
+        assert (await http.post("/api/v1/plan", json=body, headers=right)).status_code == 200
