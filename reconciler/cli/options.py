@@ -114,6 +114,16 @@ OutputOption = Annotated[
 FullIds = Annotated[
     bool, typer.Option("--full-ids", help="Do not shorten the ids of devices in text.")
 ]
+Longest = Annotated[
+    int | None,
+    typer.Option(
+        metavar="NUMBER",
+        min=2_000,
+        max=1_000_000,
+        help="Longest Markdown, in characters; default 32000, so that two fit into one comment.",
+    ),
+]
+"""The limits are those of ``formats.comment``, which takes too long to load for a command's help."""
 Watched = Annotated[
     bool, typer.Option("--watch", help="Show it anew every two seconds until Ctrl-C.")
 ]

@@ -25,7 +25,7 @@ from reconciler.cli.console import (
     say,
     screen,
 )
-from reconciler.cli.options import Accounts, EnvFile, FullIds, Output, OutputOption
+from reconciler.cli.options import Accounts, EnvFile, FullIds, Longest, Output, OutputOption
 from reconciler.cli.status import ask_daemon
 from reconciler.core.errors import ReconcilerError
 from reconciler.core.model import DeviceId
@@ -70,6 +70,7 @@ def plan(
         ),
     ] = None,
     full_ids: FullIds = False,
+    longest: Longest = None,
     env_file: EnvFile = None,
 ) -> int:
     """Show what a pass would do and hold, with reasons. Sends GET only, writes nothing.
@@ -86,6 +87,7 @@ def plan(
             approval,
             detailed=detailed_exitcode,
             full_ids=full_ids,
+            longest=longest,
         )
     if len(places) > 1:
         raise typer.BadParameter("--server plans one desired state at a time", param_hint="PATH")
@@ -99,6 +101,7 @@ def plan(
         approval,
         detailed=detailed_exitcode,
         full_ids=full_ids,
+        longest=longest,
     )
 
 
@@ -125,6 +128,7 @@ def _plan_here(
     *,
     detailed: bool,
     full_ids: bool,
+    longest: int | None,
 ) -> int:
     """Ask LG what is live, and print what a pass would make of it."""
     import asyncio
@@ -150,7 +154,15 @@ def _plan_here(
         waiting = [(approvals.needed(report.plan), report.names) for report in looked.reports]
         file, name = _approval_place(approval, each[0].desired_state)
         listed = name if _write_approval(file, waiting) else None
-    print_plans(output, looked.reports, code=code, done=False, approval=listed, full_ids=full_ids)
+    print_plans(
+        output,
+        looked.reports,
+        code=code,
+        done=False,
+        approval=listed,
+        full_ids=full_ids,
+        longest=longest,
+    )
     return code
 
 
@@ -164,10 +176,12 @@ def _plan_there(
     *,
     detailed: bool,
     full_ids: bool,
+    longest: int | None,
 ) -> int:
     """Let the daemon at ``server`` plan the files that are here, and print what it says."""
     from reconciler.api.client import planning
     from reconciler.api.client.connection import LARGEST_PLAN, PLAN_SECONDS
+    from reconciler.reporting.formats.comment import LONGEST
     from reconciler.reporting.formats.encoding import json_text
 
     chosen = read_settings(env_file)
@@ -189,6 +203,7 @@ def _plan_there(
         show=show,
         approval=name,
         screen=room,
+        longest=longest or LONGEST,
     )
     code = _chosen_code(found.code, detailed=detailed)
     say(*found.notes)
@@ -268,9 +283,11 @@ def print_plans(
     done: bool,
     approval: str | None = None,
     full_ids: bool = False,
+    longest: int | None = None,
 ) -> None:
     """Print plans, or what became of them where it is ``done``; ``approval`` is the device file that was written."""
     from reconciler.reporting.formats import plans
+    from reconciler.reporting.formats.comment import LONGEST
 
     room = screen(wide=output is Output.WIDE, full_ids=full_ids)
     print_as(
@@ -279,5 +296,7 @@ def print_plans(
             reports, done=done, colours=coloured(sys.stdout), approval=approval, screen=room
         ),
         json=lambda: plans.plan_json(reports, code=code, approval=approval),
-        markdown=lambda: plans.plan_markdown(reports, done=done, approval=approval),
+        markdown=lambda: plans.plan_markdown(
+            reports, done=done, approval=approval, longest=longest or LONGEST
+        ),
     )

@@ -25,7 +25,7 @@ from reconciler.cli.console import (
     say_laid_out,
     screen,
 )
-from reconciler.cli.options import EnvFile, FullIds
+from reconciler.cli.options import EnvFile, FullIds, Longest
 from reconciler.core.errors import Fault
 from reconciler.core.model import Desired
 
@@ -80,6 +80,7 @@ def validate(
         ),
     ] = None,
     full_ids: FullIds = False,
+    longest: Longest = None,
     env_file: EnvFile = None,
 ) -> int:
     """Check desired-state files offline. Reports every fault at once, each with its place.
@@ -89,7 +90,7 @@ def validate(
     if events:
         if against is not None:
             raise typer.BadParameter("is not for events files", param_hint="--against")
-        return _validate_events(paths, output, env_file)
+        return _validate_events(paths, output, env_file, longest)
     # Where a check names its files and sets nothing, as most do, there are no settings to read: half of its time.
     chosen = read_settings(env_file) if not paths or env_file is not None or any_setting() else None
     followed = chosen is not None and chosen.git_url is not None and not paths
@@ -122,11 +123,14 @@ def validate(
         followed=followed,
         sources={} if followed else _quotable(sources),
         full_ids=full_ids,
+        longest=longest,
     )
     return 1 if faults else 0
 
 
-def _validate_events(paths: Sequence[Path] | None, output: Findings, env_file: Path | None) -> int:
+def _validate_events(
+    paths: Sequence[Path] | None, output: Findings, env_file: Path | None, longest: int | None
+) -> int:
     """Check events files, each with its Logic Table."""
     from reconciler.reporting.formats import validations
     from reconciler.runtime.partner_files import judged_at
@@ -149,7 +153,16 @@ def _validate_events(paths: Sequence[Path] | None, output: Findings, env_file: P
         _say_findings(validations.findings_lines(faults, warnings))
         print_data("" if faults else "".join(news))
     else:
-        _print_findings(output, faults, warnings, [], [], followed=False, what="events file")
+        _print_findings(
+            output,
+            faults,
+            warnings,
+            [],
+            [],
+            followed=False,
+            what="events file",
+            longest=longest,
+        )
     return 1 if faults else 0
 
 
@@ -233,9 +246,11 @@ def _print_findings(
     what: str = "desired state",
     sources: Mapping[str, bytes] | None = None,
     full_ids: bool = False,
+    longest: int | None = None,
 ) -> None:
     """Print what ``validate`` found; in text form faults are messages, and only the good news is data."""
     from reconciler.reporting.formats import excerpts, validations
+    from reconciler.reporting.formats.comment import LONGEST
 
     if output is Findings.TEXT:
         quoting = excerpts.Sources(sources or {})
@@ -253,7 +268,9 @@ def _print_findings(
     elif output is Findings.GITHUB:
         printed = validations.findings_github(faults, warnings, compared)
     else:
-        printed = validations.findings_markdown(faults, warnings, accounts, compared, what=what)
+        printed = validations.findings_markdown(
+            faults, warnings, accounts, compared, what=what, longest=longest or LONGEST
+        )
     print_data(printed, for_programs=True)
 
 

@@ -6,11 +6,14 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.models import OptionInfo
 
+from reconciler.cli.options import Longest
 from reconciler.core.errors import Fault
 from reconciler.core.model import (
     AccountName,
@@ -39,7 +42,14 @@ from reconciler.reporting.formats import (
     statuses,
     validations,
 )
-from reconciler.reporting.formats.comment import LONGEST, Part, Section, comment
+from reconciler.reporting.formats.comment import (
+    LEAST_LONGEST,
+    LONGEST,
+    MOST_LONGEST,
+    Part,
+    Section,
+    comment,
+)
 from reconciler.reporting.formats.styles import FENCE
 from reconciler.reporting.queries import DeviceExplanation, Page
 from reconciler.reporting.status import AccountReport, HeldReport, StatusReport, TextReport
@@ -288,3 +298,26 @@ def check(told: str) -> None:
     assert not [
         line for line in told.splitlines() if line.startswith("|") and not line.endswith("|")
     ]
+
+
+def test_a_plan_begins_with_what_is_held_and_how_to_let_it_go() -> None:
+    """The reason comes first, then the approval to commit, then the devices, those that go before the others."""
+    told = plans.plan_markdown([report("hotel", 2)])
+    places = [told.index(word) for word in ("**too-many** holds", "| -? |", "| + |")]
+    assert places == sorted(places)
+
+
+def test_a_caller_may_ask_for_more_or_less() -> None:
+    """The limit is the caller's, as a summary has more room than a comment."""
+    reports = [report(f"hotel-{number:04d}", 60) for number in range(20)]
+    short, usual, long = (
+        plans.plan_markdown(reports, longest=most) for most in (5_000, LONGEST, 900_000)
+    )
+    assert len(short) <= 5_000 < len(usual) <= LONGEST < len(long)
+    assert "This is not all" not in long
+
+
+def test_the_option_has_the_limits_of_the_daemon() -> None:
+    """What the command lets through, the daemon's call takes, and nothing else."""
+    (found,) = [one for one in get_args(Longest) if isinstance(one, OptionInfo)]
+    assert (found.min, found.max) == (LEAST_LONGEST, MOST_LONGEST)

@@ -15,6 +15,7 @@ from reconciler.core.errors import DaemonError, Invalid
 from reconciler.core.model import AccountName, Action, DeviceId
 from reconciler.desired import Loaded
 from reconciler.desired.ids import is_id
+from reconciler.reporting.formats.comment import LONGEST
 from reconciler.reporting.formats.screen import Screen
 from reconciler.source import FileSource, load_fetched
 
@@ -47,20 +48,24 @@ def plan(
     show: str,
     approval: str | None = None,
     screen: Screen | None = None,
+    longest: int = LONGEST,
 ) -> RemotePlan:
     """Return what the daemon would make of the files at a path. Raises ``Invalid`` with every fault they have.
 
     ``show`` is ``none``, ``text`` or ``markdown``; ``approval`` the device file that an approval shall name;
-    ``screen`` the room for text. The usual room is not sent, so that a daemon of before this version answers, too.
+    ``screen`` the room for text, ``longest`` the characters of Markdown. What is usual is not sent,
+    so that a daemon of before this version answers, too.
     """
     loaded, documents = _proposed(path, environment)
-    body = {
+    body: dict[str, Any] = {
         "documents": documents,
         "files": {name: content.decode() for name, content in loaded.files.items()},
         "accounts": list(accounts),
         "show": show,
         "approval": approval,
     }
+    if longest != LONGEST:
+        body["longest"] = longest
     if screen is not None and screen != Screen():
         body["screen"] = asdict(screen)
     answer = ask("/api/v1/plan", body)

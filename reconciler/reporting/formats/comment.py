@@ -18,6 +18,8 @@ from reconciler.core.text import counted, markdown, markdown_code, plural
 
 LONGEST = 32_000
 """Characters. GitHub refuses more than 65,536, and ``validate`` and ``plan`` often share a comment."""
+LEAST_LONGEST, MOST_LONGEST = 2_000, 1_000_000
+"""Characters. A caller may ask for another limit within these: a job's summary has more room than a comment."""
 LONGEST_TITLE = 4_000
 NOTE = 120
 """Room for the line that counts what a part lacks."""

@@ -16,7 +16,7 @@ from reconciler.core.status import states
 from reconciler.core.text import markdown, markdown_code, one_line, plural
 from reconciler.desired import approval_block
 from reconciler.reporting import PlanReport, held_reports, total
-from reconciler.reporting.formats.comment import Part, Section, comment
+from reconciler.reporting.formats.comment import LONGEST, Part, Section, comment
 from reconciler.reporting.formats.encoding import json_text
 from reconciler.reporting.formats.screen import Screen
 from reconciler.reporting.formats.styles import FENCE, GREEN, PLAIN, RED, SHOWN, YELLOW
@@ -33,6 +33,8 @@ ROW_COLUMNS = (
     Column("device"),
     Column("note", words=True),
 )
+FIRST = ("-", "-?", "?")
+"""The signs that reviewers look for first: what goes, and what would go but is held."""
 COLOURS = {"+": GREEN, "-": RED, "+?": YELLOW, "-?": YELLOW, "?": YELLOW, "error:": RED}
 
 
@@ -73,19 +75,27 @@ def _coloured(lines: Sequence[str]) -> list[str]:
 
 
 def plan_markdown(
-    reports: Sequence[PlanReport], *, done: bool = False, approval: str | None = None
+    reports: Sequence[PlanReport],
+    *,
+    done: bool = False,
+    approval: str | None = None,
+    longest: int = LONGEST,
 ) -> str:
-    """Return plans, or what ``apply`` did, as a comment on a pull request."""
+    """Return plans, or what ``apply`` did, as a comment on a pull request of at most ``longest`` characters."""
     head = Section([f"### {_last_line(reports, done=done)}"])
-    return comment([head, *(_section(report, approval, done=done) for report in reports)])
+    sections = [head, *(_section(report, approval, done=done) for report in reports)]
+    return comment(sections, longest)
 
 
 def _section(report: PlanReport, approval: str | None, *, done: bool) -> Section:
-    """Return one account for a comment. Why something is held goes before the devices that it is about."""
+    """Return one account for a comment: what is held and why, the approval to commit, then the devices.
+
+    Of the devices those that go come first.
+    """
     title = [f"#### Account {markdown_code(report.account)}"]
     if report.ending.error:
         title += ["", f"**{markdown(report.ending.error)}**"]
-    listed = _rows(report, done=done)
+    listed = sorted(_rows(report, done=done), key=_goes_first)
     rows = [
         f"| {row.sign} | {_code(row.device)} | {markdown(row.name)} | {markdown(row.note)} |"
         for row in listed
@@ -102,19 +112,24 @@ def _section(report: PlanReport, approval: str | None, *, done: bool) -> Section
     block = _approval(report, approval)
     fenced = ["To let these devices go, commit this with a reason:", "", f"{FENCE}toml"]
     parts = [
+        Part([*reasons, *facts], "line"),
+        Part(block.splitlines(), "approval (see --account)", fenced, [FENCE], rank=1, whole=True),
         Part(
             rows,
             "row",
             ["| | device | name | |", "|---|---|---|---|"],
             labels=[row.sign for row in listed],
-            first=("-?", "?", "-"),
+            first=FIRST,
             rank=2,
         ),
-        Part([*reasons, *facts], "line"),
-        Part(block.splitlines(), "approval (see --account)", fenced, [FENCE], rank=1, whole=True),
     ]
     quiet = not (rows or reasons or report.ending.error)
     return Section(title, parts, rank=int(quiet))
+
+
+def _goes_first(row: _Row) -> int:
+    """Return the place of a row in a comment. Rows of one sign keep their order."""
+    return FIRST.index(row.sign) if row.sign in FIRST else len(FIRST)
 
 
 def _code(device: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core.errors import Fault, quoted
 from reconciler.core.model import Desired, DeviceId
 from reconciler.core.text import counted, markdown, markdown_code, one_line, readable
-from reconciler.reporting.formats.comment import Part, Section, comment
+from reconciler.reporting.formats.comment import LONGEST, Part, Section, comment
 from reconciler.reporting.formats.encoding import json_text
 from reconciler.reporting.formats.excerpts import Sources
 from reconciler.reporting.formats.screen import Screen
@@ -225,15 +225,16 @@ def findings_markdown(
     compared: Sequence[Comparison] = (),
     *,
     what: str = "desired state",
+    longest: int = LONGEST,
 ) -> str:
-    """Return what ``validate`` found of some files as a comment on a pull request."""
+    """Return what ``validate`` found as a comment on a pull request of at most ``longest`` characters."""
     errors = [f"- **error** {markdown(str(fault))}" for fault in faults]
     others = [f"- warning {markdown(str(warning))}" for warning in warnings]
     lines = [*errors, *others, *map(_account_line, accounts)]
     labels = [*["errors"] * len(errors), *["warnings"] * len(others), *["accounts"] * len(accounts)]
     part = Part(lines, "line", labels=labels, first=("errors", "warnings"))
     head = Section([f"### The {what} is {'valid' if not faults else 'not valid'}"], [part])
-    return comment([head, *_comparison_sections(compared)])
+    return comment([head, *_comparison_sections(compared)], longest)
 
 
 def _account_line(account: Desired) -> str:
