@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import Metric
@@ -277,6 +278,14 @@ def event() -> list[str]:
     return ["```json", *json.dumps(made, indent=2, ensure_ascii=False).splitlines(), "```"]
 
 
+EXAMPLES = ROOT / "deploy" / "ci" / "examples"
+
+
+def example(name: str) -> list[str]:
+    """Return a file for users to copy, as a block of code."""
+    return ["```yaml", *(EXAMPLES / name).read_text(encoding="utf-8").splitlines(), "```"]
+
+
 SECTIONS: dict[str, dict[str, Callable[[], list[str]]]] = {
     "README.md": {"plan": readme.plan},
     "docs/architecture.md": {"modules": modules},
@@ -284,6 +293,15 @@ SECTIONS: dict[str, dict[str, Callable[[], list[str]]]] = {
     "docs/observability.md": {"metrics": metrics, "receiver metrics": receiver_metrics},
     "docs/lg.md": {"codes": codes},
     "docs/explain.md": {"stories": told},
+    "docs/ci.md": {
+        Path(name).stem: partial(example, name)
+        for name in (
+            "github-pull-request.yml",
+            "github-merged.yml",
+            "gitlab-ci.yml",
+            "pre-commit-config.yaml",
+        )
+    },
     "docs/events.md": {"event": event},
     "docs/reactions.md": {
         "answers": answers,

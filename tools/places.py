@@ -47,7 +47,11 @@ VERSIONS = (
     re.compile(rf"(?<=--version ){NUMBER}"),
     re.compile(rf"(?<=--branch v){NUMBER}"),
     re.compile(rf"(?<=receive\.started        version=){NUMBER}"),
-    re.compile(rf"(?<=pcc-reconciler/deploy/ci/github@v){NUMBER}"),
+    re.compile(rf"(?<=pcc-reconciler/deploy/ci/check@v){NUMBER}"),
+    re.compile(rf"(?<=pcc-reconciler/deploy/ci/wait@v){NUMBER}"),
+    re.compile(rf"(?<=RECONCILER_REF: v){NUMBER}"),
+    re.compile(rf"(?<= ref: v){NUMBER}"),
+    re.compile(rf"(?<= rev: v){NUMBER}"),
 )
 
 
@@ -86,7 +90,9 @@ def places() -> Places:
 def files() -> Iterator[Path]:
     """Yield each file that may name an address, the image or the version."""
     for pattern in NAMED_IN:
-        yield from (path for path in sorted(ROOT.glob(pattern)) if path.is_file())
+        yield from (
+            path for path in sorted(ROOT.glob(pattern)) if path.is_file() and path.suffix != ".pyc"
+        )
 
 
 def rewritten(text: str, at: Places) -> str:

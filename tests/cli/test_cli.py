@@ -50,7 +50,6 @@ COMMANDS = (
     "validate",
     "schema",
     "plan",
-    "resolve",
     "apply",
     "export",
     "status",
