@@ -3,8 +3,8 @@
 Owns: the commands, what they print where, and their exit codes. Messages for people go to stderr, data to stdout.
 Must not: hold a rule about devices, desired states or LG.
 
-Exit codes: 0 done · 1 error · 2 changes pending (``plan --detailed-exitcode`` only) · 3 held by a guard · 4 some
-changes failed or were refused · 64 wrong usage · 130 ended by Ctrl-C.
+Exit codes: 0 done · 1 error · 2 changes pending (``plan --detailed-exitcode``, ``resolve --check``) · 3 held by a guard
+· 4 some changes failed or were refused · 64 wrong usage · 130 ended by Ctrl-C.
 
 This module has the table of commands and turns errors into exit codes. The commands are in modules by what they ask:
 ``validate`` asks nobody, ``plan`` and ``run`` ask LG, ``status`` asks the running daemon, ``simulate`` starts the
@@ -27,7 +27,7 @@ import typer
 from typer.exceptions import TyperException
 
 from reconciler import __version__
-from reconciler.cli import devices, events, plan, simulate, status, validate
+from reconciler.cli import devices, events, plan, resolve, simulate, status, validate
 from reconciler.cli import history as past
 from reconciler.cli import run as fleet
 from reconciler.cli.console import (
@@ -65,6 +65,7 @@ COMMANDS: Mapping[str, tuple[Callable[..., int | None], str]] = {
     "validate": (validate.validate, "desired-state.toml --output github"),
     "schema": (validate.schema, "> desired-state.schema.json"),
     "plan": (plan.plan, "--account seoul-hotel --output markdown"),
+    "resolve": (resolve.resolve, "--account seoul-hotel --check"),
     "apply": (fleet.apply, "--account seoul-hotel --expect sha256:9f86d0…"),
     "export": (fleet.export, "> desired-state.toml"),
     "status": (status.status, "--wait --revision 4f2a91c --timeout 10m"),

@@ -45,6 +45,14 @@ class Registered:
         return (self.type or "").removeprefix(_TYPE_PREFIX).lower()
 
 
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """LG's registry of one account, as ``GET /devices`` gave it, and when that call began."""
+
+    devices: tuple[Registered, ...]
+    read: datetime
+
+
 @dataclass(frozen=True)
 class Rule:
     """Takes the devices for which all its conditions hold. ``except_`` are ids that it never takes."""

@@ -30,6 +30,7 @@ from reconciler.core.errors import (
     Unavailable,
 )
 from reconciler.core.model import AccountName, DeviceId, MessageId, Observed
+from reconciler.core.rules import Registered
 from reconciler.pcc import protocol
 from reconciler.pcc.auth import Access, Token
 from reconciler.pcc.codes import CHANGES, Call
@@ -198,7 +199,7 @@ class Client:
         began = self._clock.now()
         return Observed(await self._call(Call.LIST, "/pcc", read), began)
 
-    async def registered(self) -> tuple[protocol.Registered, ...]:
+    async def registered(self) -> tuple[Registered, ...]:
         """Return every device the user owns, subscribed or not."""
         devices = await self._call(Call.DEVICES, "/devices", protocol.registered_devices)
         self._asked_devices = True

@@ -20,6 +20,7 @@ import msgspec
 
 from reconciler.core.errors import CredentialsRefused, Surprise, Throttled, quoted
 from reconciler.core.model import DeviceId
+from reconciler.core.rules import Registered
 from reconciler.desired.ids import is_id, plain_ids
 from reconciler.pcc import doubt
 from reconciler.pcc.codes import CHANGES, CODES, ERRORS, Call, Code, Reaction
@@ -79,17 +80,10 @@ class _Item(msgspec.Struct, gc=False):
     deviceId: str  # noqa: N815 - LG's spelling
 
 
-class Registered(msgspec.Struct, frozen=True):
-    """One device of ``GET /devices``: all that the user owns, subscribed or not."""
-
-    id: DeviceId
-    type: str | None
-    alias: str | None
-
-
 class _Info(msgspec.Struct):
     deviceType: str | None = None  # noqa: N815 - LG's spelling
     alias: str | None = None
+    modelName: str | None = None  # noqa: N815 - LG's spelling
 
 
 class _Owned(msgspec.Struct):
@@ -152,7 +146,12 @@ def registered_devices(reply: Reply, now: datetime) -> tuple[Registered, ...]:
     if not all(is_id(one.deviceId) for one in owned):
         raise _surprise(reply, "the list holds something that is not a device id")
     return tuple(
-        Registered(DeviceId(one.deviceId), one.deviceInfo.deviceType, one.deviceInfo.alias)
+        Registered(
+            DeviceId(one.deviceId),
+            one.deviceInfo.deviceType,
+            one.deviceInfo.alias,
+            one.deviceInfo.modelName,
+        )
         for one in owned
     )
 

@@ -14,7 +14,7 @@ from reconciler import desired
 from reconciler.core.acceptance import chosen
 from reconciler.core.errors import PlatformError, ReconcilerError, Throttled
 from reconciler.core.model import AccountName, Cause, Desired, Device, DeviceId, DeviceType
-from reconciler.pcc.protocol import Registered
+from reconciler.core.rules import Registered
 from reconciler.runtime.accounts import Follower
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.settings import Settings

@@ -50,6 +50,7 @@ COMMANDS = (
     "validate",
     "schema",
     "plan",
+    "resolve",
     "apply",
     "export",
     "status",

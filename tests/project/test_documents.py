@@ -215,6 +215,10 @@ RUN_BY = {
     (r"docs/gitops\.md", r"pcc-reconciler validate --against REV"): "test_diff.py",
     (
         r".*",
+        r"helm (install|upgrade) .*",
+    ): "test_helm.py::test_the_commands_of_the_documents_render",
+    (
+        r".*",
         r"promtool test rules .*",
     ): "test_alerts.py::test_every_alert_fires_when_it_should_and_only_then",
     (
@@ -230,13 +234,14 @@ NOT_RUN = {
     r"(build/host/bin/)?pip (install|wheel) .*": "fetches packages; test_packaging.py has them",
     r"python -c pass": "is what starts are measured against",
     r"pcc-reconciler (pause|explain)": "is the command's name: to run, it wants to be told more",
+    r"helm (test|uninstall)( .*)?": "needs a cluster; test_helm.py renders what it would run",
     r"kubectl .*": "needs a cluster; what it applies is rendered and checked by test_kubernetes.py",
     r"(systemctl|journalctl|install) .*|python3 -m venv /opt.*|/opt/.*/pip install .*": "needs root, and systemd",
     r"docker .*": "needs Docker; test_deploy.py runs what compose does without it",
     r"git clone .*|cd .*|(uvx|pipx) .*": "needs the repository at its address; tools/ways.py runs it from a clone",
     r"helm .*": "needs a cluster",
     r"(ssh-keyscan|git ls-remote)( .*)?": "needs a forge",
-    r"git (config|commit -S|rm|add|push).*": "is about a person's own git; test_git.py has commits signed both ways",
+    r"git (config|commit -S|rm|add|push|-c)( .*)?": "is a person's or a job's own git; test_git.py has signed commits",
     r"(gpg|echo \"FINGERPRINT).*": "needs a person's key; test_git.py does it with keys of its own",
     r"sed -i 's#https://(?:runbooks|pcc)\..*": "changes a copy; test_prometheus.py checks the links",
 }

@@ -32,7 +32,13 @@ def rendered(folder: Path) -> list[Object]:
     )
     assert done.returncode == 0, done.stderr
     assert not done.stderr
-    return list(yaml.safe_load_all(done.stdout))
+    return parsed(done.stdout)
+
+
+def parsed(text: str) -> list[Object]:
+    """Return the objects of a file. What is parsed in C takes a tenth of the time."""
+    objects = yaml.load_all(text, Loader=yaml.CSafeLoader)
+    return [each for each in objects if each is not None]
 
 
 def with_everything(folder: Path, overlay: str) -> Path:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 LOCKED = re.compile(
-    r"^(?P<name>[a-z0-9-]+)(?:\[(?P<extras>[a-z0-9,-]+)\])?==(?P<version>\S+)(?: \\\n    --hash=sha256:[0-9a-f]{64})+$",
+    r"^(?P<name>[a-z0-9-]+)(?:\[(?P<extras>[a-z0-9,-]+)\])?==(?P<version>\S+)"
+    r"(?: ; (?P<marker>[^\\\n]+))?(?: \\\n    --hash=sha256:[0-9a-f]{64})+$",
     re.MULTILINE,
 )
 
