@@ -36,7 +36,14 @@ FEWEST = 8
 TOGETHER = 16
 """How many connections are taken in one turn of the loop: as many may for a moment be too many."""
 REQUEST_SECONDS = 10.0
-"""A request, or the next one, has to be begun and its headers sent within this time."""
+"""The first request has to be begun, and the headers of any request have to be complete, within this time."""
+KEPT_SECONDS = 620
+"""How long a connection may wait for its next request.
+
+It has to be longer than any proxy keeps one, or the proxy sends a request into a connection that was closed just then, and
+answers 502 to LG for an event that never arrived. Google's load balancers keep them for 600 s and ask for 620; the others
+keep them for 60 s.
+"""
 ANSWER_SECONDS = 300.0
 """And all of it, body and answer, is over within this time."""
 SCRAPERS = 16
@@ -85,12 +92,17 @@ class _Caller(H11Protocol):
         """Find out what this connection does now."""
         stage = _Stage.SILENT
         if self.cycle is not None:
-            stage = _Stage.SERVED if self.cycle.response_complete else _Stage.BUSY
+            if not self.cycle.response_complete:
+                stage = _Stage.BUSY
+            elif not self.conn.trailing_data[0]:  # else it has begun to send the next request
+                stage = _Stage.SERVED
         if stage is not self.stage or self.cycle is not self.seen:
             self.stage, self.since, self.seen = stage, now, self.cycle
 
     def late(self, now: float) -> bool:
         """Say whether it takes longer than it may."""
+        if self.stage is _Stage.SERVED:
+            return False  # uvicorn closes it after KEPT_SECONDS
         limit = ANSWER_SECONDS if self.stage is _Stage.BUSY else self.crowd.request_seconds
         return now - self.since > limit
 
@@ -212,6 +224,7 @@ class Port:
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            timeout_keep_alive=KEPT_SECONDS,
             timeout_graceful_shutdown=self._last_seconds,
         )
         self._server = _Server(config, self._listener, self._most, self._request_seconds)

@@ -144,8 +144,20 @@ async def test_who_asks_goes_before_who_only_waits() -> None:
             one.close()
 
 
+async def test_a_proxy_may_keep_its_connection_and_use_it_again() -> None:
+    """After an answer the same connection may stay silent for longer than any request may take, and is answered again."""
+    whole = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with served(request_seconds=0.5) as number, asyncio.timeout(30):
+        reader, writer = await came(number, whole)
+        assert b"200 OK" in await reader.readuntil(b"ok")
+        await asyncio.sleep(6)  # longer than servers commonly wait
+        writer.write(whole)
+        assert b"200 OK" in await reader.readuntil(b"ok")
+        writer.close()
+
+
 async def test_a_request_has_to_come_in_time() -> None:
-    """Who says nothing, half a request, or nothing after the first answer, is cut off; who goes on asking is not."""
+    """Who says nothing, half a request, or half of the next one, is cut off; who goes on asking is not."""
     whole = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     async with served(request_seconds=0.5) as number:
         late = [
