@@ -15,19 +15,34 @@ class ServerFolder:
 
     def __init__(self, folder: Path = Path()) -> None:
         names = {str(folder), os.path.realpath(folder)} if folder.is_absolute() else set()
-        longest_first = sorted(map(re.escape, names - {"/"}), key=len, reverse=True)
-        self._found: re.Pattern[str] | None = None
-        if longest_first:
-            self._found = re.compile(
-                rf"(?<![\w./-])(?:{'|'.join(longest_first)})(?:/(?=[^\s/\"])|(?![\w./-]))"
-            )
+        longest_first = sorted(names - {"/"}, key=len, reverse=True)
+        self._names = [(name, _pattern(name)) for name in longest_first]
 
     def hide(self, words: str) -> str:
         """Return words without the folder. A path below it becomes relative, the folder itself a dot.
 
         A folder that is named relatively is left.
         """
-        return words if self._found is None else self._found.sub(_shown, words)
+        for name, pattern in self._names:
+            words = _without(words, name, pattern)
+        return words
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w./-]){re.escape(name)}(?:/(?=[^\s/\"])|(?![\w./-]))")
+
+
+def _without(words: str, name: str, pattern: re.Pattern[str]) -> str:
+    """Return words without a folder. The pattern is tried only where the name is: it is slow, and words may be long."""
+    parts, end = list[str](), 0
+    place = words.find(name)
+    while place >= 0:
+        match = pattern.match(words, place)
+        if match is not None:
+            parts += [words[end:place], _shown(match)]
+            end = match.end()
+        place = words.find(name, end if match is not None else place + 1)
+    return "".join([*parts, words[end:]]) if parts else words
 
 
 def _shown(match: re.Match[str]) -> str:
