@@ -20,8 +20,8 @@ from reconciler.reporting.heard import KnownEvents
 from reconciler.state import KeptText, State
 
 Kept = Callable[[], Sequence[KeptText]]
-Takes = Callable[[bytes], bool]
-KeptWith = Callable[[Takes, str], Sequence[KeptText]]
+Words = Sequence[bytes]
+KeptWith = Callable[[Words, str], Sequence[KeptText]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,11 @@ class Knowledge:
         """Return the accounts in force, and those that are missed."""
         return frozenset((*self.accepted.accounts, *self.accepted.abandoned))
 
-    def documents(self, takes: Takes, path: str) -> Sequence[KeptText]:
-        """Return the document at a path, and those with a file whose bytes are taken."""
+    def documents(self, words: Words, path: str) -> Sequence[KeptText]:
+        """Return the document at a path, and those with a file that has at least one of the words."""
         if self.kept_with is not None:
-            return self.kept_with(takes, path)
-        kept = self.kept()
-        return [one for one in kept if one.document == path or any(map(takes, one.files.values()))]
+            return self.kept_with(words, path)
+        return [one for one in self.kept() if one.document == path or _has(one, words)]
 
     def theirs(self, account: AccountName) -> datetime | None:
         """Return LG's time, where the last pass of an account found that it differs from ours."""
@@ -80,3 +79,9 @@ class Knowledge:
         if others:
             found.update(self.state.names.of(account, others))
         return found
+
+
+def _has(text: KeptText, words: Words) -> bool:
+    """Say whether a file of a document has at least one of the words."""
+    contents = text.files.values()
+    return any(word in content for word in words for content in contents)

@@ -220,24 +220,19 @@ class _Sightings:
         """Read the account's document, and others that may name the device: of thousands of accounts a few."""
         files: dict[str, bytes] = {}
         documents = []
-        for one in self._known.documents(_MayName(self._device), path):
+        for one in self._known.documents(_words(self._device), path):
             if one.revision.sha256 == sha256 and one.document in one.files:
                 files.update(one.files)
                 documents.append(Document(one.document, one.files[one.document]))
         return desired.sightings(documents, MemoryTree(files), self._device)
 
 
-class _MayName:
-    """Says whether a file may name a device.
+def _words(device: DeviceId) -> Sequence[bytes]:
+    """Return words of which a file that names a device has at least one.
 
     An escape may stand for any letter. Approvals are numbered across documents, so each that has some counts.
     """
-
-    def __init__(self, device: DeviceId) -> None:
-        self._word = device.encode()
-
-    def __call__(self, content: bytes) -> bool:
-        return any(word in content for word in (self._word, b"\\", b"approvals"))
+    return device.encode(), b"\\", b"approvals"
 
 
 def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightings) -> Facts:

@@ -266,14 +266,14 @@ def status_report(
     is by how much this machine's clock is ahead of LG's. ``events`` is None if no receiver is asked.
     ``elsewhere`` are reports made before, or by other replicas; ``unowned`` counts accounts that no replica works on.
     """
-    accounts = [
-        elsewhere[account]
-        if account in elsewhere
-        else account_report(
-            statuses.get(account, AccountStatus(account)), text, passes.get(account), events
-        )
-        for account, text in sorted(accepted.accounts.items())
-    ]
+    accounts = []
+    for account in sorted(accepted.accounts):
+        made = elsewhere.get(account)
+        if made is None:
+            standing = statuses.get(account, AccountStatus(account))
+            text = accepted.accounts[account]
+            made = account_report(standing, text, passes.get(account), events)
+        accounts.append(made)
     text_report = _text_report(accepted, source, trouble, fetched_at, now)
     clock = clock_trouble(ahead)
     trouble_first = (
@@ -354,11 +354,12 @@ def _summary(
     observing = " Observe mode: nothing is changed." if mode == "observe" else ""
     if trouble:
         return False, f"{trouble.removesuffix('.')}.{observing}"
+    holding = [one for one in accounts if one.held]
     for well, names, words in (
         (False, _in(accounts, Condition.STOPPED), "stopped: look at credentials and settings"),
         (
             False,
-            [one.account for one in accounts if one.guarded],
+            [one.account for one in accounts if (one.held or one.guards) and one.guarded],
             "held by a guard: a person has to decide",
         ),
         (False, sorted(abandoned), "abandoned: bring them back, or name them in retired_accounts"),
@@ -369,16 +370,16 @@ def _summary(
         ),
         (
             False,
-            _holding(accounts, Reason.SUBSCRIPTIONS_FULL),
+            _holding(holding, Reason.SUBSCRIPTIONS_FULL),
             "at LG's cap on subscribed devices: ask LG to raise it",
         ),
         (
             False,
-            _holding(accounts, Reason.REFUSED),
+            _holding(holding, Reason.REFUSED),
             "partly refused by LG: look at the devices it refuses",
         ),
         (True, [] if observing else _in(accounts, Condition.PAUSED), "paused"),
-        (True, _holding(accounts, Kind.POLICY), "not as wanted, as policy says"),
+        (True, _holding(holding, Kind.POLICY), "not as wanted, as policy says"),
         (True, _in(accounts, Condition.CONVERGING), "on the way to the wanted state"),
     ):
         if names:

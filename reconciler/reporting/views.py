@@ -6,7 +6,7 @@ Reads disks and long lists, so it is meant for a worker thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -114,8 +114,8 @@ def _accounts(known: Knowledge, needle: str) -> Iterator[str]:
 def _devices(known: Knowledge, words: str, needle: str) -> Iterator[Known]:
     """Yield the devices of every account that match, then those that only the state remembers."""
     shown = set[Known]()
-    for name, text in sorted(known.accepted.accounts.items()):
-        for device in _matching(text, needle):
+    for name in sorted(known.accepted.accounts):
+        for device in _matching(known.accepted.accounts[name], needle):
             shown.add((name, device))
             yield name, device
     remembered = set(known.state.names.once(words, FOUND))
@@ -137,8 +137,11 @@ def _matching(text: AccountRevision, needle: str) -> Iterator[DeviceId]:
             yield entry.id
 
 
-def _parts(devices: Iterable[DeviceId]) -> Iterator[Sequence[DeviceId]]:
+def _parts(devices: Collection[DeviceId]) -> Iterator[Collection[DeviceId]]:
     """Yield devices in parts whose ids are searched at once, which is much faster than one by one."""
+    if len(devices) <= TOGETHER:
+        yield devices
+        return
     rest = iter(devices)
     while some := tuple(islice(rest, TOGETHER)):
         yield some

@@ -40,9 +40,9 @@ REQUEST_SECONDS = 10.0
 KEPT_SECONDS = 620
 """How long a connection may wait for its next request.
 
-It has to be longer than any proxy keeps one, or the proxy sends a request into a connection that was closed just then, and
-answers 502 to LG for an event that never arrived. Google's load balancers keep them for 600 s and ask for 620; the others
-keep them for 60 s.
+It has to be longer than any proxy keeps one. Otherwise the proxy may send a request into a connection that is closed
+just then, and answer 502 to LG for an event that never arrived. Google's load balancers keep connections for 600 s and
+ask for 620; the others keep them for about 60 s.
 """
 ANSWER_SECONDS = 300.0
 """And all of it, body and answer, is over within this time."""

@@ -10,7 +10,7 @@ reading only. A write that fails waits, and the caller continues: see ``write_be
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -221,8 +221,8 @@ class Revisions(Protocol):
     def kept(self) -> Sequence[KeptText]:
         """Return the accepted documents, sorted. This is slow. A document with a damaged file is left out."""
 
-    def kept_with(self, takes: Callable[[bytes], bool], path: str) -> Sequence[KeptText]:
-        """Return the accepted document at a path, and those with a file whose bytes are taken.
+    def kept_with(self, words: Sequence[bytes], path: str) -> Sequence[KeptText]:
+        """Return the accepted document at a path, and those with a file that has at least one of the words.
 
         One file after the other is read for it, so that not all are held at once.
         """

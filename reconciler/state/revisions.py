@@ -6,15 +6,14 @@ Owns: that a file is written once, and is read back only if it is whole. Must no
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from reconciler.core.errors import StateError
+from reconciler.state.compressed import lengths_where_named, whole
 from reconciler.state.port import KeptText, Revisions
 from reconciler.state.records import DocumentDropped, DocumentSaved, Group, UnusedContentsDropped
 from reconciler.state.write_behind import WriteBehind
-
-Takes = Callable[[bytes], bool]
 
 
 class RevisionStore(Revisions):
@@ -55,25 +54,26 @@ class RevisionStore(Revisions):
     def kept(self) -> Sequence[KeptText]:
         return self._kept(None, "")
 
-    def kept_with(self, takes: Takes, path: str) -> Sequence[KeptText]:
-        return self._kept(takes, path)
+    def kept_with(self, words: Sequence[bytes], path: str) -> Sequence[KeptText]:
+        return self._kept(words, path)
 
-    def _kept(self, takes: Takes | None, path: str) -> Sequence[KeptText]:
+    def _kept(self, words: Sequence[bytes] | None, path: str) -> Sequence[KeptText]:
         try:
             documents, compressed = self._storage.documents(), self._storage.contents()
         except StateError as error:
             self._behind.unread(error)
             return []
-        if takes is not None:
-            taken = _taken(compressed, takes)
+        lengths: Mapping[str, int] = {}
+        if words is not None:
+            lengths = lengths_where_named(compressed, words)
             documents = [
                 one
                 for one in documents
-                if one.document == path or not taken.isdisjoint(one.digests.values())
+                if one.document == path or not lengths.keys().isdisjoint(one.digests.values())
             ]
         needed = {digest for one in documents for digest in one.digests.values()}
         contents = {
-            digest: _decompressed(digest, compressed[digest])
+            digest: whole(digest, compressed[digest], lengths.get(digest))
             for digest in needed & compressed.keys()
         }
         kept = []
@@ -114,16 +114,6 @@ class RevisionStore(Revisions):
             return frozenset()
 
 
-def _taken(compressed: Mapping[str, bytes], takes: Takes) -> set[str]:
-    """Return the digests of the files whose bytes are taken. One file after the other is held."""
-    found = set()
-    for digest, content in compressed.items():
-        whole = _decompressed(digest, content)
-        if whole is not None and takes(whole):
-            found.add(digest)
-    return found
-
-
 def _files(digests: Mapping[str, str], contents: Mapping[str, bytes | None]) -> Mapping[str, bytes]:
     """Return the files with intact bytes."""
     files = {}
@@ -132,12 +122,3 @@ def _files(digests: Mapping[str, str], contents: Mapping[str, bytes | None]) -> 
         if content is not None:
             files[path] = content
     return files
-
-
-def _decompressed(digest: str, compressed: bytes) -> bytes | None:
-    """Return the bytes of a file if they match their digest."""
-    try:
-        content = zlib.decompress(compressed)
-    except zlib.error:
-        return None
-    return content if sha256(content).hexdigest() == digest else None

@@ -145,7 +145,7 @@ async def test_who_asks_goes_before_who_only_waits() -> None:
 
 
 async def test_a_proxy_may_keep_its_connection_and_use_it_again() -> None:
-    """After an answer the same connection may stay silent for longer than any request may take, and is answered again."""
+    """After an answer a connection may stay silent for longer than a request may take, and is answered again."""
     whole = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     async with served(request_seconds=0.5) as number, asyncio.timeout(30):
         reader, writer = await came(number, whole)
