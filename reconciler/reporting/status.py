@@ -270,9 +270,8 @@ def status_report(
     for account in sorted(accepted.accounts):
         made = elsewhere.get(account)
         if made is None:
-            standing = statuses.get(account, AccountStatus(account))
-            text = accepted.accounts[account]
-            made = account_report(standing, text, passes.get(account), events)
+            status, text = statuses.get(account, AccountStatus(account)), accepted.accounts[account]
+            made = account_report(status, text, passes.get(account), events)
         accounts.append(made)
     text_report = _text_report(accepted, source, trouble, fetched_at, now)
     clock = clock_trouble(ahead)
@@ -383,14 +382,9 @@ def _summary(
         (True, _in(accounts, Condition.CONVERGING), "on the way to the wanted state"),
     ):
         if names:
-            return (
-                well,
-                f"{listing(names, NAMED)} {'is' if len(names) == 1 else 'are'} {words}.{observing}",
-            )
-    return (
-        True,
-        f"All is well: {len(accounts)} account{'s' * (len(accounts) != 1)} as wanted.{observing}",
-    )
+            who = f"{listing(names, NAMED)} {'is' if len(names) == 1 else 'are'}"
+            return well, f"{who} {words}.{observing}"
+    return True, f"All is well: {counted(len(accounts), 'account')} as wanted.{observing}"
 
 
 def clock_trouble(ahead: timedelta) -> str:
