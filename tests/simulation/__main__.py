@@ -2,6 +2,7 @@
 
 make simulate SEEDS=200 HOURS=48 FROM=1       seeds 1 to 200, 48 hours each
 make simulate MODE=strict SEEDS=20 HOURS=12   slow calls, long passes, nobody meddles: nothing can hide in a grace
+make simulate MODE=replicas SEEDS=20           three daemons share the accounts, over one database
 make simulate MODE=heard SEEDS=20              events, forged and true; in the end LG sends none and hides that
 make simulate SEEDS=fresh HOURS=48            as many new ones as a minute has, from a number of this moment
 make simulate DEFECTS=all SEEDS=500           plants one defect after the other, and tells which seed finds it

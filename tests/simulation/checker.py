@@ -92,6 +92,10 @@ STOPS = {
 }
 CREDENTIALS = {"1302", "1218", "1103"}
 
+OPEN_INTENT = (
+    "SELECT 1 FROM change WHERE account = ? AND device = ? AND action = 'unsubscribe'"
+    " AND result IS NULL"
+)
 EVENTS = {"change.applied", "change.failed", "change.refused"}
 ALARMS = {"pass.crashed": "a pass ended in a defect", "guard.failed": "a guard could not judge"}
 
@@ -155,6 +159,14 @@ class Known:
     devices_answered: bool = False
     let_go: dict[str, bool] = field(default_factory=dict)
     before: tuple[int, frozenset[str] | None, str | None] | None = None
+
+    def begin(self) -> None:
+        """Forget what a daemon that begins does not know: it lists first."""
+        self.list_in_flight = self.changes_in_flight = 0
+        self.acting, self.listed = False, None
+        self.throttled_until = self.stopped_until = 0.0
+        self.devices_answered = self.keeping = False
+        self.other_credential = self.other_credential or self.kept
 
     def forget(self) -> None:
         """Forget what is forgotten of an account that is retired."""
@@ -386,11 +398,7 @@ class Checker:
         self.proof.started()
         self.texts.started()
         for account, known in self.accounts.items():
-            known.list_in_flight = known.changes_in_flight = 0
-            known.acting, known.listed = False, None
-            known.throttled_until = known.stopped_until = 0.0
-            known.devices_answered = known.keeping = False
-            known.other_credential = known.other_credential or known.kept
+            known.begin()
             self.last_call[account] = self._now()
             if blind:
                 known.expected = None
@@ -431,15 +439,17 @@ class Checker:
         self.texts.stopped()
         self._stopped_at = self._now()
         if killed:
-            since = self._wall() - timedelta(seconds=2 * OVERLAY_SECONDS)
             for account, known in self.accounts.items():
-                latest = self._now() - 2 * OVERLAY_SECONDS
-                fresh = [device for device, (_, at) in known.confirmed.items() if at > latest]
-                known.unsure.update(dict.fromkeys(fresh, self._now() + 3 * OVERLAY_SECONDS))
-                known.refused = {key: at for key, at in known.refused.items() if at <= since}
-                self.meddled(
-                    account, fresh, HOUR_SECONDS
-                )  # what was told may be told again: it was not written down
+                self._not_written(account, known, seconds=0.0)
+
+    def _not_written(self, account: str, known: Known, *, seconds: float) -> None:
+        """Take note that what an account's daemon knew last was perhaps not written down, so many seconds ago."""
+        since = self._wall() - timedelta(seconds=2 * OVERLAY_SECONDS + seconds)
+        latest = self._now() - 2 * OVERLAY_SECONDS - seconds
+        fresh = [device for device, (_, at) in known.confirmed.items() if at > latest]
+        known.unsure.update(dict.fromkeys(fresh, self._now() + 3 * OVERLAY_SECONDS))
+        known.refused = {key: at for key, at in known.refused.items() if at <= since}
+        self.meddled(account, fresh, HOUR_SECONDS)  # what was told may be told again
 
     def _read_back(self, account: str, known: Known, *, count: bool) -> None:
         """Take from the state's file what the daemon will know, where what it should know is not to be known.
@@ -873,10 +883,7 @@ class Checker:
         with closing(
             sqlite3.connect(f"file:{self._state() / 'state.db'}?mode=ro", uri=True)
         ) as connection:
-            rows = connection.execute(
-                "SELECT 1 FROM change WHERE account = ? AND device = ? AND action = 'unsubscribe' AND result IS NULL",
-                (call.account, device),
-            ).fetchall()
+            rows = connection.execute(OPEN_INTENT, (call.account, device)).fetchall()
         self._require("intent-first", bool(rows), call)
 
     def _overlaid(self, known: Known) -> frozenset[str]:

@@ -139,8 +139,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             except Exception as error:  # noqa: BLE001 - whatever it is, it is for whoever waits
                 done.set_exception(error)
 
-        self.call_later(self._random.random() * SLOWEST_THREAD_SECONDS, work)
+        self.call_later(self._random.random() * self.slowest_thread(), work)
         return done
+
+    def slowest_thread(self) -> float:
+        """Return how many seconds the work of a thread takes at most."""
+        return SLOWEST_THREAD_SECONDS
 
     def _go_on(self, timeout: float | None) -> None:
         if timeout is not None and timeout <= 0:

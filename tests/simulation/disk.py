@@ -27,11 +27,13 @@ GONE = (0, -1, 0)
 class Disk:
     """Files under one folder. ``deaf``: the kernel says nothing. ``full``: nothing of the state can be written.
 
-    ``broken``: the state's file can be neither read nor written.
+    ``broken``: the state's file can be neither read nor written. ``seldom_seconds``: who looks now and then does so as
+    seldom, where nothing changes.
     """
 
     def __init__(self, loop: VirtualLoop, clock: MachineClock) -> None:
         self.deaf = self.full = self.broken = False
+        self.seldom_seconds = SELDOM_SECONDS
         self.power = Power()
         self.ever_failed = False
         self._loop = loop
@@ -105,7 +107,7 @@ class Disk:
         """Wait for news, or until whoever looks now and then would look; say whether there were any."""
         if not self.busy:
             with suppress(TimeoutError):
-                async with asyncio.timeout(SELDOM_SECONDS):
+                async with asyncio.timeout(self.seldom_seconds):
                     await self._stir.wait()
         self._stir.clear()
         try:

@@ -200,10 +200,14 @@ class Life:
     async def one_event(self) -> None:
         """Let something happen, after a while."""
         await asyncio.sleep(30.0 + self._random.expovariate(1 / self._mode.pause_seconds))
-        possible = [one for one in EVENTS if one[1].__name__ not in self._mode.left_out]
+        possible = [one for one in self._events() if one[1].__name__ not in self._mode.left_out]
         weights = [weight for weight, _ in possible]
         (_, event) = self._random.choices(possible, weights)[0]
         await event(self)
+
+    def _events(self) -> Iterable[tuple[float, Callable[..., Awaitable[None]]]]:
+        """Return what may happen, and how likely it is."""
+        return EVENTS
 
     async def calm_down(self) -> None:
         """End every trouble."""

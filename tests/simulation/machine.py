@@ -102,6 +102,10 @@ class Machine:
         """Say whether a daemon runs."""
         return self._running is not None
 
+    def speaks(self, life: int) -> bool:
+        """Say whether what a life of the daemon logs or reads is heard by anybody."""
+        return life == self.life and self.is_up
+
     def start(self) -> None:
         """Start the daemon on what is on the disk."""
         assert self._running is None

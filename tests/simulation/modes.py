@@ -6,6 +6,8 @@ In the strict mode LG is slow and answers rightly, nobody meddles, and people ed
 that takes minutes. What the checker lets pass after an edit is shorter than two calls, so a pass that goes on by an
 earlier revision, or in spite of a pause, is seen at its next calls.
 
+In the mode of replicas three daemons share the accounts, and much befalls them and their database.
+
 In the mode of events LG's clock and the machine's agree, so that what silence means can be held against the events.
 """
 
@@ -13,7 +15,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulation.tolerances import GRACE_SECONDS, STRICT_GRACE_SECONDS, TEXT_GRACE_SECONDS
+from simulation.tolerances import (
+    GRACE_SECONDS,
+    SHARED_GRACE_SECONDS,
+    SHARED_TEXT_GRACE_SECONDS,
+    STRICT_GRACE_SECONDS,
+    TEXT_GRACE_SECONDS,
+)
 
 MINUTE = 60.0
 
@@ -27,7 +35,8 @@ class Mode:
     accounts are one user, and nobody looks after the clock; in that of ``receivers`` the daemon asks receivers of LG's
     events. ``hidden_loss``: LG sends no events any more in the end, and its lists hide that. ``left_out``
     are events that do not happen.
-    ``grace_seconds``: for how long nobody can say which pause by command the program goes by.
+    ``grace_seconds``: for how long nobody can say which pause by command the program goes by. ``replicas``: how many
+    daemons share the accounts.
     """
 
     name: str
@@ -43,6 +52,7 @@ class Mode:
     observing: float = 0.0
     receivers: float = 0.0
     hidden_loss: bool = False
+    replicas: int = 1
     left_out: frozenset[str] = frozenset()
 
 
@@ -88,4 +98,18 @@ HEARD = Mode(
     hidden_loss=True,
     left_out=frozenset({"interrupt", "clock"}),
 )
-MODES = {one.name: one for one in (USUAL, STRICT, HEARD)}
+REPLICAS = Mode(
+    "replicas",
+    way_seconds=USUAL.way_seconds,
+    pause_seconds=20 * MINUTE,
+    sizes=(2, 3, 6, 9, 12, 25, 45),
+    concurrency=(1, 3, 8),
+    grace_seconds=SHARED_GRACE_SECONDS,
+    text_grace_seconds=SHARED_TEXT_GRACE_SECONDS,
+    shared=0.2,
+    wild_clocks=0.2,
+    observing=0.03,
+    replicas=3,
+    left_out=frozenset({"interrupt", "restart", "kill", "disk", "exchange"}),
+)
+MODES = {one.name: one for one in (USUAL, STRICT, HEARD, REPLICAS)}

@@ -92,13 +92,18 @@ class _Lines(io.StringIO):
 
 
 class Run:
-    """One seed."""
+    """One seed. Another kind of run is made of other kinds of parts."""
+
+    loop_kind: type[VirtualLoop] = VirtualLoop
+    checker_kind: type[Checker] = Checker
+    machine_kind: type[Machine] = Machine
+    life_kind: type[Life] = Life
 
     def __init__(self, seed: int, hours: float, folder: Path, mode: Mode = USUAL) -> None:
         self._mode = mode
         self._random = Random(seed)  # noqa: S311 - repeatable, and no secret
         self.report = Report(seed, hours, self._random.choice(STARTS))
-        self.loop = VirtualLoop(self._another())
+        self.loop = self.loop_kind(self._another())
         self._folder = folder
         self._hours = hours
         self._over = asyncio.Event()
@@ -136,7 +141,7 @@ class Run:
 
     def logged(self, line: str) -> None:
         """Take a line of the log."""
-        if LIFE.get() != self._machine.life or not self._machine.is_up:
+        if not self._machine.speaks(LIFE.get()):
             return
         line = line.replace(f"{self._folder}/", "")
         self.tell(line)
@@ -148,9 +153,10 @@ class Run:
         living = self.loop.create_task(self._trouble_then_rest())
         living.add_done_callback(lambda _task: self._over.set())
         await self._over.wait()
+        ended = living.done()
         self._machine.kill()
         await self._machine.bury()
-        if living.done():
+        if ended:
             living.result()  # what fails in this world is no success
 
     def _build(self) -> None:
@@ -205,7 +211,7 @@ class Run:
             "PCC_MODE": "observe" if random.random() < self._mode.observing else "enforce",
         }
         self._observing = given["PCC_MODE"] == "observe"
-        self._checker = checker = Checker(
+        self._checker = checker = self.checker_kind(
             loop.time,
             clock.now,
             observing=self._observing,
@@ -221,7 +227,7 @@ class Run:
         checker.secrets = {platform.world.service.key}
         self._platform, self._disk = platform, disk
         masking = Masking()
-        self._machine = Machine(
+        self._machine = self.machine_kind(
             loop,
             clock,
             disk,
@@ -234,7 +240,7 @@ class Run:
             masking,
         )
         self._machine.ended = self._ended
-        self._life = Life(
+        self._life = self.life_kind(
             loop,
             clock,
             self._another(),
@@ -249,9 +255,13 @@ class Run:
         )
         self._accounts = accounts
         self._build_receivers(platform, clock, checker)
+        self._connect()
         (self._folder / "credentials").mkdir()
         (self._folder / "texts").mkdir()
         set_up_logs("info", "json", stream=_Lines(self), masking=masking)
+
+    def _connect(self) -> None:
+        """Let the parts know each other."""
 
     def _build_receivers(self, platform: Platform, clock: MachineClock, checker: Checker) -> None:
         """Make the receivers, where there are some. Chance is their own: all else befalls a seed as without them."""
@@ -267,7 +277,7 @@ class Run:
 
     def _read(self, receiver: Receiver, events: list[dict[str, Any]]) -> None:
         """Hear of a page that reaches the daemon, unless that was killed meanwhile."""
-        if LIFE.get() == self._machine.life and self._machine.is_up:
+        if self._machine.speaks(LIFE.get()):
             self._checker.proof.heard(receiver, events)
 
     def _begin_events(self) -> None:
@@ -567,13 +577,21 @@ def _readable(text: str) -> str:
     return f"    {event} {account} {said}".rstrip()
 
 
+def _kind_of(mode: Mode) -> type[Run]:
+    if mode.replicas == 1:
+        return Run
+    from simulation.several.run import SharedRun  # noqa: PLC0415 - it is made of what is here
+
+    return SharedRun
+
+
 def run(seed: int, hours: float, mode: Mode = USUAL) -> Report:
     """Return what one seed comes to."""
     home = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
     gc.collect()
     gc.disable()  # what one run leaves behind fits into memory, and to seek it meanwhile takes a fifth of the time
     with tempfile.TemporaryDirectory(prefix="pcc-simulation-", dir=home) as folder:
-        return contextvars.copy_context().run(Run(seed, hours, Path(folder), mode).run)
+        return contextvars.copy_context().run(_kind_of(mode)(seed, hours, Path(folder), mode).run)
 
 
 def told(asked: tuple[int, float, Mode]) -> tuple[int, str, list[str], float]:

@@ -57,3 +57,9 @@ SILENCE_SECONDS = 300.0
 WRONG_SECONDS = 240.0
 """A machine's clock that was wrong by more since the program began may date a list before events that are older: nobody
 can tell what LG's clock says where its answers have no date."""
+SHARED_TEXT_GRACE_SECONDS = 8.0
+"""The same as after a change of the files, where one of several daemons reads them and the others follow."""
+SHARED_GRACE_SECONDS = 3.0
+"""A pause is in force for all daemons when its command is answered: what was confirmed two seconds earlier may come."""
+OBEYED_SECONDS = 6.0
+"""So long after somebody asked for a pass its owner may do what that allows; and as long as the command waits."""

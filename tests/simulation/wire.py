@@ -23,7 +23,10 @@ from simulation.clockwork import VirtualLoop
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One request on its way. ``account`` is the one whose pass made it, as its log lines say."""
+    """One request on its way. ``account`` is the one whose pass made it, as its log lines say.
+
+    ``sender`` is the process that sent it, where there are several.
+    """
 
     number: int
     account: str
@@ -32,6 +35,7 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     at: float
+    sender: str = ""
 
     @property
     def token(self) -> str:
@@ -82,7 +86,9 @@ class Wire(httpx.AsyncBaseTransport):
         weather: Weather,
         random: Random,
         listener: Listener,
+        sender: str = "",
     ) -> None:
+        self._sender = sender
         self._loop = loop
         self._platform = platform
         self._weather = weather
@@ -105,6 +111,7 @@ class Wire(httpx.AsyncBaseTransport):
             {name.lower(): value for name, value in request.headers.items()},
             await request.aread(),
             self._loop.time(),
+            self._sender,
         )
         self._listener.sent(call)
         try:
