@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 DEMO := $(if $(wildcard $(INSTALLED)),.venv,build/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage test-rest fresh lint types layers check simulate simulate-replicas crashes bench bench-quick pictures terminal house mutants docs format requirements clean
+.PHONY: help demo test test-all coverage test-rest fresh lint types layers check simulate simulate-replicas crashes bench bench-quick pictures terminal house mutants docs format requirements dist ways clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -148,12 +148,13 @@ asked = build/lock/bin/python -c 'import tomllib; print(*tomllib.load(open("pypr
 extra = build/lock/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$(1)"], sep="\n")'
 
 requirements: build/lock ## lock the requirement files again, with hashes (needs python3.11)
-	@echo "Locking requirements/runtime.txt, postgres.txt, dev.txt and build.txt: minutes, as every file's hash is fetched"
+	@echo "Locking requirements/runtime.txt, postgres.txt, dev.txt, ways.txt and build.txt: minutes, as every file's hash is fetched"
 	@$(COMPILE) --output-file requirements/runtime.txt pyproject.toml
 	@$(call extra,postgres) \
 	  | $(COMPILE) --constraint requirements/runtime.txt --output-file requirements/postgres.txt -
 	@$(call asked,dependency-groups,dev) \
 	  | $(COMPILE) --constraint requirements/runtime.txt --output-file requirements/dev.txt pyproject.toml -
+	@$(call asked,dependency-groups,ways) | $(COMPILE) --output-file requirements/ways.txt -
 	@sed 's/^\([a-z0-9.-]*\)\[[^]]*\]==/\1==/' requirements/dev.txt > build/lock/dev.txt
 	@$(call asked,build-system,requires) \
 	  | $(COMPILE) --constraint build/lock/dev.txt --output-file requirements/build.txt -
@@ -161,6 +162,24 @@ requirements: build/lock ## lock the requirement files again, with hashes (needs
 build/lock:
 	@python3.11 -m venv $@
 	@$(PLAIN_PIP) $@/bin/python -m pip --disable-pip-version-check --quiet install "pip-tools>=7.6,<8" || { rm -rf $@; exit 1; }
+
+dist: build/release/.installed ## build wheel, sdist and chart into dist/: the same commit gives the same bytes
+	@rm -rf dist
+	@build/release/bin/python tools/release.py build
+	@build/release/bin/python tools/release.py chart
+	@build/release/bin/python tools/release.py sums
+
+build/release/.installed: requirements/build.txt
+	@$(call with_python,rm -rf build/release; "$$python" -m venv build/release && \
+	  build/release/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all: \
+	    -r requirements/build.txt && touch $@)
+
+ways: dist build/ways/.installed ## install it in each way that README.md names, from a clone with the tag, and run the demonstration
+	@build/ways/bin/python tools/ways.py $(ARGS)
+
+build/ways/.installed: requirements/ways.txt
+	@$(call with_python,rm -rf build/ways; "$$python" -m venv build/ways && \
+	  build/ways/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/ways.txt && touch $@)
 
 clean: ## remove .venv, caches and what was built
 	@rm -rf .venv build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -33,11 +33,14 @@ NUMBER = r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?"
 OWN_HOST = r"(?![\w.-]*example\.)[a-z][\w-]*(?:\.[\w-]+)+"
 ADDRESS = re.compile(rf"https://{OWN_HOST}/(?:[\w.-]+/)+pcc-reconciler(?![\w-])")
 IMAGE = re.compile(
-    rf"(?<![\w./@-]){OWN_HOST}/(?:[\w.-]+/)*?pcc-reconciler(?=:{NUMBER}|\s|\"|'|`|@sha256|$)",
+    rf"(?:(?<=oci://)|(?<![\w./@-])){OWN_HOST}/(?:(?!charts/)[\w.-]+/)*?pcc-reconciler(?=:{NUMBER}|\s|\"|'|`|@sha256|$)",
     re.MULTILINE,
 )
 CHART = re.compile(rf"oci://{OWN_HOST}/(?:[\w.-]+/)*charts(?=/pcc-reconciler|\s|$)", re.MULTILINE)
-ACTION = re.compile(rf"(?<=uses: )[\w.-]+/pcc-reconciler(?=/[\w/.-]*@v{NUMBER})")
+SLUG = re.compile(
+    rf"(?<=uses: )[\w.-]+/pcc-reconciler(?=/[\w/.-]*@v{NUMBER})|(?<=--repo )[\w.-]+/pcc-reconciler"
+)
+STEP = re.compile(rf"(/pcc-reconciler/[\w/.-]+@v){NUMBER}")
 VERSIONS = (
     re.compile(rf"(?<=pcc-reconciler@v){NUMBER}"),
     re.compile(rf"(?<=pcc-reconciler:){NUMBER}"),
@@ -47,11 +50,12 @@ VERSIONS = (
     re.compile(rf"(?<=--version ){NUMBER}"),
     re.compile(rf"(?<=--branch v){NUMBER}"),
     re.compile(rf"(?<=receive\.started        version=){NUMBER}"),
-    re.compile(rf"(?<=pcc-reconciler/deploy/ci/check@v){NUMBER}"),
-    re.compile(rf"(?<=pcc-reconciler/deploy/ci/wait@v){NUMBER}"),
     re.compile(rf"(?<=RECONCILER_REF: v){NUMBER}"),
     re.compile(rf"(?<= ref: v){NUMBER}"),
     re.compile(rf"(?<= rev: v){NUMBER}"),
+    re.compile(rf"(?<=git checkout v){NUMBER}"),
+    re.compile(rf"(?<=^version: ){NUMBER}", re.MULTILINE),
+    re.compile(rf"(?<=^appVersion: \"){NUMBER}", re.MULTILINE),
 )
 
 
@@ -100,7 +104,8 @@ def rewritten(text: str, at: Places) -> str:
     text = ADDRESS.sub(at.repository, text)
     text = CHART.sub(at.charts, text)
     text = IMAGE.sub(at.image, text)
-    text = ACTION.sub(at.slug, text)
+    text = SLUG.sub(at.slug, text)
+    text = STEP.sub(rf"\g<1>{at.version}", text)
     for pattern in VERSIONS:
         text = pattern.sub(at.version, text)
     return text

@@ -56,7 +56,7 @@ from scenarios import (
 from served import served
 
 DOCUMENTS = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted(ROOT.glob("docs/*.md")),
 ]
 PROGRAM = "pcc-reconciler"
@@ -238,10 +238,11 @@ NOT_RUN = {
     r"kubectl .*": "needs a cluster; what it applies is rendered and checked by test_kubernetes.py",
     r"(systemctl|journalctl|install) .*|python3 -m venv /opt.*|/opt/.*/pip install .*": "needs root, and systemd",
     r"docker .*": "needs Docker; test_deploy.py runs what compose does without it",
-    r"git clone .*|cd .*|(uvx|pipx) .*": "needs the repository at its address; tools/ways.py runs it from a clone",
+    r"git clone .*|cd .*|(uvx|pipx) .*": "needs the repository at its address; make ways runs it from a clone",
+    r"sha256sum .*|cat dist/SHA256SUMS": "needs the files of a release; test_release.py checks their checksums",
     r"helm .*": "needs a cluster",
     r"(ssh-keyscan|git ls-remote)( .*)?": "needs a forge",
-    r"git (config|commit -S|rm|add|push|-c)( .*)?": "is a person's or a job's own git; test_git.py has signed commits",
+    r"git (config|commit -S|rm|add|push|tag|-c)( .*)?": "is a person's or a job's own git; test_git.py has signed commits",
     r"(gpg|echo \"FINGERPRINT).*": "needs a person's key; test_git.py does it with keys of its own",
     r"sed -i 's#https://(?:runbooks|pcc)\..*": "changes a copy; test_prometheus.py checks the links",
 }

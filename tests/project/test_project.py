@@ -110,7 +110,7 @@ def test_nothing_of_one_machine_is_in_the_repository() -> None:
     assert not found
 
 
-@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "build.txt"])
+@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "build.txt", "ways.txt"])
 def test_requirement_files_hold_only_pinned_and_hashed_packages(name: str) -> None:
     """A requirement file is made of pins with sha256 hashes and comments, without options such as an index."""
     text = (ROOT / "requirements" / name).read_text()
@@ -137,7 +137,7 @@ def test_what_the_project_asks_for_is_locked() -> None:
     assert runtime.items() <= dev.items()
 
 
-@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "build.txt"])
+@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "build.txt", "ways.txt"])
 def test_a_pin_names_the_extras_that_are_asked_for(name: str) -> None:
     """Where a package asks for another with an extra, the pin names it: else pip 23 takes a newest release for that."""
     text = (ROOT / "requirements" / name).read_text()
