@@ -74,7 +74,9 @@ def test_every_reason_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"], ids=lambda path: path.name
+    "path",
+    [*sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*.md"))],
+    ids=lambda path: path.name,
 )
 def test_links_lead_somewhere(path: Path) -> None:
     """Every link to a file of the project leads to one that is there."""

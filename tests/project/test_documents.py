@@ -239,10 +239,11 @@ NOT_RUN = {
     r"(systemctl|journalctl|install) .*|python3 -m venv /opt.*|/opt/.*/pip install .*": "needs root, and systemd",
     r"docker .*": "needs Docker; test_deploy.py runs what compose does without it",
     r"git clone .*|cd .*|(uvx|pipx) .*": "needs the repository at its address; make ways runs it from a clone",
+    r"gh .*": "is for a forge",
     r"sha256sum .*|cat dist/SHA256SUMS": "needs the files of a release; test_release.py checks their checksums",
     r"helm .*": "needs a cluster",
     r"(ssh-keyscan|git ls-remote)( .*)?": "needs a forge",
-    r"git (config|commit -S|rm|add|push|tag|-c)( .*)?": "is a person's or a job's own git; test_git.py has signed commits",
+    r"git (config|commit -S|rm|add|push|tag|-c)( .*)?": "is a person's or a job's own git; test_git.py signs commits",
     r"(gpg|echo \"FINGERPRINT).*": "needs a person's key; test_git.py does it with keys of its own",
     r"sed -i 's#https://(?:runbooks|pcc)\..*": "changes a copy; test_prometheus.py checks the links",
 }

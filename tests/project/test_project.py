@@ -137,7 +137,7 @@ def test_what_the_project_asks_for_is_locked() -> None:
     assert runtime.items() <= dev.items()
 
 
-@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "build.txt", "ways.txt"])
+@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "build.txt"])
 def test_a_pin_names_the_extras_that_are_asked_for(name: str) -> None:
     """Where a package asks for another with an extra, the pin names it: else pip 23 takes a newest release for that."""
     text = (ROOT / "requirements" / name).read_text()

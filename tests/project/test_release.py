@@ -38,9 +38,10 @@ EPOCH = "1790000000"
 
 
 def test_the_notes_of_this_version_are_its_section() -> None:
-    """The notes begin with what to do before the upgrade, and end before the next version."""
+    """The notes have what to do before the upgrade before all else, and end before the next version."""
     notes = release.notes(CHANGELOG, places())
-    assert notes.startswith("### Before you upgrade\n")
+    headings = [line for line in notes.splitlines() if line.startswith("### ")]
+    assert headings[0] == "### Before you upgrade"
     assert "\n## " not in notes
     assert "](docs/" not in notes
 
@@ -101,10 +102,10 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "deploy",
         "requirements",
     ):
-        shutil.copytree(ROOT / name, target / name, ignore=ignored, copy_function=shutil.copyfile)
+        shutil.copytree(ROOT / name, target / name, ignore=ignored, copy_function=shutil.copy)
     for path in ROOT.iterdir():
         if path.is_file() and path.name != ".git":
-            shutil.copyfile(path, target / path.name)
+            shutil.copy(path, target / path.name)
     return target
 
 

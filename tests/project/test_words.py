@@ -33,7 +33,9 @@ ALLOWED = {
 
 READ = (
     "README.md",
+    "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "desired-state.example.toml",
     "desired-state.schema.json",
     "docs/*.md",
