@@ -20,11 +20,20 @@ RULES = Path(__file__).parent.parent.parent / "deploy" / "prometheus" / "rules.y
 
 
 class Prometheus:
-    """A real Prometheus on loopback that scrapes every second; ``jobs`` are the addresses of each."""
+    """A real Prometheus on loopback that scrapes every second.
 
-    def __init__(self, folder: Path, jobs: Mapping[str, Sequence[str]]) -> None:
+    ``jobs`` are the addresses of each job, ``scrapes`` are whole scrape configurations.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        jobs: Mapping[str, Sequence[str]],
+        scrapes: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         self._folder = folder
         self._jobs = jobs
+        self._scrapes = scrapes
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.http = httpx.AsyncClient(base_url=self.url, timeout=DEADLINE_SECONDS)
@@ -40,7 +49,7 @@ class Prometheus:
         rules = {"rule_files": [str(RULES)]}
         settings = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "scrape_configs": scrapes,
+            "scrape_configs": [*scrapes, *self._scrapes],
             **rules,
         }
         config.write_text(json.dumps(settings), encoding="utf-8")
