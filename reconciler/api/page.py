@@ -16,7 +16,7 @@ from reconciler.api.links import Links
 from reconciler.api.page_commands import for_account, for_several
 from reconciler.api.templating import page_template
 from reconciler.core.guards import REMEDIES
-from reconciler.core.model import Condition, Kind, Reason
+from reconciler.core.model import Condition, Reason
 from reconciler.reporting import AccountReport, PauseReport, StatusReport
 from reconciler.reporting.attention import ROWS, by_attention, has_remarks, is_calm
 from reconciler.reporting.forecast import BoundaryReport
@@ -159,7 +159,6 @@ class Page:
             commands_of_several=for_several,
             pauses=commanded(status.pauses),
             is_dated=is_dated,
-            GUARD=Kind.GUARD,
             REFUSED=Reason.REFUSED,
             STOPPED=Reason.ACCOUNT_STOPPED,
             DEVICES=DEVICES,
@@ -228,7 +227,7 @@ def _remarks(account: AccountReport) -> Hashable:
     """Return what is the same in accounts with the same remarks. What names devices is about one account alone."""
     if account.refused or account.flapping:
         return account.account
-    others = tuple(one for one in account.held if one.kind != Kind.GUARD)
+    others = tuple(one for one in account.held if not one.asks)
     return account.condition, account.error, account.rejected, account.remarks, others
 
 

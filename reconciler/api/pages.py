@@ -25,11 +25,12 @@ from reconciler.api.page_commands import for_account, for_device
 from reconciler.api.port import Contact, HeardEvents
 from reconciler.api.templating import cut, page_template
 from reconciler.core.guards import REMEDIES
-from reconciler.core.model import Action, Condition, Kind, Reason
+from reconciler.core.model import Action, Condition, Reason
 from reconciler.reporting import StatusReport
 from reconciler.reporting.account_devices import STATES, DevicesAsked
 from reconciler.reporting.attention import by_attention
 from reconciler.reporting.explain import Explanation, Position
+from reconciler.reporting.formats.explanations import protection_words
 from reconciler.reporting.grouping import ChangeGroup, grouped
 from reconciler.reporting.queries import RESULTS
 from reconciler.reporting.queries import Page as PastChanges
@@ -141,7 +142,6 @@ class Pages:
             groups=grouped(view.changes, older=view.older)[:GROUPS],
             commands=for_account(detail, pause),
             remedies=REMEDIES,
-            GUARD=Kind.GUARD,
             STOPPED=Reason.ACCOUNT_STOPPED,
             DEVICES=DEVICES,
             LONGEST_APPROVAL=LONGEST_APPROVAL,
@@ -157,6 +157,7 @@ class Pages:
             tone="look" if story.hold is not None else DEVICE_TONES.get(state, "calm"),
             title=f"{cut(story.name or story.device, 40)}: {story.state.replace('_', ' ')}",
             story=story,
+            protection_words=protection_words,
             commands=for_device(story),
         )
 

@@ -30,7 +30,7 @@ from reconciler.core.model import AccountName, Cause, Revision, Verified
 from reconciler.core.replicas import Descent
 from reconciler.desired import digest
 from reconciler.source import RESTLESS_SECONDS, Source
-from reconciler.state import Accounts, Group, KeptText, Revisions
+from reconciler.state import Accounts, Group, KeptText, Protections, Revisions
 from reconciler.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -52,6 +52,7 @@ class Informer:
         source: Source,
         accounts: Accounts,
         revisions: Revisions,
+        protections: Protections,
         metrics: Metrics,
         *,
         environment: str | None = None,
@@ -77,7 +78,14 @@ class Informer:
         self._half_written = HalfWritten(source, clock)
         self._shared = shared
         self._kept = KeptRevisions(
-            accounts, revisions, clock, environment, writes=keeps, owned=owned, alone=shared is None
+            accounts,
+            revisions,
+            protections,
+            clock,
+            environment,
+            writes=keeps,
+            owned=owned,
+            alone=shared is None,
         )
         self._history = History(source, self._reader, self._reading, clock)
         self._recorder = RevisionRecorder(metrics, source.kind, clock)
@@ -301,10 +309,13 @@ class Informer:
         changed = acceptance.changed(before, after)
         if self._shared is not None and publishes:
             groups = await self._reader.aside(keeping)
+            groups += await self._reader.aside(self._kept.protecting, before, after)
             why = await self._shared.publish(before, after, changed, groups)
             if why:
                 self.trouble = why
                 return False
+        if publishes:
+            await self._reader.aside(self._kept.protect, before, after)
         await self._reader.aside(self._kept.remember, before, after, changed)
         if changed:
             await self._reader.aside(self.claims.follow, after.accounts)

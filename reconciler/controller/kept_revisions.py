@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from reconciler.core import protection
 from reconciler.core.acceptance import Accepted
 from reconciler.core.clock import Clock
 from reconciler.core.errors import StateError
 from reconciler.core.model import AccountName, Revision, Verified
+from reconciler.core.protection import Stated
 from reconciler.desired import LoadCache, Loaded
 from reconciler.source import Fetched
 from reconciler.source.kept import recalled
-from reconciler.state import Accounts, Group, KeptText, Revisions
+from reconciler.state import Accounts, Group, KeptText, Protections, Revisions
 
 Owned = Callable[[Iterable[AccountName]], list[AccountName]]
 """Picks the accounts on which this process works, in the same order."""
@@ -31,6 +33,7 @@ class KeptRevisions:
         self,
         accounts: Accounts,
         revisions: Revisions,
+        protections: Protections,
         clock: Clock,
         environment: str | None,
         *,
@@ -41,6 +44,7 @@ class KeptRevisions:
         self._owned, self._alone = owned, alone
         self._accounts = accounts
         self._revisions = revisions
+        self._protections = protections
         self._clock = clock
         self._environment = environment
         self._writes = writes
@@ -82,6 +86,24 @@ class KeptRevisions:
         for account in after.retired - before.retired if self._alone else ():
             self._accounts.retire(account)
 
+    def protect(self, before: Accepted, after: Accepted) -> None:
+        """Let the state know which devices a revision protects or releases, before a pass can ask.
+
+        If another replica accepted it, that one wrote it down, and the state is read again anyway.
+        """
+        stated = _stated(before, after)
+        if not stated:
+            return
+        if self._writes and self._alone:
+            self._protections.keep(stated)
+        else:
+            self._protections.take(stated)
+
+    def protecting(self, before: Accepted, after: Accepted) -> tuple[Group, ...]:
+        """Return what has to be written of the devices that a revision protects or releases."""
+        stated = _stated(before, after)
+        return (self._protections.group(stated),) if stated else ()
+
     def desire(self, accepted: Accepted, accounts: Iterable[AccountName]) -> None:
         """Let the state know what these accounts want: another replica worked on them until now."""
         now = self._clock.now()
@@ -115,6 +137,14 @@ class KeptRevisions:
         self._revisions.keep(texts, gone=self._documents - there)
         self._documents = there
         self._last = revision, there
+
+
+def _stated(before: Accepted, after: Accepted) -> Stated:
+    return protection.stated(_wants(before), _wants(after))
+
+
+def _wants(accepted: Accepted) -> protection.Wants:
+    return {name: text.desired for name, text in accepted.accounts.items()}
 
 
 def signed(kept: Iterable[KeptText]) -> frozenset[str]:

@@ -22,6 +22,7 @@ from reconciler.core.acceptance import AccountRevision, Claims
 from reconciler.core.account import Contact
 from reconciler.core.evaluate import Verdict, edited, evaluate
 from reconciler.core.model import AccountName, Memory, Observed, Plan, Reason
+from reconciler.core.protection import NOTHING_STATED, Stated
 from reconciler.core.run import PassAborted, Run, Work
 from reconciler.core.status import PassReport
 from reconciler.core.summary import Remainder, summarize
@@ -77,11 +78,13 @@ class Previews:
         situation = run.situation(observed.sharing(memory.expected), memory, room)
         return evaluate(situation, self._with.claims, self._with.random)
 
-    def preview(self, proposed: AccountRevision, claims: Claims) -> PassReport:
+    def preview(
+        self, proposed: AccountRevision, claims: Claims, stated: Stated = NOTHING_STATED
+    ) -> PassReport:
         """Return what a pass on a proposed revision would do and hold, by the last trusted list. Calls nobody.
 
-        ``claims`` are those of all that is proposed with it. An account that is not in force yet has no list, so only
-        its subscribes can be shown.
+        ``claims`` are those of all that is proposed with it, and ``stated`` is what all of it changes in protection. An
+        account that is not in force yet has no list, so only its subscribes can be shown.
         """
         run = self._runs.suppose(proposed)
         in_force = self._in_force.current(run.name)
@@ -93,6 +96,7 @@ class Previews:
             )
         if in_force is not None:
             memory = edited(memory, run.desired.edited_since(in_force.desired))
+        memory = replace(memory, protected=stated.on(memory.protected))
         observed = Observed(memory.expected or frozenset(), run.began)
         platform = self._accounts.platform(run.name)
         verdict = evaluate(run.situation(observed, memory, platform), claims, self._with.random)

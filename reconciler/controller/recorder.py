@@ -23,7 +23,6 @@ from reconciler.core.model import (
     AccountName,
     Change,
     DeviceId,
-    Kind,
     Memory,
     Observed,
     Outcome,
@@ -201,7 +200,7 @@ class Recorder:
     @staticmethod
     def _log_guards(before: AccountState, after: AccountState, report: PassReport) -> None:
         for tripped in report.plan.tripped if report.plan is not None else ():
-            if tripped.reason.kind is not Kind.GUARD or tripped.reason in before.tripped:
+            if not approvals.asks(tripped.reason) or tripped.reason in before.tripped:
                 continue
             facts: dict[str, Any] = {
                 "reason": tripped.reason,

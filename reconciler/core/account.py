@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from reconciler.core import backoff
+from reconciler.core.approvals import asks
 from reconciler.core.backoff import Random
 from reconciler.core.guards import Platform
-from reconciler.core.model import Change, Desired, DeviceId, Kind, Reason
+from reconciler.core.model import Change, Desired, DeviceId, Reason
 from reconciler.core.status import AccountStatus, PassReport
 
 
@@ -141,7 +142,7 @@ class AccountState:
             self.touched(contact),
             status=self.status.after(report),
             waiting=sum(held.reason is Reason.QUOTA for held in report.held),
-            tripped=frozenset(one.reason for one in tripped if one.reason.kind is Kind.GUARD),
+            tripped=frozenset(one.reason for one in tripped if asks(one.reason)),
             held=frozenset((one.change, one.reason) for one in report.held),
             flapping=report.flapping if plan is not None else self.flapping,
             desired_since=None if report.settled else self.desired_since,

@@ -11,10 +11,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from reconciler.core.model import Action, Desired, DeviceId, Plan, Reason
+from reconciler.core.model import Action, Desired, DeviceId, Kind, Plan, Reason
 
-APPROVABLE = frozenset({Reason.EMPTY_DESIRED, Reason.TOO_MANY, Reason.WANTED_ELSEWHERE})
+APPROVABLE = frozenset(
+    {Reason.EMPTY_DESIRED, Reason.TOO_MANY, Reason.WANTED_ELSEWHERE, Reason.PROTECTED}
+)
 """The reasons that an approval releases. It releases no other."""
+
+
+def asks(reason: Reason) -> bool:
+    """Say whether a person has to decide: a guard asks for that, and so does a protected device that would go."""
+    return reason.kind is Kind.GUARD or reason is Reason.PROTECTED
 
 
 def needed(plan: Plan) -> tuple[DeviceId, ...]:

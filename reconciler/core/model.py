@@ -313,6 +313,7 @@ class Reason(StrEnum):
     DESIRED_REJECTED = "desired-rejected", Kind.GUARD
     STATE_UNWRITABLE = "state-unwritable", Kind.GUARD
     GUARD_FAILED = "guard-failed", Kind.GUARD
+    PROTECTED = "protected", Kind.POLICY
     PAUSED = "paused", Kind.POLICY
     WINDOW = "window", Kind.POLICY
     UNSUBSCRIBE_AFTER = "unsubscribe-after", Kind.POLICY
@@ -458,7 +459,8 @@ class Memory:
     in the last day without an approval. ``resubscribed``: when, in the last day, LG accepted a subscribe that it had
     accepted before, so it lost the device in between. ``absent_since``: when a device left the accepted revisions.
     ``suspect_readings``: the number of lists in a row that were not believed. ``credential_changed``: the token is not
-    the one of the last trusted list.
+    the one of the last trusted list. ``protected``: devices of all accounts that are protected, also after their entry
+    is gone, each with the account whose entry stated so last.
     """
 
     inventory: frozenset[DeviceId] = frozenset()
@@ -473,6 +475,7 @@ class Memory:
     suspect_readings: int = 0
     credential_changed: bool = False
     writable: bool = True
+    protected: Mapping[DeviceId, AccountName] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class Condition(StrEnum):

@@ -141,11 +141,11 @@ class PassReport:
 
     @property
     def guarded(self) -> bool:
-        """Say whether a person has to decide: a guard holds something, or doubts the list as a whole."""
+        """Say whether a person has to decide: a guard holds something, or doubts the list, or protection holds."""
         reasons = [held.reason for held in self.held] + [
             one.reason for one in (self.plan.tripped if self.plan else ())
         ]
-        return any(reason.kind is Kind.GUARD for reason in reasons)
+        return any(approvals.asks(reason) for reason in reasons)
 
     @property
     def unfinished(self) -> bool:

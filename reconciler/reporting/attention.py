@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from reconciler.core import urgency
-from reconciler.core.model import Condition, Kind
+from reconciler.core.model import Condition
 from reconciler.reporting.status import AccountReport
 
 ROWS = 12
@@ -39,7 +39,7 @@ def is_calm(account: AccountReport) -> bool:
 
 def has_remarks(account: AccountReport) -> bool:
     """Say whether there is more to say than the error and what a guard holds, which have places of their own."""
-    others = any(held.kind != Kind.GUARD for held in account.held)
+    others = any(not held.asks for held in account.held)
     return bool(
         account.rejected or account.flapping or account.remarks or account.refused or others
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from reconciler.core.acceptance import Claims
-from reconciler.core.model import AccountName, Commit, Desired, DeviceId, Revision
+from reconciler.core.model import NOTHING, AccountName, Commit, Desired, DeviceId, Revision
 from reconciler.desired import Loaded, MemoryTree, account_lines, load
 from reconciler.source import load_fetched
 from reconciler.source.revisions import documents_at
@@ -23,8 +23,10 @@ class Difference:
     """How one account differs. ``fate`` is a word where the account as a whole came or went.
 
     ``approved`` are those of the removed devices that an approval in force names, ``elsewhere`` those that another
-    account wants, with that account: the guard ``wanted-elsewhere`` holds them. ``names`` are for people. ``keys``
-    are lines of the account's own keys, like ``policy.prune = "all"``, each as it was and as it is.
+    account wants, with that account: the guard ``wanted-elsewhere`` holds them. ``protected`` are removed devices that
+    their entry protected, ``unprotected`` those that an entry releases now, ``silent`` those whose entry has lost the
+    key and that are still protected. ``names`` are for people. ``keys`` are lines of the account's own keys, like
+    ``policy.prune = "all"``, each as it was and as it is.
     """
 
     account: AccountName
@@ -37,6 +39,9 @@ class Difference:
     fate: str = ""
     path: str = ""
     elsewhere: Mapping[DeviceId, AccountName] = field(default_factory=lambda: MappingProxyType({}))
+    protected: frozenset[DeviceId] = NOTHING
+    unprotected: frozenset[DeviceId] = NOTHING
+    silent: frozenset[DeviceId] = NOTHING
 
     @property
     def empty(self) -> bool:
@@ -101,7 +106,19 @@ def _difference(
         fate="new" if before is None else gone if new is None else "",
         path=new.path if new else "",
         elsewhere=claims.elsewhere(name, removed, now) if new else {},
+        protected=_stating(before, protected=True) & removed,
+        unprotected=_stating(before, protected=True) & _stating(new, protected=False),
+        silent=(_stating(before, protected=True) & new_devices) - _stating(new),
     )
+
+
+def _stating(desired: Desired | None, *, protected: bool | None = None) -> frozenset[DeviceId]:
+    """Return the devices whose entry states this about protection, or anything at all."""
+    found = set()
+    for one in desired.described.values() if desired is not None else ():
+        if one.protected is not None and protected in {None, one.protected}:
+            found.add(one.id)
+    return frozenset(found)
 
 
 def _keys(before: Desired, after: Desired) -> tuple[tuple[str, str], ...]:

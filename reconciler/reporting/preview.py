@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from reconciler.core import protection
 from reconciler.core.acceptance import Accepted, AccountRevision, Claims, chosen
 from reconciler.core.errors import Fault, Invalid
 from reconciler.core.model import Revision
+from reconciler.core.protection import Stated
 from reconciler.core.status import PassReport
 from reconciler.desired import Document, Loaded, MemoryTree
 from reconciler.reporting import PlanReport
@@ -43,7 +45,7 @@ class Proposed:
 async def planned(
     proposal: Proposal,
     accepted: Accepted,
-    propose: Callable[[AccountRevision, Claims], PassReport],
+    propose: Callable[[AccountRevision, Claims, Stated], PassReport],
     *,
     environment: str | None = None,
 ) -> Proposed:
@@ -55,15 +57,16 @@ async def planned(
     names = chosen(proposal.accounts, sorted(loaded.accounts))
     revision = Revision(loaded.sha256)
     claims = await asyncio.to_thread(Claims.of, loaded.accounts, revision)
+    wants = {name: text.desired for name, text in accepted.accounts.items()}
+    stated = await asyncio.to_thread(protection.stated, wants, loaded.accounts)
     reports = []
     for name in names:
         text = accepted.accounts.get(name)
         desired = loaded.accounts[name]
         same = text is not None and text.desired == desired
         proposed = AccountRevision(text.desired if text is not None and same else desired, revision)
-        reports.append(
-            PlanReport(name, str(revision), await asyncio.to_thread(propose, proposed, claims))
-        )
+        report = await asyncio.to_thread(propose, proposed, claims, stated)
+        reports.append(PlanReport(name, str(revision), report))
     return Proposed(tuple(reports), tuple(_notes(loaded, accepted)))
 
 

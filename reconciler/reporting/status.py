@@ -50,6 +50,11 @@ class HeldReport:
     until: datetime | None
     message: str
 
+    @property
+    def asks(self) -> bool:
+        """Say whether a person has to decide, as ``approvals.asks`` does."""
+        return self.kind == Kind.GUARD or self.reason == Reason.PROTECTED
+
 
 @dataclass(frozen=True, slots=True)
 class GuardReport:
@@ -94,8 +99,8 @@ class AccountReport:
 
     @property
     def guarded(self) -> bool:
-        """Say whether a guard is tripped, whether it holds a change or not: nothing is well then."""
-        return bool(self.guards) or any(held.kind == Kind.GUARD for held in self.held)
+        """Say whether a person has to decide: a guard is tripped, even if it holds nothing, or protection holds."""
+        return bool(self.guards) or any(held.asks for held in self.held)
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,7 @@ class _Builder:
             source,
             self._state.accounts,
             self._state.revisions,
+            self._state.protections,
             self._metrics,
             environment=self._settings.environment,
             clock=self._clock,

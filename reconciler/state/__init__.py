@@ -1,9 +1,9 @@
 """What outlives a pass and a restart.
 
 Owns: what is kept, and when it is written. ``port`` says what callers may ask; each noun has its store (``accounts``,
-``changes``, ``history``, ``names``, ``pauses``, ``quotas``, ``revisions``); all of them write through ``write_behind``.
-``sqlite`` and ``postgres`` are the databases, ``sql`` is what they have in common; the rules of remembering are in
-``core.memory``. Must not: know LG, files or metrics, or judge.
+``changes``, ``history``, ``names``, ``pauses``, ``protections``, ``quotas``, ``revisions``); all of them write through
+``write_behind``. ``sqlite`` and ``postgres`` are the databases, ``sql`` is what they have in common; the rules of
+remembering are in ``core.memory`` and ``core.protection``. Must not: know LG, files or metrics, or judge.
 """
 
 from reconciler.core.memory import KEPT, Past
@@ -16,6 +16,7 @@ from reconciler.state.port import (
     KeptText,
     Names,
     Pauses,
+    Protections,
     Quotas,
     Revisions,
     Stay,
@@ -41,6 +42,7 @@ __all__ = [
     "Past",
     "Pauses",
     "Place",
+    "Protections",
     "Quotas",
     "Revisions",
     "State",

@@ -22,6 +22,7 @@ from reconciler.core.model import (
 from reconciler.state import records
 from reconciler.state.memories import Memories
 from reconciler.state.port import Accounts
+from reconciler.state.protections import ProtectionStore
 from reconciler.state.records import Group, Mark, Record
 from reconciler.state.write_behind import WriteBehind
 
@@ -30,9 +31,13 @@ class AccountStore(Accounts):
     """The accounts, over the shared memory and the write-behind."""
 
     def __init__(
-        self, behind: WriteBehind, memories: Memories, longest_call: timedelta = NO_TIME
+        self,
+        behind: WriteBehind,
+        memories: Memories,
+        protections: ProtectionStore,
+        longest_call: timedelta = NO_TIME,
     ) -> None:
-        self._behind, self._memories = behind, memories
+        self._behind, self._memories, self._protections = behind, memories, protections
         self._longest_call = longest_call
         self._remembered = behind.remembered
         self._credentials: dict[AccountName, str | None] = {}
@@ -116,6 +121,7 @@ class AccountStore(Accounts):
                 self._save(known)
             if written:
                 self._behind.waiting.add(*written, account=account)
+            self._protections.unsubscribed(known, belief.confirmed)
             return belief.confirmed
 
     def doubt(self, account: AccountName, now: datetime) -> None:
@@ -157,7 +163,12 @@ class AccountStore(Accounts):
             self._behind.clock.counted_to(now),
             self._credentials.get(known.name),
         )
-        return known.recall(counted_to, credential, writable=self._behind.writable)
+        return known.recall(
+            counted_to,
+            credential,
+            writable=self._behind.writable,
+            protected=self._memories.all_protected(),
+        )
 
     def _save(self, known: AccountMemory) -> None:
         self._behind.waiting.replace(("account", known.name), records.AccountSaved.of(known))

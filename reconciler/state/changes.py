@@ -22,6 +22,7 @@ from reconciler.core.model import (
 from reconciler.state import records
 from reconciler.state.memories import Memories
 from reconciler.state.port import Changes, Names
+from reconciler.state.protections import ProtectionStore
 from reconciler.state.records import Record
 from reconciler.state.write_behind import WriteBehind
 
@@ -29,8 +30,11 @@ from reconciler.state.write_behind import WriteBehind
 class ChangeStore(Changes):
     """Intents and outcomes, over the shared memory and the write-behind."""
 
-    def __init__(self, behind: WriteBehind, memories: Memories, names: Names) -> None:
+    def __init__(
+        self, behind: WriteBehind, memories: Memories, names: Names, protections: ProtectionStore
+    ) -> None:
         self._behind, self._memories, self._names = behind, memories, names
+        self._protections = protections
 
     def intend(  # noqa: PLR0917 - called through a worker thread, which takes no keywords
         self,
@@ -84,6 +88,7 @@ class ChangeStore(Changes):
             if written:
                 lasting = any(one.result.confirmed for one in unsubscribed)
                 self._behind.waiting.add(*written, account=account, lasting=lasting)
+            self._protections.unsubscribed(known, outcomes)
 
     def _without_intent(
         self, account: AccountName, outcomes: Sequence[Outcome], now: datetime

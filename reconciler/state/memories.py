@@ -11,8 +11,9 @@ from datetime import datetime
 
 from reconciler.core.errors import StateError
 from reconciler.core.guards import PauseOverride
-from reconciler.core.memory import AccountMemory
+from reconciler.core.memory import AccountMemory, Shelf
 from reconciler.core.model import AccountName
+from reconciler.core.protection import Protected
 from reconciler.state.write_behind import WriteBehind
 
 
@@ -65,6 +66,21 @@ class Memories:
                 self._behind.unread(error)
                 self._remembered.pauses = {}
         return self._remembered.pauses
+
+    def protected(self) -> Shelf[AccountName]:
+        """Return the devices that are protected, which may be changed. Hold the lock of ``Remembered``."""
+        if self._remembered.protected is None:
+            try:
+                self._remembered.protected = Shelf(self._behind.storage.protected())
+            except StateError as error:
+                self._behind.unread(error)
+                self._remembered.protected = Shelf()
+        return self._remembered.protected
+
+    def all_protected(self) -> Protected:
+        """Return the devices that are protected, in whichever account."""
+        with self._remembered.lock:
+            return self.protected().lend()
 
     def _read(self, account: AccountName, now: datetime) -> None:
         """Read an account's memory from the storage, or begin with an empty one and ``trouble``."""

@@ -78,6 +78,7 @@ TABLES = (
     Table.of("retry", "account device", "action reason attempts until code words"),
     Table.of("pause", "account", "pause until reason set_by"),
     Table.of("quota", "account", "calls calls_per_hour"),
+    Table.of("protection", "device", "account"),
     Table.of(
         "revision", "key", "sha256 commit_id author subject committed verified dirty", "dirty"
     ),

@@ -30,6 +30,7 @@ from reconciler.core.model import (
     Retry,
     Revision,
 )
+from reconciler.core.protection import Protected, Stated
 from reconciler.state.records import Fence, Group, Mark
 from reconciler.state.traits import ANY, Traits
 
@@ -268,6 +269,22 @@ class Pauses(Protocol):
         """Return every pause that has not ended. The key ``None`` is the general one."""
 
 
+class Protections(Protocol):
+    """Which devices are protected, as accepted revisions stated last, also after their entries left."""
+
+    def all(self) -> Protected:
+        """Return the protected devices of all accounts."""
+
+    def take(self, stated: Stated) -> None:
+        """Let what a revision states count in this process. Nothing is written: others write it, or nobody."""
+
+    def keep(self, stated: Stated) -> None:
+        """Let what a revision states count, and write it."""
+
+    def group(self, stated: Stated) -> Group:
+        """Return what ``keep`` would write, for an acceptance that writes it together with more."""
+
+
 class Quotas(Protocol):
     """When each account made its last calls, and the limit that was learned for it."""
 
@@ -338,6 +355,9 @@ class Storage(Protocol):
 
     def pauses(self) -> dict[AccountName, PauseOverride]:
         """Return all pauses."""
+
+    def protected(self) -> dict[DeviceId, AccountName]:
+        """Return the protected devices, each with the account whose entry stated so last."""
 
     def live_accounts(self) -> frozenset[AccountName]:
         """Return the accounts that are expected to have live devices."""

@@ -214,6 +214,22 @@ class PauseSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class ProtectionStated:
+    """Devices that a revision protects, each with the account whose entry says so, and those that it releases."""
+
+    protected: Mapping[DeviceId, AccountName]
+    ended: frozenset[DeviceId] = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectionReleased:
+    """Protected devices that an account unsubscribed: an approval named them."""
+
+    account: AccountName
+    devices: frozenset[DeviceId]
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentSaved:
     """The revision of an accepted document.
 
@@ -262,6 +278,8 @@ Record = (
     | RepeatedChangesDropped
     | QuotaSaved
     | PauseSaved
+    | ProtectionStated
+    | ProtectionReleased
     | DocumentSaved
     | DocumentDropped
     | UnusedContentsDropped
@@ -282,6 +300,7 @@ _OF_ACCOUNT = (
     ChangesSaved,
     RepeatedChangesDropped,
     QuotaSaved,
+    ProtectionReleased,
 )
 
 

@@ -32,10 +32,12 @@ from reconciler.state.port import (
     History,
     Names,
     Pauses,
+    Protections,
     Quotas,
     Revisions,
     Storage,
 )
+from reconciler.state.protections import ProtectionStore, StoredProtection
 from reconciler.state.quotas import QuotaStore
 from reconciler.state.revisions import RevisionStore
 from reconciler.state.sqlite.connection import Connect, connect
@@ -51,6 +53,7 @@ class State:
     history: History
     names: Names
     pauses: Pauses
+    protections: Protections
     quotas: Quotas
     revisions: Revisions
 
@@ -67,10 +70,13 @@ class State:
         writer = None if tenure is None else FencedWriter(storage, tenure)
         self._behind = behind = WriteBehind(storage, self._clock, writer)
         memories = Memories(behind)
-        self.accounts = self._accounts = AccountStore(behind, memories, longest_call)
+        self.protections = self._protections = ProtectionStore(behind, memories)
+        self.accounts = self._accounts = AccountStore(
+            behind, memories, self._protections, longest_call
+        )
         self.pauses = self._pauses = PauseStore(behind, memories)
         self.names = NameStore(behind, memories)
-        self.changes = ChangeStore(behind, memories, self.names)
+        self.changes = ChangeStore(behind, memories, self.names, self._protections)
         self.history = HistoryStore(behind)
         self.quotas = QuotaStore(behind, memories)
         self.revisions = RevisionStore(behind)
@@ -156,6 +162,14 @@ class State:
     def take_pauses(self, pauses: Mapping[AccountName, PauseOverride]) -> None:
         """Let these pauses be in force here: another replica may have set them."""
         self._pauses.replace(pauses)
+
+    def stored_protection(self) -> StoredProtection:
+        """Return the protected devices that are stored now, for ``take_protection``. Raises ``StateError``."""
+        return self._protections.stored()
+
+    def take_protection(self, stored: StoredProtection) -> None:
+        """Let these devices be protected here: another replica may have read a newer revision."""
+        self._protections.replace(stored)
 
     def keep_time(self, two: TwoClocks) -> None:
         """Use LG's clock beside ours: both decide when a day is over and when a pause ends."""

@@ -19,13 +19,13 @@ from itertools import islice
 
 from reconciler.core.errors import StateError
 from reconciler.core.guards import PauseOverride
-from reconciler.core.memory import KEPT, AccountMemory
+from reconciler.core.memory import KEPT, AccountMemory, Shelf
 from reconciler.core.model import AccountName
 from reconciler.state.clocks import StateClock
 from reconciler.state.fencing import PlainWriter, Writer
 from reconciler.state.folding import everything
 from reconciler.state.port import Storage
-from reconciler.state.records import Group, OldDropped, PauseSaved
+from reconciler.state.records import Group, OldDropped, PauseSaved, ProtectionStated
 from reconciler.state.waiting import Waiting
 
 HOUSEKEEPING = timedelta(days=1)
@@ -42,11 +42,12 @@ class Remembered:
     lock: threading.RLock = field(default_factory=threading.RLock)
     accounts: dict[AccountName, AccountMemory] = field(default_factory=dict)
     pauses: dict[AccountName, PauseOverride] | None = None
+    protected: Shelf[AccountName] | None = None
 
     def forget(self) -> None:
         """Read everything again at the next use."""
         self.accounts.clear()
-        self.pauses = None
+        self.pauses = self.protected = None
 
 
 class WriteBehind:
@@ -168,6 +169,9 @@ class WriteBehind:
             pauses = (self.remembered.pauses or {}) if self._alone else {}
             for name, override in pauses.items():  # others may have ended those of a shared state
                 self.waiting.replace(("pause", name), PauseSaved(name, override), lasting=True)
+            if self.remembered.protected is not None:  # once more is safe, also in a shared state
+                protected = ProtectionStated(self.remembered.protected.lend())
+                self.waiting.replace("protected", protected, lasting=True)
         while self._write_next():
             pass
         self._lost = lost

@@ -29,7 +29,12 @@ class Folder:
         """Return what reads the folder in a new process."""
         state = self._state
         return Informer(
-            self._source, state.accounts, state.revisions, Metrics(), clock=SystemClock()
+            self._source,
+            state.accounts,
+            state.revisions,
+            state.protections,
+            Metrics(),
+            clock=SystemClock(),
         )
 
 

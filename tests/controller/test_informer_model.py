@@ -144,6 +144,7 @@ class Informing(RuleBasedStateMachine):
             Folder(self.written),
             self.state.accounts,
             self.state.revisions,
+            self.state.protections,
             Metrics(),
             changed=self.take,
             clock=StandingClock(),

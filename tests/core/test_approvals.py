@@ -44,14 +44,15 @@ def test_only_unsubscribes_that_an_approval_can_release_are_named() -> None:
             held(Reason.SUSPECT_LIST, Action.UNSUBSCRIBE, DEVICES[4]),
             held(Reason.TOO_MANY, Action.SUBSCRIBE, DEVICES[5]),
             held(Reason.WANTED_ELSEWHERE, Action.UNSUBSCRIBE, DEVICES[6]),
+            held(Reason.PROTECTED, Action.UNSUBSCRIBE, DEVICES[7]),
         ),
         approved=frozenset({DEVICES[6]}),
     )
-    assert approvals.needed(plan) == DEVICES[:2]
+    assert approvals.needed(plan) == (*DEVICES[:2], DEVICES[7])
 
 
 def test_what_an_approval_can_release() -> None:
-    """It releases what is held for three reasons, and nothing that LG, time or a wrong file holds."""
+    """It releases what is held for four reasons, and nothing that LG, time or a wrong file holds."""
     released = {
         reason
         for reason in Reason
@@ -59,7 +60,12 @@ def test_what_an_approval_can_release() -> None:
             Plan(DEFAULT_ACCOUNT, held=(held(reason, Action.UNSUBSCRIBE, DEVICES[0]),))
         )
     }
-    assert released == {Reason.EMPTY_DESIRED, Reason.TOO_MANY, Reason.WANTED_ELSEWHERE}
+    assert released == {
+        Reason.EMPTY_DESIRED,
+        Reason.TOO_MANY,
+        Reason.WANTED_ELSEWHERE,
+        Reason.PROTECTED,
+    }
 
 
 def test_up_to_twenty_devices_stand_in_the_block_itself() -> None:

@@ -157,6 +157,12 @@ ROWS: list[tuple[Reason, Situation, frozenset[Action], datetime | None]] = [
     ),
     (Reason.DESIRED_REJECTED, mixed(rejected=Cause.INVALID), ONLY_UNSUBSCRIBE, None),
     (Reason.STATE_UNWRITABLE, mixed(memory=Memory(writable=False)), ONLY_UNSUBSCRIBE, None),
+    (
+        Reason.PROTECTED,
+        mixed(memory=Memory(protected={OLD: AccountName("busan-hotel")})),
+        ONLY_UNSUBSCRIBE,
+        None,
+    ),
     (Reason.PAUSED, mixed(replace(OPEN, pause=Pause.ALL)), BOTH, None),
     (Reason.PAUSED, mixed(replace(OPEN, pause=Pause.UNSUBSCRIBE)), ONLY_UNSUBSCRIBE, None),
     (Reason.PAUSED, mixed(observing=True), BOTH, None),
@@ -265,10 +271,22 @@ def test_devices_of_unsettled_files_wait_and_no_others() -> None:
     )
 
 
+def test_protection_holds_what_its_dates_would_end_and_what_lost_its_entry() -> None:
+    """An entry that is over still protects; of two accounts either protects; the sentence counts them."""
+    over = [Device(device, protected=True, until=NOW) for device in some("a", "b")]
+    memory = Memory(protected=dict.fromkeys(some("c"), AccountName("busan-hotel")))
+    result = judged(situated(desiring([*over, NEW], OPEN), some("a", "b", "c", "d", "new"), memory))
+    assert reasons(result) == dict.fromkeys(unsubscribes(some("a", "b", "c")), Reason.PROTECTED)
+    assert result.unsubscribes == unsubscribes(some("d"))
+    assert message(result, Reason.PROTECTED) == (
+        "3 devices that would go are protected: no approval names them"
+    )
+
+
 def test_kinds_of_reasons() -> None:
     """Who can release a change is part of the table's order: first guards, then policy, then platform."""
     kinds = [guard.reason.kind for guard in GUARDS]
-    assert kinds == [Kind.GUARD] * 9 + [Kind.POLICY] * 3 + [Kind.PLATFORM] * 5
+    assert kinds == [Kind.GUARD] * 9 + [Kind.POLICY] * 4 + [Kind.PLATFORM] * 5
 
 
 @pytest.mark.parametrize("reason", Reason)

@@ -243,6 +243,24 @@ def test_what_another_account_wants_goes_only_with_an_approval(situation: Situat
 
 
 @given(situations)
+def test_what_is_protected_goes_only_with_an_approval(situation: Situation) -> None:
+    """A protected device that no approval names stays, every other one goes or stays as without any protection."""
+    described = {
+        device: replace(entry, protected=None)
+        for device, entry in situation.desired.described.items()
+    }
+    bare = replace(
+        situation,
+        desired=replace(situation.desired, described=described),
+        memory=replace(situation.memory, protected={}),
+    )
+    protected = set(situation.memory.protected)
+    protected |= {one.id for one in situation.desired.described.values() if one.protected}
+    assert going(situation) == going(bare) - (protected - situation.desired.approved_at(NOW))
+    assert judged(situation).subscribes == judged(bare).subscribes
+
+
+@given(situations)
 def test_brakes_only_ever_hold_more(situation: Situation) -> None:
     """A rejected text, an unwritable state, observe mode or a stop lets nothing go that would not go without it."""
     result = judged(situation)

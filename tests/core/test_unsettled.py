@@ -56,6 +56,7 @@ class Office:
             self.source,
             self.state.accounts,
             self.state.revisions,
+            self.state.protections,
             Metrics(),
             clock=self.clock,
             changed=self._take,

@@ -89,7 +89,12 @@ class Editing(RuleBasedStateMachine):
         self.cache, self.recalling = LoadCache(), LoadCache()
         self.accepted = Accepted()
         self.kept = KeptRevisions(
-            self.state.accounts, self.state.revisions, StandingClock(), None, writes=True
+            self.state.accounts,
+            self.state.revisions,
+            self.state.protections,
+            StandingClock(),
+            None,
+            writes=True,
         )
         self.files: dict[str, Mapping[str, bytes]] = {}
         self.last: Loaded | None = None

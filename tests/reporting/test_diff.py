@@ -275,3 +275,33 @@ def test_a_folder_without_a_repository_is_told(
     write("d.toml", 'version = 1\ndevices = ["aaaa1111"]\n')
     assert cli.run(["validate", "d.toml", "--against", "HEAD"]) == 1
     assert "cannot be compared" in capsys.readouterr().err
+
+
+def test_what_a_change_does_to_protected_devices_is_named() -> None:
+    """A removed one is held until approved, false releases one, and one that lost the key is still protected."""
+    entry = '{{ id = "{0}", protected = {1} }}'.format
+    before = loaded(
+        f"version = 1\ndevices = [{', '.join(entry(one * 4, 'true') for one in 'abcde')}]\n"
+    )
+    after = (
+        f'version = 1\ndevices = [{entry("bbbb", "false")}, {{ id = "cccc" }}, {entry("eeee", "true")}]\n'
+        '[[approvals]]\ndevices = ["dddd"]\nexpires = 2099-01-01T00:00:00Z\nreason = "sold"\n'
+    )
+    (one,) = compare(before, loaded(after), NOW)
+    shown = validations.comparison_text([Comparison("main", COMMIT, (one,))])
+    assert (
+        "account default: 2 devices removed, 1 of them without an approval, "
+        "1 protected and held until approved, 2 entries edited, 1 device no longer protected, "
+        "1 still protected, without the key"
+    ) in shown.replace("\n  ", " ")
+    for row in (
+        "- aaaa  protected\n",
+        "- dddd  protected, approved\n",
+        "~ bbbb  no longer protected\n",
+        "~ cccc  still protected: only protected = false ends that\n",
+    ):
+        assert row in shown
+    (account,) = json.loads(
+        validations.findings_json([], [], [], [Comparison("main", COMMIT, (one,))])
+    )["against"][0]["accounts"]
+    assert (account["protected"], account["unprotected"]) == (["aaaa", "dddd"], ["bbbb"])

@@ -264,6 +264,25 @@ async def test_before_a_pass_of_the_text_the_guards_are_asked_what_they_would_sa
     assert braked.hold is not None
 
 
+async def test_a_protected_device_is_told_as_such_with_and_without_its_entry() -> None:
+    """Its story says that only an approval lets it go, by which entry, and what a person can do while it is held."""
+    one = Fleet(20)
+    protected = one.owned[10]
+    one.want(one.owned, described={protected: Device(protected, protected=True)})
+    await one.reconcile()
+    told = await story(one, protected)
+    assert (told.state, told.protected, told.protected_by) == (Position.IN_SYNC, True, "default")
+    one.want([device for device in one.owned if device != protected])
+    await one.reconcile()
+    told = await story(one, protected)
+    assert told.hold is not None
+    assert (told.state, told.protected, told.hold.reason) == (Position.EXTRA, True, "protected")
+    assert told.next == "will not unsubscribe until someone approves it or ends the hold"
+    words = "by its last entry: it is unsubscribed only if an approval here names it"
+    assert shown.protection_words(told) == words
+    assert not (await story(one, one.owned[3])).protected
+
+
 async def test_an_account_that_left_the_text_is_told_for_what_it_is() -> None:
     """Of an abandoned account no call is made, so nothing follows for its devices."""
     one = Fleet(4)

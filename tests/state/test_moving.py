@@ -74,6 +74,7 @@ def filled(folder: Path) -> SqliteStorage:
             HOTEL, {DeviceId("x"): Retry(Action.SUBSCRIBE, Reason.RETRY, 1, START)}
         ),
         records.QuotaSaved(HOTEL, (1.5, 2.5), 60),
+        records.ProtectionStated({DeviceId("one"): HOTEL, DeviceId("two"): CLINIC}),
         records.PauseSaved(CLINIC, PauseOverride(Pause.ALL, None, "night", "kim")),
         records.DocumentSaved("a.toml", MADE, {"a.toml": "d" * 64}, {"d" * 64: b"\0\xff"}),
     )

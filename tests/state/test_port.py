@@ -517,3 +517,16 @@ def test_a_retired_account_leaves_its_names_findable(storage: Storage) -> None:
     write(storage, moved(ONE), named({ONE: "oven"}), records.AccountRetired(HOTEL, LATER))
     assert storage.names(HOTEL, [ONE]) == {}
     assert storage.once_called("oven", 10) == {(HOTEL, ONE)}
+
+
+def test_what_is_protected_stays_when_the_account_is_retired(storage: Storage) -> None:
+    """A device has the account that protected it last; only a release by that account or by an entry ends it."""
+    write(storage, records.ProtectionStated({ONE: HOTEL, TWO: HOTEL, THREE: CLINIC}))
+    write(storage, records.ProtectionStated({TWO: CLINIC}), records.AccountRetired(HOTEL))
+    assert storage.protected() == {ONE: HOTEL, TWO: CLINIC, THREE: CLINIC}
+    write(storage, records.ProtectionReleased(HOTEL, ids(ONE, TWO)))
+    assert storage.protected() == {TWO: CLINIC, THREE: CLINIC}
+    write(storage, records.ProtectionStated({ONE: CLINIC}, ids(THREE)))
+    assert storage.protected() == {ONE: CLINIC, TWO: CLINIC}
+    write(storage, records.OldDropped(LATER + timedelta(days=900)))
+    assert storage.protected() == {ONE: CLINIC, TWO: CLINIC}

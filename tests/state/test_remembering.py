@@ -33,6 +33,7 @@ from reconciler.core.model import (
     Verified,
 )
 from reconciler.core.planner import overlaid
+from reconciler.core.protection import Stated
 from reconciler.state import KeptText, State
 from state_model import AccountModel, strictest
 
@@ -60,7 +61,23 @@ class Model:
     pauses: dict[str, Pause] = field(default_factory=dict)
     quotas: dict[AccountName, tuple[tuple[float, ...], int | None]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
+    protected: dict[DeviceId, AccountName] = field(default_factory=dict)
     begun: list[tuple[AccountName, DeviceId, Action]] = field(default_factory=list)
+
+    def protects(
+        self, account: AccountName, devices: frozenset[DeviceId], ended: frozenset[DeviceId]
+    ) -> None:
+        """Take what a revision states of protection."""
+        for device in ended:
+            self.protected.pop(device, None)
+        for device in devices:
+            self.protected[device] = account
+
+    def unsubscribed(self, account: AccountName, devices: set[DeviceId]) -> None:
+        """Take that LG confirmed unsubscribes: what that account protected last is protected no more."""
+        for device in devices:
+            if self.protected.get(device) == account:
+                del self.protected[device]
 
 
 DEVICES = st.frozensets(st.sampled_from([DeviceId(f"d{number}") for number in range(3)]))
@@ -122,6 +139,9 @@ class Remembering(RuleBasedStateMachine):
             return {(one.change.device, one.change.action) for one in settled}
 
         made = self.each(event)
+        self.model.unsubscribed(
+            account, {device for device, action in made if action is Action.UNSUBSCRIBE}
+        )
         known = self.model.accounts[account]
         assert made == known.lists(devices, observed.began, self.clock.at, mark)
 
@@ -173,6 +193,9 @@ class Remembering(RuleBasedStateMachine):
                 self.model.begun.append((account, one.device, one.action))
         for outcome in outcomes:
             known.ended(outcome, now)
+            change = outcome.change
+            if outcome.result.confirmed and change.action is Action.UNSUBSCRIBE:
+                self.model.unsubscribed(account, {change.device})
         for device in untried:
             known.open.pop(device)
 
@@ -237,6 +260,15 @@ class Remembering(RuleBasedStateMachine):
                 )
             )
 
+    @rule(account=ACCOUNTS, devices=DEVICES, ended=DEVICES)
+    def protect(
+        self, account: AccountName, devices: frozenset[DeviceId], ended: frozenset[DeviceId]
+    ) -> None:
+        """Let a revision protect devices and release others."""
+        stated = Stated(dict.fromkeys(devices, account), ended - devices)
+        self.each(lambda state: state.protections.keep(stated))
+        self.model.protects(account, devices, ended)
+
     @rule(account=ACCOUNTS)
     def retire(self, account: AccountName) -> None:
         """Let an account be retired."""
@@ -255,6 +287,7 @@ class Remembering(RuleBasedStateMachine):
             paused = strictest(model.pauses, account, EVERYWHERE)
             assert state.pauses.of(account, now).pause is paused
             assert state.quotas.of(account) == model.quotas.get(account, ((), None))
+            assert state.accounts.recall(account, now).protected == model.protected
         live = {account for account, known in model.accounts.items() if known.live}
         assert state.accounts.live_accounts() == live
         kept = {one.document: one.files[one.document] for one in state.revisions.kept()}
@@ -291,6 +324,7 @@ class RememberingOnDisk(Remembering):
         for account in (HOTEL, CLINIC):
             self.state.accounts.recall(account, self.clock.at)
             self.state.pauses.of(account, self.clock.at)
+        self.state.protections.all()
         self.disk.write_fault = fault
         self.disk.fault = reads if fault else ""
 

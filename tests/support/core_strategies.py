@@ -138,8 +138,8 @@ limits = shares | st.integers(0, 30)
 
 
 DATED = tuple(
-    Device(device, from_=from_, until=until)
-    for device in POOL[:8]
+    Device(device, from_=from_, until=until, protected=(None, None, True, False)[place % 4])
+    for place, device in enumerate(POOL[:8])
     for from_ in (None, *MOMENTS)
     for until in (None, *MOMENTS)
     if from_ is None or until is None or from_ < until
@@ -206,6 +206,7 @@ memories = st.builds(
     suspect_readings=st.integers(0, 4),
     credential_changed=st.booleans(),
     writable=st.sampled_from([True, True, True, False]),
+    protected=few_ids.map(lambda devices: dict.fromkeys(devices, AccountName("busan-hotel"))),
 )
 brakes = st.builds(
     PauseOverride, st.sampled_from([Pause.NONE, Pause.NONE, *Pause]), perhaps, st.just("a reason")

@@ -27,6 +27,7 @@ from reconciler.core.model import (
     Policy,
     Revision,
 )
+from reconciler.core.protection import stated
 from reconciler.core.status import PassReport
 from reconciler.pcc.client import Client
 from reconciler.pcc.credentials import Credentials
@@ -125,6 +126,7 @@ class Fleet:
         self.metrics.enter(DEFAULT_ACCOUNT)
         self.owned = sorted(DeviceId(one) for one in self.platform.world.user("default").devices)
         self.text: AccountRevision | None = None
+        self._wanted: dict[AccountName, Desired] = {}
         self.stopping = False
         self.transport = SimulatedTransport(self.platform, self.clock)
         self.token = SecretStr(self.platform.issue_token("default"))
@@ -191,6 +193,8 @@ class Fleet:
         self.text = AccountRevision(
             desired, Revision(f"{len(desired.devices):064x}", COMMIT), rejected
         )
+        self.state.protections.keep(stated(self._wanted, {DEFAULT_ACCOUNT: desired}))
+        self._wanted = {DEFAULT_ACCOUNT: desired}
         self.state.accounts.desire(desired, self.text.revision, self.clock.now())
         self.claims.enforce({DEFAULT_ACCOUNT: self.text})
 

@@ -73,6 +73,7 @@ from reconciler.core.model import (
     Revision,
 )
 from reconciler.core.planner import plan
+from reconciler.core.protection import Stated
 from reconciler.core.status import PassReport
 from reconciler.desired import Document, Loaded, MemoryTree
 from reconciler.pcc.auth import LONGEST_LIFE, Access, _granted
@@ -764,7 +765,7 @@ class Deeds(FakeOperations):
         return await planned(proposal, Accepted(), _planned)
 
 
-def _planned(text: AccountRevision, _claims: Claims) -> PassReport:
+def _planned(text: AccountRevision, _claims: Claims, _stated: Stated) -> PassReport:
     would = plan(text.desired, Observed(frozenset(), NOW), Memory(), NOW)
     return PassReport(text.desired, NOW, NOW, would, observed=0)
 

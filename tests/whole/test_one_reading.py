@@ -52,7 +52,14 @@ async def folder(tmp_path: Path) -> Path:
     clock = SystemClock()
     with closing(State.open(tmp_path / "state", clock)) as state:
         await accepted_by(
-            Informer(FileSource(home), state.accounts, state.revisions, Metrics(), clock=clock)
+            Informer(
+                FileSource(home),
+                state.accounts,
+                state.revisions,
+                state.protections,
+                Metrics(),
+                clock=clock,
+            )
         )
     write(home / "east.toml", EAST.replace('"e1"', '"e1", "e2"'))
     (home / "west.toml").unlink()
@@ -76,6 +83,7 @@ async def test_the_good_files_of_a_folder_count(folder: Path, tmp_path: Path) ->
                 FileSource(folder),
                 state.accounts,
                 state.revisions,
+                state.protections,
                 Metrics(),
                 clock=clock,
                 keeps=False,

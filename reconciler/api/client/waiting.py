@@ -169,7 +169,7 @@ def judge(account: AccountReport) -> Verdict:
 
 def _stuck(account: AccountReport) -> Verdict | None:
     """Return the verdict that waiting cannot change, if there is one."""
-    holding = [(one.reason, one.message) for one in account.held if one.kind == Kind.GUARD]
+    holding = [(one.reason, one.message) for one in account.held if one.asks]
     tripped = [(one.reason, one.message) for one in account.guards]
     guards = [
         (reason, message) for reason, message in (*holding, *tripped) if reason not in PASSING

@@ -1,4 +1,4 @@
-"""What a person set: pauses, observe mode, change windows, and the wait before a device goes.
+"""What a person set: protection, pauses, observe mode, change windows, and the wait before a device goes.
 
 Owns: which changes these hold, and until when.
 Must not: know how a pause is set.
@@ -6,6 +6,7 @@ Must not: know how a pause is set.
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from datetime import datetime
 
 from reconciler.core import windows
@@ -17,6 +18,26 @@ from reconciler.core.text import counted
 from reconciler.core.windows import Window
 
 _PAUSED = {Pause.NONE: (), Pause.UNSUBSCRIBE: (Action.UNSUBSCRIBE,), Pause.ALL: tuple(Action)}
+
+
+def protected(plan: Plan, situation: Situation) -> Finding | None:
+    """Hold devices that are protected by their entry, or were by their last one. An approval releases a device."""
+    described, remembered = situation.desired.described, situation.memory.protected
+    held = []
+    for change in plan.unsubscribes:
+        entry = described.get(change.device)
+        says_so = entry is not None and entry.protected
+        if (says_so or change.device in remembered) and change.device not in plan.approved:
+            held.append(change)
+    if not held:
+        return None
+    verb = "is" if len(held) == 1 else "are"
+    message = f"{counted(len(held), 'device')} that would go {verb} protected: no approval names {_them(held)}"
+    return holding(Reason.PROTECTED, held, message)
+
+
+def _them(held: Sized) -> str:
+    return "it" if len(held) == 1 else "them"
 
 
 def paused(plan: Plan, situation: Situation) -> Finding | None:

@@ -140,6 +140,14 @@ GUARDS: tuple[Guard, ...] = (
         "report it with the log line, which names the guard and has the traceback.",
     ),
     Guard(
+        Reason.PROTECTED,
+        "that unsubscribe",
+        "the device's entry has `protected = true`, or its last one had before it left; an approval releases it",
+        policy.protected,
+        "bring the entry back if the device has to stay. If it has to go, approve it.",
+        actions=(Action.UNSUBSCRIBE,),
+    ),
+    Guard(
         Reason.PAUSED,
         "as `pause` says; everything in observe mode",
         "`pause` in the file or by command, or `PCC_MODE=observe`",

@@ -38,6 +38,7 @@ from reconciler.core.model import (
     Result,
     Retry,
 )
+from reconciler.core.protection import NONE_PROTECTED, Protected
 
 KEPT = timedelta(days=90)
 """How long we keep past changes, and facts about devices that are no longer ours."""
@@ -90,7 +91,14 @@ class AccountMemory:
         self.calls_per_hour: int | None = None
         self._listed: frozenset[DeviceId] | None = None
 
-    def recall(self, now: datetime, credential: str | None, *, writable: bool) -> Memory:
+    def recall(
+        self,
+        now: datetime,
+        credential: str | None,
+        *,
+        writable: bool,
+        protected: Protected = NONE_PROTECTED,
+    ) -> Memory:
         """Return what a pass may know. ``credential`` is the mark of the present credential."""
         self.day.forget_before(now - LIMIT_WINDOW)
         inventory, expected = self.inventory.get(), self.expected.get()
@@ -108,6 +116,7 @@ class AccountMemory:
             suspect_readings=self._readings(credential),
             credential_changed=_is_other(credential, self.credential),
             writable=writable,
+            protected=protected,
         )
 
     def desire(self, devices: frozenset[DeviceId], now: datetime) -> Moves:

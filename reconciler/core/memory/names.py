@@ -44,6 +44,11 @@ class Names:
         entry = self._entries.get(device)
         return None if entry is None else entry.name
 
+    def protects(self, device: DeviceId) -> bool:
+        """Say whether the entry in force says that its device is protected."""
+        entry = None if self._entries is None else self._entries.get(device)
+        return entry is not None and entry.protected is True
+
     def all(self) -> DeviceNames:
         """Return all names in the revision in force."""
         return _named(self._entries or {})

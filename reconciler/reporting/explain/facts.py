@@ -70,6 +70,13 @@ class Facts:
         return None if self.memory.expected is None else self.device in self.memory.expected
 
     @property
+    def protected_by(self) -> AccountName | None:
+        """Return the account whose entry, present or last, protects the device, or None if none does."""
+        if self.entry is not None and self.entry.protected:
+            return self.account
+        return self.memory.protected.get(self.device)
+
+    @property
     def retry(self) -> Retry | None:
         """Return what the device waits for."""
         return self.memory.retries.get(self.device)

@@ -124,7 +124,7 @@ def _unheld(facts: Facts, text: AccountRevision, state: Position) -> Step:
 
 def _after_hold(facts: Facts, hold: HoldReport) -> Step:
     verb = f"the {hold.action} is"
-    if hold.kind == Kind.GUARD:
+    if hold.kind == Kind.GUARD or hold.reason == Reason.PROTECTED:
         if hold.reason == Reason.SUSPECT_LIST:
             return "the list is read again", facts.next_pass
         return f"will not {hold.action} until someone approves it or ends the hold", None

@@ -67,6 +67,8 @@ def tell(facts: Facts) -> Explanation:
         next_at=at,
         next_pass=facts.next_pass,
         changes=tuple(change_report(past, name) for past in facts.pasts),
+        protected=facts.protected_by is not None,
+        protected_by=facts.protected_by,
     )
 
 

@@ -129,7 +129,8 @@ class EventReport:
 class Explanation:
     """All that is known of one device in one account. ``observed`` is None if no list was ever trusted.
 
-    ``heard`` is None if no receiver is asked, or none answered.
+    ``heard`` is None if no receiver is asked, or none answered. ``protected``: the device is unsubscribed only with an
+    approval. ``protected_by`` is the account whose entry stated that last.
     """
 
     account: str
@@ -158,3 +159,5 @@ class Explanation:
     next_pass: datetime | None
     changes: tuple[ChangeReport, ...]
     heard: EventReport | None = None
+    protected: bool = False
+    protected_by: str | None = None

@@ -94,6 +94,7 @@ def _story_rows(story: Explanation, now: datetime) -> list[tuple[str, str]]:
     rows = [("called", called)] if called else []
     rows.append(("desired", f"{'yes' if story.desired else 'no'}: {one_line(story.why)}"))
     rows += [("entry at", _place(story.place))] if story.place is not None else []
+    rows += [("protected", protection_words(story))] if story.protected else []
     rows += [("came in", _mark(story.came, now))] if story.came is not None else []
     rows += [("went out", _mark(story.went, now))] if story.went is not None else []
     rows.append(("observed", _observed(story, now)))
@@ -106,6 +107,13 @@ def _story_rows(story: Explanation, now: datetime) -> list[tuple[str, str]]:
     if story.next_pass is not None and story.next_pass != story.next_at:
         rows.append(("next pass", moment_words(story.next_pass, now)))
     return rows + _labelled("changes", [_change(one) for one in story.changes])
+
+
+def protection_words(story: Explanation) -> str:
+    """Return what lets a protected device go, and where that was stated."""
+    entry = "its entry" if story.place is not None else "its last entry"
+    where = "" if story.protected_by == story.account else f" in account {story.protected_by}"
+    return f"by {entry}{where}: it is unsubscribed only if an approval here names it"
 
 
 def _hold_rows(story: Explanation, now: datetime) -> list[tuple[str, str]]:

@@ -133,13 +133,26 @@ def _difference(one: Difference) -> str:
         )
         parts += ["all approved"] if not unapproved else []
         parts += _elsewhere(one)
+        parts += _protected(one)
     parts += (
         [f"{counted(len(one.edited), 'entry')} edited".replace("entrys", "entries")]
         if one.edited
         else []
     )
+    parts += (
+        [f"{counted(len(one.unprotected), 'device')} no longer protected"]
+        if one.unprotected
+        else []
+    )
+    parts += [f"{len(one.silent)} still protected, without the key"] if one.silent else []
     parts += ["policy changed"] if one.keys else []
     return ", ".join(parts)
+
+
+def _protected(one: Difference) -> list[str]:
+    """Say which removed devices are protected, as they are held until an approval here."""
+    held = one.protected - one.approved
+    return [f"{len(held)} protected and held until approved"] if held else []
 
 
 def _elsewhere(one: Difference) -> list[str]:
@@ -159,6 +172,12 @@ def _moved(one: Difference) -> list[tuple[str, DeviceId, list[str]]]:
             notes = []
             if sign == "-" and device in one.elsewhere:
                 notes.append(f"wanted by {one.elsewhere[device]}")
+            if device in one.protected:
+                notes.append("protected")
+            if device in one.unprotected:
+                notes.append("no longer protected")
+            if device in one.silent:
+                notes.append("still protected: only protected = false ends that")
             if device in one.approved:
                 notes.append("approved")
             rows.append((sign, device, notes))
@@ -188,6 +207,8 @@ def _comparison_json(one: Comparison) -> dict[str, Any]:
                 "edited": account.edited,
                 "approved": sorted(account.approved),
                 "elsewhere": dict(sorted(account.elsewhere.items())),
+                "protected": sorted(account.protected),
+                "unprotected": sorted(account.unprotected),
                 "keys": [
                     {"before": old or None, "after": new or None} for old, new in account.keys
                 ],

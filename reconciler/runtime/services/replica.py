@@ -27,6 +27,7 @@ from reconciler.runtime.services.source import SourceFollower
 from reconciler.runtime.wiring import Components, known_quota
 from reconciler.state import KeptText
 from reconciler.state.coordination import CHUNK, Command, Fleet, What
+from reconciler.state.protections import StoredProtection
 from reconciler.state.records import Fence
 
 GRACE_SECONDS = 10.0
@@ -45,6 +46,7 @@ class News:
 
     fences: Fences
     pauses: Mapping[AccountName, PauseOverride]
+    protection: StoredProtection
     serial: int
     verdict: bytes
     kept: tuple[KeptText, ...] | None
@@ -219,6 +221,7 @@ class ReplicaService:
         me = self._tenure.me
         news = await asyncio.to_thread(self._news)
         informer = self._components.informer
+        self._components.state.take_protection(news.protection)
         if news.kept is not None and news.verdict:
             await informer.adopt(news.kept, marks.read(news.verdict).on)
             self._serial = news.serial
@@ -265,6 +268,7 @@ class ReplicaService:
         return News(
             fences,
             state.stored_pauses(),
+            state.stored_protection(),
             verdict.serial,
             verdict.content,
             kept,

@@ -107,7 +107,11 @@ _TOKENS = (
     """INSERT INTO token_key (key)
         SELECT sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8'))""",
 )
-MIGRATIONS = ((*_STATE, *_REPLICAS), _TOKENS)
+_PROTECTION = (
+    # account: whose entry stated last that the device is protected; the row stays when the entry or the account is gone
+    f"CREATE TABLE protection (device {_TEXT} PRIMARY KEY, account {_TEXT} NOT NULL)",
+)
+MIGRATIONS = ((*_STATE, *_REPLICAS), (*_TOKENS, *_PROTECTION))
 """The statements from each version to the next. Released ones are never edited; new ones only add."""
 NEWEST = len(MIGRATIONS)
 LOCK = 0x504343  # "PCC"

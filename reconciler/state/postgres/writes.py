@@ -195,6 +195,15 @@ WORDS: Mapping[Write, Words] = {
         "account",
         replacing=True,
     ),
+    Write.PROTECT: _inserting("protection", "device text, account text", "device", replacing=True),
+    Write.UNPROTECT: Words(
+        "DELETE FROM protection USING {r} WHERE protection.device = r.device", "device text"
+    ),
+    Write.RELEASE: Words(
+        """DELETE FROM protection USING {r}
+        WHERE protection.account = r.account AND protection.device = r.device""",
+        "account text, device text",
+    ),
     Write.SAVE_REVISION: _inserting(
         "revision",
         """key bigint, sha256 text, commit_id text, author text, subject text, committed bigint, verified text,

@@ -31,6 +31,7 @@ NOT_OWNED_AND_LIVE = """SELECT id, owned, live, went_at FROM device
 RETRIES = "SELECT device, action, reason, attempts, until, code, words FROM retry WHERE account = ?"
 QUOTA = "SELECT calls, calls_per_hour FROM quota WHERE account = ?"
 PAUSES = "SELECT account, pause, until, reason, set_by FROM pause"
+PROTECTED = "SELECT device, account FROM protection"
 LIVE_ACCOUNTS = """SELECT name FROM account
     WHERE EXISTS (SELECT 1 FROM device WHERE device.account = account.name AND live)"""
 STAY = "SELECT came, came_at, went, went_at FROM device WHERE account = ? AND id = ?"
@@ -134,6 +135,9 @@ class SqlStorage(Storage):
 
     def pauses(self) -> dict[AccountName, PauseOverride]:
         return {AccountName(name): rows.read_pause(tuple(row)) for name, *row in self._read(PAUSES)}
+
+    def protected(self) -> dict[DeviceId, AccountName]:
+        return {DeviceId(device): AccountName(account) for device, account in self._read(PROTECTED)}
 
     def live_accounts(self) -> frozenset[AccountName]:
         return frozenset(AccountName(name) for (name,) in self._read(LIVE_ACCOUNTS))

@@ -51,6 +51,9 @@ class Write(Enum):
     DROP_RETRY = auto()
     SAVE_QUOTA = auto()
     SAVE_PAUSE = auto()
+    PROTECT = auto()
+    UNPROTECT = auto()
+    RELEASE = auto()
     SAVE_REVISION = auto()
     SAVE_DOCUMENT = auto()
     DROP_DOCUMENT = auto()
@@ -266,6 +269,17 @@ def _(record: records.PauseSaved) -> Iterable[Statement]:
     if record.override is None:
         return _all((record.account,), Write.DROP_PAUSE)
     return (Statement(Write.SAVE_PAUSE, (rows.pause_row(record.account, record.override),)),)
+
+
+@statements.register
+def _(record: records.ProtectionStated) -> Iterable[Statement]:
+    yield Statement(Write.PROTECT, sorted(record.protected.items()))
+    yield Statement(Write.UNPROTECT, Each((), record.ended))
+
+
+@statements.register
+def _(record: records.ProtectionReleased) -> Iterable[Statement]:
+    return (Statement(Write.RELEASE, Each((record.account,), record.devices)),)
 
 
 @statements.register

@@ -56,5 +56,7 @@ MIGRATIONS = (
         ) WITHOUT ROWID""",
     ),
     ("ALTER TABLE pause ADD COLUMN set_by TEXT NOT NULL DEFAULT ''",),
+    # account: whose entry stated last that the device is protected; the row stays when the entry or the account is gone
+    ("CREATE TABLE protection (device TEXT PRIMARY KEY, account TEXT NOT NULL) WITHOUT ROWID",),
 )
 """The statements from each version to the next. Released ones are never edited; new ones are added."""
