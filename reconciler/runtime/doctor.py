@@ -1,8 +1,8 @@
 """Checks whether everything works: settings, state, desired state, and LG for each account. It never changes anything.
 
 Owns: what is asked of whom, and that one broken account, file or network keeps nothing else from being checked.
-Must not: judge what was found (``diagnosis`` does), print, write anywhere, or send anything but GET and a renewal of a
-token. Works beside a running daemon.
+Must not: judge what was found (``diagnosis`` does), print, leave anything on a disk, or send anything but GET and a
+renewal of a token. Works beside a running daemon.
 
 Where the newest revision is not in force, the accounts are those that the state knows from the one before, as in the
 daemon, and those that have credentials.
@@ -31,7 +31,7 @@ from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.environment import Environment
 from reconciler.runtime.settings import Settings
 from reconciler.runtime.wiring import Components, built
-from reconciler.state import Place, State, can_be_kept, is_there, name_of
+from reconciler.state import Place, State, can_be_kept, is_there, name_of, no_room
 from reconciler.telemetry.masking import Masking
 
 
@@ -126,6 +126,7 @@ class _Doctor:
             str(place.folder),
             exists=place.folder.is_dir(),
             locked=can_be_kept(place.folder),
+            full=no_room(place.folder),
             trouble=self._components.state.trouble,
             unreadable=unreadable,
         )

@@ -23,7 +23,7 @@ from reconciler.state.port import (
 )
 from reconciler.state.records import Group, Mark, newest_first
 from reconciler.state.sqlite.connection import Connect, connect
-from reconciler.state.sqlite.folder import can_be_kept
+from reconciler.state.sqlite.folder import can_be_kept, no_room
 from reconciler.state.state import State
 from reconciler.state.traits import ANY, BEGUN, Traits
 
@@ -53,6 +53,7 @@ __all__ = [
     "is_there",
     "name_of",
     "newest_first",
+    "no_room",
     "shared",
     "vacant",
 ]

@@ -1199,3 +1199,15 @@ async def test_accounts_with_the_same_list_are_named() -> None:
 
 
 USERS = ("east", "west", "south")
+
+
+def test_a_full_disk_is_a_fault_whoever_asks() -> None:
+    """A disk that takes nothing more is a failure, also where this user may write."""
+    found = diagnosis.state(
+        "/state", exists=True, locked="", full="No space left on device", trouble="", unreadable=""
+    )
+    assert (found.level, found.found) == (
+        Level.FAIL,
+        "nothing can be written to /state: No space left on device",
+    )
+    assert found.fix == "make room on the disk of PCC_STATE_DIR"

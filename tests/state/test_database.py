@@ -21,7 +21,7 @@ import pytest
 from disks import Disk, StandingClock
 from reconciler.core.errors import StateError
 from reconciler.runtime.clock import SystemClock
-from reconciler.state import State
+from reconciler.state import State, no_room
 from reconciler.state.sqlite.connection import Newer, Statement, connect
 from reconciler.state.sqlite.database import Database
 from reconciler.state.sqlite.folder import MOST_REPLACED, Held
@@ -598,6 +598,33 @@ def test_a_state_that_could_not_be_had_at_first_becomes_writable(
     other.close()
     database.write(note("after"))
     assert (database.trouble, notes(database)) == ("", ["before", "after"])
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from reconciler.runtime.clock import SystemClock
+from reconciler.state import State, can_be_kept, no_room
+folder = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+print(can_be_kept(folder) or "-", no_room(folder) or "-", sep="\\n")
+state = State.open(folder, SystemClock())
+print(state.trouble or "-")
+"""
+
+
+def test_doctor_sees_that_a_disk_takes_no_more(tmp_path: Path) -> None:
+    """Where the daemon cannot write for want of room, doctor says so too, and leaves nothing behind."""
+    State.open(tmp_path, SystemClock()).close()
+    command = [sys.executable, "-c", FULL, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own interpreter
+    allowed, room, trouble = ended.stdout.splitlines()
+    assert (allowed, room) == ("-", "File too large")
+    assert trouble != "-"
+    before = sorted(tmp_path.iterdir())
+    assert no_room(tmp_path) == ""
+    assert sorted(tmp_path.iterdir()) == before
+    assert no_room(tmp_path / "nowhere") == ""
 
 
 OPENS = """

@@ -55,8 +55,10 @@ def wrong_settings(faults: Iterable[object]) -> Examination:
     )
 
 
-def state(folder: str, *, exists: bool, locked: str, trouble: str, unreadable: str) -> Finding:
-    """Judge the state. ``locked``: what of it this user cannot write.
+def state(
+    folder: str, *, exists: bool, locked: str, full: str, trouble: str, unreadable: str
+) -> Finding:
+    """Judge the state. ``locked``: what of it this user cannot write; ``full``: why its disk takes nothing more.
 
     ``trouble``: it is damaged; ``unreadable``: it is there and cannot be read by us.
     """
@@ -68,6 +70,11 @@ def state(folder: str, *, exists: bool, locked: str, trouble: str, unreadable: s
                 "correct PCC_STATE_DIR, or run this as the user and with the version of the daemon"
             )
         return Finding(Check.STATE, Level.FAIL, unreadable or trouble, fix, facts)
+    if full:
+        found = f"nothing can be written to {folder}: {full}"
+        return Finding(
+            Check.STATE, Level.FAIL, found, "make room on the disk of PCC_STATE_DIR", facts
+        )
     if locked:
         found = f"{locked} cannot be written by this user"
         fix = "name a folder of the daemon's user in PCC_STATE_DIR; if that is another user than this, all is well"

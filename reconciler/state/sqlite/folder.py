@@ -6,6 +6,7 @@ it would end SQLite's locks.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -23,6 +24,9 @@ BESIDE = ("", "-wal", "-shm")
 """The suffixes that SQLite adds for the companions of a file."""
 MOST_WRITTEN = 512
 """Bytes that are read of a lock file: a number, a host name of at most 255 characters, and a date."""
+LEAST_ROOM = 1024 * 1024
+"""Bytes that a disk must take for the state to be kept."""
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 MOST_REPLACED = 5
 """The number of foreign files that are kept; the oldest are removed."""
 
@@ -126,6 +130,25 @@ def can_be_kept(folder: Path) -> str:
     return next(
         (str(one) for one in files if one.exists() and not os.access(one, os.R_OK | os.W_OK)), ""
     )
+
+
+def no_room(folder: Path) -> str:
+    """Return why the disk of a folder takes nothing more, or an empty string.
+
+    It is asked for the room of a few writes, in a file that has no name and ends with this call. A file system that
+    knows no such files is not asked.
+    """
+    if not hasattr(os, "O_TMPFILE"):  # Linux has it
+        return ""
+    try:
+        handle = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(handle, 0, LEAST_ROOM)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        return os.strerror(error.errno) if error.errno in FULL else ""
+    return ""
 
 
 def identity(found: os.stat_result, *, dated: bool = False) -> Row:
