@@ -390,6 +390,36 @@ def test_metrics_have_a_port_of_their_own(engine: Helm) -> None:
     assert [each["port"] for each in rule["ports"]] == ["http", "metrics"]
 
 
+def test_names_can_be_asked_elsewhere(engine: Helm) -> None:
+    """Google's DNS is let through by its address, OpenShift's by its namespace and port."""
+    google = {"networkPolicy": {"dnsAddresses": ["169.254.169.254/32"]}}
+    rule = one(engine.objects(google), "NetworkPolicy")["spec"]["egress"][0]
+    assert {"ipBlock": {"cidr": "169.254.169.254/32"}} in rule["to"]
+    rule = one(engine.objects({"openshift": True}), "NetworkPolicy")["spec"]["egress"][0]
+    names = [each["namespaceSelector"]["matchLabels"] for each in rule["to"]]
+    assert names == [{"kubernetes.io/metadata.name": "openshift-dns"}]
+    assert {each["port"] for each in rule["ports"]} == {5353}
+
+
+def test_a_registry_with_a_password_and_a_class_of_volumes(engine: Helm) -> None:
+    """Pull secrets reach every pod, and a class of volumes reaches the claim; "-" asks for no class."""
+    values = {
+        "image": {"repository": IMAGE, "pullSecrets": ["registry"]},
+        "receiver": {"enabled": True},
+    }
+    objects = engine.objects(values)
+    job = one(objects, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    pods = [pod(objects), one(objects, "StatefulSet")["spec"]["template"]["spec"], job]
+    for said in [*pods, one(engine.tests(values), "Pod")["spec"]]:
+        assert said["imagePullSecrets"] == [{"name": "registry"}]
+    for wanted, name in (("fast", "fast"), ("-", "")):
+        claim = one(
+            engine.objects({"persistence": {"storageClass": wanted}}), "PersistentVolumeClaim"
+        )
+        assert claim["spec"]["storageClassName"] == name
+    assert "storageClassName" not in one(engine.objects({}), "PersistentVolumeClaim")["spec"]
+
+
 def test_prometheus_gets_its_labels(engine: Helm) -> None:
     """The labels that kube-prometheus-stack asks for are on both objects, and the notes say when they are missing."""
     labels = {"release": "kube-prometheus-stack"}

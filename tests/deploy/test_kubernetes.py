@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import textwrap
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -648,3 +650,46 @@ def test_every_key_is_a_setting(objects: Mapping[str, list[Object]]) -> None:
     known = {f"PCC_{name.upper()}" for name in Settings.model_fields}
     for installation in every(objects):
         assert given(installation).keys() <= known
+
+
+def documented_patches() -> list[str]:
+    """Return the patches that docs/kubernetes.md shows, each as the end of a kustomization."""
+    text = (DEPLOY.parent / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    found = re.findall(r"^( *)```yaml\n\1(patches:\n.*?)^\1```", text, re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(indent + patches) for indent, patches in found]
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "wanted"),
+    [
+        ("imagePullSecrets", ("ServiceAccount", "imagePullSecrets"), [{"name": "registry"}]),
+        ("storageClassName", ("PersistentVolumeClaim", "spec", "storageClassName"), "fast"),
+        ("release", ("PodMonitor", "metadata", "labels", "release"), "kube-prometheus-stack"),
+        ("release", ("PrometheusRule", "metadata", "labels", "release"), "kube-prometheus-stack"),
+        (
+            "containerPort: 9090",
+            ("PodMonitor", "spec", "podMetricsEndpoints", 0, "port"),
+            "metrics",
+        ),
+    ],
+)
+def test_the_patches_of_the_document_do_what_it_says(
+    tmp_path: Path, words: str, path: tuple[str | int, ...], wanted: object
+) -> None:
+    """A patch that is copied from the document into an overlay sets what it is for, and leaves valid objects."""
+    overlay = with_everything(tmp_path, "overlays/configmap")
+    (patches,) = [each for each in documented_patches() if words in each]
+    beside = overlay.parent / "patched"
+    beside.mkdir()
+    head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../configmap]\n"
+    (beside / "kustomization.yaml").write_text(head + patches, encoding="utf-8")
+    kind, *keys = path
+    found = rendered(beside)
+    said: Any = one(found, str(kind))
+    for each in found:
+        if each["kind"] not in CUSTOM:
+            assert kubernetes_validate.validate(each, SCHEMAS[-1], strict=True) == SCHEMAS[-1]
+    for key in keys:
+        said = said[key]
+    assert said == wanted
+    assert len(documented_patches()) == 4
