@@ -23,23 +23,26 @@ demo: $(DEMO)/.installed ## simulator and daemon together on a sample fleet, unt
 	*) exec $(DEMO)/bin/pcc-reconciler demo ;; \
 	esac
 
-test: $(INSTALLED) ## every test that needs only Python
-	@$(BIN)/pytest -m "not system" $(ARGS)
+# A process for each processor. What is set up for one module is set up once: its tests stay together.
+SPREAD := --numprocesses $(or $(PROCESSES),auto) --dist loadscope
+
+test: $(INSTALLED) ## every test that needs only Python; PROCESSES=1 runs them one after the other
+	@$(BIN)/pytest $(SPREAD) -m "not system" $(ARGS)
 
 test-all: $(INSTALLED) ## also the tests that need other programs
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(SPREAD) $(ARGS)
 
 # The rooms whose own tests run in one process: of these it can be said which branches no test takes.
 ROOMS := controller core desired events pcc state
 
 coverage: $(INSTALLED) ## the tests of six rooms, which have to take as many of their branches as before
-	@$(BIN)/pytest $(ROOMS:%=tests/%) $(ROOMS:%=--cov=reconciler.%) --cov-branch $(ARGS)
+	@$(BIN)/pytest $(SPREAD) $(ROOMS:%=tests/%) $(ROOMS:%=--cov=reconciler.%) --cov-branch $(ARGS)
 
 test-rest: $(INSTALLED) ## every other test, also those that need other programs
-	@$(BIN)/pytest $(ROOMS:%=--ignore=tests/%) $(ARGS)
+	@$(BIN)/pytest $(SPREAD) $(ROOMS:%=--ignore=tests/%) $(ARGS)
 
 fresh: $(INSTALLED) ## the tests that try many examples, on examples that were never tried before
-	@HYPOTHESIS_PROFILE=fresh $(BIN)/pytest -m "hypothesis and not system" $(ARGS)
+	@HYPOTHESIS_PROFILE=fresh $(BIN)/pytest $(SPREAD) -m "hypothesis and not system" $(ARGS)
 
 lint: $(INSTALLED) ## ruff: rules and layout
 	@$(BIN)/ruff check

@@ -186,12 +186,21 @@ def test_what_is_masked_or_told_on_purpose_is_no_leak(tmp_path: Path) -> None:
     assert (code, "3 passed" in said) == (pytest.ExitCode.OK, True)
 
 
-def test_a_whole_run_in_which_little_was_heard_fails(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [[], ["-n", "2"]])
+def test_a_whole_run_in_which_little_was_heard_fails(tmp_path: Path, processes: list[str]) -> None:
     """Tests that pass without a leak are not believed when next to nothing was searched; a part of them is."""
-    code, said = outcome(tmp_path, INNOCENT)
+    code, said = outcome(tmp_path, INNOCENT, *processes)
     assert (code, "3 passed" in said) == (pytest.ExitCode.TESTS_FAILED, True)
     assert said.count("heard only") == len(PLENTY_OF_SECRETS) + len(PLENTY_OF_BYTES)
-    assert outcome(tmp_path, INNOCENT, "-k", "masked")[0] == pytest.ExitCode.OK
+    assert outcome(tmp_path, INNOCENT, "-k", "masked", *processes)[0] == pytest.ExitCode.OK
+
+
+def test_several_processes_search_as_much_as_one(tmp_path: Path) -> None:
+    """Where tests are spread over processes, their leaks fail them, and what all of them searched is added up."""
+    code, said = outcome(tmp_path, LEAKS, "-rE", "-n", "2", "test_these.py")
+    tests = LEAKS.count("def test_") + 3  # one has four cases
+    assert (code, f"{tests} passed, {tests} errors" in said) == (pytest.ExitCode.TESTS_FAILED, True)
+    assert "for 0 secrets" not in said
 
 
 def test_a_leak_is_told_without_the_secret() -> None:

@@ -165,7 +165,7 @@ class SecretsScan:
 
     def __init__(self, scan: Scan) -> None:
         self.scan = scan
-        self._ran = 0
+        self._ran = self._collected = 0
         self._silent: list[str] = []
 
     def install(self) -> None:
@@ -201,10 +201,29 @@ class SecretsScan:
             report.longrepr = "\n".join(leaks)
         return report
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Add what a process heard that ran a part of the tests."""
+        heard = node.workeroutput.get(MARKER)  # nothing if it was killed
+        if heard is not None:
+            self._ran += heard["ran"]
+            self._collected = max(self._collected, heard["collected"])
+            self.scan.all_secrets.update(heard["secrets"])
+            self.scan.all_bytes.update(heard["bytes"])
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Let a session of the whole suite fail in which little was heard."""
-        if self._ran == session.testscollected and _is_whole(session.config):
+        self._collected = self._collected or session.testscollected
+        report: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+        if report is not None:  # this process runs a part of the tests for another one
+            report[MARKER] = {
+                "ran": self._ran,
+                "collected": self._collected,
+                "secrets": dict(self.scan.all_secrets),
+                "bytes": dict(self.scan.all_bytes),
+            }
+        elif self._ran == self._collected and _is_whole(session.config):
             self._silent = list(self.scan.too_little())
             if self._silent:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
