@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-from reconciler import __version__
 from reconciler.runtime.receiver_settings import ReceiverSettings
 from reconciler.runtime.settings import Settings
 from reconciler.runtime.settings_reading import variable
@@ -116,13 +115,6 @@ def readme() -> str:
     _, _, tail = rest.partition("<!-- values: end -->")
     middle = "\n".join(table())
     return f"{head}<!-- values: begin -->\n{middle}\n<!-- values: end -->{tail}"
-
-
-def head() -> str:
-    """Return Chart.yaml with the version of the program: a chart belongs to one image."""
-    text = (CHART / "Chart.yaml").read_text(encoding="utf-8")
-    text = re.sub(r"(?m)^version: .*$", f"version: {__version__}", text)
-    return re.sub(r"(?m)^appVersion: .*$", f'appVersion: "{__version__}"', text)
 
 
 def schema() -> str:

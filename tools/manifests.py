@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from chart import CHART, head, readme, schema
+from chart import CHART, readme, schema
 from dashboards import dashboards
 from reconciler import desired
 from reconciler.core.model import DEFAULT_ACCOUNT, Desired, Device, DeviceId, DeviceType
@@ -86,7 +86,6 @@ MADE: Mapping[Path, Callable[[], str]] = {
     },
     CHART / "files" / "rules.yml": partial(RULES.read_text, encoding="utf-8"),
     **{CHART / "files" / name: partial(dashboard, name) for name in dashboards()},
-    CHART / "Chart.yaml": head,
     CHART / "README.md": readme,
     CHART / "values.schema.json": schema,
     DEPLOY / "compose" / "desired-state" / "desired-state.toml": fleet,

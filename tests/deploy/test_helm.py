@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 import reconciler
+import release
 from chart import CHART, documented, settings, table
 from documents import ROOT
 from helmed import IMAGE, Helm, Refused, helm
@@ -169,6 +170,7 @@ def test_helm_finds_no_fault(engine: Helm, choice: str) -> None:
     ("values", "words"),
     [
         ({"image": {"repository": ""}}, "image.repository is not set"),
+        ({"image": {"repository": "ghcr.io/OWNER/a"}}, "image.repository is not set"),
         ({"replicas": 2}, "several daemons need their state in a PostgreSQL"),
         ({"source": {"from": "git"}}, "source.git.url is not set"),
         ({"source": {"from": "configMap"}}, "source.configMap is not set"),
@@ -228,6 +230,12 @@ def test_the_chart_can_be_packed(engine: Helm, tmp_path: Path) -> None:
         f"pcc-reconciler/{file.relative_to(CHART)}" for file in CHART.rglob("*") if file.is_file()
     }
     assert names == files
+
+
+def test_the_archive_of_a_release_is_the_chart(engine: Helm, tmp_path: Path) -> None:
+    """What the release publishes renders to the same objects as the folder."""
+    archive = release.chart(tmp_path)
+    assert engine.texts(EVERYTHING, chart=archive) == engine.texts(EVERYTHING)
 
 
 def test_the_program_takes_the_settings(engine: Helm, tmp_path: Path) -> None:
@@ -292,7 +300,7 @@ def test_the_claim_outlives_the_release(engine: Helm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("release", "override", "names"),
+    ("named", "override", "names"),
     [
         ("pcc-reconciler", "", ("pcc-reconciler", "pcc-receiver", "events-receiver")),
         ("eu", "", ("eu-pcc-reconciler", "eu-pcc-receiver", "eu-events-receiver")),
@@ -300,11 +308,11 @@ def test_the_claim_outlives_the_release(engine: Helm) -> None:
     ],
 )
 def test_names_follow_the_release(
-    engine: Helm, release: str, override: str, names: tuple[str, ...]
+    engine: Helm, named: str, override: str, names: tuple[str, ...]
 ) -> None:
     """No two releases of a namespace share a name, and the parts of one share no name."""
     values = EVERYTHING | {"fullnameOverride": override}
-    objects = engine.objects(values, release)
+    objects = engine.objects(values, named)
     daemon, receiver, service = names
     assert one(objects, "Deployment")["metadata"]["name"] == daemon
     assert one(objects, "StatefulSet")["metadata"]["name"] == receiver

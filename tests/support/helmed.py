@@ -39,12 +39,14 @@ class Helm:
             raise Refused(answer["error"])
         return answer["ok"]
 
-    def texts(self, values: dict[str, Any], release: str = "pcc-reconciler") -> dict[str, str]:
-        """Return what each template became."""
+    def texts(
+        self, values: dict[str, Any], release: str = "pcc-reconciler", *, chart: Path = CHART
+    ) -> dict[str, str]:
+        """Return what each template of the chart, or of an archive of it, became."""
         given = {"image": {"repository": IMAGE}} | values
         found: dict[str, str] = self.ask(
             do="render",
-            chart=str(CHART),
+            chart=str(chart),
             values=given,
             release=release,
             namespace="pcc-reconciler",

@@ -401,7 +401,7 @@ storageClassName: {{ . }}
 {{/* What cannot be right is refused here, in words. */}}
 {{- define "pcc.checked" -}}
 {{- $values := .Values -}}
-{{- if not $values.image.repository -}}
+{{- if or (not $values.image.repository) (has "OWNER" (splitList "/" $values.image.repository)) -}}
 {{- fail "\n\nimage.repository is not set: name the registry that you pushed the image to, such as registry.example.com/pcc-reconciler" -}}
 {{- end -}}
 {{- if not (or $values.daemon.enabled $values.receiver.enabled) -}}
