@@ -27,7 +27,7 @@ import typer
 from typer.exceptions import TyperException
 
 from reconciler import __version__
-from reconciler.cli import devices, events, plan, resolve, simulate, status, validate
+from reconciler.cli import devices, events, importing, plan, resolve, simulate, status, validate
 from reconciler.cli import history as past
 from reconciler.cli import run as fleet
 from reconciler.cli.console import (
@@ -67,6 +67,10 @@ COMMANDS: Mapping[str, tuple[Callable[..., int | None], str]] = {
     "plan": (plan.plan, "--account seoul-hotel --output markdown"),
     "resolve": (resolve.resolve, "--account seoul-hotel --check"),
     "apply": (fleet.apply, "--account seoul-hotel --expect sha256:9f86d0…"),
+    "import": (
+        importing.import_,
+        "--csv assets.csv --id-column 'Device ID' --name-column Room > devices/hotel.txt",
+    ),
     "export": (fleet.export, "> desired-state.toml"),
     "status": (status.status, "--wait --revision 4f2a91c --timeout 10m"),
     "explain": (status.explain, '"Room 1203 fridge"'),
@@ -159,7 +163,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _remind(arguments: Sequence[str]) -> None:
     """Remind of the env file where a command failed that takes one, and that perhaps lacked it."""
-    takes_none = ("validate", "schema", "simulate", "demo", "events", "receive")
+    takes_none = ("validate", "schema", "import", "simulate", "demo", "events", "receive")
     words = reminder(arguments) if arguments and arguments[0] not in takes_none else ""
     if words:
         say_error(words)

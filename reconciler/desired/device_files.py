@@ -33,6 +33,11 @@ NOT_HERE = (
 """Whoever writes it into a comment would believe that the device is protected."""
 
 
+def says_protected(name: str) -> bool:
+    """Say whether a name would be taken for an attempt to protect its device."""
+    return _PROTECTS.search(name) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """One device file, read."""

@@ -52,6 +52,7 @@ COMMANDS = (
     "plan",
     "resolve",
     "apply",
+    "import",
     "export",
     "status",
     "explain",

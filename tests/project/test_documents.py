@@ -196,6 +196,9 @@ RUN_BY = {
         r".*",
         r"(PCC_EVENTS_DIR=\S+ )?pcc-reconciler events( .*)?",
     ): "test_events.py::test_the_list_is_newest_first_and_can_be_narrowed",
+    (r".*", r"pcc-reconciler import( .*)?"): (
+        "test_spreadsheet.py::test_the_command_prints_the_file_and_its_numbers"
+    ),
     (r".*", r"pcc-reconciler --show-completion .*"): (
         "test_cli.py::test_the_completion_script_of_a_named_shell_is_printed"
     ),
