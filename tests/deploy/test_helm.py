@@ -398,6 +398,30 @@ def test_metrics_have_a_port_of_their_own(engine: Helm) -> None:
     assert [each["port"] for each in rule["ports"]] == ["http", "metrics"]
 
 
+def test_a_release_with_the_name_of_the_receiver_holds_no_daemon(engine: Helm) -> None:
+    """A daemon in the release pcc-receiver would have the receivers' job, so it is refused."""
+    with pytest.raises(Refused, match="for the receiver alone"):
+        engine.objects({"receiver": {"enabled": True}}, "pcc-receiver")
+
+
+@pytest.mark.parametrize("named", ["pcc-reconciler", "eu"])
+def test_daemon_and_receivers_have_a_job_each(engine: Helm, named: str) -> None:
+    """In one release Prometheus tells the receivers from the daemon, and selects no pod twice."""
+    values = {"podMonitor": {"enabled": True}, "receiver": {"enabled": True}}
+    objects = engine.objects(values, named)
+    pods = [
+        one(objects, kind)["spec"]["template"]["metadata"]["labels"]
+        for kind in ("Deployment", "StatefulSet")
+    ]
+    monitors = [each["spec"] for each in objects if each["kind"] == "PodMonitor"]
+    jobs = []
+    for monitor in monitors:
+        selector = monitor["selector"]["matchLabels"]
+        (labels,) = [each for each in pods if selector.items() <= each.items()]
+        jobs.append(labels[monitor["jobLabel"]])
+    assert len(set(jobs)) == len(monitors) == 2
+
+
 def test_names_can_be_asked_elsewhere(engine: Helm) -> None:
     """Google's DNS is let through by its address, OpenShift's by its namespace and port."""
     google = {"networkPolicy": {"dnsAddresses": ["169.254.169.254/32"]}}

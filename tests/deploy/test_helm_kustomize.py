@@ -38,6 +38,8 @@ class Pair:
     opened: str = ""
     """The overlay that has all of its components."""
     instead: tuple[str, str] = ("", "")
+    beside: str = ""
+    """A second overlay, whose objects are in the same release."""
 
 
 PAIRS = {
@@ -67,6 +69,11 @@ PAIRS = {
         release="eu",
         opened="overlays/configmap",
     ),
+    "daemon and receiver in one release": Pair(
+        "overlays/configmap",
+        {"receiver": {"enabled": True}},
+        beside="overlays/receiver",
+    ),
     "the receiver, watched": Pair(
         "overlays/receiver",
         RECEIVER | {"podMonitor": {"enabled": True}},
@@ -89,6 +96,7 @@ def kustomized(pair: Pair, folder: Path) -> list[Object]:
         with_everything(folder, pair.opened)
         return rendered(folder / "kubernetes" / pair.overlay)
     shutil.copytree(KUBERNETES, folder / "kubernetes")
+    beside = rendered(folder / "kubernetes" / pair.beside) if pair.beside else []
     file = folder / "kubernetes" / pair.overlay / "kustomization.yaml"
     text = file.read_text(encoding="utf-8").replace(*pair.instead)
     if pair.components:
@@ -96,7 +104,7 @@ def kustomized(pair: Pair, folder: Path) -> list[Object]:
             f"  - ../../components/{one}\n" for one in pair.components
         )
     file.write_text(text, encoding="utf-8")
-    return rendered(file.parent)
+    return rendered(file.parent) + beside
 
 
 def by_name(objects: list[Object]) -> dict[tuple[str, str], Object]:

@@ -23,10 +23,11 @@
 {{- define "pcc.daemon" -}}{{ include "pcc.name" (list . "pcc-reconciler") }}{{- end -}}
 {{- define "pcc.receiver" -}}{{ include "pcc.name" (list . "pcc-receiver") }}{{- end -}}
 
-{{/* What selects the pods of a part: pcc.selector (list . "pcc-receiver"). It never changes, as Kubernetes allows no change. */}}
+{{/* What selects the pods of a part: pcc.selector (list . "pcc-receiver"). It never changes, as Kubernetes allows no change.
+The receivers are an instance of their own, because Prometheus makes the job of it, and they need another job than the daemon. */}}
 {{- define "pcc.selector" -}}
 app.kubernetes.io/name: {{ index . 1 }}
-app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/instance: {{ ternary (include "pcc.receiver" (index . 0)) (index . 0).Release.Name (eq (index . 1) "pcc-receiver") }}
 {{- end -}}
 
 {{/* The labels of a pod: pcc.podLabels (list . "pcc-receiver" "check"). No version, so a new chart alone restarts nothing. */}}
@@ -406,6 +407,9 @@ storageClassName: {{ . }}
 {{- end -}}
 {{- if not (or $values.daemon.enabled $values.receiver.enabled) -}}
 {{- fail "\n\ndaemon.enabled and receiver.enabled are both false: nothing is left to install" -}}
+{{- end -}}
+{{- if and $values.daemon.enabled $values.receiver.enabled (eq (include "pcc.receiver" .) .Release.Name) -}}
+{{- fail "\n\na release with this name is for the receiver alone: choose another name, or set daemon.enabled=false" -}}
 {{- end -}}
 {{- if $values.daemon.enabled -}}
 {{- if and (gt (int $values.replicas) 1) (not $values.postgres.enabled) -}}
