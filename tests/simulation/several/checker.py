@@ -10,6 +10,7 @@ does: with a list, and with what was written down. What was not freed in good or
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 REQUEST_SECONDS = 15.0
 LEASE_SECONDS, TAKEN_SECONDS = 45.0, 5.0
 SOURCE_WAIT_SECONDS = 300.0
+FLOW_SECONDS = 5.0
+"""By so much less than five minutes a reader may have waited: it may have read its copy before it was the reader."""
+KEPT_READINGS = 12
 ROWS_SECONDS = 10.0
 """So long after the fleet changed a figure of it may be that of a moment before."""
 
@@ -59,30 +63,50 @@ class SharedTexts(Texts):
     def __init__(self, grace_seconds: float) -> None:
         super().__init__(grace_seconds)
         self.able: Callable[[], bool] = bool
-        self._since = 0.0
+        self._since, self._reads = 0.0, False
         self._waits_until = 0.0
+        self._settled: list[Reading] = []
+        self._behind: tuple[float, Reading] | None = None
 
     def changed(self, at: float, reading: Reading) -> None:
         """Take note that the reader's copy changed."""
+        self._behind = None
         super().changed(at, reading)
         self._since = at
 
     def reader_changed(self, at: float, reading: Reading) -> None:
-        """Take note that another daemon reads now, from its own copy."""
-        self.changed(at, reading)
+        """Take note that another daemon reads now, from its own copy.
+
+        What certainly was in force before something newer was accepted waits for five minutes.
+        """
+        if reading in self._settled[:-1] and reading != self._settled[-1] and not self._pending:
+            self._behind = at + SOURCE_WAIT_SECONDS - FLOW_SECONDS, reading
+        else:
+            self.changed(at, reading)
         self._waits_until = at + SOURCE_WAIT_SECONDS
+
+    def person_agreed(self, at: float) -> None:
+        """Take note that a person asked the reader not to wait."""
+        if self._behind is not None:
+            self.changed(at, self._behind[1])
 
     def able_changed(self, at: float) -> None:
         """Take note that the reader may read again, or not any more."""
         self._settle(at)
-        self._since = at
+        self._since, self._reads = at, self.able()
 
     def accepted(self, at: float) -> None:
         """Take note that the reader waits no more."""
         self._since, self._waits_until = at, 0.0
 
     def _settle(self, at: float) -> None:
-        if self.able() and at - max(self._since, self._waits_until) >= self._grace:
+        if self._behind is not None and at >= self._behind[0]:
+            self.changed(at, self._behind[1])
+        if self._reads and at - max(self._since, self._waits_until) >= self._grace:
+            if self._pending and not self.locked:
+                last = self._pending[-1][1]
+                sound = not (last.rejected or last.bad)
+                self._settled = [*self._settled[-KEPT_READINGS:], *([last] if sound else [])]
             super()._settle(at)
 
 
@@ -103,7 +127,7 @@ class SharedChecker(Checker):
         self._dates: set[str] = set()
         self._was: Reading | None = None
         self._agreed: dict[str, float] = {}
-        self.locked_rows_since = 0.0
+        self._steady_since = 0.0
 
     # -- files
 
@@ -113,6 +137,7 @@ class SharedChecker(Checker):
 
     def able_changed(self) -> None:
         """Hear that something befell a daemon or the database, or that this ended."""
+        self.settles_later(0.0)
         self.shared_texts.able_changed(self._now())
 
     def copy_changed(self, node: Node) -> None:
@@ -144,6 +169,7 @@ class SharedChecker(Checker):
     def person_agreed(self, account: str) -> None:
         """Hear of a person's ``reconcile``, which the owner hears of a moment later."""
         super().person_agreed(account)
+        self.shared_texts.person_agreed(self._now())
         self._agreed[account] = self._now()
 
     def _still_agreed(self, account: str) -> bool:
@@ -254,14 +280,58 @@ class SharedChecker(Checker):
 
     def told(self, fleet: Any) -> None:
         """Hear what a daemon is told of the fleet: it has to be true, and accounts have to be taken soon."""
-        tables = self.daemons.database.tables
-        unowned = {
-            str(name)
-            for name, row in tables.ownership.items()
-            if row.managed and row.owner not in tables.members
-        }
+        unowned = self._unowned()
         self.promise(
             "unowned-shown",
             f"{fleet.unowned} accounts count as owned by nobody, and {len(unowned)} are",
             kept=fleet.unowned >= len(unowned),
         )
+        self._are_taken_soon()
+
+    def _unowned(self) -> set[str]:
+        tables = self.daemons.database.tables
+        rows = tables.ownership.items()
+        return {str(name) for name, row in rows if row.managed and row.owner not in tables.members}
+
+    def _are_taken_soon(self) -> None:
+        """Require that an account has a daemon that works within a lease and a little, if there is any that can."""
+        database = self.daemons.database
+        if not all(node.well or not node.up for node in self.daemons.nodes) or database.away:
+            self.settles_later(0.0)
+        for name, row in database.tables.ownership.items():
+            tenancy = self._tenancies.setdefault(str(name), Tenancy())
+            node = self.daemons.node_of(row.owner)
+            attended = row.owner in database.tables.members and node is not None and node.up
+            if attended or not row.managed or name in database.locked:
+                tenancy.unowned_since = None
+                continue
+            tenancy.unowned_since = tenancy.unowned_since or self._now()
+            alone = self._now() - max(tenancy.unowned_since, self._steady_since)
+            self.promise(
+                "taken-soon",
+                f"{name} has been owned by nobody who lives for {alone:.0f} s",
+                kept=alone <= LEASE_SECONDS + TAKEN_SECONDS,
+            )
+
+    def settles_later(self, seconds: float) -> None:
+        """Hear that daemons or the database are not well, or join anew for so long."""
+        self._steady_since = max(self._steady_since, self._now() + seconds)
+
+    async def exports_unowned(self) -> None:
+        """Require that every daemon that is well shows how many accounts nobody owns."""
+        least = len(self._unowned())
+        well = [node for node in self.daemons.nodes if node.well]
+        if self.daemons.database.away or self._now() < self._steady_since + ROWS_SECONDS:
+            return
+        for node in well:
+            answer = await node.ask("GET", "/metrics")
+            found = re.search(
+                r"^pcc_accounts_unowned ([0-9.]+)$", answer.text if answer else "", re.MULTILINE
+            )
+            least = min(least, len(self._unowned()))
+            shown = float(found[1]) if found else -1.0
+            self.promise(
+                "unowned-exported",
+                f"{node.name} exports {shown:.0f} accounts that nobody owns, and {least} are",
+                kept=not node.well or shown >= least,
+            )

@@ -43,9 +43,9 @@ from simulation.several.leaps import LeapingLoop
 from simulation.wire import Listener, Weather, Wire
 
 LEASE_SECONDS = 45.0
-SETTLING_SECONDS = LEASE_SECONDS + 30.0
-"""How long every second counts after something befell a daemon or the database."""
-BRIEF_SECONDS = 8.0
+SHORTLY_BEFORE_SECONDS = 3.0
+"""So long before a lease may run out every second counts."""
+BRIEF_SECONDS = 6.0
 """How long every second counts after a file or a command came."""
 SELDOM_SECONDS = 1800.0
 """Whoever looks now and then whether files changed does so as seldom, where none do."""
@@ -339,7 +339,8 @@ class Daemons:
         able = [node for node in self.nodes if node.up and not node.body.stopped]
         if not able:
             return None
-        self.loop.alert(BRIEF_SECONDS)
+        if method == "POST":
+            self.loop.alert(BRIEF_SECONDS)
         return await self._random.choice(able).ask(method, path, body)
 
     # -- what befalls one of them
@@ -361,7 +362,9 @@ class Daemons:
 
     def trouble(self) -> None:
         """Take that something befell a daemon or the database, or that this ended."""
-        self.loop.alert(SETTLING_SECONDS)
+        self.loop.alert(BRIEF_SECONDS)
+        before = SHORTLY_BEFORE_SECONDS
+        self.loop.alert(before + BRIEF_SECONDS, after=LEASE_SECONDS - before)
         self.loop.slow_bodies = {node.body for node in self.nodes if node.link.slow}
         self.checker.able_changed()
 

@@ -63,12 +63,14 @@ class LeapingLoop(StoppableLoop):
     def __init__(self, random: Random) -> None:
         super().__init__(random)
         self.rests: list[Rest] = []
-        self.alert_until = 0.0
+        self._alerts: list[tuple[float, float]] = []
         self.slow_bodies: set[Body] = set()
 
-    def alert(self, seconds: float) -> None:
-        """Live through every second for a while."""
-        self.alert_until = max(self.alert_until, self.time() + seconds)
+    def alert(self, seconds: float, *, after: float = 0.0) -> None:
+        """Live through every second for a while, from now on or some seconds later."""
+        begin = self.time() + after
+        self._alerts = [one for one in self._alerts if one[1] > self.time()]
+        self._alerts.append((begin, begin + seconds))
 
     def slowest_thread(self) -> float:
         """Return how long the work of a thread takes at most: that of a slow replica is slow."""
@@ -106,9 +108,11 @@ class LeapingLoop(StoppableLoop):
 
     def _end_of(self, rest: Rest, others: float) -> float:
         asked = rest.since + rest.seconds
-        if asked < self.alert_until:
-            return asked
-        return max(asked, min(others - rest.before, rest.since + LONGEST))
+        latest = min(others - rest.before, rest.since + LONGEST)
+        for begin, end in self._alerts:
+            if asked < end:
+                latest = min(latest, begin)
+        return max(asked, latest)
 
 
 class _Patience:
