@@ -39,6 +39,8 @@ LOST = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 """The taints of a node that Kubernetes has lost sight of."""
 LARGEST_ANNOTATION = 256 * 1024
 """Bytes of all annotations of an object; kubectl apply keeps a copy of the object in one."""
+LARGEST_CONFIGMAP = 1024 * 1024
+"""Bytes of all values of a ConfigMap."""
 RENDERED = ("base", "overlays/configmap", "overlays/git")
 SECOND = "overlays/second"
 
@@ -693,3 +695,33 @@ def test_the_patches_of_the_document_do_what_it_says(
         said = said[key]
     assert said == wanted
     assert len(documented_patches()) == 4
+
+
+PLAIN = '  "{id}",\n'
+NAMED = '  {{ id = "{id}", name = "Room {n} fridge", type = "refrigerator" }},\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "applied", "held", "words"),
+    [
+        (PLAIN, 3500, 14_000, ("3,500 ids", "14,000 ids")),
+        (NAMED, 1900, 8000, ("1,900 devices with names", "8,000 devices with names")),
+    ],
+)
+def test_a_configmap_holds_as_many_devices_as_the_document_says(
+    line: str, applied: int, held: int, words: tuple[str, str]
+) -> None:
+    """Plain apply takes the first number of devices, server-side apply the second; neither takes a tenth more."""
+    text = (DEPLOY.parent / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    assert all(each in text for each in words)
+
+    def sizes(devices: int) -> tuple[int, int]:
+        listed = "".join(line.format(id=f"{n:064x}", n=n) for n in range(devices))
+        content = f"version = 1\ndevices = [\n{listed}]\n"
+        labels = {f"app.kubernetes.io/{n}": "pcc-reconciler" for n in range(4)}
+        metadata = {"name": "pcc-reconciler-desired-state", "labels": labels}
+        whole = {"kind": "ConfigMap", "data": {"desired-state.toml": content}, "metadata": metadata}
+        return len(json.dumps(whole)), len(content)
+
+    assert sizes(applied)[0] < LARGEST_ANNOTATION < sizes(applied * 11 // 10)[0]
+    assert sizes(held)[1] < LARGEST_CONFIGMAP < sizes(held * 11 // 10)[1]
