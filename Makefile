@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 DEMO := $(if $(wildcard $(INSTALLED)),.venv,build/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage test-rest fresh lint types layers check simulate simulate-replicas crashes bench bench-quick pictures terminal house mutants docs format requirements dist ways clean
+.PHONY: help demo test test-all coverage test-rest fresh lint types layers check simulate simulate-replicas crashes bench bench-quick pictures terminal recording house mutants docs format requirements dist ways clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -83,6 +83,9 @@ pictures: $(INSTALLED) ## take the documents' pictures again (needs Chromium; of
 
 terminal: $(INSTALLED) ## capture again what commands show on a terminal, into docs/terminal.md (with tmux, if there is one)
 	@PYTHONPATH=$(CURDIR)/tests/support $(BIN)/python tools/terminal.py
+
+recording: $(INSTALLED) ## record the demonstration on a terminal again, as the picture of the first page
+	@$(BIN)/python tools/terminal_recording.py
 
 house: $(INSTALLED) ## how much a reader has to hold in mind: rooms, sizes, density
 	@$(BIN)/python tools/house.py
