@@ -740,7 +740,15 @@ def inside() -> list[Line]:
     return [
         Line(1, heading="Inside the daemon"),
         Line(8, [(6, by_condition()), (6, passes(of)), (6, pass_times()), (6, queue())]),
-        Line(8, [(8, source_errors()), (8, renewals(of)), (8, refused_and_flapping())]),
+        Line(
+            8,
+            [
+                (6, source_errors()),
+                (6, renewals(of)),
+                (6, refused_and_flapping()),
+                (6, waiting_for_resolve()),
+            ],
+        ),
         Line(
             3,
             [
@@ -823,6 +831,18 @@ def refused_and_flapping() -> Panel:
         Query(f"sum({of('pcc_changes_held', reason=Reason.REFUSED)})", refused),
         Query(f"sum({of('pcc_flapping_devices')})", flapping),
         look=Look(COUNT, colours={refused: ORANGE, flapping: YELLOW}, decimals=0),
+    )
+
+
+def waiting_for_resolve() -> Panel:
+    """Return the devices that rules would take and their lock does not have."""
+    return series(
+        "Devices that wait for resolve",
+        "Devices of LG's registry that a rule would take and the lock does not have. The command resolve takes them"
+        " into the lock; nothing else does.",
+        Query(f"sum by (rule) ({of('pcc_rule_pending_devices')})", "{{rule}}"),
+        look=Look(COUNT, decimals=0),
+        stacked=True,
     )
 
 

@@ -20,6 +20,7 @@ from reconciler.reporting.explain.values import DeliveryReport
 from reconciler.reporting.moments import Zone
 from reconciler.reporting.preview import Proposal, Proposed
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
+from reconciler.reporting.registry_reports import RegistryList
 from reconciler.reporting.views import AccountView, SearchView
 
 
@@ -98,6 +99,9 @@ class Queries(Protocol):
 
     async def history(self, asked: Mapping[str, str]) -> Page:
         """Return past changes."""
+
+    async def registry(self, asked: Mapping[str, str]) -> RegistryList:
+        """Return LG's registry of an account with rules, or of all that have some."""
 
     async def holds(self, revision: str) -> bool:
         """Say whether a commit is in the history of what is in force."""

@@ -54,6 +54,7 @@ def routes(
         Route("/api/v1/device-states", calls.answering(calls.states, calls.devices)),
         Route("/api/v1/devices", calls.answering(calls.explain, calls.devices)),
         Route("/api/v1/history", calls.answering(calls.history, calls.records)),
+        Route("/api/v1/registry", calls.answering(calls.registry, calls.records)),
     ]
 
 
@@ -113,6 +114,10 @@ class _Calls:
     async def history(self, request: Request) -> object:
         """Find past changes."""
         return await self._queries.history(parameters(request))
+
+    async def registry(self, request: Request) -> object:
+        """Find LG's registry of an account, or of all with rules."""
+        return await self._queries.registry(parameters(request))
 
     def answering(self, find: Find, questions: Questions[str]) -> Endpoint:
         """Return an endpoint that answers in JSON with what ``find`` finds."""

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from reconciler.controller.hearing import Hearing
+from reconciler.controller.registries import Registries
 from reconciler.controller.tenure import Alone, Tenure
 from reconciler.core.acceptance import Claims
 from reconciler.core.backoff import Random
@@ -51,7 +52,8 @@ class Dependencies:
     """What every pass works with. ``wake`` asks for passes of other accounts, ``claims`` knows what these want.
 
     ``blocking`` runs what may wait for a disk beside the event loop. ``hearing`` takes what events say, where receivers
-    are asked. ``tenure`` knows which accounts other replicas work on.
+    are asked. ``registries`` has LG's registries of accounts with rules. ``tenure`` knows which accounts other replicas
+    work on.
     """
 
     state: State
@@ -68,6 +70,7 @@ class Dependencies:
     wake: Callable[[Iterable[AccountName]], None] = _wake_nobody
     observer: PassObserver | None = None
     hearing: Hearing | None = None
+    registries: Registries = field(default_factory=Registries)
     tenure: Tenure = field(default_factory=Alone)
     blocking: Callable[..., Awaitable[Any]] = asyncio.to_thread
     pass_id: Callable[[], str] = _random_pass_id

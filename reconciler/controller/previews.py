@@ -20,9 +20,11 @@ from reconciler.controller.runs import Runs, log_context
 from reconciler.core import approvals
 from reconciler.core.acceptance import AccountRevision, Claims
 from reconciler.core.account import Contact
+from reconciler.core.errors import PlatformError
 from reconciler.core.evaluate import Verdict, edited, evaluate
 from reconciler.core.model import AccountName, Memory, Observed, Plan, Reason
 from reconciler.core.protection import NOTHING_STATED, Stated
+from reconciler.core.rules import Registry
 from reconciler.core.run import PassAborted, Run, Work
 from reconciler.core.status import PassReport
 from reconciler.core.summary import Remainder, summarize
@@ -62,7 +64,27 @@ class Previews:
                 return self._reports.without_list(run, aborted)
             run = self._runs.refreshed(run)
             verdict = self._evaluate(run, observed, client)
-            return self._reports.planned(run, verdict)
+            planned = self._reports.planned(run, verdict)
+            return replace(
+                planned, remarks=(*planned.remarks, *await self._read_registry(run, client))
+            )
+
+    async def _read_registry(self, run: Run, client: Client) -> tuple[str, ...]:
+        """Return what a person should know of LG's registry, where the account has rules; that takes one more GET."""
+        if run.desired.ruled is None:
+            return ()
+        registries = self._with.registries
+        try:
+            registry = Registry(await client.registered(), run.began)
+        except PlatformError as error:
+            registries.failed(run.desired, f"it cannot be read: {error}")
+        else:
+            registries.take(run.desired, registry)
+        return self._registry_remarks(run)
+
+    def _registry_remarks(self, run: Run) -> tuple[str, ...]:
+        found = self._with.registries.of(run.desired)
+        return () if found is None else found.remarks
 
     def weigh(self, account: AccountName, observed: Observed) -> Plan | None:
         """Return what a pass would do and hold by this list. Nothing is asked, changed or remembered."""
@@ -106,7 +128,8 @@ class Previews:
         basis = _basis(memory, run.account.status.last_success)
         ended = approvals.remarks(run.desired, observed.devices, run.began)
         names = self._with.state.names.of(run.name, report.going)
-        return replace(report, rejected=None, remarks=(basis, *ended), names=names)
+        remarks = (basis, *ended, *self._registry_remarks(run))
+        return replace(report, rejected=None, remarks=remarks, names=names)
 
 
 def _basis(memory: Memory, last: datetime | None) -> str:

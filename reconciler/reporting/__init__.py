@@ -5,13 +5,17 @@ changes (``queries``), pull requests (``diff``, ``preview``), and what ``doctor`
 shows them. Must not: change anything, or know who asks.
 """
 
-from reconciler.reporting.status import (
+from reconciler.reporting.exit_codes import (
     ERROR,
     HELD,
-    NAMED,
     PENDING,
     REFUSED,
     SEVERITY,
+    exit_code,
+    total,
+)
+from reconciler.reporting.status import (
+    NAMED,
     AccountReport,
     GuardReport,
     HeldReport,
@@ -21,10 +25,8 @@ from reconciler.reporting.status import (
     StatusReport,
     TextReport,
     account_report,
-    exit_code,
     held_reports,
     status_report,
-    total,
 )
 
 __all__ = [

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from reconciler.core.acceptance import AccountRevision
 from reconciler.core.model import AccountName
+from reconciler.core.registry_news import RegistryNews
 from reconciler.core.status import AccountStatus
 from reconciler.reporting.heard import KnownEvents, heard_of_account
 from reconciler.reporting.knowledge import Knowledge
@@ -26,6 +27,7 @@ class _Made:
 
     standing: AccountStatus
     text: AccountRevision
+    registry: RegistryNews | None
     report: AccountReport
 
     def again(self, next_pass: datetime | None, events: KnownEvents | None) -> AccountReport:
@@ -49,7 +51,12 @@ class AccountReports:
         for account, text in known.accepted.accounts.items():
             standing = known.statuses.get(account) or AccountStatus(account)
             made[account] = _made(
-                before.get(account), standing, text, known.passes.get(account), known.events
+                before.get(account),
+                standing,
+                text,
+                known.passes.get(account),
+                known.events,
+                registry=known.registries.get(account),
             )
         self._made = made
         return {account: one.report for account, one in made.items()}
@@ -61,9 +68,17 @@ def _made(
     text: AccountRevision,
     next_pass: datetime | None,
     events: KnownEvents | None,
+    *,
+    registry: RegistryNews | None,
 ) -> _Made:
-    if before is None or before.standing is not standing or before.text is not text:
-        return _Made(standing, text, account_report(standing, text, next_pass, events))
+    if (
+        before is None
+        or before.standing is not standing
+        or before.text is not text
+        or before.registry is not registry
+    ):
+        report = account_report(standing, text, next_pass, events, registry=registry)
+        return _Made(standing, text, registry, report)
     report = before.again(next_pass, events)
     return before if report is before.report else replace(before, report=report)
 

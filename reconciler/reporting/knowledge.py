@@ -15,6 +15,7 @@ from reconciler.core.acceptance import Accepted, Claims
 from reconciler.core.guards import Platform
 from reconciler.core.memory import DeviceNames
 from reconciler.core.model import AccountName, DeviceId
+from reconciler.core.registry_news import RegistryNews
 from reconciler.core.status import AccountStatus
 from reconciler.reporting.heard import KnownEvents
 from reconciler.state import KeptText, State
@@ -28,7 +29,8 @@ KeptWith = Callable[[Words, str], Sequence[KeptText]]
 class Knowledge:
     """All there is to know at one moment. ``passes`` says when the next pass of an account is due.
 
-    ``events`` is None if no receiver is asked. ``kept_with`` is None where ``kept`` costs nothing.
+    ``events`` is None if no receiver is asked. ``registries`` is what is known of LG's, where there are rules.
+    ``kept_with`` is None where ``kept`` costs nothing.
     """
 
     now: datetime
@@ -43,6 +45,9 @@ class Knowledge:
     platforms: Mapping[AccountName, Platform] = field(default_factory=lambda: MappingProxyType({}))
     claims: Claims = field(default_factory=Claims)
     events: KnownEvents | None = None
+    registries: Mapping[AccountName, RegistryNews] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     kept_with: KeptWith | None = None
 
     @property

@@ -101,6 +101,10 @@ def _knowing(
 ) -> frozenset[AccountName]:
     """Return the accounts that know a device, from the desired state or from memory."""
     found = {name for name, text in texts.items() if names_device(text, device)}
+    for name in texts:
+        news = known.registries.get(name)
+        if news is not None and news.pending.rule_of(DeviceId(device)) is not None:
+            found.add(name)
     for name, one in known.state.history.devices_like(device, MOST_FOUND):
         if one == device and name in accounts:
             found.add(name)

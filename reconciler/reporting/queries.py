@@ -163,7 +163,11 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
             f"account {asked} is abandoned: it left the desired state, and no call is made for it"
         )
     report = account_report(
-        known.statuses.get(name, AccountStatus(name)), text, known.passes.get(name), known.events
+        known.statuses.get(name, AccountStatus(name)),
+        text,
+        known.passes.get(name),
+        known.events,
+        registry=known.registries.get(name),
     )
     override = known.state.pauses.of(name, known.now)
     latest = max(known.now, known.theirs(name) or known.now)  # an approval is valid by both clocks
@@ -260,6 +264,7 @@ def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightin
         platform=known.platforms.get(name, Platform()),
         claims=known.claims,
         theirs=known.theirs(name),
+        registry=known.registries.get(name),
     )
 
 

@@ -6,7 +6,6 @@ Must not: render, or change anything.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,12 +27,14 @@ from reconciler.core.model import (
     Plan,
     Reason,
 )
-from reconciler.core.status import AccountStatus, PassReport, counts, states
+from reconciler.core.registry_news import RegistryNews
+from reconciler.core.status import AccountStatus, PassReport, states
 from reconciler.core.text import counted, listing
 from reconciler.desired import approval_block
 from reconciler.reporting import troubles
 from reconciler.reporting.forecast import BoundaryReport
 from reconciler.reporting.heard import HeardReport, KnownEvents, heard_of_account, heard_of_all
+from reconciler.reporting.registry_reports import RegistryReport, registry_report
 
 NAMED = 20
 """At most this many accounts are named in the sentence at the top; the rest is a number."""
@@ -69,7 +70,7 @@ class AccountReport:
     """One account, as its last pass left it. Times are nothing where there was none yet.
 
     ``current``: that pass was of the revision in force. ``settled``: it left nothing to change. ``refused``: the number
-    of devices LG refused the change. ``heard`` is None if no receiver is asked.
+    of devices LG refused the change. ``heard`` is None if no receiver is asked, ``registry`` where there are no rules.
     """
 
     account: str
@@ -96,6 +97,7 @@ class AccountReport:
     refused: int = 0
     guards: tuple[GuardReport, ...] = ()
     heard: HeardReport | None = None
+    registry: RegistryReport | None = None
 
     @property
     def guarded(self) -> bool:
@@ -173,8 +175,14 @@ def account_report(
     text: AccountRevision,
     next_pass: datetime | None,
     events: KnownEvents | None = None,
+    *,
+    registry: RegistryNews | None = None,
+    replica: str | None = None,
 ) -> AccountReport:
-    """Return one account's report; ``text`` is what is in force for it."""
+    """Return one account's report; ``text`` is what is in force for it.
+
+    ``registry`` is what is known of LG's registry, where there are rules; ``replica`` is who reads it.
+    """
     last = standing.last
     heard = heard_of_account(events, standing.account)
     return AccountReport(
@@ -190,7 +198,11 @@ def account_report(
         held=held_reports(last.plan, last.held) if last else (),
         flapping=tuple(sorted(last.flapping)) if last else (),
         approval=_approval(standing.account, last) if last else "",
-        remarks=(*(last.remarks if last else ()), *_remarks(standing, heard)),
+        remarks=(
+            *(last.remarks if last else ()),
+            *_remarks(standing, heard),
+            *(registry.remarks if registry else ()),
+        ),
         digest=last.plan.digest if last and last.plan else "",
         unsubscribe_budget_remaining=last.budget_remaining if last else 0,
         last_attempt=last.began if last else None,
@@ -202,6 +214,7 @@ def account_report(
         refused=len(last.refused) if last else 0,
         guards=_guards(last.plan) if last else (),
         heard=heard,
+        registry=registry_report(registry, replica),
     )
 
 
@@ -452,49 +465,3 @@ class PlanReport:
     def names(self) -> Mapping[DeviceId, str]:
         """Return the names of devices, for people: those of the entries, and the last ones of removed devices."""
         return {**self.ending.names, **self.ending.desired.names}
-
-
-ERROR, PENDING, HELD, REFUSED = 1, 2, 3, 4
-"""The exit codes: no list, changes that wait to be made, held by a guard, failed or refused by LG."""
-SEVERITY = (ERROR, HELD, REFUSED, PENDING)
-"""The exit codes, the gravest first: of several accounts the first that one has is the code of all."""
-
-
-def exit_code(reports: Iterable[PlanReport], *, pending: int | None = None) -> int:
-    """Return the exit code: 1 before 3 before 4 before ``pending``; 0 when there is nothing to report.
-
-    Kind *guard* makes 3; failed, refused and held by *platform* make 4; held by *policy* makes neither. With
-    ``pending`` the passes only looked; without, a change that was not held and not made makes 4 too.
-    """
-    found = set[int]()
-    for report in reports:
-        found |= _codes(report.ending)
-        if pending is None and report.ending.unfinished:
-            found.add(REFUSED)
-        if pending is not None and report.plan.changes:
-            found.add(pending)
-    for code in SEVERITY:
-        if code in found:
-            return code
-    return 0
-
-
-def _codes(ending: PassReport) -> set[int]:
-    """Return the exit codes of one pass."""
-    found = set[int]()
-    if ending.error and not ending.trusted:
-        found.add(ERROR)
-    if ending.unexpected or ending.guarded:
-        found.add(HELD)
-    withheld = any(held.reason.kind is Kind.PLATFORM for held in ending.held)
-    if withheld or ending.unmade or not ending.trusted:
-        found.add(REFUSED)
-    return found
-
-
-def total(reports: Iterable[PlanReport]) -> Mapping[str, int]:
-    """Return the sums of what passes did, for the last line of a report."""
-    sums: Counter[str] = Counter()
-    for report in reports:
-        sums.update(counts(report.ending))
-    return sums

@@ -40,6 +40,7 @@ from reconciler.runtime.services.errands import Errands
 from reconciler.runtime.services.http import Front, HttpServer
 from reconciler.runtime.services.passes import PassMaker
 from reconciler.runtime.services.receivers import Receivers
+from reconciler.runtime.services.registries import RegistryReader
 from reconciler.runtime.services.replica import ReplicaService
 from reconciler.runtime.services.source import SourceFollower
 from reconciler.runtime.services.state import StateKeeper
@@ -225,6 +226,7 @@ class Process:
             else ReplicaService(components, replica, passes, dispatcher, self._source)
         )
         self._operations = self._commands(dispatcher, replica)
+        registries = RegistryReader(components, self.queue)
         ticks = Ticks(
             ticker,
             [
@@ -240,6 +242,7 @@ class Process:
             ticks,
             errands,
             *self._receivers(),
+            registries,
             passes,
             *(() if self.replica is None else (self.replica,)),
             self._source,

@@ -7,7 +7,7 @@ long lists. Must not: know how a question comes in, or change anything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +25,14 @@ from reconciler.reporting.forecast import Calendar
 from reconciler.reporting.heard import KnownEvents
 from reconciler.reporting.knowledge import Knowledge
 from reconciler.reporting.moments import IN_UTC, Zone, zone_named
+from reconciler.reporting.parameters import insist_on_known, insist_on_values
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
+from reconciler.reporting.registry_reports import (
+    RegistryList,
+    account_registry,
+    asked_for,
+    registry_elsewhere,
+)
 from reconciler.reporting.roster import Rosters
 from reconciler.reporting.views import AccountView, SearchView
 from reconciler.runtime.health import ProcessHealth
@@ -131,6 +138,27 @@ class DaemonQueries:
             troubles=tuple(str(one) for one in troubles),
         )
 
+    async def registry(self, asked: Mapping[str, str]) -> RegistryList:
+        """Return LG's registry of an account with rules, or of all that have some."""
+        insist_on_known(asked, ("account",))
+        insist_on_values(asked)
+        accounts = self._components.informer.accepted.accounts
+        ruled = [name for name, text in sorted(accounts.items()) if text.desired.ruled is not None]
+        names = asked_for(asked.get("account"), ruled, accounts)
+        return await asyncio.to_thread(self._registry_list, names)
+
+    def _registry_list(self, names: Sequence[AccountName]) -> RegistryList:
+        found = []
+        elsewhere = {} if self._replica is None else self._replica.elsewhere()
+        registries = self._components.registries
+        for name in names:
+            if name in elsewhere:
+                found.append(registry_elsewhere(name, elsewhere[name].registry))
+            else:
+                believed, doubted = registries.believed(name), registries.doubted(name)
+                found.append(account_registry(name, believed, doubted))
+        return RegistryList(self.now(), tuple(found))
+
     def now(self) -> datetime:
         """Return the present moment."""
         return self._components.clock.now()
@@ -190,6 +218,7 @@ class DaemonQueries:
             platforms=reconciler.accounts.platforms,
             claims=components.informer.claims,
             events=self._events(),
+            registries=components.registries.news(),
         )
 
     def _events(self) -> KnownEvents | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -16,6 +16,7 @@ from reconciler.controller.dependencies import Dependencies, PassObserver
 from reconciler.controller.hearing import Hearing
 from reconciler.controller.informer import Informer
 from reconciler.controller.reconciler import Reconciler
+from reconciler.controller.registries import Registries
 from reconciler.controller.shared_source import SharedSource
 from reconciler.controller.tenure import Alone, Tenure
 from reconciler.core.acceptance import Claims
@@ -36,6 +37,10 @@ from reconciler.state import History, Quotas, State
 from reconciler.telemetry.heard_metrics import HeardMetrics
 from reconciler.telemetry.masking import Masking
 from reconciler.telemetry.metrics import Metrics
+from reconciler.telemetry.rule_metrics import RuleMetrics
+
+REGISTRIES_AT_ONCE = 4
+"""The number of LG's registries that are read at the same time, beside all that passes do."""
 
 
 class Host:
@@ -69,6 +74,7 @@ class Components:
     masking: Masking
     tenure: Tenure
     environment: Environment
+    registries: Registries = field(default_factory=Registries)
     hearing: Hearing | None = None
 
     def follow_credentials(self) -> frozenset[AccountName]:
@@ -157,6 +163,10 @@ class _Builder:
         self._claims = Claims()
         self._observing = settings.mode is Mode.OBSERVE
         self._hearing = self._heard()
+        self._registries = Registries()
+        RuleMetrics(
+            self._metrics.registry, self._registries, per_account=settings.metrics_per_account
+        )
         self.files = partial(
             FileSource,
             named_by=SETTING,
@@ -174,7 +184,7 @@ class _Builder:
         timeout_seconds = settings.request_timeout.total_seconds()
         http = open_http(
             read_only=read_only or self._observing,
-            connections=settings.workers * settings.concurrency + settings.workers,
+            connections=settings.workers * (settings.concurrency + 1) + REGISTRIES_AT_ONCE,
             transport=around.transport,
             timeout_seconds=timeout_seconds,
         )
@@ -228,6 +238,7 @@ class _Builder:
             masking=self._masking,
             tenure=self._tenure,
             environment=self._environment,
+            registries=self._registries,
         )
 
     def _dependencies(self, observer: PassObserver | None) -> Dependencies:
@@ -248,6 +259,7 @@ class _Builder:
             claims=self._claims,
             pass_id=self._pass_id,
             hearing=self._hearing,
+            registries=self._registries,
             tenure=self._tenure,
         )
 

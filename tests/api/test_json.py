@@ -38,6 +38,13 @@ from reconciler.reporting.explain.values import EventReport
 from reconciler.reporting.forecast import BoundaryReport
 from reconciler.reporting.heard import HeardReport, LastHeardReport
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Page, RefusedReport
+from reconciler.reporting.registry_reports import (
+    AccountRegistry,
+    RegisteredReport,
+    RegistryList,
+    RegistryReport,
+    RuleReport,
+)
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Error
 from scenarios import Site, eventually, eventually_true, fault, fleet, owned, site, text, write
@@ -67,6 +74,11 @@ VALUES: dict[str, type] = {
     "Change": ChangeReport,
     "Event": EventReport,
     "Heard of": HeardReport,
+    "Registry": RegistryReport,
+    "Rule": RuleReport,
+    "Registries": RegistryList,
+    "Account's registry": AccountRegistry,
+    "Registered device": RegisteredReport,
     "Last heard": LastHeardReport,
     "Pause body": PauseBody,
     "Plan body": PlanBody,

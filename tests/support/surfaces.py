@@ -16,6 +16,7 @@ from reconciler.reporting.explain import Explanation
 from reconciler.reporting.moments import IN_UTC, Zone
 from reconciler.reporting.preview import Proposal, Proposed
 from reconciler.reporting.queries import AccountDetail, DeviceExplanation, Overview, Page
+from reconciler.reporting.registry_reports import RegistryList
 from reconciler.reporting.views import AccountView, SearchView
 
 
@@ -53,6 +54,10 @@ class FakeQueries:
 
     async def history(self, asked: Mapping[str, str]) -> Page:
         """Know no change."""
+        raise Unknown(str(asked))
+
+    async def registry(self, asked: Mapping[str, str]) -> RegistryList:
+        """Know no registry."""
         raise Unknown(str(asked))
 
     async def holds(self, revision: str) -> bool:

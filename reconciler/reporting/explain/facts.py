@@ -12,6 +12,7 @@ from datetime import datetime
 from reconciler.core.acceptance import AccountRevision, Claims
 from reconciler.core.guards import PauseOverride, Platform
 from reconciler.core.model import AccountName, Device, DeviceId, Memory, Retry
+from reconciler.core.registry_news import RegistryNews
 from reconciler.core.status import PassReport
 from reconciler.desired import Sighting
 from reconciler.state import Past, Stay
@@ -23,7 +24,7 @@ class Facts:
 
     ``name`` is the last one that is known. ``ending`` is the report of the account's last pass in this process.
     ``platform`` is what LG does not allow for now, ``claims`` what other accounts want. ``theirs`` is LG's time where
-    it differs from ours.
+    it differs from ours. ``registry`` is what is known of LG's registry, where there are rules.
     """
 
     account: AccountName
@@ -44,6 +45,12 @@ class Facts:
     platform: Platform = field(default_factory=Platform)
     claims: Claims = field(default_factory=Claims)
     theirs: datetime | None = None
+    registry: RegistryNews | None = None
+
+    @property
+    def pending_rule(self) -> str | None:
+        """Return the rule that would take the device, if the lock does not have it."""
+        return None if self.registry is None else self.registry.pending.rule_of(self.device)
 
     @property
     def latest(self) -> datetime:

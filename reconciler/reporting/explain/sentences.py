@@ -76,6 +76,8 @@ def why(facts: Facts) -> str:
     if text is None:
         missed = ", and it is abandoned: no call is made for it" if facts.abandoned else ""
         return f"the account is not in the revision in force{missed}"
+    if entry is None and facts.pending_rule is not None:
+        return f"rule {facts.pending_rule} would take it, and the lock does not have it: run pcc-reconciler resolve"
     if entry is None:
         return "no entry of the revision in force names it"
     if entry.from_ is not None and facts.latest < entry.from_:

@@ -69,6 +69,7 @@ def tell(facts: Facts) -> Explanation:
         changes=tuple(change_report(past, name) for past in facts.pasts),
         protected=facts.protected_by is not None,
         protected_by=facts.protected_by,
+        pending_rule=facts.pending_rule,
     )
 
 

@@ -130,7 +130,8 @@ class Explanation:
     """All that is known of one device in one account. ``observed`` is None if no list was ever trusted.
 
     ``heard`` is None if no receiver is asked, or none answered. ``protected``: the device is unsubscribed only with an
-    approval. ``protected_by`` is the account whose entry stated that last.
+    approval. ``protected_by`` is the account whose entry stated that last. ``pending_rule`` is the rule that would take
+    the device, where the lock does not have it.
     """
 
     account: str
@@ -161,3 +162,4 @@ class Explanation:
     heard: EventReport | None = None
     protected: bool = False
     protected_by: str | None = None
+    pending_rule: str | None = None

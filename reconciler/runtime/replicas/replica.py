@@ -68,7 +68,7 @@ class Replica:
         self.watch = Watch(MemberId(""))
         self.changes = -1
         self.trouble = ""
-        self._unique, self._name = unique, socket.gethostname()
+        self._unique, self.name = unique, socket.gethostname()
         self._renewals: Renewals | None = None
 
     @property
@@ -85,7 +85,7 @@ class Replica:
 
     async def _joined(self) -> bool:
         me = MemberId(self._unique().hex)
-        member = Member(me, self._name, __version__, self.lease.seconds)
+        member = Member(me, self.name, __version__, self.lease.seconds)
         sent = self.boottime()
         try:
             renewal = await asyncio.to_thread(self.coordination.members.join, member)

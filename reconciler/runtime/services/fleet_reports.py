@@ -35,6 +35,7 @@ class FleetReports:
         self._metrics.lease.set_function(self._lease_left)
         self._metrics.owned.set_function(self._owned_here)
         passes.ended = self._unreported.add
+        components.registries.changed = self._unreported.add
 
     def elsewhere(self) -> Mapping[AccountName, AccountReport]:
         """Return the reports of accounts that other replicas work on; none where the database does not answer."""
@@ -72,7 +73,8 @@ class FleetReports:
             return None
         now = self._components.clock.now()
         due = now + timedelta(seconds=self._queue.next_due(account) or 0.0)
-        report = account_report(status, text, due)
+        news = self._components.registries.news().get(account)
+        report = account_report(status, text, due, registry=news, replica=self._replica.name)
         return StatusRow(account, status.condition, reports.written(report), now, due)
 
     def _lease_left(self) -> float:
