@@ -56,7 +56,7 @@ layers: $(INSTALLED) ## imports go one way
 
 check: lint types layers test ## what must pass before a change is sent
 
-simulate: $(INSTALLED) ## years of operation in minutes: SEEDS=200 HOURS=48 FROM=1, SEEDS=fresh, MODE=strict, heard or replicas, or DEFECTS=all
+simulate: $(INSTALLED) ## years of operation in minutes: SEEDS=200 HOURS=48 FROM=1, SEEDS=fresh, MODE=strict, heard, replicas, ruled or flicker, or DEFECTS=all
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m simulation --seeds $(or $(SEEDS),20) --hours $(or $(HOURS),48) --from $(or $(FROM),1) \
 	  $(if $(DEFECTS),--defects "$(DEFECTS)") $(if $(JOBS),--jobs $(JOBS)) $(if $(MODE),--mode $(MODE))
 

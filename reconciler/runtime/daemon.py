@@ -226,7 +226,7 @@ class Process:
             else ReplicaService(components, replica, passes, dispatcher, self._source)
         )
         self._operations = self._commands(dispatcher, replica)
-        registries = RegistryReader(components, self.queue)
+        registries = RegistryReader(components, passes)
         ticks = Ticks(
             ticker,
             [

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from reconciler.core.model import Action, Change, Reason
-from simulation.modes import HEARD, MODES, STRICT, USUAL
+from simulation.modes import FLICKER, HEARD, MODES, STRICT, USUAL
 
 
 def _module(name: str) -> Any:
@@ -67,6 +67,8 @@ database: Any
 database, storage = map(_module, _ABOUT_STATE)
 clock: Any
 clock, ticker = map(_module, _ABOUT_MACHINES)
+rules: Any
+rules, registries = map(_module, ("core.rules", "controller.registries"))
 heard: Any
 heard, hearing, receivers = map(
     _module, ("core.heard", "controller.hearing", "runtime.services.receivers")
@@ -83,6 +85,22 @@ class Defect:
     what: str
     plant: Callable[[], None]
     mode: str = USUAL.name
+
+
+def _drops_what_lg_does_not_list() -> None:
+    """Let a rule want what it takes of LG's registry now, as if there were no lock."""
+    seen: dict[Any, frozenset[Any]] = {}
+    take, wanted_at = registries.Registries.take, model.Desired.wanted_at
+
+    def took(self: Any, desired: Any, registry: Any) -> Any:
+        seen[desired.account] = frozenset(rules.taken(desired.ruled.rules, registry.devices))
+        return take(self, desired, registry)
+
+    def wanted(self: Any, now: datetime) -> Any:
+        found = wanted_at(self, now)
+        return found & seen[self.account] if self.ruled and self.account in seen else found
+
+    registries.Registries.take, model.Desired.wanted_at = took, wanted
 
 
 def _without(reason: Reason) -> Callable[[], None]:
@@ -783,6 +801,12 @@ DEFECTS: tuple[Defect, ...] = (
         "events wake an account as often as they come",
         _changed(hearing, "WAKE_SECONDS", value=0.0),
         HEARD.name,
+    ),
+    Defect(
+        "a rule that drops on an empty registry",
+        "a rule wants what it takes of LG's registry now, also where that lacks devices or has none",
+        _drops_what_lg_does_not_list,
+        FLICKER.name,
     ),
 )
 

@@ -21,6 +21,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from simulation.texts import fingerprint
+
 KEYS = {"version", "environment", "timezone", "retired_accounts", "policy", "accounts", "approvals"}
 SHARED_KEYS = KEYS - {"version", "accounts", "approvals"}
 POLICY = {
@@ -220,12 +222,25 @@ def _listed(
         raise _Fault
     found = {}
     for name, account in table.get("accounts", {}).items():
-        if "devices" not in account and "device_files" not in account:
+        if not account.keys() & {"devices", "device_files", "locked"}:
             raise _Fault
-        if not account.keys() <= {"devices", "device_files", "policy", "country"}:
+        keys = {"devices", "device_files", "policy", "country", "locked", "rules"}
+        if not account.keys() <= keys or ("locked" in account) is not ("rules" in account):
+            raise _Fault
+        if "locked" in account and not _fits(name, account, files):
             raise _Fault
         found[name] = (*_devices(account, files, zone), account.get("policy", {}))
     return found
+
+
+_HEAD = re.compile(rb"# [^;\n]*; account ([a-z0-9-]+); rules sha256:([0-9a-f]{64}); [^\n]*\n")
+
+
+def _fits(name: str, account: Mapping[str, Any], files: Mapping[str, bytes]) -> bool:
+    """Say whether the lock of an account with one rule was made of that rule."""
+    head = _HEAD.match(files.get(account["locked"], b""))
+    (rule,) = account["rules"]
+    return head is not None and (head[1].decode(), head[2].decode()) == (name, fingerprint(rule))
 
 
 def _devices(
@@ -238,6 +253,7 @@ def _devices(
     for source, device, alias, from_, until in (
         *inline,
         *_in_files(table.get("device_files", ()), files),
+        *_in_lock(table, files),
     ):
         if device in devices or not device or len(device) > LONGEST_ID or FOREIGN.match(device):
             raise _Fault
@@ -297,6 +313,17 @@ def _in_files(
                 raise _Fault
             if device.strip():
                 yield name, device.strip(), alias.strip(), None, None
+
+
+def _in_lock(
+    table: Mapping[str, Any], files: Mapping[str, bytes]
+) -> Iterator[tuple[str, str, str, None, None]]:
+    """Yield the devices of a lock, each with LG's name for it."""
+    for path, device, words, _from, _until in (
+        _in_files([table["locked"]], files) if "locked" in table else ()
+    ):
+        name = words.rsplit(" | ", 2)[0]
+        yield path, device, "" if name == "-" else name, None, None
 
 
 def _policy(general: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

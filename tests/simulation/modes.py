@@ -13,7 +13,7 @@ In the mode of events LG's clock and the machine's agree, so that what silence m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulation.tolerances import (
     GRACE_SECONDS,
@@ -36,7 +36,7 @@ class Mode:
     events. ``hidden_loss``: LG sends no events any more in the end, and its lists hide that. ``left_out``
     are events that do not happen.
     ``grace_seconds``: for how long nobody can say which pause by command the program goes by. ``replicas``: how many
-    daemons share the accounts.
+    daemons share the accounts. ``rules``: whether people keep devices by rules and locks, and what else there is.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Mode:
     receivers: float = 0.0
     hidden_loss: bool = False
     replicas: int = 1
+    rules: str = ""
     left_out: frozenset[str] = frozenset()
 
 
@@ -112,4 +113,11 @@ REPLICAS = Mode(
     replicas=3,
     left_out=frozenset({"interrupt", "restart", "kill", "disk", "exchange"}),
 )
-MODES = {one.name: one for one in (USUAL, STRICT, HEARD, REPLICAS)}
+RULED = replace(
+    USUAL, name="ruled", sizes=(4, 9, 12, 13, 25), shared=0.0, receivers=0.0, rules="with all else"
+)
+FLICKER = replace(
+    USUAL, name="flicker", sizes=(13,), shared=0.0, wild_clocks=0.0, working_trees=0.0,
+    observing=0.0, receivers=0.0, rules="alone",
+)  # fmt: skip
+MODES = {one.name: one for one in (USUAL, STRICT, HEARD, REPLICAS, RULED, FLICKER)}

@@ -578,6 +578,10 @@ def _readable(text: str) -> str:
 
 
 def _kind_of(mode: Mode) -> type[Run]:
+    if mode.rules:
+        from simulation.ruled import FlickerRun, RuledRun  # noqa: PLC0415 - as below
+
+        return FlickerRun if mode.rules == "alone" else RuledRun
     if mode.replicas == 1:
         return Run
     from simulation.several.run import SharedRun  # noqa: PLC0415 - it is made of what is here

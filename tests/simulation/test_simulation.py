@@ -31,7 +31,7 @@ from simulation.foreign import FOREIGN, foreign
 from simulation.histories import differences
 from simulation.meaning import State, Texts, after
 from simulation.meaning import read as meaning_of
-from simulation.modes import HEARD, STRICT, USUAL
+from simulation.modes import FLICKER, HEARD, STRICT, USUAL
 from simulation.seed import run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -110,6 +110,22 @@ def test_seeds_with_events_keep_every_promise(
     monkeypatch.chdir(tmp_path)
     code, said = simulate("--mode", "heard", "--seeds", "3", "--hours", "12", "--from", "4")
     assert (code, said[-1]) == (0, "seeds 4..6: 0 violations")
+
+
+def test_seeds_with_rules_keep_every_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People edit rules and locks, and some forget to resolve, while LG's registry is another one every hour."""
+    monkeypatch.chdir(tmp_path)
+    code, said = simulate("--mode", "ruled", "--seeds", "2", "--hours", "8", "--from", "1")
+    assert (code, said[-1]) == (0, "seeds 1..2: 0 violations")
+
+
+def test_a_registry_that_flickers_for_thirty_days_changes_nothing() -> None:
+    """Right, short of some devices, empty, malformed or failing: no device comes or goes because of LG's registry."""
+    lines = run(1, 30 * 24, FLICKER).told()
+    assert not [line for line in lines if "VIOLATION" in line]
+    assert sum("registry.doubted" in line for line in lines) > 100
 
 
 def test_a_pass_of_the_strict_mode_is_longer_than_any_grace() -> None:

@@ -6,6 +6,8 @@ makes of it.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -30,13 +32,16 @@ class Entry:
 class Account:
     """One account. ``in_file``: its plain devices stand in a device file of their own.
 
-    ``wings``: they stand in several, by these names, which one pattern finds.
+    ``wings``: they stand in several, by these names, which one pattern finds. ``rule``: they stand in a lock, which
+    was made of the rule ``resolved``.
     """
 
     devices: dict[str, Entry] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
     in_file: bool = False
     wings: list[str] = field(default_factory=list)
+    rule: dict[str, Any] | None = None
+    resolved: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -77,7 +82,13 @@ def files(fleet: Fleet) -> dict[str, bytes]:
         inline = account.devices
         lines = ["version = 1", "", f"[accounts.{name}]"]
         lines += [f"policy.{key} = {_value(value)}" for key, value in account.policy.items()]
-        if account.in_file:
+        if account.rule is not None:
+            inline = {
+                device: entry for device, entry in account.devices.items() if device not in plain
+            }
+            lines.append(f'locked = "locks/{name}.txt"')
+            made[f"locks/{name}.txt"] = _lock(name, account, plain)
+        elif account.in_file:
             inline = {
                 device: entry for device, entry in account.devices.items() if device not in plain
             }
@@ -91,17 +102,40 @@ def files(fleet: Fleet) -> dict[str, bytes]:
                 ]
                 file = f"devices/{name}/{wing}.txt" if wing else f"devices/{name}.txt"
                 made[file] = _listed(mine, account.devices)
-        if inline or not account.in_file:
+        if inline or not (account.in_file or account.rule):
             lines += [
                 "devices = [",
                 *(f"  {_entry(device, entry)}," for device, entry in inline.items()),
                 "]",
             ]
+        if account.rule is not None:
+            lines += ["", f"[[accounts.{name}.rules]]"]
+            lines += [f"{key} = {_value(value)}" for key, value in account.rule.items()]
         made[f"{name}.toml"] = ("\n".join(lines) + "\n").encode()
     for one in fleet.approvals:
         if one.in_file:
             made[one.in_file] = "".join(f"{device}\n" for device in one.devices).encode()
     return made
+
+
+def fingerprint(rule: Mapping[str, Any]) -> str:
+    """Return the digest of one rule, as the format of locks has it."""
+    keys = {"type": [], "alias": None, "model": None, "except": [], **rule}
+    keys.pop("every", None)
+    keys["type"] = sorted(keys["type"])
+    return hashlib.sha256(json.dumps([keys], sort_keys=True).encode()).hexdigest()
+
+
+def _lock(name: str, account: Account, devices: list[str]) -> bytes:
+    """Return a lock, as resolve writes it, of the rule that it was made of."""
+    rule = account.resolved or {"name": "none"}
+    made_of = (
+        f"account {name}; rules sha256:{fingerprint(rule)}; registry of {len(devices)} devices"
+    )
+    lines = [f"# written by pcc-reconciler resolve; {made_of}, read 2026-01-01T00:00:00Z"]
+    names = {device: account.devices[device].name or "-" for device in sorted(devices)}
+    lines += [f"{one}  # {name} | washer | rule {rule['name']}" for one, name in names.items()]
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _listed(devices: list[str], entries: Mapping[str, Entry]) -> bytes:

@@ -34,7 +34,7 @@ class FleetReports:
         self._metrics = ReplicaMetrics(components.metrics.registry)
         self._metrics.lease.set_function(self._lease_left)
         self._metrics.owned.set_function(self._owned_here)
-        passes.ended = self._unreported.add
+        passes.ended.append(self._unreported.add)
         components.registries.changed = self._unreported.add
 
     def elsewhere(self) -> Mapping[AccountName, AccountReport]:

@@ -17,14 +17,10 @@ NOT_READY = timedelta(seconds=2)
 """How long a pass waits that cannot come to anything, because the shared state does not answer."""
 
 
-def _nobody_asks(_account: AccountName) -> None:
-    """Take that a pass ended, where nobody asks."""
-
-
 class PassMaker:
     """The queue of accounts that need a pass. At the end, passes under way have the shutdown grace.
 
-    ``ended`` hears of each pass that ended.
+    Whoever is in ``ended`` hears of each pass that ended.
     """
 
     name = "passes"
@@ -32,7 +28,7 @@ class PassMaker:
     def __init__(self, components: Components) -> None:
         self._components = components
         self.grace = components.settings.shutdown_grace.total_seconds()
-        self.ended: Callable[[AccountName], None] = _nobody_asks
+        self.ended: list[Callable[[AccountName], None]] = []
         self.queue = Queue(
             self._pass,
             workers=components.settings.workers,
@@ -71,4 +67,5 @@ class PassMaker:
             is_ours = components.tenure.owned([account])
             if components.informer.current(account) is None or not is_ours:
                 components.metrics.leave(account)
-            self.ended(account)
+            for hear in self.ended:
+                hear(account)

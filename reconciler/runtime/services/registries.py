@@ -14,17 +14,18 @@ from collections.abc import Iterable
 
 import structlog
 
-from reconciler.controller.queue import Queue
 from reconciler.core.clock import Clock
 from reconciler.core.errors import Outdated, PlatformError
 from reconciler.core.model import AccountName, Desired, Reason
 from reconciler.core.rules import Registry
 from reconciler.core.status import PassReport
 from reconciler.pcc.client import Client
+from reconciler.runtime.services.passes import PassMaker
 from reconciler.runtime.wiring import REGISTRIES_AT_ONCE, Components
 
 EVERY_SECONDS = 3600.0
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 60.0
+"""How often it is looked at whether a registry is due, beside the end of each pass of its account."""
 
 log = structlog.get_logger()
 
@@ -35,28 +36,38 @@ class RegistryReader:
     name = "registries"
     grace = 0.0
 
-    def __init__(self, components: Components, queue: Queue) -> None:
-        self._components, self._queue = components, queue
+    def __init__(self, components: Components, passes: PassMaker) -> None:
+        self._components, self._queue = components, passes.queue
         self._clock: Clock = components.clock
         self._read_at: dict[AccountName, float] = {}
-        self._stopped = asyncio.Event()
+        self._stopped, self._due = False, asyncio.Event()
+        passes.ended.append(self._rested)
 
     async def run(self) -> None:
-        """Read until ``stop``."""
-        while not self._stopped.is_set():
-            await self.look()
+        """Read until ``stop``. Without rules nothing is looked at."""
+        while not self._stopped:
+            self._due.clear()
+            there_are_rules = await self._look()
             try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._stopped.wait()
+                async with asyncio.timeout(LOOK_SECONDS if there_are_rules else None):
+                    await self._due.wait()
             except TimeoutError:
                 continue
 
     def stop(self) -> None:
         """Read no more."""
-        self._stopped.set()
+        self._stopped = True
+        self._due.set()
 
-    async def look(self) -> None:
-        """Read what is due, and work out what waits in revisions that are new."""
+    def _rested(self, account: AccountName) -> None:
+        """Look soon: a pass of an account ended, which has rules or had some."""
+        text = self._components.informer.current(account)
+        ruled = text is not None and text.desired.ruled is not None
+        if ruled or account in self._components.registries.news():
+            asyncio.get_running_loop().call_soon(self._due.set)
+
+    async def _look(self) -> bool:
+        """Read what is due, and work out what waits in revisions that are new. Say whether there are rules."""
         wanted = self._with_rules()
         registries = self._components.registries
         for account in (registries.news().keys() | self._read_at.keys()) - wanted.keys():
@@ -67,8 +78,9 @@ class RegistryReader:
             await asyncio.to_thread(_judge, self._components, new)
         due = [one for one in wanted.values() if self._is_due(one.account)]
         for start in range(0, len(due), REGISTRIES_AT_ONCE):
-            if not self._stopped.is_set():
+            if not self._stopped:
                 await asyncio.gather(*map(self._read, due[start : start + REGISTRIES_AT_ONCE]))
+        return bool(wanted)
 
     def _with_rules(self) -> dict[AccountName, Desired]:
         """Return the accounts with rules on which this process works."""
@@ -97,7 +109,8 @@ class RegistryReader:
         before, began = registries.doubted(account), self._clock.now()
         self._read_at[account] = self._clock.steady()
         try:
-            registry = Registry(await client.registered(), began)
+            with structlog.contextvars.bound_contextvars(account=account):
+                registry = Registry(await client.registered(), began)
         except Outdated:  # nobody was asked: the account may be another replica's by now
             return
         except PlatformError as error:
