@@ -59,6 +59,9 @@ PAIRS = {
         {"openshift": True, "events": {"enabled": True}},
         ("openshift", "events"),
     ),
+    "the receiver on OpenShift": Pair(
+        "overlays/receiver", RECEIVER | {"openshift": True}, ("openshift",), "pcc-receiver"
+    ),
     "two daemons, Git": Pair("overlays/postgres", SEVERAL | {"source": GIT}),
     "two daemons, a list": Pair(
         "overlays/postgres", SEVERAL, instead=("  - ../git\n", "  - ../configmap\n")
