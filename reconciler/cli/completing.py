@@ -146,19 +146,24 @@ def _desired(ctx: typer.Context) -> Mapping[str, list[Offer]]:
     return found
 
 
+_ALIAS = re.compile(r" \| [a-z0-9_-]+ \| rule [a-z0-9-]+$", re.ASCII)
+"""What is behind LG's alias in a lock."""
+
+
 def _devices_of(table: Mapping[str, Any], home: Path) -> Iterator[Offer]:
     for one in table.get("devices", []):
         if isinstance(one, str):
             yield one, ""
         elif isinstance(one, dict) and isinstance(one.get("id"), str):
             yield one["id"], str(one.get("name", ""))
-    for pattern in table.get("device_files", []):
+    locked = [table["locked"]] if isinstance(table.get("locked"), str) else []
+    for pattern in (*table.get("device_files", []), *locked):
         for file in sorted(home.glob(pattern)):
             with suppress(OSError, ValueError):
                 for line in _read(file).decode().splitlines():
                     device, _, name = line.partition("#")
                     if device.strip():
-                        yield device.strip(), name.strip()
+                        yield device.strip(), _ALIAS.sub("", name).strip()
 
 
 def _read(file: Path) -> bytes:

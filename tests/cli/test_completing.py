@@ -26,6 +26,8 @@ devices = [
 device_files = ["more/*.txt"]
 [accounts.busan-hotel]
 devices = ["0a77c3f2"]
+locked = "lock.txt"
+rules = [{ name = "all", every = true }]
 """
 
 
@@ -38,6 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "desired-state.toml").write_text(FLEET)
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "a.txt").write_text("# new ones\naabbccdd  # Room 1301 washer\n")
+    (tmp_path / "lock.txt").write_text("# head\nbbaabbccdd  # Lobby dryer | dryer | rule all\n")
     return tmp_path
 
 
@@ -70,6 +73,7 @@ PROGRAM = "pcc-reconciler"
     ("words", "offers"),
     [
         (("explain", "Room"), ["Room\\ 1203\\ fridge", "Room\\ 1301\\ washer"]),
+        (("explain", "Lobby"), ["Lobby\\ dryer"]),
         (("explain", "room\\ 12"), ["Room\\ 1203\\ fridge"]),
         (("explain", '"Room 12'), ["Room 1203 fridge"]),
         (("explain", "'Room 12"), ["Room 1203 fridge"]),

@@ -271,3 +271,29 @@ def test_a_path_names_the_files_and_need_not_be_the_setting(
     assert (home / LOCK).exists()
     assert shell("resolve", "nowhere").code == 64
     assert json.dumps([one.path for one in platform.requests]) == '["/devices"]'
+
+
+def test_resolve_works_on_the_working_tree_also_where_a_repository_is_followed(
+    shell: Shell, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With PCC_GIT_URL the files are those of this folder: the command never writes to Git."""
+    monkeypatch.setenv("PCC_GIT_URL", "https://git.invalid/fleet.git")
+    wants()
+    assert shell("resolve").code == 0
+    assert shell("validate", "desired-state.toml").code == 0
+    assert len(platform.requests) == 1
+
+
+def test_each_file_of_a_folder_has_its_own_locks(
+    shell: Shell, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of files is resolved as a whole, and the lock is beside the file that names it."""
+    Path("fleet").mkdir()
+    monkeypatch.setenv("PCC_DESIRED_STATE", "fleet")
+    Path("fleet/policy.toml").write_text("version = 1\npolicy.max_unsubscribe = 3\n")
+    Path("fleet/a.toml").write_text(HEAD + RULES)
+    ended = shell("resolve")
+    assert (ended.code, ended.err) == (0, "")
+    assert len(Path("fleet/locks/default.txt").read_text().splitlines()) == 13
+    assert shell("validate").code == 0
+    assert len(platform.requests) == 1

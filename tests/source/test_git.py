@@ -15,8 +15,10 @@ from urllib.parse import quote
 import pytest
 from structlog.testing import capture_logs
 
+from lock_files import lock_file
 from reconciler.core.errors import QUOTED, SourceError
 from reconciler.core.model import Cause, Commit, Verified
+from reconciler.core.rules import Rule
 from reconciler.desired import Unreadable, load
 from reconciler.source import (
     NOTHING,
@@ -449,6 +451,24 @@ def test_what_is_not_a_file_is_refused(remote: Remote, follower: Follower) -> No
     fetched = follower.source.fetch()
     assert fetched is not None
     assert fetched.cause is Cause.INVALID
+
+
+def test_a_lock_is_read_from_the_commit(tmp_path: Path, remote: Remote) -> None:
+    """A file with rules is read with the lock of the same commit; without it, it is refused."""
+    text = "version = 1\n[accounts.seoul]\nlocked = 'locks/a.txt'\n"
+    text += "[[accounts.seoul.rules]]\nname = 'all'\nevery = true\n"
+    remote.publish({"fleet/state.toml": text})
+    one = Follower(tmp_path / "state", remote.url, path=Path("fleet/state.toml"))
+    fetched = one.look()
+    assert fetched is not None
+    assert [str(fault) for fault in load(fetched.documents, fetched.tree).faults] == [
+        "fleet/state.toml:3:10: there is no such file yet: run pcc-reconciler resolve"
+    ]
+    remote.publish({"fleet/locks/a.txt": lock_file("seoul", Rule("all"), a1="Room 1")})
+    fetched = one.look()
+    assert fetched is not None
+    (desired,) = load(fetched.documents, fetched.tree).accounts.values()
+    assert desired.devices == {"a1"}
 
 
 def test_pattern_stays_in_its_folder(tmp_path: Path, remote: Remote) -> None:
