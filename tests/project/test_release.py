@@ -93,6 +93,8 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("copy") / "another-name"
     ignored = shutil.ignore_patterns("__pycache__", "node_modules", "*.pyc")
     for name in (
+        ".ci",
+        ".github",
         "reconciler",
         "logic",
         "tests",
