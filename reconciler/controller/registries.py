@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from reconciler.core.model import AccountName, Desired
 from reconciler.core.registry_news import RegistryNews, news
-from reconciler.core.rules import Registry, doubt
+from reconciler.core.rules import Registered, Registry, doubt
 
 
 class Registries:
@@ -22,6 +22,7 @@ class Registries:
     def __init__(self) -> None:
         self.changed: Callable[[AccountName], None] = _nobody_hears
         self._believed: Mapping[AccountName, Registry] = MappingProxyType({})
+        self._words: dict[str | None, str | None] = {}
         self._doubted: dict[AccountName, str] = {}
         self._judged: dict[AccountName, Desired] = {}
         self._news: dict[AccountName, RegistryNews] = {}
@@ -42,9 +43,24 @@ class Registries:
         """Take what LG answered; return why it is not believed, or an empty string. For a worker thread."""
         why = doubt(registry.devices, None if desired.ruled is None else desired.ruled.head)
         if not why:
-            self._believed = {**self._believed, desired.account: registry}
+            self._believed = {**self._believed, desired.account: self._shared(desired, registry)}
         self._note(desired, why)
         return why
+
+    def _shared(self, desired: Desired, registry: Registry) -> Registry:
+        """Return a registry whose words are in memory once: types and models are few, and most ids are wanted ones."""
+        ids = {device: device for device in desired.devices}
+        words = self._words
+        devices = tuple(
+            Registered(
+                ids.get(one.id, one.id),
+                words.setdefault(one.type, one.type),
+                one.alias,
+                words.setdefault(one.model, one.model),
+            )
+            for one in registry.devices
+        )
+        return Registry(devices, registry.read)
 
     def failed(self, desired: Desired, why: str) -> None:
         """Take that LG gave no registry."""

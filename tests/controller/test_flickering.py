@@ -127,6 +127,8 @@ def test_no_answer_changes_a_plan(data: st.DataObject) -> None:
     assert report.plan is not None
     assert {one.device for one in report.plan.subscribes} == locked
     assert not report.plan.unsubscribes
+    remarks = " ".join(report.remarks)
+    assert "registry doubted: " in remarks or "for pcc-reconciler resolve" in remarks
     assert fleet.calls("POST", "DELETE") == []
 
 

@@ -33,6 +33,7 @@ from reconciler.core.model import (
     Retry,
     Revision,
 )
+from reconciler.core.registry_news import RegistryNews
 from reconciler.reporting import queries
 from reconciler.reporting.explain import Explanation, Facts, Position, tell, wait_report
 from reconciler.reporting.formats import changes, statuses
@@ -666,3 +667,20 @@ def test_two_clocks_explain_what_a_pass_does(
     assert told.desired == wanted
     assert (told.state is Position.IN_SYNC) == (wanted and live)
     assert ("counts" in told.why or "no dates" in told.why) == wanted
+
+
+def test_a_doubted_registry_is_named_where_no_entry_is() -> None:
+    """Whoever asks why a device is not wanted reads that the registry, from which a rule would take it, is doubted."""
+    told = tell(
+        Facts(
+            DEFAULT_ACCOUNT,
+            DeviceId("d" * 64),
+            START,
+            text=AccountRevision(Desired(DEFAULT_ACCOUNT, frozenset()), Revision("0" * 64)),
+            registry=RegistryNews(doubted="LG's registry is empty"),
+        )
+    )
+    assert told.why == (
+        "no entry of the revision in force names it; registry doubted: LG's registry is empty"
+    )
+    assert told.pending_rule is None

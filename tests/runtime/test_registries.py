@@ -38,8 +38,8 @@ async def remarked(one: Site, words: str) -> None:
     """Wait until the account has a remark with these words."""
 
     async def found() -> bool:
-        (account,) = (await one.get("/api/v1/status")).json()["accounts"]
-        return any(words in remark for remark in account["remarks"])
+        accounts = (await one.get("/api/v1/status")).json()["accounts"]
+        return any(words in remark for account in accounts for remark in account["remarks"])
 
     for _try in range(600):
         if await found():
@@ -109,6 +109,24 @@ async def test_what_a_rule_would_take_is_shown_everywhere_and_never_acted_on(
         one.clock.go_ahead(HOUR)
         await reads(one, 3)  # the daemon's two, and that of the command plan
         assert one.live() == set(locked)
+
+
+async def test_in_observe_mode_what_waits_is_shown_too(tmp_path: Path) -> None:
+    """A daemon that changes nothing reads the registry all the same, and says of a device why it is not wanted."""
+    platform = fleet(12)
+    *locked, last = sorted(owned(platform))
+    locks(tmp_path, locked)
+    async with site(tmp_path, platform, PCC_MODE="observe") as one:
+        await remarked(one, "1 device waits for pcc-reconciler resolve: 1 by rule all")
+        platform.subscribe("default", last)
+        platform.set_faults(goes_wrong(fault.Html(502), Route.DEVICES))
+        one.clock.go_ahead(HOUR)
+        await remarked(one, "registry doubted")
+        story = (await one.get(f"/api/v1/devices?device={last}")).json()["accounts"][0]
+        assert story["why"].startswith("rule all would take it")
+        _code, out, _err = await command(one, "status")
+        assert "registry doubted: it cannot be read" in " ".join(out.split())
+        assert changes(platform) == set()
 
 
 async def test_a_new_lock_ends_what_waits(tmp_path: Path) -> None:

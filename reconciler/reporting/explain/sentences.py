@@ -76,10 +76,8 @@ def why(facts: Facts) -> str:
     if text is None:
         missed = ", and it is abandoned: no call is made for it" if facts.abandoned else ""
         return f"the account is not in the revision in force{missed}"
-    if entry is None and facts.pending_rule is not None:
-        return f"rule {facts.pending_rule} would take it, and the lock does not have it: run pcc-reconciler resolve"
     if entry is None:
-        return "no entry of the revision in force names it"
+        return _why_without_entry(facts)
     if entry.from_ is not None and facts.latest < entry.from_:
         return f"its entry begins at {stamp_words(entry.from_)}"
     if entry.until is not None and not facts.wanted:
@@ -87,6 +85,17 @@ def why(facts: Facts) -> str:
     since = f" since {stamp_words(entry.from_)}" if entry.from_ is not None else ""
     until = f" until {stamp_words(entry.until)}" if entry.until is not None else ""
     return f"its entry counts{since}{until}" if since or until else "its entry has no dates"
+
+
+def _why_without_entry(facts: Facts) -> str:
+    """Return why a device is not wanted that no entry names, and what a rule has to do with it."""
+    rule, registry = facts.pending_rule, facts.registry
+    if rule is not None:
+        return (
+            f"rule {rule} would take it, and the lock does not have it: run pcc-reconciler resolve"
+        )
+    doubted = f"; registry doubted: {registry.doubted}" if registry and registry.doubted else ""
+    return f"no entry of the revision in force names it{doubted}"
 
 
 Step = tuple[str, datetime | None]
