@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 DEMO := $(if $(wildcard $(INSTALLED)),.venv,build/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage test-rest fresh lint types layers check simulate simulate-replicas crashes bench bench-quick pictures terminal recording house mutants docs format requirements dist ways clean
+.PHONY: help demo test test-all coverage test-rest fresh lint types layers check simulate simulate-replicas zones crashes bench bench-quick pictures terminal recording house mutants docs format requirements dist ways clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +59,9 @@ check: lint types layers test ## what must pass before a change is sent
 simulate: $(INSTALLED) ## years of operation in minutes: SEEDS=200 HOURS=48 FROM=1, SEEDS=fresh, MODE=strict, heard, replicas, ruled or flicker, or DEFECTS=all
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m simulation --seeds $(or $(SEEDS),20) --hours $(or $(HOURS),48) --from $(or $(FROM),1) \
 	  $(if $(DEFECTS),--defects "$(DEFECTS)") $(if $(JOBS),--jobs $(JOBS)) $(if $(MODE),--mode $(MODE))
+
+zones: $(INSTALLED) ## change windows minute by minute around every change of an offset in two years, in all zones
+	@PYTHONPATH=tests:tests/support $(BIN)/python -m zones
 
 crashes: $(INSTALLED) ## end the spool's writer at random: TRIALS=1000 FROM=1; nothing acknowledged may be missing
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m crashes --trials $(or $(TRIALS),1000) --from $(or $(FROM),1) \

@@ -1,4 +1,4 @@
-"""The calls that act or take input: a pass at once, a pause, and a plan of proposed files.
+"""The calls that act or take input: a pass at once, a pause, a window opened, and a plan of proposed files.
 
 Owns: their paths, what they take, and which status says what. Must not: decide who may call (``access`` does), or know
 what acting means; it asks the ``Operations``.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -38,6 +39,7 @@ from reconciler.reporting.formats.screen import WIDTH, Screen
 from reconciler.reporting.preview import Proposal, Proposed
 
 RECONCILE, PAUSE, PLAN = "/api/v1/reconcile", "/api/v1/pause", "/api/v1/plan"
+OPEN, CLOSE = "/api/v1/open", "/api/v1/close"
 LARGEST_BODY = 64 * 1024
 LARGEST_PROPOSAL = 128 * 1024 * 1024
 """Proposed files: room for more than a million ids."""
@@ -64,6 +66,21 @@ class PauseBody(msgspec.Struct, forbid_unknown_fields=True):
     for_: str | None = msgspec.field(default=None, name="for")
     reason: str = ""
     set_by: str = ""
+
+
+class OpenBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What ``POST /api/v1/open`` takes."""
+
+    window: str
+    for_: str | None = msgspec.field(default=None, name="for")
+    reason: str = ""
+    set_by: str = ""
+
+
+class CloseBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What ``POST /api/v1/close`` takes."""
+
+    window: str
 
 
 class ReconcileBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -95,7 +112,7 @@ class PlanBody(msgspec.Struct, forbid_unknown_fields=True):
     screen: ScreenBody = msgspec.field(default_factory=ScreenBody)
 
 
-Body = TypeVar("Body", PauseBody, PlanBody, ReconcileBody)
+Body = TypeVar("Body", CloseBody, OpenBody, PauseBody, PlanBody, ReconcileBody)
 Handler = Callable[[Request], Awaitable[dict[str, Any]]]
 
 
@@ -111,6 +128,8 @@ def routes(
     return [
         Route(RECONCILE, _guarded(callers.acting, calls.reconcile, "account"), methods=["POST"]),
         Route(PAUSE, _guarded(callers.acting, calls.pause), methods=["POST"]),
+        Route(OPEN, _guarded(callers.acting, calls.open), methods=["POST"]),
+        Route(CLOSE, _guarded(callers.acting, calls.close), methods=["POST"]),
         Route(PLAN, _guarded(callers.planning, calls.plan), methods=["POST"]),
     ]
 
@@ -163,17 +182,27 @@ class _Calls:
     async def pause(self, request: Request) -> dict[str, Any]:
         """Begin or end a pause."""
         asked = _decoded(await whole_body(request, LARGEST_BODY, self._patience), PauseBody)
-        span = duration.parse(asked.for_) if asked.for_ is not None else None
-        if len(asked.reason) > LONGEST_REASON:
-            raise Refused(400, f"reason is longer than {LONGEST_REASON} characters")
-        if len(asked.set_by) > LONGEST_PERSON:
-            raise Refused(400, f"set_by is longer than {LONGEST_PERSON} characters")
+        span = _span_and_words(asked)
         account = _account(asked.account)
         return _concerned(
             await self._operations.pause(
                 account, Pause(asked.pause), span, asked.reason, asked.set_by
             )
         )
+
+    async def open(self, request: Request) -> dict[str, Any]:
+        """Open a change window for a while."""
+        asked = _decoded(await whole_body(request, LARGEST_BODY, self._patience), OpenBody)
+        span = _span_and_words(asked)
+        opening, accounts = await self._operations.open_window(
+            asked.window, span, asked.reason, asked.set_by
+        )
+        return {**_concerned(accounts), "until": opening.until.isoformat().replace("+00:00", "Z")}
+
+    async def close(self, request: Request) -> dict[str, Any]:
+        """End what ``open`` began."""
+        asked = _decoded(await whole_body(request, LARGEST_BODY, self._patience), CloseBody)
+        return _concerned(await self._operations.close_window(asked.window))
 
     async def plan(self, request: Request) -> dict[str, Any]:
         """Plan proposed files, a few proposals at once."""
@@ -215,6 +244,15 @@ async def _gone(request: Request) -> None:
         if message["type"] == "http.disconnect":
             return
         await asyncio.sleep(LOOK_SECONDS)
+
+
+def _span_and_words(asked: PauseBody | OpenBody) -> timedelta | None:
+    """Return for how long something is asked for. Raises ``Refused`` where its words are too long."""
+    if len(asked.reason) > LONGEST_REASON:
+        raise Refused(400, f"reason is longer than {LONGEST_REASON} characters")
+    if len(asked.set_by) > LONGEST_PERSON:
+        raise Refused(400, f"set_by is longer than {LONGEST_PERSON} characters")
+    return duration.parse(asked.for_) if asked.for_ is not None else None
 
 
 def _account(given: str | msgspec.UnsetType | None) -> AccountName | None:

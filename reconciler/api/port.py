@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from reconciler.core.model import AccountName, Pause
+from reconciler.core.windows import Opening
 from reconciler.reporting import StatusReport
 from reconciler.reporting.account_devices import DevicesAsked
 from reconciler.reporting.devices import DeviceList
@@ -137,6 +138,14 @@ class Operations(Protocol):
         set_by: str = "",
     ) -> Iterable[AccountName]:
         """Pause one account, or all, or end that pause; return their names. ``set_by`` is who says so."""
+
+    async def open_window(
+        self, name: str, span: timedelta | None, reason: str, set_by: str = ""
+    ) -> tuple[Opening, Sequence[AccountName]]:
+        """Open an allow window for a while; return the opening, and the accounts that have the window."""
+
+    async def close_window(self, name: str) -> Sequence[AccountName]:
+        """End that; return the accounts that have the window."""
 
     async def plan(self, proposal: Proposal) -> Proposed:
         """Plan proposed files. Nothing comes into force."""

@@ -27,7 +27,17 @@ import typer
 from typer.exceptions import TyperException
 
 from reconciler import __version__
-from reconciler.cli import devices, events, importing, plan, resolve, simulate, status, validate
+from reconciler.cli import (
+    devices,
+    events,
+    importing,
+    plan,
+    resolve,
+    simulate,
+    status,
+    validate,
+    windows,
+)
 from reconciler.cli import history as past
 from reconciler.cli import run as fleet
 from reconciler.cli.console import (
@@ -79,6 +89,8 @@ COMMANDS: Mapping[str, tuple[Callable[..., int | None], str]] = {
     "reconcile": (status.reconcile, "seoul-hotel"),
     "pause": (status.pause, 'seoul-hotel --for 2h --reason "LG is being maintained"'),
     "resume": (status.resume, "seoul-hotel"),
+    "open": (windows.open_window, 'office-hours --for 1h --reason "the broken oven of room 12"'),
+    "close": (windows.close_window, "office-hours"),
     "migrate-state": (fleet.migrate_state, "--env-file production.env"),
     "doctor": (fleet.doctor, "--account seoul-hotel"),
     "receive": (events.receive, "--env-file receiver.env"),

@@ -98,7 +98,7 @@ def history(
         output,
         text=lambda: in_colours(
             changes.history_text(answer.report, room, shown_in)
-            if answer.report.changes
+            if answer.report.changes or answer.report.openings
             else nothing,
             colouring.history_coloured,
         ),

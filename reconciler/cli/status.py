@@ -152,7 +152,7 @@ def reconcile(account: OneAccount = None, server: Server = None, env_file: EnvFi
     Without ACCOUNT it is for every account.
     """
     query = f"?{urlencode({'account': account})}" if account is not None else ""
-    _print_accounts(
+    print_accounts(
         "a pass begins for", ask_daemon(server, env_file, f"/api/v1/reconcile{query}", {})
     )
 
@@ -177,9 +177,9 @@ def pause(
         "for": span,
         "reason": reason,
         "pause": "unsubscribe" if unsubscribes_only else "all",
-        "set_by": _myself(),
+        "set_by": myself(),
     } | _one(account)
-    _print_accounts(f"paused for {span}:", ask_daemon(server, env_file, "/api/v1/pause", body))
+    print_accounts(f"paused for {span}:", ask_daemon(server, env_file, "/api/v1/pause", body))
 
 
 def resume(account: OneAccount = None, server: Server = None, env_file: EnvFile = None) -> None:
@@ -188,12 +188,12 @@ def resume(account: OneAccount = None, server: Server = None, env_file: EnvFile 
     Without ACCOUNT it is for every account.
     """
     body = {"pause": "none"} | _one(account)
-    _print_accounts(
+    print_accounts(
         "no longer paused by command:", ask_daemon(server, env_file, "/api/v1/pause", body)
     )
 
 
-def _myself() -> str:
+def myself() -> str:
     """Return who gives a command, like ``mina@desk``; whoever asks why something is paused asks this person."""
     try:
         person = getpass.getuser()
@@ -354,7 +354,8 @@ def _print_refused(
     )
 
 
-def _print_accounts(words: str, answer: dict[str, Any]) -> None:
+def print_accounts(words: str, answer: dict[str, Any]) -> None:
+    """Print the accounts that a command concerns."""
     accounts = answer.get("accounts")
     if not isinstance(accounts, list) or not all(isinstance(one, str) for one in accounts):
         raise DaemonError("what answers is not this daemon, or one of another version")

@@ -6,10 +6,12 @@ Must not: make a call, or say what follows where a plan is outdated.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
 from reconciler.controller.clocks import Clocks
 from reconciler.controller.dependencies import Dependencies
+from reconciler.core import windows
 from reconciler.core.acceptance import AccountRevision
 from reconciler.core.evaluate import Verdict
 from reconciler.core.model import AccountName
@@ -25,7 +27,7 @@ class InForce(Protocol):
 
 
 class Basis:
-    """What the plan of one pass rests on: the revision, the pause, the state, the user, other accounts, the clocks."""
+    """What the plan of one pass rests on: revision, pause, windows, state, user, other accounts, clocks."""
 
     def __init__(  # noqa: PLR0917 - one pass, and what it is compared with
         self,
@@ -82,12 +84,20 @@ class Basis:
             self._in_force.current(run.name)
         )
 
+    def _opened_or_closed(self, now: datetime) -> bool:
+        """Say whether a command opened a change window since, or one of its openings ended."""
+        mine = self._run.desired.windows
+        if not mine:
+            return False
+        openings = windows.relevant(mine, self._with.state.opened_windows.in_force(now))
+        return openings != self._run.openings
+
     def _paused_or_moved(self) -> bool:
         run, state, now = self._run, self._with.state, self._clocks.within(self._run)
         if run.boundary is not None and run.boundary <= now:
             return True
         if state.writable is not self._verdict.situation.memory.writable:
             return True
-        if state.pauses.of(run.name, now) != run.pause_override:
+        if state.pauses.of(run.name, now) != run.pause_override or self._opened_or_closed(now):
             return True
         return not self._client.same_user or self._clocks.moved(run)

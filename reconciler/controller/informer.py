@@ -30,7 +30,7 @@ from reconciler.core.model import AccountName, Cause, Revision, Verified
 from reconciler.core.replicas import Descent
 from reconciler.desired import digest
 from reconciler.source import RESTLESS_SECONDS, Source
-from reconciler.state import Accounts, Group, KeptText, Protections, Revisions
+from reconciler.state import Accounts, Group, KeptText, OpenedWindows, Protections, Revisions
 from reconciler.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -63,6 +63,7 @@ class Informer:
         claims: Claims | None = None,
         shared: SharedSource | None = None,
         owned: Owned = list,
+        opened_windows: OpenedWindows | None = None,
     ) -> None:
         self.accepted = Accepted()
         self.claims = claims or Claims()
@@ -86,6 +87,7 @@ class Informer:
             writes=keeps,
             owned=owned,
             alone=shared is None,
+            opened_windows=opened_windows,
         )
         self._history = History(source, self._reader, self._reading, clock)
         self._recorder = RevisionRecorder(metrics, source.kind, clock)
@@ -317,6 +319,8 @@ class Informer:
         if publishes:
             await self._reader.aside(self._kept.protect, before, after)
         await self._reader.aside(self._kept.remember, before, after, changed)
+        if publishes:
+            await self._reader.aside(self._kept.end_edited_windows, after)
         if changed:
             await self._reader.aside(self.claims.follow, after.accounts)
             self.claims.enforce(after.accounts)

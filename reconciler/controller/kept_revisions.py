@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import structlog
+
 from reconciler.core import protection
 from reconciler.core.acceptance import Accepted
 from reconciler.core.clock import Clock
@@ -17,7 +19,9 @@ from reconciler.core.protection import Stated
 from reconciler.desired import LoadCache, Loaded
 from reconciler.source import Fetched
 from reconciler.source.kept import recalled
-from reconciler.state import Accounts, Group, KeptText, Protections, Revisions
+from reconciler.state import Accounts, Group, KeptText, OpenedWindows, Protections, Revisions
+
+log = structlog.get_logger()
 
 Owned = Callable[[Iterable[AccountName]], list[AccountName]]
 """Picks the accounts on which this process works, in the same order."""
@@ -40,7 +44,9 @@ class KeptRevisions:
         writes: bool,
         owned: Owned = list,
         alone: bool = True,
+        opened_windows: OpenedWindows | None = None,
     ) -> None:
+        self._opened_windows = opened_windows
         self._owned, self._alone = owned, alone
         self._accounts = accounts
         self._revisions = revisions
@@ -103,6 +109,14 @@ class KeptRevisions:
         """Return what has to be written of the devices that a revision protects or releases."""
         stated = _stated(before, after)
         return (self._protections.group(stated),) if stated else ()
+
+    def end_edited_windows(self, after: Accepted) -> None:
+        """End what a command opened and what this revision defines otherwise, or not any more."""
+        if self._opened_windows is None or not self._writes or after.revision is None:
+            return
+        marks = {window.mark for window in after.windows}
+        for ended in self._opened_windows.edited(marks, self._clock.now()):
+            log.warning("window.closed", window=ended.window, ended_by=ended.ended_by)
 
     def desire(self, accepted: Accepted, accounts: Iterable[AccountName]) -> None:
         """Let the state know what these accounts want: another replica worked on them until now."""

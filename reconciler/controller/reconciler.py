@@ -111,16 +111,20 @@ class Reconciler:
         if not verdict.plan.changes:
             return Work()
         basis = Basis(run, verdict, client, self._in_force, self._with, self._clocks)
-        work = await execute(
-            verdict.plan,
-            client,
-            self._recorder.journal(run, verdict),
-            outdated=basis.outdated,
-            concurrency=self._with.concurrency,
-            clock=self._with.clock,
-            batch=self._with.tenure.batch,
-            fresh_seconds=self._with.tenure.fresh_seconds,
-        )
+        client.outdated = basis.outdated
+        try:
+            work = await execute(
+                verdict.plan,
+                client,
+                self._recorder.journal(run, verdict),
+                outdated=basis.outdated,
+                concurrency=self._with.concurrency,
+                clock=self._with.clock,
+                batch=self._with.tenure.batch,
+                fresh_seconds=self._with.tenure.fresh_seconds,
+            )
+        finally:
+            client.outdated = bool
         if work.full is not None:
             self.accounts.note_full(client.service, work.full, self._clocks.within(run))
         return work

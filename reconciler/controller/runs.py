@@ -15,6 +15,7 @@ import structlog
 from reconciler.controller.accounts import Accounts
 from reconciler.controller.clocks import Clocks
 from reconciler.controller.dependencies import Dependencies
+from reconciler.core import windows
 from reconciler.core.acceptance import AccountRevision
 from reconciler.core.account import AccountState
 from reconciler.core.guards import PauseOverride
@@ -52,9 +53,11 @@ class Runs:
 
     def refreshed(self, run: Run) -> Run:
         """Return the pass with what is known now of its start: LG's answers may have shown its time."""
-        return replace(
-            self._clocks.dated(run), pause_override=self._with.state.pauses.of(run.name, run.began)
-        )
+        state, desired = self._with.state, run.desired
+        openings = state.opened_windows.in_force(run.began) if desired.windows else ()
+        pause = state.pauses.of(run.name, run.began)
+        mine = windows.relevant(desired.windows, openings)
+        return self._clocks.dated(replace(run, pause_override=pause, openings=mine))
 
     def _run(self, accepted: AccountRevision, account: AccountState, now: datetime) -> Run:
         begun = Run(

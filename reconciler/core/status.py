@@ -30,6 +30,7 @@ from reconciler.core.model import (
     Reason,
     Result,
 )
+from reconciler.core.windows import Openings
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class PassReport:
     rejected: Cause | None = None
     theirs: datetime | None = None
     names: Mapping[DeviceId, str] = field(default_factory=dict)
+    openings: Openings = ()
 
     @property
     def trusted(self) -> bool:

@@ -103,6 +103,7 @@ def summarize(
         error="" if work.ended is None else str(work.ended),
         rejected=run.accepted.rejected,
         theirs=run.theirs,
+        openings=run.openings,
         unexpected=work.unexpected,
         remarks=approvals.remarks(run.desired, live, run.began),
     )
@@ -128,6 +129,7 @@ def summarize_without_list(
         error="" if aborted.reason is Reason.QUOTA else str(aborted),
         rejected=run.accepted.rejected,
         theirs=run.theirs,
+        openings=run.openings,
         remarks=_remarks_without_list(verdict, aborted),
     )
 

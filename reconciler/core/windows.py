@@ -149,14 +149,25 @@ class Window:
         when = self.when
         times: tuple[object, ...] = (when.begins, when.ends) if isinstance(when, Span) else ()
         if isinstance(when, Weekly):
-            times = (sorted(when.days), when.from_, when.to)
+            times = (sorted(when.days), when.from_, when.to, when.zone)
         facts = (self.name, self.kind.value, self.holds.value, self.zone, self.accounts)
         return sha256(repr((*facts, self.reason, *map(str, times))).encode()).hexdigest()
 
 
+class Ending(StrEnum):
+    """Why an opening ended before its time."""
+
+    CLOSED = "closed"
+    EDITED = "edited"
+    REOPENED = "reopened"
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """An allow window that a command opened, as it was defined at that moment (``mark``), until a moment."""
+    """An allow window that a command opened, as it was defined at that moment (``mark``), until a moment.
+
+    ``ended`` is when it ended before that, and ``ended_by`` why.
+    """
 
     window: str
     mark: str
@@ -164,6 +175,8 @@ class Opening:
     until: datetime
     reason: str = ""
     set_by: str = ""
+    ended: datetime | None = None
+    ended_by: Ending | None = None
 
     def opens(self, window: Window) -> bool:
         """Say whether this is about a window as it is defined now."""

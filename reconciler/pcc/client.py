@@ -108,7 +108,8 @@ class Client:
     ``credentials`` is asked before each call, so a rotated secret is in use at once; it raises ``CredentialsRefused``
     where there are none any more; ``read_again`` looks for newer ones where they are refused. Errors are
     ``PlatformError``. ``last_call_at`` is when the last call ended, in steady seconds. All clients of a process share
-    ``sent``. ``allow`` raises ``Outdated`` right before a call that must not be made now, whatever it is.
+    ``sent``. ``allow`` raises ``Outdated`` right before a call that must not be made now, whatever it is. ``outdated``
+    is asked right before a change: a token may have been renewed since the pass decided on it, which takes time.
     """
 
     def __init__(
@@ -141,6 +142,7 @@ class Client:
         self._two = two_clocks or TwoClocks(self._clock, ours_alone=True)
         self._message_id = message_id
         self._allow = allow
+        self.outdated: Callable[[], bool] = bool
         self._sent_ids = SentIds() if sent is None else sent
         self._asked_devices: bool | None = None
         self._asking = asyncio.Lock()
@@ -318,10 +320,8 @@ class Client:
         """Make one request and read its answer; count, time and learn from it, whatever it says."""
         turn = self._alone if self.quota.is_trying(self._now()) else nullcontext()
         async with turn:
-            if call in CHANGES and not self.same_user:
-                raise Outdated(
-                    f"{call}: not sent, because the account's credential was replaced since its last list"
-                )
+            if call in CHANGES and (not self.same_user or self.outdated()):
+                raise Outdated(f"{call}: not sent, because what its plan rests on has changed")
             self._allow()
             if not self.quota.take(self._now()):
                 raise Throttled(

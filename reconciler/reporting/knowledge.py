@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
-from reconciler.core.acceptance import Accepted, Claims
+from reconciler.core.acceptance import Accepted, AccountRevision, Claims
 from reconciler.core.guards import Platform
 from reconciler.core.memory import DeviceNames
 from reconciler.core.model import AccountName, DeviceId
 from reconciler.core.registry_news import RegistryNews
 from reconciler.core.status import AccountStatus
+from reconciler.core.windows import Openings, relevant
 from reconciler.reporting.heard import KnownEvents
 from reconciler.state import KeptText, State
 
@@ -67,6 +68,12 @@ class Knowledge:
         if status is None or status.last is None:
             return None
         return status.last.theirs_at(self.now)
+
+    def openings_of(self, text: AccountRevision | None) -> Openings:
+        """Return the change windows of an account that a command opened."""
+        if text is None or not text.desired.windows:
+            return ()
+        return relevant(text.desired.windows, self.state.opened_windows.in_force(self.now))
 
     def names(self, account: AccountName, devices: Collection[DeviceId]) -> DeviceNames:
         """Return what people call devices: by the revision in force, else the last name that is known."""

@@ -50,6 +50,7 @@ from reconciler.reporting.parameters import (
     moment,
     one_of,
 )
+from reconciler.reporting.windows import OpeningReport, opening_report
 from reconciler.state import BEGUN, History, Past, Traits, newest_first
 
 CHANGES = 10
@@ -59,6 +60,7 @@ GROUPED = 1000
 REFUSED = 1000
 """How many refused devices of one account are reported."""
 PAGE, LONGEST_PAGE = 100, 1000
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 """How many past changes one answer has where nobody says, and at most."""
 ACTIONS = (*(str(one) for one in Action),)
 RESULTS = (*(str(one) for one in Result), BEGUN)
@@ -101,11 +103,16 @@ class AccountDetail(AccountReport):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Past changes, newest first. ``next`` goes back in as ``before`` to get older ones; None if these are all."""
+    """Past changes, newest first. ``next`` goes back in as ``before`` to get older ones; None if these are all.
+
+    ``openings`` are the change windows that a command opened in that time; only on the first page, and only if no other
+    filter than a time was given.
+    """
 
     at: datetime
     changes: tuple[ChangeReport, ...]
     next: str | None
+    openings: tuple[OpeningReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +272,7 @@ def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightin
         claims=known.claims,
         theirs=known.theirs(name),
         registry=known.registries.get(name),
+        openings=known.openings_of(text),
     )
 
 
@@ -321,6 +329,18 @@ def history(known: Knowledge, asked: Wanted) -> Page:
         at=known.now,
         changes=_reports(known, found),
         next=_cursor_text(found[-1]) if more and found else None,
+        openings=_openings(known, asked),
+    )
+
+
+def _openings(known: Knowledge, asked: Wanted) -> tuple[OpeningReport, ...]:
+    """Return what commands opened, for whoever asks for everything of a span."""
+    given = (asked.account, asked.device, asked.action, asked.result, asked.author, asked.revision)
+    if asked.before is not None or any(one is not None for one in given):
+        return ()
+    found = known.state.opened_windows.past(asked.since or LONG_AGO, asked.limit)
+    return tuple(
+        opening_report(one) for one in found if asked.until is None or one.at < asked.until
     )
 
 

@@ -205,6 +205,7 @@ def _held(
         memory=memory,
         ending=standing.last,
         pause_override=known.state.pauses.of(name, known.now),
+        openings=known.openings_of(known.accepted.accounts.get(name)),
         observing=known.observing,
         platform=known.platforms.get(name, Platform()),
         claims=known.claims,

@@ -30,11 +30,13 @@ from reconciler.core.model import (
 from reconciler.core.registry_news import RegistryNews
 from reconciler.core.status import AccountStatus, PassReport, states
 from reconciler.core.text import counted, listing
+from reconciler.core.windows import Openings
 from reconciler.desired import approval_block
 from reconciler.reporting import troubles
 from reconciler.reporting.forecast import BoundaryReport
 from reconciler.reporting.heard import HeardReport, KnownEvents, heard_of_account, heard_of_all
 from reconciler.reporting.registry_reports import RegistryReport, registry_report
+from reconciler.reporting.windows import WindowReport, window_reports
 
 NAMED = 20
 """At most this many accounts are named in the sentence at the top; the rest is a number."""
@@ -168,6 +170,7 @@ class StatusReport:
     clock_ahead_seconds: float = 0.0
     clock_trouble: str = ""
     heard: HeardReport | None = None
+    windows: tuple[WindowReport, ...] = ()
 
 
 def account_report(
@@ -277,6 +280,7 @@ def status_report(
     events: KnownEvents | None = None,
     elsewhere: Mapping[AccountName, AccountReport] = MappingProxyType({}),
     unowned: int = 0,
+    openings: Openings = (),
 ) -> StatusReport:
     """Return the present status of everything. ``overrides`` are the pauses by command; None means all accounts.
 
@@ -316,6 +320,7 @@ def status_report(
         clock_ahead_seconds=round(ahead.total_seconds(), 1),
         clock_trouble=clock,
         heard=heard_of_all(events),
+        windows=window_reports(accepted.windows, openings, now),
     )
 
 

@@ -1,19 +1,21 @@
 """What people and programs can make the running daemon do.
 
-Owns: a pass at once, a pause, a plan of proposed files, and a push that was announced. Must not: know how a call comes
-in, or who may make it.
+Owns: a pass at once, a pause, an open window, a plan of proposed files, and a push that was announced. Must not: know
+how a call comes in, or who may make it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
 
-from reconciler.core.errors import ReconcilerError
+from reconciler.core.errors import ReconcilerError, Unknown, quoted, suggestion
 from reconciler.core.guards import PauseOverride
 from reconciler.core.model import AccountName, Pause
+from reconciler.core.windows import Ending, Opening, Window, WindowKind
 from reconciler.reporting.preview import Proposal, Proposed, planned
 from reconciler.runtime.dispatcher import Dispatcher
 from reconciler.runtime.services.source import SourceFollower
@@ -70,6 +72,67 @@ class DaemonOperations:
         """Let a pause be in force, or none."""
         now = self._components.clock.now()
         await asyncio.to_thread(self._components.state.pauses.set, account, override, now)
+
+    async def open_window(
+        self, name: str, span: timedelta | None, reason: str, set_by: str = ""
+    ) -> tuple[Opening, Sequence[AccountName]]:
+        """Open an allow window for a while, as it is defined now; return the accounts that have it."""
+        window = self._window(name)
+        if window.kind is WindowKind.DENY:
+            raise ReconcilerError(
+                f"{name} is a deny window: only the file ends it, no command does"
+            )
+        if not span or not reason.strip():
+            raise ReconcilerError(
+                "a window is opened with an end and a reason: for (like 1h) and reason"
+            )
+        now = self._components.clock.now()
+        opening = Opening(name, window.mark, now, now + span, reason.strip(), set_by.strip())
+        await self._set_opening(name, opening)
+        log.warning(
+            "window.opened",
+            window=name,
+            until=opening.until,
+            reason=opening.reason,
+            set_by=opening.set_by,
+        )
+        return opening, self._wake_those_with(name)
+
+    async def close_window(self, name: str) -> Sequence[AccountName]:
+        """End what ``open_window`` began; passes under way stop before their next call."""
+        if not await self._set_opening(name, None):
+            self._window(name)
+            raise ReconcilerError(f"no command opened window {name}, or its time is over")
+        log.warning("window.closed", window=name, ended_by=Ending.CLOSED)
+        return self._wake_those_with(name)
+
+    def _window(self, name: str) -> Window:
+        """Return a window of the desired state in force; raises ``Unknown``."""
+        windows = self._components.informer.accepted.windows
+        for window in windows:
+            if window.name == name:
+                return window
+        near = suggestion(name, [window.name for window in windows])
+        raise Unknown(f"there is no window {quoted(name)!r}{near}")
+
+    def _wake_those_with(self, name: str) -> Sequence[AccountName]:
+        """Ask for passes of the accounts that have a window, and return them."""
+        accounts = self._components.informer.accepted.accounts
+        names = [
+            account
+            for account, text in sorted(accounts.items())
+            if any(window.name == name for window in text.desired.windows)
+        ]
+        self._dispatcher.wake_first(names)
+        return names
+
+    async def _set_opening(self, window: str, opening: Opening | None) -> bool:
+        """Let a window be open by command, or not any more; return whether it was."""
+        now, opened = self._components.clock.now(), self._components.state.opened_windows
+        if opening is None:
+            return await asyncio.to_thread(opened.close, window, now)
+        await asyncio.to_thread(opened.open, opening, now)
+        return False
 
     async def plan(self, proposal: Proposal) -> Proposed:
         """Plan proposed files on what is known here, one proposal after the other: a large one takes memory."""

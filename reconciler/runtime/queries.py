@@ -253,6 +253,7 @@ class DaemonQueries:
             stalled=moment.stalled,
             ahead=moment.ahead,
             overrides=self._components.state.pauses.all(known.now),
+            openings=self._components.state.opened_windows.in_force(known.now),
             coming=self._calendar.coming(known.accepted.accounts, known.now),
             events=known.events,
             elsewhere={**self._reports.of_all(known), **elsewhere},

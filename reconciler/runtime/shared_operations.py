@@ -10,6 +10,7 @@ import asyncio
 
 from reconciler.core.guards import PauseOverride
 from reconciler.core.model import AccountName
+from reconciler.core.windows import Opening
 from reconciler.runtime.dispatcher import Dispatcher
 from reconciler.runtime.operations import DaemonOperations
 from reconciler.runtime.replicas.replica import Replica
@@ -50,6 +51,15 @@ class SharedOperations(DaemonOperations):
         await asyncio.to_thread(commands.pause, account, override, now)
         state.take_pauses(await asyncio.to_thread(state.stored_pauses))
         self._replica.tenure.nudge()
+
+    async def _set_opening(self, window: str, opening: Opening | None) -> bool:
+        """Let a window be open for all replicas, or not any more; plans from before cannot be carried out any more."""
+        commands, state = self._replica.coordination.commands, self._components.state
+        now = self._components.clock.now()
+        was_open = await asyncio.to_thread(commands.open_window, window, opening, now)
+        state.take_openings(await asyncio.to_thread(state.stored_openings))
+        self._replica.tenure.nudge()
+        return was_open
 
     async def _ask(self, what: What, names: list[AccountName], by: str) -> None:
         now = self._components.clock.now()

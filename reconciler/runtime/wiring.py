@@ -222,6 +222,7 @@ class _Builder:
             claims=self._claims,
             shared=self._shared,
             owned=self._tenure.owned,
+            opened_windows=self._state.opened_windows,
         )
         return Components(
             settings=self._settings,

@@ -1,9 +1,9 @@
 """What outlives a pass and a restart.
 
 Owns: what is kept, and when it is written. ``port`` says what callers may ask; each noun has its store (``accounts``,
-``changes``, ``history``, ``names``, ``pauses``, ``protections``, ``quotas``, ``revisions``); all of them write through
-``write_behind``. ``sqlite`` and ``postgres`` are the databases, ``sql`` is what they have in common; the rules of
-remembering are in ``core.memory`` and ``core.protection``. Must not: know LG, files or metrics, or judge.
+``changes``, ``history``, ``names``, ``opened_windows``, ``pauses``, ``protections``, ``quotas``, ``revisions``); all of
+them write through ``write_behind``. ``sqlite`` and ``postgres`` are the databases, ``sql`` is what they have in common;
+the rules of remembering are in ``core.memory`` and ``core.protection``. Must not: know LG, files or metrics, or judge.
 """
 
 from reconciler.core.memory import KEPT, Past
@@ -15,6 +15,7 @@ from reconciler.state.port import (
     History,
     KeptText,
     Names,
+    OpenedWindows,
     Pauses,
     Protections,
     Quotas,
@@ -39,6 +40,7 @@ __all__ = [
     "KeptText",
     "Mark",
     "Names",
+    "OpenedWindows",
     "Past",
     "Pauses",
     "Place",

@@ -18,6 +18,7 @@ from typing import Protocol
 from reconciler.core.guards import PauseOverride
 from reconciler.core.model import AccountName
 from reconciler.core.replicas import Member, MemberId, Server
+from reconciler.core.windows import Opening
 from reconciler.state.records import Fence, Group
 
 CHUNK = 500
@@ -185,6 +186,9 @@ class Commands(Protocol):
         self, account: AccountName | None, override: PauseOverride | None, now: datetime
     ) -> None:
         """Set or end a pause like ``port.Pauses.set``. It is in force at the commit: plans from before fail."""
+
+    def open_window(self, window: str, opening: Opening | None, now: datetime) -> bool:
+        """Open a window, or end its opening. Return whether one was in force. Plans from before fail, as at a pause."""
 
     def report(self, rows: Collection[StatusRow], fences: Mapping[AccountName, Fence]) -> None:
         """Keep what owners say of accounts. Rows whose owner or epoch is not that of the fence are left out."""

@@ -14,7 +14,11 @@ from reconciler.core.guards import PauseOverride
 from reconciler.core.memory import AccountMemory, Shelf
 from reconciler.core.model import AccountName
 from reconciler.core.protection import Protected
+from reconciler.core.windows import Opening
 from reconciler.state.write_behind import WriteBehind
+
+MOST_OPENED = 10_000
+"""How many openings are read; those that ended with their time are never marked as ended."""
 
 
 class Memories:
@@ -81,6 +85,17 @@ class Memories:
         """Return the devices that are protected, in whichever account."""
         with self._remembered.lock:
             return self.protected().lend()
+
+    def opened(self) -> dict[str, Opening]:
+        """Return the windows that are open by command, which may be changed. Hold the lock of ``Remembered``."""
+        if self._remembered.opened is None:
+            try:
+                stored = self._behind.storage.opened(None, MOST_OPENED)
+            except StateError as error:
+                self._behind.unread(error)
+                stored = ()
+            self._remembered.opened = {one.window: one for one in reversed(stored)}
+        return self._remembered.opened
 
     def _read(self, account: AccountName, now: datetime) -> None:
         """Read an account's memory from the storage, or begin with an empty one and ``trouble``."""

@@ -77,6 +77,7 @@ TABLES = (
     ),
     Table.of("retry", "account device", "action reason attempts until code words"),
     Table.of("pause", "account", "pause until reason set_by"),
+    Table.of("opened_window", "name at", "mark until reason set_by ended ended_by"),
     Table.of("quota", "account", "calls calls_per_hour"),
     Table.of("protection", "device", "account"),
     Table.of(

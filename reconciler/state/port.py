@@ -31,6 +31,7 @@ from reconciler.core.model import (
     Revision,
 )
 from reconciler.core.protection import Protected, Stated
+from reconciler.core.windows import Opening
 from reconciler.state.records import Fence, Group, Mark
 from reconciler.state.traits import ANY, Traits
 
@@ -285,6 +286,25 @@ class Protections(Protocol):
         """Return what ``keep`` would write, for an acceptance that writes it together with more."""
 
 
+class OpenedWindows(Protocol):
+    """The change windows that a command opened."""
+
+    def open(self, opening: Opening, now: datetime) -> None:
+        """Open a window. An earlier opening of it ends."""
+
+    def close(self, window: str, now: datetime) -> bool:
+        """End the opening of a window, and return whether there was one."""
+
+    def edited(self, marks: Collection[str], now: datetime) -> Sequence[Opening]:
+        """End the openings of windows that have none of these marks any more, and return them."""
+
+    def in_force(self, now: datetime) -> tuple[Opening, ...]:
+        """Return the openings that have not ended."""
+
+    def past(self, since: datetime, limit: int) -> Sequence[Opening]:
+        """Return the openings since a moment, newest first, also those in force. Raises ``StateError``."""
+
+
 class Quotas(Protocol):
     """When each account made its last calls, and the limit that was learned for it."""
 
@@ -358,6 +378,9 @@ class Storage(Protocol):
 
     def protected(self) -> dict[DeviceId, AccountName]:
         """Return the protected devices, each with the account whose entry stated so last."""
+
+    def opened(self, since: datetime | None, limit: int) -> Sequence[Opening]:
+        """Return the windows that were opened since a moment, newest first; without one those that nobody ended."""
 
     def live_accounts(self) -> frozenset[AccountName]:
         """Return the accounts that are expected to have live devices."""

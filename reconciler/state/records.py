@@ -14,6 +14,7 @@ from itertools import chain
 from reconciler.core.guards import PauseOverride
 from reconciler.core.memory import AccountMemory, DeviceNames, Past
 from reconciler.core.model import NOTHING, AccountName, DeviceId, PassId, Retry, Revision
+from reconciler.core.windows import Opening
 
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
@@ -230,6 +231,13 @@ class ProtectionReleased:
 
 
 @dataclass(frozen=True, slots=True)
+class OpeningSaved:
+    """A change window that a command opened, as it is now: open, or ended."""
+
+    opening: Opening
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentSaved:
     """The revision of an accepted document.
 
@@ -280,6 +288,7 @@ Record = (
     | PauseSaved
     | ProtectionStated
     | ProtectionReleased
+    | OpeningSaved
     | DocumentSaved
     | DocumentDropped
     | UnusedContentsDropped

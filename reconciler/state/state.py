@@ -6,7 +6,7 @@ it trusts. Must not: know what is kept.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -15,14 +15,16 @@ from reconciler.core.clock import Clock, TwoClocks
 from reconciler.core.guards import PauseOverride
 from reconciler.core.memory import NO_TIME
 from reconciler.core.model import AccountName
+from reconciler.core.windows import Opening
 from reconciler.state.accounts import AccountStore
 from reconciler.state.changes import ChangeStore
 from reconciler.state.clocks import StateClock
 from reconciler.state.coordination import Tenure
 from reconciler.state.fencing import FencedWriter
 from reconciler.state.history import HistoryStore
-from reconciler.state.memories import Memories
+from reconciler.state.memories import MOST_OPENED, Memories
 from reconciler.state.names import NameStore
+from reconciler.state.opened_windows import OpenedWindowStore
 from reconciler.state.opening import opened, opened_to_read
 from reconciler.state.pauses import PauseStore
 from reconciler.state.place import Place
@@ -31,6 +33,7 @@ from reconciler.state.port import (
     Changes,
     History,
     Names,
+    OpenedWindows,
     Pauses,
     Protections,
     Quotas,
@@ -52,6 +55,7 @@ class State:
     changes: Changes
     history: History
     names: Names
+    opened_windows: OpenedWindows
     pauses: Pauses
     protections: Protections
     quotas: Quotas
@@ -75,6 +79,7 @@ class State:
             behind, memories, self._protections, longest_call
         )
         self.pauses = self._pauses = PauseStore(behind, memories)
+        self.opened_windows = self._opened = OpenedWindowStore(behind, memories)
         self.names = NameStore(behind, memories)
         self.changes = ChangeStore(behind, memories, self.names, self._protections)
         self.history = HistoryStore(behind)
@@ -171,15 +176,24 @@ class State:
         """Let these devices be protected here: another replica may have read a newer revision."""
         self._protections.replace(stored)
 
+    def stored_openings(self) -> Sequence[Opening]:
+        """Return the windows that are stored as open, for ``take_openings``. Raises ``StateError``."""
+        return self._storage.opened(None, MOST_OPENED)[::-1]
+
+    def take_openings(self, openings: Iterable[Opening]) -> None:
+        """Let these openings of windows be in force here: another replica may have set them."""
+        self._opened.replace(openings)
+
     def keep_time(self, two: TwoClocks) -> None:
         """Use LG's clock beside ours: both decide when a day is over and when a pause ends."""
         self._clock.two = two
 
     def reset(self, step: timedelta, now: datetime) -> None:
-        """Apply a step of the wall clock, to ``now``: waits, and pauses set by this process, keep their length."""
+        """Apply a step of the wall clock, to ``now``: waits, pauses and openings of this process keep their length."""
         with self._behind.remembered.lock:
             self._accounts.reset(step, now)
             self._pauses.reset(step)
+            self._opened.reset(step)
 
     def look(self) -> None:
         """Check that the open file is still the one at its path, and write what waits."""

@@ -21,11 +21,12 @@ from reconciler.core.errors import StateError
 from reconciler.core.guards import PauseOverride
 from reconciler.core.memory import KEPT, AccountMemory, Shelf
 from reconciler.core.model import AccountName
+from reconciler.core.windows import Opening
 from reconciler.state.clocks import StateClock
 from reconciler.state.fencing import PlainWriter, Writer
 from reconciler.state.folding import everything
 from reconciler.state.port import Storage
-from reconciler.state.records import Group, OldDropped, PauseSaved, ProtectionStated
+from reconciler.state.records import Group, OldDropped, OpeningSaved, PauseSaved, ProtectionStated
 from reconciler.state.waiting import Waiting
 
 HOUSEKEEPING = timedelta(days=1)
@@ -43,11 +44,14 @@ class Remembered:
     accounts: dict[AccountName, AccountMemory] = field(default_factory=dict)
     pauses: dict[AccountName, PauseOverride] | None = None
     protected: Shelf[AccountName] | None = None
+    opened: dict[str, Opening] | None = None
 
     def forget(self) -> None:
         """Read everything again at the next use."""
         self.accounts.clear()
         self.pauses = self.protected = None
+        self.pauses = None
+        self.opened = None
 
 
 class WriteBehind:
@@ -172,6 +176,10 @@ class WriteBehind:
             if self.remembered.protected is not None:  # once more is safe, also in a shared state
                 protected = ProtectionStated(self.remembered.protected.lend())
                 self.waiting.replace("protected", protected, lasting=True)
+            opened = (self.remembered.opened or {}) if self._alone else {}
+            for one in opened.values():
+                key = ("opened", one.window, one.at)
+                self.waiting.replace(key, OpeningSaved(one), lasting=True)
         while self._write_next():
             pass
         self._lost = lost

@@ -28,7 +28,18 @@ from reconciler.runtime.access import SettingsPolicy
 from reconciler.simulator import Route
 from reconciler.simulator.faults import Error
 from reconciler.telemetry.masking import Masking
-from scenarios import command, eventually, eventually_true, fault, fleet, owned, site, text, write
+from scenarios import (
+    Site,
+    command,
+    eventually,
+    eventually_true,
+    fault,
+    fleet,
+    owned,
+    site,
+    text,
+    write,
+)
 from surfaces import FakeOperations, FakePolicy, nothing_planned
 
 TOKEN = "a-listen-token-of-some-length"
@@ -103,6 +114,108 @@ async def test_pause_ends_by_itself(tmp_path: Path) -> None:
         await eventually(lambda: one.told("pass.completed", condition="paused"))
         one.clock.go_ahead(timedelta(minutes=31))
         await one.has(owned(platform))
+
+
+def office(site: Site) -> str:
+    """Return a window that opens in six hours, every day for an hour."""
+    begins = site.clock.now() + timedelta(hours=6)
+    ends = begins + timedelta(hours=1)
+    return (
+        'timezone = "UTC"\n'
+        f'windows = [{{ name = "office", kind = "allow", from = "{begins:%H:%M}", to = "{ends:%H:%M}" }}]'
+    )
+
+
+async def test_a_window_holds_until_it_opens_and_a_command_opens_it(tmp_path: Path) -> None:
+    """What waits for a window is shown everywhere; a person opens it, closes it again, and then it opens in time."""
+    platform = fleet(6)
+    write(tmp_path / "desired-state.toml", text(owned(platform)[:2]))
+    async with site(tmp_path, platform, PCC_INTERVAL="1s") as one:
+        await one.has(owned(platform)[:2])
+        window = office(one)
+        write(one.file, text(owned(platform)[:4], window))
+        await eventually(lambda: one.told("pass.completed", held=2))
+        status = (await one.get("/api/v1/status")).json()
+        (shown,) = status["windows"]
+        assert (shown["name"], shown["active"], shown["opened_until"]) == ("office", False, None)
+        assert shown["words"].startswith("allow window for all changes, closed; opens ")
+        assert status["accounts"][0]["held"][0]["reason"] == "window"
+        code, out, _ = await command(one, "status")
+        assert "window office: allow window for all changes, closed; opens" in " ".join(out.split())
+        assert "allow window for all changes, closed" in (await one.get("/")).text
+        code, out, _ = await command(one, "open", "office", "--for", "1h", "--reason", "oven")
+        assert code == 0
+        assert re.fullmatch(r"office is open until \S+Z: default\n", out)
+        await one.has(owned(platform)[:4])
+        (shown,) = (await one.get("/api/v1/status")).json()["windows"]
+        assert shown["opened_reason"] == "oven"
+        await one.stop()
+        await one.start()
+        code, out, _ = await command(one, "close", "office")
+        assert (code, out) == (0, "office is no longer open by command: default\n")
+        write(one.file, text(owned(platform), window))
+        await eventually(lambda: one.told("pass.completed", held=2))
+        assert len(one.live()) == 4
+        (opened,) = (await one.get("/api/v1/history")).json()["openings"]
+        assert (opened["window"], opened["ended_by"], opened["reason"]) == (
+            "office",
+            "closed",
+            "oven",
+        )
+        code, out, _ = await command(one, "history")
+        assert "window office: opened by" in out
+        one.clock.go_ahead(timedelta(hours=6, minutes=1))
+        await one.has(owned(platform))
+
+
+async def test_an_edit_of_a_window_closes_what_a_command_opened(tmp_path: Path) -> None:
+    """The opening is for the window as it was; its end is logged and kept."""
+    platform = fleet(4)
+    write(tmp_path / "desired-state.toml", text(owned(platform)[:2]))
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform)[:2])
+        window = office(one)
+        write(one.file, text(owned(platform)[:2], window))
+        await eventually(lambda: len(one.told("desired.accepted")) > 1)
+        body = {"window": "office", "for": "1h", "reason": "oven"}
+        answer = (await one.http.post("/api/v1/open", json=body)).json()
+        assert answer["accounts"] == ["default"]
+        edited = window.replace('kind = "allow"', 'kind = "allow", reason = "new"')
+        write(one.file, text(owned(platform), edited))
+        await eventually(lambda: one.told("window.closed", window="office", ended_by="edited"))
+        await eventually(lambda: one.told("pass.completed", held=2))
+        assert len(one.live()) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "status", "said"),
+    [
+        ("open", {"window": "offices", "for": "1h", "reason": "r"}, 404, "did you mean 'office'?"),
+        ("open", {"window": "freeze", "for": "1h", "reason": "r"}, 400, "is a deny window"),
+        ("open", {"window": "office", "for": "1h"}, 400, "with an end and a reason"),
+        ("open", {"window": "office", "reason": "r"}, 400, "with an end and a reason"),
+        ("open", {"window": "office", "for": "1h", "reason": "r" * 1001}, 400, "longer than"),
+        ("open", {"for": "1h", "reason": "r"}, 400, "does not fit"),
+        ("close", {"window": "office"}, 400, "no command opened window office"),
+        ("close", {"window": "offices"}, 404, "there is no window"),
+        ("close", {"window": "office", "for": "1h"}, 400, "does not fit"),
+    ],
+)
+async def test_what_cannot_be_opened_or_closed_says_why(
+    tmp_path: Path, call: str, body: dict[str, str], status: int, said: str
+) -> None:
+    """A window that is not known, or that no command opens, is refused in a sentence."""
+    platform = fleet(2)
+    lines = (
+        'windows = [{ name = "office", kind = "allow", from = 2026-01-01T00:00:00Z }, '
+        '{ name = "freeze", kind = "deny", from = 2126-01-01T00:00:00Z }]'
+    )
+    write(tmp_path / "desired-state.toml", text(owned(platform), lines))
+    async with site(tmp_path, platform) as one:
+        await one.has(owned(platform))
+        answer = await one.http.post(f"/api/v1/{call}", json=body)
+        assert answer.status_code == status
+        assert said in answer.json()["error"]
 
 
 async def test_a_pause_of_unsubscribes_goes_on_subscribing(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -27,8 +27,9 @@ from reconciler.core.model import (
     Policy,
     Unsettled,
 )
+from reconciler.core.windows import Holds, Opening, Span, Window, WindowKind
 from reconciler.pcc.client import Client
-from reconciler.simulator import Match, Rule
+from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Error
 from reconciler.state import State
 from simulated import Fleet, SimulatedClock
@@ -234,13 +235,64 @@ def an_approval_expires(at: Underway) -> None:
     at.in_force(replace(at.text.desired, approvals=(approval,)))
 
 
+def a_deny_window_begins(at: Underway) -> None:
+    """Deny changes from soon on."""
+    at.in_force(replace(at.text.desired, windows=(denying(at.moment(SOON), None),)))
+
+
+def a_deny_window_of_other_changes_ends(at: Underway) -> None:
+    """Deny what this pass does not do, until soon: the others have waited for long enough then."""
+    holds = Holds.UNSUBSCRIBE if at.action is Action.SUBSCRIBE else Holds.ALL
+    begun = datetime.min.replace(tzinfo=UTC) if holds is Holds.UNSUBSCRIBE else at.moment(SOON)
+    window = Window("freeze", WindowKind.DENY, holds, Span(begun, at.moment(SOON + SOON)), "UTC")
+    at.in_force(replace(at.text.desired, windows=(window,)))
+
+
+def an_allow_window_ends(at: Underway) -> None:
+    """Allow changes until soon."""
+    at.in_force(replace(at.text.desired, windows=(allowing(at.moment(SOON)),)))
+
+
+def an_opening_ends(at: Underway) -> None:
+    """Allow changes by command, until soon."""
+    _opened(at, at.moment(SOON))
+
+
+def _opened(at: Underway, until: datetime) -> None:
+    window = allowing(at.clock.now() - LATER)
+    at.in_force(replace(at.text.desired, windows=(window,)))
+    opening = Opening("office", window.mark, at.clock.now(), until, "why")
+    at.fleet.state.opened_windows.open(opening, at.clock.now())
+
+
+def denying(begins: datetime, ends: datetime | None) -> Window:
+    """Return a deny window."""
+    return Window("freeze", WindowKind.DENY, Holds.ALL, Span(begins, ends), "UTC")
+
+
+def allowing(ends: datetime) -> Window:
+    """Return an allow window that has begun."""
+    return Window("office", WindowKind.ALLOW, Holds.ALL, Span(None, ends), "UTC")
+
+
 def _with_device(at: Underway, device: Device) -> Desired:
     desired = replace(at.text.desired, policy=replace(OPEN, ignore=frozenset({device.id})))
     return replace(desired, devices=desired.devices | {device.id}, described={device.id: device})
 
 
 @pytest.mark.parametrize("action", list(Action))
-@pytest.mark.parametrize("date", [a_device_begins, a_device_ends, an_approval_expires])
+@pytest.mark.parametrize(
+    "date",
+    [
+        a_device_begins,
+        a_device_ends,
+        an_approval_expires,
+        a_deny_window_begins,
+        a_deny_window_of_other_changes_ends,
+        an_allow_window_ends,
+        an_opening_ends,
+    ],
+)
 async def test_a_pass_makes_no_second_call_once_a_date_came(
     tmp_path: Path, date: Callable[[Underway], None], action: Action
 ) -> None:
@@ -248,6 +300,44 @@ async def test_a_pass_makes_no_second_call_once_a_date_came(
     underway = Underway(tmp_path, action)
     date(underway)
     assert await underway.sent_after_the_first(time_that_passes) == []
+
+
+@pytest.mark.parametrize("action", list(Action))
+async def test_a_pass_makes_no_second_call_once_its_window_is_closed_again(
+    tmp_path: Path, action: Action
+) -> None:
+    """A person closes a window that a command opened: what its plan rested on is gone at once."""
+    underway = Underway(tmp_path, action)
+    _opened(underway, underway.moment(timedelta(days=1)))
+
+    def closed(at: Underway) -> None:
+        assert at.fleet.state.opened_windows.close("office", at.clock.now())
+
+    assert await underway.sent_after_the_first(closed) == []
+
+
+async def test_no_change_begins_after_its_window_ended_while_a_token_was_renewed(
+    tmp_path: Path,
+) -> None:
+    """A call that LG answers with a token that is not valid is not made again with a new one after the window."""
+    underway = Underway(tmp_path, Action.SUBSCRIBE, refreshing=True)
+    fleet = underway.fleet
+    an_allow_window_ends(underway)
+    ends = underway.moment(SOON)
+    begun: list[tuple[str, datetime]] = []
+
+    def passing(request: httpx.Request) -> None:
+        begun.append((request.url.path, underway.clock.now()))
+        if request.url.path.endswith("/token") and any(path != "/pcc" for path, _ in begun[:-1]):
+            underway.clock.pass_by(LATER)
+
+    fleet.platform.set_faults(Rule(Error(code="1302"), match=Match(route=Route.SUBSCRIBE), count=1))
+    fleet.transport.on_request = passing
+    await fleet.reconcile()
+    fleet.state.close()
+    changes = [at for path, at in begun if path.startswith("/pcc/")]
+    assert len(changes) == 1
+    assert changes[0] < ends <= underway.clock.now()
 
 
 @pytest.mark.parametrize("action", list(Action))

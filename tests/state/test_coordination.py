@@ -19,6 +19,7 @@ from reconciler.core.guards import PauseOverride
 from reconciler.core.memory import Past
 from reconciler.core.model import AccountName, Action, DeviceId, PassId, Pause, Revision
 from reconciler.core.replicas import Member, MemberId
+from reconciler.core.windows import Ending, Opening
 from reconciler.state.coordination import Acceptance, Coordination, StatusRow, What
 from reconciler.state.pauses import EVERYWHERE
 from reconciler.state.port import Asked, Storage
@@ -269,6 +270,26 @@ def test_a_pause_of_all_accounts_concerns_each(ann: Replica, ben: Replica) -> No
     ben.coordination.commands.pause(HOTEL, PAUSED, START)
     ben.coordination.commands.pause(None, None, START)
     assert ann.storage.pauses() == {}
+
+
+def test_a_window_that_is_opened_or_closed_concerns_each(ann: Replica, ben: Replica) -> None:
+    """What any replica opens is open for all at the commit, and plans from before count no more."""
+    mine = ann.takes(ANN)
+    opening = Opening("office", "mark", START, START + timedelta(days=30_000), "why", "kim")
+    assert not ben.coordination.commands.open_window("office", opening, START)
+    assert list(ann.storage.opened(None, 10)) == [opening]
+    assert ann.coordination.ownership.failing(mine) == ALL
+    later = START + timedelta(hours=1)
+    again = replace(opening, at=later)
+    assert ben.coordination.commands.open_window("office", again, later)
+    assert list(ann.storage.opened(None, 10)) == [again]
+    mine = ann.owns(ANN)
+    assert ann.coordination.commands.open_window("office", None, later)
+    assert not ann.coordination.commands.open_window("office", None, later)
+    assert list(ben.storage.opened(None, 10)) == []
+    assert ann.coordination.ownership.failing(mine) == ALL
+    endings = [one.ended_by for one in ben.storage.opened(START, 10)]
+    assert endings == [Ending.CLOSED, Ending.REOPENED]
 
 
 def test_the_source_has_one_reader(ann: Replica, ben: Replica) -> None:

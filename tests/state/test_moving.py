@@ -29,6 +29,7 @@ from reconciler.core.model import (
     Revision,
     Verified,
 )
+from reconciler.core.windows import Opening
 from reconciler.state import records
 from reconciler.state.moving import TABLES, move
 from reconciler.state.place import Place
@@ -76,6 +77,7 @@ def filled(folder: Path) -> SqliteStorage:
         records.QuotaSaved(HOTEL, (1.5, 2.5), 60),
         records.ProtectionStated({DeviceId("one"): HOTEL, DeviceId("two"): CLINIC}),
         records.PauseSaved(CLINIC, PauseOverride(Pause.ALL, None, "night", "kim")),
+        records.OpeningSaved(Opening("office", "mark", START, START, "why", "kim")),
         records.DocumentSaved("a.toml", MADE, {"a.toml": "d" * 64}, {"d" * 64: b"\0\xff"}),
     )
     storage.write([Group((one,)) for one in written])

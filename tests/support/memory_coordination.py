@@ -21,6 +21,7 @@ from reconciler.core.errors import StateError
 from reconciler.core.guards import PauseOverride
 from reconciler.core.model import AccountName
 from reconciler.core.replicas import Member, MemberId, Server, next_count
+from reconciler.core.windows import Ending, Opening
 from reconciler.state.coordination import (
     CHUNK,
     Acceptance,
@@ -39,7 +40,7 @@ from reconciler.state.coordination import (
 )
 from reconciler.state.pauses import EVERYWHERE
 from reconciler.state.port import Storage
-from reconciler.state.records import AccountRetired, Fence, Group, PauseSaved
+from reconciler.state.records import AccountRetired, Fence, Group, OpeningSaved, PauseSaved
 
 DAY = timedelta(hours=24)
 NOBODY = MemberId("")
@@ -406,6 +407,21 @@ class MemoryCommands(Commands):
                 if account in {None, one}:
                     row.pause += 1
             tables.changes += 1
+
+    def open_window(self, window: str, opening: Opening | None, now: datetime) -> bool:
+        how = Ending.CLOSED if opening is None else Ending.REOPENED
+        database = self._database
+        with database.transaction() as tables:
+            stored = database.storage.opened(None, 1000)
+            found = [one for one in stored if one.window == window and one.until > now]
+            saved = [replace(one, ended=now, ended_by=how) for one in found]
+            if opening is not None:
+                saved.append(opening)
+            database.storage.write([Group((OpeningSaved(one),), lasting=True) for one in saved])
+            for row in tables.ownership.values():
+                row.pause += 1
+            tables.changes += 1
+        return bool(found)
 
     def report(self, rows: Collection[StatusRow], fences: Mapping[AccountName, Fence]) -> None:
         with self._database.transaction() as tables:

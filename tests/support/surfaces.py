@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from reconciler.api.port import Contact, HeardEvents
 from reconciler.core.errors import Unknown
 from reconciler.core.model import AccountName, Pause
+from reconciler.core.windows import Opening
 from reconciler.reporting import StatusReport
 from reconciler.reporting.account_devices import DevicesAsked
 from reconciler.reporting.devices import DeviceList
@@ -93,6 +94,9 @@ class FakeHealth:
     ready: Callable[[], str] = str
 
 
+MIDNIGHT = datetime(2026, 11, 30, tzinfo=UTC)
+
+
 @dataclass
 class FakeOperations:
     """Operations that are written down in ``done``, and have no effect."""
@@ -117,6 +121,19 @@ class FakeOperations:
         """Write down a pause; by whom only where that is said."""
         who = (set_by,) if set_by else ()
         self.done.append(("pause", account, pause, span, reason, *who))
+        return self.accounts
+
+    async def open_window(
+        self, name: str, span: timedelta | None, reason: str, set_by: str = ""
+    ) -> tuple[Opening, Sequence[AccountName]]:
+        """Write down a window that is opened."""
+        who = (set_by,) if set_by else ()
+        self.done.append(("open", name, span, reason, *who))
+        return Opening(name, "mark", MIDNIGHT, MIDNIGHT + (span or timedelta(0))), self.accounts
+
+    async def close_window(self, name: str) -> Sequence[AccountName]:
+        """Write down a window that is closed."""
+        self.done.append(("close", name))
         return self.accounts
 
     async def plan(self, proposal: Proposal) -> Proposed:

@@ -159,7 +159,8 @@ GUARDS: tuple[Guard, ...] = (
         "as the window says",
         "no allow window for the change is active, or a deny window is",
         policy.window,
-        "nothing; the time when it ends is shown. If a change cannot wait, edit the windows in the file.",
+        "nothing; the time when it ends is shown. If a change cannot wait, open an allow window with "
+        "`pcc-reconciler open NAME --for 1h --reason TEXT`.",
     ),
     Guard(
         Reason.UNSUBSCRIBE_AFTER,

@@ -14,6 +14,7 @@ from reconciler.core.guards import PauseOverride, Platform
 from reconciler.core.model import AccountName, Device, DeviceId, Memory, Retry
 from reconciler.core.registry_news import RegistryNews
 from reconciler.core.status import PassReport
+from reconciler.core.windows import Openings
 from reconciler.desired import Sighting
 from reconciler.state import Past, Stay
 
@@ -46,6 +47,7 @@ class Facts:
     claims: Claims = field(default_factory=Claims)
     theirs: datetime | None = None
     registry: RegistryNews | None = None
+    openings: Openings = ()
 
     @property
     def pending_rule(self) -> str | None:

@@ -166,6 +166,7 @@ def _judged(facts: Facts, text: AccountRevision) -> Plan | None:
         pause_override=facts.pause_override,
         platform=facts.platform,
         theirs=facts.theirs,
+        openings=facts.openings,
     )
     return evaluate(situation, facts.claims, backoff.longest).plan
 

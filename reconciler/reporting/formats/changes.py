@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reconciler.core.errors import quoted
-from reconciler.core.text import counted, short_revision
+from reconciler.core.text import counted, markdown, short_revision
 from reconciler.reporting.explain import ChangeReport
 from reconciler.reporting.formats.comment import Part, Section, comment, table_part
 from reconciler.reporting.formats.screen import Screen
@@ -48,7 +48,7 @@ def _columns(zone: Zone, accounts: int) -> Sequence[Column]:
 def history_text(page: Page, screen: Screen | None = None, zone: Zone = IN_UTC) -> str:
     """Return past changes for a terminal, newest first, with the times of a zone; seconds are for wide tables."""
     if not page.changes:
-        return "No change.\n"
+        return "\n".join(["No change.", *_openings(page, zone)]) + "\n"
     shown = screen or Screen()
     ids = shown.ids(one.device for one in page.changes)
     rows = []
@@ -72,14 +72,19 @@ def history_text(page: Page, screen: Screen | None = None, zone: Zone = IN_UTC) 
             )
         )
     accounts = len({one.account for one in page.changes})
-    return "\n".join([*table(_columns(zone, accounts), rows, shown), *_older(page)]) + "\n"
+    lines = [*table(_columns(zone, accounts), rows, shown), *_older(page)]
+    return "\n".join([*lines, *_openings(page, zone)]) + "\n"
 
 
 def history_markdown(page: Page, zone: Zone = IN_UTC) -> str:
     """Return past changes as a comment, newest first, with the times of a zone."""
     rows = [_change_row(one, zone) for one in page.changes]
     titles = (f"time ({zone.title})", *_IN_COMMENT)
-    parts = [table_part(titles, rows, "change", code=(2,)), Part(_older(page)[1:], "line")]
+    opened = [f"- {markdown(line)}" for line in _openings(page, zone)[1:]]
+    parts = [
+        table_part(titles, rows, "change", code=(2,)),
+        Part([*opened, *_older(page)[1:]], "line"),
+    ]
     return comment([Section([f"### {counted(len(page.changes), 'change')}"], parts)])
 
 
@@ -89,6 +94,17 @@ def _older(page: Page) -> list[str]:
         if page.next is not None
         else []
     )
+
+
+def _openings(page: Page, zone: Zone) -> list[str]:
+    """Return a line for each change window that a command opened, newest first."""
+    lines = []
+    for one in page.openings:
+        who = f" by {quoted(one.set_by)}" if one.set_by else ""
+        how = "" if one.ended_by == "time" else f" ({one.ended_by})"
+        span = f"from {zone.minute(one.at)} to {zone.minute(one.ended)}{how}, {zone.title}"
+        lines.append(f"window {one.window}: opened{who} {span}: {quoted(one.reason)}")
+    return ["", *lines] if lines else []
 
 
 def _change_row(one: ChangeReport, zone: Zone) -> Row:

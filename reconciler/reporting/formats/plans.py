@@ -15,12 +15,13 @@ from reconciler.core.model import Action, Change, DeviceId, Held, Kind, Outcome,
 from reconciler.core.status import states
 from reconciler.core.text import markdown, markdown_code, one_line, plural
 from reconciler.desired import approval_block
-from reconciler.reporting import PlanReport, held_reports, total
+from reconciler.reporting import PlanReport, held_reports, total, windows
 from reconciler.reporting.formats.comment import LONGEST, Part, Section, comment
 from reconciler.reporting.formats.encoding import json_text
 from reconciler.reporting.formats.screen import Screen
 from reconciler.reporting.formats.styles import FENCE, GREEN, PLAIN, RED, SHOWN, YELLOW
 from reconciler.reporting.formats.tables import Column, table
+from reconciler.reporting.windows import window_reports
 
 SIGNS = {Action.SUBSCRIBE: "+", Action.UNSUBSCRIBE: "-"}
 CONTINUED = " " * 4
@@ -175,6 +176,7 @@ def _account_json(report: PlanReport) -> dict[str, Any]:
             _outcome_json(outcome, names.get(outcome.change.device)) for outcome in ending.outcomes
         ],
         "names": _names_json(plan, names),
+        "windows": window_reports(ending.desired.windows, ending.openings, ending.began),
     }
 
 
@@ -312,7 +314,9 @@ def _facts(report: PlanReport) -> list[str]:
     )
     if plan.digest and (unsubscribes or report.ending.unexpected):
         lines.append(f"{DIGEST}{plan.digest}")
-    return [*lines, *map(quoted, report.ending.remarks)]
+    ending = report.ending
+    shown = window_reports(ending.desired.windows, ending.openings, ending.began)
+    return [*lines, *windows.lines(shown), *map(quoted, ending.remarks)]
 
 
 def _last_line(reports: Sequence[PlanReport], *, done: bool) -> str:

@@ -20,6 +20,7 @@ from reconciler.core.text import (
     short_revision,
     span_words,
 )
+from reconciler.reporting import windows
 from reconciler.reporting.attention import parted
 from reconciler.reporting.formats.comment import Part, Section, comment, table_part
 from reconciler.reporting.formats.encoding import json_text
@@ -58,6 +59,8 @@ def status_text(
     lines += shown.lines(f"revision: {_text_line(status)}", indent=10)
     for pause in status.pauses:
         lines += shown.lines(one_line(f"paused: {_pause_words(pause, status.at)}"), indent=8)
+    for line in windows.lines(status.windows):
+        lines += shown.lines(one_line(line), indent=8)
     rows, calm = parted(status.accounts)
     if everything:
         rows, calm = [*rows, *calm], []
@@ -79,6 +82,7 @@ def status_markdown(status: StatusReport) -> str:
     rows = [_account_row(one, status.at) for one in status.accounts]
     quiet = ["not settled" if not one.settled else "settled" for one in status.accounts]
     notes = [f"- paused: {markdown(_pause_words(one, status.at))}" for one in status.pauses]
+    notes += [f"- {markdown(line)}" for line in windows.lines(status.windows)]
     notes += [
         f"- {markdown_code(one.account)}: {markdown(note)}"
         for one in status.accounts

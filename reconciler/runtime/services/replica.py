@@ -7,7 +7,7 @@ Must not: make a pass, or know how the tables are kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -16,6 +16,7 @@ from reconciler.core.errors import StateError
 from reconciler.core.guards import PauseOverride
 from reconciler.core.model import AccountName
 from reconciler.core.replicas import RENEWAL_SECONDS, MemberId, share, unknown_lists
+from reconciler.core.windows import Opening
 from reconciler.pcc.quota import Learned
 from reconciler.runtime.dispatcher import Dispatcher
 from reconciler.runtime.replicas import marks
@@ -47,6 +48,7 @@ class News:
     fences: Fences
     pauses: Mapping[AccountName, PauseOverride]
     protection: StoredProtection
+    openings: Sequence[Opening]
     serial: int
     verdict: bytes
     kept: tuple[KeptText, ...] | None
@@ -237,6 +239,7 @@ class ReplicaService:
         if self._tenure.me != me:
             return
         self._components.state.take_pauses(news.pauses)
+        self._components.state.take_openings(news.openings)
         self._tenure.plans({one: each for one, each in news.fences.items() if one not in later})
         if later:
             self._nudge()
@@ -269,6 +272,7 @@ class ReplicaService:
             fences,
             state.stored_pauses(),
             state.stored_protection(),
+            state.stored_openings(),
             verdict.serial,
             verdict.content,
             kept,

@@ -6,13 +6,15 @@ Owns: their statements. Must not: do what a command asks for.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reconciler.core.guards import PauseOverride
 from reconciler.core.model import AccountName
+from reconciler.core.windows import Ending, Opening
 from reconciler.state.coordination import Command, Commands, StatusRow, What
 from reconciler.state.postgres.transactions import CHANGED, NOW, Transactions, moment, write
-from reconciler.state.records import Fence, Group, PauseSaved
+from reconciler.state.records import Fence, Group, OpeningSaved, PauseSaved
 from reconciler.state.sql import rows
 
 EVERYWHERE = AccountName("")
@@ -24,6 +26,8 @@ ASKED = """SELECT id, account, what, by, at FROM command
 DONE = f"UPDATE command SET done = {NOW} WHERE id = ANY(%s) AND done IS NULL"
 FORGET = f"DELETE FROM command WHERE done < {NOW} - %s"
 PAUSES = "SELECT account, until FROM pause ORDER BY account FOR UPDATE"
+OPENED = """SELECT name, at, mark, until, reason, set_by, ended, ended_by FROM opened_window
+    WHERE name = %s AND ended IS NULL AND until > %s ORDER BY at FOR UPDATE"""
 LOCKED = "SELECT account FROM ownership WHERE %s = '' OR account = %s ORDER BY account FOR UPDATE"
 PAUSED = "UPDATE ownership SET pause = pause + 1 WHERE %s = '' OR account = %s"
 REPORT = """INSERT INTO status (account, condition, figures, at, due)
@@ -81,6 +85,21 @@ class PostgresCommands(Commands):
             connection.execute(LOCKED, (name, name))
             connection.execute(PAUSED, (name, name))
             connection.execute(CHANGED)
+
+    def open_window(self, window: str, opening: Opening | None, now: datetime) -> bool:
+        how = Ending.CLOSED if opening is None else Ending.REOPENED
+        with self._transactions.begun() as connection:
+            found = connection.execute(OPENED, (window, rows.stamp(now))).fetchall()
+            saved = [
+                replace(rows.read_opening(tuple(row)), ended=now, ended_by=how) for row in found
+            ]
+            if opening is not None:
+                saved.append(opening)
+            write(connection, (Group((OpeningSaved(one),)) for one in saved))
+            connection.execute(LOCKED, (EVERYWHERE, EVERYWHERE))
+            connection.execute(PAUSED, (EVERYWHERE, EVERYWHERE))
+            connection.execute(CHANGED)
+        return bool(found)
 
     def report(self, rows_: Collection[StatusRow], fences: Mapping[AccountName, Fence]) -> None:
         reports = [

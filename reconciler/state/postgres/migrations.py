@@ -111,7 +111,14 @@ _PROTECTION = (
     # account: whose entry stated last that the device is protected; the row stays when the entry or the account is gone
     f"CREATE TABLE protection (device {_TEXT} PRIMARY KEY, account {_TEXT} NOT NULL)",
 )
-MIGRATIONS = ((*_STATE, *_REPLICAS), (*_TOKENS, *_PROTECTION))
+_OPENED = (
+    # change windows that a command opened; ended: before until, by a person or an edit
+    f"""CREATE TABLE opened_window (
+        name {_TEXT} NOT NULL, at bigint NOT NULL, mark {_TEXT} NOT NULL, until bigint NOT NULL,
+        reason {_TEXT} NOT NULL, set_by {_TEXT} NOT NULL, ended bigint, ended_by {_TEXT}, PRIMARY KEY (name, at)
+    )""",
+)
+MIGRATIONS = ((*_STATE, *_REPLICAS), (*_TOKENS, *_PROTECTION, *_OPENED))
 """The statements from each version to the next. Released ones are never edited; new ones only add."""
 NEWEST = len(MIGRATIONS)
 LOCK = 0x504343  # "PCC"

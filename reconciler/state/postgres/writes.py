@@ -204,6 +204,12 @@ WORDS: Mapping[Write, Words] = {
         WHERE protection.account = r.account AND protection.device = r.device""",
         "account text, device text",
     ),
+    Write.SAVE_OPENING: _inserting(
+        "opened_window",
+        "name text, at bigint, mark text, until bigint, reason text, set_by text, ended bigint, ended_by text",
+        "name, at",
+        replacing=True,
+    ),
     Write.SAVE_REVISION: _inserting(
         "revision",
         """key bigint, sha256 text, commit_id text, author text, subject text, committed bigint, verified text,
@@ -232,6 +238,7 @@ WORDS: Mapping[Write, Words] = {
     Write.DROP_OLD_CHANGES: _dropping("change", "at < r.before"),
     Write.DROP_OLD_DEVICES: _dropping("device", "NOT owned AND NOT live AND went_at < r.before"),
     Write.DROP_OLD_NAMES: _dropping("former_name", "at < r.before"),
+    Write.DROP_OLD_OPENINGS: _dropping("opened_window", "until < r.before"),
 }
 _COMPLETE = {write: words.complete() for write, words in WORDS.items()}
 

@@ -30,6 +30,7 @@ from reconciler.core.model import (
     Revision,
     Verified,
 )
+from reconciler.core.windows import Ending, Opening
 
 Row = tuple[Any, ...]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -105,6 +106,35 @@ def read_pause(row: Row) -> PauseOverride:
     """Return a pause from the columns after the account."""
     pause, until, reason, set_by = row
     return PauseOverride(Pause(pause), moment_or_none(until), reason, set_by)
+
+
+def opening_row(opening: Opening) -> Row:
+    """Return a change window that a command opened."""
+    return (
+        opening.window,
+        stamp(opening.at),
+        opening.mark,
+        stamp(opening.until),
+        fit(opening.reason),
+        fit(opening.set_by),
+        stamp_or_none(opening.ended),
+        None if opening.ended_by is None else opening.ended_by.value,
+    )
+
+
+def read_opening(row: Row) -> Opening:
+    """Return a change window that a command opened, from all columns of its table."""
+    window, at, mark, until, reason, set_by, ended, ended_by = row
+    return Opening(
+        window,
+        mark,
+        moment(at),
+        moment(until),
+        reason,
+        set_by,
+        moment_or_none(ended),
+        None if ended_by is None else Ending(ended_by),
+    )
 
 
 def past_key(past: Past) -> Row:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from reconciler.core.guards import LIMIT_WINDOW, PauseOverride
 from reconciler.core.memory import AccountMemory, DeviceNames, Members, Past, Shelf
 from reconciler.core.model import AccountName, DeviceId
+from reconciler.core.windows import Opening
 from reconciler.state.port import Asked, Known, Medium, Stay, Storage, StoredDocument
 from reconciler.state.records import Mark
 from reconciler.state.sql import rows
@@ -32,6 +33,9 @@ RETRIES = "SELECT device, action, reason, attempts, until, code, words FROM retr
 QUOTA = "SELECT calls, calls_per_hour FROM quota WHERE account = ?"
 PAUSES = "SELECT account, pause, until, reason, set_by FROM pause"
 PROTECTED = "SELECT device, account FROM protection"
+_OPENED = "SELECT name, at, mark, until, reason, set_by, ended, ended_by FROM opened_window"
+OPENED = _OPENED + " WHERE ended IS NULL ORDER BY at DESC, name LIMIT ?"
+OPENED_SINCE = _OPENED + " WHERE until >= ? ORDER BY at DESC, name LIMIT ?"
 LIVE_ACCOUNTS = """SELECT name FROM account
     WHERE EXISTS (SELECT 1 FROM device WHERE device.account = account.name AND live)"""
 STAY = "SELECT came, came_at, went, went_at FROM device WHERE account = ? AND id = ?"
@@ -138,6 +142,11 @@ class SqlStorage(Storage):
 
     def protected(self) -> dict[DeviceId, AccountName]:
         return {DeviceId(device): AccountName(account) for device, account in self._read(PROTECTED)}
+
+    def opened(self, since: datetime | None, limit: int) -> Sequence[Opening]:
+        sql = OPENED if since is None else OPENED_SINCE
+        values = (limit,) if since is None else (rows.stamp(since), limit)
+        return [rows.read_opening(tuple(row)) for row in self._read(sql, values)]
 
     def live_accounts(self) -> frozenset[AccountName]:
         return frozenset(AccountName(name) for (name,) in self._read(LIVE_ACCOUNTS))

@@ -54,6 +54,7 @@ class Write(Enum):
     PROTECT = auto()
     UNPROTECT = auto()
     RELEASE = auto()
+    SAVE_OPENING = auto()
     SAVE_REVISION = auto()
     SAVE_DOCUMENT = auto()
     DROP_DOCUMENT = auto()
@@ -64,6 +65,7 @@ class Write(Enum):
     DROP_OLD_CHANGES = auto()
     DROP_OLD_DEVICES = auto()
     DROP_OLD_NAMES = auto()
+    DROP_OLD_OPENINGS = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +285,11 @@ def _(record: records.ProtectionReleased) -> Iterable[Statement]:
 
 
 @statements.register
+def _(record: records.OpeningSaved) -> Iterable[Statement]:
+    return (Statement(Write.SAVE_OPENING, (rows.opening_row(record.opening),)),)
+
+
+@statements.register
 def _(record: records.DocumentSaved) -> Iterable[Statement]:
     document = record.document
     yield save_revision(record.revision)
@@ -312,6 +319,7 @@ def _(record: records.OldDropped) -> Iterable[Statement]:
         Write.DROP_OLD_CHANGES,
         Write.DROP_OLD_DEVICES,
         Write.DROP_OLD_NAMES,
+        Write.DROP_OLD_OPENINGS,
     )
 
 

@@ -56,7 +56,14 @@ MIGRATIONS = (
         ) WITHOUT ROWID""",
     ),
     ("ALTER TABLE pause ADD COLUMN set_by TEXT NOT NULL DEFAULT ''",),
-    # account: whose entry stated last that the device is protected; the row stays when the entry or the account is gone
-    ("CREATE TABLE protection (device TEXT PRIMARY KEY, account TEXT NOT NULL) WITHOUT ROWID",),
+    (
+        # account: whose entry stated last that the device is protected; the row stays when the entry or account is gone
+        "CREATE TABLE protection (device TEXT PRIMARY KEY, account TEXT NOT NULL) WITHOUT ROWID",
+        # change windows that a command opened; ended: before until, by a person or an edit
+        """CREATE TABLE opened_window (
+            name TEXT NOT NULL, at INTEGER NOT NULL, mark TEXT NOT NULL, until INTEGER NOT NULL, reason TEXT NOT NULL,
+            set_by TEXT NOT NULL, ended INTEGER, ended_by TEXT, PRIMARY KEY (name, at)
+        ) WITHOUT ROWID""",
+    ),
 )
 """The statements from each version to the next. Released ones are never edited; new ones are added."""

@@ -54,6 +54,7 @@ WORDS: Mapping[Write, str] = {
     Write.PROTECT: "INSERT OR REPLACE INTO protection VALUES (?, ?)",
     Write.UNPROTECT: "DELETE FROM protection WHERE device = ?",
     Write.RELEASE: "DELETE FROM protection WHERE account = ? AND device = ?",
+    Write.SAVE_OPENING: "INSERT OR REPLACE INTO opened_window VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     Write.SAVE_REVISION: "INSERT OR IGNORE INTO revision VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     Write.SAVE_DOCUMENT: "INSERT OR REPLACE INTO text VALUES (?, ?)",
     Write.DROP_DOCUMENT: "DELETE FROM text WHERE document = ?",
@@ -64,4 +65,5 @@ WORDS: Mapping[Write, str] = {
     Write.DROP_OLD_CHANGES: "DELETE FROM change WHERE at < ?",
     Write.DROP_OLD_DEVICES: "DELETE FROM device WHERE NOT owned AND NOT live AND went_at < ?",
     Write.DROP_OLD_NAMES: "DELETE FROM former_name WHERE at < ?",
+    Write.DROP_OLD_OPENINGS: "DELETE FROM opened_window WHERE until < ?",
 }
