@@ -26,6 +26,7 @@ from urllib.parse import unquote
 
 from simulation.meaning import PAUSES, InForce, Reading, State, Texts, Wanted
 from simulation.modes import USUAL, Mode
+from simulation.opening_hours import Hours, held
 from simulation.proof import Proof
 from simulation.tolerances import (
     CLOCK_SECONDS,
@@ -245,6 +246,7 @@ class Checker:
         self._message_ids: set[str] = set()
         self._sent_now: set[str] = set()
         self._users: dict[str, list[tuple[float, str | None]]] = {}
+        self._opened: list[tuple[Hours, float, float]] = []
         self._brakes: list[PauseOverride] = []
         self._steps: list[tuple[float, float]] = []
         self._changed_at = wall()
@@ -355,6 +357,18 @@ class Checker:
                 PauseOverride(account, pause, self._now() + self._mode.grace_seconds, until, ends)
             )
 
+    def opened(self, hours: Hours, seconds: float) -> None:
+        """Hear that a person opened a change window."""
+        self._opened.append((hours, self._now() - 1, self._now() + seconds + 1))
+
+    def closed(self, name: str) -> None:
+        """Hear that a person closed a change window again."""
+        ends = self._now() + self._mode.grace_seconds
+        self._opened = [
+            (hours, from_, min(until, ends) if hours.name == name else until)
+            for hours, from_, until in self._opened
+        ]
+
     def person_agreed(self, account: str) -> None:
         """Hear of a person's ``reconcile``."""
         known = self._known(account)
@@ -383,6 +397,7 @@ class Checker:
             fresh = Known(calls=known.calls)
             self.accounts[account] = fresh
         self._brakes.clear()
+        self._opened.clear()
         self.made.clear()
         self.applied.clear()
 
@@ -837,6 +852,7 @@ class Checker:
         wants = self._wants(wanted, device)
         pause = self._pause(call.account, wanted)
         kept = {"ignored": device not in wanted.policy["ignore"]}
+        kept["window"] = self._window_permits(call, wanted)
         if call.method == "POST":
             kept |= {"subscribes-what-nobody-wants": True in wants, "paused": pause != "all"}
         else:
@@ -855,6 +871,18 @@ class Checker:
                 "too-many": approved or self._within_limit(known, wanted, device),
             }
         return next((rule for rule, is_kept in kept.items() if not is_kept), None)
+
+    def _window_permits(self, call: Any, wanted: Wanted) -> bool:
+        """Say whether the change windows may permit a call: at some moment close to now they do."""
+        if not wanted.windows:
+            return True
+        now = self._now()
+        opened = [hours for hours, from_, ends in self._opened if from_ <= now < ends]
+        removal = call.method == "DELETE"
+        return any(
+            not held(wanted.windows, call.account, moment, removal=removal, opened=opened)
+            for moment in self._moments(self._wall())
+        )
 
     def _absent_for_long(self, known: Known, wanted: Wanted, device: str) -> bool:
         absent = self._wall() - self._absent_since(known, wanted, device)

@@ -17,6 +17,8 @@ from datetime import UTC, date, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from reconciler.simulator import Device, Match, Platform, Route, Rule
 from reconciler.simulator import faults as effects
@@ -31,8 +33,9 @@ from simulation.foreign import FOREIGN, foreign
 from simulation.machine import Machine
 from simulation.meaning import moment, read
 from simulation.modes import Mode
+from simulation.opening_hours import hours
 from simulation.texts import Account, Approved, Entry, Fleet
-from simulation.tolerances import CLOCKS_APART_SECONDS
+from simulation.tolerances import CLOCKS_APART_SECONDS, GRACE_SECONDS
 from simulation.wire import Weather
 
 CALM = "calm"
@@ -46,6 +49,8 @@ ZONES = (
     "Pacific/Pago_Pago",
 )
 """Where days begin when it pleases them: with summer time at midnight, or with offsets from -11 to +14 hours."""
+WINDOW_ZONES = ("Europe/Berlin", "America/Havana", "America/New_York", "Asia/Seoul", "UTC")
+"""Zones of windows: three change their offset where runs with windows begin."""
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 FEW = 10
 """Fewer devices than this are a small account."""
@@ -850,6 +855,68 @@ class Life:
                 seconds=span,
             )
 
+    async def windows(self) -> None:
+        """A person says when changes may be made in some accounts, or says so no more."""
+        accounts = self.accounts()
+        if not accounts:
+            return
+        fleet = self.fleet.copy()
+        windows = [one for one in fleet.windows if self._random.random() < 0.7]
+        for _ in range(self._random.choice((0, 1, 1, 2))):
+            window = self._window(
+                self._random.sample(accounts, min(len(accounts), self._random.randint(1, 2)))
+            )
+            windows = [one for one in windows if one["name"] != window["name"]] + [window]
+        fleet.windows = windows
+        self.note(f"change windows: {windows}", EVERYBODY, seconds=MINUTE)
+        await self._publish(fleet)
+
+    def _window(self, accounts: list[str]) -> dict[str, Any]:
+        """Return a window close to now, whose name comes last: without it, a text that is cut is faulty."""
+        kind = self._random.choice(("allow", "deny", "deny"))
+        window: dict[str, Any] = {"kind": kind, "accounts": accounts}
+        window["holds"] = self._random.choice(("unsubscribe", "all", "all"))
+        if self._random.random() < 0.25:
+            begins = self._clock.now() + timedelta(minutes=self._random.randint(-60, 60))
+            window["from"] = begins.replace(microsecond=0)
+            window["to"] = window["from"] + timedelta(minutes=self._random.randint(3, 90))
+        else:
+            window["timezone"] = self._random.choice(WINDOW_ZONES)
+            shown = self._clock.now().astimezone(ZoneInfo(window["timezone"]))
+            if self._random.random() < 0.5:
+                shown = shown.replace(hour=self._random.randrange(4), minute=0)
+            first = shown + timedelta(minutes=self._random.choice((-30, 0, 5, 30)))
+            length = self._random.choice((3, 15, 30, 60, 120, 600, 1435))
+            last = first.replace(tzinfo=None) + timedelta(minutes=length)
+            if self._random.random() < 0.3:
+                window["days"] = [f"{first:%a}".lower(), f"{last:%a}".lower()][
+                    : 1 + (first.date() != last.date())
+                ]
+            window["from"], window["to"] = f"{first:%H:%M}", f"{last:%H:%M}"
+        window["name"] = self._random.choice(("night", "office", "freeze"))
+        return window
+
+    async def open_window(self) -> None:
+        """A person opens a change window by command, or closes it again."""
+        chosen = [one for one in self.fleet.windows if one["kind"] == "allow"]
+        if not chosen:
+            return
+        window = self._random.choice(chosen)
+        if self._random.random() < 0.3:
+            answer = await self._machine.ask("POST", "/api/v1/close", {"window": window["name"]})
+            if answer is not None and answer.is_success:
+                self._checker.closed(window["name"])
+                self.note(f"a person closes {window['name']}")
+            return
+        span = self._random.choice((60, 300, 1800))
+        meant = hours(window, self.fleet.zone or None)
+        assert meant is not None
+        self._checker.opened(meant, span + GRACE_SECONDS)
+        body = {"window": window["name"], "for": f"{span}s", "reason": "a drill"}
+        answer = await self._machine.ask("POST", "/api/v1/open", body)
+        if answer is not None and answer.is_success:
+            self.note(f"a person opens {window['name']} for {span} s")
+
     async def reconcile(self) -> None:
         """A person asks for a pass at once."""
         account = self.some_account()
@@ -1355,6 +1422,8 @@ EVENTS: tuple[tuple[float, Callable[[Life], Awaitable[None]]], ...] = (
     (1.5, Life.vanish),
     (3, Life.broken_text),
     (2, Life.pause),
+    (25, Life.windows),
+    (10, Life.open_window),
     (2, Life.reconcile),
     (1, Life.look),
     (2, Life.rotate),

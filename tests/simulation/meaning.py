@@ -21,9 +21,13 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from simulation.opening_hours import Hours, hours
 from simulation.texts import fingerprint
 
-KEYS = {"version", "environment", "timezone", "retired_accounts", "policy", "accounts", "approvals"}
+KEYS = {
+    *("version", "environment", "timezone", "retired_accounts", "policy", "windows"),
+    *("accounts", "approvals"),
+}
 SHARED_KEYS = KEYS - {"version", "accounts", "approvals"}
 POLICY = {
     "prune": "all",
@@ -55,6 +59,7 @@ class Wanted:
     document: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
     folded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    windows: tuple[Hours, ...] = ()
 
     def wants(self, device: str, now: datetime) -> bool:
         """Say whether a device is to be live at a moment."""
@@ -143,6 +148,12 @@ def _read(files: Mapping[str, bytes], environment: str) -> Reading:
     if not (tables or unclear) or (environment and general.get("environment") != environment):
         return Reading(rejected=True)
     zone = general.get("timezone")
+    windows = [hours(one, zone) for one in general.get("windows", ())]
+    good_windows = tuple(one for one in windows if one is not None)
+    if len({one.name for one in good_windows}) < len(windows):
+        return Reading(
+            rejected=True, shared=frozenset(name for names in said.values() for name in names)
+        )
     listed, bad = _sound(tables, files, zone)
     accounts = {}
     for name, found in listed.items():
@@ -162,7 +173,7 @@ def _read(files: Mapping[str, bytes], environment: str) -> Reading:
                 _approved(one, files, {}, zone) for one in given if one["account"] == account
             )
             accounts[account] = Wanted(
-                devices, names, policy, approvals, name, sources, _alike(devices)
+                devices, names, policy, approvals, name, sources, _alike(devices), good_windows
             )
     faulty = {account for name in bad for account in tables[name].get("accounts", {})}
     good = {account: wanted for account, wanted in accounts.items() if account not in faulty}

@@ -8,12 +8,15 @@ earlier revision, or in spite of a pause, is seen at its next calls.
 
 In the mode of replicas three daemons share the accounts, and much befalls them and their database.
 
+In the mode of windows people say when changes may be made, close to moments at which clocks are put forward or back.
+
 In the mode of events LG's clock and the machine's agree, so that what silence means can be held against the events.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from simulation.tolerances import (
     GRACE_SECONDS,
@@ -24,6 +27,8 @@ from simulation.tolerances import (
 )
 
 MINUTE = 60.0
+WINDOWS_OF_PEOPLE = ("windows", "open_window")
+"""What people do with change windows, in the mode of windows only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class Mode:
     events on average. ``sizes`` of accounts, in devices. ``shared``, ``wild_clocks``: in which share of the runs two
     accounts are one user, and nobody looks after the clock; in that of ``receivers`` the daemon asks receivers of LG's
     events. ``hidden_loss``: LG sends no events any more in the end, and its lists hide that. ``left_out``
-    are events that do not happen.
+    are events that do not happen. ``starts``: when a run may begin, where that is not any of the usual moments.
     ``grace_seconds``: for how long nobody can say which pause by command the program goes by. ``replicas``: how many
     daemons share the accounts. ``rules``: whether people keep devices by rules and locks, and what else there is.
     """
@@ -55,6 +60,7 @@ class Mode:
     replicas: int = 1
     rules: str = ""
     left_out: frozenset[str] = frozenset()
+    starts: tuple[datetime, ...] = ()
 
 
 USUAL = Mode(
@@ -69,7 +75,7 @@ USUAL = Mode(
     working_trees=0.2,
     observing=0.06,
     receivers=0.3,
-    left_out=frozenset({"interrupt"}),
+    left_out=frozenset({"interrupt", *WINDOWS_OF_PEOPLE}),
 )
 STRICT = Mode(
     "strict",
@@ -83,6 +89,7 @@ STRICT = Mode(
             *("faults", "odd", "outage", "slow", "contradict"),
             *("lose", "strangers", "consent", "registered", "quota", "cap"),
             *("clock", "exchange", "deaf"),
+            *WINDOWS_OF_PEOPLE,
         }
     ),
 )
@@ -97,7 +104,7 @@ HEARD = Mode(
     observing=0.1,
     receivers=1.0,
     hidden_loss=True,
-    left_out=frozenset({"interrupt", "clock"}),
+    left_out=frozenset({"interrupt", "clock", *WINDOWS_OF_PEOPLE}),
 )
 REPLICAS = Mode(
     "replicas",
@@ -111,7 +118,7 @@ REPLICAS = Mode(
     wild_clocks=0.2,
     observing=0.03,
     replicas=3,
-    left_out=frozenset({"interrupt", "restart", "kill", "disk", "exchange"}),
+    left_out=frozenset({"interrupt", "restart", "kill", "disk", "exchange", *WINDOWS_OF_PEOPLE}),
 )
 RULED = replace(
     USUAL, name="ruled", sizes=(4, 9, 12, 13, 25), shared=0.0, receivers=0.0, rules="with all else"
@@ -120,4 +127,25 @@ FLICKER = replace(
     USUAL, name="flicker", sizes=(13,), shared=0.0, wild_clocks=0.0, working_trees=0.0,
     observing=0.0, receivers=0.0, rules="alone",
 )  # fmt: skip
-MODES = {one.name: one for one in (USUAL, STRICT, HEARD, REPLICAS, RULED, FLICKER)}
+WINDOWS = Mode(
+    "windows",
+    way_seconds=(2.0, 5.0),
+    pause_seconds=3 * MINUTE,
+    sizes=(12, 25, 45),
+    concurrency=(1, 1, 2),
+    grace_seconds=STRICT_GRACE_SECONDS,
+    left_out=frozenset(
+        {
+            *("faults", "odd", "outage", "slow", "contradict"),
+            *("strangers", "consent", "registered", "quota", "cap"),
+            *("clock", "exchange", "deaf", "zone", "kill"),
+        }
+    ),
+    starts=(
+        datetime(2026, 10, 24, 23, tzinfo=UTC),
+        datetime(2026, 11, 1, 3, tzinfo=UTC),
+        datetime(2026, 3, 28, 23, tzinfo=UTC),
+        datetime(2026, 6, 1, tzinfo=UTC),
+    ),
+)
+MODES = {one.name: one for one in (USUAL, STRICT, HEARD, REPLICAS, RULED, FLICKER, WINDOWS)}

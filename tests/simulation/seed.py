@@ -102,7 +102,7 @@ class Run:
     def __init__(self, seed: int, hours: float, folder: Path, mode: Mode = USUAL) -> None:
         self._mode = mode
         self._random = Random(seed)  # noqa: S311 - repeatable, and no secret
-        self.report = Report(seed, hours, self._random.choice(STARTS))
+        self.report = Report(seed, hours, self._random.choice(mode.starts or STARTS))
         self.loop = self.loop_kind(self._another())
         self._folder = folder
         self._hours = hours
@@ -470,7 +470,7 @@ class Run:
         """Return what people want in the end: no pause, no limit in the way, and approvals for all that has to go."""
         life = self._life
         fleet = life.fleet.copy()
-        fleet.policy, fleet.retired, fleet.approvals = {}, [], []
+        fleet.policy, fleet.retired, fleet.approvals, fleet.windows = {}, [], [], []
         for name, account in fleet.accounts.items():
             ignored = account.policy.get("ignore", [])
             account.policy = {"calls_per_hour": "unlimited", "ignore": ignored}

@@ -64,6 +64,7 @@ class Fleet:
     policy: dict[str, Any] = field(default_factory=dict)
     approvals: list[Approved] = field(default_factory=list)
     retired: list[str] = field(default_factory=list)
+    windows: list[dict[str, Any]] = field(default_factory=list)
 
     def copy(self) -> Fleet:
         """Return one that can be changed on its own."""
@@ -153,6 +154,9 @@ def _shared(fleet: Fleet) -> bytes:
     if fleet.retired:
         lines.append(f"retired_accounts = {_value(fleet.retired)}")
     lines += [f"policy.{key} = {_value(value)}" for key, value in fleet.policy.items()]
+    for window in fleet.windows:
+        lines += ["", "[[windows]]"]
+        lines += [f"{key} = {_value(value)}" for key, value in window.items()]
     for one in fleet.approvals:
         lines += [
             "",
