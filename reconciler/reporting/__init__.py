@@ -14,12 +14,12 @@ from reconciler.reporting.exit_codes import (
     exit_code,
     total,
 )
+from reconciler.reporting.pauses import PauseReport
 from reconciler.reporting.status import (
     NAMED,
     AccountReport,
     GuardReport,
     HeldReport,
-    PauseReport,
     PlanReport,
     SeenReport,
     StatusReport,

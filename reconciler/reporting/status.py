@@ -23,7 +23,6 @@ from reconciler.core.model import (
     DeviceId,
     Held,
     Kind,
-    Pause,
     Plan,
     Reason,
 )
@@ -35,6 +34,7 @@ from reconciler.desired import approval_block
 from reconciler.reporting import troubles
 from reconciler.reporting.forecast import BoundaryReport
 from reconciler.reporting.heard import HeardReport, KnownEvents, heard_of_account, heard_of_all
+from reconciler.reporting.pauses import PauseReport, pause_reports
 from reconciler.reporting.registry_reports import RegistryReport, registry_report
 from reconciler.reporting.windows import WindowReport, window_reports
 
@@ -135,21 +135,6 @@ class TextReport:
     sha256: str | None = None
     seen: tuple[SeenReport, ...] = ()
     holds: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PauseReport:
-    """A pause of one account, or of all. ``by`` is ``command``, or ``text`` for the file, whose pause has no end.
-
-    ``set_by`` is who gave the command, as far as that is known.
-    """
-
-    pause: str
-    until: datetime | None
-    reason: str
-    account: str | None = None
-    by: str = "command"
-    set_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,31 +327,6 @@ def _text_report(
         sha256=revision.sha256 if revision else None,
         seen=tuple(SeenReport(one.revision, one.sha256, one.rejected) for one in accepted.seen),
     )
-
-
-def pause_reports(
-    accepted: Accepted, overrides: Mapping[AccountName | None, PauseOverride]
-) -> tuple[PauseReport, ...]:
-    """Return the pauses in force: by command, then in the file; a pause of all accounts in the file is listed once."""
-    texts: dict[AccountName | None, Pause] = {
-        account: text.desired.policy.pause for account, text in accepted.accounts.items()
-    }
-    alike = len(texts) > 1 and len(set(texts.values())) == 1
-    by_text = {None: next(iter(texts.values()))} if alike else texts
-    commanded = [
-        PauseReport(one.pause, one.until, one.reason, account, set_by=one.set_by)
-        for account, one in overrides.items()
-    ]
-    written = []
-    for account, pause in by_text.items():
-        if pause is not Pause.NONE:
-            written.append(PauseReport(pause, None, "set in the file", account, by="text"))
-    return (*sorted(commanded, key=_account_first), *sorted(written, key=_account_first))
-
-
-def _account_first(report: PauseReport) -> str:
-    """Return what pauses are sorted by; the one on all accounts is first."""
-    return report.account or ""
 
 
 def _summary(

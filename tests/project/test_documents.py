@@ -181,6 +181,10 @@ WALKED = {"docs/getting-started.md", "docs/upgrade.md"}
 
 RUN_BY = {
     (
+        r".*",
+        r"pcc-reconciler (open NAME --for 1h --reason TEXT|close NAME)",
+    ): "test_commands.py::test_a_window_holds_until_it_opens_and_a_command_opens_it",
+    (
         r"docs/terminal\.md",
         r"pcc-reconciler .*",
     ): "test_terminal.py::test_every_command_fits_into_80_columns",
@@ -236,7 +240,7 @@ NOT_RUN = {
     r"python3 -m venv .*|\. \.venv/bin/activate": "test_packaging.py has them",
     r"(build/host/bin/)?pip (install|wheel) .*": "fetches packages; test_packaging.py has them",
     r"python -c pass": "is what starts are measured against",
-    r"pcc-reconciler (pause|explain)": "is the command's name: to run, it wants to be told more",
+    r"pcc-reconciler (pause|explain|open)": "is the command's name: to run, it wants to be told more",
     r"helm (test|uninstall)( .*)?": "needs a cluster; test_helm.py renders what it would run",
     r"kubectl .*": "needs a cluster; what it applies is rendered and checked by test_kubernetes.py",
     r"(systemctl|journalctl|install) .*|python3 -m venv /opt.*|/opt/.*/pip install .*": "needs root, and systemd",

@@ -26,8 +26,9 @@ from reconciler.reporting.formats.comment import Part, Section, comment, table_p
 from reconciler.reporting.formats.encoding import json_text
 from reconciler.reporting.formats.screen import Screen
 from reconciler.reporting.formats.tables import Column, Row, table
+from reconciler.reporting.pauses import PauseReport
 from reconciler.reporting.queries import RefusedReport
-from reconciler.reporting.status import AccountReport, PauseReport, StatusReport, TextReport
+from reconciler.reporting.status import AccountReport, StatusReport, TextReport
 
 STATES = ("in_sync", "missing", "extra", "unmanaged")
 ACCOUNT_COLUMNS = (
