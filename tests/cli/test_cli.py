@@ -61,6 +61,8 @@ COMMANDS = (
     "reconcile",
     "pause",
     "resume",
+    "open",
+    "close",
     "migrate-state",
     "doctor",
     "receive",
