@@ -12,9 +12,7 @@ import typer
 from reconciler.cli.options import EnvFile
 from reconciler.cli.status import Server, ask_daemon, myself, print_accounts
 
-Window = Annotated[
-    str, typer.Argument(metavar="NAME", help="The name of the window.", show_default=False)
-]
+Window = Annotated[str, typer.Argument(metavar="NAME", hidden=True)]
 
 
 def open_window(
@@ -28,7 +26,7 @@ def open_window(
 ) -> None:
     """Open an allow window of the running daemon for a while. Needs no commit, survives restarts, ends automatically.
 
-    The window is open as it is defined now: an edit of it ends this. A deny window cannot be opened.
+    NAME is the name of the window. It is open as it is defined now: an edit ends this. A deny window cannot be opened.
     """
     body = {"window": name, "for": span, "reason": reason, "set_by": myself()}
     answer = ask_daemon(server, env_file, "/api/v1/open", body)
@@ -36,6 +34,6 @@ def open_window(
 
 
 def close_window(name: Window, server: Server = None, env_file: EnvFile = None) -> None:
-    """End what the command open began. The window goes on by its own times."""
+    """End what the command open began. The window NAME goes on by its own times."""
     answer = ask_daemon(server, env_file, "/api/v1/close", {"window": name})
     print_accounts(f"{name} is no longer open by command:", answer)
