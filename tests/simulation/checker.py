@@ -769,6 +769,8 @@ class Checker:
             approved = any(self._approves(one.accounts[call.account], device) for one in states)
             self._check_files(call, device, approved=approved)
             known.let_go[device] = self._approved_now(call.account, device)
+            if approved:
+                self.texts.released(device)
             self._check_intent(call, device)
 
     def _approves(self, one: InForce, device: str) -> bool:
@@ -862,6 +864,7 @@ class Checker:
                 "paused": pause == "none",
                 "wanted-elsewhere": approved
                 or not self._elsewhere(state, known, call.account, device),
+                "protected": approved or not state.protects(device),
                 "look-alike": approved or not self._looks_alike(known, wanted, device),
                 "desired-rejected": not one.rejected,
                 "lock": not one.locked,

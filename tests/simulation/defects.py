@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from reconciler.core.model import Action, Change, Reason
-from simulation.modes import FLICKER, HEARD, MODES, STRICT, USUAL, WINDOWS
+from simulation.modes import FLICKER, HEARD, MODES, PROTECTED, STRICT, USUAL, WINDOWS
 
 
 def _module(name: str) -> Any:
@@ -69,6 +69,8 @@ clock: Any
 clock, ticker = map(_module, _ABOUT_MACHINES)
 rules: Any
 rules, registries = map(_module, ("core.rules", "controller.registries"))
+protection: Any
+protection, memories = map(_module, ("core.protection", "state.memories"))
 heard: Any
 heard, hearing, receivers = map(
     _module, ("core.heard", "controller.hearing", "runtime.services.receivers")
@@ -113,6 +115,22 @@ def _without(reason: Reason) -> Callable[[], None]:
 
 def _changed(owner: Any, name: str, *, value: Any) -> Callable[[], None]:
     return lambda: setattr(owner, name, value)
+
+
+def _silence_releases() -> None:
+    """Let an entry that says nothing of protection count as one that says no."""
+
+    def saying(desired: Any, *, protected: bool) -> Iterable[str]:
+        for device in desired.devices if desired is not None else ():
+            entry = desired.described.get(device)
+            if (entry is not None and entry.protected is True) is protected:
+                yield device
+
+    protection._saying = saying
+
+
+def _nothing_remembered(*_asked: Any) -> dict[str, str]:
+    return {}
 
 
 def _no(*_asked: Any) -> bool:
@@ -767,6 +785,19 @@ DEFECTS: tuple[Defect, ...] = (
         _changed(basis.Basis, "_paused_or_moved", value=_all_but_dates),
         STRICT.name,
     ),
+    Defect(
+        "protection that a cut file takes off",
+        "an entry without the key releases its device",
+        _silence_releases,
+        PROTECTED.name,
+    ),
+    Defect(
+        "protection leaves with the entry",
+        "a device is protected only while its entry says so",
+        _changed(memories.Memories, "all_protected", value=_nothing_remembered),
+        PROTECTED.name,
+    ),
+    Defect("no protected", "a protected device goes", _without(Reason.PROTECTED), PROTECTED.name),
     Defect(
         "an event causes a subscribe",
         "what speaks is subscribed",

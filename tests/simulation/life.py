@@ -743,6 +743,47 @@ class Life:
 
         self._last(back, self._while())
 
+    async def protect(self) -> None:
+        """A few devices are protected, or no longer, or their entries say nothing of it any more."""
+        account = self.some_account()
+        if account is None:
+            return
+        listed = list(self.fleet.accounts[account].devices)
+        chosen = self._random.sample(listed, min(len(listed), self._random.randint(1, 4)))
+        word = self._random.choice((True, True, True, False, None))
+        tables = self._random.random() < 0.6
+
+        def change(_fleet: Fleet, one: Account) -> None:
+            one.tables = tables
+            for device in chosen:
+                one.devices[device].protected = word
+
+        await self._edit(f"{len(chosen)} devices: protected = {word}", account, change)
+
+    async def cut_short(self) -> None:
+        """A file is cut behind an id, and then before it; later it is whole again."""
+        names = [name for name in self.accounts() if self.fleet.accounts[name].tables]
+        if not names:
+            return
+        name = f"{self._random.choice(names)}.toml"
+        lines = self.files.get(name, b"").split(b"\n")
+        ids = [number for number, line in enumerate(lines) if line.startswith(b"id = ")]
+        if not ids:
+            return
+        place = self._random.choice(ids)
+        behind, before = (b"\n".join([*lines[:end], b""]) for end in (place + 1, place - 1))
+        self.note(f"{name} is cut behind an id", EVERYBODY, seconds=MINUTE)
+        async with self._writing:
+            await self._write({name: behind}, slowly=False)
+            self.trouble[EVERYBODY] = float("inf")
+            self._mended_later()
+        await asyncio.sleep(self._random.uniform(MINUTE, 5 * MINUTE))
+        if self.files.get(name) == behind:
+            self.note(f"{name} is cut before that id", EVERYBODY, seconds=MINUTE)
+            async with self._writing:
+                await self._write({name: before}, slowly=False)
+        self._last(self._mend, self._while(least=20 * MINUTE))
+
     async def broken_text(self) -> None:
         """What is on the disk is no good for a while: cut, garbled, overwritten, of another environment, or gone."""
         names = [name for name in self.files if not name.startswith(CALM)]
@@ -1446,6 +1487,8 @@ EVENTS: tuple[tuple[float, Callable[[Life], Awaitable[None]]], ...] = (
     (2, Life.disk),
     (1, Life.exchange),
     (1, Life.deaf),
+    (25, Life.protect),
+    (12, Life.cut_short),
 )
 """What may happen, and how likely it is."""
 

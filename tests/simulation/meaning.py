@@ -60,6 +60,7 @@ class Wanted:
     sources: Mapping[str, str] = field(default_factory=dict)
     folded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     windows: tuple[Hours, ...] = ()
+    protected: Mapping[str, bool] = field(default_factory=dict)
 
     def wants(self, device: str, now: datetime) -> bool:
         """Say whether a device is to be live at a moment."""
@@ -79,7 +80,8 @@ class Wanted:
         """Return what the text says of a device, if it names it."""
         if device not in self.devices or device in self.policy["ignore"]:
             return None
-        return (*self.devices[device], self.names.get(device, ""))
+        said = self.protected.get(device)
+        return (*self.devices[device], self.names.get(device, ""), said)
 
     def approves(self, device: str, now: datetime) -> bool:
         """Say whether a person's word in force at a moment lets a device go."""
@@ -157,7 +159,9 @@ def _read(files: Mapping[str, bytes], environment: str) -> Reading:
     listed, bad = _sound(tables, files, zone)
     accounts = {}
     for name, found in listed.items():
-        for account, (devices, names, sources, own) in found.items() if name not in bad else ():
+        for account, (devices, names, sources, own, protected) in (
+            found.items() if name not in bad else ()
+        ):
             try:
                 policy = _policy(general.get("policy", {}), own)
             except _Fault:
@@ -173,7 +177,15 @@ def _read(files: Mapping[str, bytes], environment: str) -> Reading:
                 _approved(one, files, {}, zone) for one in given if one["account"] == account
             )
             accounts[account] = Wanted(
-                devices, names, policy, approvals, name, sources, _alike(devices), good_windows
+                devices,
+                names,
+                policy,
+                approvals,
+                name,
+                sources,
+                _alike(devices),
+                good_windows,
+                protected,
             )
     faulty = {account for name in bad for account in tables[name].get("accounts", {})}
     good = {account: wanted for account, wanted in accounts.items() if account not in faulty}
@@ -240,7 +252,8 @@ def _listed(
             raise _Fault
         if "locked" in account and not _fits(name, account, files):
             raise _Fault
-        found[name] = (*_devices(account, files, zone), account.get("policy", {}))
+        said = _protected(account.get("devices", ()))
+        found[name] = (*_devices(account, files, zone), account.get("policy", {}), said)
     return found
 
 
@@ -252,6 +265,17 @@ def _fits(name: str, account: Mapping[str, Any], files: Mapping[str, bytes]) -> 
     head = _HEAD.match(files.get(account["locked"], b""))
     (rule,) = account["rules"]
     return head is not None and (head[1].decode(), head[2].decode()) == (name, fingerprint(rule))
+
+
+def _protected(entries: Iterable[Any]) -> dict[str, bool]:
+    """Return what is said of protection; an entry without a word of it says nothing."""
+    said = {}
+    for entry in entries:
+        if isinstance(entry, dict) and "protected" in entry:
+            if not isinstance(entry["protected"], bool):
+                raise _Fault
+            said[entry.get("id", "")] = entry["protected"]
+    return said
 
 
 def _devices(
@@ -378,11 +402,24 @@ class InForce:
 class State:
     """What is in force, by account, and which documents hold what concerns all.
 
-    An account that is not in it is not to be touched.
+    An account that is not in it is not to be touched. ``protected`` are the devices of which the last word was that
+    they are protected.
     """
 
     accounts: Mapping[str, InForce] = field(default_factory=dict)
     shared: frozenset[str] = frozenset()
+    protected: frozenset[str] = frozenset()
+
+    def protects(self, device: str) -> bool:
+        """Say whether only a person's word may let a device go."""
+        return device in self.protected
+
+    def released(self, device: str) -> State:
+        """Return what is in force once a person's word let a device go; an entry that protects it still does."""
+        said = (one.wanted.protected.get(device) for one in self.accounts.values())
+        if True in said:
+            return self
+        return replace(self, protected=self.protected - {device})
 
 
 def after(before: State, reading: Reading) -> State:
@@ -391,6 +428,7 @@ def after(before: State, reading: Reading) -> State:
         return State(
             {name: replace(one, rejected=True) for name, one in before.accounts.items()},
             before.shared,
+            before.protected,
         )
     kept = {
         name: replace(one, rejected=True)
@@ -402,7 +440,18 @@ def after(before: State, reading: Reading) -> State:
     read = {
         name: InForce(wanted, locked=reading.locked) for name, wanted in reading.accounts.items()
     }
-    return State({**kept, **read}, reading.shared)
+    accounts = {**kept, **read}
+    return State(accounts, reading.shared, _last_words(before.protected, accounts.values()))
+
+
+def _last_words(before: frozenset[str], accounts: Iterable[InForce]) -> frozenset[str]:
+    """Return the devices that are protected: by any entry that says so, else by none that says no, else as before."""
+    words: dict[str, set[bool]] = {}
+    for one in accounts:
+        for device, word in one.wanted.protected.items():
+            words.setdefault(device, set()).add(word)
+    yes = {device for device, said in words.items() if True in said}
+    return frozenset((before - words.keys()) | yes)
 
 
 class Texts:
@@ -462,6 +511,12 @@ class Texts:
     def forgotten(self) -> None:
         """Take note that nothing is kept of what was accepted before."""
         self._possible, self._kept = [State()], None
+
+    def released(self, device: str) -> None:
+        """Take note that a person's word let a device go."""
+        self._possible = _distinct(one.released(device) for one in self._possible)
+        if self._kept is not None:
+            self._kept = _distinct(one.released(device) for one in self._kept)
 
     def states(self, at: float) -> list[State]:
         """Return what may be in force at a moment."""

@@ -9,6 +9,7 @@ earlier revision, or in spite of a pause, is seen at its next calls.
 In the mode of replicas three daemons share the accounts, and much befalls them and their database.
 
 In the mode of windows people say when changes may be made, close to moments at which clocks are put forward or back.
+In the mode of protection people protect devices and release them, and files are cut behind an id.
 
 In the mode of events LG's clock and the machine's agree, so that what silence means can be held against the events.
 """
@@ -63,6 +64,9 @@ class Mode:
     starts: tuple[datetime, ...] = ()
 
 
+PROTECTING = frozenset({"protect", "cut_short"})
+"""What happens in the mode of protection only: elsewhere it would change what every seed brings."""
+
 USUAL = Mode(
     "usual",
     way_seconds=(0.01, 0.2),
@@ -75,7 +79,7 @@ USUAL = Mode(
     working_trees=0.2,
     observing=0.06,
     receivers=0.3,
-    left_out=frozenset({"interrupt", *WINDOWS_OF_PEOPLE}),
+    left_out=frozenset({"interrupt", *WINDOWS_OF_PEOPLE, *PROTECTING}),
 )
 STRICT = Mode(
     "strict",
@@ -90,6 +94,7 @@ STRICT = Mode(
             *("lose", "strangers", "consent", "registered", "quota", "cap"),
             *("clock", "exchange", "deaf"),
             *WINDOWS_OF_PEOPLE,
+            *PROTECTING,
         }
     ),
 )
@@ -104,7 +109,7 @@ HEARD = Mode(
     observing=0.1,
     receivers=1.0,
     hidden_loss=True,
-    left_out=frozenset({"interrupt", "clock", *WINDOWS_OF_PEOPLE}),
+    left_out=frozenset({"interrupt", "clock", *WINDOWS_OF_PEOPLE, *PROTECTING}),
 )
 REPLICAS = Mode(
     "replicas",
@@ -118,7 +123,9 @@ REPLICAS = Mode(
     wild_clocks=0.2,
     observing=0.03,
     replicas=3,
-    left_out=frozenset({"interrupt", "restart", "kill", "disk", "exchange", *WINDOWS_OF_PEOPLE}),
+    left_out=frozenset(
+        {"interrupt", "restart", "kill", "disk", "exchange", *WINDOWS_OF_PEOPLE, *PROTECTING}
+    ),
 )
 RULED = replace(
     USUAL, name="ruled", sizes=(4, 9, 12, 13, 25), shared=0.0, receivers=0.0, rules="with all else"
@@ -139,6 +146,7 @@ WINDOWS = Mode(
             *("faults", "odd", "outage", "slow", "contradict"),
             *("strangers", "consent", "registered", "quota", "cap"),
             *("clock", "exchange", "deaf", "zone", "kill"),
+            *PROTECTING,
         }
     ),
     starts=(
@@ -148,4 +156,22 @@ WINDOWS = Mode(
         datetime(2026, 6, 1, tzinfo=UTC),
     ),
 )
-MODES = {one.name: one for one in (USUAL, STRICT, HEARD, REPLICAS, RULED, FLICKER, WINDOWS)}
+PROTECTED = Mode(
+    "protected",
+    way_seconds=USUAL.way_seconds,
+    pause_seconds=10 * MINUTE,
+    sizes=(4, 6, 9, 12, 25),
+    concurrency=USUAL.concurrency,
+    grace_seconds=GRACE_SECONDS,
+    shared=0.3,
+    left_out=frozenset(
+        {
+            *("faults", "odd", "outage", "slow", "contradict"),
+            *("lose", "registered", "quota", "cap", "clock", "interrupt"),
+            *WINDOWS_OF_PEOPLE,
+        }
+    ),
+)
+MODES = {
+    one.name: one for one in (USUAL, STRICT, HEARD, REPLICAS, RULED, FLICKER, WINDOWS, PROTECTED)
+}

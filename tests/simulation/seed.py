@@ -482,6 +482,9 @@ class Run:
                 entry.from_ = entry.until = None
             if name != CALM and self._random.random() < 0.3:
                 self._let_go(name, account)
+                if "protect" not in self._mode.left_out and name in self._going:
+                    forever = self.report.start + timedelta(days=3650)
+                    fleet.approvals.append(Approved(name, sorted(self._going[name]), forever))
                 continue
             going = sorted(self._live(name) - account.devices.keys() - life.others(name))
             if going:

@@ -128,6 +128,28 @@ def test_a_registry_that_flickers_for_thirty_days_changes_nothing() -> None:
     assert sum("registry.doubted" in line for line in lines) > 100
 
 
+def test_seeds_that_protect_keep_every_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Devices are protected and released, and files are cut behind an id: no protected device goes."""
+    monkeypatch.chdir(tmp_path)
+    code, said = simulate("--mode", "protected", "--seeds", "3", "--hours", "8", "--from", "1")
+    assert (code, said[-1]) == (0, "seeds 1..3: 0 violations")
+
+
+def test_what_is_protected_is_so_by_the_last_word() -> None:
+    """Read anew: an entry without the key changes nothing, false releases, and what is gone stays protected."""
+    entries = ("protected = true", "", "protected = false")
+    states = [State()]
+    for entry in (*entries[:2], None, entries[2]):
+        device = f'[[accounts.hotel.devices]]\nid = "a1"\n{entry}\n' if entry is not None else ""
+        text = f"version = 1\n[accounts.hotel]\n{device or 'devices = []'}\n"
+        states.append(after(states[-1], meaning_of({"hotel.toml": text.encode()}, "")))
+    assert [one.protects("a1") for one in states] == [False, True, True, True, False]
+    assert not states[3].released("a1").protects("a1")
+    assert states[1].released("a1").protects("a1")
+
+
 def test_a_pass_of_the_strict_mode_is_longer_than_any_grace() -> None:
     """What the checker lets pass after an edit or a pause ends before two calls of a pass can have been made."""
     two_calls = 4 * STRICT.way_seconds[0]

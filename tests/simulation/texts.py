@@ -26,6 +26,12 @@ class Entry:
     name: str = ""
     from_: date | None = None
     until: date | None = None
+    protected: bool | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Say whether a line of a device file can say it."""
+        return self.from_ is self.until is None and self.protected is None
 
 
 @dataclass(slots=True)
@@ -33,7 +39,8 @@ class Account:
     """One account. ``in_file``: its plain devices stand in a device file of their own.
 
     ``wings``: they stand in several, by these names, which one pattern finds. ``rule``: they stand in a lock, which
-    was made of the rule ``resolved``.
+    was made of the rule ``resolved``. ``tables``: each other device has a table with a line for each key, between which
+    the file may be cut.
     """
 
     devices: dict[str, Entry] = field(default_factory=dict)
@@ -42,6 +49,7 @@ class Account:
     wings: list[str] = field(default_factory=list)
     rule: dict[str, Any] | None = None
     resolved: dict[str, Any] | None = None
+    tables: bool = False
 
 
 @dataclass(slots=True)
@@ -75,11 +83,7 @@ def files(fleet: Fleet) -> dict[str, bytes]:
     """Return the fleet as files by their names below the folder of the texts: one document an account, one for all."""
     made = {SHARED: _shared(fleet)}
     for name, account in fleet.accounts.items():
-        plain = [
-            device
-            for device, entry in account.devices.items()
-            if entry.from_ is entry.until is None
-        ]
+        plain = [device for device, entry in account.devices.items() if entry.is_plain]
         inline = account.devices
         lines = ["version = 1", "", f"[accounts.{name}]"]
         lines += [f"policy.{key} = {_value(value)}" for key, value in account.policy.items()]
@@ -104,14 +108,7 @@ def files(fleet: Fleet) -> dict[str, bytes]:
                 file = f"devices/{name}/{wing}.txt" if wing else f"devices/{name}.txt"
                 made[file] = _listed(mine, account.devices)
         if inline or not (account.in_file or account.rule):
-            lines += [
-                "devices = [",
-                *(f"  {_entry(device, entry)}," for device, entry in inline.items()),
-                "]",
-            ]
-        if account.rule is not None:
-            lines += ["", f"[[accounts.{name}.rules]]"]
-            lines += [f"{key} = {_value(value)}" for key, value in account.rule.items()]
+            lines += _inline(name, account, inline)
         made[f"{name}.toml"] = ("\n".join(lines) + "\n").encode()
     for one in fleet.approvals:
         if one.in_file:
@@ -137,6 +134,21 @@ def _lock(name: str, account: Account, devices: list[str]) -> bytes:
     names = {device: account.devices[device].name or "-" for device in sorted(devices)}
     lines += [f"{one}  # {name} | washer | rule {rule['name']}" for one, name in names.items()]
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _inline(name: str, account: Account, inline: Mapping[str, Entry]) -> list[str]:
+    """Return the entries that stand in the document itself."""
+    if inline and account.tables:
+        lines = []
+        for device, entry in inline.items():
+            lines += ["", f"[[accounts.{name}.devices]]"]
+            lines += [f"{key} = {_value(value)}" for key, value in _keys(device, entry)]
+        return lines
+    return [
+        "devices = [",
+        *(f"  {_entry(device, entry)}," for device, entry in inline.items()),
+        "]",
+    ]
 
 
 def _listed(devices: list[str], entries: Mapping[str, Entry]) -> bytes:
@@ -174,12 +186,19 @@ def _shared(fleet: Fleet) -> bytes:
 
 
 def _entry(device: str, entry: Entry) -> str:
-    said = {"id": device, "name": entry.name, "from": entry.from_, "until": entry.until}
-    if not entry.name and entry.from_ is entry.until is None:
+    if not entry.name and entry.is_plain:
         return _value(device)
-    return (
-        "{ " + ", ".join(f"{key} = {_value(value)}" for key, value in said.items() if value) + " }"
-    )
+    keys = ", ".join(f"{key} = {_value(value)}" for key, value in _keys(device, entry))
+    return f"{{ {keys} }}"
+
+
+def _keys(device: str, entry: Entry) -> list[tuple[str, Any]]:
+    """Return what is said of a device, the id first and its protection last."""
+    said = {"id": device, "name": entry.name, "from": entry.from_, "until": entry.until}
+    keys: list[tuple[str, Any]] = [(key, value) for key, value in said.items() if value]
+    if entry.protected is not None:
+        keys.append(("protected", entry.protected))
+    return keys
 
 
 def _value(value: Any) -> str:
