@@ -784,6 +784,20 @@ def inside() -> list[Line]:
     ]  # fmt: skip
 
 
+def heartbeat() -> Panel:
+    """Return how long ago the outside took a heartbeat."""
+    return series(
+        "Heartbeats to the outside",
+        "How long ago the address of PCC_HEARTBEAT_URL last took a heartbeat that says that every account has its"
+        " passes. Above two minutes, an account has none, or the address cannot be reached.",
+        Query(
+            f"min(time() - ({of('pcc_heartbeat_last_success_timestamp_seconds')} > 0))",
+            "last heartbeat",
+        ),
+        look=Look("s", empty="No heartbeat is sent"),
+    )
+
+
 def replicas() -> list[Line]:
     """Return how several replicas share the accounts; with one replica there is none of it."""
     unowned, overdue = "accounts that no replica owns", "longest overdue"
@@ -818,7 +832,10 @@ def replicas() -> list[Line]:
         look=Look("s", colours={lease: BLUE, clock: YELLOW}, empty="One replica alone"),
         overrides=[override(clock, custom_axisPlacement="right")],
     )
-    return [Line(1, heading="Replicas"), Line(8, [(8, orphans), (8, shares), (8, leases)])]
+    return [
+        Line(1, heading="Replicas"),
+        Line(8, [(6, orphans), (6, shares), (6, leases), (6, heartbeat())]),
+    ]
 
 
 def refused_and_flapping() -> Panel:

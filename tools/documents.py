@@ -35,6 +35,7 @@ from reconciler.runtime.partner_files import judged_at
 from reconciler.runtime.receiving.journal import EventJournal
 from reconciler.simulator import Route
 from reconciler.telemetry.heard_metrics import AskedMetrics, HeardMetrics
+from reconciler.telemetry.heartbeat_metrics import HeartbeatMetrics
 from reconciler.telemetry.metrics import Metrics
 from reconciler.telemetry.receiver_metrics import ReceiverMetrics, SpoolGauges
 from reconciler.telemetry.replica_metrics import ReplicaMetrics
@@ -66,6 +67,7 @@ def metrics() -> list[str]:
     HeardMetrics(every.registry, _Heard(), per_account=True)
     AskedMetrics(every.registry, ["http://pcc-receiver:8081"])
     ReplicaMetrics(every.registry)
+    HeartbeatMetrics(every.registry)
     rows = [
         _metric_row(metric)
         for metric in every.registry.collect()

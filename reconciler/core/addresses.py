@@ -98,6 +98,13 @@ def secrets_in(address: str, *, users: bool = True) -> set[str]:
     return {one for one in found | {unquote(one) for one in found} if len(one) >= SHORTEST_PASSWORD}
 
 
+def path_secrets(address: str) -> set[str]:
+    """Return the parts of an address whose path is a password: the path, and each long piece of it."""
+    plain = address.partition("?")[0].partition("#")[0]
+    path = plain.partition("://")[2].partition("/")[2]
+    return _long([plain, path, *path.split("/")], SHORTEST_PART)
+
+
 def _query_secrets(rest: str) -> set[str]:
     """Return the values in the query of an address: people put tokens there, too."""
     _, _, query = rest.partition("?")

@@ -20,6 +20,8 @@ from reconciler import __version__
 from reconciler.api.app import Surface, create_app
 from reconciler.api.local import ServerFolder
 from reconciler.api.metrics_app import create_metrics_app
+from reconciler.reporting import heartbeat
+from reconciler.reporting.heartbeat import Punctuality
 from reconciler.runtime.access import SettingsPolicy
 from reconciler.runtime.clock_watch import ClockWatch
 from reconciler.runtime.dispatcher import Dispatcher
@@ -30,6 +32,7 @@ from reconciler.runtime.environment import (
     no_lines_dropped,
 )
 from reconciler.runtime.health import ProcessHealth
+from reconciler.runtime.heartbeat import Heartbeats
 from reconciler.runtime.last_heard import LastHeard
 from reconciler.runtime.operations import DaemonOperations
 from reconciler.runtime.queries import DaemonQueries
@@ -37,6 +40,7 @@ from reconciler.runtime.replicas.replica import Replica, Terms
 from reconciler.runtime.server import listening, metrics_port
 from reconciler.runtime.services.credentials import CredentialFollower
 from reconciler.runtime.services.errands import Errands
+from reconciler.runtime.services.heartbeat import HeartbeatService
 from reconciler.runtime.services.http import Front, HttpServer
 from reconciler.runtime.services.passes import PassMaker
 from reconciler.runtime.services.receivers import Receivers
@@ -53,6 +57,7 @@ from reconciler.runtime.ticker import SchedulerTicker, Ticker
 from reconciler.runtime.wiring import Components, built
 from reconciler.state import State, shared
 from reconciler.telemetry.heard_metrics import AskedMetrics
+from reconciler.telemetry.heartbeat_metrics import HeartbeatMetrics
 from reconciler.telemetry.masking import Masking
 
 TICK_SECONDS = 0.25
@@ -236,13 +241,16 @@ class Process:
                 (FETCH_AGAIN_SECONDS, self._source.fetch_again),
             ],
         )
-        http = HttpServer(front, create_app(self.surface()))
+        surface = self.surface()
+        self._queries = surface.queries
+        http = HttpServer(front, create_app(surface))
         components.metrics.clock_ahead.set_function(components.clocks.seconds_ahead)
         self.services: tuple[Service, ...] = (
             ticks,
             errands,
             *self._receivers(),
             registries,
+            *self._heartbeat(replica),
             passes,
             *(() if self.replica is None else (self.replica,)),
             self._source,
@@ -278,6 +286,21 @@ class Process:
                 components.clock,
                 asking=components.environment.ask_receiver,
                 beside=components.environment.apart,
+            )
+
+    def _heartbeat(self, replica: Replica | None) -> Iterator[Service]:
+        """Yield the service that sends heartbeats, where there is an address for them."""
+        components = self.components
+        reader = components.settings.heartbeat_url_reader()
+        if reader is not None:
+            clock, settings = components.clock, components.settings
+            yield HeartbeatService(
+                Heartbeats(reader, settings.proxies, components.masking, clock),
+                self._queries.status,
+                Punctuality(heartbeat.limit(settings.interval), clock.now()),
+                HeartbeatMetrics(components.metrics.registry),
+                clock,
+                member=replica,
             )
 
     def tick(self) -> None:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from reconciler.controller.twins import ALIKE_FROM
 from reconciler.core.acceptance import chosen
 from reconciler.core.clock import Clock
-from reconciler.core.errors import PlatformError, StateError
+from reconciler.core.errors import PlatformError, ReconcilerError, StateError
 from reconciler.core.model import DEFAULT_ACCOUNT, AccountName, Policy
 from reconciler.pcc.client import Client
 from reconciler.pcc.credentials import Credentials
@@ -26,6 +26,7 @@ from reconciler.pcc.protocol import Reply, differs, envelope_time, header_time
 from reconciler.pcc.transport import proxy_of
 from reconciler.reporting import diagnosis
 from reconciler.reporting.diagnosis import Asked, Examination, Examined, Finding, Speaking
+from reconciler.runtime import heartbeat
 from reconciler.runtime.accounts import Follower, each_account
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.environment import Environment
@@ -57,7 +58,8 @@ async def examine(
             names = chosen(asked, doctor.known(asked))
             doctor.follow(names)
             accounts = await doctor.accounts(names, follower)
-            return Examination(doctor.general(unreadable), accounts)
+            general = (*doctor.general(unreadable), *await doctor.heartbeat())
+            return Examination(general, accounts)
 
 
 def _opened(place: Place, clock: Clock) -> tuple[State, str]:
@@ -146,6 +148,21 @@ class _Doctor:
         if self._in_force:
             strays = credentials.accounts() - self._managed
         return diagnosis.folder(credentials.warnings(), strays)
+
+    async def heartbeat(self) -> list[Finding]:
+        """Return whether the host of the heartbeat can be reached, where there is one. Nothing is sent."""
+        settings = self._components.settings
+        reader = settings.heartbeat_url_reader()
+        if reader is None:
+            return []
+        trouble, proxied = "", False
+        try:
+            url = heartbeat.address(reader)
+            proxied = heartbeat.proxy_of(url, settings.proxies) is not None
+            trouble = "" if proxied else await heartbeat.unreachable(url)
+        except ReconcilerError as error:
+            trouble = str(error)
+        return [diagnosis.heartbeat(trouble, proxied=proxied)]
 
     def _abandoned(self) -> frozenset[AccountName]:
         if not self._in_force:

@@ -191,6 +191,18 @@ def check_state_url(text: str) -> str:
     return text
 
 
+def check_heartbeat_url(text: str, *, allow_http: bool) -> str:
+    """Return an address to ping, or raise ``ValueError`` with a sentence that hides it: its path is its password."""
+    check_secret(text)
+    address, question, query = text.partition("?")
+    return check_url(address, allow_http=allow_http) + question + query
+
+
+def _heartbeat_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    allow_http = info.data.get("allow_http") is True
+    return SecretStr(check_heartbeat_url(value.get_secret_value(), allow_http=allow_http))
+
+
 def _state_url(value: SecretStr) -> SecretStr:
     return SecretStr(check_state_url(value.get_secret_value()))
 
@@ -280,4 +292,5 @@ Secret = Annotated[SecretStr, AfterValidator(_secret)]
 BasicPairs = Annotated[SecretStr, AfterValidator(_pairs)]
 PathSecrets = Annotated[SecretStr, AfterValidator(_path_secrets)]
 StateUrl = Annotated[SecretStr, AfterValidator(_state_url)]
+HeartbeatUrl = Annotated[SecretStr, AfterValidator(_heartbeat_url)]
 Size = Annotated[int, BeforeValidator(_size)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -35,6 +36,7 @@ from reconciler.runtime.receiver_settings import ReceiverSettings
 from reconciler.runtime.setting_values import (
     Address,
     Count,
+    HeartbeatUrl,
     Identifier,
     LogFormat,
     Mode,
@@ -43,6 +45,7 @@ from reconciler.runtime.setting_values import (
     StateUrl,
     Truth,
     Wait,
+    check_heartbeat_url,
     check_state_url,
     one_of,
 )
@@ -68,6 +71,7 @@ class Settings(SurfaceSettings):
         "read_token",
         "events_token",
         "state_url",
+        "heartbeat_url",
     )
     masked_fields: ClassVar[tuple[str, ...]] = ("service_id",)
 
@@ -187,6 +191,13 @@ class Settings(SurfaceSettings):
         " only while the receiver's bind address is loopback",
     )
     events_token_file: Path | None = in_file("EVENTS_TOKEN")
+    heartbeat_url: HeartbeatUrl | None = Field(
+        None,
+        description="address of a service outside, called once a minute while every account has its passes, and with"
+        " `/fail` behind it when one has none. Whoever waits there notices also when no call comes. https, or http on"
+        " loopback",
+    )
+    heartbeat_url_file: Path | None = in_file("HEARTBEAT_URL")
 
     @field_validator("lease")
     @classmethod
@@ -207,6 +218,11 @@ class Settings(SurfaceSettings):
 
         reader = self.reader("state_url", check=check_state_url)
         return Place(self.state_dir, None if reader is None else reader.required)
+
+    def parts_of_secret(self, name: str, value: str) -> set[str]:
+        """Return what has to be masked of the value of a secret setting."""
+        found = super().parts_of_secret(name, value)
+        return found | addresses.path_secrets(value) if name == "heartbeat_url" else found
 
     def shared_credentials(self) -> Shared:
         """Return the service's own credentials, for the ``CredentialStore``."""
@@ -234,6 +250,11 @@ class Settings(SurfaceSettings):
     def webhook_secret_reader(self) -> SecretReader | None:
         """Return what reads the webhook's secret anew at each use, or None where there is no webhook."""
         return self.reader("webhook_secret")
+
+    def heartbeat_url_reader(self) -> SecretReader | None:
+        """Return what reads the address of the heartbeat anew at each use, or None where there is none."""
+        check = partial(check_heartbeat_url, allow_http=self.allow_http)
+        return self.reader("heartbeat_url", check=check)
 
     def events_token_reader(self) -> SecretReader | None:
         """Return what reads the receivers' bearer token anew at each use, or None where none is set."""

@@ -23,6 +23,7 @@ from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.codes import CODES
 from reconciler.telemetry.heard_metrics import AskedMetrics, HeardMetrics
+from reconciler.telemetry.heartbeat_metrics import HeartbeatMetrics
 from reconciler.telemetry.metrics import DEVICE_STATES, MODES, Metrics
 from reconciler.telemetry.replica_metrics import ReplicaMetrics
 from scenarios import fleet, owned, site, text
@@ -186,6 +187,7 @@ def exposed(*, per_account: bool) -> dict[str, dict[str, set[str]]]:
     HeardMetrics(every.registry, HeardSomething(), per_account=per_account)
     AskedMetrics(every.registry, ["http://pcc-receiver:8081"])
     ReplicaMetrics(every.registry)
+    HeartbeatMetrics(every.registry)
     found: dict[str, dict[str, set[str]]] = {"up": {}}
     for metric in (*every.registry.collect(), *ReceiverFigures().metrics.registry.collect()):
         for sample in metric.samples:

@@ -37,6 +37,7 @@ from reconciler.core.status import Figures
 from reconciler.pcc.client import ROUTES
 from reconciler.pcc.codes import CODES
 from reconciler.telemetry.heard_metrics import HeardMetrics
+from reconciler.telemetry.heartbeat_metrics import HeartbeatMetrics
 from reconciler.telemetry.metrics import DEVICE_STATES, Metrics
 from reconciler.telemetry.replica_metrics import ReplicaMetrics
 from scenarios import (
@@ -119,6 +120,7 @@ def known() -> dict[str, dict[str, set[str]]]:
     found: dict[str, dict[str, set[str]]] = {}
     shared = CollectorRegistry()
     ReplicaMetrics(shared)
+    HeartbeatMetrics(shared)
     registries = (well().registry, ReceiverFigures().metrics.registry, heard([SEOUL]), shared)
     for metric in (one for registry in registries for one in registry.collect()):
         if not metric.name.startswith("pcc_"):
@@ -606,7 +608,9 @@ STILL = {
 
 OF_SEVERAL = {"Accounts that nobody works on", "Accounts of each replica", "Leases and clocks"}
 """Panels of several replicas: one daemon alone has nothing to show there."""
-WAITING = OF_SEVERAL | {"Alerts", "Alerts that page", "Tickets"}
+UNSENT = {"Heartbeats to the outside"}
+"""These daemons have no address to send one to."""
+WAITING = OF_SEVERAL | UNSENT | {"Alerts", "Alerts that page", "Tickets"}
 """Panels and annotations that may be empty here, such as those of alerts, which wait for minutes before they fire."""
 
 

@@ -90,6 +90,7 @@ def test_every_setting_can_be_set() -> None:
         "PCC_CONFIRM_DELAY": "1m",
         "PCC_STATE_DIR": "/var/lib/pcc",
         "PCC_STATE_URL": "postgresql://pcc@db/pcc",
+        "PCC_HEARTBEAT_URL": "https://hc.test/0f1e2d3c?rid=1",
         "PCC_LEASE": "1m",
         "PCC_LISTEN": "[::]:0",
         "PCC_LISTEN_TOKEN": SECRET,
@@ -751,6 +752,7 @@ def test_every_row_of_the_table_says_something() -> None:
     assert {row.name for row in rows if row.secret} == {
         "PCC_SERVICE_KEY",
         "PCC_STATE_URL",
+        "PCC_HEARTBEAT_URL",
         "PCC_ACCESS_TOKEN",
         "PCC_REFRESH_TOKEN",
         "PCC_WEBHOOK_SECRET",

@@ -62,6 +62,7 @@ class Endpoint:
     authorization_file: Path | None = None
     concurrency: int = 8
     proxy: str | None = None
+    content_type: str = CONTENT_TYPE
 
     @property
     def secrets(self) -> set[str]:
@@ -114,7 +115,7 @@ class HttpSink:
         timestamp = int(self._clock.now().timestamp())
         headers = {
             "host": self._url.netloc.decode(),
-            "content-type": CONTENT_TYPE,
+            "content-type": self._endpoint.content_type,
             "webhook-id": id,
             "webhook-timestamp": str(timestamp),
         }

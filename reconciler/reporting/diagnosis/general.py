@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from reconciler.core.acceptance import Accepted
 from reconciler.core.model import AccountName, Cause
 from reconciler.core.text import counted
-from reconciler.reporting.diagnosis.values import Check, Examination, Fact, Finding, Level
+from reconciler.reporting.diagnosis.values import Check, Examination, Fact, Finding, Level, skipped
 from reconciler.reporting.diagnosis.words import first, listed
 
 
@@ -164,6 +164,16 @@ def _rejected(accepted: Accepted) -> tuple[str, str]:
         found,
         "correct the file that PCC_DESIRED_STATE names; `validate` shows every fault with its place",
     )
+
+
+def heartbeat(trouble: str, *, proxied: bool) -> Finding:
+    """Judge the address of the heartbeat. ``trouble`` is why it cannot be read, or why its host was not reached."""
+    if trouble:
+        fix = "correct PCC_HEARTBEAT_URL, or let this machine reach its host"
+        return Finding(Check.HEARTBEAT, Level.WARN, trouble, fix)
+    if proxied:
+        return skipped(Check.HEARTBEAT, "a proxy leads there, and nothing is sent to try it")
+    return Finding(Check.HEARTBEAT, Level.OK, "its host can be reached; nothing was sent")
 
 
 def folder(warnings: Sequence[str], strays: Iterable[AccountName]) -> Finding | None:

@@ -36,6 +36,7 @@ class Check(StrEnum):
     SETTINGS = "settings"
     STATE = "state"
     DESIRED_STATE = "desired-state"
+    HEARTBEAT = "heartbeat"
     CREDENTIALS = "credentials"
     REGION = "region"
     TOKEN = "token"  # noqa: S105 - the name of a check
