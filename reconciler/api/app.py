@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from reconciler.api import commands, queries, webhook
+from reconciler.api import commands, openapi, queries, webhook
 from reconciler.api.framing import Exposition, Framed, health_answer, static_files
 from reconciler.api.links import Links
 from reconciler.api.local import ServerFolder
@@ -63,6 +63,7 @@ def create_app(surface: Surface) -> ASGIApp:
             surface.folder,
         ),
         *commands.routes(surface.operations, surface.policy),
+        openapi.route(surface.policy, surface.links.base),
     ]
     if surface.links.metrics:
         routes.append(Route("/metrics", views.metrics))

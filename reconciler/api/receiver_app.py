@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reconciler.api import event_queries
+from reconciler.api import event_openapi, event_queries
 from reconciler.api.event_page import EventPage
 from reconciler.api.framing import Exposition, Framed, health_answer, no_such_call, static_files
 from reconciler.api.port import Health, ReceiverPolicy
@@ -50,6 +50,7 @@ def create_receiver_app(surface: ReceiverSurface) -> ASGIApp:
         Route("/readyz", views.readyz),
         *static_files("style.css", "page.js"),
         *event_queries.routes(surface.archive, surface.policy, surface.now, surface.page),
+        event_openapi.route(surface.policy),
     ]
     others = Framed(Starlette(routes=routes, exception_handlers={HTTPException: no_such_call}))
     return _ByPath(surface.receiver, others)

@@ -46,6 +46,10 @@ UNDATED = frozenset({Position.UNMANAGED, Position.IGNORED, Position.UNKNOWN})
 """Where a device is for no reason of ours, so nothing says since when."""
 
 
+PARAMETERS = ("account", "state", "name", "limit", "after")
+"""What the list may be asked with."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
     """One device of one account.
@@ -91,12 +95,9 @@ class Listed:
 
 def listed(asked: Mapping[str, str]) -> Listed:
     """Read what is asked for; raises ``ReconcilerError`` with a sentence where it cannot be read."""
-    insist_on_known(asked, ("account", "state", "name", "limit", "after"))
+    insist_on_known(asked, PARAMETERS)
     insist_on_values(asked)
-    states = set[str]()
-    for word in asked.get("state", "").split(","):
-        if word.strip():
-            states.add(_state(word))
+    states = {_state(word) for word in asked["state"].split(",")} if "state" in asked else set()
     return Listed(
         accounts=(AccountName(asked["account"]),) if "account" in asked else (),
         states=frozenset(states) or frozenset(DeviceState),
