@@ -117,22 +117,28 @@ class _Seen:
 
 
 class Watch:
-    """What this replica saw of the others' beats, by its own clock."""
+    """What this replica saw of the others' beats, by its own clock. Time in which it saw nothing does not count."""
 
     def __init__(self, me: MemberId) -> None:
         self._me = me
         self._seen: dict[MemberId, _Seen] = {}
+        self._looked = math.inf
         self.longest_lease = 0.0
 
     def look(self, members: Iterable[Member], now: float) -> tuple[Member, ...]:
         """Take the members as they are; return those whose beat stood still for their whole lease."""
         before, self._seen = self._seen, {}
+        blind, self._looked = now - self._looked, now
         silent = []
         for member in members:
             self.longest_lease = max(self.longest_lease, member.lease)
             seen = before.get(member.id)
             if seen is None or seen.beat != member.beat:
                 seen = _Seen(member.beat, now)
+            elif (
+                blind > member.lease / 2
+            ):  # the database was away, and nobody could show a sign of life
+                seen = _Seen(member.beat, seen.since + blind)
             self._seen[member.id] = seen
             if member.id != self._me and now - seen.since >= member.lease:
                 silent.append(member)

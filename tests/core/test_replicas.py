@@ -68,10 +68,21 @@ def test_only_a_beat_that_stood_still_for_the_whole_lease_is_silent() -> None:
     """Every change of a beat begins the wait anew, and nobody judges himself."""
     watch = Watch(ANN)
     assert watch.look([THEIRS, replace(THEIRS, id=ANN)], 0.0) == ()
-    assert watch.look([replace(THEIRS, beat=1)], 44.0) == ()
     still = replace(THEIRS, beat=1)
+    for second in range(44, 89):
+        assert watch.look([still], float(second)) == ()
     assert watch.look([still], 88.9) == ()
     assert watch.look([still, replace(THEIRS, id=ANN)], 89.0) == (still,)
+
+
+def test_time_in_which_nobody_could_look_makes_nobody_silent() -> None:
+    """While the database is away no beat is seen, so that time does not count; the rest of the lease does."""
+    watch = Watch(ANN)
+    for second in range(31):
+        watch.look([THEIRS], float(second))
+    for second in range(100, 115):
+        assert watch.look([THEIRS], float(second)) == ()
+    assert watch.look([THEIRS], 115.0) == (THEIRS,)
 
 
 def test_a_replica_that_was_away_for_long_judges_nobody_at_once() -> None:

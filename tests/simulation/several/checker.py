@@ -278,6 +278,16 @@ class SharedChecker(Checker):
 
     # -- who owns what
 
+    def declared_dead(self, node: Node) -> None:
+        """Require that nobody is declared dead who was well, also where the database was away for all."""
+        since = node.well_since if node.well_since is not None else self._now()
+        well = self._now() - since
+        self.promise(
+            "false-death",
+            f"{node.name} is declared dead, and has been well for {well:.0f} s",
+            kept=well <= LEASE_SECONDS + TAKEN_SECONDS,
+        )
+
     def told(self, fleet: Any) -> None:
         """Hear what a daemon is told of the fleet: it has to be true, and accounts have to be taken soon."""
         unowned = self._unowned()

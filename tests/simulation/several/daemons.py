@@ -93,9 +93,10 @@ class Node:
         self.clock = MachineClock(around.loop, around.start.start)
         self.files: dict[str, bytes] = {}
         self.lag = 0.0
-        self.members: set[MemberId] = set()
+        self.members: list[MemberId] = []
         self._around = around
         self._delivered_until = 0.0
+        self.well_since: float | None = None
         self._daemon: Daemon | None = None
         self._door = Door()
         self._running: asyncio.Task[None] | None = None
@@ -104,7 +105,7 @@ class Node:
         self.texts.mkdir(parents=True)
 
     def _joined(self, member: MemberId) -> None:
-        self.members.add(member)
+        self.members.append(member)
 
     @property
     def texts(self) -> Path:
@@ -288,6 +289,7 @@ class Daemons:
         self.nodes = [Node(f"node-{number}", around, self) for number in range(3)]
         self.database.accepted = self._accepted
         disk.seldom_seconds = SELDOM_SECONDS
+        loop.calm = self._is_calm
         loop.due, loop.busy = self._first_due, lambda: disk.busy
 
     # -- what a usual run asks of its machine
@@ -365,12 +367,20 @@ class Daemons:
         self.loop.alert(BRIEF_SECONDS)
         before = SHORTLY_BEFORE_SECONDS
         self.loop.alert(before + BRIEF_SECONDS, after=LEASE_SECONDS - before)
+        for node in self.nodes:
+            since = node.well_since if node.well_since is not None else self.loop.time()
+            node.well_since = since if node.well else None
         self.loop.slow_bodies = {node.body for node in self.nodes if node.link.slow}
         self.checker.able_changed()
 
     def _over(self, error: BaseException | None) -> None:
         if error is not None or not self._stopping:
             self.ended(error or AssertionError("a daemon ended that nobody stopped"))
+
+    def _is_calm(self) -> bool:
+        """Say whether nobody has to be declared dead, now or soon."""
+        well = {node.members[-1] for node in self.nodes if node.well and node.members}
+        return not self.database.away and self.database.tables.members.keys() <= well
 
     def _first_due(self) -> float | None:
         due = [one for one in (node.first_due() for node in self.nodes) if one is not None]
@@ -425,6 +435,12 @@ class Daemons:
     def freed(self, accounts: Mapping[AccountName, int]) -> None:
         """Hear that accounts were freed in good order, each in an epoch."""
         self.checker.freed(accounts)
+
+    def declared_dead(self, member: MemberId) -> None:
+        """Hear that somebody declared a member dead."""
+        node = self.node_of(member)
+        if node is not None and node.members[-1] == member:
+            self.checker.declared_dead(node)
 
     def told(self, fleet: Fleet) -> None:
         """Hear what a daemon is told of the whole fleet."""

@@ -42,6 +42,9 @@ class Hears(Protocol):
     def freed(self, accounts: Mapping[AccountName, int]) -> None:
         """Hear that accounts were freed in good order, each in an epoch."""
 
+    def declared_dead(self, member: MemberId) -> None:
+        """Hear that somebody declared a member dead."""
+
     def told(self, fleet: Fleet) -> None:
         """Hear what a replica is told of the whole fleet."""
 
@@ -114,9 +117,12 @@ class _Members(MemoryMembers):
 
     def declare_dead(self, member: MemberId, beat: int) -> bool:
         try:
-            return super().declare_dead(member, beat)
+            dead = super().declare_dead(member, beat)
         finally:
             self._link.hears.moved()
+        if dead:
+            self._link.hears.declared_dead(member)
+        return dead
 
     def leave(self, member: MemberId) -> None:
         try:

@@ -25,21 +25,27 @@ from simulation.replicas import BODY, Body, StoppableLoop
 
 A_MOMENT = 1.0
 """What a replica asks for between two renewals, and between two looks at the tables."""
-RENEWS_BEFORE, LOOKS_BEFORE = 1.5, 1.0
-"""So many seconds before anything else replicas renew their leases, and look at the tables."""
-LONGEST = 600.0
+RENEWS_BEFORE, LOOKS_BEFORE = (1.1, 1.9), (0.2, 1.0)
+"""Between so many seconds before anything else each replica renews its lease, and looks at the tables."""
+LONGEST, LONGEST_IN_TROUBLE = 600.0, 10.0
+"""For so many seconds replicas rest at most, where nothing is wrong and where somebody has to be declared dead."""
 SLOWEST = 3.0
 """What a statement of a slow database takes at most, in seconds."""
 
 
 class Rest:
-    """A replica waits for its next second."""
+    """A replica waits for its next second. ``before``: how long before anything else it is over, at the earliest."""
 
     def __init__(
-        self, loop: LeapingLoop, before: float, seconds: float, over: Callable[[], None]
+        self,
+        loop: LeapingLoop,
+        before: tuple[float, float],
+        seconds: float,
+        over: Callable[[], None],
     ) -> None:
-        self.since, self.seconds, self.before = loop.time(), seconds, before
         self.body: Body | None = BODY.get()
+        self.since, self.seconds = loop.time(), seconds
+        self.before = before[0] + (before[1] - before[0]) * loop.phase(self.body, before[0])
         self._loop, self._over = loop, over
         self._context = contextvars.copy_context()
         loop.rests.append(self)
@@ -65,12 +71,20 @@ class LeapingLoop(StoppableLoop):
         self.rests: list[Rest] = []
         self._alerts: list[tuple[float, float]] = []
         self.slow_bodies: set[Body] = set()
+        self.calm: Callable[[], bool] = bool
+        self._phases: dict[tuple[Body | None, float], float] = {}
 
     def alert(self, seconds: float, *, after: float = 0.0) -> None:
         """Live through every second for a while, from now on or some seconds later."""
         begin = self.time() + after
         self._alerts = [one for one in self._alerts if one[1] > self.time()]
         self._alerts.append((begin, begin + seconds))
+
+    def phase(self, body: Body | None, what: float) -> float:
+        """Return where in each second a replica does something, between 0 and 1."""
+        if (body, what) not in self._phases:
+            self._phases[body, what] = self._random.random()
+        return self._phases[body, what]
 
     def slowest_thread(self) -> float:
         """Return how long the work of a thread takes at most: that of a slow replica is slow."""
@@ -108,10 +122,11 @@ class LeapingLoop(StoppableLoop):
 
     def _end_of(self, rest: Rest, others: float) -> float:
         asked = rest.since + rest.seconds
-        latest = min(others - rest.before, rest.since + LONGEST)
+        longest = LONGEST if self.calm() else LONGEST_IN_TROUBLE
+        latest = min(others, rest.since + longest) - rest.before
         for begin, end in self._alerts:
             if asked < end:
-                latest = min(latest, begin)
+                latest = min(latest, begin - rest.before)
         return max(asked, latest)
 
 

@@ -256,8 +256,9 @@ class SharedLife(Life):
 
     async def lag(self) -> None:
         """A daemon's copy of the files lags for a while, as kubelets do."""
-        node = self._random.choice(self.daemons.nodes)
-        node.lag = self._random.choice((5.0, 30.0, 60.0, 100.0))
+        others = [node for node in self.daemons.nodes if node is not self.daemons.reader]
+        node = self._random.choice(others)
+        node.lag = self._random.choice((5.0, 60.0, 100.0))
         seconds = self._while(5 * MINUTE, 2 * HOUR)
         text = f"the files of {node.name} are {node.lag:.0f} s late"
         self.note(text, EVERYBODY, seconds=seconds + CAUGHT_UP_SECONDS)
@@ -270,12 +271,12 @@ class SharedLife(Life):
         if self._random.random() < 0.6:
             await asyncio.sleep(self._random.uniform(0.0, 5 * MINUTE))
             await self._add(self._random.choice(list(self.fleet.accounts)))
-            await asyncio.sleep(self._random.uniform(0.0, 1.5 * node.lag))
+            await asyncio.sleep(self._random.uniform(0.0, 0.7 * node.lag))
             if self.daemons.reader is not None and self.daemons.reader.up:
                 await self._away_with(self.daemons.reader)
 
     async def _away_with(self, node: Node) -> None:
-        if self._random.random() < 0.5:
+        if self._random.random() < 0.3:
             node.kill()
             self._befall(f"{node.name} is killed, which reads the files", CAUGHT_UP_SECONDS)
         elif not node.body.stopped:
@@ -372,11 +373,11 @@ SHARED_EVENTS: tuple[tuple[float, Callable[[SharedLife], Awaitable[None]]], ...]
     (8, SharedLife.freeze),
     (8, SharedLife.ambush),
     (5, SharedLife.pause_at_another),
-    (1.5, SharedLife.tight_hours),
+    (2.5, SharedLife.tight_hours),
     (2, SharedLife.roll),
     (2, SharedLife.scale),
     (2, SharedLife.drift),
-    (3, SharedLife.lag),
+    (4, SharedLife.lag),
     (5, SharedLife.cut),
     (4, SharedLife.cut_renewals),
     (4, SharedLife.tear),
