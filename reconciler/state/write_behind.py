@@ -4,8 +4,8 @@ Owns: the groups that wait, when they are written, and the promise that no pass 
 accepts no writes the groups wait in order, and the next write includes them all.
 Must not: know SQL, desired states or metrics, or judge.
 
-Losing the file loses the count of the day, the last trusted list and what is owned. Nothing else becomes more
-permissive.
+Losing the file loses the count of the day, the last trusted list, what is owned, and which devices without an entry
+are protected. Nothing else becomes more permissive.
 """
 
 from __future__ import annotations

@@ -7,18 +7,31 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from protected_fleet import (
     EAST,
     LOOSE,
     NORTH,
     WEST,
+    Files,
     ProtectedFleet,
     approval,
     document,
     protecting,
 )
-from simulated import START
+from reconciler.api.client.waiting import judge
+from reconciler.controller.informer import Informer
+from reconciler.core.acceptance import Accepted
+from reconciler.core.model import AccountName, DeviceId, Revision
+from reconciler.core.replicas import Descent
+from reconciler.reporting import PlanReport, account_report
+from reconciler.reporting.formats.plans import plan_text
+from reconciler.reporting.preview import Proposal, planned
+from reconciler.state import Group, State
+from reconciler.state.records import ProtectionStated
+from reconciler.telemetry.metrics import Metrics
+from simulated import START, SimulatedClock
 
 ONE_USER = {EAST: "east", WEST: "east"}
 TWO_USERS = {EAST: "east", WEST: "west"}
@@ -53,6 +66,50 @@ async def test_what_is_protected_stays_when_its_entry_leaves(fleet: ProtectedFle
     assert report.condition == "held"
     tripped = [one.message for one in report.plan.tripped] if report.plan else []
     assert tripped == ["1 device that would go is protected: no approval names it"]
+
+
+async def test_everybody_hears_of_it(fleet: ProtectedFleet) -> None:
+    """Log, plan, status and metrics name it, with the block to commit; it waits for a person until it is decided."""
+    devices = await begun(fleet)
+    with capture_logs() as logs:
+        await fleet.edit("east", document("east", *devices[1:]))
+        await fleet.passes()
+        await fleet.passes()
+    (tripped,) = [one for one in logs if one["event"] == "guard.tripped"]
+    assert (tripped["reason"], devices[0] in tripped["approval"]) == ("protected", True)
+    report = fleet.reports[EAST]
+    shown = plan_text([PlanReport(EAST, "r", report)])
+    assert "protected" in shown
+    assert f'[[approvals]]\naccount = "east"\ndevices = [\n  "{devices[0]}",\n]' in shown
+    text = fleet.informer.current(EAST)
+    assert text is not None
+    account = account_report(fleet.reconciler.accounts.statuses[EAST], text, next_pass=None)
+    assert (account.guarded, devices[0] in account.approval) == (True, True)
+    assert judge(account).code == 3
+    labels = {"account": "east", "action": "unsubscribe", "kind": "policy", "reason": "protected"}
+    assert fleet.metrics.registry.get_sample_value("pcc_changes_held", labels) == 1
+    with capture_logs() as logs:
+        await fleet.edit("east", document("east", protecting(devices[0]), *devices[1:]))
+        await fleet.passes()
+    assert [one["reason"] for one in logs if one["event"] == "guard.cleared"] == ["protected"]
+
+
+async def test_proposed_files_are_planned_with_what_is_remembered(fleet: ProtectedFleet) -> None:
+    """Before a merge the plan shows what would be held, and what an entry with false or an approval would release."""
+    devices = await begun(fleet)
+    first, rest = devices[0], devices[1:]
+    await fleet.edit("east", document("east", *rest))
+    over = f'{{ id = "{first}", protected = false, until = 2026-10-01T00:00:00Z }}'
+    for text, goes in (
+        (document("east", *rest[1:]), {rest[0]}),
+        (document("east", over, *rest), {first}),
+        (document("east", *rest, more=approval("east", first)), {first}),
+    ):
+        proposal = Proposal(("east.toml",), {"east.toml": text})
+        found = await planned(proposal, fleet.informer.accepted, fleet.reconciler.previews.preview)
+        (report,) = found.reports
+        assert {change.device for change in report.plan.unsubscribes} == goes
+    assert set(fleet.state.protections.all()) == {first}
 
 
 async def test_an_approval_lets_it_go_and_ends_the_protection(fleet: ProtectedFleet) -> None:
@@ -286,6 +343,69 @@ async def test_whatever_policy_says_meanwhile(
     await fleet.passes(after=timedelta(hours=2))
     assert (devices[0] in fleet.live()) is live
     assert fleet.held() == {devices[0]: "protected"}
+
+
+class Shared:
+    """A source of several replicas. ``why`` is why nothing can be published, ``groups`` are what was."""
+
+    behind = "the source is behind"
+    doubts, reads = False, True
+
+    def __init__(self) -> None:
+        self.why = ""
+        self.groups: list[Group] = []
+
+    def comes_into_force(
+        self, accepted: Revision | None, found: Revision, descent: Descent | None
+    ) -> bool:
+        """Say that every revision may come into force."""
+        del accepted, found, descent
+        return True
+
+    async def publish(
+        self,
+        before: Accepted,
+        after: Accepted,
+        changed: frozenset[AccountName],
+        groups: tuple[Group, ...],
+    ) -> str:
+        """Take what is written for all replicas, if that is possible."""
+        del before, after, changed
+        self.groups += () if self.why else groups
+        return self.why
+
+
+async def test_a_replica_writes_protection_together_with_the_revision(tmp_path: Path) -> None:
+    """What a revision protects is in the transaction that brings it into force for all, or in none."""
+    clock, source, shared = SimulatedClock(), Files(), Shared()
+    state = State.open(tmp_path / "state", clock)
+    informer = Informer(
+        source,
+        state.accounts,
+        state.revisions,
+        state.protections,
+        Metrics(),
+        clock=clock,
+        shared=shared,
+    )
+    source.files["east.toml"] = document("east", protecting("a1"), "b1").encode()
+    shared.why = "the database is away"
+    await informer.refresh()
+    assert (shared.groups, dict(state.protections.all())) == ([], {})
+    shared.why = ""
+    await informer.refresh()
+    stated = [one for group in shared.groups for one in group.records]
+    assert ProtectionStated({DeviceId("a1"): EAST}, frozenset()) in stated
+    assert dict(state.protections.all()) == {"a1": EAST}
+    shared.groups.clear()
+    source.files["east.toml"] = document("east", "b1").encode()
+    await informer.refresh()
+    stated = [one for group in shared.groups for one in group.records]
+    assert ProtectionStated({DeviceId("a1"): EAST}, frozenset()) in stated
+    state.close()
+    reader = State.read_only(tmp_path / "state", clock)
+    assert dict(reader.protections.all()) == {}  # the acceptance writes it, and nobody else
+    reader.close()
 
 
 TABLES = """version = 1

@@ -16,16 +16,16 @@ from reconciler.core.model import AccountName
 
 ACCOUNTS = st.sampled_from([EAST, WEST, NORTH])
 ENTRIES = (
-    "",
+    *[""] * 6,
     '"{0}"',
     '{{ id = "{0}" }}',
-    '{{ id = "{0}", protected = true }}',
+    *['{{ id = "{0}", protected = true }}'] * 3,
     '{{ protected = true, id = "{0}" }}',
     '{{ id = "{0}", protected = false }}',
     '{{ id = "{0}", protected = true, until = 2026-10-01T00:00:00Z }}',
     '{{ id = "{0}", until = 2026-10-01T00:00:00Z }}',
 )
-NUMBER = 3
+NUMBER = 2
 EDITS = st.lists(st.sampled_from(ENTRIES), min_size=NUMBER, max_size=NUMBER)
 BITS = st.integers(0, 2**NUMBER - 1)
 
@@ -54,6 +54,18 @@ class Editing(RuleBasedStateMachine):
         """Return the devices that a number picks."""
         return [one for place, one in enumerate(self.devices) if bits >> place & 1]
 
+    @rule(account=ACCOUNTS, entries=EDITS)
+    def shorten(self, account: AccountName, entries: list[str]) -> None:
+        """Write an account's file anew without any approval, and make a pass."""
+        self.edit(account, entries, 0, 0, tables=False)
+        self.work(0.1)
+
+    @rule(account=ACCOUNTS, entries=EDITS)
+    def lengthen(self, account: AccountName, entries: list[str]) -> None:
+        """Write an account's file anew with a table for each entry, and make a pass."""
+        self.edit(account, entries, 0, 0, tables=True)
+        self.work(0.1)
+
     @rule(
         account=ACCOUNTS,
         entries=EDITS,
@@ -65,13 +77,14 @@ class Editing(RuleBasedStateMachine):
         self, account: AccountName, entries: list[str], approved: int, hours: int, *, tables: bool
     ) -> None:
         """Write an account's file anew."""
-        written = []
+        written, named = [], []
         for entry, device in zip(entries, self.devices, strict=True):
             if entry:
                 written.append(entry.format(device))
+            if (not entry or "until" in entry) and device in self.picked(approved):
+                named.append(device)  # an approval of a wanted device is a fault
             if "protected = true" in entry:
                 self.ever.add(device)
-        named = self.picked(approved)
         expires = self.fleet.clock.now() + timedelta(hours=hours)
         more = approval(account, *named, expires=expires) if named else ""
         head = f"version = 1\n[accounts.{account}]\n{LOOSE}\n"
@@ -87,15 +100,12 @@ class Editing(RuleBasedStateMachine):
         content = self.fleet.source.files.get(f"{account}.toml", b"")
         self.do(account, content[: round(share * len(content))])
 
-    @rule(account=ACCOUNTS)
-    def remove(self, account: AccountName) -> None:
-        """Remove an account's file."""
-        self.do(account, None)
-
-    @rule(account=ACCOUNTS, gone=ACCOUNTS)
-    def retire(self, account: AccountName, gone: AccountName) -> None:
-        """Retire an account, in the file of another one, and remove its file."""
-        if account != gone:
+    @rule(account=ACCOUNTS, gone=ACCOUNTS, retires=st.booleans())
+    def remove(self, account: AccountName, gone: AccountName, *, retires: bool) -> None:
+        """Remove an account's file, or retire it in the file of another one."""
+        if not retires:
+            self.do(gone, None)
+        elif account != gone:
             self.fleet.write(gone, None)
             head = f"version = 1\nretired_accounts = ['{gone}']\n"
             self.do(account, f"{head}[accounts.{account}]\n{LOOSE}\ndevices = []\n")
@@ -104,16 +114,12 @@ class Editing(RuleBasedStateMachine):
         """Write a file, and let what can be come into force."""
         self.loop.run(self.fleet.edit(account, content))
 
-    @rule()
-    def restart(self) -> None:
-        """End the process and begin another."""
-        self.loop.run(self.fleet.restart())
-
     @rule(device=st.integers(0, NUMBER - 1), user=st.sampled_from(["east", "west"]))
     def by_hand(self, device: int, user: str) -> None:
-        """Let somebody subscribe a device by hand."""
+        """End the process and begin another, and let somebody subscribe a device by hand meanwhile."""
         if user in self.fleet.owned:
             self.fleet.subscribe(user, self.devices[device])
+        self.loop.run(self.fleet.restart())
 
     @rule(hours=st.sampled_from([0.1, 3]))
     def work(self, hours: float) -> None:
@@ -142,4 +148,4 @@ def _table(account: str, entry: str) -> str:
 
 
 TestEditing = Editing.TestCase
-TestEditing.settings = settings(max_examples=25, stateful_step_count=20)
+TestEditing.settings = settings(max_examples=40, stateful_step_count=20)

@@ -118,11 +118,12 @@ def approval(account: str, *devices: str, expires: datetime | None = None) -> st
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """An unsubscribe that LG was sent: by which account, of which device, and which approvals were valid then."""
+    """An unsubscribe that LG was sent, whether its device was protected then, and whether an approval named it."""
 
     account: AccountName
     device: str
-    approved: frozenset[str]
+    protected: bool
+    approved: bool
 
 
 @dataclass
@@ -160,6 +161,11 @@ class LastStated:
                     stated.setdefault(entry["id"], set()).add(entry["protected"])
         for device, words in stated.items():
             self.protected[device] = True in words
+
+    def went(self, device: str) -> None:
+        """Take that an approval let a device go. An entry that protects it still does."""
+        self.protected[device] = False
+        self._state()
 
     def approved(self, account: str, now: datetime) -> frozenset[str]:
         """Return the devices that an approval names which is valid now."""
@@ -295,16 +301,15 @@ class ProtectedFleet:
     def _see(self, request: httpx.Request) -> None:
         if request.method == "DELETE":
             device = request.url.path.rpartition("/")[2]
-            approved = self.oracle.approved(self._now_at, self.clock.now())
-            self.deletions.append(Deletion(self._now_at, device, approved))
+            approved = device in self.oracle.approved(self._now_at, self.clock.now())
+            protected = self.oracle.protected.get(device, False)
+            self.deletions.append(Deletion(self._now_at, device, protected, approved))
+            if approved:
+                self.oracle.went(device)
 
     def broken(self) -> list[Deletion]:
         """Return the unsubscribes of devices whose protection nothing ended and that no approval named."""
-        return [
-            one
-            for one in self.deletions
-            if self.oracle.protected.get(one.device) and one.device not in one.approved
-        ]
+        return [one for one in self.deletions if one.protected and not one.approved]
 
     def _client(self, name: AccountName, two: TwoClocks) -> Client:
         service = self.platform.world.service
