@@ -109,6 +109,9 @@ def files(fleet: Fleet) -> dict[str, bytes]:
                 made[file] = _listed(mine, account.devices)
         if inline or not (account.in_file or account.rule):
             lines += _inline(name, account, inline)
+        if account.rule is not None:
+            lines += ["", f"[[accounts.{name}.rules]]"]
+            lines += [f"{key} = {_value(value)}" for key, value in account.rule.items()]
         made[f"{name}.toml"] = ("\n".join(lines) + "\n").encode()
     for one in fleet.approvals:
         if one.in_file:
