@@ -61,6 +61,10 @@ def notes(changelog: str, at: Places) -> str:
 
 def check(tag: str, changelog: str, at: Places) -> None:
     """Refuse a tag that is not the version of the code, or that the changelog does not describe."""
+    if "/OWNER/" in f"{at.repository}/{at.image}":
+        raise Fault(
+            "pyproject.toml has no owner yet: fill in Repository and image, and run `make docs`"
+        )
     if tag != f"v{at.version}":
         raise Fault(f"the tag is {tag}, and the code is version {at.version}: set v{at.version}")
     if "## [Unreleased]" in changelog:

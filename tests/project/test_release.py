@@ -16,11 +16,11 @@ import yaml
 from packaging.metadata import Metadata
 
 import release
-from places import ROOT, places
+from places import ROOT, Places, places
 from release import Fault
 
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-AT = dataclasses.replace(places(), version="1.2.0")
+AT = Places("https://git.example.com/tools/pcc-reconciler", "images.example.com/tools/pcc", "1.2.0")
 TEXT = """\
 # Changelog
 
@@ -72,11 +72,23 @@ def test_a_tag_that_is_no_release_is_refused(tag: str, changelog: str, words: st
 
 
 def test_the_tag_of_this_version_is_taken() -> None:
-    """The workflow's step takes the tag of the version as it is now, and ends with 1 for another one."""
-    command = [sys.executable, str(ROOT / "tools" / "release.py"), "check", "--tag"]
-    for tag, code in ((f"v{places().version}", 0), ("v0.0.1", 1)):
-        done = subprocess.run([*command, tag], capture_output=True, text=True, check=False)  # noqa: S603 - ours
-        assert done.returncode == code, done.stderr
+    """The version of the code can be released as it is, once the owner of the repository is filled in."""
+    now = dataclasses.replace(AT, version=places().version)
+    release.check(f"v{now.version}", CHANGELOG, now)
+    for unfilled in (
+        dataclasses.replace(now, repository=now.repository.replace("tools", "OWNER")),
+        dataclasses.replace(now, image=now.image.replace("tools", "OWNER")),
+    ):
+        with pytest.raises(Fault, match="no owner yet"):
+            release.check(f"v{now.version}", CHANGELOG, unfilled)
+
+
+def test_a_refused_step_ends_with_one_sentence() -> None:
+    """The workflow's step ends with 1 and says why on one line."""
+    command = [sys.executable, str(ROOT / "tools" / "release.py"), "check", "--tag", "v0.0.1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
 
 
 def step(source: Path, name: str, out: Path, zone: str, mask: int) -> dict[str, bytes]:
