@@ -301,6 +301,7 @@ SECTIONS: dict[str, dict[str, Callable[[], list[str]]]] = {
             "github-pull-request.yml",
             "github-merged.yml",
             "gitlab-ci.yml",
+            "flux-kustomization.yaml",
             "pre-commit-config.yaml",
         )
     },

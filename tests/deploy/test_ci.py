@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -12,10 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
 from forges import LONGEST, TOKEN, Forge, Reply, forge
+from kustomized import KUBERNETES, Object, one, rendered
+from kustomized import SCHEMAS as VERSIONS
 from manifests import DEPLOY
 from reconciler.simulator import Platform
 from repositories import git
@@ -548,3 +552,86 @@ def test_the_installer_takes_locked_packages_only() -> None:
     for line in lines:
         assert "--require-hashes" in line or "--no-deps --no-build-isolation" in line
     assert os.access(SCRIPTS / "install.sh", os.X_OK)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# After Argo CD or Flux has applied
+
+ADDED = """
+components:
+  - ../../../ci/after-apply
+"""
+GENERATED = """  - name: pcc-after-apply
+    files: [desired-state.toml]
+patches:
+"""
+
+
+@pytest.fixture(scope="module")
+def applied(tmp_path_factory: pytest.TempPathFactory) -> list[Object]:
+    """Give the objects of the overlay with the ConfigMap and this component, added as its head says."""
+    folder = tmp_path_factory.mktemp("deploy")
+    shutil.copytree(KUBERNETES, folder / "kubernetes")
+    shutil.copytree(CI, folder / "ci")
+    overlay = folder / "kubernetes" / "overlays" / "configmap"
+    file = overlay / "kustomization.yaml"
+    changed = file.read_text().replace("\npatches:\n", f"\n{GENERATED}", 1)
+    assert changed != file.read_text()
+    write(file, changed + ADDED)
+    return rendered(overlay)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_job_after_apply_is_valid(applied: list[Object], version: str) -> None:
+    """Job and network policy are what each version of Kubernetes takes, strictly, and the pod is a restricted one."""
+    for kind in ("Job", "NetworkPolicy"):
+        kubernetes_validate.validate(one(applied, kind, "pcc-after-apply"), version, strict=True)
+    spec = one(applied, "Job")["spec"]["template"]["spec"]
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert not spec["automountServiceAccountToken"]
+    (secret,) = [volume["secret"] for volume in spec["volumes"] if "secret" in volume]
+    assert [item["key"] for item in secret["items"]] == ["read_token"]
+
+
+def test_the_job_reads_what_was_applied_and_reaches_the_daemon(applied: list[Object]) -> None:
+    """It has the content under a name that follows it, the daemon's image, and a way in to the daemon's port."""
+    job, service = one(applied, "Job"), one(applied, "Service")
+    spec = job["spec"]["template"]["spec"]
+    (made,) = [
+        each["metadata"]["name"]
+        for each in applied
+        if each["kind"] == "ConfigMap" and each["metadata"]["name"].startswith("pcc-after-apply-")
+    ]
+    assert spec["volumes"][0]["configMap"]["name"] == made
+    deployed = one(applied, "Deployment")["spec"]["template"]
+    (container,) = spec["containers"]
+    assert container["image"] == deployed["spec"]["containers"][0]["image"]
+    script = container["args"][0]
+    address = f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
+    assert address in script
+    policy = one(applied, "NetworkPolicy", "pcc-after-apply")["spec"]
+    (chosen,) = policy["podSelector"]["matchExpressions"]
+    assert deployed["metadata"]["labels"][chosen["key"]] in chosen["values"]
+    flux = yaml.safe_load((CI / "examples" / "flux-kustomization.yaml").read_text())
+    names = {(check["kind"], check["name"]) for check in flux["spec"]["healthChecks"]}
+    assert names == {("Job", job["metadata"]["name"]), ("Deployment", "pcc-reconciler")}
+
+
+async def test_the_script_of_the_job_ends_when_the_daemon_is_done(
+    tmp_path: Path, platform: Platform, applied: list[Object]
+) -> None:
+    """The digest that the shell makes of the file is the revision that the daemon has in force."""
+    script = one(applied, "Job")["spec"]["template"]["spec"]["containers"][0]["args"][0]
+    write(tmp_path / "desired-state.toml", text(owned(platform)))
+    async with site(tmp_path, platform) as daemon:
+        await daemon.has(owned(platform))
+        here = script.replace("/etc/after-apply", str(tmp_path)).replace(
+            "http://pcc-reconciler:8080", str(daemon.http.base_url)
+        )
+        around = child_environment({"PATH": f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"})
+        child = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-ec", here), env=around, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await child.communicate()
+    assert child.returncode == 0, said
+    assert b"done with revision" in said
