@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from reconciler.api.commands import PauseBody, PlanBody
+from reconciler.api.commands import OpenBody, PauseBody, PlanBody
 from reconciler.api.local import ServerFolder
 from reconciler.core.model import Commit
 from reconciler.reporting import (
@@ -45,6 +45,7 @@ from reconciler.reporting.registry_reports import (
     RegistryReport,
     RuleReport,
 )
+from reconciler.reporting.windows import OpeningReport, WindowReport
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Error
 from scenarios import Site, eventually, eventually_true, fault, fleet, owned, site, text, write
@@ -82,6 +83,9 @@ VALUES: dict[str, type] = {
     "Last heard": LastHeardReport,
     "Pause body": PauseBody,
     "Plan body": PlanBody,
+    "Open body": OpenBody,
+    "Window": WindowReport,
+    "Opening": OpeningReport,
 }
 
 
