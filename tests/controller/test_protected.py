@@ -430,10 +430,8 @@ id = "{3}"
 
 
 async def test_a_cut_file_takes_it_off_nowhere(fleet: ProtectedFleet) -> None:
-    """A file is cut at every byte, and then it is empty but for its head: no protected device goes at any time.
-
-    Two cuts one after the other are what tells: the first one ends behind the id, the second one before it.
-    """
+    """A file is cut at every byte, and then it is empty but for its head: no protected device goes at any time."""
+    # Two cuts one after the other decide: the first one ends behind the id, the second one before it.
     devices = [str(one) for one in fleet.owned["east"]]
     whole = TABLES.format(*devices, policy=LOOSE, more="").encode()
     inline = document("east", *map(protecting, devices[:2]), *devices[2:]).encode()
