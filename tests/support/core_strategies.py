@@ -38,6 +38,7 @@ from reconciler.core.model import (
     Unsettled,
 )
 from reconciler.core.planner import plan
+from reconciler.core.windows import Holds, Span, Window, WindowKind
 
 ACCOUNT = AccountName("seoul-hotel")
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -157,6 +158,15 @@ core_policies = st.builds(
 )
 
 
+WINDOWS = tuple(
+    Window("some-hours", kind, holds, Span(None, ends), "UTC")
+    for kind in WindowKind
+    for holds in Holds
+    for ends in (None, NOW, NOW + HOUR)
+)
+core_windows = st.sampled_from([*[()] * len(WINDOWS), *[(one,) for one in WINDOWS]])
+
+
 @st.composite
 def core_desireds(draw: st.DrawFn, policies: st.SearchStrategy[Policy] = core_policies) -> Desired:
     """Draw an account's part of a text over the pool."""
@@ -171,6 +181,7 @@ def core_desireds(draw: st.DrawFn, policies: st.SearchStrategy[Policy] = core_po
         ),
         draw(policies),
         tuple(draw(st.lists(approvals, max_size=2))),
+        windows=draw(core_windows),
     )
 
 
