@@ -9,7 +9,7 @@ locked in the order of their names, so two replicas never wait for each other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -118,6 +118,12 @@ class Members(Protocol):
 
     async def renew(self, member: MemberId) -> Renewal | None:
         """Let a member's beat grow by one, on a connection of its own; None if it was declared dead."""
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        """Let this be called in the event loop of the renewals when there may be something to read.
+
+        It only comes earlier than the next renewal. Nothing may rely on it: it may never be called.
+        """
 
     def living(self) -> Sequence[Member]:
         """Return the members that are not dead, sorted by id."""

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from disks import START, StandingClock
 from memory_coordination import Database, MemoryCoordination, shared
+from postgres import Postgres
+from reconciler.core.errors import StateError
 from reconciler.core.guards import PauseOverride
 from reconciler.core.memory import Past
 from reconciler.core.model import AccountName, Action, DeviceId, PassId, Pause, Revision
@@ -451,3 +455,32 @@ def test_the_account_that_is_longest_overdue_is_measured(ann: Replica) -> None:
     assert ann.coordination.ownership.fleet(now).overdue == 300.0
     assert ann.accepts(ANN, ann.reads(ANN), managed=ALL - {HOTEL}, changed=NO_ACCOUNT)
     assert ann.coordination.ownership.fleet(now).overdue == 0.0
+
+
+async def test_postgres_says_at_once_that_something_changed(postgresql: Postgres) -> None:
+    """Between two renewals a replica hears of a change, not of those in another schema, and of none that is dropped."""
+    url, elsewhere = postgresql.fresh(), postgresql.fresh()
+    ann, ben, kim = map(PostgresCoordination.at, (url, url, elsewhere))
+    with closing(ann), closing(ben), closing(kim):
+        heard = asyncio.Event()
+        ann.members.listen(heard.set)
+        ann.members.join(Member(ANN, "pod", "1", 45.0))
+        assert await ann.members.renew(ANN) is not None
+        kim.commands.ask(What.FETCH, (), "webhook", START)
+        await asyncio.sleep(0.1)  # time for what must not be heard
+        assert not heard.is_set()
+        await asyncio.to_thread(ben.commands.ask, What.FETCH, (), "webhook", START)
+        async with asyncio.timeout(60):
+            await heard.wait()
+        heard.clear()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COMMIT%'"
+                " AND application_name = 'pcc-reconciler' AND pid <> pg_backend_pid()"
+            )
+        with pytest.raises(StateError):
+            await ann.members.renew(ANN)
+        assert await ann.members.renew(ANN) is not None
+        await asyncio.to_thread(ben.commands.ask, What.FETCH, (), "webhook", START)
+        async with asyncio.timeout(60):
+            await heard.wait()

@@ -15,7 +15,7 @@ from postgres import Postgres, pgbouncer
 from reconciler.core.model import AccountName, DeviceId
 from reconciler.core.replicas import Member, MemberId
 from reconciler.state import records
-from reconciler.state.coordination import Acceptance
+from reconciler.state.coordination import Acceptance, What
 from reconciler.state.postgres.coordination import PostgresCoordination
 from reconciler.state.postgres.storage import PostgresStorage
 from reconciler.state.records import Group
@@ -76,6 +76,30 @@ async def test_replicas_share_a_pool_of_two_connections(pooled: str) -> None:
     for replica, storage in zip(coordination, storages, strict=True):
         replica.close()
         storage.medium.close()
+
+
+async def test_behind_a_pooler_nobody_listens_and_the_renewal_shows_the_change(pooled: str) -> None:
+    """The server's connections are lent to everybody, so none of them listens, and replicas look every second."""
+    with (
+        closing(PostgresCoordination.at(pooled)) as one,
+        closing(PostgresCoordination.at(pooled)) as other,
+    ):
+        heard = []
+        one.members.listen(lambda: heard.append(1))
+        one.members.join(Member(MemberId("member"), "pod", "1", 45.0))
+        before = await one.members.renew(MemberId("member"))
+        other.commands.ask(What.FETCH, (), "webhook", START)
+        after = await one.members.renew(MemberId("member"))
+        assert before is not None
+        assert after is not None
+        assert after.changes > before.changes
+        assert heard == []
+        with psycopg.connect(pooled, autocommit=True, prepare_threshold=None) as connection:
+            for _ in range(4):
+                listening = connection.execute(
+                    "SELECT count(*) FROM pg_listening_channels()"
+                ).fetchone()
+                assert listening == (0,)
 
 
 def test_nothing_of_a_transaction_stays_with_a_connection(pooled: str) -> None:

@@ -228,6 +228,9 @@ class MemoryMembers(Members):
             row = tables.members[member] = replace(row, beat=row.beat + 1)
             return self._renewal(row)
 
+    def listen(self, heard: Callable[[], None]) -> None:
+        del heard  # the next renewal shows what changed
+
     def living(self) -> Sequence[Member]:
         with self._database.transaction() as tables:
             return sorted(tables.members.values(), key=lambda one: one.id)

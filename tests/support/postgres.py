@@ -10,6 +10,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -160,6 +161,12 @@ def postgres(**settings: str) -> Iterator[Postgres]:
             server.stop()
 
 
+def _answers(path: Path) -> bool:
+    """Say whether somebody takes connections at a socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
 @contextmanager
 def pgbouncer(server: Postgres) -> Iterator[Path]:
     """Put a PgBouncer before a server, which hands each transaction any of two connections; return its folder."""
@@ -186,7 +193,7 @@ def pgbouncer(server: Postgres) -> Iterator[Path]:
             )
         try:
             end = time.monotonic() + PATIENCE
-            while not (folder / ".s.PGSQL.5432").exists():
+            while not _answers(folder / ".s.PGSQL.5432"):
                 assert process.poll() is None, (folder / "log").read_text()
                 assert time.monotonic() < end
                 time.sleep(0.02)

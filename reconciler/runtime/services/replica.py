@@ -35,6 +35,8 @@ GRACE_SECONDS = 10.0
 """How long the last accounts may take to be freed at the end."""
 UNREAD = -2
 """In place of a number of changes: the tables are read again, whatever they say."""
+HEARD_SECONDS = 0.1
+"""How long the tables are not looked at after the database said that something changed: more may follow at once."""
 BEHIND_SECONDS = 5.0
 """How often a source that is behind is read again."""
 
@@ -85,6 +87,8 @@ class ReplicaService:
         replica.tenure.nudge = self._nudge
         replica.tenure.writable = components.state.is_writable
         replica.tenure.tokens.credentials = components.clients.given
+        self._soon: asyncio.TimerHandle | None = None
+        self._tables.members.listen(self._heard)
 
     async def run(self) -> None:
         """Take part until ``stop``, and then leave in good order."""
@@ -103,6 +107,15 @@ class ReplicaService:
         """Look at the tables soon. It may be called from any thread."""
         self._read_changes = UNREAD
         self._loop.call_soon_threadsafe(self._due.set)
+
+    def _heard(self) -> None:
+        """Look at the tables in a moment, once for all that is heard until then."""
+        if self._soon is None:
+            self._soon = self._loop.call_later(HEARD_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._soon = None
+        self._nudge()
 
     # -- the lease
 

@@ -6,7 +6,8 @@ Owns: its statements, and the connection on which a lease is renewed. Must not: 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +19,14 @@ from reconciler.core.replicas import Server as Identity
 from reconciler.state.coordination import Members, Renewal
 from reconciler.state.postgres.connection import BEGIN, Server
 from reconciler.state.postgres.faults import sentence
-from reconciler.state.postgres.transactions import NOW, SYSTEM, TIMELINE, Transactions, moment
+from reconciler.state.postgres.transactions import (
+    CHANNEL,
+    NOW,
+    SYSTEM,
+    TIMELINE,
+    Transactions,
+    moment,
+)
 
 JOIN = "INSERT INTO member (id, name, version, beat, lease) VALUES (%s, %s, %s, %s, %s)"
 CHANGES = f"SELECT {NOW}, changes FROM counter"
@@ -29,7 +37,13 @@ DECLARE_DEAD = "UPDATE member SET dead = TRUE WHERE id = %s AND beat = %s AND NO
 LEAVE = "UPDATE member SET dead = TRUE WHERE id = %s AND NOT dead"
 FORGET = """DELETE FROM member WHERE dead AND NOT EXISTS (SELECT 1 FROM ownership WHERE owner = member.id)
     AND NOT EXISTS (SELECT 1 FROM informer WHERE owner = member.id)"""
+WHERE_AM_I = "SELECT pg_backend_pid(), current_schema()"
+LISTEN = f"LISTEN {CHANNEL}"
 SECOND = 1_000_000
+
+
+def nobody_listens() -> None:
+    """Take that something changed, where nobody wants to hear of it."""
 
 
 class PostgresMembers(Members):
@@ -50,6 +64,9 @@ class PostgresMembers(Members):
 
     async def renew(self, member: MemberId) -> Renewal | None:
         return await self._beats.renew(member)
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        self._beats.heard = heard
 
     def living(self) -> Sequence[Member]:
         with self._transactions.begun() as connection:
@@ -74,19 +91,34 @@ class PostgresMembers(Members):
         self._beats.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """The socket of a connection, in the event loop that watches it."""
+
+    loop: asyncio.AbstractEventLoop
+    number: int
+
+
 class Beats:
-    """The connection on which a lease is renewed. A renewal that is given up takes its connection along."""
+    """The connection on which a lease is renewed. A renewal that is given up takes its connection along.
+
+    Between renewals the server says on it when another replica left something to read; then ``heard`` is called.
+    """
 
     def __init__(self, server: Server) -> None:
+        self.heard: Callable[[], None] = nobody_listens
         self._server = server
         self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._socket: Socket | None = None
+        self._schema = ""
         self._identity = Identity("", 0)
 
     async def renew(self, member: MemberId) -> Renewal | None:
         """Let a beat grow. Raises ``StateError``."""
+        self._hear_nothing()
         renewing = asyncio.ensure_future(self._renew(member))
         try:
-            return await asyncio.shield(renewing)
+            renewal = await asyncio.shield(renewing)
         except asyncio.CancelledError:
             self.close()
             renewing.cancel()
@@ -95,9 +127,12 @@ class Beats:
         except psycopg.Error as error:
             self.close()
             raise StateError(f"{self._server.name}: {sentence(error)}") from error
+        self._hear()
+        return renewal
 
     def close(self) -> None:
         """Drop the connection without a word to the server: it may be the one that does not answer."""
+        self._hear_nothing()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.pgconn.finish()
@@ -128,7 +163,48 @@ class Beats:
         self._identity = Identity(
             "" if system is None else str(system[0]), 0 if timeline is None else int(timeline[0])
         )
+        await self._listen(connection)
         return connection
+
+    async def _listen(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Let the server say on this connection what changed, unless a pooler lends it to others in between.
+
+        A pooler has made up the number of the process that it showed when the connection was made.
+        """
+        found = await (await connection.execute(WHERE_AM_I)).fetchone()
+        process, self._schema = found or (0, "")
+        if process == connection.info.backend_pid:
+            connection.add_notify_handler(self._notified)
+            await connection.execute(LISTEN)
+
+    def _notified(self, notification: psycopg.Notify) -> None:
+        if notification.payload == self._schema:
+            self.heard()
+
+    def _hear(self) -> None:
+        """Read what the server says until the next renewal, which waits for the same socket."""
+        if self._connection is not None and not self._connection.closed:
+            self._socket = Socket(asyncio.get_running_loop(), self._connection.fileno())
+            self._socket.loop.add_reader(self._socket.number, self._readable)
+
+    def _hear_nothing(self) -> None:
+        socket, self._socket = self._socket, None
+        if socket is not None and not socket.loop.is_closed():
+            socket.loop.remove_reader(socket.number)
+
+    def _readable(self) -> None:
+        """Take what the server said. A connection that it closed is left to the next renewal."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            connection.pgconn.consume_input()
+            heard = list(iter(connection.pgconn.notifies, None))
+        except psycopg.Error:
+            self._hear_nothing()
+            return
+        if any(one.extra.decode() == self._schema for one in heard):
+            self.heard()
 
 
 def _take_error(task: asyncio.Future[Any]) -> None:

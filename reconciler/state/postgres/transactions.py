@@ -30,7 +30,10 @@ NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 TIMELINE = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint"
 """The timeline that the server writes now. What ``pg_control_checkpoint`` shows is older after a failover."""
 SYSTEM = "SELECT system_identifier::text FROM pg_control_system()"
-CHANGED = "UPDATE counter SET changes = changes + 1"
+CHANNEL = "pcc_changes"
+"""Where replicas hear that the counter of changes grew. What is sent is the schema, as several may be in a database."""
+CHANGED = f"""WITH counted AS (UPDATE counter SET changes = changes + 1)
+    SELECT pg_notify('{CHANNEL}', current_schema())"""  # noqa: S608 - a word of this module
 
 
 class Transactions:
