@@ -122,8 +122,6 @@ class Daemon:
             if replica is not None:
                 stack.callback(replica.coordination.close)
             stack.callback(state.close)
-            if replica is not None and self.stopping:
-                return
             dispatcher = Dispatcher(self._stopping)
             components = await stack.enter_async_context(
                 built(
@@ -149,14 +147,13 @@ class Daemon:
         log.info("daemon.stopped")
 
     async def _opened(self) -> tuple[Replica | None, State]:
-        """Open this process's own state, or the one that several replicas share, once it answers."""
+        """Open this process's own state, or the one that several replicas share, whether it answers yet or not."""
         settings, around = self._settings, self._environment
         found = around.shared() or await asyncio.to_thread(_shared, settings, around)
         if found is None:
             return None, self._open_state()
         terms = Terms(found.lease, settings.request_timeout.total_seconds(), settings.concurrency)
         replica = Replica(found.coordination, around.clock, found.boottime, around.unique, terms)
-        await replica.join(self._stopping.is_set)
         state = State(
             found.storage,
             replica.clock,
@@ -164,10 +161,6 @@ class Daemon:
             tenure=replica.tenure,
             longest_call=settings.request_timeout,
         )
-        if not self.stopping:
-            await asyncio.to_thread(
-                state.look
-            )  # it may have been opened before the database answered
         return replica, state
 
     def _around(self, replica: Replica | None) -> Environment:

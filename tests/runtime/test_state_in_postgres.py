@@ -128,16 +128,23 @@ async def test_nothing_is_changed_while_the_database_is_away(
 
 
 async def test_a_start_without_the_database_waits(tmp_path: Path, mortal: Postgres) -> None:
-    """It says what it waits for, makes no call, and begins when PostgreSQL answers; a signal ends the waiting."""
+    """It says what it waits for, also on its page, makes no call, and begins when PostgreSQL answers."""
     platform = fleet(4)
     wanted = owned(platform)
     write(tmp_path / "desired-state.toml", text(wanted))
     async with serving(create_app(platform)) as base_url:
         given = environment(platform, base_url, tmp_path) | {"PCC_STATE_URL": mortal.fresh()}
         mortal.kill()
+        given["PCC_LISTEN"] = f"127.0.0.1:{free_port()}"
         async with process(given, "run") as child:
             waiting = await line(child, "replica.trouble")
             assert str(waiting["error"]).startswith("PostgreSQL cannot be reached: ")
+            async with httpx.AsyncClient(base_url=f"http://{given['PCC_LISTEN']}") as client:
+                assert (await client.get("/healthz")).status_code == 200
+                ready = await client.get("/readyz")
+                assert (ready.status_code, "cannot be reached" in ready.text) == (503, True)
+                page = await client.get("/")
+                assert (page.status_code, "cannot be reached" in page.text) == (200, True)
             child.send_signal(signal.SIGTERM)
             code, _ = await exit_of(child)
             assert (code, platform.request_count) == (0, 0)

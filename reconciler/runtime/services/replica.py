@@ -91,7 +91,8 @@ class ReplicaService:
         self._tables.members.listen(self._heard)
 
     async def run(self) -> None:
-        """Take part until ``stop``, and then leave in good order."""
+        """Join once the database answers, take part until ``stop``, and then leave in good order."""
+        await self._join()
         async with asyncio.TaskGroup() as tasks:
             beats = tasks.create_task(self._beats(), name="replica-beats")
             await self._work_until_stopped()
@@ -107,6 +108,12 @@ class ReplicaService:
         """Look at the tables soon. It may be called from any thread."""
         self._read_changes = UNREAD
         self._loop.call_soon_threadsafe(self._due.set)
+
+    async def _join(self) -> None:
+        """Become a member. Until then pages are served, and no call is made."""
+        await self._replica.join(self._ending.is_set)
+        if not self._ending.is_set():
+            await asyncio.to_thread(self._components.state.look)
 
     def _heard(self) -> None:
         """Look at the tables in a moment, once for all that is heard until then."""
@@ -382,6 +389,8 @@ class ReplicaService:
 
     async def _leave(self) -> None:
         """Free everything, so that the others need not wait for the lease to run out."""
+        if not self._tenure.me:
+            return  # it never joined
         self._tenure.leave(self._tenure.known().keys())
         try:
             await self._free_idle()
