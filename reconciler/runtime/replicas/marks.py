@@ -43,7 +43,8 @@ class Marks:
             )
             for name, text in accepted.accounts.items()
         }
-        return Accepted(
+        return replace(
+            accepted,
             accounts=MappingProxyType(accounts),
             abandoned=self.abandoned,
             retired=self.retired,
