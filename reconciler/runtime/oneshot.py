@@ -13,15 +13,15 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.core.acceptance import chosen
 from reconciler.core.errors import ReconcilerError, Unknown
-from reconciler.core.memory import NO_TIME
 from reconciler.core.model import AccountName, Digest
 from reconciler.core.status import PassReport
 from reconciler.reporting import PlanReport
 from reconciler.runtime.accounts import Follower, each_account
 from reconciler.runtime.clock import SystemClock
+from reconciler.runtime.replicas.source import SoleSource
 from reconciler.runtime.settings import Settings
 from reconciler.runtime.wiring import Components, Host, built
-from reconciler.state import State, is_there, vacant
+from reconciler.state import State, is_there, shared, vacant
 from reconciler.telemetry.masking import Masking
 
 
@@ -124,12 +124,12 @@ async def apply(
     host = _Stoppable(stop or asyncio.Event())
     with ExitStack() as stack:
         await asyncio.to_thread(stack.enter_context, vacant(settings.state_place, _unsaid))
-        place, clock = settings.state_place, SystemClock()
-        longest_call = settings.request_timeout if place.shared else NO_TIME
-        state = stack.enter_context(closing(State.open(place, clock, longest_call=longest_call)))
+        state, source = _opened(settings, stack)
         async with built(
-            settings, state, host=host, masking=masking, observer=follower
+            settings, state, host=host, masking=masking, observer=follower, shared=source
         ) as components:
+            if source is not None:
+                await source.recall(components.informer, state.revisions)
             names = await _ready(components, asked)
             if expect is not None and len(names) != 1:
                 raise Misuse(
@@ -145,6 +145,20 @@ async def apply(
 
             reports = await _reports(components, names, one_pass, follower)
             return Work(reports, _notes(components))
+
+
+def _opened(settings: Settings, stack: ExitStack) -> tuple[State, SoleSource | None]:
+    """Open the state, and with one that replicas share the way to let them know what is accepted."""
+    place, clock = settings.state_place, SystemClock()
+    found = shared(place, clock)
+    if found is None:
+        return stack.enter_context(closing(State.open(place, clock))), None
+    storage, coordination = found
+    stack.callback(coordination.close)
+    state = State(storage, clock, longest_call=settings.request_timeout)
+    stack.enter_context(closing(state))
+    state.flush()
+    return state, SoleSource(coordination.source, clock)
 
 
 def _notes(components: Components) -> list[str]:

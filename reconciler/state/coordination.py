@@ -169,6 +169,12 @@ class Source(Protocol):
     def accept(self, member: MemberId, epoch: int, acceptance: Acceptance) -> bool:
         """Bring a revision into force for all replicas; False, and nothing, where the member lost the source."""
 
+    def accept_alone(self, acceptance: Acceptance) -> bool:
+        """Bring a revision into force for the replicas that come later; False, and nothing, where one lives.
+
+        It is for a command that keeps replicas from joining meanwhile.
+        """
+
     def verdict(self) -> Verdict:
         """Return what was last accepted, to be read after ``Ownership.owned`` and before the documents."""
 

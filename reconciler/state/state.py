@@ -94,16 +94,14 @@ class State:
         connect: Connect = connect,
         *,
         sure: bool = True,
-        longest_call: timedelta = NO_TIME,
     ) -> Self:
         """Open the state at this place for writing, and create it if needed.
 
-        If the clock is not ``sure``, old data is removed only after ``keep_time`` has made it so. ``longest_call`` is
-        how long a call of another process may be under way that shared the state.
+        If the clock is not ``sure``, old data is removed only after ``keep_time`` has made it so.
 
         Raises ``StateError`` if another process holds it, or a newer program wrote it.
         """
-        state = cls(opened(place, clock, connect), clock, sure=sure, longest_call=longest_call)
+        state = cls(opened(place, clock, connect), clock, sure=sure)
         state.flush()
         return state
 

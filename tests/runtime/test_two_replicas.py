@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from postgres import Postgres
+from processes import exit_of, process
 from reconciler.simulator import Route
 from replicated import replicated
-from scenarios import eventually, eventually_true, rename_over
+from scenarios import eventually, eventually_true, owned, rename_over
 
 
 async def test_a_replica_with_old_credentials_uses_no_token_of_another_account(
@@ -39,3 +40,27 @@ async def test_a_replica_with_old_credentials_uses_no_token_of_another_account(
         one.wanted[mine].pop()
         one.publish()
         await eventually(one.agrees, "the edit is in force")
+
+
+async def test_what_apply_accepted_is_not_undone_by_a_replica_with_an_old_file(
+    tmp_path: Path, postgresql: Postgres
+) -> None:
+    """A replica that starts after the command, with the file from before it, waits for a newer one."""
+    async with replicated(tmp_path, postgresql.fresh(), ("hotel",)) as one:
+        replica = one.add()
+        await replica.start()
+        await one.working(1)
+        assert await replica.stop() == 0
+        person = one.add(PCC_LISTEN="127.0.0.1:0")
+        one.wanted["hotel"] = owned(one.platform, "hotel")
+        one.publish(person)
+        async with process(person.given, "apply", "--yes") as command:
+            assert (await exit_of(command))[0] == 0
+        assert one.agrees()
+        await replica.start()
+        await eventually(lambda: replica.logged("source.behind"), "the file is behind")
+        assert one.agrees()
+        assert one.calls(Route.UNSUBSCRIBE) == 0
+        one.wanted["hotel"].pop(0)
+        one.publish(replica)
+        await eventually(one.agrees, "the newer file is in force")

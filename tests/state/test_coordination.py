@@ -326,6 +326,25 @@ def test_what_is_accepted_is_there_for_everybody(ann: Replica, ben: Replica) -> 
     assert {"a" * 64, "b" * 64} <= ben.coordination.source.earlier(START)
 
 
+def test_a_command_accepts_for_the_replicas_that_come_later(ann: Replica, ben: Replica) -> None:
+    """Where no replica lives a revision comes into force as by a reader; where one lives nothing does."""
+    mine, serial = ann.takes(ANN), ann.coordination.source.verdict().serial
+    acceptance = Acceptance(ALL, frozenset({HOTEL}), b"other", START, "b" * 64)
+    ann.coordination.members.leave(ANN)
+    assert not ben.coordination.source.accept_alone(acceptance)
+    assert ben.coordination.source.verdict().content == b"verdict"
+    ben.coordination.members.leave(BEN)
+    assert ann.coordination.source.accept_alone(acceptance)
+    verdict = ann.coordination.source.verdict()
+    assert (verdict.content, verdict.serial > serial) == (b"other", True)
+    assert "b" * 64 in ann.coordination.source.earlier(START)
+    third = MemberId("third")
+    ben.joins(third)
+    taken = ben.takes(third)
+    changed = {one for one in ALL if taken[one].generation != mine[one].generation}
+    assert changed == {HOTEL}
+
+
 def test_an_account_that_left_is_nobodys(ann: Replica) -> None:
     """An account that is not in force any more is not owned, not counted, and cannot be taken."""
     ann.takes(ANN, 1)

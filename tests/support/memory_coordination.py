@@ -337,18 +337,28 @@ class MemorySource(Source):
             unchecked = database.checks is Checks.NOTHING
             if (tables.reader, tables.reader_epoch) != (member, epoch) and not unchecked:
                 return False
-            self._rows(tables, acceptance)
-            retired = (Group((AccountRetired(name, acceptance.at),)) for name in acceptance.retired)
-            database.storage.write((*acceptance.groups, *retired))
-            if acceptance.digest is not None:
-                since = database.now() - DAY
-                kept = {one: at for one, at in tables.earlier.items() if at >= since}
-                tables.earlier = {**kept, acceptance.digest: database.now()}
-            serial = next_count(tables.verdict.serial, database.server.timeline)
-            tables.verdict = Verdict(serial, acceptance.verdict)
-            tables.changes += 1
-            database.accepted()
+            self._enforce(tables, acceptance)
             return True
+
+    def accept_alone(self, acceptance: Acceptance) -> bool:
+        with self._database.transaction() as tables:
+            if not tables.members:
+                self._enforce(tables, acceptance)
+            return not tables.members
+
+    def _enforce(self, tables: Tables, acceptance: Acceptance) -> None:
+        database = self._database
+        self._rows(tables, acceptance)
+        retired = (Group((AccountRetired(name, acceptance.at),)) for name in acceptance.retired)
+        database.storage.write((*acceptance.groups, *retired))
+        if acceptance.digest is not None:
+            since = database.now() - DAY
+            kept = {one: at for one, at in tables.earlier.items() if at >= since}
+            tables.earlier = {**kept, acceptance.digest: database.now()}
+        serial = next_count(tables.verdict.serial, database.server.timeline)
+        tables.verdict = Verdict(serial, acceptance.verdict)
+        tables.changes += 1
+        database.accepted()
 
     def _rows(self, tables: Tables, acceptance: Acceptance) -> None:
         for name in sorted(acceptance.managed - tables.ownership.keys()):

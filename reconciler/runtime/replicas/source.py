@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 
 import structlog
 
+from reconciler.controller.informer import Informer
 from reconciler.core.acceptance import Accepted
+from reconciler.core.clock import Clock
 from reconciler.core.errors import StateError
 from reconciler.core.model import AccountName, Revision
 from reconciler.core.replicas import SOURCE_WAIT_SECONDS, Descent, SourceWait
 from reconciler.runtime.replicas import marks
 from reconciler.runtime.replicas.clock import FleetClock
 from reconciler.runtime.replicas.tenure import ReplicaTenure
-from reconciler.state import Group
-from reconciler.state.coordination import Acceptance, Coordination
+from reconciler.state import Group, Revisions
+from reconciler.state.coordination import Acceptance, Coordination, Source
 
 PAUSED_SECONDS = 300.0
 """A replica that could not read the source does not take it again for this long, while another one lives."""
@@ -123,18 +126,9 @@ class ReplicatedSource:
         groups: tuple[Group, ...],
     ) -> str:
         """Let all replicas have a revision. Return why that was not possible."""
-        content = marks.written(after)
-        if content == self._published and not changed and not groups:
+        acceptance = acceptance_of(before, after, changed, groups, self._clock.now())
+        if acceptance.verdict == self._published and not changed and not groups:
             return ""
-        acceptance = Acceptance(
-            managed=frozenset(after.accounts),
-            changed=changed,
-            verdict=content,
-            at=self._clock.now(),
-            digest=after.revision.sha256 if after.revision is not None else None,
-            retired=after.retired - before.retired,
-            groups=groups,
-        )
         epoch = self.epoch
         if epoch is None:
             return "another replica reads the source now"
@@ -149,5 +143,64 @@ class ReplicatedSource:
         if not taken:
             self.lost()
             return "another replica reads the source now"
-        self._published = content
+        self._published = acceptance.verdict
         return ""
+
+
+class SoleSource:
+    """The source for a command that keeps all replicas away: what it accepts is in force for those that come later."""
+
+    behind = ""
+    reads = True
+    doubts = False
+
+    def __init__(self, source: Source, clock: Clock) -> None:
+        self._source, self._clock = source, clock
+
+    async def recall(self, informer: Informer, revisions: Revisions) -> None:
+        """Bring into force what the replicas accepted as last."""
+        verdict = await asyncio.to_thread(self._source.verdict)
+        if verdict.content:
+            kept = await asyncio.to_thread(revisions.kept)
+            await informer.adopt(tuple(kept), marks.read(verdict.content).on)
+
+    def comes_into_force(
+        self, accepted: Revision | None, found: Revision, descent: Descent | None
+    ) -> bool:
+        """Say yes: a person has chosen what the source shows."""
+        del accepted, found, descent
+        return True
+
+    async def publish(
+        self,
+        before: Accepted,
+        after: Accepted,
+        changed: frozenset[AccountName],
+        groups: tuple[Group, ...],
+    ) -> str:
+        """Let the replicas that come later have a revision. Return why that was not possible."""
+        acceptance = acceptance_of(before, after, changed, groups, self._clock.now())
+        try:
+            taken = await asyncio.to_thread(self._source.accept_alone, acceptance)
+        except StateError as error:
+            return str(error)
+        return "" if taken else "a replica has begun to work meanwhile"
+
+
+def acceptance_of(
+    before: Accepted,
+    after: Accepted,
+    changed: frozenset[AccountName],
+    groups: tuple[Group, ...],
+    now: datetime,
+) -> Acceptance:
+    """Return how what is in force is written for all replicas."""
+    return Acceptance(
+        managed=frozenset(after.accounts),
+        changed=changed,
+        verdict=marks.written(after),
+        at=now,
+        digest=after.revision.sha256 if after.revision is not None else None,
+        retired=after.retired - before.retired,
+        groups=groups,
+    )

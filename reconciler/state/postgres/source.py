@@ -18,6 +18,7 @@ from reconciler.state.sql import rows
 DAY = timedelta(hours=24)
 READER = "SELECT owner, epoch FROM informer FOR UPDATE"
 ALIVE = "SELECT 1 FROM member WHERE id = %s AND NOT dead FOR SHARE"
+SOMEBODY = "SELECT 1 FROM member WHERE NOT dead LIMIT 1"
 IS_DEAD = "SELECT 1 FROM member WHERE id = %s AND dead"
 TAKE = "UPDATE informer SET owner = %s, epoch = greatest(epoch + 1, %s) RETURNING epoch"
 SHED = "UPDATE informer SET owner = NULL WHERE owner = %s AND epoch = %s"
@@ -64,8 +65,14 @@ class PostgresSource(Source):
             if scalar(connection, ALIVE, [member]) is None:
                 return False
             self._enforce(connection, acceptance)
-            connection.execute(VERDICT, (self._first(), acceptance.verdict))
-            connection.execute(CHANGED)
+            return True
+
+    def accept_alone(self, acceptance: Acceptance) -> bool:
+        with self._transactions.begun() as connection:
+            connection.execute(READER)
+            if scalar(connection, SOMEBODY) is not None:
+                return False
+            self._enforce(connection, acceptance)
             return True
 
     def verdict(self) -> Verdict:
@@ -95,3 +102,5 @@ class PostgresSource(Source):
         if acceptance.digest is not None:
             connection.execute(ACCEPTED, (acceptance.digest,))
             connection.execute(FORGET, (DAY // timedelta(microseconds=1),))
+        connection.execute(VERDICT, (self._first(), acceptance.verdict))
+        connection.execute(CHANGED)
