@@ -17,6 +17,8 @@ from reconciler.runtime.services.errands import Errands
 from reconciler.runtime.wiring import Components
 from reconciler.source import FileSource
 
+AGAIN = "fetch again"
+
 
 class SourceFollower:
     """Reads the newest revision whenever there may be one."""
@@ -52,10 +54,13 @@ class SourceFollower:
             self._errands.begin(self._look(), "look")
 
     def fetch_again(self) -> None:
-        """Read again if the last reading failed, and the source does not come back to that on its own."""
+        """Read again if the last reading failed, and the source does not come back to that on its own.
+
+        A look that has begun at the same moment does not read files that still look the same.
+        """
         failed = self._informer.trouble and not self._source.persistent
-        if failed and not self._informer.reading and not self._errands.busy:
-            self._errands.begin(self._refresh(), "fetch again")
+        if failed and not self._informer.reading and not self._errands.has(AGAIN):
+            self._errands.begin(self._refresh(), AGAIN)
 
     def _begin_pushed(self, work: Coroutine[Any, Any, None]) -> None:
         self._errands.begin(work, "pushed")

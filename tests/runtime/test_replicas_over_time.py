@@ -1,0 +1,174 @@
+"""Replicas on virtual time: what takes them minutes takes a test a moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reconciler.core.model import AccountName
+from reconciler.core.replicas import MARGIN_SECONDS, MemberId
+from reconciler.runtime.replicas.source import PAUSED_SECONDS
+from reconciler.state.coordination import Renewal
+from simulation.replicas import CutMembers, Judge, Node, Sent, World, living
+
+LEASE_SECONDS, TIMEOUT_SECONDS = 45.0, 15.0
+
+
+def lived(folder: Path, story: Callable[[World], Awaitable[None]], **chosen: Any) -> None:
+    """Let a story of two replicas happen."""
+    with living(folder, replicas=2, **chosen) as (loop, world):
+        loop.run_until_complete(story(world))
+
+
+async def together(world: World) -> None:
+    """Start both replicas, and wait until each works on half of the accounts. No tick is left out."""
+    world.loop.busy = lambda: True
+    for node in world.nodes:
+        node.start()
+    halves = len(world.wanted) // 2
+    await world.until(lambda: all(len(node.owned()) == halves for node in world.nodes), 90)
+    await world.until(world.agrees, 90)
+
+
+def reader_and_other(world: World) -> tuple[Node, Node]:
+    """Return the replica that reads the source, and the other one."""
+    first, second = world.nodes
+    return (first, second) if first.replica.source.reads else (second, first)
+
+
+def reads(node: Node) -> bool:
+    """Say whether a replica reads the source."""
+    return bool(node.replica.source.reads)
+
+
+@dataclass
+class Calls(Judge):
+    """A judge that writes down when each call was sent."""
+
+    each: list[Sent] = field(default_factory=list)
+
+    def sent(self, call: Sent) -> None:
+        """Hear of a call that leaves a replica."""
+        self.each.append(call)
+
+    def last_of(self, node: Node) -> float:
+        """Return when a replica sent its last call."""
+        return max(call.at for call in self.each if call.node is node)
+
+    def longest_pause(self, begin: float, end: float) -> float:
+        """Return the longest time between two lists of one account."""
+        lists: dict[AccountName, list[float]] = defaultdict(lambda: [begin])
+        for call in self.each:
+            if call.method == "GET" and begin <= call.at <= end:
+                lists[call.account].append(call.at)
+        pauses = [
+            later - earlier
+            for moments in lists.values()
+            for earlier, later in zip(moments, [*moments[1:], end], strict=True)
+        ]
+        return max(pauses)
+
+
+class HungMembers(CutMembers):
+    """The members of a replica whose renewals are never answered."""
+
+    async def renew(self, member: MemberId) -> Renewal | None:
+        """Wait for an answer."""
+        del member
+        await asyncio.Event().wait()
+        return None
+
+
+def test_a_source_that_cannot_be_read_goes_to_another_replica(tmp_path: Path) -> None:
+    """After three failed looks its reader gives it up for five minutes, while another replica lives."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        reader, other = reader_and_other(world)
+        file = reader.texts / "fleet.toml"
+        content = file.read_bytes()
+        world.disk.remove(file)
+        began = world.loop.time()
+        await world.until(lambda: reads(other), 60)
+        assert not reads(reader)
+        world.wanted["hotel-1"].pop()
+        world.deliver(other)
+        await world.until(world.agrees, 30)
+        world.disk.write(file, content)
+        while world.loop.time() - began < PAUSED_SECONDS - 20:
+            await asyncio.sleep(20)
+            assert (reads(reader), reads(other)) == (False, True)
+        other.kill()
+        await world.until(lambda: reads(reader), 60)
+
+    lived(tmp_path, story)
+
+
+def test_a_reader_that_fails_alone_keeps_the_source(tmp_path: Path) -> None:
+    """Where no other replica lives nobody else could read it."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        reader, other = reader_and_other(world)
+        await other.stop()
+        file = reader.texts / "fleet.toml"
+        world.disk.remove(file)
+        await asyncio.sleep(60)
+        assert reads(reader)
+        world.wanted["hotel-1"].pop()
+        world.deliver(reader)
+        await world.until(world.agrees, 30)
+
+    lived(tmp_path, story)
+
+
+def test_a_replica_whose_renewals_hang_calls_nobody_after_its_deadline(tmp_path: Path) -> None:
+    """A renewal is given up after 5 seconds; no call begins that could end after the lease, and others take over."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        world.judge = calls = Calls()
+        hung, other = world.nodes
+        working = hung.replica.coordination.members
+        before = hung.replica.lease.deadline
+        hung.replica.coordination.members = HungMembers(world.database, hung)
+        since = world.loop.time()
+        await world.until(lambda: "did not answer within 5 s" in hung.replica.trouble, 8)
+        theirs = hung.owned()
+        for name in map(str, theirs):
+            world.wanted[name].pop()
+        world.deliver(hung)
+        world.deliver(other)
+        lost = await world.until(lambda: len(other.owned()) == len(world.wanted), 60)
+        assert lost <= LEASE_SECONDS + 5
+        await world.until(world.agrees, 30)
+        assert calls.last_of(hung) <= before + 1 - TIMEOUT_SECONDS - MARGIN_SECONDS
+        assert calls.last_of(hung) >= since
+        hung.replica.coordination.members = working
+        await world.until(lambda: len(hung.owned()) == len(theirs), 60)
+
+    lived(tmp_path, story, extra={"PCC_INTERVAL": "5s"})
+
+
+def test_a_planned_hand_over_misses_no_pass(tmp_path: Path) -> None:
+    """While replicas are stopped and started in good order, no account waits longer for its list than ever."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        world.judge = calls = Calls()
+        began = world.loop.time()
+        await asyncio.sleep(300)
+        usual = calls.longest_pause(began, world.loop.time())
+        later = world.loop.time()
+        for node in (*world.nodes, *world.nodes):
+            await node.stop()
+            await asyncio.sleep(20)
+            node.start()
+            await asyncio.sleep(20)
+        assert calls.longest_pause(later, world.loop.time()) <= usual + 2.0
+
+    lived(tmp_path, story, extra={"PCC_INTERVAL": "30s"})
