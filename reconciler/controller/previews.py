@@ -6,9 +6,10 @@ Must not: change a device, or remember anything of the account.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 
 from reconciler.controller.accounts import Accounts
 from reconciler.controller.basis import InForce
@@ -101,12 +102,18 @@ class Previews:
         return evaluate(situation, self._with.claims, self._with.random)
 
     def preview(
-        self, proposed: AccountRevision, claims: Claims, stated: Stated = NOTHING_STATED
+        self,
+        proposed: AccountRevision,
+        claims: Claims,
+        stated: Stated = NOTHING_STATED,
+        *,
+        listed: Mapping[AccountName, datetime] = MappingProxyType({}),
     ) -> PassReport:
         """Return what a pass on a proposed revision would do and hold, by the last trusted list. Calls nobody.
 
         ``claims`` are those of all that is proposed with it, and ``stated`` is what all of it changes in protection. An
-        account that is not in force yet has no list, so only its subscribes can be shown.
+        account that is not in force yet has no list, so only its subscribes can be shown. ``listed`` is when the last
+        list was trusted of accounts on which this process does not work.
         """
         run = self._runs.suppose(proposed)
         in_force = self._in_force.current(run.name)
@@ -125,7 +132,7 @@ class Previews:
         report = summarize(
             run, verdict, Work(), Remainder(contact=Contact()), memory, due=run.began
         )
-        basis = _basis(memory, run.account.status.last_success)
+        basis = _basis(memory, run.account.status.last_success or listed.get(run.name))
         ended = approvals.remarks(run.desired, observed.devices, run.began)
         names = self._with.state.names.of(run.name, report.going)
         remarks = (basis, *ended, *self._registry_remarks(run))

@@ -7,8 +7,9 @@ how a call comes in, or who may make it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -138,12 +139,17 @@ class DaemonOperations:
         """Plan proposed files on what is known here, one proposal after the other: a large one takes memory."""
         components = self._components
         async with self._planning:
+            listed = await asyncio.to_thread(self._listed_elsewhere)
             return await planned(
                 proposal,
                 components.informer.accepted,
-                components.reconciler.previews.preview,
+                partial(components.reconciler.previews.preview, listed=listed),
                 environment=components.settings.environment,
             )
+
+    def _listed_elsewhere(self) -> Mapping[AccountName, datetime]:
+        """Return when the lists of accounts were last trusted that another replica works on."""
+        return {}
 
     async def pushed(self, *, repeated: bool) -> None:
         """Read the source soon. ``repeated``: the call that says so came before."""

@@ -7,12 +7,15 @@ call comes in.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from datetime import datetime
 
 from reconciler.core.guards import PauseOverride
 from reconciler.core.model import AccountName
 from reconciler.core.windows import Opening
 from reconciler.runtime.dispatcher import Dispatcher
 from reconciler.runtime.operations import DaemonOperations
+from reconciler.runtime.replicas import reports
 from reconciler.runtime.replicas.replica import Replica
 from reconciler.runtime.services.source import SourceFollower
 from reconciler.runtime.wiring import Components
@@ -60,6 +63,14 @@ class SharedOperations(DaemonOperations):
         state.take_openings(await asyncio.to_thread(state.stored_openings))
         self._replica.tenure.nudge()
         return was_open
+
+    def _listed_elsewhere(self) -> Mapping[AccountName, datetime]:
+        found = reports.found(self._replica)
+        return {
+            name: report.last_success
+            for name, report in found.items()
+            if report.last_success is not None
+        }
 
     async def _ask(self, what: What, names: list[AccountName], by: str) -> None:
         now = self._components.clock.now()

@@ -1,14 +1,30 @@
-"""Two replicas as real processes over a real PostgreSQL."""
+"""Replicas as real processes over a real PostgreSQL."""
 
 from __future__ import annotations
 
+import re
+import signal
+from hashlib import sha256
+from hmac import digest
 from pathlib import Path
 
-from postgres import Postgres
+import pytest
+
+from postgres import Postgres, postgres
 from processes import exit_of, process
 from reconciler.simulator import Route
-from replicated import replicated
-from scenarios import eventually, eventually_true, owned, rename_over
+from reconciler.simulator.faults import Drop, Error
+from replicated import Replica, Replicas, replicated, unwritten
+from repositories import Remote
+from scenarios import (
+    CHANGES,
+    eventually,
+    eventually_true,
+    fault,
+    owned,
+    rename_over,
+    write,
+)
 
 
 async def test_a_replica_with_old_credentials_uses_no_token_of_another_account(
@@ -64,3 +80,154 @@ async def test_what_apply_accepted_is_not_undone_by_a_replica_with_an_old_file(
         one.wanted["hotel"].pop(0)
         one.publish(replica)
         await eventually(one.agrees, "the newer file is in force")
+
+
+async def test_each_change_that_lg_saw_has_one_intent(tmp_path: Path, postgresql: Postgres) -> None:
+    """Over retries and hand-overs each call of a change has a row of its own, and no row is of two calls."""
+    accounts = ("clinic", "depot", "hotel", "school")
+    async with replicated(tmp_path, postgresql.fresh(), accounts, devices=12) as one:
+        one.wanted = {name: owned(one.platform, name)[:6] for name in accounts}
+        first, second = one.add(), one.add()
+        await first.start()
+        await second.start()
+        await one.working(2, 2)
+        for route in CHANGES:
+            for effect in (Error("2000", 500), Error("2000", 503, commit=True), Drop(commit=True)):
+                one.platform.add_fault(fault(effect, route, count=1))
+        one.platform.set_options(latency=0.05)
+        for leaving, begin in ((first, 2), (second, 4)):
+            one.wanted = {name: owned(one.platform, name)[begin:][:6] for name in accounts}
+            one.publish()
+            await some_changes(one, 3)
+            assert await leaving.stop() == 0
+            await leaving.start()
+        await eventually(one.agrees, "everything is as people want it")
+        await eventually(lambda: not unwritten(one.platform, one.ask), "each call has its row")
+
+
+async def some_changes(one: Replicas, more: int) -> None:
+    """Wait for more calls that change something."""
+    before = one.calls(*CHANGES)
+    await eventually(lambda: one.calls(*CHANGES) > before + more, "more calls")
+
+
+async def test_two_releases_work_side_by_side(tmp_path: Path, postgresql: Postgres) -> None:
+    """While replicas run, the next release adds columns and a table; they go on, and one more of this release joins."""
+    async with replicated(tmp_path, postgresql.fresh(), ("clinic", "hotel")) as one:
+        await one.add().start()
+        await one.working(2)
+        tables = one.ask(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+        )
+        migration = [
+            f"ALTER TABLE {name} ADD COLUMN next_release text NOT NULL DEFAULT ''"
+            for (name,) in tables
+        ]
+        migration += [
+            "CREATE TABLE of_the_next_release (account text)",
+            "UPDATE state_version SET version = version + 1",
+        ]
+        for statement in migration:
+            one.change(statement)
+        for wanted in one.wanted.values():
+            wanted.pop()
+        one.publish()
+        await eventually(one.agrees, "the edit is in force")
+        second = one.add()
+        await second.start()
+        await one.working(1, 1)
+        assert (await second.ask("POST", "/api/v1/pause", PAUSE)).status_code == 200
+        assert await one.each[0].stop() == 0
+        await one.working(2)
+        for wanted in one.wanted.values():
+            wanted.pop()
+        one.publish()
+        await eventually(lambda: one.platform.subscribed("hotel") == set(one.wanted["hotel"]))
+        assert one.platform.subscribed("clinic") != set(one.wanted["clinic"])
+        assert not [each for each in one.each if each.logged("replica.failed")]
+
+
+PAUSE = {"account": "clinic", "pause": "all", "for": "1h", "reason": "stock-taking"}
+SECRET = "a-shared-secret"
+
+
+async def idle(one: Replicas) -> Replica:
+    """Return a replica that owns nothing and does not read the source."""
+    for _ in range(8):
+        await one.working(1, 1)
+        await eventually(lambda: all(each.member for each in one.each), "all have joined")
+        owners = set(one.owners().values())
+        (found,) = (each for each in one.each if each.member not in owners)
+        if found is not one.reader():
+            return found
+        assert await found.stop() == 0
+        await another_reads(one, found)
+        await found.start()
+    raise AssertionError("the replica without accounts always reads the source")
+
+
+async def another_reads(one: Replicas, left: Replica) -> None:
+    """Wait until another replica reads the source."""
+    await eventually(lambda: one.reader() not in {None, left}, "another one reads")
+
+
+@pytest.mark.system
+async def test_a_replica_that_owns_nothing_takes_webhooks_commands_and_plans(
+    tmp_path: Path, postgresql: Postgres
+) -> None:
+    """A push that it hears of is carried out elsewhere, and so is a pass; its plan rests on the others' lists."""
+    remote = Remote(tmp_path / "served")
+    async with replicated(
+        tmp_path,
+        postgresql.fresh(),
+        ("clinic", "hotel"),
+        PCC_GIT_URL=remote.url,
+        PCC_GIT_INTERVAL="1h",
+        PCC_WEBHOOK_SECRET=SECRET,
+    ) as one:
+        remote.publish({"desired-state.toml": one.text()}, "Begin")
+        for _ in range(3):
+            await one.add(PCC_DESIRED_STATE="desired-state.toml").start()
+        asked = await idle(one)
+        one.wanted["hotel"].pop()
+        remote.publish({"desired-state.toml": one.text()}, "Move a lamp")
+        signature = "sha256=" + digest(SECRET.encode(), b"{}", sha256).hex()
+        headers = {"X-Hub-Signature-256": signature}
+        answer = await asked.send("POST", "/hooks/git", content=b"{}", headers=headers)
+        assert answer.status_code in {200, 202}
+        await eventually(one.agrees, "what was pushed is in force")
+        lists = one.calls(Route.LIST, user="clinic")
+        assert (await asked.ask("POST", "/api/v1/reconcile?account=clinic", {})).is_success
+        await eventually(lambda: one.calls(Route.LIST, user="clinic") > lists, "the owner's pass")
+        one.wanted["hotel"].pop()
+        file = tmp_path / "proposed.toml"
+        write(file, one.text())
+        url = f"http://{asked.given['PCC_LISTEN']}"
+        async with process(asked.given, "plan", str(file), "--server", url) as plan:
+            out, said = await plan.communicate()
+        shown = (out + said).decode()
+        assert re.search(r"planned on the last trusted list, of 20\d\d-\d\d-\d\dT", shown), shown
+
+
+async def test_a_database_that_accepts_and_does_not_answer_stops_changes(tmp_path: Path) -> None:
+    """A renewal is given up after 5 seconds, no change is made meanwhile, and all goes on when answers come again."""
+    with postgres() as server:
+        async with replicated(
+            tmp_path, server.fresh(), ("hotel",), subscribed=1.0, PCC_INTERVAL="1s"
+        ) as one:
+            replica = one.add()
+            await replica.start()
+            await one.working(1)
+            await eventually(lambda: one.calls(Route.LIST) >= 2, "passes")
+            server.signal(signal.SIGSTOP)
+            try:
+                one.platform.unsubscribe("hotel", one.wanted["hotel"][0])
+                changes = one.calls(*CHANGES)
+                await eventually(lambda: replica.logged("replica.trouble"), "the trouble is seen")
+                (line,) = replica.logged("replica.trouble")
+                assert "did not answer within 5 s" in line["error"]
+                assert one.calls(*CHANGES) == changes
+                assert (await replica.ask("GET", "/healthz")).status_code == 200
+            finally:
+                server.signal(signal.SIGCONT)
+            await eventually(one.agrees, "the change is made")

@@ -8,9 +8,10 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import psycopg
 
 from reconciler.simulator import Platform, Route, create_app, serving
 from scenarios import (
+    CHANGES,
     child_environment,
     credentials_folder,
     environment,
@@ -26,14 +28,14 @@ from scenarios import (
     fleet,
     free_port,
     owned,
-    write,
+    rename_over,
 )
 
 LEASE = 21
 """The shortest lease with calls of one second, in seconds."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Replica:
     """One replica: where its files are, and its process while it runs."""
 
@@ -53,13 +55,13 @@ class Replica:
 
     @property
     def member(self) -> str:
-        """Return the member that it joined as last, or an empty string."""
+        """Return the member that it joined as last since its start, or an empty string."""
         joined = self.logged("replica.joined")
         return str(joined[-1]["member"]) if joined else ""
 
     async def start(self) -> None:
-        """Start the process."""
-        with (self.folder / "log").open("ab") as log:
+        """Start the process, with a new log."""
+        with (self.folder / "log").open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "reconciler", "run"),
                 env=child_environment(self.given),
@@ -68,9 +70,13 @@ class Replica:
             )
 
     async def ask(self, method: str, path: str, body: object = None) -> httpx.Response:
+        """Send a request with a JSON body to its port."""
+        return await self.send(method, path, json=body)
+
+    async def send(self, method: str, path: str, **parts: Any) -> httpx.Response:
         """Send a request to its port."""
         async with httpx.AsyncClient(base_url=f"http://{self.given['PCC_LISTEN']}") as client:
-            return await client.request(method, path, json=body, timeout=60.0)
+            return await client.request(method, path, timeout=60.0, **parts)
 
     async def accounts(self) -> dict[str, dict[str, Any]]:
         """Return what it says of each account."""
@@ -93,7 +99,7 @@ class Replica:
             await self.process.wait()
 
 
-@dataclass
+@dataclass(eq=False)
 class Replicas:
     """Replicas, and what they share. ``wanted`` are the devices of each account."""
 
@@ -125,15 +131,18 @@ class Replicas:
 
     def publish(self, *to: Replica) -> None:
         """Write what people want into the files of these replicas, or of all."""
-        lines = ["version = 1", "policy.max_unsubscribe = '100%'", "policy.allow_empty = true"]
+        for one in to or self.each:
+            path = Path(one.given["PCC_DESIRED_STATE"])
+            if path.is_absolute():  # else it is in a repository
+                rename_over(path, self.text())
+
+    def text(self) -> str:
+        """Return what people want as a file."""
+        lines = ["version = 1", "policy.max_unsubscribe = 1000", "policy.allow_empty = true"]
         for name, wanted in self.wanted.items():
             listed = ", ".join(f'"{one}"' for one in wanted)
             lines += [f"[accounts.{name}]", f"devices = [{listed}]"]
-        for one in to or self.each:
-            path = Path(one.given["PCC_DESIRED_STATE"])
-            beside = path.with_suffix(".new")
-            write(beside, "\n".join(lines) + "\n")
-            beside.replace(path)
+        return "\n".join(lines) + "\n"
 
     def agrees(self) -> bool:
         """Say whether LG has everything as people want it."""
@@ -144,6 +153,11 @@ class Replicas:
         """Return what a query finds in the shared database."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             return connection.execute(sql).fetchall()
+
+    def change(self, sql: str) -> None:
+        """Let somebody else change the shared database."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(sql)
 
     def owners(self) -> dict[str, str]:
         """Return the living member that owns each account."""
@@ -160,10 +174,10 @@ class Replicas:
         """Return how many accounts each living member owns, of those that own some."""
         return sorted(Counter(self.owners().values()).values())
 
-    def reader(self) -> Replica:
-        """Return the replica that reads the source."""
+    def reader(self) -> Replica | None:
+        """Return the replica that reads the source, if one does."""
         ((member,),) = self.ask("SELECT owner FROM informer")
-        return next(one for one in self.each if one.member == member)
+        return next((one for one in self.each if one.member == member), None)
 
     async def working(self, *shares: int) -> None:
         """Wait until LG has everything as people want it, and the accounts are shared like this."""
@@ -177,13 +191,43 @@ class Replicas:
         )
 
 
+def unwritten(platform: Platform, ask: Callable[[str], list[tuple[Any, ...]]]) -> list[str]:
+    """Return the calls of changes that have no row of their own. No row may be of two calls.
+
+    A call that was answered is known by its message id. One without an answer has a row that never got one.
+    """
+    rows = ask("SELECT account, device, action, message_id FROM change")
+    ids = Counter(message_id for *_, message_id in rows if message_id is not None)
+    assert max(ids.values()) == 1
+    open_rows = Counter(
+        (account, device, action) for account, device, action, its in rows if not its
+    )
+    lacking = []
+    for call in platform.requests:
+        if call.route not in CHANGES or call.status == HTTPStatus.UNAUTHORIZED:
+            continue
+        key = (call.user, call.device, str(call.route))
+        if call.message_id in ids:
+            del ids[call.message_id]
+        elif open_rows[key] > 0:
+            open_rows[key] -= 1
+        else:
+            lacking.append(f"{call.route} {call.device} of {call.user}")
+    return lacking
+
+
 @asynccontextmanager
 async def replicated(
-    folder: Path, url: str, users: Iterable[str], devices: int = 4, **given: str
+    folder: Path,
+    url: str,
+    users: Iterable[str],
+    devices: int = 4,
+    subscribed: float = 0.0,
+    **given: str,
 ) -> AsyncIterator[Replicas]:
     """Give accounts that may have replicas; none is started yet. All but one of the devices are wanted."""
     names = tuple(users)
-    platform = fleet(devices, users=names)
+    platform = fleet(devices, subscribed=subscribed, users=names)
     async with serving(create_app(platform)) as base_url:
         shared = environment(platform, base_url, folder) | {
             "PCC_STATE_URL": url,

@@ -9,14 +9,25 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
+from reconciler.core.errors import StateError
 from reconciler.core.model import AccountName
 from reconciler.reporting.status import AccountReport
+from reconciler.runtime.replicas.replica import Replica
 from reconciler.state.coordination import StatusRow
 
 
 def written(report: AccountReport) -> bytes:
     """Return the report of an account, as it is kept."""
     return msgspec.json.encode(report)
+
+
+def found(replica: Replica) -> Mapping[AccountName, AccountReport]:
+    """Return the reports of accounts that other replicas work on; none where the database does not answer."""
+    try:
+        rows = replica.coordination.commands.reports()
+    except StateError:
+        return {}
+    return read(rows, replica.tenure.planned().keys())
 
 
 def read(

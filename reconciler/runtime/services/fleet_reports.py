@@ -39,11 +39,7 @@ class FleetReports:
 
     def elsewhere(self) -> Mapping[AccountName, AccountReport]:
         """Return the reports of accounts that other replicas work on; none where the database does not answer."""
-        try:
-            found = self._commands.reports()
-        except StateError:
-            return {}
-        return reports.read(found, self._replica.tenure.planned().keys())
+        return reports.found(self._replica)
 
     async def report(self) -> None:
         """Let everybody see what the last passes came to."""

@@ -39,16 +39,22 @@ OPENED_SINCE = _OPENED + " WHERE until >= ? ORDER BY at DESC, name LIMIT ?"
 LIVE_ACCOUNTS = """SELECT name FROM account
     WHERE EXISTS (SELECT 1 FROM device WHERE device.account = account.name AND live)"""
 STAY = "SELECT came, came_at, went, went_at FROM device WHERE account = ? AND id = ?"
-REVISION = "SELECT * FROM revision WHERE key = ?"
-DOCUMENTS = "SELECT document, revision.* FROM text JOIN revision ON revision.key = text.revision ORDER BY document"
+OF_REVISION = (
+    "revision.key, revision.sha256, revision.commit_id, revision.author, revision.subject, revision.committed,"
+    " revision.verified, revision.dirty"
+)
+"""The columns of a revision by their names: the next release may add more."""
+REVISION = f"SELECT {OF_REVISION} FROM revision WHERE key = ?"
+DOCUMENTS = f"""SELECT document, {OF_REVISION} FROM text JOIN revision ON revision.key = text.revision
+    ORDER BY document"""
 FILES = "SELECT document, path, sha256 FROM text_file ORDER BY document, path"
 FILES_OF_DOCUMENT = (
     "SELECT path, sha256 FROM text_file JOIN content USING (sha256) WHERE document = ?"
 )
 CONTENTS = "SELECT sha256, compressed FROM content"
 HAVE_CONTENTS = "SELECT sha256 FROM content WHERE sha256 IN "
-_PAST = """SELECT account, device, action, intended, at, pass, approved, result, confirmed_by, message_id,
-    lg_message_id, status, code, words, name, revision.* FROM change """
+_PAST = f"""SELECT account, device, action, intended, at, pass, approved, result, confirmed_by, message_id,
+    lg_message_id, status, code, words, name, {OF_REVISION} FROM change """
 _ITS_REVISION = "LEFT JOIN revision ON revision.key = change.revision "
 PAST_IN_FULL = _PAST + _ITS_REVISION
 _ANY_ACCOUNT = "(SELECT name FROM account)"
