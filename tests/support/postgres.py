@@ -79,6 +79,30 @@ class Postgres:
             connection.execute(f"CREATE DATABASE {name}")
         return f"postgresql://{USER}@/{name}?host={self.folder}"
 
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return what the server answers."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            cursor = connection.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+
+    def follows(self, primary: Postgres) -> None:
+        """Wait until this standby has everything that its primary wrote until now."""
+        ((there,),) = primary.ask("SELECT pg_current_wal_flush_lsn()::text")
+        self.until(f"SELECT pg_last_wal_replay_lsn() >= '{there}'::pg_lsn")
+
+    def until(self, sql: str) -> None:
+        """Wait until a question is answered with yes."""
+        end = time.monotonic() + PATIENCE
+        while self.ask(sql) != [(True,)]:
+            assert time.monotonic() < end, f"it never came to be: {sql}"
+            time.sleep(0.02)
+
+    def cut_off(self) -> None:
+        """Let this standby get nothing more from its primary."""
+        self.ask("ALTER SYSTEM SET primary_conninfo = ''")
+        self.ask("SELECT pg_reload_conf()")
+        self.until("SELECT count(*) = 0 FROM pg_stat_wal_receiver")
+
     def start(self) -> None:
         """Start the server, and return when it answers."""
         options = [f"-c{name}={value}" for name, value in (SETTINGS | self.settings).items()]
@@ -154,6 +178,27 @@ def postgres(**settings: str) -> Iterator[Postgres]:
             **as_nobody(),
         )
         server = Postgres(folder, found, settings)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def standby(primary: Postgres) -> Iterator[Postgres]:
+    """Start a standby that follows a server."""
+    with tempfile.TemporaryDirectory(prefix="pgs", dir="/tmp") as name:
+        folder = Path(name)
+        if as_nobody():
+            os.chown(folder, *as_nobody().values())
+        copied = ("-D", folder / "data", "-R", "-Xstream", "-cfast", "--no-sync")
+        subprocess.run(  # noqa: S603 - as above
+            [primary.bin / "pg_basebackup", f"-h{primary.folder}", f"-U{USER}", *copied],
+            check=True,
+            **as_nobody(),
+        )
+        server = Postgres(folder, primary.bin, primary.settings)
         server.start()
         try:
             yield server

@@ -36,7 +36,7 @@ GRACE_SECONDS = 10.0
 UNREAD = -2
 """In place of a number of changes: the tables are read again, whatever they say."""
 HEARD_SECONDS = 0.1
-"""How long the tables are not looked at after the database said that something changed: more may follow at once."""
+"""How long the tables are not looked at after the database stated that something changed: more may follow at once."""
 BEHIND_SECONDS = 5.0
 """How often a source that is behind is read again."""
 

@@ -193,7 +193,7 @@ class Beats:
             socket.loop.remove_reader(socket.number)
 
     def _readable(self) -> None:
-        """Take what the server said. A connection that it closed is left to the next renewal."""
+        """Take what the server stated. A connection that it closed is left to the next renewal."""
         connection = self._connection
         if connection is None:
             return
