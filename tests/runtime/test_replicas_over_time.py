@@ -172,3 +172,20 @@ def test_a_planned_hand_over_misses_no_pass(tmp_path: Path) -> None:
         assert calls.longest_pause(later, world.loop.time()) <= usual + 2.0
 
     lived(tmp_path, story, extra={"PCC_INTERVAL": "30s"})
+
+
+def test_after_a_failover_accounts_wait_for_one_lease(tmp_path: Path) -> None:
+    """Each replica waits for the longest lease, and then ends the life that the new server has of it."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        standby = world.database.copy()
+        await asyncio.sleep(30)
+        world.database.fail_over(standby)
+        await world.until(lambda: not any(node.owned() for node in world.nodes), 10)
+        halves = len(world.wanted) // 2
+        shared = lambda: all(len(node.owned()) == halves for node in world.nodes)  # noqa: E731
+        assert await world.until(shared, 120) <= LEASE_SECONDS + 5
+        await world.until(world.agrees, 30)
+
+    lived(tmp_path, story)

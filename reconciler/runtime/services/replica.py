@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -21,6 +22,7 @@ from reconciler.pcc.quota import Learned
 from reconciler.runtime.dispatcher import Dispatcher
 from reconciler.runtime.replicas import marks
 from reconciler.runtime.replicas.replica import Replica
+from reconciler.runtime.replicas.soon import Soon
 from reconciler.runtime.replicas.tenure import Fences
 from reconciler.runtime.services.fleet_reports import FleetReports
 from reconciler.runtime.services.passes import PassMaker
@@ -87,8 +89,7 @@ class ReplicaService:
         replica.tenure.nudge = self._nudge
         replica.tenure.writable = components.state.is_writable
         replica.tenure.tokens.credentials = components.clients.given
-        self._soon: asyncio.TimerHandle | None = None
-        self._tables.members.listen(self._heard)
+        self._tables.members.listen(Soon(HEARD_SECONDS, self._nudge).ask)
 
     async def run(self) -> None:
         """Join once the database answers, take part until ``stop``, and then leave in good order."""
@@ -115,15 +116,6 @@ class ReplicaService:
         if not self._ending.is_set():
             await asyncio.to_thread(self._components.state.look)
 
-    def _heard(self) -> None:
-        """Look at the tables in a moment, once for all that is heard until then."""
-        if self._soon is None:
-            self._soon = self._loop.call_later(HEARD_SECONDS, self._look)
-
-    def _look(self) -> None:
-        self._soon = None
-        self._nudge()
-
     # -- the lease
 
     async def _beats(self) -> None:
@@ -137,13 +129,19 @@ class ReplicaService:
             await asyncio.sleep(max(RENEWAL_SECONDS - spent, 0.0))
 
     async def _begin_anew(self, why: str) -> None:
-        """Forget everything, and join with another id. After an exchange nobody knows who may still act: wait."""
+        """Forget everything, and join with another id. After an exchange nobody knows who may still act: wait.
+
+        The new server may hold the life that is over for a living one, and nobody else need wait for it.
+        """
+        former = self._tenure.me
         self._replica.end_life(why)
         self._lost(self._tenure.known().keys() | self._tenure.planned().keys())
         self._serial = -1
         if "exchanged" in why:
             await asyncio.sleep(self._replica.longest_lease())
         await self._replica.join(self._ending.is_set)
+        with suppress(StateError):
+            await asyncio.to_thread(self._tables.members.leave, former)
         self._nudge()
 
     # -- the work
