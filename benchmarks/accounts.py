@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -45,10 +45,10 @@ def rows(*, quick: bool) -> Iterator[Row]:
     names = [f"account-{number:05}" for number in range(size.accounts)]
     what = f"{size.accounts:,} accounts of {DEVICES} devices"
     with tempfile.TemporaryDirectory() as folder, answering(DEVICES, LATENCY_SECONDS) as base_url:
-        _write(Path(folder), names)
+        write_accounts(Path(folder), names)
         began = time.monotonic()
-        with _daemon(Path(folder), base_url) as pid:
-            _until(lambda: told(base_url)[0] >= size.accounts)
+        with daemon(Path(folder), base_url, "daemon", {}) as pid:
+            until(lambda: told(base_url)[0] >= size.accounts)
             first = time.monotonic() - began
             os.kill(pid, signal.SIGSTOP)
             pairs = []
@@ -149,11 +149,12 @@ def _edited(folder: Path, base_url: str, name: str) -> tuple[float, float]:
         found[:] = [change for change in told(base_url)[1] if change.device == device]
         return bool(found)
 
-    _until(arrived)
+    until(arrived)
     return found[0].listed - began, found[0].made - began
 
 
-def _until(done: Callable[[], bool]) -> None:
+def until(done: Callable[[], bool]) -> None:
+    """Wait for something."""
     ends = time.monotonic() + LONGEST_SECONDS
     while not done():
         if time.monotonic() > ends:
@@ -165,7 +166,8 @@ def _text_of(folder: Path, name: str) -> Path:
     return folder / "texts" / f"{int(name.rpartition('-')[2]) % FILES:03}.toml"
 
 
-def _write(folder: Path, names: list[str]) -> None:
+def write_accounts(folder: Path, names: list[str]) -> None:
+    """Write texts and credentials of accounts into a folder."""
     (folder / "texts").mkdir()
     (folder / "credentials").mkdir()
     texts: dict[Path, list[str]] = {}
@@ -180,12 +182,12 @@ def _write(folder: Path, names: list[str]) -> None:
 
 
 @contextmanager
-def _daemon(folder: Path, base_url: str) -> Iterator[int]:
-    """Give the process id of a daemon that is always behind with its sweeps."""
+def daemon(folder: Path, base_url: str, name: str, more: Mapping[str, str]) -> Iterator[int]:
+    """Give the process id of a daemon that is always behind with its sweeps. ``more`` are settings."""
     given = {
         "PCC_DESIRED_STATE": str(folder / "texts"),
         "PCC_CREDENTIALS_DIR": str(folder / "credentials"),
-        "PCC_STATE_DIR": str(folder / "state"),
+        "PCC_STATE_DIR": str(folder / name),
         "PCC_BASE_URL": base_url,
         "PCC_COUNTRY": "KR",
         "PCC_SERVICE_ID": "service-id",
@@ -197,9 +199,11 @@ def _daemon(folder: Path, base_url: str) -> Iterator[int]:
         "PCC_SHUTDOWN_GRACE": "1s",
         "PCC_LOG_FORMAT": "json",
     }
-    with (folder / "log").open("wb") as log:
+    with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "reconciler", "run"], env=os.environ | given, stderr=log
+            [sys.executable, "-m", "reconciler", "run"],
+            env={**os.environ, **given, **more},
+            stderr=log,
         )
         try:
             yield process.pid
