@@ -6,13 +6,17 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from disks import START, StandingClock
 from reconciler.core.model import AccountName
 from reconciler.core.replicas import MARGIN_SECONDS, MemberId
+from reconciler.runtime.replicas.clock import FleetClock
 from reconciler.runtime.replicas.source import PAUSED_SECONDS
 from reconciler.state.coordination import Renewal
+from reconciler.state.port import Asked
 from simulation.replicas import CutMembers, Judge, Node, Sent, World, living
 
 LEASE_SECONDS, TIMEOUT_SECONDS = 45.0, 15.0
@@ -189,3 +193,42 @@ def test_after_a_failover_accounts_wait_for_one_lease(tmp_path: Path) -> None:
         await world.until(world.agrees, 30)
 
     lived(tmp_path, story)
+
+
+def test_the_database_has_the_time_for_all(tmp_path: Path) -> None:
+    """Each change is dated by the database's clock; a machine whose clock differs shows by how much."""
+
+    async def story(world: World) -> None:
+        ahead = timedelta(seconds=40)
+        world.database.now = lambda: world.clock.now() - ahead
+        await together(world)
+        node = world.nodes[0]
+        fleet = node.replica.clock
+        assert abs(fleet.now() - world.database.now()) < timedelta(seconds=1)
+        answer = await node.ask("GET", "/metrics")
+        assert answer is not None
+        (line,) = (
+            line
+            for line in answer.text.splitlines()
+            if line.startswith("pcc_replica_clock_ahead_seconds ")
+        )
+        assert 39 < float(line.split()[1]) < 41
+        wrong = world.database.now() + timedelta(seconds=10)
+        later = world.database.storage.changes(Asked(since=wrong), 100)
+        assert list(later) == []
+
+    lived(tmp_path, story)
+
+
+def test_the_fleets_clock_goes_on_by_the_seconds_since_boot() -> None:
+    """What the machine's own clock does afterwards does not matter; an answer is dated by the middle of its way."""
+    own, boot = StandingClock(), 100.0
+    clock = FleetClock(own, lambda: boot)
+    assert clock.now() == own.now()
+    boot = 104.0
+    clock.heard(START, 100.0)
+    assert clock.now() == START + timedelta(seconds=2)
+    boot = 114.0
+    assert clock.now() == START + timedelta(seconds=12)
+    assert clock.steady() == 114.0
+    assert clock.machine_ahead() == own.now() - clock.now()

@@ -19,10 +19,13 @@ from postgres import Postgres, postgres
 from reconciler.core.errors import StateError
 from reconciler.core.memory import Past
 from reconciler.core.model import AccountName, Action, DeviceId, PassId, Result
+from reconciler.core.replicas import MemberId
 from reconciler.state import records
 from reconciler.state.port import Asked
 from reconciler.state.postgres.connection import BEGIN, Server
+from reconciler.state.postgres.ownership import PostgresOwnership
 from reconciler.state.postgres.storage import PostgresStorage
+from reconciler.state.postgres.transactions import Transactions, scalar
 from reconciler.state.records import Fence, Group
 
 HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
@@ -378,3 +381,59 @@ def test_psycopg_is_not_imported_unless_it_is_asked_for() -> None:
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("way", ["environment", "service"])
+def test_what_the_address_lacks_comes_from_libpqs_own_places(
+    way: str, tmp_path: Path, postgresql: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Variables of libpq and its service file work as for every other program."""
+    known = {"host": str(postgresql.folder), "user": "postgres", "dbname": "postgres"}
+    address = "postgresql://"
+    if way == "environment":
+        names = {"host": "PGHOST", "user": "PGUSER", "dbname": "PGDATABASE"}
+        for part, value in known.items():
+            monkeypatch.setenv(names[part], value)
+    else:
+        lines = [f"{part}={value}" for part, value in known.items()]
+        (tmp_path / "services").write_text("\n".join(["[pcc]", *lines, ""]))
+        monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+        address = "postgresql:///?service=pcc"
+    with closing(Server.of(address).connect()) as connection:
+        assert scalar(connection, "SELECT current_user") == "postgres"
+
+
+def test_a_transaction_is_short_and_reads_what_is_committed_whatever_the_server_prefers(
+    url: str,
+) -> None:
+    """Limits and isolation are set in each transaction, and nothing of them stays with the connection."""
+    serializable = url + "%20-cdefault_transaction_isolation%3Dserializable"
+    asked = (
+        "SELECT current_setting('transaction_isolation'), current_setting('statement_timeout'), "
+    )
+    asked += "current_setting('idle_in_transaction_session_timeout')"
+    with closing(Transactions(Server.of(serializable))) as transactions:
+        with transactions.begun() as connection:
+            inside = connection.execute(asked).fetchone()
+        assert inside == ("read committed", "5s", "5s")
+        assert connection.execute(asked).fetchone() == ("serializable", "0", "0")
+
+
+def test_an_account_that_is_locked_is_skipped_and_counted(url: str) -> None:
+    """A taker does not wait for a transaction that does not end, and says how many accounts it left."""
+    PostgresStorage.open(url, StandingClock()).medium.close()
+    with (
+        closing(Transactions(Server.of(url))) as transactions,
+        psycopg.connect(url) as other,
+        psycopg.connect(url, autocommit=True) as writer,
+    ):
+        writer.execute(
+            "INSERT INTO member (id, name, version, beat, lease) VALUES ('me', 'me', '1', 0, 1)"
+        )
+        writer.execute("INSERT INTO ownership (account) VALUES ('clinic'), ('seoul-hotel')")
+        other.execute("SELECT 1 FROM ownership WHERE account = 'clinic' FOR UPDATE")
+        taken = PostgresOwnership(transactions).take(MemberId("me"), 10)
+        assert (set(taken.fences), taken.skipped) == ({HOTEL}, 1)
+        other.rollback()
+        taken = PostgresOwnership(transactions).take(MemberId("me"), 10)
+        assert (set(taken.fences), taken.skipped) == ({CLINIC}, 0)

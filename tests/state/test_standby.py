@@ -29,9 +29,9 @@ def pair() -> Iterator[tuple[Postgres, Postgres]]:
 
 
 def either(pair: tuple[Postgres, Postgres]) -> str:
-    """Return an address that leads to the one of both that takes writes."""
+    """Return an address with both. Where nothing else is said it leads to the one that takes writes."""
     folders = ",".join(str(one.folder) for one in pair)
-    return f"postgresql://postgres@/postgres?host={folders}&target_session_attrs=read-write"
+    return f"postgresql://postgres@/postgres?host={folders}"
 
 
 def listed(account: AccountName) -> Group:
