@@ -81,11 +81,17 @@ def test_the_settings_are_those_of_a_shared_state(objects: list[Object]) -> None
 
 
 def test_a_start_waits_for_the_database(objects: list[Object]) -> None:
-    """The kubelet gives a daemon an hour, because it answers no probe before PostgreSQL does."""
+    """A pod is alive without PostgreSQL, and ready with it, so an update goes on only when it answers."""
     (inside,) = pod(objects)["containers"]
-    probe = inside["startupProbe"]
-    assert probe["httpGet"]["path"] == "/healthz"
-    assert probe["failureThreshold"] * probe["periodSeconds"] == 3600
+    paths = {
+        probe: inside[probe]["httpGet"]["path"]
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe")
+    }
+    assert paths == {
+        "startupProbe": "/healthz",
+        "livenessProbe": "/healthz",
+        "readinessProbe": "/readyz",
+    }
 
 
 def test_the_database_can_be_reached(objects: list[Object]) -> None:
