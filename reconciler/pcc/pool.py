@@ -50,7 +50,9 @@ class Pool(aiohttp.TCPConnector):
             closed, readable = _state(connection)
             if closed and self._now() - since <= AT_ONCE_SECONDS:
                 self.keep_none(key.host)
-            if closed or readable or self._not_kept.get(key.host, 0.0) > self._now():
+            # What came and was read already is with aiohttp, which would take it for the answer to the next request.
+            unasked = readable or connection.should_close
+            if closed or unasked or self._not_kept.get(key.host, 0.0) > self._now():
                 connection.close()
         return await super()._get(key, traces)
 

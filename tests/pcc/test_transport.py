@@ -322,6 +322,28 @@ async def test_bytes_that_nobody_asked_for_end_a_kept_connection() -> None:
                 assert (await one.list_devices()).devices == frozenset()
 
 
+@pytest.mark.parametrize("read", [False, True])
+async def test_bytes_that_come_to_an_idle_connection_answer_no_call(*, read: bool) -> None:
+    """An answer that comes late, read already or not, is not taken for the answer to the next call."""
+    late = answer(b'{"messageId":"m","response":[{"deviceId":"of-another"}]}')
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(EMPTY)
+
+    async with listening(serve) as port, opened() as http:
+        one = client(http, f"http://127.0.0.1:{port}")
+        await one.list_devices()
+        writers[0].write(late)
+        if read:
+            await asyncio.sleep(0.1)
+        assert (await one.list_devices()).devices == frozenset()
+    assert len(writers) == 2
+
+
 @pytest.mark.parametrize("size", [9_000, 20_000, 31_000])
 async def test_long_headers_are_read(size: int) -> None:
     """Gateways send more than the 8 KB that are usual."""
