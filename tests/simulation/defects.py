@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from reconciler.core.model import Action, Change, Reason
-from simulation.modes import FLICKER, HEARD, MODES, PROTECTED, STRICT, USUAL, WINDOWS
+from simulation.modes import FLICKER, HEARD, MODES, PROTECTED, REPLICAS, STRICT, USUAL, WINDOWS
+from simulation.several.defects import SABOTAGES
 
 
 def _module(name: str) -> Any:
@@ -877,6 +878,7 @@ DEFECTS: tuple[Defect, ...] = (
         _windows_asked_once,
         WINDOWS.name,
     ),
+    *(Defect(name, what, made, REPLICAS.name) for name, what, made in SABOTAGES),
 )
 
 
