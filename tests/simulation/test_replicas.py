@@ -336,4 +336,4 @@ def test_no_rule_is_broken_whatever_befalls_the_replicas(seed: int) -> None:
 @pytest.mark.parametrize("sabotage", SABOTAGES.values(), ids=SABOTAGES)
 def test_rules_are_broken_without_what_keeps_them(sabotage: Sabotage) -> None:
     """Without the fence, a part of it, or the deadline, the same trouble breaks a rule."""
-    assert any(run(seed, 0.5, sabotage).violations for seed in (2, 4, 6))
+    assert any(run(seed, 0.5, sabotage).violations for seed in (2, 4, 6, 3, 9, 10))
