@@ -150,6 +150,15 @@ def test_what_is_protected_is_so_by_the_last_word() -> None:
     assert states[1].released("a1").protects("a1")
 
 
+def test_seeds_with_windows_keep_every_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People edit and open change windows while clocks are put back, and nothing is changed that a window holds."""
+    monkeypatch.chdir(tmp_path)
+    code, said = simulate("--mode", "windows", "--seeds", "2", "--hours", "4", "--from", "2")
+    assert (code, said[-1]) == (0, "seeds 2..3: 0 violations")
+
+
 def test_a_pass_of_the_strict_mode_is_longer_than_any_grace() -> None:
     """What the checker lets pass after an edit or a pause ends before two calls of a pass can have been made."""
     two_calls = 4 * STRICT.way_seconds[0]
