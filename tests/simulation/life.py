@@ -49,6 +49,8 @@ ZONES = (
     "Pacific/Pago_Pago",
 )
 """Where days begin when it pleases them: with summer time at midnight, or with offsets from -11 to +14 hours."""
+FOLD = "fold"
+"""A window of the hour that comes twice; it stays."""
 WINDOW_ZONES = ("Europe/Berlin", "America/Havana", "America/New_York", "Asia/Seoul", "UTC")
 """Zones of windows: three change their offset where runs with windows begin."""
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
@@ -902,7 +904,11 @@ class Life:
         if not accounts:
             return
         fleet = self.fleet.copy()
-        windows = [one for one in fleet.windows if self._random.random() < 0.7]
+        windows = [
+            one for one in fleet.windows if one["name"] == FOLD or self._random.random() < 0.7
+        ]
+        if not windows and (repeated := self._repeated()) is not None:
+            windows.append({**repeated, "accounts": accounts, "name": FOLD})
         for _ in range(self._random.choice((0, 1, 1, 2))):
             window = self._window(
                 self._random.sample(accounts, min(len(accounts), self._random.randint(1, 2)))
@@ -911,6 +917,34 @@ class Life:
         fleet.windows = windows
         self.note(f"change windows: {windows}", EVERYBODY, seconds=MINUTE)
         await self._publish(fleet)
+
+    def _repeated(self) -> dict[str, Any] | None:
+        """Return a deny window within the hour that comes twice soon, if there is one."""
+        for zone in WINDOW_ZONES:
+            for quarters in range(16):
+                at = self._clock.now() + timedelta(minutes=15 * quarters)
+                shown = at.astimezone(ZoneInfo(zone))
+                if shown.fold:
+                    hours_ = {"from": f"{shown:%H}:00", "to": f"{shown.hour + 1:02}:00"}
+                    return {"kind": "deny", "holds": "all", "timezone": zone, **hours_}
+        return None
+
+    async def closing(self) -> None:
+        """Many devices come, and a window closes while the pass is under way."""
+        account = self.some_account()
+        new = self._unlisted(account) if account is not None else []
+        if account is None or len(new) < 4:
+            return
+        begins = (self._clock.now() + timedelta(seconds=45)).replace(microsecond=0)
+        window = {"kind": "deny", "accounts": [account], "holds": "all", "from": begins}
+        window |= {"to": begins + timedelta(minutes=10), "name": "closing"}
+        others = [one for one in self.fleet.windows if one["name"] == FOLD]
+
+        def change(fleet: Fleet, one: Account) -> None:
+            one.devices.update({device: Entry() for device in new})
+            fleet.windows = [*others, window]
+
+        await self._edit(f"{len(new)} devices come, and a window closes", account, change)
 
     def _window(self, accounts: list[str]) -> dict[str, Any]:
         """Return a window close to now, whose name comes last: without it, a text that is cut is faulty."""
@@ -1463,8 +1497,9 @@ EVENTS: tuple[tuple[float, Callable[[Life], Awaitable[None]]], ...] = (
     (1.5, Life.vanish),
     (3, Life.broken_text),
     (2, Life.pause),
-    (25, Life.windows),
+    (12, Life.windows),
     (10, Life.open_window),
+    (10, Life.closing),
     (2, Life.reconcile),
     (1, Life.look),
     (2, Life.rotate),

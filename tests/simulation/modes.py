@@ -28,7 +28,7 @@ from simulation.tolerances import (
 )
 
 MINUTE = 60.0
-WINDOWS_OF_PEOPLE = ("windows", "open_window")
+WINDOWS_OF_PEOPLE = ("windows", "open_window", "closing")
 """What people do with change windows, in the mode of windows only."""
 
 

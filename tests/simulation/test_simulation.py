@@ -155,7 +155,7 @@ def test_seeds_with_windows_keep_every_promise(
 ) -> None:
     """People edit and open change windows while clocks are put back, and nothing is changed that a window holds."""
     monkeypatch.chdir(tmp_path)
-    code, said = simulate("--mode", "windows", "--seeds", "2", "--hours", "4", "--from", "2")
+    code, said = simulate("--mode", "windows", "--seeds", "2", "--hours", "8", "--from", "2")
     assert (code, said[-1]) == (0, "seeds 2..3: 0 violations")
 
 
