@@ -183,7 +183,7 @@ WALKED = {"docs/getting-started.md", "docs/upgrade.md"}
 RUN_BY = {
     (
         r".*",
-        r"pcc-reconciler (open NAME --for 1h --reason TEXT|close NAME)",
+        r"pcc-reconciler (open NAME --for 1h --reason TEXT|close( NAME)?)",
     ): "test_commands.py::test_a_window_holds_until_it_opens_and_a_command_opens_it",
     (
         r"docs/terminal\.md",
