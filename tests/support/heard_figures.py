@@ -1,4 +1,4 @@
-"""The daemon's metrics of what it heard from receivers, with figures that are given."""
+"""The daemon's metrics of what it heard from receivers, and of rules, with figures that are given."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 
-from reconciler.core.model import AccountName
+from reconciler.core.model import AccountName, DeviceId
+from reconciler.core.registry_news import RegistryNews
+from reconciler.core.rules import Pending, Registered
 from reconciler.telemetry.heard_metrics import AskedMetrics, HeardMetrics
+from reconciler.telemetry.rule_metrics import RuleMetrics
 
 RECEIVERS = ("http://127.0.0.1:8081", "http://127.0.0.1:8082")
 
@@ -37,10 +40,23 @@ class Heard:
         return self.last
 
 
+class Ruled:
+    """What waits for ``resolve``: one device of each account, by the rule ``laundry``."""
+
+    def __init__(self, accounts: Sequence[str]) -> None:
+        self._accounts = accounts
+
+    def news(self) -> Mapping[AccountName, RegistryNews]:
+        """Return what is known of every account."""
+        waits = RegistryNews(Pending({"laundry": (Registered(DeviceId("washer-1")),)}))
+        return {AccountName(account): waits for account in self._accounts}
+
+
 def heard(accounts: Sequence[str], *, per_account: bool = True) -> CollectorRegistry:
     """Return the metrics; one of the receivers was never read."""
     registry = CollectorRegistry()
     now = time.time()
     HeardMetrics(registry, Heard(accounts, devices=2, last=now - 300), per_account=per_account)
     AskedMetrics(registry, RECEIVERS).answered(RECEIVERS[0], now - 30)
+    RuleMetrics(registry, Ruled(accounts), per_account=per_account)
     return registry
