@@ -76,7 +76,7 @@ heard: Any
 heard, hearing, receivers = map(
     _module, ("core.heard", "controller.hearing", "runtime.services.receivers")
 )
-pass_clocks: Any = _module("controller.clocks")
+windows, pass_clocks = map(_module, ("core.windows", "controller.clocks"))
 FOUND = Path(__file__).parent / "defects.json"
 """Which seed found which defect, and by which rule."""
 
@@ -603,6 +603,25 @@ def _spools_are_alike() -> None:
     receivers.pages = pages
 
 
+def _window_without_fold() -> None:
+    """Work with the moments at which a window begins and ends by the clock of its zone, as schedulers do."""
+
+    def active(window: Any, now: datetime) -> bool:
+        zone = windows._zone(window.zone)
+        shown = now.astimezone(zone).date()
+        for back in (1, 0):
+            day = shown - timedelta(days=back)
+            if day.weekday() in window.days:
+                later = day + timedelta(days=window.to <= window.from_)
+                begins = datetime.combine(day, window.from_, zone).astimezone(UTC)
+                ends = datetime.combine(later, window.to, zone).astimezone(UTC)
+                if begins <= now < ends:
+                    return True
+        return False
+
+    windows.Weekly.active = active
+
+
 def _windows_asked_once() -> None:
     """Let a pass go on whatever windows begin or end meanwhile."""
     pass_clocks._next_after = lambda run, now: run.desired.next_boundary(now)
@@ -847,6 +866,12 @@ DEFECTS: tuple[Defect, ...] = (
         FLICKER.name,
     ),
     Defect("no window", "nobody minds a window", _without(Reason.WINDOW), WINDOWS.name),
+    Defect(
+        "a window forgets the fold",
+        "an hour that comes twice is in a window once",
+        _window_without_fold,
+        WINDOWS.name,
+    ),
     Defect(
         "windows are asked about once",
         "a pass goes on after its window has ended",

@@ -919,13 +919,13 @@ class Life:
         await self._publish(fleet)
 
     def _repeated(self) -> dict[str, Any] | None:
-        """Return a deny window within the hour that comes twice soon, if there is one."""
+        """Return a deny window within the hour that comes twice soon, if there is one. It is active twice."""
         for zone in WINDOW_ZONES:
             for quarters in range(16):
                 at = self._clock.now() + timedelta(minutes=15 * quarters)
                 shown = at.astimezone(ZoneInfo(zone))
                 if shown.fold:
-                    hours_ = {"from": f"{shown:%H}:00", "to": f"{shown.hour + 1:02}:00"}
+                    hours_ = {"from": f"{shown:%H}:05", "to": f"{shown:%H}:50"}
                     return {"kind": "deny", "holds": "all", "timezone": zone, **hours_}
         return None
 
