@@ -107,6 +107,8 @@ def _words(
     """Return one line: what the window is for, what it is now, and what it becomes next."""
     allow = window.kind is WindowKind.ALLOW
     state = ("open" if allow else "active") if active else ("closed" if allow else "not active")
+    if opening is not None and not active:
+        state = "open by command"
     whose = ""
     if window.accounts != ("*",):
         whose = f" of {listing(window.accounts, PATTERNS)}"

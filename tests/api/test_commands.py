@@ -145,10 +145,11 @@ async def test_a_window_holds_until_it_opens_and_a_command_opens_it(tmp_path: Pa
         assert "allow window for all changes, closed" in (await one.get("/")).text
         code, out, _ = await command(one, "open", "office", "--for", "1h", "--reason", "oven")
         assert code == 0
-        assert re.fullmatch(r"office is open until \S+Z: default\n", out)
+        assert re.fullmatch(r"office is open until [\d-]{10} [\d:]{8} UTC: default\n", out)
         await one.has(owned(platform)[:4])
         (shown,) = (await one.get("/api/v1/status")).json()["windows"]
         assert shown["opened_reason"] == "oven"
+        assert shown["words"].startswith("allow window for all changes, open by command; opened ")
         await one.stop()
         await one.start()
         code, out, _ = await command(one, "close", "office")
