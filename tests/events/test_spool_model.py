@@ -180,6 +180,15 @@ class Spooling(RuleBasedStateMachine):
         """Let all be tried that is due."""
         self.attempt(sink, result, 100)
 
+    @rule(dead=st.sampled_from(SINKS), kept=st.booleans())
+    def give_up_at_one(self, dead: str, *, kept: bool) -> None:
+        """Let one sink give up what is due and the other take it last; then a person replays it, soon or later."""
+        other = next(sink for sink in SINKS if sink != dead)
+        self.attempt(dead, Result.DEAD, 100)
+        self.attempt(other, Result.DELIVERED, 100)
+        self.expire(1 if kept else 100)
+        self.replay(dead, {EventState.DEAD}, None, 100_000, only_asked=False)
+
     @rule(device=st.sampled_from(DEVICES))
     def erase(self, device: str) -> None:
         """Let a person have a device erased."""
