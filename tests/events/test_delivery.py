@@ -267,6 +267,24 @@ def test_what_changes_while_the_outbox_is_asked_counts(bench: Bench, change: str
     assert bench.outbox.states("crm") == [delivered] * 2
 
 
+def test_an_event_that_is_stored_while_the_outbox_is_asked_is_delivered_at_once(
+    bench: Bench,
+) -> None:
+    """It is in no answer of the outbox, so its lane looks again without waiting for the next regular look."""
+    crm = bench.sink(Failing({}))
+    arrived: list[float] = []
+
+    def meanwhile(_sink: str) -> None:
+        bench.outbox.afterwards = None
+        bench.store("a")
+        arrived.append(bench.loop.time())
+
+    bench.loop.call_later(90, setattr, bench.outbox, "afterwards", meanwhile)
+    bench.run(1, CRM)
+    assert crm.ids == ["a"]
+    assert crm.got[0].at - arrived[0] < 1
+
+
 def test_an_event_that_cannot_be_made_waits_alone(bench: Bench) -> None:
     """A fault of ours with one event says nothing about the sink, and gives nothing up."""
     crm = bench.sink(Failing({}))

@@ -38,6 +38,8 @@ class MemoryOutbox:
         self.closed = False
         self.meanwhile: Callable[[str], None] | None = None
         """What happens while a sink's events are looked up; it gets the sink."""
+        self.afterwards: Callable[[str], None] | None = None
+        """What happens once a sink's answers were found, and before the sink has them; it gets the sink."""
         self._seq = 0
         self._changed = asyncio.Event()
 
@@ -83,7 +85,10 @@ class MemoryOutbox:
     def next_due(self, sink: str, *, ordered: bool, busy: Collection[int]) -> datetime | None:
         """Return when something is due."""
         rows = [row for row in self._heads(sink, ordered=ordered) if row.attempt.seq not in busy]
-        return min((row.due for row in rows), default=None)
+        found = min((row.due for row in rows), default=None)
+        if self.afterwards is not None:
+            self.afterwards(sink)
+        return found
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Keep how attempts ended, a moment later."""
