@@ -20,6 +20,7 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from cloudevents.core.formats.json import JSONFormat
 from standardwebhooks import Webhook
 
+from disks import StandingClock
 from hooks import CLOSE, OK, Hooks, Script, answer, hooks
 from reconciler.events.envelope import Envelopes
 from reconciler.events.model import Attempt, Device, Diagnosis, Knowledge, Message, Result
@@ -44,9 +45,8 @@ async def sink_to(script: Script, **options: Any) -> AsyncIterator[tuple[HttpSin
 async def opened(url: str, **options: Any) -> AsyncIterator[HttpSink]:
     """Return a sink that posts to an address."""
     ask = options.pop("ask", system_addresses)
-    sink = HttpSink(
-        "crm", Endpoint(url, **options), clock=SystemClock(), masking=Masking(), ask=ask
-    )
+    clock = options.pop("clock", SystemClock())
+    sink = HttpSink("crm", Endpoint(url, **options), clock=clock, masking=Masking(), ask=ask)
     try:
         yield sink
     finally:
@@ -334,6 +334,21 @@ async def test_a_proxy_gets_the_name_of_the_host() -> None:
             handed = await sink.hand_over("a", BODY)
     assert proxy.posted[0].head == "POST http://crm.test/x HTTP/1.1"
     assert handed.words == f"HTTP 502: {MASK} is wrong"
+
+
+async def test_the_secrets_of_the_addresses_stay_masked_for_as_long_as_they_are_used() -> None:
+    """Hours and events later the passwords of the address and of the proxy are masked as they were with the first."""
+    clock = StandingClock()
+    said = answer(403, "pass-word-7 or proxy-pass-9 is wrong")
+    async with hooks(always(said)) as proxy:
+        address = proxy.url.partition("/pcc")[0].replace("http://", "http://us:proxy-pass-9@")
+        url = "http://user:pass-word-7@crm.test/x"
+        async with opened(url, proxy=address, ask=unknown, clock=clock) as sink:
+            for _ in range(3):
+                handed = await sink.hand_over("a", BODY)
+                assert handed.words == f"HTTP 403: {MASK} or {MASK} is wrong"
+                clock.wait(hours=2)
+    assert len(proxy.posted) == 3
 
 
 def unknown(_host: str, _port: int) -> list[str]:
