@@ -548,6 +548,19 @@ def test_plan_shows_what_apply_then_does(shell: Shell, fleet: Fleet) -> None:
     assert shell("plan", "--detailed-exitcode").code == 0
 
 
+def test_plan_of_a_path_plans_that_file_also_where_a_repository_is_followed(
+    shell: Shell, fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file that a person names is what is planned, and the repository of PCC_GIT_URL is not asked."""
+    monkeypatch.setenv("PCC_GIT_URL", f"file://{tmp_path}/no-repository.git")
+    path = fleet.wants(*fleet.owned())
+    ended = shell("plan", str(path), "--output", "json")
+    assert ended.code == 0
+    (account,) = json.loads(ended.out)["accounts"]
+    assert len(account["subscribes"]) == 6
+    assert "cannot be fetched" in shell("plan").err
+
+
 def test_pending_changes_have_a_code_only_where_it_is_asked_for(shell: Shell, fleet: Fleet) -> None:
     """Without --detailed-exitcode a plan with changes ends with 0."""
     fleet.wants(*fleet.owned())
