@@ -1,0 +1,63 @@
+"""Which accounts have a row of their own where there are many."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from reconciler.reporting import AccountReport, GuardReport, HeldReport
+from reconciler.reporting.attention import ROWS, parted
+
+NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+CALM = AccountReport(
+    account="calm",
+    condition="in_sync",
+    result="clean",
+    error="",
+    rejected=None,
+    revision="sha256:0",
+    desired=1,
+    observed=1,
+    devices={"in_sync": 1},
+    held=(),
+    flapping=(),
+    approval="",
+    remarks=(),
+    digest="",
+    unsubscribe_budget_remaining=1,
+    last_attempt=NOW,
+    last_success=NOW,
+    out_of_sync_since=None,
+    next_pass=None,
+)
+HELD = HeldReport("unsubscribe", "guard", "too-many", 12, None, "12 are too many")
+NOTEWORTHY: dict[str, dict[str, Any]] = {
+    "another condition": {"condition": "converging"},
+    "an error": {"error": "LG does not answer"},
+    "a rejected newest revision": {"rejected": "invalid"},
+    "a guard that is tripped": {"guards": (GuardReport("too-many", "12 are too many"),)},
+    "what a guard holds": {"held": (HELD,)},
+    "what time lets go": {"held": (replace(HELD, kind="policy", reason="unsubscribe-after"),)},
+    "flapping devices": {"flapping": ("device-1",)},
+    "remarks": {"remarks": ("LG lists the same devices for another account",)},
+    "refused devices": {"refused": 1},
+}
+
+
+@pytest.mark.parametrize("what", NOTEWORTHY)
+def test_of_many_accounts_in_sync_each_with_something_to_say_has_a_row(what: str) -> None:
+    """Accounts with nothing to say are only counted; one of which a person has to know something keeps its row."""
+    calm = [replace(CALM, account=f"calm-{number}") for number in range(ROWS)]
+    one = replace(CALM, account="one", **NOTEWORTHY[what])
+    rows, others = parted([*calm, one])
+    assert rows == [one]
+    assert sorted(each.account for each in others) == sorted(each.account for each in calm)
+
+
+def test_few_accounts_have_a_row_each() -> None:
+    """Where all fit, none is only counted."""
+    few = [replace(CALM, account=f"calm-{number:02}") for number in range(ROWS)]
+    assert parted(few) == (few, [])
