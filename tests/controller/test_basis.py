@@ -69,14 +69,20 @@ class World:
             ),
             approved=frozenset({RELEASED}),
         )
-        verdict = replace(
+        self.run = run
+        self.verdict = replace(
             judged(run.situation(live, Memory(writable=True), Platform())),
             plan=plan,
             claims_version=self.fleet.claims.version,
         )
-        self.basis = Basis(
-            run,
-            verdict,
+        self.basis = self.rest()
+
+    def rest(self) -> Basis:
+        """Return what the plan rests on, taken down at this moment."""
+        reconciler = self.fleet.reconciler
+        return Basis(
+            self.run,
+            self.verdict,
             cast("Any", self.client),
             self.fleet,
             replace(
@@ -178,6 +184,13 @@ def test_what_another_account_wanted_once_is_not_taken_from_it() -> None:
     again.claim(Device(GOES))
     again.claim()
     assert not again.basis.outdated()
+
+
+def test_what_another_account_wants_between_the_verdict_and_the_calls_outdates_the_plan() -> None:
+    """A revision that came into force after the verdict counts, also before the plan's first call is prepared."""
+    world = World()
+    world.claim(Device(GOES))
+    assert world.rest().outdated()
 
 
 def test_a_pause_that_ends_by_itself_outdates_the_plan() -> None:
