@@ -25,6 +25,7 @@ from reconciler.source import (
 )
 from reconciler.source.kept import recalled
 from reconciler.source.loading import load_fetched
+from reconciler.source.signatures import Signature, signature
 from reconciler.state import KeptText
 from scenarios import ConfigMap, rename_over, write
 
@@ -163,6 +164,29 @@ def test_change_with_its_time_set_back_is_found(path: Path) -> None:
     write(path, TEXT.replace("1", "2"))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert source.poll()
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_what_is_written_while_a_file_is_read_is_read_or_noticed(
+    path: Path, *, before: bool
+) -> None:
+    """Whether a write comes just before or just after the file is looked at, old bytes never pass for the new file."""
+    new = TEXT.replace("devices/*", "devices/b")
+    writes = iter([new])
+
+    def look(looked_at: str) -> Signature:
+        found = None if before else signature(looked_at)
+        for text in writes:
+            write(path, text)
+        return found or signature(looked_at)
+
+    source = FileSource(path, look=look)
+    (document,) = source.fetch().documents
+    assert not list(writes)
+    assert document.content == new.encode() or source.poll()
+    (again,) = source.fetch().documents
+    assert again.content == new.encode()
+    assert not source.poll()
 
 
 def test_look_finds_a_swapped_configmap(tmp_path: Path) -> None:
