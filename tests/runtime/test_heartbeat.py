@@ -240,7 +240,7 @@ async def test_the_daemon_sends_heartbeats_and_shows_the_last(tmp_path: Path) ->
         url = outside.url.replace("/pcc?tenant=7", f"/{KEY}")
         async with site(tmp_path, platform, PCC_HEARTBEAT_URL=url) as one:
             await one.has(owned(platform))
-            await service_of(one).beat()  # the next one by itself would be a minute later
+            await service_of(one).beat()  # the next one comes a minute later
             await eventually(lambda: outside.posted)
             shown = await one.metrics()
             code, out, _ = await command(one, "doctor")

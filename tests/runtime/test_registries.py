@@ -61,14 +61,12 @@ async def rested(one: Site) -> None:
 
 async def settled(one: Site) -> None:
     """Wait until what was read of the registry is shown."""
-    await eventually(
-        lambda: (
-            bool(one.process.components.registries.news()["default"].read)  # type: ignore[index]
-            if one.process.components.registries.news()
-            else False
-        ),
-        "news of the registry",
-    )
+
+    def is_read() -> bool:
+        news = one.process.components.registries.news().get(DEFAULT_ACCOUNT)
+        return news is not None and news.read is not None
+
+    await eventually(is_read, "news of the registry")
 
 
 def changes(platform: Platform) -> set[str]:

@@ -188,7 +188,10 @@ def test_after_a_failover_accounts_wait_for_one_lease(tmp_path: Path) -> None:
         world.database.fail_over(standby)
         await world.until(lambda: not any(node.owned() for node in world.nodes), 10)
         halves = len(world.wanted) // 2
-        shared = lambda: all(len(node.owned()) == halves for node in world.nodes)  # noqa: E731
+
+        def shared() -> bool:
+            return all(len(node.owned()) == halves for node in world.nodes)
+
         assert await world.until(shared, 120) <= LEASE_SECONDS + 5
         await world.until(world.agrees, 30)
 

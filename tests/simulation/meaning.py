@@ -84,7 +84,7 @@ class Wanted:
         return (*self.devices[device], self.names.get(device, ""), said)
 
     def approves(self, device: str, now: datetime) -> bool:
-        """Say whether a person's word in force at a moment lets a device go."""
+        """Say whether an approval in force at a moment names a device."""
         return any(device in devices and now < expires for devices, expires in self.approvals)
 
     def allowance(self, base: int) -> int:
@@ -411,11 +411,11 @@ class State:
     protected: frozenset[str] = frozenset()
 
     def protects(self, device: str) -> bool:
-        """Say whether only a person's word may let a device go."""
+        """Say whether only an approval may let a device go."""
         return device in self.protected
 
     def released(self, device: str) -> State:
-        """Return what is in force once a person's word let a device go; an entry that protects it still does."""
+        """Return what is in force once an approved device went; an entry that protects it still does."""
         said = (one.wanted.protected.get(device) for one in self.accounts.values())
         if True in said:
             return self
@@ -513,7 +513,7 @@ class Texts:
         self._possible, self._kept = [State()], None
 
     def released(self, device: str) -> None:
-        """Take note that a person's word let a device go."""
+        """Take note that an approved device went."""
         self._possible = _distinct(one.released(device) for one in self._possible)
         if self._kept is not None:
             self._kept = _distinct(one.released(device) for one in self._kept)

@@ -24,7 +24,7 @@ from random import Random
 import structlog
 
 from memory_coordination import Checks
-from reconciler.core.model import AccountName
+from reconciler.core.model import AccountName, DeviceId
 from reconciler.state.port import Asked
 from simulation.replicas import Judge, Node, Sent, World, living
 
@@ -386,7 +386,7 @@ class Nemesis:
         rows = self._world.database.storage.changes(Asked(), 1_000_000)
         written = Counter((one.account, one.device, str(one.action)) for one in rows)
         for (account, device, method), calls in self._rules.calls.items():
-            found = written[AccountName(account), device, actions[method]]  # type: ignore[index]
+            found = written[AccountName(account), DeviceId(device), actions[method]]
             if found < calls:
                 self._outcome.violations.append(
                     f"{calls} calls, {found} intents: {method} {account} {device[:8]}"

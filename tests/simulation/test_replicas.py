@@ -108,7 +108,10 @@ def test_a_planned_hand_over_takes_two_seconds(tmp_path: Path) -> None:
         leaving = reader(world)
         theirs, (one, other) = leaving.owned(), [each for each in world.nodes if each != leaving]
         ending = asyncio.ensure_future(leaving.stop())
-        taken = lambda: theirs <= one.owned() | other.owned()  # noqa: E731
+
+        def taken() -> bool:
+            return theirs <= one.owned() | other.owned()
+
         assert await world.until(taken, 20) <= 3.0
         await ending
         world.wanted["hotel-1"].pop()

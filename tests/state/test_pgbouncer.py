@@ -104,8 +104,8 @@ async def test_behind_a_pooler_nobody_listens_and_the_renewal_shows_the_change(p
 
 def test_nothing_of_a_transaction_stays_with_a_connection(pooled: str) -> None:
     """Whoever gets the server's connection next finds the server's own settings and no prepared statement."""
-    with closing(PostgresStorage.open(pooled, StandingClock()).medium) as medium:
-        storage = PostgresStorage(medium)  # type: ignore[arg-type]
+    storage = PostgresStorage.open(pooled, StandingClock())
+    with closing(storage.medium):
         for number in range(20):
             storage.write([listed(AccountName("hotel"), f"device-{number}")])
             storage.account(AccountName("hotel"), START)

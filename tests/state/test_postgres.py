@@ -150,8 +150,8 @@ def test_a_frozen_writer_keeps_its_rows_for_seconds_only(
 
 def test_a_server_that_dies_is_trouble_until_it_is_back(mortal: Postgres) -> None:
     """Reads and writes fail in one sentence, and go on without help when the server is there again."""
-    with closing(PostgresStorage.open(mortal.fresh(), StandingClock()).medium) as medium:
-        storage = PostgresStorage(medium)  # type: ignore[arg-type]
+    storage = PostgresStorage.open(mortal.fresh(), StandingClock())
+    with closing(storage.medium):
         storage.write([replace(listed(HOTEL, "one"), lasting=True)])
         mortal.kill()
         with pytest.raises(StateError, match=r"^the state cannot be written: PostgreSQL"):
@@ -160,10 +160,10 @@ def test_a_server_that_dies_is_trouble_until_it_is_back(mortal: Postgres) -> Non
             StateError, match=r"^the state cannot be read: PostgreSQL cannot be reached"
         ):
             storage.account(HOTEL, START)
-        assert medium.trouble.startswith("the state cannot be written: PostgreSQL")
+        assert storage.medium.trouble.startswith("the state cannot be written: PostgreSQL")
         mortal.start()
         storage.write([listed(HOTEL, "two")])
-        assert (medium.trouble, live(storage)) == ("", {"one", "two"})
+        assert (storage.medium.trouble, live(storage)) == ("", {"one", "two"})
 
 
 def test_a_look_notices_that_the_server_is_gone(mortal: Postgres) -> None:

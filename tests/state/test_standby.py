@@ -69,8 +69,8 @@ async def test_who_worked_on_the_old_primary_is_fenced_on_the_new_one(
         assert ben.source.accept(BEN, again, Acceptance(BOTH, BOTH, b"new", START))
         now = ben.ownership.owned(BEN)
         assert all(now[one].generation > lost[one].generation for one in BOTH)
-        with closing(PostgresStorage.open(url, StandingClock()).medium) as medium:
-            storage = PostgresStorage(medium)  # type: ignore[arg-type]
+        storage = PostgresStorage.open(url, StandingClock())
+        with closing(storage.medium):
             assert storage.write([listed(HOTEL), listed(CLINIC)], fences=lost) == BOTH
             assert storage.write([listed(HOTEL)], fences=now) == frozenset()
         renewals.sending()

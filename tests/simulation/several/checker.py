@@ -174,7 +174,7 @@ class SharedChecker(Checker):
         self._agreed[account] = self._now()
 
     def _still_agreed(self, account: str) -> bool:
-        """Say whether the owner may just have heard of a person's word."""
+        """Say whether a person's command may have reached the owner just now."""
         waits = any(
             one.account == account for one in self.daemons.database.tables.commands.values()
         )
@@ -292,7 +292,7 @@ class SharedChecker(Checker):
         )
 
     def told(self, fleet: Any) -> None:
-        """Hear what a daemon is told of the fleet: it has to be true, and accounts have to be taken soon."""
+        """Check what a daemon reads of the fleet: it has to be true, and accounts have to be taken soon."""
         unowned = self._unowned()
         self.promise(
             "unowned-shown",

@@ -443,7 +443,7 @@ class Daemons:
             self.checker.declared_dead(node)
 
     def told(self, fleet: Fleet) -> None:
-        """Hear what a daemon is told of the whole fleet."""
+        """Hear what a daemon reads of the whole fleet."""
         self.checker.told(fleet)
 
     def drift(self, node: Node, seconds: float) -> None:

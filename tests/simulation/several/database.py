@@ -1,8 +1,8 @@
-"""The database as each daemon reaches it, and what is heard of who has what.
+"""The database as each daemon reaches it, and what is reported of who has what.
 
 Owns: what stands between one daemon and the database: it may be cut, or connections end in the middle or right after a
-commit. Whoever judges is let known who reads the source, who freed an account in good order, and what a replica is told
-of the whole fleet. Must not: judge.
+commit. Whoever judges hears who reads the source, who freed an account in good order, and what a replica reads of the
+whole fleet. Must not: judge.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Hears(Protocol):
         """Hear that somebody declared a member dead."""
 
     def told(self, fleet: Fleet) -> None:
-        """Hear what a replica is told of the whole fleet."""
+        """Hear what a replica reads of the whole fleet."""
 
 
 def nobody(_member: MemberId) -> None:

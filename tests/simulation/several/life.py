@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from reconciler.core.model import AccountName
 from reconciler.simulator import Match, Rule
 from reconciler.simulator import faults as effects
 from simulation.life import EVENTS, EVERYBODY, HOUR, MINUTE, Life
@@ -90,7 +91,7 @@ class SharedLife(Life):
 
     def _owner(self, account: str) -> Node | None:
         """Return the daemon that owns an account and is not frozen."""
-        row = self.daemons.database.tables.ownership.get(account)  # type: ignore[call-overload]
+        row = self.daemons.database.tables.ownership.get(AccountName(account))
         node = self.daemons.node_of(row.owner) if row is not None else None
         return node if node is not None and node.up and not node.body.stopped else None
 
@@ -351,7 +352,7 @@ class SharedLife(Life):
         if account is None or owner is None:
             return
         database = self.daemons.database
-        database.locked.add(account)  # type: ignore[arg-type]
+        database.locked.add(AccountName(account))
         owner.kill()
         seconds = self._random.uniform(2, 20) * MINUTE
         self._befall(
