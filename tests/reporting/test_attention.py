@@ -8,31 +8,12 @@ from typing import Any
 
 import pytest
 
-from reconciler.reporting import AccountReport, GuardReport, HeldReport
+from account_reports import account_report
+from reconciler.reporting import GuardReport, HeldReport
 from reconciler.reporting.attention import ROWS, parted
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
-CALM = AccountReport(
-    account="calm",
-    condition="in_sync",
-    result="clean",
-    error="",
-    rejected=None,
-    revision="sha256:0",
-    desired=1,
-    observed=1,
-    devices={"in_sync": 1},
-    held=(),
-    flapping=(),
-    approval="",
-    remarks=(),
-    digest="",
-    unsubscribe_budget_remaining=1,
-    last_attempt=NOW,
-    last_success=NOW,
-    out_of_sync_since=None,
-    next_pass=None,
-)
+CALM = account_report("calm", NOW)
 HELD = HeldReport("unsubscribe", "guard", "too-many", 12, None, "12 are too many")
 NOTEWORTHY: dict[str, dict[str, Any]] = {
     "another condition": {"condition": "converging"},

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.models import OptionInfo
 
+from account_reports import account_report
 from reconciler.cli.options import Longest
 from reconciler.core.errors import Fault
 from reconciler.core.model import (
@@ -20,7 +21,6 @@ from reconciler.core.model import (
     Action,
     Change,
     Commit,
-    Condition,
     Desired,
     DeviceId,
     Held,
@@ -209,38 +209,19 @@ def report(account: str, devices: int) -> PlanReport:
     return PlanReport(name, "sha256:0", PassReport(desired=desired, began=NOW, due=NOW, plan=plan))
 
 
-def account_report(number: int) -> AccountReport:
-    """Return an account that a guard holds."""
+def numbered(number: int) -> AccountReport:
+    """Return an account. A guard holds changes of one in a hundred."""
     held = HeldReport("unsubscribe", "guard", "too-many", 12, None, NAME)
     settled = number % 100 != 99
-    return AccountReport(
-        account=f"hotel-{number:04d}",
-        condition=Condition.IN_SYNC,
-        result="clean",
-        error="",
-        rejected=None,
-        revision="x",
-        desired=1,
-        observed=1,
-        devices={"in_sync": 1},
-        held=() if settled else (held,),
-        flapping=(),
-        approval="",
-        remarks=(),
-        digest="",
-        unsubscribe_budget_remaining=1,
-        last_attempt=NOW,
-        last_success=NOW,
-        out_of_sync_since=None,
-        next_pass=None,
-        settled=settled,
+    return account_report(
+        f"hotel-{number:04d}", NOW, held=() if settled else (held,), settled=settled
     )
 
 
 def test_status_fits_and_shows_first_what_is_not_settled() -> None:
     """Of ten thousand accounts those that need a person are shown before those that are well."""
     text = TextReport("x", None, "x", None, (), (), "file", NOW, "")
-    accounts = tuple(map(account_report, range(2000)))
+    accounts = tuple(map(numbered, range(2000)))
     gone = tuple(f"gone-{number}" for number in range(3000))
     long = "All is well." * 900
     told = statuses.status_markdown(

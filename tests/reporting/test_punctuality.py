@@ -5,38 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from reconciler.core.model import Condition
+from account_reports import account_report
 from reconciler.reporting.heartbeat import LEAST, Punctuality, Verdict, limit
-from reconciler.reporting.status import AccountReport, StatusReport, TextReport
+from reconciler.reporting.status import StatusReport, TextReport
 
 START = datetime(2026, 11, 30, 10, 0, tzinfo=UTC)
 ALLOWED = timedelta(minutes=20)
 PAGE = "Look at this: LG does not answer for seoul."
-
-
-def account(name: str, last_success: datetime | None) -> AccountReport:
-    """Return an account with its last trusted list."""
-    return AccountReport(
-        account=name,
-        condition=Condition.IN_SYNC,
-        result="clean",
-        error="",
-        rejected=None,
-        revision="x",
-        desired=1,
-        observed=1,
-        devices={"in_sync": 1},
-        held=(),
-        flapping=(),
-        approval="",
-        remarks=(),
-        digest="",
-        unsubscribe_budget_remaining=1,
-        last_attempt=last_success,
-        last_success=last_success,
-        out_of_sync_since=None,
-        next_pass=None,
-    )
 
 
 def status(minutes: float, **accounts: float | None) -> StatusReport:
@@ -52,7 +27,7 @@ def status(minutes: float, **accounts: float | None) -> StatusReport:
         well=True,
         summary=PAGE,
         text=TextReport("x", None, "x", None, (), (), "file", START, ""),
-        accounts=tuple(account(name, last) for name, last in lists.items()),
+        accounts=tuple(account_report(name, last) for name, last in lists.items()),
         abandoned=(),
     )
 
