@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
+from quiet_source import QuietSource
 from reconciler.controller.informer import Informer
 from reconciler.core.errors import Fault, Invalid, SourceError, StateError
 from reconciler.core.model import (
@@ -32,7 +33,6 @@ from reconciler.source import (
     FetchError,
     Known,
     MissingError,
-    Unrest,
 )
 from reconciler.state import KeptText, State
 from reconciler.telemetry.metrics import Metrics
@@ -47,12 +47,8 @@ def text(account: str, *devices: str, head: str = "") -> bytes:
     return f"version = 1\n{head}\n[accounts.{account}]\ndevices = [{listed}]\n".encode()
 
 
-class MemorySource:
+class MemorySource(QuietSource):
     """A source that holds what a test puts into it, and counts how often it is read."""
-
-    kind = "file"
-    persistent = False
-    unrest: Unrest | None = None
 
     def __init__(self, **files: bytes) -> None:
         self.files = {f"{name}.toml": content for name, content in files.items()}
@@ -92,10 +88,6 @@ class MemorySource:
         del files
         return self.head
 
-    def missing(self) -> Mapping[str, bytes | None]:
-        """Say that no tracked file is missing."""
-        return {}
-
     def holds(self, commit: str, revision: str) -> bool | None:
         """Say what is known of the history: what ``history`` lists, and more after it was fetched."""
         del commit
@@ -108,25 +100,10 @@ class MemorySource:
             raise self.error
         self.history, self.older = self.history | self.older, frozenset()
 
-    def at_rest(self) -> bool:
-        """Say that nobody writes."""
-        return True
-
     def settled(self) -> bool:
         """Say that nothing changed while it was read, unless a test wants some readings to be in vain."""
         self.unsettled -= 1
         return self.unsettled < 0
-
-    def poll(self) -> bool:
-        """Say that nothing is new."""
-        return False
-
-    async def wakes(self) -> AsyncIterator[None]:
-        """Never wake."""
-        yield
-
-    def close(self) -> None:
-        """Have nothing to close."""
 
 
 class Office:

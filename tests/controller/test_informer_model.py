@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hypothesis import settings
@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from disks import StandingClock
+from quiet_source import QuietSource
 from reconciler.controller.informer import Informer
 from reconciler.core.errors import Fault
-from reconciler.core.model import AccountName, Commit, DeviceId, Observed, Pause
+from reconciler.core.model import AccountName, DeviceId, Observed, Pause
 from reconciler.desired import Document, MemoryTree
-from reconciler.source import NOTHING, Fetched, Known, Unrest
+from reconciler.source import NOTHING, Fetched, Known
 from reconciler.state import State
 from reconciler.telemetry.metrics import Metrics
 
@@ -54,12 +55,8 @@ class Written:
         return "\n".join([*lines, "[" if self.how == "cut" else "", ""]).encode()
 
 
-class Folder:
+class Folder(QuietSource):
     """A source that holds what a test puts into it."""
-
-    kind = "file"
-    persistent = False
-    unrest: Unrest | None = None
 
     def __init__(self, written: Mapping[str, Written]) -> None:
         self.written = written
@@ -74,42 +71,6 @@ class Folder:
             elif one.how != "absent":
                 documents.append(Document(path, one.content))
         return Fetched(tuple(documents), MemoryTree({}), tuple(unreadable))
-
-    def commit(self, files: Mapping[str, bytes]) -> Commit | None:
-        """Say that they are under no version control."""
-        del files
-        return None
-
-    def missing(self) -> Mapping[str, bytes | None]:
-        """Say that no tracked file is missing."""
-        return {}
-
-    def holds(self, commit: str, revision: str) -> bool | None:
-        """Say that there is no history."""
-        del commit, revision
-        return False
-
-    def deepen(self) -> None:
-        """Do nothing."""
-
-    def at_rest(self) -> bool:
-        """Say that nobody writes."""
-        return True
-
-    def settled(self) -> bool:
-        """Say that nothing changed while it was read."""
-        return True
-
-    def poll(self) -> bool:
-        """Say that nothing is new."""
-        return False
-
-    async def wakes(self) -> AsyncIterator[None]:
-        """Never wake."""
-        yield
-
-    def close(self) -> None:
-        """Have nothing to close."""
 
 
 class Informing(RuleBasedStateMachine):

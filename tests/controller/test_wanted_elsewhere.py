@@ -37,6 +37,7 @@ from reconciler.reporting import account_report
 from reconciler.simulator import Options, sample_platform
 from reconciler.state import State
 from reconciler.telemetry.metrics import Metrics
+from recording import credentials
 from simulated import COMMIT, START, YEAR, SimulatedClock, SimulatedTransport, at_once
 
 EAST, WEST = AccountName("east"), AccountName("west")
@@ -137,25 +138,19 @@ class Twins:
     def _client(self, name: AccountName) -> Client:
         service = self.platform.world.service
 
-        def credentials() -> Credentials:
-            return Credentials(
+        def own() -> Credentials:
+            return credentials(
                 account=name,
-                base_url="http://127.0.0.1:9",
-                country="KR",
-                service_id=SecretStr(service.id),
-                service_key=SecretStr(service.key),
-                client_id=None,
-                token_url=None,
-                backend_url=None,
-                access_token=self.tokens[name],
-                refresh_token=None,
+                service_id=service.id,
+                service_key=service.key,
+                access_token=self.tokens[name].get_secret_value(),
             )
 
         http = httpx.AsyncClient(transport=self.transport)
         return Client(
             name,
             http,
-            credentials,
+            own,
             metrics=self.metrics,
             timeout_seconds=15,
             quota=Quota(),

@@ -6,7 +6,7 @@ Beside it is a reader of the files that shares no code with the program: it know
 from __future__ import annotations
 
 import tomllib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,12 +16,13 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
+from quiet_source import QuietSource
 from reconciler.controller.dependencies import Dependencies
 from reconciler.controller.informer import Informer
 from reconciler.controller.reconciler import Reconciler
 from reconciler.core.acceptance import Claims
 from reconciler.core.clock import TwoClocks
-from reconciler.core.model import AccountName, Commit, DeviceId
+from reconciler.core.model import AccountName, DeviceId
 from reconciler.core.status import PassReport
 from reconciler.desired import Document, MemoryTree
 from reconciler.pcc.client import Client
@@ -30,9 +31,9 @@ from reconciler.pcc.quota import Quota
 from reconciler.simulator import Options, sample_platform
 from reconciler.source import Fetched
 from reconciler.source.port import NOTHING, Known
-from reconciler.source.unrest import Unrest
 from reconciler.state import State
 from reconciler.telemetry.metrics import Metrics
+from recording import credentials
 from simulated import START, YEAR, SimulatedClock, SimulatedTransport, at_once
 
 EAST, WEST, NORTH = AccountName("east"), AccountName("west"), AccountName("north")
@@ -41,12 +42,8 @@ LOOSE = "policy = { max_unsubscribe = 1000, allow_empty = true }"
 """A policy under which no guard of numbers holds anything."""
 
 
-class Files:
+class Files(QuietSource):
     """Documents and device files in memory, as a source."""
-
-    kind = "file"
-    persistent = False
-    unrest: Unrest | None = None
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -57,42 +54,6 @@ class Files:
         paths = sorted(path for path in self.files if path.endswith(".toml"))
         documents = tuple(Document(path, self.files[path]) for path in paths)
         return Fetched(documents, MemoryTree(dict(self.files)))
-
-    def commit(self, files: Mapping[str, bytes]) -> Commit | None:
-        """Say that they are under no version control."""
-        del files
-        return None
-
-    def missing(self) -> Mapping[str, bytes | None]:
-        """Say that no tracked file is missing."""
-        return {}
-
-    def holds(self, commit: str, revision: str) -> bool | None:
-        """Say that there is no history."""
-        del commit, revision
-        return False
-
-    def deepen(self) -> None:
-        """Do nothing."""
-
-    def at_rest(self) -> bool:
-        """Say that nobody writes."""
-        return True
-
-    def settled(self) -> bool:
-        """Say that nothing changed while it was read."""
-        return True
-
-    def poll(self) -> bool:
-        """Say that nothing is new."""
-        return False
-
-    async def wakes(self) -> AsyncIterator[None]:
-        """Never wake."""
-        yield
-
-    def close(self) -> None:
-        """Have nothing to close."""
 
 
 def document(account: str, *entries: str, more: str = "") -> str:
@@ -314,24 +275,18 @@ class ProtectedFleet:
     def _client(self, name: AccountName, two: TwoClocks) -> Client:
         service = self.platform.world.service
 
-        def credentials() -> Credentials:
-            return Credentials(
+        def own() -> Credentials:
+            return credentials(
                 account=name,
-                base_url="http://127.0.0.1:9",
-                country="KR",
-                service_id=SecretStr(service.id),
-                service_key=SecretStr(service.key),
-                client_id=None,
-                token_url=None,
-                backend_url=None,
-                access_token=self.tokens[name],
-                refresh_token=None,
+                service_id=service.id,
+                service_key=service.key,
+                access_token=self.tokens[name].get_secret_value(),
             )
 
         return Client(
             name,
             httpx.AsyncClient(transport=self._transport),
-            credentials,
+            own,
             metrics=self.metrics,
             timeout_seconds=15,
             quota=Quota(),
