@@ -69,16 +69,14 @@ class Heartbeats:
             self._url = url
             self._masking.hold(self._reader.name, secrets_of(url), self._clock.steady())
         if well not in self._sinks:
-            self._sinks[well] = self._made(url if well else failing(url))
+            made = ("heartbeat", url) if well else (f"heartbeat{FAIL}", failing(url))
+            self._sinks[well] = self._made(*made)
         return self._sinks[well]
 
-    def _made(self, url: str) -> Sink:
-        endpoint = Endpoint(
-            url, concurrency=1, proxy=proxy_of(url, self._proxies), content_type=TEXT
-        )
-        return HttpSink(
-            f"heartbeat {url == self._url}", endpoint, clock=self._clock, masking=self._masking
-        )
+    def _made(self, name: str, url: str) -> Sink:
+        proxy = proxy_of(url, self._proxies)
+        endpoint = Endpoint(url, concurrency=1, proxy=proxy, content_type=TEXT)
+        return HttpSink(name, endpoint, clock=self._clock, masking=self._masking)
 
 
 def address(reader: SecretReader) -> str:
