@@ -154,6 +154,16 @@ def test_an_opening_is_for_a_window_as_it_was_defined_then() -> None:
     assert windows.relevant((edited,), (opening,)) == ()
 
 
+def test_no_command_opens_a_deny_window() -> None:
+    """An opening of a deny window does nothing: the window is no more active, and holds no less."""
+    deny = window(weekly("09:00", "17:00"), kind=DENY)
+    opening = Opening("w", deny.mark, NOW, NOW + 10 * HOUR)
+    evening = at(30, 18)
+    assert windows.relevant((deny,), (opening,)) == ()
+    assert not windows.is_open(deny, evening, (opening,))
+    assert windows.holding((deny,), "subscribe", at(30, 10), (opening,)) == (deny,)
+
+
 def test_every_fact_of_a_window_is_in_its_mark() -> None:
     """Whatever is edited, the mark is another one; the same definition has the same mark."""
     others = [

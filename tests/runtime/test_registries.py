@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
+
+import pytest
 
 from lock_files import lock_file
 from reconciler.core.model import DEFAULT_ACCOUNT
@@ -203,18 +206,38 @@ async def test_the_registry_is_read_once_an_hour_and_only_where_there_are_rules(
         await reads(one, 2)
 
 
+@pytest.mark.parametrize("an_hour", [14, 24])
 async def test_an_account_that_needs_its_calls_is_not_asked_for_its_registry(
-    tmp_path: Path,
+    tmp_path: Path, an_hour: int
 ) -> None:
     """With few calls an hour lists and changes have them all; the registry waits until half of an hour's are free."""
     platform = fleet(12)
     devices = sorted(owned(platform))
-    more = TEXT.replace("locked", "policy.calls_per_hour = 14\nlocked")
+    more = TEXT.replace("locked", f"policy.calls_per_hour = {an_hour}\nlocked")
     locks(tmp_path, devices, more)
     async with site(tmp_path, platform) as one:
         await rested(one)
+        await asyncio.sleep(0.5)  # it would have been read by now
         assert not one.calls(Route.DEVICES)
         one.clock.go_ahead(timedelta(hours=2))
+        await reads(one, 1)
+
+
+async def test_an_account_with_changes_to_make_is_not_asked_for_its_registry(
+    tmp_path: Path,
+) -> None:
+    """While LG does not take the changes of an account, its registry waits; it is read once they are made."""
+    platform = fleet(12)
+    devices = sorted(owned(platform))
+    locks(tmp_path, devices)
+    platform.set_faults(goes_wrong(fault.Html(502), Route.SUBSCRIBE))
+    async with site(tmp_path, platform, PCC_INTERVAL="10m") as one:
+        await one.passes(1)
+        await asyncio.sleep(0.5)  # it would have been read by now
+        assert not one.calls(Route.DEVICES)
+        platform.set_faults()
+        one.clock.go_ahead(HOUR)
+        await one.has(devices)
         await reads(one, 1)
 
 
