@@ -85,13 +85,6 @@ def check_caller(request: Request, token: str | None) -> None:
         raise Refused(401, "this call needs the bearer token of PCC_LISTEN_TOKEN")
 
 
-def check_reader(request: Request, reading: str, acting: str | None) -> None:
-    """Let a call pass that shows the token for reading, or the one for acting."""
-    shown = shown_token(request)
-    if not shown or not same_as_one(shown, [one for one in (reading, acting) if one]):
-        raise Refused(401, "this call needs the token of PCC_READ_TOKEN or PCC_LISTEN_TOKEN")
-
-
 def check_form(request: Request, takes: Sequence[str]) -> None:
     """Insist on JSON and on known parameters, each given once.
 

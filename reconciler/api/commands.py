@@ -25,10 +25,10 @@ from reconciler.api.access import (
     Refused,
     check_caller,
     check_form,
-    check_reader,
     whole_body,
 )
 from reconciler.api.port import AccessPolicy, Operations
+from reconciler.api.reading import check_reader
 from reconciler.core import duration
 from reconciler.core.errors import Invalid, ReconcilerError, Unknown, quoted
 from reconciler.core.model import AccountName, Pause
@@ -148,22 +148,8 @@ class _Callers:
 
     def planning(self, request: Request) -> None:
         """Let those plan who may read, where reading needs a token: a plan changes nothing. Else as for acting."""
-        try:
-            reading = self._policy.read_token()
-        except ReconcilerError as error:
-            if self._acting_token() is None:
-                raise Refused(503, "the token of PCC_READ_TOKEN cannot be read") from error
-            reading = ""  # only the token for acting opens the call
-        if reading is None:
+        if not check_reader(request, self._policy):
             self.acting(request)
-        else:
-            check_reader(request, reading, self._acting_token())
-
-    def _acting_token(self) -> str | None:
-        try:
-            return self._policy.listen_token()
-        except ReconcilerError:  # whoever acts hears of it; readers have a token of their own
-            return None
 
 
 class _Calls:

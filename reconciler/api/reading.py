@@ -31,6 +31,33 @@ NEEDED = (
 log = structlog.get_logger()
 
 
+def check_reader(request: Request, policy: AccessPolicy) -> bool:
+    """Let a call pass that shows the token for reading, or the one for acting. Return False where reading needs none.
+
+    A token for reading that cannot be read lets nobody in, except with the other one.
+    """
+    try:
+        token = policy.read_token()
+    except ReconcilerError as error:
+        log.error("http.token_unreadable", reason=str(error))  # noqa: TRY400 - the sentence says it all
+        token = ""
+    if token is None:
+        return False
+    shown = shown_token(request)
+    if shown and same_as_one(shown, [one for one in (token, _acting(policy)) if one]):
+        return True
+    if not token:
+        raise Refused(503, "the token for reading cannot be read; see the daemon's log")
+    raise Refused(401, NEEDED)
+
+
+def _acting(policy: AccessPolicy) -> str | None:
+    try:
+        return policy.listen_token()
+    except ReconcilerError:  # whoever acts hears of it; readers have a token of their own
+        return None
+
+
 class Guarded:
     """Lets those read who show the token for reading, or the one for acting."""
 
@@ -44,33 +71,11 @@ class Guarded:
             await self._app(scope, receive, send)
             return
         try:
-            self._check(Request(scope))
+            check_reader(Request(scope), self._policy)
         except Refused as refused:
             await _refusal(path, refused)(scope, receive, send)
             return
         await self._app(scope, receive, send)
-
-    def _check(self, request: Request) -> None:
-        """Let a caller pass. A token that cannot be read lets nobody in, except with the other one."""
-        try:
-            token = self._policy.read_token()
-        except ReconcilerError as error:
-            log.error("http.token_unreadable", reason=str(error))  # noqa: TRY400 - the sentence says it all
-            token = ""
-        if token is None:
-            return
-        shown = shown_token(request)
-        if shown and same_as_one(shown, [one for one in (token, self._acting()) if one]):
-            return
-        if not token:
-            raise Refused(503, "the token for reading cannot be read; see the daemon's log")
-        raise Refused(401, NEEDED)
-
-    def _acting(self) -> str | None:
-        try:
-            return self._policy.listen_token()
-        except ReconcilerError:  # whoever acts hears of it; readers have a token of their own
-            return None
 
 
 class UnderPath:
