@@ -9,7 +9,9 @@ import re
 import socket
 import sqlite3
 import ssl
+import sys
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
@@ -52,6 +54,7 @@ from reconciler.simulator import Match, Platform, Route, Rule, create_app, sampl
 from reconciler.simulator import faults as fault
 from reconciler.state import KeptText, State
 from reconciler.telemetry.masking import Masking
+from scenarios import child_environment
 
 ROOT = Path(__file__).parent.parent.parent
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -1199,6 +1202,32 @@ async def test_accounts_with_the_same_list_are_named() -> None:
 
 
 USERS = ("east", "west", "south")
+
+
+WITHOUT_ROOM = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+sys.argv = ["pcc-reconciler", "doctor"]
+runpy.run_module("reconciler", run_name="__main__")
+"""
+
+
+async def test_the_command_says_that_a_disk_is_full() -> None:
+    """Where no file may grow, as on a full disk, the command fails and says what to do."""
+    async with practice() as one:
+        State.open(Path("state"), SystemClock()).close()
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-B", "-c", WITHOUT_ROOM),
+            env=child_environment(one.given),
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        out, _err = await child.communicate()
+    words = " ".join(out.decode().split())
+    assert child.returncode == 1
+    assert "fail state nothing can be written to " in words
+    assert "File too large" in words
+    assert "make room on the disk of PCC_STATE_DIR" in words
 
 
 def test_a_full_disk_is_a_fault_whoever_asks() -> None:
