@@ -32,7 +32,7 @@ test: $(INSTALLED) ## every test that needs only Python; PROCESSES=1 runs them o
 test-all: $(INSTALLED) ## also the tests that need other programs
 	@$(BIN)/pytest $(SPREAD) $(ARGS)
 
-# The rooms whose own tests run in one process: of these it can be said which branches no test takes.
+# The rooms whose own tests run no other process: of these it can be said which branches no test takes.
 ROOMS := controller core desired events pcc state
 
 coverage: $(INSTALLED) ## the tests of six rooms, which have to take as many of their branches as before
