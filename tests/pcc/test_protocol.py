@@ -830,7 +830,7 @@ WHOLE = json.dumps(listing(TWO)).encode()
             (WHOLE.decode().encode(form), "UTF-16|NUL")
             for form in ("utf-16", "utf-16-le", "utf-16-be", "utf-32-le")
         ),
-        (gzip.compress(WHOLE), "gzip"),
+        (gzip.compress(WHOLE, mtime=0), "gzip"),
         (WHOLE[:-9], "not valid JSON"),
         (WHOLE + b" x", "not valid JSON"),
         (WHOLE.replace(b"lg-1", b"lg-\xff"), "not UTF-8"),

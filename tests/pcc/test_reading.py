@@ -112,7 +112,11 @@ async def test_what_is_packed_twice_is_not_unpacked() -> None:
     assert await read(response([twice], packed="gzip, gzip")) == twice
 
 
-@pytest.mark.parametrize("sent", [b"nope", gzip.compress(b"x" * 500)[:-9], gzip.compress(b"")[:4]])
+@pytest.mark.parametrize(
+    "sent",
+    [b"nope", gzip.compress(b"x" * 500)[:-9], gzip.compress(b"")[:4]],
+    ids=["never packed", "cut near the end", "cut at once"],
+)
 async def test_a_packed_answer_that_is_broken_or_cut_is_an_error(sent: bytes) -> None:
     """A cut answer must not pass for a shorter one."""
     with pytest.raises(httpx.DecodingError):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import os
 import re
 import socket
+import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -197,3 +200,24 @@ async def test_async_tests_run_on_asyncio() -> None:
         await writer.wait_closed()
     with pytest.raises(pytest.fail.Exception, match="loopback"):
         await asyncio.open_connection("192.0.2.1", 80)
+
+
+def collected(seed: str) -> list[str]:
+    """Return the names of all tests, as a process with this seed for the order of sets finds them."""
+    words = ["--collect-only", "-q", "-p", "no:randomly", "tests"]
+    done = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-m", "pytest", *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [line for line in done.stdout.splitlines() if "::" in line]
+
+
+def test_each_collection_finds_the_same_tests() -> None:
+    """The processes that share the tests agree on their names, whatever second it is and whatever order sets have."""
+    first = collected("1")
+    assert len(first) > 1000
+    assert collected("2") == first
