@@ -8,6 +8,7 @@ from hashlib import sha256
 from hmac import digest
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from postgres import Postgres, postgres
@@ -80,6 +81,25 @@ async def test_what_apply_accepted_is_not_undone_by_a_replica_with_an_old_file(
         one.wanted["hotel"].pop(0)
         one.publish(replica)
         await eventually(one.agrees, "the newer file is in force")
+
+
+async def test_an_account_that_is_locked_is_logged_and_taken_afterwards(
+    tmp_path: Path, postgresql: Postgres
+) -> None:
+    """While another transaction holds an account's row, the others are worked on, and the log says what is left out."""
+    async with replicated(tmp_path, postgresql.fresh(), ("clinic", "hotel")) as one:
+        replica = one.add()
+        await replica.start()
+        await one.working(2)
+        assert await replica.stop() == 0
+        with psycopg.connect(one.url) as somebody:
+            somebody.execute("SELECT 1 FROM ownership WHERE account = 'hotel' FOR UPDATE")
+            await replica.start()
+            await eventually(lambda: bool(replica.logged("accounts.skipped")), "it is logged")
+            assert replica.logged("accounts.skipped")[0]["accounts"] == 1
+            assert one.owned_by(replica) == ["clinic"]
+            assert "pcc_accounts_unowned 1.0" in (await replica.ask("GET", "/metrics")).text
+        await one.working(2)
 
 
 async def test_each_change_that_lg_saw_has_one_intent(tmp_path: Path, postgresql: Postgres) -> None:

@@ -149,6 +149,8 @@ class Network(httpx.AsyncBaseTransport):
         world, node = self._world, self._node
         if node.life != self._life or node.gone:
             raise httpx.ConnectError("killed", request=request)
+        if node.lg_cut:
+            raise httpx.ConnectError("no way to LG", request=request)
         call = self._call(request)
         answered: asyncio.Future[Answer] = world.loop.create_future()
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -213,6 +215,7 @@ class Node:
     life: int = 0
     body: Body = field(default_factory=lambda: Body(gone=True))
     renewals_cut: bool = False
+    lg_cut: bool = False
     daemon: Daemon | None = None
     door: Door | None = None
     running: asyncio.Task[None] | None = None
