@@ -1269,6 +1269,146 @@ def test_a_plan_is_made_of_the_paths_that_are_named(shell: Shell, fleet: Fleet) 
     assert (many.code, "one desired state at a time" in many.err) == (64, True)
 
 
+NAMED = [
+    ("plan",),
+    ("apply", "--yes"),
+    ("export",),
+    ("export", "--registered"),
+    ("doctor",),
+]
+
+
+@pytest.mark.parametrize("command", NAMED, ids=" ".join)
+def test_a_command_works_on_the_accounts_that_are_named(
+    shell: Shell, fleet: Fleet, command: tuple[str, ...]
+) -> None:
+    """LG is asked nothing of another account, and without a name it is asked of all."""
+    wanted = {"default": fleet.owned(), "seoul_hotel": fleet.owned("seoul-hotel")}
+    Path("desired-state.toml").write_text(accounts_text(**wanted))
+    before = fleet.live()
+    for options, users in (
+        (("--account", "seoul-hotel"), {"seoul-hotel"}),
+        (("--account", "seoul-hotel", "--account", "default"), {"seoul-hotel", "default"}),
+        ((), {"seoul-hotel", "default"}),
+    ):
+        fleet.platform.clear_requests()
+        assert shell(*command, *options).code == 0
+        assert {record.user for record in fleet.platform.requests} == users
+        assert "default" in users or fleet.live() == before
+
+
+def test_the_question_is_about_the_accounts_that_are_named(fleet: Fleet) -> None:
+    """A person agrees to what is shown, and that is what is made."""
+    wanted = {"default": fleet.owned(), "seoul_hotel": fleet.owned("seoul-hotel")}
+    Path("desired-state.toml").write_text(accounts_text(**wanted))
+    before = fleet.live()
+    ended = answering("yes\n", "apply", "--account", "seoul-hotel")
+    assert "6 devices to subscribe and 0 to unsubscribe?" in ended.err
+    assert (ended.code, fleet.live()) == (0, before)
+    assert fleet.live("seoul-hotel") == frozenset(fleet.owned("seoul-hotel"))
+
+
+@pytest.mark.parametrize("user", ["default", "seoul-hotel"])
+def test_a_plan_without_the_list_of_one_account_is_an_error(
+    shell: Shell, fleet: Fleet, user: str
+) -> None:
+    """Nobody can tell what would happen to that account, whatever is known of the others."""
+    wanted = {"default": fleet.owned(), "seoul_hotel": fleet.owned("seoul-hotel")}
+    Path("desired-state.toml").write_text(accounts_text(**wanted))
+    assert shell("plan").code == 0
+    fleet.platform.set_faults(Rule(fault.Drop(), match=Match(route=Route.LIST, user=user)))
+    for command in (("plan",), ("plan", "--output", "json"), ("apply", "--yes")):
+        assert shell(*command).code in {1, 4}, command
+    assert shell("plan").code == 1
+
+
+def test_the_approval_of_a_path_lies_beside_that_file(shell: Shell, fleet: Fleet) -> None:
+    """The file that a person names says where, and not the setting."""
+    home = Path("fleets")
+    home.mkdir()
+    few = "policy.max_unsubscribe_floor = 1\npolicy.max_unsubscribe = 1\n"
+    (home / "a.toml").write_text(f'version = 1\n{few}devices = ["{fleet.owned()[0]}"]\n')
+    ended = shell("plan", "fleets/a.toml", "--approval", "removed.txt", "-o", "json")
+    (account,) = json.loads(ended.out)["accounts"]
+    assert 'device_files = ["removed.txt"]' in account["approval"]
+    assert len((home / "removed.txt").read_text().splitlines()) == len(account["held"])
+    assert not Path("removed.txt").exists()
+
+
+@pytest.mark.parametrize("command", [("validate",), ("plan",), ("apply", "--yes"), ("export",)])
+@pytest.mark.parametrize("by_file", [False, True])
+def test_a_text_of_another_environment_ends_each_command_without_a_call(
+    shell: Shell,
+    fleet: Fleet,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    *,
+    by_file: bool,
+) -> None:
+    """The word may be in the environment or in the env file; the right one is no fault."""
+    fleet.wants(*fleet.owned(), more='environment = "production"')
+    options = ("--env-file", "pcc.env") if by_file else ()
+    for word, code in (("trial", 1), ("production", 0)):
+        Path("pcc.env").write_text(f"PCC_ENVIRONMENT={word}\n")
+        if not by_file:
+            monkeypatch.setenv("PCC_ENVIRONMENT", word)
+        fleet.platform.clear_requests()
+        ended = shell(*command, *options)
+        assert (ended.code, "another environment than 'trial'" in ended.err) == (code, bool(code))
+        assert not (code and fleet.platform.requests)
+
+
+def test_an_option_for_reading_changes_what_is_shown(shell: Shell, fleet: Fleet) -> None:
+    """Ids are whole where somebody asks for it, a wide table has more columns, and times are in the zone asked for."""
+    *most, last = sorted(fleet.owned(), key=lambda device: device not in fleet.live())
+    fleet.wants(*most)
+    assert shell("apply", "--yes").code == 0
+    fleet.wants(*most, last)
+    ids = {("plan",): last, ("devices", "--all"): most[0], ("history",): most[-1]}
+    for command, device in ids.items():
+        found = [device in shell(*command, *options).out for options in ((), ("--full-ids",))]
+        assert found == [False, True], command
+    for command in (("devices", "--all"), ("history",)):
+        narrow, wide = shell(*command).out, shell(*command, "-o", "wide").out
+        assert max(map(len, narrow.splitlines())) <= 80 < max(map(len, wide.splitlines()))
+    for form in ("text", "wide", "markdown"):
+        here = shell("history", "-o", form).out
+        assert here != shell("history", "-o", form, "--timezone", "Asia/Seoul").out, form
+
+
+@pytest.mark.parametrize("command", [("explain", "aaaaaaaa"), ("devices",), ("history",)])
+def test_an_answer_without_the_daemon_says_so(
+    shell: Shell, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """What is answered from the files and the state is told apart from what a running daemon knows."""
+    monkeypatch.setenv("PCC_LISTEN", "127.0.0.1:9")
+    fleet.wants("aaaaaaaa")
+    shell("apply", "--yes")
+    ended = shell(*command)
+    assert ended.code == 0
+    assert "no daemon answers at http://127.0.0.1:9" in " ".join(ended.err.split())
+
+
+def test_the_longest_markdown_is_what_a_person_says(shell: Shell, fleet: Fleet) -> None:
+    """A plan and the faults of files are cut at the length that is asked for, and not before."""
+    fleet.wants(*fleet.owned(), *(f"{number:064}" for number in range(200)))
+    Path("bad.toml").write_text("version = 1\n" + "".join(f"a{n} = 1\n" for n in range(200)))
+    for command in (("plan",), ("validate", "bad.toml")):
+        short = shell(*command, "-o", "markdown", "--longest", "2000").out
+        assert 1000 < len(short) <= 2000, command
+        assert len(shell(*command, "-o", "markdown").out) > 2000, command
+
+
+def test_an_env_file_names_the_events_file_to_validate(shell: Shell) -> None:
+    """The one of PCC_EVENTS_CONFIG is checked where no path is named."""
+    Path("events.toml").write_text("version = 1\n")
+    Path("other.toml").write_text("version = 7\n")
+    Path("pcc.env").write_text("PCC_EVENTS_CONFIG=other.toml\n")
+    assert shell("validate", "--events").code == 0
+    ended = shell("validate", "--events", "--env-file", "pcc.env")
+    assert (ended.code, "other.toml:1:" in ended.err) == (1, True)
+
+
 def test_logs_are_for_people_on_a_terminal(fleet: Fleet) -> None:
     """On a terminal a line of the log is words, coloured unless NO_COLOR objects."""
     fleet.wants(*fleet.owned())

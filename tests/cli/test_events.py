@@ -221,6 +221,30 @@ def test_a_replay_makes_events_due_again(shell: Shell) -> None:
     assert shell(*arguments).out == "0 events will be delivered to log\n"
 
 
+def test_a_replay_takes_the_device_and_the_states_that_are_named(
+    tmp_path: Path, shell: Shell
+) -> None:
+    """Nothing of another device is delivered again, and several states are several questions in one."""
+    bodies = [
+        body(),
+        body(deviceId="second-device"),
+        body(diagnosisTimestamp="2026-01-02T03:04:05"),
+    ]
+    asyncio.run(fill(tmp_path / "spool", bodies, delivered=[1, 2]))
+
+    def count(*options: str) -> int:
+        found = shell.json("replay", "--sink", "log", "--since", "1h", "--dry-run", *options)
+        events: int = found["events"]
+        return events
+
+    assert count() == 0
+    assert count("--state", "delivered") == 2
+    assert count("--state", "delivered", "--device", DEVICE) == 1
+    assert count("--state", "dead", "--state", "delivered", "--device", "second-device") == 1
+    assert count("--state", "delivered", "--device", "nobody-here") == 0
+    assert count("--state", "dead", "--device", DEVICE) == 0
+
+
 @pytest.mark.usefixtures("spool")
 def test_a_replay_obeys_the_filters_that_are_in_force(shell: Shell) -> None:
     """Events that never went to a sink go there only if its filters pass them: a push type it did not ask for stays."""
