@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from reconciler.core.acceptance import Loaded
-from reconciler.desired import LoadCache, load
+from reconciler.desired import Document, LoadCache, foreign, load
 from reconciler.source.port import Fetched
 
 
@@ -27,7 +27,8 @@ def load_fetched(
     """Return what fetched documents state, with every fault in them and in those that cannot be read.
 
     The good files of a folder count. One that cannot be read is a faulty one that may define any account. Unless it is
-    ``known`` from before, as the document of an account in force, it may also hold the keys that concern all.
+    ``known`` from before, as the document of an account in force, it may also hold the keys that concern all. So may
+    one that is in another format, such as UTF-16 or encrypted: no key in it can be seen.
     ``resolving``: a lock that is missing or stale is no fault. With ``now`` there are also warnings of change windows
     that hold everything for long.
     """
@@ -40,9 +41,15 @@ def load_fetched(
         now=now,
     )
     paths = {fault.path for fault in fetched.unreadable}
+    opaque = {document.path for document in fetched.documents if _is_opaque(document)}
     return replace(
         loaded,
         faults=tuple(sorted((*loaded.faults, *fetched.unreadable))),
         faulty={**loaded.faulty, **dict.fromkeys(paths)},
-        shared=loaded.shared | paths.difference(known),
+        shared=loaded.shared | (paths | opaque).difference(known),
     )
+
+
+def _is_opaque(document: Document) -> bool:
+    """Say whether nothing can be seen of what a document states."""
+    return foreign.whole(document.content) is not None

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from reconciler.core.acceptance import Accepted, accept
 from reconciler.core.errors import Fault, SourceError
-from reconciler.core.model import AccountName, Revision
+from reconciler.core.model import AccountName, Cause, Revision
 from reconciler.desired import Document, MemoryTree, Unreadable, load
 from reconciler.source import (
     SETTLE_SECONDS,
@@ -370,3 +371,27 @@ def test_an_unknown_unreadable_file_and_one_with_the_policy_concern_all() -> Non
 
 
 EAST = b'version = 1\n[accounts.east]\ndevices = ["x"]\n'
+
+
+POLICY = 'version = 1\ntimezone = "Asia/Seoul"\npolicy.pause = "all"\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        POLICY.encode("utf-16"),
+        POLICY.encode("utf-16-le"),
+        b"\0GITCRYPT\0\x01\x02",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
+        b"PK\3\4policy",
+    ],
+)
+def test_a_file_of_which_no_key_can_be_seen_may_hold_the_policy(content: bytes) -> None:
+    """No other account comes into force without the policy that may be in it, unless the file had an account before."""
+    files = {"a.toml": EAST, "policy.toml": content}
+    documents = tuple(Document(path, words) for path, words in files.items())
+    fetched = Fetched(documents, MemoryTree(files))
+    new = accept(Accepted(), load_fetched(fetched), Revision("a" * 64))
+    assert (new.rejected, dict(new.accounts)) == (Cause.INVALID, {})
+    known = load_fetched(fetched, known=["policy.toml"])
+    assert accept(Accepted(), known, Revision("a" * 64)).accounts.keys() == {"east"}
