@@ -106,8 +106,7 @@ def read_zone(readings: Sequence[Reading]) -> tuple[tzinfo | None, Finding | Non
     """Return the zone of bare dates. If the zone cannot be read, any will do, because the document is rejected."""
     found = stated(readings, "timezone")
     if found is None:
-        may_be_given = any(reading.keys is None or reading.has("timezone") for reading in readings)
-        return UTC if may_be_given else None, None
+        return UTC if any(map(_may_state_zone, readings)) else None, None
     reading, name = found
     try:
         return ZoneInfo(name), None
@@ -115,6 +114,11 @@ def read_zone(readings: Sequence[Reading]) -> tuple[tzinfo | None, Finding | Non
         near = suggestion(name, available_timezones())
         message = f"no such time zone; zones are written like Asia/Seoul{near}"
         return UTC, Finding(reading.at("timezone"), message)
+
+
+def _may_state_zone(reading: Reading) -> bool:
+    """Say whether a document has a zone that cannot be read. Then a fault of it keeps all accounts from force."""
+    return reading.shared if reading.keys is None else reading.has("timezone")
 
 
 def read_accounts(

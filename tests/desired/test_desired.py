@@ -943,6 +943,18 @@ def test_a_fault_where_policy_is_or_seems_to_be_concerns_all(text: str | bytes) 
     assert not loaded.accounts
 
 
+@pytest.mark.parametrize(
+    ("other", "needs_a_zone"),
+    [("version = \n", True), ("version = 1\ntimezone = 'Asia/Seoul'\n[", False)],
+)
+def test_a_bare_date_waits_for_its_zone(other: str, *, needs_a_zone: bool) -> None:
+    """A file that cannot be parsed lends no zone to others; where it may name one, only its own fault is reported."""
+    dated = "version = 1\n[accounts.b]\ndevices = [{ id = 'x', from = 2026-12-01 }]"
+    loaded = read(other, dated)
+    assert not loaded.accounts
+    assert any("a bare date needs a zone" in str(one) for one in loaded.faults) is needs_a_zone
+
+
 def test_policy_is_kept_from_a_text_that_is_faulty_elsewhere() -> None:
     """A fault in a device does not lift the brake for accounts of other texts."""
     loaded = read(
