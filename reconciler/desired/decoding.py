@@ -59,10 +59,11 @@ def _by_itself(content: bytes) -> str:
             _line_of(content, content.index(b"\0")),
         )
     try:
-        return content.decode()
+        text = content.decode()
     except UnicodeDecodeError as error:
         line = _line_of(content, error.start)
         raise NotDecodedError(f"is not UTF-8: {_FOR_ONE_BYTE}", line) from None
+    return _undamaged(text, "utf-8")
 
 
 def _strictly(content: bytes, encoding: str) -> str:
@@ -71,6 +72,11 @@ def _strictly(content: bytes, encoding: str) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].decode(encoding, "replace").count("\n") + 1
         raise NotDecodedError(f"is not {encoding}", line) from None
+    return _undamaged(text, encoding)
+
+
+def _undamaged(text: str, encoding: str) -> str:
+    """Return a text, or raise where it has what another program leaves of characters that it could not read."""
     for what, found in (("a null character", "\0"), ("a character that was lost", "\ufffd")):
         if found in text:
             line = text[: text.index(found)].count("\n") + 1

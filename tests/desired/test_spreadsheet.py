@@ -208,6 +208,9 @@ def test_a_file_that_is_not_a_list_of_devices_is_a_fault() -> None:
     assert faults("Device ID,Room\na1,Bar\ufffd\n".encode("utf-16")) == [
         "2:1: has a character that was lost here, so it is damaged or not utf-16-le"
     ]
+    assert faults("Device ID,Room\na1,x\na2,Bar\ufffd\n") == [
+        "3:1: has a character that was lost here, so it is damaged or not utf-8"
+    ]
     assert faults("Device ID\na\0b\n")[0].startswith("2:1: has null bytes")
 
 
