@@ -91,3 +91,39 @@ async def test_a_document_that_was_faulty_meanwhile_keeps_its_files(tmp_path: Pa
     unsettled = in_force(informer, "hotel").unsettled
     assert unsettled is not None
     assert sorted(unsettled.devices or ()) == ["b"]
+
+
+async def test_a_revision_that_is_rejected_changes_no_known_files(tmp_path: Path) -> None:
+    """The files of what is in force count: one that is away once a fault elsewhere is corrected waits."""
+    folder = Folder(tmp_path)
+    document, policy = tmp_path / "fleet.toml", tmp_path / "policy.toml"
+    good = "version = 1\ndevice_files = ['*.txt']\n"
+    informer = folder.informer()
+    await informer.refresh()
+    document.write_text("version = 1\ndevices = ['a', 'b']\n")
+    policy.write_text("version = 1\n[policy]\nprnue = 'all'\n")
+    await informer.refresh()
+    assert informer.accepted.rejected is not None
+    document.write_text(good)
+    policy.unlink()
+    folder.half.unlink()
+    await informer.refresh()
+    unsettled = in_force(informer).unsettled
+    assert unsettled is not None
+    assert sorted(unsettled.devices or ()) == ["b"]
+
+
+async def test_an_account_whose_document_went_away_waits_for_what_was_in_it(tmp_path: Path) -> None:
+    """The account may stand in another document by now, with fewer devices: the first may only be on its way."""
+    folder = Folder(tmp_path)
+    first, second = tmp_path / "hotel.toml", tmp_path / "moved.toml"
+    first.write_text("version = 1\n[accounts.hotel]\ndevices = ['c', 'd']\n")
+    informer = folder.informer()
+    await informer.refresh()
+    first.unlink()
+    second.write_text("version = 1\n[accounts.hotel]\ndevices = ['d']\n")
+    await informer.refresh()
+    unsettled = in_force(informer, "hotel").unsettled
+    assert unsettled is not None
+    assert sorted(unsettled.devices or ()) == ["c"]
+    assert in_force(informer).unsettled is None

@@ -138,6 +138,35 @@ async def test_each_event_after_an_unsubscribe_is_counted_for_its_own_day() -> N
     assert fleet.hearing.after_unsubscribe() == {DEFAULT_ACCOUNT: 0}
 
 
+async def test_an_event_after_an_unsubscribe_counts_from_when_it_was_stored() -> None:
+    """LG's date says whether it should exist, and not how long ago a receiver had it."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    fleet.want(fleet.owned[1:])
+    await fleet.reconcile()
+    fleet.clock.pass_by(30 * HOURS)
+    late = event(fleet, fleet.owned[0], diagnosed=fleet.clock.now() - 23 * HOURS)
+    await fleet.hearing.take([late])
+    fleet.clock.pass_by(2 * HOURS)
+    assert fleet.hearing.after_unsubscribe() == {DEFAULT_ACCOUNT: 1}
+    fleet.clock.pass_by(22 * HOURS)
+    assert fleet.hearing.after_unsubscribe() == {DEFAULT_ACCOUNT: 0}
+
+
+async def test_receivers_that_are_read_from_their_beginning_wake_nobody_for_what_is_old() -> None:
+    """What was stored more than a day ago, after an unsubscribe, is no news at the next start."""
+    fleet = hearing_fleet()
+    await fleet.reconcile()
+    fleet.want(fleet.owned[1:])
+    await fleet.reconcile()
+    fleet.clock.pass_by(3 * HOURS)
+    old = event(fleet, fleet.owned[0])
+    fleet.clock.pass_by(SHOWN_FOR)
+    assert await fleet.hearing.take([old]) == 0
+    assert fleet.woken == []
+    assert fleet.hearing.last(old.device) is None
+
+
 async def test_a_device_that_was_subscribed_again_is_no_more_an_unsubscribed_one() -> None:
     """Only the last change that LG confirmed counts."""
     fleet = hearing_fleet()

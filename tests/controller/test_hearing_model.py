@@ -43,9 +43,10 @@ TEN_MINUTES = timedelta(minutes=10)
 accounts = st.sampled_from(ACCOUNTS)
 devices = st.sampled_from(DEVICES)
 some = st.frozensets(devices)
-spans = st.sampled_from(
-    [timedelta(0), timedelta(minutes=4), TEN_MINUTES, 2 * HOUR, 13 * HOUR, 13 * HOUR, DAY]
-)
+SPANS = [timedelta(0), timedelta(minutes=4), TEN_MINUTES, 2 * HOUR, 13 * HOUR, 13 * HOUR, DAY]
+spans = st.sampled_from(SPANS)
+ages = st.sampled_from([timedelta(0)] * 6 + SPANS)
+"""Most events are read at once, else few of them would say anything of the last list."""
 
 
 @dataclass(slots=True)
@@ -113,6 +114,22 @@ class Hears(RuleBasedStateMachine):
         self.claims.follow(texts)
         self.claims.enforce(texts)
 
+    @rule(account=accounts, device=devices, strangers=some)
+    def hide(self, account: AccountName, device: DeviceId, strangers: frozenset[DeviceId]) -> None:
+        """Let LG's list lack a device that an account wants, whatever else it has."""
+        self.want(account, self.wanted.get(account, frozenset()) | {device})
+        self.list(account, strangers - {device})
+        self.clock.pass_by(timedelta(minutes=4))
+
+    @rule(owners=st.sets(accounts, min_size=1), device=devices)
+    def let_go(self, owners: set[AccountName], device: DeviceId) -> None:
+        """Take a device out of every account, and unsubscribe it in some of them."""
+        for account, wanted in sorted(self.wanted.items()):
+            self.want(account, wanted - {device})
+        for account in sorted(owners):
+            self.change(account, device, Action.UNSUBSCRIBE, Result.SUCCESS)
+        self.clock.pass_by(2 * HOUR)
+
     @rule(account=accounts, live=some)
     def list(self, account: AccountName, live: frozenset[DeviceId]) -> None:
         """Let LG list an account's devices."""
@@ -142,7 +159,7 @@ class Hears(RuleBasedStateMachine):
             watch = self.of(account).watch
             (watch.subscribed if action is Action.SUBSCRIBE else watch.unsubscribed)(device)
 
-    @rule(heard=st.lists(st.tuples(devices, spans, st.none() | spans), min_size=1, max_size=3))
+    @rule(heard=st.lists(st.tuples(devices, ages, st.none() | ages), min_size=1, max_size=3))
     def hear(self, heard: Sequence[tuple[DeviceId, timedelta, timedelta | None]]) -> None:
         """Let a receiver list events, some of them long stored."""
         now = self.clock.now()

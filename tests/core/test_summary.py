@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_runs import aborted, judged, midpoint, running, state_of
+from core_runs import REVISION, aborted, judged, midpoint, running, state_of
 from core_strategies import (
     ACCOUNT,
     HOUR,
@@ -28,6 +28,7 @@ from core_strategies import (
     unsubscribes,
 )
 from reconciler.core import backoff
+from reconciler.core.acceptance import AccountRevision
 from reconciler.core.account import Contact, ListRead, Stop
 from reconciler.core.errors import (
     ConfigurationRefused,
@@ -44,6 +45,8 @@ from reconciler.core.guards import PauseOverride, Platform, Situation
 from reconciler.core.model import (
     Action,
     Cause,
+    Confirmed,
+    Device,
     DeviceId,
     Held,
     Memory,
@@ -55,6 +58,7 @@ from reconciler.core.model import (
     Reason,
     Result,
     Retry,
+    Unsettled,
 )
 from reconciler.core.run import Work
 from reconciler.core.schedule import due_while_stopped, next_due, read_again
@@ -65,6 +69,7 @@ from reconciler.core.summary import (
     summarize,
     summarize_without_list,
 )
+from reconciler.core.windows import Opening
 
 A, X = subscribes(some("a"))[0], unsubscribes(some("x"))[0]
 DESIRED = desiring(fleet(3) | some("a"))
@@ -416,6 +421,55 @@ def test_a_report_remarks_on_approvals_by_what_is_live() -> None:
         )
 
 
+def test_an_approval_is_remarked_on_by_our_own_changes_that_a_list_lags_behind() -> None:
+    """What we unsubscribed a moment ago is not live, whatever the list says."""
+    desired = desiring(fleet(3), approved=some("x"))
+    gone = Confirmed(Action.UNSUBSCRIBE, Result.SUCCESS, NOW - SECOND)
+    memory = Memory(inventory=fleet(3), expected=fleet(3), confirmed={DeviceId("x"): gone})
+    verdict = judged(situated(desired, fleet(3) | some("x"), memory))
+    report = summarize(running(desired), verdict, Work(), Remainder(), memory, due=LATER)
+    assert ["names no live device" in one for one in report.remarks] == [True]
+
+
+def test_figures_in_doubt_are_by_both_clocks() -> None:
+    """A device that LG's clock still wants is wanted in the figures, too."""
+    verdict = doubting(20)
+    ends = DeviceId("ends")
+    desired = replace(
+        desiring(fleet(20) | {ends}), described={ends: Device(ends, until=NOW - SECOND)}
+    )
+    for theirs, missing in ((None, []), (NOW - HOUR, ["ends"])):
+        run = running(desired, theirs=theirs)
+        report = summarize(run, verdict, Work(), Remainder(), verdict.situation.memory, due=LATER)
+        assert report.known is not None
+        assert [one.device for one in report.known.subscribes] == missing
+
+
+def test_a_report_shows_how_its_pass_began_with_a_list_and_without() -> None:
+    """Pause, observe mode, rejection, LG's clock and opened windows are told either way, each as it was."""
+    opened = (Opening("nights", "mark", NOW, LATER),)
+    run = running(
+        DESIRED,
+        rejected=Cause.UNVERIFIED,
+        pause_override=PauseOverride(Pause.ALL, LATER, "night"),
+        observing=True,
+        theirs=NOW - HOUR,
+        openings=opened,
+    )
+    for report in (
+        summarize(run, CALM, Work(), Remainder(), Memory(), due=LATER),
+        summarize_without_list(run, CALM, aborted(Reason.RETRY, LATER), due=LATER),
+        summarize_without_list(run, None, aborted(Reason.RETRY, LATER), due=LATER),
+    ):
+        assert (report.desired, report.began, report.due) == (DESIRED, NOW, LATER)
+        assert (report.pause, report.observing, report.rejected) == (
+            Pause.ALL,
+            True,
+            Cause.UNVERIFIED,
+        )
+        assert (report.theirs, report.openings) == (NOW - HOUR, opened)
+
+
 def test_without_a_list_everything_known_is_held() -> None:
     """By the last trusted list; each change has the reason why there is no list, unless a guard has another."""
     policy = Policy(pause=Pause.UNSUBSCRIBE)
@@ -474,13 +528,15 @@ def test_the_stricter_pause_counts(in_file: Pause, by_command: Pause, pause: Pau
 def test_a_pass_is_judged_by_all_that_it_began_with() -> None:
     """Nothing of it is left out of the question to the guards."""
     override, platform = PauseOverride(Pause.ALL, LATER, "night"), Platform(full_until=LATER)
+    files, opened = Unsettled(fleet(1), "half written"), (Opening("nights", "mark", NOW, LATER),)
     run = running(
         DESIRED,
-        rejected=Cause.INVALID,
+        accepted=AccountRevision(DESIRED, REVISION, Cause.INVALID, files),
         pause_override=override,
         observing=True,
         theirs=LATER,
         sure=NOW - HOUR,
+        openings=opened,
     )
     observed, memory = Observed(fleet(3), NOW), Memory()
     assert run.situation(observed, memory, platform) == Situation(
@@ -492,10 +548,11 @@ def test_a_pass_is_judged_by_all_that_it_began_with() -> None:
         rejected=Cause.INVALID,
         pause_override=override,
         platform=platform,
-        unsettled=None,
+        unsettled=files,
         elsewhere=MappingProxyType({}),
         theirs=LATER,
         sure=NOW - HOUR,
+        openings=opened,
     )
 
 
