@@ -575,6 +575,19 @@ async def test_a_token_of_replaced_credentials_is_not_patiently_tried_again() ->
     assert (rig.access.fresh_for(token), rig.access.fresh_for(today)) == (None, None)
 
 
+async def test_new_credentials_have_patience_of_their_own() -> None:
+    """That LG was given time for the token of the old ones takes nothing from the first token of the new ones."""
+    rig = Rig()
+    old = await rig.access.token()
+    assert rig.access.fresh_for(old) == 0
+    rig.clock.move(60)
+    assert rig.access.fresh_for(old) is None
+    rig.credentials = credentials(access_token=None, refresh_token="refresh-of-another")
+    new = await rig.access.token()
+    rig.clock.move(2)
+    assert rig.access.fresh_for(new) == 2
+
+
 async def test_a_failure_with_the_old_credentials_is_not_that_of_the_new() -> None:
     """Who waits while a refresh fails hears of it, unless the credentials were replaced: then EMP is asked again."""
     rig = Rig()

@@ -33,7 +33,7 @@ from reconciler.core.errors import (
     Unavailable,
 )
 from reconciler.core.model import DeviceId, Unlimited
-from reconciler.pcc.client import ROUTES, Client
+from reconciler.pcc.client import ROUTES, Client, allow_always
 from reconciler.pcc.codes import CODES, Call
 from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.message_ids import SentIds, new_message_id
@@ -44,7 +44,7 @@ from reconciler.telemetry.metrics import Metrics
 from recording import ACCESS, ACCOUNT, REFRESH, SERVICE_KEY, START, StillClock, credentials
 from simulated import SimulatedClock
 
-A = DeviceId("a")
+A, B = DeviceId("a"), DeviceId("b")
 
 
 def success(response: object = None) -> httpx.Response:
@@ -70,6 +70,7 @@ class Rig:
     quota: Quota = field(default_factory=Quota)
     seconds: float = 30.0
     sent: SentIds | None = None
+    allow: Callable[[], None] = allow_always
     requests: list[httpx.Request] = field(default_factory=list)
     refreshes: int = 0
     refresh_answer: Callable[[int], httpx.Response] = lambda number: httpx.Response(
@@ -93,6 +94,7 @@ class Rig:
             read_again=self._read_again,
             sent=self.sent,
             two_clocks=self.two_clocks,
+            allow=self._allow,
         )
 
     @property
@@ -113,6 +115,9 @@ class Rig:
         return self.metrics.registry.get_sample_value("pcc_api_requests_total", labels)
 
     stored: Credentials | None = None
+
+    def _allow(self) -> None:
+        self.allow()
 
     def _read_again(self) -> None:
         self.credentials = self.stored or self.credentials
@@ -162,7 +167,7 @@ async def test_every_call_has_a_message_id_of_its_own() -> None:
 
 
 REFUSED_TOKEN = [
-    *(refusal("1302", 401), refusal("1218", 400), refusal("1103", 400)),
+    *(refusal("1302", 401), refusal("1218", 400), refusal("1103", 400), refusal("1302", 403)),
     *(httpx.Response(401), httpx.Response(403), httpx.Response(401, text="<html>no</html>")),
 ]
 
@@ -844,10 +849,150 @@ async def test_another_message_id_alone_is_no_reason_to_doubt() -> None:
 
 def test_many_changes_do_not_push_out_the_message_ids_of_lists() -> None:
     """The memory of what was sent is bounded, for lists and changes apart."""
-    sent = SentIds(reads=2, changes=2)
+    sent = SentIds(reads=2, changes=3)
     for number in range(3):
         sent.add(f"list-{number}", Call.LIST)
     for number in range(9):
         sent.add(f"change-{number}", Call.SUBSCRIBE)
     assert [f"list-{number}" in sent for number in range(3)] == [False, True, True]
-    assert [f"change-{number}" in sent for number in (6, 7, 8)] == [False, True, True]
+    assert [f"change-{number}" in sent for number in (5, 6, 7, 8)] == [False, True, True, True]
+
+
+async def test_a_list_counts_from_the_moment_it_was_asked_for() -> None:
+    """A change that is made while LG answers may be missing on the list, so its end is too late."""
+
+    def slowly() -> httpx.Response:
+        rig.clock.move(20)
+        return success([]) if len(rig.requests) > 1 else refusal("1302")
+
+    rig = with_refresh_token(Rig(lambda _request: slowly()))
+    began = rig.clock.now()
+    assert (await rig.client.list_devices()).began == began
+
+
+def forbid() -> None:
+    """Refuse every call."""
+    raise Outdated("another replica has the account")
+
+
+def its_plan_is_outdated(rig: Rig) -> None:
+    """Let something change that the change rests on."""
+    rig.client.outdated = lambda: True
+
+
+def the_account_is_lost(rig: Rig) -> None:
+    """Let another replica have the account."""
+    rig.allow = forbid
+
+
+def the_user_is_another(rig: Rig) -> None:
+    """Let a person put another user's token in place."""
+    rig.credentials = credentials(access_token="token-of-another-user")
+
+
+def the_credentials_are_gone(rig: Rig) -> None:
+    """Let a person take the credentials away."""
+    rig.credentials = None
+
+
+def lg_throttles(rig: Rig) -> None:
+    """Let LG ask for a pause."""
+    rig.quota.throttled(rig.clock.steady(), 90, teaches=False)
+
+
+MEANWHILE: dict[Callable[[Rig], None], type[PlatformError]] = {
+    its_plan_is_outdated: Outdated,
+    the_account_is_lost: Outdated,
+    the_user_is_another: Outdated,
+    the_credentials_are_gone: Outdated,
+    lg_throttles: Throttled,
+}
+
+
+@pytest.mark.parametrize("happens", MEANWHILE)
+async def test_a_change_that_waited_for_its_turn_is_judged_when_its_turn_comes(
+    happens: Callable[[Rig], None],
+) -> None:
+    """What was true before the wait may not be true any more; what is not sent uses up no call of the hour."""
+    started, going = asyncio.Event(), asyncio.Event()
+
+    async def answered(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            started.set()
+            await going.wait()
+        return success([])
+
+    rig = Rig(answered, quota=Quota(learned=Learned((START.timestamp(),) * 60, 60)))
+    rig.quota._learned = 100  # more than is known to be allowed, so calls go one at a time
+    await rig.client.list_devices()
+    first = asyncio.create_task(rig.client.subscribe(A))
+    await started.wait()
+    waiting = asyncio.create_task(rig.client.unsubscribe(B))
+    await asyncio.sleep(0)
+    happens(rig)
+    going.set()
+    await first
+    with pytest.raises(MEANWHILE[happens]):
+        await waiting
+    assert rig.calls == ["GET /pcc", "POST /pcc/a"]
+    assert len(rig.quota.learned.calls) == 62
+
+
+@pytest.mark.parametrize("call", Call)
+@pytest.mark.parametrize("refreshes", [False, True])
+async def test_a_process_that_may_not_call_sends_nothing(call: Call, *, refreshes: bool) -> None:
+    """Whatever the call is for, and the renewal of its token too: the account may be another replica's by now."""
+    own = {"access_token": None, "refresh_token": REFRESH} if refreshes else {}
+    rig = Rig(own=own, allow=forbid)
+    calls: dict[Call, Callable[[], Awaitable[object]]] = {
+        Call.LIST: rig.client.list_devices,
+        Call.DEVICES: rig.client.registered,
+        Call.SUBSCRIBE: lambda: rig.client.subscribe(A),
+        Call.UNSUBSCRIBE: lambda: rig.client.unsubscribe(A),
+    }
+    with pytest.raises(Outdated, match="another replica"):
+        await calls[call]()
+    assert (rig.calls, rig.refreshes) == ([], 0)
+    assert rig.quota.learned.calls == ()
+
+
+async def test_only_a_list_says_whose_list_was_read_last() -> None:
+    """A new user's answer to another question does not let the changes of the old user's list go out."""
+    rig = Rig(lambda _request: success([]))
+    await rig.client.list_devices()
+    before = rig.client.credential
+    rig.credentials = credentials(access_token="token-of-another-user")
+    await rig.client.registered()
+    assert rig.client.credential == before
+    with pytest.raises(Outdated):
+        await rig.client.unsubscribe(A)
+
+
+@pytest.mark.parametrize("lost", [httpx.ReadError("lost"), httpx.ReadTimeout("late")], ids=str)
+async def test_the_answer_to_a_call_that_was_given_up_is_not_that_to_the_next(
+    lost: httpx.HTTPError,
+) -> None:
+    """What went out may be answered late, by a proxy that gives it to the next request."""
+
+    def answer() -> httpx.Response:
+        if len(rig.requests) == 1:
+            raise lost
+        first = rig.requests[0].headers["x-message-id"]
+        return httpx.Response(200, json={"messageId": first, "timestamp": "t", "response": []})
+
+    rig = Rig(lambda _request: answer())
+    with pytest.raises(Unavailable):
+        await rig.client.list_devices()
+    with pytest.raises(Surprise, match="earlier request"):
+        await rig.client.list_devices()
+
+
+async def test_the_fingerprint_of_the_service_is_that_of_the_key_in_use() -> None:
+    """The cap of a new service key is counted for it from the start, not from its first call."""
+    rig = Rig(lambda _request: success([]))
+    await rig.client.list_devices()
+    before = rig.client.service
+    rig.credentials = credentials(service_key="service-key-of-today")
+    assert rig.client.service != before
+    rig.credentials = credentials()
+    assert rig.client.service == before

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from reconciler.core.clock import Clock
-from reconciler.core.errors import CredentialsRefused
+from reconciler.core.clock import Clock, TwoClocks
+from reconciler.core.errors import CredentialsRefused, Outdated, Surprise
 from reconciler.core.model import AccountName, DeviceId
 from reconciler.pcc.client import Client
 from reconciler.pcc.clients import LOOK_AGAIN_SECONDS, Clients
 from reconciler.pcc.credential_store import CredentialStore
-from reconciler.pcc.credentials import Shared
+from reconciler.pcc.credentials import Credentials, Shared
 from reconciler.pcc.quota import Learned
 from reconciler.pcc.secret_files import Given
 from reconciler.source.watch import watch
@@ -45,33 +49,38 @@ class Rig:
         *,
         by_account: Mapping[AccountName, Learned] = MappingProxyType({}),
         clock: Clock | None = None,
+        store: type[CredentialStore] = CredentialStore,
+        hands_on: Mapping[str, Any] = MappingProxyType({}),
         **shared: Any,
     ) -> None:
         self.folder = folder
         self.requests: list[httpx.Request] = []
         self.masking = Masking()
         self.refused: set[str] = set()
+        self.message_id: str | None = None
         self.clock = StillClock()
+        self.store = store(
+            replace(
+                Shared(
+                    service_id=Given("PCC_SERVICE_ID", SecretStr(SERVICE_ID)),
+                    service_key=Given("PCC_SERVICE_KEY", SecretStr(SERVICE_KEY)),
+                    country="KR",
+                    base_url="http://127.0.0.1:1",
+                ),
+                **shared,
+            ),
+            folder,
+        )
         self.clients = Clients(
             httpx.AsyncClient(transport=httpx.MockTransport(self._respond)),
-            CredentialStore(
-                replace(
-                    Shared(
-                        service_id=Given("PCC_SERVICE_ID", SecretStr(SERVICE_ID)),
-                        service_key=Given("PCC_SERVICE_KEY", SecretStr(SERVICE_KEY)),
-                        country="KR",
-                        base_url="http://127.0.0.1:1",
-                    ),
-                    **shared,
-                ),
-                folder,
-            ),
+            self.store,
             Metrics(),
             timeout_seconds=30,
             clock=clock or self.clock,
             learned=lambda account: by_account.get(account) or learned or Learned(),
             masking=self.masking,
             watch=watch,
+            **hands_on,
         )
 
     def give(self, account: str, token: str) -> None:
@@ -93,7 +102,9 @@ class Rig:
         self.requests.append(request)
         if request.headers["authorization"].removeprefix("Bearer ") in self.refused:
             return httpx.Response(401)
-        return httpx.Response(200, json={"messageId": "m", "response": {}})
+        told = {"messageId": self.message_id or "m", "response": {}}
+        dates = {"date": format_datetime(self.clock.now(), usegmt=True)}
+        return httpx.Response(200, json=told, headers=dates)
 
 
 @pytest.fixture
@@ -188,6 +199,140 @@ async def test_a_token_that_is_refused_is_looked_for_again_before_the_account_st
     assert await rig.token(BUSAN) == "token-of-busan-2"
     assert rig.clients.refresh() == {SEOUL, BUSAN}
     assert rig.clients.refresh() == frozenset()
+
+
+@pytest.mark.parametrize("beside_the_loop", [False, True])
+async def test_what_several_refusals_found_is_named_once(
+    rig: Rig, *, beside_the_loop: bool
+) -> None:
+    """Each account whose new token was found by a refusal is woken, however many readings came in between."""
+    rig.give("seoul", "token-of-seoul")
+    rig.give("busan", "token-of-busan")
+    rig.clients.follow(BOTH)
+    rig.refused = {"token-of-seoul", "token-of-busan"}
+    for account in BOTH:
+        rig.give(account, f"token-of-{account}-2")
+        rig.clock.move(1)
+        await rig.client(account).list_devices()
+
+    async def named() -> frozenset[AccountName]:
+        return await rig.clients.look() if beside_the_loop else rig.clients.refresh()
+
+    assert [await named(), await named()] == [{SEOUL, BUSAN}, set()]
+
+
+class SlowStore(CredentialStore):
+    """A store that reads as ever, and beside the event loop is in no hurry to say what it found."""
+
+    def __init__(self, shared: Shared, directory: Path | None) -> None:
+        super().__init__(shared, directory)
+        self.has_read, self.may_end = threading.Event(), threading.Event()
+
+    def read(
+        self, accounts: Mapping[AccountName, str | None]
+    ) -> Mapping[AccountName, Credentials | str]:
+        """Read, and wait with the answer."""
+        found = super().read(accounts)
+        if threading.current_thread() is not threading.main_thread():
+            self.has_read.set()
+            self.may_end.wait(60)
+        return found
+
+
+async def test_what_was_read_before_a_newer_reading_is_not_used(tmp_path: Path) -> None:
+    """The accounts are the same; the older token, which LG may refuse by now, does not come back."""
+    rig = Rig(tmp_path, store=SlowStore)
+    assert isinstance(rig.store, SlowStore)
+    rig.give("seoul", "token-of-seoul")
+    rig.clients.follow({SEOUL: None})
+    rig.give("seoul", "token-of-yesterday")
+    looking = asyncio.create_task(rig.clients.look())
+    await asyncio.to_thread(rig.store.has_read.wait, 60)
+    rig.give("seoul", "token-of-today-here")
+    assert rig.clients.refresh() == {SEOUL}
+    rig.store.may_end.set()
+    assert await looking == frozenset()
+    assert await rig.token(SEOUL) == "token-of-today-here"
+
+
+async def test_an_account_that_may_not_be_called_for_is_stopped_alone(tmp_path: Path) -> None:
+    """Another replica has it: no call of it goes out, and those of other accounts do."""
+
+    def allow(account: AccountName) -> None:
+        if account == BUSAN:
+            raise Outdated("another replica has it")
+
+    rig = Rig(tmp_path, hands_on={"allow": allow})
+    rig.give("seoul", "token-of-seoul")
+    rig.give("busan", "token-of-busan")
+    rig.clients.follow(BOTH)
+    with pytest.raises(Outdated, match="another replica has it"):
+        await rig.token(BUSAN)
+    assert await rig.token(SEOUL) == "token-of-seoul"
+    assert len(rig.requests) == 1
+
+
+async def test_credentials_that_must_not_be_used_make_no_client(tmp_path: Path) -> None:
+    """Whoever asks for the client learns why; that they are there is known all the same."""
+    rig = Rig(tmp_path, hands_on={"refusal": {BUSAN: "its token is another account's"}.get})
+    rig.give("seoul", "token-of-seoul")
+    rig.give("busan", "token-of-busan")
+    rig.clients.follow(BOTH)
+    assert rig.clients(BUSAN) == rig.clients.credentials(BUSAN) == "its token is another account's"
+    assert isinstance(rig.clients.given(BUSAN), Credentials)
+    assert isinstance(rig.clients.credentials(SEOUL), Credentials)
+    assert await rig.token(SEOUL) == "token-of-seoul"
+
+
+async def test_the_answer_to_another_accounts_request_is_not_believed(rig: Rig) -> None:
+    """All accounts go through the same caches and proxies."""
+    rig.give("seoul", "token-of-seoul")
+    rig.give("busan", "token-of-busan")
+    rig.clients.follow(BOTH)
+    await rig.client(SEOUL).list_devices()
+    rig.message_id = rig.requests[0].headers["x-message-id"]
+    with pytest.raises(Surprise, match="earlier request"):
+        await rig.client(BUSAN).list_devices()
+
+
+class HeardNames:
+    """Takes what LG calls devices."""
+
+    def __init__(self) -> None:
+        self.of: list[AccountName] = []
+
+    def hear(self, account: AccountName, names: Mapping[DeviceId, str]) -> None:
+        """Keep whose names came."""
+        del names
+        self.of.append(account)
+
+
+async def test_each_client_has_what_all_accounts_share(tmp_path: Path) -> None:
+    """LG's time, what LG calls devices, and the source of message ids are those of the process."""
+    names, ids = HeardNames(), [UUID(int=number, version=4) for number in range(9)]
+    two = TwoClocks(StillClock())
+    shared = {"two_clocks": two, "names": names, "unique": iter(ids).__next__}
+    rig = Rig(tmp_path, hands_on=shared)
+    rig.give("seoul", "token-of-seoul")
+    rig.clients.follow({SEOUL: None})
+    assert not two.is_sure
+    await rig.client(SEOUL).registered()
+    assert two.is_sure
+    assert names.of == [SEOUL]
+    sent = rig.requests[0].headers["x-message-id"]
+    assert urlsafe_b64decode(f"{sent}==") == ids[0].bytes
+
+
+async def test_an_account_that_comes_back_begins_anew(rig: Rig) -> None:
+    """What its client knew of another time does not count, such as when its last call was."""
+    rig.give("seoul", "token-of-seoul")
+    rig.clients.follow({SEOUL: None})
+    await rig.token(SEOUL)
+    assert rig.clients.last_call_at(SEOUL) == rig.clock.steady()
+    rig.clients.follow({})
+    rig.clients.follow({SEOUL: None})
+    assert rig.clients.last_call_at(SEOUL) is None
+    assert await rig.token(SEOUL) == "token-of-seoul"
 
 
 async def test_a_fleet_of_dead_tokens_does_not_read_the_folder_for_each_of_them(rig: Rig) -> None:

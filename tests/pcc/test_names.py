@@ -81,6 +81,19 @@ async def test_a_name_that_is_owed_is_not_waited_for_again(silent: Silent) -> No
     assert (await names.resolve("lg.example", 443))[0]["host"] == "127.0.0.1"
 
 
+async def test_who_gives_up_takes_the_answer_from_nobody(silent: Silent) -> None:
+    """A call that is broken off leaves the name to the others that wait for it, and to the next one."""
+    names = Names(30, ask=silent)
+    waiting = [asyncio.create_task(names.resolve("lg.example", 443)) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.gather(waiting[0], return_exceptions=True)
+    silent.may.set()
+    found = await asyncio.gather(*waiting[1:], names.resolve("lg.example", 443))
+    assert [one[0]["host"] for one in found] == ["127.0.0.1"] * 3
+    assert silent.asked[0] == "lg.example"
+
+
 async def test_threads_that_wait_for_names_are_bounded(silent: Silent) -> None:
     """Beyond the bound a name is not asked for, and that is an error like any other of the name service's."""
     names = Names(0.01, most=3, ask=silent)
