@@ -113,13 +113,14 @@ def test_folder_and_files_are_their_owners_alone(
     assert modes == dict.fromkeys(("state.db", "state.db-wal", "state.db-shm", "state.lock"), 0o600)
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o660, 0o604, 0o666])
 def test_a_file_that_others_could_read_is_closed_to_them(
-    opened: Callable[..., Database], tmp_path: Path
+    mode: int, opened: Callable[..., Database], tmp_path: Path
 ) -> None:
     """A file that was there with a wider mode gets ours; a folder that was there keeps its own."""
     opened().close()
     (tmp_path / "state").chmod(0o755)
-    (tmp_path / "state" / "state.db").chmod(0o644)
+    (tmp_path / "state" / "state.db").chmod(mode)
     opened()
     assert stat.S_IMODE((tmp_path / "state" / "state.db").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o755
@@ -240,6 +241,27 @@ def test_a_damaged_file_is_set_aside_and_a_fresh_one_begun(
     assert database.set_aside.read_bytes() == damaged
     database.write(note("fresh"))
     assert (notes(database), database.trouble) == (["fresh"], "")
+
+
+def test_a_file_that_could_not_be_checked_at_first_is_checked_before_it_is_used(
+    opened: Callable[..., Database], tmp_path: Path
+) -> None:
+    """A disk that failed in the middle of the check says nothing of the file: it is damaged all the same."""
+    database = opened()
+    database.write(
+        [Statement("INSERT INTO note VALUES (?)", [(f"{number:0500}",) for number in range(100)])]
+    )
+    database.close()
+    path = tmp_path / "state" / "state.db"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + b"\xff" * 4096 + whole[12288:])
+    disk = Disk("disk I/O error")
+    database = opened(connect=disk.connect)
+    assert "disk I/O error" in database.trouble
+    disk.fault = ""
+    database.write(note("fresh"))
+    assert database.set_aside is not None
+    assert (notes(database), database.losses) == (["fresh"], 1)
 
 
 def test_two_damaged_files_of_one_second_are_both_kept(

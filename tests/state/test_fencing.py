@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -22,7 +22,9 @@ from reconciler.core.model import (
     Result,
     Revision,
 )
+from reconciler.core.protection import Stated
 from reconciler.core.replicas import Member, MemberId
+from reconciler.core.windows import Opening
 from reconciler.state import State
 from reconciler.state.coordination import Acceptance
 from reconciler.state.port import Asked
@@ -42,6 +44,7 @@ class Owner:
     fences: dict[AccountName, Fence] = field(default_factory=dict)
     plans: dict[AccountName, Fence] = field(default_factory=dict)
     stale: set[AccountName] = field(default_factory=set)
+    meanwhile: Callable[[], None] | None = None
 
     def known(self) -> Mapping[AccountName, Fence]:
         """Return what is owned."""
@@ -56,7 +59,11 @@ class Owner:
         self.stale |= accounts
         now = self.coordination.ownership.owned(ME)
         self.fences = {one: now[one] for one in self.fences if one in now}
-        return accounts & self.fences.keys()
+        owned = accounts & self.fences.keys()
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return owned
 
 
 class World:
@@ -80,12 +87,12 @@ class World:
         change = Change(HOTEL, Action.UNSUBSCRIBE, ONE)
         self.state.changes.intend(HOTEL, PASS, [change], NOBODY, Revision("a" * 64), START)
 
-    def ends(self, status: int | None) -> None:
+    def ends(self, status: int | None, pass_id: PassId = PASS) -> None:
         """Write down how the call ended."""
         change = Change(HOTEL, Action.UNSUBSCRIBE, ONE)
         result = Result.SUCCESS if status == 200 else Result.FAILED
         outcome = Outcome(change, result, START + timedelta(seconds=1), status=status)
-        self.state.changes.record(HOTEL, PASS, [outcome], {}, START)
+        self.state.changes.record(HOTEL, pass_id, [outcome], {}, START)
 
     def taken_by_another(self) -> None:
         """Let another replica own the account."""
@@ -121,6 +128,13 @@ def test_an_intent_by_an_older_plan_is_not_written(world: World) -> None:
     assert world.owner.stale == {HOTEL}
     assert HOTEL in world.owner.fences
     assert not world.state.waits
+    world.state.changes.withdraw(HOTEL, PASS, [ONE])
+    world.intends()  # what is true is known by now, and the plan is still the older one
+    assert world.written() == []
+    world.state.changes.withdraw(HOTEL, PASS, [ONE])
+    world.owner.plans = dict(world.owner.fences)
+    world.intends()
+    assert world.written() == [None]
 
 
 def test_an_end_needs_the_owner_only(world: World) -> None:
@@ -145,6 +159,26 @@ def test_only_an_answer_of_lg_closes_an_intent_of_a_lost_account(
     assert not world.state.accounts.knows(HOTEL)
 
 
+def test_a_call_of_another_pass_is_left_open_by_who_lost_the_account(world: World) -> None:
+    """Only what LG answered is known for sure: what became of the call before it, the new owner finds out."""
+    world.intends()
+    world.taken_by_another()
+    world.ends(200, PassId("next"))
+    assert sorted(world.written(), key=str) == [None, Result.SUCCESS]
+
+
+def test_an_account_that_is_lost_between_two_writes_is_lost(world: World) -> None:
+    """It was still owned when the fence was read again, and is no more when the write is repeated."""
+    world.intends()
+    override = PauseOverride(Pause.ALL, START + timedelta(hours=1), "why")
+    world.tables.commands.pause(HOTEL, override, START)
+    world.owner.meanwhile = world.taken_by_another
+    world.ends(200)
+    assert world.written() == [Result.SUCCESS]
+    assert not world.state.accounts.knows(HOTEL)
+    assert not world.state.waits
+
+
 def test_a_lost_account_is_read_anew(world: World) -> None:
     """What another owner wrote is known as soon as the account is owned again."""
     world.intends()
@@ -159,10 +193,14 @@ def test_a_lost_account_is_read_anew(world: World) -> None:
     assert world.written() == [Result.SUCCESS]
 
 
-def test_pauses_that_others_ended_do_not_come_back(world: World) -> None:
-    """A database that lost its last writes gets back what this replica wrote of its accounts, and no pause."""
+def test_pauses_and_openings_that_others_ended_do_not_come_back(world: World) -> None:
+    """A database that lost its last writes gets back what this replica wrote, and nothing that a person ended."""
     override = PauseOverride(Pause.ALL, START + timedelta(hours=1), "why")
     world.state.take_pauses({HOTEL: override})
+    world.state.take_openings([Opening("office", "mark", START, override.until or START, "why")])
+    world.state.protections.take(Stated({ONE: HOTEL}))
     world.state._storage.medium.doubts += 1
     world.state.flush()
     assert world.database.storage.pauses() == {}
+    assert list(world.database.storage.opened(None, 10)) == []
+    assert world.database.storage.protected() == {ONE: HOTEL}

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from disks import START, StandingClock
+from reconciler.core.clock import TwoClocks
+from reconciler.core.errors import StateError
 from reconciler.core.windows import Ending, Opening
 from reconciler.state import State
 from simulated import SimulatedClock
@@ -47,6 +49,7 @@ def test_an_opening_is_kept_and_ends_automatically(opened: Callable[[], State]) 
     assert state.opened_windows.in_force(later(0.9)) == (KEPT,)
     assert state.opened_windows.in_force(later(1)) == ()
     assert state.opened_windows.past(START, 10) == [KEPT]
+    assert state.opened_windows.past(later(0.5), 10) == [KEPT]
     assert state.opened_windows.past(later(2), 10) == []
 
 
@@ -105,5 +108,54 @@ def test_a_state_opened_for_reading_shows_openings_and_takes_none(tmp_path: Path
     reader = State.read_only(tmp_path, StandingClock())
     assert reader.opened_windows.in_force(START) == (KEPT,)
     assert reader.opened_windows.edited(set(), START) == ()
+    with pytest.raises(StateError, match="reading only"):
+        reader.opened_windows.close("office", START)
+    with pytest.raises(StateError, match="reading only"):
+        reader.opened_windows.open(OFFICE, START)
+    assert reader.opened_windows.in_force(START) == (KEPT,)
     reader.close()
     writer.close()
+
+
+def test_a_window_whose_time_is_over_is_not_closed_by_anybody(
+    opened: Callable[[], State],
+) -> None:
+    """Who closes it late is told that nothing was open, and its end stays that of its time."""
+    state = opened()
+    state.opened_windows.open(OFFICE, START)
+    assert not state.opened_windows.close("office", later(2))
+    assert opened().opened_windows.past(START, 10) == [KEPT]
+
+
+@pytest.mark.parametrize("by_the_state_of_all", [False, True])
+def test_of_two_openings_the_newer_one_is_in_force_after_a_restart(
+    opened: Callable[[], State], *, by_the_state_of_all: bool
+) -> None:
+    """The earlier one ended with its time, which nobody wrote down."""
+    state = opened()
+    state.opened_windows.open(OFFICE, START)
+    again = replace(KEPT, at=later(2), until=later(9))
+    state.opened_windows.open(again, later(2))
+    state = opened()
+    if by_the_state_of_all:
+        state.take_openings(state.stored_openings())
+    assert state.opened_windows.in_force(later(2.5)) == (again,)
+
+
+@pytest.mark.parametrize(("theirs", "lasts"), [(-2, 1), (-0.5, 1), (0, 1), (0.5, 0.5), (2, 0)])
+def test_an_opening_ends_as_soon_as_either_clock_says_so(theirs: float, lasts: float) -> None:
+    """LG's clock may be ahead of this machine's: then changes wait again earlier, and never later."""
+    clock = StandingClock()
+    state = State.in_memory(clock)
+    two = TwoClocks(clock)
+    state.keep_time(two)
+    two.answered(later(theirs))
+    state.opened_windows.open(OFFICE, START)
+    held = [hours for hours in (0, 0.4, 0.6, 0.9, 1, 3) if _is_open(state, clock, hours)]
+    assert held == [hours for hours in (0, 0.4, 0.6, 0.9, 1, 3) if hours < lasts]
+
+
+def _is_open(state: State, clock: StandingClock, hours: float) -> bool:
+    """Say whether a window is open some hours after the start."""
+    clock.at = later(hours)
+    return bool(state.opened_windows.in_force(clock.at))

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from disks import START, StandingClock
+from reconciler.core.errors import StateError
 from reconciler.core.guards import PauseOverride
 from reconciler.core.memory import Past
 from reconciler.core.model import (
@@ -32,6 +33,7 @@ from reconciler.core.model import (
     Revision,
     Verified,
 )
+from reconciler.core.windows import Ending, Opening
 from reconciler.state import records
 from reconciler.state.port import Asked, Stay, Storage, StoredDocument
 from reconciler.state.postgres.storage import PostgresStorage
@@ -53,6 +55,7 @@ SECOND = Revision(
     "b" * 64, Commit("c" * 40, "Kim <kim@example.com>", "Wing B", START, Verified.YES, dirty=True)
 )
 LATER = START + timedelta(hours=1)
+TOO_LARGE = 2**70
 NOBODY: frozenset[DeviceId] = frozenset()
 PAST = Past(HOTEL, ONE, Action.SUBSCRIBE, START, START, PassId("pass"))
 
@@ -463,6 +466,69 @@ def test_groups_are_written_in_their_order(lasting: bool, storage: Storage) -> N
     assert devices(storage)[1] == {THREE}
 
 
+def test_trouble_is_over_when_all_is_written(storage: Storage) -> None:
+    """A write that succeeds while more waits says nothing yet of the rest."""
+    no_number = records.AccountSaved(
+        HOTEL, None, trusted=False, suspect_readings=TOO_LARGE, credential=None
+    )
+    with pytest.raises(StateError, match="cannot be written"):
+        write(storage, no_number)
+    storage.write([Group((listed(ONE),))], more=True)
+    assert "cannot be written" in storage.medium.trouble
+    storage.write([Group((listed(TWO),))])
+    assert (storage.medium.trouble, devices(storage)[1]) == ("", ids(ONE, TWO))
+    assert (storage.medium.doubts, storage.medium.losses) == (0, 0)
+
+
+def test_the_day_ends_where_the_clock_was_set_back_from(storage: Storage) -> None:
+    """What counts is read from the earlier end on, as far back as a day; without one from now."""
+    hours = [START + timedelta(hours=number) for number in (0, 6, 30)]
+    write(storage, saved(*map(done, (ONE, TWO, THREE), hours)))
+    now = hours[2] + timedelta(hours=1)
+
+    def counted(day_ends: datetime | None) -> set[DeviceId]:
+        return set(storage.account(HOTEL, now, day_ends).day.unsubscribed.look())
+
+    assert counted(None) == counted(now + timedelta(days=9)) == {THREE}
+    assert counted(START + timedelta(hours=24)) == {TWO, THREE}
+    assert counted(START + timedelta(hours=20)) == {ONE, TWO, THREE}
+
+
+def test_a_wait_that_a_clock_ahead_wrote_is_not_endless(storage: Storage) -> None:
+    """Nothing waits longer from now than the longest wait there is."""
+    for reason in (Reason.RETRY, Reason.REFUSED):
+        retry = Retry(Action.SUBSCRIBE, reason, 1, START + timedelta(days=4000))
+        write(storage, records.RetriesSaved(HOTEL, {ONE: retry}))
+        waits = storage.account(HOTEL, START).retries.look()
+        assert waits[ONE].until <= START + timedelta(days=2)
+        assert replace(waits[ONE], until=retry.until) == retry
+
+
+def test_openings_are_found_while_they_last_and_while_they_are_kept(storage: Storage) -> None:
+    """Those that nobody ended, newest first; those since a moment, by their end; saving one again replaces it."""
+    office = Opening("office", "mark", START, LATER, "an oven", "kim")
+    night = replace(office, window="night", at=START + timedelta(minutes=1), mark="other")
+    write(storage, records.OpeningSaved(office), records.OpeningSaved(night))
+    assert list(storage.opened(None, 10)) == [night, office]
+    assert list(storage.opened(None, 1)) == [night]
+    half = START + timedelta(minutes=30)
+    assert list(storage.opened(half, 10)) == list(storage.opened(LATER, 10)) == [night, office]
+    assert list(storage.opened(LATER + timedelta(seconds=1), 10)) == []
+    ended = replace(night, ended=half, ended_by=Ending.CLOSED)
+    write(storage, records.OpeningSaved(ended), records.OldDropped(LATER))
+    assert list(storage.opened(None, 10)) == [office]
+    assert list(storage.opened(START, 10)) == [ended, office]
+    write(storage, records.OldDropped(LATER + timedelta(seconds=1)))
+    assert list(storage.opened(START, 10)) == []
+
+
+def test_a_file_counts_as_kept_where_its_bytes_are(storage: Storage) -> None:
+    """A document of which a file has no bytes any more is not taken for stored, so it is written again."""
+    digests = {"a.toml": "a" * 64, "ids.txt": "b" * 64}
+    write(storage, records.DocumentSaved("a.toml", FIRST, digests, {"a" * 64: b"packed"}))
+    assert storage.digests("a.toml") == {"a.toml": "a" * 64}
+
+
 def named(names: dict[DeviceId, str], at: datetime = START, *ended: DeviceId) -> records.NamesSaved:
     """Return names that hold from a moment on."""
     return records.NamesSaved(HOTEL, at, names, frozenset(ended))
@@ -510,6 +576,9 @@ def test_a_change_keeps_its_name(storage: Storage) -> None:
         THREE: None,
     }
     assert storage.once_called("oven", 10) == {(HOTEL, ONE)}
+    subscribed = replace(PAST, device=THREE, name="stove", result=Result.SUCCESS)
+    write(storage, saved(subscribed))
+    assert storage.once_called("stove", 10) == frozenset()
 
 
 def test_a_retired_account_leaves_its_names_findable(storage: Storage) -> None:

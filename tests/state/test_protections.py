@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from disks import START, StandingClock
@@ -15,6 +17,7 @@ from reconciler.state.place import Place
 from reconciler.state.postgres.connection import Server
 from reconciler.state.postgres.migrations import MIGRATIONS, NEWEST, version
 from reconciler.state.sqlite import tables
+from reconciler.state.sqlite.storage import SqliteStorage
 
 HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
 ONE, TWO = DeviceId("one"), DeviceId("two")
@@ -78,6 +81,30 @@ def test_what_was_learned_while_the_tables_were_read_is_not_lost() -> None:
     assert state.protections.all() == {ONE: HOTEL}
     state.take_protection(state.stored_protection())
     assert state.protections.all() == {}
+
+
+class Interrupted(SqliteStorage):
+    """A storage that lets something happen after it was read."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def protected(self) -> dict[DeviceId, AccountName]:
+        """Read, and then let it happen, once."""
+        found = super().protected()
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return found
+
+
+def test_what_is_learned_in_the_middle_of_reading_is_not_lost() -> None:
+    """The tables were read before it was written to them."""
+    storage = Interrupted.in_memory(StandingClock())
+    state = State(storage, StandingClock())
+    assert state.protections.all() == {}
+    storage.meanwhile = partial(state.protections.take, Stated({ONE: HOTEL}))
+    state.take_protection(state.stored_protection())
+    assert state.protections.all() == {ONE: HOTEL}
 
 
 def test_what_was_lent_does_not_change() -> None:

@@ -6,8 +6,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from disks import START, Disk, StandingClock
+from disks import START, Disk, StandingClock, soon_folded
 from reconciler.core.clock import TwoClocks
 from reconciler.core.errors import StateError
 from reconciler.core.guards import PauseOverride
@@ -45,15 +46,18 @@ from reconciler.core.model import (
     Verified,
 )
 from reconciler.core.planner import overlaid
+from reconciler.core.protection import Stated
 from reconciler.state import KEPT, KeptText, Mark, State, Stay
 from reconciler.state.clocks import StateClock
 from reconciler.state.quotas import QUOTA_WAITS
 from reconciler.state.records import AccountSaved, Fence, Group, PauseSaved
 from reconciler.state.sql import storage
+from reconciler.state.sqlite.connection import connect
 from reconciler.state.sqlite.database import Database
 from reconciler.state.sqlite.storage import DIALECT, SqliteStorage
 from reconciler.state.waiting import MOST_PASTS
 from reconciler.state.write_behind import TOGETHER, WriteBehind
+from simulated import SimulatedClock
 
 HOTEL, CLINIC = AccountName("seoul-hotel"), AccountName("clinic")
 ONE, TWO, THREE = DeviceId("one"), DeviceId("two"), DeviceId("three")
@@ -336,6 +340,7 @@ def test_without_a_trusted_list_nothing_is_expected(opened: Callable[[], State])
     state = opened()
     state.changes.record(HOTEL, PASS, [subscribed(ONE, START)], {}, START)
     assert state.accounts.recall(HOTEL, START).expected is None
+    assert opened().accounts.live_accounts() == frozenset()
     assert opened().accounts.recall(HOTEL, START).expected is None
     state = opened()
     later = START + timedelta(hours=1)
@@ -800,6 +805,22 @@ def test_history_is_newest_first_and_filtered(
     assert state.writable is not bool(fault)
 
 
+def test_a_change_that_is_taken_back_while_the_disk_is_full_hides_no_other(
+    opened: Callable[[], State], disk: Disk
+) -> None:
+    """The file still has it, and whoever asks for the newest few gets as many."""
+    state = opened()
+    for number, device in enumerate((ONE, TWO)):
+        at = START + timedelta(minutes=number)
+        state.changes.record(HOTEL, PassId(f"{number}"), [subscribed(device, at)], {}, at)
+    intend(state, START + timedelta(hours=1), change(Action.SUBSCRIBE, THREE))
+    disk.write_fault = FULL
+    state.changes.withdraw(HOTEL, PASS, [THREE])
+    assert [past.device for past in state.history.changes(limit=1)] == [TWO]
+    assert [past.device for past in state.history.changes(limit=2)] == [TWO, ONE]
+    disk.write_fault = ""
+
+
 def test_what_is_old_is_removed(opened: Callable[[], State], clock: StandingClock) -> None:
     """After 90 days past changes are gone, and so is what is known of devices that are ours no longer."""
     state = opened()
@@ -1013,6 +1034,21 @@ def test_accounts_with_live_devices_are_known(opened: Callable[[], State]) -> No
     assert opened().accounts.live_accounts() == {HOTEL}
 
 
+def test_which_accounts_have_live_devices_is_known_before_it_is_written(
+    opened: Callable[[], State], disk: Disk
+) -> None:
+    """While the disk is full, an account whose last device went has none, whatever the file says."""
+    state = opened()
+    trust(state, START, ONE)
+    trust(state, START, ONE, account=CLINIC)
+    disk.write_fault = FULL
+    trust(state, START)
+    assert state.accounts.live_accounts() == {CLINIC}
+    state.accounts.retire(CLINIC)
+    assert state.accounts.live_accounts() == frozenset()
+    disk.write_fault = ""
+
+
 def test_a_retired_account_is_forgotten_but_for_its_history(
     opened: Callable[[], State], disk: Disk
 ) -> None:
@@ -1103,6 +1139,9 @@ def test_the_state_opened_for_reading_is_never_written(
         lambda: reader.revisions.keep([KeptText("", FIRST, {})]),
         lambda: reader.revisions.keep([], gone=[""]),
         lambda: reader.accounts.retire(HOTEL),
+        lambda: reader.protections.keep(Stated({ONE: HOTEL})),
+        lambda: reader.opened_windows.close("office", START),
+        reader.flush,
     ]
     for write in refused:
         with pytest.raises(StateError, match="reading only"):
@@ -1825,3 +1864,139 @@ def test_a_list_and_that_it_is_trusted_are_written_together(
         copytree(folder, tmp_path / "killed")
     with closing(State.open(tmp_path / "killed", clock)) as state:
         assert state.accounts.recall(HOTEL, START).expected in {None, ids(ONE)}
+
+
+class Turnstile:
+    """A lock that lets it be known when somebody waits for it."""
+
+    def __init__(self) -> None:
+        self._lock, self.waited_for = threading.Lock(), threading.Event()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            self.waited_for.set()
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+class Watched(SqliteStorage):
+    """A storage that lets something happen after it read an account."""
+
+    reads: Iterator[Callable[[], object]] = iter(())
+
+    def account(
+        self, account: AccountName, now: datetime, day_ends: datetime | None = None
+    ) -> AccountMemory:
+        """Read, and let it happen."""
+        known = super().account(account, now, day_ends)
+        next(self.reads, int)()
+        return known
+
+
+def test_two_who_read_an_account_at_once_have_one_memory_of_it() -> None:
+    """What the first one recorded meanwhile is not replaced by what the second one read."""
+    clock = StandingClock()
+    storage = Watched.in_memory(clock)
+    state = State(storage, clock)
+    turnstile: Any = Turnstile()
+    state._behind.disk = turnstile
+    with ThreadPoolExecutor(2) as threads:
+
+        def second_comes() -> None:
+            recalls.append(threads.submit(state.accounts.recall, HOTEL, START))
+            assert turnstile.waited_for.wait(60)
+
+        def first_records() -> None:
+            turnstile.waited_for.clear()
+            first.result(60)
+            records.append(threads.submit(state.accounts.doubt, HOTEL, START))
+            assert turnstile.waited_for.wait(60)
+
+        recalls: list[Future[Memory]] = []
+        records: list[Future[None]] = []
+        storage.reads = iter((second_comes, first_records))
+        first = threads.submit(state.accounts.recall, HOTEL, START)
+        assert first.result(60).suspect_readings == 0
+        recalls[0].result(60)
+        records[0].result(60)
+    assert state.accounts.recall(HOTEL, START).suspect_readings == 1
+
+
+def test_nothing_is_removed_by_a_clock_that_was_set_ahead() -> None:
+    """LG states no time, so nobody can say that the clock is wrong: for a day the slower setting counts."""
+    clock = SimulatedClock()
+    state, two = State.in_memory(clock), TwoClocks(clock)
+    state.keep_time(two)
+    two.answered(None)
+    now = clock.now()
+    state.changes.record(HOTEL, PASS, [subscribed(ONE, now)], {}, now)
+    clock.set_by(2 * KEPT)
+    two.stepped()
+    state.accounts.doubt(CLINIC, clock.now())
+    assert [past.device for past in state.history.changes()] == [ONE]
+    clock.pass_by(timedelta(days=2))
+    state.accounts.doubt(CLINIC, clock.now())
+    assert state.history.changes() == []
+
+
+def test_the_day_is_read_before_lg_says_what_time_it_is(
+    opened: Callable[[], State], clock: StandingClock
+) -> None:
+    """After a restart the changes of the last 24 hours count, and not those of all days that are kept."""
+    state = opened()
+    state.changes.record(HOTEL, PASS, [unsubscribed(ONE, START)], {}, START)
+    later = clock.wait(days=3)
+    state.changes.record(HOTEL, PASS, [unsubscribed(TWO, later)], {}, later)
+    state = opened()
+    state.keep_time(TwoClocks(clock))
+    assert state.accounts.recall(HOTEL, later).unsubscribed == {TWO}
+
+
+def test_a_device_that_is_ours_no_longer_is_so_after_a_full_disk(
+    opened: Callable[[], State], clock: StandingClock, disk: Disk
+) -> None:
+    """That two lists lacked it is all that waits of it, and it is not lost where what waits is folded."""
+    state = opened()
+    state.accounts.desire(wanting(ONE, TWO), FIRST, START)
+    trust(state, START, ONE, TWO)
+    state.accounts.desire(wanting(TWO), SECOND, clock.wait(minutes=1))
+    trust(state, clock.wait(minutes=5), TWO)
+    disk.write_fault = FULL
+    trust(state, clock.wait(minutes=5), TWO)
+    for number in range(3):
+        intend(state, clock.at, change(Action.SUBSCRIBE, THREE), pass_id=PassId(f"{number}"))
+    soon_folded(state)
+    state.accounts.doubt(HOTEL, clock.at)
+    assert [group.account for group in state._behind.waiting.groups.values()].count(HOTEL) == 1
+    disk.write_fault = ""
+    state.flush()
+    for one in reopened_too(state, opened):
+        assert one.accounts.recall(HOTEL, clock.at).inventory == {TWO}
+
+
+def test_what_was_read_of_a_file_that_is_found_damaged_later_is_not_lost(
+    folder: Path, clock: StandingClock
+) -> None:
+    """A file that could be read and not written is damaged when it is opened at last: memory is written anew."""
+    with closing(State.open(folder, clock)) as state:
+        trust(state, START, ONE, TWO)
+        state.changes.record(HOTEL, PASS, [unsubscribed(ONE, START)], {}, START)
+    takes_writes: list[bool] = []
+
+    def connected(uri: str) -> sqlite3.Connection:
+        return connect(uri if takes_writes or "mode=ro" in uri else f"{uri}?mode=ro")
+
+    with closing(State.open(folder, clock, connected)) as state:
+        assert not state.writable
+        assert state.accounts.recall(HOTEL, START).unsubscribed == {ONE}
+        (folder / "state.db").write_bytes(b"\xff" * 200_000)
+        takes_writes.append(True)
+        clock.wait(seconds=2)
+        state.look()
+        assert state.writable
+        assert state.set_aside is not None
+    with closing(State.open(folder, clock)) as state:
+        known = state.accounts.recall(HOTEL, clock.at)
+        assert (known.unsubscribed, known.expected) == ({ONE}, {TWO})
