@@ -6,7 +6,7 @@ import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -144,6 +144,19 @@ async def test_figures_count_by_sink_and_state(
     assert figures.last_event == START + timedelta(hours=1)
     assert figures.last_self_test is None
     assert figures.bytes > 4096
+
+
+async def test_a_self_test_is_no_event_of_lg(spool: Spool, clock: StandingClock) -> None:
+    """When the last event came is not when the last self-test came: silence of LG shows beside an hourly test."""
+    await stored(spool, sent())
+    for number in range(3):
+        at = clock.wait(hours=1)
+        await stored(spool, b'{"push": {"pushType": "PCC_SELF_TEST"}, "nonce": "%d"}' % number)
+        figures = spool.figures()
+        assert (figures.last_event, figures.last_self_test) == (START, at)
+    clock.wait(hours=1)
+    await stored(spool, b"garbage")
+    assert spool.figures().last_event == clock.at
 
 
 async def test_unknown_types_are_counted(spool: Spool) -> None:
@@ -295,7 +308,9 @@ async def test_a_device_is_erased(spool: Spool, tmp_path: Path) -> None:
     await stored(spool, *mixed, *others, broken, escaped)
     of_device = seqs(spool, Wanted(device=secret, limit=99))
     await spool.record([outcome(seq, Result.DELIVERED) for seq in of_device[:10]])
-    await spool.record([outcome(seq, Result.DEAD) for seq in of_device[10:20]])
+    await spool.record(
+        [replace(outcome(seq, Result.DEAD), words=f"no {secret}") for seq in of_device[10:20]]
+    )
     beside = open_beside(tmp_path, StandingClock())
     try:
         assert beside.erase(secret) == 41
@@ -329,6 +344,9 @@ async def test_an_event_whose_way_was_damaged_is_not_shown_as_delivered(tmp_path
         assert seqs(spool, Wanted(state=EventState.DELIVERED)) == [delivered]
         assert seqs(spool, Wanted(state=EventState.PENDING)) == [waiting]
         assert spool.replay("crm", START, states=[EventState.UNROUTED]) == 1
+        spool.expire(START + 8 * DAY, Kept())
+        bodies = {event.seq: event.body is not None for event in spool.events(Wanted())}
+        assert bodies == {lost: True, delivered: False, waiting: True}
 
 
 @pytest.mark.parametrize(
@@ -412,6 +430,28 @@ async def test_quarantine_and_self_tests_go_in_their_time(spool: Spool) -> None:
     assert [event.body for event in spool.events(Wanted())] == [None]
     spool.expire(START + 61 * DAY, Kept(keys=60 * DAY))
     assert spool.events(Wanted()) == []
+
+
+async def test_what_is_left_of_quarantine_goes_by_when_it_came(spool: Spool) -> None:
+    """A receiver that was down for months removes bytes and key at once: both count from when the bytes came."""
+    await stored(spool, b"x")
+    spool.expire(START + 90 * DAY, Kept(keys=60 * DAY))
+    assert spool.events(Wanted()) == []
+
+
+async def test_no_number_is_given_twice(tmp_path: Path, clock: StandingClock) -> None:
+    """Also after the newest event went with its key, and after a new start: the daemon asks what came after it."""
+    with opened(tmp_path, clock) as spool:
+        assert await stored(spool, sent("a"), sent("b")) == [1, 2]
+        await spool.record([outcome(seq, Result.DELIVERED) for seq in (1, 2)])
+        clock.wait(days=31)
+        spool.expire(clock.at, Kept())
+        assert spool.events(Wanted()) == []
+        assert await stored(spool, sent("c")) == [3]
+        await spool.record([outcome(3, Result.DELIVERED)])
+        spool.expire(clock.wait(days=31), Kept())
+    with opened(tmp_path, clock) as spool:
+        assert await stored(spool, sent("d")) == [4]
 
 
 class Broken:

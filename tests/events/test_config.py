@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rtoml
@@ -124,6 +126,48 @@ def test_every_key_is_read() -> None:
         locales=("ko", "en"),
         retention=RetentionConfig(timedelta(days=3), timedelta(days=60), timedelta(days=14)),
     )
+
+
+HEADS = {
+    "http": '[sinks.one]\ntype = "http"\nurl = "https://crm.example.com"\n',
+    "stream": '[sinks.one]\ntype = "stream"\n',
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ('categories = ["misuse"]', {"categories": frozenset({Category.MISUSE})}),
+        ('accounts = ["seoul-*", "busan"]', {"accounts": ("seoul-*", "busan")}),
+        ('push_types = ["DEVICE_STATUS"]', {"push_types": frozenset({"DEVICE_STATUS"})}),
+        ('give_up_after = "2h"', {"give_up_after": timedelta(hours=2)}),
+    ],
+)
+def test_what_every_sink_may_say_counts_for_every_kind(
+    kind: str, line: str, value: dict[str, Any]
+) -> None:
+    """A filter, or when to give up, changes that one value of a sink, whatever its kind."""
+    plain, said = (
+        read_config("events.toml", f"version = 1\nlogic = 'logic'\n{HEADS[kind]}{more}".encode())
+        for more in ("", line)
+    )
+    assert plain.config is not None
+    assert said.config is not None
+    assert said.config.sinks["one"] == replace(plain.config.sinks["one"], **value)
+    assert said.config.sinks["one"] != plain.config.sinks["one"]
+
+
+def test_keys_may_be_kept_just_as_long_as_bodies() -> None:
+    """Only keys that go before their bodies are a fault."""
+    same, shorter = (
+        read_config(
+            "events.toml", f'version = 1\n[retention]\nbodies = "9d"\nkeys = "{days}d"'.encode()
+        )
+        for days in (9, 8)
+    )
+    assert same.faults == ()
+    assert [fault.message for fault in shorter.faults] == [KEYS_WORDS]
 
 
 def test_all_but_type_and_address_may_be_left_out() -> None:

@@ -75,3 +75,12 @@ def test_a_sink_under_load_is_left_alone_as_long_as_it_asks() -> None:
     assert after(Health(), Handed(Result.RETRY, 429, wait=hour / 2)).free_at == 1800.0
     assert after(Health(), Handed(Result.RETRY, 429, wait=hour * 9)).free_at == 3600.0
     assert after(Health(), Handed(Result.RETRY, 503, wait=hour)).free_at == 0.0
+
+
+@pytest.mark.parametrize("later", [BUSY, NEVER, REFUSED, Handed(Result.RETRY, 429)])
+def test_a_wait_that_a_sink_asked_for_is_not_shortened_by_what_fails_later(later: Handed) -> None:
+    """What was under way when a sink asked for rest ends some time after that, and the rest stays whole."""
+    asked = after(Health(), Handed(Result.RETRY, 429, wait=timedelta(minutes=30)))
+    assert after(asked, later, steady=60.0).free_at == 1800.0
+    longer = Handed(Result.RETRY, 429, wait=timedelta(minutes=40))
+    assert after(asked, longer, later, steady=60.0).free_at == 2460.0

@@ -25,7 +25,7 @@ from hooks import CLOSE, OK, Hooks, Script, answer, hooks
 from reconciler.events.envelope import Envelopes
 from reconciler.events.model import Attempt, Device, Diagnosis, Knowledge, Message, Result
 from reconciler.events.sinks.http import Endpoint, HttpSink
-from reconciler.events.sinks.names import system_addresses
+from reconciler.events.sinks.names import GOOD_FOR_SECONDS, system_addresses
 from reconciler.events.sinks.port import Handed
 from reconciler.runtime.clock import SystemClock
 from reconciler.telemetry.masking import MASK, Masking
@@ -389,6 +389,28 @@ async def test_a_name_that_was_known_stays_known_while_the_name_service_fails() 
         sink._host.doubt()
         assert (await sink.hand_over("a", BODY)).result is Result.DELIVERED
     assert asked == ["crm.test"] * 2
+
+
+async def test_a_host_that_moved_is_found_at_the_next_attempt() -> None:
+    """After a connection that did not come about the name is looked up again, and not when its answer is too old."""
+    asked: list[str] = []
+
+    def ask(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.77"] if len(asked) == 1 else ["127.0.0.1"]
+
+    clock = StandingClock()
+    async with (
+        hooks(always(OK), host="crm.test") as seen,
+        opened(seen.url, ask=ask, clock=clock) as sink,
+    ):
+        assert (await sink.hand_over("a", BODY)).result is Result.RETRY
+        for _ in range(3):
+            assert (await sink.hand_over("a", BODY)).result is Result.DELIVERED
+        assert len(asked) == 2
+        clock.wait(seconds=GOOD_FOR_SECONDS)
+        assert (await sink.hand_over("a", BODY)).result is Result.DELIVERED
+    assert len(asked) == 3
 
 
 async def test_a_silent_name_service_holds_one_thread() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import stat
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.events.model import Result
 from reconciler.events.sinks.lines import LineFile
+from reconciler.events.sinks.port import Handed
 from reconciler.events.sinks.stream import StreamSink
+from system_calls import system_calls
 
 LINE = b'{"id":"a"}\n'
 
@@ -112,6 +116,44 @@ def test_the_rest_of_a_line_goes_to_the_file_that_has_its_beginning(tmp_path: Pa
     assert path.read_bytes() == b"{}\n"
 
 
+def test_the_rest_of_a_line_does_not_come_into_a_file_that_was_emptied(tmp_path: Path) -> None:
+    """The beginning of the line went with the other bytes, so its end would be a broken line."""
+    path = tmp_path / "events.jsonl"
+    file = _Full(path, room=4)
+    assert file.append([LINE])[0] == 0
+    os.truncate(path, 0)
+    file.room = 1000
+    assert file.append([b"{}\n"]) == (1, "")
+    file.close()
+    assert path.read_bytes() == b"{}\n"
+
+
+def test_what_counts_as_written_is_on_the_disk(tmp_path: Path) -> None:
+    """A new file's name is safe before its first line; lines that come together share one wait, after the last."""
+    path = tmp_path / "events.jsonl"
+    file = LineFile(path)
+    for before in (["fsync"], []):
+        with system_calls("write", "fsync", "fdatasync") as made:
+            assert file.append([LINE] * 3) == (3, "")
+        assert made == [*before, *["write"] * 3, "fdatasync"]
+    file.close()
+
+
+def test_lines_that_the_disk_does_not_make_safe_are_not_written(tmp_path: Path) -> None:
+    """A disk that takes bytes and fails to keep them has none of the lines, so each of them is tried again."""
+
+    class Unsafe(LineFile):
+        """A file on a disk that fails at the end."""
+
+        def _make_safe(self) -> None:
+            raise OSError(5, "Input/output error")
+
+    path = tmp_path / "events.jsonl"
+    file = Unsafe(path)
+    assert file.append([LINE] * 3) == (0, f"{path}: Input/output error")
+    file.close()
+
+
 def test_a_pipe_that_nobody_reads_does_not_block(tmp_path: Path) -> None:
     """A reader that stopped costs the time limit; when it goes on, it gets whole lines only."""
     path = tmp_path / "pipe"
@@ -190,3 +232,31 @@ async def test_an_event_on_standard_output_steers_no_terminal(tmp_path: Path) ->
     line = path.read_text("utf-8").removesuffix("\n")
     assert line.isprintable()
     assert json.loads(line) == event
+
+
+async def test_events_that_come_together_have_each_its_own_end(tmp_path: Path) -> None:
+    """Of lines that are written together the first may be safe and the others not: only those are tried again."""
+    path = tmp_path / "events.jsonl"
+    file = _Full(path, room=2 * len(LINE))
+    sink = StreamSink("log", file)
+    body = LINE.strip()
+    why = f"{path}: No space left on device"
+    ends = await asyncio.gather(*(sink.hand_over(str(number), body) for number in range(4)))
+    assert ends == [Handed(Result.DELIVERED)] * 2 + [Handed(Result.RETRY, words=why)] * 2
+    file.room = 1000
+    assert await sink.hand_over("2", body) == Handed(Result.DELIVERED)
+    await sink.close()
+    assert path.read_bytes() == LINE * 3
+
+
+async def test_an_event_that_is_given_up_before_its_turn_is_not_written(tmp_path: Path) -> None:
+    """Who no longer waits for it tries it again, and it is there once; a sink that closes writes what it began."""
+    path = tmp_path / "events.jsonl"
+    sink = StreamSink("log", LineFile(path))
+    given_up, kept = (asyncio.create_task(sink.hand_over(name, name.encode())) for name in "ab")
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.sleep(0)
+    await sink.close()
+    assert await kept == Handed(Result.DELIVERED)
+    assert path.read_bytes() == b"b\n"

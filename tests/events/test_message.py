@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.events.envelope import encoded
 from reconciler.events.message import DEEPEST, MOST_ELEMENTS, Reason, read, understood
 from reconciler.events.model import Arrival
 from spooled import sent
@@ -252,3 +253,19 @@ def test_no_bytes_raise_and_none_are_lost(body: bytes) -> None:
         if arrival.message is not None:
             json.dumps(arrival.message.raw, ensure_ascii=False, allow_nan=False).encode()
             assert understood(arrival.body) == arrival.message
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1E+400", "-0.1e500", "[[-9e400]]"])
+def test_a_number_beyond_every_double_is_for_quarantine(number: str) -> None:
+    """It could not be written as JSON again, whatever its sign and wherever it is."""
+    assert one(changed(sent(), extra=0).replace(b": 0", f": {number}".encode())).quarantine == (
+        Reason.JSON
+    )
+
+
+@pytest.mark.parametrize("number", ["1e308", "-1.7e308", "-0.0", "1e-999", "9" * 4000, "-5"])
+def test_a_number_that_a_double_or_an_integer_holds_is_passed_on(number: str) -> None:
+    """What is taken as a message is written as JSON again, and has the same members."""
+    message = one(changed(sent(), extra=0).replace(b": 0", f": {number}".encode())).message
+    assert message is not None
+    assert json.loads(encoded(message.raw)) == message.raw

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from reconciler.events.sinks.authorization import secrets_of
 from reconciler.events.sinks.secret_file import NoSecretError
 from reconciler.events.sinks.signing import Secret, secrets_in, signature
 
@@ -86,3 +87,31 @@ def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
 def _kept(folder: Path, written: str) -> tuple[Secret, ...]:
     (folder / "secret").write_text(written, encoding="utf-8")
     return secrets_in(folder / "secret")
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "basic", "BASIC"])
+@pytest.mark.parametrize("space", [" ", "   "])
+def test_of_basic_authorization_the_pair_and_its_password_are_secret(
+    scheme: str, space: str
+) -> None:
+    """A scheme is written in any case: each spelling of what must not be shown is known, and no short word is."""
+    encoded = base64.b64encode(b"us:pass-word-7").decode()
+    value = f"{scheme}{space}{encoded}"
+    assert secrets_of(value) == {value, encoded, "us:pass-word-7", "pass-word-7"}
+
+
+@pytest.mark.parametrize(
+    ("value", "secret"),
+    [
+        ("Bearer sesame-9", {"Bearer sesame-9", "sesame-9"}),
+        ("sesame-9", {"sesame-9"}),
+        ("Bearer abc", {"Bearer abc"}),
+        ("Basic !!!!", {"Basic !!!!", "!!!!"}),
+        (f"Bearer {base64.b64encode(b'us:pass-word-7').decode()}", None),
+    ],
+)
+def test_of_another_authorization_the_credentials_are_secret(
+    value: str, secret: set[str] | None
+) -> None:
+    """What is no Basic authentication is not decoded; fewer than four characters are in too many other words."""
+    assert secrets_of(value) == (secret or {value, value.removeprefix("Bearer ")})

@@ -45,15 +45,15 @@ class Health:
         has_begun = not self.is_probing and (handed.refused or failures >= MOST_FAILURES)
         if has_begun or (self.is_probing and was_probe):
             probes = self.probes + 1
-            free_at = steady + RETRY.after(probes, random).total_seconds()
+            wait = RETRY.after(probes, random).total_seconds()
         else:
             probes = self.probes
-            free_at = self.free_at
+            wait = 0.0
         return Health(
             failures=failures,
             is_probing=self.is_probing or has_begun,
             probes=probes,
-            free_at=max(free_at, steady + _asked_seconds(handed)),
+            free_at=max(self.free_at, steady + wait, steady + _asked_seconds(handed)),
         )
 
     def at_once(self) -> Health:
