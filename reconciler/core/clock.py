@@ -45,9 +45,13 @@ class TwoClocks:
         self._clock = clock
         self._answered = ours_alone
         self._theirs: deque[float] = deque(maxlen=ANSWERS)
-        self._began = clock.now().timestamp() - clock.steady()
-        self._offset = self._began
         self._left: deque[tuple[float, float]] = deque(maxlen=MOST_STEPS)
+        self.begin()
+
+    def begin(self) -> None:
+        """Take the wall clock as it is now for the first one: nothing was dated by an earlier one."""
+        self._began = self._offset = self._now_offset()
+        self._left.clear()
 
     def answered(self, date: datetime | None) -> None:
         """Take the time of an answer that just came from LG; None if it has no time, or an old one."""

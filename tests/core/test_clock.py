@@ -187,3 +187,14 @@ def test_the_timeline_begins_with_a_clock_that_is_wrong() -> None:
     clock.set_by(-HOUR)
     assert two.behind() == -3600
     assert two.stepped() == -HOUR
+
+
+def test_a_first_clock_that_dated_nothing_is_no_step(two: TwoClocks, clock: SimulatedClock) -> None:
+    """Where another clock counts from the beginning on, as the database's, no wait is moved."""
+    clock.set_by(HOUR)
+    two.stepped()
+    clock.set_by(HOUR)
+    two.begin()
+    assert two.stepped() == timedelta(0)
+    assert two.set_back(clock.now(), WINDOW) == clock.now()
+    assert two.timeline() == clock.now().timestamp()

@@ -20,6 +20,8 @@ from reconciler.state.port import Asked
 from simulation.replicas import CutMembers, Judge, Node, Sent, World, living
 
 LEASE_SECONDS, TIMEOUT_SECONDS = 45.0, 15.0
+UNKNOWN = "ab" * 32
+"""A device that LG does not know."""
 
 
 def lived(folder: Path, story: Callable[[World], Awaitable[None]], **chosen: Any) -> None:
@@ -235,3 +237,28 @@ def test_the_fleets_clock_goes_on_by_the_seconds_since_boot() -> None:
     assert clock.now() == START + timedelta(seconds=12)
     assert clock.steady() == 114.0
     assert clock.machine_ahead() == own.now() - clock.now()
+
+
+def test_a_replica_on_a_machine_whose_clock_is_ahead_waits_as_long_as_the_others(
+    tmp_path: Path,
+) -> None:
+    """A device that LG refused is asked for again an hour later by the database's clock, whoever owns the account."""
+
+    async def story(world: World) -> None:
+        world.clock.set_by(timedelta(hours=2))
+        world.database.now = lambda: world.clock.now() - timedelta(hours=2)
+        world.judge = calls = Calls()
+        world.wanted["hotel-2"].append(UNKNOWN)
+        for node in world.nodes:
+            world.deliver(node)
+            node.start()
+        await world.until(lambda: any(one.device == UNKNOWN for one in calls.each), 90)
+        await asyncio.sleep(10)
+        before = sum(one.device == UNKNOWN for one in calls.each)
+        for node in world.nodes:
+            await node.stop()
+            node.start()
+        await asyncio.sleep(60)
+        assert sum(one.device == UNKNOWN for one in calls.each) == before
+
+    lived(tmp_path, story, accounts=4)

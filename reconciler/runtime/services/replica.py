@@ -111,8 +111,13 @@ class ReplicaService:
         self._loop.call_soon_threadsafe(self._due.set)
 
     async def _join(self) -> None:
-        """Become a member. Until then pages are served, and no call is made."""
+        """Become a member. Until then pages are served, and no call is made.
+
+        From here on the database's clock counts. That this machine's clock differs is no step of it: what the others
+        wrote down keeps its age.
+        """
         await self._replica.join(self._ending.is_set)
+        self._components.clocks.begin()
         if not self._ending.is_set():
             await asyncio.to_thread(self._components.state.look)
 
