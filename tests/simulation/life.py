@@ -210,7 +210,7 @@ class Life:
         possible = [one for one in self._events() if one[1].__name__ not in self._mode.left_out]
         weights = [weight for weight, _ in possible]
         (_, event) = self._random.choices(possible, weights)[0]
-        await event(self)
+        await getattr(self, event.__name__)()  # a world of another kind may do it in its own way
 
     def _events(self) -> Iterable[tuple[float, Callable[..., Awaitable[None]]]]:
         """Return what may happen, and how likely it is."""
