@@ -34,7 +34,7 @@ REFENCED_SECONDS = 2.0
 SOURCE_WAIT_SECONDS = 300.0
 """The longest wait for a source that is behind."""
 UNKNOWN_LISTS = 6
-"""A successor counts at most this many list calls of its predecessor that were not written yet."""
+"""A successor counts at most this many calls of its predecessor of which nothing was written yet, mostly lists."""
 _HALF = 32
 
 
@@ -76,7 +76,10 @@ def timeline_of(count: int) -> int:
 
 
 def unknown_lists(calls_per_hour: int | None) -> int:
-    """Return how many list calls of its predecessor a successor counts that were perhaps never written."""
+    """Return how many calls a successor counts of which its predecessor perhaps wrote nothing.
+
+    These are lists, and other calls without an intent. The predecessor makes no more of them before it writes.
+    """
     return 0 if calls_per_hour is None else min(UNKNOWN_LISTS, max(calls_per_hour // 10, 1))
 
 

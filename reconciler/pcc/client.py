@@ -70,6 +70,22 @@ class DeviceNamesHeard(Protocol):
         """Take the names; those heard before count no more."""
 
 
+class Ledger(Protocol):
+    """Writes calls down for another process that may take the account over."""
+
+    async def write(self, account: AccountName, learned: Learned) -> bool:
+        """Write down all calls of the last hour; say whether they are written."""
+
+
+class OwnLedger:
+    """Writes nothing: no other process takes accounts over."""
+
+    async def write(self, account: AccountName, learned: Learned) -> bool:
+        """Say yes."""
+        del account, learned
+        return True
+
+
 def allow_always() -> None:
     """Allow a call, where no other process works on the accounts."""
 
@@ -110,6 +126,7 @@ class Client:
     ``PlatformError``. ``last_call_at`` is when the last call ended, in steady seconds. All clients of a process share
     ``sent``. ``allow`` raises ``Outdated`` right before a call that must not be made now, whatever it is. ``outdated``
     is asked right before a change: a token may have been renewed since the pass decided on it, which takes time.
+    ``ledger`` gets the calls before there are too many of which nothing is written down.
     """
 
     def __init__(
@@ -129,8 +146,10 @@ class Client:
         two_clocks: TwoClocks | None = None,
         names: DeviceNamesHeard | None = None,
         allow: Callable[[], None] = allow_always,
+        ledger: Ledger | None = None,
     ) -> None:
         self.account = account
+        self._ledger = ledger or OwnLedger()
         self._names = names
         self.quota = quota or Quota()
         self.last_call_at: float | None = None
@@ -252,7 +271,9 @@ class Client:
             raise ValueError("a change needs a device id")
         asked_before = self._asked_devices is not None
         try:
-            answer: protocol.Answer | DeviceRefused = await self._call(call, path, protocol.judge)
+            answer: protocol.Answer | DeviceRefused = await self._call(
+                call, path, protocol.judge, intended=True
+            )
         except DeviceRefused as refused:
             answer = refused
         if not asked_before and answer.code in ASK_DEVICES_FIRST and await self._ask_devices():
@@ -281,11 +302,16 @@ class Client:
                     self._asked_devices = False
             return bool(self._asked_devices)
 
-    async def _call(self, call: Call, path: str, read: Read[Meaning]) -> Meaning:
-        """Make one call, and once more with another token where LG does not accept the first."""
+    async def _call(
+        self, call: Call, path: str, read: Read[Meaning], *, intended: bool = False
+    ) -> Meaning:
+        """Make one call, and once more with another token where LG does not accept the first.
+
+        ``intended``: an intent is written down for the first one.
+        """
         token = await self.access.token()
         try:
-            return await self._measured(call, path, token, read)
+            return await self._measured(call, path, token, read, intended=intended)
         except CredentialsRefused as refused:
             self._raise_if_fresh(refused, token)
             try:
@@ -316,14 +342,32 @@ class Client:
             lg_message_id=refused.lg_message_id,
         ) from refused
 
-    async def _measured(self, call: Call, path: str, token: Token, read: Read[Meaning]) -> Meaning:
+    async def _write_down(self) -> None:
+        """Write the calls down as long as there are too many of which nothing is written."""
+        while self.quota.must_be_written:
+            counted = self.quota.without_intent
+            if not await self._ledger.write(self.account, self.learned):
+                raise Outdated("not sent, because the calls before it could not be written down")
+            self.quota.written(counted)
+
+    async def _measured(
+        self,
+        call: Call,
+        path: str,
+        token: Token,
+        read: Read[Meaning],
+        *,
+        intended: bool = False,
+    ) -> Meaning:
         """Make one request and read its answer; count, time and learn from it, whatever it says."""
         turn = self._alone if self.quota.is_trying(self._now()) else nullcontext()
         async with turn:
+            if not intended:
+                await self._write_down()
             if call in CHANGES and (not self.same_user or self.outdated()):
                 raise Outdated(f"{call}: not sent, because what its plan rests on has changed")
             self._allow()
-            if not self.quota.take(self._now()):
+            if not self.quota.take(self._now(), intended=intended):
                 raise Throttled(
                     f"{call}: not sent, because the account has no calls left or LG throttles it"
                 )

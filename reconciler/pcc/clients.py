@@ -18,7 +18,7 @@ from reconciler.core.clock import Clock, TwoClocks
 from reconciler.core.errors import CredentialsRefused
 from reconciler.core.model import AccountName, Unlimited
 from reconciler.core.watch import Watch
-from reconciler.pcc.client import Client, DeviceNamesHeard
+from reconciler.pcc.client import Client, DeviceNamesHeard, Ledger
 from reconciler.pcc.credential_store import CredentialStore
 from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.message_ids import SentIds, new_message_id
@@ -66,8 +66,9 @@ class Clients:
         names: DeviceNamesHeard | None = None,
         allow: Callable[[AccountName], None] = allow_each,
         refusal: Callable[[AccountName], str | None] = never_refused,
+        ledger: Ledger | None = None,
     ) -> None:
-        self._names = names
+        self._names, self._ledger = names, ledger
         self._http, self._allow, self._refusal = http, allow, refusal
         self._store = store
         self._metrics = metrics
@@ -200,7 +201,7 @@ class Clients:
 
     def taken(self, account: AccountName, learned: Learned) -> None:
         """Count the calls of an account that another replica made until now."""
-        self.quota(account).relearn(self._dated(learned))
+        self.quota(account).take_over(self._dated(learned), self._two.timeline())
 
     def _dated(self, learned: Learned) -> Learned:
         """Return what was learned with its calls dated by the timeline of this process."""
@@ -230,4 +231,5 @@ class Clients:
             two_clocks=self._two,
             names=self._names,
             allow=partial(self._allow, account),
+            ledger=self._ledger,
         )

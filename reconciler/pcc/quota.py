@@ -18,6 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from reconciler.core.model import Unlimited
+from reconciler.core.replicas import unknown_lists
 
 HOUR = 3600.0
 SLACK = 5.0
@@ -55,11 +56,17 @@ class Quota:
         self._used_up = False
         self._pause_until = 0.0
         self._pauses = 0
+        self._without_intent = self._written = 0
 
-    def relearn(self, learned: Learned) -> None:
-        """Take what another process learned of the account. It knows the calls that were made here before, too."""
-        self._calls = deque(sorted(learned.calls))
+    def take_over(self, learned: Learned, now: float) -> None:
+        """Take what another process wrote down of the account, also of the calls that were made here before.
+
+        It may have made a few calls more: as many as it was allowed to make before it had to write them down.
+        """
         self._learned = self._proven = learned.limit
+        unknown = unknown_lists(self.limit)
+        self._calls = deque(sorted((*learned.calls, *[now] * unknown)))
+        self._without_intent, self._written = self._without_intent + unknown, self._without_intent
 
     def follow(self, policy: int | Unlimited) -> None:
         """Set the limit of the newest revision."""
@@ -82,6 +89,24 @@ class Quota:
         """Return what to keep over a restart."""
         return Learned(tuple(self._calls), self._learned)
 
+    @property
+    def without_intent(self) -> int:
+        """Return how many calls were counted for which no intent was written down before."""
+        return self._without_intent
+
+    @property
+    def must_be_written(self) -> bool:
+        """Say whether the calls have to be written down before another one without an intent.
+
+        Whoever takes the account over counts no more unknown ones than this.
+        """
+        limit = self.limit
+        return limit is not None and self._without_intent - self._written >= unknown_lists(limit)
+
+    def written(self, without_intent: int) -> None:
+        """Take that the first calls without an intent are written down, as many as these."""
+        self._written = max(self._written, without_intent)
+
     def is_trying(self, now: float) -> bool:
         """Say whether the next call is beyond what is known to be allowed, so that it should go alone."""
         self._forget(now)
@@ -91,11 +116,15 @@ class Quota:
             and len(self._calls) >= self._proven
         )
 
-    def take(self, now: float) -> bool:
-        """Count one call that is about to be made; or say that there is no room for it, and nothing is counted."""
+    def take(self, now: float, *, intended: bool = False) -> bool:
+        """Count one call that is about to be made; or say that there is no room for it, and nothing is counted.
+
+        ``intended``: its intent is written down, for this call alone.
+        """
         if now < self._pause_until or self.remaining(now) == 0:
             return False
         self._calls.append(now)
+        self._without_intent += not intended
         self._since_learned += 1
         return True
 

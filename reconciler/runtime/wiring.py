@@ -29,6 +29,7 @@ from reconciler.pcc.credential_store import CredentialStore
 from reconciler.pcc.quota import HOUR, Learned
 from reconciler.pcc.transport import open_http
 from reconciler.runtime.environment import Environment
+from reconciler.runtime.replicas.ledger import ReplicaLedger
 from reconciler.runtime.setting_values import Mode
 from reconciler.runtime.settings import Settings
 from reconciler.runtime.source import SETTING, opened
@@ -203,6 +204,7 @@ class _Builder:
                 names=self._state.names,
                 allow=self._tenure.allow_call,
                 refusal=self._tenure.refusal,
+                ledger=None if self._shared is None else ReplicaLedger(self._state, self._clock),
             )
 
     def components(

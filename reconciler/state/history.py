@@ -73,5 +73,6 @@ class HistoryStore(History):
         with self._behind.disk:
             try:
                 return self._storage.sent_after(account, moment)
-            except StateError:
+            except StateError as error:
+                self._behind.unread(error)
                 return ()

@@ -202,7 +202,7 @@ class History(Protocol):
         """Return which revisions brought a device in and took it out. Raises ``StateError``."""
 
     def sent_after(self, account: AccountName, moment: datetime) -> tuple[datetime, ...]:
-        """Return the times of the changes that were intended after a moment; empty if the disk cannot be read.
+        """Return the times of the changes that were intended after a moment; empty, with trouble, if none can be read.
 
         A pass that was killed did not save its calls for the quota, but it wrote its intents before its calls.
         """
@@ -314,6 +314,14 @@ class Quotas(Protocol):
         It is written together with the next write. With thousands of accounts, a write for the list of each pass would
         cost more than the pass. Returns whether it is time to flush: always after a new limit was learned. After a
         crash the count of the hour may lack a second of lists.
+        """
+
+    def keep_ahead(
+        self, account: AccountName, calls: Sequence[float], limit: int | None, now: float
+    ) -> None:
+        """Keep the same, and a call more for each intent that has no outcome yet: its call may come at any moment.
+
+        After a crash those intents are known by being later than the last kept call. Here they are earlier.
         """
 
     def of(self, account: AccountName) -> tuple[tuple[float, ...], int | None]:

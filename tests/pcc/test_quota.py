@@ -363,3 +363,39 @@ def test_an_hour_that_was_used_up_under_another_limit_proves_nothing() -> None:
 
     assert after_an_hour(Unlimited.AUTO) == 110
     assert after_an_hour(1000, Unlimited.AUTO) == 100
+
+
+def test_calls_without_an_intent_are_written_down_before_there_are_too_many() -> None:
+    """As many as a successor counts may be unwritten; those with an intent are written already."""
+    quota = Quota(40)
+    for _ in range(3):
+        quota.take(START)
+        quota.take(START, intended=True)
+    assert not quota.must_be_written
+    quota.take(START)
+    assert quota.must_be_written
+    counted = quota.without_intent
+    quota.take(START)  # while the calls before it are written
+    quota.written(counted)
+    assert not quota.must_be_written
+    quota.written(counted)
+    assert [quota.take(START) for _ in range(3)] == [True] * 3
+    assert quota.must_be_written
+
+
+def test_calls_that_nobody_may_have_written_count_when_an_account_is_taken_over() -> None:
+    """A new owner counts them in addition to those that were written, and writes them down before it calls."""
+    quota = Quota(40)
+    quota.take_over(Learned((START - 2, START - 1)), START)
+    assert quota.remaining(START) == 34
+    assert quota.must_be_written
+
+
+@pytest.mark.parametrize("policy", [Unlimited.AUTO, Unlimited.UNLIMITED])
+def test_nothing_is_written_for_an_account_without_a_limit(policy: Unlimited) -> None:
+    """Where no limit is known, no call waits for the disk."""
+    quota = Quota(policy)
+    quota.take_over(Learned((START - 1,)), START)
+    assert [quota.take(START) for _ in range(20)] == [True] * 20
+    assert quota.learned.calls == (START - 1, *[START] * 20)
+    assert not quota.must_be_written

@@ -262,3 +262,41 @@ def test_a_replica_on_a_machine_whose_clock_is_ahead_waits_as_long_as_the_others
         assert sum(one.device == UNKNOWN for one in calls.each) == before
 
     lived(tmp_path, story, accounts=4)
+
+
+@dataclass
+class KillsAtTheLastCall(Calls):
+    """Kills the owner when it asks for a device a second time, as it does once it has asked for all devices."""
+
+    killed: bool = False
+
+    def sent(self, call: Sent) -> None:
+        """Hear of a call that leaves a replica."""
+        super().sent(call)
+        if not self.killed and sum(one.device == UNKNOWN for one in self.each) == 2:
+            self.killed = True
+            call.node.kill()
+
+
+def test_calls_of_an_owner_that_was_killed_count_for_the_next_one(tmp_path: Path) -> None:
+    """No more calls are made in an hour than are allowed, whatever an owner made before it could write them down."""
+
+    async def story(world: World) -> None:
+        world.judge = calls = KillsAtTheLastCall()
+        world.policy = {"calls_per_hour": "10"}
+        for node in world.nodes:
+            world.deliver(node)
+        await together(world)
+        world.wanted["hotel-1"].append(UNKNOWN)
+        for node in world.nodes:
+            world.deliver(node)
+        await world.until(lambda: calls.killed, 90)
+        survivor = next(node for node in world.nodes if not node.gone)
+        for _ in range(12):
+            await asyncio.sleep(20)
+            await survivor.ask("POST", "/api/v1/reconcile?account=hotel-1", {})
+        asked = [one.node for one in calls.each if one.account == "hotel-1"]
+        assert survivor in asked
+        assert len(asked) <= 10
+
+    lived(tmp_path, story, accounts=2, devices=4, extra={"PCC_INTERVAL": "1h"})

@@ -63,6 +63,3 @@ SHARED_GRACE_SECONDS = 3.0
 """A pause is in force for all daemons when its command is answered: what was confirmed two seconds earlier may come."""
 OBEYED_SECONDS = 6.0
 """So long after somebody asked for a pass its owner may do what that allows; and as long as the command waits."""
-LOST_CALLS = 1
-"""For each owner that was lost within the hour one call more than the limit may be made: a successor counts a tenth of
-the limit for lists that were never written down. Of a limit of ten that is one, and a pass may ask for devices, too."""

@@ -1611,6 +1611,17 @@ def test_calls_of_many_accounts_wait_a_second_and_are_written_together(
     ]
 
 
+def test_calls_that_are_kept_ahead_count_those_that_are_about_to_be_made(
+    opened: Callable[[], State],
+) -> None:
+    """Each intent without an outcome counts as a call of now: it is earlier than the last call, and not found later."""
+    state = opened()
+    intend(state, START, change(Action.SUBSCRIBE, ONE), change(Action.SUBSCRIBE, TWO))
+    state.changes.record(HOTEL, PASS, [subscribed(ONE, START)], {}, START)
+    state.quotas.keep_ahead(HOTEL, [1.5], 60, 2.5)
+    assert state.quotas.of(HOTEL) == ((1.5, 2.5), 60)
+
+
 def test_only_a_list_that_teaches_nothing_agrees(opened: Callable[[], State]) -> None:
     """A pass takes a list for known only where to believe it would change nothing at all."""
     state, devices = opened(), frozenset({ONE, TWO})

@@ -16,7 +16,7 @@ import structlog
 from reconciler.core.errors import StateError
 from reconciler.core.guards import PauseOverride
 from reconciler.core.model import AccountName
-from reconciler.core.replicas import RENEWAL_SECONDS, MemberId, share, unknown_lists
+from reconciler.core.replicas import RENEWAL_SECONDS, MemberId, share
 from reconciler.core.windows import Opening
 from reconciler.pcc.quota import Learned
 from reconciler.runtime.dispatcher import Dispatcher
@@ -316,12 +316,12 @@ class ReplicaService:
         return {one: self._learned(one) for one in taken}
 
     def _learned(self, account: AccountName) -> Learned:
-        """Return what is known of an account's quota; its last owner may have made lists that it never wrote down."""
-        state, now = self._components.state, self._components.clock.now()
-        learned = known_quota(state.quotas, state.history, account, now)
-        limit = self._components.clients.quota(account).limit
-        unknown = unknown_lists(learned.limit if limit is None else limit)
-        return Learned((*learned.calls, *[now.timestamp()] * unknown), learned.limit)
+        """Return what the last owners of an account wrote down of its quota. Raises ``StateError``."""
+        state = self._components.state
+        learned = known_quota(state.quotas, state.history, account, self._components.clock.now())
+        if state.trouble:
+            raise StateError(state.trouble)
+        return learned
 
     def _gained(
         self, accounts: Collection[AccountName], learned: Mapping[AccountName, Learned]

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from simulation.checker import HOUR_SECONDS, OPEN_INTENT, Checker, Known
 from simulation.meaning import Reading, Texts, read
-from simulation.tolerances import CLOCK_SECONDS, LOST_CALLS, OBEYED_SECONDS
+from simulation.tolerances import CLOCK_SECONDS, OBEYED_SECONDS
 
 if TYPE_CHECKING:
     from simulation.several.daemons import Daemons, Node
@@ -50,7 +50,6 @@ class Tenancy:
     flying: dict[Any, Term] = field(default_factory=dict)
     limit: int | None = None
     limit_since: float = 0.0
-    lost: list[float] = field(default_factory=list)
     unowned_since: float | None = None
 
 
@@ -220,7 +219,6 @@ class SharedChecker(Checker):
             return
         self._require("older-epoch", term.epoch > before.epoch, call, f"{term} after {before}")
         if (call.account, before.epoch) not in self._freed:
-            tenancy.lost.append(self._now())
             self._not_written(call.account, known, seconds=self._now() - tenancy.last)
             flying = [unquote(one.path.removeprefix("/pcc/")) for one in tenancy.flying]
             self.meddled(call.account, flying, HOUR_SECONDS)
@@ -250,9 +248,8 @@ class SharedChecker(Checker):
         steady = self._now() - tenancy.limit_since > HOUR_SECONDS + CLOCK_SECONDS
         if isinstance(limit, int) and steady:
             within = [at for at in known.calls if at > self._now() - HOUR_SECONDS + CLOCK_SECONDS]
-            lost = sum(at > self._now() - HOUR_SECONDS for at in tenancy.lost)
-            words = f"{len(within)} calls in an hour, {limit} are allowed, {lost} owners were lost"
-            self._require("quota", len(within) <= limit + lost * LOST_CALLS, call, words)
+            words = f"{len(within)} calls in an hour, {limit} are allowed"
+            self._require("quota", len(within) <= limit, call, words)
 
     def delivered(self, call: Any, answer: Any) -> None:
         """Hear of an answer that reached a daemon."""
