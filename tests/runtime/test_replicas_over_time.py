@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from disks import START, StandingClock
-from reconciler.core.model import AccountName
-from reconciler.core.replicas import MARGIN_SECONDS, MemberId
+from memory_coordination import MemoryOwnership
+from reconciler.core.errors import StateError
+from reconciler.core.memory import Past
+from reconciler.core.model import AccountName, DeviceId
+from reconciler.core.replicas import MARGIN_SECONDS, REFENCED_SECONDS, MemberId
 from reconciler.runtime.replicas.clock import FleetClock
 from reconciler.runtime.replicas.source import PAUSED_SECONDS
-from reconciler.state.coordination import Renewal
+from reconciler.state.coordination import Renewal, Taken
 from reconciler.state.port import Asked
 from simulation.replicas import CutMembers, Judge, Node, Sent, World, living
 
@@ -65,6 +70,10 @@ class Calls(Judge):
         """Return when a replica sent its last call."""
         return max(call.at for call in self.each if call.node is node)
 
+    def changes(self, account: str) -> int:
+        """Return how many changes of an account were sent."""
+        return sum(call.account == account and bool(call.device) for call in self.each)
+
     def longest_pause(self, begin: float, end: float) -> float:
         """Return the longest time between two lists of one account."""
         lists: dict[AccountName, list[float]] = defaultdict(lambda: [begin])
@@ -77,6 +86,20 @@ class Calls(Judge):
             for earlier, later in zip(moments, [*moments[1:], end], strict=True)
         ]
         return max(pauses)
+
+
+class Lost(Calls):
+    """A judge that lets changes never come to LG."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def sent(self, call: Sent) -> None:
+        """Lose a change, and all that is sent until somebody ends that."""
+        super().sent(call)
+        if call.device:
+            self._world.slow_seconds = 1e9
 
 
 class HungMembers(CutMembers):
@@ -158,6 +181,134 @@ def test_a_replica_whose_renewals_hang_calls_nobody_after_its_deadline(tmp_path:
         await world.until(lambda: len(hung.owned()) == len(theirs), 60)
 
     lived(tmp_path, story, extra={"PCC_INTERVAL": "5s"})
+
+
+class LostAnswer(MemoryOwnership):
+    """The ownership as a replica sees it to which the database does not answer, although it gave accounts."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node.world.database)
+        self._lost = False
+
+    def take(self, member: MemberId, most: int) -> Taken:
+        """Give accounts, and lose the first answer that has any."""
+        found = super().take(member, most)
+        if found.fences and not self._lost:
+            self._lost = True
+            raise StateError("the connection was closed")
+        return found
+
+
+class LateAnswer(MemoryOwnership):
+    """The ownership as a replica sees it whose lease is over when the database has given it accounts."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node.world.database)
+        self._node = node
+
+    def take(self, member: MemberId, most: int) -> Taken:
+        """Give accounts late."""
+        found = super().take(member, most)
+        if found.fences:
+            self._node.replica.lease.lost()
+        return found
+
+
+@pytest.mark.parametrize("trouble", [LostAnswer, LateAnswer])
+def test_accounts_are_worked_on_that_were_taken_without_an_answer_in_time(
+    tmp_path: Path, trouble: Callable[[Node], MemoryOwnership]
+) -> None:
+    """A replica that owns accounts by the tables finds that out, although nothing changes there any more."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        other, killed = reader_and_other(world)
+        other.replica.coordination.ownership = trouble(other)
+        killed.kill()
+        await world.until(lambda: len(other.owned()) == len(world.wanted), LEASE_SECONDS + 10)
+
+    lived(tmp_path, story)
+
+
+def test_a_change_of_a_killed_replica_is_open_until_its_call_cannot_come_any_more(
+    tmp_path: Path,
+) -> None:
+    """A list shows that it was not made only 60 seconds and PCC_REQUEST_TIMEOUT after it was written down."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        world.judge = calls = Lost(world)
+        name, killed, other = "hotel-0", *owner_and_other(world, "hotel-0")
+        added = world.devices[name][-1]
+        world.wanted[name].append(added)
+        for node in world.nodes:
+            world.deliver(node)
+        await world.until(lambda: calls.changes(name) > 0, 30)
+        killed.kill()
+        world.slow_seconds = 0.0
+        await paused(other, name)
+        intended = open_changes(world, name)[DeviceId(added)].intended
+        await world.until(lambda: not open_changes(world, name), 200)
+        age = (world.clock.now() - intended).total_seconds()
+        assert 60 + 25 < age < 60 + 25 + 10
+
+    lived(tmp_path, story, extra={"PCC_INTERVAL": "5s", "PCC_REQUEST_TIMEOUT": "25s"})
+
+
+def owner_and_other(world: World, account: str) -> tuple[Node, Node]:
+    """Return the replica that owns an account, and the other one."""
+    first, second = world.nodes
+    return (first, second) if account in first.owned() else (second, first)
+
+
+def open_changes(world: World, account: str) -> Mapping[DeviceId, Past]:
+    """Return the changes of an account of which nobody knows yet what became of them."""
+    storage = world.database.storage
+    return storage.account(AccountName(account), world.clock.now()).open
+
+
+async def paused(node: Node, account: str) -> None:
+    """Let somebody pause an account at a replica."""
+    body = {"account": account, "pause": "all", "for": "2h", "reason": "stock-taking"}
+    answer = await node.ask("POST", "/api/v1/pause", body)
+    assert answer is not None
+    assert answer.status_code == 200, answer.text
+
+
+async def taken_back(node: Node, account: str) -> None:
+    """Let people want all devices of an account again, in the file that a replica reads."""
+    world, before = node.world, node.world.database.tables.verdict.serial
+    world.wanted[account] = list(world.devices[account][:20])
+    world.deliver(node)
+    await world.until(lambda: world.database.tables.verdict.serial > before, 10)
+
+
+@pytest.mark.parametrize("trouble", [paused, taken_back])
+def test_intents_are_checked_again_two_seconds_later(
+    tmp_path: Path, trouble: Callable[[Node, str], Awaitable[None]]
+) -> None:
+    """An owner that hears of no pause and no newer revision makes at most the calls of two more seconds."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        world.judge = calls = Calls()
+        reader, owner = reader_and_other(world)
+        name = str(min(owner.owned()))
+        world.policy = {"max_unsubscribe": '"100%"'}
+        world.wanted[name] = world.wanted[name][:1]
+        world.slow_seconds = 10.0
+        for node in world.nodes:
+            world.deliver(node)
+        await world.until(lambda: calls.changes(name) > 1, 30)
+        owner.renewals_cut = True
+        await trouble(reader, name)
+        begun = world.loop.time()
+        await asyncio.sleep(20)
+        last = max(call.at for call in calls.each if call.method == "DELETE")
+        assert last <= begun + REFENCED_SECONDS
+        assert calls.changes(name) < 19
+
+    lived(tmp_path, story, devices=40)
 
 
 def test_a_planned_hand_over_misses_no_pass(tmp_path: Path) -> None:

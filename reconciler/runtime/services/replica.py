@@ -84,6 +84,8 @@ class ReplicaService:
         self._due, self._ending = asyncio.Event(), asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._serial, self._read_changes = -1, UNREAD
+        # broken off: accounts may have been taken without an answer, which nothing in the tables would show again
+        self._broken_off, self._reads_first = True, False
         self._silent: frozenset[MemberId] = frozenset()
         self._behind_at, self._failure = 0.0, ""
         replica.tenure.nudge = self._nudge
@@ -174,19 +176,19 @@ class ReplicaService:
         living = await asyncio.to_thread(self._others)
         if life.tenure.me != me or not life.lives:
             return
-        began_reading = await self._take_source(others=len(living) > 1)
+        self._reads_first |= await self._take_source(others=len(living) > 1)
+        broken_off, self._broken_off = self._broken_off, True
         moved = await asyncio.to_thread(self._balance, living)
-        if moved or began_reading or self._read_changes != life.changes:
+        if moved or broken_off or self._reads_first or self._read_changes != life.changes:
             self._read_changes = life.changes  # before: what changes meanwhile is read again
-            try:
-                await self._read()
-            except StateError:
-                self._read_changes = UNREAD
-                raise
+            if not await self._read():
+                return
+        self._broken_off = False
         self._components.state.keep_only(
             self._tenure.known().keys() | self._tenure.planned().keys()
         )
-        if began_reading:
+        if self._reads_first:
+            self._reads_first = False
             self._follower.pushed()
         self._read_behind()
         await self._free_idle()
@@ -241,8 +243,8 @@ class ReplicaService:
 
     # -- what changed
 
-    async def _read(self) -> None:
-        """Bring into force what the tables say: revisions, pauses, and what is owned."""
+    async def _read(self) -> bool:
+        """Bring into force what the tables say: revisions, pauses, and what is owned. Return whether all of it is."""
         me = self._tenure.me
         news = await asyncio.to_thread(self._news)
         informer = self._components.informer
@@ -251,7 +253,7 @@ class ReplicaService:
             await informer.adopt(news.kept, marks.read(news.verdict).on)
             self._serial = news.serial
         if self._tenure.me != me or not self._replica.lives:
-            return
+            return False
         before = self._tenure.planned()
         lost = {one for one, fence in before.items() if not _same_term(fence, news.fences.get(one))}
         self._lost(lost)
@@ -260,7 +262,7 @@ class ReplicaService:
         self._tenure.read(news.fences)
         unrefused = await asyncio.to_thread(self._prepare, gained, news.fences)
         if self._tenure.me != me:
-            return
+            return False
         self._components.state.take_pauses(news.pauses)
         self._components.state.take_openings(news.openings)
         self._tenure.plans({one: each for one, each in news.fences.items() if one not in later})
@@ -271,6 +273,7 @@ class ReplicaService:
         self._gained(gained, news.learned)
         self._dispatcher.credentials_changed(unrefused)
         await self._obey(news.commands)
+        return True
 
     def _prepare(self, gained: Collection[AccountName], fences: Fences) -> frozenset[AccountName]:
         """Prepare passes of accounts that were taken; return the accounts whose tokens are refused no more."""
