@@ -85,7 +85,8 @@ class Wait:
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop on virtual time. ``time`` is in seconds since the run began.
 
-    ``due`` tells when something is due that a tick would notice, and ``busy`` whether every tick matters.
+    ``due`` tells when something is due that a tick would notice, and ``busy`` whether every tick matters. The work of a
+    thread takes at most ``thread_seconds``.
     """
 
     SELDOM = 120.0
@@ -98,6 +99,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._virtual = 0.0
         self._turns = 0
         self._random = random
+        self.thread_seconds = SLOWEST_THREAD_SECONDS
         self.waits: list[Wait] = []
         self.due: Callable[[], float | None] = lambda: None
         self.busy: Callable[[], bool] = lambda: False
@@ -144,7 +146,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def slowest_thread(self) -> float:
         """Return how many seconds the work of a thread takes at most."""
-        return SLOWEST_THREAD_SECONDS
+        return self.thread_seconds
 
     def _go_on(self, timeout: float | None) -> None:
         if timeout is not None and timeout <= 0:

@@ -95,6 +95,7 @@ class Database:
     """The server. ``now`` is its clock, ``away`` why it does not answer, ``checks`` how much of a fence counts.
 
     ``accepted`` is called after each acceptance. ``locked`` accounts are in another transaction that does not end.
+    ``refuses`` names the kinds of transactions that fail, and ``after`` what happens once, right after one.
     """
 
     def __init__(self, storage: Storage, now: Callable[[], datetime]) -> None:
@@ -105,15 +106,18 @@ class Database:
         self.away = ""
         self.locked: set[AccountName] = set()
         self.accepted: Callable[[], None] = nobody_listens
+        self.refuses: set[str] = set()
+        self.after: dict[str, Callable[[], None]] = {}
         self._turn = threading.RLock()
 
     @contextmanager
-    def transaction(self) -> Iterator[Tables]:
+    def transaction(self, kind: str = "") -> Iterator[Tables]:
         """Let one transaction have the tables; the others wait."""
         with self._turn:
-            if self.away:
-                raise StateError(self.away)
+            if self.away or kind in self.refuses:
+                raise StateError(self.away or f"it refuses to {kind}")
             yield self.tables
+        self.after.pop(kind, nobody_listens)()
 
     def copy(self) -> Tables:
         """Return what a standby has at this moment."""
@@ -182,7 +186,7 @@ class MemoryStorage:
     ) -> frozenset[AccountName]:
         """Write the groups of those accounts whose fence is true."""
         try:
-            with self._database.transaction():
+            with self._database.transaction("write"):
                 fenced = self._database.failing(fences or {})
                 wanted = [group for group in groups if group.about not in fenced]
                 self._database.storage.write(wanted)
@@ -280,7 +284,7 @@ class MemoryOwnership(Ownership):
                     row.owner = NOBODY
 
     def owned(self, member: MemberId) -> Mapping[AccountName, Fence]:
-        with self._database.transaction() as tables:
+        with self._database.transaction("own") as tables:
             rows = sorted(tables.ownership.items())
             return {name: row.fence() for name, row in rows if row.owner == member and row.managed}
 
@@ -371,7 +375,7 @@ class MemorySource(Source):
                 tables.reports.pop(name, None)
 
     def verdict(self) -> Verdict:
-        with self._database.transaction() as tables:
+        with self._database.transaction("verdict") as tables:
             return tables.verdict
 
     def earlier(self, now: datetime) -> frozenset[str]:
@@ -394,7 +398,7 @@ class MemoryCommands(Commands):
 
     def asked(self, accounts: Collection[AccountName], *, source: bool) -> Sequence[Command]:
         wanted = {*accounts, EVERYWHERE} if source else {*accounts}
-        with self._database.transaction() as tables:
+        with self._database.transaction("ask") as tables:
             return [one for one in tables.commands.values() if one.account in wanted]
 
     def done(self, ids: Collection[int]) -> None:
@@ -437,7 +441,7 @@ class MemoryCommands(Commands):
         return bool(found)
 
     def report(self, rows: Collection[StatusRow], fences: Mapping[AccountName, Fence]) -> None:
-        with self._database.transaction() as tables:
+        with self._database.transaction("report") as tables:
             for row in rows:
                 held, fence = tables.ownership.get(row.account), fences[row.account]
                 if held is not None and (held.owner, held.epoch) == (fence.owner, fence.epoch):
