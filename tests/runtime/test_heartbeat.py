@@ -135,12 +135,25 @@ async def test_a_late_account_is_a_call_to_fail() -> None:
         await eventually(lambda: around.taken)
         around.judged.verdict = Verdict.LATE
         await eventually(lambda: pinged(outside).count("/pcc/fail?tenant=7") > 1)
+        well = len(around.taken)
+        await eventually(lambda: pinged(outside).count("/pcc/fail?tenant=7") > 4)
+        assert len(around.taken) == well, "the metric is for those that say that all is well"
         failing = outside.posted[pinged(outside).index("/pcc/fail?tenant=7")]
         assert "line of late" in failing.body.decode()
         around.judged.verdict = Verdict.ON_TIME
         await eventually(lambda: pinged(outside)[-1] == "/pcc?tenant=7")
         await eventually(lambda: around.named("heartbeat.on_time"))
     assert [line["reason"] for line in around.named("heartbeat.late")] == ["line of late"]
+
+
+async def test_no_secret_leaves_with_a_heartbeat() -> None:
+    """What the log masks is masked in the words for the outside, too."""
+    async with hooks(lambda _: OK) as outside, sending(outside.url) as around:
+        around.masking.know({STATUS.summary})
+        before = len(outside.posted)
+        await eventually(lambda: len(outside.posted) > before + 1)
+        last = outside.posted[-1].body.decode()
+    assert last.splitlines() == [MASK, "line of on time"]
 
 
 async def test_what_is_not_known_is_not_stated() -> None:

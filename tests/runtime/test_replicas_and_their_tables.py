@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from reconciler.core.model import AccountName
 from simulation.replicas import Judge, Node, Sent, World
-from simulation.test_replicas import all_owned_once, lived, reader, told, together
+from simulation.test_replicas import all_owned_once, lived, reader, together, told
 
 HOTEL = AccountName("hotel-2")
 
@@ -81,7 +81,7 @@ def test_news_during_a_report_is_in_the_next_one(tmp_path: Path) -> None:
     lived(tmp_path, story, replicas=2)
 
 
-async def paused(world: World, node: Node, pause: str) -> None:
+async def paused(node: Node, pause: str) -> None:
     """Let somebody pause the hotel at a replica, or end that."""
     body = {"account": HOTEL, "pause": pause, "for": "2h", "reason": "stock-taking"}
     answer = await node.ask("POST", "/api/v1/pause", body)
@@ -98,19 +98,75 @@ def plans_on_what_is_true(world: World) -> bool:
 
 
 def test_what_happens_while_the_tables_are_read_is_read_again(tmp_path: Path) -> None:
-    """With threads of seconds a reading lasts over several renewals; no pause is missed, whenever it comes."""
+    """With threads of seconds a reading lasts over several renewals; a pause in its middle is not missed."""
 
     async def story(world: World) -> None:
         await together(world)
-        owner, other = owner_and_other(world)
-        world.loop.thread_seconds = 1.5
-        for number in range(12):
-            await owner.ask("POST", "/api/v1/reconcile?account=hotel-1", {})
-            await asyncio.sleep(0.4 * number)
-            await paused(world, other, ("all", "none")[number % 2])
-            await world.until(lambda: plans_on_what_is_true(world), 40)
+        tables = world.database.tables
 
-    lived(tmp_path, story, replicas=2)
+        def pause() -> None:
+            tables.ownership[HOTEL].pause += 1
+            tables.changes += 1
+
+        world.loop.thread_seconds = 4.0
+        for _ in range(8):
+            world.database.after["ask"] = pause
+            tables.changes += 1
+            await world.until(lambda: not world.database.after, 30)
+            await world.until(lambda: plans_on_what_is_true(world), 30)
+
+    lived(tmp_path, story, replicas=1)
+
+
+def test_what_was_read_for_a_life_is_not_in_force_after_it(tmp_path: Path) -> None:
+    """A replica that is declared dead, or whose database is exchanged, while it reads owns nothing of that."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        (node,) = world.nodes
+        tenure = node.replica.tenure
+
+        def die() -> None:
+            world.database.tables.members.pop(tenure.me, None)
+
+        def exchange() -> None:
+            world.database.fail_over(world.database.copy())
+
+        world.loop.thread_seconds = 3.0
+        for ending in (die, exchange) * 4:
+            world.database.after["ask"] = ending
+            before = tenure.me
+            world.database.tables.changes += 1
+            await world.until(lambda: not world.database.after, 30)
+            await world.until(lambda: not node.replica.lives, 30)
+            while tenure.me == before or not node.owned():
+                assert not (node.owned() and tenure.me == before)
+                await asyncio.sleep(0.1)
+            assert {fence.owner for fence in tenure.planned().values()} == {tenure.me}
+
+    lived(tmp_path, story, replicas=1)
+
+
+def test_a_replica_reads_what_was_accepted_before_it_reads_the_source(tmp_path: Path) -> None:
+    """One that starts with older files than those in force waits with them, though nobody else lives."""
+
+    async def story(world: World) -> None:
+        older = world.text()
+        await together(world)
+        (node,) = world.nodes
+        world.wanted[HOTEL].append(world.devices[HOTEL][-1])
+        world.deliver(node)
+        await world.until(world.agrees, 30)
+        for _ in range(5):
+            await node.stop()
+            world.deliver(node, older)
+            node.start()
+            await world.until(lambda: len(node.owned()) == len(world.wanted), 30)
+            await world.until(lambda: bool(node.replica.source.waits), 30)
+            await asyncio.sleep(30)
+            assert world.agrees()
+
+    lived(tmp_path, story, replicas=1)
 
 
 def test_a_reading_that_failed_is_repeated(tmp_path: Path) -> None:
@@ -121,7 +177,7 @@ def test_a_reading_that_failed_is_repeated(tmp_path: Path) -> None:
         await asyncio.sleep(5)
         _, other = owner_and_other(world)
         world.database.refuses.add("ask")
-        await paused(world, other, "all")
+        await paused(other, "all")
         await asyncio.sleep(10)
         assert not plans_on_what_is_true(world)
         world.database.refuses.clear()

@@ -261,8 +261,8 @@ class ReplicaService:
         later = news.fences.keys() - (before.keys() - lost) - gained
         self._tenure.read(news.fences)
         unrefused = await asyncio.to_thread(self._prepare, gained, news.fences)
-        if self._tenure.me != me:
-            return False
+        if self._tenure.me != me or not self._replica.lives:
+            return False  # this life ended meanwhile, and what was read for it is not owned
         self._components.state.take_pauses(news.pauses)
         self._components.state.take_openings(news.openings)
         self._tenure.plans({one: each for one, each in news.fences.items() if one not in later})
