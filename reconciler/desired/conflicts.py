@@ -118,11 +118,13 @@ def in_two_accounts(parts: Sequence[AccountPart], cache: LoadCache) -> list[Find
     shared = _shared(accounts)
     examples = {devices[0] for devices in shared.values()}
     spots = {part.name: part.collected.first(examples & part.collected.ids) for part in accounts}
+    documents = {part.name: part.reading.path for part in accounts}
     found = []
     for (one, two), devices in shared.items():
         more = f" and {len(devices) - 1} more are" if len(devices) > 1 else " is"
         message = f"this device{more} also desired in account {one}; this one at"
-        found.append(Finding(spots[two][devices[0]], message, spots[one][devices[0]]))
+        here, there = spots[two][devices[0]], spots[one][devices[0]]
+        found.append(Finding(here, message, there, quotes=documents[one]))
     return found
 
 

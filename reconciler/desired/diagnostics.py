@@ -23,11 +23,21 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault or warning. ``other`` is a second place, named at the end of the message."""
+    """A fault or warning. ``other`` is a second place, named at the end of the message.
+
+    ``quotes`` is one more document from which the message has a word, such as an account's name.
+    """
 
     where: Where
     message: str
     other: Where | None = None
+    quotes: str = ""
+
+    @property
+    def documents(self) -> frozenset[str]:
+        """Return the paths of all documents and device files of which something is shown."""
+        second = {self.other.path} if self.other is not None else set[str]()
+        return frozenset({self.where.path, self.quotes, *second})
 
 
 @dataclass(slots=True)
@@ -46,13 +56,17 @@ class Notes:
         """Note a fault."""
         self.faults.append(Finding(where, message, other))
 
-    def warn(self, where: Where, message: str, other: Where | None = None) -> None:
+    def warn(
+        self, where: Where, message: str, other: Where | None = None, *, quotes: str = ""
+    ) -> None:
         """Note a warning."""
-        self.warnings.append(Finding(where, message, other))
+        self.warnings.append(Finding(where, message, other, quotes))
 
-    def unresolve(self, where: Where, message: str, other: Where | None = None) -> None:
+    def unresolve(
+        self, where: Where, message: str, other: Where | None = None, *, quotes: str = ""
+    ) -> None:
         """Note a fault that ``resolve`` ends."""
-        self.unresolved.append(Finding(where, message, other))
+        self.unresolved.append(Finding(where, message, other, quotes))
 
     def copy(self) -> Notes:
         """Return a copy of the notes that can grow."""

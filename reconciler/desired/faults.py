@@ -50,7 +50,7 @@ def located(
             message = (
                 f"{message} {finding.other.path}:{':'.join(map(str, _place(finding.other, spots)))}"
             )
-        if path in hidden or (finding.other is not None and finding.other.path in hidden):
+        if not hidden.isdisjoint(finding.documents):
             message = HIDDEN
         faults.append(Fault(path, line, column, message))
     return faults

@@ -119,7 +119,7 @@ def gather(
         approved, noted = accounts.read_approvals(reading, files, zone, names)
         notes[reading.path].add(noted)
         approvals += approved
-    found = windows.read_windows(readings, zone, parts, notes)
+    found = windows.read_windows(readings, zone, parts, notes, hidden)
     return Contents(readings, zone, parts, approvals, found), notes
 
 

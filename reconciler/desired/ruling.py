@@ -101,7 +101,7 @@ def _check_lock(account: AccountName, ruled: Ruled, collected: Collected, notes:
         notes.unresolve(top, f"this lock was written for another account: {RUN_RESOLVE}")
     elif not ruled.fits(account):
         message = f"the rules of account {account} are others than when this lock was written: {RUN_RESOLVE}"
-        notes.unresolve(top, message)
+        notes.unresolve(top, message, quotes=collected.reading.path)
     both = lock.ids & collected.listed
     if both:
         spots = collected.first(both)

@@ -7,7 +7,7 @@ Must not: read a clock. Whether a window will ever be active is asked with the t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, tzinfo
 from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -42,14 +42,19 @@ def read_windows(
     zone: tzinfo | None,
     accounts: Sequence[AccountPart],
     notes: Mapping[str, Notes],
+    hidden: frozenset[str],
 ) -> tuple[WindowPart, ...]:
-    """Return the windows, which are in one document. Note what is wrong with them; ``zone`` is the file's."""
+    """Return the windows, which are in one document. Note what is wrong with them; ``zone`` is the file's.
+
+    No message shows the account of a ``hidden`` document.
+    """
     found = stated(readings, "windows")
     if found is None:
         return ()
     reading, tables = found
     noted = notes[reading.path]
     names = [part.name for part in accounts]
+    shown = [part.name for part in accounts if part.reading.path not in hidden]
     broken = {loc[:2] for loc in reading.broken}
     given = stated(readings, "timezone")
     parts: list[WindowPart] = []
@@ -65,7 +70,9 @@ def read_windows(
         known.setdefault(table.name, named)
         window = _Definition(reading, loc, table, zone, noted).window(given[1] if given else None)
         if window is not None:
-            _check_accounts(reading, loc, window, names, noted)
+            for number, pattern in _without_account(window, names):
+                message = f"no account matches this pattern{suggestion(pattern, shown)}"
+                noted.warn(reading.at(*loc, "accounts", number), message)
             parts.append(WindowPart(window, named))
     return tuple(parts)
 
@@ -162,15 +169,11 @@ class _Definition:
         self._notes.fault(self._reading.at(*self._loc, key), message)
 
 
-def _check_accounts(
-    reading: Reading, loc: Loc, window: Window, names: Sequence[AccountName], notes: Notes
-) -> None:
-    """Warn of a pattern that matches no account."""
+def _without_account(window: Window, names: Sequence[AccountName]) -> Iterator[tuple[int, str]]:
+    """Find the patterns of a window that match no account, each with its place in the list."""
     for index, pattern in enumerate(window.accounts):
         if pattern != "*" and not any(fnmatchcase(name, pattern) for name in names):
-            near = suggestion(pattern, names)
-            message = f"no account matches this pattern{near}"
-            notes.warn(reading.at(*loc, "accounts", index), message)
+            yield index, pattern
 
 
 class WindowsByAccount:
@@ -216,7 +219,7 @@ def warn_of_times(
                     f"no allow window of account {desired.account} is active within {HORIZON.days} days: "
                     f"until then it makes no {action}"
                 )
-                notes.warn(places[allows[0]], message)
+                notes.warn(places[allows[0]], message, quotes=desired.path)
 
 
 def _active_soon(window: Window, now: datetime) -> bool:
