@@ -8,6 +8,8 @@ from datetime import timedelta
 from mixed_fleet import known, mixed
 from reconciler.core.heard import HeardOfAccount
 from reconciler.core.model import DEFAULT_ACCOUNT
+from reconciler.core.registry_news import RegistryNews
+from reconciler.core.rules import Pending, Registered
 from reconciler.core.status import AccountStatus
 from reconciler.reporting.account_reports import AccountReports
 from reconciler.reporting.heard import KnownEvents
@@ -29,11 +31,12 @@ def fresh(facts: Knowledge) -> AccountReport:
         facts.accepted.accounts[DEFAULT_ACCOUNT],
         facts.passes.get(DEFAULT_ACCOUNT),
         facts.events,
+        registry=facts.registries.get(DEFAULT_ACCOUNT),
     )
 
 
 async def test_a_kept_report_is_as_good_as_a_fresh_one() -> None:
-    """After a pass, an edit, an event, or another time of the next pass, the report says the new facts."""
+    """After a pass, an edit, an event, or news of LG's registry or of the next pass, the report says the new facts."""
     one = await mixed()
     reports, facts = AccountReports(), known(one)
     first = reports.of_all(facts)[DEFAULT_ACCOUNT]
@@ -46,6 +49,15 @@ async def test_a_kept_report_is_as_good_as_a_fresh_one() -> None:
     heard = {DEFAULT_ACCOUNT: HeardOfAccount(recent=3)}
     facts = replace(facts, events=KnownEvents(NoEvents(), heard))
     assert reports.of_all(facts)[DEFAULT_ACCOUNT] == fresh(facts)
+
+    facts = replace(facts, passes={})
+    assert reports.of_all(facts)[DEFAULT_ACCOUNT] == fresh(facts)
+
+    waiting = Pending({"fridges": (Registered(one.owned[0]),)})
+    for news in (RegistryNews(doubted="it shrank"), RegistryNews(waiting, facts.now)):
+        before = reports.of_all(facts)[DEFAULT_ACCOUNT]
+        facts = replace(facts, registries={DEFAULT_ACCOUNT: news})
+        assert reports.of_all(facts)[DEFAULT_ACCOUNT] == fresh(facts) != before
 
     one.want(one.owned)
     facts = known(one)
