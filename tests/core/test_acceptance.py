@@ -15,12 +15,24 @@ from reconciler.core.acceptance import (
     Claims,
     Seen,
     accept,
+    adopt,
     changed,
     chosen,
     reject,
 )
 from reconciler.core.errors import Fault, Unknown
-from reconciler.core.model import AccountName, Cause, Desired, Device, DeviceId, Policy, Revision
+from reconciler.core.model import (
+    AccountName,
+    Cause,
+    Commit,
+    Desired,
+    Device,
+    DeviceId,
+    Policy,
+    Revision,
+    Unsettled,
+)
+from reconciler.core.windows import Holds, Span, Window, WindowKind
 from reconciler.desired import Loaded
 
 SEOUL, BUSAN, JEJU = AccountName("seoul"), AccountName("busan"), AccountName("jeju")
@@ -308,6 +320,12 @@ def test_changed_names_what_came_went_and_was_marked() -> None:
     assert changed(before, accept(before, loaded(part(SEOUL, "a"), part(BUSAN, "b")), SECOND)) == {
         JEJU
     }
+    files = Unsettled(frozenset({DeviceId("a")}), "half written")
+    waits = replace(
+        before,
+        accounts={**before.accounts, SEOUL: replace(before.accounts[SEOUL], unsettled=files)},
+    )
+    assert changed(before, waits) == changed(waits, before) == {SEOUL}
     marked = reject(before, Cause.MISSING, ())
     assert changed(before, marked) == {SEOUL, BUSAN, JEJU}
     assert changed(marked, reject(marked, Cause.MISSING, (FAULT,))) == frozenset()
@@ -346,6 +364,56 @@ def test_what_became_of_each_revision_is_remembered() -> None:
         str(last), last.sha256, Cause.INVALID
     )
     assert reject(after, Cause.MISSING, (FAULT,)).seen == after.seen
+
+
+def test_each_edit_of_a_tree_that_is_not_committed_is_known_by_itself() -> None:
+    """They share the name of the commit, so the digest tells them apart; one that is read again is still one."""
+    commit = Commit("c" * 40, "Kim", "Change", NOW, dirty=True)
+    first, second = Revision("1" * 64, commit), Revision("2" * 64, commit)
+    after = accept(Accepted(), loaded(part(SEOUL, "a")), first)
+    after = reject(after, Cause.INVALID, (FAULT,), second)
+    after = reject(after, Cause.INVALID, (FAULT,), second)
+    assert after.seen == (
+        Seen(str(first), first.sha256),
+        Seen(str(second), second.sha256, Cause.INVALID),
+    )
+
+
+def test_what_a_revision_says_of_all_accounts_is_in_force_with_it() -> None:
+    """A revision that is rejected takes none of it back."""
+    night = Window("night", WindowKind.DENY, Holds.ALL, Span(None, NOW), "UTC")
+    said = replace(
+        loaded(part(SEOUL, "a"), shared=["all.toml"], retired=[JEJU]),
+        environment="production",
+        timezone="Asia/Seoul",
+        windows=(night,),
+    )
+    after = accept(three(), said, SECOND)
+    found = (after.environment, after.shared, after.timezone, after.windows, after.retired)
+    assert found == ("production", {"all.toml"}, "Asia/Seoul", (night,), {JEJU})
+    rejected = reject(after, Cause.MISSING, (FAULT,), THIRD)
+    assert found == (
+        rejected.environment,
+        rejected.shared,
+        rejected.timezone,
+        rejected.windows,
+        rejected.retired,
+    )
+    assert accept(after, loaded(part(SEOUL, "a")), THIRD).windows == ()
+
+
+def test_what_another_process_accepted_is_taken_as_it_is() -> None:
+    """All of it counts, with the objects of before for accounts that want the same: their passes go on."""
+    before = three()
+    parts = (part(SEOUL, "a"), part(BUSAN, "x"), part(AccountName("ulsan"), "u"))
+    there = reject(accept(Accepted(), loaded(*parts), SECOND), Cause.INVALID, (FAULT,), THIRD)
+    after = adopt(before, there)
+    assert after == there
+    assert after.accounts[SEOUL].desired is before.accounts[SEOUL].desired
+    assert {(one.revision, one.rejected) for one in after.accounts.values()} == {
+        (SECOND, Cause.INVALID)
+    }
+    assert changed(before, adopt(before, three())) == frozenset()
 
 
 def test_commits_that_were_overtaken_share_the_fate_of_the_one_that_was_read() -> None:
@@ -449,6 +517,21 @@ def test_one_clock_is_enough_for_a_claim() -> None:
         (later, None, {"a": BUSAN}),
     ):
         assert claims.by_either_clock(SEOUL, iter([soon.id]), ours, other) == found
+
+
+def test_every_other_account_that_lists_a_device_is_asked() -> None:
+    """The first one may want it some day only, or no more, while another one wants it now."""
+    device = DeviceId("a")
+    soon, over = Device(device, from_=NOW + HOUR), Device(device, until=NOW)
+    texts = {
+        SEOUL: part(SEOUL, "a"),
+        BUSAN: Desired(BUSAN, frozenset({device}), {device: soon}),
+        JEJU: Desired(JEJU, frozenset({device}), {device: over}),
+    }
+    assert Claims.of(texts, FIRST).elsewhere(SEOUL, [device], NOW) == {}
+    ulsan = AccountName("ulsan")
+    claims = Claims.of({**texts, ulsan: part(ulsan, "a")}, FIRST)
+    assert claims.elsewhere(SEOUL, [device], NOW) == {"a": ulsan}
 
 
 def test_a_claim_that_is_not_in_force_yet_counts_for_nobody() -> None:

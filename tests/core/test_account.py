@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core_runs import midpoint, state_of
@@ -44,6 +44,8 @@ contacts = st.one_of(
 
 
 @given(st.lists(contacts, max_size=12))
+@example([Contact(ListRead.READ, broken_off=True), Contact(stop=REFUSED), READ])
+@example([Contact(ListRead.READ, broken_off=True), Contact(stop=REFUSED_LATER), READ])
 def test_failures_are_counted_in_a_row(met: Sequence[Contact]) -> None:
     """A list that is read ends the failed lists, a pass in which LG took everything ends the broken passes."""
     state, failed_lists, broken_passes = FRESH, 0, 0
