@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,14 @@ from reconciler.controller.informer import Informer
 from reconciler.core.errors import Fault, Invalid, SourceError, StateError
 from reconciler.core.model import (
     AccountName,
+    Action,
     Cause,
     Commit,
     DeviceId,
     Observed,
+    PassId,
+    Reason,
+    Retry,
     Verified,
 )
 from reconciler.desired import Document, MemoryTree
@@ -259,6 +263,57 @@ async def test_rejected_text_is_told_and_so_is_its_mending() -> None:
     told = [event["event"] for event in events]
     assert told.count("desired.rejected") == 1
     assert told[-1] == "desired.accepted"
+
+
+async def test_each_other_set_of_faults_is_told_once() -> None:
+    """A person who corrects one of two faults reads what is left; the time of the last good revision stays."""
+    office = Office(MemorySource(east=text("east", "a")))
+    await office.informer.refresh()
+    reloaded = "pcc_desired_last_reload_success_timestamp_seconds"
+    good = office.metrics.registry.get_sample_value(reloaded)
+    assert good
+    told = []
+    for head in ("prnue = 1\npasue = 1", "prnue = 1", "prnue = 1"):
+        office.source.files["east.toml"] = text("east", "a", head=head)
+        with capture_logs() as events:
+            await office.informer.refresh()
+        told += [len(one["faults"]) for one in events if one["event"] == "desired.rejected"]
+    assert told == [2, 1]
+    assert office.metrics.registry.get_sample_value(reloaded) == good
+
+
+NAMED, DATED = "{ id = 'a', name = 'Lobby' }", "{ id = 'a', until = 2030-01-01T00:00:00Z }"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "waits"),
+    [
+        (("'a'",), ("'a'", "'b'"), True),
+        (("'a'",), (NAMED,), False),
+        ((NAMED,), (DATED,), False),
+        ((NAMED,), ("'a'",), False),
+        ((NAMED, "'b'"), (NAMED,), True),
+        (("'a'", "'b'"), ("'b'",), False),
+    ],
+)
+async def test_an_edit_of_its_entry_ends_the_wait_of_a_device(
+    before: tuple[str, ...], after: tuple[str, ...], *, waits: bool
+) -> None:
+    """A person who edits an entry expects another try; what is edited beside it ends no wait."""
+    office = Office(MemorySource(east=entries(*before)))
+    await office.informer.refresh()
+    now, device = SystemClock().now(), DeviceId("a")
+    live(office, EAST, "a")
+    wait = Retry(Action.UNSUBSCRIBE, Reason.REFUSED, 1, now + timedelta(hours=1))
+    office.state.changes.record(EAST, PassId("pass"), (), {device: wait}, now)
+    office.source.files["east.toml"] = entries(*after)
+    await office.informer.refresh()
+    assert (device in office.state.accounts.recall(EAST, now).retries) is waits
+
+
+def entries(*listed: str) -> bytes:
+    """Return a text of one account with these entries."""
+    return f"version = 1\n[accounts.east]\ndevices = [{', '.join(listed)}]\n".encode()
 
 
 @pytest.mark.parametrize(
@@ -510,6 +565,20 @@ async def test_signed_commits_in_force_are_known_to_the_source_also_after_a_rest
     assert known[1:] == [{"a" * 40}, frozenset(), frozenset(), {"c" * 40}, {"c" * 40}, {"c" * 40}]
 
 
+async def test_a_signed_commit_stays_known_while_the_source_fails() -> None:
+    """A fetch in vain takes no trust away: the key that signed it may have expired since."""
+    office = Office(MemorySource(east=text("east", "a")))
+    office.source.head, office.source.identity = signed("a"), "one"
+    await office.informer.refresh()
+    office.source.error = FetchError("the remote does not answer")
+    await office.informer.refresh()
+    office.source.error = None
+    await office.informer.refresh()
+    known = [(known.identity, known.signed) for known in office.source.known]
+    trusted = frozenset({"a" * 40})
+    assert known == [("", frozenset()), ("one", trusted), ("", trusted)]
+
+
 async def test_a_signed_commit_that_is_faulty_is_not_the_one_in_force() -> None:
     """A good signature on a faulty commit changes nothing: the next one has to descend from what is in force."""
     office = Office(MemorySource(east=text("east", "a")))
@@ -617,6 +686,16 @@ async def test_only_an_account_with_live_devices_is_missed() -> None:
         await office.informer.refresh()
     assert office.informer.accepted.abandoned == {WEST}
     assert [line["account"] for line in lines if line["event"] == "account.abandoned"] == [WEST]
+
+
+async def test_an_account_that_left_is_missed_where_nobody_knows_what_is_live() -> None:
+    """Where the state cannot be read, each of them may have live devices."""
+    office = Office(MemorySource(east=text("east", "a"), west=text("west", "b")))
+    await office.informer.refresh()
+    office.state.accounts.live_accounts = unreadable  # type: ignore[method-assign, assignment]  # an unlucky disk
+    del office.source.files["west.toml"]
+    await office.informer.refresh()
+    assert office.informer.accepted.abandoned == {WEST}
 
 
 async def test_claims_follow_what_is_in_force() -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
+import httpx
 import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from reconciler.controller.reconciler import Reconciler
+from reconciler.controller.tenure import Alone
+from reconciler.core.guards import PauseOverride
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
+    AccountName,
     Action,
     Cause,
     Condition,
+    Desired,
     Device,
     DeviceId,
     Digest,
@@ -656,3 +663,45 @@ async def test_a_progress_bar_hears_of_each_change() -> None:
     )
     await fleet.reconcile()
     assert (progress.expected, progress.done) == (12, 12)
+
+
+async def test_a_pass_is_judged_by_what_is_known_once_its_list_is_read() -> None:
+    """A pause that comes while LG is asked holds all changes of the pass, and the report says so."""
+    fleet = Fleet(4, wanted=3)
+    fleet.platform.subscribe("default", fleet.owned[3])
+
+    def paused(_request: httpx.Request) -> None:
+        now = fleet.clock.now()
+        fleet.state.pauses.set(DEFAULT_ACCOUNT, PauseOverride(Pause.ALL, None, "at work"), now)
+
+    fleet.transport.on_request = paused
+    ending = await fleet.reconcile()
+    assert not fleet.calls("POST", "DELETE")
+    assert (ending.condition, ending.pause) == (Condition.PAUSED, Pause.ALL)
+    assert {one.reason for one in ending.held} == {Reason.PAUSED}
+    assert len(ending.held) == 4
+    assert fleet.due is not None
+    assert fleet.due > timedelta(minutes=5)
+
+
+class Elsewhere(Alone):
+    """The tenure of a replica that has lost its accounts to another one."""
+
+    def owned(self, accounts: Iterable[AccountName]) -> list[AccountName]:
+        """Return none of them."""
+        del accounts
+        return []
+
+
+async def test_an_account_of_another_replica_is_left_alone() -> None:
+    """It is not asked about, has no next pass here, and nothing is carried for it any more."""
+    fleet = Fleet(3)
+    await fleet.reconcile()
+    before = len(fleet.calls())
+    fleet.want(fleet.owned[1:])
+    kept = replace(fleet.reconciler._with, tenure=Elsewhere())
+    lost = Reconciler(fleet, lambda _account: fleet.client, kept)
+    lost.accounts.begin(Desired(DEFAULT_ACCOUNT, frozenset(fleet.owned)), START)
+    assert await lost.reconcile(DEFAULT_ACCOUNT) is None
+    assert len(fleet.calls()) == before
+    assert not lost.accounts.statuses

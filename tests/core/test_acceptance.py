@@ -390,7 +390,8 @@ def test_what_a_revision_says_of_all_accounts_is_in_force_with_it() -> None:
     )
     after = accept(three(), said, SECOND)
     found = (after.environment, after.shared, after.timezone, after.windows, after.retired)
-    assert found == ("production", {"all.toml"}, "Asia/Seoul", (night,), {JEJU})
+    expected = "production", frozenset({"all.toml"}), "Asia/Seoul", (night,), frozenset({JEJU})
+    assert found == expected
     rejected = reject(after, Cause.MISSING, (FAULT,), THIRD)
     assert found == (
         rejected.environment,
