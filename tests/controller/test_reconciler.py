@@ -395,6 +395,22 @@ async def test_expect_makes_nothing_of_another_plan() -> None:
     assert fleet.live == frozenset(fleet.owned[:10])
 
 
+async def test_another_plan_than_expected_is_reported_also_where_all_of_it_is_held() -> None:
+    """The person agreed to other devices, whether or not they could go now."""
+    fleet = Fleet(12, policy=Policy(pause=Pause.ALL))
+    fleet.platform.subscribe("default", *fleet.owned)
+    fleet.want(fleet.owned[:10])
+    looked = await fleet.reconciler.previews.dry_run(DEFAULT_ACCOUNT)
+    assert looked is not None
+    assert looked.plan is not None
+    assert (looked.plan.changes, len(looked.held)) == (0, 2)
+    for digest, unexpected in ((Digest("sha256:0"), True), (looked.plan.digest, False)):
+        await fleet.reconciler.reconcile(DEFAULT_ACCOUNT, digest)
+        last = fleet.reconciler.accounts.statuses[DEFAULT_ACCOUNT].last
+        assert last is not None
+        assert last.unexpected is unexpected
+
+
 async def test_a_look_changes_and_remembers_nothing() -> None:
     """Planning leaves no trace: neither calls that change anything nor anything in state."""
     fleet = Fleet(12)

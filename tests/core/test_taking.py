@@ -187,6 +187,8 @@ def test_a_registry_that_contradicts_itself_is_doubted() -> None:
         "LG's registry names a device twice"
     )
     assert doubt([washer("a"), washer("a")], None) == ""
+    head = LockHead(SEOUL, "0" * 64, 13, READ)
+    assert "6 devices" in doubt([washer(f"d{number}") for number in range(6)] * 2, head)
 
 
 def test_what_waits_for_resolve_is_counted_for_each_rule() -> None:

@@ -267,6 +267,13 @@ def test_nothing_changes_before_the_next_change_and_nothing_is_free_before_it_is
             assert held
 
 
+def test_a_window_that_begins_with_another_offset_begins_on_the_second() -> None:
+    """Whatever fraction of a second the question has: the hour that is left out takes its beginning with it."""
+    when = weekly("02:30", "04:00", "Europe/Berlin", frozenset({6}))
+    asked = datetime(2026, 3, 28, 12, 0, 0, 250_000, UTC)
+    assert when.next_change(asked) == datetime(2026, 3, 29, 1, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("name", ["Asia/Seoul", "America/Havana"])
 def test_a_moment_within_a_second_is_before_the_change(name: str) -> None:
     """A moment just before a window begins is not in it."""
