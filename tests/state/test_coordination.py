@@ -37,6 +37,7 @@ from reconciler.state.records import (
     Group,
     ListChanged,
     Mark,
+    NamesSaved,
 )
 from reconciler.state.sqlite.storage import SqliteStorage
 
@@ -187,6 +188,58 @@ def test_a_dead_member_never_lives_again(ann: Replica, ben: Replica) -> None:
     assert [one.id for one in ben.coordination.members.living()] == [BEN]
 
 
+def test_a_dead_member_brings_nothing_into_force(ann: Replica, ben: Replica) -> None:
+    """It read the source while it lived; what it read then may be older than what is in force by now."""
+    epoch, before = ann.reads(ANN), ben.coordination.source.verdict()
+    assert ben.coordination.members.declare_dead(ANN, 0)
+    assert not ann.accepts(ANN, epoch)
+    assert ben.coordination.source.verdict() == before
+    assert ben.accepts(BEN, ben.reads(BEN))
+
+
+@pytest.mark.parametrize("has", ["accounts", "source"])
+def test_what_a_dead_member_had_is_free_however_many_joined_since(
+    has: str, ann: Replica, ben: Replica
+) -> None:
+    """A member is remembered as dead for as long as something says that it is the owner."""
+    epoch = ann.reads(ANN)
+    if has == "accounts":
+        ann.takes(ANN)
+        ann.coordination.source.shed(ANN, epoch)
+    ben.coordination.members.leave(ANN)
+    for name in ("third", "fourth"):
+        ben.joins(MemberId(name))
+    assert ben.takes(BEN).keys() == ALL
+    assert ben.reads(BEN) > epoch
+
+
+def test_what_rests_on_an_earlier_term_of_the_same_owner_counts_no_more(ann: Replica) -> None:
+    """Whoever lost an account and has it again does not go on with what it knew before."""
+    before = ann.takes(ANN)
+    ann.coordination.ownership.shed({HOTEL: before[HOTEL].epoch}, ANN)
+    assert ann.takes(ANN)[HOTEL].epoch > before[HOTEL].epoch
+    ann.coordination.ownership.shed({HOTEL: before[HOTEL].epoch}, ANN)
+    assert ann.owns(ANN).keys() == ALL
+    ann.coordination.commands.report([row(HOTEL, "held"), row(CLINIC, "in_sync")], before)
+    assert [one.account for one in ann.coordination.commands.reports()] == [CLINIC]
+    used = {HOTEL: frozenset({"a"}), CLINIC: frozenset({"b"})}
+    assert ann.coordination.tokens.note(used, before) == {CLINIC: {}}
+    assert ann.storage.write([listed(HOTEL), listed(CLINIC)], fences=before) == {HOTEL}
+    assert ann.coordination.ownership.failing(before) == {HOTEL}
+
+
+def test_the_source_of_an_earlier_term_is_not_the_source(ann: Replica) -> None:
+    """What was read before the source was given up may be older than what another reader brought into force."""
+    before = ann.reads(ANN)
+    ann.coordination.source.shed(ANN, before)
+    now = ann.reads(ANN)
+    assert now > before
+    ann.coordination.source.shed(ANN, before)
+    assert ann.reads(ANN) == now
+    assert not ann.accepts(ANN, before)
+    assert ann.accepts(ANN, now)
+
+
 def test_accounts_are_taken_in_the_order_of_their_names_and_by_one_only(
     ann: Replica, ben: Replica
 ) -> None:
@@ -296,6 +349,67 @@ def test_a_window_that_is_opened_or_closed_concerns_each(ann: Replica, ben: Repl
     assert endings == [Ending.CLOSED, Ending.REOPENED]
 
 
+@pytest.mark.parametrize("name", [HOTEL, None])
+def test_a_pause_that_is_over_gives_way_to_another(
+    name: AccountName | None, ann: Replica, ben: Replica
+) -> None:
+    """What ended is removed whenever a pause is set, and takes nothing of the new one with it."""
+    over = PauseOverride(Pause.ALL, START + timedelta(minutes=1), "over")
+    now = START + timedelta(hours=1)
+    for one in (name, CLINIC):
+        ann.coordination.commands.pause(one, over, START)
+    again = PauseOverride(Pause.ALL, now + timedelta(hours=1), "again")
+    ben.coordination.commands.pause(name, again, now)
+    assert ann.storage.pauses() == {EVERYWHERE if name is None else name: again}
+    ben.coordination.commands.pause(DEPOT, PAUSED, now + timedelta(hours=1))
+    assert ann.storage.pauses() == {DEPOT: PAUSED}
+
+
+def test_a_window_is_closed_alone_and_only_while_it_is_open(ann: Replica) -> None:
+    """Another window stays open, and one that ended with its time is left as it ended."""
+    commands, later = ann.coordination.commands, START + timedelta(hours=2)
+    office = Opening("office", "mark", START, START + timedelta(hours=1), "why", "kim")
+    night = replace(office, window="night", until=START + timedelta(hours=9))
+    for one in (office, night):
+        assert not commands.open_window(one.window, one, START)
+    assert not commands.open_window("office", None, later)
+    assert set(ann.storage.opened(None, 10)) == {office, night}
+    assert commands.open_window("night", None, later)
+    assert list(ann.storage.opened(None, 10)) == [office]
+
+
+def test_everything_that_others_have_to_read_is_counted(ann: Replica) -> None:
+    """The number that each renewal shows grows with every command, pause, window and revision."""
+    commands, epoch = ann.coordination.commands, ann.reads(ANN)
+    opening = Opening("office", "mark", START, START + timedelta(days=1), "why")
+    steps: dict[str, Callable[[], object]] = {
+        "reconcile": lambda: commands.ask(What.RECONCILE, [HOTEL], "Kim", START),
+        "fetch": lambda: commands.ask(What.FETCH, (), "Kim", START),
+        "pause": lambda: commands.pause(HOTEL, PAUSED, START),
+        "end of a pause": lambda: commands.pause(HOTEL, None, START),
+        "pause of all": lambda: commands.pause(None, PAUSED, START),
+        "window opened": lambda: commands.open_window("office", opening, START),
+        "window closed": lambda: commands.open_window("office", None, START),
+        "revision": lambda: ann.accepts(ANN, epoch, changed=NO_ACCOUNT),
+    }
+    unseen = []
+    for name, step in steps.items():
+        before = changes_of(ann)
+        step()
+        if changes_of(ann) <= before:
+            unseen.append(name)
+    assert unseen == []
+
+
+def test_revisions_of_the_last_day_are_earlier_ones(ann: Replica) -> None:
+    """By them a replica knows an older revision; after a day nobody has it any more."""
+    renewal = asyncio.run(ann.coordination.members.renew(ANN))
+    assert renewal is not None
+    earlier, hour = ann.coordination.source.earlier, timedelta(hours=1)
+    assert earlier(renewal.now) == earlier(renewal.now + 23 * hour) == {"a" * 64}
+    assert earlier(renewal.now + 25 * hour) == frozenset()
+
+
 def test_the_source_has_one_reader(ann: Replica, ben: Replica) -> None:
     """Nobody else reads the source while its reader lives; afterwards the epoch is higher."""
     epoch = ann.reads(ANN)
@@ -358,11 +472,14 @@ def test_an_account_that_left_is_nobodys(ann: Replica) -> None:
 def test_a_retired_account_is_forgotten_and_its_epoch_goes_on(ann: Replica) -> None:
     """What was known of a retired account is gone; should it come back, its epoch is higher."""
     mine = ann.takes(ANN)
-    ann.storage.write([listed(HOTEL)], fences=mine)
+    named = NamesSaved(HOTEL, START, {ONE: "oven"})
+    ann.storage.write([listed(HOTEL), Group((named,))], fences=mine)
+    assert ann.storage.once_called("oven", 10) == frozenset()
     rest = ALL - {HOTEL}
     epoch = ann.reads(ANN)
     assert ann.accepts(ANN, epoch, managed=rest, retired=frozenset({HOTEL}))
     assert live(ann, HOTEL) == NOBODY
+    assert ann.storage.once_called("oven", 10) == {(HOTEL, ONE)}
     ann.coordination.ownership.shed({HOTEL: mine[HOTEL].epoch}, ANN)
     assert ann.accepts(ANN, epoch)
     assert ann.takes(ANN)[HOTEL].epoch > mine[HOTEL].epoch
@@ -468,6 +585,7 @@ def test_accounts_that_nobody_owns_are_counted(ann: Replica, ben: Replica) -> No
 def test_the_account_that_is_longest_overdue_is_measured(ann: Replica) -> None:
     """An account is overdue since the pass that its last owner announced; accounts that left do not count."""
     mine, now = ann.takes(ANN), START + timedelta(days=40_000)
+    assert ann.coordination.ownership.fleet(now).overdue > 0  # since it was taken
     rows = [row(name, "in_sync", now) for name in ALL - {HOTEL}]
     late = row(HOTEL, "in_sync", now - timedelta(minutes=5))
     ann.coordination.commands.report([*rows, late], mine)

@@ -161,6 +161,33 @@ def test_a_database_in_use_takes_no_state(tmp_path: Path, postgresql: Postgres) 
     assert said[0] == "waiting up to 1 s to see whether a replica uses PostgreSQL"
 
 
+def test_a_replica_that_joins_while_another_is_waited_for_is_not_overlooked(
+    tmp_path: Path, postgresql: Postgres
+) -> None:
+    """The one that was there shows no sign of life; the other one came meanwhile, and nothing is moved."""
+    filled(tmp_path).medium.close()
+    url = postgresql.fresh()
+    PostgresStorage.open(url, StandingClock()).medium.close()
+
+    def joins(name: str) -> None:
+        with psycopg.connect(url, autocommit=True) as member:
+            member.execute(
+                "INSERT INTO member (id, name, version, beat, lease) VALUES (%s, %s, '1', 1, 1)",
+                (name, f"pod of {name}"),
+            )
+
+    def meanwhile(words: str) -> None:
+        if words.startswith("waiting"):
+            joins("late")
+
+    joins("early")
+    with pytest.raises(StateError, match="replica pod of late uses PostgreSQL"):
+        move(Place(tmp_path, lambda: url), StandingClock(), meanwhile)
+    with psycopg.connect(url, autocommit=True) as other:
+        assert other.execute("SELECT count(*) FROM device").fetchone() == (0,)
+        assert other.execute("SELECT id FROM member WHERE NOT dead").fetchall() == [("late",)]
+
+
 def test_a_database_with_a_state_keeps_it(tmp_path: Path, postgresql: Postgres) -> None:
     """A second move is refused."""
     filled(tmp_path).medium.close()

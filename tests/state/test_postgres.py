@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +17,17 @@ import pytest
 from disks import START, StandingClock
 from postgres import Postgres, postgres
 from reconciler.core.errors import StateError
+from reconciler.core.guards import PauseOverride
 from reconciler.core.memory import Past
-from reconciler.core.model import AccountName, Action, DeviceId, PassId, Result
-from reconciler.core.replicas import MemberId
+from reconciler.core.model import AccountName, Action, DeviceId, PassId, Pause, Result
+from reconciler.core.replicas import Member, MemberId
+from reconciler.core.windows import Opening
 from reconciler.state import records
+from reconciler.state.coordination import Acceptance, StatusRow, What
 from reconciler.state.port import Asked
-from reconciler.state.postgres.connection import BEGIN, Server
+from reconciler.state.postgres.connection import BEGIN, Connection, Server
+from reconciler.state.postgres.coordination import PostgresCoordination
+from reconciler.state.postgres.database import Database
 from reconciler.state.postgres.ownership import PostgresOwnership
 from reconciler.state.postgres.storage import PostgresStorage
 from reconciler.state.postgres.transactions import Transactions, scalar
@@ -164,6 +169,7 @@ def test_a_server_that_dies_is_trouble_until_it_is_back(mortal: Postgres) -> Non
         mortal.start()
         storage.write([listed(HOTEL, "two")])
         assert (storage.medium.trouble, live(storage)) == ("", {"one", "two"})
+        assert storage.medium.doubts == 0
 
 
 def test_a_look_notices_that_the_server_is_gone(mortal: Postgres) -> None:
@@ -218,13 +224,15 @@ def test_intents_are_on_the_disk_before_their_calls(mortal: Postgres) -> None:
     storage.medium.close()
 
 
-def test_a_server_that_hangs_is_given_up(mortal: Postgres) -> None:
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_server_that_hangs_is_given_up(mortal: Postgres, *, reads: bool) -> None:
     """A server whose processes stand still does not answer, and after a while nobody waits for it."""
     storage = PostgresStorage.open(mortal.fresh(), StandingClock(), silence=0.5)
+    assert live(storage) == set()
     mortal.signal(signal.SIGSTOP)
     try:
         with pytest.raises(StateError, match=r"PostgreSQL: it does not answer for 0.5 seconds$"):
-            storage.write([listed(HOTEL, "one")])
+            live(storage) if reads else storage.write([listed(HOTEL, "one")])
     finally:
         mortal.signal(signal.SIGCONT)
     storage.write([listed(HOTEL, "one")])
@@ -244,6 +252,28 @@ def test_a_connection_that_was_ended_is_made_anew(storage: PostgresStorage, url:
     assert live(storage) == {"one"}
     storage.write([listed(HOTEL, "two")])
     assert (storage.medium.trouble, live(storage)) == ("", {"one", "two"})
+
+
+def test_a_write_whose_answer_was_lost_is_no_loss(storage: PostgresStorage, url: str) -> None:
+    """The database may have one transaction more than this process knows of, and then nothing is written again."""
+    storage.write([listed(HOTEL, "one")])
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("UPDATE writer SET written = written + 1")
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'pcc-reconciler' AND pid <> pg_backend_pid()"
+        )
+    storage.write([listed(HOTEL, "two")])
+    assert (storage.medium.doubts, list(storage.medium.notices)) == (0, [])
+
+
+def test_a_reader_that_comes_back_after_the_end_is_closed(url: str) -> None:
+    """A page that is still being read when the process ends leaves no connection behind."""
+    database = Database.open(url, StandingClock())
+    with database.snapshot() as snapshot:
+        database.close()
+        assert not snapshot.connection.closed
+    assert snapshot.connection.closed
 
 
 def test_tables_that_are_gone_are_made_again(storage: PostgresStorage, url: str) -> None:
@@ -437,3 +467,69 @@ def test_an_account_that_is_locked_is_skipped_and_counted(url: str) -> None:
         other.rollback()
         taken = PostgresOwnership(transactions).take(MemberId("me"), 10)
         assert (set(taken.fences), taken.skipped) == ({CLINIC}, 0)
+
+
+def test_an_account_of_a_member_that_cannot_be_seen_is_not_free(url: str) -> None:
+    """It may have joined in a transaction that is not seen here: only a member known as dead loses its accounts."""
+    PostgresStorage.open(url, StandingClock()).medium.close()
+    with (
+        closing(PostgresCoordination.at(url)) as mine,
+        psycopg.connect(url, autocommit=True) as writer,
+    ):
+        mine.members.join(Member(MemberId("me"), "me", "1", 45.0))
+        writer.execute("INSERT INTO ownership (account, owner) VALUES ('clinic', 'unseen')")
+        assert mine.ownership.take(MemberId("me"), 10).fences == {}
+        assert mine.ownership.fleet(START).unowned == 0
+        writer.execute(
+            "INSERT INTO member (id, name, version, beat, lease, dead) VALUES ('unseen', 'a', '1', 0, 1, TRUE)"
+        )
+        assert mine.ownership.fleet(START).unowned == 1
+        assert set(mine.ownership.take(MemberId("me"), 10).fences) == {CLINIC}
+
+
+class Observed(Transactions):
+    """Transactions of which is kept how each of them was committed."""
+
+    waits = ""
+
+    @contextmanager
+    def begun(self, *, at_ease: bool = False) -> Iterator[Connection]:
+        """Begin one, and look at its end whether the commit waits for the disk."""
+        with super().begun(at_ease=at_ease) as connection:
+            yield connection
+            self.waits = str(scalar(connection, "SHOW synchronous_commit"))
+
+
+def test_only_reports_may_be_lost_with_a_crash(url: str) -> None:
+    """Who lives, who owns what, what is in force and what a person asked for is on the server's disk at once."""
+    me, both = MemberId("me"), frozenset({HOTEL, CLINIC})
+    transactions = Observed(Server.of(url))
+    mine = PostgresCoordination(transactions)
+    pause = PauseOverride(Pause.ALL, None, "why")
+    opening = Opening("office", "mark", START, START, "why")
+    shown = StatusRow(HOTEL, "held", b"{}", START, START)
+    steps: dict[str, Callable[[], object]] = {
+        "join": lambda: mine.members.join(Member(me, "me", "1", 45.0)),
+        "take the source": lambda: mine.source.take(me),
+        "accept": lambda: mine.source.accept(
+            me, mine.source.take(me) or 0, Acceptance(both, both, b"", START)
+        ),
+        "take": lambda: mine.ownership.take(me, 10),
+        "ask": lambda: mine.commands.ask(What.FETCH, (), "kim", START),
+        "done": lambda: mine.commands.done([1]),
+        "pause": lambda: mine.commands.pause(None, pause, START),
+        "open": lambda: mine.commands.open_window("office", opening, START),
+        "report": lambda: mine.commands.report([shown], mine.ownership.owned(me)),
+        "note": lambda: mine.tokens.note({HOTEL: frozenset("a")}, mine.ownership.owned(me)),
+        "shed": lambda: mine.ownership.shed({HOTEL: 0}, me),
+        "shed the source": lambda: mine.source.shed(me, 0),
+        "declare dead": lambda: mine.members.declare_dead(me, 9),
+        "leave": lambda: mine.members.leave(me),
+        "accept alone": lambda: mine.source.accept_alone(Acceptance(both, both, b"", START)),
+    }
+    found = {}
+    with closing(mine):
+        for name, step in steps.items():
+            step()
+            found[name] = transactions.waits
+    assert found == {name: "off" if name == "report" else "on" for name in steps}

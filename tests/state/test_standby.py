@@ -53,6 +53,9 @@ async def test_who_worked_on_the_old_primary_is_fenced_on_the_new_one(
         assert reading is not None
         assert ann.source.accept(ANN, reading, Acceptance(BOTH, BOTH, b"one", START))
         first = ann.ownership.take(ANN, 2).fences
+        assert [one.id for one in ben.members.living()] == [
+            ANN
+        ]  # on the old primary, as long as it is there
         other.follows(primary)
         other.cut_off()
         lost = lose(ann, first, reading)

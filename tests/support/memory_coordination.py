@@ -339,7 +339,8 @@ class MemorySource(Source):
         database = self._database
         with database.transaction() as tables:
             unchecked = database.checks is Checks.NOTHING
-            if (tables.reader, tables.reader_epoch) != (member, epoch) and not unchecked:
+            is_reader = (tables.reader, tables.reader_epoch) == (member, epoch)
+            if not (is_reader and member in tables.members) and not unchecked:
                 return False
             self._enforce(tables, acceptance)
             return True
