@@ -265,9 +265,8 @@ def _part(members: Mapping[str, Any], count: int, deeper: int) -> str:
     for name, value in members.items():
         if isinstance(value, dict):
             doubt = _part(value, count, deeper - 1) if deeper > 0 else ""
-            doubt = doubt or (
-                f"`{quoted(name)}` says that there are further pages" if _next(name, value) else ""
-            )
+            if not doubt and (_next(name, value) or _goes_on(name, value)):
+                doubt = f"`{quoted(name)}` says that there are further pages"
         else:
             doubt = _sign(name, value, count)
         if doubt:
@@ -278,6 +277,11 @@ def _part(members: Mapping[str, Any], count: int, deeper: int) -> str:
 def _next(name: str, value: object) -> bool:
     """Say whether a member whose name begins with "next" leads to another page."""
     return _plain(name).startswith("next") and _is_there(value)
+
+
+def _goes_on(name: str, value: Mapping[str, Any]) -> bool:
+    """Say whether an object says where the rest begins, as the last key that a database looked at."""
+    return _plain(name) in _MORE and any(map(_is_there, value.values()))
 
 
 def _sign(name: str, value: object, count: int) -> str:

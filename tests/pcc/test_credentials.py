@@ -104,6 +104,23 @@ def test_user_tokens_never_fall_back_to_another_account() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
+@pytest.mark.parametrize("by", ["value", "path"])
+def test_an_account_is_known_by_either_of_its_tokens(by: str, kind: str, tmp_path: Path) -> None:
+    """Whoever has a token is known before a file names it; other parts alone make no account."""
+    files = {f"{SEOUL}.{kind}": TOKEN, f"{BUSAN}.service_key": TOKEN, "notes.txt": "", kind: TOKEN}
+    given = folder(tmp_path, files)
+    assert CredentialStore(SERVICE, given).accounts() == {SEOUL}
+    own = Given(kind, SecretStr(TOKEN)) if by == "value" else Given(kind, path=tmp_path / kind)
+    shared = replace(SERVICE, **{kind: own})
+    assert CredentialStore(shared, given).accounts() == {SEOUL, DEFAULT}
+    assert CredentialStore(shared, None).accounts() == {DEFAULT}
+    store = CredentialStore(SERVICE, given)
+    store.read({})
+    (tmp_path / f"{BUSAN}.{kind}").write_text(TOKEN)
+    assert store.accounts() == {SEOUL, BUSAN}
+
+
 def test_each_account_reads_its_own_files(tmp_path: Path) -> None:
     """Two accounts in one folder get what their own files say, without the line ends."""
     files = {

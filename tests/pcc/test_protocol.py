@@ -789,6 +789,64 @@ def test_headers_that_say_nothing_against_a_list_are_no_harm(name: str, value: s
     assert believed(listing(TWO), headers={name: value})
 
 
+# How APIs that are widely used speak of pages and totals: Spring Data, HAL, OData, Relay, Kubernetes, DynamoDB, S3,
+# GitHub, Elasticsearch and others. The list has two items; the first value says that more follows, the second does not.
+SPEECH: dict[str, tuple[object, object]] = {
+    **dict.fromkeys(
+        ("total", "totalCount", "total_elements", "totalItems", "total-results"), (3, 2)
+    ),
+    **dict.fromkeys(("totalSize", "totalDevices", "total_records", "totalRows"), ("3", "2")),
+    **dict.fromkeys(("TotalNumber", "count", "deviceCount", "item_count", "recordCount"), (3, 2)),
+    **dict.fromkeys(("resultCount", "numberOfElements", "size", "length", "listCount"), (1, 2)),
+    **dict.fromkeys(("totalPages", "total_page", "pageCount", "pages", "lastPage"), (2, 1)),
+    **dict.fromkeys(("numberOfPages",), ("2", "1")),
+    **dict.fromkeys(("more", "hasMore", "has_next", "hasNextPage", "morePages"), (True, False)),
+    **dict.fromkeys(("moreAvailable", "more_results", "moreData"), ("true", "no")),
+    **dict.fromkeys(("truncated", "IsTruncated", "partial", "isPartial"), ("yes", "false")),
+    **dict.fromkeys(("incomplete", "isIncomplete", "incomplete_results"), (True, False)),
+    **dict.fromkeys(("cursor", "endCursor", "continuationToken", "continuation"), ("abc", "")),
+    **dict.fromkeys(("continue", "pageToken", "_scroll_id", "Marker"), ("abc", None)),
+    **dict.fromkeys(("LastEvaluatedKey",), ({"id": "x"}, None)),
+    **dict.fromkeys(("offset", "skip", "startIndex"), (2, 0)),
+    **dict.fromkeys(("remainingItems", "remainingItemCount"), (5, -1)),
+    **dict.fromkeys(("last", "isLast", "is_last_page", "complete", "isComplete"), (False, True)),
+    **dict.fromkeys(("final", "isFinal", "end", "isEnd"), ("false", "true")),
+    **dict.fromkeys(("limit", "pageSize", "per_page", "max-results", "maxItems"), (2, 3)),
+    **dict.fromkeys(("next", "nextToken", "next_cursor", "NextMarker"), ("x", "-1")),
+}
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_no_word_for_further_pages_is_overlooked(*, inside: bool) -> None:
+    """However an API names it, beside the list or in an object beside it, and with a value that says the opposite."""
+
+    def trusted(name: str, value: object) -> bool:
+        beside = {name: value}
+        return believed({**listing(TWO), **({"meta": beside} if inside else beside)})
+
+    assert [name for name, (more, _) in SPEECH.items() if trusted(name, more)] == []
+    assert [name for name, (_, all_) in SPEECH.items() if not trusted(name, all_)] == []
+
+
+HEADER_SPEECH = {
+    **dict.fromkeys(("x-total", "X-Total-Count", "x-count", "x-total-elements"), ("3", "2")),
+    **dict.fromkeys(("x-total-items", "x-total-results"), ("1", "2")),
+    **dict.fromkeys(("x-total-pages", "x-pages", "x-page-count", "x-last-page"), ("2", "1")),
+    **dict.fromkeys(("x-has-more", "x-hasnext", "x-next", "x-next-page"), ("1", "0")),
+    **dict.fromkeys(("pagination", "x-pagination", "paging"), ('{"total": 3}', '{"total": 2}')),
+}
+
+
+def test_no_header_for_further_pages_is_overlooked() -> None:
+    """Whatever a gateway calls them; the same headers are no harm where they say that this is all."""
+
+    def trusted(name: str, value: str) -> bool:
+        return believed(listing(TWO), headers={name.lower(): value})
+
+    assert [name for name, (more, _) in HEADER_SPEECH.items() if trusted(name, more)] == []
+    assert [name for name, (_, all_) in HEADER_SPEECH.items() if not trusted(name, all_)] == []
+
+
 @pytest.mark.parametrize("second", [b"[]", b"null", b'[{"deviceId":"c"}]'])
 def test_two_lists_under_the_same_name_are_not_believed(second: bytes) -> None:
     """The decoder would take the last one, and an empty one of two is not the whole fleet."""

@@ -144,6 +144,8 @@ def test_an_end_needs_the_owner_only(world: World) -> None:
     world.tables.commands.pause(HOTEL, override, START)
     world.ends(200)
     assert world.written() == [Result.SUCCESS]
+    assert world.state.accounts.knows(HOTEL)
+    assert world.state.accounts.recall(HOTEL, START).unsubscribed == {ONE}
 
 
 @pytest.mark.parametrize(("status", "result"), [(200, Result.SUCCESS), (None, None)])

@@ -591,6 +591,18 @@ def test_a_list_that_denies_a_change_closes_it_in_time(
     }
 
 
+@pytest.mark.parametrize(("longest", "found"), [(timedelta(minutes=5), 1), (timedelta(0), 0)])
+def test_a_call_of_a_replica_that_was_killed_may_still_be_under_way(
+    longest: timedelta, found: int, clock: StandingClock
+) -> None:
+    """Nobody knows when it was sent, so for as long as a call may take a list does not show that it was not made."""
+    state = State(SqliteStorage.in_memory(clock), clock, longest_call=longest)
+    trust(state, START, TWO)
+    intend(state, START, change(Action.SUBSCRIBE, ONE))
+    assert trust(state, clock.wait(minutes=3), TWO) == ()
+    assert len(trust(state, clock.wait(minutes=1), ONE, TWO)) == found
+
+
 def test_a_list_older_than_a_change_tells_nothing_of_it(clock: StandingClock) -> None:
     """A list that was asked for before the change was begun neither confirms nor closes it."""
     state = State.in_memory(clock)
