@@ -111,7 +111,9 @@ class TokenEndpoint:
         except LOST as error:
             raise _lost("the token endpoint", error) from error
         if response.is_redirect:
-            target = protocol.target(response.headers.get("location", ""))
+            masking = Masking()
+            masking.know([form["refresh_token"]])
+            target = masking.text(protocol.target(response.headers.get("location", "")))
             elsewhere = Unavailable(f"the token endpoint answered {response.status_code}{target}")
             elsewhere.lost, elsewhere.status = Lost.STRANGER, response.status_code
             raise elsewhere

@@ -20,11 +20,13 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from disks import StandingClock
 from reconciler.core.clock import TwoClocks
 from reconciler.core.errors import (
     ConfigurationRefused,
     CredentialsRefused,
     DeviceRefused,
+    Lost,
     NotYetAccepted,
     Outdated,
     PlatformError,
@@ -255,8 +257,30 @@ async def test_a_token_endpoint_that_redirects_names_where_to() -> None:
     rig = with_refresh_token(Rig(lambda _request: httpx.Response(401)))
     place = "https://user:word@login.corp.example:8443/sso?state=secret"
     rig.refresh_answer = lambda _number: httpx.Response(302, headers={"location": place})
-    with pytest.raises(Unavailable, match=r"redirect to https://login\.corp\.example:8443/sso$"):
+    with pytest.raises(
+        Unavailable, match=r"redirect to https://login\.corp\.example:8443/sso$"
+    ) as caught:
         await rig.client.list_devices()
+    assert (caught.value.lost, caught.value.status) == (Lost.STRANGER, 302)
+
+
+@pytest.mark.parametrize("by", ["LG", "the token endpoint"])
+async def test_a_redirect_shows_no_secret_that_was_sent(by: str) -> None:
+    """A network in between may put what it was sent into the address where it leads."""
+    rig = with_refresh_token(Rig(lambda request: httpx.Response(302, headers=leading(request))))
+
+    def leading(request: httpx.Request) -> dict[str, str]:
+        sent = [request.headers["x-service-key"], request.headers["authorization"].split()[-1]]
+        return {"location": f"https://login.example/{'/'.join(sent)}"}
+
+    if by != "LG":
+        rig.answer = lambda _request: httpx.Response(401)
+        place = {"location": f"https://login.example/{REFRESH}"}
+        rig.refresh_answer = lambda _number: httpx.Response(302, headers=place)
+    with pytest.raises((Surprise, Unavailable)) as caught:
+        await rig.client.list_devices()
+    assert f"a redirect to https://login.example/{MASK}" in str(caught.value)
+    assert not [one for one in (*rig.tokens, SERVICE_KEY, REFRESH) if one in str(caught.value)]
 
 
 async def test_a_static_token_is_not_tried_twice() -> None:
@@ -868,6 +892,7 @@ async def test_a_list_counts_from_the_moment_it_was_asked_for() -> None:
     rig = with_refresh_token(Rig(lambda _request: slowly()))
     began = rig.clock.now()
     assert (await rig.client.list_devices()).began == began
+    assert rig.client.last_call_at == rig.clock.steady() == began.timestamp() + 40
 
 
 def forbid() -> None:
@@ -996,3 +1021,47 @@ async def test_the_fingerprint_of_the_service_is_that_of_the_key_in_use() -> Non
     assert rig.client.service != before
     rig.credentials = credentials()
     assert rig.client.service == before
+
+
+async def test_calls_and_pauses_are_counted_by_one_clock() -> None:
+    """Steady time begins anywhere; what is counted is counted by the timeline of the process, whatever it shows."""
+    clock = StandingClock()
+    answers = [httpx.Response(429, headers={"retry-after": "90"}), success(), success()]
+    client = Client(
+        ACCOUNT,
+        PlainClient(httpx.MockTransport(lambda _request: answers.pop(0))),
+        credentials,
+        metrics=Metrics(),
+        timeout_seconds=30,
+        quota=Quota(2),
+        clock=clock,
+    )
+    with pytest.raises(Throttled):
+        await client.list_devices()
+    assert client.opens_for_change() == client.opens_for_pass(0) == clock.at + timedelta(seconds=90)
+    clock.wait(seconds=89)
+    with pytest.raises(Throttled, match="not sent"):
+        await client.subscribe(A)
+    assert client.calls_left == 1
+    clock.wait(seconds=1)
+    assert (client.opens_for_change(), client.opens_for_pass(0)) == (None, None)
+    await client.subscribe(A)
+    assert client.calls_left == 0
+    opens = client.opens_for_change()
+    assert opens is not None
+    assert timedelta(minutes=58) < opens - clock.at < timedelta(minutes=59)
+    assert client.learned.calls == (clock.at.timestamp() - 90, clock.at.timestamp())
+
+
+async def test_a_user_is_known_by_the_refresh_token() -> None:
+    """Another access token beside the same refresh token is the same user: it is replaced each hour."""
+    rig = Rig(lambda _request: success([]), own={"refresh_token": REFRESH})
+    await rig.client.list_devices()
+    before = rig.client.credential
+    rig.credentials = credentials(access_token="access-of-today", refresh_token=REFRESH)
+    assert rig.client.same_user
+    await rig.client.unsubscribe(A)
+    await rig.client.list_devices()
+    assert rig.client.credential == before
+    rig.credentials = credentials(access_token="access-of-today", refresh_token="refresh-of-today")
+    assert not rig.client.same_user

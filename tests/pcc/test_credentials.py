@@ -112,7 +112,10 @@ def test_an_account_is_known_by_either_of_its_tokens(by: str, kind: str, tmp_pat
     given = folder(tmp_path, files)
     assert CredentialStore(SERVICE, given).accounts() == {SEOUL}
     own = Given(kind, SecretStr(TOKEN)) if by == "value" else Given(kind, path=tmp_path / kind)
-    shared = replace(SERVICE, **{kind: own})
+    is_access = kind == "access_token"
+    shared = (
+        replace(SERVICE, access_token=own) if is_access else replace(SERVICE, refresh_token=own)
+    )
     assert CredentialStore(shared, given).accounts() == {SEOUL, DEFAULT}
     assert CredentialStore(shared, None).accounts() == {DEFAULT}
     store = CredentialStore(SERVICE, given)

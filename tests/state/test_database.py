@@ -336,6 +336,20 @@ def test_a_disk_that_is_full_and_has_room_again_is_tried_at_each_write(
     assert (notes(database), database.trouble) == (["before", "after"], "")
 
 
+def test_a_large_write_that_fails_is_not_taken_for_another_programs(
+    opened: Callable[..., Database],
+) -> None:
+    """More than SQLite holds in memory was in the log already; the next write goes on as if nothing had been."""
+    database = opened()
+    database.write(note("before"))
+    large = Statement("INSERT INTO note VALUES (?)", [("x" * 4000,)] * 2000)
+    with pytest.raises(StateError, match="no such table"):
+        database.write([large, Statement("INSERT INTO nowhere VALUES (1)")])
+    database.write(note("after"))
+    assert notes(database) == ["before", "after"]
+    assert (database.doubts, database.losses, list(database.notices)) == (0, 0, [])
+
+
 def test_a_file_that_cannot_be_opened_is_opened_when_it_can(
     opened: Callable[..., Database],
 ) -> None:

@@ -223,3 +223,39 @@ def test_old_names_are_forgotten(tmp_path: Path) -> None:
     assert state.names.once("A", 10) == frozenset()
     assert state.names.of(HOTEL, [ONE]) == {ONE: "B"}
     state.close()
+
+
+def test_what_lg_calls_a_device_counts_where_nobody_else_gave_it_a_name(
+    opened: Callable[[], State],
+) -> None:
+    """A person's name goes first, also the last one of a device that left; nothing that LG says is kept on disk."""
+    with closing(opened()) as state:
+        state.accounts.desire(wanting(one=FRIDGE, two=None), REVISION, START)
+        heard = {ONE: "LG's fridge", TWO: "LG's oven", DeviceId("three"): "LG's washer"}
+        state.names.hear(HOTEL, heard)
+        shown = {ONE: FRIDGE, TWO: "LG's oven", DeviceId("three"): "LG's washer"}
+        assert state.names.of(HOTEL, list(heard)) == shown
+        assert state.names.of(AccountName("clinic"), list(heard)) == {}
+        state.accounts.desire(wanting(two=None), REVISION, LATER)
+        assert state.names.of(HOTEL, [ONE]) == {ONE: FRIDGE}
+        assert state.names.heard_as("LG's oven", 10) == {(HOTEL, TWO)}
+        state.names.hear(AccountName("clinic"), {ONE: "LG's oven"})
+        assert len(state.names.heard_as("LG's oven", 10)) == 2
+        assert len(state.names.heard_as("LG's oven", 1)) == 1
+        state.names.hear(HOTEL, {TWO: "LG's stove"})
+        assert state.names.of(HOTEL, [TWO, DeviceId("three")]) == {TWO: "LG's stove"}
+    with closing(opened()) as state:
+        assert state.names.of(HOTEL, [ONE, TWO]) == {ONE: FRIDGE}
+        assert state.names.heard_as("LG's stove", 10) == frozenset()
+
+
+def test_what_lg_calls_a_device_is_one_short_line(opened: Callable[[], State]) -> None:
+    """It may come to stand in a file as a comment, which another line would end."""
+    with closing(opened()) as state:
+        state.names.hear(HOTEL, {ONE: "Oven\n[[accounts]]\r\u2028x", TWO: "x" * 5000})
+        names = state.names.of(HOTEL, [ONE, TWO])
+        assert names[ONE].splitlines() == [names[ONE]]
+        assert names[ONE].startswith("Oven")
+        assert len(names[TWO]) == 200
+        state.names.hear(HOTEL, {ONE: "\n"})
+        assert state.names.of(HOTEL, [ONE, TWO]) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -318,6 +319,61 @@ def test_a_release_works_with_the_tables_of_the_next_one(newer: int, url: str) -
         for way in (PostgresStorage.open, PostgresStorage.read_only):
             with pytest.raises(StateError, match="a newer program wrote it"):
                 way(url, StandingClock())
+
+
+def test_older_tables_are_not_read_and_newer_ones_stop_a_writer(
+    storage: PostgresStorage, url: str
+) -> None:
+    """A reader asks for the daemon; a daemon whose tables a newer program changed says so, and is in trouble."""
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("UPDATE state_version SET version = 1")
+        with pytest.raises(StateError, match=r"of version 1, .* start its daemon once"):
+            PostgresStorage.read_only(url, StandingClock())
+        other.execute("UPDATE state_version SET version = 99")
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'pcc-reconciler' AND pid <> pg_backend_pid()"
+        )
+    with pytest.raises(StateError, match="a newer program wrote it"):
+        storage.write([listed(HOTEL, "one")])
+    assert "a newer program wrote it" in storage.medium.trouble
+
+
+def break_off(transactions: Transactions, error: BaseException) -> None:
+    """Write something, and let an error end the transaction."""
+    with transactions.begun() as connection:
+        connection.execute("INSERT INTO accepted (digest, at) VALUES ('a', 1)")
+        raise error
+
+
+def test_a_transaction_that_is_broken_off_leaves_nothing_for_the_next(url: str) -> None:
+    """Whatever ends it, the next one does not commit what it had written."""
+    with closing(Transactions(Server.of(url))) as transactions:
+        for error in (RuntimeError("ours"), KeyboardInterrupt(), StateError("known")):
+            with pytest.raises(type(error)):
+                break_off(transactions, error)
+            with transactions.begun() as connection:
+                assert scalar(connection, "SELECT count(*) FROM accepted") == 0
+
+
+async def test_a_renewal_that_was_given_up_does_not_spoil_the_next(mortal: Postgres) -> None:
+    """The server hung for a moment; the connection on which it owes an answer is not used again."""
+    me = MemberId("me")
+    with closing(PostgresCoordination.at(mortal.fresh(), silence=0.5)) as mine:
+        mine.members.join(Member(me, "me", "1", 45.0))
+        assert await mine.members.renew(me) is not None
+        mortal.signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await mine.members.renew(me)
+            with pytest.raises(StateError, match=r"it does not answer for 0\.5 seconds$"):
+                await asyncio.to_thread(mine.members.living)
+        finally:
+            mortal.signal(signal.SIGCONT)
+        renewal = await mine.members.renew(me)
+        assert renewal is not None
+        assert renewal.beat in {2, 3}  # whether the one that was given up arrived, nobody knows
 
 
 def test_reading_only_makes_no_tables(url: str) -> None:

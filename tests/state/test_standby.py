@@ -30,7 +30,7 @@ def pair() -> Iterator[tuple[Postgres, Postgres]]:
 
 def either(pair: tuple[Postgres, Postgres]) -> str:
     """Return an address with both. Where nothing else is said it leads to the one that takes writes."""
-    folders = ",".join(str(one.folder) for one in pair)
+    folders = ",".join(str(one.folder) for one in reversed(pair))
     return f"postgresql://postgres@/postgres?host={folders}"
 
 

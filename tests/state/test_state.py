@@ -47,6 +47,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.planner import overlaid
 from reconciler.core.protection import Stated
+from reconciler.core.windows import Opening
 from reconciler.state import KEPT, KeptText, Mark, State, Stay
 from reconciler.state.clocks import StateClock
 from reconciler.state.quotas import QUOTA_WAITS
@@ -333,6 +334,27 @@ def test_confirmed_changes_move_the_expected_list(
     )
     assert state.accounts.recall(HOTEL, START).expected == ids(TWO)
     assert opened().accounts.recall(HOTEL, START).expected == ids(TWO)
+
+
+def test_another_credential_is_news_once(clock: StandingClock) -> None:
+    """Whoever notes it learns whether it is another one than before, the first one and none included."""
+    accounts = State.in_memory(clock).accounts
+    marks = [None, "one", "one", "two", None, None, "two", "one"]
+    told = [accounts.credential(HOTEL, mark) for mark in marks]
+    assert told == [False, True, False, True, True, False, True, True]
+    assert accounts.credential(CLINIC, "one")
+
+
+def test_since_when_there_are_revisions_is_known_from_the_first_one(
+    opened: Callable[[], State], clock: StandingClock
+) -> None:
+    """Also where it wanted nothing, and the process ended before there was a list."""
+    opened().accounts.desire(wanting(), FIRST, START)
+    state, later = opened(), clock.wait(hours=5)
+    state.accounts.desire(wanting(), SECOND, later)
+    trust(state, later, ONE)
+    for one in reopened_too(state, opened):
+        assert dict(one.accounts.recall(HOTEL, later).absent_since) == {ONE: START}
 
 
 def test_without_a_trusted_list_nothing_is_expected(opened: Callable[[], State]) -> None:
@@ -1034,6 +1056,20 @@ def test_a_text_that_is_not_whole_any_more_is_not_had_at_all(opened: Callable[[]
     assert [text.document for text in opened().revisions.kept()] == ["c.toml"]
 
 
+def test_a_document_without_one_of_its_files_is_not_brought_back(
+    opened: Callable[[], State],
+) -> None:
+    """Its own file is whole; a list of devices that it names is damaged, so their entries would be missing."""
+    state = opened()
+    whole = KeptText("b.toml", SECOND, {"b.toml": b"b", "more.txt": b"two\n"})
+    state.revisions.keep([KeptText("a.toml", FIRST, {"a.toml": b"a", "ids.txt": b"one\n"}), whole])
+    medium(state)._connection.execute(
+        "UPDATE content SET compressed = x'00' WHERE sha256 = (SELECT sha256 FROM text_file WHERE path = 'ids.txt')"
+    )
+    assert opened().revisions.kept() == [whole]
+    assert opened().revisions.kept_with([b"one", b"two"], "a.toml") == [whole]
+
+
 def test_accounts_with_live_devices_are_known(opened: Callable[[], State]) -> None:
     """Which accounts should have live devices is known from disk and from what was remembered since."""
     state = opened()
@@ -1350,6 +1386,7 @@ def test_of_past_changes_that_wait_too_long_the_newest_and_the_days_count_are_ke
     state = opened()
     disk.write_fault = FULL
     state.changes.record(HOTEL, PASS, [unsubscribed(THREE, clock.at)], {}, clock.at)
+    intend(state, clock.at, change(Action.SUBSCRIBE, ONE))
     devices = [DeviceId(f"d{number}") for number in range(500)]
     for _ in range(100):
         at = clock.wait(seconds=1)
@@ -1366,6 +1403,8 @@ def test_of_past_changes_that_wait_too_long_the_newest_and_the_days_count_are_ke
     disk.write_fault = ""
     state = opened()
     assert state.accounts.recall(HOTEL, clock.at).unsubscribed == ids(THREE)
+    late = trust(state, clock.wait(minutes=5), ONE)  # that a list may still confirm it is kept, too
+    assert [outcome.change.device for outcome in late] == [ONE]
 
 
 @pytest.mark.parametrize("harm", ["emptied", "filled with noise", "log filled with noise"])
@@ -1579,6 +1618,29 @@ def test_one_group_that_has_to_last_is_enough_to_wait_for_the_disk(
     behind.close()
 
 
+def test_one_unsubscribe_among_other_changes_is_enough_to_wait_for_the_disk(
+    opened: Callable[[], State], disk: Disk
+) -> None:
+    """That devices are about to go, and that they went, outlives a loss of power, whatever else is in the pass."""
+    state = opened()
+    comes, goes = change(Action.SUBSCRIBE, ONE), change(Action.UNSUBSCRIBE, TWO)
+    failed = unsubscribed(THREE, START, Result.FAILED)
+
+    def waits(step: Callable[[], object]) -> bool:
+        disk.asked.clear()
+        step()
+        return "PRAGMA synchronous = FULL" in disk.asked
+
+    def ends(*outcomes: Outcome) -> Callable[[], object]:
+        return lambda: state.changes.record(HOTEL, PASS, outcomes, {}, START)
+
+    assert not waits(lambda: intend(state, START, comes))
+    assert waits(lambda: intend(state, START, comes, goes))
+    assert waits(lambda: intend(state, START, goes, comes))
+    assert not waits(ends(subscribed(ONE, START), failed))
+    assert waits(ends(subscribed(ONE, START), unsubscribed(TWO, START), failed))
+
+
 @pytest.mark.parametrize("noticed", [False, True])
 def test_a_state_that_is_taken_away_just_before_the_end_is_written_anew(
     opened: Callable[[], State], folder: Path, clock: StandingClock, *, noticed: bool
@@ -1789,6 +1851,23 @@ def test_what_is_old_is_removed_as_soon_as_the_time_is_sure(
     two.answered(clock.at)
     state.accounts.doubt(CLINIC, clock.at)
     assert state.history.changes() == []
+
+
+def test_nothing_is_removed_at_the_start_by_a_clock_that_nobody_confirmed(
+    folder: Path, clock: StandingClock
+) -> None:
+    """A machine that begins with a wrong date forgets nothing before LG has said what time it is."""
+    with closing(State.open(folder, clock)) as state:
+        state.changes.record(HOTEL, PASS, [subscribed(ONE, START)], {}, START)
+    clock.at = START + KEPT + timedelta(days=1)
+    with closing(State.open(folder, clock, sure=False)) as state:
+        state.accounts.doubt(CLINIC, clock.at)
+        assert [past.device for past in state.history.changes()] == [ONE]
+        two = TwoClocks(clock)
+        state.keep_time(two)
+        two.answered(clock.at)
+        state.accounts.doubt(CLINIC, clock.at)
+        assert state.history.changes() == []
 
 
 def test_a_glance_shows_what_the_disk_does_not_have_yet(
@@ -2023,3 +2102,66 @@ def test_what_was_read_of_a_file_that_is_found_damaged_later_is_not_lost(
     with closing(State.open(folder, clock)) as state:
         known = state.accounts.recall(HOTEL, clock.at)
         assert (known.unsubscribed, known.expected) == ({ONE}, {TWO})
+
+
+def test_what_waits_of_an_account_is_known_and_goes_with_it(
+    opened: Callable[[], State], disk: Disk
+) -> None:
+    """Before an account is handed over it is written; what another replica writes now is forgotten here."""
+    state = opened()
+    for account in (HOTEL, CLINIC):
+        state.accounts.doubt(account, START)
+    assert not state.waits_for(HOTEL)
+    disk.write_fault = FULL
+    for account in (HOTEL, CLINIC):
+        state.quotas.keep(account, [1.5], 60)
+        assert state.waits_for(account)
+        state.accounts.doubt(account, START)
+        state.pauses.set(account, PauseOverride(Pause.ALL, None, "why"), START)
+    state.forget([HOTEL])
+    assert (state.waits_for(HOTEL), state.waits_for(CLINIC)) == (False, True)
+    assert (state.accounts.knows(HOTEL), state.accounts.knows(CLINIC)) == (False, True)
+    disk.write_fault = ""
+    state = opened()
+    assert [state.quotas.of(account) for account in (HOTEL, CLINIC)] == [((), None), ((1.5,), 60)]
+    doubts = [state.accounts.recall(account, START).suspect_readings for account in (HOTEL, CLINIC)]
+    assert doubts == [1, 2]
+    assert all(state.pauses.of(account, START).reason == "why" for account in (HOTEL, CLINIC))
+
+
+def test_only_what_was_read_of_other_accounts_is_forgotten(
+    opened: Callable[[], State], disk: Disk
+) -> None:
+    """A page reads accounts that another replica owns; those of this one stay, with what is not written yet."""
+    state = opened()
+    for account in (HOTEL, CLINIC):
+        state.accounts.recall(account, START)
+    disk.write_fault = FULL
+    state.accounts.doubt(HOTEL, START)
+    state.keep_only([HOTEL])
+    assert (state.accounts.knows(HOTEL), state.accounts.knows(CLINIC)) == (True, False)
+    assert state.accounts.recall(HOTEL, START).suspect_readings == 1
+    disk.write_fault = ""
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=3), timedelta(hours=-3)], ids=str)
+def test_what_this_process_set_keeps_its_length_and_what_others_set_keeps_its_end(
+    step: timedelta, opened: Callable[[], State]
+) -> None:
+    """After a step of the clock pauses and openings end when they would have, over a restart, too."""
+    until = START + timedelta(hours=1)
+    before = opened()
+    before.pauses.set(CLINIC, PauseOverride(Pause.ALL, until, "others"), START)
+    before.opened_windows.open(Opening("night", "mark", START, until, "others"), START)
+    state = opened()
+    state.pauses.set(HOTEL, PauseOverride(Pause.ALL, until, "ours"), START)
+    state.pauses.set(None, PauseOverride(Pause.ALL, None, "for ever"), START)
+    state.opened_windows.open(Opening("office", "mark", START, until, "ours"), START)
+    state.reset(step, START + step)
+    state.flush()
+    for one in reopened_too(state, opened):
+        early = min(START, START + step)
+        pauses = {name: override.until for name, override in one.pauses.all(early).items()}
+        assert pauses == {HOTEL: until + step, CLINIC: until, None: None}
+        opened_windows = {each.window: each.until for each in one.opened_windows.in_force(early)}
+        assert opened_windows == {"office": until + step, "night": until}

@@ -19,7 +19,7 @@ from reconciler.core.replicas import Server as Identity
 from reconciler.state.postgres import migrations
 from reconciler.state.postgres.connection import BEGIN, Connection, Server
 from reconciler.state.postgres.database import AT_EASE
-from reconciler.state.postgres.faults import sentence
+from reconciler.state.postgres.faults import Silent, sentence
 from reconciler.state.postgres.writes import executions
 from reconciler.state.records import Fence, Group
 from reconciler.state.sql import rows
@@ -78,6 +78,8 @@ class Transactions:
         if self._connection is not None:
             try:
                 self._connection.execute(BEGIN)
+            except Silent:
+                raise
             except psycopg.Error:
                 self._drop()
             else:
