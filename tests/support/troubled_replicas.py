@@ -22,7 +22,7 @@ from random import Random
 
 from judges import Stop, Wanted
 from postgres import Postgres
-from reconciler.simulator import Platform, Rule, sample_platform, serving
+from reconciler.simulator import Match, Platform, Route, Rule, sample_platform, serving
 from reconciler.simulator import faults as effects
 from scenarios import child_environment, credentials_folder, environment, eventually, owned
 from witnesses import Door, Notes
@@ -32,6 +32,8 @@ SECONDS = float(os.environ.get("NEMESIS_SECONDS", "30"))
 BY_HAND = SECONDS > 30
 CALL = 5 if BY_HAND else 1
 """How many seconds a call may take."""
+SLOWEST = 0.9 * CALL if BY_HAND else 0.5
+"""The longest answer of a slow LG, in seconds."""
 LEASE = 20.0 + CALL
 """The shortest lease with such calls."""
 PATIENCE = 900.0 if BY_HAND else 100.0
@@ -41,12 +43,16 @@ LIMITED, COUNTED = ACCOUNTS[::4], ACCOUNTS[1::4]
 """Accounts with a limit of unsubscribes in 24 hours, and accounts with a number of calls in an hour."""
 LIMIT = 2
 LIMITS = ("max_unsubscribe", "max_unsubscribe_floor")
-CALLS = 40 if BY_HAND else 20
+CALLS = 60 if BY_HAND else 30
 WORKERS, CONCURRENCY = 4, 2
-STOPS = (0.5, 3.0, 8.0, *((0.9 * LEASE, 1.2 * LEASE, 2 * LEASE) if BY_HAND else ()))
+SHORT_STOPS = (3.0, 8.0)
+STOPS = (0.5, *SHORT_STOPS, *((0.9 * LEASE, 1.2 * LEASE, 2 * LEASE) if BY_HAND else ()))
 """For how long a replica or the database is stopped. By hand that is also longer than the lease."""
 LAG = 8.0
 """How much later than the others one replica sees its file, at most."""
+AMBUSH = 120
+"""So often it is looked for the first unsubscribe of an edit, 20 times a second."""
+DEVICES = 12
 LAST_CALLS = 12
 """How many calls of an account are shown where it is not as people want it."""
 
@@ -177,6 +183,20 @@ class Fleet:
         found = self.notes.ask(f"SELECT to_jsonb({table})::text FROM {table} {which}")  # noqa: S608 - words of this module
         return [f"  {table}: {row}" for (row,) in found]
 
+    def unsubscribes(self, account: str) -> int:
+        """Return how many calls to unsubscribe devices of an account LG got."""
+        return sum(
+            one.route is Route.UNSUBSCRIBE and one.user == account for one in self.platform.requests
+        )
+
+    def owner(self, account: str) -> Process | None:
+        """Return the living replica that owns an account by the tables."""
+        found = self.notes.ask(
+            "SELECT account, name FROM ownership JOIN seen_member ON seen_member.id = owner"
+        )
+        owners = dict(found)
+        return next((one for one in self.living() if self.name(one) == owners.get(account)), None)
+
     def owners(self) -> Counter[object]:
         """Return how many accounts each living member owns."""
         found = self.notes.ask(
@@ -200,7 +220,7 @@ async def replicas(
     folder: Path, server: Postgres, *, limited: bool = False
 ) -> AsyncIterator[Fleet]:
     """Give three replicas that have shared the accounts, and end them. ``limited``: some accounts have limits."""
-    platform = sample_platform(ACCOUNTS, devices=6, only_pcc=True, seed=1, log_size=1_000_000)
+    platform = sample_platform(ACCOUNTS, devices=DEVICES, only_pcc=True, seed=1, log_size=1_000_000)
     door = Door(platform)
     async with serving(door) as base_url:
         given = environment(platform, base_url, folder) | {
@@ -211,7 +231,7 @@ async def replicas(
             "PCC_WORKERS": str(WORKERS),
             "PCC_CONCURRENCY": str(CONCURRENCY),
         }
-        wanted = {name: owned(platform, name)[:4] for name in ACCOUNTS}
+        wanted = {name: owned(platform, name)[: DEVICES * 2 // 3] for name in ACCOUNTS}
         notes = Notes(server.fresh())
         notes.begin()
         one = Fleet(platform, door, notes, given, base_url, folder, wanted, limited)
@@ -243,7 +263,14 @@ class Nemesis:
         """Let trouble last."""
         await self._reach_the_limit()
         troubles = (*(self._edit,) * 4, self._stop, self._stop, self._cut, self._kill)
-        every = (*troubles, self._slow, self._pause_database, self._leave)
+        every = (
+            *troubles,
+            self._ambush,
+            self._ambush,
+            self._slow,
+            self._pause_database,
+            self._leave,
+        )
         bag: list[Callable[[], Awaitable[None]]] = []
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
@@ -275,10 +302,12 @@ class Nemesis:
         """Stop a replica, and let it go on while other things happen."""
         going = [one for one in self._one.living() if one not in self._stopped.values()]
         if going:
-            child, seconds = self._random.choice(going), self._random.choice(STOPS)
-            task = asyncio.create_task(self._stopped_for(child, seconds))
-            self._stopped[task] = child
-            task.add_done_callback(self._stopped.pop)
+            self._halt(self._random.choice(going), self._random.choice(STOPS))
+
+    def _halt(self, child: Process, seconds: float) -> None:
+        task = asyncio.create_task(self._stopped_for(child, seconds))
+        self._stopped[task] = child
+        task.add_done_callback(self._stopped.pop)
 
     async def _stopped_for(self, child: Process, seconds: float) -> None:
         begin = time.time()
@@ -309,13 +338,36 @@ class Nemesis:
         one, name = self._one, self._random.choice(ACCOUNTS)
         self.count["edit while a replica is stopped"] += bool(self._stopped)
         every = owned(one.platform, name)
-        one.wanted[name] = self._random.sample(every, self._random.randint(1, 5))
+        one.wanted[name] = self._random.sample(every, self._random.randint(1, DEVICES - 1))
         living = [one.children.index(child) for child in one.living()]
         one.publish(lags=self._random.choice([None, *living]))
 
+    async def _ambush(self) -> None:
+        """Stop an owner in the middle of unsubscribes that people take back before it goes on."""
+        one = self._one
+        free = [name for name in ACCOUNTS if name not in LIMITED]
+        some = self._random.sample(free, len(free) // 2)
+        name = max(some, key=lambda each: len(one.wanted[each]))
+        before, already = one.wanted[name], one.unsubscribes(name)
+        one.wanted[name] = before[:1]
+        self._slow_down(Match(user=name))
+        one.publish()
+        for _ in range(AMBUSH):
+            if one.unsubscribes(name) > already:
+                break
+            await asyncio.sleep(0.05)
+        owner = one.owner(name)
+        if owner is not None and owner not in self._stopped.values():
+            self._halt(owner, self._random.choice(SHORT_STOPS))
+        one.wanted[name] = before
+        one.publish()
+
     async def _slow(self) -> None:
-        slow = effects.Latency(0.2, up_to=0.9 * CALL)
-        self._one.platform.add_fault(Rule(slow, end=self._random.uniform(2, 20)))
+        self._slow_down(Match())
+
+    def _slow_down(self, match: Match) -> None:
+        slow = effects.Latency(0.2, up_to=SLOWEST)
+        self._one.platform.add_fault(Rule(slow, match=match, end=self._random.uniform(2, 20)))
 
     async def _pause_database(self) -> None:
         self._server.signal(signal.SIGSTOP)
