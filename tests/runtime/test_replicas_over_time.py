@@ -311,6 +311,38 @@ def test_intents_are_checked_again_two_seconds_later(
     lived(tmp_path, story, devices=40)
 
 
+class SlowMembers(CutMembers):
+    """The members of a replica whose renewals take four seconds to come back."""
+
+    async def renew(self, member: MemberId) -> Renewal | None:
+        """Renew at once, and answer late."""
+        renewal = await super().renew(member)
+        await asyncio.sleep(4.0)
+        return renewal
+
+
+def test_a_lease_counts_from_when_it_was_asked_for(tmp_path: Path) -> None:
+    """However late the answer comes: the others count from the renewal, and would take the accounts before its end."""
+
+    async def story(world: World) -> None:
+        (node,) = world.nodes
+        world.loop.thread_seconds, ends = 4.0, list[float]()
+        world.database.after["join"] = lambda: ends.append(world.loop.time() + LEASE_SECONDS)
+        node.start()
+        await world.until(lambda: bool(ends) and node.replica.lives, 30)
+        assert node.replica.lease.deadline < ends[0] - 0.01
+        world.loop.thread_seconds = 0.02
+        await world.until(world.agrees, 90)
+        node.replica.coordination.members = SlowMembers(world.database, node)
+        await asyncio.sleep(20)
+        for _ in range(20):
+            await asyncio.sleep(0.5)
+            assert node.replica.lease.deadline <= world.loop.time() + LEASE_SECONDS - 4.0
+
+    with living(tmp_path, replicas=1) as (loop, world):
+        loop.run_until_complete(story(world))
+
+
 def test_a_planned_hand_over_misses_no_pass(tmp_path: Path) -> None:
     """While replicas are stopped and started in good order, no account waits longer for its list than ever."""
 

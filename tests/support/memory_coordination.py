@@ -220,7 +220,7 @@ class MemoryMembers(Members):
         self._database = database
 
     def join(self, member: Member) -> Renewal:
-        with self._database.transaction() as tables:
+        with self._database.transaction("join") as tables:
             tables.members[member.id] = member
             return self._renewal(member)
 
