@@ -874,6 +874,22 @@ def test_an_export_keeps_what_the_present_file_says(shell: Shell, fleet: Fleet) 
     assert shell("plan", "--detailed-exitcode", "--account", "default").code == 0
 
 
+@pytest.mark.parametrize("word", [None, "production"])
+def test_an_export_keeps_what_guards_the_whole_file(
+    shell: Shell, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, word: str | None
+) -> None:
+    """Its environment stays, whether the settings name it or not, and so do the accounts that were retired."""
+    if word is not None:
+        monkeypatch.setenv("PCC_ENVIRONMENT", word)
+    Path("desired-state.toml").write_text(
+        'version = 1\nenvironment = "production"\nretired_accounts = ["jeju-hotel", "seoul-hotel"]\n'
+        f"[accounts.default]\ndevices = {json.dumps(sorted(fleet.live()))}\n"
+    )
+    said = tomllib.loads(shell("export", "--account", "default").out)
+    assert said["environment"] == "production"
+    assert sorted(said["retired_accounts"]) == ["jeju-hotel", "seoul-hotel"]
+
+
 def test_an_export_of_what_is_registered_names_every_appliance(shell: Shell, fleet: Fleet) -> None:
     """All that PCC documents is wanted, with LG's names; other types stand in comments; it costs one GET."""
     user = fleet.platform.world.user("default")
@@ -1374,6 +1390,21 @@ def test_an_option_for_reading_changes_what_is_shown(shell: Shell, fleet: Fleet)
     for form in ("text", "wide", "markdown"):
         here = shell("history", "-o", form).out
         assert here != shell("history", "-o", form, "--timezone", "Asia/Seoul").out, form
+
+
+def test_without_a_daemon_a_text_of_another_environment_is_not_in_force(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no daemon would accept is not shown as wanted."""
+    monkeypatch.setenv("PCC_LISTEN", "127.0.0.1:9")
+    monkeypatch.setenv("PCC_ENVIRONMENT", "production")
+    for word, shown in (("trial", 0), ("production", 1)):
+        Path("desired-state.toml").write_text(
+            f'version = 1\nenvironment = "{word}"\ndevices = ["aaaaaaaa"]\n'
+        )
+        ended = shell("devices", "-o", "json")
+        assert len(json.loads(ended.out)["devices"]) == shown
+        assert ("(not in force)" in ended.err) is (not shown)
 
 
 @pytest.mark.parametrize("command", [("explain", "aaaaaaaa"), ("devices",), ("history",)])

@@ -246,6 +246,23 @@ def test_a_replay_takes_the_device_and_the_states_that_are_named(
 
 
 @pytest.mark.usefixtures("spool")
+def test_a_replay_knows_the_accounts_of_devices(tmp_path: Path, shell: Shell) -> None:
+    """By the names that the spool keeps: an event of another account does not go to a sink that is not for it."""
+    sinks = b'[sinks.seoul]\ntype = "stream"\naccounts = ["seoul-*"]\n'
+    sinks += b'[sinks.home]\ntype = "stream"\naccounts = ["default"]\n'
+    files = Files("events.toml", EVENTS.replace(b'logic = "logic"', b"") + sinks)
+    clock = SystemClock()
+    archive = open_beside(
+        tmp_path / "spool", clock, SinkRouter(DesiredDirectory(clock), LogicInForce())
+    )
+    archive.keep(KEPT, msgspec.msgpack.encode(files))
+    archive.close()
+    for sink, count in (("seoul", 0), ("home", 2)):
+        options = ("--sink", sink, "--since", "1h", "--state", "unrouted", "--dry-run")
+        assert shell.json("replay", *options)["events"] == count, sink
+
+
+@pytest.mark.usefixtures("spool")
 def test_a_replay_obeys_the_filters_that_are_in_force(shell: Shell) -> None:
     """Events that never went to a sink go there only if its filters pass them: a push type it did not ask for stays."""
     count = shell.json("replay", "--sink", "crm", "--since", "1h", "--state", "unrouted")["events"]
@@ -260,11 +277,14 @@ def test_a_replay_obeys_the_filters_that_are_in_force(shell: Shell) -> None:
 def test_erasing_a_device_leaves_nothing_of_it(tmp_path: Path, shell: Shell) -> None:
     """Bodies and names go from the file and its log; the command says what it cannot reach."""
     assert names_kept(tmp_path / "spool") == {"Room 1203", "Lobby"}
+    names = packed(named())
+    assert any(names in file.read_bytes() for file in (tmp_path / "spool").iterdir())
     ended = shell("erase", DEVICE)
     assert (ended.code, ended.out) == (0, "2 events erased\n")
     assert "these sinks were given: log." in ended.err
     for file in (tmp_path / "spool").iterdir():
         assert DEVICE.encode() not in file.read_bytes(), file
+        assert names not in file.read_bytes(), file
     assert shell.json("list", "--device", DEVICE)["events"] == []
     assert len(shell.json("list")["events"]) == 4
     again = shell.json("erase", DEVICE)

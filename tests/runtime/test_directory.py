@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -226,6 +227,25 @@ async def test_a_spool_that_opens_late_is_recalled_late(tmp_path: Path) -> None:
         await eventually(lambda: world.name("ff638995") == "Room 1203 fridge")
 
 
+async def test_a_spool_that_opens_late_brings_back_what_is_faulty_now(tmp_path: Path) -> None:
+    """A folder of which one file is good and one is not: the names of both are there, the good ones as they are now."""
+    for name in ("aa", "bb"):
+        text = f'[accounts.{name}]\ndevices = [{{ id = "{name}{name}", name = "Old {name}" }}]\n'
+        (tmp_path / f"{name}.toml").write_text(f"version = 1\n{text}")
+    shelf = Shelf()
+    async with following(FileSource(tmp_path), shelf) as world:
+        await eventually(lambda: NAME in shelf.contents)
+    (tmp_path / "aa.toml").write_text("version = 1\n[accounts.aa]\ndevices = 3\n")
+    text = (tmp_path / "bb.toml").read_text()
+    (tmp_path / "bb.toml").write_text(text.replace("Old", "New"))
+    shelf.is_open = False
+    async with following(FileSource(tmp_path), shelf) as world:
+        await eventually(lambda: world.name("bbbb") == "New bb")
+        assert world.name("aaaa") is None
+        shelf.is_open = True
+        await eventually(lambda: (world.name("aaaa"), world.name("bbbb")) == ("Old aa", "New bb"))
+
+
 async def test_a_spool_that_cannot_be_written_costs_no_name(tmp_path: Path) -> None:
     """It is kept as soon as that is possible."""
     shelf = Shelf(is_open=False)
@@ -257,6 +277,46 @@ async def test_a_defect_ends_nothing(tmp_path: Path) -> None:
             await asyncio.sleep(0.3)
             assert world.directory.device("ff638995") == Device("ff638995")
     assert [line["event"] for line in logs] == ["directory.failed"]
+
+
+class Identified(FileSource):
+    """Files that are known by their bytes, and not read again where the newest are the ones that were judged last."""
+
+    def fetch(self, known: Known = NOTHING) -> Fetched | None:  # type: ignore[override]
+        """Return the files, unless they are known."""
+        identity = self._path.read_text()
+        return None if known.identity == identity else replace(super().fetch(), identity=identity)
+
+
+class BrokenOnce(DesiredDirectory):
+    """A directory in which something goes wrong once while names come into force."""
+
+    is_broken = False
+
+    def enforce(self, accepted: Accepted) -> None:
+        """Answer by these accounts, or fail."""
+        is_broken, self.is_broken = self.is_broken, False
+        if is_broken:
+            raise ZeroDivisionError
+        super().enforce(accepted)
+
+
+async def test_names_that_failed_to_come_into_force_are_read_again(tmp_path: Path) -> None:
+    """A defect after the reading does not leave the file behind as one that is in force."""
+    path = tmp_path / "desired-state.toml"
+    path.write_text(ONE)
+    directory = BrokenOnce(SimulatedClock())
+    follower = DirectoryFollower(Identified(path), directory, Shelf(), seconds=0.05)
+    running = asyncio.create_task(follower.run())
+    try:
+        await eventually(lambda: directory.device("ff638995").name == "Room 1203 fridge")
+        directory.is_broken = True
+        path.write_text(ONE.replace('"dddddddd"', '"dddddddd", "cccccccc"'))
+        await eventually(lambda: directory.device("cccccccc").knowledge is Knowledge.IGNORED)
+        assert not directory.is_broken
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_repository_is_followed(tmp_path: Path) -> None:

@@ -176,15 +176,14 @@ def test_a_diagnosis_is_counted_by_the_type_that_the_file_gives() -> None:
         labels = {"push_type": "PCC_EVENT", "category": category, "device": device}
         return metrics.registry.get_sample_value("pcc_events_received_total", labels)
 
-    for number, changed in enumerate(
-        [
-            {"diagnosisType": "E1", "deviceType": None},
-            {"diagnosisType": "E1", "deviceType": "DEVICE_WASHER"},
-            {"diagnosisType": "E2", "deviceType": "DEVICE_OVEN"},
-            {"diagnosisType": "E2", "deviceType": None},
-            {"diagnosisType": "E1", "deviceType": "DEVICE_OVEN"},
-        ]
-    ):
+    cases: list[dict[str, Any]] = [
+        {"diagnosisType": "E1", "deviceType": None},
+        {"diagnosisType": "E1", "deviceType": "DEVICE_WASHER"},
+        {"diagnosisType": "E2", "deviceType": "DEVICE_OVEN"},
+        {"diagnosisType": "E2", "deviceType": None},
+        {"diagnosisType": "E1", "deviceType": "DEVICE_OVEN"},
+    ]
+    for number, changed in enumerate(cases):
         (arrival,) = read(body(deviceId=DEVICE, **changed))
         journal.stored(arrival, Receipt(Stored.NEW, number, "id"))
     found = [counted(one, "desired") for one in ("malfunction", "misuse", "unknown")]

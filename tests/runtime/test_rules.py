@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from reconciler.runtime.partner_files import (
 )
 from reconciler.runtime.receiving.files import RulesFollower
 from reconciler.runtime.receiving.rules import KEPT, RulesInForce
+from reconciler.source import Signature, signature
 from reconciler.telemetry.receiver_metrics import ReceiverMetrics
 from scenarios import eventually
 
@@ -108,6 +110,41 @@ def test_a_spool_that_opens_late_does_not_bring_back_older_files(tmp_path: Path)
     assert after.sinks == ["new"]
 
 
+class BusyShelf(Shelf):
+    """A shelf on which something else happens once while it keeps something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], None] | None = None
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Keep something, after what happens meanwhile."""
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        super().keep(name, content)
+
+
+def test_what_is_accepted_while_the_older_is_kept_is_kept_next(tmp_path: Path) -> None:
+    """After a restart the newer one is in force, though the older was written last at first."""
+    shelf = BusyShelf()
+    world = World(tmp_path, shelf)
+    world.write("older")
+
+    def accept_newer() -> None:
+        world.write("newer")
+        files = read_files(world.path)
+        assert isinstance(files, Files)
+        world.rules.accept(files, judged(files))
+
+    shelf.meanwhile = accept_newer
+    world.take()
+    world.rules.keep()
+    again = World(tmp_path, shelf)
+    again.rules.resume(again.rules.recall())
+    assert (world.sinks, again.sinks) == (["newer"], ["newer"])
+
+
 def test_what_is_kept_and_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     """So is what no sink can be made of any more."""
     world = World(tmp_path)
@@ -174,6 +211,38 @@ def test_files_are_read_only_where_they_look_different(tmp_path: Path) -> None:
     assert third.logic.keys() == {"types.csv", "messages.en.csv"}
     (tmp_path / "logic/messages.en.csv").unlink()
     assert reader.read() == second
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+    """How a file looked is noted before it is read: what is written after that is seen at the next look."""
+    world = World(tmp_path)
+    world.write("older")
+    looks: list[str] = []
+
+    def look(path: str) -> Signature:
+        looks.append(path)
+        if len(looks) == 2:
+            world.write("much-newer")
+        return signature(path)
+
+    reader = FilesReader(world.path, look)
+    reader.read()
+    newest = [reader.read() for _ in range(3)][-1]
+    assert isinstance(newest, Files)
+    assert b"much-newer" in newest.events
+
+
+def test_a_table_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
+    """A table without it would mean something else, so nothing of these files comes into force."""
+    world = World(tmp_path)
+    world.write("crm")
+    found = read_files(world.path)
+    assert isinstance(found, Files)
+    assert judged(found).rules is not None
+    spoilt = Files(found.path, found.events, found.logic, {"messages.en.csv": "cannot be read"})
+    judgement = judged(spoilt)
+    assert judgement.rules is None
+    assert any("messages.en.csv" in str(fault) for fault in judgement.faults)
 
 
 @pytest.mark.parametrize("events", ["version = 2\n", "", 'version = 1\nlogic = "nowhere"\n'])

@@ -170,9 +170,10 @@ class DirectoryFollower:
             self._signed = frozenset({commit.id})
 
     async def _enforce(self, after: Accepted) -> None:
-        before, self.accepted = self.accepted, after
+        before = self.accepted
         if acceptance.changed(before, after):
             await self._reader.aside(self._directory.enforce, after)
+        self.accepted = after  # not before: names that failed to come into force are tried again
         if after.rejected is not None and (after.rejected, after.faults) != (
             before.rejected,
             before.faults,
