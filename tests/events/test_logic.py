@@ -151,6 +151,18 @@ def test_the_revision_is_that_of_the_files() -> None:
     assert table().revision == table().revision != other.table.revision
 
 
+def test_a_file_that_is_not_used_changes_no_revision() -> None:
+    """The revision is told to partners with each event: only what the events are made of changes it."""
+    files = {"types.csv": TYPES, "messages.ko.csv": KOREAN}
+    korean = read(files, ["ko"]).table
+    both = {**files, "messages.en.csv": ENGLISH, "readme.txt": "words"}
+    assert korean is not None
+    assert read(both, ["ko"]).table == korean
+    more = read(both, ["en", "ko"]).table
+    assert more is not None
+    assert more.revision != korean.revision
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_byte_order_marks_and_ends_of_lines_are_harmless(mark: str, newline: str) -> None:

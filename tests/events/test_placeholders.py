@@ -33,6 +33,10 @@ def test_an_address_may_begin_with_that_of_lg() -> None:
     assert (
         fill_address("{content_url}&n={account}", VALUES) == "https://lg.example.com/a?b=c&n=seoul"
     )
+    assert fill_address("{content_url}&n={device_name}#{content_url}", VALUES) == (
+        "https://lg.example.com/a?b=c&n=Room%201203%20%2F%20fridge%3F"
+        "#https%3A%2F%2Flg.example.com%2Fa%3Fb%3Dc"
+    )
     assert fill_address("{content_url}", {}) == ""
     assert fill_address("{content_url}", {"content_url": "javascript:alert(1)"}) == ""
     assert fill_address("https://x.example.com/?to={content_url}", VALUES) == (

@@ -6,16 +6,28 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from prometheus_client import CollectorRegistry
 
 from reconciler.core.guards import GUARDS, held_actions
-from reconciler.core.model import AccountName, Action, Condition, Kind, PassResult, Result
+from reconciler.core.model import (
+    AccountName,
+    Action,
+    Condition,
+    DeviceId,
+    Kind,
+    PassResult,
+    Result,
+)
+from reconciler.core.registry_news import RegistryNews
+from reconciler.core.rules import Pending, Registered
 from reconciler.core.status import Figures
 from reconciler.telemetry.heard_metrics import AskedMetrics, HeardMetrics
 from reconciler.telemetry.metrics import DEVICE_STATES, TOKEN_RESULTS, Metrics
+from reconciler.telemetry.rule_metrics import RuleMetrics
 
 ACCOUNTS = [AccountName(name) for name in ("busan", "daegu", "seoul")]
 HELD = [(action, one.reason) for one in GUARDS for action in held_actions(one.reason)]
@@ -316,3 +328,43 @@ def test_what_was_heard_of_accounts_and_receivers_is_told_apart() -> None:
         shown = scraped(registry)
         assert "pcc_silence_meaningful_seconds" not in shown
         assert "pcc_heard_last_event_timestamp_seconds" not in shown
+
+
+class News:
+    """What two accounts with a rule of the same name wait for."""
+
+    def news(self) -> Mapping[AccountName, RegistryNews]:
+        """Return the devices that each rule would take."""
+        return {
+            ACCOUNTS[2]: RegistryNews(Pending({"kitchens": (DEVICE,) * 2, "lobby": (DEVICE,)})),
+            ACCOUNTS[0]: RegistryNews(Pending({"kitchens": (DEVICE,) * 5, "roof": ()})),
+        }
+
+
+DEVICE = Registered(DeviceId("7121f083"), None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("per_account", "shown"),
+    [
+        (
+            True,
+            {
+                ("seoul", "kitchens"): 2,
+                ("seoul", "lobby"): 1,
+                ("busan", "kitchens"): 5,
+                ("busan", "roof"): 0,
+            },
+        ),
+        (False, {("kitchens",): 7, ("lobby",): 1, ("roof",): 0}),
+    ],
+)
+def test_what_rules_would_take_is_counted_by_account_and_rule(
+    per_account: bool,  # noqa: FBT001 - a parameter of the test
+    shown: Mapping[tuple[str, ...], int],
+) -> None:
+    """Rules of one name are added only where accounts have no label; a rule that waits for nothing is 0."""
+    registry = CollectorRegistry()
+    RuleMetrics(registry, News(), per_account=per_account)
+    found = scraped(registry)["pcc_rule_pending_devices"]
+    assert {tuple(value for _, value in cell): count for cell, count in found.items()} == shown

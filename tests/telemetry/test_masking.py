@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from itertools import count
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.telemetry.masking import FEW, KEPT_SECONDS, MASK, Masking
+from reconciler.telemetry.masking import FEW, KEPT_SECONDS, MASK, RENEWALS, Masking
 
 SECRET = "pa\"ss\\wo'rd/+&% ü"
 
@@ -205,3 +206,71 @@ def test_secrets_may_come_and_go_while_a_line_is_masked(others: int) -> None:
     fresh = count()
     shown = masking.text(Line(" ".join([SECRET, *alike])))
     assert not [secret for secret in (SECRET, *alike[1:]) if secret in shown]
+
+
+WORDS = [f"secret-of-room-{room}" for room in "abcdef"]
+OWNERS = ["seoul", "busan"]
+some = st.frozensets(st.sampled_from(WORDS), max_size=3)
+whose = st.sampled_from(OWNERS)
+events = st.lists(
+    st.tuples(st.just("know"), whose, some)
+    | st.tuples(st.just("renew"), whose, some)
+    | st.tuples(st.just("hold"), whose, some)
+    | st.tuples(
+        st.just("wait"), st.just(""), st.sampled_from([1.0, KEPT_SECONDS, 2 * KEPT_SECONDS])
+    ),
+    max_size=25,
+)
+
+
+class Known:
+    """What is a secret, by definition: without counts, spellings or an index."""
+
+    def __init__(self) -> None:
+        self.lasting: set[str] = set()
+        self.renewed: dict[str, list[frozenset[str]]] = {owner: [] for owner in OWNERS}
+        self.present: dict[str, frozenset[str]] = dict.fromkeys(OWNERS, frozenset())
+        self.gone: dict[tuple[str, str], float] = {}
+
+    def hold(self, owner: str, words: frozenset[str], now: float) -> None:
+        """Let an owner have these, and forget what it had long ago."""
+        for word in self.present[owner] - words:
+            self.gone[owner, word] = now
+        self.present[owner] = words
+        self.gone = {
+            key: at
+            for key, at in self.gone.items()
+            if key[0] != owner or (key[1] not in words and now - at <= KEPT_SECONDS)
+        }
+
+    @property
+    def secrets(self) -> set[str]:
+        """Everything that must not be shown."""
+        renewed = [words for sets in self.renewed.values() for words in sets[-RENEWALS:]]
+        gone = {word for _, word in self.gone}
+        return self.lasting.union(*renewed, *self.present.values(), gone)
+
+
+@pytest.mark.parametrize("others", [0, FEW])
+@settings(max_examples=40)
+@given(happened=events)
+def test_what_is_a_secret_at_each_moment_is_masked_and_nothing_else(
+    others: int, happened: list[tuple[str, str, Any]]
+) -> None:
+    """Settings, renewed tokens and files come, go and come back, also the same word from several: as by definition."""
+    masking, known, now = Masking(), Known(), 0.0
+    masking.know(f"another-secret-{number}" for number in range(others))
+    for what, owner, given_ in happened:
+        if what == "know":
+            masking.know(given_)
+            known.lasting |= given_
+        elif what == "renew":
+            masking.renew(owner, given_)
+            known.renewed[owner].append(given_)
+        elif what == "hold":
+            masking.hold(owner, given_, now)
+            known.hold(owner, given_, now)
+        else:
+            now += given_
+        hidden = {word for word in WORDS if masking.text(f"<{word}>") == f"<{MASK}>"}
+        assert hidden == known.secrets

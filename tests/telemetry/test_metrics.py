@@ -316,6 +316,26 @@ def test_calls_are_counted_by_route_and_known_code() -> None:
     assert metrics.last_call_at == 18.0
 
 
+def test_lost_lines_are_counted_once() -> None:
+    """The number since the start is handed in again and again, and only what came since then is added."""
+    metrics = started()
+    for so_far, counted in ((0, 0), (5, 5), (5, 5), (7, 7), (7, 7)):
+        metrics.lines_dropped(so_far)
+        assert value(metrics, "pcc_log_lines_dropped_total") == counted
+
+
+def test_a_call_without_a_code_is_not_one_with_another() -> None:
+    """Success has no code; an empty word of LG's is none either."""
+    metrics = started()
+    for code in (None, ""):
+        metrics.called("GET", "/pcc", 200, code, began=1.0, ended=1.5)
+    called = series(metrics)["pcc_api_requests_total"]
+    get = {
+        dict(cell)["code"]: number for cell, number in called.items() if ("route", "/pcc") in cell
+    }
+    assert get == {"": 2}
+
+
 def test_only_the_revision_in_force_has_a_series() -> None:
     """A new revision replaces the one before."""
     metrics = started()

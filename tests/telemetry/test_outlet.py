@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
-from reconciler.telemetry.outlet import Outlet
+from reconciler.telemetry.outlet import MOST_AT_ONCE, Outlet
 
 LINE = "x" * 99
 
@@ -27,6 +28,13 @@ class Reader:
             self._take()
         self._take()
         return self.read.decode().splitlines()
+
+    def take(self, size: int) -> None:
+        """Read this number of bytes, which are there or on their way."""
+        os.set_blocking(self.here, True)
+        end = len(self.read) + size
+        while len(self.read) < end:
+            self.read += os.read(self.here, end - len(self.read))
 
     def _take(self) -> None:
         try:
@@ -120,3 +128,31 @@ def test_a_reader_that_is_gone_stops_nothing() -> None:
         outlet.put(LINE)
     assert outlet.flush(10)
     os.close(reader.there)
+
+
+def test_the_bound_holds_while_a_slow_reader_takes_some(reader: Reader) -> None:
+    """A reader that takes a part now and then does not let more wait than may."""
+    most = 300_000
+    outlet = Outlet(reader.there, gap, most=most)
+    size = fcntl.fcntl(reader.there, fcntl.F_GETPIPE_SZ)
+    for round_ in range(3):
+        for number in range(6_000):
+            outlet.put(f"{round_} {number:05} {LINE}")
+        reader.take(4 * MOST_AT_ONCE)
+    before = len(reader.read)
+    reader.take_all(outlet)
+    assert len(reader.read) - before <= most + size + MOST_AT_ONCE
+    assert outlet.dropped > 6_000
+
+
+def test_what_is_being_written_is_not_yet_written(reader: Reader) -> None:
+    """The end of a process waits also for the line that the reader has no room for."""
+    os.set_blocking(reader.there, False)
+    with suppress(BlockingIOError):
+        while os.write(reader.there, b"." * 4096):
+            pass
+    outlet = Outlet(reader.there, gap)
+    outlet.put("last words")
+    assert not outlet.flush(0.2)
+    assert reader.take_all(outlet)[0].endswith("last words")
+    assert outlet.flush(10)
