@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from reconciler.api.framing import no_such_call
+from reconciler.api.framing import no_such_call, own_path
 from reconciler.api.links import Links
 from reconciler.api.local import ServerFolder
 from reconciler.api.page import Page
@@ -78,7 +78,7 @@ class PageRoutes:
         is_page = "text/html" in request.headers.get("accept", "")
         if not isinstance(error, HTTPException) or not is_page:
             return await no_such_call(request, error)
-        if request.url.path.startswith("/api/"):
+        if own_path(request.scope).startswith("/api/"):
             return await no_such_call(request, error)
         return await self._refused(error.status_code, f"There is no page {request.url.path}.")
 
@@ -121,12 +121,10 @@ class PageRoutes:
 
     async def _accounts(self, request: Request) -> str:
         asked = _asked(request, ("q", "condition", "page"))
-        page = asked.get("page", "1")
-        number = int(page) if page.isascii() and page.isdecimal() and len(page) < 7 else 1  # noqa: PLR2004 - digits
         wanted = AccountsAsked(
             asked.get("q", ""),
             asked.get("condition", ""),
-            number,
+            _number(asked.get("page", "")),
         )
         return await asyncio.to_thread(
             self._pages.accounts,

@@ -148,6 +148,14 @@ def test_an_event_without_a_body() -> None:
     assert row(shown(gone)) == "3 seconds ago 2026-11-22 09:59:57 UTC PCC_EVENT unknown erased"
 
 
+def test_an_event_whose_body_is_gone_keeps_its_account() -> None:
+    """What was known when the event was stored is shown; while there is a body, what is known now goes first."""
+    stored = replace(EVENT, account="busan-hotel")
+    assert " seoul-hotel pending" in row(shown(stored))
+    gone = replace(stored, message=None, body=None)
+    assert row(shown(gone)).endswith("7121f083d9df… OVEN_COLD part inquiry busan-hotel pending")
+
+
 def test_only_the_newest_are_shown() -> None:
     """The page asks for no more events than it shows, and says where more are."""
     archive = Kept([EVENT] * (EVENTS + 5))

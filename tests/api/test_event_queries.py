@@ -16,7 +16,7 @@ from receiver_figures import NoName, NoTable
 from receiving import EVENT, GivenPolicy, body
 from reconciler.api.event_page import EventPage
 from reconciler.api.receiver_app import ReceiverSurface, create_receiver_app
-from reconciler.core.errors import ReconcilerError
+from reconciler.core.errors import ReconcilerError, SpoolError
 from reconciler.events.message import read
 from reconciler.events.spool import Spool
 from reconciler.runtime.clock import SystemClock
@@ -39,10 +39,11 @@ async def asking(
     policy: GivenPolicy | None = None,
     bodies: Sequence[bytes] = (),
     base_url: str = LOOPBACK,
+    kind: type[Spool] = Spool,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client of the calls, on a spool with these bodies."""
     clock = SystemClock()
-    spool = Spool(folder, clock, Routes(), limit=1024**3)
+    spool = kind(folder, clock, Routes(), limit=1024**3)
     spool.open()
     try:
         for content in bodies:
@@ -149,6 +150,26 @@ async def test_no_call_writes(tmp_path: Path, method: str) -> None:
     async with asking(tmp_path) as client:
         for path in PATHS:
             assert (await client.request(method, path)).status_code == 405
+
+
+class Unreadable(Spool):
+    """A spool on a disk that fails."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in {"events", "event", "seen"}:
+            raise SpoolError("the spool cannot be read: disk I/O error")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("path", ["/", *PATHS])
+async def test_a_spool_that_cannot_be_read_is_no_mistake_of_the_caller(
+    tmp_path: Path, path: str
+) -> None:
+    """It is answered 503, so that the daemon asks again, and says that the spool is the matter."""
+    async with asking(tmp_path, kind=Unreadable) as client:
+        answer = await client.get(path)
+    assert answer.status_code == 503
+    assert "the spool cannot be read: disk I/O error" in answer.text
 
 
 # --- What is asked ---------------------------------------------------------------------------------------------------

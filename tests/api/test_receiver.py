@@ -139,6 +139,17 @@ async def test_a_defect_of_the_reading_loses_nothing() -> None:
         assert [line["event"] for line in lines] == ["receive.unreadable"]
 
 
+async def test_each_body_that_our_reading_fails_on_is_kept() -> None:
+    """Two bodies are no duplicates of each other because nobody could read them; the same one again is."""
+    async with receiving(read=defective) as site:
+        with capture_logs():
+            for content in (b"one", b"two", b"one"):
+                assert (await site.post(content)).status == 200
+        assert site.spool.bodies == [b"one", b"two"]
+        stored = [receipt.stored for _, receipt in site.journal.stored_ones]
+        assert stored == [Stored.QUARANTINED, Stored.QUARANTINED, Stored.DUPLICATE]
+
+
 # --- Methods ---------------------------------------------------------------------------------------------------------
 
 
@@ -434,6 +445,52 @@ async def test_refused_calls_are_one_line_a_minute_however_long_they_go_on() -> 
                 clock.move(10)
     assert [line["event"] for line in lines] == ["receive.refused"] * 4
     assert [line["count"] for line in lines] == [1, 6, 6, 6]
+
+
+async def test_each_reason_is_said_as_soon_as_it_first_comes() -> None:
+    """Calls that are refused for one reason do not hide that others are refused for another."""
+    clock = StillClock()
+    async with receiving(GivenPolicy([PAIR], on_loopback=False), clock=clock) as site:
+        with capture_logs() as lines:
+            for _ in range(2):
+                for _ in range(3):
+                    await site.post(body())
+                    await site.post(body(), method="GET")
+                    clock.move(15)
+                    site.spool.refusal = SpoolFull("over its limit")
+                    await site.post(body(), headers={"Authorization": basic()})
+    said = [(line["reason"], line["status"], line["count"]) for line in lines]
+    assert said == [
+        ("credential", 401, 1),
+        ("method", 405, 1),
+        ("spool_full", 503, 1),
+        ("credential", 401, 4),
+        ("method", 405, 4),
+        ("spool_full", 503, 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("set_", "allowed", "most"), [(3, 2, 2), (3, 5, 3), (3, 3, 3)], ids=["fewer", "more", "same"]
+)
+async def test_no_more_are_under_way_than_is_set_and_than_there_are_connections(
+    set_: int, allowed: int, most: int
+) -> None:
+    """The smaller of the two numbers counts, and just so many are taken."""
+    async with receiving(limits=Limits(commit_seconds=60, under_way=set_)) as site:
+        site.receiver.allow(allowed)
+        site.spool.gate.clear()
+        callers = [await site.connect() for _ in range(most)]
+        for number, caller in enumerate(callers):
+            content = body(deviceId=f"device-{number}")
+            await caller.say(head("POST", "/pcc/events", len(content)) + content)
+        await eventually(lambda: site.spool.waiting == most)
+        assert (await site.post(body())).status == 503
+        site.spool.gate.set()
+        assert [(await caller.answer()).status for caller in callers] == [200] * most
+        for caller in callers:
+            caller.close()
+    assert site.journal.reasons == ["busy"]
 
 
 async def test_every_reason_is_named() -> None:
