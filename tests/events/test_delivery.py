@@ -296,6 +296,24 @@ def test_an_event_that_cannot_be_made_waits_alone(bench: Bench) -> None:
     assert crm.ids == ["b", "a"]
 
 
+def test_events_that_cannot_be_made_close_no_sink(bench: Bench) -> None:
+    """However many there are, and however often they were tried: the sink takes all others at once."""
+    crm = bench.sink(Failing({}))
+    for number in range(30):
+        bench.envelopes.broken.add(f"broken-{number}")
+        bench.store(f"broken-{number}", f"device-{number}")
+
+    def arrive() -> None:
+        for number in range(8):
+            bench.store(f"good-{number}", f"good-device-{number}")
+
+    bench.loop.call_later(2 * 3600, arrive)
+    bench.run(3, CRM)
+    assert crm.ids == [f"good-{number}" for number in range(8)]
+    assert crm.most_open == 8
+    assert crm.got[-1].at < 2 * 3600 + 1
+
+
 @pytest.mark.parametrize("events", [1, 50])
 def test_a_sink_that_raises_is_probed_and_gives_nothing_up(bench: Bench, events: int) -> None:
     """A defect in a sink of ours neither floods the other side nor loses an event, however often it was tried."""

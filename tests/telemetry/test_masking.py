@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.telemetry.masking import FEW, KEPT_SECONDS, MASK, RENEWALS, Masking
@@ -253,6 +253,13 @@ class Known:
 
 @pytest.mark.parametrize("others", [0, FEW])
 @settings(max_examples=40)
+@example(
+    happened=[
+        *[("hold", "seoul", frozenset(WORDS[:count])) for count in (1, 0, 1, 0)],
+        ("wait", "", 2 * KEPT_SECONDS),
+        ("hold", "seoul", frozenset()),
+    ]
+)
 @given(happened=events)
 def test_what_is_a_secret_at_each_moment_is_masked_and_nothing_else(
     others: int, happened: list[tuple[str, str, Any]]
