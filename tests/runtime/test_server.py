@@ -8,21 +8,27 @@ import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
 from structlog.testing import capture_logs
 
 from reconciler.core.errors import ReconcilerError
+from reconciler.runtime import server
 from reconciler.runtime.server import (
+    ANSWER_SECONDS,
+    LAST_SECONDS,
     REQUEST_SECONDS,
     MakeSocket,
     Port,
     listening,
+    metrics_port,
     most_connections,
 )
 from reconciler.runtime.setting_values import Listen
+from scenarios import eventually
 
 MOST = 10
 
@@ -174,6 +180,51 @@ async def test_a_request_has_to_come_in_time() -> None:
                     await reader.readuntil(b"never")
         for _, one in [(asking, writer), *late]:
             one.close()
+
+
+def test_a_connection_that_is_always_busy_is_not_late() -> None:
+    """Each request has its own time, also where every look finds the next one under way; one alone has no more."""
+    caller = server._Caller.__new__(server._Caller)
+    caller.crowd = cast("Any", SimpleNamespace(request_seconds=REQUEST_SECONDS))
+    for second in range(0, 1000, 50):
+        caller.cycle = cast("Any", SimpleNamespace(response_complete=False))
+        caller.look(float(second))
+        assert not caller.late(float(second))
+    for second, is_late in ((950 + ANSWER_SECONDS, False), (951 + ANSWER_SECONDS, True)):
+        caller.look(second)
+        assert caller.late(second) is is_late
+
+
+async def test_an_answer_under_way_at_the_end_is_given() -> None:
+    """For as long as whoever opened the port says, and not for the two seconds of a port that says nothing."""
+    come, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        come.set()
+        await go.wait()
+        await app(scope, receive, send)
+
+    with listening(Listen("127.0.0.1", 0), answer_seconds=30) as port:
+        serving = asyncio.create_task(port.serve(slow))
+        await eventually(lambda: port.is_open)
+        asking = asyncio.create_task(asked(int(port.url.rpartition(":")[2])))
+        await come.wait()
+        port.stop()
+        asyncio.get_running_loop().call_later(LAST_SECONDS + 0.5, go.set)
+        assert await asking == 200
+        await serving
+
+
+@pytest.mark.parametrize("setting", ["PCC_METRICS_LISTEN", "PCC_RECEIVE_METRICS_LISTEN"])
+async def test_a_taken_port_of_metrics_names_its_setting(setting: str) -> None:
+    """Whoever starts the process hears what to change."""
+    with listening(Listen("127.0.0.1", 0)) as taken:
+        address = Listen("127.0.0.1", taken._listener.getsockname()[1])
+        with (
+            pytest.raises(ReconcilerError, match=f"^{setting}: cannot listen"),
+            metrics_port(address, setting),
+        ):
+            pass
 
 
 @contextmanager
