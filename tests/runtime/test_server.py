@@ -190,9 +190,9 @@ def test_a_connection_that_is_always_busy_is_not_late() -> None:
         caller.cycle = cast("Any", SimpleNamespace(response_complete=False))
         caller.look(float(second))
         assert not caller.late(float(second))
-    for second, is_late in ((950 + ANSWER_SECONDS, False), (951 + ANSWER_SECONDS, True)):
-        caller.look(second)
-        assert caller.late(second) is is_late
+    for later, is_late in ((950 + ANSWER_SECONDS, False), (951 + ANSWER_SECONDS, True)):
+        caller.look(later)
+        assert caller.late(later) is is_late
 
 
 async def test_an_answer_under_way_at_the_end_is_given() -> None:

@@ -96,8 +96,9 @@ async def test_only_a_process_that_enforces_can_change_anything(
 
 async def test_passes_are_as_far_apart_as_the_settings_say(tmp_path: Path) -> None:
     """The interval is for routine passes, and the delay for a list that has to be read again."""
-    given = {"PCC_INTERVAL": "7m", "PCC_CONFIRM_DELAY": "77s", "PCC_REQUEST_TIMEOUT": "9s"}
-    async with composed(tmp_path, **given) as one:
+    async with composed(
+        tmp_path, PCC_INTERVAL="7m", PCC_CONFIRM_DELAY="77s", PCC_REQUEST_TIMEOUT="9s"
+    ) as one:
         assert await one.passed() == timedelta(minutes=7)
         one.platform.unsubscribe("default", *one.platform.subscribed("default"))
         one.clock.pass_by(timedelta(minutes=7))
