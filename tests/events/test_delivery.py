@@ -170,7 +170,7 @@ def test_an_unchanged_sink_stays_and_is_probed(bench: Bench) -> None:
     bench.loop.call_later(3600, lambda: bench.delivery.use({"crm": CRM}))
     bench.run(1.0002, CRM)
     assert bench.built == ["crm"]
-    assert crm.got[-1].at - 3600 < 1
+    assert 0 <= crm.got[-1].at - 3600 < 1
 
 
 def test_what_is_under_way_ends_before_the_new_sink_takes_over(bench: Bench) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import resource
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -285,6 +288,45 @@ async def test_a_writing_thread_that_hangs_is_reported_after_a_quarter_of_an_hou
             library.answers.set()
         await stored(spool, sent(number=2))
         assert spool.stuck() == ""
+
+
+@dataclass
+class SlowCopies:
+    """SQLite on a disk on which a copy of a whole file takes until it is let go on."""
+
+    begun: threading.Event = field(default_factory=threading.Event)
+    may_end: threading.Event = field(default_factory=threading.Event)
+
+    def connect(self, uri: str) -> sqlite3.Connection:
+        """Open a file."""
+        copies = self
+
+        class Connection(sqlite3.Connection):
+            def backup(self, target: sqlite3.Connection, **options: Any) -> None:
+                copies.begun.set()
+                copies.may_end.wait(60)
+                super().backup(target, **options)
+
+        return sqlite3.connect(
+            uri, uri=True, isolation_level=None, check_same_thread=False, factory=Connection
+        )
+
+
+async def test_a_spool_whose_events_are_being_saved_is_not_ended(tmp_path: Path) -> None:
+    """Copying all of them may take longer than anything else, and a new start would begin it anew."""
+    copies, clock = SlowCopies(), StandingClock()
+    with opened(tmp_path, clock, connect=copies.connect) as spool:
+        await stored(spool, sent(number=1))
+        (tmp_path / "events.db").unlink()
+        storing = asyncio.create_task(stored(spool, sent(number=2)))
+        try:
+            assert await asyncio.to_thread(copies.begun.wait, 20)
+            clock.wait(seconds=10 * HANGS_SECONDS)
+            assert spool.stuck() == ""
+        finally:
+            copies.may_end.set()
+        assert await storing == [2]
+        assert len(spool.events(Wanted())) == 2
 
 
 def test_a_spool_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
