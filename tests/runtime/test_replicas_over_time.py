@@ -423,6 +423,22 @@ def test_the_fleets_clock_goes_on_by_the_seconds_since_boot() -> None:
     assert clock.machine_ahead() == own.now() - clock.now()
 
 
+def test_a_slow_answer_does_not_move_the_fleets_clock() -> None:
+    """What a quick answer showed stays, unless a later one shows that it is wrong."""
+    boot = 100.0
+    clock = FleetClock(StandingClock(), lambda: boot)
+    clock.heard(START, boot)
+    boot = 104.0
+    clock.heard(START + timedelta(seconds=4), 100.0)
+    assert clock.now() == START + timedelta(seconds=4)
+    clock.heard(START + timedelta(seconds=1), 100.0)
+    assert clock.now() == START + timedelta(seconds=4)
+    clock.heard(START + timedelta(minutes=5, seconds=4), 103.0)
+    assert clock.now() == START + timedelta(minutes=5, seconds=4)
+    clock.heard(START, 103.0)
+    assert clock.now() == START + timedelta(seconds=1)
+
+
 def test_a_replica_on_a_machine_whose_clock_is_ahead_waits_as_long_as_the_others(
     tmp_path: Path,
 ) -> None:

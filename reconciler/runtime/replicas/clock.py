@@ -25,8 +25,14 @@ class FleetClock:
         self._epoch: float | None = None
 
     def heard(self, now: datetime, sent: float) -> None:
-        """Take the database's time from an answer to a question that was sent at this second since boot."""
-        self._epoch = now.timestamp() - (sent + self._boottime()) / 2
+        """Take the database's time from an answer to a question that was sent at this second since boot.
+
+        It was right at some moment since then. A slow answer shows that less exactly than a quick one before it, so
+        what was known changes only as far as it cannot be right.
+        """
+        least, most = now.timestamp() - self._boottime(), now.timestamp() - sent
+        before = (least + most) / 2 if self._epoch is None else self._epoch
+        self._epoch = min(max(before, least), most)
 
     def now(self) -> datetime:
         """Return wall time, aware, in UTC."""
