@@ -440,8 +440,10 @@ class Life:
         share = self._random.choice((0.1, 0.5, 1.0))
         await self._remove(60, approved=True, share=share)
 
-    async def _remove(self, most: int, *, approved: bool, share: float = 1.0) -> None:
-        account = self.some_account()
+    async def _remove(
+        self, most: int, *, approved: bool, share: float = 1.0, account: str | None = None
+    ) -> None:
+        account = account or self.some_account()
         if account is None:
             return
         listed = list(self.fleet.accounts[account].devices)

@@ -73,6 +73,21 @@ def _pause_changes_nothing() -> None:
     database.Row.fence = fence
 
 
+def _source_never_waits() -> None:
+    """Let a reader bring any copy of the files into force at once."""
+    replicas.SourceWait._behind = lambda *_asked: False
+
+
+def _calls_forgotten() -> None:
+    """Let an owner begin to count the calls of an hour at zero."""
+    learned = service.Learned
+
+    def nothing(_self: Any, _account: Any) -> Any:
+        return learned((), None)
+
+    service.ReplicaService._learned = nothing
+
+
 def _memory_kept() -> None:
     """Let an owner go on from what it happens to remember of an account that others had meanwhile."""
     state.State.forget = _nothing
@@ -98,13 +113,35 @@ def _nobody_is_unowned() -> None:
     database.MemoryOwnership.fleet = fleet
 
 
+def _freed_at_once() -> None:
+    """Let accounts be freed while calls of theirs are in flight."""
+
+    async def free(self: Any) -> None:
+        self._lost(await service.asyncio.to_thread(self._free, self._tenure.leaving))
+
+    service.ReplicaService._free_idle = free
+
+
 SABOTAGES: tuple[tuple[str, str, Callable[[], None]], ...] = (
+    (
+        "no fence",
+        "writes are made whoever owns the account",
+        _fences_count(epoch=False, generation=False),
+    ),
+    (
+        "fence without generation",
+        "plans count although another revision is in force",
+        _fences_count(epoch=True, generation=False),
+    ),
     ("no deadline", "calls are made although the lease may end before them", _no_deadline),
     ("neither", "there is no fence, and no deadline", _neither),
     ("old intents", "intents are carried out however old they are", _old_intents),
     ("fence without pause", "plans count although the account was paused", _pause_changes_nothing),
+    ("source never waits", "a copy of the files that lags comes into force", _source_never_waits),
+    ("calls forgotten", "a new owner counts the calls of the hour from zero", _calls_forgotten),
     ("memory kept", "a new owner trusts what it remembers from before", _memory_kept),
     ("dead stay", "nobody takes the accounts of a replica that was killed", _dead_stay),
     ("nobody is unowned", "accounts that nobody owns are not shown", _nobody_is_unowned),
+    ("freed at once", "accounts are freed while calls are in flight", _freed_at_once),
 )
 """Name, what is wrong with it, and how it is made."""

@@ -105,7 +105,8 @@ class LeapingLoop(StoppableLoop):
         waits = {wait: self._ends(wait, due, busy=busy) for wait in self.waits}
         others = min(timer, *waits.values(), math.inf)
         self.rests = [one for one in self.rests if one.body is None or not one.body.gone]
-        rests = {rest: self._end_of(rest, others) for rest in self.rests}
+        longest = LONGEST if self.calm() else LONGEST_IN_TROUBLE
+        rests = {rest: self._end_of(rest, others, longest) for rest in self.rests}
         self._leap_to(min(others, *rests.values(), math.inf))
         over = [wait.over for wait, end in waits.items() if end <= self._virtual]
         over += [rest.over for rest, end in rests.items() if end <= self._virtual]
@@ -120,9 +121,8 @@ class LeapingLoop(StoppableLoop):
         else:
             self._count_turn()
 
-    def _end_of(self, rest: Rest, others: float) -> float:
+    def _end_of(self, rest: Rest, others: float, longest: float) -> float:
         asked = rest.since + rest.seconds
-        longest = LONGEST if self.calm() else LONGEST_IN_TROUBLE
         latest = min(others, rest.since + longest) - rest.before
         for begin, end in self._alerts:
             if asked < end:

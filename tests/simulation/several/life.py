@@ -21,6 +21,8 @@ HANDED_OVER_SECONDS = LEASE_SECONDS + 2 * MINUTE
 """So long after trouble of a daemon every account is troubled."""
 CAUGHT_UP_SECONDS = 6 * MINUTE
 """So long a reader may wait for a copy of the files that lags."""
+LOOKS_FOR_A_CALL = 200
+"""How often it is looked whether changes are in flight, ten times a second."""
 
 
 class SharedLife(Life):
@@ -108,11 +110,12 @@ class SharedLife(Life):
     async def _pause(self, account: str | None, word: str, span: int) -> None:
         """Pause by command at any daemon; where no answer comes nobody knows whether it is in force."""
         body = {"pause": word, "account": account, "for": f"{span}s", "reason": "a drill"}
+        asked = self._loop.time()  # it lasts from here on, however late the answer comes
         answer = await self._machine.ask("POST", "/api/v1/pause", body)
         if answer is None or answer.status_code >= 500:
             self._checker.paused(account, "none", 0.0)
         elif answer.is_success:
-            self._checker.paused(account, word, float(span))
+            self._checker.paused(account, word, span - (self._loop.time() - asked))
             whom = account or EVERYBODY
             self.note(f"a person says pause {word} for {account or 'all'}", whom, seconds=span)
 
@@ -166,20 +169,36 @@ class SharedLife(Life):
             node.thaw()
             self._befall(f"{node.name} goes on")
 
+    def _apart_from_the_reader(self) -> str | None:
+        """Pick an account whose owner does not read the files, so that another daemon reads what is edited next."""
+        owners = {name: self._owner(name) for name in self.accounts()}
+        reader = self.daemons.reader
+        names = [one for one, owner in owners.items() if owner is not None and owner is not reader]
+        return self._random.choice(names) if names else None
+
+    async def _amid(self, account: str) -> Node | None:
+        """Wait until changes of an account are in flight; return its owner, or None where none are made soon."""
+        for _ in range(LOOKS_FOR_A_CALL):
+            if self.daemons.checker.in_flight(account):
+                await asyncio.sleep(self._random.uniform(0.0, 1.5))
+                return self._owner(account)
+            await asyncio.sleep(0.1)
+        return None
+
     async def ambush(self) -> None:
         """An owner is frozen in the middle of a large edit, which is taken back before it goes on."""
-        account, before = self.some_account(), self.fleet.copy()
+        account, before = self._apart_from_the_reader(), self.fleet.copy()
         if account is None:
             return
         self._slowly(account)
-        if self._random.random() < 0.5:
-            await self._remove(60, approved=True, share=0.9)
+        if self._random.random() < 0.7:
+            await self._remove(60, approved=True, share=0.9, account=account)
         else:
             await self._add_until(account, None)
-        await asyncio.sleep(self._random.uniform(0.3, 12.0))
-        owner = self._owner(account) or self._one()
+        owner = await self._amid(account)
         if owner is not None:
-            self._freeze(owner, self._random.choice((2.0, 6.0, 20.0, 1.3 * LEASE_SECONDS)))
+            spans = (2.0, 14.0, 20.0, 20.0, 1.3 * LEASE_SECONDS)
+            self._freeze(owner, self._random.choice(spans))
         await asyncio.sleep(self._random.uniform(0.0, 2.0))
         self.note("and it is taken back", EVERYBODY, seconds=HANDED_OVER_SECONDS)
         await self._publish(before)
@@ -207,9 +226,8 @@ class SharedLife(Life):
 
     def _slowly(self, account: str) -> None:
         """Let LG be slow for an account, so that its pass goes on for a while."""
-        if self._random.random() < 0.7:
-            slow = effects.Latency(1.0, up_to=4.0)
-            self._platform.add_fault(Rule(slow, match=Match(user=account), end=2 * MINUTE))
+        slow = effects.Latency(1.0, up_to=4.0)
+        self._platform.add_fault(Rule(slow, match=Match(user=account), end=2 * MINUTE))
 
     async def pause_at_another(self) -> None:
         """An owner is frozen in the middle of an edit, and somebody pauses the account at another daemon."""
@@ -218,11 +236,24 @@ class SharedLife(Life):
             return
         self._slowly(account)
         await self._add_until(account, None)
-        await asyncio.sleep(self._random.uniform(0.3, 12.0))
-        owner = self._owner(account)
+        owner = await self._amid(account)
         if owner is not None:
-            self._freeze(owner, self._random.choice((6.0, 15.0, 1.3 * LEASE_SECONDS)))
+            self._freeze(owner, self._random.choice((6.0, 15.0, 20.0, 1.3 * LEASE_SECONDS)))
         await self._pause(account, "all", 600)
+
+    async def come_amid(self) -> None:
+        """A daemon starts while passes go on everywhere, so that the others give accounts up in the middle of them."""
+        node = self._one()
+        if node is None or not all(one.well for one in self.daemons.nodes):
+            return
+        self._befall(f"{node.name} is stopped")
+        await self.daemons.stop_one(node)
+        await asyncio.sleep(self._random.uniform(3.0, 20.0))
+        for account in self.fleet.accounts:
+            self._slowly(account)
+            await self.agree(account)
+        await asyncio.sleep(self._random.uniform(0.0, 4.0))
+        await self._start(node)
 
     async def roll(self) -> None:
         """A new version comes: one daemon after the other is stopped in good order and started again."""
@@ -269,12 +300,28 @@ class SharedLife(Life):
             self.note(f"the files of {node.name} are in time", EVERYBODY, seconds=CAUGHT_UP_SECONDS)
 
         self._last(over, seconds)
-        if self._random.random() < 0.6:
-            await asyncio.sleep(self._random.uniform(0.0, 5 * MINUTE))
-            await self._add(self._random.choice(list(self.fleet.accounts)))
-            await asyncio.sleep(self._random.uniform(0.0, 0.7 * node.lag))
-            if self.daemons.reader is not None and self.daemons.reader.up:
-                await self._away_with(self.daemons.reader)
+
+    async def left_behind(self) -> None:
+        """The daemon that reads the files goes away while it alone has the newest ones."""
+        account, reader = self.some_account(), self.daemons.reader
+        if account is None or reader is None or not reader.well:
+            return
+        others = [node for node in self.daemons.nodes if node is not reader]
+        for node in others:
+            node.lag = self._random.uniform(60.0, 120.0)
+        words = f"only {reader.name} has new files in time"
+        self.note(words, EVERYBODY, seconds=2 * CAUGHT_UP_SECONDS)
+        await self._add(account)
+        await asyncio.sleep(self._random.uniform(9.0, 20.0))
+        if reader.well:
+            await self._away_with(reader)
+
+        async def over() -> None:
+            for node in others:
+                node.lag = 0.0
+            self.note("all have their files in time", EVERYBODY, seconds=CAUGHT_UP_SECONDS)
+
+        self._last(over, 5 * MINUTE)
 
     async def _away_with(self, node: Node) -> None:
         if self._random.random() < 0.3:
@@ -378,7 +425,9 @@ SHARED_EVENTS: tuple[tuple[float, Callable[[SharedLife], Awaitable[None]]], ...]
     (2, SharedLife.roll),
     (2, SharedLife.scale),
     (2, SharedLife.drift),
-    (4, SharedLife.lag),
+    (3, SharedLife.lag),
+    (3, SharedLife.left_behind),
+    (3, SharedLife.come_amid),
     (5, SharedLife.cut),
     (4, SharedLife.cut_renewals),
     (4, SharedLife.tear),
