@@ -17,11 +17,10 @@ from urllib.parse import quote
 import httpx
 import structlog
 
-from reconciler.core.clock import STEP, Clock, TwoClocks
+from reconciler.core.clock import Clock, TwoClocks
 from reconciler.core.errors import (
     CredentialsRefused,
     DeviceRefused,
-    Lost,
     NotYetAccepted,
     Outdated,
     PlatformError,
@@ -35,10 +34,12 @@ from reconciler.pcc import protocol
 from reconciler.pcc.auth import Access, Token
 from reconciler.pcc.codes import CHANGES, Call
 from reconciler.pcc.credentials import Credentials
+from reconciler.pcc.ledger import Ledger, OwnLedger, dated, write_down
 from reconciler.pcc.message_ids import SentIds, new_message_id
 from reconciler.pcc.quota import Learned, Quota
 from reconciler.pcc.reading import TooLongError
-from reconciler.pcc.transport import LOST, TOKEN_REFRESH, how_lost, why_lost
+from reconciler.pcc.token_endpoint import TokenEndpoint, allow_always, lost
+from reconciler.pcc.transport import LOST
 from reconciler.telemetry.masking import Masking
 from reconciler.telemetry.metrics import Metrics
 
@@ -68,56 +69,6 @@ class DeviceNamesHeard(Protocol):
 
     def hear(self, account: AccountName, names: Mapping[DeviceId, str]) -> None:
         """Take the names; those heard before count no more."""
-
-
-class Ledger(Protocol):
-    """Writes calls down for another process that may take the account over."""
-
-    async def write(self, account: AccountName, learned: Learned) -> bool:
-        """Write down all calls of the last hour; say whether they are written."""
-
-
-class OwnLedger:
-    """Writes nothing: no other process takes accounts over."""
-
-    async def write(self, account: AccountName, learned: Learned) -> bool:
-        """Say yes."""
-        del account, learned
-        return True
-
-
-def allow_always() -> None:
-    """Allow a call, where no other process works on the accounts."""
-
-
-class TokenEndpoint:
-    """EMP, LG's account service. Its calls are not counted: the quota is that of another service."""
-
-    def __init__(
-        self,
-        http: httpx.AsyncClient,
-        timeout_seconds: float,
-        allow: Callable[[], None] = allow_always,
-    ) -> None:
-        self._http, self._allow = http, allow
-        self._timeout_seconds = timeout_seconds
-
-    async def exchange(self, url: str, form: dict[str, str]) -> tuple[int, bytes]:
-        """Send a token refresh, and return the status and the body of the answer."""
-        self._allow()
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                response = await self._http.post(url, data=form, extensions={TOKEN_REFRESH: True})
-        except LOST as error:
-            raise _lost("the token endpoint", error) from error
-        if response.is_redirect:
-            masking = Masking()
-            masking.know([form["refresh_token"]])
-            target = masking.text(protocol.target(response.headers.get("location", "")))
-            elsewhere = Unavailable(f"the token endpoint answered {response.status_code}{target}")
-            elsewhere.lost, elsewhere.status = Lost.STRANGER, response.status_code
-            raise elsewhere
-        return response.status_code, response.content
 
 
 class Client:
@@ -254,10 +205,7 @@ class Client:
     @property
     def learned(self) -> Learned:
         """Return what to keep of the quota over a restart, with calls dated by the wall clock of now."""
-        learned, behind = self.quota.learned, self._two.behind()
-        if abs(behind) < STEP.total_seconds():
-            return learned
-        return Learned(tuple(call + behind for call in learned.calls), learned.limit)
+        return dated(self.quota, self._two)
 
     def _later(self, opens: float) -> datetime | None:
         now = self._now()
@@ -344,14 +292,6 @@ class Client:
             lg_message_id=refused.lg_message_id,
         ) from refused
 
-    async def _write_down(self) -> None:
-        """Write the calls down as long as there are too many of which nothing is written."""
-        while self.quota.must_be_written:
-            counted = self.quota.without_intent
-            if not await self._ledger.write(self.account, self.learned):
-                raise Outdated("not sent, because the calls before it could not be written down")
-            self.quota.written(counted)
-
     async def _measured(
         self,
         call: Call,
@@ -365,7 +305,7 @@ class Client:
         turn = self._alone if self.quota.is_trying(self._now()) else nullcontext()
         async with turn:
             if not intended:
-                await self._write_down()
+                await write_down(self._ledger, self.account, self.quota, self._two)
             if call in CHANGES and (not self.same_user or self.outdated()):
                 raise Outdated(f"{call}: not sent, because what its plan rests on has changed")
             self._allow()
@@ -421,7 +361,7 @@ class Client:
                 f"{call}: {error}", status=error.status, message_id=message_id
             ) from error
         except LOST as error:
-            raise _lost(str(call), error, message_id) from error
+            raise lost(str(call), error, message_id) from error
         return protocol.Reply(
             call,
             response.status_code,
@@ -497,13 +437,6 @@ class Client:
     def _now(self) -> float:
         """Return the moment by which calls are counted: an hour of them lasts an hour, whatever the wall clock does."""
         return self._two.timeline()
-
-
-def _lost(what: str, error: Exception, message_id: MessageId | None = None) -> Unavailable:
-    """Return the error for an answer that never came."""
-    unavailable = Unavailable(f"{what}: {why_lost(error)}", message_id=message_id)
-    unavailable.lost = how_lost(error)
-    return unavailable
 
 
 def _blamed(refused: CredentialsRefused) -> PlatformError:

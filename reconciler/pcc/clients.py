@@ -18,9 +18,10 @@ from reconciler.core.clock import Clock, TwoClocks
 from reconciler.core.errors import CredentialsRefused
 from reconciler.core.model import AccountName, Unlimited
 from reconciler.core.watch import Watch
-from reconciler.pcc.client import Client, DeviceNamesHeard, Ledger
+from reconciler.pcc.client import Client, DeviceNamesHeard
 from reconciler.pcc.credential_store import CredentialStore
 from reconciler.pcc.credentials import Credentials
+from reconciler.pcc.ledger import Ledger
 from reconciler.pcc.message_ids import SentIds, new_message_id
 from reconciler.pcc.quota import Learned, Quota
 from reconciler.telemetry.masking import Masking

@@ -35,11 +35,12 @@ from reconciler.core.errors import (
     Unavailable,
 )
 from reconciler.core.model import DeviceId, Unlimited
-from reconciler.pcc.client import ROUTES, Client, allow_always
+from reconciler.pcc.client import ROUTES, Client
 from reconciler.pcc.codes import CODES, Call
 from reconciler.pcc.credentials import Credentials
 from reconciler.pcc.message_ids import SentIds, new_message_id
 from reconciler.pcc.quota import HOUR, Learned, Quota
+from reconciler.pcc.token_endpoint import allow_always
 from reconciler.pcc.transport import PlainClient
 from reconciler.telemetry.masking import MASK
 from reconciler.telemetry.metrics import Metrics
