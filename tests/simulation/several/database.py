@@ -74,7 +74,7 @@ class Link:
         return getattr(self.database, name)
 
     @contextmanager
-    def transaction(self) -> Iterator[Tables]:
+    def transaction(self, kind: str = "") -> Iterator[Tables]:
         """Let one transaction have the tables, or break it off: before it does anything, or after its commit."""
         if self.cut:
             raise StateError("the database cannot be reached")
@@ -82,7 +82,7 @@ class Link:
         after = broken and self.random.random() < 0.5
         if broken and not after:
             raise StateError("terminating connection due to administrator command")
-        with self.database.transaction() as tables:
+        with self.database.transaction(kind) as tables:
             yield tables
         if after:
             raise StateError("the connection was lost after the commit")
