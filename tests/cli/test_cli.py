@@ -1440,6 +1440,18 @@ def test_an_env_file_names_the_events_file_to_validate(shell: Shell) -> None:
     assert (ended.code, "other.toml:1:" in ended.err) == (1, True)
 
 
+def test_an_account_need_be_in_one_of_the_paths_only(shell: Shell, fleet: Fleet) -> None:
+    """What has it is planned; where nothing has it, its name is a mistake."""
+    Path("one.toml").write_text(accounts_text(default=fleet.owned()))
+    Path("two.toml").write_text(accounts_text(seoul_hotel=fleet.owned("seoul-hotel")))
+    for paths in (("one.toml", "two.toml"), ("two.toml", "one.toml")):
+        ended = shell("plan", *paths, "--account", "seoul-hotel", "-o", "json")
+        (account,) = json.loads(ended.out)["accounts"]
+        assert (ended.code, account["account"], len(account["subscribes"])) == (0, "seoul-hotel", 6)
+        nowhere = shell("plan", *paths, "--account", "jeju-hotel")
+        assert (nowhere.code, nowhere.out, "jeju-hotel" in nowhere.err) == (1, "", True)
+
+
 def test_logs_are_for_people_on_a_terminal(fleet: Fleet) -> None:
     """On a terminal a line of the log is words, coloured unless NO_COLOR objects."""
     fleet.wants(*fleet.owned())

@@ -460,6 +460,31 @@ async def test_explain_names_the_last_event_and_where_it_went(tmp_path: Path) ->
             assert await explained(one, devices[1]) is None
 
 
+async def test_a_receiver_is_shown_its_own_token_and_no_other(tmp_path: Path) -> None:
+    """Whatever asks it: what follows its events, an explanation, or the page of events."""
+    platform = fleet(3)
+    devices = owned(platform)
+    write(tmp_path / "desired-state.toml", text(devices))
+    receiver = FakeReceiver()
+    receiver.hear(devices[0])
+    tokens = {name: f"a-token-for-{name}-9000" for name in ("LISTEN", "READ", "EVENTS")}
+    given = {f"PCC_{name}_TOKEN": token for name, token in tokens.items()}
+    with receiver.serving() as address:
+        async with site(tmp_path, platform, PCC_EVENTS_FROM=address, **given) as one:
+            one.http.headers["authorization"] = f"Bearer {tokens['READ']}"
+            await one.has(devices)
+            await eventually(lambda: receiver.asked)
+            before = len(receiver.tokens)
+            found = await explained(one, devices[0])
+            assert found is not None
+            assert found.startswith("last event")
+            assert len(receiver.tokens) > before
+            before = len(receiver.tokens)
+            assert devices[0] in (await one.get("/events")).text
+            assert len(receiver.tokens) > before
+    assert set(receiver.tokens) == {f"Bearer {tokens['EVENTS']}"}
+
+
 def _says(one: Site, device: str, words: str) -> Callable[[], Any]:
     async def found() -> bool:
         said = await explained(one, device) or ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -214,22 +215,63 @@ def test_files_are_read_only_where_they_look_different(tmp_path: Path) -> None:
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path) -> None:
-    """How a file looked is noted before it is read: what is written after that is seen at the next look."""
+    """How files look is noted before they are read: what is written after that is seen at the next look."""
     world = World(tmp_path)
-    world.write("older")
+    world.write("first")
     looks: list[str] = []
 
     def look(path: str) -> Signature:
         looks.append(path)
-        if len(looks) == 2:
+        if len(looks) == len(files) + 1:  # after one look at each, whatever comes next
             world.write("much-newer")
         return signature(path)
 
+    files: set[str] = set()
     reader = FilesReader(world.path, look)
-    reader.read()
+    for _ in range(3):
+        reader.read()
+    files = {*looks}
+    assert len(files) == 2
+    world.write("second")
+    looks.clear()
     newest = [reader.read() for _ in range(3)][-1]
     assert isinstance(newest, Files)
     assert b"much-newer" in newest.events
+
+
+class Scripted:
+    """A reader that finds something else at each look."""
+
+    def __init__(self, *found: Files | str) -> None:
+        self._found = [*found]
+
+    def read(self) -> Files | str:
+        """Return what is there now."""
+        return self._found.pop(0) if len(self._found) > 1 else self._found[0]
+
+
+async def test_what_is_being_written_is_not_taken(tmp_path: Path) -> None:
+    """Files count once two looks in a row found the same, be it whole, half, or away for a moment."""
+    world = World(tmp_path)
+
+    def written(sink: str) -> Files:
+        world.write(sink)
+        files = read_files(world.path)
+        assert isinstance(files, Files)
+        return files
+
+    one, half, two, three = map(written, ("one", "half", "two", "three"))
+    follower = RulesFollower(world.path, world.rules, seconds=0.01)
+    looks = Scripted(one, one, half, two, "away", two, two, half, two, three, three)
+    follower._reader = cast("FilesReader", looks)
+    running = asyncio.create_task(follower.run())
+    try:
+        await eventually(lambda: world.sinks == ["three"])
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert [[*rules.config.sinks] for rules in world.enforced] == [["one"], ["two"], ["three"]]
+    assert world.successful == 1
 
 
 def test_a_table_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:

@@ -75,9 +75,9 @@ class FakeReceiver:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 path, asked = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
+                receiver.tokens.append(self.headers.get("authorization"))
                 if path == "/api/v1/seen":
                     receiver.asked.append(int(asked["after"][0]))
-                    receiver.tokens.append(self.headers.get("authorization"))
                     if receiver.drip is not None:
                         self.send_without_end(*receiver.drip)
                         return
