@@ -308,6 +308,40 @@ async def test_a_stop_that_comes_after_failures_is_not_lost() -> None:
     assert isinstance(work.ended, ConfigurationRefused)
 
 
+@pytest.mark.parametrize(
+    ("answers", "asked"),
+    [
+        ("FFF", 3),
+        ("FF.FFF", 6),
+        ("FFRFFF", 6),
+        ("FFNFFF", 6),
+        ("RFFRFFRFF", None),
+        ("FRRFRRF", None),
+        ("NFFNFF", None),
+        ("RRRFFF", 6),
+    ],
+)
+async def test_only_failures_in_a_row_are_counted_together(answers: str, asked: int | None) -> None:
+    """A refusal of a device or "already so" is an answer: LG is well enough for the next call."""
+    said: dict[str, PlatformError | str | None] = {
+        "F": Unavailable("time-out"),
+        "R": DeviceRefused("no", code="1212"),
+        "N": "1207",
+        ".": None,
+    }
+    platform = Platform({f"d{at:04}": [said[one]] for at, one in enumerate(answers)})
+    work = await execute(
+        Plan(ACCOUNT, many(12)),
+        platform,
+        Book(),
+        outdated=lambda: False,
+        concurrency=1,
+        clock=StandingClock(),
+    )
+    assert len(platform.asked) == (asked or 12)
+    assert (work.ended is None) is (asked is None)
+
+
 async def test_failures_that_are_not_in_a_row_do_not_end_the_work() -> None:
     """A call that succeeds between failures starts the count anew."""
     script: dict[str, Sequence[PlatformError | str | None]] = {
@@ -399,6 +433,27 @@ async def test_a_full_platform_lets_unsubscribes_go_first() -> None:
     assert {device for action, device in platform.asked[2:]} == {"d0000", "d0001", "d0002"}
     assert not work.left
     assert work.full is None
+
+
+async def test_a_full_platform_stays_the_reason_where_the_work_ended_before_its_second_try() -> (
+    None
+):
+    """Room was made, but no call may follow: subscribes wait for room, as LG said, and are told so."""
+    full = SubscriptionsFull("1312", code="1312")
+    platform = Platform({"d0000": [full], "y": [Throttled("1314")]})
+    plan = Plan(ACCOUNT, many(2), changes(Action.UNSUBSCRIBE, "x", "y"))
+    work = await carried_out(plan, platform)
+    assert (work.full, type(work.ended)) == (full, Throttled)
+    assert {change.device for change in work.left} == {"d0000", "d0001", "y"}
+    assert len(platform.asked) == 3
+
+
+async def test_one_probe_is_enough_for_a_pass() -> None:
+    """Once LG answered, the other action begins with as many calls as may be in flight."""
+    platform = Platform()
+    unsubscribes = changes(Action.UNSUBSCRIBE, *"wxyz")
+    await carried_out(Plan(ACCOUNT, many(1), unsubscribes), platform)
+    assert platform.most_in_flight == 4
 
 
 async def test_a_full_platform_without_unsubscribes_leaves_subscribes() -> None:

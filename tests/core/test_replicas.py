@@ -132,6 +132,38 @@ def test_an_exchanged_database_is_noticed(server: Server, beat: int, why: Exchan
     assert renewals.answered(server, beat) is why
 
 
+def test_only_renewals_that_brought_no_answer_may_have_been_made() -> None:
+    """Once one is answered those before it are known: a beat that is further ahead is of another database."""
+    renewals = Renewals(Server("one", 1), 4)
+    for _ in range(3):
+        renewals.sending()
+    assert renewals.answered(Server("one", 1), 6) is None
+    assert renewals.beat == 6
+    renewals.sending()
+    assert renewals.answered(Server("one", 1), 8) is Exchanged.BEAT
+    assert renewals.answered(Server("one", 1), 7) is None
+
+
+@pytest.mark.parametrize(("blind", "counts"), [(10, True), (22, True), (23, False), (44, False)])
+def test_time_between_two_looks_counts_up_to_half_a_lease(blind: int, *, counts: bool) -> None:
+    """After a longer one, the rest of the lease has to pass in sight."""
+    watch = Watch(ANN)
+    for second in range(20):
+        watch.look([THEIRS], float(second))
+    ends = 45 if counts else 45 + blind
+    for second in range(19 + blind, ends):
+        assert watch.look([THEIRS], float(second)) == ()
+    assert watch.look([THEIRS], float(ends)) == (THEIRS,)
+
+
+def test_a_source_with_equal_files_of_another_commit_has_changed() -> None:
+    """Somebody pushed since, so what it shows is meant."""
+    wait = SourceWait(ACCEPTED, {"b" * 64})
+    assert not wait.look(Revision("b" * 64, COMMIT), None, 0.0)
+    assert not wait.look(Revision("b" * 64, COMMIT), None, 1.0)
+    assert wait.look(Revision("b" * 64, replace(COMMIT, id="9" * 40)), None, 2.0)
+
+
 def test_an_older_source_waits_until_it_changes() -> None:
     """What equals an earlier revision waits; what it shows next comes into force."""
     wait = SourceWait(ACCEPTED, {"b" * 64})
