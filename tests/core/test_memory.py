@@ -19,6 +19,8 @@ from reconciler.core.model import (
     Action,
     Change,
     DeviceId,
+    Memory,
+    MessageId,
     Observed,
     Outcome,
     PassId,
@@ -137,6 +139,88 @@ def test_what_is_ours_no_longer(where: str) -> None:
     assert (B in memory.inventory.get()) is (where != "nowhere")
 
 
+def test_a_disowned_device_that_is_live_again_is_absent_since_it_left() -> None:
+    """Not since the first revision, as a stranger is: the grace of ``unsubscribe_after`` begins when it left."""
+    memory = knowing("ab")
+    memory.desire(ids("a"), NOW)
+    memory.expected.put(B, present=False)
+    listing(memory, "a")
+    listing(memory, "abc", NOW + HOUR)
+    absent = memory.recall(NOW + HOUR, "mine", writable=True).absent_since
+    assert dict(absent) == {B: NOW, C: NOW - DAY}
+
+
+def test_what_a_pass_knows_does_not_change_under_it() -> None:
+    """Whatever is recorded while the pass is under way: the next one knows it."""
+    memory = knowing("abc")
+    memory.record(FIRST, [outcome(A, Action.SUBSCRIBE), outcome(B)])
+    memory.wait({A: refused()})
+    memory.desire(ids("bc"), NOW)
+    known = memory.recall(NOW, "mine", writable=True)
+    before = _as_told(known)
+    memory.record(SECOND_PASS, [outcome(A, Action.SUBSCRIBE), outcome(C)])
+    memory.wait({A: None, B: refused()})
+    memory.desire(ids("abd"), NOW + HOUR)
+    assert _as_told(known) == before
+    after = _as_told(memory.recall(NOW + HOUR, "mine", writable=True))
+    unchanged = [name for name in before if before[name] == after[name]]
+    assert unchanged == []
+
+
+def _as_told(known: Memory) -> dict[str, object]:
+    return {
+        "inventory": set(known.inventory),
+        "expected": set(known.expected or ()),
+        "confirmed": dict(known.confirmed),
+        "unsubscribed": set(known.unsubscribed),
+        "resubscribed": dict(known.resubscribed),
+        "absent_since": dict(known.absent_since),
+        "retries": dict(known.retries),
+    }
+
+
+@pytest.mark.parametrize("approved", [False, True])
+@pytest.mark.parametrize("has_intent", [False, True])
+def test_an_unsubscribe_counts_as_its_outcome_says(*, approved: bool, has_intent: bool) -> None:
+    """One that an approval released counts toward no limit, and all of an outcome is kept of it."""
+    memory = knowing("ab")
+    if has_intent:
+        memory.intend([intent(A)])
+    told = Outcome(
+        Change(NAME, Action.UNSUBSCRIBE, A),
+        Result.NOOP,
+        NOW + SECOND,
+        approved=approved,
+        message_id=MessageId("ours"),
+        lg_message_id="theirs",
+        status=404,
+        code="1213",
+        words="not subscribed",
+        confirmed_by="list",
+        revision=Revision("1"),
+    )
+    (past,) = memory.record(FIRST, [told], {A: "Lobby"})
+    for name in ("result", "at", "approved", "message_id", "lg_message_id", "status", "code"):
+        assert getattr(past, name) == getattr(told, name)
+    assert (past.words, past.confirmed_by) == ("not subscribed", "list")
+    assert past.revision == Revision("0" if has_intent else "1")
+    assert past.name == ("" if has_intent else "Lobby")
+    unsubscribed = memory.recall(NOW + SECOND, "mine", writable=True).unsubscribed
+    assert unsubscribed == (frozenset() if approved else {A})
+
+
+def test_an_unsubscribe_counts_for_a_day_whatever_follows() -> None:
+    """That the device was subscribed again meanwhile makes the day neither shorter nor longer."""
+    memory = knowing("ab")
+    memory.record(FIRST, [outcome(A)])
+    assert memory.recall(NOW + SECOND, "mine", writable=True).unsubscribed == {A}
+    again = replace(outcome(A, Action.SUBSCRIBE), at=NOW + HOUR)
+    memory.record(SECOND_PASS, [again, replace(outcome(B), at=NOW + 2 * HOUR)])
+    for moment, counted in ((NOW + DAY, "ab"), (NOW + DAY + SECOND, "b"), (NOW + DAY + HOUR, "b")):
+        known = memory.recall(moment, "mine", writable=True)
+        assert known.unsubscribed == ids(counted)
+
+
 def test_what_was_disowned_is_forgotten_in_the_end() -> None:
     """After ninety days nobody remembers when a device left."""
     memory = knowing("ab")
@@ -175,17 +259,18 @@ def test_a_revision_that_wants_what_is_expected_is_that_object() -> None:
 
 @pytest.mark.parametrize("doubted", [0, 1])
 @pytest.mark.parametrize("known", [1, SUSPECT_FROM - 1, SUSPECT_FROM])
+@pytest.mark.parametrize("shown", [1, SUSPECT_FROM])
 @pytest.mark.parametrize("reason", [Reason.REFUSED, Reason.RETRY])
 def test_what_another_user_was_refused_waits_no_more(
-    doubted: int, known: int, reason: Reason
+    doubted: int, known: int, shown: int, reason: Reason
 ) -> None:
-    """Only of a small account, only after a doubted list, and only what LG refused."""
+    """Only of an account that was small, only after a doubted list, and only what LG refused."""
     memory = knowing(many(known))
     memory.desire(many(known) | {A}, NOW)
     memory.wait({A: refused(reason=reason)})
     for _ in range(doubted):
         memory.doubt("mine")
-    moot = listing(memory, many(known)).moot_retries
+    moot = listing(memory, many(shown)).moot_retries
     over = doubted and known < SUSPECT_FROM and reason is Reason.REFUSED
     assert moot == (ids("a") if over else frozenset())
     assert (A in memory.retries.look()) is not over
