@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -61,6 +62,8 @@ class Carries(RuleBasedStateMachine):
         self.woken: list[AccountName] = []
         self.accounts = Accounts(self.clients.__getitem__, self.wake)
         self.states: dict[AccountName, AccountState] = {}
+        self.begun: dict[AccountName, AccountState] = {}
+        """What the pass under way began with; a person and the clock may change it meanwhile."""
         self.full: dict[str, timedelta] = {}
         """For how long each service key has no room any more; less than nothing once that is over."""
         self.lists: dict[AccountName, frozenset[DeviceId]] = {}
@@ -76,7 +79,7 @@ class Carries(RuleBasedStateMachine):
         state = self.accounts.begin(desired, now)
         before = self.states.get(account, AccountState(AccountStatus(account)))
         assert state == before.beginning(desired, now)
-        self.states[account] = state
+        self.states[account] = self.begun[account] = state
 
     @rule(
         account=accounts,
@@ -92,16 +95,16 @@ class Carries(RuleBasedStateMachine):
         stopped_for: timedelta | None,
     ) -> None:
         """End a pass of an account that had one."""
-        before = self.states.get(account)
-        if before is None or before.desired is None:
+        begun = self.begun.pop(account, None)
+        if begun is None or begun.desired is None:
             return
-        now = self.clock.now()
+        before, now = self.states.get(account, begun), self.clock.now()
         change = Change(account, Action.SUBSCRIBE, DEVICES[0])
         held = () if reason is None else (Held(change, reason),)
-        report = PassReport(before.desired, now, now + HOUR, plan=Plan(account, held=held))
+        report = PassReport(begun.desired, now, now + HOUR, plan=Plan(account, held=held))
         stop = None if stopped_for is None else Stop("refused", 1, now + stopped_for, at_list=True)
         contact = Contact(read, stop)
-        ended = self.accounts.end(running(before.desired, before), report, contact)
+        ended = self.accounts.end(running(begun.desired, begun), report, contact)
         self.states[account] = before.after(report, contact)
         assert ended == (before, self.states[account])
 
@@ -231,3 +234,23 @@ class Carries(RuleBasedStateMachine):
 
 TestCarries = Carries.TestCase
 TestCarries.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+@pytest.mark.parametrize("what", ["resumed", "shifted"])
+def test_what_befalls_an_account_during_its_pass_is_not_undone_by_its_end(what: str) -> None:
+    """The pass began with an older state; where it learned nothing of the stop, that is as it is now."""
+    clock, account = SimulatedClock(), ACCOUNTS[0]
+    woken: list[AccountName] = []
+    held = Accounts({account: "no credentials"}.__getitem__, woken.extend)
+    desired, now = Desired(account, frozenset(DEVICES)), clock.now()
+    stop = Stop("refused", 1, now + HOUR, at_list=True)
+    report = PassReport(desired, now, now + HOUR, plan=Plan(account))
+    held.end(running(desired, held.begin(desired, now)), report, Contact(ListRead.FAILED, stop))
+    run = running(desired, held.begin(desired, now))
+    if what == "resumed":
+        held.resume(account)
+    else:
+        held.shift(SPANS[1])
+    held.end(run, report, Contact(ListRead.FAILED))
+    until = None if what == "resumed" else now + HOUR + SPANS[1]
+    assert held.state(account).stop == replace(stop, until=until)

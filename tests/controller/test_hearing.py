@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.controller.hearing import SHOWN_FOR, WAKE_SECONDS
 from reconciler.core.heard import Heard, HeardOfAccount
-from reconciler.core.model import DEFAULT_ACCOUNT, DeviceId
+from reconciler.core.model import DEFAULT_ACCOUNT, Device, DeviceId
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Error
 from simulated import Fleet, SimulatedClock
@@ -100,6 +100,23 @@ async def test_a_wrong_clock_of_this_machine_makes_no_contradiction(wrong: timed
     assert fleet.hearing.contradicted() == {DEFAULT_ACCOUNT: frozenset()}
     await fleet.hearing.take([replace(event(fleet, lost), received=after)])
     assert fleet.hearing.contradicted() == {DEFAULT_ACCOUNT: {lost}}
+
+
+async def test_a_device_whose_time_has_come_by_lgs_clock_can_be_missed() -> None:
+    """What is wanted by either clock is lacking where the list does not have it, so its events say something."""
+    fleet = hearing_fleet(SimulatedClock(-3 * HOURS))
+    begins = fleet.owned[3]
+    later = Device(begins, from_=fleet.clock.now() + HOURS)
+    fleet.want(fleet.owned, described={begins: later})
+    fleet.platform.unsubscribe("default", begins)
+    fleet.platform.set_faults(
+        Rule(Error(code=SUBSCRIBED_ALREADY), match=Match(route=Route.SUBSCRIBE))
+    )
+    await fleet.reconcile()
+    await fleet.reconcile(after=10 * MINUTES)
+    received = fleet.clock.now() + 3 * HOURS + 10 * MINUTES
+    await fleet.hearing.take([replace(event(fleet, begins), received=received)])
+    assert fleet.hearing.contradicted() == {DEFAULT_ACCOUNT: {begins}}
 
 
 async def test_events_after_an_unsubscribe_are_counted_for_a_day() -> None:

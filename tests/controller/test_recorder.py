@@ -9,14 +9,18 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from core_runs import judged
+from reconciler.controller.recorder import Recorder
+from reconciler.core.account import AccountState, Stop
 from reconciler.core.guards import Platform
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
+    AccountName,
     Action,
     Change,
     Commit,
@@ -31,6 +35,9 @@ from reconciler.core.model import (
     Retry,
     Revision,
 )
+from reconciler.core.status import AccountStatus
+from reconciler.simulator import Match, Route, Rule
+from reconciler.simulator.faults import Short
 from simulated import COMMIT, START, Fleet
 
 A, B, C = DEVICES = [DeviceId(name) for name in "abc"]
@@ -149,6 +156,77 @@ def test_each_device_waits_for_its_own_failures(
             START + HOUR,
         )
     ]
+
+
+def test_a_call_is_written_down_with_what_it_is_for() -> None:
+    """Whose it is, in which pass, of which revision, what an approval releases, and when by the clock of the pass."""
+    fleet = one_fleet()
+    assert fleet.text is not None
+    run = fleet.reconciler._runs.begin(fleet.text)
+    fleet.clock.pass_by(HOUR)
+    fleet.clock.set_by(-3 * HOUR)
+    known = run.situation(Observed(frozenset(), START), Memory(), Platform())
+    verdict = judged(known)
+    verdict = replace(verdict, plan=replace(verdict.plan, approved=frozenset({C})))
+    journal = fleet.reconciler._recorder.journal(run, verdict)
+    written: list[tuple[Any, ...]] = []
+
+    def intend(*given: Any) -> Mapping[DeviceId, str]:
+        written.append(given)
+        return {C: "Last name"}
+
+    def withdraw(*given: Any) -> None:
+        written.append(given)
+
+    journal._changes = cast("Any", SimpleNamespace(intend=intend, withdraw=withdraw))
+    goes = Change(DEFAULT_ACCOUNT, Action.UNSUBSCRIBE, C)
+    asyncio.run(journal.intend([goes]))
+    with capture_logs() as lines:
+        journal.tell(Outcome(goes, Result.SUCCESS, START))
+    asyncio.run(journal.withdraw([goes]))
+    assert written == [
+        (DEFAULT_ACCOUNT, run.id, [goes], {C}, fleet.text.revision, START + HOUR),
+        (DEFAULT_ACCOUNT, run.id, [C]),
+    ]
+    assert [line["name"] for line in lines] == ["Last name"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        (None, None, []),
+        (None, "refused", [("account.stopped", "refused")]),
+        ("refused", "refused", []),
+        ("refused", "a setting", [("account.stopped", "a setting")]),
+        ("refused", None, [("account.resumed", None)]),
+    ],
+)
+def test_a_stop_is_told_once_for_each_reason(
+    before: str | None, after: str | None, lines: list[tuple[str, str | None]]
+) -> None:
+    """A person who corrected one thing reads what else LG refuses, and when it refuses nothing any more."""
+    with capture_logs() as told:
+        Recorder._log_stop(_stopped(before), _stopped(after))
+    assert [(line["event"], line.get("error")) for line in told] == lines
+
+
+def _stopped(why: str | None) -> AccountState:
+    stop = None if why is None else Stop(why, 1, START, at_list=True)
+    return AccountState(AccountStatus(DEFAULT_ACCOUNT), stop=stop)
+
+
+async def test_a_doubted_list_makes_no_twins() -> None:
+    """Accounts look alike by the lists that were believed: one that is cut short says nothing about its user."""
+    fleet = Fleet(20)
+    fleet.platform.subscribe("default", *fleet.owned)
+    other, accounts = AccountName("other"), fleet.reconciler.accounts
+    accounts.twins.listed(other, frozenset(fleet.owned))
+    await fleet.reconcile()
+    assert accounts.statuses[DEFAULT_ACCOUNT].alike == (other,)
+    fleet.platform.set_faults(Rule(effect=Short(omit=18), match=Match(route=Route.LIST)))
+    report = await fleet.reconcile(after=HOUR)
+    assert not report.trusted
+    assert accounts.statuses[DEFAULT_ACCOUNT].alike == (other,)
 
 
 def _wait(outcome: Outcome, before: Retry | None) -> Retry | None:

@@ -10,7 +10,7 @@ import pytest
 from core_runs import aborted
 from core_strategies import ACCOUNT
 from reconciler.core.account import Contact, ListRead
-from reconciler.core.model import Plan, Reason
+from reconciler.core.model import DEFAULT_ACCOUNT, Observed, Plan, Reason
 from reconciler.core.status import PassReport
 from simulated import Fleet
 
@@ -51,3 +51,28 @@ def test_a_stopped_account_is_looked_at_in_its_usual_time(reason: Reason, minute
         assert due == minutes * MINUTE
     else:
         assert 10 * MINUTE <= due <= 12 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        (Reason.ACCOUNT_STOPPED, {Reason.ACCOUNT_STOPPED}),
+        (Reason.QUOTA, {Reason.QUOTA}),
+        (Reason.RETRY, set()),
+    ],
+)
+def test_why_there_is_no_list_is_shown_from_the_first_time_on(
+    reason: Reason, shown: set[Reason]
+) -> None:
+    """What LG does not allow since this very call trips its guard, which the state before knew nothing of."""
+    fleet = Fleet(2)
+    assert fleet.text is not None
+    run = fleet.reconciler._runs.begin(fleet.text)
+    now = fleet.clock.now()
+    empty = Observed(frozenset(), now)
+    fleet.state.accounts.trust(DEFAULT_ACCOUNT, empty, None, now, empty.devices)
+    why = aborted(reason, run.began + HOUR, Contact())
+    report = fleet.reconciler._reports.without_list(run, why)
+    assert report.plan is not None
+    assert {one.reason for one in report.plan.tripped} == shown
+    assert {(one.reason, one.until) for one in report.held} == {(reason, run.began + HOUR)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from reconciler.core.model import (
     Reason,
 )
 from reconciler.core.status import PassReport
+from reconciler.core.windows import Holds, Opening, Span, Window, WindowKind
 from reconciler.simulator import Match, Route, Rule
 from reconciler.simulator.faults import Drop, Error, Hang
 from reconciler.state import State
@@ -76,6 +78,50 @@ def dated(found: Fleet, *, from_: datetime | None = None, until: datetime | None
 
 # ---------------------------------------------------------------------------------------------------------------------
 # LG's clock
+
+
+@pytest.mark.parametrize(("days", "early"), [(0, 0), (1, 0), (2, 2)])
+def test_a_step_is_remembered_for_the_longest_wait_of_the_account(days: int, early: int) -> None:
+    """Nothing of ``unsubscribe_after`` is released early by a clock that was set within that time."""
+    found = Fleet(1)
+    found.want(found.owned, policy=Policy(unsubscribe_after=days * DAY))
+    assert found.text is not None
+    found.clock.set_by(2 * HOURS)
+    found.reconciler.keep_time()
+    found.clock.pass_by(30 * HOURS)
+    found.two_clocks.answered(None)
+    run = found.reconciler._runs.begin(found.text)
+    assert run.sure == run.began - early * HOURS
+
+
+WINDOW = Window("freeze", WindowKind.DENY, Holds.ALL, Span(START + 10 * HOURS, None), "UTC")
+
+
+@pytest.mark.parametrize("ahead", [-3 * HOURS, timedelta(0), 3 * HOURS])
+@pytest.mark.parametrize("what", ["device", "approval", "window", "opening"])
+def test_each_kind_of_date_comes_by_the_earlier_clock(what: str, ahead: timedelta) -> None:
+    """In our time: where LG's clock is ahead the date is nearer. One that LG's has passed still comes by ours."""
+    found = Fleet(1)
+    begins = START + 10 * HOURS
+    facts: dict[str, Any] = {
+        "device": {"described": {found.owned[0]: Device(found.owned[0], from_=begins)}},
+        "approval": {"approvals": (Approval(frozenset(found.owned), begins, "r"),)},
+        "window": {"windows": (WINDOW,)},
+        "opening": {
+            "windows": (replace(WINDOW, kind=WindowKind.ALLOW, when=Span(None, START - DAY)),)
+        },
+    }
+    found.want(found.owned, **facts[what])
+    assert found.text is not None
+    if what == "opening":
+        (opened,) = found.text.desired.windows
+        opening = Opening(opened.name, opened.mark, START, begins, "why")
+        found.state.opened_windows.open(opening, START)
+    for _ in range(9):
+        found.two_clocks.answered(found.clock.now() + ahead)
+    run = found.reconciler._runs.begin(found.text)
+    assert run.theirs == (None if not ahead else START + ahead)
+    assert run.boundary == (begins - ahead if ahead > timedelta(0) else begins)
 
 
 def test_theirs_is_the_median_of_the_last_answers_carried_on() -> None:

@@ -398,6 +398,40 @@ def test_figures_are_never_those_of_a_doubted_list() -> None:
     assert ending(plan=None).counted is None
 
 
+def test_what_a_pass_made_in_doubt_is_counted_once() -> None:
+    """A small account subscribes while its list is doubted: what is known after it has those changes already."""
+    known = Plan(ACCOUNT, in_sync=3, subscribes=(B,))
+    end = making(replace(SUSPECT, subscribes=(A,)), DONE, known=known, observed=None)
+    assert (states(end)["in_sync"], states(end)["missing"]) == (3, 1)
+    assert counts(end)["subscribed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("theirs", "active", "wanted"),
+    [
+        (None, 1, {"a", "now"}),
+        (NOW - 2 * HOUR, 1, {"a", "now", "before"}),
+        (NOW + 2 * HOUR, 0, {"a", "now", "soon"}),
+    ],
+)
+def test_figures_are_by_both_clocks(theirs: datetime | None, active: int, wanted: set[str]) -> None:
+    """An approval is over by the later one, and a device is wanted by either."""
+    entries = [
+        Device(DeviceId("now"), from_=NOW - 3 * HOUR, until=NOW + 3 * HOUR),
+        Device(DeviceId("before"), until=NOW - HOUR),
+        Device(DeviceId("soon"), from_=NOW + HOUR),
+    ]
+    described = {one.id: one for one in entries}
+    approval = Approval(some("x"), NOW + HOUR, "wing B")
+    desired = replace(
+        TEXT, devices=some("a") | described.keys(), described=described, approvals=(approval,)
+    )
+    last = replace(ending(), desired=desired, theirs=theirs)
+    found = figures(AccountStatus(ACCOUNT).after(last))
+    assert (found.approvals_active, found.approvals_expired) == (active, 1 - active)
+    assert found.desired == len(wanted)
+
+
 def test_an_account_before_its_first_pass_has_no_numbers() -> None:
     """Everything is 0 or unknown, and it is on its way."""
     before = figures(AccountStatus(ACCOUNT))
