@@ -46,6 +46,9 @@ UNDATED = frozenset({Position.UNMANAGED, Position.IGNORED, Position.UNKNOWN})
 """Where a device is for no reason of ours, so nothing says since when."""
 
 
+ATTEMPTS = 5
+"""So many of the newest changes of a device are searched for the last one that LG confirmed; others failed since."""
+
 PARAMETERS = ("account", "state", "name", "limit", "after")
 """What the list may be asked with."""
 
@@ -220,7 +223,7 @@ def _since(
     mark = stay.went if position is Position.EXTRA else stay.came
     moments = [] if mark is None else [mark.at]
     if position not in CHANGING:
-        newest = known.state.history.changes(name, device, limit=1)
+        newest = known.state.history.changes(name, device, limit=ATTEMPTS)
         moments += [one.at for one in newest if one.result is not None and one.result.confirmed]
     return max(moments, default=None)
 

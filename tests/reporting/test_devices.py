@@ -63,7 +63,7 @@ async def test_each_device_has_its_state() -> None:
 
 
 def test_the_list_says_since_when_a_device_is_where_it_is() -> None:
-    """By our last confirmed change or the revision that named it; of one that a change is due for, by the revision."""
+    """By our last confirmed change, whatever failed since, or the revision that named it; that one if a change is due."""
     clock, old = StandingClock(), Revision("a" * 64)
     state = State.in_memory(clock)
     changed, listed_only, missing, extra, foreign = (DeviceId(f"device-{one}") for one in range(5))
@@ -74,6 +74,10 @@ def test_the_list_says_since_when_a_device_is_where_it_is() -> None:
         change, at = Change(DEFAULT_ACCOUNT, Action.SUBSCRIBE, device), clock.wait(hours=1)
         outcome = Outcome(change, result, at)
         state.changes.record(DEFAULT_ACCOUNT, PassId("one"), [outcome], {}, at)
+    failed = Outcome(Change(DEFAULT_ACCOUNT, Action.SUBSCRIBE, changed), Result.FAILED, clock.at)
+    for result in (Result.FAILED, Result.REFUSED):
+        later = replace(failed, result=result, at=clock.wait(minutes=10))
+        state.changes.record(DEFAULT_ACCOUNT, PassId("two"), [later], {}, later.at)
     at = clock.wait(hours=1)
     live = frozenset({changed, listed_only, extra, foreign})
     state.accounts.trust(DEFAULT_ACCOUNT, Observed(live, at), "mark", at, live)
