@@ -955,6 +955,22 @@ def test_a_bare_date_waits_for_its_zone(other: str, *, needs_a_zone: bool) -> No
     assert any("a bare date needs a zone" in str(one) for one in loaded.faults) is needs_a_zone
 
 
+@pytest.mark.parametrize("broken", ["version = \n", "version = 1\n[accounts.c]\ndevcies = []\n"])
+def test_an_approval_is_for_nobody_only_where_all_files_can_be_read(broken: str) -> None:
+    """The account may be in a file that cannot be parsed; in one with another fault it would be seen."""
+    approval = (
+        "version = 1\n[accounts.a]\ndevices = []\n[[approvals]]\naccount = 'b'\ndevices = ['x']\n"
+        "expires = 2099-01-01T00:00:00Z\nreason = 'r'\n"
+    )
+    warnings = [str(one) for one in read(approval, broken).warnings]
+    nobody = [one for one in warnings if "there is no account b" in one]
+    assert len(nobody) == (0 if broken == "version = \n" else 1)
+    without = approval.replace("account = 'b'\n", "")
+    faults = [str(one) for one in read(without, broken).faults]
+    missing = [one for one in faults if "account is missing" in one]
+    assert len(missing) == (0 if broken == "version = \n" else 1)
+
+
 def test_policy_is_kept_from_a_text_that_is_faulty_elsewhere() -> None:
     """A fault in a device does not lift the brake for accounts of other texts."""
     loaded = read(

@@ -173,6 +173,17 @@ def test_two_accounts_cannot_share_a_lock() -> None:
     )
 
 
+def test_two_accounts_of_two_files_cannot_share_a_lock() -> None:
+    """However the one lock is written in each."""
+    texts = [HEAD + RULES, (HEAD + RULES).replace("accounts.seoul", "accounts.busan")]
+    texts[1] = texts[1].replace("'seoul.lock.txt'", "'./seoul.lock.txt'")
+    documents = [Document(f"{number}.toml", text.encode()) for number, text in enumerate(texts)]
+    loaded = load(documents, MemoryTree({"seoul.lock.txt": LOCK.encode()}), resolving=True)
+    assert [str(one) for one in loaded.faults] == [
+        "1.toml:3:10: two accounts cannot have one lock; it is also that of the account at 0.toml:2:11"
+    ]
+
+
 def test_a_pattern_that_matches_the_lock_does_not_count_it_twice() -> None:
     """The lock may be in a folder whose files the account names."""
     text = HEAD + "device_files = ['*.txt']\n" + RULES

@@ -10,7 +10,7 @@ import pytest
 
 from account_reports import account_report
 from reconciler.reporting import GuardReport, HeldReport
-from reconciler.reporting.attention import ROWS, parted
+from reconciler.reporting.attention import ROWS, by_attention, parted
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 CALM = account_report("calm", NOW)
@@ -42,3 +42,12 @@ def test_few_accounts_have_a_row_each() -> None:
     """Where all fit, none is only counted."""
     few = [replace(CALM, account=f"calm-{number:02}") for number in range(ROWS)]
     assert parted(few) == (few, [])
+
+
+@pytest.mark.parametrize("what", ["an error", "a guard that is tripped", "what a guard holds"])
+def test_of_accounts_in_one_condition_that_with_trouble_comes_first(what: str) -> None:
+    """Whatever their names; the more urgent condition goes before that."""
+    quiet = replace(CALM, account="a", condition="held")
+    trouble = replace(CALM, account="b", condition="held", **NOTEWORTHY[what])
+    stopped = replace(CALM, account="c", condition="stopped")
+    assert by_attention([quiet, trouble, stopped]) == [stopped, trouble, quiet]

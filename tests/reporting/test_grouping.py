@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
 
 from reconciler.reporting.explain import ChangeReport
 from reconciler.reporting.grouping import grouped
@@ -53,6 +57,25 @@ def test_what_one_pass_did_alike_is_one_line() -> None:
         ["device-5"],
     ]
     assert not any(group.partial for group in found)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"approved": True},
+        {"code": "1214"},
+        {"revision": "abd"},
+        {"result": None},
+        {"pass_id": "c"},
+        {"account": "busan"},
+        {"action": "unsubscribe"},
+    ],
+)
+def test_changes_that_differ_in_one_respect_are_two_lines(other: dict[str, Any]) -> None:
+    """What an approval let go is not beside what went without, and each of LG's codes has its line."""
+    one, two = change(0, "b"), replace(change(1, "b"), **other)
+    assert [group.count for group in grouped([one, two])] == [1, 1]
+    assert [group.count for group in grouped([one, change(1, "b")])] == [2]
 
 
 def test_a_group_that_may_go_on_says_so() -> None:

@@ -75,6 +75,14 @@ def test_an_account_whose_report_is_away_for_a_moment_is_not_late() -> None:
     assert one.judge(status(120, seoul=None)).verdict is Verdict.LATE
 
 
+def test_an_older_status_makes_no_account_late() -> None:
+    """Replicas may answer one after the other: the latest pass that was seen counts."""
+    one = judge()
+    one.judge(status(30, seoul=29))
+    assert one.judge(status(31, seoul=5)).verdict is Verdict.ON_TIME
+    assert one.judge(status(50, seoul=5)).verdict is Verdict.LATE
+
+
 def test_without_any_revision_it_is_late_in_the_end() -> None:
     """A daemon that never gets a desired state does not stay silent for ever."""
     one = judge()

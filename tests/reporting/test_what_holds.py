@@ -86,16 +86,19 @@ def hotel() -> Hotel:
 
 
 def reasons(hotel: Hotel, device: DeviceId) -> set[str | None]:
-    """Return what holds a device, by each way to ask."""
+    """Return what holds a device, by each way to ask. Until when has to be the same, too."""
     told = queries.explain(hotel.known, device).accounts
     rows = [
         *Devices().page(hotel.known, listed({})).devices,
         *of_account(hotel.known, SEOUL, DevicesAsked(), Rosters()).rows,
     ]
-    found = {row.reason for row in rows if (row.account, row.device) == (SEOUL, device)}
+    mine = [row for row in rows if (row.account, row.device) == (SEOUL, device)]
+    found, until = {row.reason for row in mine}, {row.until for row in mine}
     for story in told:
         if story.account == SEOUL:
             found.add(None if story.hold is None else story.hold.reason)
+            until.add(None if story.hold is None else story.hold.until)
+    assert len(until) == 1
     return found
 
 
