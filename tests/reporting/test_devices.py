@@ -63,7 +63,7 @@ async def test_each_device_has_its_state() -> None:
 
 
 def test_the_list_says_since_when_a_device_is_where_it_is() -> None:
-    """By our last confirmed change, whatever failed since, or the revision that named it; that one if a change is due."""
+    """By our last confirmed change, whatever failed since, or the revision that named it, as where a change is due."""
     clock, old = StandingClock(), Revision("a" * 64)
     state = State.in_memory(clock)
     changed, listed_only, missing, extra, foreign = (DeviceId(f"device-{one}") for one in range(5))

@@ -24,6 +24,7 @@ from reconciler.core.model import (
     Outcome,
     PassId,
     Pause,
+    Plan,
     Policy,
     Prune,
     Reason,
@@ -186,6 +187,13 @@ def _failed(hotel: Hotel) -> None:
     hotel.known.state.changes.record(SEOUL, PassId("one"), [outcome], retries, NOW)
 
 
+def _failed_in_the_last_pass(hotel: Hotel) -> None:
+    """Let that pass be of this revision: its plan was to make both changes."""
+    _failed(hotel)
+    last = PassReport(hotel.desired, NOW, NOW, plan=Plan(SEOUL), observed=len(ALL_LIVE))
+    hotel.now(statuses={SEOUL: AccountStatus(SEOUL, last=last)})
+
+
 def _failed_long_ago(hotel: Hotel) -> None:
     _failed(hotel)
     hotel.now(now=NOW + DAY)
@@ -243,6 +251,7 @@ CASES: dict[str, tuple[Fact, str | None, str | None]] = {
         None,
     ),
     "the last call failed": (_failed, "retry", None),
+    "the last pass failed with it": (_failed_in_the_last_pass, "retry", None),
     "the last call failed long ago": (_failed_long_ago, None, None),
     "failed and paused": (_failed_and_paused, "paused", "paused"),
 }

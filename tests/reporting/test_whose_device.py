@@ -72,6 +72,11 @@ def _live(state: State) -> tuple[Knowledge, str]:
     return known(state), DEVICE
 
 
+def _wanted_and_live_by_its_beginning(state: State) -> tuple[Knowledge, str]:
+    _live(state)
+    return _wanted(state)[0], DEVICE[:12]
+
+
 def _waiting_for_resolve(state: State) -> tuple[Knowledge, str]:
     news = RegistryNews(Pending({"ovens": (Registered(DEVICE),)}), NOW)
     return known(state, registries={SEOUL: news}), DEVICE
@@ -158,7 +163,17 @@ def test_names_are_those_of_the_entry_or_the_last_that_are_known(state: State) -
     assert facts.names(SEOUL, [DEVICE]) == {DEVICE: "Ours"}
 
 
-@pytest.mark.parametrize("way", [_wanted, _named, _live, _named_before, _live_by_its_beginning])
+@pytest.mark.parametrize(
+    "way",
+    [
+        _wanted,
+        _named,
+        _live,
+        _named_before,
+        _live_by_its_beginning,
+        _wanted_and_live_by_its_beginning,
+    ],
+)
 def test_a_search_shows_each_device_once_in_the_account_that_knows_it(
     state: State, way: Callable[[State], tuple[Knowledge, str]]
 ) -> None:
