@@ -47,7 +47,7 @@ UNDATED = frozenset({Position.UNMANAGED, Position.IGNORED, Position.UNKNOWN})
 
 
 ATTEMPTS = 5
-"""So many of the newest changes of a device are searched for the last one that LG confirmed; others failed since."""
+"""How many of the newest changes of a device are searched for the last one that LG confirmed."""
 
 PARAMETERS = ("account", "state", "name", "limit", "after")
 """What the list may be asked with."""
