@@ -22,6 +22,7 @@ from random import Random
 
 from judges import Stop, Wanted
 from postgres import Postgres
+from reconciler.core.replicas import MARGIN_SECONDS
 from reconciler.simulator import Match, Platform, Route, Rule, sample_platform, serving
 from reconciler.simulator import faults as effects
 from scenarios import child_environment, credentials_folder, environment, eventually, owned
@@ -45,13 +46,14 @@ LIMIT = 2
 LIMITS = ("max_unsubscribe", "max_unsubscribe_floor")
 CALLS = 60 if BY_HAND else 30
 WORKERS, CONCURRENCY = 4, 2
-SHORT_STOPS = (3.0, 8.0)
-STOPS = (0.5, *SHORT_STOPS, *((0.9 * LEASE, 1.2 * LEASE, 2 * LEASE) if BY_HAND else ()))
+STOPS = (0.5, 3.0, 8.0, *((0.9 * LEASE, 1.2 * LEASE, 2 * LEASE) if BY_HAND else ()))
 """For how long a replica or the database is stopped. By hand that is also longer than the lease."""
 LAG = 8.0
 """How much later than the others one replica sees its file, at most."""
 AMBUSH = 120
 """So often it is looked for the first unsubscribe of an edit, 20 times a second."""
+AMBUSHED = 8.0
+"""So long a replica is stopped between two of its intents: the others hear of an edit, and its lease lasts."""
 DEVICES = 12
 LAST_CALLS = 12
 """How many calls of an account are shown where it is not as people want it."""
@@ -189,13 +191,14 @@ class Fleet:
             one.route is Route.UNSUBSCRIBE and one.user == account for one in self.platform.requests
         )
 
-    def owner(self, account: str) -> Process | None:
-        """Return the living replica that owns an account by the tables."""
+    def following(self) -> dict[str, Process]:
+        """Return the living owner of each account whose owner hears of edits by another replica."""
         found = self.notes.ask(
-            "SELECT account, name FROM ownership JOIN seen_member ON seen_member.id = owner"
+            "SELECT account, name FROM ownership JOIN seen_member ON id = owner"
+            " WHERE owner IS DISTINCT FROM (SELECT owner FROM informer)"
         )
-        owners = dict(found)
-        return next((one for one in self.living() if self.name(one) == owners.get(account)), None)
+        living = {self.name(one): one for one in self.living()}
+        return {account: living[name] for account, name in found if name in living}
 
     def owners(self) -> Counter[object]:
         """Return how many accounts each living member owns."""
@@ -256,6 +259,7 @@ class Nemesis:
         self._one, self._server = one, server
         self._random = Random(SECONDS)  # noqa: S311 - repeatable, and no secret
         self._stopped: dict[asyncio.Task[None], Process] = {}
+        self._late_works: set[asyncio.Task[None]] = set()
         self.stops: list[Stop] = []
         self.count: Counter[str] = Counter()
 
@@ -263,14 +267,9 @@ class Nemesis:
         """Let trouble last."""
         await self._reach_the_limit()
         troubles = (*(self._edit,) * 4, self._stop, self._stop, self._cut, self._kill)
-        every = (
-            *troubles,
-            self._ambush,
-            self._ambush,
-            self._slow,
-            self._pause_database,
-            self._leave,
-        )
+        rare = (self._slow, self._pause_database, self._leave)
+        long = (self._late, self._late) if BY_HAND else ()
+        every = (*troubles, self._ambush, self._ambush, *rare, *long)
         bag: list[Callable[[], Awaitable[None]]] = []
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
@@ -279,8 +278,8 @@ class Nemesis:
             self.count[trouble.__name__.strip("_")] += 1
             await trouble()
             await asyncio.sleep(self._random.uniform(0.2, 2.0))
-        if self._stopped:
-            await asyncio.wait(self._stopped)
+        if self._stopped or self._late_works:
+            await asyncio.wait({*self._stopped, *self._late_works})
         self._one.publish()
 
     async def _reach_the_limit(self) -> None:
@@ -344,9 +343,15 @@ class Nemesis:
 
     async def _ambush(self) -> None:
         """Stop an owner in the middle of unsubscribes that people take back before it goes on."""
-        one = self._one
-        free = [name for name in ACCOUNTS if name not in LIMITED]
-        some = self._random.sample(free, len(free) // 2)
+        one, going = self._one, self._one.following()
+        victims = [
+            name
+            for name in sorted(going.keys() - set(LIMITED))
+            if going[name] not in self._stopped.values()
+        ]
+        if not victims:
+            return
+        some = self._random.sample(victims, (len(victims) + 1) // 2)
         name = max(some, key=lambda each: len(one.wanted[each]))
         before, already = one.wanted[name], one.unsubscribes(name)
         one.wanted[name] = before[:1]
@@ -356,10 +361,26 @@ class Nemesis:
             if one.unsubscribes(name) > already:
                 break
             await asyncio.sleep(0.05)
-        owner = one.owner(name)
-        if owner is not None and owner not in self._stopped.values():
-            self._halt(owner, self._random.choice(SHORT_STOPS))
+        if going[name].returncode is None:
+            self._halt(going[name], AMBUSHED)
         one.wanted[name] = before
+        one.publish()
+
+    async def _late(self) -> None:
+        """Refuse the renewals of an owner for ever, and give it work when its lease is about to run out."""
+        name = self._random.choice(ACCOUNTS)
+        owners = dict(self._one.notes.ask("SELECT account, owner FROM ownership"))
+        if owners[name] is not None:
+            self._one.notes.cut_off(owners[name])
+            task = asyncio.create_task(self._late_work(name))
+            self._late_works.add(task)
+            task.add_done_callback(self._late_works.discard)
+
+    async def _late_work(self, name: str) -> None:
+        one = self._one
+        await asyncio.sleep(LEASE - self._random.uniform(0.0, CALL + MARGIN_SECONDS))
+        one.wanted[name] = self._random.sample(owned(one.platform, name), DEVICES // 2)
+        self._slow_down(Match(user=name))
         one.publish()
 
     async def _slow(self) -> None:

@@ -1,7 +1,7 @@
 """Who saw what replicas did: their database, which notes who wrote under which owner and file, and LG's door.
 
-Owns: the notes. Must not: judge them; ``judges`` does. The database notes within the very transaction of a replica, so
-no clock decides what was in force when an intent was committed.
+Owns: the notes, and whose renewals the database refuses. Must not: judge what replicas do; ``judges`` does. The
+database notes within the very transaction of a replica, so no clock decides what was in force at an intent.
 """
 
 from __future__ import annotations
@@ -59,6 +59,16 @@ CREATE FUNCTION note_intent() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 END $$;
 CREATE TRIGGER note AFTER INSERT ON change FOR EACH ROW WHEN (NEW.result IS NULL)
     EXECUTE FUNCTION note_intent();
+
+CREATE TABLE cut_off (id text);
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF EXISTS (SELECT FROM cut_off WHERE id = NEW.id) THEN
+        RAISE EXCEPTION 'its renewals are cut off';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON member FOR EACH ROW WHEN (NEW.beat <> OLD.beat)
+    EXECUTE FUNCTION refuse();
 """
 """Replicas are told apart by the ``application_name`` in their addresses."""
 
@@ -111,6 +121,11 @@ class Notes:
         """Return what a query finds."""
         with psycopg.connect(self._url, autocommit=True) as connection:
             return connection.execute(sql).fetchall()
+
+    def cut_off(self, member: str) -> None:
+        """Let no renewal of a member succeed any more, while all else does."""
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute("INSERT INTO cut_off VALUES (%s)", (member,))
 
     def terms(self) -> list[Term]:
         """Return who took which account, in this order."""
