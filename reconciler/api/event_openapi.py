@@ -102,7 +102,7 @@ CALLS = (
         (
             Parameter("account", "Only events of this account.", WORD),
             Parameter("device", "Only events of this device.", WORD),
-            Parameter("type", "Only events of this diagnosis or push type.", WORD),
+            Parameter("type", "Only events of this diagnosis type.", WORD),
             Parameter("sink", "Only events for this sink.", WORD),
             Parameter("state", "Only events in this state.", STATE),
             Parameter("since", "Only events stored from this moment on.", MOMENT),

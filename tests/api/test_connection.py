@@ -122,3 +122,47 @@ def test_a_gateway_without_a_daemon_behind_it_is_asked_again(status: int) -> Non
     ):
         ask(somebody.url, "/x")
     assert not isinstance(caught.value, SomebodyElse)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(status: int) -> None:
+    """The token is for this address only, whatever kind of redirect answers there."""
+    with (
+        answering(Somebody()) as elsewhere,
+        answering(Somebody(status, b"", headers={"location": elsewhere.url})) as somebody,
+        pytest.raises(SomebodyElse, match=r"is a redirect to 127\.0\.0\.1"),
+    ):
+        ask(somebody.url, "/x", token="sesame-open")
+    assert elsewhere.asked == []
+
+
+@pytest.mark.parametrize(
+    ("server", "token", "readable", "is_asked"),
+    [
+        ("http://pcc.example.invalid", None, False, True),
+        ("http://pcc.example.invalid", "sesame-open", False, False),
+        ("http://pcc.example.invalid", "sesame-open", True, True),
+        ("http://pcc.example.invalid", None, True, True),
+        ("http://127.0.0.2", "sesame-open", False, False),
+        ("http://user@pcc.example.invalid", None, True, False),
+        ("http://:word@pcc.example.invalid", "sesame-open", True, False),
+        ("ftp://pcc.example.invalid", None, True, False),
+    ],
+)
+def test_where_a_token_may_go_without_tls(
+    monkeypatch: pytest.MonkeyPatch,
+    server: str,
+    token: str | None,
+    readable: bool,  # noqa: FBT001 - a parameter of the test
+    is_asked: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Only to a receiver inside a cluster, which is asked so on purpose; no address has a password of its own."""
+    monkeypatch.delenv("NO_PROXY")
+    with answering(Somebody()) as proxy:
+        environ = {"http_proxy": proxy.url}
+        if is_asked:
+            ask(server, "/x", token=token, readable=readable, environ=environ)
+        else:
+            with pytest.raises(DaemonError):
+                ask(server, "/x", token=token, readable=readable, environ=environ)
+    assert proxy.asked == ([f"{server}/x"] if is_asked else [])

@@ -6,6 +6,7 @@ import asyncio
 import json
 from base64 import b64encode
 from collections.abc import Sequence
+from itertools import combinations
 
 import httpx
 import pytest
@@ -385,6 +386,48 @@ async def test_a_slow_body_that_comes_in_time_is_taken() -> None:
         assert (await caller.answer()).status == 200
         assert site.spool.bodies == [body()]
         caller.close()
+
+
+# --- Two things at once ----------------------------------------------------------------------------------------------
+
+IN_ORDER = {
+    "method": 405,
+    "credential": 401,
+    "busy": 503,
+    "too_large": 413,
+    "spool_full": 503,
+}
+"""What may be the matter with a call, in the order of the documented table, and how it is answered."""
+
+
+@pytest.mark.parametrize(("first", "second"), [*combinations(IN_ORDER, 2)])
+async def test_of_two_reasons_the_first_of_the_table_is_answered(first: str, second: str) -> None:
+    """Who knows no credential does not learn how full we are, and nothing is read of what is not taken."""
+    wrong = {first, second}
+    async with receiving(
+        GivenPolicy([PAIR], on_loopback=False), limits=Limits(under_way=7)
+    ) as site:
+        site.receiver.under_way = 7 if "busy" in wrong else 6
+        site.spool.refusal = SpoolFull("over its limit") if "spool_full" in wrong else None
+        answer = await site.post(
+            b"x" * (LARGEST_BODY + 1) if "too_large" in wrong else body(),
+            headers={"Authorization": basic("lg:wrong-9000" if "credential" in wrong else PAIR)},
+            method="PUT" if "method" in wrong else "POST",
+        )
+        assert (site.journal.reasons, answer.status) == ([first], IN_ORDER[first])
+        assert site.receiver.under_way == (7 if "busy" in wrong else 6)
+        assert site.spool.kept == {}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_secret_that_cannot_be_read_is_no_matter_of_another_method(method: str) -> None:
+    """A console that probes the address hears which method is meant, whatever is the matter with us."""
+    policy = GivenPolicy(unreadable=ReconcilerError("the file cannot be read"))
+    async with receiving(policy) as site:
+        site.receiver.under_way = 10_000
+        with capture_logs():
+            await site.post(body(), method=method)
+        assert site.journal.reasons == ["method" if method == "GET" else "secret_unreadable"]
 
 
 # --- The spool -------------------------------------------------------------------------------------------------------
