@@ -34,10 +34,11 @@ from reconciler.core.errors import (
     Throttled,
     Unavailable,
 )
-from reconciler.core.model import DeviceId, Unlimited
+from reconciler.core.model import AccountName, DeviceId, Unlimited
 from reconciler.pcc.client import ROUTES, Client
 from reconciler.pcc.codes import CODES, Call
 from reconciler.pcc.credentials import Credentials
+from reconciler.pcc.ledger import Ledger, OwnLedger
 from reconciler.pcc.message_ids import SentIds, new_message_id
 from reconciler.pcc.quota import HOUR, Learned, Quota
 from reconciler.pcc.token_endpoint import allow_always
@@ -74,6 +75,7 @@ class Rig:
     seconds: float = 30.0
     sent: SentIds | None = None
     allow: Callable[[], None] = allow_always
+    ledger: Ledger = field(default_factory=OwnLedger)
     requests: list[httpx.Request] = field(default_factory=list)
     refreshes: int = 0
     refresh_answer: Callable[[int], httpx.Response] = lambda number: httpx.Response(
@@ -98,6 +100,7 @@ class Rig:
             sent=self.sent,
             two_clocks=self.two_clocks,
             allow=self._allow,
+            ledger=self.ledger,
         )
 
     @property
@@ -1066,3 +1069,88 @@ async def test_a_user_is_known_by_the_refresh_token() -> None:
     assert rig.client.credential == before
     rig.credentials = credentials(access_token="access-of-today", refresh_token="refresh-of-today")
     assert not rig.client.same_user
+
+
+class Book:
+    """A ledger that says whether it could write, and keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.works = True
+        self.given: list[tuple[AccountName, int]] = []
+        self.meanwhile: Callable[[], None] = allow_always
+
+    async def write(self, account: AccountName, learned: Learned) -> bool:
+        """Take the calls."""
+        self.given.append((account, len(learned.calls)))
+        await asyncio.sleep(0)
+        self.meanwhile()
+        return self.works
+
+
+async def test_calls_without_an_intent_are_written_down_in_time() -> None:
+    """A successor counts four calls of this limit of which nothing is written, so no more of them are ever made."""
+    book = Book()
+    rig = Rig(lambda _request: success([]), quota=Quota(40), ledger=book)
+    for _ in range(4):
+        await rig.client.list_devices()
+        await rig.client.subscribe(A)  # its intent is written, so it does not count
+    assert book.given == []
+    await rig.client.registered()
+    assert book.given == [(ACCOUNT, 8)]
+    await asyncio.gather(*(rig.client.list_devices() for _ in range(3)))
+    assert len(book.given) == 1
+    await rig.client.list_devices()
+    assert book.given == [(ACCOUNT, 8), (ACCOUNT, 12)]
+
+
+REPEATED: dict[str, tuple[int, httpx.Response]] = {
+    "with another token": (1, refusal("1302")),
+    "after the question for devices": (2, refusal("1205", 404)),
+}
+
+
+@pytest.mark.parametrize("again", REPEATED)
+async def test_the_second_call_of_a_change_has_no_intent_of_its_own(again: str) -> None:
+    """One intent is written for one call: what is sent once more counts among the calls of which nothing is written."""
+    more, refused = REPEATED[again]
+    book = Book()
+    rig = with_refresh_token(Rig(quota=Quota(40), ledger=book))
+    rig.answer = lambda request: (
+        refused if request.method == "POST" and not rig.calls[:-1] else success([])
+    )
+    await rig.client.subscribe(A)
+    assert len(rig.calls) == more + 1
+    for _ in range(4 - more):
+        await rig.client.list_devices()
+    assert book.given == []
+    await rig.client.list_devices()
+    assert book.given == [(ACCOUNT, 5)]
+
+
+async def test_what_cannot_be_written_down_is_not_called() -> None:
+    """While the state cannot be written no list is sent and none is counted; afterwards it goes on."""
+    book = Book()
+    rig = Rig(lambda _request: success([]), quota=Quota(40), ledger=book)
+    for _ in range(4):
+        await rig.client.list_devices()
+    book.works = False
+    for _ in range(2):
+        with pytest.raises(Outdated, match="could not be written down"):
+            await rig.client.list_devices()
+    await rig.client.subscribe(A)
+    assert (len(rig.requests), len(rig.quota.learned.calls), len(book.given)) == (5, 5, 2)
+    book.works = True
+    await rig.client.list_devices()
+    assert len(rig.requests) == 6
+
+
+async def test_what_changes_while_calls_are_written_down_stops_the_call() -> None:
+    """To write takes time, in which another replica may take the account."""
+    book = Book()
+    rig = Rig(lambda _request: success([]), quota=Quota(40), ledger=book)
+    for _ in range(4):
+        await rig.client.list_devices()
+    book.meanwhile = lambda: the_account_is_lost(rig)
+    with pytest.raises(Outdated, match="another replica"):
+        await rig.client.list_devices()
+    assert (len(rig.requests), len(rig.quota.learned.calls)) == (4, 4)

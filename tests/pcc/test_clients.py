@@ -307,11 +307,25 @@ class HeardNames:
         self.of.append(account)
 
 
+class HeardCalls:
+    """Takes calls that are to be written down."""
+
+    def __init__(self) -> None:
+        self.of: list[AccountName] = []
+
+    async def write(self, account: AccountName, learned: Learned) -> bool:
+        """Keep whose calls came."""
+        del learned
+        self.of.append(account)
+        return True
+
+
 async def test_each_client_has_what_all_accounts_share(tmp_path: Path) -> None:
-    """LG's time, what LG calls devices, and the source of message ids are those of the process."""
+    """LG's time, what LG calls devices, the source of message ids and the ledger are those of the process."""
     names, ids = HeardNames(), [UUID(int=number, version=4) for number in range(9)]
     two = TwoClocks(StillClock())
-    shared = {"two_clocks": two, "names": names, "unique": iter(ids).__next__}
+    ledger = HeardCalls()
+    shared = {"two_clocks": two, "names": names, "unique": iter(ids).__next__, "ledger": ledger}
     rig = Rig(tmp_path, hands_on=shared)
     rig.give("seoul", "token-of-seoul")
     rig.clients.follow({SEOUL: None})
@@ -321,6 +335,10 @@ async def test_each_client_has_what_all_accounts_share(tmp_path: Path) -> None:
     assert names.of == [SEOUL]
     sent = rig.requests[0].headers["x-message-id"]
     assert urlsafe_b64decode(f"{sent}==") == ids[0].bytes
+    rig.clients.limit(SEOUL, 10)
+    assert ledger.of == []
+    await rig.client(SEOUL).list_devices()
+    assert ledger.of == [SEOUL]
 
 
 async def test_an_account_that_comes_back_begins_anew(rig: Rig) -> None:

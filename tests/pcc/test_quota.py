@@ -399,3 +399,27 @@ def test_nothing_is_written_for_an_account_without_a_limit(policy: Unlimited) ->
     assert [quota.take(START) for _ in range(20)] == [True] * 20
     assert quota.learned.calls == (START - 1, *[START] * 20)
     assert not quota.must_be_written
+
+
+@pytest.mark.parametrize(("made", "tries"), [(0, False), (59, False), (60, True), (61, True)])
+def test_the_first_call_beyond_what_is_known_goes_alone(made: int, *, tries: bool) -> None:
+    """As many as the limit that was learned are known to be allowed; a limit that a person gave is not tried."""
+    learned = Learned((START,) * made, 60)
+    assert Quota(learned=learned).is_trying(START) is tries
+    for policy in (60, Unlimited.UNLIMITED):
+        assert not Quota(policy, learned).is_trying(START)
+    assert not Quota(learned=learned).is_trying(START + HOUR + 10)
+
+
+def test_what_was_written_once_stays_written() -> None:
+    """Two writes may end in the other order; the later count does not go back."""
+    quota = Quota(40)
+    counts = []
+    for _ in range(4):
+        quota.take(START)
+        counts.append(quota.without_intent)
+    quota.written(counts[3])
+    quota.written(counts[0])
+    assert not quota.must_be_written
+    assert quota.take(START)
+    assert not quota.must_be_written

@@ -10,7 +10,17 @@ from pathlib import Path
 
 from disks import START, StandingClock
 from postgres import Postgres
-from reconciler.core.model import AccountName, Desired, Device, DeviceId
+from reconciler.core.model import (
+    AccountName,
+    Action,
+    Change,
+    Desired,
+    Device,
+    DeviceId,
+    Observed,
+    PassId,
+    Revision,
+)
 from reconciler.core.protection import Stated
 from reconciler.state import State
 from reconciler.state.place import Place
@@ -105,6 +115,22 @@ def test_what_is_learned_in_the_middle_of_reading_is_not_lost() -> None:
     storage.meanwhile = partial(state.protections.take, Stated({ONE: HOTEL}))
     state.take_protection(state.stored_protection())
     assert state.protections.all() == {ONE: HOTEL}
+
+
+def test_an_unsubscribe_that_only_a_list_shows_ends_the_protection() -> None:
+    """An approval named the device, and nobody heard LG's answer: it is not protected for ever."""
+    clock = StandingClock()
+    state = State.in_memory(clock)
+    state.protections.keep(Stated({ONE: HOTEL, TWO: CLINIC}))
+    changes = [Change(HOTEL, Action.UNSUBSCRIBE, device) for device in (ONE, TWO)]
+    state.changes.intend(
+        HOTEL, PassId("pass"), changes, frozenset({ONE, TWO}), Revision("a" * 64), START
+    )
+    observed = Observed(frozenset(), clock.wait(minutes=5))
+    made = state.accounts.trust(HOTEL, observed, None, clock.at, observed.devices)
+    assert {outcome.change.device for outcome in made} == {ONE, TWO}
+    assert state.protections.all() == {TWO: CLINIC}
+    assert state.stored_protection().protected == {TWO: CLINIC}
 
 
 def test_what_was_lent_does_not_change() -> None:

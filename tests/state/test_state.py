@@ -1184,6 +1184,7 @@ def test_the_state_opened_for_reading_is_never_written(
         lambda: reader.accounts.forget_retries(HOTEL, []),
         lambda: reader.pauses.set(None, None, START),
         lambda: reader.quotas.keep(HOTEL, [], None),
+        lambda: reader.quotas.keep_ahead(HOTEL, [], None, 0.0),
         lambda: reader.revisions.keep([KeptText("", FIRST, {})]),
         lambda: reader.revisions.keep([], gone=[""]),
         lambda: reader.accounts.retire(HOTEL),
@@ -1694,6 +1695,42 @@ def test_calls_that_are_kept_ahead_count_those_that_are_about_to_be_made(
     state.changes.record(HOTEL, PASS, [subscribed(ONE, START)], {}, START)
     state.quotas.keep_ahead(HOTEL, [1.5], 60, 2.5)
     assert state.quotas.of(HOTEL) == ((1.5, 2.5), 60)
+    assert state.waits_for(HOTEL)
+    assert opened().quotas.of(HOTEL) == ((1.5, 2.5), 60)
+
+
+def test_calls_that_are_kept_ahead_are_on_the_disk_before_more_are_made(
+    opened: Callable[[], State], disk: Disk
+) -> None:
+    """Those that wait to be written in any case are made to last; where all is written, nothing is written again."""
+    state = opened()
+    disk.asked.clear()
+    state.quotas.keep_ahead(HOTEL, [1.5], 60, 2.5)
+    state.flush()
+    assert "PRAGMA synchronous = FULL" in disk.asked
+    state.quotas.keep_ahead(HOTEL, [1.5], 60, 2.5)
+    assert not state.waits
+    state.quotas.keep(HOTEL, [1.5, 3.5], 60)
+    disk.asked.clear()
+    state.quotas.keep_ahead(HOTEL, [1.5, 3.5], 60, 2.5)
+    state.flush()
+    assert "PRAGMA synchronous = FULL" in disk.asked
+
+
+def test_changes_that_were_sent_and_cannot_be_read_are_trouble(
+    opened: Callable[[], State], disk: Disk
+) -> None:
+    """That no call is found does not mean that none was made."""
+    state = opened()
+    intend(state, START, change(Action.SUBSCRIBE, ONE))
+    earlier = START - timedelta(hours=1)
+    assert state.history.sent_after(HOTEL, earlier) == (START,)
+    disk.fault = "disk I/O error"
+    assert state.history.sent_after(HOTEL, earlier) == ()
+    assert "disk I/O error" in state.trouble
+    disk.fault = ""
+    state.flush()
+    assert (state.trouble, state.history.sent_after(HOTEL, earlier)) == ("", (START,))
 
 
 def test_only_a_list_that_teaches_nothing_agrees(opened: Callable[[], State]) -> None:
