@@ -215,6 +215,24 @@ def test_settling_says_where_each_device_is(before: tuple[Record, ...], storage:
     assert storage.came_and_went(HOTEL, THREE) == Stay()
 
 
+@pytest.mark.parametrize("cleared", [False, True])
+def test_what_is_known_of_a_device_outlives_a_list_that_has_it_for_once(
+    storage: Storage, *, cleared: bool
+) -> None:
+    """Also where no revision of its coming is known, because the file was written anew from memory."""
+    left, gone = DeviceId("left"), DeviceId("gone")
+    every = ids(ONE, left, gone)
+    settled = records.DevicesSettled(
+        HOTEL, every, ids(ONE, left), NOBODY, left={left: START}, disowned={gone: LATER}
+    )
+    write(storage, settled, listed(*every, TWO))
+    vanished = (listed(vanished=one) for one in every)
+    write(storage, *((records.ListCleared(HOTEL),) if cleared else vanished))
+    known = storage.account(HOTEL, LATER)
+    assert (known.left.look(), known.disowned.look()) == ({left: START}, {gone: LATER})
+    assert devices(storage) == (ids(ONE, left), NOBODY if cleared else ids(TWO))
+
+
 def test_waits_are_saved_by_device(storage: Storage) -> None:
     """A wait replaces the one before; it ends alone, or with all of the account that are not named again."""
     retry = Retry(Action.SUBSCRIBE, Reason.REFUSED, 3, LATER, "1221", "no such type")

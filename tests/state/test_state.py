@@ -1408,7 +1408,15 @@ def test_of_past_changes_that_wait_too_long_the_newest_and_the_days_count_are_ke
     assert [outcome.change.device for outcome in late] == [ONE]
 
 
-@pytest.mark.parametrize("harm", ["emptied", "filled with noise", "log filled with noise"])
+def drop_a_table(folder: Path) -> None:
+    """Ruin the file for good: what SQLite still has in its own memory of it does not make it whole."""
+    with closing(connect((folder / "state.db").as_uri())) as other:
+        other.execute("DROP TABLE device")
+
+
+@pytest.mark.parametrize(
+    "harm", ["emptied", "filled with noise", "log filled with noise", "without a table"]
+)
 def test_what_is_in_memory_outlives_a_file_that_is_ruined_while_it_is_open(
     harm: str, opened: Callable[[], State], folder: Path, clock: StandingClock
 ) -> None:
@@ -1422,6 +1430,8 @@ def test_what_is_in_memory_outlives_a_file_that_is_ruined_while_it_is_open(
             (folder / "state.db").write_bytes(b"")
         case "filled with noise":
             (folder / "state.db").write_bytes(b"\xff" * 200_000)
+        case "without a table":
+            drop_a_table(folder)
         case _:
             (folder / "state.db-wal").write_bytes(b"\xff" * 200_000)
     state.look()
@@ -1430,6 +1440,7 @@ def test_what_is_in_memory_outlives_a_file_that_is_ruined_while_it_is_open(
     clock.wait(seconds=2)
     state.look()
     assert state.writable
+    assert harm != "without a table" or medium(state).losses == 1
     for one in reopened_too(state, opened):
         one.accounts.credential(HOTEL, "mark")
         after = one.accounts.recall(HOTEL, clock.at)
@@ -1459,11 +1470,11 @@ def test_each_device_outlives_a_file_that_is_ruined_while_it_is_open(
     before = state.accounts.recall(HOTEL, clock.at)
     assert before.inventory == ids(wanted, lacking, leaving, back)
     assert before.unsubscribed == ids(back)
-    (folder / "state.db").write_bytes(b"\xff" * 200_000)
+    drop_a_table(folder)
     state.look()
     clock.wait(seconds=2)
     state.look()
-    assert state.writable
+    assert (state.writable, medium(state).losses) == (True, 1)
     for one in reopened_too(state, opened):
         after = one.accounts.recall(HOTEL, clock.at)
         assert after == before
@@ -2113,6 +2124,26 @@ def test_a_device_that_is_ours_no_longer_is_so_after_a_full_disk(
     state.flush()
     for one in reopened_too(state, opened):
         assert one.accounts.recall(HOTEL, clock.at).inventory == {TWO}
+
+
+def test_a_wait_that_ends_while_the_disk_is_full_does_not_come_back(
+    opened: Callable[[], State], disk: Disk
+) -> None:
+    """The file has it, and what waits is folded: no device of the account waits but those that are named."""
+    state = opened()
+    retry = Retry(Action.SUBSCRIBE, Reason.RETRY, 1, START)
+    state.changes.record(HOTEL, PASS, [], {ONE: retry, TWO: retry}, START)
+    disk.write_fault = FULL
+    state.accounts.forget_retries(HOTEL, [ONE])
+    for number in range(3):
+        intend(state, START, change(Action.SUBSCRIBE, THREE), pass_id=PassId(f"{number}"))
+    soon_folded(state)
+    state.accounts.doubt(HOTEL, START)
+    assert [group.account for group in state._behind.waiting.groups.values()].count(HOTEL) == 1
+    disk.write_fault = ""
+    state.flush()
+    for one in reopened_too(state, opened):
+        assert one.accounts.recall(HOTEL, START).retries == {TWO: retry}
 
 
 def test_what_was_read_of_a_file_that_is_found_damaged_later_is_not_lost(

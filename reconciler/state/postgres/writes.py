@@ -64,6 +64,8 @@ def _dropping(table: str, condition: str) -> Words:
 _ACCOUNT = "account text"
 _DEVICE = "account text, id text"
 _OF_DEVICE = "device.account = r.account AND device.id = r.id"
+_UNKNOWN = "NOT owned AND came IS NULL AND went_at IS NULL"
+"""No revision named the device. One that was written anew from memory has no revision of its coming either."""
 _FORMER = """INSERT INTO former_name (account, device, name, at)
     SELECT device.account, device.id, device.name, r.at FROM {r} JOIN device ON device.account = r.account"""
 _FORMER_OF_DEVICE = _FORMER + " AND device.id = r.id WHERE device.name IS NOT NULL"
@@ -136,11 +138,11 @@ WORDS: Mapping[Write, Words] = {
         _DEVICE,
     ),
     Write.FORGET_UNKNOWN: Words(
-        f"DELETE FROM device USING {{r}} WHERE {_OF_DEVICE} AND came IS NULL", _DEVICE
+        f"DELETE FROM device USING {{r}} WHERE {_OF_DEVICE} AND {_UNKNOWN}", _DEVICE
     ),
     Write.VANISH: Words(f"UPDATE device SET live = FALSE FROM {{r}} WHERE {_OF_DEVICE}", _DEVICE),
     Write.FORGET_ALL_UNKNOWN: Words(
-        "DELETE FROM device USING {r} WHERE device.account = r.account AND came IS NULL", _ACCOUNT
+        f"DELETE FROM device USING {{r}} WHERE device.account = r.account AND {_UNKNOWN}", _ACCOUNT
     ),
     Write.VANISH_ALL: Words(
         "UPDATE device SET live = FALSE FROM {r} WHERE device.account = r.account AND live",

@@ -11,6 +11,8 @@ from reconciler.state.sql.writes import Write
 
 _FORMER = """INSERT OR REPLACE INTO former_name SELECT name, account, id, ? FROM device
     WHERE account = ? AND id = ? AND name IS NOT NULL"""
+_UNKNOWN = "NOT owned AND came IS NULL AND went_at IS NULL"
+"""No revision named the device. One that was written anew from memory has no revision of its coming either."""
 WORDS: Mapping[Write, str] = {
     Write.SAVE_ACCOUNT: "INSERT OR REPLACE INTO account VALUES (?, ?, ?, ?, ?, ?)",
     Write.KNOW_ACCOUNT: "INSERT OR IGNORE INTO account VALUES (?, NULL, 0, 0, NULL, NULL)",
@@ -32,9 +34,9 @@ WORDS: Mapping[Write, str] = {
     Write.DISOWN: "UPDATE device SET owned = 0 WHERE account = ? AND id = ?",
     Write.APPEAR: """INSERT INTO device (account, id, owned, live) VALUES (?, ?, 0, 1)
     ON CONFLICT DO UPDATE SET live = 1""",
-    Write.FORGET_UNKNOWN: "DELETE FROM device WHERE account = ? AND id = ? AND came IS NULL",
+    Write.FORGET_UNKNOWN: f"DELETE FROM device WHERE account = ? AND id = ? AND {_UNKNOWN}",  # noqa: S608 - ours
     Write.VANISH: "UPDATE device SET live = 0 WHERE account = ? AND id = ?",
-    Write.FORGET_ALL_UNKNOWN: "DELETE FROM device WHERE account = ? AND came IS NULL",
+    Write.FORGET_ALL_UNKNOWN: f"DELETE FROM device WHERE account = ? AND {_UNKNOWN}",  # noqa: S608 - ours
     Write.VANISH_ALL: "UPDATE device SET live = 0 WHERE account = ? AND live",
     Write.SETTLE: """INSERT INTO device (account, id, owned, live, came, came_at, went, went_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
