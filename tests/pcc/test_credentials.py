@@ -104,6 +104,20 @@ def test_user_tokens_never_fall_back_to_another_account() -> None:
     )
 
 
+def test_a_file_that_is_put_in_place_of_another_is_read_whatever_its_date(tmp_path: Path) -> None:
+    """Tools that unpack a backup restore dates, and tokens are all of one length."""
+    given = folder(tmp_path, {f"{SEOUL}.access_token": TOKEN})
+    path, long_ago = tmp_path / f"{SEOUL}.access_token", (1_600_000_000, 1_600_000_000)
+    os.utime(path, long_ago)
+    store = CredentialStore(SERVICE, given)
+    assert [token(one(store)), token(one(store))] == [TOKEN, TOKEN]
+    fresh = tmp_path / "fresh"
+    fresh.write_text(TOKEN[::-1])
+    os.utime(fresh, long_ago)
+    fresh.replace(path)
+    assert token(one(store)) == TOKEN[::-1]
+
+
 @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
 @pytest.mark.parametrize("by", ["value", "path"])
 def test_an_account_is_known_by_either_of_its_tokens(by: str, kind: str, tmp_path: Path) -> None:
