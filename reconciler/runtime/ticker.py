@@ -86,11 +86,20 @@ class SteadyJobs(MemoryJobStore):  # type: ignore[misc]  # APScheduler has no ty
         self._due[job.id] = self._steady() + job.trigger.span.total_seconds()
 
 
+class StoppedForGood(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has no types
+    """APScheduler, which otherwise fails where it wakes for a due job in the moment in which it stops."""
+
+    def _process_jobs(self) -> float | None:
+        """Run what is due, and return in how many seconds more is; when it is stopped, nothing is."""
+        wait: float | None = super()._process_jobs() if self.running else None
+        return wait
+
+
 class SchedulerTicker:
     """APScheduler at arm's length. A late tick is not skipped: one is enough to catch up. ``steady`` never jumps."""
 
     def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
-        self._scheduler = AsyncIOScheduler(jobstores={"default": SteadyJobs(steady)}, timezone=UTC)
+        self._scheduler = StoppedForGood(jobstores={"default": SteadyJobs(steady)}, timezone=UTC)
         self._scheduler.start()
         self._count = 0
 

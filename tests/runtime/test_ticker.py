@@ -151,6 +151,21 @@ def ticks_through(tmp_path: Path) -> Callable[[Sequence[str], str], int]:
     return run
 
 
+async def test_a_tick_that_is_on_its_way_at_the_stop_does_nothing() -> None:
+    """A stop in the moment in which a tick is due ends without an error, and without the tick."""
+    loop, errors, ticks = asyncio.get_running_loop(), list[dict[str, object]](), list[str]()
+    loop.set_exception_handler(lambda _loop, context: errors.append(context))
+    hand = Hand()
+    ticker = SchedulerTicker(hand)
+    ticker.every(1, lambda: ticks.append("tick"))
+    hand.seconds += 5
+    ticker.stop()
+    ticker._scheduler.wakeup()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (errors, ticks) == ([], [])
+
+
 @pytest.mark.system
 @pytest.mark.parametrize(
     "offsets", [("+0", "-1h"), ("+0", "+30d"), ("+9h", "+0", "-10y", "+10y", "+0")], ids=" ".join
