@@ -41,11 +41,13 @@ from reconciler.reporting import (
     TextReport,
     exit_code,
 )
+from reconciler.reporting.account_devices import DevicesAsked
 from reconciler.reporting.formats import plans
 from reconciler.reporting.formats.comment import LEAST_LONGEST
 from reconciler.reporting.formats.screen import Screen
 from reconciler.reporting.preview import Proposal, Proposed
 from reconciler.reporting.queries import Page
+from reconciler.reporting.roster import place_text
 from reconciler.reporting.views import SearchView
 from reconciler.telemetry.metrics import Metrics
 from surfaces import FakeHealth, FakeOperations, FakePolicy, FakeQueries
@@ -311,6 +313,10 @@ class Asked(FakeQueries):
         """Tell the question."""
         return self._told("registry", asked)
 
+    async def account_view(self, name: str, asked: DevicesAsked) -> Any:
+        """Tell account and devices."""
+        return self._told("view", name, asked)
+
     async def search(self, words: str) -> SearchView:
         """Find nothing, by these words."""
         self.asked.append(words)
@@ -379,6 +385,31 @@ async def test_each_page_is_that_of_its_question() -> None:
     async with asking(queries=Asked()) as http:
         for words in ("kitchen", "lobby", "kitchen"):
             assert f"Search: {words}" in (await http.get(f"/search?q={words}")).text
+
+
+PAGES: Mapping[str, tuple[object, ...]] = {
+    "/accounts/seoul": ("view", "seoul", DevicesAsked()),
+    "/accounts/seoul?state=missing": ("view", "seoul", DevicesAsked("missing")),
+    "/accounts/se%20oul?q=kitchen": ("view", "se oul", DevicesAsked(words="kitchen")),
+    f"/accounts/seoul?q=+k+&state=&after={place_text('missing', (True, 'b', 'c'))}": (
+        "view",
+        "seoul",
+        DevicesAsked(words="k", after=("missing", True, "b", "c")),
+    ),
+    "/accounts/seoul/devices/busan": ("device", "seoul", "busan"),
+    "/accounts/a/devices/b%2Fc": ("device", "a", "b/c"),
+}
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_asks_what_its_address_says(path: str) -> None:
+    """Account, device, words, state and place each reach their own place; an empty field asks for nothing."""
+    queries = Asked(troubles=[Unknown("there is none")])
+    async with asking(queries=queries) as http:
+        page = await http.get(path)
+    assert queries.asked == [PAGES[path]]
+    assert page.status_code == 404
+    assert "There is none" in page.text
 
 
 @pytest.mark.parametrize(

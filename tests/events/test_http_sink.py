@@ -375,6 +375,21 @@ async def test_an_address_that_does_not_answer_leads_to_the_next() -> None:
     assert seen.posted[0].headers["host"].startswith("crm.test:")
 
 
+@pytest.mark.parametrize("said", [CLOSE, answer(503), answer(401)])
+async def test_an_address_that_took_the_event_is_the_only_one(said: bytes) -> None:
+    """Once a connection came about no other address gets the event too, however that ended."""
+
+    def ask(_host: str, _port: int) -> list[str]:
+        return ["127.0.0.1"] * 3
+
+    async with (
+        hooks(always(said), host="crm.test") as seen,
+        opened(seen.url, ask=ask) as sink,
+    ):
+        assert (await sink.hand_over("a", BODY)).result is Result.RETRY
+    assert len(seen.posted) == 1
+
+
 async def test_a_name_that_was_known_stays_known_while_the_name_service_fails() -> None:
     """A name service that is down for a while stops nothing."""
     asked: list[str] = []

@@ -16,7 +16,8 @@ import pytest
 from disks import START, StandingClock
 from reconciler.core.errors import SpoolError, SpoolFull, StateError
 from reconciler.events.message import read
-from reconciler.events.model import Diagnosis, EventState, Result, Stored, Wanted
+from reconciler.events.model import Diagnosis, EventState, Message, Result, Stored, Wanted
+from reconciler.events.port import Route
 from reconciler.events.spool import Spool
 from reconciler.events.spool.file import SpoolFile
 from reconciler.events.spool.outbox import LONGEST_WORDS
@@ -347,3 +348,55 @@ async def test_an_event_and_a_duplicate_of_it_in_other_requests_of_one_commit(
         [Stored.DUPLICATE, Stored.DUPLICATE],
     ]
     assert [[one.seq for one in receipts] for receipts in found] == [[1, 2], [2, 3], [4], [3, 1]]
+
+
+@pytest.mark.parametrize("result", Result)
+async def test_what_ended_while_its_device_was_erased_stays_erased(
+    tmp_path: Path, result: Result
+) -> None:
+    """An attempt that was under way meanwhile brings nothing back, and is not tried again."""
+    with opened(tmp_path, router=BOTH) as spool:
+        await stored(spool, sent("a"), sent("b"))
+        assert spool.erase("a") == 1
+        await spool.record([outcome(1, result, START + HOUR)])
+        (event,) = spool.events(Wanted(state=EventState.ERASED))
+        assert [row.state for row in event.deliveries] == [EventState.ERASED] * 2
+        assert [row.words for row in event.deliveries] == [""] * 2
+        assert due(spool, START + 2 * HOUR) == [2]
+
+
+@pytest.mark.parametrize("result", [Result.DELIVERED, Result.DEAD])
+async def test_what_ended_twice_ended_as_it_did_first(tmp_path: Path, result: Result) -> None:
+    """An outcome that comes late, of an attempt before a new start, changes nothing that is settled."""
+    with opened(tmp_path) as spool:
+        await stored(spool, sent("a", 1), sent("a", 2))
+        await spool.record([outcome(1, result)])
+        before = spool.events(Wanted())
+        for late in Result:
+            await spool.record([outcome(1, late, START + HOUR)])
+        assert spool.events(Wanted()) == before
+        assert due(spool) == [2]
+
+
+class Defective(Routes):
+    """A router that fails."""
+
+    def route(self, message: Message) -> Route:
+        """Fail."""
+        raise ZeroDivisionError(message.device)
+
+
+@pytest.mark.parametrize("push_type", ["PCC_EVENT", "DEVICE_STATUS"])
+async def test_what_could_not_be_routed_is_kept_until_somebody_acts(
+    tmp_path: Path, push_type: str
+) -> None:
+    """Nobody knows that no sink asks for it: it stays, also beyond every age, and can be replayed."""
+    body = sent("a", pushType=push_type)
+    with opened(tmp_path, router=Defective()) as spool:
+        await stored(spool, body)
+        spool.expire(START + 400 * DAY, Kept())
+        (event,) = spool.events(Wanted(state=EventState.UNROUTED))
+        assert event.body == body
+    with opened(tmp_path) as spool:
+        assert spool.replay("crm", START, states=[EventState.UNROUTED]) == 1
+        assert due(spool) == [1]
