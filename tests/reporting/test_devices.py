@@ -112,8 +112,9 @@ async def test_counts_follow_an_edit_before_its_pass() -> None:
     await one.reconcile()
     assert devices.page(known(one), listed({})).counts["extra"] == 0
     one.want(one.owned[1:])
-    counts = devices.page(known(one), listed({})).counts
-    assert (counts["in_sync"], counts["extra"]) == (5, 1)
+    page = devices.page(known(one), listed({}))
+    assert (page.counts["in_sync"], page.counts["extra"]) == (5, 1)
+    assert states(page)[one.owned[0]] == "extra"
 
 
 @pytest.mark.parametrize("running", [True, False])

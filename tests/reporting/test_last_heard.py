@@ -14,6 +14,7 @@ from reconciler.core.heard import Heard, HeardOfAccount
 from reconciler.core.memory import Past
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
+    AccountName,
     Action,
     Desired,
     DeviceId,
@@ -27,7 +28,7 @@ from reconciler.core.status import AccountStatus
 from reconciler.reporting.explain import Explanation, Facts, tell
 from reconciler.reporting.explain.heard import LastEvent, event_report
 from reconciler.reporting.explain.values import DeliveryReport
-from reconciler.reporting.heard import KnownEvents, heard_of_all
+from reconciler.reporting.heard import HeardReport, KnownEvents, heard_of_all
 from reconciler.reporting.status import account_report
 from simulated import START
 
@@ -134,6 +135,53 @@ def test_a_subscribe_after_the_unsubscribe_ends_the_matter() -> None:
     told = story(gone=True)
     again = replace(told.changes[0], action=Action.SUBSCRIBE, at=START - 2 * HOURS)
     assert event_report(LAST, replace(told, changes=(again, *told.changes)), START).summary == HEARD
+
+
+@pytest.mark.parametrize(
+    ("latest", "summary"),
+    [
+        ("failed", "gone"),
+        ("refused", "gone"),
+        (None, "gone"),
+        ("success", "back"),
+        ("noop", "back"),
+    ],
+)
+@pytest.mark.parametrize("gone", ["success", "noop"])
+def test_what_lg_did_not_confirm_changes_nothing(
+    latest: str | None, summary: str, gone: str
+) -> None:
+    """A subscribe that failed leaves the unsubscribe the last word; LG may have made either before we asked."""
+    told = story(wanted=False, live=False, gone=True)
+    unsubscribed = replace(told.changes[0], result=gone)
+    after = replace(unsubscribed, action=Action.SUBSCRIBE, result=latest, at=START - 2 * HOURS)
+    found = event_report(LAST, replace(told, changes=(after, unsubscribed)), START).summary
+    words = {"gone": "after LG confirmed our unsubscribe", "back": "does not want the device"}
+    assert found.endswith(words[summary])
+
+
+def test_what_is_heard_of_all_is_the_sum_and_the_latest() -> None:
+    """Whichever account is first, and of which nothing was heard; without a receiver nothing is known."""
+    seoul, busan, jeju = map(AccountName, ("seoul", "busan", "jeju"))
+    later = replace(LAST.event, id="later", received=START, device=DeviceId("e" * 64))
+    heard = {
+        seoul: HeardOfAccount(LAST.event, 4, contradicted=frozenset({DEVICE}), after_unsubscribe=1),
+        busan: HeardOfAccount(later, 2, contradicted=frozenset({DEVICE}), after_unsubscribe=3),
+        jeju: HeardOfAccount(None, 0),
+    }
+    for order in (heard, dict(reversed(heard.items()))):
+        found = heard_of_all(KnownEvents(NoEvents(), order))
+        assert found is not None
+        assert found.last_heard is not None
+        assert (found.last_heard.at, found.last_heard.device) == (START, later.device)
+        counts = (
+            found.devices_within_24h,
+            found.contradicted_devices,
+            found.events_after_unsubscribe,
+        )
+        assert counts == (6, 2, 4)
+    assert heard_of_all(None) is None
+    assert heard_of_all(KnownEvents(NoEvents())) == HeardReport()
 
 
 def test_the_documents_show_these_answers() -> None:

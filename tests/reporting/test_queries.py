@@ -26,7 +26,9 @@ from reconciler.core.model import (
     Outcome,
     PassId,
     Pause,
+    Reason,
     Result,
+    Retry,
     Revision,
 )
 from reconciler.core.status import AccountStatus, PassReport
@@ -170,6 +172,61 @@ def test_an_account_shows_an_approval_as_valid_where_both_clocks_say_so(
     assert [one.active for one in queries.account(known, name).approvals] == active
     (told,) = queries.explain(known, device).accounts
     assert [one.active for one in told.approvals] == active
+
+
+def test_an_account_lists_the_devices_that_lg_refuses_and_no_others() -> None:
+    """One whose call failed waits, too, and LG may have given a code for it."""
+    state, name = State.in_memory(SimulatedClock()), AccountName("seoul")
+    retries = {
+        DeviceId(device): Retry(Action.SUBSCRIBE, reason, 2, NOW + timedelta(hours=1), code, "w")
+        for device, reason, code in (
+            ("b-refused", Reason.REFUSED, "1214"),
+            ("a-refused", Reason.REFUSED, None),
+            ("failed", Reason.RETRY, "0106"),
+        )
+    }
+    state.changes.record(name, PassId("one"), [], retries, NOW)
+    text = AccountRevision(Desired(name, frozenset(retries)), Revision("a" * 64))
+    found = queries.account(Knowledge(NOW, Accepted({name: text}), state, list), name)
+    assert [one.device for one in found.refused_devices] == ["a-refused", "b-refused"]
+    assert [one.wait.code for one in found.refused_devices] == [None, "1214"]
+
+
+def test_a_place_is_that_of_the_revision_in_force_for_the_account() -> None:
+    """Of each account: the other may have another revision of the files, in which the device is elsewhere."""
+    kept, texts = [], {}
+    for number, name in enumerate((AccountName("busan"), AccountName("seoul"))):
+        revision = Revision(f"{number}" * 64)
+        for path in ("busan.toml", "seoul.toml"):
+            lines = "\n" * (number + 1)
+            content = f"version = 1{lines}[accounts.{path[:-5]}]\ndevices = ['both-want-it']\n"
+            kept.append(KeptText(path, revision, {path: content.encode()}))
+        desired = Desired(name, frozenset({DeviceId("both-want-it")}), path=f"{name}.toml")
+        texts[name] = AccountRevision(desired, revision)
+    known = Knowledge(NOW, Accepted(texts), State.in_memory(SimulatedClock()), lambda: kept)
+    found = queries.explain(known, "both-want-it").accounts
+    assert [(one.place.path, one.place.line) for one in found if one.place is not None] == [
+        ("busan.toml", 3),
+        ("seoul.toml", 4),
+    ]
+
+
+def test_a_place_is_that_of_the_account_itself() -> None:
+    """Where one document has the entries and the approvals of two accounts."""
+    content = (
+        "version = 1\n[accounts.busan]\ndevices = ['both-want-it']\n[accounts.seoul]\n"
+        "devices = ['both-want-it']\npolicy.ignore = ['both-ignore-it']\n"
+    )
+    document = Document("d.toml", content.encode())
+    loaded, revision = desired.load([document], MemoryTree({})), Revision("a" * 64)
+    texts = {name: AccountRevision(one, revision) for name, one in loaded.accounts.items()}
+    kept = [KeptText("d.toml", revision, {"d.toml": document.content})]
+    known = Knowledge(NOW, Accepted(texts), State.in_memory(SimulatedClock()), lambda: kept)
+    lines = {}
+    for one in queries.explain(known, "both-want-it").accounts:
+        assert one.place is not None
+        lines[one.account] = one.place.line
+    assert lines == {"busan": 3, "seoul": 5}
 
 
 def test_an_account_shows_the_pause_that_is_in_force_for_it() -> None:

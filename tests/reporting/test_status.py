@@ -21,6 +21,7 @@ from reconciler.core.model import (
     Change,
     Commit,
     Condition,
+    Desired,
     Device,
     DeviceId,
     DeviceType,
@@ -507,6 +508,24 @@ def test_a_report_shows_each_fact_of_the_last_pass_in_its_place() -> None:
     assert (report.last_attempt, report.last_success) == (NOW, NOW - HOUR)
     assert report.out_of_sync_since == NOW - 2 * HOUR
     assert report.remarks == ("an approval has expired",)
+
+
+@pytest.mark.parametrize(("theirs", "wanted"), [(None, 2), (2 * HOUR, 3), (-2 * HOUR, 3)])
+def test_a_report_counts_what_either_clock_wants(theirs: timedelta | None, wanted: int) -> None:
+    """As the pass did that it is about, and not as it would be now."""
+    ended, begins = DeviceId("ended"), DeviceId("begins")
+    described = {
+        ended: Device(ended, until=NOW - HOUR),
+        begins: Device(begins, from_=NOW + HOUR),
+    }
+    devices = frozenset({ended, begins, DeviceId("a"), DeviceId("b")})
+    desired = Desired(ACCOUNT, devices, described)
+    by_lg = None if theirs is None else NOW + theirs
+    last = PassReport(desired, NOW, NOW, observed=2, theirs=by_lg)
+    report = account_report(
+        AccountStatus(ACCOUNT, last=last), AccountRevision(desired, REVISION), None
+    )
+    assert report.desired == wanted
 
 
 def general_status(**more: Any) -> StatusReport:
