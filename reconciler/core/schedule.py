@@ -16,6 +16,9 @@ from reconciler.core.model import DeviceId, Reason, Retry
 from reconciler.core.run import PassAborted, Run, Work
 from reconciler.core.summary import Remainder
 
+WAITS = frozenset({Reason.RETRY, Reason.REFUSED})
+"""Reasons to hold a device that end with a wait of its own."""
+
 
 def read_again(verdict: Verdict, now: datetime, confirm_delay: timedelta) -> datetime | None:
     """Return when a doubted list is read again, or None where the usual rules apply.
@@ -44,15 +47,13 @@ def next_due(
     if verdict.suspect and not lists.subscribes_in_doubt(verdict.situation.memory):
         return regular
     dates = [regular, run.boundary, left.opens]
-    dates += [
-        held.until
-        for held in verdict.plan.held
-        if held.reason not in {Reason.RETRY, Reason.REFUSED}
-    ]
+    others = [held for held in verdict.plan.held if held.reason not in WAITS]
+    dates += [held.until for held in others]
     flapping = [
         held.until for held in verdict.plan.held if held.change.device in verdict.plan.flapping
     ]
-    retries = [retry.until for retry in waits.values()]
+    kept = {held.change.device for held in others}  # their wait may be over, and does not matter
+    retries = [retry.until for device, retry in waits.items() if device not in kept]
     retries += [until for until in flapping if until is not None]
     if retries and work.ended is None:
         dates.append(max(min(retries), now + backoff.GATHER))

@@ -263,6 +263,14 @@ def test_waits_are_gathered() -> None:
     assert due(CALM, None, None, RUN, wait(-SECOND)) == NOW + backoff.GATHER
 
 
+def test_a_device_that_is_held_for_another_reason_is_not_waited_for() -> None:
+    """Its wait is over, and another pass would only hold it again."""
+    held = Held(unsubscribes(some("0"))[0], Reason.WANTED_ELSEWHERE)
+    verdict = replace(CALM, plan=Plan(ACCOUNT, held=(held,)))
+    assert due(verdict, None, None, RUN, wait(-SECOND)) == REGULAR
+    assert due(verdict, None, None, RUN, wait(-SECOND), wait(9 * SECOND)) == NOW + 9 * SECOND
+
+
 def test_no_device_is_waited_for_where_lg_ended_the_work() -> None:
     """The end of that is what counts."""
     assert (
