@@ -1351,7 +1351,17 @@ def test_the_approval_of_a_path_lies_beside_that_file(shell: Shell, fleet: Fleet
     assert not Path("removed.txt").exists()
 
 
-@pytest.mark.parametrize("command", [("validate",), ("plan",), ("apply", "--yes"), ("export",)])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("validate",),
+        ("validate", "desired-state.toml"),
+        ("plan",),
+        ("plan", "desired-state.toml"),
+        ("apply", "--yes"),
+        ("export",),
+    ],
+)
 @pytest.mark.parametrize("by_file", [False, True])
 def test_a_text_of_another_environment_ends_each_command_without_a_call(
     shell: Shell,

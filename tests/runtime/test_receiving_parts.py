@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,20 +14,24 @@ import httpx
 import pytest
 
 from disks import StandingClock
-from receiving import body
+from hooks import OK, hooks
+from receiving import PAIR, body
 from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.errors import ReconcilerError, SpoolError
 from reconciler.core.model import AccountName, Desired, Device, DeviceId, DeviceType, Revision
+from reconciler.events.config import read_config
 from reconciler.events.logic import LogicInForce
 from reconciler.events.message import read
-from reconciler.events.model import Receipt, Stored
+from reconciler.events.model import Receipt, Result, Stored
 from reconciler.events.routing import SinkRouter
 from reconciler.events.spool import Spool
+from reconciler.pcc.proxies import Proxies
 from reconciler.runtime.directory import DesiredDirectory
 from reconciler.runtime.environment import Environment
 from reconciler.runtime.partner_files import Files, Rules, judged
 from reconciler.runtime.receiving.journal import EventJournal
 from reconciler.runtime.receiving.process import Enforcement, GuardedInlet, Parts
+from reconciler.runtime.receiving.sinks import SinkBuilder
 from reconciler.runtime.settings import load_receiver
 from reconciler.source import FileSource
 from reconciler.telemetry.masking import Masking
@@ -39,7 +45,9 @@ TYPES = b"diagnosis_type,category,device_types\nE1,malfunction,washer\nE2,misuse
 
 
 @contextmanager
-def parts_in(folder: Path, given: Mapping[str, str]) -> Iterator[Parts]:
+def parts_in(
+    folder: Path, given: Mapping[str, str], masking: Masking | None = None
+) -> Iterator[Parts]:
     """Give the parts of a process that has begun: its spool is open, and its desired state was not read."""
     (folder / "desired-state.toml").write_text(f"version = 1\n{FILE}")
     usual = {
@@ -49,7 +57,7 @@ def parts_in(folder: Path, given: Mapping[str, str]) -> Iterator[Parts]:
     }
     settings = load_receiver({**usual, **given})
     source = FileSource(folder / "desired-state.toml")
-    parts = Parts(settings, source, Masking(), Environment(clock=StandingClock()))
+    parts = Parts(settings, source, masking or Masking(), Environment(clock=StandingClock()))
     parts.keeper.begin()
     parts.files.begin()
     try:
@@ -94,6 +102,52 @@ async def test_no_part_takes_longer_to_end_than_the_settings_allow(
             one for one in parts.services(cast("Any", None), None) if one.name == "delivery"
         )
         assert 0 < delivery.grace <= longest
+
+
+async def test_what_opens_a_sink_or_lets_callers_in_is_masked(tmp_path: Path) -> None:
+    """By the masking of the process: a key in a sink's address, and the credential that is in a file."""
+    (tmp_path / "basic").write_text(PAIR)
+    (tmp_path / "events.toml").write_text(
+        'version = 1\n[sinks.crm]\ntype = "http"\nurl = "https://crm.example/pcc?key=sesame-path-9000"\n'
+    )
+    masking = Masking()
+    given = {"PCC_RECEIVE_BASIC_FILE": str(tmp_path / "basic")}
+    with parts_in(tmp_path, given, masking) as parts:
+        transport = httpx.ASGITransport(parts.receiver)
+        async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
+            answer = await client.post("/pcc/events", content=body())
+        assert answer.status_code == 401
+        for secret in ("sesame-path-9000", PAIR.partition(":")[2]):
+            assert secret not in masking.text(f"see {secret}")
+
+
+async def test_a_sink_is_made_as_its_table_says(tmp_path: Path) -> None:
+    """What it is signed with, what it is let in by, and how much at once it takes are those of the events file."""
+    (tmp_path / "signing").write_text(
+        f"whsec_{b64encode(b'sesame-open-9000-sesame-open').decode()}"
+    )
+    (tmp_path / "auth").write_text("Bearer sesame-open-7000")
+    async with hooks(lambda _: OK) as outside:
+        lines = [
+            "version = 1",
+            "[sinks.crm]",
+            'type = "http"',
+            f'url = "{outside.url}"',
+            'signing_secret_file = "signing"',
+            'authorization_file = "auth"',
+            "concurrency = 2",
+        ]
+        config = read_config(str(tmp_path / "events.toml"), "\n".join(lines).encode()).config
+        assert config is not None
+        builder = SinkBuilder(Proxies(), Masking(), StandingClock())
+        sink = builder.build(config.sinks["crm"])
+        handed = await asyncio.gather(*(sink.hand_over(f"id-{one}", b"{}") for one in range(6)))
+        await sink.close()
+    assert {one.result for one in handed} == {Result.DELIVERED}
+    for posted in outside.posted:
+        assert posted.headers["authorization"] == "Bearer sesame-open-7000"
+        assert posted.headers["webhook-signature"].startswith("v1,")
+    assert outside.most_open <= 2
 
 
 class Refusing:
