@@ -14,14 +14,16 @@ import pytest
 from account_reports import account_report
 from reconciler.api.client.consult import Consultation, only
 from reconciler.api.client.planning import RemotePlan, plan
-from reconciler.core.errors import DaemonError, Invalid, NoDaemon, Unknown
+from reconciler.core.errors import DaemonError, Invalid, NoDaemon, StateError, Unknown
 from reconciler.core.model import AccountName, DeviceId
-from reconciler.reporting import StatusReport, TextReport
+from reconciler.reporting import StatusReport, TextReport, queries
+from reconciler.reporting.at_hand import AtHand
 from reconciler.reporting.devices import DeviceList, DeviceRow
 from reconciler.reporting.explain.values import ChangeReport, WaitReport
 from reconciler.reporting.formats.comment import LONGEST
 from reconciler.reporting.formats.screen import Screen
 from reconciler.reporting.queries import LONGEST_PAGE, AccountDetail, Page, RefusedReport
+from stories import world
 from told import Told
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -154,6 +156,52 @@ def test_without_files_only_the_daemon_may_answer() -> None:
     consultation, _ = asking(NoDaemon("no daemon answers"))
     with pytest.raises(NoDaemon):
         consultation.history({}, 5)
+
+
+def beside_files(*, has_state: bool = True) -> Consultation:
+    """Return a consultation where no daemon answers, and files and state are at hand."""
+    told = Told([NoDaemon("no daemon answers at x")] * 99)
+    known = world().known
+    at_hand = AtHand(known, ("a note",), "the folder", has_state, "the file")
+    return Consultation("http://daemon.test", told, lambda: at_hand)
+
+
+def test_where_no_daemon_answers_the_files_do() -> None:
+    """The same question, with its device, its account and its filters; and it is said who answered, and why."""
+    consultation, examples = beside_files(), world().examples
+    for device in examples.values():
+        answer = consultation.explain(device, "default")
+        assert answer.report == queries.explain(world().known, device, "default")
+        with pytest.raises(Unknown):
+            consultation.explain(device, "another")
+        changes = consultation.history({"device": device}, 1000).report.changes
+        assert {change.device for change in changes} <= {device}
+    every = consultation.history({}, 1000)
+    assert len(every.report.changes) > 15
+    assert every.by == "the file and the state in the folder, as no daemon answered"
+    assert every.notes == (
+        "no daemon answers at x; using the file and the state in the folder instead",
+        "a note",
+    )
+
+
+def test_a_list_from_files_is_as_long_as_is_asked_for() -> None:
+    """Part by part or at once, it is the same."""
+    whole = beside_files().devices({}, 1000).report
+    assert len(whole.devices) > 10
+    assert whole.next is None
+    some = beside_files().devices({}, 7).report
+    assert some.devices == whole.devices[:7]
+    missing = beside_files().devices({"state": "unmanaged"}, 1000).report
+    assert {row_.state for row_ in missing.devices} == {"unmanaged"}
+
+
+def test_without_a_state_there_is_no_past() -> None:
+    """That nothing is known of past changes does not mean that there were none; all else is answered."""
+    consultation = beside_files(has_state=False)
+    with pytest.raises(StateError, match="nothing is known of past changes"):
+        consultation.history({}, 5)
+    assert consultation.devices({}, 5).by == "the file alone, as no daemon answered"
 
 
 def test_moments_without_a_zone_are_of_another_program() -> None:

@@ -184,10 +184,11 @@ def test_another_push_type_is_another_type_of_event() -> None:
 
 def test_the_type_of_the_desired_state_counts_where_lg_gives_none() -> None:
     """LG's own goes before it."""
-    lacking = Message(PCC_EVENT, {}, device=DEVICE, diagnosis="DRAIN_SLOW")
-    assert made(lacking)["pccdevicetype"] == "washer"
-    other = Message(PCC_EVENT, {}, device=DEVICE, device_type="DEVICE_OVEN", diagnosis="DRAIN_SLOW")
-    assert made(other)["pccdevicetype"] == "oven"
+    for lgs, shown in ((None, "washer"), ("DEVICE_OVEN", "oven")):
+        message = Message(PCC_EVENT, {}, device=DEVICE, device_type=lgs, diagnosis="DRAIN_SLOW")
+        event = made(message)
+        assert event["pccdevicetype"] == event["data"]["device"]["type"] == shown
+        assert f": {shown} of seoul-hotel." in event["data"]["messages"]["en"]["full"]
 
 
 def test_words_that_are_put_in_stay_words() -> None:

@@ -269,3 +269,15 @@ def test_a_number_that_a_double_or_an_integer_holds_is_passed_on(number: str) ->
     message = one(changed(sent(), extra=0).replace(b": 0", f": {number}".encode())).message
     assert message is not None
     assert json.loads(encoded(message.raw)) == message.raw
+
+
+@pytest.mark.parametrize(
+    "members", [{}, {"deviceId": ""}, {"pushType": 5}, {"diagnosisType": None}]
+)
+def test_the_id_of_a_message_is_kept_understood_or_not(members: dict[str, Any]) -> None:
+    """Whoever asks LG about what is in quarantine needs it; one that is no text is none."""
+    body = sent(**members)
+    assert one(body).message_id == "message-washer-1-1"
+    for odd in (5, "", None):
+        assert one(changed(body, messageId=odd)).message_id is None
+    assert one(body[:-1]).message_id is None

@@ -162,6 +162,7 @@ async def test_damage_that_is_met_later_is_no_end(tmp_path: Path) -> None:
     with opened(tmp_path) as spool:
         await stored(spool, *(sent(f"device-{n}", n) for n in range(400)))
     with opened(tmp_path) as spool:
+        uuid = spool.spool
         spoil(tmp_path / "events.db")
         with pytest.raises(SpoolError, match="the spool cannot be read"):
             due(spool)
@@ -170,6 +171,9 @@ async def test_damage_that_is_met_later_is_no_end(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
         (seq,) = await stored(spool, sent("new"))
         assert due(spool) == [seq]
+        assert spool.spool != uuid, "the daemon would go on after an old number"
+        with closing(open_beside(tmp_path, StandingClock())) as beside:
+            assert beside.spool == spool.spool
 
 
 def spoil(file: Path) -> None:
@@ -221,6 +225,7 @@ async def test_a_spool_that_is_taken_away_is_brought_back(tmp_path: Path, what: 
     """Whatever happens to the file at the path: what is acknowledged is found there by the next start."""
     folder = tmp_path / "spool"
     with opened(folder) as spool:
+        uuid = spool.spool
         await stored(spool, sent(number=1))
         take_away(folder, what)
         await stored(spool, sent(number=2))
@@ -228,7 +233,9 @@ async def test_a_spool_that_is_taken_away_is_brought_back(tmp_path: Path, what: 
         await stored(spool, sent(number=3))
         (notice,) = spool.notices()
         assert "was deleted, moved or replaced while it was open" in notice
+        assert spool.spool == uuid
     with opened(folder) as spool:
+        assert spool.spool == uuid
         assert [event.seq for event in spool.events(Wanted())] == [3, 2, 1]
 
 
