@@ -80,6 +80,30 @@ def test_a_list_that_goes_on_lacking_a_subscribed_device_is_watched_anew() -> No
     assert watch.heard(event(START + 2 * HOUR))
 
 
+def test_an_event_between_two_lists_without_the_device_contradicts_both() -> None:
+    """The first of them counts: a later list that goes on lacking the device makes the event no older."""
+    watch = ListWatch()
+    watch.listed(START, [ONE, TWO])
+    watch.listed(START + 2 * HOUR, [ONE])
+    watch.listed(START + 3 * HOUR, [ONE, TWO])
+    for device, contradicts in ((ONE, True), (TWO, False)):
+        late = event(START + 4 * HOUR, START + HOUR, device)
+        assert watch.heard(late) is contradicts
+    assert watch.contradicted(START + 4 * HOUR) == {ONE}
+
+
+@pytest.mark.parametrize("hours", [(1, 5), (5, 1)])
+def test_a_contradiction_lasts_for_a_day_after_the_last_event(hours: tuple[int, int]) -> None:
+    """In whatever order receivers are read."""
+    watch = ListWatch()
+    watch.listed(START, [ONE])
+    for after in hours:
+        assert watch.heard(event(START + after * HOUR))
+    over = START + 5 * HOUR + CONTRADICTED_FOR
+    assert watch.contradicted(over - MINUTE) == {ONE}
+    assert not watch.contradicted(over)
+
+
 def test_a_contradiction_ends() -> None:
     """It ends when a list has the device, when we unsubscribe it, or a day after the last event."""
     watch = ListWatch()
