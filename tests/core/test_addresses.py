@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core.addresses import Address, is_quoted, secrets_in, split, unquoted
+from reconciler.core.addresses import (
+    Address,
+    is_quoted,
+    path_secrets,
+    secrets_in,
+    split,
+    unquoted,
+)
 
 TOKEN = "ghp_0123456789abcdefABCD"
 
@@ -168,3 +175,26 @@ def test_the_user_of_an_ssh_address_is_no_secret() -> None:
     """Only what follows a colon is hidden where a user name cannot be a token."""
     assert secrets_in("ssh://deploy-user@host/r.git", users=False) == set()
     assert "password-x" in secrets_in("ssh://deploy-user:password-x@host/r.git", users=False)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://hooks.example/services/T0123456/B7654321",
+        "https://hooks.example/services/T0123456/B7654321?wait=true",
+        "https://hooks.example/services/T0123456/B7654321#later",
+        "https://hooks.example/services/T0123456/B7654321?wait=true#later",
+    ],
+)
+def test_a_path_that_is_a_password_is_hidden_whole_and_in_pieces(address: str) -> None:
+    """Whatever follows it; short pieces are ordinary words."""
+    found = path_secrets(address)
+    assert {"services/T0123456/B7654321", "T0123456", "B7654321", "services"} <= found
+    assert not any("later" in one or "wait" in one for one in found)
+    assert path_secrets("https://hooks.example/a/b") == {"https://hooks.example/a/b"}
+
+
+def test_a_token_in_a_query_is_hidden_where_a_fragment_follows() -> None:
+    """Each value on its own, as it would be printed."""
+    found = secrets_in("https://hooks.example/in?key=0123456789&to=abcdefghij#part")
+    assert {"0123456789", "abcdefghij"} <= found

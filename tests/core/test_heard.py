@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -134,6 +134,7 @@ def test_an_event_long_after_an_unsubscribe() -> None:
     ),
     asked=st.lists(st.integers(0, 60), max_size=5),
 )
+@example(events=[("one", 90), ("one", 100), ("one", 80)], asked=[0, 0, 20])
 def test_the_devices_of_the_last_day_are_counted(
     events: list[tuple[str, int]], asked: list[int]
 ) -> None:

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.model import AccountName, DeviceId
+from reconciler.core.model import AccountName, Desired, DeviceId
+from reconciler.core.registry_news import news
 from reconciler.core.rules import (
     LockHead,
     LockLine,
     Registered,
+    Registry,
     Rule,
     Ruled,
     doubt,
@@ -23,6 +25,7 @@ from reconciler.core.rules import (
     resolved,
     taken,
 )
+from reconciler.core.wildcards import Wildcard
 
 SEOUL = AccountName("seoul")
 READ = datetime(2026, 11, 30, 9, tzinfo=UTC)
@@ -251,3 +254,37 @@ def test_the_order_of_the_answer_does_not_matter(
         SEOUL, fitting, lines(*locked), unique
     )
     assert pending(fitting, locked, (), shuffled) == pending(fitting, locked, (), unique)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits", "fits_not"),
+    [
+        ("a*a", ["aa", "aba"], ["a", "ab"]),
+        ("Room *", ["Room ", "Room 7"], ["Room", "a Room 7"]),
+        ("*a*b*", ["ab", "xaxbx"], ["ba", "a"]),
+        ("ab*bc", ["abbc"], ["abc"]),
+        ("[!ab]?", ["cd"], ["ad", "c"]),
+    ],
+)
+def test_a_pattern_of_an_alias_takes_no_character_twice(
+    pattern: str, fits: list[str], fits_not: list[str]
+) -> None:
+    """Its beginning and its end are different parts of the name, however short that is."""
+    wildcard = Wildcard(pattern)
+    assert [wildcard.matches(one) for one in fits] == [True] * len(fits)
+    assert [wildcard.matches(one) for one in fits_not] == [False] * len(fits_not)
+
+
+@pytest.mark.parametrize("doubted", ["", "LG's registry is empty"])
+def test_the_news_of_a_registry_say_why_a_newer_one_is_not_believed(doubted: str) -> None:
+    """Beside what waits by the one that was believed, with its date; without one, only that."""
+    rules = ruled(Rule("r", alias="Room *"))
+    desired = Desired(SEOUL, frozenset(), ruled=rules)
+    believed = Registry((washer(IDS[0]),), READ)
+    for registry, total in ((believed, 1), (None, 0)):
+        found = news(desired, registry, doubted)
+        assert found is not None
+        assert (found.doubted, found.pending.total) == (doubted, total)
+        assert found.read == (READ if registry is not None else None)
+        assert any("doubted" in one for one in found.remarks) is bool(doubted)
+    assert news(replace(desired, ruled=None), believed, doubted) is None

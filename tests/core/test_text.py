@@ -74,6 +74,7 @@ def test_numbers_of_things() -> None:
     ]
     assert plural("day", 1) == "day"
     assert listing(["a", "b"], 2) == "a, b"
+    assert listing(["a", "b", "c"], 2) == "a, b and 1 more"
     assert listing(["a", "b", "c", "d", "e"], 2) == "a, b and 3 more"
 
 
@@ -154,3 +155,12 @@ def test_what_steers_a_terminal_is_escaped_in_json() -> None:
     document = '{"name": "서울 \u202eevil\x9b \U000e0041"}'
     assert steerless(document) == r'{"name": "서울 \u202eevil\u009b \udb40\udc41"}'
     assert json.loads(steerless(document)) == json.loads(document)
+
+
+@pytest.mark.parametrize("code", [0x7F, 0x80, 0x9F, 0xAD, 0x200B, 0x202E, 0xFEFF, 0xE0041])
+def test_each_character_that_steers_is_escaped_alone_too(code: int) -> None:
+    """Also in a document that is plain but for it."""
+    document = f'["a{chr(code)}b"]'
+    assert steerless(document).isascii()
+    assert "\x7f" not in steerless(document)
+    assert json.loads(steerless(document)) == [f"a{chr(code)}b"]

@@ -128,6 +128,7 @@ def wrapped(inner: BaseException) -> BaseException:
         (OSError(errno.EHOSTUNREACH, "No route to host"), "no way leads to that host"),
         (OSError(errno.EIO, "Connect call failed ('10.0.0.1', 443)"), FAILED),
         (ExceptionGroup("many", [ConnectionResetError(104, "reset")]), CLOSED),
+        (ExceptionGroup("many", [ConnectionResetError(104, "reset"), OSError(5, "x")]), CLOSED),
         (RemoteDisconnected("Remote end closed connection without response"), CLOSED),
         (BadStatusLine("SSH-2.0"), NO_HTTP),
         (ValueError("its answer is longer than 9 bytes"), "its answer is longer than 9 bytes"),
