@@ -1154,3 +1154,48 @@ async def test_what_changes_while_calls_are_written_down_stops_the_call() -> Non
     with pytest.raises(Outdated, match="another replica"):
         await rig.client.list_devices()
     assert (len(rig.requests), len(rig.quota.learned.calls)) == (4, 4)
+
+
+@pytest.mark.parametrize("step", [timedelta(minutes=20), -timedelta(minutes=20)], ids=str)
+async def test_calls_are_written_down_by_the_wall_clock_of_now(step: timedelta) -> None:
+    """Another process reads them by its own clock; when they were made does not change with a step of ours."""
+    clock, given = SimulatedClock(), list[Learned]()
+
+    class Kept(Book):
+        async def write(self, account: AccountName, learned: Learned) -> bool:
+            given.append(learned)
+            return await super().write(account, learned)
+
+    client = Client(
+        ACCOUNT,
+        PlainClient(httpx.MockTransport(lambda _request: success([]))),
+        credentials,
+        metrics=Metrics(),
+        timeout_seconds=30,
+        quota=Quota(10),
+        clock=clock,
+        ledger=Kept(),
+    )
+    await client.list_devices()
+    clock.set_by(step)
+    clock.pass_by(timedelta(minutes=5))
+    await client.list_devices()
+    ago = [clock.now().timestamp() - call for call in given[0].calls]
+    assert ago == [pytest.approx(300)]
+
+
+async def test_calls_that_are_made_during_a_write_are_not_written_by_it() -> None:
+    """They came after the ledger was given what there was, so it is given them, too, before there are more."""
+    book = Book()
+    rig = Rig(lambda _request: success([]), quota=Quota(40), ledger=book)
+    for _ in range(4):
+        await rig.client.list_devices()
+
+    def others_call() -> None:
+        book.meanwhile = allow_always
+        for _ in range(4):
+            assert rig.quota.take(rig.clock.steady())
+
+    book.meanwhile = others_call
+    await rig.client.list_devices()
+    assert book.given == [(ACCOUNT, 4), (ACCOUNT, 8)]

@@ -847,6 +847,20 @@ def test_no_header_for_further_pages_is_overlooked() -> None:
     assert [name for name, (_, all_) in HEADER_SPEECH.items() if not trusted(name, all_)] == []
 
 
+LONG = "x" * 70_000
+
+
+@pytest.mark.parametrize(
+    ("member", "trusted"),
+    [([LONG], False), ({"items": LONG}, False), ({LONG: []}, False), (LONG, True)],
+    ids=["list", "object", "name", "text"],
+)
+def test_a_long_member_beside_a_list_may_be_the_list(member: object, *, trusted: bool) -> None:
+    """What is too long to be looked through is doubted, unless it is a text or a number."""
+    for name in ("data", "zzz"):
+        assert believed({**listing(TWO), name: member}) is trusted
+
+
 @pytest.mark.parametrize("second", [b"[]", b"null", b'[{"deviceId":"c"}]'])
 def test_two_lists_under_the_same_name_are_not_believed(second: bytes) -> None:
     """The decoder would take the last one, and an empty one of two is not the whole fleet."""
