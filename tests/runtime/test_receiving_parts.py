@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ from reconciler.runtime.settings import load_receiver
 from reconciler.source import FileSource
 from reconciler.telemetry.masking import Masking
 from reconciler.telemetry.receiver_metrics import ReceiverMetrics
+from scenarios import eventually
 from spooled import ROOMY, Routes
 
 DEVICE = "7121f083d9df33c2"
@@ -148,6 +150,55 @@ async def test_a_sink_is_made_as_its_table_says(tmp_path: Path) -> None:
         assert posted.headers["authorization"] == "Bearer sesame-open-7000"
         assert posted.headers["webhook-signature"].startswith("v1,")
     assert outside.most_open <= 2
+
+
+async def posted(parts: Parts, *contents: bytes) -> list[int]:
+    """Send events to the process, and return the answers."""
+    transport = httpx.ASGITransport(parts.receiver)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8081") as client:
+        return [
+            (await client.post("/pcc/events", content=content)).status_code for content in contents
+        ]
+
+
+@pytest.mark.parametrize(
+    ("given", "source"),
+    [
+        ({"PCC_ENVIRONMENT": "production"}, "urn:pcc:production"),
+        ({"PCC_ENVIRONMENT": "production", "PCC_EVENT_SOURCE": "urn:fleet"}, "urn:fleet"),
+        ({}, "urn:pcc:default"),
+    ],
+)
+async def test_events_leave_with_the_source_of_the_settings(
+    tmp_path: Path, given: dict[str, str], source: str
+) -> None:
+    """Whoever gets events of several fleets tells them apart by it."""
+    (tmp_path / "events.toml").write_text(
+        'version = 1\n[sinks.file]\ntype = "stream"\npath = "out.jsonl"\n'
+    )
+    out = tmp_path / "out.jsonl"
+    with parts_in(tmp_path, given) as parts:
+        (delivery,) = (
+            one for one in parts.services(cast("Any", None), None) if one.name == "delivery"
+        )
+        running = asyncio.create_task(delivery.run())
+        assert await posted(parts, body()) == [200]
+        await eventually(lambda: out.exists() and out.read_bytes().endswith(b"\n"))
+        delivery.stop()
+        await asyncio.wait_for(running, 30)
+    assert json.loads(out.read_text())["source"] == source
+
+
+async def test_a_spool_over_the_limit_of_the_settings_takes_nothing(tmp_path: Path) -> None:
+    """Where it was raised, the same events are taken."""
+    contents = [body(deviceId=f"device-{number}", contentUrl="x" * 60_000) for number in range(40)]
+    taken: list[int] = []
+    for name, limit in (("small", "1MiB"), ("large", "1GiB")):
+        folder = tmp_path / name
+        folder.mkdir()
+        with parts_in(folder, {"PCC_SPOOL_LIMIT": limit}) as parts:
+            taken.append((await posted(parts, *contents)).count(200))
+    assert 0 < taken[0] < taken[1] == len(contents)
 
 
 class Refusing:
