@@ -104,6 +104,17 @@ def test_user_tokens_never_fall_back_to_another_account() -> None:
     )
 
 
+def test_a_secret_is_checked_by_what_it_is_for(tmp_path: Path) -> None:
+    """Seven characters are no secret, and may be all that another value needs."""
+    path = tmp_path / "secret"
+    path.write_text("seven77\n")
+    given = Given("PCC_SOMETHING", path=path)
+    assert "fewer than 8 characters" in str(SecretReader(given).read())
+    other = SecretReader(given, check=checks.check_printable).read()
+    assert isinstance(other, SecretStr)
+    assert other.get_secret_value() == "seven77"
+
+
 def test_a_file_that_is_put_in_place_of_another_is_read_whatever_its_date(tmp_path: Path) -> None:
     """Tools that unpack a backup restore dates, and tokens are all of one length."""
     given = folder(tmp_path, {f"{SEOUL}.access_token": TOKEN})

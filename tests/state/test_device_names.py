@@ -259,3 +259,26 @@ def test_what_lg_calls_a_device_is_one_short_line(opened: Callable[[], State]) -
         assert len(names[TWO]) == 200
         state.names.hear(HOTEL, {ONE: "\n"})
         assert state.names.of(HOTEL, [ONE, TWO]) == {}
+
+
+NOW_CALLED: dict[str, dict[str, str | None]] = {
+    "leaves": {},
+    "has another name": {"one": "Stove"},
+    "has no name": {"one": None},
+}
+
+
+@pytest.mark.parametrize("how", NOW_CALLED)
+def test_a_device_is_found_by_its_name_while_that_it_ends_waits_for_the_disk(
+    how: str, tmp_path: Path
+) -> None:
+    """Whatever ends the name: the file has it as the present one, and nobody wrote down yet that it was."""
+    disk = Disk()
+    with closing(State.open(tmp_path / "state", StandingClock(), disk.connect)) as state:
+        state.accounts.desire(wanting(one=FRIDGE, two=None), REVISION, START)
+        disk.write_fault = "database or disk is full"
+        state.accounts.desire(wanting(**NOW_CALLED[how], two=None), REVISION, LATER)
+        assert state.names.once(FRIDGE, 10) == {(HOTEL, ONE)}
+        disk.write_fault = ""
+        state.flush()
+        assert state.names.once(FRIDGE, 10) == {(HOTEL, ONE)}

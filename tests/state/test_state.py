@@ -1702,8 +1702,9 @@ def test_calls_that_are_kept_ahead_count_those_that_are_about_to_be_made(
 ) -> None:
     """Each intent without an outcome counts as a call of now: it is earlier than the last call, and not found later."""
     state = opened()
-    intend(state, START, change(Action.SUBSCRIBE, ONE), change(Action.SUBSCRIBE, TWO))
-    state.changes.record(HOTEL, PASS, [subscribed(ONE, START)], {}, START)
+    intend(state, START, *(change(Action.SUBSCRIBE, device) for device in (ONE, TWO, THREE)))
+    unanswered = subscribed(THREE, START, Result.FAILED)  # a list may still confirm it
+    state.changes.record(HOTEL, PASS, [subscribed(ONE, START), unanswered], {}, START)
     state.quotas.keep_ahead(HOTEL, [1.5], 60, 2.5)
     assert state.quotas.of(HOTEL) == ((1.5, 2.5), 60)
     assert state.waits_for(HOTEL)
