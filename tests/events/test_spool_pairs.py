@@ -400,3 +400,17 @@ async def test_what_could_not_be_routed_is_kept_until_somebody_acts(
     with opened(tmp_path) as spool:
         assert spool.replay("crm", START, states=[EventState.UNROUTED]) == 1
         assert due(spool) == [1]
+
+
+async def test_a_replay_counts_each_event_once_however_far_apart_they_are(tmp_path: Path) -> None:
+    """What a dry run announces is what is taken, also where most of what lies between goes elsewhere."""
+    routes = Routes(To([]), {"room-a": To(["crm"]), "room-b": To(["log"])})
+    with opened(tmp_path, router=routes) as spool:
+        for start in range(0, 1800, 300):
+            rooms = [(f"room-{'abc'[number % 3]}", number) for number in range(start, start + 300)]
+            await stored(spool, *(sent(room, number) for room, number in rooms))
+        await spool.record([outcome(seq, Result.DEAD) for seq in range(1, 1801, 3)])
+        routes.of_devices = {"room-c": To(["lake"])}
+        for sink, state in (("crm", EventState.DEAD), ("lake", EventState.UNROUTED)):
+            assert spool.replay(sink, START, states=[state], dry_run=True) == 600
+            assert spool.replay(sink, START, states=[state]) == 600
