@@ -171,3 +171,8 @@ def test_a_replica_that_does_not_read_a_registry_says_who_does() -> None:
     mine = account_registry(AccountName("a"), Registry((Registered(DeviceId("x")),), NOW), "")
     (device,) = msgspec.to_builtins(mine)["devices"]
     assert device == {"id": "x", "type": None, "alias": None, "model": None}
+    doubted = account_registry(
+        AccountName("a"), Registry((Registered(DeviceId("x")),), NOW), "it shrank"
+    )
+    assert (doubted.read, doubted.trouble) == (NOW, "registry doubted: it shrank")
+    assert doubted.devices == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -282,3 +283,48 @@ def test_windows_that_hold_for_long_are_warnings(window: str, expected: list[str
     assert not loaded.faults
     assert [str(one).removeprefix("a.toml:") for one in loaded.warnings] == expected
     assert read(text).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "file_zone", ["", "timezone = 'Asia/Seoul'\n", "timezone = 'America/New_York'\n"]
+)
+@pytest.mark.parametrize("own_zone", ["", "timezone = 'Europe/Berlin'\n"])
+def test_both_ends_of_a_window_are_in_its_own_zone_or_else_in_that_of_the_file(
+    file_zone: str, own_zone: str
+) -> None:
+    """Bare dates and hours alike, and without any zone each is a fault: no window is left out in silence."""
+    zone = own_zone or file_zone
+    head = f"version = 1\n{file_zone}{DEVICES}[[windows]]\nname = 'a'\nkind = 'deny'\n{own_zone}"
+    dates = "from = 2026-12-01\nto = 2026-12-02\n"
+    hours = ("days = ['mon']\n", "from = '09:00'\nto = '10:00'\n")
+    if not zone:
+        for keys in (dates, *hours, "".join(hours)):
+            assert any(
+                "need" in str(one) and "zone" in str(one) for one in read(head + keys).faults
+            )
+        return
+    name = zone.split("'")[1]
+    window = only(head + dates)
+    there = ZoneInfo(name)
+    begins, ends = (datetime(2026, 12, day, tzinfo=there) for day in (1, 2))
+    assert (window.when, window.zone) == (Span(begins, ends), name)
+    for keys in hours:
+        window = only(head + keys)
+        assert isinstance(window.when, Weekly)
+        assert (window.when.zone, window.zone) == (name, name)
+
+
+@pytest.mark.parametrize(
+    ("holds", "actions"),
+    [("all", {"subscribe", "unsubscribe"}), ("unsubscribe", {"unsubscribe"})],
+)
+def test_each_action_that_waits_for_long_is_warned_of(holds: str, actions: set[str]) -> None:
+    """Once, however many accounts have the same windows."""
+    text = (
+        f"version = 1\n[[windows]]\nname = 'a'\nkind = 'allow'\nholds = '{holds}'\n"
+        "from = 2020-01-01T00:00:00Z\nto = 2020-01-02T00:00:00Z\n"
+        f"[accounts.a]\n{DEVICES}[accounts.b]\n{DEVICES}"
+    )
+    warnings = [str(one) for one in read(text, now=NOW).warnings]
+    assert {one.rpartition("makes no ")[2] for one in warnings} == actions
+    assert len(warnings) == len(actions)

@@ -296,3 +296,18 @@ def test_every_list_says_the_same_state(
     ours = {Prune.OWNED: "extra", Prune.ALL: "extra", Prune.NONE: "unmanaged"}[prune]
     assert found[GONE] == {ours}
     assert found[foreign] == {"extra" if prune is Prune.ALL else "unmanaged"}
+
+
+@pytest.mark.parametrize("stated", [None, True, False])
+def test_a_device_is_protected_by_its_entry_or_by_what_was_stated_last(
+    hotel: Hotel, *, stated: bool | None
+) -> None:
+    """An entry that lost the key ends nothing; only a revision that states false does, once it is in force."""
+    hotel.known.state.protections.take(Stated({NEW: BUSAN}))
+    hotel.edit(described={NEW: Device(NEW, protected=stated, until=NOW + DAY)})
+    (story,) = queries.explain(hotel.known, NEW).accounts
+    assert story.protected
+    assert story.protected_by == (SEOUL if stated else BUSAN)
+    hotel.known.state.protections.take(Stated(ended=frozenset({NEW})))
+    (story,) = queries.explain(hotel.known, NEW).accounts
+    assert story.protected is (stated is True)

@@ -217,6 +217,24 @@ def test_fresh_write_is_not_at_rest(path: Path) -> None:
     assert not source.settled(), "what was read is older than the last write"
 
 
+def test_files_that_are_dated_ahead_of_the_clock_are_read(path: Path) -> None:
+    """A clock that was set back does not keep the files of before from coming into force."""
+    an_hour_ago = time.time() - 3600
+    tree = DiskTree(file_time=lambda: an_hour_ago)
+    tree.read(str(path))
+    assert tree.at_rest()
+
+
+def test_the_folder_that_a_link_leads_to_is_watched_as_well(path: Path, tmp_path: Path) -> None:
+    """An edit of the file itself happens there, and an exchange of the link beside it."""
+    (tmp_path / "linked").mkdir()
+    link = tmp_path / "linked" / "desired-state.toml"
+    link.symlink_to(path)
+    tree = DiskTree()
+    tree.read(str(link))
+    assert tree.folders() == {str(link.parent), str(path.parent)}
+
+
 def test_one_fresh_file_beside_old_ones_is_not_at_rest(path: Path) -> None:
     """Of many files the newest counts: one that is being written is not whole because others are old."""
     source = FileSource(path)
@@ -327,6 +345,39 @@ def test_accounts_with_live_devices_that_are_in_no_kept_file_are_missed() -> Non
     assert accepted is not None
     assert accepted.abandoned == {AccountName("west")}
     assert accepted.retired == {AccountName("north")}
+
+
+def test_everything_that_was_in_force_is_so_again() -> None:
+    """The zone, the windows, the files with keys for all, who is retired, and the newest revision: all by the files."""
+    files = {
+        "a.toml": "version = 1\n[accounts.east]\ndevices = ['x']\n",
+        "policy.toml": "version = 1\nenvironment = 'prod'\ntimezone = 'Asia/Seoul'\nretired_accounts = ['north']\n"
+        "[[windows]]\nname = 'night'\nkind = 'deny'\nfrom = '22:00'\nto = '06:00'\n",
+    }
+    kept = [
+        KeptText(path, Revision(f"{number}" * 64), {path: words.encode()})
+        for number, (path, words) in enumerate(files.items())
+    ]
+    accepted = recalled(kept, frozenset, "prod")
+    assert accepted is not None
+    documents = [Document(one.document, one.files[one.document]) for one in kept]
+    loaded = load(documents, MemoryTree({}), environment="prod")
+    assert (accepted.timezone, accepted.windows) == ("Asia/Seoul", loaded.windows)
+    assert accepted.shared == {"policy.toml"}
+    assert accepted.retired == {AccountName("north")}
+    assert accepted.revision == kept[-1].revision
+    assert accepted.rejected is None
+    (east,) = accepted.accounts.values()
+    assert east.desired.windows == loaded.windows
+    assert recalled(kept, frozenset, "test") is None
+
+
+def test_a_kept_file_that_newer_rules_refuse_is_still_of_its_environment() -> None:
+    """A process of another environment does not recall it either."""
+    words = 'version = 1\nenvironment = "prod"\n[accounts.east]\ndevices = ["one;two"]\n'
+    with capture_logs():
+        assert recalled([kept_text("a.toml", words)], frozenset, "prod") is not None
+        assert recalled([kept_text("a.toml", words)], frozenset, "test") is None
 
 
 def test_nothing_that_was_kept_brings_nothing_into_force() -> None:
