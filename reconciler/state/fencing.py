@@ -50,12 +50,13 @@ class FencedWriter:
         """Write the groups of owned accounts. Of the others only the ends of answered calls are written."""
         groups = tuple(groups)
         known = self._tenure.known()
-        owned = [group for group in groups if group.about is None or group.about in known]
         lost = {group.about for group in groups if group.about is not None} - known.keys()
+        owned = [group for group in groups if group.about not in lost]
         plain = [group for group in owned if not group.intends]
+        # first, because what withdraws or ends an intent is a later group
+        self._intend([group for group in owned if group.intends], more or bool(plain))
         if plain:
             lost |= self._written(plain, known, more=more)
-        self._intend([group for group in owned if group.intends and group.about not in lost], more)
         endings = [ending for group in groups if group.about in lost for ending in _ending(group)]
         if endings:
             self._storage.write(endings, more=more)

@@ -137,6 +137,20 @@ def test_an_intent_by_an_older_plan_is_not_written(world: World) -> None:
     assert world.written() == [None]
 
 
+def test_an_intent_that_was_withdrawn_while_nothing_could_be_written_does_not_come_back(
+    world: World,
+) -> None:
+    """Both wait, and are written in their order: nothing of the call that was never made is left."""
+    world.database.away = "it shuts down"
+    world.intends()
+    world.state.changes.withdraw(HOTEL, PASS, [ONE])
+    assert world.state.waits
+    world.database.away = ""
+    world.state.flush()
+    assert not world.state.waits
+    assert world.written() == []
+
+
 def test_an_end_needs_the_owner_only(world: World) -> None:
     """A call that was made before a pause is written down with its end after it."""
     world.intends()

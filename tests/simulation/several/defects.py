@@ -73,11 +73,6 @@ def _pause_changes_nothing() -> None:
     database.Row.fence = fence
 
 
-def _source_never_waits() -> None:
-    """Let a reader bring any copy of the files into force at once."""
-    replicas.SourceWait._behind = lambda *_asked: False
-
-
 def _calls_forgotten() -> None:
     """Let an owner begin to count the calls of an hour at zero."""
     learned = service.Learned
@@ -137,7 +132,6 @@ SABOTAGES: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("neither", "there is no fence, and no deadline", _neither),
     ("old intents", "intents are carried out however old they are", _old_intents),
     ("fence without pause", "plans count although the account was paused", _pause_changes_nothing),
-    ("source never waits", "a copy of the files that lags comes into force", _source_never_waits),
     ("calls forgotten", "a new owner counts the calls of the hour from zero", _calls_forgotten),
     ("memory kept", "a new owner trusts what it remembers from before", _memory_kept),
     ("dead stay", "nobody takes the accounts of a replica that was killed", _dead_stay),
