@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 
 from reconciler.core.model import AccountName, Desired, Device, DeviceId, DeviceType, Pause, Policy
-from reconciler.desired import Document, Loaded, MemoryTree, dump, load
+from reconciler.desired import INLINE, Document, Loaded, MemoryTree, approval_block, dump, load
 from strategies import fleets
 
 DEFAULT = AccountName("default")
@@ -82,3 +84,16 @@ def test_names_that_would_not_fit_a_line_are_made_to_fit() -> None:
     loaded = read(dump([Desired(DEFAULT, frozenset({device.id}), {device.id: device})]))
     assert loaded.faults == ()
     assert loaded.accounts[DEFAULT].described[device.id].name == "two lines [31m" + "x" * 241 + "…"
+
+
+@pytest.mark.parametrize(("number", "inline"), [(1, True), (INLINE, True), (INLINE + 1, False)])
+def test_a_block_names_up_to_twenty_devices_itself(number: int, *, inline: bool) -> None:
+    """More are in a file, which the block and the command above it name alike; it ends at a midnight in UTC."""
+    now = datetime(2026, 11, 30, 23, 59, 58, tzinfo=UTC)
+    devices = [DeviceId(f"d{one:02}") for one in range(number)]
+    block = approval_block(AccountName("seoul"), devices, now)
+    assert ("devices = [" in block.splitlines()) is inline
+    assert ('device_files = ["removed/seoul-2026-11-30.txt"]' in block) is not inline
+    assert ("--approval removed/seoul-2026-11-30.txt writes that file" in block) is not inline
+    assert "expires = 2026-12-07T00:00:00Z" in block.splitlines()
+    assert approval_block(AccountName("seoul"), devices, now.replace(hour=1)) == block
