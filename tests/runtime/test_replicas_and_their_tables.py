@@ -376,6 +376,62 @@ def test_a_person_ends_the_wait_of_a_source_that_is_behind(tmp_path: Path) -> No
     lived(tmp_path, story, replicas=3)
 
 
+class Lists(Judge):
+    """A judge that counts the lists of the hotel."""
+
+    count = 0
+
+    def sent(self, call: Sent) -> None:
+        """Hear of a call that leaves a replica."""
+        self.count += (call.account, call.method) == (HOTEL, "GET")
+
+
+def test_what_a_person_asks_for_is_done_once(tmp_path: Path) -> None:
+    """A command that was carried out is gone from the tables, and no later reading carries it out again."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        _, other = owner_and_other(world)
+        world.judge = lists = Lists()
+        await other.ask("POST", f"/api/v1/reconcile?account={HOTEL}", {})
+        await world.until(lambda: lists.count > 0, 10)
+        for _ in range(3):
+            world.database.tables.changes += 1
+            await asyncio.sleep(5)
+        assert (lists.count, world.database.tables.commands) == (1, {})
+
+    lived(tmp_path, story, replicas=2)
+
+
+def test_a_window_that_is_opened_anywhere_is_open_everywhere(tmp_path: Path) -> None:
+    """The owner makes what waited for the window, and holds again what comes after somebody closed it elsewhere."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        _, other = owner_and_other(world)
+        office = '{ name = "office", kind = "allow", from = "06:00", to = "07:00" }'
+
+        def one_less() -> None:
+            world.wanted[HOTEL].pop()
+            head = f'version = 1\ntimezone = "UTC"\nwindows = [{office}]\n'
+            for node in world.nodes:
+                world.deliver(node, world.text().replace(b"version = 1\n", head.encode(), 1))
+
+        one_less()
+        await asyncio.sleep(30)
+        assert not world.agrees()
+        body = {"window": "office", "for": "1h", "reason": "the broken oven"}
+        await other.ask("POST", "/api/v1/open", body)
+        await world.until(world.agrees, 15)
+        await other.ask("POST", "/api/v1/close", {"window": "office"})
+        await asyncio.sleep(5)
+        one_less()
+        await asyncio.sleep(30)
+        assert not world.agrees()
+
+    lived(tmp_path, story, replicas=2)
+
+
 def test_lists_that_were_perhaps_made_count_for_the_next_owner(tmp_path: Path) -> None:
     """A replica that was killed may have made lists that it never wrote down, so its successor counts some."""
 
