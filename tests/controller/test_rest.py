@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from core_runs import aborted
+from core_runs import aborted, judged
 from core_strategies import ACCOUNT
 from reconciler.core.account import Contact, ListRead
-from reconciler.core.model import DEFAULT_ACCOUNT, Observed, Plan, Reason
+from reconciler.core.errors import Throttled
+from reconciler.core.guards import Platform
+from reconciler.core.model import DEFAULT_ACCOUNT, Memory, Observed, Plan, Reason
+from reconciler.core.run import Work
 from reconciler.core.status import PassReport
+from reconciler.pcc.client import Client
 from simulated import Fleet
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -76,3 +82,23 @@ def test_why_there_is_no_list_is_shown_from_the_first_time_on(
     assert report.plan is not None
     assert {one.reason for one in report.plan.tripped} == shown
     assert {(one.reason, one.until) for one in report.held} == {(reason, run.began + HOUR)}
+
+
+def test_what_is_left_of_a_throttled_pass_waits_until_there_is_room_for_all_of_it() -> None:
+    """The quota is asked for as many calls as are left, so that the next pass does not begin in vain."""
+    fleet = Fleet(3)
+    assert fleet.text is not None
+    run, now = fleet.reconciler._runs.begin(fleet.text), fleet.clock.now()
+    verdict = judged(run.situation(Observed(frozenset(), now), Memory(), Platform()))
+    asked: list[int] = []
+
+    def opens_for_pass(changes: int) -> datetime:
+        asked.append(changes)
+        return now + changes * MINUTE
+
+    client = cast("Client", SimpleNamespace(opens_for_pass=opens_for_pass))
+    work = Work(left=list(verdict.plan.subscribes), ended=Throttled("too many"))
+    report, _contact = fleet.reconciler._reports.executed(run, verdict, work, client)
+    assert asked == [3]
+    assert {(held.reason, held.until) for held in report.left} == {(Reason.QUOTA, now + 3 * MINUTE)}
+    assert report.due == now + 3 * MINUTE
