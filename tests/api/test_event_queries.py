@@ -39,7 +39,9 @@ async def asking(
     policy: GivenPolicy | None = None,
     bodies: Sequence[bytes] = (),
     base_url: str = LOOPBACK,
+    *,
     kind: type[Spool] = Spool,
+    health: FakeHealth | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client of the calls, on a spool with these bodies."""
     clock = SystemClock()
@@ -54,7 +56,7 @@ async def asking(
                 archive=spool,
                 page=EventPage(spool, NoName(), NoTable()),
                 registry=ReceiverMetrics(1).registry,
-                health=FakeHealth(),
+                health=health or FakeHealth(),
                 policy=policy or GivenPolicy(),
                 now=clock.now,
                 steady=clock.steady,
@@ -142,6 +144,26 @@ async def test_a_token_that_cannot_be_read_lets_nobody_in(tmp_path: Path) -> Non
         answer = await client.get("/api/v1/events")
         assert answer.status_code == 503
         assert "/run" not in answer.text
+
+
+@pytest.mark.parametrize(("path", "word"), [("/healthz", "live"), ("/readyz", "ready")])
+async def test_a_process_that_is_not_well_says_why(tmp_path: Path, path: str, word: str) -> None:
+    """Whether it is alive and whether it is ready are two questions, open to every probe."""
+    troubles = {"live": "the spool hangs", "ready": "not everything was read yet"}
+
+    def live() -> str:
+        return troubles["live"]
+
+    def ready() -> str:
+        return troubles["ready"]
+
+    outside = GivenPolicy(on_loopback=False)
+    async with asking(tmp_path, outside, health=FakeHealth(live, ready)) as client:
+        answer = await client.get(path)
+        assert (answer.status_code, answer.text) == (503, f"{troubles[word]}\n")
+        troubles[word] = ""
+        answer = await client.get(path)
+        assert (answer.status_code, answer.text) == (200, f"{word}\n")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])

@@ -162,6 +162,7 @@ async def test_nobody_is_believed_while_the_secret_cannot_be_read() -> None:
         with capture_logs() as lines:
             answer = await client.post("/hooks/git", content=BODY, headers=GOOD["github"])
     assert (answer.status_code, done) == (503, [])
+    assert answer.json() == {"error": "the webhook's secret cannot be read"}
     assert [(line["event"], line["log_level"]) for line in lines] == [("webhook.refused", "error")]
 
 
