@@ -386,6 +386,38 @@ class Lists(Judge):
         self.count += (call.account, call.method) == (HOTEL, "GET")
 
 
+def test_a_pause_is_shown_at_once_where_it_was_set(tmp_path: Path) -> None:
+    """Whoever sets it sees it, at a replica that does not work on the account as well."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        await asyncio.sleep(5)
+        _, other = owner_and_other(world)
+        await paused(other, "all")
+        assert len((await told(world, world.nodes.index(other)))["pauses"]) == 1
+        await paused(other, "none")
+        await asyncio.sleep(5)
+        assert (await told(world, world.nodes.index(other)))["pauses"] == []
+
+    lived(tmp_path, story, replicas=2)
+
+
+def test_no_pass_begins_whose_call_could_outlive_the_lease(tmp_path: Path) -> None:
+    """From the moment on at which a call might end after the lease, the tenure is not ready."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        (node,) = world.nodes
+        tenure, lease = node.replica.tenure, node.replica.lease
+        node.renewals_cut = True
+        while lease.lasts(world.loop.time()):
+            assert tenure.ready() is lease.allows_call(world.loop.time())
+            await asyncio.sleep(1)
+        assert not tenure.ready()
+
+    lived(tmp_path, story, replicas=1)
+
+
 def test_what_a_person_asks_for_is_done_once(tmp_path: Path) -> None:
     """A command that was carried out is gone from the tables, and no later reading carries it out again."""
 
