@@ -112,6 +112,7 @@ class Reconciler:
             return Work()
         basis = Basis(run, verdict, client, self._in_force, self._with, self._clocks)
         client.outdated = basis.outdated
+        client.fresh_seconds = self._with.tenure.fresh_seconds
         try:
             work = await execute(
                 verdict.plan,

@@ -7,6 +7,7 @@ for it, and the count of calls. Must not: retry anything else, decide what to ch
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
@@ -79,6 +80,7 @@ class Client:
     ``PlatformError``. ``last_call_at`` is when the last call ended, in steady seconds. All clients of a process share
     ``sent``. ``allow`` raises ``Outdated`` right before a call that must not be made now, whatever it is. ``outdated``
     is asked right before a change: a token may have been renewed since the pass decided on it, which takes time.
+    ``fresh_seconds``: a change that waited longer for a token is not sent, because others may have made it outdated.
     ``ledger`` gets the calls before there are too many of which nothing is written down.
     """
 
@@ -115,6 +117,7 @@ class Client:
         self._message_id = message_id
         self._allow = allow
         self.outdated: Callable[[], bool] = bool
+        self.fresh_seconds = math.inf
         self._sent_ids = SentIds() if sent is None else sent
         self._asked_devices: bool | None = None
         self._asking = asyncio.Lock()
@@ -259,9 +262,10 @@ class Client:
 
         ``intended``: an intent is written down for the first one.
         """
+        decided = self._clock.steady()
         token = await self.access.token()
         try:
-            return await self._measured(call, path, token, read, intended=intended)
+            return await self._measured(call, path, token, read, decided, intended=intended)
         except CredentialsRefused as refused:
             self._raise_if_fresh(refused, token)
             try:
@@ -269,7 +273,7 @@ class Client:
             except CredentialsRefused as why:
                 raise _blamed(refused) from why
         try:
-            return await self._measured(call, path, token, read)
+            return await self._measured(call, path, token, read, decided)
         except CredentialsRefused as refused:
             self._raise_if_fresh(refused, token)
             raise _blamed(refused) from refused
@@ -298,6 +302,7 @@ class Client:
         path: str,
         token: Token,
         read: Read[Meaning],
+        decided: float,
         *,
         intended: bool = False,
     ) -> Meaning:
@@ -306,7 +311,8 @@ class Client:
         async with turn:
             if not intended:
                 await write_down(self._ledger, self.account, self.quota, self._two)
-            if call in CHANGES and (not self.same_user or self.outdated()):
+            late = self._clock.steady() - decided > self.fresh_seconds
+            if call in CHANGES and (late or not self.same_user or self.outdated()):
                 raise Outdated(f"{call}: not sent, because what its plan rests on has changed")
             self._allow()
             if not self.quota.take(self._now(), intended=intended):

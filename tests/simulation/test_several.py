@@ -25,3 +25,8 @@ def test_a_seed_of_three_daemons_is_the_same_again() -> None:
     first = run(11, 6, REPLICAS).told()
     assert len(first) > 30
     assert run(11, 6, REPLICAS).told() == first
+
+
+def test_an_owner_that_was_frozen_while_it_renewed_a_token_makes_no_outdated_change() -> None:
+    """What it was about to unsubscribe was taken back meanwhile, and its lease had not ended when it went on."""
+    assert run(27, 10.5, REPLICAS).violation is None
