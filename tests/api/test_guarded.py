@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -125,6 +126,43 @@ async def test_the_token_for_reading_does_not_act() -> None:
         assert (await http.post(path, headers=basic(ACT), json={})).status_code == 401
         assert (await http.post(path, headers=bearer(ACT), json={})).status_code == 200
         assert (await http.post("/hooks/git", headers=bearer(READ))).status_code == 401
+
+
+ACTING = ("/api/v1/reconcile", "/api/v1/pause", "/api/v1/open", "/api/v1/close")
+TAKING = {*ACTING, "/api/v1/plan"}
+"""Every call that takes a POST. A plan only reads; the webhook, which is signed, is no call for people."""
+
+
+async def described(http: httpx.AsyncClient) -> dict[str, set[str]]:
+    """Return each path that the app describes, with its methods; a place for a name has one."""
+    answer = await http.get("/api/v1/openapi.json", headers=bearer(READ))
+    paths = answer.json()["paths"]
+    return {re.sub(r"{[^}]*}", "name", path): set(methods) for path, methods in paths.items()}
+
+
+async def test_every_call_that_takes_something_is_known_here() -> None:
+    """A path that takes a POST is added above, with whoever may call it."""
+    async with asking(ReadPolicy()) as http:
+        paths = await described(http)
+    assert {path for path, methods in paths.items() if "post" in methods} == TAKING
+
+
+@pytest.mark.parametrize("path", ACTING)
+async def test_no_call_that_acts_is_open_to_readers(path: str) -> None:
+    """The token for reading is refused by each of them, in either form, and nothing is done."""
+    async with asking(ReadPolicy()) as http:
+        for headers in ({}, bearer(READ), basic(READ), basic(ACT)):
+            assert (await http.post(path, headers=headers, json={})).status_code == 401, headers
+        assert (await http.post(path, headers=bearer(ACT), json={})).status_code != 401
+
+
+async def test_every_page_and_reading_call_asks_for_the_token() -> None:
+    """Only probes and metrics are open, whatever paths there are."""
+    async with asking(ReadPolicy()) as http:
+        paths = {path for path, methods in (await described(http)).items() if "get" in methods}
+        assert len(paths) >= 7
+        for path in paths - set(OPEN):
+            assert (await http.get(path)).status_code == 401, path
 
 
 async def test_a_token_that_cannot_be_read_lets_nobody_in_but_with_the_other() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -508,6 +509,27 @@ async def test_outcomes_are_written_down_when_the_work_is_broken_off() -> None:
         await task
     assert book.recorded == book.told
     assert book.recorded
+
+
+class LateRecords(Book):
+    """A ledger whose disk takes its time."""
+
+    async def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Note outcomes a while later, as they were handed over."""
+        taken = tuple(outcomes)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await super().record(taken)
+
+
+async def test_each_outcome_is_written_down_once_while_the_disk_is_slow() -> None:
+    """What comes while others are written is neither lost with them nor written twice."""
+    platform, book = Platform(), LateRecords()
+    await carried_out(Plan(ACCOUNT, many(3 * BATCH + 5)), platform, book)
+    recorded = Counter(outcome.change.device for outcome in book.recorded)
+    assert recorded == Counter(outcome.change.device for outcome in book.told)
+    assert set(recorded.values()) == {1}
+    assert len(recorded) == 3 * BATCH + 5
 
 
 async def test_the_first_answer_about_the_account_is_the_reason_for_its_end() -> None:
