@@ -203,8 +203,11 @@ async def test_async_tests_run_on_asyncio() -> None:
 
 
 def collected(seed: str) -> list[str]:
-    """Return the names of all tests, as a process with this seed for the order of sets finds them."""
-    words = ["--collect-only", "-q", "-p", "no:randomly", "tests"]
+    """Return the names of all tests, as a process with this seed for the order of sets finds them.
+
+    Each is a function and a digest: examples that are secrets are no output of a child process.
+    """
+    words = ["--collect-only", "-qq", "-p", "no:randomly", "-p", "collected", "tests"]
     done = subprocess.run(  # noqa: S603 - ourselves
         [sys.executable, "-m", "pytest", *words],
         cwd=ROOT,
