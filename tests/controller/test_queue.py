@@ -112,17 +112,19 @@ async def test_an_edited_account_goes_before_routine_ones() -> None:
     assert passes.begun == [A, C, B]
 
 
-@pytest.mark.parametrize("then", [True, False])
-async def test_an_account_that_is_edited_during_its_pass_keeps_its_place(then: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """However often it is woken afterwards, its next pass comes before routine ones."""
+@pytest.mark.parametrize("wakes", [(True, True), (True, False), (False, True)])
+async def test_an_account_that_is_edited_during_its_pass_keeps_its_place(
+    wakes: tuple[bool, bool],
+) -> None:
+    """However often it is woken before or afterwards, its next pass comes before routine ones."""
     passes = Passes()
     passes.gate = asyncio.Event()
     async with working(passes) as (controller, _):
         controller.wake([A])
         await settle()
         controller.wake([B, C])
-        controller.wake([A], first=True)
-        controller.wake([A], first=then)
+        for first in wakes:
+            controller.wake([A], first=first)
         passes.gate.set()
         await settle()
     assert passes.begun == [A, A, B, C]

@@ -427,6 +427,10 @@ def test_commits_that_were_overtaken_share_the_fate_of_the_one_that_was_read() -
     ]
     rejected = reject(after, Cause.INVALID, (FAULT,), SECOND, ["c3"])
     assert [one.rejected for one in rejected.seen[-2:]] == [Cause.INVALID] * 2
+    whole = accept(after, loaded(part(SEOUL, "a"), shared_fault=True), SECOND, ["c3"])
+    assert whole.revision == FIRST
+    assert [one.revision for one in whole.seen[-2:]] == ["c3", str(SECOND)]
+    assert [one.rejected for one in whole.seen[-2:]] == [whole.rejected] * 2 != [None] * 2
 
 
 def test_reject_without_a_revision_keeps_the_newest() -> None:

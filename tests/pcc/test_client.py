@@ -338,6 +338,36 @@ async def test_a_credential_that_changes_during_a_refresh_stops_a_change() -> No
     assert rig.calls == ["GET /pcc", "POST /pcc/a"]
 
 
+@pytest.mark.parametrize("refused", [False, True], ids=["a token that ends", "a refused token"])
+@pytest.mark.parametrize(("seconds", "goes"), [(2.0, True), (2.5, False)])
+async def test_a_change_that_waited_too_long_for_a_token_is_not_sent(
+    seconds: float, *, goes: bool, refused: bool
+) -> None:
+    """Meanwhile another replica may have accepted a newer revision; a list is right whenever it is read."""
+    rig = Rig(lambda _request: success([]))
+    rig.credentials = credentials(access_token=ACCESS if refused else None, refresh_token=REFRESH)
+    rig.client.fresh_seconds = 2.0
+
+    def slow(number: int) -> httpx.Response:
+        rig.clock.move(seconds)
+        return httpx.Response(
+            200, json={"access_token": f"access-token-{number}", "expires_in": "3600"}
+        )
+
+    rig.refresh_answer = slow
+    await rig.client.list_devices()
+    rig.clock.move(3600.0)
+    before, refusals = len(rig.requests), [refusal("1302")] * refused
+    rig.answer = lambda _request: refusals.pop() if refusals else success()
+    if goes:
+        await rig.client.subscribe(A)
+    else:
+        with pytest.raises(Outdated):
+            await rig.client.subscribe(A)
+    assert rig.refreshes == (1 if refused else 2)
+    assert len(rig.requests) - before == refused + goes
+
+
 @pytest.mark.parametrize(("status", "error"), [(503, Unavailable), (400, CredentialsRefused)])
 async def test_a_token_endpoint_that_is_down_is_no_refusal(
     status: int, error: type[PlatformError]

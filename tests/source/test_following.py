@@ -8,8 +8,10 @@ from typing import cast
 
 import pytest
 
+from reconciler.core.errors import ReconcilerError
 from reconciler.core.model import Cause, Commit, Verified
 from reconciler.source.git.clone import Clone
+from reconciler.source.git.process import GitTimeout
 from reconciler.source.port import Fetched, Known
 from reconciler.source.repository import GitSource
 
@@ -22,6 +24,7 @@ class ToldClone:
     def __init__(self, ancestors: set[str]) -> None:
         self.ancestors, self.following = ancestors, ""
         self.steps: list[str] = []
+        self.trouble: GitTimeout | None = None
 
     def git(self, *arguments: str, **_limits: object) -> bytes:
         """Say that every signature is good."""
@@ -38,8 +41,10 @@ class ToldClone:
         """Return a commit."""
         return Commit(id_, "Kim", "Change", datetime(2026, 11, 30, tzinfo=UTC))
 
-    def entry(self, commit: str, path: str) -> None:
-        """Say that there is no such file."""
+    def entry(self, *_where: str) -> None:
+        """Say that there is no such file, or why that cannot be said."""
+        if self.trouble is not None:
+            raise self.trouble
 
     def followed(self) -> str | None:
         """Return what was followed last."""
@@ -99,3 +104,20 @@ def test_a_history_that_was_rewritten_while_no_process_ran_is_noticed(*, verify:
     clone.following = ""
     found, _source = fetched(clone, verify=verify)
     assert (found.rewritten, found.overtaken) == ("", ())
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_commit_whose_files_did_not_come_was_not_followed(*, verify: bool) -> None:
+    """Once they come, its history is compared with that of the commit before, and what it overtook is known."""
+    for ancestors, found_then in (
+        ({OTHER}, ("", (f"after {OTHER}, before {NEW}",))),
+        ({OLD}, (OTHER, ())),
+    ):
+        clone = ToldClone(ancestors)
+        clone.following = OTHER
+        clone.trouble = GitTimeout("git took too long")
+        with pytest.raises(ReconcilerError, match="too long"):
+            fetched(clone, verify=verify)
+        clone.trouble = None
+        found, _source = fetched(clone, verify=verify)
+        assert (found.rewritten, found.overtaken) == found_then
