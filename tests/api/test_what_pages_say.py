@@ -95,7 +95,7 @@ def boundary(account_: str, at: datetime = NOW, **facts: Any) -> BoundaryReport:
 
 
 def test_a_moment_has_what_it_brings_to_each_account() -> None:
-    """Numbers are added, sentences are told with their accounts where there are several."""
+    """Numbers are added, and sentences are shown with their accounts where there are several."""
     first, second = moments(
         [
             boundary("a", begins=1, ends=2, held=3, expires=("x",), message="one"),

@@ -160,7 +160,7 @@ async def test_reason_and_person_are_bounded_each_by_its_own_length(call: str, n
 async def test_why_something_was_not_done_has_its_status(
     path: str, error: Exception, status: int
 ) -> None:
-    """A fault of the proposed files, what is not known, and what cannot be done are told apart by every call."""
+    """A fault of the proposed files, what is unknown, and what cannot be done have a status each, in every call."""
 
     class Failing(FakeOperations):
         """Operations that fail, whatever is asked."""

@@ -1421,7 +1421,7 @@ def test_without_a_daemon_a_text_of_another_environment_is_not_in_force(
 def test_an_answer_without_the_daemon_says_so(
     shell: Shell, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    """What is answered from the files and the state is told apart from what a running daemon knows."""
+    """An answer from the files and the state differs visibly from what a running daemon knows."""
     monkeypatch.setenv("PCC_LISTEN", "127.0.0.1:9")
     fleet.wants("aaaaaaaa")
     shell("apply", "--yes")

@@ -439,7 +439,7 @@ async def test_a_full_platform_lets_unsubscribes_go_first() -> None:
 async def test_a_full_platform_stays_the_reason_where_the_work_ended_before_its_second_try() -> (
     None
 ):
-    """Room was made, but no call may follow: subscribes wait for room, as LG said, and are told so."""
+    """Room was made, but no call may follow: subscribes wait for room, as LG said, and the report says so."""
     full = SubscriptionsFull("1312", code="1312")
     platform = Platform({"d0000": [full], "y": [Throttled("1314")]})
     plan = Plan(ACCOUNT, many(2), changes(Action.UNSUBSCRIBE, "x", "y"))

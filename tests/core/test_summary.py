@@ -454,7 +454,7 @@ def test_figures_in_doubt_are_by_both_clocks() -> None:
 
 
 def test_a_report_shows_how_its_pass_began_with_a_list_and_without() -> None:
-    """Pause, observe mode, rejection, LG's clock and opened windows are told either way, each as it was."""
+    """Pause, observe mode, rejection, LG's clock and opened windows are reported either way, each as it was."""
     opened = (Opening("nights", "mark", NOW, LATER),)
     run = running(
         DESIRED,

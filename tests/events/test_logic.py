@@ -152,7 +152,7 @@ def test_the_revision_is_that_of_the_files() -> None:
 
 
 def test_a_file_that_is_not_used_changes_no_revision() -> None:
-    """The revision is told to partners with each event: only what the events are made of changes it."""
+    """Partners get the revision with each event: only what the events are made of changes it."""
     files = {"types.csv": TYPES, "messages.ko.csv": KOREAN}
     korean = read(files, ["ko"]).table
     both = {**files, "messages.en.csv": ENGLISH, "readme.txt": "words"}

@@ -81,7 +81,7 @@ def test_a_file_that_is_there_in_another_form_is_not_missing(home: Path) -> None
 
 
 def test_of_two_missing_files_the_one_that_is_left_out_on_purpose_is_not(home: Path) -> None:
-    """A sparse checkout lacks what it is told to, and nothing more."""
+    """A sparse checkout lacks the files that it leaves out on purpose, and no others."""
     checkout = Checkout()
     git(home, "update-index", "--skip-worktree", "ids/x.txt")
     (home / "ids/x.txt").unlink()

@@ -19,7 +19,7 @@ OLD, OTHER, NEW = ("1" * 40, "2" * 40, "3" * 40)
 
 
 class ToldClone:
-    """A clone without any files, whose history is told; what is followed outlives each source, as on disk."""
+    """A clone without any files, whose history a test states; what is followed outlives each source, as on disk."""
 
     def __init__(self, ancestors: set[str]) -> None:
         self.ancestors, self.following = ancestors, ""

@@ -120,7 +120,7 @@ def test_a_state_opened_for_reading_shows_openings_and_takes_none(tmp_path: Path
 def test_a_window_whose_time_is_over_is_not_closed_by_anybody(
     opened: Callable[[], State],
 ) -> None:
-    """Who closes it late is told that nothing was open, and its end stays that of its time."""
+    """Whoever closes it late hears that nothing was open, and its end stays that of its time."""
     state = opened()
     state.opened_windows.open(OFFICE, START)
     assert not state.opened_windows.close("office", later(2))

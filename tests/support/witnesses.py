@@ -70,7 +70,7 @@ END $$;
 CREATE TRIGGER refuse BEFORE UPDATE ON member FOR EACH ROW WHEN (NEW.beat <> OLD.beat)
     EXECUTE FUNCTION refuse();
 """
-"""Replicas are told apart by the ``application_name`` in their addresses."""
+"""The ``application_name`` in its address says which replica is meant."""
 
 
 class Term(NamedTuple):
