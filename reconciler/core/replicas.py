@@ -33,7 +33,7 @@ REFENCED_SECONDS = 2.0
 """An intent that is older than this is checked again before its call."""
 SOURCE_WAIT_SECONDS = 300.0
 """The longest wait for a source that is behind."""
-UNKNOWN_LISTS = 6
+UNKNOWN_CALLS = 6
 """A successor counts at most this many calls of its predecessor of which nothing was written yet, mostly lists."""
 _HALF = 32
 
@@ -75,12 +75,12 @@ def timeline_of(count: int) -> int:
     return count >> _HALF
 
 
-def unknown_lists(calls_per_hour: int | None) -> int:
+def unknown_calls(calls_per_hour: int | None) -> int:
     """Return how many calls a successor counts of which its predecessor perhaps wrote nothing.
 
     These are lists, and other calls without an intent. The predecessor makes no more of them before it writes.
     """
-    return 0 if calls_per_hour is None else min(UNKNOWN_LISTS, max(calls_per_hour // 10, 1))
+    return 0 if calls_per_hour is None else min(UNKNOWN_CALLS, max(calls_per_hour // 10, 1))
 
 
 class Lease:

@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from reconciler.core.model import Unlimited
-from reconciler.core.replicas import unknown_lists
+from reconciler.core.replicas import unknown_calls
 
 HOUR = 3600.0
 SLACK = 5.0
@@ -64,7 +64,7 @@ class Quota:
         It may have made a few calls more: as many as it was allowed to make before it had to write them down.
         """
         self._learned = self._proven = learned.limit
-        unknown = unknown_lists(self.limit)
+        unknown = unknown_calls(self.limit)
         self._calls = deque(sorted((*learned.calls, *[now] * unknown)))
         self._without_intent, self._written = self._without_intent + unknown, self._without_intent
 
@@ -101,7 +101,7 @@ class Quota:
         Whoever takes the account over counts no more unknown ones than this.
         """
         limit = self.limit
-        return limit is not None and self._without_intent - self._written >= unknown_lists(limit)
+        return limit is not None and self._without_intent - self._written >= unknown_calls(limit)
 
     def written(self, without_intent: int) -> None:
         """Take that the first calls without an intent are written down, as many as these."""

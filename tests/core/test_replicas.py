@@ -24,7 +24,7 @@ from reconciler.core.replicas import (
     share,
     shortest_lease,
     timeline_of,
-    unknown_lists,
+    unknown_calls,
 )
 
 ANN, BEN = MemberId("ann"), MemberId("ben")
@@ -110,7 +110,7 @@ def test_counts_grow_and_carry_the_timeline() -> None:
 
 def test_a_successor_counts_a_tenth_of_the_hour_and_at_most_six() -> None:
     """List calls that were never written count, as far as lists may have been made."""
-    assert [unknown_lists(limit) for limit in (None, 5, 40, 1000)] == [0, 1, 4, 6]
+    assert [unknown_calls(limit) for limit in (None, 5, 40, 1000)] == [0, 1, 4, 6]
 
 
 @pytest.mark.parametrize(
