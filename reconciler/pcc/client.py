@@ -39,8 +39,8 @@ from reconciler.pcc.ledger import Ledger, OwnLedger, dated, write_down
 from reconciler.pcc.message_ids import SentIds, new_message_id
 from reconciler.pcc.quota import Learned, Quota
 from reconciler.pcc.reading import TooLongError
-from reconciler.pcc.token_endpoint import TokenEndpoint, allow_always, lost
-from reconciler.pcc.transport import LOST
+from reconciler.pcc.token_endpoint import TokenEndpoint, allow_always
+from reconciler.pcc.transport import LOST, lost
 from reconciler.telemetry.masking import Masking
 from reconciler.telemetry.metrics import Metrics
 

@@ -1,4 +1,4 @@
-"""EMP, LG's account service, as an account's client asks it for tokens; and what a call that got no answer raises.
+"""EMP, LG's account service, as an account's client asks it for tokens.
 
 Owns: one request to the token endpoint. Must not: know what a token is for, or try again.
 """
@@ -11,9 +11,8 @@ from collections.abc import Callable
 import httpx
 
 from reconciler.core.errors import Lost, Unavailable
-from reconciler.core.model import MessageId
 from reconciler.pcc import protocol
-from reconciler.pcc.transport import LOST, TOKEN_REFRESH, how_lost, why_lost
+from reconciler.pcc.transport import LOST, TOKEN_REFRESH, lost
 from reconciler.telemetry.masking import Masking
 
 
@@ -49,10 +48,3 @@ class TokenEndpoint:
             elsewhere.lost, elsewhere.status = Lost.STRANGER, response.status_code
             raise elsewhere
         return response.status_code, response.content
-
-
-def lost(what: str, error: Exception, message_id: MessageId | None = None) -> Unavailable:
-    """Return the error for an answer that never came."""
-    unavailable = Unavailable(f"{what}: {why_lost(error)}", message_id=message_id)
-    unavailable.lost = how_lost(error)
-    return unavailable

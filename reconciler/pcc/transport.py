@@ -21,7 +21,8 @@ from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
 from reconciler import __version__
-from reconciler.core.errors import Lost, ReconcilerError, quoted
+from reconciler.core.errors import Lost, ReconcilerError, Unavailable, quoted
+from reconciler.core.model import MessageId
 from reconciler.core.unanswered import unanswered
 from reconciler.pcc import proxies
 from reconciler.pcc.names import LONGEST_SECONDS, Names
@@ -83,6 +84,13 @@ _LOST_BY: tuple[tuple[Lost, tuple[type[BaseException], ...]], ...] = (
 
 _OUT_OF_DATE = frozenset({9, 10, 11, 12})
 """OpenSSL's numbers for a certificate, or a list of revoked ones, that is not yet valid or has expired."""
+
+
+def lost(what: str, error: Exception, message_id: MessageId | None = None) -> Unavailable:
+    """Return the error for an answer that never came."""
+    unavailable = Unavailable(f"{what}: {why_lost(error)}", message_id=message_id)
+    unavailable.lost = how_lost(error)
+    return unavailable
 
 
 def how_lost(error: BaseException | None) -> Lost:
