@@ -311,8 +311,11 @@ class Client:
         async with turn:
             if not intended:
                 await write_down(self._ledger, self.account, self.quota, self._two)
-            late = self._clock.steady() - decided > self.fresh_seconds
-            if call in CHANGES and (late or not self.same_user or self.outdated()):
+            if call in CHANGES and self._clock.steady() - decided > self.fresh_seconds:
+                raise Outdated(
+                    f"{call}: not sent, because it waited too long for a token or its turn"
+                )
+            if call in CHANGES and (not self.same_user or self.outdated()):
                 raise Outdated(f"{call}: not sent, because what its plan rests on has changed")
             self._allow()
             if not self.quota.take(self._now(), intended=intended):
