@@ -12,6 +12,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.types import Message
 from structlog.testing import capture_logs
 
 from receiving import (
@@ -328,6 +329,27 @@ async def test_a_large_body_in_pieces_without_a_length_is_refused() -> None:
         await caller.say(b"0\r\n\r\n")
         assert (await caller.answer()).status == 413
         caller.close()
+
+
+@pytest.mark.parametrize(("host", "status"), [(b"127.0.0.1", 413), (b"elsewhere.test", 401)])
+async def test_of_a_refused_body_a_bounded_part_is_read(host: bytes, status: int) -> None:
+    """A sender without end is answered after a megabyte of what is not wanted, however fast it sends."""
+    piece, taken, sent = b" " * 0x10000, 0, list[Message]()
+
+    async def receive() -> Message:
+        nonlocal taken
+        taken += len(piece)
+        assert taken < 4 * 1024 * 1024, "it is read without end"
+        return {"type": "http.request", "body": piece, "more_body": True}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async with receiving() as site:
+        scope = {"type": "http", "method": "POST", "path": "/pcc/events"}
+        await site.receiver({**scope, "headers": [(b"host", host)]}, receive, send)
+    assert sent[0]["status"] == status
+    assert 1024 * 1024 < taken <= 1024 * 1024 + LARGEST_BODY + 2 * len(piece)
 
 
 async def test_a_large_body_that_asks_first_is_not_sent() -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -297,3 +301,90 @@ def test_each_file_of_a_folder_has_its_own_locks(
     assert len(Path("fleet/locks/default.txt").read_text().splitlines()) == 13
     assert shell("validate").code == 0
     assert len(platform.requests) == 1
+
+
+# --- What a running daemon read --------------------------------------------------------------------------------------
+
+READ = "2026-11-30T10:00:00Z"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A daemon, where it is, and the washers that it read of LG's registry of any account."""
+
+    url: str
+    known: list[str]
+
+
+@pytest.fixture
+def daemon() -> Iterator[Reader]:
+    """Give a daemon that read twelve washers; nothing that is set leads to LG."""
+    known = [f"w{number:02}" for number in range(12)]
+
+    class Handler(BaseHTTPRequestHandler):
+        """Answers ``GET /api/v1/registry`` as the daemon does."""
+
+        def do_GET(self) -> None:
+            """Answer for one account."""
+            account = parse_qs(urlsplit(self.path).query)["account"][0]
+            made = {"type": "washer", "model": "F2X"}
+            devices = [{"id": one, "alias": f"Room {int(one[1:])}", **made} for one in known]
+            found = {"account": account, "read": READ, "trouble": "", "replica": None}
+            body = json.dumps({"accounts": [{**found, "devices": devices}]}).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_words: object) -> None:
+            """Log nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Reader(f"http://127.0.0.1:{server.server_port}", known)
+        server.shutdown()
+
+
+def asks(shell: Shell, daemon: Reader, *options: str) -> tuple[int, str]:
+    """Let a running daemon be asked; return the exit code, and what was printed."""
+    ended = shell("resolve", *options, "--server", daemon.url)
+    assert ended.err == ""
+    return ended.code, ended.out
+
+
+def test_each_option_means_the_same_where_the_daemon_is_asked(shell: Shell, daemon: Reader) -> None:
+    """--check writes nothing, and only --prune takes out what LG lost, also by the registry that a daemon read."""
+    wants()
+    assert asks(shell, daemon, "--check")[0] == 2
+    assert not LOCK.exists()
+    assert asks(shell, daemon)[0] == 0
+    before = LOCK.read_bytes()
+    assert before.decode().splitlines()[1] == "w00  # Room 0 | washer | rule washers"
+    daemon.known.remove("w03")
+    code, out = asks(shell, daemon)
+    assert (code, LOCK.read_bytes()) == (0, before)
+    assert "1 device stays that LG's registry lacks or no rule takes now: see --prune" in out
+    code, out = asks(shell, daemon, "--prune", "--check")
+    assert (code, "  - w03  Room 3\n" in out, LOCK.read_bytes()) == (2, True, before)
+    assert asks(shell, daemon, "--prune") == (0, out)
+    assert "w03" not in LOCK.read_text()
+    assert asks(shell, daemon, "--prune", "--check")[0] == 0
+
+
+def test_only_the_accounts_that_are_named_get_locks(shell: Shell, daemon: Reader) -> None:
+    """--account leaves the locks of the others alone, and --check looks at each that is named."""
+    rules = "".join(
+        f'[accounts.{one}]\nlocked = "{one}.txt"\n[[accounts.{one}.rules]]\nname = "r"\ntype = ["washer"]\n'
+        for one in ("east", "north", "west")
+    )
+    Path("desired-state.toml").write_text("version = 1\n[policy]\n" + rules)
+    del daemon.known[3:]
+    assert asks(shell, daemon, "--account", "west")[0] == 0
+    assert sorted(str(one) for one in Path().glob("*.txt")) == ["west.txt"]
+    assert [asks(shell, daemon, "--check", "--account", one)[0] for one in ("west", "east")] == [
+        0,
+        2,
+    ]
+    assert asks(shell, daemon, "--check", "--account", "west", "--account", "east")[0] == 2
+    assert sorted(str(one) for one in Path().glob("*.txt")) == ["west.txt"]

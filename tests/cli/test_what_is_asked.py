@@ -12,8 +12,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import typer
 
 from prompts import Shell
+from reconciler import cli
 from reconciler.cli.status import myself
 
 ACT, READ = "a-token-for-acting-9000", "a-token-for-reading-9000"
@@ -182,6 +184,36 @@ PLANS = [
     ),
     (("-o", "wide", "--full-ids"), {"accounts": [], "show": "text", "approval": None}),
 ]
+
+LONG = {"-o": "--output"}
+OURS = {
+    "devices": {"--all", "--full-ids", "--watch"},
+    "explain": set(),
+    "history": {"--full-ids", "--output", "--timezone"},
+    "plan": {"--detailed-exitcode"},
+    "resolve": {"--account", "--check", "--prune"},
+    "status": {"--full-ids", "--watch"},
+}
+"""The options that choose or show here what a daemon answers, and are no part of the question."""
+
+
+def test_every_option_beside_a_server_has_a_row_here() -> None:
+    """A new option of a command that asks a daemon is in one of the tables, or is known to stay here."""
+    rows = [one[0] for one in READING] + [one[0] for one in ACTING]
+    rows += [("plan", *words) for words, _ in PLANS]
+    group = typer.main.get_command(cli.app)
+    assert isinstance(group, typer.core.TyperGroup)
+    seen = set()
+    for name, command in group.commands.items():
+        options = {max(one.opts, key=len) for one in command.params if one.opts[0][:1] == "-"}
+        if "--server" not in options:
+            continue
+        seen.add(name)
+        words = {word for row in rows if row[0] == name for word in row}
+        given = options & {LONG.get(word, word) for word in words}
+        unasked = options - given - {"--server", "--env-file", "--help"}
+        assert unasked == OURS.get(name, set()), name
+    assert seen == {row[0] for row in rows}
 
 
 @pytest.mark.parametrize(("words", "path", "query"), READING)
