@@ -29,6 +29,7 @@ from reconciler.core.model import (
     Retry,
     Verified,
 )
+from reconciler.core.windows import Opening
 from reconciler.desired import Document, MemoryTree
 from reconciler.runtime.clock import SystemClock
 from reconciler.source import (
@@ -130,6 +131,7 @@ class Office:
             changed=self.take,
             patience=patience,
             clock=SystemClock(),
+            opened_windows=self.state.opened_windows,
         )
 
     def take(self, accounts: Iterable[AccountName]) -> None:
@@ -486,10 +488,13 @@ async def test_retired_account_is_forgotten(tmp_path: Path) -> None:
         State.open(tmp_path, SystemClock()),
     )
     await office.informer.refresh()
+    live(office, EAST, "a")
+    live(office, WEST, "b")
     del office.source.files["west.toml"]
     office.source.files["east.toml"] = text("east", "a", head='retired_accounts = ["west"]')
     await office.informer.refresh()
     assert office.told[-1] == (WEST,)
+    assert office.state.accounts.live_accounts() == {EAST}
     assert not office.informer.accepted.abandoned
     assert office.metric('pcc_accounts{condition="abandoned"} 0.0')
     office.state.close()
@@ -791,3 +796,28 @@ async def test_an_unreadable_file_that_goes_away_is_forgotten() -> None:
     again = office.restarted()
     await again.informer.recall()
     assert set(again.informer.accepted.accounts) == {EAST}
+
+
+OFFICE = "[[windows]]\nname = 'office'\nkind = 'allow'\nfrom = {}Z\nto = 2030-01-01T00:00:00Z\n"
+
+
+async def test_an_opened_window_ends_when_the_newest_revision_defines_it_otherwise() -> None:
+    """Also while a faulty file keeps its account on the older one: what was opened was opened by those words."""
+    state, now = State.in_memory(SystemClock()), SystemClock().now()
+    windows = "2029-01-01T00:00:00", "2029-01-02T00:00:00"
+    documents = [f"version = 1\n{OFFICE.format(begin)}".encode() for begin in windows]
+    source = MemorySource(policy=documents[0], east=text("east", "a"), west=text("west", "b"))
+    office = Office(source, state)
+    await office.informer.refresh()
+    (window,) = office.informer.accepted.windows
+    opening = Opening("office", window.mark, now, now + timedelta(hours=1), "why")
+    state.opened_windows.open(opening, now)
+    source.files["west.toml"] = FAULTY
+    await office.informer.refresh()
+    assert state.opened_windows.in_force(now) == (opening,)
+    source.files["policy.toml"] = documents[1]
+    await office.informer.refresh()
+    older = office.informer.current(WEST)
+    assert older is not None
+    assert older.desired.windows == (window,)
+    assert state.opened_windows.in_force(now) == ()

@@ -6,6 +6,7 @@ Owns: what the informer asks of the others. How replicas agree is the tests' of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from quiet_source import QuietSource
 from reconciler.controller.informer import Informer
 from reconciler.core.acceptance import Accepted
-from reconciler.core.model import AccountName, Commit, Revision
+from reconciler.core.model import AccountName, Commit, DeviceId, Observed, Revision
 from reconciler.core.replicas import Descent
 from reconciler.desired import Document, MemoryTree
 from reconciler.runtime.clock import SystemClock
@@ -223,6 +224,26 @@ async def test_a_revision_of_another_replica_is_not_published_again() -> None:
     assert (replica.devices(EAST), replica.told, replica.others.published) == (["a"], [[EAST]], [])
     await replica.informer.adopt(_kept(source), _as_it_is)
     assert replica.told == [[EAST]]
+
+
+async def test_what_a_revision_ends_for_all_is_not_ended_here_as_well() -> None:
+    """A retired account is forgotten with the revision, once; its row may have a new owner by now."""
+    source = Folder(east=text("east", "'a'"), west=text("west", "'b'"))
+    replica = Replica(source)
+    await replica.informer.begin()
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    observed = Observed(frozenset({DeviceId("b")}), at)
+    replica.state.accounts.trust(WEST, observed, None, at, observed.devices)
+    source.files = {"east.toml": b"retired_accounts = ['west']\n" + text("east", "'a'")}
+    await replica.informer.refresh()
+    _before, after, _changed = replica.others.published[-1]
+    assert after.retired == {WEST}
+    assert replica.devices(WEST) == []
+    assert replica.state.accounts.live_accounts() == {WEST}
+    other = Replica(source)
+    other.state.accounts.trust(WEST, observed, None, at, observed.devices)
+    await other.informer.adopt(_kept(source), lambda one: replace(one, retired=frozenset({WEST})))
+    assert other.state.accounts.live_accounts() == {WEST}
 
 
 async def test_a_replica_that_does_not_read_the_source_leaves_it_alone() -> None:

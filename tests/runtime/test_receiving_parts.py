@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import pytest
+from prometheus_client import generate_latest
 
 from disks import StandingClock
-from hooks import OK, hooks
+from hooks import OK, answer, hooks
 from receiving import PAIR, body
 from reconciler.core.acceptance import Accepted, AccountRevision
 from reconciler.core.errors import ReconcilerError, SpoolError
@@ -152,6 +153,50 @@ async def test_a_sink_is_made_as_its_table_says(tmp_path: Path) -> None:
     assert outside.most_open <= 2
 
 
+async def test_a_sink_is_reached_through_the_proxy_of_the_environment(tmp_path: Path) -> None:
+    """The partner's system is behind it, and nobody is asked for its address here."""
+    (tmp_path / "events.toml").write_text(
+        'version = 1\n[sinks.crm]\ntype = "http"\nurl = "https://crm.test/pcc"\n'
+    )
+    async with hooks(lambda _: answer(403)) as proxy:
+        with parts_in(tmp_path, {"https_proxy": proxy.url.partition("/pcc")[0]}) as parts:
+            async with delivering(parts):
+                assert await posted(parts, body()) == [200]
+                await eventually(lambda: proxy.posted)
+    assert proxy.posted[0].head == "CONNECT crm.test:443 HTTP/1.1"
+
+
+def test_a_sink_has_its_series_before_its_first_delivery() -> None:
+    """Also one that a later events file adds: an alert on a rate needs the 0 before the first failure."""
+    metrics = ReceiverMetrics(ROOMY)
+    router = SinkRouter(DesiredDirectory(StandingClock()), LogicInForce())
+    enforcement = Enforcement(LogicInForce(), router, cast("Any", Obeying()), metrics)
+    for sinks in (["crm"], ["crm", "erp"]):
+        tables = b"".join(b'[sinks.%s]\ntype = "stream"\n' % one.encode() for one in sinks)
+        found = judged(Files("events.toml", b"version = 1\n" + tables, {})).rules
+        assert found is not None
+        enforcement.enforce(found)
+        shown = generate_latest(metrics.registry).decode()
+        for one in ("crm", "erp"):
+            there = one in sinks
+            for result in Result:
+                line = f'pcc_deliveries_total{{result="{result}",sink="{one}"}} 0.0\n'
+                assert (line in shown) is there, line
+            assert (f'pcc_delivery_duration_seconds_count{{sink="{one}"}} 0.0' in shown) is there
+
+
+@asynccontextmanager
+async def delivering(parts: Parts) -> AsyncIterator[None]:
+    """Let the process deliver."""
+    (delivery,) = (one for one in parts.services(cast("Any", None), None) if one.name == "delivery")
+    running = asyncio.create_task(delivery.run())
+    try:
+        yield
+    finally:
+        delivery.stop()
+        await asyncio.wait_for(running, 30)
+
+
 async def posted(parts: Parts, *contents: bytes) -> list[int]:
     """Send events to the process, and return the answers."""
     transport = httpx.ASGITransport(parts.receiver)
@@ -178,14 +223,9 @@ async def test_events_leave_with_the_source_of_the_settings(
     )
     out = tmp_path / "out.jsonl"
     with parts_in(tmp_path, given) as parts:
-        (delivery,) = (
-            one for one in parts.services(cast("Any", None), None) if one.name == "delivery"
-        )
-        running = asyncio.create_task(delivery.run())
-        assert await posted(parts, body()) == [200]
-        await eventually(lambda: out.exists() and out.read_bytes().endswith(b"\n"))
-        delivery.stop()
-        await asyncio.wait_for(running, 30)
+        async with delivering(parts):
+            assert await posted(parts, body()) == [200]
+            await eventually(lambda: out.exists() and out.read_bytes().endswith(b"\n"))
     assert json.loads(out.read_text())["source"] == source
 
 

@@ -500,3 +500,33 @@ def test_calls_of_an_owner_that_was_killed_count_for_the_next_one(tmp_path: Path
         assert len(asked) <= 10
 
     lived(tmp_path, story, accounts=2, devices=4, extra={"PCC_INTERVAL": "1h"})
+
+
+def test_what_one_replica_learns_to_be_protected_is_held_by_all(tmp_path: Path) -> None:
+    """Also by the replica that does not read the source, for an account that it has worked on all the time."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        kept = dict[str, str]()
+        for node in world.nodes:
+            account = str(min(node.owned()))
+            kept[account] = world.wanted[account][0]
+            world.wanted[account].append(world.devices[account][-1])
+        text = world.text()
+        for device in kept.values():
+            protected = f'{{ id = "{device}", protected = true }}'
+            text = text.replace(f'"{device}"'.encode(), protected.encode())
+        reader, _other = reader_and_other(world)
+        world.deliver(reader, text)
+        await world.until(world.agrees, 90)
+        for account in kept:
+            del world.wanted[account][:2]
+        world.deliver(reader)
+        wanted = {name: set(ids) for name, ids in world.wanted.items()}
+        for name, device in kept.items():
+            wanted[name].add(device)
+        await world.until(lambda: all(world.live(one) == ids for one, ids in wanted.items()), 90)
+        await asyncio.sleep(60)
+        assert {one: world.live(one) for one in wanted} == wanted
+
+    lived(tmp_path, story)
