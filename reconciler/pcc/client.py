@@ -391,9 +391,10 @@ class Client:
             differs = await asyncio.to_thread(protocol.differs, reply)
         else:
             differs = protocol.differs(reply)
-        # What a cache gives again has the date of its first time, with the header or without.
-        is_old = "age" in reply.headers or (differs and protocol.answers_another(reply))
-        self._two.answered(None if is_old else protocol.header_time(reply))
+        # What a cache gives again has the date of its first time, with the header or without. Another replica may have
+        # asked for it, or this one before a restart; so another message id is enough, whether it is known here or not.
+        may_be_old = "age" in reply.headers or differs
+        self._two.answered(None if may_be_old else protocol.header_time(reply))
         if differs:
             self._metrics.answered_otherwise(self.account)
         return await asyncio.to_thread(read, reply, now) if is_long else read(reply, now)

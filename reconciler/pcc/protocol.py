@@ -231,13 +231,6 @@ def differs(reply: Reply) -> bool:
     return isinstance(answered, str) and answered != reply.message_id
 
 
-def answers_another(reply: Reply) -> bool:
-    """Say whether an answer names the message id of an earlier request of ours: it is as old as that."""
-    envelope = _read(reply.body)
-    answered = None if envelope is None else envelope.messageId
-    return isinstance(answered, str) and answered != reply.message_id and answered in reply.sent
-
-
 def envelope_time(reply: Reply) -> datetime | None:
     """Return when LG received the request, as its envelope states it; None where the form is not known.
 

@@ -894,6 +894,20 @@ async def test_the_date_of_an_answer_to_an_earlier_request_is_not_lgs_time() -> 
     assert rig.two_clocks.is_sure
 
 
+async def test_the_date_of_an_answer_under_another_message_id_is_not_lgs_time() -> None:
+    """A cache may give again what another replica, or this one before a restart, once asked for: its date is old."""
+
+    def cached(_request: httpx.Request) -> httpx.Response:
+        earlier = {"messageId": "an-id-of-another-replica", "timestamp": "t", "response": []}
+        date = format_datetime(rig.clock.now() - timedelta(hours=1), usegmt=True)
+        return httpx.Response(200, content=json.dumps(earlier).encode(), headers={"date": date})
+
+    rig = Rig(cached)
+    await rig.client.list_devices()
+    await rig.client.subscribe(A)
+    assert rig.two_clocks.ahead == timedelta(0)
+
+
 async def test_another_message_id_alone_is_no_reason_to_doubt() -> None:
     """LG may name its answers as it likes; it is counted for each call."""
     rig = Rig(lambda _request: success([]))
