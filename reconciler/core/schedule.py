@@ -42,13 +42,15 @@ def next_due(
 ) -> datetime:
     """Return when the next pass is due: the earliest of all times that the account waits for.
 
-    If the whole pass was held because its list is doubted, only the regular time counts.
+    If the whole pass was held because its list is doubted, only the regular time counts. A hold whose end had come
+    before the pass began did not end then, because of the other clock. A pass at once would hold the same again.
     """
     if verdict.suspect and not lists.subscribes_in_doubt(verdict.situation.memory):
         return regular
     dates = [regular, run.boundary, left.opens]
     others = [held for held in verdict.plan.held if held.reason not in WAITS]
-    dates += [held.until for held in others]
+    ends = [held.until for held in others if held.until is not None]
+    dates += [end for end in ends if end > run.began]
     flapping = [
         held.until for held in verdict.plan.held if held.change.device in verdict.plan.flapping
     ]

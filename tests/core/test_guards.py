@@ -960,6 +960,25 @@ def test_of_two_pauses_the_stricter_holds(by_text: Pause, by_command: Pause) -> 
         assert message(result, Reason.PAUSED) == said
 
 
+@pytest.mark.parametrize(
+    ("clocks", "ends"),
+    [
+        ((None, None), NOW - SECOND),
+        ((NOW - HOUR, NOW - 9 * HOUR), NOW - SECOND + HOUR),
+        ((None, NOW - 9 * HOUR), NOW - SECOND + 9 * HOUR),
+    ],
+    ids=["one clock", "LG's is behind", "ours was set"],
+)
+def test_a_pause_that_is_over_by_our_clock_alone_ends_by_the_slower(
+    clocks: tuple[datetime | None, datetime | None], ends: datetime
+) -> None:
+    """A time that has passed is no time to come back at: the account would be listed without a rest until then."""
+    override = PauseOverride(Pause.ALL, NOW - SECOND, "night shift")
+    theirs, sure = clocks
+    result = judged(replace(mixed(pause_override=override), theirs=theirs, sure=sure))
+    assert {one.until for one in result.held} == {ends}
+
+
 def test_observe_mode_has_no_end() -> None:
     """In observe mode everything is held and no time is known, whatever a command says beside it."""
     result = judged(
@@ -998,6 +1017,17 @@ def test_absence_has_to_last(since: datetime | None, *, held: bool) -> None:
             Held(unsubscribes([OLD])[0], Reason.UNSUBSCRIBE_AFTER, (since or NOW) + HOUR),
         )
         assert message(result, Reason.UNSUBSCRIBE_AFTER) == "1 device absent for less than 1h"
+
+
+@pytest.mark.parametrize("behind", [timedelta(0), 2 * HOUR, 50 * HOUR])
+def test_an_absence_ends_in_our_time_when_the_slower_clock_says_so(behind: timedelta) -> None:
+    """A clock that is ahead of LG's may show the end long ago; the next pass is due when it is over by both."""
+    memory = Memory(absent_since=absent([OLD], NOW - HOUR + SECOND))
+    situation = replace(mixed(replace(OPEN, unsubscribe_after=HOUR), memory), sure=NOW - behind)
+    (held,) = judged(situation).held
+    assert held.until == NOW + SECOND + behind
+    later = replace(situation, now=NOW + SECOND + behind, sure=NOW + SECOND)
+    assert judged(later).held == ()
 
 
 def test_each_absence_is_judged_alone() -> None:

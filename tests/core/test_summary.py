@@ -251,6 +251,18 @@ def test_the_end_of_a_hold_is_waited_for(reason: Reason, *, counts: bool) -> Non
     assert due(verdict) == (NOW + SECOND if counts else REGULAR)
 
 
+@pytest.mark.parametrize("reason", [Reason.UNSUBSCRIBE_AFTER, Reason.PAUSED, Reason.WINDOW])
+@pytest.mark.parametrize(
+    ("ends", "counts"), [(-SECOND, False), (0 * SECOND, False), (SECOND, True)]
+)
+def test_a_hold_that_did_not_end_at_its_time_is_not_waited_for(
+    reason: Reason, ends: timedelta, *, counts: bool
+) -> None:
+    """It was over before the pass began, and held all the same; another pass at once would only cost a list."""
+    plan = Plan(ACCOUNT, held=(Held(X, reason, NOW + ends), Held(A, Reason.TOO_MANY)))
+    assert due(replace(CALM, plan=plan)) == (NOW + ends if counts else REGULAR)
+
+
 def wait(span: timedelta, reason: Reason = Reason.RETRY) -> Retry:
     """Return a wait that ends after so long."""
     return Retry(Action.SUBSCRIBE, reason, 1, NOW + span)

@@ -49,6 +49,8 @@ OLDEST_LIST = 60.0
 DAY = timedelta(hours=24)
 HOUR_SECONDS = 3600.0
 SUSPECT_FROM, BELIEVED_AFTER = 10, 3
+MOST_CALLS_AN_HOUR = 3_000
+"""More than every reason to come back takes together, where LG sets no limit."""
 REFUSED_WAIT = timedelta(hours=1)
 THROTTLE_SECONDS = 60.0
 STOP_SECONDS = 300.0
@@ -739,6 +741,7 @@ class Checker:
         self._require("stopped", begun or now >= known.stopped_until, call)
         while known.calls and known.calls[0] <= now - HOUR_SECONDS:
             known.calls.popleft()
+        self._require("without-rest", len(known.calls) < MOST_CALLS_AN_HOUR, call)
 
     def _check_change(self, call: Any, known: Known, device: str) -> None:
         action, wall = call.method, self._wall()

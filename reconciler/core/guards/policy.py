@@ -54,13 +54,22 @@ def paused(plan: Plan, situation: Situation) -> Finding | None:
         if change.action in _PAUSED[in_file]:
             held.append(Held(change, Reason.PAUSED))
         elif change.action in _PAUSED[pause]:
-            held.append(Held(change, Reason.PAUSED, override.until))
+            held.append(Held(change, Reason.PAUSED, _pause_ends(situation)))
     if not held:
         return None
     message = f"paused by command: {override.reason}"
     if pause is in_file:
         message = f"the file sets pause = {in_file.value!r}"
     return Finding(Reason.PAUSED, tuple(held), message)
+
+
+def _pause_ends(situation: Situation) -> datetime | None:
+    """Return when a pause by command ends, in our time. Where another process set it, both clocks must say so."""
+    until, now = situation.pause_override.until, situation.now
+    if until is None or until > now:
+        return until
+    slower = situation.over if situation.theirs is None else min(situation.theirs, now)
+    return until + (now - slower)
 
 
 def window(plan: Plan, situation: Situation) -> Finding | None:
@@ -114,7 +123,7 @@ def unsubscribe_after(plan: Plan, situation: Situation) -> Finding | None:
     for change in plan.unsubscribes:
         ends = _absent_since(change.device, situation) + wait
         if ends > situation.over:
-            held.append(Held(change, Reason.UNSUBSCRIBE_AFTER, ends))
+            held.append(Held(change, Reason.UNSUBSCRIBE_AFTER, situation.end(ends)))
     if not held:
         return None
     return Finding(

@@ -72,3 +72,7 @@ class Situation:
     def over(self) -> datetime:
         """Return the moment that ends waits: a wait that ends before it is over."""
         return self.now if self.sure is None else min(self.now, self.sure)
+
+    def end(self, moment: datetime) -> datetime:
+        """Return when a wait until this moment is over, in our time: that is later where ``over`` is behind ``now``."""
+        return moment + (self.now - self.over)
