@@ -253,6 +253,7 @@ class Checker:
         self._steps: list[tuple[float, float]] = []
         self._changed_at = wall()
         self._read: dict[str, Wanted] = {}
+        self._went: dict[tuple[str, str], datetime] = {}
         self._retired: frozenset[str] = frozenset()
         self.suspected: dict[str, float] = {}
 
@@ -274,12 +275,19 @@ class Checker:
                 self.proof.edited(name)
             self._entries_changed(name, before, wanted)
             self._read[name] = wanted
-            self._known(
-                name
-            ).owned |= wanted.devices.keys()  # it may have been read before the next change came
+            self._note_went(name, wanted)
         self._retired = reading.retired
         if self.texts.is_up:
             self._forget_retired()
+
+    def _note_went(self, account: str, wanted: Wanted) -> None:
+        """Take note of when devices left the files: what is in force may be known only some changes later."""
+        known = self._known(account)
+        for device in known.owned - wanted.devices.keys():
+            self._went.setdefault((account, device), self._wall())
+        for device in wanted.devices:
+            self._went.pop((account, device), None)
+        known.owned |= wanted.devices.keys()  # it may have been read before the next change came
 
     def locked(self, *, locked: bool, reading: Reading) -> None:
         """Hear that somebody begins or ends to change many files at once, and that a lock says so meanwhile."""
@@ -1036,7 +1044,8 @@ class Checker:
             known.texts_since = known.texts_since or wall
             listed = one.wanted.devices.keys()
             for device in known.owned - listed:
-                known.left.setdefault(device, wall)
+                went = self._went.get((account, device), wall)
+                known.left.setdefault(device, min(went, wall))
             for device in listed & known.left.keys():
                 del known.left[device]
             known.owned |= listed

@@ -135,6 +135,14 @@ class Node:
         epoch: int | None = process.replica._replica.tenure.term(AccountName(account))
         return epoch
 
+    @property
+    def tries_again(self) -> bool:
+        """Say whether a write failed that it tries again each second, or it has not yet reported that one succeeded."""
+        process = self._daemon.process if self._daemon is not None else None
+        if process is None or self.body.stopped or self.link.cut or self._around.database.away:
+            return False
+        return bool(process._state._trouble) or not process.components.state.is_writable()
+
     def first_due(self) -> float | None:
         """Return when its first account is due."""
         process = self._daemon.process if self._daemon is not None else None
@@ -290,7 +298,7 @@ class Daemons:
         self.database.accepted = self._accepted
         disk.seldom_seconds = SELDOM_SECONDS
         loop.calm = self._is_calm
-        loop.due, loop.busy = self._first_due, lambda: disk.busy
+        loop.due, loop.busy = self._first_due, self._is_busy
 
     # -- what a usual run asks of its machine
 
@@ -382,6 +390,10 @@ class Daemons:
         well = {node.members[-1] for node in self.nodes if node.well and node.members}
         return not self.database.away and self.database.tables.members.keys() <= well
 
+    def _is_busy(self) -> bool:
+        """Say whether every tick matters: files changed a moment ago, or a daemon will write again what failed."""
+        return self._disk.busy or any(node.tries_again for node in self.nodes)
+
     def _first_due(self) -> float | None:
         due = [one for one in (node.first_due() for node in self.nodes) if one is not None]
         return min(due, default=None)
@@ -433,7 +445,8 @@ class Daemons:
         self.checker.accepted()
 
     def freed(self, accounts: Mapping[AccountName, int]) -> None:
-        """Hear that accounts were freed in good order, each in an epoch."""
+        """Hear that accounts were freed in good order, each in an epoch. The others take them at their next look."""
+        self.loop.alert(BRIEF_SECONDS)
         self.checker.freed(accounts)
 
     def declared_dead(self, member: MemberId) -> None:
