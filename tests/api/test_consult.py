@@ -12,9 +12,17 @@ import msgspec
 import pytest
 
 from account_reports import account_report
-from reconciler.api.client.consult import Consultation, only
+from reconciler.api.client.consult import Answer, Consultation, only
 from reconciler.api.client.planning import RemotePlan, plan
-from reconciler.core.errors import DaemonError, Invalid, NoDaemon, StateError, Unknown
+from reconciler.core.errors import (
+    DaemonError,
+    Invalid,
+    NoDaemon,
+    ReconcilerError,
+    SomebodyElse,
+    StateError,
+    Unknown,
+)
 from reconciler.core.model import AccountName, DeviceId
 from reconciler.reporting import StatusReport, TextReport, queries
 from reconciler.reporting.at_hand import AtHand
@@ -183,6 +191,56 @@ def test_where_no_daemon_answers_the_files_do() -> None:
         "no daemon answers at x; using the file and the state in the folder instead",
         "a note",
     )
+
+
+def at_hand_in_vain() -> AtHand:
+    """Fail: what is at hand is no answer beside that of a daemon."""
+    raise AssertionError("files and state were read")
+
+
+QUESTIONS: list[Callable[[Consultation], object]] = [
+    lambda consultation: consultation.explain("oven", None),
+    lambda consultation: consultation.explain("oven", "seoul"),
+    lambda consultation: consultation.devices({}, 5),
+    lambda consultation: consultation.history({}, 5),
+]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (DaemonError("the daemon at x refused: unauthorised"), "refused: unauthorised"),
+        (DaemonError("PCC_SERVER: x is not an http address"), "not an http address"),
+        (Unknown("there is no device oven"), "there is no device"),
+        ({"of": "another version"}, "answers as another version would"),
+        ([], "answers as another version would"),
+    ],
+)
+def test_files_never_stand_in_for_a_daemon_that_answers(
+    question: Callable[[Consultation], object], answer: Any, words: str
+) -> None:
+    """What it refused, or said oddly, is the answer: only where none is there may files say something else."""
+    told = Told([answer])
+    with pytest.raises(ReconcilerError, match=words):
+        question(Consultation("http://daemon.test", told, at_hand_in_vain))
+
+
+@pytest.mark.parametrize("error", [NoDaemon("nobody"), SomebodyElse("a login page")])
+def test_each_question_is_answered_from_files_where_there_is_no_daemon(error: NoDaemon) -> None:
+    """Also where something else is at its address; the reason is stated with the answer."""
+    at_hand = beside_files().at_hand
+    assert at_hand is not None
+    device = next(iter(world().examples.values()))
+    questions: list[Callable[[Consultation], Answer[Any]]] = [
+        lambda one: one.explain(device, "default"),
+        lambda one: one.devices({}, 5),
+        lambda one: one.history({}, 5),
+    ]
+    for ask in questions:
+        answer = ask(Consultation("http://daemon.test", Told([error]), at_hand))
+        assert answer.by.endswith("as no daemon answered")
+        assert answer.notes[0].startswith(str(error))
 
 
 def test_a_list_from_files_is_as_long_as_is_asked_for() -> None:

@@ -484,6 +484,17 @@ async def test_a_commit_that_takes_too_long_is_answered_as_failed() -> None:
         assert (await site.post(body())).status == 200
 
 
+async def test_a_commit_has_less_time_than_a_body() -> None:
+    """A sender that waits for seconds is answered in seconds, and the log states the limit that ended it."""
+    async with receiving(limits=Limits(body_seconds=3600, commit_seconds=0.2)) as site:
+        site.spool.gate.clear()
+        with capture_logs() as lines:
+            async with asyncio.timeout(60):
+                assert (await site.post(body())).status == 503
+        assert [line["message"] for line in lines] == ["the commit took longer than 0.2 seconds"]
+        site.spool.gate.set()
+
+
 # --- What is said ----------------------------------------------------------------------------------------------------
 
 

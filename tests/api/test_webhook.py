@@ -78,6 +78,20 @@ async def test_a_call_that_is_repeated_is_known_as_one() -> None:
     assert set(done[4:]) == {("pushed",)}
 
 
+async def test_a_call_that_is_repeated_again_and_again_stays_known() -> None:
+    """It counts from when it came last, not first: those that came least lately are forgotten."""
+    async with forge() as (client, done):
+        some = [str(number).encode() for number in range(webhook.MOST_HEARD - 1)]
+        others = [b"other " + body for body in some]
+        for body in (b"one", *some, b"one", *others, b"one", some[0]):
+            answer = await client.post(
+                "/hooks/git", content=body, headers={"X-Gitea-Signature": signed(body)}
+            )
+            assert answer.status_code == 202
+    again = [number for number, (kind,) in enumerate(done) if kind == "pushed again"]
+    assert again == [len(some) + 1, 2 * len(some) + 2]
+
+
 BAD = {
     "nothing": {},
     "empty signature": {"X-Hub-Signature-256": ""},

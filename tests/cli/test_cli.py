@@ -958,6 +958,22 @@ def test_an_export_says_whose_list_could_not_be_had(shell: Shell, fleet: Fleet) 
     assert "seoul-hotel" in ended.err
 
 
+@pytest.mark.parametrize("without", ["default", "seoul-hotel"])
+@pytest.mark.parametrize("effect", [fault.Error("1314"), fault.Empty(429), fault.Html(502)])
+def test_a_plan_of_two_accounts_is_none_where_lg_gave_no_list_of_one(
+    shell: Shell, fleet: Fleet, effect: fault.Effect, without: str
+) -> None:
+    """Whichever it is: the code says that half of the plan is not known, and the list of the other helps nothing."""
+    fleet.wants(more="[accounts.default]\ndevices = []\n[accounts.seoul-hotel]")
+    assert shell("plan").code == 0
+    fleet.platform.set_faults(Rule(effect, match=Match(route=Route.LIST, user=without)))
+    ended = shell("plan")
+    assert ended.code == 1
+    assert "1 account with" in ended.out
+    assert shell("plan", "--account", "default").code == int(without == "default")
+    assert shell("apply").code != 0
+
+
 @pytest.mark.parametrize(
     "effect", [fault.Error("1314"), fault.Empty(429), fault.Html(502), fault.Html(403)]
 )

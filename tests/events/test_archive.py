@@ -349,6 +349,46 @@ async def test_an_event_whose_way_was_damaged_is_not_shown_as_delivered(tmp_path
         assert bodies == {lost: True, delivered: False, waiting: True}
 
 
+@pytest.mark.parametrize("lost", ["delivery", "spent", "body", "body delivery", "delivery spent"])
+async def test_what_was_left_of_a_damaged_spool_says_what_became_of_an_event(
+    tmp_path: Path, lost: str
+) -> None:
+    """One note of two is enough to know that an event was delivered: nobody is to send it again."""
+    damaged, fresh = tmp_path / "damaged", tmp_path / "fresh"
+    routes = Routes(of_devices={"to-nobody": To([])})
+    secret = "to-be-forgotten"
+    with opened(damaged, router=routes) as spool:
+        numbers = await stored(spool, *(sent(one) for one in ("w", "x", "y", secret, "to-nobody")))
+        delivered, dead, waiting, erased, to_nobody = numbers
+        await spool.record([outcome(delivered, Result.DELIVERED), outcome(dead, Result.DEAD)])
+        (quarantined,) = await stored(spool, b"[")
+        spool.erase(secret)
+    with closing(sqlite3.connect(damaged / "events.db")) as file, file:
+        for table in lost.split():
+            file.execute(f"DELETE FROM {table}")  # noqa: S608 - a word of this file
+    with opened(fresh, router=routes):
+        pass
+    session = Session.join(fresh / "events.db", KIND, 1.0)
+    assert salvage(damaged / "events.db", session) == len(numbers) + 1
+    session.close()
+    gone = {
+        "delivery": {dead, waiting},
+        "body delivery": {dead, waiting},
+        "delivery spent": {delivered, dead, waiting},
+    }.get(lost, set())
+    with opened(fresh, router=routes) as spool:
+        states = {one.seq: one.state for one in spool.events(Wanted(limit=99))}
+        kept = {
+            delivered: EventState.DELIVERED,
+            dead: EventState.DEAD,
+            waiting: EventState.PENDING,
+            erased: EventState.ERASED,
+            to_nobody: EventState.UNROUTED,
+            quarantined: EventState.QUARANTINED,
+        }
+        assert states == kept | dict.fromkeys(gone, EventState.UNROUTED)
+
+
 @pytest.mark.parametrize(
     "written",
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
+from typing import Any
 
 import pytest
 
@@ -135,6 +137,58 @@ def test_a_device_is_found_in_the_account_that_knows_it(
         queries.explain(facts, asked, "busan")
     with pytest.raises(Unknown):
         queries.device(facts, "busan", asked)
+
+
+def _by_id(_state: State, asked: str) -> dict[str, Any]:
+    return {"devices": frozenset({DeviceId(asked)})}
+
+
+def _by_prefix(_state: State, asked: str) -> dict[str, Any]:
+    return {"devices": frozenset({DeviceId(f"{asked}-9")})}
+
+
+def _by_name(_state: State, asked: str) -> dict[str, Any]:
+    device = DeviceId("named-now")
+    return {"devices": frozenset({device}), "described": {device: Device(device, asked)}}
+
+
+def _by_former_name(state: State, asked: str) -> dict[str, Any]:
+    device = DeviceId("named-once")
+    entry = {device: Device(device, asked)}
+    state.accounts.desire(Desired(SEOUL, frozenset({device}), entry), REVISION, NOW)
+    state.accounts.desire(Desired(SEOUL, frozenset()), REVISION, NOW)
+    return {}
+
+
+def _by_lgs_name(state: State, asked: str) -> dict[str, Any]:
+    device = DeviceId("named-by-lg")
+    state.names.hear(SEOUL, {device: asked})
+    return {"devices": frozenset({device})}
+
+
+PRECEDENCE: list[tuple[Callable[[State, str], dict[str, Any]], str, str]] = [
+    (_by_id, "id", "kitchen-oven"),
+    (_by_prefix, "prefix", "kitchen-oven-9"),
+    (_by_name, "name", "named-now"),
+    (_by_former_name, "former name", "named-once"),
+    (_by_lgs_name, "name at LG", "named-by-lg"),
+]
+"""The ways to name a device, the one that counts most first; each with what it is called and its device."""
+
+
+@pytest.mark.parametrize(("first", "second"), [*combinations(PRECEDENCE, 2)])
+def test_of_two_ways_to_name_a_device_the_stronger_counts(
+    state: State,
+    first: tuple[Callable[[State, str], dict[str, Any]], str, str],
+    second: tuple[Callable[[State, str], dict[str, Any]], str, str],
+) -> None:
+    """What one device is called now goes before what another one was called once, or is called by LG only."""
+    keys: dict[str, Any] = {"devices": frozenset(), "described": {}}
+    for way, _, _ in (first, second):
+        for key, value in way(state, "kitchen-oven").items():
+            keys[key] |= value
+    found = queries.explain(known(state, seoul=keys), "kitchen-oven")
+    assert (found.taken_by, found.device) == first[1:]
 
 
 def test_a_name_of_ours_goes_before_that_of_lg(state: State) -> None:
