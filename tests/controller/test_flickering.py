@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -146,6 +148,44 @@ def test_a_doubted_registry_keeps_what_the_last_one_showed() -> None:
     registries.judge(replace(DESIRED, ruled=None))
     assert not registries.news()
     assert registries.believed(DEFAULT_ACCOUNT) is None
+
+
+def without_rules(registries: Registries) -> None:
+    """Take the rules of the account out of its file."""
+    registries.judge(replace(DESIRED, ruled=None))
+
+
+def left(registries: Registries) -> None:
+    """Take the account out of the file, or let another replica have it."""
+    registries.forget(DEFAULT_ACCOUNT)
+
+
+@pytest.mark.parametrize("goes", [without_rules, left])
+@pytest.mark.parametrize("doubted", [False, True])
+def test_an_account_that_has_rules_again_begins_without_a_registry(
+    goes: Callable[[Registries], None], *, doubted: bool
+) -> None:
+    """What LG answered long ago is neither shown nor doubted, and other accounts keep what is known of them."""
+    registries, heard = Registries(), list[AccountName]()
+    other = replace(DESIRED, account=AccountName("other"))
+    devices = tuple(Registered(device) for device in (*sorted(LOCKED), DeviceId("new")))
+    for one in (DESIRED, other):
+        assert registries.take(one, Registry(devices, NOW)) == ""
+        if doubted:
+            registries.failed(one, "LG did not answer")
+    assert registries.believed(DEFAULT_ACCOUNT) is not None
+    kept = registries.news()[other.account]
+    goes(registries)
+    assert registries.news() == {other.account: kept}
+    assert registries.believed(other.account) is not None
+    assert registries.doubted(other.account) == kept.doubted
+    assert registries.doubted(DEFAULT_ACCOUNT) == ""
+    assert registries.is_new(DESIRED)
+    assert registries.of(DESIRED) == RegistryNews(Pending({"all": ()}))
+    registries.changed = heard.append
+    registries.judge(DESIRED)
+    assert registries.news()[DEFAULT_ACCOUNT] == RegistryNews(Pending({"all": ()}))
+    assert heard == [DEFAULT_ACCOUNT]
 
 
 def test_many_rules_are_named_in_part() -> None:

@@ -192,6 +192,62 @@ def test_a_pattern_that_matches_the_lock_does_not_count_it_twice() -> None:
     assert loaded.accounts[SEOUL].devices == {"a1", "b2", "c3"}
 
 
+WRITTEN_LOCKS = [
+    ("a.toml", "seoul.lock.txt", "seoul.lock.txt"),
+    ("a.toml", "./seoul.lock.txt", "seoul.lock.txt"),
+    ("a.toml", "locks//seoul.txt", "locks/seoul.txt"),
+    ("sites/a.toml", "seoul.lock.txt", "sites/seoul.lock.txt"),
+    ("sites/kr/a.toml", "./locks/seoul.txt", "sites/kr/locks/seoul.txt"),
+]
+"""A document, the lock as it is written there, and the file that is meant."""
+
+
+@pytest.mark.parametrize(("document", "written", "path"), WRITTEN_LOCKS)
+@pytest.mark.parametrize("pattern", ["", "*.txt", "**/*.txt", "locks/*.txt", "the lock"])
+def test_a_lock_is_one_file_however_it_is_written_and_matched(
+    document: str, written: str, path: str, pattern: str
+) -> None:
+    """Its place is beside its document, and a pattern that matches it, too, makes no device of it a second one."""
+    folder = path.removesuffix(written.removeprefix("./").replace("//", "/"))
+    beside = {f"{folder}more.txt": b"c3\n", f"{folder}locks/others.txt": b"d4\n"}
+    named = written if pattern == "the lock" else pattern
+    text = HEAD.replace("seoul.lock.txt", written)
+    text += f"device_files = ['{named}', '*re.txt']\n{RULES}" if named else RULES
+    loaded = load([Document(document, text.encode())], MemoryTree({**beside, path: LOCK.encode()}))
+    assert loaded.faults == ()
+    ruled = loaded.accounts[SEOUL].ruled
+    assert ruled is not None
+    assert ruled.path == path
+    assert ruled.locked == {"a1", "b2"}
+    listed = loaded.accounts[SEOUL].devices - ruled.locked
+    assert listed == ruled.listed
+    assert (
+        listed
+        == {
+            "": set(),
+            "*.txt": {"c3"},
+            "**/*.txt": {"c3", "d4"},
+            "locks/*.txt": {"c3", "d4"},
+            "the lock": {"c3"},
+        }[pattern]
+    )
+    assert path in loaded.named[document]
+
+
+def test_locks_of_one_name_in_two_folders_are_two_locks() -> None:
+    """Each document has the one beside it."""
+    files = {"kr/lock.txt": LOCK, "jp/lock.txt": lock_file("tokyo", WASHERS, c3="Room 3")}
+    text = (HEAD + RULES).replace("seoul.lock", "lock")
+    documents = [
+        Document("kr/a.toml", text.encode()),
+        Document("jp/a.toml", text.replace("accounts.seoul", "accounts.tokyo").encode()),
+    ]
+    loaded = load(documents, MemoryTree({path: one.encode() for path, one in files.items()}))
+    assert loaded.faults == ()
+    wanted = {name: sorted(desired.devices) for name, desired in loaded.accounts.items()}
+    assert wanted == {"seoul": ["a1", "b2"], "tokyo": ["c3"]}
+
+
 def test_a_lock_that_was_accepted_before_stays_accepted() -> None:
     """A file in force is not refused after a restart, whatever its lock says."""
     tree = MemoryTree({"seoul.lock.txt": b"a1\n"})

@@ -293,6 +293,21 @@ async def test_a_full_spool_lets_delivered_bodies_go_first(tmp_path: Path) -> No
         assert all(event.body is not None for event in events)
 
 
+async def test_what_is_delivered_makes_room_for_what_comes_next(tmp_path: Path) -> None:
+    """Also where the spool is far over a limit that was lowered: one event is taken for what went, and no more."""
+    with opened(tmp_path) as spool:
+        seqs = [*await stored(spool, *(sent(number=one, extra="x" * 2000) for one in range(200)))]
+    with opened(tmp_path, limit=200_000) as spool:
+        with pytest.raises(SpoolFull):
+            await stored(spool, sent(number=201))
+        for again in range(3):
+            await spool.record([outcome(seqs.pop(0), Result.DELIVERED)])
+            await stored(spool, sent(number=300 + again))
+            with pytest.raises(SpoolFull):
+                await stored(spool, sent(number=400 + again))
+        assert len(spool.events(Wanted(limit=500))) == 200
+
+
 async def test_what_no_sink_asks_for_does_not_keep_diagnoses_out(tmp_path: Path) -> None:
     """LG sends the state of every device in the same way: however much of it comes, a diagnosis finds room."""
     routes = Routes(of_devices={"status": To([])}, otherwise=To([]))

@@ -287,6 +287,17 @@ def test_address_is_in_no_file_and_no_argument(tmp_path: Path, server: GitServer
     assert not [path for path in files if b"correct-horse" in path.read_bytes()]
 
 
+def test_password_of_the_address_is_handed_to_no_helper(tmp_path: Path, server: GitServer) -> None:
+    """Neither is a helper that is set up asked for it, nor told to keep it afterwards."""
+    server.password = "correct-horse"
+    told = tmp_path / "told"
+    helper = f"!f() {{ cat >> {told}; }}; f"
+    write(Path(os.environ["HOME"]) / ".gitconfig", f'[credential]\n  helper = "{helper}"\n')
+    address = server.url.replace("//", "//reader:correct-horse@")
+    assert Follower(tmp_path / "state", address).devices() == {"0a77c3f2"}
+    assert not told.exists()
+
+
 @pytest.mark.parametrize(
     "word", ["correct-horse", "c@rrect/h#rse?", "100% %41 'horse\"", "$(false)`false`\\n"]
 )

@@ -212,6 +212,56 @@ def test_unchanged_names_are_not_written_again() -> None:
     assert third.learn({ONE: Device(ONE, "A")}).names == {ONE: "A"}
 
 
+OTHER_NAMES: dict[str, tuple[dict[str, str | None], dict[str, str | None]]] = {
+    "another name": ({"a": "X"}, {"a": "Y"}),
+    "names that changed places": ({"a": "X", "b": "Y"}, {"a": "Y", "b": "X"}),
+    "a name that went to another device": ({"a": "X", "b": None}, {"a": None, "b": "X"}),
+    "another device with the same name": ({"a": "X"}, {"b": "X"}),
+    "one more device": ({"a": "X"}, {"a": "X", "b": "X"}),
+    "the same letters": ({"a": "bX"}, {"ab": "X"}),
+    "a name where there was none": ({"a": None}, {"a": "X"}),
+}
+
+
+@pytest.mark.parametrize("how", OTHER_NAMES)
+def test_names_that_changed_while_no_process_ran_are_written(
+    how: str, opened: Callable[[], State]
+) -> None:
+    """The file was edited before the next start: what the state calls a device is what the file calls it."""
+    before, after = OTHER_NAMES[how]
+    with closing(opened()) as state:
+        state.accounts.desire(wanting(**before), REVISION, START)
+    with closing(opened()) as state:
+        state.accounts.desire(wanting(**after), REVISION, LATER)
+        state.accounts.desire(wanting(), REVISION, LATER)
+    called = {DeviceId(one): name for one, name in after.items() if name}
+    with closing(opened()) as state:
+        assert state.names.of(HOTEL, list(called)) == called
+
+
+A_FEW = [{}, {"a": None}, {"a": "X"}, {"a": "Y"}, {"a": "X", "b": "Y"}, {"a": "Y", "b": "X"}]
+
+
+@given(st.lists(st.tuples(st.sampled_from(A_FEW), st.booleans()), max_size=8))
+def test_every_name_in_force_is_written_however_often_a_process_starts(
+    edits: list[tuple[dict[str, str | None], bool]],
+) -> None:
+    """Whatever is edited before or after a start, what was written last is the present name of every device."""
+    names, written, before = Names(), dict[DeviceId, str](), dict[DeviceId, str]()
+    for edit, starts in edits:
+        if starts:
+            mark, names = names.mark, Names()
+            names.mark = mark
+        entries = {DeviceId(one): Device(DeviceId(one), name) for one, name in edit.items()}
+        renamed = names.learn(entries)
+        called = {DeviceId(one): name for one, name in edit.items() if name}
+        written |= renamed.names
+        assert written.items() >= called.items()
+        assert names.all() == called
+        assert starts or renamed.ended == before.keys() - called.keys()
+        before = called
+
+
 def test_old_names_are_forgotten(tmp_path: Path) -> None:
     """A name that ended more than ninety days ago is not kept."""
     clock = StandingClock()
