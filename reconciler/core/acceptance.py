@@ -11,6 +11,7 @@ rejects the whole revision: judging the other files without their policy could u
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -43,9 +44,10 @@ class Loaded:
     ``faulty`` maps the path of each faulty document to the accounts that it defines, as far as could be read, or to
     None when it could not be parsed. ``shared`` are the paths of documents with a key that concerns all accounts; if a
     document could not be parsed, it is enough that it seems to have one. ``files`` is every file read, ``sha256`` the
-    digest of its only file, or what ``sha256sum FILES | sha256sum`` prints for several in sorted order. ``named`` maps
-    the path of each document to those of the device files that it names. ``timezone`` is the name of the zone in which
-    bare dates are meant, where one is named. ``windows`` are all change windows, whichever accounts they are for.
+    digest of its only file, or what ``sha256sum FILES | sha256sum`` prints in their folder for several in sorted order.
+    ``named`` maps the path of each document to those of the device files that it names. ``timezone`` is the name of the
+    zone in which bare dates are meant, where one is named. ``windows`` are all change windows, whichever accounts they
+    are for.
     """
 
     accounts: Mapping[AccountName, Desired]
@@ -319,16 +321,23 @@ def _seen(
 def _cause(before: Accepted, loaded: Loaded) -> Cause | None:
     if loaded.wrong_environment is not None:
         return Cause.ENVIRONMENT
-    if loaded.shared_fault or not loaded.faulty.keys().isdisjoint(loaded.shared | before.shared):
+    if loaded.shared_fault or not _names(loaded.faulty).isdisjoint(
+        _names(loaded.shared | before.shared)
+    ):
         return Cause.INVALID
     return None if loaded.accounts or not loaded.faults else Cause.INVALID
 
 
 def _may_be_in_a_faulty_file(text: AccountRevision, loaded: Loaded) -> bool:
-    names = loaded.faulty.values()
-    return text.desired.path in loaded.faulty or any(
-        one is None or text.desired.account in one for one in names
+    accounts = loaded.faulty.values()
+    return posixpath.basename(text.desired.path) in _names(loaded.faulty) or any(
+        one is None or text.desired.account in one for one in accounts
     )
+
+
+def _names(paths: Iterable[str]) -> frozenset[str]:
+    """Return the names of documents. They are all in one folder, but another replica may have it in another place."""
+    return frozenset(map(posixpath.basename, paths))
 
 
 def _text(before: Accepted, desired: Desired, revision: Revision) -> AccountRevision:

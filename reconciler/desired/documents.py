@@ -114,9 +114,15 @@ class Sighting:
     approval: int = 0
 
 
-def digest(files: Mapping[str, bytes]) -> str:
-    """Return the sha256 of the only file, or of what ``sha256sum`` prints for several, sorted by path."""
-    hashes = {path: hashlib.sha256(files[path]).hexdigest() for path in sorted(files)}
+def digest(files: Mapping[str, bytes], folder: str = "") -> str:
+    """Return the sha256 of the only file, or of what ``sha256sum`` prints for several in ``folder``, sorted by path.
+
+    Equal files have the same digest wherever they are: replicas may have them in different folders.
+    """
+    inside = f"{folder}/" if folder else ""
+    hashes = {
+        path.removeprefix(inside): hashlib.sha256(files[path]).hexdigest() for path in sorted(files)
+    }
     if len(hashes) == 1:
         return hashes.popitem()[1]
     listing = "".join(f"{hash_}  {path}\n" for path, hash_ in hashes.items())

@@ -9,6 +9,7 @@ Only a document with a fault is checked device by device, and walked for lines a
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -87,7 +88,7 @@ def load(
         shared_fault=shared_fault,
         wrong_environment=wrong,
         files=MappingProxyType(named),
-        sha256=digest(named),
+        sha256=digest(named, posixpath.dirname(documents[0].path) if documents else ""),
         named=MappingProxyType(
             {path: frozenset(noted.device_files) for path, noted in notes.items()}
         ),

@@ -49,14 +49,15 @@ class Acceptance:
 
     ``managed`` are all accounts in force; the rows of others are kept, but nobody owns these accounts. ``changed`` are
     those whose part or whose fate is another one now. ``retired`` accounts are forgotten. ``groups`` are the documents.
-    ``verdict`` is what the other replicas need beside the documents. ``digest`` is that of the revision.
+    ``verdict`` is what the other replicas need beside the documents. ``digests`` are those of the revision in force and
+    of the newest one.
     """
 
     managed: frozenset[AccountName]
     changed: frozenset[AccountName]
     verdict: bytes
     at: datetime
-    digest: str | None = None
+    digests: frozenset[str] = frozenset()
     retired: frozenset[AccountName] = frozenset()
     groups: tuple[Group, ...] = ()
 

@@ -230,6 +230,19 @@ def test_a_file_that_held_shared_keys_before_still_might() -> None:
     assert again.shared == {"policy.toml"}
 
 
+def test_a_file_is_known_again_wherever_its_folder_is() -> None:
+    """Another replica, or the next start, may have the same files in another folder."""
+    here, there = (part(SEOUL, "a", path=f"{folder}/seoul.toml") for folder in ("one", "two"))
+    before = accept(Accepted(), loaded(here, part(BUSAN, "b"), shared=["/one/policy.toml"]), FIRST)
+    broken = loaded(part(SEOUL, path="/two/seoul.toml"), faulty={"/two/policy.toml": None})
+    after = accept(before, broken, SECOND)
+    assert (after.rejected, after.revision) == (Cause.INVALID, FIRST)
+    assert in_force(after) == {SEOUL: {"a"}, BUSAN: {"b"}}
+    before = accept(Accepted(), loaded(here, part(BUSAN, "b")), FIRST)
+    after = accept(before, loaded(part(BUSAN, "b"), faulty={there.path: []}), SECOND)
+    assert in_force(after) == {SEOUL: {"a"}, BUSAN: {"b"}}
+
+
 def test_shared_keys_may_move_to_another_file() -> None:
     """Once a sound file holds the shared keys, a fault in the file that held them before is that file's own again."""
     before = accept(

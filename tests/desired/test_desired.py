@@ -1037,6 +1037,17 @@ def test_the_digest_is_what_sha256sum_prints() -> None:
     assert loaded.sha256 == hashlib.sha256(listing.encode()).hexdigest()
 
 
+def test_the_digest_is_the_same_wherever_the_files_are() -> None:
+    """So a replica knows what another one accepted, though it has the files in another folder."""
+    found = set()
+    for folder in ("", "here/", "/srv/there/"):
+        names = [f"{folder}{name}.toml" for name in ("a", "b")]
+        content = [b"version = 1\ndevice_files = ['*.txt']", b"version = 1\n[accounts]"]
+        documents = [Document(*one) for one in zip(names, content, strict=True)]
+        found.add(load(documents, MemoryTree({f"{folder}x.txt": b"a\n"})).sha256)
+    assert len(found) == 1
+
+
 def test_device_files_are_looked_for_beside_their_text() -> None:
     """A pattern is relative to the text that names it, wherever that is."""
     tree = MemoryTree({"x/d/f.txt": b"a\n", "d/f.txt": b"b\n", "xx/d/f.txt": b"c\n"})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from memory_coordination import Database, MemoryCoordination
 from reconciler.core.acceptance import Accepted
-from reconciler.core.model import AccountName, Revision
+from reconciler.core.model import AccountName, Cause, Revision
 from reconciler.core.replicas import SOURCE_WAIT_SECONDS, Lease, Member, MemberId
 from reconciler.runtime.replicas import marks
 from reconciler.runtime.replicas.clock import FleetClock
@@ -25,7 +25,7 @@ from reconciler.state.sqlite.storage import SqliteStorage
 from simulated import SimulatedClock
 
 HOTEL, SCHOOL = AccountName("hotel"), AccountName("school")
-OLD, NEW = (Revision(digit * 64) for digit in "12")
+OLD, NEW, BAD = (Revision(digit * 64) for digit in "123")
 NOTHING: frozenset[AccountName] = frozenset()
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -119,6 +119,29 @@ async def test_each_term_begins_with_a_comparison() -> None:
     assert not one.waits
 
 
+async def test_what_was_rejected_is_older_once_something_newer_was_read() -> None:
+    """A copy of the files that still shows it is behind; it would bring back what its sound documents say."""
+    one, two = World().each.values()
+    one.look()
+    rejected = replace(accepted(OLD), newest=BAD, rejected=Cause.INVALID)
+    assert await one.publish(accepted(OLD), rejected, NOTHING, ()) == ""
+    assert await one.publish(rejected, accepted(NEW), NOTHING, ()) == ""
+    one.shed()
+    two.look()
+    assert not two.comes_into_force(NEW, BAD, None)
+
+
+async def test_what_was_rejected_last_is_not_waited_for() -> None:
+    """A replica that takes the source and finds it says so at once: nothing newer is to come by itself."""
+    one, two = World().each.values()
+    one.look()
+    rejected = replace(accepted(OLD), newest=BAD, rejected=Cause.INVALID)
+    assert await one.publish(accepted(OLD), rejected, NOTHING, ()) == ""
+    one.shed()
+    two.look()
+    assert two.comes_into_force(OLD, BAD, None)
+
+
 async def test_what_was_published_in_an_earlier_term_is_published_again() -> None:
     """The others have what another replica accepted since."""
     world = World()
@@ -192,10 +215,10 @@ def test_an_acceptance_says_what_changed() -> None:
     """An account is retired once, by the revision that says so first."""
     before, after = accepted(OLD, HOTEL), accepted(NEW, HOTEL, SCHOOL)
     found = acceptance_of(before, after, frozenset({SCHOOL}), (), NOW)
-    assert (found.retired, found.changed, found.digest) == (
+    assert (found.retired, found.changed, found.digests) == (
         frozenset({SCHOOL}),
         frozenset({SCHOOL}),
-        NEW.sha256,
+        frozenset({NEW.sha256}),
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -14,7 +15,7 @@ from simulation.checker import Checker
 from simulation.meaning import read
 from simulation.modes import REPLICAS
 from simulation.seed import run
-from simulation.several.daemons import Node
+from simulation.several.daemons import Daemons
 from simulation.several.run import SharedRun
 from simulation.test_simulation import simulate
 
@@ -26,8 +27,13 @@ SOON = 5.0
 class Story(SharedRun):
     """Three daemons to which nothing happens for hours but what a test lets happen after the first one."""
 
-    happens: Callable[[Node], Awaitable[None]]
+    happens: Callable[[Story], Awaitable[None]]
     when: float
+
+    @property
+    def daemons(self) -> Daemons:
+        """Return the daemons."""
+        return cast("Daemons", self._machine)
 
     async def _trouble_then_rest(self) -> None:
         await self._life.begin(self._accounts)
@@ -35,7 +41,7 @@ class Story(SharedRun):
         self._machine.start()
         await asyncio.sleep(HOUR)
         self.when = self.loop.time()
-        await self.happens(self._machine.nodes[0])  # type: ignore[attr-defined]  # there are three machines
+        await self.happens(self)
         await asyncio.sleep(2 * HOUR)
 
     def logged_at(self, event: str) -> list[float]:
@@ -43,8 +49,8 @@ class Story(SharedRun):
         return [at for at, text in self.report.timeline if at >= self.when and event in text]
 
 
-def lived(folder: Path, happens: Callable[[Node], Awaitable[None]]) -> Story:
-    """Return a story in which something happens to the first daemon."""
+def lived(folder: Path, happens: Callable[[Story], Awaitable[None]]) -> Story:
+    """Return a story in which something happens."""
     story = Story(5, 24, folder, REPLICAS)
     story.happens = happens
     assert story.run().violation is None
@@ -77,7 +83,8 @@ def test_a_write_that_failed_is_tried_again_each_second_where_nothing_else_happe
 ) -> None:
     """Time does not leap over that: until the write succeeds the daemon works on nothing that it takes."""
 
-    async def happens(node: Node) -> None:
+    async def happens(story: Story) -> None:
+        node = story.daemons.nodes[0]
         assert node.daemon is not None
         assert node.daemon.process is not None
         state = node.daemon.process.components.state
@@ -96,7 +103,8 @@ def test_accounts_that_are_freed_where_nothing_else_happens_are_taken_within_sec
 ) -> None:
     """Time does not leap over the next look at the tables of those that take them."""
 
-    async def happens(node: Node) -> None:
+    async def happens(story: Story) -> None:
+        node = story.daemons.nodes[0]
         assert node.daemon is not None
         assert node.daemon.process is not None
         assert node.daemon.process.replica is not None
@@ -108,6 +116,23 @@ def test_accounts_that_are_freed_where_nothing_else_happens_are_taken_within_sec
     story = lived(tmp_path, happens)
     (taken,) = story.logged_at("accounts.taken")
     assert taken < story.when + SOON
+
+
+def test_a_copy_of_the_files_in_another_folder_is_known_to_be_behind(tmp_path: Path) -> None:
+    """Each daemon has its files in a folder of its own, and what one accepted is known to the next that reads them."""
+
+    async def happens(story: Story) -> None:
+        first = story.daemons.reader
+        assert first is not None
+        assert len(first.files) > 1
+        for node in story.daemons.nodes:
+            node.lag = 0.0 if node is first else 60.0
+        await story._life._remove(1, approved=False, account="hotel-1")
+        await asyncio.sleep(10)
+        await story.daemons.stop_one(first)
+
+    story = lived(tmp_path, happens)
+    assert story.logged_at("source.behind")
 
 
 def test_a_device_is_absent_since_it_left_the_files() -> None:

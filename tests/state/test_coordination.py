@@ -83,7 +83,7 @@ class Replica:
     ) -> bool:
         """Accept a revision that changes all accounts, except where something else is said."""
         managed, changed = managed or ALL, ALL if changed is None else changed
-        acceptance = Acceptance(managed, changed, b"verdict", START, "a" * 64, retired)
+        acceptance = Acceptance(managed, changed, b"verdict", START, frozenset({"a" * 64}), retired)
         return self.coordination.source.accept(member, epoch, acceptance)
 
     def takes(self, member: MemberId, most: int = 10) -> dict[AccountName, Fence]:
@@ -424,12 +424,17 @@ def test_the_source_has_one_reader(ann: Replica, ben: Replica) -> None:
 
 
 def test_what_is_accepted_is_there_for_everybody(ann: Replica, ben: Replica) -> None:
-    """Documents, verdict, digest and new accounts come with one commit."""
+    """Documents, verdict, digests and new accounts come with one commit."""
     content = b"version = 1"
     saved = DocumentSaved("a.toml", Revision("b" * 64), {"a.toml": "c" * 64}, {"c" * 64: content})
     before = ben.coordination.source.verdict()
     acceptance = Acceptance(
-        ALL | {AccountName("new")}, NO_ACCOUNT, b"other", START, "b" * 64, groups=(Group((saved,)),)
+        ALL | {AccountName("new")},
+        NO_ACCOUNT,
+        b"other",
+        START,
+        frozenset({"b" * 64, "c" * 64}),
+        groups=(Group((saved,)),),
     )
     assert ann.coordination.source.accept(ANN, ann.reads(ANN), acceptance)
     after = ben.coordination.source.verdict()
@@ -437,13 +442,13 @@ def test_what_is_accepted_is_there_for_everybody(ann: Replica, ben: Replica) -> 
     assert (after.content, before.content) == (b"other", b"verdict")
     assert [one.document for one in ben.storage.documents()] == ["a.toml"]
     assert ben.coordination.ownership.count() == 4
-    assert {"a" * 64, "b" * 64} <= ben.coordination.source.earlier(START)
+    assert {"a" * 64, "b" * 64, "c" * 64} <= ben.coordination.source.earlier(START)
 
 
 def test_a_command_accepts_for_the_replicas_that_come_later(ann: Replica, ben: Replica) -> None:
     """Where no replica lives a revision comes into force as by a reader; where one lives nothing does."""
     mine, serial = ann.takes(ANN), ann.coordination.source.verdict().serial
-    acceptance = Acceptance(ALL, frozenset({HOTEL}), b"other", START, "b" * 64)
+    acceptance = Acceptance(ALL, frozenset({HOTEL}), b"other", START, frozenset({"b" * 64}))
     ann.coordination.members.leave(ANN)
     assert not ben.coordination.source.accept_alone(acceptance)
     assert ben.coordination.source.verdict().content == b"verdict"

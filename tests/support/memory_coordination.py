@@ -356,10 +356,9 @@ class MemorySource(Source):
         self._rows(tables, acceptance)
         retired = (Group((AccountRetired(name, acceptance.at),)) for name in acceptance.retired)
         database.storage.write((*acceptance.groups, *retired))
-        if acceptance.digest is not None:
-            since = database.now() - DAY
-            kept = {one: at for one, at in tables.earlier.items() if at >= since}
-            tables.earlier = {**kept, acceptance.digest: database.now()}
+        since = database.now() - DAY
+        kept = {one: at for one, at in tables.earlier.items() if at >= since}
+        tables.earlier = {**kept, **dict.fromkeys(acceptance.digests, database.now())}
         serial = next_count(tables.verdict.serial, database.server.timeline)
         tables.verdict = Verdict(serial, acceptance.verdict)
         tables.changes += 1

@@ -21,7 +21,7 @@ from reconciler.runtime.replicas import marks
 from reconciler.runtime.replicas.clock import FleetClock
 from reconciler.runtime.replicas.tenure import ReplicaTenure
 from reconciler.state import Group, Revisions
-from reconciler.state.coordination import Acceptance, Coordination, Source
+from reconciler.state.coordination import Acceptance, Coordination, Source, Verdict
 
 PAUSED_SECONDS = 300.0
 """A replica that could not read the source does not take it again for this long, while another one lives."""
@@ -80,7 +80,7 @@ class ReplicatedSource:
         if epoch == self.epoch:
             return False
         if epoch is not None:
-            self._earlier = source.earlier(self._clock.now())
+            self._earlier = source.earlier(self._clock.now()) - newest(source.verdict())
         self._wait, self._published, self.epoch = None, None, epoch
         return epoch is not None
 
@@ -187,6 +187,12 @@ class SoleSource:
         return "" if taken else "a replica has begun to work meanwhile"
 
 
+def newest(verdict: Verdict) -> frozenset[str]:
+    """Return the digest of what was read last, in force or not: whoever finds that is not behind."""
+    found = marks.read(verdict.content).newest if verdict.content else None
+    return frozenset() if found is None else frozenset({found.sha256})
+
+
 def acceptance_of(
     before: Accepted,
     after: Accepted,
@@ -200,7 +206,7 @@ def acceptance_of(
         changed=changed,
         verdict=marks.written(after),
         at=now,
-        digest=after.revision.sha256 if after.revision is not None else None,
+        digests=frozenset(one.sha256 for one in (after.revision, after.newest) if one is not None),
         retired=after.retired - before.retired,
         groups=groups,
     )

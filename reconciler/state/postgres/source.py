@@ -29,7 +29,7 @@ LOCKED = """SELECT account FROM ownership
 MANAGED = "UPDATE ownership SET managed = NOT managed WHERE managed <> (account = ANY(%s))"
 CHANGES = "UPDATE ownership SET generation = greatest(generation + 1, %s) WHERE account = ANY(%s)"
 UNSHOWN = "DELETE FROM status WHERE NOT account = ANY(%s)"
-ACCEPTED = f"""INSERT INTO accepted (digest, at) VALUES (%s, {NOW})
+ACCEPTED = f"""INSERT INTO accepted (digest, at) SELECT digest, {NOW} FROM unnest(%s::text[]) AS f(digest)
     ON CONFLICT (digest) DO UPDATE SET at = excluded.at"""
 FORGET = f"DELETE FROM accepted WHERE at < {NOW} - %s"
 VERDICT = "UPDATE informer SET generation = greatest(generation + 1, %s), verdict = %s"
@@ -99,8 +99,7 @@ class PostgresSource(Source):
         retired = sorted(acceptance.retired)
         write(connection, acceptance.groups)
         write(connection, (Group((AccountRetired(one, acceptance.at),)) for one in retired))
-        if acceptance.digest is not None:
-            connection.execute(ACCEPTED, (acceptance.digest,))
-            connection.execute(FORGET, (DAY // timedelta(microseconds=1),))
+        connection.execute(ACCEPTED, (sorted(acceptance.digests),))
+        connection.execute(FORGET, (DAY // timedelta(microseconds=1),))
         connection.execute(VERDICT, (self._first(), acceptance.verdict))
         connection.execute(CHANGED)
