@@ -33,6 +33,10 @@ from reconciler.source import RESTLESS_SECONDS, Source
 from reconciler.state import Accounts, Group, KeptText, OpenedWindows, Protections, Revisions
 from reconciler.telemetry.metrics import Metrics
 
+NOT_OURS = (
+    "another replica read the source meanwhile, and what it accepted is not in force here yet"
+)
+
 log = structlog.get_logger()
 
 Changed = Callable[[Iterable[AccountName]], None]
@@ -256,20 +260,26 @@ class Informer:
             )
 
     async def _newer(self, shared: SharedSource, reading: Reading) -> bool:
-        """Say whether a reading may come into force; one that may be older than what other replicas accepted waits."""
-        if reading.loaded is None or not shared.doubts:
-            return True
-        accepted, found = self.accepted.revision, Revision(reading.loaded.sha256, reading.commit)
-        descent = await self._descent(accepted, found)
-        if shared.comes_into_force(accepted, found, descent):
-            return True
-        self.trouble = shared.behind
-        self._reader.forget()
-        return False
+        """Say whether a reading may come into force; one that may be older than what other replicas read waits.
 
-    async def _descent(self, accepted: Revision | None, found: Revision) -> Descent | None:
-        """Return how the commit that was found is related to the accepted one."""
-        commit = accepted.commit if accepted is not None else None
+        What was begun before another replica read the source is compared with nothing: it is read again.
+        """
+        if reading.loaded is None or not shared.doubts:
+            newer = shared.reads
+        else:
+            newest = self.accepted.newest or self.accepted.revision
+            found = Revision(reading.loaded.sha256, reading.commit)
+            descent = await self._descent(newest, found)
+            newer = shared.reads and shared.comes_into_force(newest, found, descent)
+            if shared.reads and not newer:
+                self.trouble = shared.behind
+        if not newer:
+            self._reader.forget()
+        return newer
+
+    async def _descent(self, newest: Revision | None, found: Revision) -> Descent | None:
+        """Return how the commit that was found is related to the newest one that was read."""
+        commit = newest.commit if newest is not None else None
         if commit is None or found.commit is None or commit.dirty or found.commit.dirty:
             return None
         if commit.id == found.commit.id or await self._history.holds(found.commit, commit.id):
@@ -312,7 +322,9 @@ class Informer:
         if self._shared is not None and publishes:
             groups = await self._reader.aside(keeping)
             groups += await self._reader.aside(self._kept.protecting, before, after)
-            why = await self._shared.publish(before, after, changed, groups)
+            why = NOT_OURS
+            if self._shared.reads:  # else it rests on what another replica has replaced meanwhile
+                why = await self._shared.publish(before, after, changed, groups)
             if why:
                 self.trouble = why
                 return False

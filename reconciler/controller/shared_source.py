@@ -24,12 +24,15 @@ class SharedSource(Protocol):
 
     @property
     def reads(self) -> bool:
-        """Say whether this replica is the one."""
+        """Say whether this replica is the one, and has in force what was accepted before."""
 
     def comes_into_force(
-        self, accepted: Revision | None, found: Revision, descent: Descent | None
+        self, newest: Revision | None, found: Revision, descent: Descent | None
     ) -> bool:
-        """Say whether what the source shows may come into force: it may be older than what was accepted elsewhere."""
+        """Say whether what the source shows may come into force: it may be older than what was read elsewhere.
+
+        ``newest`` is what was read last, in force or rejected.
+        """
 
     async def publish(
         self,

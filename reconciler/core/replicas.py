@@ -201,21 +201,25 @@ class Descent(StrEnum):
 
 
 class SourceWait:
-    """Whether a new holder of the source waits: what it finds may be older than what was accepted elsewhere.
+    """Whether a new holder of the source waits: what it finds may be older than what was read elsewhere.
 
-    Two kubelets update a ConfigMap a minute apart. The wait ends by a change of the source, by a person, or by time.
+    Two kubelets update a ConfigMap a minute apart, and a copy that lags may show several older revisions one after the
+    other. So each of them waits until the copy has caught up, a person agrees, or enough time is over since the first
+    look.
+    ``newest`` is what was read last, in force or rejected; ``earlier`` are the digests of everything before it.
     """
 
-    def __init__(self, accepted: Revision | None, earlier: Collection[str]) -> None:
-        self._accepted, self._earlier = accepted, earlier
-        self._found: tuple[str, str | None] | None = None
+    def __init__(self, newest: Revision | None, earlier: Collection[str]) -> None:
+        self._newest, self._earlier = newest, earlier
+        self._last: tuple[str, str | None] | None = None
         self._since: float | None = None
-        self._over = accepted is None
+        self._behind = False
+        self._over = newest is None
 
     @property
     def waits(self) -> bool:
         """Say whether the source is behind, and still waited for."""
-        return self._since is not None and not self._over
+        return self._behind and not self._over
 
     @property
     def over(self) -> bool:
@@ -228,20 +232,20 @@ class SourceWait:
 
     def look(self, found: Revision, descent: Descent | None, now: float) -> bool:
         """Take what the source shows; say whether it may come into force. ``descent`` is None without commits."""
-        seen = (found.sha256, _commit(found))
-        if self._over or not self._behind(found, descent):
+        self._since = now if self._since is None else self._since
+        before, self._last = self._last, (found.sha256, _commit(found))
+        older = descent in {Descent.ANCESTOR, Descent.UNKNOWN}
+        pushed = before is not None and before[0] == found.sha256 and before != self._last
+        if now - self._since >= SOURCE_WAIT_SECONDS or self._caught_up(found, descent):
             self._over = True
-        elif self._since is None:
-            self._since, self._found = now, seen
-        elif seen != self._found or now - self._since >= SOURCE_WAIT_SECONDS:
-            self._over = True
-        return self._over
+        elif pushed and not older:
+            self._over = True  # equal files of another commit: somebody means them
+        self._behind = older or found.sha256 in self._earlier
+        return self._over or not self._behind
 
-    def _behind(self, found: Revision, descent: Descent | None) -> bool:
-        accepted = self._accepted
-        if accepted is None or found.sha256 == accepted.sha256:
-            return False
-        return found.sha256 in self._earlier or descent in {Descent.ANCESTOR, Descent.UNKNOWN}
+    def _caught_up(self, found: Revision, descent: Descent | None) -> bool:
+        same = self._newest is not None and found.sha256 == self._newest.sha256
+        return same or (descent is Descent.NEWER and found.sha256 not in self._earlier)
 
 
 def _commit(revision: Revision) -> str | None:

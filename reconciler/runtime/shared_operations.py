@@ -19,7 +19,7 @@ from reconciler.runtime.replicas import reports
 from reconciler.runtime.replicas.replica import Replica
 from reconciler.runtime.services.source import SourceFollower
 from reconciler.runtime.wiring import Components
-from reconciler.state.coordination import What
+from reconciler.state.coordination import WEBHOOK, What
 
 
 class SharedOperations(DaemonOperations):
@@ -45,7 +45,7 @@ class SharedOperations(DaemonOperations):
     async def pushed(self, *, repeated: bool) -> None:
         """Ask the reader of the source to look soon."""
         del repeated
-        await self._ask(What.FETCH, [], "webhook")
+        await self._ask(What.FETCH, [], WEBHOOK)
 
     async def _set_pause(self, account: AccountName | None, override: PauseOverride | None) -> None:
         """Let a pause be in force for all replicas; plans from before cannot be carried out any more."""

@@ -70,6 +70,10 @@ class Verdict:
     content: bytes
 
 
+WEBHOOK = "webhook"
+"""Who asks where a forge announced a push: no person, so nobody agreed to anything."""
+
+
 class What(StrEnum):
     """What a command asks for."""
 

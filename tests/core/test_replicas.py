@@ -164,14 +164,33 @@ def test_a_source_with_equal_files_of_another_commit_has_changed() -> None:
     assert wait.look(Revision("b" * 64, replace(COMMIT, id="9" * 40)), None, 2.0)
 
 
-def test_an_older_source_waits_until_it_changes() -> None:
-    """What equals an earlier revision waits; what it shows next comes into force."""
+def test_an_older_source_waits_until_it_shows_something_newer() -> None:
+    """What equals an earlier revision waits; what nobody has read yet comes into force."""
     wait = SourceWait(ACCEPTED, {"b" * 64})
     assert not wait.look(Revision("b" * 64), None, 0.0)
     assert wait.waits
     assert not wait.look(Revision("b" * 64), None, 299.0)
     assert wait.look(Revision("d" * 64), None, 299.5)
     assert not wait.waits
+
+
+@pytest.mark.parametrize(
+    ("found", "descent"),
+    [("d", None), ("e", Descent.ANCESTOR), ("e", Descent.UNKNOWN), ("d", Descent.NEWER)],
+)
+def test_a_source_that_shows_one_older_revision_after_the_other_waits(
+    found: str, descent: Descent | None
+) -> None:
+    """A change alone does not end the wait, and it does not begin anew either; the newest revision ends it."""
+    wait = SourceWait(ACCEPTED, {"b" * 64, "d" * 64})
+    assert not wait.look(Revision("b" * 64), None, 0.0)
+    assert not wait.look(Revision(found * 64), descent, 299.0)
+    assert wait.waits
+    assert wait.look(Revision(found * 64), descent, 300.0)
+    wait = SourceWait(ACCEPTED, {"b" * 64})
+    assert not wait.look(Revision("b" * 64), None, 0.0)
+    assert wait.look(ACCEPTED, None, 1.0)
+    assert wait.look(Revision("b" * 64), None, 2.0)
 
 
 @pytest.mark.parametrize("ends", ["time", "person"])

@@ -98,12 +98,15 @@ async def handed_over(world: World) -> tuple[ReplicatedSource, ReplicatedSource]
 
 
 def test_one_replica_reads_for_all() -> None:
-    """Another one takes the source once it is free, and hears of it once."""
+    """Another one takes the source once it is free, hears of it once, and reads it once it has what is in force."""
     one, two = World().each.values()
     assert (one.look(), one.look(), two.look()) == (True, False, False)
+    assert not one.reads
+    one.begin()
     assert (one.reads, two.reads) == (True, False)
     one.shed()
     assert (two.look(), one.look()) == (True, False)
+    two.begin()
     assert (one.reads, two.reads) == (False, True)
 
 
@@ -218,7 +221,7 @@ def test_an_acceptance_says_what_changed() -> None:
     assert (found.retired, found.changed, found.digests) == (
         frozenset({SCHOOL}),
         frozenset({SCHOOL}),
-        frozenset({NEW.sha256}),
+        frozenset({OLD.sha256, NEW.sha256}),
     )
 
 

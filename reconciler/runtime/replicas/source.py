@@ -38,14 +38,15 @@ class ReplicatedSource:
     """
 
     behind = (
-        "source behind: what it shows was in force before what another replica accepted, so it waits"
-        f" for a change, for `reconcile`, or for {SOURCE_WAIT_SECONDS / 60:.0f} minutes"
+        "source behind: what it shows is older than what another replica read, so it waits for"
+        f" something newer, for `reconcile`, or for {SOURCE_WAIT_SECONDS / 60:.0f} minutes"
     )
 
     def __init__(
         self, coordination: Coordination, tenure: ReplicaTenure, clock: FleetClock
     ) -> None:
         self.epoch: int | None = None
+        self._begun = False
         self._coordination, self._tenure, self._clock = coordination, tenure, clock
         self._wait: SourceWait | None = None
         self._earlier: frozenset[str] = frozenset()
@@ -56,8 +57,8 @@ class ReplicatedSource:
 
     @property
     def reads(self) -> bool:
-        """Say whether this replica reads the source."""
-        return self.epoch is not None
+        """Say whether this replica reads the source: it has taken it, and has in force what was accepted before."""
+        return self.epoch is not None and self._begun
 
     @property
     def waits(self) -> bool:
@@ -81,8 +82,12 @@ class ReplicatedSource:
             return False
         if epoch is not None:
             self._earlier = source.earlier(self._clock.now()) - newest(source.verdict())
-        self._wait, self._published, self.epoch = None, None, epoch
+        self._wait, self._published, self._begun, self.epoch = None, None, False, epoch
         return epoch is not None
+
+    def begin(self) -> None:
+        """Take that what was accepted before this term is in force here, so that readings can be compared with it."""
+        self._begun = True
 
     def give_up(self, failures: int, *, others: bool) -> bool:
         """Say whether another replica should try to read the source, after failures in a row."""
@@ -107,15 +112,15 @@ class ReplicatedSource:
             self._wait.end()
 
     def comes_into_force(
-        self, accepted: Revision | None, found: Revision, descent: Descent | None
+        self, newest: Revision | None, found: Revision, descent: Descent | None
     ) -> bool:
         """Say whether what the source shows may come into force."""
         if self._wait is None:
-            self._wait = SourceWait(accepted, self._earlier)
+            self._wait = SourceWait(newest, self._earlier)
         waited = self._wait.waits
         comes = self._wait.look(found, descent, self._boottime())
         if self._wait.waits and not waited:
-            log.warning("source.behind", revision=str(found), accepted=str(accepted))
+            log.warning("source.behind", revision=str(found), accepted=str(newest))
         return comes
 
     async def publish(
@@ -165,10 +170,10 @@ class SoleSource:
             await informer.adopt(tuple(kept), marks.read(verdict.content).on)
 
     def comes_into_force(
-        self, accepted: Revision | None, found: Revision, descent: Descent | None
+        self, newest: Revision | None, found: Revision, descent: Descent | None
     ) -> bool:
         """Say yes: a person has chosen what the source shows."""
-        del accepted, found, descent
+        del newest, found, descent
         return True
 
     async def publish(
@@ -200,13 +205,17 @@ def acceptance_of(
     groups: tuple[Group, ...],
     now: datetime,
 ) -> Acceptance:
-    """Return how what is in force is written for all replicas."""
+    """Return how what is in force is written for all replicas.
+
+    What was in force until now is written as an earlier revision of this moment, however long ago it was accepted.
+    """
+    read = (before.revision, before.newest, after.revision, after.newest)
     return Acceptance(
         managed=frozenset(after.accounts),
         changed=changed,
         verdict=marks.written(after),
         at=now,
-        digests=frozenset(one.sha256 for one in (after.revision, after.newest) if one is not None),
+        digests=frozenset(one.sha256 for one in read if one is not None),
         retired=after.retired - before.retired,
         groups=groups,
     )

@@ -29,7 +29,7 @@ from reconciler.runtime.services.passes import PassMaker
 from reconciler.runtime.services.source import SourceFollower
 from reconciler.runtime.wiring import Components, known_quota
 from reconciler.state import KeptText
-from reconciler.state.coordination import CHUNK, Command, Fleet, What
+from reconciler.state.coordination import CHUNK, WEBHOOK, Command, Fleet, What
 from reconciler.state.protections import StoredProtection
 from reconciler.state.records import Fence
 
@@ -252,6 +252,7 @@ class ReplicaService:
         if news.kept is not None and news.verdict:
             await informer.adopt(news.kept, marks.read(news.verdict).on)
             self._serial = news.serial
+        self._replica.source.begin()
         if self._tenure.me != me or not self._replica.lives:
             return False
         before = self._tenure.planned()
@@ -293,7 +294,7 @@ class ReplicaService:
             raise StateError(state.trouble)
         learned = self._anew(fences)
         ours = [*self._tenure.planned().keys() & fences.keys(), *learned]
-        commands = self._tables.commands.asked(ours, source=self._replica.source.reads)
+        commands = self._tables.commands.asked(ours, source=self._replica.source.epoch is not None)
         return News(
             fences,
             state.stored_pauses(),
@@ -359,8 +360,10 @@ class ReplicaService:
             return
         names = [one.account for one in commands if one.what is What.RECONCILE and one.account]
         await self._dispatcher.person_agrees(names)
-        if any(one.what is What.FETCH for one in commands):
+        fetches = [one for one in commands if one.what is What.FETCH]
+        if any(one.by != WEBHOOK for one in fetches):
             self._replica.source.person_agrees()
+        if fetches:
             self._follower.pushed()
         await asyncio.to_thread(self._tables.commands.done, [one.id for one in commands])
 
