@@ -18,8 +18,17 @@ from disks import START, StandingClock
 from reconciler.core.errors import SpoolError
 from reconciler.events.model import EventState, Result, Stored, Wanted
 from reconciler.events.spool import Spool, open_beside
-from reconciler.events.spool.committer import HANGS_SECONDS
+from reconciler.events.spool.committer import (
+    HANGS_SECONDS,
+    BlockingErrand,
+    Committer,
+    News,
+    Work,
+)
+from reconciler.events.spool.file import SpoolFile
+from reconciler.events.spool.retention import Limit
 from reconciler.state.sqlite.connection import Newer
+from reconciler.state.sqlite.session import Session
 from scenarios import eventually
 from spooled import Library, Routes, arrived, due, opened, outcome, sent, stored
 
@@ -273,6 +282,68 @@ async def test_a_writing_thread_that_a_defect_ended_is_reported(tmp_path: Path) 
     with opened(tmp_path) as spool:
         assert spool.stuck() == ""
         assert len(spool.events(Wanted())) == 1
+
+
+class Patient(Work[int]):
+    """Work that waits for the disk. ``turns``: what was carried out, in order; ``full``: how often the disk refuses."""
+
+    patient = True
+
+    def __init__(self, number: int, turns: list[int], full: int = 0) -> None:
+        self._number, self._turns, self._full = number, turns, full
+
+    def carry_out(self, session: Session) -> int:
+        """Write something, unless the disk is full."""
+        if self._full:
+            self._full -= 1
+            raise OSError("the disk is full")
+        session.run("UPDATE fact SET value = value")
+        self._turns.append(self._number)
+        return self._number
+
+
+class Unlucky(BlockingErrand):
+    """An errand whose answer meets a defect of ours."""
+
+    def done(self, result: Any) -> None:
+        """Fail."""
+        raise TypeError(f"a defect at {result}")
+
+
+@contextmanager
+def begun_with(folder: Path, *errands: BlockingErrand) -> Iterator[Committer]:
+    """Give a committer that begins when all of this waits for it, so that one commit has it."""
+    file = SpoolFile(folder, StandingClock())
+    file.open()
+    committer = Committer(file, Limit(1 << 30), News(), StandingClock())
+    for one in errands:
+        committer.submit(one)
+    committer.start()
+    try:
+        yield committer
+    finally:
+        for one in errands:
+            one.failed(SpoolError("the test is over"))  # lets a thread go that waits in vain
+        committer.close()
+        file.close()
+
+
+async def test_who_shares_a_commit_with_a_defect_hears_of_the_end(tmp_path: Path) -> None:
+    """Nobody whose work was in hand waits until a time limit: it is refused with the reason."""
+    other = BlockingErrand(Patient(2, []))
+    with begun_with(tmp_path, Unlucky(Patient(1, [])), other) as committer:
+        with pytest.raises(SpoolError, match="TypeError: a defect at 1"):
+            await asyncio.wait_for(asyncio.to_thread(other.wait), 20)
+        assert "TypeError: a defect at 1" in committer.defect
+
+
+async def test_what_waited_for_a_full_disk_is_written_in_its_order(tmp_path: Path) -> None:
+    """The later of two outcomes counts, also where the disk took neither at first."""
+    turns: list[int] = []
+    errands = [BlockingErrand(Patient(one, turns, full=one == 1)) for one in (1, 2, 3)]
+    with begun_with(tmp_path, *errands):
+        assert await asyncio.wait_for(asyncio.to_thread(errands[-1].wait), 20) == 3
+    assert turns[-3:] == [1, 2, 3]
 
 
 async def test_a_writing_thread_that_hangs_is_reported_after_a_quarter_of_an_hour(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,11 @@ from structlog.testing import capture_logs
 
 from reconciler.core.model import Cause
 from reconciler.source import NOTHING, Fetched, FetchError, Known
-from reconciler.source.git.clone import Clone
+from reconciler.source.git.clone import LARGEST_PACK, Clone
 from reconciler.source.git.commits import WorkingTree
 from reconciler.source.git.process import Git, GitError, GitTimeout, TooLarge
 from reconciler.source.git.remote import Address
-from reconciler.source.repository import GitSource
+from reconciler.source.repository import GitSource, read_commit
 from repositories import Remote, git, signed_by, ssh_key
 from scenarios import write
 
@@ -30,12 +31,14 @@ class Troubled(Git):
         self._folder = clone.folder
         self.error: GitError | None = None
         self.fetched = 0
+        self.limits: list[object] = []
 
     def __call__(self, *arguments: str, **how: object) -> bytes:
         """Run it, or fail as a fetch does that is broken off."""
         if "fetch" not in arguments:
             return super().__call__(*arguments, **how)  # type: ignore[arg-type]  # as it was asked for
         self.fetched += 1
+        self.limits.append(how.get("largest_file"))
         if self.error is not None:
             write(self._folder / "objects" / "pack" / "tmp_pack_half", "half")
             raise self.error
@@ -103,6 +106,27 @@ def test_a_commit_that_is_too_slow_or_too_large_is_tried_ever_more_seldom(
     assert site.look(at=at + most) is not None
 
 
+def test_whatever_is_fetched_has_a_limit_of_bytes(site: Site) -> None:
+    """A commit, the history, and the trees and files of an older commit: nothing of a remote fills the disk."""
+    first = site.remote.head
+    site.remote.publish({"desired-state.toml": "version = 1\n# changed\n"})
+    site.look()
+    before = site.program.fetched
+    assert site.clone.descends(site.remote.head, first)
+    assert site.program.fetched > before
+    for path in ("desired-state.toml", ""):
+        before = site.program.fetched
+        assert site.clone.entry(first, path) is not None
+        fetched = read_commit(site.clone, first, path)
+        assert [one.content for one in fetched.documents] == [b"version = 1\n"]
+        assert (site.program.fetched > before) is (path != "")
+    site.remote.publish({"other.txt": "more\n"})
+    site.look()
+    limits = site.program.limits
+    assert len(limits) == site.program.fetched > 4
+    assert all(isinstance(one, int) and 0 < one <= LARGEST_PACK for one in limits)
+
+
 def test_what_was_too_slow_once_costs_nothing_later(site: Site) -> None:
     """Once a commit came through, a look is one fetch again, and the next trouble begins with a short wait."""
     site.program.error = GitTimeout("too slow")
@@ -163,7 +187,11 @@ def test_a_clone_that_is_no_better_anew_is_made_ever_more_seldom(
 
 def test_nobody_else_on_the_machine_reads_the_clone(site: Site) -> None:
     """Its folder is made for its owner alone, whatever the mask is; it holds all that is wanted."""
-    site.look()
+    mask = os.umask(0o022)
+    try:
+        site.look()
+    finally:
+        os.umask(mask)
     assert site.clone.folder.parent.stat().st_mode & 0o777 == 0o700
 
 
