@@ -17,8 +17,9 @@ from reconciler.events.message import read
 from reconciler.events.model import Diagnosis, EventState, Message, Result, Stored, Wanted
 from reconciler.events.port import Route
 from reconciler.events.spool import Spool, open_beside
+from reconciler.events.spool.erasing import Erase
 from reconciler.events.spool.salvage import salvage
-from reconciler.events.spool.tables import KIND
+from reconciler.events.spool.tables import KIND, stamp
 from reconciler.state.sqlite.session import Session
 from spooled import Routes, To, arrived, due, kept_bodies, opened, outcome, sent, stored
 
@@ -387,6 +388,18 @@ async def test_what_was_left_of_a_damaged_spool_says_what_became_of_an_event(
             quarantined: EventState.QUARANTINED,
         }
         assert states == kept | dict.fromkeys(gone, EventState.UNROUTED)
+
+
+async def test_an_erasing_that_is_broken_off_keeps_no_event_back(tmp_path: Path) -> None:
+    """Many events go in several steps: what is left after one of them has its turn, as nothing is before it."""
+    with opened(tmp_path) as spool:
+        numbers = await stored(spool, *(sent("washer-1", number) for number in range(502)))
+        assert due(spool) == numbers[:1]
+        session = Session.join(tmp_path / "events.db", KIND, 1.0)
+        with session.transaction():
+            assert Erase("washer-1", stamp(START)).carry_out(session) == 500
+        session.close()
+        assert due(spool) == numbers[500:501]
 
 
 @pytest.mark.parametrize(
