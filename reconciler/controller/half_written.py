@@ -37,6 +37,15 @@ class HalfWritten:
         """Take the files that the documents in force were read from."""
         self._files = {one.document: frozenset(one.files) for one in kept}
 
+    def inherit(self, accepted: Accepted) -> None:
+        """Take what waits at the replica that reads the files: whoever reads them next lets it go on waiting."""
+        gone = {
+            name: text.unsettled.devices
+            for name, text in accepted.accounts.items()
+            if text.unsettled is not None and text.unsettled.devices
+        }
+        self.waits = Waits(gone=gone, gone_since=self._clock.steady())
+
     def lost(self, kept: Sequence[KeptText]) -> bool:
         """Say whether a file that a kept document was read from is not there any more."""
         unrest = self._source.unrest

@@ -290,8 +290,10 @@ class Informer:
     async def adopt(self, kept: Sequence[KeptText], marks: Callable[[Accepted], Accepted]) -> None:
         """Bring into force what another replica accepted. ``marks`` adds what is not in the documents."""
         async with self._reading:
-            after = await self._reader.aside(self._adopted, kept)
-            await self._enforce(acceptance.adopt(self.accepted, marks(after)), publishes=False)
+            after = marks(await self._reader.aside(self._adopted, kept))
+            if self._shared is not None and not self._shared.reads:
+                self._half_written.inherit(after)
+            await self._enforce(acceptance.adopt(self.accepted, after), publishes=False)
 
     def _adopted(self, kept: Sequence[KeptText]) -> Accepted:
         self._kept.follow(kept)

@@ -14,7 +14,7 @@ import pytest
 from quiet_source import QuietSource
 from reconciler.controller.informer import Informer
 from reconciler.core.acceptance import Accepted
-from reconciler.core.model import AccountName, Commit, DeviceId, Observed, Revision
+from reconciler.core.model import AccountName, Commit, DeviceId, Observed, Revision, Unsettled
 from reconciler.core.replicas import Descent
 from reconciler.desired import Document, MemoryTree
 from reconciler.runtime.clock import SystemClock
@@ -37,13 +37,14 @@ class Signs(Unrest):
     def __init__(self) -> None:
         super().__init__(str)
         self.absent: frozenset[str] = frozenset()
+        self.quiet = 60.0
 
     def lock(self) -> Lock | None:
         """Say that git is not at work."""
 
     def quiet_for(self) -> float:
-        """Say that nothing has changed for a minute."""
-        return 60.0
+        """Say for how long nothing has changed: for a minute, unless the test says otherwise."""
+        return self.quiet
 
     def gone(self, before: Iterable[str], now: Mapping[str, bytes]) -> frozenset[str]:
         """Return what went away."""
@@ -270,6 +271,28 @@ async def test_a_replica_that_does_not_read_the_source_leaves_it_alone() -> None
     found = replica.informer.current(EAST)
     assert found is not None
     assert found.unsettled is None
+
+
+async def test_devices_of_a_file_that_went_away_wait_at_the_next_reader_too() -> None:
+    """It takes over before the file may be back, and lets them go once its own folder is quiet."""
+    source = Folder(moved=text("east", "'a'"))
+    replica = Replica(source)
+    replica.others.reads = False
+    waits = Unsettled(frozenset({DeviceId("b")}), "a device file went away")
+
+    def marked(accepted: Accepted) -> Accepted:
+        found = {name: replace(one, unsettled=waits) for name, one in accepted.accounts.items()}
+        return replace(accepted, accounts=found)
+
+    await replica.informer.adopt(_kept(source), marked)
+    replica.others.reads = True
+    for quiet, held in ((1.0, {"b"}), (60.0, set())):
+        source.signs.quiet = quiet
+        await replica.informer.refresh()
+        await replica.informer.settle()
+        found = replica.informer.current(EAST)
+        assert found is not None
+        assert set((found.unsettled and found.unsettled.devices) or ()) == held
 
 
 async def test_what_may_be_older_than_what_others_accepted_waits() -> None:
