@@ -265,7 +265,7 @@ class Checker:
         self._changed_at = self._wall()
         self._note_sources(reading)
         self._files_at = self._now()
-        self.texts.changed(self._now(), reading)
+        self._text_is(reading)
         if self.texts.locked:
             self._note_absences(reading.accounts)
         self.proof.left(reading.accounts)
@@ -288,6 +288,10 @@ class Checker:
         for device in wanted.devices:
             self._went.pop((account, device), None)
         known.owned |= wanted.devices.keys()  # it may have been read before the next change came
+
+    def _text_is(self, reading: Reading) -> None:
+        """Take note that this is what the program reads next."""
+        self.texts.changed(self._now(), reading)
 
     def locked(self, *, locked: bool, reading: Reading) -> None:
         """Hear that somebody begins or ends to change many files at once, and that a lock says so meanwhile."""

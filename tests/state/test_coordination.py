@@ -298,6 +298,7 @@ def test_a_write_is_refused_after_another_revision_or_pause(
     else:
         assert ann.accepts(ANN, ann.reads(ANN), changed=frozenset({HOTEL}))
     assert ann.storage.write([listed(HOTEL)], fences=mine) == {HOTEL}
+    assert ann.coordination.ownership.failing(mine) == {HOTEL}
     assert live(ann, HOTEL) == NOBODY
     now = ann.owns(ANN)
     assert now[HOTEL].epoch == mine[HOTEL].epoch

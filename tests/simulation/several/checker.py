@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -28,7 +29,9 @@ LEASE_SECONDS, TAKEN_SECONDS = 45.0, 5.0
 SOURCE_WAIT_SECONDS = 300.0
 FLOW_SECONDS = 5.0
 """By so much less than five minutes a reader may have waited: it may have read its copy before it was the reader."""
-KEPT_READINGS = 12
+KEPT_REVISIONS = 12
+REMEMBERED_SECONDS = 20 * HOUR_SECONDS
+"""A revision is known again that was in force within a day, by the database's clock, which may be set meanwhile."""
 ROWS_SECONDS = 10.0
 """So long after the fleet changed a figure of it may be that of a moment before."""
 
@@ -53,37 +56,58 @@ class Tenancy:
     unowned_since: float | None = None
 
 
+def _digest(files: Mapping[str, bytes]) -> str:
+    """Return a digest of one copy of the files: who reads the same bytes reads the same revision."""
+    found = sha256()
+    for name, content in sorted(files.items()):
+        found.update(f"{name} {len(content)} ".encode() + content)
+    return found.hexdigest()
+
+
 class SharedTexts(Texts):
     """Every state that may be in force where one of several daemons reads its copy of the files for all.
 
     A daemon that becomes the reader may wait for its copy to catch up, and until it has accepted something nobody can
-    say whether it does.
+    say whether it does. ``copy`` has the digest of the copy that is read from now on.
     """
+
+    copy = ""
 
     def __init__(self, grace_seconds: float) -> None:
         super().__init__(grace_seconds)
         self.able: Callable[[], bool] = bool
         self._since, self._reads = 0.0, False
         self._waits_until = 0.0
-        self._settled: list[Reading] = []
+        self._pending_copy = ""
+        self._settled: list[tuple[float, str]] = []
         self._behind: tuple[float, Reading] | None = None
 
     def changed(self, at: float, reading: Reading) -> None:
         """Take note that the reader's copy changed."""
         self._behind = None
         super().changed(at, reading)
-        self._since = at
+        self._since, self._pending_copy = at, self.copy
 
     def reader_changed(self, at: float, reading: Reading) -> None:
         """Take note that another daemon reads now, from its own copy.
 
         What certainly was in force before something newer was accepted waits for five minutes.
         """
-        if reading in self._settled[:-1] and reading != self._settled[-1] and not self._pending:
+        self._settle(at)
+        if not self._pending and self._was_in_force(at):
             self._behind = at + SOURCE_WAIT_SECONDS - FLOW_SECONDS, reading
         else:
             self.changed(at, reading)
         self._waits_until = at + SOURCE_WAIT_SECONDS
+
+    def _was_in_force(self, at: float) -> bool:
+        """Say whether the copy certainly was in force, and is not any more."""
+        earlier = {copy for then, copy in self._settled if at - then <= REMEMBERED_SECONDS}
+        return self.copy in earlier and self.copy != self._settled[-1][1]
+
+    def forget(self) -> None:
+        """Take note that nobody can say which revisions are known again: the clock was set."""
+        del self._settled[:-1]
 
     def person_agreed(self, at: float) -> None:
         """Take note that a person asked the reader not to wait."""
@@ -104,9 +128,12 @@ class SharedTexts(Texts):
             self.changed(at, self._behind[1])
         if self._reads and at - max(self._since, self._waits_until) >= self._grace:
             if self._pending and not self.locked:
-                last = self._pending[-1][1]
-                sound = not (last.rejected or last.bad)
-                self._settled = [*self._settled[-KEPT_READINGS:], *([last] if sound else [])]
+                since, last = self._pending[-1]
+                if not (last.rejected or last.bad):
+                    self._settled = [
+                        *self._settled[-KEPT_REVISIONS:],
+                        (since, self._pending_copy),
+                    ]
             super()._settle(at)
 
 
@@ -121,6 +148,7 @@ class SharedChecker(Checker):
         self.texts = self.shared_texts
         self.environment = ""
         self.shared_texts.able = self._able
+        self._text_comes = self.shared_texts.changed
         self._tenancies: dict[str, Tenancy] = {}
         self._freed: set[tuple[str, int]] = set()
         self._ids: dict[str, set[str]] = {}
@@ -142,6 +170,7 @@ class SharedChecker(Checker):
 
     def copy_changed(self, node: Node) -> None:
         """Hear that the copy of the files changed that is read, or that will be."""
+        self.shared_texts.copy = _digest(node.files)
         self._was = read(node.files, self.environment)
         self.files_changed(self._was)
 
@@ -150,11 +179,23 @@ class SharedChecker(Checker):
         self.shared_texts.able_changed(self._now())
         if node is None:
             return
-        now = read(node.files, self.environment)
-        if now != self._was:
-            self._was = now
-            self.files_changed(now)
-        self.shared_texts.reader_changed(self._now(), now)
+        self.shared_texts.copy = _digest(node.files)
+        before, self._was = self._was, read(node.files, self.environment)
+        if self._was == before:
+            self.shared_texts.reader_changed(self._now(), self._was)
+            return
+        self._text_comes = self.shared_texts.reader_changed
+        self.files_changed(self._was)
+        self._text_comes = self.shared_texts.changed
+
+    def _text_is(self, reading: Reading) -> None:
+        self._text_comes(self._now(), reading)
+
+    def clock_set(self, seconds: float) -> None:
+        """Hear that the database's clock jumped."""
+        super().clock_set(seconds)
+        if abs(seconds) >= HOUR_SECONDS:
+            self.shared_texts.forget()
 
     def accepted(self) -> None:
         """Hear that a revision came into force."""

@@ -117,6 +117,11 @@ def _freed_at_once() -> None:
     service.ReplicaService._free_idle = free
 
 
+def _never_waits() -> None:
+    """Let a new reader bring its copy into force, however old that is."""
+    replicas.SourceWait.look = _yes
+
+
 SABOTAGES: tuple[tuple[str, str, Callable[[], None]], ...] = (
     (
         "no fence",
@@ -137,5 +142,6 @@ SABOTAGES: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("dead stay", "nobody takes the accounts of a replica that was killed", _dead_stay),
     ("nobody is unowned", "accounts that nobody owns are not shown", _nobody_is_unowned),
     ("freed at once", "accounts are freed while calls are in flight", _freed_at_once),
+    ("source never waits", "a new reader undoes what another one accepted since", _never_waits),
 )
 """Name, what is wrong with it, and how it is made."""
