@@ -202,6 +202,17 @@ class Life:
         )
         return {device for one in theirs for device in one.devices}
 
+    def released_elsewhere(self, account: str) -> set[str]:
+        """Return what approvals let other accounts of the same user unsubscribe, also where this account wants it."""
+        mine = self.user(account)
+        return {
+            device
+            for one in self.fleet.approvals
+            if one.account != account and one.account in self.fleet.accounts
+            if self.user(one.account) is mine
+            for device in one.devices
+        }
+
     # -- going on
 
     async def one_event(self) -> None:

@@ -543,6 +543,7 @@ class Run:
                 + self._checker.in_flight(name)
             )
             found[name] += 2 * self._dated[name]  # a pass that is under way may still go by a date
+            found[name] += len(goal & self._life.released_elsewhere(name))  # each comes back once
         return found
 
     def _came_true(self) -> None:

@@ -18,6 +18,7 @@ from simulation.seed import run
 from simulation.several.daemons import Daemons
 from simulation.several.run import SharedRun
 from simulation.test_simulation import simulate
+from simulation.texts import Approved
 
 HOUR = 3600.0
 SOON = 5.0
@@ -49,9 +50,9 @@ class Story(SharedRun):
         return [at for at, text in self.report.timeline if at >= self.when and event in text]
 
 
-def lived(folder: Path, happens: Callable[[Story], Awaitable[None]]) -> Story:
+def lived(folder: Path, happens: Callable[[Story], Awaitable[None]], seed: int = 5) -> Story:
     """Return a story in which something happens."""
-    story = Story(5, 24, folder, REPLICAS)
+    story = Story(seed, 24, folder, REPLICAS)
     story.happens = happens
     assert story.run().violation is None
     return story
@@ -133,6 +134,24 @@ def test_a_copy_of_the_files_in_another_folder_is_known_to_be_behind(tmp_path: P
 
     story = lived(tmp_path, happens)
     assert story.logged_at("source.behind")
+
+
+def test_what_another_account_of_the_same_user_may_unsubscribe_comes_back_once(
+    tmp_path: Path,
+) -> None:
+    """An approval lets it go although this account wants it, so one call more is needed in the end."""
+
+    async def happens(story: Story) -> None:
+        life = story._life
+        assert life.user("hotel-1") is life.user("hotel-1-too")
+        device, before = next(iter(life.fleet.accounts["hotel-1"].devices)), story._needed()
+        approved = Approved("hotel-1-too", [device, "d" * 64], datetime(2030, 1, 1, tzinfo=UTC))
+        life.fleet.approvals.append(approved)
+        after = story._needed()
+        life.fleet.approvals.remove(approved)
+        assert after == {**before, "hotel-1": before["hotel-1"] + 1}
+
+    lived(tmp_path, happens, seed=8)
 
 
 def test_a_device_is_absent_since_it_left_the_files() -> None:
