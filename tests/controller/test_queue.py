@@ -267,6 +267,39 @@ async def test_an_account_that_left_is_not_due_any_more() -> None:
     assert passes.begun == [A]
 
 
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("place", ["waits", "due later", "under way", "under way and woken"])
+async def test_an_account_that_another_replica_works_on_has_no_further_pass(
+    place: str, *, first: bool
+) -> None:
+    """Wherever it was when it was given away; another account that was there beside it stays."""
+    passes = Passes()
+    passes.gate = asyncio.Event()
+    async with working(passes, workers=2) as (controller, clock):
+        if place == "due later":
+            passes.due = dict.fromkeys((A, B), timedelta(minutes=1))
+        elif place == "waits":
+            controller.wake([C, AccountName("d")])
+            await settle()
+        controller.wake([A, B], first=first)
+        await settle()
+        if place == "due later":
+            passes.gate.set()
+            await settle()
+        elif place == "under way and woken":
+            controller.wake([A, B], first=first)
+        controller.drop([A])
+        passes.due = {}
+        passes.gate.set()
+        await settle()
+        clock.pass_by(timedelta(hours=1))
+        controller.tick()
+        await settle()
+    begun = {"waits": 0, "due later": 1, "under way": 1, "under way and woken": 1}[place]
+    more = place != "under way"
+    assert (passes.begun.count(A), passes.begun.count(B)) == (begun, begun + more)
+
+
 async def test_a_slow_account_does_not_delay_the_others() -> None:
     """While one account's pass hangs, another worker serves the rest."""
     gate = asyncio.Event()

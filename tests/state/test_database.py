@@ -17,6 +17,8 @@ from socket import gethostname
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from disks import Disk, StandingClock
 from reconciler.core.errors import StateError
@@ -25,6 +27,7 @@ from reconciler.state import State, no_room
 from reconciler.state.sqlite.connection import Newer, Statement, connect
 from reconciler.state.sqlite.database import Database
 from reconciler.state.sqlite.folder import MOST_REPLACED, Held
+from reconciler.state.sqlite.session import FileBytes
 
 FIRST = (("CREATE TABLE note (words TEXT)",),)
 SECOND = (*FIRST, ("ALTER TABLE note ADD COLUMN author TEXT NOT NULL DEFAULT 'nobody'",))
@@ -531,6 +534,53 @@ def test_a_file_that_is_put_in_place_of_an_open_one_is_kept_aside(
     assert len(aside) == MOST_REPLACED
     assert {path.read_bytes() for path in aside} == {(tmp_path / "older.db").read_bytes()}
     assert len(notes(database)) == MOST_REPLACED + 2
+
+
+def test_of_the_files_that_were_kept_aside_the_oldest_go(tmp_path: Path) -> None:
+    """The log named the last one a moment ago, and a person comes to look for it."""
+    folder, clock = tmp_path / "state", StandingClock()
+    Database.open(folder, FIRST, clock).close()
+    (tmp_path / "older.db").write_bytes((folder / "state.db").read_bytes())
+    database = Database.open(folder, FIRST, clock)
+    put_aside: list[str] = []
+    for _ in range(MOST_REPLACED + 2):
+        clock.wait(minutes=1)
+        _exchange(folder)
+        _let_the_disks_clock_go_on(tmp_path)
+        assert database.look()
+        database.write(note("written on"))
+        put_aside.append(f"state.db.replaced-{clock.now():%Y%m%dT%H%M%SZ}")
+        found = {path.name for path in folder.glob("state.db.replaced-*Z")}
+        assert found == set(put_aside[-MOST_REPLACED:])
+    database.close()
+
+
+def _let_the_disks_clock_go_on(folder: Path) -> None:
+    """Return once what is changed now has a later date than all that was changed before."""
+    dates: list[int] = []
+    while len(set(dates)) < 3:
+        (folder / "dated").touch()
+        dates.append((folder / "dated").stat().st_ctime_ns)
+
+
+class FewBytes(FileBytes):
+    """Reads a file in pieces that are shorter than most words."""
+
+    CHUNK = 4
+
+
+@given(
+    st.binary(max_size=20).map(lambda content: bytes(one % 3 for one in content)),
+    st.lists(st.binary(max_size=9).map(lambda word: bytes(one % 3 for one in word)), max_size=4),
+)
+def test_a_word_is_found_wherever_it_is_in_a_file(content: bytes, words: list[bytes]) -> None:
+    """Also across two or more of the pieces that are read, and beside shorter words."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        found = FewBytes(Path(file.name))
+        assert found.hold(words) is any(word in content for word in words if word)
+        found.close()
 
 
 @pytest.mark.parametrize(

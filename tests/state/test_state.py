@@ -1745,6 +1745,42 @@ def test_changes_that_were_sent_and_cannot_be_read_are_trouble(
     assert (state.trouble, state.history.sent_after(HOTEL, earlier)) == ("", (START,))
 
 
+FIRST_READ: dict[str, Callable[[State], object]] = {
+    "memory": lambda state: state.accounts.recall(HOTEL, START).inventory,
+    "a pause": lambda state: state.pauses.of(HOTEL, START).reason,
+    "all pauses": lambda state: sorted(map(str, state.pauses.all(START))),
+    "protection": lambda state: dict(state.protections.all()),
+    "openings": lambda state: [one.window for one in state.opened_windows.in_force(START)],
+    "files": lambda state: [one.document for one in state.revisions.kept()],
+}
+
+
+@pytest.mark.parametrize("what", FIRST_READ)
+def test_whatever_cannot_be_read_is_trouble(
+    what: str, opened: Callable[[], State], disk: Disk
+) -> None:
+    """A process that goes on without what it cannot read says so, and takes no write for certain."""
+    state = opened()
+    state.accounts.desire(wanting(ONE), FIRST, START)
+    night = PauseOverride(Pause.ALL, START + timedelta(hours=1), "night")
+    state.pauses.set(HOTEL, night, START)
+    state.protections.keep(Stated({ONE: HOTEL}))
+    state.opened_windows.open(
+        Opening("office", "mark", START, START + timedelta(hours=1), "an oven", "kim"), START
+    )
+    state.revisions.keep([KeptText("fleet.toml", FIRST, {"fleet.toml": b"version = 1\n"})])
+    known = FIRST_READ[what](state)
+    state = opened()
+    assert FIRST_READ[what](state) == known
+    assert state.trouble == ""
+    state = opened()
+    disk.fault = "disk I/O error"
+    assert FIRST_READ[what](state) != known
+    assert state.trouble == "the state cannot be read: disk I/O error"
+    assert not state.writable
+    disk.fault = ""
+
+
 def test_only_a_list_that_teaches_nothing_agrees(opened: Callable[[], State]) -> None:
     """A pass takes a list for known only where to believe it would change nothing at all."""
     state, devices = opened(), frozenset({ONE, TWO})

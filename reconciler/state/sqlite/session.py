@@ -286,7 +286,7 @@ class FileBytes:
             window = before + chunk
             if any(word in window for word in words):
                 return True
-            before = window[len(window) - overlap :]
+            before = window[max(len(window) - overlap, 0) :]  # a read may return only a few bytes
             place += len(chunk)
         return False
 
