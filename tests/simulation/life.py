@@ -202,6 +202,15 @@ class Life:
         )
         return {device for one in theirs for device in one.devices}
 
+    def released(self, account: str) -> set[str]:
+        """Return what approvals let an account unsubscribe, also where another account of the same user wants it."""
+        return {
+            device
+            for one in self.fleet.approvals
+            if one.account == account
+            for device in one.devices
+        }
+
     def released_elsewhere(self, account: str) -> set[str]:
         """Return what approvals let other accounts of the same user unsubscribe, also where this account wants it."""
         mine = self.user(account)

@@ -535,7 +535,8 @@ class Run:
         found = {}
         for name in self._life.fleet.accounts:
             goal, ignored = self._goal(name)
-            live = self._live(name) - (self._life.others(name) - goal)
+            kept = self._life.others(name) - self._life.released(name)
+            live = self._live(name) - (kept - goal)
             refused = self._refused(name)
             found[name] = (
                 len((goal ^ live) - ignored - refused)
