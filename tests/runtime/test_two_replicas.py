@@ -98,7 +98,11 @@ async def test_an_account_that_is_locked_is_logged_and_taken_afterwards(
             await eventually(lambda: bool(replica.logged("accounts.skipped")), "it is logged")
             assert replica.logged("accounts.skipped")[0]["accounts"] == 1
             assert one.owned_by(replica) == ["clinic"]
-            assert "pcc_accounts_unowned 1.0" in (await replica.ask("GET", "/metrics")).text
+
+            async def shown() -> bool:
+                return "pcc_accounts_unowned 1.0" in (await replica.ask("GET", "/metrics")).text
+
+            await eventually_true(shown, "the account without an owner is shown")
         await one.working(2)
 
 
