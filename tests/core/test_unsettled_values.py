@@ -88,6 +88,24 @@ def test_a_wait_begins_once() -> None:
     }
 
 
+EARLIER = {
+    "git's lock": Waits("index.lock", NOW, gone_since=1.0),
+    "a missing file": Waits(gone_since=1.0, absent={"x": Absent(1.0, some("z"))}),
+    "both": Waits("index.lock", NOW, gone_since=1.0, absent={"x": Absent(1.0, None)}),
+    "a file that came back": Waits(gone_since=1.0),
+}
+
+
+@pytest.mark.parametrize("earlier", EARLIER)
+def test_a_wait_for_something_else_makes_that_for_a_file_no_shorter(earlier: str) -> None:
+    """However long git's lock or a missing file was waited for, a file that goes now is waited for from now on."""
+    waits = after_reading(EARLIER[earlier], WENT, BEFORE, in_force(hotel("a")), NAMED)
+    assert (waits.gone, waits.gone_since) == ({HOTEL: some("b", "c")}, WENT.now)
+    almost, end = WENT.now + LONGEST_SECONDS - 0.1, WENT.now + LONGEST_SECONDS
+    assert after_a_look(waits, now=almost, locked=False, quiet_for=0.0).gone == waits.gone
+    assert after_a_look(waits, now=end, locked=False, quiet_for=0.0).gone == {}
+
+
 def test_what_waits_for_one_file_waits_on_while_another_one_goes() -> None:
     """A second file that goes away frees no device of the first one."""
     first = after_reading(Waits(), WENT, BEFORE, in_force(hotel("a", "b")), NAMED)
