@@ -38,13 +38,15 @@ class TwoClocks:
     """This machine's clock beside LG's, and both beside steady time. For the event loop's thread and others.
 
     LG's time is the median of the times in its last answers, advanced by steady time. If no answer had a date, or while
-    both clocks agree, only ours counts. ``ours_alone``: this process never gets LG's answers.
+    both clocks agree, only ours counts. An answer that may be old says only what LG's time is at least. That counts if
+    ours is behind it, until another one comes. ``ours_alone``: this process never gets LG's answers.
     """
 
     def __init__(self, clock: Clock, *, ours_alone: bool = False) -> None:
         self._clock = clock
         self._answered = ours_alone
         self._theirs: deque[float] = deque(maxlen=ANSWERS)
+        self._at_least: deque[float] = deque(maxlen=ANSWERS)
         self._left: deque[tuple[float, float]] = deque(maxlen=MOST_STEPS)
         self.begin()
 
@@ -53,11 +55,12 @@ class TwoClocks:
         self._began = self._offset = self._now_offset()
         self._left.clear()
 
-    def answered(self, date: datetime | None) -> None:
-        """Take the time of an answer that just came from LG; None if it has no time, or an old one."""
+    def answered(self, date: datetime | None, *, may_be_old: bool = False) -> None:
+        """Take the time of an answer from LG, or of one that a cache may have given again; None if it has no time."""
         self._answered = True
         if date is not None:
-            self._theirs.append(date.timestamp() - self._clock.steady())
+            times = self._at_least if may_be_old else self._theirs
+            times.append(date.timestamp() - self._clock.steady())
 
     @property
     def is_sure(self) -> bool:
@@ -66,10 +69,11 @@ class TwoClocks:
 
     @property
     def ahead(self) -> timedelta:
-        """Return by how much this machine's clock is ahead of LG's, or None if LG's is not known."""
-        if not self._theirs:
-            return timedelta(0)
-        return timedelta(seconds=self._now_offset() - median(self._theirs.copy()))
+        """Return by how much this machine's clock is ahead of LG's, or 0 if LG's is not known."""
+        ours = self._now_offset()
+        if self._theirs:
+            return timedelta(seconds=ours - median(self._theirs.copy()))
+        return timedelta(seconds=min(ours - max(self._at_least.copy(), default=ours), 0.0))
 
     def seconds_ahead(self) -> float:
         """Return the same in seconds, for a metric."""

@@ -394,7 +394,7 @@ class Client:
         # What a cache gives again has the date of its first time, with the header or without. Another replica may have
         # asked for it, or this one before a restart; so another message id is enough, whether it is known here or not.
         may_be_old = "age" in reply.headers or differs
-        self._two.answered(None if may_be_old else protocol.header_time(reply))
+        self._two.answered(protocol.header_time(reply), may_be_old=may_be_old)
         if differs:
             self._metrics.answered_otherwise(self.account)
         return await asyncio.to_thread(read, reply, now) if is_long else read(reply, now)

@@ -83,6 +83,23 @@ def test_lgs_time_is_carried_on_and_is_the_median(two: TwoClocks, clock: Simulat
     assert two.ahead == -2 * HOUR
 
 
+def test_an_answer_that_may_be_old_says_what_lgs_time_is_at_least(
+    two: TwoClocks, clock: SimulatedClock
+) -> None:
+    """The latest of them counts against a clock that is behind it, says nothing about one that is not, and yields."""
+    now = clock.now()
+    two.answered(now - HOUR, may_be_old=True)
+    assert (two.ahead, two.is_sure) == (timedelta(0), True)
+    for date in (now + HOUR, now + 2 * HOUR, now - HOUR):
+        two.answered(date, may_be_old=True)
+    clock.pass_by(MINUTE)
+    assert two.ahead == -2 * HOUR
+    assert two.theirs(clock.now()) == now + 2 * HOUR + MINUTE
+    two.answered(now + 3 * HOUR + MINUTE)
+    two.answered(now + 9 * HOUR, may_be_old=True)
+    assert two.ahead == -3 * HOUR
+
+
 def test_the_last_nine_answers_count(two: TwoClocks, clock: SimulatedClock) -> None:
     """Five of nine are most of them; what came before does not count any more."""
     for ahead in (2, 0, 0, 0, 0, 0, 2, 2, 2, 2):
