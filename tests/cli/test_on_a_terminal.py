@@ -80,3 +80,19 @@ def test_a_watched_text_leaves_the_terminal_as_it_was(
     assert drawn.endswith("\x1b[?7h\x1b[?25h")
     assert "no daemon answers" in after
     assert not ESCAPE.search(after)
+
+
+def test_lines_that_have_no_room_are_counted(given: dict[str, str]) -> None:
+    """The last row of a low terminal says how many lines it leaves out, neither more nor fewer."""
+    words = ("devices", "--watch", "--all", "--server", "http://127.0.0.1:9")
+    drawn = []
+    for rows in (40, 6):
+        seen = on_terminal(
+            words, given, size=(20, rows), until="Ctrl-C ends this", end=signal.SIGINT
+        )
+        last = seen.written.partition(FIRST_SCREEN)[2].partition("pcc-reconciler:")[0]
+        drawn.append(last.splitlines())
+    whole, some = drawn
+    assert len(whole) > len(some) == 5
+    assert some[1:-1] == whole[1:4]
+    assert some[-1] == f"… and {len(whole) - 4} more lines"

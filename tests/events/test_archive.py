@@ -473,6 +473,30 @@ async def test_an_event_is_delivered_when_all_its_sinks_have_it(
     assert event.body == sent()
 
 
+@pytest.mark.parametrize("first", ["crm", "log"])
+async def test_an_event_that_one_sink_never_took_keeps_its_body(
+    spool: Spool, routes: Routes, first: str
+) -> None:
+    """Dead at one sink and delivered at the other, in either order: a person can still send it again."""
+    routes.otherwise = To(["crm", "log"])
+    await stored(spool, sent())
+    results = {"crm": Result.DEAD, "log": Result.DELIVERED}
+    for sink in sorted(results, key=lambda one: one != first):
+        await spool.record([outcome(1, results[sink], sink=sink)])
+    spool.expire(START + 60 * DAY, Kept())
+    (event,) = spool.events(Wanted())
+    assert (event.state, event.body) == (EventState.DEAD, sent())
+    assert spool.replay("crm", START, states=[EventState.DEAD]) == 1
+    await spool.record([outcome(1, Result.DELIVERED)])
+    spool.expire(START + 60 * DAY, Kept())
+    assert kept_bodies_of(spool) == []
+
+
+def kept_bodies_of(spool: Spool) -> list[int]:
+    """Return the seqs of the events that have a body."""
+    return [event.seq for event in spool.events(Wanted()) if event.body is not None]
+
+
 async def test_quarantine_and_self_tests_go_in_their_time(spool: Spool) -> None:
     """Bytes stay in quarantine for their time, and self-tests for a day."""
     await stored(spool, b"x", b'{"event": {"pushType": "PCC_SELF_TEST", "nonce": "1"}}')

@@ -24,6 +24,7 @@ from disks import StandingClock
 from hooks import CLOSE, OK, Hooks, Script, answer, hooks
 from reconciler.events.envelope import Envelopes
 from reconciler.events.model import Attempt, Device, Diagnosis, Knowledge, Message, Result
+from reconciler.events.sinks.authorization import secrets_of
 from reconciler.events.sinks.http import Endpoint, HttpSink
 from reconciler.events.sinks.names import GOOD_FOR_SECONDS, system_addresses
 from reconciler.events.sinks.port import Handed
@@ -480,3 +481,19 @@ def _certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
     return tls, certificate
+
+
+@pytest.mark.parametrize(
+    ("pair", "password"),
+    [
+        ("crm:pass-word-7", "pass-word-7"),
+        ("crm:pass:word:7", "pass:word:7"),
+        ("crm::pass-word", ":pass-word"),
+        ("crm:pass-word:", "pass-word:"),
+        (":pass-word-7", "pass-word-7"),
+    ],
+)
+def test_a_password_is_masked_as_a_whole(pair: str, password: str) -> None:
+    """It begins behind the first colon, whatever colons it has itself; pair and encoded form are secret, too."""
+    encoded = base64.b64encode(pair.encode()).decode()
+    assert secrets_of(f"Basic {encoded}") == {f"Basic {encoded}", encoded, pair, password}

@@ -202,10 +202,14 @@ def test_what_is_in_quarantine_is_no_first_copy_of_a_whole_message() -> None:
     assert one(sent(pushType=None)).key != one(sent()).key
 
 
-def test_without_all_three_members_the_bytes_are_the_key() -> None:
-    """Only the whole body distinguishes an event without a time from others."""
-    body = sent(diagnosisTimestamp=None)
+@pytest.mark.parametrize("member", ["deviceId", "diagnosisType", "diagnosisTimestamp"])
+@pytest.mark.parametrize("absent", [None, ""])
+def test_without_all_three_members_the_bytes_are_the_key(member: str, absent: str | None) -> None:
+    """Only the whole body distinguishes an event without a time from others, also where the time is empty."""
+    without: dict[str, Any] = {member: absent}
+    body = sent(**without)
     assert one(body).key == sha256(body).digest()
+    assert one(sent(number=2, **without)).key != one(body).key
 
 
 def test_each_element_of_an_array_is_judged_alone() -> None:

@@ -126,6 +126,19 @@ def test_approvals_in_force_are_marked() -> None:
     assert one.approved == {"bbbb"}
 
 
+def test_an_approval_counts_for_what_is_removed() -> None:
+    """An approval also names what stays, and what is added: a reviewer counts neither."""
+    before = 'version = 1\ndevices = ["aaaa", "bbbb"]\n'
+    approval = '[[approvals]]\ndevices = ["aaaa", "bbbb", "cccc", "dddd"]\n'
+    approval += 'expires = 2099-01-01T00:00:00Z\nreason = "wing B"\n'
+    until = ", ".join(
+        f'{{ id = "{one}", until = 2098-01-01T00:00:00Z }}' for one in ("aaaa", "cccc")
+    )
+    one = difference(before, f"version = 1\ndevices = [{until}]\n{approval}")
+    assert (one.removed, one.added) == (("bbbb",), ("cccc",))
+    assert one.approved == {"bbbb"}
+
+
 def test_keys_of_an_account_are_compared() -> None:
     """A policy that is loosened and a country that changes are shown as lines, before and after."""
     before = 'version = 1\n[accounts.seoul]\ncountry = "KR"\ndevices = []\n'

@@ -305,6 +305,21 @@ def test_reorder(sim: Sim) -> None:
     assert order == [sim.ids[2], held.event.device]
 
 
+def test_reorder_waits_for_events_and_not_for_retries(sim: Sim) -> None:
+    """A call that is made again is no later event: one that is held back stays behind as many as it was to."""
+    sim.emit(fault.Reorder(behind=2, at_most=DAY))
+    again = sim.emit(number=1)
+    for seconds in (0.0, 10.0, 20.0):
+        (call,) = sim.take(seconds)
+        assert call.parts[0][0] is again
+        sim.callbacks.answer(call, 503)
+    sim.emit(number=2)
+    assert [message["event"]["deviceId"] for message in sim.messages()] == [
+        sim.ids[2],
+        sim.ids[0],
+    ]
+
+
 def test_reorder_ends(sim: Sim) -> None:
     """An event that is held back goes after a while, also where no other comes."""
     sim.emit(fault.Reorder(at_most=30.0))
@@ -511,6 +526,19 @@ def test_giving_up() -> None:
     sim.callbacks.resume()
     sim.emit()
     assert len(sim.messages()) == 1
+
+
+def test_after_a_resume_refusals_are_counted_anew() -> None:
+    """The address is given up again after as many refusals as the first time, and not at the next one."""
+    sim = Sim(Options(callback_gives_up_after=3, callback_attempts=1))
+    for _ in range(2):
+        for refused in range(3):
+            assert (sim.callbacks.given_up, sim.callbacks.refused_in_a_row) == (None, refused)
+            sim.emit()
+            (call,) = sim.take()
+            sim.callbacks.answer(call, 401)
+        assert sim.callbacks.given_up == sim.time.now
+        sim.callbacks.resume()
 
 
 def test_an_answer_after_giving_up() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -245,6 +246,27 @@ def test_an_account_that_left_leaves_no_series_behind() -> None:
         value(metrics, "pcc_changes_total", account=SEOUL, action="subscribe", result="success")
         == 0
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "together"),
+    [
+        ("pcc_pass_last_attempt_timestamp_seconds", "last_attempt", 0),
+        ("pcc_pass_last_success_timestamp_seconds", "last_success", 0),
+        ("pcc_out_of_sync_since_timestamp_seconds", "out_of_sync_since", 50),
+        ("pcc_token_expiry_timestamp_seconds", "token_expiry", 50),
+    ],
+)
+def test_an_account_that_never_had_a_pass_shows_in_the_moment_of_all(
+    name: str, field: str, together: float
+) -> None:
+    """It is the slowest of all; of what is 0 where all is well, the others count."""
+    metrics = started(per_account=False)
+    some: dict[str, Any] = {field: 50.0}
+    none: dict[str, Any] = {field: 0.0}
+    metrics.figures(SEOUL, replace(FULL, **some))
+    metrics.figures(BUSAN, replace(FULL, **none))
+    assert value(metrics, name) == together
 
 
 def test_without_account_labels_figures_are_sums() -> None:
