@@ -190,7 +190,8 @@ async def test_the_registry_is_read_once_an_hour_and_only_where_there_are_rules(
     """An account without rules costs no GET /devices; one with rules costs one, until an hour is over."""
     platform = fleet(12)
     devices = sorted(owned(platform))
-    write(tmp_path / "desired-state.toml", f"version = 1\ndevices = {devices}\n".replace("'", '"'))
+    plain = f"version = 1\ndevices = {devices}\n".replace("'", '"')
+    write(tmp_path / "desired-state.toml", plain)
     async with site(tmp_path, platform, PCC_INTERVAL="10m") as one:
         await rested(one)
         one.clock.go_ahead(HOUR)
@@ -204,6 +205,10 @@ async def test_the_registry_is_read_once_an_hour_and_only_where_there_are_rules(
         assert len(one.calls(Route.DEVICES)) == 1
         one.clock.go_ahead(timedelta(minutes=15))
         await reads(one, 2)
+        write(tmp_path / "desired-state.toml", plain)
+        await eventually(lambda: not one.process.components.registries.news(), "no rules")
+        locks(tmp_path, devices)
+        await reads(one, 3)  # what was read before the rules went does not count
 
 
 @pytest.mark.parametrize("an_hour", [14, 24])
