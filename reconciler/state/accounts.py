@@ -92,7 +92,9 @@ class AccountStore(Accounts):
                 written.append(
                     records.DevicesMoved(known.name, mark, moves.entering, moves.leaving)
                 )
-            if renamed:
+            if self._memories.is_unread(known.name):
+                pass  # names and marks replace what is stored; the next edit brings them
+            elif renamed:
                 written.append(records.NamesSaved(known.name, now, renamed.names, renamed.ended))
                 self._behind.waiting.drop(("account", known.name))
                 written.append(records.AccountSaved.of(known))  # together: the names and their mark
@@ -110,6 +112,8 @@ class AccountStore(Accounts):
         live: frozenset[DeviceId],
     ) -> tuple[Outcome, ...]:
         with self._memories.changing(account, now) as known:
+            if self._memories.is_unread(account):
+                return ()  # it would replace a list that is stored, whatever that says
             before = records.AccountSaved.of(known)
             belief = known.believe(observed, credential, now, live, self._longest_call)
             written = _learned(known, belief)
@@ -126,8 +130,9 @@ class AccountStore(Accounts):
 
     def doubt(self, account: AccountName, now: datetime) -> None:
         with self._memories.changing(account, now) as known:
-            known.doubt(self._credentials.get(account))
-            self._save(known)
+            if not self._memories.is_unread(account):
+                known.doubt(self._credentials.get(account))
+                self._save(known)
 
     def person_agrees(self, account: AccountName) -> None:
         with self._memories.changing(account) as known:

@@ -32,6 +32,10 @@ class Memories:
         """Return an account's memory if it was already read."""
         return self._remembered.accounts.get(account)
 
+    def is_unread(self, account: AccountName) -> bool:
+        """Return whether an account's memory could not be read and began empty. Hold the lock of ``Remembered``."""
+        return account in self._remembered.unread
+
     @contextmanager
     def known(self, account: AccountName, now: datetime | None = None) -> Iterator[AccountMemory]:
         """Hold an account's memory exclusively; it is read from the storage at first use."""
@@ -99,14 +103,17 @@ class Memories:
 
     def _read(self, account: AccountName, now: datetime) -> None:
         """Read an account's memory from the storage, or begin with an empty one and ``trouble``."""
+        unread = set()
         with self._behind.disk:
             try:
                 known = self._stored(account, now)
             except StateError as error:
                 self._behind.unread(error)
-                known = AccountMemory(account)
+                known, unread = AccountMemory(account), {account}
         with self._remembered.lock:
-            self._remembered.accounts.setdefault(account, known)
+            if self._remembered.accounts.setdefault(account, known) is known:
+                self._remembered.unread -= {account}
+                self._remembered.unread |= unread
 
     def _stored(self, account: AccountName, now: datetime) -> AccountMemory:
         return self._behind.storage.account(account, now, self._behind.clock.read_from(now))

@@ -38,10 +38,14 @@ TOGETHER = 1000
 
 @dataclass(slots=True)
 class Remembered:
-    """What is in memory. Hold the lock while you read or change it."""
+    """What is in memory. Hold the lock while you read or change it.
+
+    ``unread`` are accounts that could not be read. Their memory began empty, so it must not replace what is stored.
+    """
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     accounts: dict[AccountName, AccountMemory] = field(default_factory=dict)
+    unread: set[AccountName] = field(default_factory=set)
     pauses: dict[AccountName, PauseOverride] | None = None
     protected: Shelf[AccountName] | None = None
     opened: dict[str, Opening] | None = None
@@ -49,6 +53,7 @@ class Remembered:
     def forget(self) -> None:
         """Read everything again at the next use."""
         self.accounts.clear()
+        self.unread.clear()
         self.pauses = self.protected = None
         self.pauses = None
         self.opened = None
@@ -169,7 +174,8 @@ class WriteBehind:
             return
         with self.remembered.lock:
             for known in self.remembered.accounts.values():
-                self.waiting.put(everything(known, self.clock.now()), ("folded", known.name))
+                if known.name not in self.remembered.unread:
+                    self.waiting.put(everything(known, self.clock.now()), ("folded", known.name))
             pauses = (self.remembered.pauses or {}) if self._alone else {}
             for name, override in pauses.items():  # others may have ended those of a shared state
                 self.waiting.replace(("pause", name), PauseSaved(name, override), lasting=True)

@@ -32,6 +32,7 @@ from reconciler.core.model import (
     Commit,
     Confirmed,
     Desired,
+    Device,
     DeviceId,
     Memory,
     MessageId,
@@ -1834,6 +1835,66 @@ def test_a_disk_that_cannot_be_read_is_trouble_and_is_read_again(
     assert len(state.revisions.kept()) == 1
 
 
+def _lists_another_home(state: State, now: datetime) -> None:
+    trust(state, now, THREE, credential="another mark")
+
+
+def _lists_nothing(state: State, now: datetime) -> None:
+    trust(state, now)
+
+
+def _doubts(state: State, now: datetime) -> None:
+    state.accounts.doubt(HOTEL, now)
+
+
+def _edits(state: State, now: datetime) -> None:
+    state.accounts.desire(wanting(TWO), SECOND, now)
+
+
+def _names(state: State, now: datetime) -> None:
+    named = {TWO: Device(TWO, name="oven")}
+    state.accounts.desire(replace(wanting(TWO), described=named), SECOND, now)
+
+
+def _agrees(state: State, _now: datetime) -> None:
+    state.accounts.person_agrees(HOTEL)
+
+
+@pytest.mark.parametrize("reads_again", ["before it writes", "after it was written"])
+@pytest.mark.parametrize(
+    "learns", [_lists_another_home, _lists_nothing, _doubts, _edits, _names, _agrees]
+)
+def test_what_is_learned_while_an_account_cannot_be_read_replaces_nothing(
+    learns: Callable[[State, datetime], None],
+    reads_again: str,
+    opened: Callable[[], State],
+    disk: Disk,
+    clock: StandingClock,
+) -> None:
+    """Else a list of another home, read once when nothing was known, would be the list to compare with for good."""
+    state = opened()
+    remember_a_day(state, clock)
+    state.accounts.doubt(HOTEL, clock.at)
+    state.accounts.credential(HOTEL, "another mark")
+    before = state.accounts.recall(HOTEL, clock.at)
+    assert before.credential_changed
+    state = opened()
+    state.accounts.credential(HOTEL, "another mark")
+    disk.fault = "disk I/O error"
+    assert state.accounts.recall(HOTEL, clock.at) == Memory(writable=False)
+    if reads_again == "before it writes":
+        disk.fault = ""
+    learns(state, clock.at)
+    disk.fault = ""
+    clock.wait(seconds=2)
+    state.look()
+    after = state.accounts.recall(HOTEL, clock.at)
+    assert (after.expected, after.inventory) == (before.expected, before.inventory)
+    assert (after.suspect_readings, after.credential_changed) == (before.suspect_readings, True)
+    assert (after.unsubscribed, after.retries) == (before.unsubscribed, before.retries)
+    assert after.writable
+
+
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_a_pause_that_cannot_be_read_is_trouble_and_is_in_force_again(
     opened: Callable[[], State], disk: Disk, *, everywhere: bool
@@ -1966,10 +2027,10 @@ def test_a_glance_shows_what_the_disk_does_not_have_yet(
     assert state.accounts.glance(HOTEL, clock.at).expected == ids(ONE)
 
 
-def test_a_list_takes_the_place_of_one_that_could_not_be_read(
+def test_a_list_that_came_while_an_account_could_not_be_read_is_not_kept(
     opened: Callable[[], State], disk: Disk
 ) -> None:
-    """What the file had from before is not added to it."""
+    """It was compared with nothing; the next one is compared with what is stored, and takes its place."""
     state = opened()
     state.accounts.desire(wanting(ONE, TWO, THREE), FIRST, START)
     trust(state, START, ONE, TWO)
@@ -1978,6 +2039,8 @@ def test_a_list_takes_the_place_of_one_that_could_not_be_read(
     trust(state, START, TWO, THREE)
     disk.fault = ""
     state.accounts.doubt(CLINIC, START)
+    assert state.accounts.recall(HOTEL, START).expected == ids(ONE, TWO)
+    trust(state, START, TWO, THREE)
     assert opened().accounts.recall(HOTEL, START).expected == ids(TWO, THREE)
 
 
