@@ -503,6 +503,13 @@ FAULTS = {
         "2:21: must be text in quotes",
     ],
 }
+for _entry in ("name = 'x'", "from = 2026-11-01T00:00:00Z", "type = 'washer'"):
+    FAULTS[
+        f"{HEAD}devices = [{{ id = 'a', {_entry} }}]\n"
+        "[[approvals]]\ndevices = ['a']\nexpires = 2026-12-01T00:00:00Z\nreason = 'x'"
+    ] = [
+        "4:12: this device is approved to go and also wanted, without an until; it is wanted at a.toml:2:12"
+    ]
 for _value in ('"101%"', '"10"', "-1", "1.5", "true", '"-1%"', '"1e1%"', "[]"):
     FAULTS[f"{HEAD}policy.max_unsubscribe = {_value}\ndevices = []"] = [
         '2:26: must be a share like "10%", from "0%" to "100%", or a whole number like 20'

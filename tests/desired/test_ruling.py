@@ -270,7 +270,8 @@ def test_a_lock_is_among_the_files_that_a_file_names() -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # The lock file itself
 
-aliases = st.none() | st.text(max_size=300)
+between = st.sampled_from([" | ", "|", " | rule ", "#", "Room 7"])
+aliases = st.none() | st.text(max_size=300) | st.lists(between, max_size=4).map("".join)
 lines = st.dictionaries(
     st.sampled_from([DeviceId(name) for name in ("a", "b", "ü-한", "0" * 64)]),
     st.builds(

@@ -85,3 +85,7 @@ def test_a_group_that_may_go_on_says_so() -> None:
     assert older == {"b": False, "x": True, "a": True}
     newer = {group.first.pass_id: group.partial for group in grouped(changes, newer=True)}
     assert newer == {"b": True, "x": True, "a": False}
+    both = {
+        group.first.pass_id: group.partial for group in grouped(changes, newer=True, older=True)
+    }
+    assert both == {"b": True, "x": True, "a": True}

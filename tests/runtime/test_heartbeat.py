@@ -22,7 +22,7 @@ from reconciler.reporting import StatusReport
 from reconciler.reporting.heartbeat import Beat, Punctuality, Verdict
 from reconciler.reporting.status import TextReport
 from reconciler.runtime import heartbeat
-from reconciler.runtime.heartbeat import Heartbeats
+from reconciler.runtime.heartbeat import LONGEST, Heartbeats
 from reconciler.runtime.services.heartbeat import HeartbeatService
 from reconciler.simulator import Route
 from reconciler.simulator import faults as effects
@@ -154,6 +154,23 @@ async def test_no_secret_leaves_with_a_heartbeat() -> None:
         await eventually(lambda: len(outside.posted) > before + 1)
         last = outside.posted[-1].body.decode()
     assert last.splitlines() == [MASK, "line of on time"]
+
+
+@pytest.mark.parametrize("hidden", [5, len(MASK) + 5, 500])
+async def test_a_long_text_is_masked_before_it_is_cut(hidden: int) -> None:
+    """Of a secret that lies across the end no part leaves, and the service gets no more than it keeps."""
+    secret, masking, clock = "s3cr3t-" * 100, Masking(), StandingClock()
+    masking.know({secret})
+    async with hooks(lambda _: OK) as outside:
+        given = Given("PCC_HEARTBEAT_URL", SecretStr(outside.url))
+        heartbeats = Heartbeats(SecretReader(given), Proxies(), masking, clock)
+        text = "x" * (LONGEST - hidden) + secret + "y" * LONGEST
+        assert await heartbeats.send(text, well=True) == ""
+        await heartbeats.close()
+    body = outside.posted[0].body.decode()
+    assert len(body) == LONGEST
+    assert "s3cr3t" not in body
+    assert body.startswith("x" * (LONGEST - hidden) + MASK[:hidden])
 
 
 async def test_what_is_not_known_is_not_stated() -> None:

@@ -226,3 +226,14 @@ class Owning(RuleBasedStateMachine):
 
 TestOwning = Owning.TestCase
 TestOwning.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+def test_an_account_that_was_lost_and_taken_again_is_not_written_on() -> None:
+    """What was noted under the old epoch would be written over what another replica recorded in between."""
+    one = Owning()
+    one.read()
+    one.take(ACCOUNTS[0], OTHER)
+    one.take(ACCOUNTS[0], ME)
+    one.change(ACCOUNTS[1], "generation")
+    one.fail(frozenset(ACCOUNTS))
+    assert one.tenure.known().keys() == set(ACCOUNTS[1:])

@@ -446,6 +446,15 @@ def test_what_is_accepted_is_there_for_everybody(ann: Replica, ben: Replica) -> 
     assert {"a" * 64, "b" * 64, "c" * 64} <= ben.coordination.source.earlier(START)
 
 
+def test_what_was_in_force_a_moment_ago_is_as_young_as_that(ann: Replica) -> None:
+    """A digest counts from when it was replaced, however long ago it was accepted; its copies come back for a day."""
+    epoch = ann.reads(ANN)
+    between = asyncio.run(ann.coordination.members.renew(ANN))
+    assert between is not None
+    assert ann.accepts(ANN, epoch)
+    assert "a" * 64 in ann.coordination.source.earlier(between.now + timedelta(days=1))
+
+
 def test_a_command_accepts_for_the_replicas_that_come_later(ann: Replica, ben: Replica) -> None:
     """Where no replica lives a revision comes into force as by a reader; where one lives nothing does."""
     mine, serial = ann.takes(ANN), ann.coordination.source.verdict().serial

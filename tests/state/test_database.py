@@ -24,7 +24,7 @@ from disks import Disk, StandingClock
 from reconciler.core.errors import StateError
 from reconciler.runtime.clock import SystemClock
 from reconciler.state import State, no_room
-from reconciler.state.sqlite.connection import Newer, Statement, connect
+from reconciler.state.sqlite.connection import Newer, Statement, connect, damaged
 from reconciler.state.sqlite.database import Database
 from reconciler.state.sqlite.folder import MOST_REPLACED, Held
 from reconciler.state.sqlite.session import FileBytes
@@ -761,3 +761,22 @@ def test_a_file_of_another_user_that_cannot_be_written_is_named_by_both() -> Non
         said = opened_by_another_user(folder)
         assert said[0] == str(folder / "state.db")
         assert said[1] != "-" or os.geteuid() != 0
+
+
+@pytest.mark.parametrize(
+    ("code", "is_damage"),
+    [
+        (sqlite3.SQLITE_CORRUPT, True),
+        (sqlite3.SQLITE_CORRUPT_INDEX, True),
+        (sqlite3.SQLITE_NOTADB, True),
+        (sqlite3.SQLITE_IOERR_READ, False),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, False),
+        (None, False),
+    ],
+)
+def test_damage_is_known_by_its_finer_codes_too(code: int | None, *, is_damage: bool) -> None:
+    """A damaged index is damage like any other, and a file that cannot be read is none."""
+    error = sqlite3.DatabaseError("as SQLite says it")
+    if code is not None:
+        error.sqlite_errorcode = code
+    assert damaged(error) is is_damage
