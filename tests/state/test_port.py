@@ -599,6 +599,20 @@ def test_a_change_keeps_its_name(storage: Storage) -> None:
     assert storage.once_called("stove", 10) == frozenset()
 
 
+def test_a_retired_account_begins_anew(storage: Storage) -> None:
+    """Neither since when it is in the files nor that its list was trusted outlives it, whoever retired it."""
+    write(storage, records.AccountSaved(HOTEL, START, True, 2, "fingerprint", "mark"))  # noqa: FBT003 - as the record has it
+    write(storage, records.AccountRetired(HOTEL, LATER))
+    known = storage.account(HOTEL, LATER)
+    assert (known.texts_since, known.trusted, known.suspect_readings, known.credential) == (
+        None,
+        False,
+        0,
+        None,
+    )
+    assert known.names.mark is None
+
+
 def test_a_retired_account_leaves_its_names_findable(storage: Storage) -> None:
     """The devices are forgotten, and what they were called leads to their past changes."""
     write(storage, moved(ONE), named({ONE: "oven"}), records.AccountRetired(HOTEL, LATER))

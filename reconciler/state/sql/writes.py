@@ -173,6 +173,8 @@ def _(record: records.AccountRetired) -> Iterable[Statement]:
         Write.DROP_PAUSE,
         Write.CLOSE_CHANGES,
     )
+    # its row too: a device that is in no file counts as absent since the account came into the files
+    yield Statement(Write.SAVE_ACCOUNT, ((record.account, None, False, 0, None, None),))
 
 
 @statements.register
