@@ -151,7 +151,7 @@ class AccountStore(Accounts):
             fresh = known.retired()
             self._remembered.accounts[account] = fresh
             self._memories.pauses().pop(account, None)
-            self._behind.waiting.drop(("account", account), ("quota", account), ("pause", account))
+            self._behind.waiting.drop(("account", account), ("pause", account))
             self._behind.waiting.put(
                 Group((records.AccountRetired(account, self._behind.clock.now()),))
             )

@@ -68,7 +68,10 @@ class AccountSaved:
 
 @dataclass(frozen=True, slots=True)
 class AccountRetired:
-    """Everything about an account is forgotten, except its past changes and the former names of its devices."""
+    """Everything about an account is forgotten, except its past changes, its calls and the former names of its devices.
+
+    LG counts calls for an hour, also those of an account that comes back.
+    """
 
     account: AccountName
     at: datetime | None = None

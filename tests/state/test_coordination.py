@@ -38,6 +38,7 @@ from reconciler.state.records import (
     ListChanged,
     Mark,
     NamesSaved,
+    QuotaSaved,
 )
 from reconciler.state.sqlite.storage import SqliteStorage
 
@@ -498,6 +499,19 @@ def test_a_retired_account_is_forgotten_and_its_epoch_goes_on(ann: Replica) -> N
     ann.coordination.ownership.shed({HOTEL: mine[HOTEL].epoch}, ANN)
     assert ann.accepts(ANN, epoch)
     assert ann.takes(ANN)[HOTEL].epoch > mine[HOTEL].epoch
+
+
+def test_the_calls_of_an_account_that_left_count_when_it_comes_back(ann: Replica) -> None:
+    """LG counts the calls of a user for an hour, also while no file names its account."""
+    mine = ann.takes(ANN)
+    ann.storage.write([Group((QuotaSaved(HOTEL, (1.0, 2.0), 10),))], fences=mine)
+    epoch = ann.reads(ANN)
+    assert ann.accepts(ANN, epoch, managed=ALL - {HOTEL}, retired=frozenset({HOTEL}))
+    ann.coordination.ownership.shed({HOTEL: mine[HOTEL].epoch}, ANN)
+    assert ann.accepts(ANN, epoch)
+    assert HOTEL in ann.takes(ANN)
+    known = ann.storage.account(HOTEL, START)
+    assert (known.calls, known.calls_per_hour) == ((1.0, 2.0), 10)
 
 
 def test_commands_wait_for_whoever_owns_their_account(ann: Replica, ben: Replica) -> None:

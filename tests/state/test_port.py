@@ -394,7 +394,7 @@ def test_documents_are_kept_with_their_files(storage: Storage) -> None:
 
 
 def test_a_retired_account_leaves_its_past_changes(storage: Storage) -> None:
-    """Nothing else of it is kept, no later list settles what was open, and other accounts stay as they were."""
+    """Its calls stay too. No later list settles what was open, and other accounts stay as they were."""
     pause = PauseOverride(Pause.ALL)
     kept = records.PauseSaved(CLINIC, pause), records.QuotaSaved(CLINIC, (1.0,), 1)
     gone = records.PauseSaved(HOTEL, pause), records.QuotaSaved(HOTEL, (1.0,), 1)
@@ -407,7 +407,7 @@ def test_a_retired_account_leaves_its_past_changes(storage: Storage) -> None:
     assert (known.open, known.retries.look(), known.calls, devices(storage)) == (
         {},
         {},
-        (),
+        (1.0,),
         (NOBODY, NOBODY),
     )
     assert (storage.changes(Asked(), 10), storage.pauses()) == ([PAST], {CLINIC: pause})

@@ -276,7 +276,6 @@ class Remembering(RuleBasedStateMachine):
         model = self.model
         model.accounts[account] = AccountModel(done=model.accounts[account].done)
         model.pauses.pop(account, None)
-        model.quotas.pop(account, None)
 
     @invariant()
     def it_is_as_the_model_says(self) -> None:

@@ -1101,7 +1101,7 @@ def test_which_accounts_have_live_devices_is_known_before_it_is_written(
 def test_a_retired_account_is_forgotten_but_for_its_history(
     opened: Callable[[], State], disk: Disk
 ) -> None:
-    """Of a retired account only past changes stay; should it come back, it begins anew."""
+    """Of a retired account only past changes and its calls stay; should it come back, it begins anew."""
     state = opened()
     state.accounts.desire(wanting(ONE), FIRST, START)
     trust(state, START, TWO)
@@ -1119,7 +1119,7 @@ def test_a_retired_account_is_forgotten_but_for_its_history(
             one.pauses.of(HOTEL, START),
         ) == (
             frozenset(),
-            ((), None),
+            ((1.0,), 60),
             PauseOverride(),
         )
         assert len(one.history.changes(device=ONE)) == 1

@@ -310,9 +310,10 @@ class AccountMemory:
         return self.drop_retries(retries.keys() - waiting.keys())
 
     def retired(self) -> AccountMemory:
-        """Return what stays of an account that was removed: the count of the day, in case it returns within the day."""
+        """Return what stays of an account that was removed, in case it returns: the count of the day, and its calls."""
         fresh = AccountMemory(self.name)
         fresh.day = self.day
+        fresh.calls, fresh.calls_per_hour = self.calls, self.calls_per_hour
         return fresh
 
     def count_from(self, pasts: Iterable[Past]) -> None:

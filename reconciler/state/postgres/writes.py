@@ -94,9 +94,6 @@ WORDS: Mapping[Write, Words] = {
     Write.DROP_RETRIES: Words(
         "DELETE FROM retry USING {r} WHERE retry.account = r.account", _ACCOUNT
     ),
-    Write.RETIRE_QUOTA: Words(
-        "DELETE FROM quota USING {r} WHERE quota.account = r.account", _ACCOUNT
-    ),
     Write.DROP_PAUSE: Words(
         "DELETE FROM pause USING {r} WHERE pause.account = r.account", _ACCOUNT
     ),

@@ -26,7 +26,6 @@ class Write(Enum):
     KNOW_ACCOUNT = auto()
     RETIRE_DEVICES = auto()
     DROP_RETRIES = auto()
-    RETIRE_QUOTA = auto()
     DROP_PAUSE = auto()
     CLOSE_CHANGES = auto()
     ENTER = auto()
@@ -169,7 +168,6 @@ def _(record: records.AccountRetired) -> Iterable[Statement]:
         (record.account,),
         Write.RETIRE_DEVICES,
         Write.DROP_RETRIES,
-        Write.RETIRE_QUOTA,
         Write.DROP_PAUSE,
         Write.CLOSE_CHANGES,
     )

@@ -18,7 +18,6 @@ WORDS: Mapping[Write, str] = {
     Write.KNOW_ACCOUNT: "INSERT OR IGNORE INTO account VALUES (?, NULL, 0, 0, NULL, NULL)",
     Write.RETIRE_DEVICES: "DELETE FROM device WHERE account = ?",
     Write.DROP_RETRIES: "DELETE FROM retry WHERE account = ?",
-    Write.RETIRE_QUOTA: "DELETE FROM quota WHERE account = ?",
     Write.DROP_PAUSE: "DELETE FROM pause WHERE account = ?",
     Write.CLOSE_CHANGES: "UPDATE change SET open = 0 WHERE account = ? AND open",
     Write.ENTER: """INSERT INTO device (account, came, came_at, id, owned, live) VALUES (?, ?, ?, ?, 1, 0)
