@@ -155,6 +155,7 @@ class SharedChecker(Checker):
         self._dates: set[str] = set()
         self._was: Reading | None = None
         self._agreed: dict[str, float] = {}
+        self._set_ahead: list[tuple[float, float]] = []
         self._steady_since = 0.0
 
     # -- files
@@ -194,6 +195,8 @@ class SharedChecker(Checker):
     def clock_set(self, seconds: float) -> None:
         """Hear that the database's clock jumped."""
         super().clock_set(seconds)
+        if seconds > 0:
+            self._set_ahead.append((self._now(), seconds))
         if abs(seconds) >= HOUR_SECONDS:
             self.shared_texts.forget()
 
@@ -288,9 +291,17 @@ class SharedChecker(Checker):
             tenancy.limit, tenancy.limit_since = limit, self._now()
         steady = self._now() - tenancy.limit_since > HOUR_SECONDS + CLOCK_SECONDS
         if isinstance(limit, int) and steady:
-            within = [at for at in known.calls if at > self._now() - HOUR_SECONDS + CLOCK_SECONDS]
+            within = [at for at in known.calls if self._counts_at_least_until(at) > self._now()]
             words = f"{len(within)} calls in an hour, {limit} are allowed"
             self._require("quota", len(within) <= limit, call, words)
+
+    def _counts_at_least_until(self, at: float) -> float:
+        """Return until when a call counts for every owner.
+
+        An owner that took the account over knows its date by the clock that was set ahead since.
+        """
+        ahead = sum(span for jumped, span in self._set_ahead if jumped > at)
+        return at + HOUR_SECONDS - CLOCK_SECONDS - ahead
 
     def delivered(self, call: Any, answer: Any) -> None:
         """Hear of an answer that reached a daemon."""
