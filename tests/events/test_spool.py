@@ -12,6 +12,7 @@ import pytest
 
 from disks import START, StandingClock
 from reconciler.core.errors import SpoolError, SpoolFull
+from reconciler.events.config import RetentionConfig
 from reconciler.events.model import (
     EventState,
     KeptEvent,
@@ -291,6 +292,26 @@ async def test_a_full_spool_lets_delivered_bodies_go_first(tmp_path: Path) -> No
         assert limit * 0.8 < spool.figures().bytes < limit * 1.2
         assert min(event.seq for event in events) == 101
         assert all(event.body is not None for event in events)
+
+
+async def test_a_full_spool_knows_a_repeated_call_for_as_long_as_a_body_can_go(
+    tmp_path: Path, clock: StandingClock
+) -> None:
+    """The keys of what lost its body long ago stay while there are delivered bodies, so nothing comes a second time."""
+    with opened(tmp_path, clock=clock, limit=400_000) as spool:
+        old = [sent(number=number) for number in range(20)]
+        await spool.record([outcome(seq, Result.DELIVERED) for seq in await stored(spool, *old)])
+        clock.wait(minutes=60)
+        spool.expire(clock.at, RetentionConfig(timedelta(0), timedelta(days=9), timedelta(days=9)))
+        assert all(event.body is None for event in spool.events(Wanted(limit=50)))
+        for number in range(100, 400):
+            (seq,) = await stored(spool, sent(number=number, extra="x" * 2000))
+            await spool.record([outcome(seq, Result.DELIVERED)])
+        assert any(
+            event.body is None for event in spool.events(Wanted(limit=500)) if event.seq > 20
+        )
+        receipts = await spool.store(arrived(*old))
+        assert {receipt.stored for receipt in receipts} == {Stored.DUPLICATE}
 
 
 async def test_what_is_delivered_makes_room_for_what_comes_next(tmp_path: Path) -> None:
