@@ -92,10 +92,12 @@ class AccountStore(Accounts):
                 written.append(
                     records.DevicesMoved(known.name, mark, moves.entering, moves.leaving)
                 )
-            if self._memories.is_unread(known.name):
-                pass  # names and marks replace what is stored; the next edit brings them
-            elif renamed:
+            unread = self._memories.is_unread(known.name)
+            if renamed:
                 written.append(records.NamesSaved(known.name, now, renamed.names, renamed.ended))
+            if unread:
+                pass  # what is known of the account would replace what is stored
+            elif renamed:
                 self._behind.waiting.drop(("account", known.name))
                 written.append(records.AccountSaved.of(known))  # together: the names and their mark
             elif new:

@@ -75,7 +75,7 @@ class ChangeStore(Changes):
         retries: Mapping[DeviceId, Retry | None],
         now: datetime,
     ) -> None:
-        names = self._without_intent(account, outcomes, now)
+        names = self._without_intent(account, pass_id, outcomes, now)
         with self._memories.changing(account, now) as known:
             pasts = known.record(pass_id, outcomes, names)
             written: list[Record] = []
@@ -91,11 +91,16 @@ class ChangeStore(Changes):
             self._protections.unsubscribed(known, outcomes)
 
     def _without_intent(
-        self, account: AccountName, outcomes: Sequence[Outcome], now: datetime
+        self, account: AccountName, pass_id: PassId, outcomes: Sequence[Outcome], now: datetime
     ) -> DeviceNames:
         """Return the names of devices whose change was not written down before its call."""
         with self._memories.known(account, now) as known:
-            unknown = [one.change.device for one in outcomes if one.change.device not in known.open]
+            unknown = []
+            for outcome in outcomes:
+                change = outcome.change
+                intent = known.open.get(change.device)
+                if intent is None or not intent.is_of(pass_id, change):
+                    unknown.append(change.device)
         return self._names.of(account, unknown) if unknown else NO_NAMES
 
 

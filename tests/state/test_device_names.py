@@ -132,6 +132,34 @@ def test_a_change_of_a_removed_device_has_its_last_name(state: State) -> None:
     assert past_names(state) == [(ONE, FRIDGE)]
 
 
+def test_a_change_without_intent_has_its_name_beside_an_older_one_without_answer(
+    state: State,
+) -> None:
+    """An intent of another pass to the same device does not take the name from a change that has none."""
+    state.accounts.desire(wanting(one=FRIDGE), REVISION, START)
+    older = Change(HOTEL, Action.SUBSCRIBE, ONE)
+    state.changes.intend(HOTEL, PassId("older"), [older], NOBODY, REVISION, START)
+    outcome = Outcome(Change(HOTEL, Action.UNSUBSCRIBE, ONE), Result.SUCCESS, LATER)
+    state.changes.record(HOTEL, PassId("newer"), [outcome], {}, LATER)
+    assert past_names(state) == [(ONE, FRIDGE), (ONE, FRIDGE)]
+
+
+def test_a_name_that_came_and_went_while_nothing_could_be_read_is_a_former_name(
+    tmp_path: Path,
+) -> None:
+    """What people called a device for a moment is found, also if the account was read only afterwards."""
+    disk = Disk()
+    state = State.open(tmp_path / "state", StandingClock(), disk.connect)
+    disk.fault = "disk I/O error"
+    state.accounts.desire(wanting(one=FRIDGE), REVISION, START)
+    state.accounts.desire(wanting(one="Other"), REVISION, LATER)
+    disk.fault = ""
+    state.accounts.desire(wanting(one=None), REVISION, LATER + timedelta(seconds=1))
+    assert (HOTEL, ONE) in state.names.once(FRIDGE, 10)
+    assert state.names.of(HOTEL, [ONE]) == {ONE: "Other"}
+    state.close()
+
+
 NAMES = st.dictionaries(
     st.sampled_from(["one", "two", "three"]), st.none() | st.sampled_from(["A", "B", "C", "\x00'"])
 )

@@ -284,11 +284,7 @@ class AccountMemory:
         taken = []
         for outcome in outcomes:
             before = self.open.pop(outcome.change.device, None)
-            if (
-                before is not None
-                and before.pass_id == pass_id
-                and before.action is outcome.change.action
-            ):
+            if before is not None and before.is_of(pass_id, outcome.change):
                 intent = before
             else:
                 intent = begun(self.name, pass_id, outcome, names.get(outcome.change.device, ""))

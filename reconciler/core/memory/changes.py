@@ -65,6 +65,10 @@ class Past:
             self.status is None or self.status >= SERVER_FAULT
         )
 
+    def is_of(self, pass_id: PassId, change: Change) -> bool:
+        """Say whether this was written down before a change of that pass to the same device."""
+        return self.pass_id == pass_id and self.action is change.action
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
