@@ -42,7 +42,7 @@ class HalfWritten:
         gone = {
             name: text.unsettled.devices
             for name, text in accepted.accounts.items()
-            if text.unsettled is not None and text.unsettled.devices
+            if text.unsettled is not None and text.unsettled.devices != frozenset()
         }
         self.waits = Waits(gone=gone, gone_since=self._clock.steady())
 
@@ -80,6 +80,7 @@ class HalfWritten:
             missing={
                 path: _devices_in(path, content) for path, content in self._source.missing().items()
             },
+            whole=unrest.is_whole,
         )
         self.waits = unsettled.after_reading(self.waits, seen, before, after, self._files)
         if after.newest is not None and after.revision is after.newest:

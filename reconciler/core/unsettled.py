@@ -33,11 +33,14 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Everything that waits. ``gone``: by account, devices whose file disappeared, the first at ``gone_since``."""
+    """Everything that waits. ``gone``: by account, devices whose file disappeared, the first at ``gone_since``.
+
+    None stands for every device: the account came while others were in force, and some of its files may still come.
+    """
 
     lock: str = ""
     lock_since: datetime | None = None
-    gone: Mapping[AccountName, frozenset[DeviceId]] = field(default_factory=dict)
+    gone: Mapping[AccountName, frozenset[DeviceId] | None] = field(default_factory=dict)
     gone_since: float = 0.0
     absent: Mapping[str, Absent] = field(default_factory=dict)
 
@@ -50,7 +53,8 @@ class Reading:
     """What one reading of the files shows. ``now`` is in seconds of a steady clock.
 
     ``lock`` is git's index lock and its time, if it existed. ``gone`` are files that were named before and no longer
-    exist. ``missing`` are tracked files that do not exist, with their devices as far as they are known.
+    exist. ``missing`` are tracked files that do not exist, with their devices as far as they are known. ``whole`` says
+    that the folder is exchanged as a whole, so that what is in it is complete at any time.
     """
 
     now: float
@@ -58,6 +62,7 @@ class Reading:
     lock_since: datetime | None = None
     gone: frozenset[str] = frozenset()
     missing: Mapping[str, frozenset[DeviceId] | None] = field(default_factory=dict)
+    whole: bool = False
 
 
 def after_reading(
@@ -68,10 +73,15 @@ def after_reading(
     named: Mapping[str, frozenset[str]],
 ) -> Waits:
     """Return what waits after a reading. ``named``: the files of each revision that was in force before."""
-    gone = {}
+    gone: dict[AccountName, frozenset[DeviceId] | None] = {}
     for account, text in after.accounts.items():
         old = before.accounts.get(account)
         devices = waits.gone.get(account, frozenset())
+        if old is None and before.accounts and not seen.whole:
+            devices = None
+        if devices is None:
+            gone[account] = None
+            continue
         if (
             old is not None
             and old.desired is not text.desired
@@ -160,12 +170,13 @@ def _missing_words(late: Mapping[str, Absent], now: float) -> str:
     )
 
 
-def _of(devices: frozenset[DeviceId], shared: Unsettled | None) -> Unsettled:
-    words = (
-        "a device file went away a moment ago; its devices wait until nothing below the folder of the files has "
-        f"changed for {QUIET_SECONDS:.0f} s"
-    )
+def _of(devices: frozenset[DeviceId] | None, shared: Unsettled | None) -> Unsettled:
+    if devices is None:
+        words = "the account's file came a moment ago, and others may follow; its unsubscribes wait"
+    else:
+        words = "a device file went away a moment ago; its devices wait"
+    words += f" until nothing below the folder of the files has changed for {QUIET_SECONDS:.0f} s"
     if shared is None:
         return Unsettled(devices, words)
-    both = None if shared.devices is None else shared.devices | devices
+    both = None if devices is None or shared.devices is None else shared.devices | devices
     return replace(shared, devices=both, message=f"{shared.message}; {words}")

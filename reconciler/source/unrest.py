@@ -57,6 +57,7 @@ class Unrest:
         self._entries: int | None = None
         self._changed = 0.0
         self._real: str | None = None
+        self._whole = False
         self._apart: frozenset[str] = frozenset()
 
     def leave_out(self, *folders: Path) -> None:
@@ -87,6 +88,11 @@ class Unrest:
             self._entries, self._changed = entries, now
         return now - self._changed
 
+    @property
+    def is_whole(self) -> bool:
+        """Say whether the last answer of ``gone`` was about a folder that is exchanged as a whole."""
+        return self._whole
+
     def gone(self, before: Iterable[str], now: Mapping[str, bytes]) -> frozenset[str]:
         """Return which files that were read before are not there any more.
 
@@ -95,7 +101,8 @@ class Unrest:
         """
         home, real = self._home(), os.path.realpath(self._home())
         exchanged, self._real = self._real not in {None, real}, real
-        if exchanged or os.path.islink(os.path.join(home, WHOLE)):
+        self._whole = exchanged or os.path.islink(os.path.join(home, WHOLE))
+        if self._whole:
             return frozenset()
         return frozenset(path for path in before if path not in now and not os.path.lexists(path))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from reconciler.controller.half_written import HalfWritten
 from reconciler.controller.informer import Informer
 from reconciler.core.acceptance import AccountRevision
 from reconciler.core.model import DEFAULT_ACCOUNT, AccountName
@@ -127,3 +128,33 @@ async def test_an_account_whose_document_went_away_waits_for_what_was_in_it(tmp_
     assert unsettled is not None
     assert sorted(unsettled.devices or ()) == ["c"]
     assert in_force(informer).unsettled is None
+
+
+async def test_an_account_that_comes_back_waits_for_all_its_files(tmp_path: Path) -> None:
+    """Its document is back before its device file, and nothing that the file may hold goes meanwhile."""
+    folder = Folder(tmp_path)
+    hotel = tmp_path / "hotel.toml"
+    informer = folder.informer()
+    await informer.refresh()
+    hotel.write_text(
+        "version = 1\n[accounts.hotel]\ndevice_files = ['wings/*.txt']\ndevices = ['c']\n"
+    )
+    await informer.refresh()
+    unsettled = in_force(informer, "hotel").unsettled
+    assert unsettled is not None
+    assert unsettled.devices is None
+    assert in_force(informer).unsettled is None
+
+
+async def test_the_reader_that_comes_next_lets_an_account_that_came_go_on_waiting(
+    tmp_path: Path,
+) -> None:
+    """What waits at a replica that reads the files waits at the one that reads them after it."""
+    folder = Folder(tmp_path)
+    informer = folder.informer()
+    await informer.refresh()
+    (tmp_path / "hotel.toml").write_text("version = 1\n[accounts.hotel]\ndevices = ['c']\n")
+    await informer.refresh()
+    successor = HalfWritten(FileSource(tmp_path), SystemClock())
+    successor.inherit(informer.accepted)
+    assert successor.waits.gone == {AccountName("hotel"): None}

@@ -231,3 +231,45 @@ def test_a_person_is_told_everything_that_is_waited_for() -> None:
         "git is at work on the files: unsubscribes wait until l is gone; a device file went away a "
         "moment ago; its devices wait until nothing below the folder of the files has changed for 5 s"
     )
+
+
+def other() -> Desired:
+    """Return an account beside the hotel."""
+    return Desired(OTHER, some("z"), path="other.toml")
+
+
+def both(*devices: str) -> Accepted:
+    """Return both accounts in force, the hotel with these devices."""
+    return in_force(other(), hotel(*devices))
+
+
+def test_every_device_of_an_account_that_comes_beside_others_waits() -> None:
+    """An account that was not in force before may still miss some of its files."""
+    waits = after_reading(Waits(), Reading(100.0), in_force(other()), both("a"), NAMED)
+    assert waits == Waits(gone={HOTEL: None}, gone_since=100.0)
+    unsettled = marked(both("a"), waits, 100.0).accounts[HOTEL].unsettled
+    assert unsettled is not None
+    assert unsettled.devices is None
+    assert "the account's file came a moment ago" in unsettled.message
+    assert marked(both("a"), waits, 100.0).accounts[OTHER].unsettled is None
+
+
+def test_an_account_that_came_waits_through_later_readings_until_the_folder_is_quiet() -> None:
+    """Another reading does not end the wait, a quiet folder does, and an account that leaves does not wait."""
+    waits = after_reading(Waits(), Reading(100.0), in_force(other()), both("a"), NAMED)
+    again = after_reading(waits, Reading(103.0), both("a"), both("a", "b"), NAMED)
+    assert again == waits
+    busy = after_a_look(again, now=104.0, locked=False, quiet_for=QUIET_SECONDS - 0.1)
+    assert busy == waits
+    assert not after_a_look(again, now=104.0, locked=False, quiet_for=QUIET_SECONDS)
+    assert not after_reading(again, Reading(104.0), both("a"), in_force(other()), NAMED)
+
+
+@pytest.mark.parametrize(
+    ("seen", "before"),
+    [(Reading(100.0, whole=True), in_force(other())), (Reading(100.0), in_force())],
+    ids=["a folder that is exchanged as a whole", "the first reading"],
+)
+def test_an_account_whose_files_are_complete_does_not_wait(seen: Reading, before: Accepted) -> None:
+    """Nothing waits where a folder is complete at any time, or where nothing was in force before."""
+    assert not after_reading(Waits(), seen, before, both("a"), NAMED)

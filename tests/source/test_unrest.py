@@ -209,6 +209,7 @@ def test_files_that_are_not_there_any_more_went(home: Path, clocks: Clocks) -> N
     now = dict.fromkeys(paths(home, "read.txt"), b"")
     for _ in range(2):
         assert unrest.gone(before, now) == {str(home / "gone.txt")}
+        assert not unrest.is_whole
 
 
 def test_nothing_went_where_the_folder_was_exchanged(home: Path, clocks: Clocks) -> None:
@@ -222,7 +223,9 @@ def test_nothing_went_where_the_folder_was_exchanged(home: Path, clocks: Clocks)
     link.unlink()
     link.symlink_to("other")
     assert unrest.gone(before, {}) == frozenset()
+    assert unrest.is_whole
     assert unrest.gone(before, {}) == {*before}
+    assert not unrest.is_whole
 
 
 def test_nothing_goes_in_a_mounted_configmap(home: Path, clocks: Clocks) -> None:
@@ -232,3 +235,4 @@ def test_nothing_goes_in_a_mounted_configmap(home: Path, clocks: Clocks) -> None
     unrest = looking_at(home, clocks)
     for _ in range(2):
         assert unrest.gone(paths(home, "a.txt"), {}) == frozenset()
+        assert unrest.is_whole

@@ -106,9 +106,9 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         Reason.FILES_UNSETTLED,
-        "unsubscribes of devices whose file went away; all while git's lock is there",
-        "local files may be half written: git's `index.lock` is there, a tracked file is missing, or a device file "
-        "went away a moment ago",
+        "unsubscribes of devices whose file went away, and of an account that just came; all while git's lock is there",
+        "local files may be half written: git's `index.lock` is there, a tracked file is missing, a device file went "
+        "away a moment ago, or the account's file came a moment ago while other accounts were in force",
         desired.files_unsettled,
         "nothing, at first: it ends on its own. If git was killed, remove its lock. Commit the removal of a tracked "
         "file, or bring the file back.",
