@@ -136,9 +136,10 @@ async def test_an_account_that_comes_back_waits_for_all_its_files(tmp_path: Path
     hotel = tmp_path / "hotel.toml"
     informer = folder.informer()
     await informer.refresh()
-    hotel.write_text(
-        "version = 1\n[accounts.hotel]\ndevice_files = ['wings/*.txt']\ndevices = ['c']\n"
-    )
+    wings = tmp_path / "wings"
+    wings.mkdir()
+    wings.joinpath("first.txt").write_text("c\n")
+    hotel.write_text("version = 1\n[accounts.hotel]\ndevice_files = ['wings/*.txt']\n")
     await informer.refresh()
     unsettled = in_force(informer, "hotel").unsettled
     assert unsettled is not None

@@ -39,7 +39,12 @@ from simulation.disk import Disk
 from simulation.machine import LIFE, Door
 from simulation.replicas import BODY, Body
 from simulation.several.database import Hears, Link, coordination, storage
-from simulation.several.leaps import LeapingLoop
+from simulation.several.leaps import (
+    LONGEST,
+    LONGEST_AWAY,
+    LONGEST_BESIDE_A_DEAD_ONE,
+    LeapingLoop,
+)
 from simulation.wire import Listener, Weather, Wire
 
 LEASE_SECONDS = 45.0
@@ -297,7 +302,7 @@ class Daemons:
         self.nodes = [Node(f"node-{number}", around, self) for number in range(3)]
         self.database.accepted = self._accepted
         disk.seldom_seconds = SELDOM_SECONDS
-        loop.calm = self._is_calm
+        loop.longest = self._longest_rest
         loop.due, loop.busy = self._first_due, self._is_busy
 
     # -- what a usual run asks of its machine
@@ -385,10 +390,13 @@ class Daemons:
         if error is not None or not self._stopping:
             self.ended(error or AssertionError("a daemon ended that nobody stopped"))
 
-    def _is_calm(self) -> bool:
-        """Say whether nobody has to be declared dead, now or soon."""
+    def _longest_rest(self) -> float:
+        """Return for how long replicas may rest: nobody may be declared dead late."""
+        if self.database.away:
+            return LONGEST_AWAY
         well = {node.members[-1] for node in self.nodes if node.well and node.members}
-        return not self.database.away and self.database.tables.members.keys() <= well
+        calm = self.database.tables.members.keys() <= well
+        return LONGEST if calm else LONGEST_BESIDE_A_DEAD_ONE
 
     def _is_busy(self) -> bool:
         """Say whether every tick matters: files changed a moment ago, or a daemon will write again what failed."""

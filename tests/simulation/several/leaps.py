@@ -27,8 +27,9 @@ A_MOMENT = 1.0
 """What a replica asks for between two renewals, and between two looks at the tables."""
 RENEWS_BEFORE, LOOKS_BEFORE = (1.1, 1.9), (0.2, 1.0)
 """Between so many seconds before anything else each replica renews its lease, and looks at the tables."""
-LONGEST, LONGEST_IN_TROUBLE = 600.0, 10.0
-"""For so many seconds replicas rest at most, where nothing is wrong and where somebody has to be declared dead."""
+LONGEST, LONGEST_AWAY, LONGEST_BESIDE_A_DEAD_ONE = 600.0, 10.0, 3.0
+"""For so many seconds replicas rest at most: where nothing is wrong, while the database is away, and where somebody has
+to be declared dead, which may not be late."""
 SLOWEST = 3.0
 """What a statement of a slow database takes at most, in seconds."""
 
@@ -71,7 +72,7 @@ class LeapingLoop(StoppableLoop):
         self.rests: list[Rest] = []
         self._alerts: list[tuple[float, float]] = []
         self.slow_bodies: set[Body] = set()
-        self.calm: Callable[[], bool] = bool
+        self.longest: Callable[[], float] = float
         self._phases: dict[tuple[Body | None, float], float] = {}
 
     def alert(self, seconds: float, *, after: float = 0.0) -> None:
@@ -105,7 +106,7 @@ class LeapingLoop(StoppableLoop):
         waits = {wait: self._ends(wait, due, busy=busy) for wait in self.waits}
         others = min(timer, *waits.values(), math.inf)
         self.rests = [one for one in self.rests if one.body is None or not one.body.gone]
-        longest = LONGEST if self.calm() else LONGEST_IN_TROUBLE
+        longest = self.longest()
         rests = {rest: self._end_of(rest, others, longest) for rest in self.rests}
         self._leap_to(min(others, *rests.values(), math.inf))
         over = [wait.over for wait, end in waits.items() if end <= self._virtual]
