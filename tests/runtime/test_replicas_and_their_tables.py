@@ -439,6 +439,27 @@ def test_what_a_person_asks_for_is_done_once(tmp_path: Path) -> None:
     lived(tmp_path, story, replicas=2)
 
 
+def test_what_a_person_asks_for_is_done_once_where_that_cannot_be_written(tmp_path: Path) -> None:
+    """A command that stays in the tables for a while agrees to nothing that comes after it was carried out."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        _, other = owner_and_other(world)
+        world.judge = lists = Lists()
+        world.database.refuses.add("done")
+        await other.ask("POST", f"/api/v1/reconcile?account={HOTEL}", {})
+        await world.until(lambda: lists.count > 0, 10)
+        await asyncio.sleep(10)
+        assert world.database.tables.commands
+        world.database.refuses.clear()
+        await world.until(lambda: not world.database.tables.commands, 10)
+        assert lists.count == 1
+        await other.ask("POST", f"/api/v1/reconcile?account={HOTEL}", {})
+        await world.until(lambda: lists.count == 2, 10)
+
+    lived(tmp_path, story, replicas=2)
+
+
 def test_a_window_that_is_opened_anywhere_is_open_everywhere(tmp_path: Path) -> None:
     """The owner makes what waited for the window, and holds again what comes after somebody closed it elsewhere."""
 

@@ -402,7 +402,7 @@ class MemoryCommands(Commands):
             return [one for one in tables.commands.values() if one.account in wanted]
 
     def done(self, ids: Collection[int]) -> None:
-        with self._database.transaction() as tables:
+        with self._database.transaction("done") as tables:
             for one in ids:
                 tables.commands.pop(one, None)
 

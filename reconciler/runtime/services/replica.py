@@ -88,6 +88,7 @@ class ReplicaService:
         self._broken_off, self._reads_first = True, False
         self._silent: frozenset[MemberId] = frozenset()
         self._behind_at, self._failure = 0.0, ""
+        self._obeyed: set[Command] = set()
         replica.tenure.nudge = self._nudge
         replica.tenure.writable = components.state.is_writable
         replica.tenure.tokens.credentials = components.clients.given
@@ -355,17 +356,23 @@ class ReplicaService:
         log.info("accounts.left", accounts=len(accounts))
 
     async def _obey(self, commands: Collection[Command]) -> None:
-        """Do what people asked for, at whichever replica."""
+        """Do what people asked for, at whichever replica, and once: that it was done may be written only later.
+
+        A person agrees to what is there now, so a command that was obeyed may not agree to what comes after it.
+        """
         if not commands:
             return
-        names = [one.account for one in commands if one.what is What.RECONCILE and one.account]
+        new = [one for one in commands if one not in self._obeyed]
+        names = [one.account for one in new if one.what is What.RECONCILE and one.account]
         await self._dispatcher.person_agrees(names)
-        fetches = [one for one in commands if one.what is What.FETCH]
+        fetches = [one for one in new if one.what is What.FETCH]
         if any(one.by != WEBHOOK for one in fetches):
             self._replica.source.person_agrees()
         if fetches:
             self._follower.pushed()
+        self._obeyed.update(new)
         await asyncio.to_thread(self._tables.commands.done, [one.id for one in commands])
+        self._obeyed.difference_update(commands)
 
     def _read_behind(self) -> None:
         """Read a source again that is behind, or whose newest revision the others do not have, every few seconds."""
