@@ -35,7 +35,7 @@ class Absent:
 class Waits:
     """Everything that waits. ``gone``: by account, devices whose file disappeared, the first at ``gone_since``.
 
-    None stands for every device: the account came while others were in force, and some of its files may still come.
+    None means every device: the account came while others were in force, and some of its files may still come.
     """
 
     lock: str = ""
