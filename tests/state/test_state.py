@@ -1895,6 +1895,46 @@ def test_what_is_learned_while_an_account_cannot_be_read_replaces_nothing(
     assert after.writable
 
 
+def test_what_was_desired_while_an_account_could_not_be_read_is_learned_afterwards(
+    opened: Callable[[], State], disk: Disk, clock: StandingClock
+) -> None:
+    """A device that left meanwhile is absent since the edit, and one that came came by it."""
+    state = opened()
+    state.accounts.desire(wanting(ONE, TWO), FIRST, START)
+    trust(state, START, ONE, TWO)
+    state = opened()
+    disk.fault = "disk I/O error"
+    edited = clock.wait(seconds=5)
+    state.accounts.desire(wanting(TWO, THREE), SECOND, edited)
+    assert state.accounts.recall(HOTEL, clock.at) == Memory(
+        writable=False, inventory=ids(TWO, THREE)
+    )
+    disk.fault = ""
+    clock.wait(seconds=60)
+    state.look()
+    memory = state.accounts.recall(HOTEL, clock.at)
+    assert memory.absent_since[ONE] == edited
+    assert TWO not in memory.absent_since
+    assert state.history.came_and_went(HOTEL, ONE).went == Mark(SECOND, edited)
+    again = opened()
+    assert again.accounts.recall(HOTEL, clock.at).absent_since[ONE] == edited
+
+
+def test_an_account_that_could_not_be_read_at_first_has_a_date_afterwards(
+    opened: Callable[[], State], disk: Disk, clock: StandingClock
+) -> None:
+    """Devices that nobody ever wanted are absent since the account's first revision, and not since just now."""
+    state = opened()
+    disk.fault = "disk I/O error"
+    state.accounts.desire(wanting(ONE), FIRST, START)
+    disk.fault = ""
+    clock.wait(seconds=60)
+    state.look()
+    state.accounts.recall(HOTEL, clock.at)
+    trust(state, clock.at, ONE, TWO)
+    assert state.accounts.recall(HOTEL, clock.at).absent_since[TWO] == START
+
+
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_a_pause_that_cannot_be_read_is_trouble_and_is_in_force_again(
     opened: Callable[[], State], disk: Disk, *, everywhere: bool
