@@ -14,7 +14,15 @@ import pytest
 from quiet_source import QuietSource
 from reconciler.controller.informer import Informer
 from reconciler.core.acceptance import Accepted
-from reconciler.core.model import AccountName, Commit, DeviceId, Observed, Revision, Unsettled
+from reconciler.core.model import (
+    AccountName,
+    Commit,
+    DeviceId,
+    Observed,
+    Revision,
+    Unsettled,
+    Verified,
+)
 from reconciler.core.replicas import Descent
 from reconciler.desired import Document, MemoryTree
 from reconciler.runtime.clock import SystemClock
@@ -61,11 +69,17 @@ class Folder(QuietSource):
         self.parents: dict[str, set[str]] = {}
         self.signs = Signs()
         self.unrest = self.signs
-        self.fetched = self.polled = 0
+        self.known: list[Known] = []
+        self.polled = 0
+
+    @property
+    def fetched(self) -> int:
+        """Return how often the documents were fetched."""
+        return len(self.known)
 
     def fetch(self, known: Known = NOTHING) -> Fetched | None:
         """Return the documents, unless they were judged already."""
-        self.fetched += 1
+        self.known.append(known)
         identity = repr((self.files, self.head))
         if identity == known.identity:
             return None
@@ -293,6 +307,50 @@ async def test_devices_of_a_file_that_went_away_wait_at_the_next_reader_too() ->
         found = replica.informer.current(EAST)
         assert found is not None
         assert set((found.unsettled and found.unsettled.devices) or ()) == held
+
+
+@pytest.mark.parametrize("goes", ["before the first reading", "after it"])
+async def test_a_file_of_what_another_replica_accepted_is_missed_by_the_next_reader(
+    goes: str,
+) -> None:
+    """It knows the files of each document that is in force, also of those that it never read itself."""
+    source = Folder(east=text("east", "'a'", "'b'"), west=text("west", "'w'"))
+    replica = Replica(source)
+    replica.others.reads = False
+    await replica.informer.adopt(_kept(source), _as_it_is)
+    replica.others.reads = True
+    if goes == "after it":
+        await replica.informer.refresh()
+    del source.files["east.toml"]
+    source.files["moved.toml"] = text("east", "'a'")
+    source.signs.absent, source.signs.quiet = frozenset({"east.toml"}), 1.0
+    await replica.informer.refresh()
+    found, other = replica.informer.current(EAST), replica.informer.current(WEST)
+    assert found is not None
+    assert other is not None
+    assert (replica.devices(EAST), other.unsettled) == (["a"], None)
+    assert found.unsettled is not None
+    assert found.unsettled.devices == frozenset({DeviceId("b")})
+
+
+async def test_the_next_reader_knows_which_signatures_others_found_good() -> None:
+    """A signed commit in force is judged by the source as one that was read here: each newer one descends from it."""
+    source = Folder(east=text("east", "'a'"), west=text("west", "'w'"))
+    replica = Replica(source)
+    good = [replace(commit(name), verified=Verified.YES) for name in "abc"]
+    unchecked = replace(commit("d"), verified=Verified.UNCHECKED)
+    for brought_in in ((good[0], unchecked), (good[1], good[2]), (unchecked, unchecked)):
+        revisions = [Revision(one.id[:1] * 64, one) for one in brought_in]
+        kept = [
+            replace(one, revision=revision)
+            for one, revision in zip(_kept(source), revisions, strict=True)
+        ]
+        replica.others.reads = False
+        await replica.informer.adopt(kept, _as_it_is)
+        replica.others.reads = True
+        await replica.informer.refresh()
+        signed = {one.id for one in brought_in if one.verified is Verified.YES}
+        assert source.known[-1].signed == signed
 
 
 async def test_what_may_be_older_than_what_others_accepted_waits() -> None:

@@ -124,6 +124,24 @@ def test_each_kind_of_date_comes_by_the_earlier_clock(what: str, ahead: timedelt
     assert run.boundary == (begins - ahead if ahead > timedelta(0) else begins)
 
 
+@pytest.mark.parametrize("wrong", [9 * HOURS, -9 * HOURS, 400 * DAY, -400 * DAY])
+async def test_a_plan_before_any_answer_of_lgs_is_the_plan_of_a_pass(wrong: timedelta) -> None:
+    """The list shows a command LG's time as it shows it to a pass: what LG's clock still wants does not go."""
+    looked, passed = wrong_by(wrong), wrong_by(wrong)
+    for found in (looked, passed):
+        ends, begins = (Device(one) for one in found.owned[:2])
+        ends, begins = replace(ends, until=START + 5 * HOURS), replace(begins, from_=START - HOURS)
+        described = {one.id: one for one in (ends, begins)}
+        found.want(found.owned[:-1], described=described)
+    report = await looked.reconciler.previews.dry_run(DEFAULT_ACCOUNT)
+    assert report is not None
+    assert report.plan == (await passed.reconcile()).plan
+    assert report.plan is not None
+    held = {one.change.device for one in report.plan.held}
+    going = {one.device for one in report.plan.unsubscribes}
+    assert going | held == {looked.owned[-1]}
+
+
 def test_theirs_is_the_median_of_the_last_answers_carried_on() -> None:
     """A few answers with a wrong date change nothing, and LG's time goes on between answers."""
     clock = SimulatedClock(9 * HOURS)
