@@ -39,8 +39,9 @@ NOT_HERE = """SELECT event.seq, event.device, event.push_type, body.content
     ORDER BY event.seq LIMIT ?"""
 QUARANTINED = """SELECT event.seq, body.content, event.received FROM event JOIN body ON body.seq = event.seq
     WHERE event.fate = 'quarantined' AND event.seq > ? AND event.received >= ? ORDER BY event.seq LIMIT ?"""
-AGAIN = """UPDATE delivery SET state = 'pending', due = ?, attempts = 0, changed = ?, status = NULL, words = ''
-    WHERE seq = ? AND sink = ?"""
+AGAIN = """UPDATE delivery SET state = 'pending', due = ?, attempts = 0, changed = ?, status = NULL,
+    words = 'replayed' WHERE seq = ? AND sink = ?"""
+"""The tries are counted anew; the word stays until the next one, and says that the sink was given the event before."""
 ROUTED = "UPDATE event SET fate = 'kept' WHERE seq = ?"
 NOT_SPENT = "DELETE FROM spent WHERE seq = ?"
 DROP_EVENT = "DELETE FROM event WHERE seq = ?"

@@ -54,9 +54,13 @@ class Beside:
         return self.archive.erase(device)
 
     def reached(self, device: str) -> list[str]:
-        """Return the sinks that were given events of a device."""
+        """Return the sinks that were given events of a device.
+
+        One that waits for its replay has no tries, and words that say so.
+        """
         found = self.archive.events(Wanted(device=device, limit=MOST_LOOKED_AT))
-        return sorted({row.sink for event in found for row in event.deliveries if row.attempts})
+        rows = [row for event in found for row in event.deliveries]
+        return sorted({row.sink for row in rows if row.attempts or row.words})
 
 
 @contextmanager
