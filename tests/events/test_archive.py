@@ -327,6 +327,33 @@ async def test_a_device_is_erased(spool: Spool, tmp_path: Path) -> None:
     assert len(due(spool)) == 9
 
 
+STAYS = {"seq", "key", "received", "fate", "push_type", "reason", "duplicates"}
+"""Columns of an erased event that say nothing of its device or its home."""
+
+
+async def test_all_that_is_left_of_an_erased_event_is_that_there_was_one(
+    spool: Spool, tmp_path: Path
+) -> None:
+    """Whatever else is kept of an event is empty after an erasure, also in its deliveries, however it had ended."""
+    ends = [None, Result.RETRY, Result.DEAD, Result.DELIVERED]
+    await stored(spool, *(sent("room", number) for number in range(len(ends))))
+    for seq, end in enumerate(ends, 1):
+        if end is not None:
+            again = START + DAY if end is Result.RETRY else None
+            await spool.record([outcome(seq, end, again)])
+    assert spool.erase("room") == len(ends)
+    with closing(sqlite3.connect(f"file:{tmp_path / 'events.db'}?mode=ro", uri=True)) as file:
+        file.row_factory = sqlite3.Row
+        left = [dict(row) for row in file.execute("SELECT * FROM event")]
+        ways = [dict(row) for row in file.execute("SELECT * FROM delivery")]
+        bodies = file.execute("SELECT count(*) FROM body").fetchone()[0]
+    assert bodies == 0
+    assert [set(row) - STAYS for row in left] == [
+        {name for name, value in row.items() if value is None and name != "reason"} for row in left
+    ]
+    assert [(row["device"], row["words"], row["due"]) for row in ways] == [(None, "", None)] * 4
+
+
 async def test_an_event_whose_way_was_damaged_is_not_shown_as_delivered(tmp_path: Path) -> None:
     """Nobody knows whether it was delivered: it is shown as taken by no sink, and can be replayed."""
     damaged, fresh = tmp_path / "damaged", tmp_path / "fresh"

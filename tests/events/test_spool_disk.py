@@ -166,15 +166,16 @@ def damage(file: Path, table: str) -> None:
     file.write_bytes(content)
 
 
-async def test_damage_that_is_met_later_is_no_end(tmp_path: Path) -> None:
-    """A file that is damaged while it is open is put aside when the damage is met, and the spool goes on."""
+@pytest.mark.parametrize("asked", ["what is due", "a list"])
+async def test_damage_that_is_met_later_is_no_end(tmp_path: Path, asked: str) -> None:
+    """A file that is damaged while it is open is put aside whoever meets the damage, and the spool goes on."""
     with opened(tmp_path) as spool:
         await stored(spool, *(sent(f"device-{n}", n) for n in range(400)))
     with opened(tmp_path) as spool:
         uuid = spool.spool
         spoil(tmp_path / "events.db")
         with pytest.raises(SpoolError, match="the spool cannot be read"):
-            due(spool)
+            due(spool) if asked == "what is due" else spool.events(Wanted())
         async with asyncio.timeout(20):
             while not spool.notices():  # noqa: ASYNC110 - the thread of the spool looks now and then
                 await asyncio.sleep(0.05)

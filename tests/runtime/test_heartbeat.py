@@ -200,13 +200,17 @@ REFUSALS: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("kind", REFUSALS)
 async def test_a_service_in_trouble_is_one_line_until_it_answers(kind: str) -> None:
-    """However often it fails; then a line says that it works again. No line shows the address."""
+    """However often it fails; then a line says that it works again. No line shows the address.
+
+    The metric has the heartbeats that were taken, and none of those that failed.
+    """
     said, words = REFUSALS[kind]
     script: Script = lambda number: said if number < 6 else OK  # noqa: E731 - as short as it is
     async with hooks(script) as outside:
         url = outside.url.replace("/pcc", f"/{KEY}")
         async with sending(url) as around:
-            await eventually(lambda: around.named("heartbeat.taken"))
+            await eventually(lambda: around.named("heartbeat.taken") and around.taken)
+    assert len(around.taken) <= len(outside.posted) - 6
     (line,) = around.named("heartbeat.failed")
     assert words in line["error"]
     assert KEY not in around.masking.text(str(around.lines))

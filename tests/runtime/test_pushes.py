@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from itertools import product
+from random import Random
 from typing import Any
+
+import pytest
 
 from reconciler.runtime import pushes
 from reconciler.runtime.pushes import Pushes
 from scenarios import eventually
+from simulation.clockwork import VirtualLoop
 
 
 class Looks:
@@ -120,3 +125,33 @@ async def test_nothing_begins_after_the_stop() -> None:
     looks.pushes.ask()
     await some_turns()
     assert looks.begun == 1
+
+
+ORDERS = [calls for number in (1, 2, 3) for calls in product(("new", "repeated"), repeat=number)]
+
+
+@pytest.mark.parametrize("calls", ORDERS, ids="-".join)
+def test_the_next_look_waits_as_long_as_the_most_urgent_call_asks(calls: tuple[str, ...]) -> None:
+    """A new call has its look after the short pause, whether repeated ones come before it or after it."""
+    loop = VirtualLoop(Random(1))  # noqa: S311 - repeatable
+    began: list[float] = []
+
+    async def look() -> None:
+        began.append(loop.time())
+
+    async def asked() -> None:
+        tasks: list[asyncio.Task[None]] = []
+        asking = Pushes(look, lambda work: tasks.append(asyncio.create_task(work)), loop.time)
+        asking.ask()
+        await asyncio.sleep(0.01)
+        for call in calls:
+            asking.ask(repeated=call == "repeated")
+        await asyncio.sleep(60)
+
+    try:
+        loop.run_until_complete(asked())
+    finally:
+        loop.close()
+    first, second = began
+    pause = pushes.PAUSE_SECONDS if "new" in calls else pushes.REPEATED_SECONDS
+    assert second - first == pytest.approx(pause, abs=0.05)
