@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 DEMO := $(if $(wildcard $(INSTALLED)),.venv,build/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage test-rest fresh lint types layers check simulate simulate-replicas zones crashes bench bench-quick pictures terminal recording house mutants docs format requirements dist ways clean
+.PHONY: help demo test test-all coverage test-rest fresh lint types layers check simulate simulate-replicas sabotage zones crashes bench bench-quick pictures terminal recording house mutants docs format requirements dist ways clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,9 @@ crashes: $(INSTALLED) ## end the spool's writer at random: TRIALS=1000 FROM=1; n
 
 simulate-replicas: $(INSTALLED) ## trouble for three replicas that share the accounts: SEEDS=20 HOURS=2 FROM=1
 	@PYTHONHASHSEED=0 PYTHONPATH=tests:tests/support $(BIN)/python -m simulation.nemesis --seeds $(or $(SEEDS),20) --hours $(or $(HOURS),2) --from $(or $(FROM),1)
+
+sabotage: $(INSTALLED) ## ten real replicas, some of which lack a check: the rules have to notice each (a minute, alone on the machine)
+	@$(BIN)/pytest tests/runtime/sabotage.py $(ARGS)
 
 simulate-events: $(INSTALLED) ## days of receiving and delivering events in seconds: SEEDS=200 HOURS=24 FROM=1
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m simulation.deliveries --seeds $(or $(SEEDS),20) --hours $(or $(HOURS),24) --from $(or $(FROM),1) \
