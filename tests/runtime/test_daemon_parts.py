@@ -1,31 +1,44 @@
-"""The parts of a running daemon: which secret each one hands on, and which of them end before which."""
+"""The parts of a running daemon: what each one hands on, and which of them end before which."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
 from starlette.types import ASGIApp
 
-from memory_coordination import Database, MemoryCoordination
+from memory_coordination import Database, MemoryCoordination, shared
 from reconciler.core.errors import NoDaemon
+from reconciler.core.model import (
+    DEFAULT_ACCOUNT,
+    Action,
+    Change,
+    DeviceId,
+    Observed,
+    PassId,
+    Revision,
+)
+from reconciler.core.replicas import Member, MemberId
 from reconciler.runtime import settings
-from reconciler.runtime.daemon import Process
+from reconciler.runtime.daemon import Daemon, Process
 from reconciler.runtime.dispatcher import Dispatcher
-from reconciler.runtime.environment import Environment
+from reconciler.runtime.environment import Environment, Shared
 from reconciler.runtime.replicas.replica import Replica, Terms
 from reconciler.runtime.ticker import SchedulerTicker
 from reconciler.runtime.wiring import built
 from reconciler.simulator import Platform, sample_platform
 from reconciler.state import State
+from reconciler.state.coordination import Acceptance
 from reconciler.state.sqlite.storage import SqliteStorage
 from scenarios import environment, eventually, owned, text, write
-from simulated import SimulatedClock, SimulatedTransport
+from simulated import START, SimulatedClock, SimulatedTransport
 
 TOKENS = {
     name: f"sesame-for-{name.lower()}-2026"
@@ -132,3 +145,50 @@ async def test_what_a_call_under_way_needs_ends_after_it(tmp_path: Path) -> None
     ):
         for first, then in pairwise(chain):
             assert names.index(first) < names.index(then), (first, then)
+
+
+@pytest.mark.parametrize(("longest", "confirmed"), [("50s", 1), ("1s", 0)])
+async def test_a_replica_waits_for_the_call_of_one_that_was_killed_as_long_as_calls_may_take(
+    tmp_path: Path, longest: str, confirmed: int
+) -> None:
+    """How long that is the setting says: until then a list without the device does not show that it was not made."""
+    clock = SimulatedClock()
+    platform = sampled(clock, tmp_path)
+    device = DeviceId(owned(platform)[0])
+    database = Database(SqliteStorage.in_memory(clock), clock.now)
+    killed = State(database.storage, clock)
+    trusted(killed, clock)
+    intent = [Change(DEFAULT_ACCOUNT, Action.SUBSCRIBE, device)]
+    revision, began = Revision("1" * 64), clock.now()
+    killed.changes.intend(DEFAULT_ACCOUNT, PassId("pass"), intent, frozenset(), revision, began)
+    killed.flush()
+    tables = MemoryCoordination(database)
+    around = Environment(
+        clock=clock, shared=lambda: Shared(shared(database), tables, 120.0, clock.steady)
+    )
+    given = {"PCC_REQUEST_TIMEOUT": longest}
+    chosen = settings.load({**environment(platform, "http://127.0.0.1:9", tmp_path), **given})
+    found, state = await Daemon(chosen, environment=around)._opened()
+    assert found is not None
+    own(found, tables)
+    clock.pass_by(timedelta(seconds=100))
+    assert trusted(state, clock) == 0
+    clock.pass_by(timedelta(seconds=10))
+    assert trusted(state, clock, device) == confirmed
+
+
+def own(found: Replica, tables: MemoryCoordination) -> None:
+    """Let a replica take the account."""
+    me, managed = MemberId("me"), frozenset({DEFAULT_ACCOUNT})
+    tables.members.join(Member(me, "pod", "1", 120.0))
+    epoch = tables.source.take(me)
+    assert epoch is not None
+    tables.source.accept(me, epoch, Acceptance(managed, managed, b"", START))
+    found.tenure.read(dict(tables.ownership.take(me, 1).fences))
+
+
+def trusted(state: State, clock: SimulatedClock, *devices: DeviceId) -> int:
+    """Let a list be believed, and return how many changes it shows as made."""
+    observed = Observed(frozenset(devices), clock.now())
+    shown = state.accounts.trust(DEFAULT_ACCOUNT, observed, None, clock.now(), observed.devices)
+    return len(shown)
