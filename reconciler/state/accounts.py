@@ -41,7 +41,6 @@ class AccountStore(Accounts):
         self._longest_call = longest_call
         self._remembered = behind.remembered
         self._credentials: dict[AccountName, str | None] = {}
-        self._missed: dict[AccountName, tuple[Desired, Revision, datetime]] = {}
 
     def recall(self, account: AccountName, now: datetime) -> Memory:
         self._learn_missed(account, now)
@@ -95,9 +94,9 @@ class AccountStore(Accounts):
                     records.DevicesMoved(known.name, mark, moves.entering, moves.leaving)
                 )
             unread = self._memories.is_unread(known.name)
-            self._missed.pop(known.name, None)
+            self._remembered.missed.pop(known.name, None)
             if unread:
-                self._missed[known.name] = desired, revision, now
+                self._remembered.missed[known.name] = desired, revision, now
             if renamed:
                 written.append(records.NamesSaved(known.name, now, renamed.names, renamed.ended))
             if unread:
@@ -112,10 +111,14 @@ class AccountStore(Accounts):
 
     def _learn_missed(self, account: AccountName, now: datetime) -> None:
         """Learn again what was desired while the account could not be read: what left it was not known then."""
-        if account not in self._missed or self._behind.frozen:
+        if account not in self._remembered.missed or self._behind.frozen:
             return
         with self._memories.known(account, now):
-            missed = None if self._memories.is_unread(account) else self._missed.pop(account, None)
+            missed = (
+                None
+                if self._memories.is_unread(account)
+                else self._remembered.missed.pop(account, None)
+            )
         if missed is not None:
             self.desire(*missed)
 
@@ -165,7 +168,7 @@ class AccountStore(Accounts):
     def retire(self, account: AccountName) -> None:
         with self._memories.changing(account) as known:
             fresh = known.retired()
-            self._missed.pop(account, None)
+            self._remembered.missed.pop(account, None)
             self._remembered.accounts[account] = fresh
             self._memories.pauses().pop(account, None)
             self._behind.waiting.drop(("account", account), ("pause", account))

@@ -20,7 +20,7 @@ from itertools import islice
 from reconciler.core.errors import StateError
 from reconciler.core.guards import PauseOverride
 from reconciler.core.memory import KEPT, AccountMemory, Shelf
-from reconciler.core.model import AccountName
+from reconciler.core.model import AccountName, Desired, Revision
 from reconciler.core.windows import Opening
 from reconciler.state.clocks import StateClock
 from reconciler.state.fencing import PlainWriter, Writer
@@ -41,11 +41,13 @@ class Remembered:
     """What is in memory. Hold the lock while you read or change it.
 
     ``unread`` are accounts that could not be read. Their memory began empty, so it must not replace what is stored.
+    ``missed`` is what was desired of such accounts, to be learned again once they can be read.
     """
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     accounts: dict[AccountName, AccountMemory] = field(default_factory=dict)
     unread: set[AccountName] = field(default_factory=set)
+    missed: dict[AccountName, tuple[Desired, Revision, datetime]] = field(default_factory=dict)
     pauses: dict[AccountName, PauseOverride] | None = None
     protected: Shelf[AccountName] | None = None
     opened: dict[str, Opening] | None = None
@@ -156,12 +158,15 @@ class WriteBehind:
             self.waiting.forget(accounts)
             for account in accounts:
                 self.remembered.accounts.pop(account, None)
+                self.remembered.missed.pop(account, None)
 
     def keep_only(self, accounts: Collection[AccountName]) -> None:
         """Forget what was read of other accounts: another process may have changed it since."""
         with self.remembered.lock:
             for account in self.remembered.accounts.keys() - accounts:
                 del self.remembered.accounts[account]
+            for account in self.remembered.missed.keys() - accounts:
+                del self.remembered.missed[account]
 
     def _write_all(self) -> None:
         """Write what waits. If the file was lost or may be older, write everything in memory, too."""

@@ -1920,6 +1920,53 @@ def test_what_was_desired_while_an_account_could_not_be_read_is_learned_afterwar
     assert again.accounts.recall(HOTEL, clock.at).absent_since[ONE] == edited
 
 
+def _edited_again(state: State, now: datetime) -> None:
+    state.accounts.desire(wanting(ONE, TWO), FIRST, now)
+
+
+def _retired(state: State, _now: datetime) -> None:
+    state.accounts.retire(HOTEL)
+
+
+def _taken_by_another_replica(state: State, _now: datetime) -> None:
+    state.forget([HOTEL])
+
+
+def _is_of_another_replica(state: State, _now: datetime) -> None:
+    state.keep_only([CLINIC])
+
+
+@pytest.mark.parametrize("reads_again", ["before it", "after it"])
+@pytest.mark.parametrize(
+    "follows", [_edited_again, _retired, _taken_by_another_replica, _is_of_another_replica]
+)
+def test_an_edit_that_has_to_be_learned_again_undoes_nothing_that_follows_it(
+    follows: Callable[[State, datetime], None],
+    reads_again: str,
+    opened: Callable[[], State],
+    disk: Disk,
+    clock: StandingClock,
+) -> None:
+    """A later edit, the end of the account, and another replica that has it now count, and not the edit before."""
+    state = opened()
+    state.accounts.desire(wanting(ONE, TWO), FIRST, START)
+    trust(state, START, ONE, TWO)
+    state = opened()
+    disk.fault = "disk I/O error"
+    state.accounts.desire(wanting(TWO), SECOND, clock.wait(seconds=5))
+    if reads_again == "after it":
+        follows(state, clock.at)
+    disk.fault = ""
+    clock.wait(seconds=60)
+    state.look()
+    if reads_again == "before it":
+        follows(state, clock.at)
+    for one in reopened_too(state, opened):
+        memory = one.accounts.recall(HOTEL, clock.at)
+        assert memory.inventory == (ids() if follows is _retired else ids(ONE, TWO))
+        assert not memory.absent_since
+
+
 def test_an_account_that_could_not_be_read_at_first_has_a_date_afterwards(
     opened: Callable[[], State], disk: Disk, clock: StandingClock
 ) -> None:
