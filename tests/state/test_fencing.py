@@ -151,6 +151,17 @@ def test_an_intent_that_was_withdrawn_while_nothing_could_be_written_does_not_co
     assert world.written() == []
 
 
+def test_an_older_call_is_over_whether_the_next_one_may_be_made_or_not(world: World) -> None:
+    """Nobody hears of its end any more, and no later owner takes it for a call that is still under way."""
+    world.intends()
+    override = PauseOverride(Pause.ALL, START + timedelta(hours=1), "why")
+    world.tables.commands.pause(HOTEL, override, START)
+    change = Change(HOTEL, Action.SUBSCRIBE, ONE)
+    world.state.changes.intend(HOTEL, PassId("next"), [change], NOBODY, Revision("a" * 64), START)
+    assert world.written() == [Result.FAILED]
+    assert not world.database.storage.account(HOTEL, START).open
+
+
 def test_an_end_needs_the_owner_only(world: World) -> None:
     """A call that was made before a pause is written down with its end after it."""
     world.intends()

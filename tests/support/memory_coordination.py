@@ -202,7 +202,7 @@ class MemoryStorage:
         read = getattr(self._database.storage, name)
 
         def reading(*args: Any, **named: Any) -> Any:
-            with self._database.transaction():
+            with self._database.transaction(name):
                 return read(*args, **named)
 
         return reading
