@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from structlog.testing import capture_logs
 
 from reconciler.core.model import AccountName
+from reconciler.core.replicas import SOURCE_WAIT_SECONDS
 from reconciler.state.coordination import WEBHOOK, What
 from simulation.replicas import Judge, Node, Sent, World
 from simulation.test_replicas import all_owned_once, lived, reader, together, told
@@ -378,6 +380,62 @@ def test_a_person_ends_the_wait_of_a_source_that_is_behind(tmp_path: Path) -> No
         await world.until(lambda: added not in world.live(HOTEL), 20)
 
     lived(tmp_path, story, replicas=3)
+
+
+async def readings(world: World, node: Node, seconds: float) -> list[float]:
+    """Return when a replica has read the source within some time."""
+    informer, moments = components(node).informer, list[float]()
+    ends, before = world.loop.time() + seconds, informer.fetched_at
+    while world.loop.time() < ends:
+        await asyncio.sleep(0.1)
+        if informer.fetched_at != before:
+            before = informer.fetched_at
+            moments.append(world.loop.time())
+    return moments
+
+
+def test_a_source_that_is_behind_is_read_again_until_it_is_believed(tmp_path: Path) -> None:
+    """It is read every five seconds although no file changes, and so it is in force soon after its five minutes."""
+
+    async def story(world: World) -> None:
+        older = world.text()
+        await together(world)
+        (node,) = world.nodes
+        added = world.devices[HOTEL][-1]
+        world.wanted[HOTEL].append(added)
+        world.deliver(node)
+        await world.until(world.agrees, 30)
+        await node.stop()
+        world.deliver(node, older)
+        node.start()
+        await world.until(lambda: node.replica is not None and node.replica.source.waits, 30)
+        began = world.loop.time()
+        await asyncio.sleep(30)
+        moments = await readings(world, node, 60)
+        pauses = [later - earlier for earlier, later in pairwise(moments)]
+        assert len(pauses) >= 9
+        assert min(pauses) > 4
+        assert max(pauses) < 7
+        await world.until(lambda: added not in world.live(HOTEL), SOURCE_WAIT_SECONDS)
+        waited = world.loop.time() - began
+        assert SOURCE_WAIT_SECONDS - 5 <= waited <= SOURCE_WAIT_SECONDS + 10
+
+    lived(tmp_path, story, replicas=1)
+
+
+def test_a_revision_that_the_others_could_not_get_is_read_again(tmp_path: Path) -> None:
+    """An edit that the database did not take is in force some seconds after it takes edits again."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        world.database.refuses.add("accept")
+        edit(world)
+        await asyncio.sleep(60)
+        assert not world.agrees()
+        world.database.refuses.clear()
+        await world.until(world.agrees, 15)
+
+    lived(tmp_path, story, replicas=2)
 
 
 class Lists(Judge):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -437,6 +439,47 @@ def test_a_slow_answer_does_not_move_the_fleets_clock() -> None:
     assert clock.now() == START + timedelta(minutes=5, seconds=4)
     clock.heard(START, 103.0)
     assert clock.now() == START + timedelta(seconds=1)
+
+
+def test_leases_are_counted_by_a_clock_that_goes_on_while_the_machine_is_suspended() -> None:
+    """After an hour of sleep a replica knows of that hour; the usual clock of a program has stood still."""
+    program = (
+        "import time; own = time.clock_gettime;"
+        "asleep = lambda clock: 3600.0 if clock == time.CLOCK_BOOTTIME else 0.0;"
+        "time.clock_gettime = lambda clock: own(clock) + asleep(clock);"
+        "from reconciler.runtime.environment import Shared;"
+        "began = time.monotonic(); boot = own(time.CLOCK_BOOTTIME);"
+        "print(round(Shared(None, None, 45.0).boottime() - boot), round(time.monotonic() - began))"
+    )
+    shown = subprocess.run(  # noqa: S603 - this interpreter
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    slept, awake = map(int, shown.stdout.split())
+    assert slept - awake == 3600
+
+
+def test_a_machine_that_was_suspended_makes_no_call_on_the_lease_from_before(
+    tmp_path: Path,
+) -> None:
+    """Nothing is sent from its waking on, until a renewal shows that its accounts are its own still."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        world.judge = calls = Calls()
+        slept, _other = world.nodes
+        slept.renewals_cut = True
+        await asyncio.sleep(6)
+        assert any(call.node is slept for call in calls.each)
+        calls.each.clear()
+        slept.slept += LEASE_SECONDS
+        assert not slept.replica.lives
+        await asyncio.sleep(10)
+        assert not [call for call in calls.each if call.node is slept]
+        slept.renewals_cut = False
+        await asyncio.sleep(10)
+        assert any(call.node is slept for call in calls.each)
+
+    lived(tmp_path, story, extra={"PCC_INTERVAL": "5s"})
 
 
 def test_a_replica_on_a_machine_whose_clock_is_ahead_waits_as_long_as_the_others(

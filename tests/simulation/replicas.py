@@ -208,7 +208,7 @@ class CutMembers(MemoryMembers):
 
 @dataclass(eq=False)
 class Node:
-    """One replica, with one life after the other."""
+    """One replica, with one life after the other. ``slept``: for how many seconds its machine was suspended."""
 
     world: World
     name: str
@@ -216,6 +216,7 @@ class Node:
     body: Body = field(default_factory=lambda: Body(gone=True))
     renewals_cut: bool = False
     lg_cut: bool = False
+    slept: float = 0.0
     daemon: Daemon | None = None
     door: Door | None = None
     running: asyncio.Task[None] | None = None
@@ -301,7 +302,10 @@ class Node:
         world = self.world
         coordination = MemoryCoordination(world.database)
         coordination.members = CutMembers(world.database, self)
-        return Shared(shared(world.database), coordination, world.lease, world.loop.time)
+        return Shared(shared(world.database), coordination, world.lease, self._boottime)
+
+    def _boottime(self) -> float:
+        return self.world.loop.time() + self.slept
 
     def _ready(self, _url: str) -> None:
         if self.world.no_deadline:

@@ -337,7 +337,7 @@ class MemorySource(Source):
 
     def accept(self, member: MemberId, epoch: int, acceptance: Acceptance) -> bool:
         database = self._database
-        with database.transaction() as tables:
+        with database.transaction("accept") as tables:
             unchecked = database.checks is Checks.NOTHING
             is_reader = (tables.reader, tables.reader_epoch) == (member, epoch)
             if not (is_reader and member in tables.members) and not unchecked:
