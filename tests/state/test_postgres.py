@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -503,6 +505,85 @@ def test_a_transaction_is_short_and_reads_what_is_committed_whatever_the_server_
             inside = connection.execute(asked).fetchone()
         assert inside == ("read committed", "5s", "5s")
         assert connection.execute(asked).fetchone() == ("serializable", "0", "0")
+
+
+def test_what_the_tables_need_no_more_is_removed_after_a_day(url: str) -> None:
+    """Earlier revisions and commands that were carried out go; what is younger stays, and what is still to be done."""
+    me, both = MemberId("me"), frozenset({HOTEL, CLINIC})
+    hour = 3_600_000_000
+    with (
+        closing(PostgresCoordination.at(url)) as mine,
+        psycopg.connect(url, autocommit=True) as other,
+    ):
+        mine.members.join(Member(me, "me", "1", 45.0))
+        epoch = mine.source.take(me) or 0
+
+        def accept(digest: str) -> None:
+            assert mine.source.accept(
+                me, epoch, Acceptance(both, frozenset(), b"", START, frozenset({digest}))
+            )
+
+        accept("older")
+        accept("younger")
+        for _ in range(3):
+            mine.commands.ask(What.RECONCILE, [HOTEL], "kim", START)
+        older, younger, waits = (one.id for one in mine.commands.asked([HOTEL], source=False))
+        mine.commands.done([older, younger])
+        for digest, one, hours in (("older", older, 25), ("younger", younger, 23)):
+            other.execute(
+                "UPDATE accepted SET at = at - %s WHERE digest = %s", (hours * hour, digest)
+            )
+            other.execute("UPDATE command SET done = done - %s WHERE id = %s", (hours * hour, one))
+        accept("newest")
+        mine.commands.done([])
+        digests = other.execute("SELECT digest FROM accepted ORDER BY at").fetchall()
+        assert digests == [("younger",), ("newest",)]
+        commands = other.execute("SELECT id FROM command ORDER BY id").fetchall()
+        assert commands == [(younger,), (waits,)]
+
+
+KEPT_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
+)
+
+
+def connections_to(port: int) -> list[list[int]]:
+    """Return how the kernel keeps each connection of this process to a port alive."""
+    found = []
+    for one in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            if str(one.readlink()).startswith("socket:"):
+                with socket.socket(fileno=os.dup(int(one.name))) as same:
+                    peer = same.getpeername()
+                    if isinstance(peer, tuple) and peer[1] == port:
+                        found.append([same.getsockopt(*option) for option in KEPT_ALIVE])
+    return found
+
+
+async def test_no_connection_waits_for_a_machine_that_vanished(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The kernel asks for a sign of life on each connection, and ends it in half a minute where none comes."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("PGPORT", str(port))
+    with postgres(listen_addresses="127.0.0.1", port=str(port)):
+        url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        storage = PostgresStorage.open(url, StandingClock())
+        with closing(storage.medium), closing(PostgresCoordination.at(url)) as mine:
+            assert live(storage) == set()
+            mine.members.join(Member(MemberId("me"), "me", "1", 45.0))
+            assert await mine.members.renew(MemberId("me")) is not None
+            found = connections_to(port)
+    assert len(found) == 4  # to write, to read, to coordinate and to renew
+    for kept, idle, interval, count, unanswered in found:
+        assert kept
+        assert idle + interval * count <= 30
+        assert 0 < unanswered <= 10_000
 
 
 def test_an_account_that_is_locked_is_skipped_and_counted(url: str) -> None:
