@@ -115,6 +115,17 @@ def test_a_write_by_the_owner_is_made(storage: PostgresStorage, url: str) -> Non
     assert (set(fenced), live(storage)) == ({CLINIC}, {"one"})
 
 
+def waits_for_a_lock(url: str, thread: threading.Thread) -> bool:
+    """Wait until a transaction waits for another one, or until there is nothing to wait for."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with psycopg.connect(url, autocommit=True) as watching:
+        for _ in range(2000):
+            if not thread.is_alive() or watching.execute(waiting).fetchone() != (0,):
+                break
+            thread.join(0.005)
+    return thread.is_alive()
+
+
 def test_a_taker_waits_for_a_write_that_began_and_a_write_for_a_taker(
     storage: PostgresStorage, url: str
 ) -> None:
@@ -129,13 +140,7 @@ def test_a_taker_waits_for_a_write_that_began_and_a_write_for_a_taker(
         taker.execute("UPDATE ownership SET owner = 'other', epoch = epoch + 1")
         writer = threading.Thread(target=write)
         writer.start()
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        with psycopg.connect(url, autocommit=True) as watching:
-            for _ in range(2000):
-                if watching.execute(waiting).fetchone() != (0,):
-                    break
-                writer.join(0.005)
-        assert writer.is_alive()
+        assert waits_for_a_lock(url, writer)
         taker.commit()
     writer.join(30)
     assert (found, live(storage)) == ([frozenset({HOTEL})], set())
@@ -584,6 +589,86 @@ async def test_no_connection_waits_for_a_machine_that_vanished(
         assert kept
         assert idle + interval * count <= 30
         assert 0 < unanswered <= 10_000
+
+
+@pytest.mark.parametrize("owner", ["other", "me"])
+def test_an_acceptance_waits_for_whoever_takes_the_source(owner: str, url: str) -> None:
+    """What was read before another replica took the source does not come into force over what that one accepts."""
+    me, found = MemberId("me"), list[bool]()
+    acceptance = Acceptance(frozenset({HOTEL}), frozenset({HOTEL}), b"old", START)
+    with closing(PostgresCoordination.at(url)) as mine:
+        mine.members.join(Member(me, "me", "1", 45.0))
+        epoch = mine.source.take(me) or 0
+        accepting = threading.Thread(
+            target=lambda: found.append(mine.source.accept(me, epoch, acceptance))
+        )
+        with psycopg.connect(url) as taker:
+            taker.execute(
+                "UPDATE informer SET owner = %s, epoch = epoch + 1, verdict = 'new'", (owner,)
+            )
+            accepting.start()
+            assert waits_for_a_lock(url, accepting)
+            taker.commit()
+        accepting.join(30)
+        assert (found, mine.source.verdict().content) == ([False], b"new")
+
+
+def test_an_account_is_not_taken_in_the_middle_of_a_write(url: str) -> None:
+    """Whoever takes it from a dead owner gets it after the last write of that one, and so with all of it."""
+    me, dead = MemberId("me"), replace(OWNED, owner="dead")
+    taken = []
+    with (
+        closing(Database.open(url, StandingClock())) as database,
+        closing(PostgresCoordination.at(url)) as mine,
+    ):
+        own(url, **{HOTEL: dead})
+        mine.members.join(Member(me, "me", "1", 45.0))
+        mine.members.join(Member(MemberId("dead"), "dead", "1", 45.0))
+
+        def meanwhile(fenced: frozenset[AccountName]) -> list[tuple[str, list[object]]]:
+            assert fenced == frozenset()
+            mine.members.leave(MemberId("dead"))
+            taken.append(mine.ownership.take(me, 10))
+            return []
+
+        assert database.write(meanwhile, lasting=True, fences={HOTEL: dead}) == frozenset()
+        assert [(dict(one.fences), one.skipped) for one in taken] == [({}, 1)]
+        assert mine.ownership.take(me, 10).fences.keys() == {HOTEL}
+        assert database.write(lambda _: [], lasting=True, fences={HOTEL: dead}) == {HOTEL}
+
+
+NOTED = """
+    CREATE TABLE noted (place text, isolation text, statement text, idle text);
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO noted VALUES (TG_TABLE_NAME, current_setting('transaction_isolation'),
+            current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout'));
+        RETURN NULL;
+    END $$;
+"""
+
+
+async def test_every_write_has_its_limits_whoever_makes_it(
+    storage: PostgresStorage, url: str
+) -> None:
+    """Of the state, of the coordination and of a renewal: none can hold its rows for longer than some seconds."""
+    me = MemberId("me")
+    tables = ["writer", "member", "informer", "ownership", "command"]
+    with closing(PostgresCoordination.at(url)) as mine, psycopg.connect(url) as other:
+        mine.members.join(Member(me, "me", "1", 45.0))
+        other.execute(NOTED)
+        for table in tables:
+            other.execute(
+                f"CREATE TRIGGER noted AFTER UPDATE OR INSERT ON {table} EXECUTE FUNCTION note()"
+            )
+        other.commit()
+        assert await mine.members.renew(me) is not None
+        mine.source.take(me)
+        acceptance = Acceptance(frozenset({HOTEL}), frozenset({HOTEL}), b"", START)
+        assert mine.source.accept(me, mine.source.take(me) or 0, acceptance)
+        mine.commands.ask(What.FETCH, (), "kim", START)
+        storage.write([listed(HOTEL, "one")])
+        noted = set(other.execute("SELECT * FROM noted").fetchall())
+    assert noted == {(table, "read committed", "5s", "5s") for table in tables}
 
 
 def test_an_account_that_is_locked_is_skipped_and_counted(url: str) -> None:
