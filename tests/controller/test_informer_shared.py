@@ -333,6 +333,23 @@ async def test_a_file_of_what_another_replica_accepted_is_missed_by_the_next_rea
     assert found.unsettled.devices == frozenset({DeviceId("b")})
 
 
+async def test_what_waits_at_the_reader_outlasts_what_the_others_have() -> None:
+    """Its own folder is what it goes by, whatever is read back from the tables meanwhile."""
+    source = Folder(east=text("east", "'a'", "'b'"))
+    replica = Replica(source)
+    await replica.informer.begin()
+    source.files = {"moved.toml": text("east", "'a'")}
+    source.signs.absent, source.signs.quiet = frozenset({"east.toml"}), 1.0
+    await replica.informer.refresh()
+    for quiet, held in ((1.0, {"b"}), (60.0, set())):
+        await replica.informer.adopt(_kept(source), _as_it_is)
+        source.signs.quiet = quiet
+        await replica.informer.settle()
+        found = replica.informer.current(EAST)
+        assert found is not None
+        assert set((found.unsettled and found.unsettled.devices) or ()) == held
+
+
 async def test_the_next_reader_knows_which_signatures_others_found_good() -> None:
     """A signed commit in force is judged by the source as one that was read here: each newer one descends from it."""
     source = Folder(east=text("east", "'a'"), west=text("west", "'w'"))
