@@ -28,7 +28,12 @@ from reconciler.core.status import AccountStatus
 from reconciler.reporting.explain import Explanation, Facts, tell
 from reconciler.reporting.explain.heard import LastEvent, event_report
 from reconciler.reporting.explain.values import DeliveryReport
-from reconciler.reporting.heard import HeardReport, KnownEvents, heard_of_all
+from reconciler.reporting.heard import (
+    HeardReport,
+    KnownEvents,
+    heard_of_account,
+    heard_of_all,
+)
 from reconciler.reporting.status import account_report
 from simulated import START
 
@@ -182,6 +187,19 @@ def test_what_is_heard_of_all_is_the_sum_and_the_latest() -> None:
         assert counts == (6, 2, 4)
     assert heard_of_all(None) is None
     assert heard_of_all(KnownEvents(NoEvents())) == HeardReport()
+
+
+def test_that_nothing_was_ever_heard_of_an_account_is_said() -> None:
+    """It is another answer than that no receiver is asked, and no other account's events change it."""
+    quiet, heard = AccountName("quiet"), AccountName("heard")
+    nothing, one = HeardReport(), HeardOfAccount(LAST.event, 4)
+    for accounts in ({}, {heard: one}, {heard: one, quiet: HeardOfAccount()}):
+        assert heard_of_account(KnownEvents(NoEvents(), accounts), quiet) == nothing
+    known = heard_of_account(KnownEvents(NoEvents(), {heard: one}), heard)
+    assert known is not None
+    assert known.last_heard is not None
+    assert known.devices_within_24h == 4
+    assert heard_of_account(None, quiet) is None
 
 
 def test_the_documents_show_these_answers() -> None:
