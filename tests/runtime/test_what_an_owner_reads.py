@@ -14,6 +14,7 @@ from simulation.replicas import Node, World
 from simulation.test_replicas import lived, together
 
 HOTEL = AccountName("hotel-1")
+READ = ("account", "sent_after", "documents", "contents", "pauses", "protected", "opened")
 
 
 def components(node: Node) -> Any:
@@ -21,6 +22,25 @@ def components(node: Node) -> Any:
     assert node.daemon is not None
     assert node.daemon.process is not None
     return node.daemon.process.components
+
+
+def test_a_replica_works_on_nothing_before_it_could_read_all_of_it(tmp_path: Path) -> None:
+    """It would count no calls, or know of no pause, no protection and no open window; later it goes on by itself."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        (node,) = world.nodes
+        tables, tenure = world.database.tables, node.replica.tenure
+        for reading in READ:
+            world.database.refuses.add(reading)
+            del tables.members[tenure.me]  # it is declared dead, and joins anew
+            await world.until(lambda: tenure.me in tables.members, 30)
+            await asyncio.sleep(10)
+            assert not node.owned(), reading
+            world.database.refuses.clear()
+            await world.until(lambda: len(node.owned()) == len(world.wanted), 150)
+
+    lived(tmp_path, story, replicas=1, accounts=2)
 
 
 def test_documents_are_never_older_than_the_number_under_which_they_are_known(
