@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -514,6 +515,27 @@ def test_what_a_person_asks_for_is_done_once_where_that_cannot_be_written(tmp_pa
         assert lists.count == 1
         await other.ask("POST", f"/api/v1/reconcile?account={HOTEL}", {})
         await world.until(lambda: lists.count == 2, 10)
+
+    lived(tmp_path, story, replicas=2)
+
+
+def test_what_a_person_asked_for_long_ago_is_not_done(tmp_path: Path) -> None:
+    """Nobody could carry it out for ten minutes, and who asked did not see what is there now; the log says so."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        world.judge = lists = Lists()
+        _, other = owner_and_other(world)
+        ask, now = other.replica.coordination.commands.ask, world.clock.now()
+        with capture_logs() as logged:
+            ask(What.RECONCILE, [HOTEL], "kim", now - timedelta(minutes=10, seconds=1))
+            await world.until(lambda: not world.database.tables.commands, 10)
+            await asyncio.sleep(5)
+        assert lists.count == 0
+        (said,) = (one for one in logged if one["event"] == "command.expired")
+        assert (said["account"], said["by"]) == (HOTEL, "kim")
+        ask(What.RECONCILE, [HOTEL], "kim", world.clock.now() - timedelta(minutes=9))
+        await world.until(lambda: lists.count == 1, 10)
 
     lived(tmp_path, story, replicas=2)
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -513,7 +514,7 @@ def test_a_transaction_is_short_and_reads_what_is_committed_whatever_the_server_
 
 
 def test_what_the_tables_need_no_more_is_removed_after_a_day(url: str) -> None:
-    """Earlier revisions and commands that were carried out go; what is younger stays, and what is still to be done."""
+    """Earlier revisions and old commands go, also one that nobody carried out; what is younger stays."""
     me, both = MemberId("me"), frozenset({HOTEL, CLINIC})
     hour = 3_600_000_000
     with (
@@ -530,15 +531,17 @@ def test_what_the_tables_need_no_more_is_removed_after_a_day(url: str) -> None:
 
         accept("older")
         accept("younger")
-        for _ in range(3):
-            mine.commands.ask(What.RECONCILE, [HOTEL], "kim", START)
-        older, younger, waits = (one.id for one in mine.commands.asked([HOTEL], source=False))
+        for _ in range(4):
+            mine.commands.ask(What.RECONCILE, [HOTEL], "kim", datetime.now(UTC))
+        found = mine.commands.asked([HOTEL], source=False)
+        older, younger, waits, forgotten = (one.id for one in found)
         mine.commands.done([older, younger])
         for digest, one, hours in (("older", older, 25), ("younger", younger, 23)):
             other.execute(
                 "UPDATE accepted SET at = at - %s WHERE digest = %s", (hours * hour, digest)
             )
             other.execute("UPDATE command SET done = done - %s WHERE id = %s", (hours * hour, one))
+        other.execute("UPDATE command SET at = at - %s WHERE id = %s", (25 * hour, forgotten))
         accept("newest")
         mine.commands.done([])
         digests = other.execute("SELECT digest FROM accepted ORDER BY at").fetchall()

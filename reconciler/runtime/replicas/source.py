@@ -76,9 +76,9 @@ class ReplicatedSource:
 
     def look(self) -> bool:
         """Take the source if nobody alive has it, and say whether that is news. For a worker thread."""
-        source = self._coordination.source
-        epoch = source.take(self._tenure.me)
-        if epoch == self.epoch:
+        source, me = self._coordination.source, self._tenure.me
+        epoch = source.take(me)
+        if epoch == self.epoch or self._tenure.me != me:  # or this life ended meanwhile
             return False
         if epoch is not None:
             self._earlier = source.earlier(self._clock.now()) - newest(source.verdict())

@@ -7,9 +7,10 @@ Must not: make a pass, or know how the tables are kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -41,6 +42,8 @@ HEARD_SECONDS = 0.1
 """How long the tables are not looked at after the database stated that something changed: more may follow at once."""
 BEHIND_SECONDS = 5.0
 """How often a source that is behind is read again."""
+COMMAND_LASTS = timedelta(minutes=10)
+"""What somebody asked for is carried out within this time or never."""
 
 log = structlog.get_logger()
 
@@ -253,9 +256,9 @@ class ReplicaService:
         if news.kept is not None and news.verdict:
             await informer.adopt(news.kept, marks.read(news.verdict).on)
             self._serial = news.serial
-        self._replica.source.begin()
         if self._tenure.me != me or not self._replica.lives:
             return False
+        self._replica.source.begin()
         before = self._tenure.planned()
         lost = {one for one, fence in before.items() if not _same_term(fence, news.fences.get(one))}
         self._lost(lost)
@@ -362,7 +365,7 @@ class ReplicaService:
         """
         if not commands:
             return
-        new = [one for one in commands if one not in self._obeyed]
+        new = _in_time(set(commands) - self._obeyed, self._components.clock.now())
         names = [one.account for one in new if one.what is What.RECONCILE and one.account]
         await self._dispatcher.person_agrees(names)
         fetches = [one for one in new if one.what is What.FETCH]
@@ -425,3 +428,14 @@ def _pause_differs(before: Fence, now: Fence | None) -> bool:
 def _same_term(before: Fence, now: Fence | None) -> bool:
     """Say whether an account was owned without a break."""
     return now is not None and before.epoch == now.epoch
+
+
+def _in_time(commands: Iterable[Command], now: datetime) -> list[Command]:
+    """Return the commands that may be carried out: who asked for the others did not see what is there now."""
+    found = []
+    for one in commands:
+        if now - one.at <= COMMAND_LASTS:
+            found.append(one)
+        else:
+            log.warning("command.expired", account=one.account, command=one.what, by=one.by)
+    return found

@@ -24,7 +24,7 @@ ASK = """INSERT INTO command (account, what, by, at)
 ASKED = """SELECT id, account, what, by, at FROM command
     WHERE done IS NULL AND account = ANY(%s) ORDER BY id"""
 DONE = f"UPDATE command SET done = {NOW} WHERE id = ANY(%s) AND done IS NULL"
-FORGET = f"DELETE FROM command WHERE done < {NOW} - %s"
+FORGET = f"DELETE FROM command WHERE coalesce(done, at) < {NOW} - %s"
 PAUSES = "SELECT account, until FROM pause ORDER BY account FOR UPDATE"
 OPENED = """SELECT name, at, mark, until, reason, set_by, ended, ended_by FROM opened_window
     WHERE name = %s AND ended IS NULL AND until > %s ORDER BY at FOR UPDATE"""
