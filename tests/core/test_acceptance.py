@@ -230,6 +230,17 @@ def test_a_file_that_held_shared_keys_before_still_might() -> None:
     assert again.shared == {"policy.toml"}
 
 
+@pytest.mark.parametrize("still", [["limits.toml"], []], ids=["another one has", "none has"])
+def test_each_of_several_files_with_shared_keys_is_known_where_it_is_cut(still: list[str]) -> None:
+    """A file that is cut before its policy rejects all, whether or not another file has a shared key as well."""
+    both = ["limits.toml", "policy.toml"]
+    before = accept(Accepted(), loaded(part(SEOUL, "a"), part(BUSAN, "b"), shared=both), FIRST)
+    cut = loaded(part(BUSAN, "b2"), shared=still, faulty={"policy.toml": []})
+    after = accept(before, cut, SECOND)
+    assert (after.rejected, after.revision) == (Cause.INVALID, FIRST)
+    assert in_force(after) == {SEOUL: {"a"}, BUSAN: {"b"}}
+
+
 def test_a_file_is_known_again_wherever_its_folder_is() -> None:
     """Another replica, or the next start, may have the same files in another folder."""
     here, there = (part(SEOUL, "a", path=f"{folder}/seoul.toml") for folder in ("one", "two"))
