@@ -297,11 +297,14 @@ async def test_a_tracked_file_that_was_never_read_here_is_known_from_the_commit(
     assert office.held() == {"a1", "a2"}
 
 
-async def test_a_missing_file_of_which_git_has_no_list_holds_all(home: Path) -> None:
-    """Of a Git LFS pointer nobody can say which devices it stands for."""
-    (home / "devices/a.txt").write_text(
-        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 6\n"
-    )
+@pytest.mark.parametrize(
+    "held",
+    ["version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 6\n", "a1\n;a2\n"],
+    ids=["a Git LFS pointer", "a faulty line"],
+)
+async def test_a_missing_file_of_which_git_has_no_list_holds_all(home: Path, held: str) -> None:
+    """Nobody can say which devices it stands for, also where some of its lines can be read."""
+    (home / "devices/a.txt").write_text(held)
     committed(home)
     (home / "devices/a.txt").unlink()
     (home / "devices/z.txt").write_text("z1\n")

@@ -27,6 +27,7 @@ FOREIGN = {
     "1.23457E+11": "a spreadsheet rounded",
     "1E+11": "a spreadsheet rounded",
     "1e-11": "a spreadsheet rounded",
+    "1E-11": "a spreadsheet rounded",
     "1.5e11": "a spreadsheet rounded",
     "=======": "merge conflict",
     "<<<<<<<HEAD": "merge conflict",
