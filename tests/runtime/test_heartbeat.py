@@ -200,10 +200,7 @@ REFUSALS: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("kind", REFUSALS)
 async def test_a_service_in_trouble_is_one_line_until_it_answers(kind: str) -> None:
-    """However often it fails; then a line says that it works again. No line shows the address.
-
-    The metric has the heartbeats that were taken, and none of those that failed.
-    """
+    """Then a line says that it works again; no line shows the address, and the metric has no heartbeat that failed."""
     said, words = REFUSALS[kind]
     script: Script = lambda number: said if number < 6 else OK  # noqa: E731 - as short as it is
     async with hooks(script) as outside:

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 from collections.abc import Awaitable, Callable
+from socket import socket
 from typing import Any
 
 import httpx
@@ -200,13 +201,14 @@ def test_partner_that_is_not_there() -> None:
     async def talk() -> list[int | None]:
         platform = sample_platform(subscribed=1.0)
         platform.set_options(callback_attempts=2, callback_retry=0.0)
-        async with partner() as gone:
-            url = gone.url
-        sender = Sender(Callbacks(platform), Target.of(url))
-        async with serving(create_app(platform, sender)):
-            sent = sender.callbacks.emit_any()
-            assert sent is not None
-            await until(lambda: not sent.open)
+        with socket() as silent:
+            silent.bind(("127.0.0.1", 0))  # held, so that nobody else listens there meanwhile
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}/events"
+            sender = Sender(Callbacks(platform), Target.of(url))
+            async with serving(create_app(platform, sender)):
+                sent = sender.callbacks.emit_any()
+                assert sent is not None
+                await until(lambda: not sent.open)
         return sent.answers
 
     assert asyncio.run(talk()) == [None, None]
