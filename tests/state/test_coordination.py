@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -517,8 +517,9 @@ def test_the_calls_of_an_account_that_left_count_when_it_comes_back(ann: Replica
 def test_commands_wait_for_whoever_owns_their_account(ann: Replica, ben: Replica) -> None:
     """A command is a row for each account; what concerns the source waits for its reader."""
     commands = ben.coordination.commands
-    commands.ask(What.RECONCILE, [HOTEL, CLINIC], "Kim", START)
-    commands.ask(What.FETCH, (), "webhook", START)
+    now = datetime.now(UTC)
+    commands.ask(What.RECONCILE, [HOTEL, CLINIC], "Kim", now)
+    commands.ask(What.FETCH, (), "webhook", now)
     waiting = ann.coordination.commands.asked([HOTEL, DEPOT], source=True)
     assert [(one.account, one.what, one.by) for one in waiting] == [
         (HOTEL, What.RECONCILE, "Kim"),
