@@ -365,10 +365,11 @@ class ReplicaService:
         """
         if not commands:
             return
-        new = _in_time(set(commands) - self._obeyed, self._components.clock.now())
-        names = [one.account for one in new if one.what is What.RECONCILE and one.account]
+        new = [one for one in commands if one not in self._obeyed]
+        in_time = _in_time(new, self._components.clock.now())
+        names = [one.account for one in in_time if one.what is What.RECONCILE and one.account]
         await self._dispatcher.person_agrees(names)
-        fetches = [one for one in new if one.what is What.FETCH]
+        fetches = [one for one in in_time if one.what is What.FETCH]
         if any(one.by != WEBHOOK for one in fetches):
             self._replica.source.person_agrees()
         if fetches:
