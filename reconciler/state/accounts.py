@@ -84,43 +84,46 @@ class AccountStore(Accounts):
 
     def desire(self, desired: Desired, revision: Revision, now: datetime) -> None:
         with self._memories.changing(desired.account, now) as known:
-            new = known.texts_since is None
-            moves = known.desire(desired.devices, now)
-            renamed = known.names.learn(desired.described)
-            written: list[Record] = []
-            if moves.entering or moves.leaving:
-                mark = Mark(revision, now)
-                written.append(
-                    records.DevicesMoved(known.name, mark, moves.entering, moves.leaving)
-                )
-            unread = self._memories.is_unread(known.name)
-            self._remembered.missed.pop(known.name, None)
-            if unread:
-                self._remembered.missed[known.name] = desired, revision, now
-            if renamed:
-                written.append(records.NamesSaved(known.name, now, renamed.names, renamed.ended))
-            if unread:
-                pass  # what is known of the account would replace what is stored
-            elif renamed:
-                self._behind.waiting.drop(("account", known.name))
-                written.append(records.AccountSaved.of(known))  # together: the names and their mark
-            elif new:
-                self._save(known)
-            if written:
-                self._behind.waiting.add(*written, account=known.name)
+            self._desired(known, desired, revision, now)
+
+    def _desired(
+        self, known: AccountMemory, desired: Desired, revision: Revision, now: datetime
+    ) -> None:
+        new = known.texts_since is None
+        moves = known.desire(desired.devices, now)
+        renamed = known.names.learn(desired.described)
+        written: list[Record] = []
+        if moves.entering or moves.leaving:
+            mark = Mark(revision, now)
+            written.append(records.DevicesMoved(known.name, mark, moves.entering, moves.leaving))
+        unread = self._memories.is_unread(known.name)
+        self._remembered.missed.pop(known.name, None)
+        if unread:
+            self._remembered.missed[known.name] = desired, revision, now
+        if renamed:
+            written.append(records.NamesSaved(known.name, now, renamed.names, renamed.ended))
+        if unread:
+            pass  # what is known of the account would replace what is stored
+        elif renamed:
+            self._behind.waiting.drop(("account", known.name))
+            written.append(records.AccountSaved.of(known))  # together: the names and their mark
+        elif new:
+            self._save(known)
+        if written:
+            self._behind.waiting.add(*written, account=known.name)
 
     def _learn_missed(self, account: AccountName, now: datetime) -> None:
         """Learn again what was desired while the account could not be read: what left it was not known then."""
         if account not in self._remembered.missed or self._behind.frozen:
             return
-        with self._memories.known(account, now):
-            missed = (
-                None
-                if self._memories.is_unread(account)
-                else self._remembered.missed.pop(account, None)
-            )
-        if missed is not None:
-            self.desire(*missed)
+        with self._memories.known(account, now) as known:
+            if self._memories.is_unread(account):
+                return
+            missed = self._remembered.missed.pop(account, None)
+            if missed is None:
+                return
+            self._desired(known, *missed)  # under the same lock: a newer edit comes after it
+        self._behind.flush()
 
     def trust(
         self,
