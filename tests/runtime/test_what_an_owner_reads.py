@@ -25,7 +25,7 @@ def components(node: Node) -> Any:
 
 
 def test_a_replica_works_on_nothing_before_it_could_read_all_of_it(tmp_path: Path) -> None:
-    """It would count no calls, or know of no pause, no protection and no open window; later it goes on by itself."""
+    """Else it would not know of earlier calls, pauses, protection or open windows; once it reads all, it goes on."""
 
     async def story(world: World) -> None:
         await together(world)
