@@ -100,8 +100,10 @@ class Sender:
         at = self.callbacks.next_at()
         now = self.callbacks.platform.now()
         seconds = LONGEST_SLEEP if at is None else min(max(at - now, 0.0), LONGEST_SLEEP)
+        # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the wake.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
         self._wake.clear()
 
     async def _make(self, call: Call) -> None:

@@ -310,7 +310,8 @@ async def _keep(platform: Platform, path: Path, stop: asyncio.Event) -> None:
                 kept = platform.world.changes
                 save(platform, path)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _SAVE_EVERY)
+                async with asyncio.timeout(_SAVE_EVERY):
+                    await stop.wait()
     finally:
         if kept != platform.world.changes:
             save(platform, path)

@@ -214,6 +214,26 @@ def test_partner_that_is_not_there() -> None:
     assert asyncio.run(talk()) == [None, None]
 
 
+@pytest.mark.parametrize("turns", range(5))
+def test_end_that_comes_with_a_wake(turns: int) -> None:
+    """A sender that is cancelled just as it is woken ends, in whichever turn of the loop that is."""
+
+    async def ends() -> bool:
+        sender = Sender(Callbacks(sample_platform()), Target.of("http://127.0.0.1:9/events"))
+        work = asyncio.create_task(sender.run())
+        await asyncio.sleep(0.01)
+        sender.wake()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        work.cancel()
+        await asyncio.wait({work}, timeout=5)
+        ended = work.cancelled()
+        work.cancel()
+        return ended
+
+    assert asyncio.run(ends())
+
+
 def test_giving_up_and_resuming() -> None:
     """After ten 4xx answers in a row the sender sends nothing more, until it is resumed."""
 
