@@ -225,6 +225,15 @@ def test_without_a_list_an_account_stays_as_it_was() -> None:
     assert after.last is nothing
 
 
+@pytest.mark.parametrize("end", [one for one, _, _ in ENDINGS.values()], ids=ENDINGS)
+def test_only_a_believed_list_is_a_success(end: PassReport) -> None:
+    """A list that is doubted counts as little as none: what says how old the last success is goes on growing."""
+    before = AccountStatus(ACCOUNT, last_success=NOW - HOUR)
+    after = before.after(end)
+    assert after.last_success == (NOW - HOUR if end.observed is None else NOW)
+    assert AccountStatus(ACCOUNT).after(end).last_success == (None if end.observed is None else NOW)
+
+
 def test_a_pass_that_did_not_make_everything_is_out_of_sync() -> None:
     """An account that was in sync is not any more when a pass with a list left something unmade, held or not."""
     in_sync = AccountStatus(ACCOUNT).after(at(NOW, ending()))
