@@ -222,15 +222,15 @@ class Client:
             "/pcc/..",
         }:  # to a server these are another resource, perhaps all of them
             raise ValueError("a change needs a device id")
-        asked_before = self._asked_devices is not None
+        asked_before, decided = self._asked_devices is not None, self._clock.steady()
         try:
             answer: protocol.Answer | DeviceRefused = await self._call(
-                call, path, protocol.judge, intended=True
+                call, path, protocol.judge, decided, intended=True
             )
         except DeviceRefused as refused:
             answer = refused
         if not asked_before and answer.code in ASK_DEVICES_FIRST and await self._ask_devices():
-            return await self._call(call, path, protocol.judge)
+            return await self._call(call, path, protocol.judge, decided)
         if isinstance(answer, DeviceRefused):
             raise answer
         return answer
@@ -256,13 +256,21 @@ class Client:
             return bool(self._asked_devices)
 
     async def _call(
-        self, call: Call, path: str, read: Read[Meaning], *, intended: bool = False
+        self,
+        call: Call,
+        path: str,
+        read: Read[Meaning],
+        decided: float | None = None,
+        *,
+        intended: bool = False,
     ) -> Meaning:
         """Make one call, and once more with another token where LG does not accept the first.
 
+        ``decided``: since when it is known that the call may be made, by the steady clock; else that is now.
         ``intended``: an intent is written down for the first one.
         """
-        decided = self._clock.steady()
+        if decided is None:
+            decided = self._clock.steady()
         token = await self.access.token()
         try:
             return await self._measured(call, path, token, read, decided, intended=intended)
@@ -313,7 +321,7 @@ class Client:
                 await write_down(self._ledger, self.account, self.quota, self._two)
             if call in CHANGES and self._clock.steady() - decided > self.fresh_seconds:
                 raise Outdated(
-                    f"{call}: not sent, because it waited too long for a token or its turn"
+                    f"{call}: not sent, because it waited too long for a token, its turn or an answer"
                 )
             if call in CHANGES and (not self.same_user or self.outdated()):
                 raise Outdated(f"{call}: not sent, because what its plan rests on has changed")

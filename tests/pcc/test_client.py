@@ -368,6 +368,36 @@ async def test_a_change_that_waited_too_long_for_a_token_is_not_sent(
     assert len(rig.requests) - before == refused + goes
 
 
+@pytest.mark.parametrize("verb", ["subscribe", "unsubscribe"])
+@pytest.mark.parametrize(("seconds", "goes"), [(2.0, True), (2.5, False)])
+async def test_a_change_that_waited_too_long_for_the_device_list_is_not_sent_again(
+    seconds: float, *, goes: bool, verb: str
+) -> None:
+    """Meanwhile another replica may have accepted a newer revision, or somebody paused the account there."""
+    rig = Rig(lambda request: listed() if request.method == "GET" else refusal("1211", 404))
+    rig.client.fresh_seconds = 2.0
+
+    def listed() -> httpx.Response:
+        rig.clock.move(seconds)
+        return success([])
+
+    change, path = (
+        getattr(rig.client, verb),
+        "POST /pcc/a" if verb == "subscribe" else "DELETE /pcc/a",
+    )
+    if goes:
+        with pytest.raises(DeviceRefused):
+            await change(A)
+        assert rig.calls == [path, "GET /devices", path]
+        return
+    with pytest.raises(Outdated, match=r": not sent, because it waited too long for"):
+        await change(A)
+    assert rig.calls == [path, "GET /devices"]
+    with pytest.raises(DeviceRefused):
+        await change(A)
+    assert rig.calls == [path, "GET /devices", path]
+
+
 @pytest.mark.parametrize(("status", "error"), [(503, Unavailable), (400, CredentialsRefused)])
 async def test_a_token_endpoint_that_is_down_is_no_refusal(
     status: int, error: type[PlatformError]
