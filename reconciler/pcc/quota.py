@@ -64,6 +64,7 @@ class Quota:
         It may have made a few calls more: as many as it was allowed to make before it had to write them down.
         """
         self._learned = self._proven = learned.limit
+        self._since_learned, self._used_up = 0, False
         unknown = unknown_calls(self.limit)
         self._calls = deque(sorted((*learned.calls, *[now] * unknown)))
         self._without_intent, self._written = self._without_intent + unknown, self._without_intent

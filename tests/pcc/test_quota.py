@@ -391,6 +391,21 @@ def test_calls_that_nobody_may_have_written_count_when_an_account_is_taken_over(
     assert quota.must_be_written
 
 
+def test_an_account_that_comes_back_is_known_as_to_somebody_who_never_had_it() -> None:
+    """What was learned here before it was another's counts no more: its limit, what that proved, an hour's use."""
+    quota = Quota(learned=Learned((), 100))
+    while quota.take(START):
+        quota.opens_for_change(START)
+    back = START + HOUR + SLACK
+    learned = Learned((back - 2,) * 54, 60)
+    quota.take_over(learned, back)
+    stranger = Quota(learned=Learned((*learned.calls, *[back] * 6), 60))
+    for now in (back, back + HOUR - 1, back + HOUR + SLACK, back + 3 * HOUR):
+        for ask in (Quota.is_trying, Quota.remaining, Quota.opens_for_change):
+            assert ask(quota, now) == ask(stranger, now), (now - back, ask)
+        assert quota.learned == stranger.learned
+
+
 @pytest.mark.parametrize("policy", [Unlimited.AUTO, Unlimited.UNLIMITED])
 def test_nothing_is_written_for_an_account_without_a_limit(policy: Unlimited) -> None:
     """Where no limit is known, no call waits for the disk."""
