@@ -31,6 +31,7 @@ from reconciler.reporting.explain.values import ChangeReport, WaitReport
 from reconciler.reporting.formats.comment import LONGEST
 from reconciler.reporting.formats.screen import Screen
 from reconciler.reporting.queries import LONGEST_PAGE, AccountDetail, Page, RefusedReport
+from reconciler.reporting.windows import OpeningReport
 from stories import world
 from told import Told
 
@@ -144,6 +145,15 @@ def test_no_page_is_larger_than_a_page_may_be() -> None:
     consultation, told = asking(of_history([0], "x"), of_history([1], None))
     consultation.history({}, 5 * LONGEST_PAGE)
     assert [query["limit"] for _, query in told.queries] == [str(LONGEST_PAGE)] * 2
+
+
+def test_windows_that_a_command_opened_are_shown_however_many_pages_there_are() -> None:
+    """Only the first page names them; they are part of the whole answer all the same."""
+    opened = OpeningReport("office-hours", NOW, NOW, NOW, "closed", "the broken oven", "kim")
+    first = replace(of_history([0, 1], "after-2"), openings=(opened,))
+    consultation, _told = asking(first, of_history([2], "after-3"), of_history([3], None))
+    answer = consultation.history({}, 9).report
+    assert (len(answer.changes), answer.openings) == (4, (opened,))
 
 
 def test_an_explanation_is_asked_for_in_one_account_or_in_all() -> None:

@@ -128,7 +128,7 @@ def _read(page: Callable[[Mapping[str, str]], Page], asked: Mapping[str, str], l
     while found.next is not None and len(found.changes) < limit:
         left = min(limit - len(found.changes), LONGEST_PAGE)
         older = page({**asked, "limit": str(left), "before": found.next})
-        found = replace(older, at=found.at, changes=(*found.changes, *older.changes))
+        found = replace(found, changes=(*found.changes, *older.changes), next=older.next)
     return found
 
 
