@@ -15,7 +15,7 @@ from reconciler.core.registry_news import RegistryNews
 from reconciler.core.status import AccountStatus
 from reconciler.reporting.heard import KnownEvents, heard_of_account
 from reconciler.reporting.knowledge import Knowledge
-from reconciler.reporting.status import AccountReport, account_report
+from reconciler.reporting.status import AccountReport, account_report, remarks
 
 ALIKE = timedelta(seconds=0.1)
 """Two readings of one clock may differ by this: the next pass is the same."""
@@ -36,7 +36,8 @@ class _Made:
         heard = heard_of_account(events, self.standing.account)
         if heard == report.heard and _same(next_pass, report.next_pass):
             return report
-        return replace(report, next_pass=next_pass, heard=heard)
+        words = remarks(self.standing, heard, self.registry)
+        return replace(report, next_pass=next_pass, heard=heard, remarks=words)
 
 
 @dataclass(slots=True)

@@ -186,11 +186,7 @@ def account_report(
         held=held_reports(last.plan, last.held) if last else (),
         flapping=tuple(sorted(last.flapping)) if last else (),
         approval=_approval(standing.account, last) if last else "",
-        remarks=(
-            *(last.remarks if last else ()),
-            *_remarks(standing, heard),
-            *(registry.remarks if registry else ()),
-        ),
+        remarks=remarks(standing, heard, registry),
         digest=last.plan.digest if last and last.plan else "",
         unsubscribe_budget_remaining=last.budget_remaining if last else 0,
         last_attempt=last.began if last else None,
@@ -217,14 +213,19 @@ def _guards(plan: Plan | None) -> tuple[GuardReport, ...]:
     )
 
 
-def _remarks(standing: AccountStatus, heard: HeardReport | None) -> tuple[str, ...]:
-    """Return what other accounts' lists and events show that a person should know."""
-    found = () if heard is None else heard.remarks
-    if not standing.alike:
-        return found
-    devices, others = counted(standing.observed, "device"), listing(standing.alike, NAMED)
-    alike = f"LG lists the same {devices} for {others}: most likely the accounts are one LG user"
-    return alike, *found
+def remarks(
+    standing: AccountStatus, heard: HeardReport | None, registry: RegistryNews | None
+) -> tuple[str, ...]:
+    """Return what a person should know, by the last pass, other accounts' lists, events, and LG's registry."""
+    found = list(standing.last.remarks) if standing.last else []
+    if standing.alike:
+        devices, others = counted(standing.observed, "device"), listing(standing.alike, NAMED)
+        found.append(
+            f"LG lists the same {devices} for {others}: most likely the accounts are one LG user"
+        )
+    found += heard.remarks if heard else ()
+    found += registry.remarks if registry else ()
+    return tuple(found)
 
 
 def held_reports(plan: Plan | None, held: Iterable[Held]) -> tuple[HeldReport, ...]:

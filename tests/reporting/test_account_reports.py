@@ -50,6 +50,13 @@ async def test_a_kept_report_is_as_good_as_a_fresh_one() -> None:
     facts = replace(facts, events=KnownEvents(NoEvents(), heard))
     assert reports.of_all(facts)[DEFAULT_ACCOUNT] == fresh(facts)
 
+    wrong = HeardOfAccount(contradicted=frozenset(one.owned[:1]), after_unsubscribe=2)
+    for heard_of in (wrong, HeardOfAccount(recent=4)):
+        before = reports.of_all(facts)[DEFAULT_ACCOUNT]
+        facts = replace(facts, events=KnownEvents(NoEvents(), {DEFAULT_ACCOUNT: heard_of}))
+        assert reports.of_all(facts)[DEFAULT_ACCOUNT] == fresh(facts)
+        assert fresh(facts).remarks != before.remarks
+
     facts = replace(facts, passes={})
     assert reports.of_all(facts)[DEFAULT_ACCOUNT] == fresh(facts)
 
