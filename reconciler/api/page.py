@@ -261,13 +261,19 @@ def _only_waits(status: StatusReport) -> bool:
     waiting = [one for one in status.accounts if one.error]
     if not waiting or not status.summary.startswith(waiting[0].account):
         return False  # the sentence at the top is about something graver
-    worse = (one for one in status.accounts if one.guarded or one.condition == Condition.STOPPED)
-    return not any(worse)
+    return not status.abandoned and not any(map(_needs_somebody, status.accounts))
+
+
+def _needs_somebody(account: AccountReport) -> bool:
+    """Say whether somebody has to act because of an account."""
+    full = any(one.reason == Reason.SUBSCRIPTIONS_FULL for one in account.held)
+    stopped = account.condition == Condition.STOPPED
+    return stopped or account.guarded or bool(account.refused) or full
 
 
 def tone_of(account: AccountReport) -> str:
     """Return the tone of one account."""
-    if account.condition == Condition.STOPPED or account.guarded or account.refused:
+    if _needs_somebody(account):
         return "look"
     if account.error:
         return "wait"

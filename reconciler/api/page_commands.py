@@ -70,10 +70,11 @@ def _for_account(account: AccountReport, pause: PauseReport | None) -> Iterator[
             name,
         )
     if pause is not None:
+        whose = () if pause.account is None else (name,)
         yield _command(
-            "End the pause",
+            "End the pause" if whose else "End the pause of all accounts",
             "resume",
-            name,
+            *whose,
         )
     elif not stopped:
         arguments = ("pause", name, "--for", "2h", "--reason", "why")

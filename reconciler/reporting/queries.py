@@ -176,7 +176,6 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
         known.events,
         registry=known.registries.get(name),
     )
-    override = known.state.pauses.of(name, known.now)
     latest = max(known.now, known.theirs(name) or known.now)  # an approval is valid by both clocks
     return AccountDetail(
         **{one.name: getattr(report, one.name) for one in fields(report)},
@@ -184,12 +183,19 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
             ApprovalReport(one.reason, one.expires, latest < one.expires, len(one.devices))
             for one in text.desired.approvals
         ),
-        pause=PauseReport(override.pause, override.until, override.reason, set_by=override.set_by)
-        if override.pause is not Pause.NONE
-        else None,
+        pause=_pause(known, name),
         next_boundary=text.desired.next_boundary(known.now),
         refused_devices=_refused(known, name),
     )
+
+
+def _pause(known: Knowledge, name: AccountName) -> PauseReport | None:
+    """Return the pause by command that is in force for an account; one of all accounts names none."""
+    one = known.state.pauses.of(name, known.now)
+    if one.pause is Pause.NONE:
+        return None
+    whose = name if known.state.pauses.all(known.now).get(name) == one else None
+    return PauseReport(one.pause, one.until, one.reason, whose, set_by=one.set_by)
 
 
 def _refused(known: Knowledge, name: AccountName) -> tuple[RefusedReport, ...]:

@@ -24,7 +24,7 @@ from reconciler.api.page import (
 from reconciler.api.page_commands import for_account
 from reconciler.api.pages import ACCOUNTS, AccountsAsked, Pages
 from reconciler.api.templating import capitalized, cut, number, person, short_id, spaced
-from reconciler.core.model import Condition, Kind
+from reconciler.core.model import Condition, Kind, Reason
 from reconciler.reporting import (
     AccountReport,
     GuardReport,
@@ -134,6 +134,7 @@ def test_only_what_a_command_paused_can_be_resumed_by_one() -> None:
 
 FAILING = {"error": "LG answers 502", "condition": Condition.CONVERGING}
 WAITED_FOR = "seoul has no answer from LG."
+FULL = HeldReport("subscribe", Kind.PLATFORM, Reason.SUBSCRIPTIONS_FULL, 1, None, "")
 
 
 @pytest.mark.parametrize(
@@ -155,6 +156,8 @@ WAITED_FOR = "seoul has no answer from LG."
             WAITED_FOR,
             ("calm", "look"),
         ),
+        ([account(**FAILING), account("busan", refused=1)], WAITED_FOR, ("calm", "look")),
+        ([account(**FAILING), account("busan", held=(FULL,))], WAITED_FOR, ("calm", "look")),
         ([account(), account("busan", **FAILING)], WAITED_FOR, ("calm", "look")),
         ([account(condition=Condition.HELD, held=(held(1),))], "", ("calm", "look")),
     ],
@@ -167,6 +170,12 @@ def test_the_tone_is_that_of_the_gravest(
         assert tone(status(*accounts, summary=summary, well=well)) == expected
 
 
+def test_an_abandoned_account_is_no_reason_to_wait() -> None:
+    """It needs a person, also where its name begins as that of an account which LG gives no answer does."""
+    one = status(account(**FAILING), summary="seoul-2 is abandoned: bring it back.", well=False)
+    assert tone(replace(one, abandoned=("seoul-2",))) == "look"
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -177,6 +186,7 @@ def test_the_tone_is_that_of_the_gravest(
         ({"guards": GUARD}, "look"),
         ({"held": (held(1, Kind.GUARD),)}, "look"),
         ({"refused": 1}, "look"),
+        ({"held": (FULL,)}, "look"),
         ({"error": "502"}, "wait"),
         ({"error": "502", "refused": 1}, "look"),
         ({"error": "no", "condition": Condition.STOPPED}, "look"),
@@ -226,6 +236,12 @@ def test_a_state_has_the_commands_that_help_in_it(
         for one in for_account(account(**changes), pause)
     ]
     assert found == commands
+
+
+def test_a_pause_of_all_accounts_is_ended_for_all() -> None:
+    """To resume one account ends no pause of all, so its page does not propose that."""
+    commands = [one.command for one in for_account(account(), PauseReport("all", NOW, ""))]
+    assert commands == ["pcc-reconciler resume"]
 
 
 def test_a_name_is_one_word_of_a_command() -> None:

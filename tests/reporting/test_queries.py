@@ -230,7 +230,7 @@ def test_a_place_is_that_of_the_account_itself() -> None:
 
 
 def test_an_account_shows_the_pause_that_is_in_force_for_it() -> None:
-    """None where there is none; one of all accounts counts, and another account's does not."""
+    """None where there is none; one of all accounts counts, and another account's does not. It says whose it is."""
     state, name, other = State.in_memory(SimulatedClock()), AccountName("seoul"), AccountName("b")
     text = AccountRevision(Desired(name, frozenset()), Revision("a" * 64))
     known = Knowledge(NOW, Accepted({name: text}), state, list)
@@ -240,6 +240,10 @@ def test_an_account_shows_the_pause_that_is_in_force_for_it() -> None:
     state.pauses.set(None, PauseOverride(Pause.UNSUBSCRIBE, until, "audit", "mina@desk"), NOW)
     assert queries.account(known, name).pause == PauseReport(
         "unsubscribe", until, "audit", set_by="mina@desk"
+    )
+    state.pauses.set(name, PauseOverride(Pause.ALL, until, "ours", "kim"), NOW)
+    assert queries.account(known, name).pause == PauseReport(
+        "all", until, "ours", name, set_by="kim"
     )
 
 
