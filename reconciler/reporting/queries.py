@@ -15,6 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from reconciler import desired
 from reconciler.core.acceptance import AccountRevision
@@ -59,6 +60,8 @@ GROUPED = 1000
 """How many past changes the page puts into groups."""
 REFUSED = 1000
 """How many refused devices of one account are reported."""
+NOWHERE: Mapping[AccountName, AccountReport] = MappingProxyType({})
+"""No report of another replica."""
 PAGE, LONGEST_PAGE = 100, 1000
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 """How many past changes one answer has where nobody says, and at most."""
@@ -160,8 +163,10 @@ def device(known: Knowledge, account: str, asked: str) -> Explanation:
     return tell(_facts(known, AccountName(account), found, _Sightings(known, found)))
 
 
-def account(known: Knowledge, asked: str) -> AccountDetail:
-    """Return one account in full; raises ``Unknown``."""
+def account(
+    known: Knowledge, asked: str, elsewhere: Mapping[AccountName, AccountReport] = NOWHERE
+) -> AccountDetail:
+    """Return one account in full; raises ``Unknown``. ``elsewhere`` are the reports of other replicas."""
     name = AccountName(asked)
     text = known.accepted.accounts.get(name)
     if text is None:
@@ -169,7 +174,7 @@ def account(known: Knowledge, asked: str) -> AccountDetail:
         raise Unknown(
             f"account {asked} is abandoned: it left the desired state, and no call is made for it"
         )
-    report = account_report(
+    report = elsewhere.get(name) or account_report(
         known.statuses.get(name, AccountStatus(name)),
         text,
         known.passes.get(name),

@@ -6,14 +6,14 @@ Reads disks and long lists, so it is meant for a worker thread.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from reconciler.core.acceptance import AccountRevision
 from reconciler.core.errors import StateError, Unknown
 from reconciler.core.model import AccountName, DeviceId
-from reconciler.reporting import queries
+from reconciler.reporting import AccountReport, queries
 from reconciler.reporting.account_devices import DevicesAsked, DevicesFound, devices
 from reconciler.reporting.devices import DeviceRow
 from reconciler.reporting.explain import ChangeReport
@@ -56,10 +56,14 @@ class SearchView:
 
 
 def account_view(
-    known: Knowledge, account: str, asked: DevicesAsked, rosters: Rosters
+    known: Knowledge,
+    account: str,
+    asked: DevicesAsked,
+    rosters: Rosters,
+    elsewhere: Mapping[AccountName, AccountReport] = queries.NOWHERE,
 ) -> AccountView:
-    """Return what the page of an account shows; raises ``Unknown``."""
-    detail = queries.account(known, account)
+    """Return what the page of an account shows; raises ``Unknown``. ``elsewhere`` as for ``queries.account``."""
+    detail = queries.account(known, account, elsewhere)
     found = devices(
         known,
         account,

@@ -15,7 +15,7 @@ from reconciler.api.port import Contact, HeardEvent, HeardEvents, LastHeardOf
 from reconciler.controller.queue import Queue
 from reconciler.core.model import AccountName
 from reconciler.pcc.client import Client
-from reconciler.reporting import StatusReport, queries, status_report, views
+from reconciler.reporting import AccountReport, StatusReport, queries, status_report, views
 from reconciler.reporting.account_devices import DevicesAsked
 from reconciler.reporting.account_reports import AccountReports
 from reconciler.reporting.devices import DeviceList, Devices, listed
@@ -87,7 +87,8 @@ class DaemonQueries:
 
     async def account(self, name: str) -> AccountDetail:
         """Return one account in full."""
-        return await asyncio.to_thread(queries.account, self._known(), name)
+        elsewhere = await asyncio.to_thread(self._elsewhere)
+        return await asyncio.to_thread(queries.account, self._known(), name, elsewhere)
 
     async def device(self, account: str, device: str) -> Explanation:
         """Return what is known of one device of one account."""
@@ -120,7 +121,10 @@ class DaemonQueries:
         """Return what the page of an account shows."""
         known = self._known()
         async with self._one_at_a_time:
-            view = await asyncio.to_thread(views.account_view, known, name, asked, self._rosters)
+            elsewhere = await asyncio.to_thread(self._elsewhere)
+            view = await asyncio.to_thread(
+                views.account_view, known, name, asked, self._rosters, elsewhere
+            )
         return view, self._contact(known, AccountName(name))
 
     async def search(self, words: str) -> SearchView:
@@ -149,7 +153,7 @@ class DaemonQueries:
 
     def _registry_list(self, names: Sequence[AccountName]) -> RegistryList:
         found = []
-        elsewhere = {} if self._replica is None else self._replica.elsewhere()
+        elsewhere = self._elsewhere()
         registries = self._components.registries
         for name in names:
             if name in elsewhere:
@@ -158,6 +162,10 @@ class DaemonQueries:
                 believed, doubted = registries.believed(name), registries.doubted(name)
                 found.append(account_registry(name, believed, doubted))
         return RegistryList(self.now(), tuple(found))
+
+    def _elsewhere(self) -> Mapping[AccountName, AccountReport]:
+        """Return what other replicas left of their accounts. It reads the disk: for a worker thread."""
+        return {} if self._replica is None else self._replica.elsewhere()
 
     def now(self) -> datetime:
         """Return the present moment."""
@@ -239,7 +247,7 @@ class DaemonQueries:
     def _status(self, moment: _Moment) -> StatusReport:
         """Return the status of that moment. It counts long lists and reads the disk: for a worker thread."""
         known = moment.known
-        elsewhere = {} if self._replica is None else self._replica.elsewhere()
+        elsewhere = self._elsewhere()
         return status_report(
             known.accepted,
             known.statuses,

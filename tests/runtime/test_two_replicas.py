@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from functools import partial
 from hashlib import sha256
 from hmac import digest
 from pathlib import Path
@@ -104,6 +105,31 @@ async def test_an_account_that_is_locked_is_logged_and_taken_afterwards(
 
             await eventually_true(shown, "the account without an owner is shown")
         await one.working(2)
+
+
+async def test_each_replica_shows_every_account_as_its_owner_left_it(
+    tmp_path: Path, postgresql: Postgres
+) -> None:
+    """The call for one account and its page say what the status says of it, also where another replica works on it."""
+    async with replicated(tmp_path, postgresql.fresh(), ("clinic", "hotel")) as one:
+        replicas = [one.add(), one.add()]
+        for replica in replicas:
+            await replica.start()
+        await one.working(1, 1)
+        facts = ("condition", "result", "devices", "observed", "last_success", "settled")
+
+        async def known(asked: Replica) -> bool:
+            found = await asked.accounts()
+            return all(account["last_success"] for account in found.values()) and len(found) == 2
+
+        for replica in replicas:
+            await eventually_true(partial(known, replica), "the passes of both are shown")
+            for name, shown in (await replica.accounts()).items():
+                detail = (await replica.ask("GET", f"/api/v1/accounts/{name}")).json()
+                assert {key: detail[key] for key in facts} == {key: shown[key] for key in facts}
+                assert (
+                    "no list is known" not in (await replica.ask("GET", f"/accounts/{name}")).text
+                )
 
 
 async def test_each_change_that_lg_saw_has_one_intent(tmp_path: Path, postgresql: Postgres) -> None:
