@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
 from disks import START, StandingClock
 from memory_coordination import Database, MemoryCoordination, shared
 from reconciler.core.guards import PauseOverride
+from reconciler.core.memory import Past
 from reconciler.core.model import (
     AccountName,
     Action,
@@ -27,8 +29,9 @@ from reconciler.core.replicas import Member, MemberId
 from reconciler.core.windows import Opening
 from reconciler.state import State
 from reconciler.state.coordination import Acceptance
-from reconciler.state.port import Asked
-from reconciler.state.records import Fence
+from reconciler.state.fencing import FencedWriter
+from reconciler.state.port import Asked, Storage
+from reconciler.state.records import ChangesSaved, Fence, Group
 from reconciler.state.sqlite.storage import SqliteStorage
 
 HOTEL, ME, OTHER = AccountName("hotel"), MemberId("me"), MemberId("other")
@@ -231,3 +234,55 @@ def test_pauses_and_openings_that_others_ended_do_not_come_back(world: World) ->
     assert world.database.storage.pauses() == {}
     assert list(world.database.storage.opened(None, 10)) == []
     assert world.database.storage.protected() == {ONE: HOTEL}
+
+
+class Fenced:
+    """A storage in which no fence is true any more."""
+
+    def __init__(self) -> None:
+        self.written: list[Group] = []
+
+    def write(
+        self,
+        groups: Iterable[Group],
+        *,
+        more: bool,
+        fences: Mapping[AccountName, Fence] | None = None,
+    ) -> frozenset[AccountName]:
+        """Take what has no fence."""
+        del more
+        failing = frozenset(fences or {})
+        self.written += [group for group in groups if group.about not in failing]
+        return failing
+
+
+class Patient(Owner):
+    """A ``Tenure`` that finds an account still owned when its fence failed."""
+
+    def failed(self, accounts: frozenset[AccountName]) -> frozenset[AccountName]:
+        """Go on with it."""
+        return accounts
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+@pytest.mark.parametrize("lost", ["before", "at the fence", "at the second fence"])
+def test_the_end_of_a_call_lasts_as_long_whoever_owns_the_account(
+    world: World, lost: str, *, lasting: bool
+) -> None:
+    """That a device was unsubscribed survives a loss of power also where another owner has to hear of it."""
+    none: dict[AccountName, Fence] = {}
+    fence = none if lost == "before" else dict(world.owner.fences)
+    kind = Patient if lost == "at the second fence" else Owner
+    owner = kind(world.tables, fence, fence)
+    world.taken_by_another()
+    past = Past(
+        *(HOTEL, ONE, Action.UNSUBSCRIBE, START, START, PASS),
+        approved=False,
+        result=Result.SUCCESS,
+        status=200,
+    )
+    group = Group((ChangesSaved(HOTEL, (past,), ()),), lasting=lasting, account=HOTEL)
+    storage = Fenced()
+    lost_accounts = FencedWriter(cast("Storage", storage), owner).write([group], more=False)
+    assert lost_accounts == {HOTEL}
+    assert [(one.pasts, one.lasting) for one in storage.written] == [((past,), lasting)]
