@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from reconciler.core.model import AccountName, Revision
 from reconciler.runtime.replicas import marks
 from reconciler.state.coordination import Acceptance
@@ -41,6 +43,34 @@ def test_a_replica_works_on_nothing_before_it_could_read_all_of_it(tmp_path: Pat
             await world.until(lambda: len(node.owned()) == len(world.wanted), 150)
 
     lived(tmp_path, story, replicas=1, accounts=2)
+
+
+@pytest.mark.parametrize("reading", ["documents", "contents"])
+def test_a_revision_that_cannot_be_read_takes_no_account_out_of_force(
+    tmp_path: Path, reading: str
+) -> None:
+    """What was in force stays so at every replica, and each keeps its accounts, until the documents can be read."""
+
+    async def story(world: World) -> None:
+        world.loop.busy = lambda: True  # no tick is left out
+        await together(world)
+        await asyncio.sleep(5)
+        tables = world.database.tables
+        before, serial = [node.owned() for node in world.nodes], tables.verdict.serial
+        world.database.refuses.add(reading)
+        world.wanted[HOTEL].pop()
+        for node in world.nodes:
+            world.deliver(node)
+        await world.until(lambda: tables.verdict.serial > serial, 30)
+        for _ in range(20):
+            await asyncio.sleep(0.5)
+            for node in world.nodes:
+                assert components(node).informer.accepted.accounts.keys() == world.wanted.keys()
+            assert [node.owned() for node in world.nodes] == before
+        world.database.refuses.clear()
+        await world.until(world.agrees, 30)
+
+    lived(tmp_path, story, replicas=2, accounts=2)
 
 
 def test_documents_are_never_older_than_the_number_under_which_they_are_known(
