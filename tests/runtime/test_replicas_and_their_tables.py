@@ -543,19 +543,26 @@ def test_what_a_person_asked_for_long_ago_is_not_done(tmp_path: Path) -> None:
     lived(tmp_path, story, replicas=2)
 
 
+OFFICE = '{ name = "office", kind = "allow", from = "06:00", to = "07:00" }'
+
+
+def guard_with_a_window(world: World) -> None:
+    """Let changes of all accounts wait for a window, and all replicas see that."""
+    head = f'version = 1\ntimezone = "UTC"\nwindows = [{OFFICE}]\n'
+    for node in world.nodes:
+        world.deliver(node, world.text().replace(b"version = 1\n", head.encode(), 1))
+
+
 def test_a_window_that_is_opened_anywhere_is_open_everywhere(tmp_path: Path) -> None:
     """The owner makes what waited for the window, and holds again what comes after somebody closed it elsewhere."""
 
     async def story(world: World) -> None:
         await together(world)
         _, other = owner_and_other(world)
-        office = '{ name = "office", kind = "allow", from = "06:00", to = "07:00" }'
 
         def one_less() -> None:
             world.wanted[HOTEL].pop()
-            head = f'version = 1\ntimezone = "UTC"\nwindows = [{office}]\n'
-            for node in world.nodes:
-                world.deliver(node, world.text().replace(b"version = 1\n", head.encode(), 1))
+            guard_with_a_window(world)
 
         one_less()
         await asyncio.sleep(30)
@@ -568,6 +575,69 @@ def test_a_window_that_is_opened_anywhere_is_open_everywhere(tmp_path: Path) -> 
         one_less()
         await asyncio.sleep(30)
         assert not world.agrees()
+
+    lived(tmp_path, story, replicas=2)
+
+
+PAUSED = {"account": HOTEL, "pause": "all", "for": "2h", "reason": "stock-taking"}
+GOES_ON = {**PAUSED, "pause": "none"}
+OPENED = {"window": "office", "for": "1h", "reason": "the broken oven"}
+CLOSED = {"window": "office"}
+
+
+async def asked(node: Node, path: str, body: dict[str, str]) -> None:
+    """Let somebody ask a replica for something that it does."""
+    answer = await node.ask("POST", f"/api/v1/{path}", body)
+    assert answer is not None
+    assert answer.is_success, answer.text
+
+
+def test_what_is_set_and_taken_back_counts_where_it_was_done_before_that_is_answered(
+    tmp_path: Path,
+) -> None:
+    """A person sees it, and no pass of that replica goes by what was there before, however often it is changed."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        guard_with_a_window(world)
+        await asyncio.sleep(20)
+        for node in world.nodes:
+            state = components(node).state
+            for _ in range(2):
+                await asked(node, "pause", PAUSED)
+                assert state.pauses.all(world.clock.now()).keys() == {HOTEL}
+                await asked(node, "pause", GOES_ON)
+                assert not state.pauses.all(world.clock.now())
+                await asked(node, "open", OPENED)
+                assert [one.window for one in state.opened_windows.in_force(world.clock.now())]
+                await asked(node, "close", CLOSED)
+                assert not state.opened_windows.in_force(world.clock.now())
+            await asyncio.sleep(5)
+
+    lived(tmp_path, story, replicas=2)
+
+
+def test_what_is_asked_for_is_read_at_once_where_the_database_tells_nothing(tmp_path: Path) -> None:
+    """A replica whose renewals are not answered hears of no change, and still obeys whoever asks it itself."""
+
+    async def story(world: World) -> None:
+        await together(world)
+        guard_with_a_window(world)
+        await asyncio.sleep(20)
+        owner, _ = owner_and_other(world)
+        owner.renewals_cut = True
+        await asyncio.sleep(3)
+        for path, body in (
+            ("pause", PAUSED),
+            ("pause", GOES_ON),
+            ("open", OPENED),
+            ("close", CLOSED),
+        ):
+            await asked(owner, path, body)
+            await world.until(lambda: plans_on_what_is_true(world), 3)
+        world.judge = lists = Lists()
+        await asked(owner, f"reconcile?account={HOTEL}", {})
+        await world.until(lambda: lists.count > 0, 3)
 
     lived(tmp_path, story, replicas=2)
 
