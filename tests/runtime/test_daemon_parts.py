@@ -8,13 +8,19 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 from starlette.types import ASGIApp
 
-from memory_coordination import Database, MemoryCoordination, shared
+from memory_coordination import (
+    Database,
+    MemoryCoordination,
+    MemoryMedium,
+    MemoryStorage,
+    shared,
+)
 from reconciler.core.errors import NoDaemon
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
@@ -36,6 +42,7 @@ from reconciler.runtime.wiring import built
 from reconciler.simulator import Platform, sample_platform
 from reconciler.state import State
 from reconciler.state.coordination import Acceptance
+from reconciler.state.port import Storage
 from reconciler.state.sqlite.storage import SqliteStorage
 from scenarios import environment, eventually, owned, text, write
 from simulated import START, SimulatedClock, SimulatedTransport
@@ -192,3 +199,53 @@ def trusted(state: State, clock: SimulatedClock, *devices: DeviceId) -> int:
     observed = Observed(frozenset(devices), clock.now())
     shown = state.accounts.trust(DEFAULT_ACCOUNT, observed, None, clock.now(), observed.devices)
     return len(shown)
+
+
+class NotedCalls(SimulatedTransport):
+    """The way to LG, which notes when it is closed."""
+
+    ends: list[str]
+
+    async def aclose(self) -> None:
+        """Note it."""
+        self.ends.append("calls")
+
+
+class NotedMedium(MemoryMedium):
+    """The database as the state sees it, which notes when it is closed."""
+
+    ends: list[str]
+
+    def close(self) -> None:
+        """Note it."""
+        self.ends.append("state")
+
+
+class NotedTables(MemoryCoordination):
+    """The tables of the replicas, which note when they are closed."""
+
+    ends: list[str]
+
+    def close(self) -> None:
+        """Note it."""
+        self.ends.append("tables")
+
+
+async def test_what_is_still_needed_at_the_end_is_closed_last(tmp_path: Path) -> None:
+    """What a replica still writes may have to ask who owns the account, and no call is made after its end is kept."""
+    clock = SimulatedClock()
+    platform = sampled(clock, tmp_path)
+    database = Database(SqliteStorage.in_memory(clock), clock.now)
+    storage, calls, tables = (
+        MemoryStorage(database),
+        NotedCalls(platform, clock),
+        NotedTables(database),
+    )
+    storage.medium = medium = NotedMedium(database)
+    medium.ends = calls.ends = tables.ends = ends = list[str]()
+    both = Shared(cast("Storage", storage), tables, 120.0, clock.steady)
+    around = Environment(clock=clock, transport=calls, shared=lambda: both)
+    chosen = settings.load(environment(platform, "http://127.0.0.1:9", tmp_path))
+    daemon: Daemon = Daemon(chosen, environment=around, ready=lambda _url: daemon.stop())
+    await daemon.run()
+    assert ends == ["calls", "state", "tables"]
