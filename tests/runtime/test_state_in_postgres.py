@@ -9,16 +9,27 @@ import signal
 import threading
 from asyncio.subprocess import Process
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from socket import gethostname
 
 import httpx
+import psycopg
 import pytest
 
 from postgres import Postgres, postgres
 from processes import exit_of, process
 from reconciler.core.errors import Invalid, StateError
+from reconciler.core.model import (
+    DEFAULT_ACCOUNT,
+    NOTHING,
+    Action,
+    Change,
+    DeviceId,
+    PassId,
+    Revision,
+)
 from reconciler.core.replicas import Member, MemberId
 from reconciler.runtime.clock import SystemClock
 from reconciler.runtime.settings import load
@@ -172,6 +183,32 @@ async def test_commands_read_the_state_in_the_database(
         assert "the state in PostgreSQL" in await shown(given, "explain", str(wanted[0]))
         assert "PostgreSQL" in await shown(given, "doctor")
     assert not (tmp_path / "state" / "state.db").exists()
+
+
+@pytest.mark.parametrize(("longest", "waits"), [("10m", True), ("1s", False)])
+async def test_apply_waits_for_the_call_of_a_replica_that_was_killed_as_long_as_calls_may_take(
+    tmp_path: Path, postgresql: Postgres, longest: str, *, waits: bool
+) -> None:
+    """How long that is the setting says: until then a list without the device does not show that it was not made."""
+    platform, clock = fleet(2), SystemClock()
+    wanted, device = owned(platform)
+    write(tmp_path / "desired-state.toml", text([wanted]))
+    url = postgresql.fresh()
+    killed = State.open(Place(tmp_path, lambda: url), clock)
+    intent = [Change(DEFAULT_ACCOUNT, Action.SUBSCRIBE, DeviceId(device))]
+    began, revision = clock.now() - timedelta(seconds=80), Revision("1" * 64)
+    killed.changes.intend(DEFAULT_ACCOUNT, PassId("pass"), intent, NOTHING, revision, began)
+    killed.close()
+    async with serving(create_app(platform)) as base_url:
+        given = environment(platform, base_url, tmp_path) | {
+            "PCC_STATE_URL": url,
+            "PCC_REQUEST_TIMEOUT": longest,
+            "PCC_LEASE": "15m",
+        }
+        assert "1 subscribed" in await shown(given, "apply", "--yes")
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT open FROM change WHERE device = %s", (device,))
+        assert found.fetchall() == [(waits,)]
 
 
 async def test_a_database_that_is_away_is_one_line_without_the_password(tmp_path: Path) -> None:
