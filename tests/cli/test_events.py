@@ -263,6 +263,24 @@ def test_a_replay_knows_the_accounts_of_devices(tmp_path: Path, shell: Shell) ->
 
 
 @pytest.mark.usefixtures("spool")
+def test_a_replay_knows_the_categories_of_diagnoses(tmp_path: Path, shell: Shell) -> None:
+    """By the table in force: only an event whose type it does not have goes to a sink that is for another category."""
+    sinks = b'[sinks.faults]\ntype = "stream"\npath = "faults"\ncategories = ["malfunction"]\n'
+    sinks += b'[sinks.care]\ntype = "stream"\npath = "care"\ncategories = ["maintenance"]\n'
+    table = {"types.csv": TYPES, "messages.en.csv": MESSAGES}
+    files = Files("events.toml", EVENTS + sinks, table)
+    clock = SystemClock()
+    archive = open_beside(
+        tmp_path / "spool", clock, SinkRouter(DesiredDirectory(clock), LogicInForce())
+    )
+    archive.keep(KEPT, msgspec.msgpack.encode(files))
+    archive.close()
+    for sink, count in (("faults", 2), ("care", 1)):
+        options = ("--sink", sink, "--since", "1h", "--state", "unrouted", "--dry-run")
+        assert shell.json("replay", *options)["events"] == count, sink
+
+
+@pytest.mark.usefixtures("spool")
 def test_a_replay_obeys_the_filters_that_are_in_force(shell: Shell) -> None:
     """Events that never went to a sink go there only if its filters pass them: a push type it did not ask for stays."""
     count = shell.json("replay", "--sink", "crm", "--since", "1h", "--state", "unrouted")["events"]
