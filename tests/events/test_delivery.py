@@ -173,6 +173,24 @@ def test_an_unchanged_sink_stays_and_is_probed(bench: Bench) -> None:
     assert 0 <= crm.got[-1].at - 3600 < 1
 
 
+@pytest.mark.parametrize("names", [("crm", "log"), ("log", "crm")])
+def test_sinks_are_exchanged_all_or_none(bench: Bench, names: tuple[str, str]) -> None:
+    """Where one of the new ones cannot be made, events go on to those of before, at their old addresses."""
+    crm = bench.sink(Failing({}))
+    moved = {"crm": replace(CRM, url="https://new.example.com/"), "log": LOG}
+
+    def change() -> None:
+        with pytest.raises(KeyError):
+            bench.delivery.use({name: moved[name] for name in names})
+        bench.store("b", "d2")
+
+    bench.store("a")
+    bench.loop.call_later(60, change)
+    bench.run(1, CRM)
+    assert (crm.ids, crm.closed) == (["a", "b"], True)
+    assert bench.outbox.states("crm") == [Result.DELIVERED] * 2
+
+
 def test_what_is_under_way_ends_before_the_new_sink_takes_over(bench: Bench) -> None:
     """No event is tried at the old and the new address side by side, and none is overtaken."""
     old = bench.sink(Failing({}), seconds=10.0)
