@@ -135,7 +135,9 @@ class KeptRevisions:
         if not in_force:
             return ()
         texts = (KeptText(path, revision, loaded.files_of(path)) for path in sorted(good))
-        return self._revisions.groups(texts, gone=self._documents - there)
+        gone = self._documents - there
+        self._documents |= there  # the next revision may come before this one is read back
+        return self._revisions.groups(texts, gone=gone)
 
     def keep(self, fetched: Fetched, loaded: Loaded, revision: Revision, *, in_force: bool) -> None:
         """Keep the good documents of a revision in force for a restart that finds a bad one.

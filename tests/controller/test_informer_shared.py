@@ -16,6 +16,7 @@ from reconciler.controller.informer import Informer
 from reconciler.core.acceptance import Accepted
 from reconciler.core.model import (
     AccountName,
+    Cause,
     Commit,
     DeviceId,
     Observed,
@@ -218,6 +219,49 @@ async def test_what_a_revision_writes_goes_with_it_to_the_others() -> None:
     assert ("DocumentDropped", "west.toml") in documents(replica.others.groups[-1])
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"version = 1\npolicy.pause = 'al'\n",
+        b"version = 1\npolicy.pause = 'all'\n[",
+        "version = 1\npolicy.pause = 'all'\n".encode("utf-16"),
+        b"version = 1\nretired_accounts = ['east']\n",
+    ],
+)
+async def test_no_document_of_a_revision_that_is_rejected_as_a_whole_goes_to_the_others(
+    other: bytes,
+) -> None:
+    """They hear of the rejection and keep what they have, also of the documents that are good by themselves."""
+    source = Folder(east=text("east", "'a'", "'b'"), west=text("west", "'w'"))
+    replica = Replica(source)
+    await replica.informer.begin()
+    source.files = {"east.toml": text("east", "'a'"), "policy.toml": other}
+    await replica.informer.refresh()
+    assert replica.informer.accepted.rejected is Cause.INVALID
+    assert (replica.devices(EAST), replica.devices(WEST)) == (["a", "b"], ["w"])
+    assert len(replica.others.groups) == 2
+    assert documents(replica.others.groups[-1]) == []
+
+
+async def test_a_document_that_came_and_went_at_once_is_dropped_everywhere() -> None:
+    """Two edits may follow each other before the first one is read back, as when a file is renamed after it came."""
+    source = Folder(east=text("east", "'a'"))
+    replica = Replica(source)
+    await replica.informer.begin()
+    source.files["new.toml"] = text("west", "'w'")
+    await replica.informer.refresh()
+    source.files["west.toml"] = source.files.pop("new.toml")
+    for why in ("the database is away", ""):
+        replica.others.why = why
+        await replica.informer.refresh()
+        assert documents(replica.others.groups[-1]) == [
+            ("DocumentDropped", "new.toml"),
+            ("DocumentSaved", "east.toml"),
+            ("DocumentSaved", "west.toml"),
+        ]
+    assert replica.devices(WEST) == ["w"]
+
+
 def _kept(source: Folder) -> list[KeptText]:
     """Return the documents of a source as they are kept."""
     return [
@@ -329,6 +373,7 @@ async def test_a_file_of_what_another_replica_accepted_is_missed_by_the_next_rea
     assert found is not None
     assert other is not None
     assert (replica.devices(EAST), other.unsettled) == (["a"], None)
+    assert ("DocumentDropped", "east.toml") in documents(replica.others.groups[-1])
     assert found.unsettled is not None
     assert found.unsettled.devices == frozenset({DeviceId("b")})
 
