@@ -51,5 +51,5 @@ def load_fetched(
 
 
 def _is_opaque(document: Document) -> bool:
-    """Say whether nothing can be seen of what a document states."""
-    return foreign.whole(document.content) is not None
+    """Say whether nothing can be seen of what a document states, or not all of it, as where it has null bytes."""
+    return b"\0" in document.content or foreign.whole(document.content) is not None

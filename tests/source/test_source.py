@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 import time
 from collections.abc import Callable
@@ -432,6 +433,11 @@ POLICY = 'version = 1\ntimezone = "Asia/Seoul"\npolicy.pause = "all"\n'
     [
         POLICY.encode("utf-16"),
         POLICY.encode("utf-16-le"),
+        POLICY.encode("utf-16-be"),
+        codecs.BOM_UTF16_BE + POLICY.encode("utf-16-be"),
+        f"# 서울 호텔\n{POLICY}".encode("utf-16-le"),
+        f"# 서울 호텔\n{POLICY}".encode("utf-16-be"),
+        b"version = 1\n" + bytes(len(POLICY)),
         b"\0GITCRYPT\0\x01\x02",
         b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
         b"PK\3\4policy",
