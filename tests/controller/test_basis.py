@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from core_runs import REVISION, judged
 from reconciler.controller.basis import Basis
 from reconciler.core.acceptance import AccountRevision
+from reconciler.core.clock import ANSWERS
 from reconciler.core.guards import PauseOverride, Platform
 from reconciler.core.model import (
     DEFAULT_ACCOUNT,
@@ -29,13 +30,20 @@ from reconciler.core.model import (
     Observed,
     Pause,
     Plan,
+    Unsettled,
 )
+from reconciler.core.windows import Holds, Opening, Span, Window, WindowKind
 from simulated import START, Fleet
 
 STAYS, LATER, GOES, RELEASED = [DeviceId(name) for name in ("stays", "later", "goes", "released")]
 OTHER = AccountName("other")
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NIGHT = PauseOverride(Pause.ALL, START + 3 * HOUR, "night")
+OFFICE, CELLAR, ATTIC = [
+    Window(name, WindowKind.ALLOW, Holds.ALL, Span(START + DAY, None), "UTC")
+    for name in ("office", "cellar", "attic")
+]
+"""Windows that begin tomorrow. The account has the first two, of which a command opened the first."""
 
 
 class World:
@@ -50,8 +58,13 @@ class World:
             None, PauseOverride(Pause.UNSUBSCRIBE, START + 2 * HOUR, "once"), START
         )
         later = Device(LATER, from_=START + HOUR)
-        self.fleet.want([STAYS, LATER], described={LATER: later})
-        self.state = SimpleNamespace(writable=True, pauses=self.fleet.state.pauses)
+        self.fleet.want([STAYS, LATER], described={LATER: later}, windows=(OFFICE, CELLAR))
+        self.open(OFFICE, 3 * HOUR)
+        self.state = SimpleNamespace(
+            writable=True,
+            pauses=self.fleet.state.pauses,
+            opened_windows=self.fleet.state.opened_windows,
+        )
         self.tenure = SimpleNamespace(epoch=0, may=True)
         self.tenure.term = lambda account: self.tenure.epoch if account == DEFAULT_ACCOUNT else 9
         self.tenure.may_change = lambda account: account == DEFAULT_ACCOUNT and self.tenure.may
@@ -106,6 +119,21 @@ class World:
         assert self.fleet.text is not None
         self.fleet.text = replace(self.fleet.text, **facts)  # type: ignore[arg-type]
 
+    def open(self, window: Window, span: timedelta) -> None:
+        """Open a window by command, for a while."""
+        now = self.fleet.clock.now()
+        opening = Opening(window.name, window.mark, now, now + span)
+        self.fleet.state.opened_windows.open(opening, now)
+
+    def close(self, window: Window) -> None:
+        """End what a command opened."""
+        self.fleet.state.opened_windows.close(window.name, self.fleet.clock.now())
+
+    def hear_of(self, ahead: timedelta) -> None:
+        """Let LG's answers show how far its clock is ahead."""
+        for _ in range(ANSWERS):
+            self.fleet.two_clocks.answered(self.fleet.clock.now() + ahead)
+
     def pause(self, account: AccountName | None, override: PauseOverride | None) -> None:
         """Set or end a pause."""
         self.fleet.state.pauses.set(account, override, self.fleet.clock.now())
@@ -125,6 +153,7 @@ OUTDATING: dict[str, Callable[[World], object]] = {
     "stopping": lambda one: setattr(one.fleet, "stopping", True),
     "edited": _desire_anew,
     "rejected": lambda one: one.edit(rejected=Cause.INVALID),
+    "half written": lambda one: one.edit(unsettled=Unsettled(frozenset({GOES}), "it waits")),
     "left": lambda one: setattr(one.fleet, "text", None),
     "a date comes": lambda one: one.fleet.clock.pass_by(HOUR),
     "paused": lambda one: one.pause(DEFAULT_ACCOUNT, NIGHT),
@@ -134,6 +163,10 @@ OUTDATING: dict[str, Callable[[World], object]] = {
     "another user": lambda one: setattr(one.client, "same_user", False),
     "a clock ahead": lambda one: one.fleet.clock.set_by(HOUR),
     "a clock back": lambda one: one.fleet.clock.set_by(-HOUR),
+    "LG's clock ahead": lambda one: one.hear_of(HOUR),
+    "LG's clock behind": lambda one: one.hear_of(-HOUR),
+    "what was opened is closed": lambda one: one.close(OFFICE),
+    "another window is opened": lambda one: one.open(CELLAR, HOUR),
 }
 HARMLESS: dict[str, Callable[[World], object]] = {
     "time passes": lambda one: one.fleet.clock.pass_by(timedelta(minutes=14)),
@@ -146,6 +179,10 @@ HARMLESS: dict[str, Callable[[World], object]] = {
     "the other account is paused": lambda one: one.pause(OTHER, NIGHT),
     "a lighter pause": lambda one: one.pause(DEFAULT_ACCOUNT, None),
     "the same again": lambda one: one.claim(),
+    "LG's clock agrees": lambda one: one.hear_of(timedelta(minutes=1)),
+    "a window of other accounts is opened": lambda one: one.open(ATTIC, HOUR),
+    "a window of other accounts is closed": lambda one: one.close(ATTIC),
+    "what was not opened is closed": lambda one: one.close(CELLAR),
 }
 
 harmless = st.lists(st.sampled_from(sorted(HARMLESS)), max_size=4)
