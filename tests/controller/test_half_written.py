@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from reconciler.controller.half_written import HalfWritten
 from reconciler.controller.informer import Informer
 from reconciler.core.acceptance import AccountRevision
-from reconciler.core.model import DEFAULT_ACCOUNT, AccountName
+from reconciler.core.model import DEFAULT_ACCOUNT, AccountName, DeviceId
 from reconciler.runtime.clock import SystemClock
 from reconciler.source import FileSource
 from reconciler.state import State
@@ -59,6 +61,28 @@ async def test_a_command_waits_for_a_file_that_the_last_revision_had(tmp_path: P
     await asyncio.wait_for(required, 10)
     assert sorted(in_force(command).desired.devices) == ["a", "b"]
     assert in_force(command).unsettled is None
+
+
+@pytest.mark.parametrize("what", ["nothing", "renamed", "rewritten"])
+async def test_a_command_knows_what_every_account_wants_whichever_file_it_is_in(
+    tmp_path: Path, what: str
+) -> None:
+    """A device file has another name and the same devices: one account's devices are still not taken by another."""
+    folder = Folder(tmp_path)
+    tmp_path.joinpath("other.toml").write_text("version = 1\n[accounts.other]\ndevices = ['o']\n")
+    await folder.informer().refresh()
+    if what != "nothing":
+        folder.half.rename(tmp_path / "c.txt")
+    if what == "rewritten":
+        tmp_path.joinpath("c.txt").write_text("b\nc\n")
+    command = folder.informer()
+    await command.require()
+    wanted = in_force(command).desired.devices
+    assert sorted(wanted) == ["a", "b"] + ["c"] * (what == "rewritten")
+    now = SystemClock().now()
+    taken = command.claims.elsewhere(AccountName("other"), sorted(wanted), now)
+    assert taken == dict.fromkeys(wanted, DEFAULT_ACCOUNT)
+    assert command.claims.elsewhere(DEFAULT_ACCOUNT, [DeviceId("o")], now) == {"o": "other"}
 
 
 async def test_a_file_that_goes_away_after_the_first_reading_waits(tmp_path: Path) -> None:
