@@ -9,6 +9,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ from reconciler.core.model import (
     MessageId,
     Observed,
     Outcome,
+    PassResult,
     Reason,
     Result,
     Retry,
@@ -247,3 +249,25 @@ def _wait(outcome: Outcome, before: Retry | None) -> Retry | None:
         attempts = before.attempts + 1
     until = outcome.at + waits[attempts - 1]
     return Retry(action, reason, attempts, until, outcome.code, outcome.words)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_pass_that_an_error_of_ours_ended_counts_as_failed(method: str) -> None:
+    """Once, whether it had its list or not: an alert on passes that fail must not miss the worst of them."""
+    fleet = Fleet(3)
+
+    def broken(request: httpx.Request) -> None:
+        if request.method == method:
+            raise RuntimeError("a defect")
+
+    def counted() -> dict[str, float | None]:
+        return {one: fleet.sample("pcc_passes_total", result=one) for one in PassResult}
+
+    none = dict.fromkeys(PassResult, 0.0)
+    fleet.transport.on_request = broken
+    with pytest.raises(RuntimeError, match="a defect"):
+        await fleet.reconcile()
+    assert counted() == {**none, PassResult.FAILED: 1.0}
+    fleet.transport.on_request = lambda _request: None
+    await fleet.reconcile()
+    assert counted() == {**none, PassResult.FAILED: 1.0, PassResult.CHANGED: 1.0}
