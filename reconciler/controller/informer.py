@@ -151,7 +151,8 @@ class Informer:
         Where a file went away that the last accepted revision was read from, it waits until the folder is quiet.
         """
         before = await self._reader.aside(self._in_force_if_files_are_lost)
-        if before is not None:  # what does not change by the newest one is told to nobody afterwards
+        if before is not None:
+            # what the newest one does not change is told to nobody afterwards
             await self._enforce(before, tell=False, publishes=False)
         await self.refresh()
         for _ in range(round(unsettled.LONGEST_WAIT_SECONDS)):
