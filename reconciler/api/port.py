@@ -39,7 +39,7 @@ class Contact:
     """What is known of an account at LG. ``limit`` and ``remaining`` are calls an hour; None where no limit is known.
 
     ``trouble`` is what its credentials lack. ``renewable``: the token is renewed before it ends.
-    ``heard`` is None where no receiver is asked.
+    ``heard`` is None where no receiver is asked. ``elsewhere``: another replica works on it, and knows the rest.
     """
 
     limit: int | None = None
@@ -48,6 +48,7 @@ class Contact:
     renewable: bool = False
     trouble: str = ""
     heard: LastHeardOf | None = None
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,27 +140,43 @@ def overview(known: Knowledge, status: StatusReport) -> Overview:
         return Overview(status, unread=str(error))
 
 
-def explain(known: Knowledge, asked: str, account: str | None = None) -> DeviceExplanation:
-    """Return what is known of the device that a person named; raises ``Unknown``."""
+def explain(
+    known: Knowledge,
+    asked: str,
+    account: str | None = None,
+    elsewhere: Mapping[AccountName, AccountReport] = NOWHERE,
+) -> DeviceExplanation:
+    """Return what is known of the device that a person named; raises ``Unknown``. ``elsewhere`` as for ``account``."""
     if account is not None:
         insist_on_account(known, account)
     names = [AccountName(account)] if account is not None else sorted(known.accounts)
     device, taken_by, where = resolve(known, asked, names)
     seen = _Sightings(known, device)
-    stories = tuple(tell(_facts(known, name, device, seen)) for name in sorted(where))
+    stories = tuple(
+        tell(_facts(known, name, device, seen, elsewhere.get(name))) for name in sorted(where)
+    )
     others = once_called(known, asked, names) - {device} if taken_by == "name" else ()
     return DeviceExplanation(known.now, device, taken_by, stories, tuple(sorted(others)[:NAMED]))
 
 
-def device(known: Knowledge, account: str, asked: str) -> Explanation:
-    """Return the explanation of a device in one account, by its id; raises ``Unknown``."""
+def device(
+    known: Knowledge,
+    account: str,
+    asked: str,
+    elsewhere: Mapping[AccountName, AccountReport] = NOWHERE,
+) -> Explanation:
+    """Return the explanation of a device in one account, by its id; raises ``Unknown``.
+
+    ``elsewhere`` as for ``account``.
+    """
     insist_on_account(known, account)
-    found, taken_by, _where = resolve(known, asked, [AccountName(account)])
+    name = AccountName(account)
+    found, taken_by, _where = resolve(known, asked, [name])
     if taken_by != "id":
         raise Unknown(
             f"there is no device {quoted(asked)!r} in account {account}; did you mean {found!r}?"
         )
-    return tell(_facts(known, AccountName(account), found, _Sightings(known, found)))
+    return tell(_facts(known, name, found, _Sightings(known, found), elsewhere.get(name)))
 
 
 def account(
@@ -257,8 +273,14 @@ def _words(device: DeviceId) -> Sequence[bytes]:
     return device.encode(), b"\\", b"approvals"
 
 
-def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightings) -> Facts:
-    """Gather what is known of one device in one account."""
+def _facts(
+    known: Knowledge,
+    name: AccountName,
+    device: DeviceId,
+    seen: _Sightings,
+    report: AccountReport | None,
+) -> Facts:
+    """Gather what is known of one device in one account. ``report`` is that of another replica that works on it."""
     text, standing = (
         known.accepted.accounts.get(name),
         known.statuses.get(name, AccountStatus(name)),
@@ -274,9 +296,10 @@ def _facts(known: Knowledge, name: AccountName, device: DeviceId, seen: _Sightin
         stay=known.state.history.came_and_went(name, device),
         pasts=known.state.history.changes(name, device, limit=CHANGES),
         sightings=seen.of(text) if text is not None and names_device(text, device) else (),
-        ending=standing.last,
-        observed_at=standing.last_success,
-        next_pass=known.passes.get(name),
+        ending=standing.last if report is None else None,
+        error="" if report is None else report.error,
+        observed_at=standing.last_success if report is None else report.last_success,
+        next_pass=known.passes.get(name) if report is None else report.next_pass,
         pause_override=known.state.pauses.of(name, known.now),
         observing=known.observing,
         platform=known.platforms.get(name, Platform()),

@@ -93,13 +93,19 @@ class DaemonQueries:
     async def device(self, account: str, device: str) -> Explanation:
         """Return what is known of one device of one account."""
         async with self._one_at_a_time:
-            found = await asyncio.to_thread(queries.device, self._known(), account, device)
+            elsewhere = await asyncio.to_thread(self._elsewhere)
+            found = await asyncio.to_thread(
+                queries.device, self._known(), account, device, elsewhere
+            )
         return (await self._heard.added([found]))[0]
 
     async def explain(self, device: str, account: str | None) -> DeviceExplanation:
         """Return what is known of a device, in one account or in all of them."""
         async with self._one_at_a_time:
-            found = await asyncio.to_thread(queries.explain, self._known(), device, account)
+            elsewhere = await asyncio.to_thread(self._elsewhere)
+            found = await asyncio.to_thread(
+                queries.explain, self._known(), device, account, elsewhere
+            )
         return replace(found, accounts=await self._heard.added(found.accounts))
 
     async def devices(self, asked: Mapping[str, str]) -> DeviceList:
@@ -125,7 +131,10 @@ class DaemonQueries:
             view = await asyncio.to_thread(
                 views.account_view, known, name, asked, self._rosters, elsewhere
             )
-        return view, self._contact(known, AccountName(name))
+        account = AccountName(name)
+        if account in elsewhere:
+            return view, Contact(elsewhere=True, heard=_heard_in(self._heard, known, account))
+        return view, self._contact(known, account)
 
     async def search(self, words: str) -> SearchView:
         """Return accounts and devices with these words in the name or id."""
@@ -183,14 +192,7 @@ class DaemonQueries:
 
     def _contact(self, known: Knowledge, name: AccountName) -> Contact:
         """Return what is known of an account at LG. It is for the event loop's thread."""
-        heard = None
-        if self._heard.receivers:
-            last = self._heard.last_in(name)
-            heard = LastHeardOf()
-            if last is not None:
-                heard = LastHeardOf(
-                    last.received, last.device, known.names(name, [last.device]).get(last.device)
-                )
+        heard = _heard_in(self._heard, known, name)
         client = self._components.clients(name)
         if not isinstance(client, Client):
             return Contact(trouble=client, heard=heard)
@@ -289,3 +291,13 @@ def _heard_event(known: Knowledge, one: LastEvent) -> HeardEvent:
         category=event.category or "",
         deliveries=one.deliveries,
     )
+
+
+def _heard_in(heard: LastHeard, known: Knowledge, name: AccountName) -> LastHeardOf | None:
+    if not heard.receivers:
+        return None
+    last = heard.last_in(name)
+    if last is None:
+        return LastHeardOf()
+    called = known.names(name, [last.device]).get(last.device)
+    return LastHeardOf(last.received, last.device, called)

@@ -147,7 +147,7 @@ def detail(**other: Any) -> AccountDetail:
             ApprovalReport("sold <b>", ago(-48), active=True, devices=18),
             ApprovalReport("sold <i>", ago(48), active=False, devices=1),
         ),
-        pause=PauseReport("unsubscribe", ago(-4), "stock <taking>"),
+        pause=PauseReport("unsubscribe", ago(-4), "stock <taking>", account="seoul<b>"),
         next_boundary=ago(-72),
     )
     return replace(found, **other)
@@ -186,6 +186,7 @@ def rows() -> tuple[DeviceRow, ...]:
     )
 
 
+BARE = Contact(trouble="the token <expired>")
 NO_DEVICES = dict.fromkeys((*Position, "refused", "held"), 0)
 
 
@@ -200,14 +201,19 @@ def account_page() -> str:
     return Pages(LINKS).account(view, contact, asked, NOW)
 
 
-def account_page_bare() -> str:
+def account_page_bare(contact: Contact = BARE) -> str:
     """Return the page of an account of which hardly anything is known."""
     bare = account_report("bare", None, revision=f"sha256:{'e' * 64}", desired=0, devices={})
     known = {name: getattr(bare, name) for name in AccountReport.__dataclass_fields__}
     view = AccountView(
         AccountDetail(**known), DevicesFound((), NO_DEVICES, 0, None), unread="the <disk>"
     )
-    return Pages().account(view, Contact(trouble="the token <expired>"), DevicesAsked(), NOW)
+    return Pages().account(view, contact, DevicesAsked(), NOW)
+
+
+def account_page_elsewhere() -> str:
+    """Return the page of an account that another replica works on."""
+    return account_page_bare(Contact(elsewhere=True, heard=LastHeardOf()))
 
 
 def account_page_stopped() -> str:
@@ -220,7 +226,7 @@ def account_page_stopped() -> str:
         approval="x" * 50_001,
         rejected=None,
         refused=0,
-        pause=PauseReport("all", None, "move <house>", by="text"),
+        pause=PauseReport("all", None, "move <house>", account="seoul<b>"),
         last_success=None,
         next_pass=None,
         next_boundary=None,
@@ -517,6 +523,7 @@ def pages() -> dict[str, Callable[[], str]]:
     found: dict[str, Callable[[], str]] = {
         "account": account_page,
         "account-bare": account_page_bare,
+        "account-elsewhere": account_page_elsewhere,
         "account-stopped": account_page_stopped,
         "account-waiting": account_page_waiting,
         "accounts": lambda: of.accounts(status(*both), AccountsAsked("a", "held", 3)),

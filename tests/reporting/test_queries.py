@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -23,6 +24,7 @@ from reconciler.core.model import (
     Commit,
     Desired,
     DeviceId,
+    Observed,
     Outcome,
     PassId,
     Pause,
@@ -35,6 +37,7 @@ from reconciler.core.status import AccountStatus, PassReport
 from reconciler.desired import Document, MemoryTree, Role, Sighting
 from reconciler.reporting import PauseReport, queries
 from reconciler.reporting.knowledge import Knowledge
+from reconciler.reporting.status import account_report
 from reconciler.state import BEGUN, KeptText, State, Traits
 from simulated import SimulatedClock
 
@@ -172,6 +175,30 @@ def test_an_account_shows_an_approval_as_valid_where_both_clocks_say_so(
     assert [one.active for one in queries.account(known, name).approvals] == active
     (told,) = queries.explain(known, device).accounts
     assert [one.active for one in told.approvals] == active
+
+
+def test_a_device_is_explained_by_the_report_of_the_replica_that_works_on_its_account() -> None:
+    """What this process did with the account before it was another's does not count, however it went."""
+    name, device = AccountName("seoul"), DeviceId("gone1234")
+    wanted = Desired(name, frozenset({device}))
+    text = AccountRevision(wanted, Revision("a" * 64))
+    hours = [NOW + timedelta(hours=one) for one in (1, 2, 3)]
+    state = State.in_memory(SimulatedClock())
+    live = frozenset({device})
+    state.accounts.trust(name, Observed(live, NOW), None, NOW, live)
+    ours = AccountStatus(name, PassReport(wanted, NOW, NOW, error="ours"), last_success=NOW)
+    known = Knowledge(NOW, Accepted({name: text}), state, list, {name: ours}, {name: NOW})
+    theirs = AccountStatus(name, PassReport(wanted, hours[0], hours[0], error="theirs"))
+    report = account_report(replace(theirs, last_success=hours[1]), text, hours[2])
+    for here, error, observed, following in (
+        ({}, "ours", NOW, NOW),
+        ({name: report}, "theirs", hours[1], hours[2]),
+    ):
+        for found in (
+            queries.explain(known, device, None, here).accounts[0],
+            queries.device(known, name, device, here),
+        ):
+            assert (found.error, found.observed_at, found.next_pass) == (error, observed, following)
 
 
 def test_an_account_lists_the_devices_that_lg_refuses_and_no_others() -> None:

@@ -23,7 +23,8 @@ from reconciler.state import Past, Stay
 class Facts:
     """What was gathered of one device in one account. ``pasts`` are its changes, newest first.
 
-    ``name`` is the last one that is known. ``ending`` is the report of the account's last pass in this process.
+    ``name`` is the last one that is known. ``ending`` is the report of the account's last pass in this process;
+    where another replica made it, ``error`` is why that could not do its work.
     ``platform`` is what LG does not allow for now, ``claims`` what other accounts want. ``theirs`` is LG's time where
     it differs from ours. ``registry`` is what is known of LG's registry, where there are rules.
     """
@@ -39,6 +40,7 @@ class Facts:
     pasts: Sequence[Past] = ()
     sightings: Sequence[Sighting] = ()
     ending: PassReport | None = None
+    error: str = ""
     observed_at: datetime | None = None
     next_pass: datetime | None = None
     pause_override: PauseOverride = field(default_factory=PauseOverride)

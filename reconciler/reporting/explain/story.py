@@ -62,7 +62,7 @@ def tell(facts: Facts) -> Explanation:
         hold=hold,
         wait=wait_report(facts.retry, facts.pasts) if facts.retry is not None else None,
         approvals=_approvals(facts),
-        error=facts.ending.error if facts.ending is not None else "",
+        error=facts.error if facts.ending is None else facts.ending.error,
         next=following,
         next_at=at,
         next_pass=facts.next_pass,
