@@ -219,6 +219,32 @@ async def test_dates_say_when_a_device_comes_and_goes() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("policy", "is_protected", "goes"),
+    [
+        (Policy(), None, True),
+        (Policy(prune=Prune.OWNED), None, True),
+        (Policy(prune=Prune.NONE), None, False),
+        (Policy(unsubscribe_after=timedelta(days=7)), None, False),
+        (Policy(), True, False),
+    ],
+    ids=["all", "owned", "none", "later", "protected"],
+)
+async def test_the_end_of_an_entry_is_foretold_as_what_it_leads_to(
+    policy: Policy, *, is_protected: bool | None, goes: bool
+) -> None:
+    """Only where nothing else has to happen first does the end of an entry unsubscribe its device."""
+    one = Fleet(6, wanted=0)
+    device = one.owned[0]
+    end = one.clock.now() + timedelta(days=2)
+    described = {device: Device(device, until=end, protected=is_protected)}
+    one.want([device], described=described, policy=policy)
+    await one.reconcile()
+    told = await story(one, device)
+    assert (told.state, told.next_at) == (Position.IN_SYNC, end)
+    assert ("unsubscribed" in told.next) is goes
+
+
 async def test_an_ignored_device_is_left_alone() -> None:
     """Wanted or live, ``policy.ignore`` is the whole story."""
     one = Fleet(6, wanted=3, policy=Policy(ignore=frozenset({DeviceId("x"), *Fleet(6).owned[:1]})))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from reconciler.core.acceptance import AccountRevision
-from reconciler.core.model import Action, Kind, Reason
+from reconciler.core.model import Action, Kind, Policy, Prune, Reason
 from reconciler.core.text import stamp_words
 from reconciler.reporting.explain.facts import Facts
 from reconciler.reporting.explain.values import HoldReport, Position
@@ -125,7 +125,7 @@ def _unheld(facts: Facts, text: AccountRevision, state: Position) -> Step:
     if state in IN_NEXT_PASS:
         return IN_NEXT_PASS[state], facts.next_pass
     if state is Position.IN_SYNC:
-        return _while_wanted(facts)
+        return _while_wanted(facts, text)
     if state is Position.ABSENT:
         return _while_absent(facts)
     if state is Position.UNMANAGED:
@@ -145,11 +145,21 @@ def _after_hold(facts: Facts, hold: HoldReport) -> Step:
     return f"{verb} made when nothing holds it any more", None
 
 
-def _while_wanted(facts: Facts) -> Step:
+def _while_wanted(facts: Facts, text: AccountRevision) -> Step:
     entry = facts.entry
     if entry is not None and entry.until is not None:
-        return "it is unsubscribed when its entry ends", entry.until
+        if _goes_with_its_entry(facts, text.desired.policy):
+            return "it is unsubscribed when its entry ends", entry.until
+        return "its entry ends, and it is not wanted any more", entry.until
     return "nothing, as long as the desired state and LG's list stay as they are", None
+
+
+def _goes_with_its_entry(facts: Facts, policy: Policy) -> bool:
+    """Say whether a device is unsubscribed as soon as its entry is over, where no guard trips then."""
+    is_taken = policy.prune is Prune.ALL or (
+        policy.prune is Prune.OWNED and facts.device in facts.memory.inventory
+    )
+    return is_taken and not policy.unsubscribe_after and facts.protected_by is None
 
 
 def _while_absent(facts: Facts) -> Step:
