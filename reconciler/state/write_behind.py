@@ -57,7 +57,6 @@ class Remembered:
         self.accounts.clear()
         self.unread.clear()
         self.pauses = self.protected = None
-        self.pauses = None
         self.opened = None
 
 

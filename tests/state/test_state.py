@@ -1760,7 +1760,7 @@ FIRST_READ: dict[str, Callable[[State], object]] = {
 def test_whatever_cannot_be_read_is_trouble(
     what: str, opened: Callable[[], State], disk: Disk
 ) -> None:
-    """A process that goes on without what it cannot read says so, and takes no write for certain."""
+    """A process that goes on without what it cannot read says so, takes no write for certain, and reads it again."""
     state = opened()
     state.accounts.desire(wanting(ONE), FIRST, START)
     night = PauseOverride(Pause.ALL, START + timedelta(hours=1), "night")
@@ -1780,6 +1780,9 @@ def test_whatever_cannot_be_read_is_trouble(
     assert state.trouble == "the state cannot be read: disk I/O error"
     assert not state.writable
     disk.fault = ""
+    state.accounts.doubt(CLINIC, START)
+    assert state.writable
+    assert FIRST_READ[what](state) == known
 
 
 def test_only_a_list_that_teaches_nothing_agrees(opened: Callable[[], State]) -> None:
