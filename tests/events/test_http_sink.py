@@ -22,6 +22,7 @@ from standardwebhooks import Webhook
 
 from disks import StandingClock
 from hooks import CLOSE, OK, Hooks, Script, answer, hooks
+from reconciler.core.errors import QUOTED
 from reconciler.events.envelope import Envelopes
 from reconciler.events.model import Attempt, Device, Diagnosis, Knowledge, Message, Result
 from reconciler.events.sinks.authorization import secrets_of
@@ -236,6 +237,22 @@ async def test_no_secret_is_in_the_words(tmp_path: Path) -> None:
     assert handed.words == f"HTTP 400: bad secret {MASK}, bad password {MASK}"
     assert seen.posted[0].headers["authorization"].startswith("Basic ")
     assert "pass-word-7" not in seen.posted[0].headers["host"]
+
+
+@pytest.mark.parametrize("status", [302, 400])
+async def test_no_part_of_a_secret_is_in_the_words(tmp_path: Path, status: int) -> None:
+    """An answer is masked before it is cut, wherever the cut comes in a secret that it repeats."""
+    secret, said = tmp_path / "secret", [answer(400)]
+    secret.write_text(SECRET, encoding="utf-8")
+    async with sink_to(lambda _: said[0], signing_secret_file=secret) as (sink, _):
+        for before in range(QUOTED - len(SECRET) - 1, QUOTED + 1):
+            words = "x" * before + SECRET
+            said[0] = answer(status, words)
+            if status == 302:
+                said[0] = said[0].replace(b"\r\n", f"\r\nlocation: {words}\r\n".encode(), 1)
+            shown = (await sink.hand_over("a", BODY)).words
+            assert "x" * (before // 2) in shown
+            assert SECRET[:4] not in shown
 
 
 @pytest.mark.parametrize(
