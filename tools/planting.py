@@ -7,7 +7,7 @@ Must not: choose defects or tests, or touch the project itself. Not collected by
 ``tools/mutants.py`` breaks every expression of a few modules. These defects are few, and each is a mistake that a
 person could make. Whoever chose them had not looked at the tests, so what is found says how far the tests see.
 
-Usage: ``python tools/planting.py [--list tools/planted_eleventh.toml] [ID…]``. One line for each defect: found, with
+Usage: ``python tools/planting.py [--list tools/planted_twelfth.toml] [ID…]``. One line for each defect: found, with
 the first test that failed, or not found. The exit code is 1 where a defect with safety weight is not found, or fewer
 than nine in ten are.
 """
