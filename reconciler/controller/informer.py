@@ -152,7 +152,7 @@ class Informer:
         """
         before = await self._reader.aside(self._in_force_if_files_are_lost)
         if before is not None:
-            # what the newest one does not change is told to nobody afterwards
+            # what the newest one does not change is reported to nobody afterwards
             await self._enforce(before, tell=False, publishes=False)
         await self.refresh()
         for _ in range(round(unsettled.LONGEST_WAIT_SECONDS)):
