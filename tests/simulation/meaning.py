@@ -471,13 +471,21 @@ class Texts:
         self._pending: list[tuple[float, Reading]] = []
         self._locked_at = -1000.0
         self._newest = Reading(rejected=True)
+        self._rejected_at = -1000.0
 
     def changed(self, at: float, reading: Reading) -> None:
         """Take note of files that changed."""
         self._settle(at)
+        self._rejected_at = self.rejected_at(at)
         self._newest = replace(reading, locked=self.locked)
         if self.is_up:
             self._pending.append((at, self._newest))
+
+    def rejected_at(self, at: float) -> float:
+        """Return when the files were last rejected as a whole, which nobody's edit gets past."""
+        shared = self._newest.shared.union(*(one.shared for one in self._possible))
+        rejected = self._newest.rejected or self._newest.bad & shared
+        return at if rejected else self._rejected_at
 
     def lock(self, at: float, reading: Reading, *, locked: bool) -> None:
         """Take note that there is a lock beside the files, or that it is gone; the files are as they were."""

@@ -357,7 +357,11 @@ class Run:
 
     def _others_are_not_troubled(self) -> None:
         """Require that an account without trouble of its own is as it should be, whatever befalls the others."""
-        troubled = max(self._life.trouble.get(CALM, 0.0), self._life.trouble.get(EVERYBODY, 0.0))
+        troubled = max(
+            self._life.trouble.get(CALM, 0.0),
+            self._life.trouble.get(EVERYBODY, 0.0),
+            self._checker.texts.rejected_at(self.loop.time()),
+        )
         if (
             self._observing
             or self.loop.time() < troubled + 2 * self._interval + LATE

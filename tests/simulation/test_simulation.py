@@ -29,7 +29,7 @@ from simulation.clockwork import MACHINE, MachineClock, Stuck, VirtualLoop
 from simulation.defects import DEFECTS, FOUND, read
 from simulation.foreign import FOREIGN, foreign
 from simulation.histories import differences
-from simulation.meaning import State, Texts, after
+from simulation.meaning import Reading, State, Texts, after
 from simulation.meaning import read as meaning_of
 from simulation.modes import FLICKER, HEARD, STRICT, USUAL
 from simulation.seed import run
@@ -239,6 +239,30 @@ def test_what_may_be_in_force_narrows_down() -> None:
     texts.changed(100.0, newer)
     assert len(texts.states(101.0)) == 2
     assert texts.states(105.0) == [after(after(State(), before), newer)]
+
+
+def test_nobody_is_held_to_an_edit_while_the_files_are_rejected_as_a_whole() -> None:
+    """A faulty file that says what concerns all keeps each account as it was until it is mended."""
+    policy = b'version = 1\ntimezone = "Asia/Seoul"\n'
+    other = b'version = 1\n[accounts.other]\ndevices = ["c3"]\n'
+
+    def reading(account: bytes = ACCOUNT, policy: bytes = policy) -> Reading:
+        files = {"a.toml": account, "b.toml": other, "policy.toml": policy}
+        return meaning_of(files, "")
+
+    sound, faulty = reading(), reading(policy=policy + b"nonsense = 1\n")
+    cut = reading(policy=b"version = 1\nnonsense = 1\n")
+    beside = reading(account=ACCOUNT + b"nonsense = 1\n")
+    texts = Texts(4.0)
+    texts.changed(0.0, sound)
+    texts.started()
+    texts.changed(100.0, beside)
+    assert texts.rejected_at(200.0) <= 0.0
+    for at, wrong in ((300.0, faulty), (500.0, cut)):
+        texts.changed(at, wrong)
+        assert texts.rejected_at(at + 50.0) == at + 50.0
+        texts.changed(at + 100.0, sound)
+        assert texts.rejected_at(at + 150.0) == at + 100.0
 
 
 @pytest.mark.parametrize("how", FOREIGN)
